@@ -1,0 +1,104 @@
+"""Every error StoryHash raises on purpose, and whose fault each one is.
+
+The command line turns `exit_code` into the process' exit status: 1 something failed, 2 the caller's
+mistake, 3 a dependency is down. A message is one line and says what to do next.
+"""
+
+
+class StoryHashError(Exception):
+    """Base of the hierarchy: something failed while StoryHash did what it was asked."""
+
+    code = "failed"
+    exit_code = 1
+
+
+class UsageError(StoryHashError):
+    """The caller asked for something that cannot be: a wrong path, flag, setting or value."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A setting is unknown or has a value that cannot be used."""
+
+    code = "settings"
+
+
+class VideoError(StoryHashError):
+    """One video cannot be used; the others go on. `code` says why, for machines."""
+
+    code = "unreadable"
+
+
+class NoVideoStreamError(VideoError):
+    """The file opens but holds no picture: audio only, or no stream at all."""
+
+    code = "no_video_stream"
+
+
+class NoFramesError(VideoError):
+    """There is a video stream, but not one frame of it could be decoded."""
+
+    code = "no_frames"
+
+
+class VideoLimitError(VideoError):
+    """The video is larger or longer than the settings allow."""
+
+    code = "over_limit"
+
+
+class VideoTimeoutError(VideoError):
+    """Decoding took longer than the settings allow and was stopped."""
+
+    code = "timeout"
+
+
+class DecoderCrashedError(VideoError):
+    """The child process that decoded the video died."""
+
+    code = "decoder_crashed"
+
+
+class FetchError(VideoError):
+    """A remote video could not be fetched, or its address is not allowed."""
+
+    code = "fetch"
+
+
+class DataFolderError(UsageError):
+    """The data folder is missing, in use by another process, or not one of ours."""
+
+    code = "data_folder"
+
+
+class ModelMismatchError(UsageError):
+    """An index, mirror or query was made by another model than the one in force."""
+
+    code = "model_mismatch"
+
+
+class CorruptIndexError(StoryHashError):
+    """Stored index data fails its checksum or cannot be read, and nothing older can replace it."""
+
+    code = "corrupt_index"
+
+
+class DependencyError(StoryHashError):
+    """Something StoryHash needs is not there: a server, a package, model weights, disk space."""
+
+    code = "dependency"
+    exit_code = 3
+
+
+class WeightsMissingError(DependencyError):
+    """Model weights are not installed; the message names how to get them, and what needs none."""
+
+    code = "weights_missing"
+
+
+class StorageError(DependencyError):
+    """The disk refused a write: full, read-only or failing. What was acknowledged before is kept."""
+
+    code = "storage"

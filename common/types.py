@@ -1,0 +1,254 @@
+"""The values that flow between the rooms: frozen, slotted, checked when they are made.
+
+Times are float seconds of the source video; intervals are half-open, [start, end).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+VISUAL_DIMENSION = 512
+ACTION_DIMENSION = 15
+VECTOR_DIMENSION = VISUAL_DIMENSION + ACTION_DIMENSION
+GRAPH_DIMENSION = 8
+DEFAULT_BANK = "default"
+
+Array: TypeAlias = npt.NDArray[Any]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+Float64Array: TypeAlias = npt.NDArray[np.float64]
+UInt8Array: TypeAlias = npt.NDArray[np.uint8]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+Int64Array: TypeAlias = npt.NDArray[np.int64]
+
+
+def check_array(
+    name: str, array: Array, dtype: npt.DTypeLike, shape: tuple[int | str, ...]
+) -> dict[str, int]:
+    """Check one array's dtype and shape; a string in `shape` is a free, named axis.
+
+    Returns the size of each named axis. Raises ValueError that says expected and got; the same
+    name twice must have the same size.
+    """
+    expected = f"{np.dtype(dtype)} ({', '.join(map(str, shape))})"
+    got = f"{array.dtype} {array.shape}"
+    sizes: dict[str, int] = {}
+    if array.dtype != np.dtype(dtype) or array.ndim != len(shape):
+        raise ValueError(f"{name}: expected {expected}, got {got}")
+    for want, size in zip(shape, array.shape, strict=True):
+        bound = sizes.setdefault(want, size) if isinstance(want, str) else want
+        if bound != size:
+            raise ValueError(f"{name}: expected {expected}, got {got}")
+    return sizes
+
+
+def _check_interval(what: str, start_seconds: float, end_seconds: float) -> None:
+    if not (0.0 <= start_seconds < end_seconds < float("inf")):
+        raise ValueError(
+            f"{what}: expected 0 <= start_seconds < end_seconds, got [{start_seconds}, {end_seconds})"
+        )
+
+
+def _check_name(what: str, value: str) -> None:
+    if not value:
+        raise ValueError(f"{what}: expected a non-empty string, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """One video to ingest. `metadata` is the user's own and is kept untouched."""
+
+    video_id: str
+    uri: str
+    bank: str = DEFAULT_BANK
+    title: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("video_id", "uri", "bank"):
+            _check_name(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SegmentRef:
+    """Which stretch of which version of which video: the identity every later value carries."""
+
+    video_id: str
+    start_seconds: float
+    end_seconds: float
+    version: int = 1
+    bank: str = DEFAULT_BANK
+
+    def __post_init__(self) -> None:
+        _check_name("video_id", self.video_id)
+        _check_name("bank", self.bank)
+        _check_interval("segment", self.start_seconds, self.end_seconds)
+        if self.version < 1:
+            raise ValueError(f"version: expected >= 1, got {self.version}")
+
+    @property
+    def segment_id(self) -> str:
+        """`{video_id}@{start_ms}-{end_ms}`: the same stretch has the same id in every version."""
+        start_ms, end_ms = round(self.start_seconds * 1000), round(self.end_seconds * 1000)
+        return f"{self.video_id}@{start_ms}-{end_ms}"
+
+    @property
+    def point_id(self) -> int:
+        """The top 63 bits of the segment id's blake2b digest: FAISS and Qdrant take integers."""
+        digest = hashlib.blake2b(self.segment_id.encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of a video as a small H.264 MP4: upright, at most 8 fps and 480 px short side.
+
+    The clip's own times start at 0, which is `ref.start_seconds` of the video.
+    """
+
+    ref: SegmentRef
+    clip: bytes
+
+    def __post_init__(self) -> None:
+        if not self.clip:
+            raise ValueError("clip: expected MP4 bytes, got none")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBatch:
+    """Decoded pictures in time order.
+
+    frames: uint8 (T, H, W, 3), RGB, upright. pts_seconds: float64 (T,), increasing.
+    """
+
+    frames: UInt8Array
+    pts_seconds: Float64Array
+
+    def __post_init__(self) -> None:
+        sizes = check_array("frames", self.frames, np.uint8, ("T", "H", "W", 3))
+        check_array("pts_seconds", self.pts_seconds, np.float64, (sizes["T"],))
+        if self.pts_seconds.size > 1 and not bool(np.all(np.diff(self.pts_seconds) > 0)):
+            raise ValueError("pts_seconds: expected strictly increasing times")
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """N things followed over T moments, free of resolution and frame rate.
+
+    centroids: float32 (T, N, 2), xy as fractions of the frame diagonal from the top left corner.
+    areas: float32 (T, N), fractions of the squared frame diagonal. visible: bool (T, N); where it
+    is false the other two carry no meaning. pts_seconds: float64 (T,). quality: 0 (nothing could be
+    followed) to 1.
+    """
+
+    centroids: Float32Array
+    areas: Float32Array
+    visible: BoolArray
+    pts_seconds: Float64Array
+    quality: float
+
+    def __post_init__(self) -> None:
+        sizes = check_array("centroids", self.centroids, np.float32, ("T", "N", 2))
+        shape = (sizes["T"], sizes["N"])
+        check_array("areas", self.areas, np.float32, shape)
+        check_array("visible", self.visible, np.bool_, shape)
+        check_array("pts_seconds", self.pts_seconds, np.float64, (sizes["T"],))
+        if not 0.0 <= self.quality <= 1.0:
+            raise ValueError(f"quality: expected 0 to 1, got {self.quality}")
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """One segment's fused vector, with its scene graph beside it.
+
+    vector: float32 (527,), unit norm, 512 visual then 15 action; all zero exactly when not
+    `informative`. graph: float32 (8,). `model_id` fingerprints weights, sampling, tracker and fusion.
+    """
+
+    ref: SegmentRef
+    vector: Float32Array
+    graph: Float32Array
+    informative: bool
+    model_id: str
+
+    def __post_init__(self) -> None:
+        check_array("vector", self.vector, np.float32, (VECTOR_DIMENSION,))
+        check_array("graph", self.graph, np.float32, (GRAPH_DIMENSION,))
+        _check_name("model_id", self.model_id)
+        norm = float(np.linalg.norm(self.vector))
+        if abs(norm - float(self.informative)) > 1e-3:
+            raise ValueError(
+                f"vector: expected norm {float(self.informative):.0f} "
+                f"(informative={self.informative}), got {norm:.4f}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEmbedding:
+    """A query video as overlapping windows, each seen through every view of the profile.
+
+    window_start_seconds, window_end_seconds: float64 (W,). vectors: float32 (V, W, 527), unit norm,
+    zero where `informative` bool (V, W) is false. `views` names the first axis; views[0] is
+    "identity". A query without one informative window has nothing to match with.
+    """
+
+    uri: str
+    duration_seconds: float
+    model_id: str
+    views: tuple[str, ...]
+    window_start_seconds: Float64Array
+    window_end_seconds: Float64Array
+    vectors: Float32Array
+    informative: BoolArray
+
+    def __post_init__(self) -> None:
+        sizes = check_array("vectors", self.vectors, np.float32, ("V", "W", VECTOR_DIMENSION))
+        if len(self.views) != sizes["V"] or self.views[0] != "identity":
+            raise ValueError(
+                f"views: expected {sizes['V']} names that begin with 'identity', got {self.views}"
+            )
+        check_array("informative", self.informative, np.bool_, (sizes["V"], sizes["W"]))
+        for name in ("window_start_seconds", "window_end_seconds"):
+            check_array(name, getattr(self, name), np.float64, (sizes["W"],))
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One indexed segment near a query vector. `score` is the inner product; higher is closer."""
+
+    ref: SegmentRef
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A stretch of the query that is, with `probability`, a copy of a stretch of `video_id`.
+
+    `coverage` is the matched share of the query. `evidence` explains the score: hit pairs, offsets,
+    per-signal contributions and thresholds, all JSON values.
+    """
+
+    video_id: str
+    bank: str
+    query_start_seconds: float
+    query_end_seconds: float
+    ref_start_seconds: float
+    ref_end_seconds: float
+    score: float
+    probability: float
+    view: str
+    coverage: float
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_name("video_id", self.video_id)
+        _check_interval("query range", self.query_start_seconds, self.query_end_seconds)
+        _check_interval("ref range", self.ref_start_seconds, self.ref_end_seconds)
+        for name in ("probability", "coverage"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")

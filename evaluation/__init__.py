@@ -1,0 +1,1 @@
+"""Transforms, runs, rows and measures: how well StoryHash finds copies."""

@@ -1,0 +1,1 @@
+"""Embeddings in, index and answers out."""
