@@ -1,0 +1,152 @@
+"""The one tree of settings, read from STORYHASH_ variables with `__` between levels.
+
+`STORYHASH_KAFKA__TOPIC_PREFIX=x` sets `settings.kafka.topic_prefix`. A variable that names no setting
+is an error, so a misspelt one is never silently ignored. Only `load_settings` reads the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.errors import SettingsError
+
+ENV_PREFIX = "STORYHASH_"
+# Switches of the test-suite, not settings of the product.
+_TEST_PREFIX = "STORYHASH_TEST_"
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VideoSettings(_Group):
+    """Bounds on decoding, and the form of the small clips segments are packed as."""
+
+    max_pixels: int = Field(3840 * 2160 * 2, gt=0, description="Largest picture, width x height.")
+    max_frames: int = Field(4_000_000, gt=0, description="Most frames decoded from one video.")
+    max_seconds: float = Field(6 * 3600.0, gt=0, description="Longest video.")
+    wall_seconds: float = Field(
+        3600.0, gt=0, description="Longest time spent on one video before its decoder is killed."
+    )
+    stall_seconds: float = Field(
+        20.0, gt=0, description="Longest silence of a decoder before it is killed."
+    )
+    memory_mib: int = Field(1536, gt=0, description="Address space a decoder may add, MiB.")
+    frames_per_second: float = Field(8.0, gt=0, description="Highest frame rate of a clip.")
+    short_side: int = Field(480, ge=32, description="Largest short side of a clip, pixels.")
+    max_clip_bytes: int = Field(
+        4 * 1024 * 1024, gt=0, description="Largest clip; also bounds a Kafka message."
+    )
+
+
+class IngestSettings(_Group):
+    """How a catalogue becomes segments."""
+
+    segment_seconds: float = Field(4.0, gt=0, description="Length of a segment.")
+    min_tail_seconds: float = Field(
+        2.0, ge=0, description="A remainder shorter than this joins the segment before it."
+    )
+    workers: int = Field(0, ge=0, description="Decoder processes; 0 means one a core.")
+    allowed_schemes: tuple[str, ...] = Field(
+        ("http", "https"), description="URI schemes that may be fetched."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Hosts that may be fetched from; empty means every public host."
+    )
+    max_fetch_bytes: int = Field(
+        8 * 1024**3, gt=0, description="Largest remote file that is fetched."
+    )
+    fetch_timeout_seconds: float = Field(30.0, gt=0, description="Longest silence of a server.")
+
+
+class SscdSettings(_Group):
+    """The SSCD copy-detection network."""
+
+    model: Literal["full", "distilled"] = Field("full", description="Which packaged network.")
+    path: Path | None = Field(None, description="An ONNX file to use instead of the package's.")
+
+
+class SearcherSettings(_Group):
+    """The FAISS shard, its snapshots and its mirror."""
+
+    backend: Literal["faiss", "qdrant"] = Field("faiss", description="What answers searches.")
+    hnsw_m: int = Field(16, ge=4, description="Links a node of the HNSW graph.")
+    ef_construction: int = Field(200, ge=8, description="Beam width while the graph is built.")
+    ef_search: int = Field(64, ge=1, description="Beam width of a search.")
+    delta_rows: int = Field(2_000, ge=1, description="New vectors searched flat before a rebuild.")
+    max_dead_ratio: float = Field(
+        0.25, gt=0, lt=1, description="Share of deleted vectors that starts a rebuild."
+    )
+    keep_snapshots: int = Field(2, ge=1, description="Snapshots kept; an older one is a spare.")
+    mirror: Literal["edge", "server", "local"] = Field(
+        "edge",
+        description="Where vectors are kept: Qdrant's embedded engine, a server, or the client's local mode.",
+    )
+
+
+class QdrantSettings(_Group):
+    """A Qdrant server, used when `searcher.mirror` is `server`."""
+
+    url: str = Field("http://127.0.0.1:6333", description="Its REST address.")
+    api_key: SecretStr | None = Field(None, description="Its API key.")
+    collection: str = Field("storyhash", description="The collection that mirrors the shard.")
+    timeout_seconds: float = Field(10.0, gt=0, description="Longest wait for an answer.")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Field(
+        Path("storyhash-data"), description="Where an index lives on one machine."
+    )
+    profile: str = Field(
+        "auto", description="The recipe of the vector; auto picks once, when a data folder is made."
+    )
+    video: VideoSettings = VideoSettings()  # type: ignore[call-arg]
+    ingest: IngestSettings = IngestSettings()  # type: ignore[call-arg]
+    sscd: SscdSettings = SscdSettings()  # type: ignore[call-arg]
+    searcher: SearcherSettings = SearcherSettings()  # type: ignore[call-arg]
+    qdrant: QdrantSettings = QdrantSettings()  # type: ignore[call-arg]
+
+
+def setting_names(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -> Iterator[str]:
+    """The environment variable of every leaf setting, in the order they are declared."""
+    for name, info in model.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from setting_names(inner, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings from the environment; keyword arguments (None means unset) win over it.
+
+    Raises SettingsError that names the variable, and the nearest real one when it is misspelt.
+    """
+    known = set(setting_names())
+    for variable in environ if environ is not None else os.environ:
+        name = variable.upper()
+        if not name.startswith(ENV_PREFIX) or name.startswith(_TEST_PREFIX) or name in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`storyhash config` lists every setting"
+        raise SettingsError(f"unknown setting {variable}: {hint}")
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = ENV_PREFIX + "__".join(str(part).upper() for part in first["loc"])
+        raise SettingsError(f"{variable}: {first['msg']}") from None

@@ -1,0 +1,1 @@
+"""Frames in, tracks of moving things out."""

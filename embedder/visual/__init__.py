@@ -1,0 +1,1 @@
+"""Pictures in, 512-d visual descriptors out."""

@@ -1,0 +1,45 @@
+"""The seam every visual backend stands behind."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from common.types import Float32Array, UInt8Array
+
+
+class VisualBackend(Protocol):
+    """A network or recipe that describes pictures as 512-d unit vectors."""
+
+    @property
+    def name(self) -> str:
+        """Short name, as in a profile: `sscd`, `offline`, `clip`."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies weights and preprocessing; another one makes other vectors."""
+        ...
+
+    @property
+    def frames_per_second(self) -> float:
+        """How many frames of a second of video it wants to see."""
+        ...
+
+    @property
+    def pooling(self) -> Literal["mean", "median"]:
+        """How the frames of one segment or window become one vector, before L2 normalisation."""
+        ...
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views of a query worth searching with, `identity` first (see embedder.visual.views)."""
+        ...
+
+    def encode(self, frames: UInt8Array, *, reference: bool = False) -> Float32Array:
+        """Describe pictures.
+
+        frames: uint8 (B, H, W, 3), RGB, upright; B may be 0. Returns float32 (B, 512), unit norm.
+        `reference` is true for catalogue videos: a backend may look at those more thoroughly than
+        at each view of a query; most ignore it.
+        """
+        ...

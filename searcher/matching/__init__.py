@@ -1,0 +1,1 @@
+"""From a query's vectors to matches and a decision: functions over arrays."""
