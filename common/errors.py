@@ -99,6 +99,6 @@ class WeightsMissingError(DependencyError):
 
 
 class StorageError(DependencyError):
-    """The disk refused a write: full, read-only or failing. What was acknowledged before is kept."""
+    """The disk refused a write: full, read-only or failing. What was acknowledged is kept."""
 
     code = "storage"

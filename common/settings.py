@@ -1,7 +1,7 @@
 """The one tree of settings, read from STORYHASH_ variables with `__` between levels.
 
-`STORYHASH_KAFKA__TOPIC_PREFIX=x` sets `settings.kafka.topic_prefix`. A variable that names no setting
-is an error, so a misspelt one is never silently ignored. Only `load_settings` reads the environment.
+`STORYHASH_QDRANT__URL=x` sets `settings.qdrant.url`. A variable that names no setting is an error,
+so a misspelt one is never silently ignored. Only `load_settings` reads the environment.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class SearcherSettings(_Group):
     keep_snapshots: int = Field(2, ge=1, description="Snapshots kept; an older one is a spare.")
     mirror: Literal["edge", "server", "local"] = Field(
         "edge",
-        description="Where vectors are kept: Qdrant's embedded engine, a server, or the client's local mode.",
+        description="Where vectors are kept: Qdrant's embedded engine (edge), a Qdrant server, "
+        "or qdrant-client's local mode (small catalogues only).",
     )
 
 
@@ -107,11 +108,10 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    data_dir: Path = Field(
-        Path("storyhash-data"), description="Where an index lives on one machine."
-    )
+    data_dir: Path = Field(Path("storyhash-data"), description="The index of one machine.")
     profile: str = Field(
-        "auto", description="The recipe of the vector; auto picks once, when a data folder is made."
+        "auto",
+        description="Recipe of the vector; auto picks once, when a data folder is made, and holds.",
     )
     video: VideoSettings = VideoSettings()  # type: ignore[call-arg]
     ingest: IngestSettings = IngestSettings()  # type: ignore[call-arg]

@@ -50,7 +50,8 @@ def check_array(
 def _check_interval(what: str, start_seconds: float, end_seconds: float) -> None:
     if not (0.0 <= start_seconds < end_seconds < float("inf")):
         raise ValueError(
-            f"{what}: expected 0 <= start_seconds < end_seconds, got [{start_seconds}, {end_seconds})"
+            f"{what}: expected 0 <= start_seconds < end_seconds, "
+            f"got [{start_seconds}, {end_seconds})"
         )
 
 
@@ -167,7 +168,7 @@ class Embedding:
     """One segment's fused vector, with its scene graph beside it.
 
     vector: float32 (527,), unit norm, 512 visual then 15 action; all zero exactly when not
-    `informative`. graph: float32 (8,). `model_id` fingerprints weights, sampling, tracker and fusion.
+    `informative`. graph: float32 (8,). `model_id` fingerprints weights, sampling, tracker, fusion.
     """
 
     ref: SegmentRef

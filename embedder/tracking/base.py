@@ -26,5 +26,5 @@ class Tracker(Protocol):
         ...
 
     def track(self, batch: FrameBatch) -> Tracks:
-        """Follow what moves through the frames of one segment; T = 0 or 1 gives no tracks (N = 0)."""
+        """Follow what moves through one segment's frames; T = 0 or 1 gives no tracks (N = 0)."""
         ...

@@ -32,7 +32,7 @@ class VisualBackend(Protocol):
 
     @property
     def views(self) -> tuple[str, ...]:
-        """The views of a query worth searching with, `identity` first (see embedder.visual.views)."""
+        """The views of a query worth searching with, `identity` first (embedder.visual.views)."""
         ...
 
     def encode(self, frames: UInt8Array, *, reference: bool = False) -> Float32Array:

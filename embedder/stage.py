@@ -1,0 +1,149 @@
+"""The embedder stage: segments in, embeddings out; it knows no transport."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import (
+    VECTOR_DIMENSION,
+    VISUAL_DIMENSION,
+    BoolArray,
+    Embedding,
+    Float32Array,
+    Float64Array,
+    FrameBatch,
+    Segment,
+    Tracks,
+    UInt8Array,
+)
+from common.video import decode_clip
+from embedder.action import action_features
+from embedder.fusion import FUSION_FINGERPRINT, fuse
+from embedder.graph import scene_graph
+from embedder.pooling import pool
+from embedder.sampling import sample_indices
+from embedder.tracking.base import Tracker
+from embedder.visual.base import VisualBackend
+from embedder.visual.information import informative
+
+
+@dataclass(frozen=True, slots=True)
+class SampledFrames:
+    """The frames of one segment that the visual backend describes.
+
+    frames: uint8 (T, H, W, 3). informative: bool (T,). pts_seconds: float64 (T,), video time.
+    """
+
+    frames: UInt8Array
+    informative: BoolArray
+    pts_seconds: Float64Array
+
+
+class StageClock:
+    """Adds up the seconds each step took, over all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seconds: Counter[str] = Counter()
+
+    @contextmanager
+    def measure(self, step: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._seconds[step] += time.perf_counter() - started
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds by step so far."""
+        with self._lock:
+            return dict(self._seconds)
+
+
+class EmbedderStage:
+    """Turns segments into embeddings with one visual backend and one tracker.
+
+    `sampling` names what the clips were cut with (segment length, frame rate, size): with the
+    fingerprints of its parts it makes `model_id`, so vectors made differently never meet.
+    `process` may be called from several threads.
+    """
+
+    def __init__(
+        self, profile: str, visual: VisualBackend, tracker: Tracker, *, sampling: str
+    ) -> None:
+        self.profile = profile
+        self.visual = visual
+        self.tracker = tracker
+        self.clock = StageClock()
+        parts = (visual.fingerprint, tracker.fingerprint, FUSION_FINGERPRINT, sampling)
+        digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+        self.model_id = f"{profile}-{digest}"
+
+    def process(self, segments: Sequence[Segment]) -> list[Embedding]:
+        """One embedding a segment, in order. Raises VideoError for a clip that does not decode."""
+        opened = [self.open(segment) for segment in segments]
+        vectors = self.describe([sampled for sampled, _ in opened], reference=True)
+        return [
+            self._embed(segment, sampled, rows, tracks)
+            for segment, (sampled, tracks), rows in zip(segments, opened, vectors, strict=True)
+        ]
+
+    def open(self, segment: Segment) -> tuple[SampledFrames, Tracks]:
+        """Decode a segment's clip once, for the visual backend and for the tracker."""
+        with self.clock.measure("clip decode"):
+            batch = decode_clip(segment.clip, start_seconds=segment.ref.start_seconds)
+        chosen = sample_indices(batch.pts_seconds, self.visual.frames_per_second)
+        frames, chosen_pts = np.ascontiguousarray(batch.frames[chosen]), batch.pts_seconds[chosen]
+        moving = sample_indices(batch.pts_seconds, self.tracker.frames_per_second)
+        if len(moving) < len(batch.pts_seconds):
+            batch = FrameBatch(batch.frames[moving], batch.pts_seconds[moving])
+        with self.clock.measure("track"):
+            tracks = self.tracker.track(batch)
+        return SampledFrames(frames, informative(frames), chosen_pts), tracks
+
+    def describe(self, sampled: Sequence[SampledFrames], *, reference: bool) -> list[Float32Array]:
+        """A float32 (T, 512) a segment: unit rows, zero for frames without information.
+
+        Pictures of one size go to the backend together, whichever segment they are from.
+        """
+        vectors = [
+            np.zeros((len(one.frames), VISUAL_DIMENSION), dtype=np.float32) for one in sampled
+        ]
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for index, one in enumerate(sampled):
+            by_size.setdefault(one.frames.shape[1:], []).append(index)
+        with self.clock.measure("visual encode"):
+            for members in by_size.values():
+                kept = [sampled[index].frames[sampled[index].informative] for index in members]
+                encoded = self.visual.encode(np.concatenate(kept), reference=reference)
+                ends = np.cumsum([len(frames) for frames in kept])[:-1]
+                for index, rows in zip(members, np.split(encoded, ends), strict=True):
+                    vectors[index][sampled[index].informative] = rows
+        return vectors
+
+    def _embed(
+        self, segment: Segment, sampled: SampledFrames, rows: Float32Array, tracks: Tracks
+    ) -> Embedding:
+        visual = pool(rows, sampled.informative, self.visual.pooling)
+        vector = (
+            np.zeros(VECTOR_DIMENSION, dtype=np.float32)
+            if visual is None
+            else fuse(visual, action_features(tracks))
+        )
+        return Embedding(
+            ref=segment.ref,
+            vector=vector,
+            graph=scene_graph(tracks),
+            informative=visual is not None,
+            model_id=self.model_id,
+        )

@@ -1,0 +1,42 @@
+"""The `storyhash` command. Exit codes: 0 done, 1 ran but something failed, 2 the caller's mistake,
+3 a dependency is down, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from storyhash.cli import config, demo, doctor, index, match, models, videos
+from storyhash.cli.console import run_guarded
+
+app = typer.Typer(
+    name="storyhash",
+    help="Know whether a video, or a part of it, has been seen before.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(demo.demo)
+app.command()(index.index)
+app.command()(match.match)
+app.add_typer(videos.app, name="videos")
+app.add_typer(models.app, name="models")
+app.command()(config.config)
+app.command()(doctor.doctor)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print a traceback when something fails.")
+    ] = False,
+) -> None:
+    """Know whether a video, or a part of it, has been seen before."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run_guarded(lambda: app(prog_name="storyhash"), debug="--debug" in sys.argv[1:2]))

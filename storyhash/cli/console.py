@@ -1,0 +1,93 @@
+"""What every command shares: where words go, and how an error becomes an exit code.
+
+Standard output carries answers alone, so that a program may read it; words for people, progress and
+errors go to standard error.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from common.errors import StoryHashError
+
+INTERRUPTED = 130
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on one line of standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def notice(message: str) -> None:
+    """Something the user should know, though nothing failed."""
+    err.print("note:", message, style="yellow", markup=False)
+
+
+def progress() -> Progress:
+    """A progress bar on standard error; silent where that is not a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
+def run_guarded(command: Callable[[], None], *, debug: bool) -> int:
+    """Run a command; say what went wrong in one line and return the exit code."""
+    try:
+        command()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
+        err.print("interrupted", markup=False)
+        return INTERRUPTED
+    except StoryHashError as error:
+        return _report(str(error), error.exit_code, debug)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); that is no failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+        hint = ": free some space and run the same command again" if full else ""
+        where = f" ({error.filename})" if error.filename else ""
+        return _report(f"{error.strerror or error}{where}{hint}", 3 if full else 1, debug)
+    except Exception as error:
+        return _report(
+            f"internal error: {type(error).__name__}: {error}; "
+            "run again with --debug and report what it prints",
+            1,
+            debug,
+        )
+    return 0
+
+
+def _report(message: str, exit_code: int, debug: bool) -> int:
+    if debug:
+        err.print_exception()
+    err.print("error:", message.replace("\n", " "), style="red", markup=False)
+    return exit_code

@@ -1,0 +1,18 @@
+"""Options that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data folder of the index [env: STORYHASH_DATA_DIR]."),
+]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", help="Recipe of the vector: auto, sscd-motion or offline."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
