@@ -76,7 +76,7 @@ def _sprite(rng: np.random.Generator) -> _Sprite:
 
 
 def film(seed: int, seconds: float) -> Iterator[UInt8Array]:
-    """Frames, uint8 (270, 480, 3) RGB at 12 a second, of a film with a new shot every four seconds."""
+    """Frames, uint8 (270, 480, 3) RGB, 12 a second; a new shot begins every four seconds."""
     shots: dict[int, tuple[UInt8Array, list[_Sprite], float]] = {}
     for index in range(round(seconds * FRAMES_PER_SECOND)):
         now = index / FRAMES_PER_SECOND

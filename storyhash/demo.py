@@ -1,0 +1,80 @@
+"""The demo: made-up films are indexed; edited copies and a stranger are matched against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from common.types import UInt8Array
+from common.video import encode_video
+from storyhash.samples import (
+    FRAMES_PER_SECOND,
+    Edit,
+    crop_and_brighten,
+    film,
+    letterbox_and_caption,
+    mirror,
+    unchanged,
+    upside_down,
+)
+
+FILM_SECONDS = 8.0
+# Seeds are the films' only content; names make the table readable.
+CATALOGUE = {"harbour": 1, "market": 2, "orchard": 3, "station": 4, "valley": 5, "bridge": 6}
+_STRANGER_SEEDS = (101, 102)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoQuery:
+    """One query of the demo and its right answer; `video_id` is None for a stranger."""
+
+    name: str
+    video_id: str | None
+    edit: Edit = unchanged
+    crf: int = 23
+    inside_stranger: bool = False
+
+    @property
+    def expected(self) -> str:
+        return "no_match" if self.video_id is None else "copy"
+
+    def frames(self) -> Iterator[UInt8Array]:
+        """The query's pictures, 12 a second."""
+        if self.video_id is None:
+            return film(_STRANGER_SEEDS[0], FILM_SECONDS)
+        copied = film(CATALOGUE[self.video_id], FILM_SECONDS)
+        if self.inside_stranger:
+            stranger = list(film(_STRANGER_SEEDS[1], FILM_SECONDS))
+            half = len(stranger) // 2
+            excerpt = list(copied)[: 4 * FRAMES_PER_SECOND]
+            return chain(stranger[:half], excerpt, stranger[half:])
+        return map(self.edit, copied)
+
+
+QUERIES = (
+    DemoQuery("harbour, heavily compressed", "harbour", crf=40),
+    DemoQuery("market, cropped and brighter", "market", crop_and_brighten),
+    DemoQuery("orchard, mirrored", "orchard", mirror),
+    DemoQuery("station, upside down", "station", upside_down),
+    DemoQuery("valley, letterboxed with a caption", "valley", letterbox_and_caption),
+    DemoQuery("4 s of bridge inside another film", "bridge", inside_stranger=True),
+    DemoQuery("a film never seen before", None),
+)
+
+
+def write_catalogue(folder: Path) -> None:
+    """Draw the films that are indexed, as `{name}.mp4`."""
+    for name, seed in CATALOGUE.items():
+        encode_video(folder / f"{name}.mp4", film(seed, FILM_SECONDS), FRAMES_PER_SECOND)
+
+
+def write_queries(folder: Path) -> list[Path]:
+    """Draw the films that are matched, one file for each of `QUERIES`."""
+    paths = []
+    for number, query in enumerate(QUERIES):
+        path = folder / f"query-{number}.mp4"
+        encode_video(path, query.frames(), FRAMES_PER_SECOND, crf=query.crf)
+        paths.append(path)
+    return paths
