@@ -3,9 +3,9 @@
 
     python scripts/measure_duplicates.py FOLDER [--profile P] [--data DIR] [--json FILE]
 
-FOLDER holds videos and a `manifest.csv` with the columns `file` (relative path), `posgroup` (videos of
-one non-empty group are copies of one another) and `hardneg` (videos of one group look alike and are
-not copies). Every video is matched as a query; what it finds of itself is left out. Printed for every
+FOLDER holds videos and a `manifest.csv` with the columns `file` (relative path), `posgroup` (videos
+of one non-empty group are copies of one another) and `hardneg` (videos of one group look alike and
+are not copies). Every video is matched; what it finds of itself is left out. Printed for every
 copy: the rank of the first member of its family, its probability, and the best stranger's.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 
 
 def storyhash(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does; 1 means that some video was refused, which is no failure."""
+    """Run the command line as a user does; 1 means some video was refused."""
     run = subprocess.run(
         [sys.executable, "-m", "storyhash", *arguments],
         stdout=subprocess.PIPE,

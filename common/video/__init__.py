@@ -1,0 +1,21 @@
+"""Video in and out: the one place that knows PyAV.
+
+`probe` looks, `decode` and `decode_images` give upright frames sampled by time, `encode_clip` and
+`decode_clip` pack and open the small clips segments travel as, `encode_video` writes a film.
+"""
+
+from common.video.clip import decode_clip, encode_clip, encode_video
+from common.video.container import VideoInfo, probe
+from common.video.decode import Decoder, Frame
+from common.video.images import decode_images
+
+__all__ = [
+    "Decoder",
+    "Frame",
+    "VideoInfo",
+    "decode_clip",
+    "decode_images",
+    "encode_clip",
+    "encode_video",
+    "probe",
+]

@@ -1,0 +1,37 @@
+"""A folder of numbered pictures, read as the frames of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from common.errors import StoryHashError, VideoError
+from common.settings import VideoSettings
+from common.video.decode import Decoder, Frame
+
+
+def decode_images(
+    paths: Sequence[Path],
+    limits: VideoSettings,
+    *,
+    source_fps: float,
+    frames_per_second: float,
+    short_side: int,
+) -> Iterator[Frame]:
+    """Frames of a picture series shown at `source_fps`, at most `frames_per_second` of them.
+
+    Raises VideoError that names a picture which cannot be read.
+    """
+    slot_done = -1
+    for index, path in enumerate(paths):
+        now = index / source_fps
+        slot = int(now * frames_per_second + 1e-6)
+        if slot <= slot_done:
+            continue
+        slot_done = slot
+        try:
+            picture = next(iter(Decoder(path, limits, frames_per_second=1, short_side=short_side)))
+        except StoryHashError as error:
+            raise VideoError(f"{path.name}: {error}") from None
+        yield replace(picture, pts_seconds=now)

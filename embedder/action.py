@@ -1,0 +1,155 @@
+"""Tracks as 15 numbers that tell how things move, whatever the resolution, frame rate or flip.
+
+    0-2    speed: mean, standard deviation, max                    diagonals / s
+    3-5    acceleration (length of the velocity's change): the same    diagonals / s^2
+    6      entropy of turning angles, 0 (one angle) to 1 (all alike)
+    7-9    spread, the mean pairwise distance at a moment: mean, std, max    diagonals
+    10     overlapping-pair rate: share of pairs at a moment whose discs touch
+    11-12  close-pair rate at a moment: mean, std
+    13     share of moments with a close pair
+    14     mean share of things in the largest cluster of close ones
+
+All but 6 and 10-14 are squashed by asinh, and every one is standardised with constants frozen under
+ACTION_VERSION. Positions enter only through distances, and turns only through absolute angles, so
+flips and rotations change nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.types import ACTION_DIMENSION, BoolArray, Float32Array, Float64Array, Tracks
+
+ACTION_VERSION = "action-1"
+
+# Moments the tracks are resampled to, so that a frame rate leaves no trace in derivatives.
+_RATE = 4.0
+_TURN_BINS = 8
+# Two things are close when their discs, grown by this factor, touch.
+_CLOSE_FACTOR = 2.0
+_SQUASHED = np.array([1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0], dtype=bool)
+_SQUASH_SCALE = np.array([20, 20, 5, 5, 5, 1.25, 1, 5, 20, 5, 1, 1, 1, 1, 1])
+# Mean and deviation over many short films of what `raw_features` gives after squashing.
+_MEAN = np.array([1.1, 0.9, 0.8, 1.0, 0.8, 0.9, 0.6, 0.9, 0.5, 1.0, 0.1, 0.2, 0.1, 0.35, 0.6])
+_DEVIATION = np.array(
+    [0.6, 0.5, 0.6, 0.6, 0.5, 0.6, 0.3, 0.6, 0.5, 0.6, 0.15, 0.25, 0.12, 0.4, 0.25]
+)
+
+
+def action_features(tracks: Tracks) -> Float32Array:
+    """float32 (15,), standardised; all zero when nothing was followed, so that stillness is no
+    evidence that two scenes are one."""
+    if not tracks.visible.any():
+        return np.zeros(ACTION_DIMENSION, dtype=np.float32)
+    return _standardise(raw_features(tracks))
+
+
+def min_max(action: Float32Array) -> Float32Array:
+    """Standardised features brought to 0..1 as the paper's raw min-max ones: +-3 deviations."""
+    return np.clip((action + 3.0) / 6.0, 0.0, 1.0).astype(np.float32)
+
+
+def raw_features(tracks: Tracks) -> Float64Array:
+    """float64 (15,) in the units listed above, before squashing."""
+    places, radii, seen = _resample(tracks)
+    features = np.zeros(ACTION_DIMENSION)
+    velocity = np.diff(places, axis=0) * _RATE
+    moving = seen[1:] & seen[:-1]
+    features[0:3] = _summary(np.linalg.norm(velocity, axis=-1)[moving])
+    change = np.diff(velocity, axis=0) * _RATE
+    turning = moving[1:] & moving[:-1]
+    features[3:6] = _summary(np.linalg.norm(change, axis=-1)[turning])
+    features[6] = _turn_entropy(velocity[:-1][turning], velocity[1:][turning])
+    features[7:15] = _together(places, radii, seen)
+    return features
+
+
+def _standardise(raw: Float64Array) -> Float32Array:
+    squashed = np.where(_SQUASHED, np.arcsinh(raw * _SQUASH_SCALE), raw)
+    return np.clip((squashed - _MEAN) / _DEVIATION, -3.0, 3.0).astype(np.float32)
+
+
+def _resample(tracks: Tracks) -> tuple[Float64Array, Float64Array, BoolArray]:
+    """Places (M, N, 2), radii (M, N) and seen (M, N) at _RATE moments a second."""
+    pts = tracks.pts_seconds
+    moments = np.arange(pts[0], pts[-1] + 1e-6, 1 / _RATE)
+    count = tracks.visible.shape[1]
+    places = np.zeros((len(moments), count, 2))
+    radii = np.zeros((len(moments), count))
+    seen = np.zeros((len(moments), count), dtype=bool)
+    for thing in range(count):
+        known = tracks.visible[:, thing]
+        if not known.any():
+            continue
+        at = pts[known]
+        for axis in (0, 1):
+            places[:, thing, axis] = np.interp(moments, at, tracks.centroids[known, thing, axis])
+        radii[:, thing] = np.interp(moments, at, np.sqrt(tracks.areas[known, thing] / np.pi))
+        seen[:, thing] = (moments >= at[0] - 1e-6) & (moments <= at[-1] + 1e-6)
+    return places, radii, seen
+
+
+def _summary(values: Float64Array) -> tuple[float, float, float]:
+    if not len(values):
+        return 0.0, 0.0, 0.0
+    return float(values.mean()), float(values.std()), float(values.max())
+
+
+def _turn_entropy(before: Float64Array, after: Float64Array) -> float:
+    """Entropy of the absolute angle between successive velocities, over log of the bins."""
+    lengths = np.linalg.norm(before, axis=-1) * np.linalg.norm(after, axis=-1)
+    real = lengths > 1e-8
+    if not real.any():
+        return 0.0
+    cosine = (before * after).sum(axis=-1)[real] / lengths[real]
+    angles = np.arccos(np.clip(cosine, -1, 1))
+    # Each angle is shared by its two nearest bins, so that a rounding error moves nothing.
+    position = angles / np.pi * (_TURN_BINS - 1)
+    low = np.minimum(position.astype(int), _TURN_BINS - 2)
+    histogram = np.zeros(_TURN_BINS)
+    np.add.at(histogram, low, 1 - (position - low))
+    np.add.at(histogram, low + 1, position - low)
+    share = histogram / histogram.sum()
+    share = share[share > 0]
+    return float(-(share * np.log(share)).sum() / np.log(_TURN_BINS))
+
+
+def _together(places: Float64Array, radii: Float64Array, seen: BoolArray) -> Float64Array:
+    """Features 7 to 14: what the things of one moment are to each other."""
+    spread: list[float] = []
+    overlapping: list[float] = []
+    close: list[float] = []
+    cluster: list[float] = []
+    for now, size, there in zip(places, radii, seen, strict=True):
+        count = int(there.sum())
+        if count == 0:
+            continue
+        here, radius = now[there], size[there]
+        apart = np.linalg.norm(here[:, None] - here[None], axis=-1)
+        reach = radius[:, None] + radius[None]
+        near = apart < _CLOSE_FACTOR * reach
+        pairs = np.triu_indices(count, 1)
+        cluster.append(_largest_cluster(near) / count)
+        if count > 1:
+            spread.append(float(apart[pairs].mean()))
+            overlapping.append(float((apart < reach)[pairs].mean()))
+            close.append(float(near[pairs].mean()))
+    features = np.zeros(8)
+    if spread:
+        features[0:3] = _summary(np.array(spread))
+        features[3] = np.mean(overlapping)
+        features[4:6] = np.mean(close), np.std(close)
+        features[6] = np.mean(np.array(close) > 0)
+    features[7] = np.mean(cluster) if cluster else 0.0
+    return features
+
+
+def _largest_cluster(near: BoolArray) -> int:
+    """Size of the largest connected group; near: bool (N, N), symmetric."""
+    reach = near | np.eye(len(near), dtype=bool)
+    for _ in range(len(near)):
+        grown = (reach @ reach) > 0
+        if (grown == reach).all():
+            break
+        reach = grown
+    return int(reach.sum(axis=1).max())

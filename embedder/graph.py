@@ -1,0 +1,49 @@
+"""Tracks as a scene graph of 8 numbers: where things are to each other, and when."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.types import GRAPH_DIMENSION, Float32Array, Tracks
+
+
+def scene_graph(tracks: Tracks) -> Float32Array:
+    """float32 (8,): shares of left, right, above, below, then of before, after, overlap, during.
+
+    Each pair of tracks is read from the smaller to the larger thing (by mean area): every moment at
+    which both are seen counts for the side on which the smaller one lies, along the axis on which they
+    are further apart; their lifetimes count once. `during` holds when the smaller lives wholly within
+    the larger's time. Each half sums to 1, or is 0 where no pair shares a moment or none exists.
+    """
+    graph = np.zeros(GRAPH_DIMENSION, dtype=np.float32)
+    seen = tracks.visible.sum(axis=0)
+    alive = np.flatnonzero(seen)
+    area = np.where(tracks.visible, tracks.areas, 0).sum(axis=0) / np.maximum(seen, 1)
+    for first, second in ((i, j) for i in alive for j in alive if i < j):
+        small, large = (first, second) if area[first] <= area[second] else (second, first)
+        _count_places(graph, tracks, small, large)
+        graph[4 + _lifetimes(tracks, small, large)] += 1
+    for half in (graph[:4], graph[4:]):
+        half /= max(float(half.sum()), 1.0)
+    return graph
+
+
+def _count_places(graph: Float32Array, tracks: Tracks, small: int, large: int) -> None:
+    both = tracks.visible[:, small] & tracks.visible[:, large]
+    away = (tracks.centroids[:, small] - tracks.centroids[:, large])[both]
+    beside = np.abs(away[:, 0]) >= np.abs(away[:, 1])
+    graph[0] += np.count_nonzero(beside & (away[:, 0] < 0))
+    graph[1] += np.count_nonzero(beside & (away[:, 0] > 0))
+    graph[2] += np.count_nonzero(~beside & (away[:, 1] < 0))
+    graph[3] += np.count_nonzero(~beside & (away[:, 1] > 0))
+
+
+def _lifetimes(tracks: Tracks, small: int, large: int) -> int:
+    """0 before, 1 after, 2 overlap, 3 during."""
+    start, end = np.flatnonzero(tracks.visible[:, small])[[0, -1]]
+    other_start, other_end = np.flatnonzero(tracks.visible[:, large])[[0, -1]]
+    if end < other_start:
+        return 0
+    if start > other_end:
+        return 1
+    return 3 if other_start <= start and end <= other_end else 2
