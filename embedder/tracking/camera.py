@@ -1,0 +1,43 @@
+"""The camera's own motion, seen in a flow field."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.types import Float32Array, Float64Array
+
+_STEP = 4
+_ROUNDS = 6
+# Residuals beyond this many times the median are things that move, not the camera.
+_CUTOFF = 3.0
+
+
+def camera_flow(flow: Float32Array) -> Float32Array:
+    """float32 (H, W, 2): the affine motion that most of a flow field (H, W, 2), pixels, agrees on.
+
+    Fitted by iteratively reweighted least squares with Tukey's biweight (Holland and Welsch, 1977),
+    which needs no random draws: the same flow gives the same camera.
+    """
+    height, width = flow.shape[:2]
+    ys, xs = np.mgrid[0:height, 0:width]
+    # Centred and scaled, so that the fit is well conditioned and the same for a mirrored picture.
+    basis = np.stack(
+        [np.ones(flow.shape[:2]), xs / width - 0.5 + 0.5 / width, ys / height - 0.5 + 0.5 / height],
+        axis=-1,
+    )
+    rows = basis[::_STEP, ::_STEP].reshape(-1, 3)
+    seen = flow[::_STEP, ::_STEP].reshape(-1, 2).astype(np.float64)
+    return (basis @ _robust_fit(rows, seen)).astype(np.float32)
+
+
+def _robust_fit(rows: Float64Array, seen: Float64Array) -> Float64Array:
+    """(3, 2) coefficients; starts at the median motion."""
+    fit = np.zeros((3, 2))
+    fit[0] = np.median(seen, axis=0)
+    for _ in range(_ROUNDS):
+        error = np.linalg.norm(seen - rows @ fit, axis=1)
+        cutoff = _CUTOFF * max(float(np.median(error)), 0.05)
+        weight = np.square(np.maximum(0.0, 1.0 - np.square(error / cutoff)))
+        weighted = rows * weight[:, None]
+        fit = np.linalg.solve(weighted.T @ rows + 1e-6 * np.eye(3), weighted.T @ seen)
+    return fit
