@@ -1,0 +1,152 @@
+"""Qdrant's embedded engine: a mirror in a folder, for one process on one machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+
+from common.errors import CorruptIndexError, ModelMismatchError, StorageError
+from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
+from searcher.mirror.base import GRAPH_NAME, VECTOR_NAME, to_embedding, to_payload, to_ref
+from searcher.shard import Filter
+
+_BATCH = 500
+_MODEL_FILE = "model.json"
+
+
+class QdrantEmbeddedMirror:
+    """A folder of Qdrant Edge. One process may hold it open."""
+
+    def __init__(self, folder: Path, model_id: str) -> None:
+        """Open the folder, or make it.
+
+        Raises ModelMismatchError when another model's vectors are in it, CorruptIndexError when it
+        cannot be opened, StorageError when it cannot be written.
+        """
+        self.model_id = model_id
+        shard_folder = folder / "shard"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _check_model(folder / _MODEL_FILE, model_id)
+        except OSError as error:
+            raise StorageError(f"{folder}: {error.strerror}; the mirror cannot be kept") from None
+        try:
+            if (shard_folder / "edge_config.json").exists():
+                self._shard = edge.EdgeShard.load(str(shard_folder))
+            else:
+                self._shard = _create(shard_folder)
+        except Exception as error:
+            # The engine raises nothing more precise than Exception.
+            raise CorruptIndexError(
+                f"{folder}: the mirror cannot be opened ({error}); restore the folder from a backup, "
+                "or delete the data folder and index again"
+            ) from None
+
+    def upsert(self, embeddings: Sequence[Embedding]) -> None:
+        for start in range(0, len(embeddings), _BATCH):
+            points = [
+                edge.Point(
+                    one.ref.point_id,
+                    {VECTOR_NAME: one.vector.tolist(), GRAPH_NAME: one.graph.tolist()},
+                    to_payload(one),
+                )
+                for one in embeddings[start : start + _BATCH]
+            ]
+            self._update(edge.UpdateOperation.upsert_points(points))
+
+    def delete_video(self, video_id: str, *, keep_version: int | None = None) -> None:
+        must = [_is("video_id", video_id)]
+        spared = [] if keep_version is None else [_is("version", keep_version)]
+        self._update(
+            edge.UpdateOperation.delete_points_by_filter(edge.Filter(must=must, must_not=spared))
+        )
+
+    def flush(self) -> None:
+        try:
+            self._shard.flush()
+        except Exception as error:
+            raise StorageError(f"the mirror could not be flushed to disk ({error})") from None
+
+    def count(self) -> int:
+        return self._shard.count(edge.CountRequest(exact=True))
+
+    def scan(self, video_id: str | None = None, batch: int = 1000) -> Iterator[list[Embedding]]:
+        only = None if video_id is None else edge.Filter(must=[_is("video_id", video_id)])
+        offset = None
+        while True:
+            records, offset = self._shard.scroll(
+                edge.ScrollRequest(
+                    offset=offset, limit=batch, filter=only, with_payload=True, with_vector=True
+                )
+            )
+            if records:
+                yield [to_embedding(record.payload, record.vector) for record in records]
+            if offset is None:
+                return
+
+    def search(self, vectors: Float32Array, k: int, only: Filter) -> list[list[Hit]]:
+        conditions = _conditions(only)
+        found = []
+        for vector in vectors:
+            points = self._shard.search(
+                edge.SearchRequest(
+                    edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME),
+                    k,
+                    filter=conditions,
+                    with_payload=True,
+                )
+            )
+            found.append([Hit(to_ref(point.payload), point.score) for point in points])
+        return found
+
+    def close(self) -> None:
+        self._shard.close()
+
+    def _update(self, operation: Any) -> None:
+        try:
+            self._shard.update(operation)
+        except Exception as error:
+            raise StorageError(
+                f"the mirror refused a write ({error}); free some space and run the same command again"
+            ) from None
+
+
+def _create(folder: Path) -> Any:
+    folder.mkdir(parents=True, exist_ok=True)
+    vectors = {
+        VECTOR_NAME: edge.EdgeVectorParams(VECTOR_DIMENSION, edge.Distance.Dot, on_disk=True),
+        GRAPH_NAME: edge.EdgeVectorParams(GRAPH_DIMENSION, edge.Distance.Dot, on_disk=True),
+    }
+    shard = edge.EdgeShard.create(str(folder), edge.EdgeConfig(vectors, on_disk_payload=True))
+    # Deleting a video looks its points up by this field.
+    shard.update(
+        edge.UpdateOperation.create_field_index("video_id", edge.PayloadSchemaType.Keyword)
+    )
+    return shard
+
+
+def _check_model(path: Path, model_id: str) -> None:
+    if not path.exists():
+        path.write_text(json.dumps({"model_id": model_id}))
+        return
+    held = json.loads(path.read_text())["model_id"]
+    if held != model_id:
+        raise ModelMismatchError(
+            f"{path.parent} mirrors vectors of {held}, not of {model_id}; use another data folder"
+        )
+
+
+def _is(field: str, value: str | int | bool) -> Any:
+    return edge.FieldCondition(field, match=edge.MatchValue(value))
+
+
+def _conditions(only: Filter) -> Any:
+    must = [_is("informative", True)]
+    if only.banks is not None:
+        must.append(edge.FieldCondition("bank", match=edge.MatchAny(sorted(only.banks))))
+    spared = [] if only.exclude_video is None else [_is("video_id", only.exclude_video)]
+    return edge.Filter(must=must, must_not=spared)

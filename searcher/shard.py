@@ -1,0 +1,412 @@
+"""The FAISS shard: an immutable HNSW graph, a small flat delta, and one swap between states.
+
+Rows are numbered once: the graph holds rows [0, g), the delta rows [g, n). Readers take the current
+`_State` and never a lock; one writer at a time makes a new state and swaps it in. A fold clones the
+graph, adds the delta's rows to the clone in the background and swaps; when too many rows are dead
+the graph is built anew from the living ones instead.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import faiss
+import numpy as np
+
+from common.settings import SearcherSettings
+from common.types import (
+    VECTOR_DIMENSION,
+    BoolArray,
+    Embedding,
+    Float32Array,
+    Hit,
+    Int64Array,
+    SegmentRef,
+    UInt8Array,
+    check_array,
+)
+
+# FAISS has vector instructions only for dimensions that are multiples of 16; zeros change no product.
+PADDED_DIMENSION = 528
+MISSING = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows a search may return. `banks` None means every bank."""
+
+    banks: frozenset[str] | None = None
+    exclude_video: str | None = None
+
+
+EVERYTHING = Filter()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStats:
+    """live, dead: vectors. graph, delta: rows. bytes_per_vector: of the vectors and the graph."""
+
+    live: int
+    dead: int
+    graph: int
+    delta: int
+    bytes_per_vector: float
+
+
+@dataclass(frozen=True)
+class _State:
+    """Everything a reader needs; never changed once it is the current one.
+
+    `refs` and `delta` only ever grow behind `total`, so states may share them. `delta` is float32
+    (capacity, 528); its row i is row `graph_rows + i`.
+    """
+
+    graph: Any
+    graph_rows: int
+    delta: Float32Array
+    total: int
+    refs: list[SegmentRef]
+    alive: BoolArray
+    rows_of: dict[str, tuple[int, ...]]
+    _allowed: dict[Filter, BoolArray] = field(default_factory=dict, compare=False)
+    _packed: dict[Filter, UInt8Array | None] = field(default_factory=dict, compare=False)
+
+    def allowed(self, only: Filter) -> BoolArray:
+        """bool (total,): rows a search under this filter may return."""
+        known = self._allowed.get(only)
+        if known is not None:
+            return known
+        rows = self.alive
+        if only.banks is not None:
+            banks = np.fromiter(
+                (ref.bank in only.banks for ref in self.refs[: self.total]), bool, self.total
+            )
+            rows = rows & banks
+        if only.exclude_video is not None:
+            rows = rows.copy()
+            rows[list(self.rows_of.get(only.exclude_video, ()))] = False
+        # A filter that names a video is asked once; keeping it would grow without end.
+        if only.exclude_video is None:
+            self._allowed[only] = rows
+        return rows
+
+    def selector(self, only: Filter) -> Any:
+        """A FAISS selector of the graph's allowed rows, or None when all are."""
+        if only in self._packed:
+            packed = self._packed[only]
+        else:
+            rows = self.allowed(only)[: self.graph_rows]
+            packed = None if rows.all() else np.packbits(rows, bitorder="little")
+            if only.exclude_video is None:
+                self._packed[only] = packed
+        return None if packed is None else faiss.IDSelectorBitmap(packed)
+
+    def vectors(self, rows: Int64Array) -> Float32Array:
+        """float32 (len(rows), 528)."""
+        found = np.empty((len(rows), PADDED_DIMENSION), dtype=np.float32)
+        in_graph = rows < self.graph_rows
+        if in_graph.any():
+            found[in_graph] = graph_vectors(self.graph)[rows[in_graph]]
+        found[~in_graph] = self.delta[rows[~in_graph] - self.graph_rows]
+        return found
+
+
+class Shard:
+    """Nearest segments by inner product. Many readers, one writer at a time."""
+
+    def __init__(self, settings: SearcherSettings) -> None:
+        self._settings = settings
+        self._write = threading.RLock()
+        self._row_of: dict[int, int] = {}
+        self._state = _empty_state(settings)
+        self._folding: threading.Thread | None = None
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._state.alive))
+
+    def search(
+        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
+    ) -> list[list[Hit]]:
+        """The k nearest segments of each query, best first; fewer where fewer are allowed.
+
+        vectors: float32 (n, 527).
+        """
+        state = self._state
+        scores, rows = _search(state, vectors, k, only, self._settings.ef_search)
+        refs = state.refs
+        return [
+            [
+                Hit(refs[row], float(score))
+                for row, score in zip(row_list, score_list, strict=True)
+                if row != MISSING
+            ]
+            for row_list, score_list in zip(rows.tolist(), scores.tolist(), strict=True)
+        ]
+
+    def search_ids(
+        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
+    ) -> tuple[Float32Array, Int64Array]:
+        """The hot path: scores float32 (n, k) and rows int64 (n, k), -1 where there is none."""
+        return _search(self._state, vectors, k, only, self._settings.ef_search)
+
+    def search_exact(
+        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
+    ) -> list[list[Hit]]:
+        """As `search`, by comparing every vector: the truth that `search` is measured against."""
+        state = self._state
+        rows = np.flatnonzero(state.allowed(only))
+        scores = _padded(vectors) @ state.vectors(rows).T
+        return [
+            [Hit(state.refs[rows[column]], float(line[column])) for column in _top(line, k)]
+            for line in scores
+        ]
+
+    def vectors_of(self, video_id: str) -> tuple[list[SegmentRef], Float32Array]:
+        """A video's searchable segments in time order, and their vectors, float32 (S, 527)."""
+        state = self._state
+        rows = [row for row in state.rows_of.get(video_id, ()) if state.alive[row]]
+        rows.sort(key=lambda row: state.refs[row].start_seconds)
+        vectors = state.vectors(np.array(rows, dtype=np.int64))
+        return [state.refs[row] for row in rows], vectors[:, :VECTOR_DIMENSION]
+
+    def video_ids(self) -> list[str]:
+        """Every video with a searchable segment."""
+        return sorted(self._state.rows_of)
+
+    def replace_video(self, video_id: str, embeddings: Sequence[Embedding]) -> None:
+        """Put these in place of everything held of the video, in one step for readers."""
+        self._change(embeddings, [video_id])
+
+    def add(self, embeddings: Sequence[Embedding]) -> None:
+        """Add segments; one already held under the same segment id is replaced."""
+        self._change(embeddings, [])
+
+    def remove_videos(self, video_ids: Iterable[str]) -> None:
+        """Forget videos; the rows are dead at once and leave the graph when it is next built."""
+        self._change([], video_ids)
+
+    def wait_for_build(self) -> None:
+        """Return when no fold is going on: for tests, benchmarks and an orderly end."""
+        while (thread := self._folding) is not None:
+            thread.join()
+
+    def stats(self) -> ShardStats:
+        """Counts and memory of the current state."""
+        state = self._state
+        live = len(self)
+        links = 0 if state.graph is None else int(state.graph.hnsw.neighbors.size()) * 4
+        size = state.total * PADDED_DIMENSION * 4 + links
+        return ShardStats(
+            live=live,
+            dead=state.total - live,
+            graph=state.graph_rows,
+            delta=state.total - state.graph_rows,
+            bytes_per_vector=size / max(state.total, 1),
+        )
+
+    def export(self) -> tuple[Any, int, Float32Array, list[SegmentRef], BoolArray]:
+        """(graph, graph rows, delta float32 (m, 528), refs, alive) as they stand, for a snapshot."""
+        state = self._state
+        delta = state.delta[: state.total - state.graph_rows]
+        return state.graph, state.graph_rows, delta, state.refs[: state.total], state.alive
+
+    @classmethod
+    def restore(
+        cls,
+        settings: SearcherSettings,
+        graph: Any,
+        delta: Float32Array,
+        refs: list[SegmentRef],
+        alive: BoolArray,
+    ) -> Shard:
+        """A shard from what `export` gave."""
+        shard = cls(settings)
+        graph_rows = 0 if graph is None else int(graph.ntotal)
+        buffer = _delta_buffer(settings, len(delta))
+        buffer[: len(delta)] = delta
+        rows_of: dict[str, list[int]] = {}
+        for row in np.flatnonzero(alive).tolist():
+            rows_of.setdefault(refs[row].video_id, []).append(row)
+            shard._row_of[refs[row].point_id] = row
+        shard._state = _State(
+            graph=graph,
+            graph_rows=graph_rows,
+            delta=buffer,
+            total=len(refs),
+            refs=list(refs),
+            alive=alive.copy(),
+            rows_of={video_id: tuple(rows) for video_id, rows in rows_of.items()},
+        )
+        return shard
+
+    def _change(self, embeddings: Sequence[Embedding], gone: Iterable[str]) -> None:
+        fresh = [embedding for embedding in embeddings if embedding.informative]
+        with self._write:
+            state = self._state
+            rows_of = dict(state.rows_of)
+            dead = [row for video_id in gone for row in rows_of.pop(video_id, ())]
+            for row in dead:
+                self._row_of.pop(state.refs[row].point_id, None)
+            total = state.total + len(fresh)
+            delta = _grown(state, self._settings, len(fresh))
+            for row, embedding in enumerate(fresh, state.total):
+                ref = embedding.ref
+                delta[row - state.graph_rows, :VECTOR_DIMENSION] = embedding.vector
+                delta[row - state.graph_rows, VECTOR_DIMENSION:] = 0
+                state.refs.append(ref)
+                previous = self._row_of.get(ref.point_id)
+                if previous is not None:
+                    dead.append(previous)
+                    rows_of[ref.video_id] = tuple(
+                        kept for kept in rows_of.get(ref.video_id, ()) if kept != previous
+                    )
+                self._row_of[ref.point_id] = row
+                rows_of[ref.video_id] = (*rows_of.get(ref.video_id, ()), row)
+            alive = np.concatenate([state.alive, np.ones(len(fresh), dtype=bool)])
+            alive[dead] = False
+            self._state = replace(
+                state,
+                delta=delta,
+                total=total,
+                alive=alive,
+                rows_of=rows_of,
+                _allowed={},
+                _packed={},
+            )
+            self._fold_if_due()
+
+    def _fold_if_due(self) -> None:
+        state = self._state
+        if self._folding is not None:
+            return
+        dead = state.total - len(self)
+        crowded = dead > self._settings.delta_rows
+        rebuild = crowded and dead > self._settings.max_dead_ratio * state.total
+        if rebuild or state.total - state.graph_rows >= self._settings.delta_rows:
+            work = self._rebuild if rebuild else self._fold
+            self._folding = threading.Thread(target=work, args=(state,), name="shard-build")
+            self._folding.start()
+
+    def _fold(self, seen: _State) -> None:
+        """Clone the graph, add the delta's rows to the clone, and swap it in."""
+        graph = (
+            _new_graph(self._settings) if seen.graph is None else faiss.clone_index(seen.graph)
+        )
+        graph.add(np.ascontiguousarray(seen.delta[: seen.total - seen.graph_rows]))
+        with self._write:
+            state = self._state
+            left = state.delta[seen.total - seen.graph_rows : state.total - state.graph_rows]
+            delta = _delta_buffer(self._settings, len(left))
+            delta[: len(left)] = left
+            self._state = replace(
+                state, graph=graph, graph_rows=seen.total, delta=delta, _allowed={}, _packed={}
+            )
+            self._end_fold()
+
+    def _rebuild(self, seen: _State) -> None:
+        """Build the graph anew from the rows that live, number rows anew, and swap it all in."""
+        kept = np.flatnonzero(seen.alive)
+        graph = _new_graph(self._settings)
+        graph.add(seen.vectors(kept))
+        with self._write:
+            state = self._state
+            late = np.arange(seen.total, state.total)
+            rows = np.concatenate([kept, late])
+            refs = [state.refs[row] for row in rows]
+            fresh = Shard.restore(
+                self._settings, graph, state.vectors(late), refs, state.alive[rows]
+            )
+            self._state, self._row_of = fresh._state, fresh._row_of
+            self._end_fold()
+
+    def _end_fold(self) -> None:
+        self._folding = None
+        self._fold_if_due()
+
+
+def graph_vectors(graph: Any) -> Float32Array:
+    """float32 (rows, 528): the graph's own storage, not a copy."""
+    storage = faiss.downcast_index(graph.storage)
+    flat = faiss.rev_swig_ptr(storage.get_xb(), graph.ntotal * PADDED_DIMENSION)
+    view: Float32Array = flat.reshape(graph.ntotal, PADDED_DIMENSION)
+    return view
+
+
+def _new_graph(settings: SearcherSettings) -> Any:
+    # The constructor's default metric is L2.
+    graph = faiss.IndexHNSWFlat(PADDED_DIMENSION, settings.hnsw_m, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction = settings.ef_construction
+    return graph
+
+
+def _delta_buffer(settings: SearcherSettings, rows: int) -> Float32Array:
+    capacity = max(2 * settings.delta_rows, 2 * rows)
+    return np.zeros((capacity, PADDED_DIMENSION), dtype=np.float32)
+
+
+def _grown(state: _State, settings: SearcherSettings, more: int) -> Float32Array:
+    used = state.total - state.graph_rows
+    if used + more <= len(state.delta):
+        return state.delta
+    buffer = _delta_buffer(settings, used + more)
+    buffer[:used] = state.delta[:used]
+    return buffer
+
+
+def _empty_state(settings: SearcherSettings) -> _State:
+    return _State(
+        graph=None,
+        graph_rows=0,
+        delta=_delta_buffer(settings, 0),
+        total=0,
+        refs=[],
+        alive=np.zeros(0, dtype=bool),
+        rows_of={},
+    )
+
+
+def _padded(vectors: Float32Array) -> Float32Array:
+    check_array("vectors", vectors, np.float32, ("n", VECTOR_DIMENSION))
+    padded = np.zeros((len(vectors), PADDED_DIMENSION), dtype=np.float32)
+    padded[:, :VECTOR_DIMENSION] = vectors
+    return padded
+
+
+def _top(scores: Float32Array, k: int) -> Int64Array:
+    """Indices of the k largest finite values, largest first."""
+    k = min(k, len(scores))
+    best = np.argpartition(scores, -k)[-k:] if k else np.zeros(0, dtype=np.int64)
+    best = best[np.isfinite(scores[best])]
+    return best[np.argsort(-scores[best], kind="stable")]
+
+
+def _search(
+    state: _State, vectors: Float32Array, k: int, only: Filter, ef_search: int
+) -> tuple[Float32Array, Int64Array]:
+    if k < 1:
+        raise ValueError(f"k: expected >= 1, got {k}")
+    queries = _padded(vectors)
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    rows = np.full((len(queries), k), MISSING, dtype=np.int64)
+    if state.graph_rows and len(queries):
+        selector = state.selector(only)
+        parameters = faiss.SearchParametersHNSW(efSearch=max(ef_search, k), sel=selector)
+        scores, rows = state.graph.search(queries, k, params=parameters)
+        scores[rows == MISSING] = -np.inf
+    fresh = state.total - state.graph_rows
+    if fresh and len(queries):
+        allowed = state.allowed(only)[state.graph_rows : state.total]
+        near = queries @ state.delta[:fresh].T
+        near[:, ~allowed] = -np.inf
+        for line in range(len(queries)):
+            best = _top(near[line], k)
+            if not len(best):
+                continue
+            all_scores = np.concatenate([scores[line], near[line, best]])
+            all_rows = np.concatenate([rows[line], best + state.graph_rows])
+            order = np.argsort(-all_scores, kind="stable")[:k]
+            scores[line], rows[line] = all_scores[order], all_rows[order]
+    return scores, rows
