@@ -127,9 +127,7 @@ class Shard:
     def __len__(self) -> int:
         return int(np.count_nonzero(self._state.alive))
 
-    def search(
-        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
-    ) -> list[list[Hit]]:
+    def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
         """The k nearest segments of each query, best first; fewer where fewer are allowed.
 
         vectors: float32 (n, 527).
@@ -292,9 +290,7 @@ class Shard:
 
     def _fold(self, seen: _State) -> None:
         """Clone the graph, add the delta's rows to the clone, and swap it in."""
-        graph = (
-            _new_graph(self._settings) if seen.graph is None else faiss.clone_index(seen.graph)
-        )
+        graph = _new_graph(self._settings) if seen.graph is None else faiss.clone_index(seen.graph)
         graph.add(np.ascontiguousarray(seen.delta[: seen.total - seen.graph_rows]))
         with self._write:
             state = self._state

@@ -88,9 +88,7 @@ class TrackBuilder:
             track = self._tracks[number]
             track.extend(moment, regions[index], now - float(self._pts[track.moments[-1]]))
         self._tracks.extend(
-            _Track([moment], [region])
-            for index, region in enumerate(regions)
-            if index not in taken
+            _Track([moment], [region]) for index, region in enumerate(regions) if index not in taken
         )
 
     def tracks(self, quality: float) -> Tracks:

@@ -1,0 +1,178 @@
+"""Snapshots of the shard: written atomically, checked when read, the newest good one wins.
+
+A snapshot is a folder `snapshot-{sequence}`: the graph as FAISS writes it, the delta, which rows live,
+the rows' identities, and `manifest.json` with a checksum for each. Vectors of dead rows are zeroed and
+their identities blanked on the way out, so a deleted video is in no snapshot made after its deletion.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from common.errors import ModelMismatchError, StorageError
+from common.settings import SearcherSettings
+from common.types import SegmentRef
+from searcher.shard import Shard, graph_vectors
+
+_FORMAT = 1
+_PREFIX = "snapshot-"
+_BLANK = SegmentRef("-", 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """What a snapshot holds. `sequence` counts the changes of the index it includes."""
+
+    sequence: int
+    model_id: str
+    rows: int
+    offsets: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A shard read back; `refused` names newer snapshots that were damaged and why."""
+
+    shard: Shard
+    info: SnapshotInfo
+    refused: tuple[str, ...]
+
+
+def save_snapshot(folder: Path, shard: Shard, info: SnapshotInfo, *, keep: int) -> Path:
+    """Write a snapshot and drop all but the newest `keep`.
+
+    Raises StorageError when the disk refuses; the snapshots there already stay as they are.
+    """
+    final = folder / f"{_PREFIX}{info.sequence:012d}"
+    temporary = folder / f".{final.name}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        _write(temporary, shard, info)
+        _replace(temporary, final)
+    except (OSError, RuntimeError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        # FAISS reports a full disk as a RuntimeError of its own.
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else str(error).splitlines()[0]
+        raise StorageError(
+            f"{folder}: the snapshot could not be written ({reason}); older ones are kept; "
+            "free some space and run the same command again"
+        ) from None
+    for old in snapshots(folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def snapshots(folder: Path) -> list[Path]:
+    """The snapshots there, newest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        (path for path in folder.iterdir() if path.name.startswith(_PREFIX)), reverse=True
+    )
+
+
+def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> Loaded | None:
+    """The newest snapshot that is whole, or None when there is none.
+
+    Raises ModelMismatchError when it holds another model's vectors.
+    """
+    refused: list[str] = []
+    for path in snapshots(folder):
+        try:
+            info, shard = _read(path, settings)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            refused.append(f"{path.name} is damaged ({str(error).splitlines()[0][:160]})")
+            continue
+        if info.model_id != model_id:
+            raise ModelMismatchError(
+                f"{folder} holds vectors of {info.model_id}, not of {model_id}; "
+                "use another data folder"
+            )
+        return Loaded(shard, info, tuple(refused))
+    return (
+        None
+        if not refused
+        else Loaded(Shard(settings), SnapshotInfo(-1, model_id, 0, {}), tuple(refused))
+    )
+
+
+def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
+    graph, graph_rows, delta, refs, alive = shard.export()
+    if graph is not None:
+        if not alive[:graph_rows].all():
+            graph = faiss.clone_index(graph)
+            graph_vectors(graph)[~alive[:graph_rows]] = 0
+        faiss.write_index(graph, str(folder / "graph.faiss"))
+    delta = np.where(alive[graph_rows:, None], delta, np.float32(0))
+    np.save(folder / "delta.npy", delta, allow_pickle=False)
+    np.save(folder / "alive.npy", alive, allow_pickle=False)
+    rows = [list(astuple(ref if live else _BLANK)) for ref, live in zip(refs, alive, strict=True)]
+    (folder / "rows.json").write_text(json.dumps(rows, ensure_ascii=False))
+    files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+    manifest = {"format": _FORMAT, **asdict(info), "rows": len(refs), "files": files}
+    manifest["checksum"] = _manifest_checksum(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    for path in folder.iterdir():
+        _sync(path)
+    _sync(folder)
+
+
+def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard]:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    stated = manifest.pop("checksum")
+    if stated != _manifest_checksum(manifest):
+        raise ValueError("manifest.json does not match its checksum")
+    if manifest["format"] != _FORMAT:
+        raise ValueError(f"format {manifest['format']}, this version reads {_FORMAT}")
+    for name, checksum in manifest["files"].items():
+        if _checksum(folder / name) != checksum:
+            raise ValueError(f"{name} does not match its checksum")
+    graph = None
+    if "graph.faiss" in manifest["files"]:
+        graph = faiss.read_index(str(folder / "graph.faiss"))
+    refs = [SegmentRef(*row) for row in json.loads((folder / "rows.json").read_text())]
+    alive = np.load(folder / "alive.npy", allow_pickle=False)
+    delta = np.load(folder / "delta.npy", allow_pickle=False)
+    info = SnapshotInfo(
+        manifest["sequence"], manifest["model_id"], manifest["rows"], manifest["offsets"]
+    )
+    return info, Shard.restore(settings, graph, delta, refs, alive)
+
+
+def _replace(temporary: Path, final: Path) -> None:
+    """Move a finished folder into place, durably; one of the same name gives way."""
+    if final.exists():
+        shutil.rmtree(final)
+    temporary.rename(final)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _manifest_checksum(manifest: dict[str, Any]) -> str:
+    text = json.dumps(manifest, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
