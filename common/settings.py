@@ -38,7 +38,7 @@ class VideoSettings(_Group):
     stall_seconds: float = Field(
         20.0, gt=0, description="Longest silence of a decoder before it is killed."
     )
-    memory_mib: int = Field(1536, gt=0, description="Address space a decoder may add, MiB.")
+    memory_mib: int = Field(1024, gt=0, description="Address space a decoder may add, MiB.")
     frames_per_second: float = Field(8.0, gt=0, description="Highest frame rate of a clip.")
     short_side: int = Field(480, ge=32, description="Largest short side of a clip, pixels.")
     max_clip_bytes: int = Field(

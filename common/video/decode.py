@@ -117,7 +117,11 @@ class Decoder:
             slot = int((now + _SLACK_SECONDS) * self._rate)
             if slot > slot_done:
                 slot_done = slot
-                yield Frame(now, to_picture(frame, self._short_side, aspect))
+                picture = to_picture(frame, self._short_side, aspect)
+                paused = time.monotonic()
+                yield Frame(now, picture)
+                # Time in which the reader was elsewhere is not the decoder's.
+                deadline += time.monotonic() - paused
         if previous is None:
             raise NoFramesError("there is a video stream, but not one frame of it can be decoded")
 

@@ -1,0 +1,70 @@
+"""Paths and addresses as catalogue entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from common.errors import UsageError
+from common.types import DEFAULT_BANK, CatalogEntry
+from ingest.folders import find_videos
+from ingest.manifest import MANIFEST_SUFFIXES, read_manifest
+from ingest.uris import is_remote
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry and the path or address, as given, under which it was found."""
+
+    entry: CatalogEntry
+    root: str
+
+
+def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Listed]:
+    """Every video named by files, folders, manifests (.csv, .jsonl) and addresses.
+
+    A video in a folder is named by its path relative to that folder, a single file by its name, an
+    address by itself. Raises UsageError for a path that is not there, a folder without a video, and
+    two videos under one name.
+    """
+    listed: dict[str, Listed] = {}
+    for argument in arguments:
+        for one in _read(argument, bank):
+            other = listed.setdefault(one.entry.video_id, one)
+            if other.entry.uri != one.entry.uri:
+                raise UsageError(
+                    f"two videos are named {one.entry.video_id!r}: {other.entry.uri} and "
+                    f"{one.entry.uri}; index the folder above both, or name them in a manifest"
+                )
+    return list(listed.values())
+
+
+def _read(argument: str, bank: str) -> Iterator[Listed]:
+    if is_remote(argument):
+        name = PurePosixPath(unquote(urlsplit(argument).path)).name
+        yield Listed(CatalogEntry(argument, argument, bank, title=name), argument)
+        return
+    path = Path(argument)
+    root = str(path.absolute())
+    try:
+        if path.is_dir():
+            found = [Listed(_in_folder(video, path, bank), root) for video in find_videos(path)]
+        elif path.suffix.lower() in MANIFEST_SUFFIXES and path.exists():
+            found = [Listed(entry, root) for entry in read_manifest(path, bank)]
+        elif path.exists():
+            found = [Listed(CatalogEntry(path.name, root, bank), root)]
+        else:
+            raise UsageError(f"{argument}: there is no such file or folder")
+    except OSError as error:
+        raise UsageError(f"{error.filename or argument}: {error.strerror}") from None
+    if not found:
+        raise UsageError(f"{argument}: no video in it")
+    yield from found
+
+
+def _in_folder(video: Path, folder: Path, bank: str) -> CatalogEntry:
+    # A folder of pictures may be given itself; then it is its own name.
+    name = video.relative_to(folder).as_posix() if video != folder else folder.absolute().name
+    return CatalogEntry(name, str(video.absolute()), bank)

@@ -1,0 +1,156 @@
+"""Several videos decoded at once, each in a child process that can be killed."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from common.child import Child, ChildLimits
+from common.errors import StoryHashError, VideoError
+from common.settings import IngestSettings, VideoSettings
+from common.types import CatalogEntry, Segment
+from ingest.fetch import fetched
+from ingest.producer import ProducedVideo, produce
+from ingest.uris import is_remote
+
+# Events a decoder may have ready that nobody has taken yet.
+_AHEAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReady:
+    entry: CatalogEntry
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
+class VideoDone:
+    """All segments of the video are out. `damaged` says what could not be decoded."""
+
+    entry: CatalogEntry
+    duration_seconds: float
+    segments: int
+    damaged: str | None
+    stage_seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFailed:
+    """The video cannot be used; segments of it that are out already must be dropped."""
+
+    entry: CatalogEntry
+    error: VideoError
+
+
+VideoEvent: TypeAlias = SegmentReady | VideoDone | VideoFailed
+_Job: TypeAlias = tuple[CatalogEntry, int]
+
+
+class DecoderPool:
+    """Children that decode; closing it kills them."""
+
+    def __init__(self, video: VideoSettings, ingest: IngestSettings) -> None:
+        self._count = ingest.workers or len(os.sched_getaffinity(0))
+        limits = ChildLimits(video.stall_seconds, video.wall_seconds, video.memory_mib)
+        work = partial(_work, video, ingest)
+        self._children: list[Child[_Job, Segment | ProducedVideo]] = [
+            Child(work, limits) for _ in range(self._count)
+        ]
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> DecoderPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, work: Iterable[_Job]) -> Iterator[VideoEvent]:
+        """Decode every (entry, version); events come in order for each video, mixed between them."""
+        jobs = iter(list(work))
+        guard = threading.Lock()
+        events: queue.Queue[VideoEvent | None] = queue.Queue(self._count * _AHEAD)
+        threads = [
+            threading.Thread(target=self._drive, args=(child, jobs, guard, events), daemon=True)
+            for child in self._children
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            ended = 0
+            while ended < len(threads):
+                event = events.get()
+                if event is None:
+                    ended += 1
+                else:
+                    yield event
+        finally:
+            self._stopping.set()
+            while any(thread.is_alive() for thread in threads):
+                _drain(events)
+                for thread in threads:
+                    thread.join(0.01)
+            self._stopping.clear()
+
+    def close(self) -> None:
+        """Kill the children."""
+        for child in self._children:
+            child.close()
+
+    def _drive(
+        self,
+        child: Child[_Job, Segment | ProducedVideo],
+        jobs: Iterator[_Job],
+        guard: threading.Lock,
+        events: queue.Queue[VideoEvent | None],
+    ) -> None:
+        """One child's thread: take a job, pass on its results, until none is left."""
+        while not self._stopping.is_set():
+            with guard:
+                job = next(jobs, None)
+            if job is None:
+                break
+            entry = job[0]
+            try:
+                for result in child.run(job):
+                    if self._stopping.is_set():
+                        break
+                    events.put(_event(entry, result))
+            except VideoError as error:
+                events.put(VideoFailed(entry, error))
+            except StoryHashError as error:
+                events.put(VideoFailed(entry, VideoError(str(error))))
+        events.put(None)
+
+
+def _work(
+    video: VideoSettings, ingest: IngestSettings, job: _Job
+) -> Iterator[Segment | ProducedVideo]:
+    """What a child does with one job."""
+    entry, version = job
+    if is_remote(entry.uri):
+        with fetched(entry.uri, ingest) as path:
+            yield from produce(entry, path, version, video, ingest)
+    else:
+        yield from produce(entry, Path(entry.uri), version, video, ingest)
+
+
+def _event(entry: CatalogEntry, result: Segment | ProducedVideo) -> VideoEvent:
+    if isinstance(result, Segment):
+        return SegmentReady(entry, result)
+    return VideoDone(
+        entry, result.duration_seconds, result.segments, result.damaged, result.stage_seconds
+    )
+
+
+def _drain(events: queue.Queue[VideoEvent | None]) -> None:
+    try:
+        while True:
+            events.get_nowait()
+    except queue.Empty:
+        return
