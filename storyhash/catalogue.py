@@ -1,1 +1,115 @@
-"""What an `index` run has to do: entries of a catalogue held against what is indexed already."""
+"""What an `index` run has to do: the videos named, held against those indexed already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.errors import UsageError
+from common.types import CatalogEntry
+from ingest.catalog import Listed
+from ingest.folders import frame_paths
+from ingest.uris import is_remote
+from searcher.videos import Video, VideoStore
+
+# What made these fail may be gone the next time; the other errors lie in the file itself.
+_WORTH_A_RETRY = frozenset({"timeout", "decoder_crashed", "fetch"})
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One video to index, as a version."""
+
+    entry: CatalogEntry
+    version: int
+    root: str
+    fingerprint: str
+
+    def row(self, duration_seconds: float = 0.0) -> Video:
+        """The catalogue row this version will have."""
+        entry = self.entry
+        return Video(
+            video_id=entry.video_id,
+            uri=entry.uri,
+            bank=entry.bank,
+            title=entry.title,
+            version=self.version,
+            duration_seconds=duration_seconds,
+            metadata=entry.metadata,
+            root=self.root,
+            fingerprint=self.fingerprint,
+        )
+
+
+@dataclass(slots=True)
+class Plan:
+    """`refused`: failed before and have not changed since. `removed`: indexed from one of the paths
+    given, and no longer there."""
+
+    work: list[WorkItem] = field(default_factory=list)
+    unchanged: int = 0
+    refused: list[Video] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+def plan_work(listed: Sequence[Listed], videos: VideoStore) -> Plan:
+    """Which of the videos named are new, changed, unfinished or gone.
+
+    Raises UsageError when a name is taken by another video that is still where it was.
+    """
+    plan = Plan()
+    for one in listed:
+        held = videos.get(one.entry.video_id)
+        fingerprint = source_fingerprint(one.entry.uri)
+        if held is not None:
+            _check_same_video(one.entry, held)
+        if held is not None and _is_settled(one.entry, held, fingerprint):
+            if held.state == "failed":
+                plan.refused.append(held)
+            else:
+                plan.unchanged += 1
+            continue
+        version = videos.next_version(one.entry.video_id)
+        plan.work.append(WorkItem(one.entry, version, one.root, fingerprint))
+    named = {one.entry.video_id for one in listed}
+    roots = {one.root for one in listed}
+    plan.removed = [
+        video.video_id
+        for video in videos.all()
+        if video.root in roots and video.video_id not in named
+    ]
+    return plan
+
+
+def source_fingerprint(uri: str) -> str:
+    """Changes when the file does (size and time of change), or any picture of a frame folder.
+
+    An address has none: what lies there is taken to stay the same. Empty for what cannot be read.
+    """
+    if is_remote(uri):
+        return "remote"
+    path = Path(uri)
+    try:
+        stats = [file.stat() for file in (frame_paths(path) if path.is_dir() else [path])]
+    except OSError:
+        return ""
+    newest = max((stat.st_mtime_ns for stat in stats), default=0)
+    return f"{len(stats)}-{sum(stat.st_size for stat in stats)}-{newest}"
+
+
+def _is_settled(entry: CatalogEntry, held: Video, fingerprint: str) -> bool:
+    if held.state == "pending" or held.fingerprint != fingerprint:
+        return False
+    if held.state == "failed" and held.error_code in _WORTH_A_RETRY:
+        return False
+    described = (held.bank, held.title, dict(held.metadata))
+    return described == (entry.bank, entry.title, dict(entry.metadata))
+
+
+def _check_same_video(entry: CatalogEntry, held: Video) -> None:
+    if held.uri != entry.uri and (is_remote(held.uri) or Path(held.uri).exists()):
+        raise UsageError(
+            f"{entry.uri} would be named {entry.video_id!r}, as {held.uri} is already; "
+            "index the folder above both, or name it in a manifest"
+        )

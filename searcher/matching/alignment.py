@@ -1,0 +1,172 @@
+"""Where in the query and where in the reference: runs of windows that follow the reference in time.
+
+A window that lies half inside a copied stretch is, as a mean of unit vectors, at cos 45 degrees of the
+stretch. So the windows above that share of the run's peak are those at least half inside, and the
+*centre* of the first and the last of them is where the copy begins and ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import BoolArray, Float32Array, Float64Array
+
+# A little above cos 45 degrees, for the noise that lifts a half-covered window.
+_EDGE_SHARE = 0.74
+# Windows further apart than this are two runs.
+_MAX_GAP_SECONDS = 1.6
+# A step in reference time that differs from the step in query time by more starts a new run.
+_MAX_JUMP_SECONDS = 6.0
+_TEMPI = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0])
+# What another tempo must save, in seconds of mean deviation, before it is believed.
+_TEMPO_PRICE_SECONDS = 0.25
+_BEST_WINDOWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """starts, ends: float64 (W,), seconds of the query. duration_seconds of the whole query."""
+
+    starts: Float64Array
+    ends: Float64Array
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """starts, ends: float64 (S,), seconds of the reference, in time order."""
+
+    starts: Float64Array
+    ends: Float64Array
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One stretch of the query that follows one stretch of the reference.
+
+    score: mean similarity of its best windows. pairs: (window, segment, similarity) of the best.
+    """
+
+    query_start_seconds: float
+    query_end_seconds: float
+    ref_start_seconds: float
+    ref_end_seconds: float
+    score: float
+    tempo: float
+    pairs: tuple[tuple[int, int, float], ...]
+
+
+def align(
+    similarity: Float32Array, usable: BoolArray, windows: Windows, segments: Segments, floor: float
+) -> list[Run]:
+    """Runs in which the query follows the reference, best first.
+
+    similarity: float32 (W, S). usable: bool (W,), windows with information. Similarities below
+    `floor` are no evidence of anything. At least one run is given wherever one window is usable, so
+    that a weak pair has a score too.
+    """
+    if not usable.any() or not similarity.shape[1]:
+        return []
+    fine = _finest(windows) & usable
+    if not fine.any():
+        fine = usable
+    order = np.flatnonzero(fine)[np.argsort(windows.starts[fine], kind="stable")]
+    best = similarity[order].max(axis=1)
+    ref_times = _reference_times(similarity[order], segments)
+    centres = (windows.starts[order] + windows.ends[order]) / 2
+    inside = best >= max(floor, _EDGE_SHARE * float(best.max()))
+    if not inside.any():
+        inside[int(best.argmax())] = True
+    runs = []
+    for members in _runs(np.flatnonzero(inside), centres, ref_times):
+        runs.append(_run(members, order, similarity, usable, windows, segments, ref_times, centres))
+    return sorted(runs, key=lambda run: -run.score)
+
+
+def _finest(windows: Windows) -> BoolArray:
+    """The shortest windows, which tell most exactly where a copy begins."""
+    lengths = windows.ends - windows.starts
+    return lengths <= lengths.min() + 1e-6
+
+
+def _reference_times(similarity: Float32Array, segments: Segments) -> Float64Array:
+    """float64 (W,): where in the reference each window lies, between the segments it resembles."""
+    middle = (segments.starts + segments.ends) / 2
+    rows = np.arange(len(similarity))
+    peak = similarity.argmax(axis=1)
+    near = np.abs(np.arange(similarity.shape[1])[None] - peak[:, None]) <= 1
+    top = similarity[rows, peak][:, None]
+    weight = np.where(near, np.maximum(similarity - 0.5 * top, 0.0), 0.0)
+    total = weight.sum(axis=1)
+    exact = (weight * middle).sum(axis=1) / np.where(total > 0, total, 1)
+    return np.where(total > 0, exact, middle[peak])
+
+
+def _runs(
+    inside: np.ndarray[tuple[int], np.dtype[np.intp]],
+    centres: Float64Array,
+    ref_times: Float64Array,
+) -> list[Float64Array]:
+    """Indices of `inside` cut where time jumps in the query or in the reference."""
+    query_step = np.diff(centres[inside])
+    ref_step = np.diff(ref_times[inside])
+    jumps = (query_step > _MAX_GAP_SECONDS) | (
+        np.abs(ref_step - query_step) > _MAX_JUMP_SECONDS
+    )
+    return np.split(inside, np.flatnonzero(jumps) + 1)
+
+
+def _run(
+    members: Float64Array,
+    order: Float64Array,
+    similarity: Float32Array,
+    usable: BoolArray,
+    windows: Windows,
+    segments: Segments,
+    ref_times: Float64Array,
+    centres: Float64Array,
+) -> Run:
+    first, last = int(members[0]), int(members[-1])
+    # At the ends of the query there is no window further out: the outer edge is the boundary.
+    start = windows.starts[order[first]] if first == 0 else centres[first]
+    end = windows.ends[order[last]] if last == len(order) - 1 else centres[last]
+    if end - start < 1e-3:
+        start, end = windows.starts[order[first]], windows.ends[order[last]]
+    tempo, offset = _fit(centres[members], ref_times[members], len(segments.starts))
+    ref_end_limit = float(segments.ends[-1])
+    ref_start = min(max(tempo * start + offset, 0.0), ref_end_limit - 1e-3)
+    ref_end = min(max(tempo * end + offset, ref_start + 1e-3), ref_end_limit)
+    # Every window, long ones too, that lies in the run may vouch for it.
+    within = usable & (windows.starts >= start - 0.3) & (windows.ends <= end + 0.3)
+    vouching = np.flatnonzero(within) if within.any() else order[members]
+    pairs = _best_pairs(similarity, vouching)
+    return Run(
+        query_start_seconds=float(start),
+        query_end_seconds=float(end),
+        ref_start_seconds=float(ref_start),
+        ref_end_seconds=float(ref_end),
+        score=float(np.mean([pair[2] for pair in pairs])),
+        tempo=tempo,
+        pairs=pairs,
+    )
+
+
+def _best_pairs(
+    similarity: Float32Array, vouching: Float64Array
+) -> tuple[tuple[int, int, float], ...]:
+    peak = similarity[vouching].argmax(axis=1)
+    value = similarity[vouching, peak]
+    chosen = np.argsort(-value, kind="stable")[:_BEST_WINDOWS]
+    return tuple((int(vouching[i]), int(peak[i]), float(value[i])) for i in chosen)
+
+
+def _fit(query: Float64Array, ref: Float64Array, segment_count: int) -> tuple[float, float]:
+    """Tempo and offset of ref = tempo * query + offset with the least mean absolute deviation."""
+    tempi = _TEMPI if segment_count > 2 and len(query) > 4 else np.ones(1)
+    offsets = np.median(ref[None] - tempi[:, None] * query[None], axis=1)
+    deviation = np.abs(ref[None] - tempi[:, None] * query[None] - offsets[:, None]).mean(axis=1)
+    cost = deviation + _TEMPO_PRICE_SECONDS * (tempi != 1.0)
+    best = int(cost.argmin())
+    return float(tempi[best]), float(offsets[best])

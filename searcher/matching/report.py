@@ -1,0 +1,44 @@
+"""A match report as the JSON that the command line and the API give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from common.errors import StoryHashError
+from searcher.matching.matcher import MatchReport
+
+
+def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[str, Any]:
+    """One query's answer; `uri_of` gives the uri of an indexed video."""
+    answer: dict[str, Any] = {
+        "query": {"uri": report.uri, "duration_seconds": round(report.duration_seconds, 3)},
+        "model_id": report.model_id,
+        "decision": report.decision,
+        "matches": [
+            {
+                "video_id": match.video_id,
+                "uri": uri_of(match.video_id),
+                "bank": match.bank,
+                "score": round(match.score, 4),
+                "probability": round(match.probability, 4),
+                "view": match.view,
+                "query_start_seconds": round(match.query_start_seconds, 3),
+                "query_end_seconds": round(match.query_end_seconds, 3),
+                "ref_start_seconds": round(match.ref_start_seconds, 3),
+                "ref_end_seconds": round(match.ref_end_seconds, 3),
+                "coverage": round(match.coverage, 4),
+                "decision": decision,
+                "evidence": match.evidence,
+            }
+            for match, decision in zip(report.matches, report.decisions, strict=True)
+        ],
+    }
+    if report.reason:
+        answer["reason"] = report.reason
+    return answer
+
+
+def error_to_json(uri: str, error: StoryHashError) -> dict[str, Any]:
+    """The line of a query that could not be read."""
+    return {"query": {"uri": uri}, "error": {"code": error.code, "message": str(error)}}

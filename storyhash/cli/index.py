@@ -1,0 +1,149 @@
+"""`storyhash index`: make videos known."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.progress import TaskID
+
+from common.errors import VideoError
+from common.settings import load_settings
+from common.types import DEFAULT_BANK
+from ingest.catalog import read_catalog
+from storyhash.catalogue import Plan, WorkItem, plan_work
+from storyhash.cli.console import err, notice, out, print_json, progress
+from storyhash.cli.options import DataOption, JsonOption, ProfileOption
+from storyhash.indexing import Indexer, IndexReport
+from storyhash.wiring import IndexServices, open_for_indexing
+
+PathsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...",
+        help="Files, folders (also of numbered pictures), CSV or JSONL manifests, http(s) URIs.",
+    ),
+]
+BankOption = Annotated[str, typer.Option("--bank", help="The bank these videos belong to.")]
+
+
+def index(
+    paths: PathsArgument,
+    data: DataOption = None,
+    profile: ProfileOption = None,
+    bank: BankOption = DEFAULT_BANK,
+    json: JsonOption = False,
+) -> None:
+    """Index videos. Run it again at any time: what is unchanged is passed over, what was interrupted
+    goes on.
+
+    Exit code 1 when a video could not be indexed; the others are.
+    """
+    listed = read_catalog(paths, bank)
+    with open_for_indexing(load_settings(data_dir=data, profile=profile)) as services:
+        _announce(services)
+        plan = plan_work(listed, services.index.videos)
+        report = _run(services, plan)
+        summary = _summary(services, plan, report)
+    if json:
+        print_json(summary)
+    else:
+        _show(summary)
+    if summary["failed"]:
+        raise typer.Exit(1)
+
+
+def _announce(services: IndexServices) -> None:
+    for message in services.index.notices:
+        notice(message)
+    if services.chosen:
+        err.print(
+            f"new index in {services.index.folder}, profile {services.stage.profile} "
+            f"(model {services.stage.model_id}); it keeps this profile",
+            markup=False,
+        )
+
+
+def _run(services: IndexServices, plan: Plan) -> IndexReport:
+    with progress() as bar:
+        task = bar.add_task("indexing", total=len(plan.work))
+
+        def on_video(item: WorkItem, error: VideoError | None) -> None:
+            _tick(bar, task, item, error)
+
+        indexer = Indexer(services.index, services.stage, services.pool)
+        try:
+            return indexer.run(plan.work, on_video)
+        except KeyboardInterrupt:
+            err.print(
+                "stopped; what is indexed is kept, run the same command to go on", markup=False
+            )
+            raise
+        finally:
+            services.index.save_snapshot()
+
+
+def _tick(bar: Any, task: TaskID, item: WorkItem, error: VideoError | None) -> None:
+    bar.advance(task)
+    if error is not None:
+        err.print(f"{item.entry.video_id}: not indexed: {error}", style="red", markup=False)
+
+
+def _summary(services: IndexServices, plan: Plan, report: IndexReport) -> dict[str, Any]:
+    failed = [
+        (item.entry.video_id, item.entry.uri, error.code, str(error))
+        for item, error in report.failed
+    ] + [
+        (video.video_id, video.uri, video.error_code, video.error_message)
+        for video in plan.refused
+    ]
+    names = ("video_id", "uri", "code", "message")
+    return {
+        "data_dir": str(services.index.folder),
+        "profile": services.stage.profile,
+        "model_id": services.stage.model_id,
+        "indexed": report.indexed,
+        "unchanged": plan.unchanged,
+        "failed": [dict(zip(names, one, strict=True)) for one in failed],
+        "damaged": [
+            {"video_id": item.entry.video_id, "message": message}
+            for item, message in report.damaged
+        ],
+        "removed": plan.removed,
+        "segments": report.segments,
+        "video_seconds": round(report.video_seconds, 3),
+        "elapsed_seconds": round(report.elapsed_seconds, 3),
+        "realtime_factor": round(report.realtime_factor, 2),
+        "stage_seconds": {
+            step: round(seconds, 3) for step, seconds in sorted(report.stage_seconds.items())
+        },
+    }
+
+
+def _show(summary: dict[str, Any]) -> None:
+    out.print(
+        f"{summary['indexed']} indexed, {summary['unchanged']} unchanged, "
+        f"{len(summary['failed'])} failed",
+        style="bold",
+    )
+    if summary["indexed"]:
+        out.print(
+            f"{summary['segments']} segments of {summary['video_seconds']:.0f} s of video in "
+            f"{summary['elapsed_seconds']:.1f} s: {summary['realtime_factor']:.1f} times real time"
+        )
+        each = summary["video_seconds"] or 1.0
+        spent = ", ".join(
+            f"{step} {1000 * seconds / each:.1f}"
+            for step, seconds in summary["stage_seconds"].items()
+        )
+        out.print(f"milliseconds of work a second of video: {spent}")
+    for one in summary["damaged"]:
+        out.print(f"{one['video_id']}: indexed, but {one['message']}", markup=False)
+    if summary["failed"]:
+        out.print("not indexed:")
+        for one in summary["failed"]:
+            out.print(f"    {one['video_id']}: {one['message']}", markup=False)
+    if summary["removed"]:
+        out.print("indexed before and no longer there (storyhash videos delete ID forgets one):")
+        for video_id in summary["removed"]:
+            out.print(f"    {video_id}", markup=False)

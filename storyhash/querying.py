@@ -1,0 +1,82 @@
+"""Queries in one process: decoded in children, embedded and matched in the order they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import StoryHashError, UsageError, VideoError
+from common.types import CatalogEntry, Segment
+from ingest.catalog import read_catalog
+from ingest.pool import SegmentReady, VideoDone, VideoEvent, VideoFailed
+from ingest.uris import is_remote
+from searcher.matching.matcher import MatchReport
+from storyhash.wiring import QueryServices
+
+
+@dataclass(frozen=True, slots=True)
+class QueryOutcome:
+    """One query's report, or the error that kept it from having one."""
+
+    uri: str
+    report: MatchReport | None
+    error: StoryHashError | None
+
+
+def list_queries(arguments: Sequence[str]) -> list[str]:
+    """The videos named by files, folders and addresses, in the order given.
+
+    A path that is not there stays in the list: it gets its own answer.
+    """
+    uris: list[str] = []
+    for argument in arguments:
+        if not is_remote(argument) and Path(argument).is_dir():
+            uris += [one.entry.uri for one in read_catalog([argument])]
+        else:
+            uris.append(argument)
+    if not uris:
+        raise UsageError("no video to match")
+    return uris
+
+
+def run_queries(services: QueryServices, uris: Sequence[str]) -> Iterator[QueryOutcome]:
+    """Match every video; outcomes come in the order given, each as soon as it is its turn."""
+    entries = {
+        f"query-{number}": CatalogEntry(f"query-{number}", uri)
+        for number, uri in enumerate(uris)
+    }
+    segments: dict[str, list[Segment]] = {name: [] for name in entries}
+    finished: dict[str, VideoEvent] = {}
+    turn = iter(entries)
+    due = next(turn, None)
+    work = [
+        (CatalogEntry(name, _absolute(entry.uri)), 1) for name, entry in entries.items()
+    ]
+    for event in services.pool.run(work):
+        name = event.entry.video_id
+        if isinstance(event, SegmentReady):
+            segments[name].append(event.segment)
+            continue
+        finished[name] = event
+        while due is not None and due in finished:
+            yield _outcome(services, entries[due].uri, finished.pop(due), segments.pop(due))
+            due = next(turn, None)
+
+
+def _outcome(
+    services: QueryServices, uri: str, event: VideoEvent, segments: list[Segment]
+) -> QueryOutcome:
+    try:
+        if isinstance(event, VideoFailed):
+            raise event.error
+        if not isinstance(event, VideoDone):
+            raise VideoError("the query ended half-way")
+        query = services.embedder.embed(uri, event.duration_seconds, segments)
+        return QueryOutcome(uri, services.matcher.match(query), None)
+    except VideoError as error:
+        return QueryOutcome(uri, None, error)
+
+
+def _absolute(uri: str) -> str:
+    return uri if is_remote(uri) else str(Path(uri).absolute())
