@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from common.errors import VideoError
 from common.settings import load_settings
 from searcher.matching.report import error_to_json, report_to_json
 from storyhash.cli.console import notice, out, print_json, progress
@@ -45,8 +46,7 @@ def match(videos: VideosArgument, data: DataOption = None, json: JsonOption = Fa
 def to_json(outcome: QueryOutcome, services: QueryServices) -> dict[str, object]:
     """One line of `match --json`."""
     if outcome.report is None:
-        assert_error = outcome.error
-        return error_to_json(outcome.uri, assert_error) if assert_error else {}
+        return error_to_json(outcome.uri, outcome.error or VideoError("no answer"))
 
     def uri_of(video_id: str) -> str:
         video = services.index.videos.get(video_id)

@@ -1,0 +1,36 @@
+"""The offline descriptor behind the visual seam."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
+from embedder.visual.offline.features import picture_features
+from embedder.visual.offline.projection import Projection
+
+WEIGHTS_PATH = Path(__file__).with_name("weights.npz")
+_RECIPE = "offline-1"
+
+
+class OfflineBackend:
+    """Deterministic, on one core, with nothing to install. Thread-safe."""
+
+    name = "offline"
+    frames_per_second = 2.0
+    pooling: Literal["mean", "median"] = "mean"
+    views = ("identity", "flip_h", "flip_v", "rotate_90", "rotate_180", "rotate_270")
+
+    def __init__(self) -> None:
+        checksum = hashlib.blake2b(WEIGHTS_PATH.read_bytes(), digest_size=8).hexdigest()
+        self.fingerprint = f"{_RECIPE} {checksum} {self.pooling} {self.frames_per_second}"
+        self._projection = Projection.load(WEIGHTS_PATH)
+
+    def encode(self, frames: UInt8Array, *, reference: bool = False) -> Float32Array:
+        """See `VisualBackend.encode`; references are looked at as queries are."""
+        if not len(frames):
+            return np.zeros((0, VISUAL_DIMENSION), dtype=np.float32)
+        return self._projection.describe([picture_features(frame) for frame in frames])

@@ -1,0 +1,39 @@
+"""Soft windows over a square picture, and the helpers every block shares."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from common.types import Float32Array
+
+SIDE = 96
+
+
+@cache
+def windows(count: int, side: int) -> Float32Array:
+    """float32 (count, side): Gaussians, sigma 0.75 cell, at cell centres, each of sum 1."""
+    centres = (np.arange(count) + 0.5) * side / count
+    at = np.arange(side) + 0.5
+    weight = np.exp(-np.square((at[None] - centres[:, None]) / (0.75 * side / count)) / 2)
+    return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def pool_cells(maps: Float32Array, count: int) -> Float32Array:
+    """Means of maps (..., side, side) under count x count windows: (..., count, count)."""
+    along = windows(count, maps.shape[-1])
+    return along @ maps @ along.T
+
+
+def signed_root(values: Float32Array) -> Float32Array:
+    """Square root that keeps the sign: evens out a few large responses."""
+    rooted: Float32Array = np.sign(values) * np.sqrt(np.abs(values))
+    return rooted
+
+
+def unit(values: Float32Array) -> Float32Array:
+    """Rows scaled to unit norm along the last axis; zero stays zero."""
+    norm = np.linalg.norm(values, axis=-1, keepdims=True)
+    scaled: Float32Array = values / np.maximum(norm, 1e-9)
+    return scaled

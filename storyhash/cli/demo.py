@@ -1,0 +1,86 @@
+"""`storyhash demo`: see it work on films drawn on the spot."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from common.settings import load_settings
+from ingest.catalog import read_catalog
+from storyhash.catalogue import plan_work
+from storyhash.cli.console import err, out, print_json
+from storyhash.cli.options import JsonOption, ProfileOption
+from storyhash.demo import QUERIES, DemoQuery, write_catalogue, write_queries
+from storyhash.indexing import Indexer
+from storyhash.querying import QueryOutcome, run_queries
+from storyhash.wiring import open_for_indexing, open_for_queries
+
+
+def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
+    """Draw six films, index them, and match edited copies and a stranger against them.
+
+    Exit code 1 when an answer is wrong.
+    """
+    with tempfile.TemporaryDirectory(prefix="storyhash-demo-") as scratch:
+        films, asked = Path(scratch) / "films", Path(scratch) / "queries"
+        films.mkdir()
+        asked.mkdir()
+        err.print("drawing six films and seven queries ...")
+        write_catalogue(films)
+        paths = write_queries(asked)
+        settings = load_settings(data_dir=Path(scratch) / "data", profile=profile)
+        with open_for_indexing(settings) as indexing:
+            chosen = indexing.stage.profile
+            err.print(f"indexing them with profile {chosen} ...", markup=False)
+            plan = plan_work(read_catalog([str(films)]), indexing.index.videos)
+            indexer = Indexer(indexing.index, indexing.stage, indexing.pool)
+            indexer.run(plan.work, lambda _item, _error: None)
+            indexing.index.save_snapshot()
+        err.print("matching the queries ...")
+        with open_for_queries(settings) as querying:
+            outcomes = list(run_queries(querying, [str(path) for path in paths]))
+    rows = [_row(query, outcome) for query, outcome in zip(QUERIES, outcomes, strict=True)]
+    correct = sum(row.pop("correct") for row in rows)
+    if json:
+        print_json({"queries": rows, "correct": correct, "total": len(rows)})
+    else:
+        _show(rows, correct)
+    if correct < len(rows):
+        raise typer.Exit(1)
+
+
+def _row(query: DemoQuery, outcome: QueryOutcome) -> dict[str, Any]:
+    if outcome.report is None:
+        raise outcome.error or RuntimeError("a query of the demo has no answer")
+    best = outcome.report.matches[0] if outcome.report.matches else None
+    decision = outcome.report.decision
+    found = None if best is None else Path(best.video_id).stem
+    right = decision == query.expected and (query.video_id is None or found == query.video_id)
+    return {
+        "name": query.name,
+        "expected": query.expected,
+        "decision": decision,
+        "video_id": found,
+        "probability": None if best is None else round(best.probability, 4),
+        "correct": right,
+    }
+
+
+def _show(rows: list[dict[str, Any]], correct: int) -> None:
+    table = Table("query", "expected", "decision", "nearest film", "probability")
+    for row in rows:
+        probability = row["probability"]
+        table.add_row(
+            row["name"],
+            row["expected"],
+            row["decision"],
+            row["video_id"] or "",
+            "" if probability is None else f"{probability:.1%}",
+        )
+    out.print(table)
+    out.print(f"{correct} of {len(rows)} right", style="bold")
+    out.print("next: storyhash index FOLDER, then storyhash match VIDEO")
