@@ -61,7 +61,8 @@ def _at_scale(square: UInt8Array, side: int, step: int) -> Float32Array:
 def _normalised(raw: Float32Array) -> Float32Array:
     norm = np.linalg.norm(raw, axis=1, keepdims=True)
     kept = norm[:, 0] > _MIN_NORM
-    clipped = np.minimum(raw[kept] / (norm[kept] + 25.0), 0.2)
+    # Running sums of the box filter may leave a hair below zero.
+    clipped = np.clip(raw[kept] / (norm[kept] + 25.0), 0.0, 0.2)
     clipped /= np.linalg.norm(clipped, axis=1, keepdims=True) + 1e-3
     rooted: Float32Array = np.sqrt(clipped)
     return rooted

@@ -1,0 +1,1 @@
+"""Fits the offline descriptor: procedural pictures, augmentation, discriminant analysis."""
