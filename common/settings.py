@@ -113,11 +113,11 @@ class Settings(BaseSettings):
         "auto",
         description="Recipe of the vector; auto picks once, when a data folder is made, and holds.",
     )
-    video: VideoSettings = VideoSettings()  # type: ignore[call-arg]
-    ingest: IngestSettings = IngestSettings()  # type: ignore[call-arg]
-    sscd: SscdSettings = SscdSettings()  # type: ignore[call-arg]
-    searcher: SearcherSettings = SearcherSettings()  # type: ignore[call-arg]
-    qdrant: QdrantSettings = QdrantSettings()  # type: ignore[call-arg]
+    video: VideoSettings = VideoSettings()
+    ingest: IngestSettings = IngestSettings()
+    sscd: SscdSettings = SscdSettings()
+    searcher: SearcherSettings = SearcherSettings()
+    qdrant: QdrantSettings = QdrantSettings()
 
 
 def setting_names(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -> Iterator[str]:

@@ -20,7 +20,7 @@ def scene_graph(tracks: Tracks) -> Float32Array:
     alive = np.flatnonzero(seen)
     area = np.where(tracks.visible, tracks.areas, 0).sum(axis=0) / np.maximum(seen, 1)
     for first, second in ((i, j) for i in alive for j in alive if i < j):
-        small, large = (first, second) if area[first] <= area[second] else (second, first)
+        small, large = sorted((int(first), int(second)), key=lambda thing: (area[thing], thing))
         _count_places(graph, tracks, small, large)
         graph[4 + _lifetimes(tracks, small, large)] += 1
     for half in (graph[:4], graph[4:]):

@@ -84,9 +84,7 @@ def _checked_address(url: httpx.URL, settings: IngestSettings) -> str:
         raise FetchError(f"{url}: the scheme {url.scheme!r} is not allowed")
     named = url.host in settings.allowed_hosts
     if settings.allowed_hosts and not named:
-        raise FetchError(
-            f"{url}: the host is not among STORYHASH_INGEST__ALLOWED_HOSTS"
-        )
+        raise FetchError(f"{url}: the host is not among STORYHASH_INGEST__ALLOWED_HOSTS")
     try:
         found = socket.getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM)
     except OSError as error:

@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .divx .f4v .flv .h264 .h265 .hevc .ivf .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts "
-    ".mxf .ogv .ts .vob .webm .wmv .y4m .gif".split()
+    f".{name}"
+    for name in (
+        *("3gp", "asf", "avi", "divx", "f4v", "flv", "gif", "h264", "h265", "hevc", "ivf", "m2ts"),
+        *("m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "vob", "webm"),
+        *("wmv", "y4m"),
+    )
 )
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 # Picture folders carry no rate; this is the one DAVIS was shot and is published at.

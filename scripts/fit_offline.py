@@ -62,7 +62,16 @@ def fit(measured: list[list[PictureFeatures]], seed: int) -> Projection:
     bank_offset, bank_map = fit_discriminant(balanced, _BANK_OUT, 0.1)
     empty = np.zeros(0, dtype=np.float32)
     partly = Projection(
-        bank_mean, patch_mean, patch_basis, centres, bank_offset, bank_map, empty, empty, empty, empty
+        bank_mean,
+        patch_mean,
+        patch_basis,
+        centres,
+        bank_offset,
+        bank_map,
+        empty,
+        empty,
+        empty,
+        empty,
     )
     local = np.stack([[partly.gather(one.patches) for one in variants] for variants in measured])
     vlad_offset, vlad_map = fit_discriminant(local, _VLAD_OUT, 0.1)
@@ -105,7 +114,9 @@ def main() -> None:
         print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
         return
     probe = [variants[0] for variants in measured[:64]]
-    cosine = (projection.describe(probe) * Projection.load(WEIGHTS_PATH).describe(probe)).sum(axis=1)
+    cosine = (projection.describe(probe) * Projection.load(WEIGHTS_PATH).describe(probe)).sum(
+        axis=1
+    )
     print(f"lowest cosine between rebuilt and shipped descriptors: {cosine.min():.5f}")
     sys.exit(int(cosine.min() < 0.999))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -59,7 +59,7 @@ class Indexer:
         self._threads = max(1, len(os.sched_getaffinity(0)) // 2)
         self._embeddings: dict[str, list[Embedding]] = {}
         self._broken: dict[str, VideoError] = {}
-        self._clock: Counter[str] = Counter()
+        self._clock: defaultdict[str, float] = defaultdict(float)
 
     def run(self, work: Sequence[WorkItem], on_video: OnVideo) -> IndexReport:
         """Index every item; `on_video` is told of each as it ends, with the error if it failed."""
@@ -85,7 +85,7 @@ class Indexer:
                     last_snapshot = time.monotonic()
             settle(0)
         report.elapsed_seconds = time.monotonic() - started
-        self._clock.update(self._stage.clock.seconds)
+        self._add(self._stage.clock.seconds)
         report.stage_seconds = dict(self._clock)
         return report
 
@@ -113,6 +113,10 @@ class Indexer:
             self._store(event, item, embeddings, report)
         on_video(item, error)
 
+    def _add(self, seconds: Mapping[str, float]) -> None:
+        for step, spent in seconds.items():
+            self._clock[step] += spent
+
     def _collect(self, video_id: str, future: Future[list[Embedding]] | None) -> None:
         if future is None:
             raise ValueError("future: expected one for every segment, got None")
@@ -127,7 +131,7 @@ class Indexer:
         began = time.perf_counter()
         self._index.replace_video(item.row(done.duration_seconds), embeddings)
         self._clock["index"] += time.perf_counter() - began
-        self._clock.update(done.stage_seconds)
+        self._add(done.stage_seconds)
         report.indexed += 1
         report.segments += len(embeddings)
         report.video_seconds += done.duration_seconds

@@ -43,16 +43,13 @@ def list_queries(arguments: Sequence[str]) -> list[str]:
 def run_queries(services: QueryServices, uris: Sequence[str]) -> Iterator[QueryOutcome]:
     """Match every video; outcomes come in the order given, each as soon as it is its turn."""
     entries = {
-        f"query-{number}": CatalogEntry(f"query-{number}", uri)
-        for number, uri in enumerate(uris)
+        f"query-{number}": CatalogEntry(f"query-{number}", uri) for number, uri in enumerate(uris)
     }
     segments: dict[str, list[Segment]] = {name: [] for name in entries}
     finished: dict[str, VideoEvent] = {}
     turn = iter(entries)
     due = next(turn, None)
-    work = [
-        (CatalogEntry(name, _absolute(entry.uri)), 1) for name, entry in entries.items()
-    ]
+    work = [(CatalogEntry(name, _absolute(entry.uri)), 1) for name, entry in entries.items()]
     for event in services.pool.run(work):
         name = event.entry.video_id
         if isinstance(event, SegmentReady):

@@ -38,20 +38,35 @@ class VideoInfo:
 def open_container(source: Path | bytes) -> Iterator[InputContainer]:
     """Open a file or the bytes of one. Raises VideoError in words when it is no readable video."""
     av.logging.set_level(av.logging.PANIC)
-    try:
-        # A Path would be read as text by libav, where `-` and `scheme:` have a meaning of their own.
-        target = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
-        container = av.open(target, metadata_errors="replace")
-    except FileNotFoundError:
-        raise VideoError(f"{source}: there is no such file") from None
-    except IsADirectoryError:
-        raise VideoError(f"{source}: is a folder, not a video") from None
-    except PermissionError:
-        raise VideoError(f"{source}: may not be read; check its permissions") from None
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"not a readable video, damaged or encrypted ({_reason(error)})") from None
+    container = _open_bytes(source) if isinstance(source, bytes) else _open_file(source)
     with container:
         yield container
+
+
+def _open_file(path: Path) -> InputContainer:
+    try:
+        # As plain text libav would give `-` and `scheme:` a meaning of their own.
+        return av.open(f"file:{path}", "r", metadata_errors="replace")
+    except FileNotFoundError:
+        raise VideoError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise VideoError(f"{path}: is a folder, not a video") from None
+    except PermissionError:
+        raise VideoError(f"{path}: may not be read; check its permissions") from None
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise _unreadable(error) from None
+
+
+def _open_bytes(content: bytes) -> InputContainer:
+    try:
+        return av.open(io.BytesIO(content), "r", metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> VideoError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return VideoError(f"not a readable video, damaged or encrypted ({reason})")
 
 
 def picture_stream(container: InputContainer) -> VideoStream:
@@ -65,8 +80,8 @@ def picture_stream(container: InputContainer) -> VideoStream:
         if not stream.disposition & av.stream.Disposition.attached_pic
     ]
     if not streams:
-        kinds = sorted({stream.type for stream in container.streams}) or ["no"]
-        raise NoVideoStreamError(f"no video in it, only {', '.join(kinds)} streams")
+        kinds = sorted({stream.type for stream in container.streams})
+        raise NoVideoStreamError(f"no video in it, only: {', '.join(kinds) or 'nothing'}")
     return max(streams, key=lambda stream: (stream.frames > 1, _seconds(stream), -stream.index))
 
 
@@ -112,8 +127,3 @@ def _seconds(stream: VideoStream) -> float:
     if stream.duration is None or stream.time_base is None:
         return 0.0
     return float(stream.duration * stream.time_base)
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text)

@@ -100,10 +100,12 @@ class Decoder:
                     "(STORYHASH_VIDEO__WALL_SECONDS)"
                 )
             check_pixels(frame.width, frame.height, self._limits)
+            # PyAV types it as a float, and gives None for a frame without a time.
+            stamp: float | None = frame.time
             if origin is None:
-                origin = frame.time or 0.0
-            if frame.time is not None:
-                now = frame.time - origin
+                origin = stamp or 0.0
+            if stamp is not None:
+                now = stamp - origin
             else:
                 now = 0.0 if previous is None else previous + typical
             if previous is not None and now <= previous:

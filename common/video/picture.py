@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
@@ -52,11 +54,13 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
 
     A pixel at (x, y) is shown at (a x + c y, b x + d y) (ISO/IEC 14496-12, 8.2.2).
     """
-    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
-    if data is None:
-        return None
-    values = np.frombuffer(bytes(data), dtype=np.int32)
-    return int(values[0]), int(values[1]), int(values[3]), int(values[4])
+    # Typed as a mapping of names; iterating gives the side data themselves.
+    sides: Any = frame.side_data
+    for data in sides:
+        if data.type == SideDataType.DISPLAYMATRIX:
+            a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+            return a, b, c, d
+    return None
 
 
 def turn_upright(picture: Array, matrix: tuple[int, int, int, int] | None) -> Array:

@@ -45,7 +45,9 @@ def augment(frame: UInt8Array, other: UInt8Array, rng: np.random.Generator) -> U
 Edit = Callable[[UInt8Array, np.random.Generator], UInt8Array]
 
 
-def _pick(rng: np.random.Generator, frame: UInt8Array, edits: list[tuple[float, Edit]]) -> UInt8Array:
+def _pick(
+    rng: np.random.Generator, frame: UInt8Array, edits: list[tuple[float, Edit]]
+) -> UInt8Array:
     """At most one of the edits, each with its probability."""
     draw = rng.random()
     for probability, edit in edits:
@@ -113,12 +115,16 @@ def _text(frame: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     drawn = cv2.putText(
         frame.copy(), word, place, 0, rng.uniform(0.5, 1.3), (255, 255, 255), 2, cv2.LINE_AA
     )
-    return cv2.addWeighted(drawn, rng.uniform(0.4, 1.0), frame, 0.0, 0) if rng.random() < 0.1 else drawn
+    return (
+        cv2.addWeighted(drawn, rng.uniform(0.4, 1.0), frame, 0.0, 0)
+        if rng.random() < 0.1
+        else drawn
+    )
 
 
 def _caption(frame: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     """A band of text over the lower part."""
-    height, width = frame.shape[:2]
+    height = frame.shape[0]
     drawn = frame.copy()
     band = int(height * rng.uniform(0.12, 0.22))
     drawn[height - band :] = rng.choice([0, 255])

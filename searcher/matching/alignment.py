@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import BoolArray, Float32Array, Float64Array
+from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 # A little above cos 45 degrees, for the noise that lifts a half-covered window.
 _EDGE_SHARE = 0.74
@@ -79,9 +79,10 @@ def align(
     inside = best >= max(floor, _EDGE_SHARE * float(best.max()))
     if not inside.any():
         inside[int(best.argmax())] = True
-    runs = []
-    for members in _runs(np.flatnonzero(inside), centres, ref_times):
-        runs.append(_run(members, order, similarity, usable, windows, segments, ref_times, centres))
+    runs = [
+        _run(members, order, similarity, usable, windows, segments, ref_times, centres)
+        for members in _runs(np.flatnonzero(inside), centres, ref_times)
+    ]
     return sorted(runs, key=lambda run: -run.score)
 
 
@@ -105,22 +106,20 @@ def _reference_times(similarity: Float32Array, segments: Segments) -> Float64Arr
 
 
 def _runs(
-    inside: np.ndarray[tuple[int], np.dtype[np.intp]],
+    inside: Int64Array,
     centres: Float64Array,
     ref_times: Float64Array,
-) -> list[Float64Array]:
+) -> list[Int64Array]:
     """Indices of `inside` cut where time jumps in the query or in the reference."""
     query_step = np.diff(centres[inside])
     ref_step = np.diff(ref_times[inside])
-    jumps = (query_step > _MAX_GAP_SECONDS) | (
-        np.abs(ref_step - query_step) > _MAX_JUMP_SECONDS
-    )
+    jumps = (query_step > _MAX_GAP_SECONDS) | (np.abs(ref_step - query_step) > _MAX_JUMP_SECONDS)
     return np.split(inside, np.flatnonzero(jumps) + 1)
 
 
 def _run(
-    members: Float64Array,
-    order: Float64Array,
+    members: Int64Array,
+    order: Int64Array,
     similarity: Float32Array,
     usable: BoolArray,
     windows: Windows,
@@ -154,7 +153,7 @@ def _run(
 
 
 def _best_pairs(
-    similarity: Float32Array, vouching: Float64Array
+    similarity: Float32Array, vouching: Int64Array
 ) -> tuple[tuple[int, int, float], ...]:
     peak = similarity[vouching].argmax(axis=1)
     value = similarity[vouching, peak]

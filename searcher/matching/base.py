@@ -11,9 +11,7 @@ from searcher.shard import EVERYTHING, Filter
 class SegmentIndex(Protocol):
     """Nearest segments, and all segments of one video."""
 
-    def search(
-        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
-    ) -> list[list[Hit]]:
+    def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
         """The k nearest segments of each query vector, float32 (n, 527)."""
         ...
 

@@ -83,9 +83,7 @@ class Matcher:
         matches = [match for one in scored for match in self._matches(query, one, lift)]
         return self._report(query, matches, "")
 
-    def _report(
-        self, query: QueryEmbedding, matches: list[Match], reason: str
-    ) -> MatchReport:
+    def _report(self, query: QueryEmbedding, matches: list[Match], reason: str) -> MatchReport:
         matches.sort(key=lambda match: (-match.probability, -match.score, match.video_id))
         return MatchReport(
             query.uri,
@@ -127,9 +125,7 @@ class Matcher:
 
     def _matches(self, query: QueryEmbedding, scored: _Scored, lift: float) -> list[Match]:
         price = self._calibration.view_prices.get(scored.view, 0.0)
-        kept = [
-            run for run in scored.runs if run.score >= _FURTHER_SHARE * scored.runs[0].score
-        ]
+        kept = [run for run in scored.runs if run.score >= _FURTHER_SHARE * scored.runs[0].score]
         matches = []
         for run in kept:
             excess = run.score - price - lift
@@ -146,8 +142,7 @@ class Matcher:
                     view=scored.view,
                     coverage=min(
                         1.0,
-                        (run.query_end_seconds - run.query_start_seconds)
-                        / query.duration_seconds,
+                        (run.query_end_seconds - run.query_start_seconds) / query.duration_seconds,
                     ),
                     evidence=self._evidence(query, scored.refs, run, price, lift),
                 )

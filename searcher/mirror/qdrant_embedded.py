@@ -84,7 +84,9 @@ class QdrantEmbeddedMirror:
                 )
             )
             if records:
-                yield [to_embedding(record.payload, record.vector) for record in records]
+                yield [
+                    to_embedding(_held(record.payload), _held(record.vector)) for record in records
+                ]
             if offset is None:
                 return
 
@@ -100,7 +102,7 @@ class QdrantEmbeddedMirror:
                     with_payload=True,
                 )
             )
-            found.append([Hit(to_ref(point.payload), point.score) for point in points])
+            found.append([Hit(to_ref(_held(point.payload)), point.score) for point in points])
         return found
 
     def close(self) -> None:
@@ -138,6 +140,11 @@ def _check_model(path: Path, model_id: str) -> None:
         raise ModelMismatchError(
             f"{path.parent} mirrors vectors of {held}, not of {model_id}; use another data folder"
         )
+
+
+def _held(part: Any) -> dict[str, Any]:
+    """A part of a point that was asked for, so that it is there, as the engine's types cannot say."""
+    return dict(part)
 
 
 def _is(field: str, value: str | int | bool) -> Any:

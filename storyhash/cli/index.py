@@ -94,8 +94,7 @@ def _summary(services: IndexServices, plan: Plan, report: IndexReport) -> dict[s
         (item.entry.video_id, item.entry.uri, error.code, str(error))
         for item, error in report.failed
     ] + [
-        (video.video_id, video.uri, video.error_code, video.error_message)
-        for video in plan.refused
+        (video.video_id, video.uri, video.error_code, video.error_message) for video in plan.refused
     ]
     names = ("video_id", "uri", "code", "message")
     return {

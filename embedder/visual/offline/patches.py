@@ -7,7 +7,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from common.types import Float32Array, Int64Array, UInt8Array
+from common.types import Array, Float32Array, Int64Array, UInt8Array
 from embedder.visual.offline.gradients import direction_maps
 
 PATCH_DIMENSION = 128
@@ -24,7 +24,7 @@ def patches(square: UInt8Array) -> Float32Array:
     return np.concatenate(found)
 
 
-def vlad(reduced: Float32Array, centres: Float32Array) -> Float32Array:
+def vlad(reduced: Array, centres: Float32Array) -> Float32Array:
     """float32 (K * D,): residuals of patches (P, D) to centres (K, D), softly assigned, unit norm."""
     if not len(reduced):
         return np.zeros(centres.size, dtype=np.float32)

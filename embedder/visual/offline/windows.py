@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from common.types import Float32Array
+from common.types import Array, Float32Array
 
 SIDE = 96
 
@@ -20,20 +20,18 @@ def windows(count: int, side: int) -> Float32Array:
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def pool_cells(maps: Float32Array, count: int) -> Float32Array:
+def pool_cells(maps: Array, count: int) -> Array:
     """Means of maps (..., side, side) under count x count windows: (..., count, count)."""
     along = windows(count, maps.shape[-1])
     return along @ maps @ along.T
 
 
-def signed_root(values: Float32Array) -> Float32Array:
+def signed_root(values: Array) -> Array:
     """Square root that keeps the sign: evens out a few large responses."""
-    rooted: Float32Array = np.sign(values) * np.sqrt(np.abs(values))
-    return rooted
+    return np.sign(values) * np.sqrt(np.abs(values))
 
 
-def unit(values: Float32Array) -> Float32Array:
+def unit(values: Array) -> Array:
     """Rows scaled to unit norm along the last axis; zero stays zero."""
     norm = np.linalg.norm(values, axis=-1, keepdims=True)
-    scaled: Float32Array = values / np.maximum(norm, 1e-9)
-    return scaled
+    return values / np.maximum(norm, 1e-9)

@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""Write the golden vectors that `storyhash doctor` compares with: python -m scripts.make_golden"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.settings import SscdSettings
+from embedder.golden import GOLDEN_PATH, golden_picture
+from embedder.visual.base import VisualBackend
+from embedder.visual.offline import OfflineBackend
+from embedder.visual.sscd import SscdBackend
+
+
+def main() -> None:
+    backends: list[VisualBackend] = [
+        OfflineBackend(),
+        SscdBackend(SscdSettings(model="full")),
+        SscdBackend(SscdSettings(model="distilled")),
+    ]
+    picture = golden_picture()[None]
+    np.savez(GOLDEN_PATH, **{one.fingerprint: one.encode(picture)[0] for one in backends})
+    print(f"{GOLDEN_PATH}: {len(backends)} vectors")
+
+
+if __name__ == "__main__":
+    main()

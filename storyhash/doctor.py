@@ -1,0 +1,115 @@
+"""What `storyhash doctor` looks at: one check an idea, each with what to do when it fails."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import StoryHashError
+from common.settings import Settings
+from common.types import FrameBatch
+from common.video import decode_clip, encode_clip
+from embedder.golden import check_golden
+from searcher.index import read_manifest
+from storyhash.profiles import build_stage, resolve_profile
+from storyhash.wiring import open_catalogue
+
+_PACKAGES = (
+    "numpy",
+    "av",
+    "opencv-python-headless",
+    "faiss-cpu",
+    "qdrant-edge-py",
+    "qdrant-client",
+)
+_MIN_FREE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. `exit_code` is 0 when it is well, else as for the error it stands for."""
+
+    name: str
+    message: str
+    exit_code: int = 0
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check, in the order a video meets what they look at."""
+    for name, check in _CHECKS.items():
+        try:
+            message, exit_code = check(settings)
+        except StoryHashError as error:
+            message, exit_code = str(error), error.exit_code
+        yield Check(name, message, exit_code)
+
+
+def _machine(_: Settings) -> tuple[str, int]:
+    cores = len(os.sched_getaffinity(0))
+    return f"Python {platform.python_version()}, {sys.platform}, {cores} cores", 0
+
+
+def _packages(_: Settings) -> tuple[str, int]:
+    return ", ".join(f"{name} {version(name)}" for name in _PACKAGES), 0
+
+
+def _clips(_: Settings) -> tuple[str, int]:
+    frames = np.full((4, 64, 64, 3), 128, dtype=np.uint8)
+    batch = FrameBatch(frames, np.arange(4) / 8.0)
+    clip = encode_clip(batch, start_seconds=0.0, max_bytes=1 << 20)
+    error = int(np.abs(decode_clip(clip).frames.astype(int) - 128).max())
+    if error > 8:
+        return f"a clip came back changed by {error} grey levels; reinstall the package av", 1
+    return "H.264 clips are encoded and decoded", 0
+
+
+def _profile(settings: Settings) -> tuple[str, int]:
+    name = resolve_profile(settings)
+    chosen = " (by auto)" if settings.profile == "auto" else ""
+    stage = build_stage(name, settings)
+    return f"{name}{chosen}, model {stage.model_id}", 0
+
+
+def _golden(settings: Settings) -> tuple[str, int]:
+    result = check_golden(build_stage(resolve_profile(settings), settings).visual)
+    return result.message, 0 if result.ok else 1
+
+
+def _space(settings: Settings) -> tuple[str, int]:
+    folder = settings.data_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if not os.access(folder, os.W_OK):
+        return f"{folder} may not be written; choose another data folder", 2
+    if free < _MIN_FREE_BYTES:
+        return f"{free / 1e9:.1f} GB free at {folder}; free some space", 3
+    return f"{free / 1e9:.0f} GB free at {folder}", 0
+
+
+def _index(settings: Settings) -> tuple[str, int]:
+    if read_manifest(Path(settings.data_dir)) is None:
+        return f"none in {settings.data_dir} yet", 0
+    with open_catalogue(settings, writer=False) as index:
+        stats, notices = index.stats, index.notices
+        made = f"{index.manifest.model_id}, {stats.live} vectors, {stats.dead} dead rows"
+    return "; ".join([made, *notices]), 1 if notices else 0
+
+
+_CHECKS: dict[str, Callable[[Settings], tuple[str, int]]] = {
+    "machine": _machine,
+    "packages": _packages,
+    "clips": _clips,
+    "profile": _profile,
+    "golden vector": _golden,
+    "disk": _space,
+    "index": _index,
+}
