@@ -104,10 +104,8 @@ class Decoder:
             stamp: float | None = frame.time
             if origin is None:
                 origin = stamp or 0.0
-            if stamp is not None:
-                now = stamp - origin
-            else:
-                now = 0.0 if previous is None else previous + typical
+            expected = 0.0 if previous is None else previous + typical
+            now = expected if stamp is None else stamp - origin
             if previous is not None and now <= previous:
                 continue
             if now > self._limits.max_seconds:
