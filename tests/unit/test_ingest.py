@@ -1,0 +1,258 @@
+"""Catalogues, segments, fetching and the decoders that can be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import FetchError, UsageError
+from common.settings import IngestSettings, VideoSettings
+from common.types import CatalogEntry
+from common.video import Frame, decode_clip, encode_video
+from ingest.catalog import read_catalog
+from ingest.fetch import fetched
+from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoFailed
+from ingest.segmenter import segment_frames
+from tests.conftest import checkerboard, quadrants
+
+
+def film(path: Path, seconds: float = 5.0, rate: int = 8) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encode_video(path, [checkerboard(64, 48, 4 + i % 6) for i in range(int(seconds * rate))], rate)
+    return path
+
+
+def names(arguments: list[str]) -> list[str]:
+    return [one.entry.video_id for one in read_catalog(arguments)]
+
+
+def test_a_folder_names_videos_by_their_relative_path(tmp_path: Path) -> None:
+    film(tmp_path / "b" / "two.mp4")
+    film(tmp_path / "one.mkv")
+    (tmp_path / "notes.txt").write_text("no video")
+    film(tmp_path / ".hidden" / "three.mp4")
+    assert names([str(tmp_path)]) == ["b/two.mp4", "one.mkv"]
+    assert names([str(tmp_path / "one.mkv")]) == ["one.mkv"]
+
+
+def test_a_folder_of_numbered_pictures_is_one_video(tmp_path: Path) -> None:
+    (tmp_path / "davis" / "bear").mkdir(parents=True)
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / "davis" / "bear" / f"{number:05}.jpg"), quadrants())
+    assert names([str(tmp_path)]) == ["davis/bear"]
+    assert names([str(tmp_path / "davis" / "bear")]) == ["bear"]
+
+
+def test_a_link_that_leads_back_is_not_followed(tmp_path: Path) -> None:
+    film(tmp_path / "one.mp4")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert names([str(tmp_path)]) == ["one.mp4"]
+
+
+def test_manifests_carry_metadata_and_resolve_relative_paths(tmp_path: Path) -> None:
+    film(tmp_path / "films" / "one.mp4")
+    table = tmp_path / "list.csv"
+    table.write_text("video_id,uri,bank,rights\nfirst,films/one.mp4,news,ours\n")
+    lines = tmp_path / "list.jsonl"
+    lines.write_text(json.dumps({"uri": "films/one.mp4", "title": "One", "n": 3}) + "\n\n")
+    (csv_entry,) = read_catalog([str(table)])
+    assert csv_entry.entry == CatalogEntry(
+        "first", str(tmp_path / "films/one.mp4"), "news", "", {"rights": "ours"}
+    )
+    (json_entry,) = read_catalog([str(lines)], bank="mine")
+    assert json_entry.entry.video_id == "films/one.mp4"
+    assert (json_entry.entry.bank, json_entry.entry.metadata) == ("mine", {"n": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "uri\n\n,\n", "line 3"),
+        ("a.csv", "title\nx\n", "line 2: expected a uri"),
+        ("a.jsonl", '{"uri": 5}\n', "line 1"),
+        ("a.jsonl", "[]\n", "line 1: expected a JSON object"),
+        ("a.jsonl", "{oops\n", "oops"),
+    ],
+)
+def test_a_bad_manifest_names_the_line(tmp_path: Path, name: str, content: str, said: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(UsageError, match=said):
+        read_catalog([str(path)])
+
+
+def test_what_is_not_there_is_the_callers_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        read_catalog([str(tmp_path / "nowhere")])
+    with pytest.raises(UsageError, match="no video"):
+        read_catalog([str(tmp_path)])
+    film(tmp_path / "a" / "same.mp4")
+    film(tmp_path / "b" / "same.mp4")
+    with pytest.raises(UsageError, match="two videos are named"):
+        read_catalog([str(tmp_path / "a"), str(tmp_path / "b")])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.floats(0.01, 3.0), min_size=1, max_size=60),
+    st.floats(0.01, 0.5),
+)
+def test_segments_cover_the_video_and_lose_no_frame(steps: list[float], last: float) -> None:
+    times = np.cumsum([0.0, *steps[:-1]])
+    picture = np.zeros((2, 2, 3), np.uint8)
+    end = float(times[-1]) + last
+    stretches = list(
+        segment_frames(
+            (Frame(float(t), picture) for t in times),
+            lambda: end,
+            segment_seconds=4.0,
+            min_tail_seconds=2.0,
+        )
+    )
+    seen = np.concatenate([one.batch.pts_seconds for one in stretches])
+    assert seen == pytest.approx(times)
+    assert stretches[-1].end_seconds == pytest.approx(end)
+    for one in stretches:
+        assert one.batch.pts_seconds[0] >= one.start_seconds - 1e-5
+        assert one.batch.pts_seconds[-1] < one.end_seconds + 1e-5
+    for before, after in zip(stretches, stretches[1:], strict=False):
+        assert before.end_seconds <= after.start_seconds + 1e-9
+        assert before.start_seconds % 4.0 == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (3.0, [(0, 3)]),
+        (5.0, [(0, 5)]),
+        (6.5, [(0, 4), (4, 6.5)]),
+        (9.0, [(0, 4), (4, 9)]),
+        (12.0, [(0, 4), (4, 8), (8, 12)]),
+    ],
+)
+def test_a_short_remainder_joins_the_segment_before_it(
+    tmp_path: Path, seconds: float, expected: list[tuple[float, float]]
+) -> None:
+    path = film(tmp_path / "film.mp4", seconds)
+    with DecoderPool(VideoSettings(), IngestSettings(workers=1)) as pool:
+        events = list(pool.run([(CatalogEntry("film", str(path)), 3)]))
+    segments = [event.segment for event in events if isinstance(event, SegmentReady)]
+    spans = [(one.ref.start_seconds, one.ref.end_seconds) for one in segments]
+    assert spans == [pytest.approx(span) for span in expected]
+    assert {one.ref.version for one in segments} == {3}
+    done = events[-1]
+    assert isinstance(done, VideoDone)
+    assert done.segments == len(expected)
+    assert done.duration_seconds == pytest.approx(seconds)
+    opened = decode_clip(segments[0].clip, start_seconds=0.0)
+    assert opened.frames.shape[1:] == (48, 64, 3)
+
+
+def test_one_bad_video_leaves_the_others_alone(tmp_path: Path) -> None:
+    good = [film(tmp_path / f"{n}.mp4", 3) for n in range(3)]
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"rubbish")
+    work = [(CatalogEntry(path.name, str(path)), 1) for path in [good[0], bad, *good[1:]]]
+    with DecoderPool(VideoSettings(), IngestSettings(workers=2)) as pool:
+        events = list(pool.run(work))
+    failed = [event for event in events if isinstance(event, VideoFailed)]
+    assert [(one.entry.video_id, one.error.code) for one in failed] == [("bad.mp4", "unreadable")]
+    assert sum(isinstance(event, VideoDone) for event in events) == 3
+
+
+def test_a_killed_decoder_costs_one_video(tmp_path: Path) -> None:
+    paths = [film(tmp_path / f"{n}.mp4", 20) for n in range(2)]
+    with DecoderPool(VideoSettings(), IngestSettings(workers=1)) as pool:
+        run = pool.run([(CatalogEntry(path.name, str(path)), 1) for path in paths])
+        next(run)
+        pid = pool._children[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        events = list(run)
+    (failed,) = [event for event in events if isinstance(event, VideoFailed)]
+    assert failed.error.code == "decoder_crashed"
+    assert "SIGKILL" in str(failed.error)
+    assert [event.entry.video_id for event in events if isinstance(event, VideoDone)] == ["1.mp4"]
+
+
+def test_leaving_a_run_half_way_leaves_no_process_and_no_thread(tmp_path: Path) -> None:
+    paths = [film(tmp_path / f"{n}.mp4", 20) for n in range(4)]
+    before = threading.active_count()
+    with DecoderPool(VideoSettings(), IngestSettings(workers=2)) as pool:
+        run = pool.run([(CatalogEntry(path.name, str(path)), 1) for path in paths])
+        next(run)
+        pids = [child.pid for child in pool._children]
+        run.close()
+    assert threading.active_count() == before
+    assert not any(pid is not None and Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+class _Server(BaseHTTPRequestHandler):
+    content = b""
+
+    def do_GET(self) -> None:
+        if self.path == "/away":
+            self.send_response(302)
+            self.send_header("Location", "http://169.254.1.1/secret")
+            self.end_headers()
+            return
+        found = self.path == "/film.mp4"
+        self.send_response(200 if found else 404)
+        self.end_headers()
+        if found:
+            self.wfile.write(self.content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    _Server.content = film(tmp_path / "served.mp4", 3).read_bytes()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Server) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def test_an_address_is_fetched_where_its_host_is_named(server: str) -> None:
+    allowed = IngestSettings(workers=1, allowed_hosts=("127.0.0.1",))
+    with DecoderPool(VideoSettings(), allowed) as pool:
+        events = list(pool.run([(CatalogEntry("film", f"{server}/film.mp4"), 1)]))
+    assert isinstance(events[-1], VideoDone)
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "said"),
+    [
+        ("/film.mp4", {}, "private address"),
+        ("/film.mp4", {"allowed_hosts": ("example.org",)}, "ALLOWED_HOSTS"),
+        ("/film.mp4", {"allowed_hosts": ("127.0.0.1",), "max_fetch_bytes": 10}, "larger than"),
+        ("/gone.mp4", {"allowed_hosts": ("127.0.0.1",)}, "404"),
+        ("/away", {"allowed_hosts": ("127.0.0.1",)}, "ALLOWED_HOSTS"),
+    ],
+)
+def test_what_may_not_be_fetched_is_refused(
+    server: str, path: str, options: dict[str, object], said: str
+) -> None:
+    allowed = IngestSettings.model_validate(options)
+    with pytest.raises(FetchError, match=said), fetched(server + path, allowed):
+        pass
+
+
+def test_other_schemes_are_refused() -> None:
+    with pytest.raises(FetchError, match="scheme"), fetched("ftp://a/b.mp4", IngestSettings()):
+        pass
