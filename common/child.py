@@ -27,6 +27,7 @@ from common.errors import (
     VideoLimitError,
     VideoTimeoutError,
 )
+from common.process import work_in_one_thread
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -136,6 +137,7 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with(parent)
     _bound_memory(limits.memory_mib)
+    work_in_one_thread()
     with suppress(EOFError, ConnectionError):
         while True:
             _serve_one(pipe, work, pipe.recv(), limits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from typing import TypeAlias
 
 from common.child import Child, ChildLimits
 from common.errors import StoryHashError, VideoError
+from common.process import usable_cores
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment
 from ingest.fetch import fetched
@@ -56,7 +56,7 @@ class DecoderPool:
     """Children that decode; closing it kills them."""
 
     def __init__(self, video: VideoSettings, ingest: IngestSettings) -> None:
-        self._count = ingest.workers or len(os.sched_getaffinity(0))
+        self._count = ingest.workers or usable_cores()
         limits = ChildLimits(video.stall_seconds, video.wall_seconds, video.memory_mib)
         work = partial(_work, video, ingest)
         self._children: list[Child[_Job, Segment | ProducedVideo]] = [

@@ -10,7 +10,6 @@ two cores. `--check` compares the result with the shipped file instead of writin
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from common.process import usable_cores
 from common.types import Float32Array
 from embedder.visual.offline.backend import WEIGHTS_PATH
 from embedder.visual.offline.bank import balance
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS_PATH)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+    with ProcessPoolExecutor(usable_cores()) as executor:
         results = executor.map(partial(measure, options.seed), range(options.images), chunksize=8)
         measured = list(track(results, "drawing and measuring", total=options.images))
     projection = fit(measured, options.seed)

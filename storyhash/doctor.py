@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import StoryHashError
+from common.process import usable_cores
 from common.settings import Settings
 from common.types import FrameBatch
 from common.video import decode_clip, encode_clip
@@ -53,7 +54,7 @@ def examine(settings: Settings) -> Iterator[Check]:
 
 
 def _machine(_: Settings) -> tuple[str, int]:
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     return f"Python {platform.python_version()}, {sys.platform}, {cores} cores", 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from common.errors import VideoError
+from common.process import usable_cores
 from common.types import Embedding
 from embedder.stage import EmbedderStage
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
@@ -56,7 +56,7 @@ class Indexer:
         self._index = index
         self._stage = stage
         self._pool = pool
-        self._threads = max(1, len(os.sched_getaffinity(0)) // 2)
+        self._threads = max(1, usable_cores() // 2)
         self._embeddings: dict[str, list[Embedding]] = {}
         self._broken: dict[str, VideoError] = {}
         self._clock: defaultdict[str, float] = defaultdict(float)

@@ -81,6 +81,8 @@ class Decoder:
             stream = picture_stream(container)
             self.info = describe(container, stream, self._limits)
             stream.codec_context.thread_count = 1
+            # Smoothing block edges in frames that no other frame refers to shows in nothing we do.
+            stream.codec_context.options = {"skip_loop_filter": "noref"}
             yield from self._sampled(self._frames(container, stream), stream)
 
     def _sampled(self, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[Frame]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from common.types import Float32Array, Float64Array
@@ -18,16 +20,20 @@ def camera_flow(flow: Float32Array) -> Float32Array:
     Fitted by iteratively reweighted least squares with Tukey's biweight (Holland and Welsch, 1977),
     which needs no random draws: the same flow gives the same camera.
     """
-    height, width = flow.shape[:2]
-    ys, xs = np.mgrid[0:height, 0:width]
-    # Centred and scaled, so that the fit is well conditioned and the same for a mirrored picture.
-    basis = np.stack(
-        [np.ones(flow.shape[:2]), xs / width - 0.5 + 0.5 / width, ys / height - 0.5 + 0.5 / height],
-        axis=-1,
-    )
-    rows = basis[::_STEP, ::_STEP].reshape(-1, 3)
+    basis, rows = _basis(*flow.shape[:2])
     seen = flow[::_STEP, ::_STEP].reshape(-1, 2).astype(np.float64)
-    return (basis @ _robust_fit(rows, seen)).astype(np.float32)
+    return basis @ _robust_fit(rows, seen).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _basis(height: int, width: int) -> tuple[Float32Array, Float64Array]:
+    """1, x and y at every pixel, float32 (H, W, 3), and at the pixels that are fitted, (n, 3).
+
+    Centred and scaled, so that the fit is well conditioned and the same for a mirrored picture.
+    """
+    ys, xs = np.mgrid[0:height, 0:width] + 0.5
+    basis = np.stack([np.ones((height, width)), xs / width - 0.5, ys / height - 0.5], axis=-1)
+    return basis.astype(np.float32), basis[::_STEP, ::_STEP].reshape(-1, 3)
 
 
 def _robust_fit(rows: Float64Array, seen: Float64Array) -> Float64Array:
@@ -35,7 +41,7 @@ def _robust_fit(rows: Float64Array, seen: Float64Array) -> Float64Array:
     fit = np.zeros((3, 2))
     fit[0] = np.median(seen, axis=0)
     for _ in range(_ROUNDS):
-        error = np.linalg.norm(seen - rows @ fit, axis=1)
+        error = np.hypot(*(seen - rows @ fit).T)
         cutoff = _CUTOFF * max(float(np.median(error)), 0.05)
         weight = np.square(np.maximum(0.0, 1.0 - np.square(error / cutoff)))
         weighted = rows * weight[:, None]

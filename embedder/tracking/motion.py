@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from common.pixels import shrink
 from common.types import BoolArray, Float32Array, Float64Array, FrameBatch, Tracks, UInt8Array
 from embedder.tracking.association import Region, TrackBuilder
 from embedder.tracking.camera import camera_flow
@@ -64,16 +65,14 @@ def _small_grey(frame: UInt8Array) -> UInt8Array:
     height, width = frame.shape[:2]
     scale = min(1.0, _LONG_SIDE / max(height, width))
     size = (max(16, round(width * scale)), max(16, round(height * scale)))
-    # Shrinking first makes the colour conversion free.
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    grey: UInt8Array = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    return grey
+    return shrink(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), *size)
 
 
 def _regions(residual: Float32Array, scale: _Scale) -> list[Region]:
     """Connected stretches of the picture that move on their own."""
-    speed = cv2.GaussianBlur(np.linalg.norm(residual, axis=-1), (0, 0), 1.5)
-    threshold = max(_MIN_MOTION_PIXELS, 3.0 * float(np.median(speed)))
+    magnitude = cv2.magnitude(residual[..., 0], residual[..., 1])
+    speed = cv2.GaussianBlur(magnitude, (0, 0), 1.5)
+    threshold = max(_MIN_MOTION_PIXELS, 3.0 * float(np.median(speed[::2, ::2])))
     moving: BoolArray = speed > threshold
     count, _, stats, centroids = cv2.connectedComponentsWithStats(moving.astype(np.uint8))
     regions = []

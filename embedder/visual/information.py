@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from common.pixels import shrink
 from common.types import BoolArray, UInt8Array
 
 _SIDE = 32
@@ -19,9 +20,8 @@ def informative(frames: UInt8Array) -> BoolArray:
     """bool (T,) for uint8 (T, H, W, 3): false for black, white, flat, faded and striped frames."""
     kept = np.zeros(len(frames), dtype=bool)
     for index, frame in enumerate(frames):
-        small = cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        kept[index] = _shows_something(grey)
+        small = shrink(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), _SIDE, _SIDE)
+        kept[index] = _shows_something(small.astype(np.float32))
     return kept
 
 

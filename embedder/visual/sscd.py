@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 
 from common.errors import WeightsMissingError
+from common.pixels import shrink
+from common.process import usable_cores
 from common.settings import SscdSettings
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 
@@ -70,7 +70,7 @@ class SscdBackend:
         """
         path = weights_path(settings)
         self._weights = path.read_bytes()
-        self._session = _open_session(path, threads or len(os.sched_getaffinity(0)))
+        self._session = _open_session(path, threads or usable_cores())
         given = self._session.get_inputs()[0]
         self._input: str = given.name
         # The packaged file takes bytes and normalises inside; Meta's export takes normalised floats.
@@ -92,9 +92,7 @@ class SscdBackend:
         return described / np.maximum(norms, 1e-12)
 
     def _prepare(self, frames: UInt8Array) -> Any:
-        small = np.stack(
-            [cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for frame in frames]
-        )
+        small = np.stack([shrink(frame, _SIDE, _SIDE) for frame in frames])
         if self._takes_bytes:
             return small
         scaled = (small.astype(np.float32) / 255.0 - _IMAGENET_MEAN) / _IMAGENET_DEVIATION
@@ -108,6 +106,8 @@ def _open_session(path: Path, threads: int) -> Any:
         raise WeightsMissingError(f"SSCD needs onnxruntime: {_WAY_OUT}") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Threads that spin while they wait would take the cores from the decoders.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from common.process import work_in_one_thread
 from storyhash.cli import config, demo, doctor, index, match, models, videos
 from storyhash.cli.console import run_guarded
 
@@ -39,4 +40,5 @@ def _options(
 
 def main() -> None:
     """Entry point of the console script."""
+    work_in_one_thread()
     sys.exit(run_guarded(lambda: app(prog_name="storyhash"), debug="--debug" in sys.argv[1:2]))

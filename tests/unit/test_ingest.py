@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -126,7 +127,7 @@ def test_segments_cover_the_video_and_lose_no_frame(steps: list[float], last: fl
     for one in stretches:
         assert one.batch.pts_seconds[0] >= one.start_seconds - 1e-5
         assert one.batch.pts_seconds[-1] < one.end_seconds + 1e-5
-    for before, after in zip(stretches, stretches[1:], strict=False):
+    for before, after in itertools.pairwise(stretches):
         assert before.end_seconds <= after.start_seconds + 1e-9
         assert before.start_seconds % 4.0 == pytest.approx(0.0)
 

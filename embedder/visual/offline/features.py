@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from common.pixels import shrink
 from common.types import Float32Array, UInt8Array
 from embedder.visual.offline.bank import bank_features
 from embedder.visual.offline.border import trim_border
@@ -30,7 +31,7 @@ def picture_features(frame: UInt8Array) -> PictureFeatures:
     if max(height, width) > _LONG_SIDE:
         scale = _LONG_SIDE / max(height, width)
         size = (max(8, round(width * scale)), max(8, round(height * scale)))
-        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        frame = shrink(frame, *size)
     picture = np.ascontiguousarray(trim_border(frame))
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     square = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -39,9 +39,13 @@ def _locally_normalised(grey: UInt8Array) -> Float32Array:
 
 def _responses(picture: Float32Array, frequencies: tuple[float, ...]) -> Float32Array:
     """Magnitudes float32 (filters, side, side)."""
-    spectrum = np.fft.fft2(picture.astype(np.complex64))
-    filtered = np.fft.ifft2(spectrum[None] * _bank(picture.shape[0], frequencies), axes=(1, 2))
-    return np.abs(filtered).astype(np.float32)
+    spectrum = cv2.dft(picture, flags=cv2.DFT_COMPLEX_OUTPUT)
+    filters = _bank(picture.shape[0], frequencies)
+    responses = np.empty(filters.shape, dtype=np.float32)
+    for response, one in zip(responses, filters, strict=True):
+        filtered = cv2.dft(spectrum * one[..., None], flags=cv2.DFT_INVERSE | cv2.DFT_SCALE)
+        cv2.magnitude(filtered[..., 0], filtered[..., 1], response)
+    return responses
 
 
 def _envelope(fine: Float32Array) -> Float32Array:
