@@ -19,7 +19,7 @@ from common.errors import SettingsError
 
 ENV_PREFIX = "STORYHASH_"
 # Switches of the test-suite, not settings of the product.
-_TEST_PREFIX = "STORYHASH_TEST_"
+_TEST_SWITCHES = ("STORYHASH_TEST_", "STORYHASH_REQUIRE")
 
 
 class _Group(BaseModel):
@@ -138,7 +138,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
     known = set(setting_names())
     for variable in environ if environ is not None else os.environ:
         name = variable.upper()
-        if not name.startswith(ENV_PREFIX) or name.startswith(_TEST_PREFIX) or name in known:
+        if not name.startswith(ENV_PREFIX) or name.startswith(_TEST_SWITCHES) or name in known:
             continue
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "`storyhash config` lists every setting"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,7 +70,7 @@ class DecoderPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, work: Iterable[_Job]) -> Iterator[VideoEvent]:
+    def run(self, work: Iterable[_Job]) -> Generator[VideoEvent, None, None]:
         """Decode every (entry, version); events come in order for each video, mixed between them."""
         jobs = iter(list(work))
         guard = threading.Lock()

@@ -11,15 +11,15 @@ import fcntl
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from common.errors import DataFolderError, ModelMismatchError, StorageError, VideoError
-from common.settings import SearcherSettings
+from common.settings import Settings
 from common.types import Embedding, Float32Array, Hit, SegmentRef
 from searcher.mirror.base import Mirror
-from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
+from searcher.mirror.opening import open_mirror
 from searcher.shard import EVERYTHING, Filter, Shard, ShardStats
 from searcher.snapshot import SnapshotInfo, load_newest, save_snapshot
 from searcher.videos import Video, VideoStore
@@ -34,6 +34,7 @@ class FolderManifest:
 
     profile: str
     model_id: str
+    mirror: str = "edge"
 
 
 def read_manifest(folder: Path) -> FolderManifest | None:
@@ -56,7 +57,7 @@ def read_manifest(folder: Path) -> FolderManifest | None:
                 f"{folder} has format {held['format']}, this version reads {_FORMAT}; "
                 "use the version that made it, or index again into another folder"
             )
-        return FolderManifest(held["profile"], held["model_id"])
+        return FolderManifest(held["profile"], held["model_id"], held["mirror"])
     except (ValueError, KeyError, TypeError):
         raise DataFolderError(
             f"{path} is damaged; restore it from a backup, or index again into another folder"
@@ -70,7 +71,7 @@ class LocalIndex:
         self,
         folder: Path,
         manifest: FolderManifest,
-        settings: SearcherSettings,
+        settings: Settings,
         videos: VideoStore,
         mirror: Mirror | None,
         lock: IO[str] | None,
@@ -83,12 +84,10 @@ class LocalIndex:
         self._mirror = mirror
         self._lock = lock
         self._snapshot_sequence = -1
-        self._shard = Shard(settings)
+        self._shard = Shard(settings.searcher)
 
     @classmethod
-    def open_writer(
-        cls, folder: Path, manifest: FolderManifest, settings: SearcherSettings
-    ) -> LocalIndex:
+    def open_writer(cls, folder: Path, manifest: FolderManifest, settings: Settings) -> LocalIndex:
         """Open for changes, making the folder where there is none; only one process may.
 
         Raises DataFolderError while another process writes, ModelMismatchError when the folder
@@ -115,7 +114,7 @@ class LocalIndex:
             manifest,
             settings,
             VideoStore(folder / "videos.sqlite"),
-            QdrantEmbeddedMirror(folder / "mirror", manifest.model_id),
+            open_mirror(folder, manifest.model_id, settings.searcher, settings.qdrant),
             lock,
         )
         index._load()
@@ -123,9 +122,7 @@ class LocalIndex:
         return index
 
     @classmethod
-    def open_reader(
-        cls, folder: Path, manifest: FolderManifest, settings: SearcherSettings
-    ) -> LocalIndex:
+    def open_reader(cls, folder: Path, manifest: FolderManifest, settings: Settings) -> LocalIndex:
         """Open for searching. Needs no lock: it answers from the newest snapshot, and where that is
         behind and nobody writes, it brings it up to date first."""
         held = read_manifest(folder)
@@ -136,7 +133,7 @@ class LocalIndex:
         _check_same(folder, held, manifest)
         store = VideoStore(folder / "videos.sqlite", read_only=True)
         index = cls(folder, manifest, settings, store, None, None)
-        loaded = load_newest(folder / "snapshots", settings, manifest.model_id)
+        loaded = load_newest(folder / "snapshots", settings.searcher, manifest.model_id)
         fresh = loaded is not None and loaded.info.sequence == store.sequence
         if not fresh and os.access(folder, os.W_OK):
             lock = _take_lock(folder)
@@ -225,7 +222,7 @@ class LocalIndex:
             self.folder / "snapshots",
             self._shard,
             info,
-            keep=keep or self._settings.keep_snapshots,
+            keep=keep or self._settings.searcher.keep_snapshots,
         )
         self._snapshot_sequence = sequence
 
@@ -233,7 +230,7 @@ class LocalIndex:
         """Make the shard anew from the mirror alone."""
         mirror = self._writable()
         self._shard.wait_for_build()
-        self._shard = Shard(self._settings)
+        self._shard = Shard(self._settings.searcher)
         versions = self.videos.versions()
         for batch in mirror.scan():
             self._shard.add(
@@ -259,7 +256,9 @@ class LocalIndex:
     def _load(self) -> None:
         """Take up the newest good snapshot and bring it level with the catalogue."""
         mirror = self._writable()
-        loaded = load_newest(self.folder / "snapshots", self._settings, self.manifest.model_id)
+        loaded = load_newest(
+            self.folder / "snapshots", self._settings.searcher, self.manifest.model_id
+        )
         if loaded is None or loaded.info.sequence < 0:
             if loaded is not None:
                 self.notices += [f"{why}; rebuilt from the mirror" for why in loaded.refused]
@@ -304,7 +303,14 @@ class LocalIndex:
 
 
 def _check_same(folder: Path, held: FolderManifest | None, wanted: FolderManifest) -> None:
-    if held is not None and held.model_id != wanted.model_id:
+    if held is None:
+        return
+    if held.mirror != wanted.mirror:
+        raise DataFolderError(
+            f"{folder} has its vectors mirrored by {held.mirror}, not by {wanted.mirror}; "
+            f"set STORYHASH_SEARCHER__MIRROR={held.mirror}, or use --data for another folder"
+        )
+    if held.model_id != wanted.model_id:
         raise ModelMismatchError(
             f"{folder} was made with {held.model_id} (profile {held.profile}), not with "
             f"{wanted.model_id}; use --data for another folder, or --profile {held.profile}"
@@ -328,7 +334,7 @@ def _take_lock(folder: Path) -> IO[str] | None:
 def _write_manifest(folder: Path, manifest: FolderManifest) -> None:
     path = folder / _MANIFEST
     temporary = path.with_suffix(".new")
-    held = {"format": _FORMAT, "profile": manifest.profile, "model_id": manifest.model_id}
+    held = {"format": _FORMAT, **asdict(manifest)}
     with temporary.open("w") as file:
         json.dump(held, file, indent=1)
         file.flush()

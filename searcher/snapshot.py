@@ -1,8 +1,8 @@
 """Snapshots of the shard: written atomically, checked when read, the newest good one wins.
 
 A snapshot is a folder `snapshot-{sequence}`: the graph as FAISS writes it, the delta, which rows live,
-the rows' identities, and `manifest.json` with a checksum for each. Vectors of dead rows are zeroed and
-their identities blanked on the way out, so a deleted video is in no snapshot made after its deletion.
+the rows' identities, and `manifest.json` with a checksum for each. Vectors and identities of dead rows
+are overwritten on the way out, so a deleted video is in no snapshot made after its deletion.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
-from common.types import SegmentRef
+from common.types import BoolArray, SegmentRef
 from searcher.shard import Shard, graph_vectors
 
 _FORMAT = 1
@@ -114,7 +114,7 @@ def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
     if graph is not None:
         if not alive[:graph_rows].all():
             graph = faiss.clone_index(graph)
-            graph_vectors(graph)[~alive[:graph_rows]] = 0
+            _forget(graph, alive[:graph_rows])
         faiss.write_index(graph, str(folder / "graph.faiss"))
     delta = np.where(alive[graph_rows:, None], delta, np.float32(0))
     np.save(folder / "delta.npy", delta, allow_pickle=False)
@@ -128,6 +128,19 @@ def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
     for path in folder.iterdir():
         _sync(path)
     _sync(folder)
+
+
+def _forget(graph: Any, alive: BoolArray) -> None:
+    """Overwrite the vectors of dead rows. Searches still walk over these rows to reach others, so each
+    takes the vector of a living neighbour; one that has none becomes zero."""
+    vectors = graph_vectors(graph)
+    hnsw = graph.hnsw
+    links, starts = faiss.vector_to_array(hnsw.neighbors), faiss.vector_to_array(hnsw.offsets)
+    for row in np.flatnonzero(~alive).tolist():
+        near = links[int(starts[row]) : int(starts[row]) + hnsw.nb_neighbors(0)]
+        near = near[near >= 0]
+        living = near[alive[near]]
+        vectors[row] = vectors[living[0]] if len(living) else 0
 
 
 def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.errors import DataFolderError, ModelMismatchError
 from common.settings import Settings
@@ -43,9 +43,9 @@ def open_for_indexing(settings: Settings) -> Iterator[IndexServices]:
     """Open the data folder for changes, making it where there is none."""
     held = read_manifest(settings.data_dir)
     stage = _stage(settings, held)
-    manifest = FolderManifest(stage.profile, stage.model_id)
+    manifest = FolderManifest(stage.profile, stage.model_id, settings.searcher.mirror)
     with (
-        LocalIndex.open_writer(settings.data_dir, manifest, settings.searcher) as index,
+        LocalIndex.open_writer(settings.data_dir, manifest, settings) as index,
         DecoderPool(settings.video, settings.ingest) as pool,
     ):
         yield IndexServices(index, stage, pool, chosen=held is None)
@@ -61,10 +61,10 @@ def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
             f"--data {settings.data_dir}"
         )
     stage = _stage(settings, held)
-    manifest = FolderManifest(stage.profile, stage.model_id)
+    manifest = FolderManifest(stage.profile, stage.model_id, settings.searcher.mirror)
     calibration = load_calibration(stage.profile)
     with (
-        LocalIndex.open_reader(settings.data_dir, manifest, settings.searcher) as index,
+        LocalIndex.open_reader(settings.data_dir, manifest, settings) as index,
         DecoderPool(settings.video, settings.ingest) as pool,
     ):
         matcher = Matcher(index, stage.model_id, calibration, default_policy(calibration))
@@ -81,7 +81,8 @@ def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
             f"--data {settings.data_dir}"
         )
     opened = LocalIndex.open_writer if writer else LocalIndex.open_reader
-    with opened(settings.data_dir, held, settings.searcher) as index:
+    manifest = replace(held, mirror=settings.searcher.mirror)
+    with opened(settings.data_dir, manifest, settings) as index:
         yield index
 
 

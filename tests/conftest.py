@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 from common.types import UInt8Array
 
-REQUIRED = frozenset(filter(None, os.environ.get("STORYHASH_TEST_REQUIRE", "").split(",")))
+QDRANT_IMAGE = "qdrant/qdrant:v1.18.3"
+REQUIRED = frozenset(filter(None, os.environ.get("STORYHASH_REQUIRE", "").split(",")))
 
 
-def skip_or_fail(need: str, how: str) -> None:
+def skip_or_fail(need: str, how: str) -> NoReturn:
     """Skip because `need` is missing, saying how to have it; fail where it is required."""
     message = f"needs {need}: {how}"
     if need in REQUIRED:
-        pytest.fail(f"{message} (STORYHASH_TEST_REQUIRE names it)")
+        pytest.fail(f"{message} (STORYHASH_REQUIRE names it)")
     pytest.skip(message)
 
 
@@ -28,6 +33,24 @@ def corpus() -> Path:
     if not folder:
         skip_or_fail("corpus", "set STORYHASH_TEST_CORPUS to a folder of real videos")
     return Path(str(folder))
+
+
+@pytest.fixture(scope="session")
+def qdrant_url() -> Iterator[str]:
+    """A Qdrant server: the one STORYHASH_TEST_QDRANT names, else a container."""
+    named = os.environ.get("STORYHASH_TEST_QDRANT")
+    if named:
+        yield named
+        return
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "info"], capture_output=True).returncode
+    ):
+        skip_or_fail("qdrant", "start Docker, or set STORYHASH_TEST_QDRANT to a server's URL")
+    from testcontainers.community.qdrant import QdrantContainer
+
+    with QdrantContainer(QDRANT_IMAGE) as container:
+        yield f"http://{container.rest_host_address}"
 
 
 def checkerboard(width: int = 64, height: int = 48, cell: int = 8) -> UInt8Array:
@@ -45,3 +68,9 @@ def quadrants(width: int = 64, height: int = 48) -> UInt8Array:
     picture[height // 2 :, : width // 2] = (30, 30, 220)
     picture[height // 2 :, width // 2 :] = (235, 235, 235)
     return picture
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(20240229)

@@ -24,8 +24,8 @@ _CLIP_TIME_BASE = Fraction(1, 1000)
 # Ultrafast costs a third of superfast's time for twice its bytes, and a clip lives minutes.
 _PRESET = "ultrafast"
 # A constant quantiser needs no rate control: a fifth of the time saved at the same bytes. Each step of
-# 6 roughly halves them; past 50 nothing is left to recognise.
-_CLIP_QP, _QP_STEP, _MAX_QP = 26, 6, 50
+# 6 roughly halves them; past 48 nothing is left to recognise.
+_CLIP_QP, _QP_STEP, _MAX_QP = 30, 6, 48
 _CLIP_LIMITS = VideoSettings()
 
 

@@ -39,10 +39,10 @@ def fit_patches(
 
     Axes are divided by eigenvalue^0.25, half-way to whitening.
     """
-    mean = patches.mean(axis=0)
+    mean = patches.mean(axis=0, dtype=np.float32)
     values, vectors = np.linalg.eigh(np.cov((patches - mean).T))
-    basis = vectors[:, ::-1][:, :dimensions] / values[::-1][:dimensions] ** 0.25
-    basis = basis.astype(np.float32)
+    exact = vectors[:, ::-1][:, :dimensions] / values[::-1][:dimensions] ** 0.25
+    basis = exact.astype(np.float32)
     reduced = (patches - mean) @ basis
     return mean, basis, _k_means(reduced, centres, rng)
 

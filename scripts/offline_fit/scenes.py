@@ -56,8 +56,9 @@ def leaves(
             rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
             light = rng.uniform(0, 2 * np.pi)
             slope = (columns - x) * np.cos(light) + (rows - y) * np.sin(light)
-            shade = np.clip(slope / (radius + 1), -2, 2)
-            fill = fill * (1 + rng.uniform(0, 0.5) * shade)[..., None]
+            shade = np.clip(slope / (radius + 1), -2, 2).astype(np.float32)
+            shading = (1 + rng.uniform(0, 0.5) * shade)[..., None]
+            fill = np.multiply(fill, shading, dtype=np.float32)
         canvas = canvas * (1 - mask) + fill * mask
     return canvas
 
@@ -111,9 +112,9 @@ def _scene(rng: np.random.Generator, canvas: Float32Array) -> Float32Array:
             top, foot_y = int(horizon - rng.uniform(5, horizon)), horizon + int(rng.uniform(0, 40))
             cv2.rectangle(canvas, (x, top), (x + width, foot_y), colour(rng).tolist(), -1)
     for _ in range(rng.integers(1, 5)):
-        x, y = rng.uniform(0.1, 0.9) * WIDTH, rng.uniform(0.25, 0.9) * HEIGHT
+        across, down = rng.uniform(0.1, 0.9) * WIDTH, rng.uniform(0.25, 0.9) * HEIGHT
         size = rng.uniform(15, 70)
-        body = (x - size * 0.5, y - size, x + size * 0.5, y + size)
+        body = (across - size * 0.5, down - size, across + size * 0.5, down + size)
         canvas = leaves(rng, canvas, int(rng.integers(4, 16)), size * 0.12, size * 0.6, body)
     return canvas
 
@@ -152,5 +153,6 @@ def _photographed(rng: np.random.Generator, canvas: Float32Array) -> UInt8Array:
     mean = float(canvas.mean())
     level = float(np.clip(mean + rng.normal(0, 25), 45, 200))
     canvas = (canvas - mean) * rng.uniform(0.5, 1.15) + level
-    canvas = canvas * (1 - 0.5 * rng.beta(1, 3) + rng.beta(1, 3) * 0.5 * rng.random(3))
+    cast = 1 - 0.5 * rng.beta(1, 3) + rng.beta(1, 3) * 0.5 * rng.random(3)
+    canvas = canvas * cast.astype(np.float32)
     return np.clip(canvas, 0, 255).astype(np.uint8)

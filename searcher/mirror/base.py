@@ -60,7 +60,8 @@ def to_payload(embedding: Embedding) -> dict[str, Any]:
         "version": ref.version,
         "start_seconds": ref.start_seconds,
         "end_seconds": ref.end_seconds,
-        "informative": embedding.informative,
+        # A number, because the embedded engine finds no boolean.
+        "informative": int(embedding.informative),
         "model_id": embedding.model_id,
     }
 
@@ -82,6 +83,6 @@ def to_embedding(payload: Mapping[str, Any], vectors: Mapping[str, Any]) -> Embe
         ref=to_ref(payload),
         vector=np.asarray(vectors[VECTOR_NAME], dtype=np.float32),
         graph=np.asarray(vectors[GRAPH_NAME], dtype=np.float32),
-        informative=payload["informative"],
+        informative=bool(payload["informative"]),
         model_id=payload["model_id"],
     )

@@ -147,12 +147,12 @@ def _held(part: Any) -> dict[str, Any]:
     return dict(part)
 
 
-def _is(field: str, value: str | int | bool) -> Any:
+def _is(field: str, value: str | int) -> Any:
     return edge.FieldCondition(field, match=edge.MatchValue(value))
 
 
 def _conditions(only: Filter) -> Any:
-    must = [_is("informative", True)]
+    must = [_is("informative", 1)]
     if only.banks is not None:
         must.append(edge.FieldCondition("bank", match=edge.MatchAny(sorted(only.banks))))
     spared = [] if only.exclude_video is None else [_is("video_id", only.exclude_video)]

@@ -64,5 +64,5 @@ def test_a_secret_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_switches_of_the_tests_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STORYHASH_TEST_REQUIRE", "qdrant")
+    monkeypatch.setenv("STORYHASH_REQUIRE", "qdrant")
     load_settings()

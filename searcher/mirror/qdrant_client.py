@@ -1,0 +1,228 @@
+"""Qdrant through its client: a server or a cluster, or the client's local mode in a folder."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import (
+    ApiException,
+    ResponseHandlingException,
+    UnexpectedResponse,
+)
+
+from common.errors import DataFolderError, DependencyError, ModelMismatchError
+from common.settings import QdrantSettings
+from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
+from searcher.mirror.base import GRAPH_NAME, VECTOR_NAME, to_embedding, to_payload, to_ref
+from searcher.shard import Filter
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
+
+_BATCH = 500
+_PAUSES_SECONDS = (0.2, 1.0, 3.0)
+# A cluster in strict mode refuses a filter on a field without an index.
+_INDEXES = {
+    "video_id": models.PayloadSchemaType.KEYWORD,
+    "bank": models.PayloadSchemaType.KEYWORD,
+    "version": models.PayloadSchemaType.INTEGER,
+    "informative": models.PayloadSchemaType.INTEGER,
+}
+
+
+class QdrantClientMirror:
+    """One collection. Every write is idempotent, and is repeated when its outcome is unknown."""
+
+    def __init__(self, client: QdrantClient, collection: str, model_id: str, where: str) -> None:
+        """Take up the collection, or make it. `where` names the store in messages.
+
+        Raises ModelMismatchError when another model's vectors are in it, DependencyError when the
+        server does not answer.
+        """
+        self.model_id = model_id
+        self._client = client
+        self._collection = collection
+        self._where = where
+        if not self._ask(client.collection_exists, collection):
+            self._create()
+        self._check_model()
+
+    @classmethod
+    def local(cls, folder: Path, model_id: str) -> QdrantClientMirror:
+        """The client's own store in a folder: a few thousand vectors, one process."""
+        try:
+            client = QdrantClient(path=str(folder))
+        except RuntimeError as error:
+            raise DataFolderError(f"{folder}: {error}") from None
+        return cls(client, "storyhash", model_id, str(folder))
+
+    @classmethod
+    def server(cls, settings: QdrantSettings, model_id: str) -> QdrantClientMirror:
+        """A server or a cluster."""
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        with warnings.catch_warnings():
+            # The client warns of a key over plain http, which is right inside one's own network.
+            warnings.simplefilter("ignore", UserWarning)
+            client = QdrantClient(
+                url=settings.url,
+                api_key=key,
+                timeout=max(1, round(settings.timeout_seconds)),
+                check_compatibility=False,
+            )
+        return cls(client, settings.collection, model_id, settings.url)
+
+    def upsert(self, embeddings: Sequence[Embedding]) -> None:
+        for start in range(0, len(embeddings), _BATCH):
+            points = [
+                models.PointStruct(
+                    id=one.ref.point_id,
+                    vector={VECTOR_NAME: one.vector.tolist(), GRAPH_NAME: one.graph.tolist()},
+                    payload=to_payload(one),
+                )
+                for one in embeddings[start : start + _BATCH]
+            ]
+            self._ask(
+                self._client.upsert,
+                self._collection,
+                points,
+                wait=True,
+                ordering=models.WriteOrdering.MEDIUM,
+            )
+
+    def delete_video(self, video_id: str, *, keep_version: int | None = None) -> None:
+        spared = [] if keep_version is None else [_is("version", keep_version)]
+        gone = models.Filter(must=[_is("video_id", video_id)], must_not=spared)
+        self._ask(
+            self._client.delete,
+            self._collection,
+            models.FilterSelector(filter=gone),
+            wait=True,
+            ordering=models.WriteOrdering.MEDIUM,
+        )
+
+    def flush(self) -> None:
+        """Nothing to do: a server answers a waited write once it is in its log, and local mode
+        commits each."""
+
+    def count(self) -> int:
+        return self._ask(self._client.count, self._collection, exact=True).count
+
+    def scan(self, video_id: str | None = None, batch: int = 1000) -> Iterator[list[Embedding]]:
+        only = None if video_id is None else models.Filter(must=[_is("video_id", video_id)])
+        offset: Any = None
+        while True:
+            records, offset = self._ask(
+                self._client.scroll,
+                self._collection,
+                only,
+                batch,
+                offset=offset,
+                with_vectors=True,
+            )
+            if records:
+                yield [
+                    to_embedding(dict(record.payload or {}), cast(dict[str, Any], record.vector))
+                    for record in records
+                ]
+            if offset is None:
+                return
+
+    def search(self, vectors: Float32Array, k: int, only: Filter) -> list[list[Hit]]:
+        requests = [
+            models.QueryRequest(
+                query=vector.tolist(),
+                using=VECTOR_NAME,
+                limit=k,
+                filter=_conditions(only),
+                with_payload=True,
+            )
+            for vector in vectors
+        ]
+        answers = self._ask(self._client.query_batch_points, self._collection, requests)
+        return [
+            [Hit(to_ref(point.payload or {}), point.score) for point in answer.points]
+            for answer in answers
+        ]
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _create(self) -> None:
+        vectors = {
+            VECTOR_NAME: models.VectorParams(
+                size=VECTOR_DIMENSION, distance=models.Distance.DOT, on_disk=True
+            ),
+            GRAPH_NAME: models.VectorParams(
+                size=GRAPH_DIMENSION, distance=models.Distance.DOT, on_disk=True
+            ),
+        }
+        self._ask(
+            self._client.create_collection,
+            self._collection,
+            vectors_config=vectors,
+            on_disk_payload=True,
+        )
+        with warnings.catch_warnings():
+            # Local mode has no indexes and warns that it passes this over.
+            warnings.simplefilter("ignore", UserWarning)
+            for field, kind in _INDEXES.items():
+                self._ask(self._client.create_payload_index, self._collection, field, kind)
+
+    def _check_model(self) -> None:
+        points, _ = self._ask(self._client.scroll, self._collection, limit=1)
+        for point in points:
+            held = (point.payload or {}).get("model_id")
+            if held != self.model_id:
+                raise ModelMismatchError(
+                    f"{self._where}: collection {self._collection} holds vectors of {held}, not of "
+                    f"{self.model_id}; set STORYHASH_QDRANT__COLLECTION to another"
+                )
+
+    def _ask(
+        self,
+        call: Callable[Parameters, Answer],
+        *args: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> Answer:
+        """A server's error 5xx or silence leaves the outcome open, so the same call is made again."""
+        for pause in (*_PAUSES_SECONDS, None):
+            try:
+                return call(*args, **options)
+            except (ResponseHandlingException, UnexpectedResponse) as error:
+                status = error.status_code if isinstance(error, UnexpectedResponse) else None
+                if pause is None or (status is not None and status < 500):
+                    raise DependencyError(self._explain(error)) from None
+            time.sleep(pause)
+        raise AssertionError("the last attempt either returns or raises")
+
+    def _explain(self, error: ApiException) -> str:
+        if isinstance(error, UnexpectedResponse):
+            if error.status_code in (401, 403):
+                return f"Qdrant at {self._where} refuses the key: set STORYHASH_QDRANT__API_KEY"
+            reason = " ".join(str(error).split())[:160]
+            return f"Qdrant at {self._where} answered {reason}"
+        return (
+            f"Qdrant at {self._where} does not answer ({str(error)[:120]}); start it, or set "
+            "STORYHASH_QDRANT__URL, or STORYHASH_SEARCHER__MIRROR=edge"
+        )
+
+
+def _is(field: str, value: str | int) -> models.FieldCondition:
+    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
+
+
+def _conditions(only: Filter) -> models.Filter:
+    must: list[models.Condition] = [_is("informative", 1)]
+    if only.banks is not None:
+        must.append(
+            models.FieldCondition(key="bank", match=models.MatchAny(any=sorted(only.banks)))
+        )
+    spared: list[models.Condition] = (
+        [] if only.exclude_video is None else [_is("video_id", only.exclude_video)]
+    )
+    return models.Filter(must=must, must_not=spared)

@@ -1,0 +1,159 @@
+"""What every mirror promises, checked on each of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient
+
+from common.errors import DependencyError, ModelMismatchError
+from common.settings import QdrantSettings, SearcherSettings
+from common.types import Embedding
+from searcher.mirror.base import Mirror
+from searcher.mirror.qdrant_client import QdrantClientMirror
+from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
+from searcher.shard import EVERYTHING, Filter, Shard
+from tests.embeddings import MODEL_ID, embedding, unit_rows, video
+
+Open = Callable[[str], Mirror]
+
+
+@pytest.fixture(params=["edge", "local", "server"])
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens the same store with a model id, again and again; only one at a time."""
+    if request.param == "edge":
+        yield lambda model_id: QdrantEmbeddedMirror(tmp_path / "mirror", model_id)
+    elif request.param == "local":
+        yield lambda model_id: QdrantClientMirror.local(tmp_path / "mirror", model_id)
+    else:
+        url = request.getfixturevalue("qdrant_url")
+        settings = QdrantSettings(url=url, collection=f"storyhash-test-{uuid.uuid4().hex}")
+        yield lambda model_id: QdrantClientMirror.server(settings, model_id)
+        client = QdrantClient(url=settings.url)
+        client.delete_collection(settings.collection)
+        client.close()
+
+
+@pytest.fixture
+def mirror(reopen: Open) -> Iterator[Mirror]:
+    opened = reopen(MODEL_ID)
+    yield opened
+    opened.close()
+
+
+def everything(mirror: Mirror, video_id: str | None = None) -> dict[str, Embedding]:
+    return {one.ref.segment_id: one for batch in mirror.scan(video_id, 7) for one in batch}
+
+
+def test_what_is_written_is_read_back_bit_for_bit(mirror: Mirror, rng: np.random.Generator) -> None:
+    written = [*video(rng, "a", 9), embedding("a", 9, None), *video(rng, "ü/b c", 3, bank="news")]
+    mirror.upsert(written)
+    mirror.flush()
+    held = everything(mirror)
+    assert mirror.count() == len(written) == len(held)
+    for one in written:
+        same = held[one.ref.segment_id]
+        assert same.ref == one.ref
+        assert same.informative == one.informative
+        assert same.model_id == one.model_id
+        np.testing.assert_array_equal(same.vector, one.vector)
+        np.testing.assert_array_equal(same.graph, one.graph)
+
+
+def test_writing_twice_changes_nothing(mirror: Mirror, rng: np.random.Generator) -> None:
+    written = video(rng, "a", 5)
+    mirror.upsert(written)
+    mirror.upsert(written[::-1])
+    assert mirror.count() == 5
+
+
+def test_a_later_version_takes_the_place_of_the_same_stretch(
+    mirror: Mirror, rng: np.random.Generator
+) -> None:
+    mirror.upsert(video(rng, "a", 5))
+    newer = video(rng, "a", 3, version=2)
+    mirror.upsert(newer)
+    mirror.delete_video("a", keep_version=2)
+    held = everything(mirror)
+    assert sorted(held) == [one.ref.segment_id for one in newer]
+    assert {one.ref.version for one in held.values()} == {2}
+
+
+def test_deleting_a_video_leaves_the_others(mirror: Mirror, rng: np.random.Generator) -> None:
+    mirror.upsert([*video(rng, "a", 4), *video(rng, "aa", 4), *video(rng, "b", 4)])
+    mirror.delete_video("a")
+    mirror.delete_video("never there")
+    assert {one.ref.video_id for one in everything(mirror).values()} == {"aa", "b"}
+    assert everything(mirror, "a") == {}
+
+
+def test_scanning_one_video_gives_that_video(mirror: Mirror, rng: np.random.Generator) -> None:
+    mirror.upsert([*video(rng, "a", 20), *video(rng, "b", 20)])
+    assert {one.ref.video_id for one in everything(mirror, "b").values()} == {"b"}
+    assert len(everything(mirror, "b")) == 20
+
+
+def test_an_empty_mirror_answers(mirror: Mirror, rng: np.random.Generator) -> None:
+    assert mirror.count() == 0
+    assert everything(mirror) == {}
+    assert mirror.search(unit_rows(rng, 2), 5, EVERYTHING) == [[], []]
+    mirror.upsert([])
+    mirror.flush()
+
+
+@pytest.mark.parametrize(
+    "only",
+    [
+        EVERYTHING,
+        Filter(banks=frozenset({"news"})),
+        Filter(banks=frozenset({"news", "default"}), exclude_video="b"),
+        Filter(banks=frozenset({"nobody"})),
+    ],
+)
+def test_it_finds_what_the_shard_finds_exactly(
+    mirror: Mirror, rng: np.random.Generator, only: Filter
+) -> None:
+    points = [
+        *video(rng, "a", 30),
+        *video(rng, "b", 30, bank="news"),
+        *video(rng, "c", 30, bank="news"),
+        embedding("c", 30, None, bank="news"),
+    ]
+    mirror.upsert(points)
+    shard = Shard(SearcherSettings())
+    shard.add(points)
+    queries = unit_rows(rng, 4)
+    expected = shard.search_exact(queries, 12, only)
+    for found, right in zip(mirror.search(queries, 12, only), expected, strict=True):
+        assert [hit.ref for hit in found] == [hit.ref for hit in right]
+        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in right], abs=1e-5)
+
+
+def test_it_is_there_when_opened_again(reopen: Open, rng: np.random.Generator) -> None:
+    written = video(rng, "a", 6)
+    first = reopen(MODEL_ID)
+    first.upsert(written)
+    first.flush()
+    first.close()
+    again = reopen(MODEL_ID)
+    assert sorted(everything(again)) == sorted(one.ref.segment_id for one in written)
+    again.close()
+
+
+def test_another_models_vectors_are_refused(reopen: Open, rng: np.random.Generator) -> None:
+    first = reopen(MODEL_ID)
+    first.upsert(video(rng, "a", 1))
+    first.flush()
+    first.close()
+    with pytest.raises(ModelMismatchError, match=MODEL_ID):
+        reopen("another-model")
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    settings = QdrantSettings(url="http://127.0.0.1:1", timeout_seconds=1)
+    with pytest.raises(DependencyError, match="does not answer"):
+        QdrantClientMirror.server(settings, MODEL_ID)

@@ -1,0 +1,63 @@
+"""Made-up embeddings for tests of the index: no video is needed to test how vectors are kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.types import (
+    GRAPH_DIMENSION,
+    VECTOR_DIMENSION,
+    Embedding,
+    Float32Array,
+    SegmentRef,
+)
+
+MODEL_ID = "test-0123456789ab"
+
+
+def unit_rows(rng: np.random.Generator, count: int, width: int = VECTOR_DIMENSION) -> Float32Array:
+    """float32 (count, width), random directions of unit norm."""
+    rows = rng.normal(size=(count, width)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def embedding(
+    video_id: str,
+    number: int,
+    vector: Float32Array | None,
+    *,
+    version: int = 1,
+    bank: str = "default",
+    model_id: str = MODEL_ID,
+) -> Embedding:
+    """Segment `number` (4 s each) of a video; without a vector it is uninformative."""
+    blank = np.zeros(VECTOR_DIMENSION, dtype=np.float32)
+    graph = np.linspace(0, 1, GRAPH_DIMENSION, dtype=np.float32) + np.float32(number)
+    return Embedding(
+        ref=SegmentRef(video_id, 4.0 * number, 4.0 * number + 4.0, version, bank),
+        vector=blank if vector is None else vector,
+        graph=graph,
+        informative=vector is not None,
+        model_id=model_id,
+    )
+
+
+def video(
+    rng: np.random.Generator,
+    video_id: str,
+    segments: int,
+    *,
+    version: int = 1,
+    bank: str = "default",
+) -> list[Embedding]:
+    """A video of informative segments with random vectors."""
+    return [
+        embedding(video_id, number, vector, version=version, bank=bank)
+        for number, vector in enumerate(unit_rows(rng, segments))
+    ]
+
+
+def near(rng: np.random.Generator, vector: Float32Array, noise: float = 0.02) -> Float32Array:
+    """A unit vector close to `vector`."""
+    moved = vector + rng.normal(0, noise, vector.shape).astype(np.float32)
+    return (moved / np.linalg.norm(moved)).astype(np.float32)
