@@ -48,7 +48,7 @@ def leaves(
         else:
             radius = np.exp(rng.uniform(np.log(smallest), np.log(largest)))
         x, y = rng.uniform(left, right), rng.uniform(top, bottom)
-        mask = _shape(rng, x, y, radius).astype(np.float32)[..., None] / 255
+        mask = _shape(rng, x, y, radius).astype(np.float32)[..., None] / np.float32(255)
         fill: Float32Array = palette[rng.integers(6)]
         if rng.random() > 0.6:
             fill = np.roll(surfaces[rng.integers(3)], (int(x) % HEIGHT, int(y) % WIDTH), (0, 1))

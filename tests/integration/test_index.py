@@ -1,0 +1,320 @@
+"""The index of one machine: nothing acknowledged is lost, nothing deleted comes back."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import DataFolderError, ModelMismatchError, NoFramesError
+from common.settings import SearcherSettings, Settings
+from common.types import Embedding
+from searcher.index import FolderManifest, LocalIndex, read_manifest
+from searcher.snapshot import snapshots
+from searcher.videos import Video
+from tests.embeddings import MODEL_ID, embedding, unit_rows, video
+
+MANIFEST = FolderManifest("test", MODEL_ID)
+SETTINGS = Settings(searcher=SearcherSettings(delta_rows=16))
+
+
+def row(video_id: str, version: int = 1) -> Video:
+    return Video(video_id, f"/films/{video_id}", version=version, duration_seconds=40.0)
+
+
+def write(index: LocalIndex, points: list[Embedding]) -> None:
+    ref = points[0].ref
+    index.replace_video(row(ref.video_id, ref.version), points)
+
+
+def finds(index: LocalIndex, points: list[Embedding]) -> bool:
+    """Whether each of these is what a search for it finds first."""
+    hits = index.search(np.stack([one.vector for one in points]), 1)
+    return all(found and found[0].ref == one.ref for found, one in zip(hits, points, strict=True))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def writer(folder: Path) -> Iterator[LocalIndex]:
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        yield index
+
+
+def open_reader(folder: Path) -> LocalIndex:
+    return LocalIndex.open_reader(folder, MANIFEST, SETTINGS)
+
+
+def test_what_was_written_is_there_when_opened_again(
+    folder: Path, rng: np.random.Generator
+) -> None:
+    films = [video(rng, name, 10) for name in "abc"]
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        for film in films:
+            write(index, film)
+    # No snapshot was made: the reader brings one up to date from the mirror.
+    with open_reader(folder) as index:
+        assert all(finds(index, film) for film in films)
+    assert len(snapshots(folder / "snapshots")) == 1
+    assert read_manifest(folder) == MANIFEST
+
+
+def test_a_new_version_replaces_the_old_one_whole(folder: Path, rng: np.random.Generator) -> None:
+    old, new = video(rng, "a", 10), video(rng, "a", 4, version=2)
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        write(index, old)
+        index.save_snapshot()
+        write(index, new)
+        assert finds(index, new)
+        assert not finds(index, old[:1])
+    with open_reader(folder) as index:
+        assert finds(index, new)
+        assert index.stats.live == 4
+
+
+def test_a_deleted_video_is_absent_everywhere(folder: Path, rng: np.random.Generator) -> None:
+    gone, kept = video(rng, "gone", 10), video(rng, "kept", 10)
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        write(index, gone)
+        write(index, kept)
+        index.save_snapshot()
+        assert index.delete_video("gone")
+        assert not index.delete_video("gone")
+        assert index.videos.get("gone") is None
+        index.rebuild()
+        assert {hit.ref.video_id for hit in index.search(unit_rows(rng, 1), 30)[0]} == {"kept"}
+    for snapshot in snapshots(folder / "snapshots"):
+        assert "gone" not in (snapshot / "rows.json").read_text()
+    with open_reader(folder) as index:
+        assert finds(index, kept)
+        assert index.vectors_of("gone")[0] == []
+
+
+def test_a_deletion_cut_short_is_finished_when_next_opened(
+    folder: Path, rng: np.random.Generator
+) -> None:
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        write(index, video(rng, "gone", 10))
+        write(index, video(rng, "kept", 10))
+        index.save_snapshot()
+        # The process dies right after the row is gone.
+        index.videos.delete("gone")
+    with open_reader(folder) as index:
+        assert index.vectors_of("gone")[0] == []
+        assert len(index.vectors_of("kept")[0]) == 10
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        assert index.videos.unpurged() == []
+        index.rebuild()
+        assert index.vectors_of("gone")[0] == []
+
+
+def test_a_deleted_video_may_be_indexed_again_under_a_higher_version(
+    writer: LocalIndex, rng: np.random.Generator
+) -> None:
+    write(writer, video(rng, "a", 3))
+    writer.delete_video("a")
+    assert writer.videos.next_version("a") == 2
+    again = video(rng, "a", 3, version=2)
+    write(writer, again)
+    assert finds(writer, again)
+    writer.rebuild()
+    assert finds(writer, again)
+
+
+def test_rebuilding_from_the_mirror_gives_the_same_answers(
+    writer: LocalIndex, rng: np.random.Generator
+) -> None:
+    for name in "abcdef":
+        write(writer, [*video(rng, name, 8), embedding(name, 8, None)])
+    write(writer, video(rng, "b", 5, version=2))
+    writer.delete_video("d")
+    queries = unit_rows(rng, 20)
+    before = writer.search(queries, 10)
+    writer.rebuild()
+    after = writer.search(queries, 10)
+    assert [[hit.ref for hit in hits] for hits in after] == [
+        [hit.ref for hit in hits] for hits in before
+    ]
+
+
+def test_a_damaged_snapshot_gives_way_to_an_older_one_and_is_said(
+    folder: Path, rng: np.random.Generator
+) -> None:
+    first, second = video(rng, "a", 20), video(rng, "b", 20)
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        write(index, first)
+        index.save_snapshot()
+        write(index, second)
+        index.save_snapshot()
+    newest = snapshots(folder / "snapshots")[0]
+    (newest / "rows.json").write_text("[]")
+    with open_reader(folder) as index:
+        assert any(newest.name in said and "older snapshot" in said for said in index.notices)
+        assert finds(index, first)
+        assert finds(index, second)
+    # It was mended on the way.
+    with open_reader(folder) as index:
+        assert index.notices == []
+
+
+def test_without_one_good_snapshot_the_mirror_is_enough(
+    folder: Path, rng: np.random.Generator
+) -> None:
+    film = video(rng, "a", 20)
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        write(index, film)
+        index.save_snapshot()
+    for snapshot in snapshots(folder / "snapshots"):
+        (snapshot / "manifest.json").write_text("{")
+    with open_reader(folder) as index:
+        assert any("rebuilt from the mirror" in said for said in index.notices)
+        assert finds(index, film)
+    shutil.rmtree(folder / "snapshots")
+    with open_reader(folder) as index:
+        assert finds(index, film)
+
+
+def test_a_failed_update_leaves_the_older_version_searchable(
+    writer: LocalIndex, rng: np.random.Generator
+) -> None:
+    film = video(rng, "a", 3)
+    write(writer, film)
+    writer.mark_failed(row("a", 2), NoFramesError("no frame decodes"))
+    held = writer.videos.get("a")
+    assert held is not None
+    assert (held.state, held.version, held.error_code) == ("failed", 1, "no_frames")
+    assert finds(writer, film)
+    writer.rebuild()
+    assert finds(writer, film)
+
+
+def test_one_process_writes(folder: Path, writer: LocalIndex) -> None:
+    with pytest.raises(DataFolderError, match=f"in use by process {os.getpid()}"):
+        LocalIndex.open_writer(folder, MANIFEST, SETTINGS)
+
+
+def test_readers_go_on_while_another_process_writes(
+    folder: Path, writer: LocalIndex, rng: np.random.Generator
+) -> None:
+    first, second = video(rng, "a", 4), video(rng, "b", 4)
+    write(writer, first)
+    writer.save_snapshot()
+    write(writer, second)
+    with open_reader(folder) as index:
+        assert finds(index, first)
+        assert index.vectors_of("b")[0] == []
+        assert any("another process is writing" in said for said in index.notices)
+        with pytest.raises(DataFolderError, match="open for searching only"):
+            index.delete_video("a")
+
+
+def test_another_models_folder_is_refused(folder: Path, writer: LocalIndex) -> None:
+    other = replace(MANIFEST, model_id="other-model", profile="other")
+    for opened in (LocalIndex.open_writer, LocalIndex.open_reader):
+        with pytest.raises(ModelMismatchError, match=f"{MODEL_ID}.*other-model"):
+            opened(folder, other, SETTINGS)
+
+
+def test_another_mirror_is_refused(folder: Path, writer: LocalIndex) -> None:
+    with pytest.raises(DataFolderError, match="STORYHASH_SEARCHER__MIRROR=edge"):
+        LocalIndex.open_writer(folder, replace(MANIFEST, mirror="local"), SETTINGS)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(DataFolderError, match="not a StoryHash data folder"):
+        LocalIndex.open_writer(tmp_path, MANIFEST, SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_reader_needs_an_index(folder: Path) -> None:
+    with pytest.raises(DataFolderError, match="storyhash index"):
+        open_reader(folder)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"format": 1}', ""])
+def test_a_damaged_manifest_is_named(folder: Path, writer: LocalIndex, text: str) -> None:
+    (folder / "storyhash.json").write_text(text)
+    with pytest.raises(DataFolderError, match="damaged"):
+        read_manifest(folder)
+
+
+_WRITER = """
+import sys
+import numpy as np
+from tests.integration.test_index import MANIFEST, SETTINGS, write
+from tests.embeddings import video
+from pathlib import Path
+from searcher.index import LocalIndex
+
+with LocalIndex.open_writer(Path(sys.argv[1]), MANIFEST, SETTINGS) as index:
+    for number in range(1000):
+        name = f"v{number % 12}"
+        version = index.videos.next_version(name)
+        if number % 7 == 6:
+            index.delete_video(name)
+            print("deleted", name, version, flush=True)
+            continue
+        seed = (int(name[1:]), version)
+        write(index, video(np.random.default_rng(seed), name, 5, version=version))
+        print("wrote", name, version, flush=True)
+        if number % 5 == 4:
+            index.save_snapshot()
+"""
+
+
+def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(folder: Path) -> None:
+    moments = random.Random(5)
+    state: dict[str, int | None] = {}
+    for _ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        assert process.stdout is not None
+        lines = iter(process.stdout)
+        for _ in range(moments.randint(1, 40)):
+            what, name, version = next(lines).split()
+            state[name] = int(version) if what == "wrote" else None
+        process.send_signal(signal.SIGKILL)
+        for line in lines:
+            what, name, version = line.split()
+            state[name] = int(version) if what == "wrote" else None
+        process.wait()
+        process.stdout.close()
+        with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+            _check(index, state)
+            index.rebuild()
+            _check(index, state)
+
+
+def _check(index: LocalIndex, state: dict[str, int | None]) -> None:
+    """Every acknowledged change is there; the one that was in flight is there whole or not at all."""
+    ahead = 0
+    for name, acknowledged in state.items():
+        refs, vectors = index.vectors_of(name)
+        versions = {ref.version for ref in refs}
+        assert len(versions) <= 1
+        held = versions.pop() if versions else None
+        ahead += held != acknowledged
+        if held is not None:
+            expected = video(np.random.default_rng((int(name[1:]), held)), name, 5, version=held)
+            assert [one.ref for one in expected] == refs
+            np.testing.assert_allclose(vectors, [one.vector for one in expected], atol=1e-6)
+    # At most the change that was being made when the process died.
+    assert ahead <= 1
