@@ -9,18 +9,23 @@
     13     share of moments with a close pair
     14     mean share of things in the largest cluster of close ones
 
-All but 6 and 10-14 are squashed by asinh, and every one is standardised with constants frozen under
-ACTION_VERSION. Positions enter only through distances, and turns only through absolute angles, so
-flips and rotations change nothing.
+All but 6 and 10-14 are squashed by asinh, and every one is standardised with the mean and deviation
+in action.json, which scripts/fit_action.py measures on made-up films; ACTION_VERSION names both.
+Positions enter only through distances, and turns only through absolute angles, so flips and rotations
+change nothing.
 """
 
 from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from common.types import ACTION_DIMENSION, BoolArray, Float32Array, Float64Array, Tracks
 
-ACTION_VERSION = "action-1"
+ACTION_VERSION = "action-2"
 
 # Moments the tracks are resampled to, so that a frame rate leaves no trace in derivatives.
 _RATE = 4.0
@@ -29,11 +34,7 @@ _TURN_BINS = 8
 _CLOSE_FACTOR = 2.0
 _SQUASHED = np.array([1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0], dtype=bool)
 _SQUASH_SCALE = np.array([20, 20, 5, 5, 5, 1.25, 1, 5, 20, 5, 1, 1, 1, 1, 1])
-# Mean and deviation over many short films of what `raw_features` gives after squashing.
-_MEAN = np.array([1.1, 0.9, 0.8, 1.0, 0.8, 0.9, 0.6, 0.9, 0.5, 1.0, 0.1, 0.2, 0.1, 0.35, 0.6])
-_DEVIATION = np.array(
-    [0.6, 0.5, 0.6, 0.6, 0.5, 0.6, 0.3, 0.6, 0.5, 0.6, 0.15, 0.25, 0.12, 0.4, 0.25]
-)
+CONSTANTS_PATH = Path(__file__).with_name("action.json")
 
 
 def action_features(tracks: Tracks) -> Float32Array:
@@ -64,9 +65,20 @@ def raw_features(tracks: Tracks) -> Float64Array:
     return features
 
 
+def squash(raw: Float64Array) -> Float64Array:
+    """float64 (15,) with the long tails of lengths and speeds drawn in."""
+    return np.where(_SQUASHED, np.arcsinh(raw * _SQUASH_SCALE), raw)
+
+
 def _standardise(raw: Float64Array) -> Float32Array:
-    squashed = np.where(_SQUASHED, np.arcsinh(raw * _SQUASH_SCALE), raw)
-    return np.clip((squashed - _MEAN) / _DEVIATION, -3.0, 3.0).astype(np.float32)
+    mean, deviation = _constants()
+    return np.clip((squash(raw) - mean) / deviation, -3.0, 3.0).astype(np.float32)
+
+
+@cache
+def _constants() -> tuple[Float64Array, Float64Array]:
+    held = json.loads(CONSTANTS_PATH.read_text(encoding="utf-8"))
+    return np.array(held["mean"]), np.array(held["deviation"])
 
 
 def _resample(tracks: Tracks) -> tuple[Float64Array, Float64Array, BoolArray]:
