@@ -1,0 +1,88 @@
+"""The command line as a user runs it: a process, its exit code and its two streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.video import encode_video
+from storyhash.samples import FRAMES_PER_SECOND, film, mirror
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command left behind."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The caller's environment without its StoryHash settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("STORYHASH_")}
+    return kept | {"COLUMNS": "200", "PYTHONPATH": str(ROOT)} | settings
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "storyhash", *map(str, arguments)]
+
+
+def storyhash(*arguments: str | Path, cwd: Path | None = None, **settings: str) -> Run:
+    """Run `storyhash` to its end; no user ever sees a traceback."""
+    run = subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        cwd=cwd or ROOT,
+        env=environment(**settings),
+        timeout=240,
+        check=False,
+    )
+    assert "Traceback" not in run.stderr, run.stderr
+    assert "Traceback" not in run.stdout, run.stdout
+    return Run(run.returncode, run.stdout, run.stderr)
+
+
+def draw(path: Path, seed: int, seconds: float = 6.0, *, mirrored: bool = False) -> Path:
+    """A made-up film in a file; every seed another one."""
+    frames = film(seed, seconds)
+    shown = map(mirror, frames) if mirrored else frames
+    encode_video(path, shown, FRAMES_PER_SECOND)
+    return path
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four films, one of them in a folder of its own."""
+    folder = tmp_path_factory.mktemp("films")
+    (folder / "series one").mkdir()
+    for name, seed in {"a.mp4": 1, "b.mkv": 2, "c.mov": 3, "series one/d.mp4": 4}.items():
+        draw(folder / name, seed)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def indexed(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the four films indexed; for reading alone."""
+    data = tmp_path_factory.mktemp("indexed") / "data"
+    run = storyhash("index", films, "--data", data, "--profile", "offline", "--json")
+    assert run.exit_code == 0, run.stderr
+    return data

@@ -1,0 +1,185 @@
+"""`storyhash index`: idempotent, resumable, and honest about what it could not do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import skip_or_fail
+from tests.e2e.conftest import ROOT, command, draw, environment, storyhash
+
+OFFLINE = ("--profile", "offline", "--json")
+
+
+def test_a_second_run_does_nothing_and_a_changed_file_is_done_again(
+    films: Path, tmp_path: Path
+) -> None:
+    catalogue, data = tmp_path / "films", tmp_path / "data"
+    shutil.copytree(films, catalogue)
+    first = storyhash("index", catalogue, "--data", data, *OFFLINE)
+    assert first.exit_code == 0, first.stderr
+    assert (first.json["indexed"], first.json["segments"]) == (4, 4 * 2)
+    assert first.json["realtime_factor"] > 0
+    assert set(first.json["stage_seconds"]) >= {"decode", "pack", "track", "visual encode", "index"}
+
+    second = storyhash("index", catalogue, "--data", data, "--json")
+    assert (second.json["indexed"], second.json["unchanged"]) == (0, 4)
+
+    draw(catalogue / "a.mp4", 99)
+    (catalogue / "b.mkv").unlink()
+    draw(catalogue / "new.mp4", 5)
+    third = storyhash("index", catalogue, "--data", data, "--json")
+    assert (third.json["indexed"], third.json["unchanged"]) == (2, 2)
+    assert third.json["removed"] == ["b.mkv"]
+    shown = storyhash("videos", "show", "a.mp4", "--data", data, "--json").json
+    assert shown["version"] == 2
+    # The old pictures of a.mp4 are gone, the new ones are there.
+    queries = draw(tmp_path / "old.mp4", 1), draw(tmp_path / "new.mp4", 99)
+    old, new = storyhash("match", *queries, "--data", data, "--json").lines
+    assert old["decision"] == "no_match"
+    assert (new["decision"], new["matches"][0]["video_id"]) == ("copy", "a.mp4")
+
+
+def test_what_cannot_be_indexed_is_refused_in_one_line_and_the_rest_goes_on(
+    tmp_path: Path,
+) -> None:
+    catalogue = tmp_path / "films"
+    catalogue.mkdir()
+    draw(catalogue / "good.mp4", 1)
+    (catalogue / "noise.mp4").write_bytes(os.urandom(5000))
+    (catalogue / "empty.mp4").write_bytes(b"")
+    whole = (catalogue / "good.mp4").read_bytes()
+    (catalogue / "cut.mp4").write_bytes(whole[: len(whole) // 3])
+    run = storyhash("index", catalogue, "--data", tmp_path / "data", *OFFLINE)
+    assert run.exit_code == 1
+    assert run.json["indexed"] == 1
+    refused = {one["video_id"]: one for one in run.json["failed"]}
+    assert set(refused) == {"noise.mp4", "empty.mp4", "cut.mp4"}
+    assert all(one["code"] and "\n" not in one["message"] for one in refused.values())
+    # It is not tried again until it changes, and still counts as failed.
+    again = storyhash("index", catalogue, "--data", tmp_path / "data", "--json")
+    assert again.exit_code == 1
+    assert (again.json["unchanged"], len(again.json["failed"])) == (1, 3)
+    listed = storyhash("videos", "list", "--data", tmp_path / "data", "--json").json["items"]
+    states = {video["video_id"]: video["state"] for video in listed}
+    assert states == {"good.mp4": "ready"} | dict.fromkeys(refused, "failed")
+
+
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
+    catalogue = tmp_path / "films"
+    catalogue.mkdir()
+    secret = draw(catalogue / "secret.mp4", 1)
+    secret.chmod(0)
+    if os.access(secret, os.R_OK):
+        secret.unlink()
+        # The root user reads everything; a dangling link nobody can.
+        secret.symlink_to(tmp_path / "gone.mp4")
+    run = storyhash("index", catalogue / "secret.mp4", "--data", tmp_path / "data", *OFFLINE)
+    assert run.exit_code in (1, 2)
+    assert "secret.mp4" in run.stdout + run.stderr
+
+
+def ready_videos(data: Path) -> int:
+    try:
+        with sqlite3.connect(f"file:{data / 'videos.sqlite'}?mode=ro", uri=True) as db:
+            return int(db.execute("SELECT count(*) FROM videos WHERE state='ready'").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        if "db" in locals():
+            db.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_stopped_half_way_goes_on_where_it_was(how: signal.Signals, tmp_path: Path) -> None:
+    catalogue, data = tmp_path / "films", tmp_path / "data"
+    catalogue.mkdir()
+    for seed in range(12):
+        draw(catalogue / f"{seed:02}.mp4", seed)
+    process = subprocess.Popen(
+        command("index", catalogue, "--data", data, *OFFLINE),
+        env=environment(),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while ready_videos(data) < 3 and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    # As Ctrl-C does: the signal reaches every process of the terminal's group.
+    os.killpg(process.pid, how)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == (130 if how is signal.SIGINT else -signal.SIGKILL)
+    if how is signal.SIGINT:
+        assert "run the same command to go on" in stderr
+        assert "Traceback" not in stderr
+    done = ready_videos(data)
+    assert 3 <= done < 12
+    run = storyhash("index", catalogue, "--data", data, "--json")
+    assert run.exit_code == 0, run.stderr
+    assert (run.json["unchanged"], run.json["indexed"]) == (done, 12 - done)
+    answers = storyhash("match", catalogue, "--data", data, "--json").lines
+    assert [one["matches"][0]["video_id"] for one in answers] == [f"{n:02}.mp4" for n in range(12)]
+
+
+def test_a_full_disk_is_said_and_loses_nothing(films: Path, tmp_path: Path) -> None:
+    mount = tmp_path / "small"
+    mount.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(mount)], capture_output=True
+    )
+    if mounted.returncode:
+        skip_or_fail("mount", "run as a user who may mount a tmpfs")
+    try:
+        data = mount / "data"
+        first = storyhash("index", films / "a.mp4", "--data", data, *OFFLINE)
+        assert first.exit_code == 0, first.stderr
+        filler = mount / "filler"
+        with filler.open("wb") as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+                    file.flush()
+            except OSError:
+                pass
+        full = storyhash("index", films, "--data", data, "--json")
+        assert full.exit_code == 3, full.stdout + full.stderr
+        assert "free some space" in full.stderr
+        filler.unlink()
+        again = storyhash("index", films, "--data", data, "--json")
+        assert again.exit_code == 0, again.stderr
+        answer = storyhash("match", films / "a.mp4", films / "c.mov", "--data", data, "--json")
+        assert [one["matches"][0]["video_id"] for one in answer.lines] == ["a.mp4", "c.mov"]
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_frame_folders_and_manifests_are_indexed(films: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "catalogue.jsonl"
+    manifest.write_text(
+        f'{{"video_id": "first", "uri": "{films / "a.mp4"}", "title": "A film", '
+        '"bank": "news", "metadata": {"year": 1999}}\n'
+    )
+    data = tmp_path / "data"
+    run = storyhash("index", manifest, "--data", data, *OFFLINE)
+    assert run.exit_code == 0, run.stderr
+    shown = storyhash("videos", "show", "first", "--data", data, "--json").json
+    assert (shown["title"], shown["bank"]) == ("A film", "news")
+    assert shown["metadata"] == {"year": 1999}
+
+
+def test_a_catalogue_on_a_server_is_refused_when_it_is_not_public(tmp_path: Path) -> None:
+    run = storyhash("index", "http://127.0.0.1:9/film.mp4", "--data", tmp_path / "data", *OFFLINE)
+    assert run.exit_code == 1
+    (failed,) = run.json["failed"]
+    assert failed["code"] == "fetch"

@@ -1,0 +1,75 @@
+"""`storyhash match`: one answer for every video, in the order given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.video import encode_video
+from storyhash.samples import FRAMES_PER_SECOND, film
+from tests.e2e.conftest import draw, storyhash
+
+FIELDS = {
+    "video_id", "uri", "bank", "score", "probability", "view", "query_start_seconds",
+    "query_end_seconds", "ref_start_seconds", "ref_end_seconds", "coverage", "decision", "evidence",
+}  # fmt: skip
+
+
+def test_answers_come_in_the_order_given_and_an_unreadable_video_gets_one_too(
+    films: Path, indexed: Path, tmp_path: Path
+) -> None:
+    noise, mirrored = tmp_path / "noise.mp4", draw(tmp_path / "m.mp4", 2, mirrored=True)
+    noise.write_bytes(b"no video at all")
+    stranger = draw(tmp_path / "stranger.mp4", 77)
+    asked = [films / "c.mov", noise, mirrored, tmp_path / "missing.mp4", stranger]
+    run = storyhash("match", *asked, "--data", indexed, "--json")
+    assert run.exit_code == 1
+    answers = run.lines
+    assert [one["query"]["uri"] for one in answers] == [str(path) for path in asked]
+    copy, unreadable, flipped, missing, unknown = answers
+    assert (copy["decision"], copy["matches"][0]["video_id"]) == ("copy", "c.mov")
+    assert copy["matches"][0]["uri"] == str(films / "c.mov")
+    assert set(copy["matches"][0]) == FIELDS
+    assert copy["query"]["duration_seconds"] == 6.0
+    assert (flipped["decision"], flipped["matches"][0]["video_id"]) == ("copy", "b.mkv")
+    assert flipped["matches"][0]["view"] == "flip_h"
+    assert unknown["decision"] == "no_match"
+    for refused in (unreadable, missing):
+        assert set(refused) == {"query", "error"}
+        assert refused["error"]["code"]
+        assert refused["error"]["message"]
+
+
+def test_an_excerpt_inside_another_film_is_placed(indexed: Path, tmp_path: Path) -> None:
+    host, part = list(film(70, 12.0)), list(film(4, 6.0))
+    path = tmp_path / "host.mp4"
+    encode_video(path, [*host[:60], *part[:48], *host[60:]], FRAMES_PER_SECOND)
+    (answer,) = storyhash("match", path, "--data", indexed, "--json").lines
+    best = answer["matches"][0]
+    assert (answer["decision"], best["video_id"]) == ("copy", "series one/d.mp4")
+    assert abs(best["query_start_seconds"] - 5.0) < 1.5
+    assert abs(best["query_end_seconds"] - 9.0) < 1.5
+    assert best["coverage"] < 0.5
+
+
+def test_people_get_words(films: Path, indexed: Path) -> None:
+    run = storyhash("match", films / "a.mp4", "--data", indexed)
+    assert run.exit_code == 0
+    assert "a.mp4: copy" in run.stdout
+    assert "is 0.0-6.0 s of it" in run.stdout
+
+
+def test_reading_needs_no_right_to_write(films: Path, indexed: Path) -> None:
+    before = sorted((path, path.stat().st_mtime_ns) for path in indexed.rglob("*"))
+    assert storyhash("match", films / "a.mp4", "--data", indexed, "--json").exit_code == 0
+    names = {path.name for path, _ in before}
+    assert {path.name for path in indexed.rglob("*")} - names <= {
+        "videos.sqlite-shm",
+        "videos.sqlite-wal",
+    }
+
+
+def test_the_same_question_gets_the_same_answer(films: Path, indexed: Path) -> None:
+    one, other = (
+        storyhash("match", films / "a.mp4", "--data", indexed, "--json").stdout for _ in range(2)
+    )
+    assert one == other
