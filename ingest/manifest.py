@@ -17,7 +17,8 @@ _OWN = ("video_id", "uri", "bank", "title")
 
 
 def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
-    """Entries of a manifest: `uri`, and optionally `video_id`, `bank`, `title`; the rest is metadata.
+    """Entries of a manifest: `uri`, and optionally `video_id`, `bank`, `title`, `metadata` (an object, in
+    JSON Lines); what else a line holds is metadata too.
 
     A relative uri is relative to the manifest; without a video_id the uri as written is the id.
     Raises UsageError that names the line.
@@ -34,8 +35,17 @@ def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
             uri=uri if is_remote(uri) else str((path.parent / uri).absolute()),
             bank=names["bank"] or bank,
             title=names["title"],
-            metadata={key: value for key, value in row.items() if key not in _OWN},
+            metadata=_metadata(row),
         )
+
+
+def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in row.items() if key not in _OWN}
+    given = rest.get("metadata")
+    if isinstance(given, dict):
+        del rest["metadata"]
+        return {**given, **rest}
+    return rest
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

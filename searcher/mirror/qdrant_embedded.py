@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from searcher.mirror.base import GRAPH_NAME, VECTOR_NAME, to_embedding, to_paylo
 from searcher.shard import Filter
 
 _BATCH = 500
+# The engine writes through memory maps of sparse files, and a full disk kills a process that does: no
+# write begins with less room than this.
+_MIN_FREE_BYTES = 64 << 20
 _MODEL_FILE = "model.json"
 
 
@@ -28,6 +32,7 @@ class QdrantEmbeddedMirror:
         cannot be opened, StorageError when it cannot be written.
         """
         self.model_id = model_id
+        self._folder = folder
         shard_folder = folder / "shard"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +43,10 @@ class QdrantEmbeddedMirror:
             if (shard_folder / "edge_config.json").exists():
                 self._shard = edge.EdgeShard.load(str(shard_folder))
             else:
+                self._check_space()
                 self._shard = _create(shard_folder)
+        except StorageError:
+            raise
         except Exception as error:
             # The engine raises nothing more precise than Exception.
             raise CorruptIndexError(
@@ -108,7 +116,16 @@ class QdrantEmbeddedMirror:
     def close(self) -> None:
         self._shard.close()
 
+    def _check_space(self) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free < _MIN_FREE_BYTES:
+            raise StorageError(
+                f"{self._folder}: {free >> 20} MiB are free on the disk and {_MIN_FREE_BYTES >> 20} are "
+                "needed; free some space and run the same command again"
+            )
+
     def _update(self, operation: Any) -> None:
+        self._check_space()
         try:
             self._shard.update(operation)
         except Exception as error:

@@ -132,24 +132,60 @@ def _file_as_data(films: Path, indexed: Path, scratch: Path) -> Run:
     return storyhash("index", films, "--data", scratch / "file", "--profile", "offline")
 
 
+def _with_sscd(films: Path, scratch: Path, weights: Path) -> Run:
+    return storyhash(
+        "index",
+        films,
+        "--data",
+        scratch / "data",
+        "--profile",
+        "sscd-motion",
+        STORYHASH_SSCD__PATH=str(weights),
+    )
+
+
+def _no_server(films: Path, indexed: Path, scratch: Path) -> Run:
+    return storyhash(
+        "index",
+        films,
+        "--data",
+        scratch / "data",
+        "--profile",
+        "offline",
+        STORYHASH_SEARCHER__MIRROR="server",
+        STORYHASH_QDRANT__URL="http://127.0.0.1:9",
+    )
+
+
 # What is done, the exit code, and words the message must hold: what is wrong and what to do next.
 MISTAKES: dict[str, tuple[Case, int, str]] = {
     "no such path": (lambda f, i, s: storyhash("index", s / "none", "--data", s / "d"), 2, "none"),
     "no video there": (_empty_folder, 2, "no video"),
-    "no index yet": (lambda f, i, s: storyhash("match", f / "a.mp4", "--data", s / "d"), 2, "storyhash index"),
+    "no index yet": (
+        lambda f, i, s: storyhash("match", f / "a.mp4", "--data", s / "d"),
+        2,
+        "storyhash index",
+    ),
     "unknown profile": (
-        lambda f, i, s: storyhash("index", f, "--data", s / "d", "--profile", "clip"), 2, "choose one of",
+        lambda f, i, s: storyhash("index", f, "--data", s / "d", "--profile", "clip"),
+        2,
+        "choose one of",
     ),
     "another profile": (
-        lambda f, i, s: storyhash("index", f, "--data", i, "--profile", "sscd-motion"), 2, "--data",
+        lambda f, i, s: storyhash("index", f, "--data", i, "--profile", "sscd-motion"),
+        2,
+        "--data",
     ),
     "another model": (_other_profile_folder, 2, "offline-000000000000"),
     "misspelt setting": (
         lambda f, i, s: storyhash("config", STORYHASH_SEARCHER__EFSEARCH="9"),
-        2, "STORYHASH_SEARCHER__EF_SEARCH",
+        2,
+        "STORYHASH_SEARCHER__EF_SEARCH",
     ),
     "impossible setting": (
-        lambda f, i, s: storyhash("config", STORYHASH_SEARCHER__HNSW_M="many"), 2, "STORYHASH_SEARCHER__HNSW_M",
+        lambda f, i, s: storyhash("config", STORYHASH_SEARCHER__HNSW_M="many"),
+        2,
+        "STORYHASH_SEARCHER__HNSW_M",
     ),
     "unknown option": (lambda f, i, s: storyhash("index", f, "--fast"), 2, "--fast"),
     "no argument": (lambda f, i, s: storyhash("match"), 2, "VIDEO"),
@@ -158,26 +194,10 @@ MISTAKES: dict[str, tuple[Case, int, str]] = {
     "damaged catalogue": (_damaged_catalogue, 1, "restore"),
     "damaged mirror": (_damaged_mirror, 1, "restore"),
     "in use by another process": (_in_use, 2, "in use by process"),
-    "no weights": (
-        lambda f, i, s: storyhash(
-            "index", f, "--data", s / "d", "--profile", "sscd-motion", STORYHASH_SSCD__PATH=str(s / "no.onnx")
-        ),
-        3, "--profile offline",
-    ),
-    "weights that are none": (
-        lambda f, i, s: storyhash(
-            "index", f, "--data", s / "d", "--profile", "sscd-motion", STORYHASH_SSCD__PATH=str(f / "a.mp4")
-        ),
-        3, "no ONNX file",
-    ),
-    "no Qdrant server": (
-        lambda f, i, s: storyhash(
-            "index", f, "--data", s / "d", "--profile", "offline",
-            STORYHASH_SEARCHER__MIRROR="server", STORYHASH_QDRANT__URL="http://127.0.0.1:9",
-        ),
-        3, "does not answer",
-    ),
-}  # fmt: skip
+    "no weights": (lambda f, i, s: _with_sscd(f, s, s / "no.onnx"), 3, "--profile offline"),
+    "weights that are none": (lambda f, i, s: _with_sscd(f, s, f / "a.mp4"), 3, "no ONNX file"),
+    "no Qdrant server": (_no_server, 3, "does not answer"),
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -136,7 +137,7 @@ def test_a_full_disk_is_said_and_loses_nothing(films: Path, tmp_path: Path) -> N
     mount = tmp_path / "small"
     mount.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(mount)], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(mount)], capture_output=True
     )
     if mounted.returncode:
         skip_or_fail("mount", "run as a user who may mount a tmpfs")
@@ -145,13 +146,9 @@ def test_a_full_disk_is_said_and_loses_nothing(films: Path, tmp_path: Path) -> N
         first = storyhash("index", films / "a.mp4", "--data", data, *OFFLINE)
         assert first.exit_code == 0, first.stderr
         filler = mount / "filler"
-        with filler.open("wb") as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-                    file.flush()
-            except OSError:
-                pass
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
         full = storyhash("index", films, "--data", data, "--json")
         assert full.exit_code == 3, full.stdout + full.stderr
         assert "free some space" in full.stderr
