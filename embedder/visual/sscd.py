@@ -17,7 +17,6 @@ from common.settings import SscdSettings
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 
 _PACKAGED = {"full": "sscd", "distilled": "sscd_distilled"}
-_PREPROCESSING = "squash-224-area"
 # Pictures are squashed to a square: what a crop or an added bar does to the shape of things is less
 # than what padding does to the descriptor. docs/evaluation.md holds the figures.
 _SIDE = 224
@@ -63,11 +62,15 @@ class SscdBackend:
     # The network is nearly blind to mirroring but not to turning.
     views = ("identity", "flip_v", "rotate_90", "rotate_180", "rotate_270")
 
-    def __init__(self, settings: SscdSettings, threads: int | None = None) -> None:
+    def __init__(
+        self, settings: SscdSettings, threads: int | None = None, side: int = _SIDE
+    ) -> None:
         """Load the weights. Raises WeightsMissingError when they are missing or damaged.
 
-        threads: cores one call may use; None takes every core this process may run on.
+        threads: cores one call may use; None takes every core this process may run on. side: of the
+        square that pictures are squashed to.
         """
+        self._side = side
         path = weights_path(settings)
         self._weights = path.read_bytes()
         self._session = _open_session(path, threads or usable_cores())
@@ -80,7 +83,7 @@ class SscdBackend:
     def fingerprint(self) -> str:
         """Checksum of the weight file, and how pictures are prepared."""
         checksum = hashlib.blake2b(self._weights, digest_size=8).hexdigest()
-        return f"sscd {checksum} {_PREPROCESSING} {self.pooling} {self.frames_per_second}"
+        return f"sscd {checksum} squash-{self._side}-area {self.pooling} {self.frames_per_second}"
 
     def encode(self, frames: UInt8Array, *, reference: bool = False) -> Float32Array:
         """See `VisualBackend.encode`; references are looked at as queries are."""
@@ -92,7 +95,7 @@ class SscdBackend:
         return described / np.maximum(norms, 1e-12)
 
     def _prepare(self, frames: UInt8Array) -> Any:
-        small = np.stack([shrink(frame, _SIDE, _SIDE) for frame in frames])
+        small = np.stack([shrink(frame, self._side, self._side) for frame in frames])
         if self._takes_bytes:
             return small
         scaled = (small.astype(np.float32) / 255.0 - _IMAGENET_MEAN) / _IMAGENET_DEVIATION

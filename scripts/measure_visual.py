@@ -1,0 +1,348 @@
+#!/usr/bin/env python3
+"""How well the visual backends tell copies from strangers, edit by edit, on a folder of real videos.
+
+    python -m scripts.measure_visual FOLDER [--backends offline,sscd] [--json FILE]
+    python -m scripts.measure_visual FOLDER --preparations [--json FILE]
+
+One vector a video: the mean over up to `--frames` frames at 2 a second. Each video is edited in every
+way below and asked for among all originals, through every view of the backend; a video's score is its
+best view's. Recall@1 counts edits whose original comes first. The threshold of `recall at 1 % FPR` is
+passed by one in a hundred pairs of an edit and a stranger, over all edits. FOLDER may hold a
+`manifest.csv` with `file`, `posgroup` and `hardneg`: members of one group are not strangers.
+
+`--preparations` compares ways to make SSCD's square input (size, squash, crop, pad) and frame counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from common.errors import VideoError
+from common.process import work_in_one_thread
+from common.settings import Settings, SscdSettings
+from common.types import Float32Array, UInt8Array
+from common.video import Decoder
+from embedder.pooling import pool
+from embedder.visual.base import VisualBackend
+from embedder.visual.information import informative
+from embedder.visual.offline import OfflineBackend
+from embedder.visual.sscd import SscdBackend
+from embedder.visual.views import apply_view
+from ingest.catalog import read_catalog
+
+Edit = Callable[[UInt8Array, UInt8Array], UInt8Array]
+_SHORT_SIDE = 288
+
+
+def _jpeg(quality: int) -> Edit:
+    def edit(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+        packed = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        return cv2.imdecode(packed, cv2.IMREAD_COLOR)
+
+    return edit
+
+
+def _crop(top: float, bottom: float, left: float, right: float) -> Edit:
+    def edit(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+        height, width = frame.shape[:2]
+        return frame[
+            int(top * height) : int((1 - bottom) * height),
+            int(left * width) : int((1 - right) * width),
+        ]
+
+    return edit
+
+
+def _bars(vertical: float, horizontal: float) -> Edit:
+    def edit(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+        dy, dx = int(vertical * frame.shape[0]), int(horizontal * frame.shape[1])
+        return cv2.copyMakeBorder(frame, dy, dy, dx, dx, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+
+    return edit
+
+
+def _light(scale: float, offset: float) -> Edit:
+    return lambda frame, _: np.clip(frame * scale + offset, 0, 255).astype(np.uint8)
+
+
+def _rotate(degrees: float) -> Edit:
+    def edit(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+        height, width = frame.shape[:2]
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+        return cv2.warpAffine(frame, turn, (width, height))
+
+    return edit
+
+
+def _blur(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+    return cv2.GaussianBlur(frame, (0, 0), 3)
+
+
+def _noise(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+    grain = np.random.default_rng(3).normal(0, 20, frame.shape)
+    return np.clip(frame + grain, 0, 255).astype(np.uint8)
+
+
+def _grey(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+    return cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def _aspect(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+    return cv2.resize(frame, (round(frame.shape[1] * 0.75), frame.shape[0]))
+
+
+def _small(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+    return cv2.resize(frame, None, fx=0.33, fy=0.33, interpolation=cv2.INTER_AREA)
+
+
+def _caption(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+    shown = frame.copy()
+    for line, text in enumerate(("WHEN YOU SEE IT", "wait for the end")):
+        at = (12, 40 if line == 0 else shown.shape[0] - 24)
+        cv2.putText(shown, text, at, 0, 1.1, (0, 0, 0), 7, cv2.LINE_AA)
+        cv2.putText(shown, text, at, 0, 1.1, (255, 255, 255), 2, cv2.LINE_AA)
+    return shown
+
+
+def _social(frame: UInt8Array, _: UInt8Array) -> UInt8Array:
+    """A screenshot of a feed: white page, name, text and buttons around the picture."""
+    height, width = frame.shape[:2]
+    page = cv2.copyMakeBorder(
+        frame,
+        height // 3,
+        height // 3,
+        width // 16,
+        width // 16,
+        cv2.BORDER_CONSTANT,
+        value=(255,) * 3,
+    )
+    cv2.circle(page, (40, height // 6), 20, (60, 110, 200), -1)
+    cv2.putText(page, "someone shared this", (72, height // 6 + 8), 0, 0.7, (20, 20, 20), 2)
+    cv2.putText(page, "like   comment   share", (40, page.shape[0] - 40), 0, 0.7, (90, 90, 90), 2)
+    return page
+
+
+def _inset(share: float) -> Edit:
+    """The picture small, over another film."""
+
+    def edit(frame: UInt8Array, other: UInt8Array) -> UInt8Array:
+        host = cv2.resize(other, (frame.shape[1], frame.shape[0]))
+        small = cv2.resize(frame, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+        top, left = host.shape[0] // 12, host.shape[1] - small.shape[1] - host.shape[1] // 12
+        host[top : top + small.shape[0], left : left + small.shape[1]] = small
+        return host
+
+    return edit
+
+
+EDITS: dict[str, Edit] = {
+    "jpeg 10": _jpeg(10),
+    "blur": _blur,
+    "noise": _noise,
+    "grey": _grey,
+    "brighter": _light(1.0, 70.0),
+    "darker": _light(0.5, 0.0),
+    "contrast": _light(1.6, -70.0),
+    "third of the size": _small,
+    "aspect 3:4": _aspect,
+    "crop 10 %": _crop(0.05, 0.05, 0.05, 0.05),
+    "crop 20 %": _crop(0.1, 0.1, 0.1, 0.1),
+    "corner crop 20 %": _crop(0.0, 0.2, 0.2, 0.0),
+    "crop 35 %": _crop(0.17, 0.18, 0.17, 0.18),
+    "rotate 10": _rotate(10),
+    "mirror": lambda frame, _: frame[:, ::-1],
+    "upside down": lambda frame, _: frame[::-1],
+    "rotate 180": lambda frame, _: frame[::-1, ::-1],
+    "rotate 90": lambda frame, _: np.rot90(frame),
+    "letterbox": _bars(0.17, 0.0),
+    "pillarbox": _bars(0.0, 0.35),
+    "caption": _caption,
+    "social frame": _social,
+    "inset 60 %": _inset(0.6),
+    "inset 40 %": _inset(0.4),
+}
+# Enough to choose a preparation by: one of each kind.
+_FEW = ("jpeg 10", "grey", "crop 20 %", "corner crop 20 %", "crop 35 %", "rotate 10", "letterbox",
+        "pillarbox", "aspect 3:4", "caption", "social frame", "inset 60 %")  # fmt: skip
+
+Prepare = Callable[[UInt8Array], UInt8Array]
+
+
+def squash(frame: UInt8Array) -> UInt8Array:
+    """As it is: the backend squashes it to a square."""
+    return frame
+
+
+def middle(frame: UInt8Array) -> UInt8Array:
+    """The middle square."""
+    side = min(frame.shape[:2])
+    top, left = (frame.shape[0] - side) // 2, (frame.shape[1] - side) // 2
+    return frame[top : top + side, left : left + side]
+
+
+def padded(frame: UInt8Array) -> UInt8Array:
+    """Bars added up to a square."""
+    height, width = frame.shape[:2]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    return cv2.copyMakeBorder(
+        frame, top, side - height - top, left, side - width - left, cv2.BORDER_CONSTANT
+    )
+
+
+def read_frames(folder: Path, count: int) -> dict[str, list[UInt8Array]]:
+    """Up to `count` informative frames of every readable video."""
+    video = Settings().video
+    found: dict[str, list[UInt8Array]] = {}
+    for listed in read_catalog([str(folder)], "default"):
+        decoder = Decoder(
+            Path(listed.entry.uri), video, frames_per_second=2.0, short_side=_SHORT_SIDE
+        )
+        kept: list[UInt8Array] = []
+        try:
+            for frame in decoder:
+                if informative(frame.rgb[None])[0]:
+                    kept.append(frame.rgb)
+                if len(kept) == 3 * count:
+                    break
+        except VideoError:
+            continue
+        if kept:
+            step = max(1, len(kept) // count)
+            found[listed.entry.video_id] = kept[::step][:count]
+    return found
+
+
+def families(folder: Path, names: list[str]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """bool (V, V): pairs that are no strangers."""
+    related = np.eye(len(names), dtype=bool)
+    path = folder / "manifest.csv"
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = {row["file"]: row for row in csv.DictReader(file)}
+        for group in ("posgroup", "hardneg"):
+            label = np.array([rows.get(name, {}).get(group, "") for name in names])
+            related |= (label[:, None] == label[None]) & (label != "")[:, None]
+    return related
+
+
+def describe(backend: VisualBackend, frames: list[UInt8Array], prepare: Prepare) -> Float32Array:
+    """float32 (512,): one vector of a video."""
+    rows = np.concatenate(
+        [backend.encode(np.ascontiguousarray(prepare(frame))[None]) for frame in frames]
+    )
+    pooled = pool(rows, np.ones(len(rows), dtype=bool), backend.pooling)
+    return np.zeros(rows.shape[1], np.float32) if pooled is None else pooled
+
+
+def measure(
+    backend: VisualBackend,
+    videos: dict[str, list[UInt8Array]],
+    related: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
+    edits: dict[str, Edit],
+    prepare: Prepare = squash,
+    views: tuple[str, ...] | None = None,
+) -> dict[str, Any]:
+    """Recall@1 and recall at 1 % and 0.1 % false positives, of every edit and their means."""
+    names = list(videos)
+    originals = np.stack([describe(backend, videos[name], prepare) for name in names])
+    scores = {}
+    for label, edit in edits.items():
+        rows = []
+        for number, name in enumerate(names):
+            other = videos[names[(number + 7) % len(names)]][0]
+            edited = [edit(frame, other) for frame in videos[name]]
+            seen = [
+                describe(backend, [apply_view(one[None], view)[0] for one in edited], prepare)
+                for view in views or backend.views
+            ]
+            rows.append((np.stack(seen) @ originals.T).max(axis=0))
+        scores[label] = np.stack(rows)
+        sys.stderr.write(f"{backend.name}: {label}\n")
+    strangers = np.concatenate([table[~related] for table in scores.values()])
+    limits = {"1 %": np.quantile(strangers, 0.99), "0.1 %": np.quantile(strangers, 0.999)}
+    table = {label: _row(own, related, limits) for label, own in scores.items()}
+    means = {
+        column: round(float(np.mean([row[column] for row in table.values()])), 4)
+        for column in next(iter(table.values()))
+    }
+    return {
+        "videos": len(names),
+        "edits": table,
+        "mean": means,
+        "stranger_mean": round(float(strangers.mean()), 4),
+        "thresholds": {name: round(float(value), 4) for name, value in limits.items()},
+    }
+
+
+def _row(
+    scores: Float32Array,
+    related: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
+    limits: dict[str, float],
+) -> dict[str, float]:
+    own = np.diag(scores)
+    rivals = np.where(related, -1.0, scores).max(axis=1)
+    row = {"recall@1": round(float((own > rivals).mean()), 4)}
+    for name, limit in limits.items():
+        row[f"recall at {name} FPR"] = round(float((own >= limit).mean()), 4)
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--backends", default="offline,sscd")
+    parser.add_argument("--preparations", action="store_true")
+    parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    work_in_one_thread()
+    videos = read_frames(asked.folder, asked.frames)
+    related = families(asked.folder, list(videos))
+    found: dict[str, Any] = {}
+    if asked.preparations:
+        few = {label: EDITS[label] for label in _FEW}
+        for side, prepare in (
+            (224, squash),
+            (224, middle),
+            (224, padded),
+            (288, squash),
+            (160, squash),
+        ):
+            backend = SscdBackend(SscdSettings(), side=side)
+            found[f"{prepare.__name__} {side}"] = measure(
+                backend, videos, related, few, prepare, ("identity",)
+            )
+        one = {name: frames[:1] for name, frames in videos.items()}
+        found["squash 224, one frame"] = measure(
+            SscdBackend(SscdSettings()), one, related, few, squash, ("identity",)
+        )
+    else:
+        makers: dict[str, Callable[[], VisualBackend]] = {
+            "offline": OfflineBackend,
+            "sscd": lambda: SscdBackend(SscdSettings()),
+        }
+        for name in asked.backends.split(","):
+            found[name] = measure(makers[name](), videos, related, EDITS)
+    text = json.dumps(found, indent=1)
+    if asked.json is not None:
+        asked.json.write_text(text + "\n", encoding="utf-8")
+    for name, one_found in found.items():
+        sys.stdout.write(
+            f"\n{name}: mean {one_found['mean']}, thresholds {one_found['thresholds']}\n"
+        )
+        for label, row in one_found["edits"].items():
+            sys.stdout.write(f"  {label:20} " + "  ".join(f"{v:.3f}" for v in row.values()) + "\n")
+
+
+if __name__ == "__main__":
+    main()
