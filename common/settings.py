@@ -76,7 +76,7 @@ class SscdSettings(_Group):
 class SearcherSettings(_Group):
     """The FAISS shard, its snapshots and its mirror."""
 
-    backend: Literal["faiss", "qdrant"] = Field("faiss", description="What answers searches.")
+    backend: Literal["faiss"] = Field("faiss", description="What answers searches.")
     hnsw_m: int = Field(16, ge=4, description="Links a node of the HNSW graph.")
     ef_construction: int = Field(200, ge=8, description="Beam width while the graph is built.")
     ef_search: int = Field(64, ge=1, description="Beam width of a search.")

@@ -36,3 +36,14 @@ def test_readme_opens_with_two_commands_of_one_line_each() -> None:
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     test_command = (ROOT / "README.md").read_text().split("```sh\n")[2].split("\n```")[0]
     assert test_command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_reference_is_fresh() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "scripts.reference", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stdout

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Write docs/reference.md from the code: commands, settings, profiles, errors.
+
+python -m scripts.reference            writes the file
+python -m scripts.reference --check    exit code 1 when it is stale
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel, SecretStr
+
+from common import errors
+from common.settings import ENV_PREFIX, Settings
+from storyhash.cli import app
+from storyhash.profiles import PROFILES
+
+PATH = Path(__file__).parents[1] / "docs" / "reference.md"
+
+_HEAD = """# Reference
+
+Made from the code by `python -m scripts.reference`; a test fails when it is stale.
+
+Every command exits with 0 when it is done, 1 when it ran and something failed, 2 for a mistake of the
+caller, 3 when a dependency is down (a server, a package, weights, disk space) and 130 when interrupted.
+Answers go to standard output, all other words to standard error. `storyhash --debug COMMAND` adds a
+traceback to an error. [usage.md](usage.md) shows the commands at work and the JSON they print.
+"""
+
+
+def reference() -> str:
+    """The whole file."""
+    parts = [_HEAD, "## Commands\n", *_commands(), "## Settings\n", _SETTINGS_HEAD, *_settings()]
+    parts += ["\n## Profiles\n", *_profiles(), "\n## Errors\n", *_errors()]
+    return "\n".join(parts) + "\n"
+
+
+def _commands() -> Iterator[str]:
+    root = typer.main.get_command(app)
+    yield from _command(root, "storyhash")
+
+
+def _command(command: Any, name: str) -> Iterator[str]:
+    if hasattr(command, "commands"):
+        for child in command.commands.values():
+            yield from _command(child, f"{name} {child.name}")
+        return
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    options = [one for one in command.params if one.param_type_name == "option"]
+    usage = " ".join([name, *(argument.metavar or "" for argument in arguments)])
+    yield f"### `{usage}`\n"
+    yield " ".join((command.help or "").split()) + "\n"
+    rows = [
+        (", ".join(f"`{flag}`" for flag in option.opts), " ".join((option.help or "").split()))
+        for option in options
+        if option.name != "help"
+    ]
+    if rows:
+        yield "| Option | |\n| --- | --- |"
+        yield "\n".join(f"| {flags} | {text} |" for flags, text in rows) + "\n"
+
+
+_SETTINGS_HEAD = """One tree, read from the environment with `__` between levels; a name that is no setting is an
+error. `storyhash config` prints what is in force.
+
+| Variable | Default | |
+| --- | --- | --- |"""
+
+
+def _settings(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        inner = info.annotation
+        variable = f"{prefix}{name.upper()}"
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _settings(inner, f"{variable}__")
+            continue
+        default = info.get_default(call_default_factory=True)
+        shown = "" if default is None or isinstance(default, SecretStr) else f"`{default}`"
+        yield f"| `{variable}` | {shown} | {info.description} |"
+
+
+def _profiles() -> Iterator[str]:
+    yield "| Profile | |\n| --- | --- |"
+    for profile in PROFILES.values():
+        yield f"| `{profile.name}` | {profile.summary} |"
+
+
+def _errors() -> Iterator[str]:
+    yield "The `code` of an error in JSON, and the exit code it leads to.\n"
+    yield "| Code | Exit | |\n| --- | --- | --- |"
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.StoryHashError)
+    ]
+    for kind in kinds:
+        summary = " ".join((kind.__doc__ or "").split())
+        yield f"| `{kind.code}` | {kind.exit_code} | {summary} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--check", action="store_true")
+    if parser.parse_args().check:
+        fresh = PATH.exists() and PATH.read_text(encoding="utf-8") == reference()
+        sys.stdout.write("fresh\n" if fresh else f"{PATH} is stale: python -m scripts.reference\n")
+        return 0 if fresh else 1
+    PATH.parent.mkdir(exist_ok=True)
+    PATH.write_text(reference(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
