@@ -66,8 +66,8 @@ def _command(command: Any, name: str) -> Iterator[str]:
         yield "\n".join(f"| {flags} | {text} |" for flags, text in rows) + "\n"
 
 
-_SETTINGS_HEAD = """One tree, read from the environment with `__` between levels; a name that is no setting is an
-error. `storyhash config` prints what is in force.
+_SETTINGS_HEAD = """One tree, read from the environment with `__` between levels; a name that is no
+setting is an error. `storyhash config` prints what is in force.
 
 | Variable | Default | |
 | --- | --- | --- |"""

@@ -7,61 +7,22 @@ snapshots/       the shard, for a quick start
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from common.errors import DataFolderError, ModelMismatchError, StorageError, VideoError
+from common.errors import DataFolderError, StorageError, VideoError
 from common.settings import Settings
 from common.types import Embedding, Float32Array, Hit, SegmentRef
+from searcher.folder import FolderManifest, check_same, read_manifest, take_lock, write_manifest
 from searcher.mirror.base import Mirror
 from searcher.mirror.opening import open_mirror
-from searcher.shard import EVERYTHING, Filter, Shard, ShardStats
+from searcher.shard import Shard, ShardStats
 from searcher.snapshot import SnapshotInfo, load_newest, save_snapshot
+from searcher.state import EVERYTHING, Filter
 from searcher.videos import Video, VideoStore
-
-_FORMAT = 1
-_MANIFEST = "storyhash.json"
-
-
-@dataclass(frozen=True, slots=True)
-class FolderManifest:
-    """What a data folder was made for; held from then on."""
-
-    profile: str
-    model_id: str
-    mirror: str = "edge"
-
-
-def read_manifest(folder: Path) -> FolderManifest | None:
-    """What the folder holds, or None when there is no index in it. Raises DataFolderError."""
-    path = folder / _MANIFEST
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        if folder.is_dir() and any(folder.iterdir()):
-            raise DataFolderError(
-                f"{folder} is not empty and not a StoryHash data folder; choose another with --data"
-            ) from None
-        return None
-    except OSError as error:
-        raise DataFolderError(f"{path}: {error.strerror}; choose another with --data") from None
-    try:
-        held = json.loads(text)
-        if held["format"] != _FORMAT:
-            raise DataFolderError(
-                f"{folder} has format {held['format']}, this version reads {_FORMAT}; "
-                "use the version that made it, or index again into another folder"
-            )
-        return FolderManifest(held["profile"], held["model_id"], held["mirror"])
-    except (ValueError, KeyError, TypeError):
-        raise DataFolderError(
-            f"{path} is damaged; restore it from a backup, or index again into another folder"
-        ) from None
 
 
 class LocalIndex:
@@ -94,17 +55,17 @@ class LocalIndex:
         holds another model's vectors.
         """
         held = read_manifest(folder)
-        _check_same(folder, held, manifest)
+        check_same(folder, held, manifest)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _take_lock(folder)
+            lock = take_lock(folder)
             if lock is None:
                 holder = (folder / "lock").read_text().strip() or "unknown"
                 raise DataFolderError(
                     f"{folder} is in use by process {holder}; wait for it, or choose another --data"
                 )
             if held is None:
-                _write_manifest(folder, manifest)
+                write_manifest(folder, manifest)
         except OSError as error:
             raise StorageError(
                 f"{folder}: {error.strerror}; choose another folder with --data"
@@ -130,13 +91,13 @@ class LocalIndex:
             raise DataFolderError(
                 f"there is no index in {folder}; make one with: storyhash index PATH --data {folder}"
             )
-        _check_same(folder, held, manifest)
+        check_same(folder, held, manifest)
         store = VideoStore(folder / "videos.sqlite", read_only=True)
         index = cls(folder, manifest, settings, store, None, None)
         loaded = load_newest(folder / "snapshots", settings.searcher, manifest.model_id)
         fresh = loaded is not None and loaded.info.sequence == store.sequence
         if not fresh and os.access(folder, os.W_OK):
-            lock = _take_lock(folder)
+            lock = take_lock(folder)
             if lock is not None:
                 lock.close()
                 store.close()
@@ -300,43 +261,3 @@ class LocalIndex:
         # Older snapshots still hold the vectors, so only the new one is kept.
         self.save_snapshot(keep=1)
         self.videos.mark_purged(gone)
-
-
-def _check_same(folder: Path, held: FolderManifest | None, wanted: FolderManifest) -> None:
-    if held is None:
-        return
-    if held.mirror != wanted.mirror:
-        raise DataFolderError(
-            f"{folder} has its vectors mirrored by {held.mirror}, not by {wanted.mirror}; "
-            f"set STORYHASH_SEARCHER__MIRROR={held.mirror}, or use --data for another folder"
-        )
-    if held.model_id != wanted.model_id:
-        raise ModelMismatchError(
-            f"{folder} was made with {held.model_id} (profile {held.profile}), not with "
-            f"{wanted.model_id}; use --data for another folder, or --profile {held.profile}"
-        )
-
-
-def _take_lock(folder: Path) -> IO[str] | None:
-    """The folder's lock, held until the file is closed or the process ends; None if it is taken."""
-    file = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
-    return file
-
-
-def _write_manifest(folder: Path, manifest: FolderManifest) -> None:
-    path = folder / _MANIFEST
-    temporary = path.with_suffix(".new")
-    held = {"format": _FORMAT, **asdict(manifest)}
-    with temporary.open("w") as file:
-        json.dump(held, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -1,7 +1,7 @@
 """The FAISS shard: an immutable HNSW graph, a small flat delta, and one swap between states.
 
 Rows are numbered once: the graph holds rows [0, g), the delta rows [g, n). Readers take the current
-`_State` and never a lock; one writer at a time makes a new state and swaps it in. A fold clones the
+`State` and never a lock; one writer at a time makes a new state and swaps it in. A fold clones the
 graph, adds the delta's rows to the clone in the background and swaps; when too many rows are dead
 the graph is built anew from the living ones instead.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import faiss
@@ -25,24 +25,21 @@ from common.types import (
     Hit,
     Int64Array,
     SegmentRef,
-    UInt8Array,
-    check_array,
 )
-
-# FAISS has vector instructions only for dimensions that are multiples of 16; zeros change no product.
-PADDED_DIMENSION = 528
-MISSING = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which rows a search may return. `banks` None means every bank."""
-
-    banks: frozenset[str] | None = None
-    exclude_video: str | None = None
-
-
-EVERYTHING = Filter()
+from searcher.state import (
+    EVERYTHING,
+    MISSING,
+    PADDED_DIMENSION,
+    Filter,
+    State,
+    delta_buffer,
+    empty_state,
+    grown,
+    new_graph,
+    padded,
+    search_state,
+    top_scores,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,64 +53,6 @@ class ShardStats:
     bytes_per_vector: float
 
 
-@dataclass(frozen=True)
-class _State:
-    """Everything a reader needs; never changed once it is the current one.
-
-    `refs` and `delta` only ever grow behind `total`, so states may share them. `delta` is float32
-    (capacity, 528); its row i is row `graph_rows + i`.
-    """
-
-    graph: Any
-    graph_rows: int
-    delta: Float32Array
-    total: int
-    refs: list[SegmentRef]
-    alive: BoolArray
-    rows_of: dict[str, tuple[int, ...]]
-    _allowed: dict[Filter, BoolArray] = field(default_factory=dict, compare=False)
-    _packed: dict[Filter, UInt8Array | None] = field(default_factory=dict, compare=False)
-
-    def allowed(self, only: Filter) -> BoolArray:
-        """bool (total,): rows a search under this filter may return."""
-        known = self._allowed.get(only)
-        if known is not None:
-            return known
-        rows = self.alive
-        if only.banks is not None:
-            banks = np.fromiter(
-                (ref.bank in only.banks for ref in self.refs[: self.total]), bool, self.total
-            )
-            rows = rows & banks
-        if only.exclude_video is not None:
-            rows = rows.copy()
-            rows[list(self.rows_of.get(only.exclude_video, ()))] = False
-        # A filter that names a video is asked once; keeping it would grow without end.
-        if only.exclude_video is None:
-            self._allowed[only] = rows
-        return rows
-
-    def selector(self, only: Filter) -> Any:
-        """A FAISS selector of the graph's allowed rows, or None when all are."""
-        if only in self._packed:
-            packed = self._packed[only]
-        else:
-            rows = self.allowed(only)[: self.graph_rows]
-            packed = None if rows.all() else np.packbits(rows, bitorder="little")
-            if only.exclude_video is None:
-                self._packed[only] = packed
-        return None if packed is None else faiss.IDSelectorBitmap(packed)
-
-    def vectors(self, rows: Int64Array) -> Float32Array:
-        """float32 (len(rows), 528)."""
-        found = np.empty((len(rows), PADDED_DIMENSION), dtype=np.float32)
-        in_graph = rows < self.graph_rows
-        if in_graph.any():
-            found[in_graph] = graph_vectors(self.graph)[rows[in_graph]]
-        found[~in_graph] = self.delta[rows[~in_graph] - self.graph_rows]
-        return found
-
-
 class Shard:
     """Nearest segments by inner product. Many readers, one writer at a time."""
 
@@ -121,7 +60,7 @@ class Shard:
         self._settings = settings
         self._write = threading.RLock()
         self._row_of: dict[int, int] = {}
-        self._state = _empty_state(settings)
+        self._state = empty_state(settings)
         self._folding: threading.Thread | None = None
 
     def __len__(self) -> int:
@@ -133,7 +72,7 @@ class Shard:
         vectors: float32 (n, 527).
         """
         state = self._state
-        scores, rows = _search(state, vectors, k, only, self._settings.ef_search)
+        scores, rows = search_state(state, vectors, k, only, self._settings.ef_search)
         refs = state.refs
         return [
             [
@@ -148,7 +87,7 @@ class Shard:
         self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
     ) -> tuple[Float32Array, Int64Array]:
         """The hot path: scores float32 (n, k) and rows int64 (n, k), -1 where there is none."""
-        return _search(self._state, vectors, k, only, self._settings.ef_search)
+        return search_state(self._state, vectors, k, only, self._settings.ef_search)
 
     def search_exact(
         self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
@@ -156,9 +95,9 @@ class Shard:
         """As `search`, by comparing every vector: the truth that `search` is measured against."""
         state = self._state
         rows = np.flatnonzero(state.allowed(only))
-        scores = _padded(vectors) @ state.vectors(rows).T
+        scores = padded(vectors) @ state.vectors(rows).T
         return [
-            [Hit(state.refs[rows[column]], float(line[column])) for column in _top(line, k)]
+            [Hit(state.refs[rows[column]], float(line[column])) for column in top_scores(line, k)]
             for line in scores
         ]
 
@@ -188,7 +127,11 @@ class Shard:
 
     def wait_for_build(self) -> None:
         """Return when no fold is going on: for tests, benchmarks and an orderly end."""
-        while (thread := self._folding) is not None:
+        while True:
+            with self._write:
+                thread = self._folding
+            if thread is None:
+                return
             thread.join()
 
     def stats(self) -> ShardStats:
@@ -223,13 +166,13 @@ class Shard:
         """A shard from what `export` gave."""
         shard = cls(settings)
         graph_rows = 0 if graph is None else int(graph.ntotal)
-        buffer = _delta_buffer(settings, len(delta))
+        buffer = delta_buffer(settings, len(delta))
         buffer[: len(delta)] = delta
         rows_of: dict[str, list[int]] = {}
         for row in np.flatnonzero(alive).tolist():
             rows_of.setdefault(refs[row].video_id, []).append(row)
             shard._row_of[refs[row].point_id] = row
-        shard._state = _State(
+        shard._state = State(
             graph=graph,
             graph_rows=graph_rows,
             delta=buffer,
@@ -249,7 +192,7 @@ class Shard:
             for row in dead:
                 self._row_of.pop(state.refs[row].point_id, None)
             total = state.total + len(fresh)
-            delta = _grown(state, self._settings, len(fresh))
+            delta = grown(state, self._settings, len(fresh))
             for row, embedding in enumerate(fresh, state.total):
                 ref = embedding.ref
                 delta[row - state.graph_rows, :VECTOR_DIMENSION] = embedding.vector
@@ -285,27 +228,29 @@ class Shard:
         rebuild = crowded and dead > self._settings.max_dead_ratio * state.total
         if rebuild or state.total - state.graph_rows >= self._settings.delta_rows:
             work = self._rebuild if rebuild else self._fold
-            self._folding = threading.Thread(target=work, args=(state,), name="shard-build")
-            self._folding.start()
+            thread = threading.Thread(target=work, args=(state,), name="shard-build")
+            # It cannot end before the lock that is held here is free, so it is known in time.
+            thread.start()
+            self._folding = thread
 
-    def _fold(self, seen: _State) -> None:
+    def _fold(self, seen: State) -> None:
         """Clone the graph, add the delta's rows to the clone, and swap it in."""
-        graph = _new_graph(self._settings) if seen.graph is None else faiss.clone_index(seen.graph)
+        graph = new_graph(self._settings) if seen.graph is None else faiss.clone_index(seen.graph)
         graph.add(np.ascontiguousarray(seen.delta[: seen.total - seen.graph_rows]))
         with self._write:
             state = self._state
             left = state.delta[seen.total - seen.graph_rows : state.total - state.graph_rows]
-            delta = _delta_buffer(self._settings, len(left))
+            delta = delta_buffer(self._settings, len(left))
             delta[: len(left)] = left
             self._state = replace(
                 state, graph=graph, graph_rows=seen.total, delta=delta, _allowed={}, _packed={}
             )
             self._end_fold()
 
-    def _rebuild(self, seen: _State) -> None:
+    def _rebuild(self, seen: State) -> None:
         """Build the graph anew from the rows that live, number rows anew, and swap it all in."""
         kept = np.flatnonzero(seen.alive)
-        graph = _new_graph(self._settings)
+        graph = new_graph(self._settings)
         graph.add(seen.vectors(kept))
         with self._write:
             state = self._state
@@ -321,88 +266,3 @@ class Shard:
     def _end_fold(self) -> None:
         self._folding = None
         self._fold_if_due()
-
-
-def graph_vectors(graph: Any) -> Float32Array:
-    """float32 (rows, 528): the graph's own storage, not a copy."""
-    storage = faiss.downcast_index(graph.storage)
-    flat = faiss.rev_swig_ptr(storage.get_xb(), graph.ntotal * PADDED_DIMENSION)
-    view: Float32Array = flat.reshape(graph.ntotal, PADDED_DIMENSION)
-    return view
-
-
-def _new_graph(settings: SearcherSettings) -> Any:
-    # The constructor's default metric is L2.
-    graph = faiss.IndexHNSWFlat(PADDED_DIMENSION, settings.hnsw_m, faiss.METRIC_INNER_PRODUCT)
-    graph.hnsw.efConstruction = settings.ef_construction
-    return graph
-
-
-def _delta_buffer(settings: SearcherSettings, rows: int) -> Float32Array:
-    capacity = max(2 * settings.delta_rows, 2 * rows)
-    return np.zeros((capacity, PADDED_DIMENSION), dtype=np.float32)
-
-
-def _grown(state: _State, settings: SearcherSettings, more: int) -> Float32Array:
-    used = state.total - state.graph_rows
-    if used + more <= len(state.delta):
-        return state.delta
-    buffer = _delta_buffer(settings, used + more)
-    buffer[:used] = state.delta[:used]
-    return buffer
-
-
-def _empty_state(settings: SearcherSettings) -> _State:
-    return _State(
-        graph=None,
-        graph_rows=0,
-        delta=_delta_buffer(settings, 0),
-        total=0,
-        refs=[],
-        alive=np.zeros(0, dtype=bool),
-        rows_of={},
-    )
-
-
-def _padded(vectors: Float32Array) -> Float32Array:
-    check_array("vectors", vectors, np.float32, ("n", VECTOR_DIMENSION))
-    padded = np.zeros((len(vectors), PADDED_DIMENSION), dtype=np.float32)
-    padded[:, :VECTOR_DIMENSION] = vectors
-    return padded
-
-
-def _top(scores: Float32Array, k: int) -> Int64Array:
-    """Indices of the k largest finite values, largest first."""
-    k = min(k, len(scores))
-    best = np.argpartition(scores, -k)[-k:] if k else np.zeros(0, dtype=np.int64)
-    best = best[np.isfinite(scores[best])]
-    return best[np.argsort(-scores[best], kind="stable")]
-
-
-def _search(
-    state: _State, vectors: Float32Array, k: int, only: Filter, ef_search: int
-) -> tuple[Float32Array, Int64Array]:
-    if k < 1:
-        raise ValueError(f"k: expected >= 1, got {k}")
-    queries = _padded(vectors)
-    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    rows = np.full((len(queries), k), MISSING, dtype=np.int64)
-    if state.graph_rows and len(queries):
-        selector = state.selector(only)
-        parameters = faiss.SearchParametersHNSW(efSearch=max(ef_search, k), sel=selector)
-        scores, rows = state.graph.search(queries, k, params=parameters)
-        scores[rows == MISSING] = -np.inf
-    fresh = state.total - state.graph_rows
-    if fresh and len(queries):
-        allowed = state.allowed(only)[state.graph_rows : state.total]
-        near = queries @ state.delta[:fresh].T
-        near[:, ~allowed] = -np.inf
-        for line in range(len(queries)):
-            best = _top(near[line], k)
-            if not len(best):
-                continue
-            all_scores = np.concatenate([scores[line], near[line, best]])
-            all_rows = np.concatenate([rows[line], best + state.graph_rows])
-            order = np.argsort(-all_scores, kind="stable")[:k]
-            scores[line], rows[line] = all_scores[order], all_rows[order]
-    return scores, rows

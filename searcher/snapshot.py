@@ -22,7 +22,8 @@ import numpy as np
 from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
 from common.types import BoolArray, SegmentRef
-from searcher.shard import Shard, graph_vectors
+from searcher.shard import Shard
+from searcher.state import graph_vectors
 
 _FORMAT = 1
 _PREFIX = "snapshot-"

@@ -19,7 +19,7 @@ from common.settings import Settings
 from common.types import FrameBatch
 from common.video import decode_clip, encode_clip
 from embedder.golden import check_golden
-from searcher.index import read_manifest
+from searcher.folder import read_manifest
 from storyhash.profiles import build_stage, resolve_profile
 from storyhash.wiring import open_catalogue
 

@@ -11,7 +11,8 @@ from common.settings import Settings
 from embedder.query import QueryEmbedder
 from embedder.stage import EmbedderStage
 from ingest.pool import DecoderPool
-from searcher.index import FolderManifest, LocalIndex, read_manifest
+from searcher.folder import FolderManifest, read_manifest
+from searcher.index import LocalIndex
 from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import default_policy

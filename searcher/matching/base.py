@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from common.types import Float32Array, Hit, SegmentRef
-from searcher.shard import EVERYTHING, Filter
+from searcher.state import EVERYTHING, Filter
 
 
 class SegmentIndex(Protocol):

@@ -14,7 +14,7 @@ from searcher.matching.base import SegmentIndex
 from searcher.matching.calibration import Calibration
 from searcher.matching.policy import Decision, Policy, strongest
 from searcher.matching.retrieval import retrieve
-from searcher.shard import EVERYTHING, Filter
+from searcher.state import EVERYTHING, Filter
 
 # Runs of one video after its best are further copies only when they are as good as this share of it.
 _FURTHER_SHARE = 0.8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.types import QueryEmbedding
 from searcher.matching.base import SegmentIndex
-from searcher.shard import Filter
+from searcher.state import Filter
 
 _HITS_PER_WINDOW = 20
 MAX_CANDIDATES = 32

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from common.types import Embedding, Float32Array, Hit, SegmentRef
-from searcher.shard import Filter
+from searcher.state import Filter
 
 VECTOR_NAME, GRAPH_NAME = "fused", "graph"
 

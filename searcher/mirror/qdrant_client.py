@@ -19,7 +19,7 @@ from common.errors import DataFolderError, DependencyError, ModelMismatchError
 from common.settings import QdrantSettings
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
 from searcher.mirror.base import GRAPH_NAME, VECTOR_NAME, to_embedding, to_payload, to_ref
-from searcher.shard import Filter
+from searcher.state import Filter
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")

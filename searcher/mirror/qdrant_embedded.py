@@ -13,7 +13,7 @@ import qdrant_edge as edge
 from common.errors import CorruptIndexError, ModelMismatchError, StorageError
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
 from searcher.mirror.base import GRAPH_NAME, VECTOR_NAME, to_embedding, to_payload, to_ref
-from searcher.shard import Filter
+from searcher.state import Filter
 
 _BATCH = 500
 # The engine writes through memory maps of sparse files, and a full disk kills a process that does: no

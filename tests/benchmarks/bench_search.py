@@ -19,7 +19,8 @@ import numpy as np
 from common.settings import SearcherSettings
 from common.types import Embedding, Float32Array
 from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
-from searcher.shard import EVERYTHING, Shard
+from searcher.shard import Shard
+from searcher.state import EVERYTHING
 from tests.benchmarks.report import microseconds, options, publish
 from tests.embeddings import MODEL_ID, embedding, near, unit_rows
 

@@ -16,7 +16,8 @@ from common.types import Embedding
 from searcher.mirror.base import Mirror
 from searcher.mirror.qdrant_client import QdrantClientMirror
 from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
-from searcher.shard import EVERYTHING, Filter, Shard
+from searcher.shard import Shard
+from searcher.state import EVERYTHING, Filter
 from tests.embeddings import MODEL_ID, embedding, unit_rows, video
 
 Open = Callable[[str], Mirror]

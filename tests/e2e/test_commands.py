@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from common.settings import Settings
-from searcher.index import LocalIndex, read_manifest
+from searcher.folder import read_manifest
+from searcher.index import LocalIndex
 from tests.e2e.conftest import Run, storyhash
 
 

@@ -18,7 +18,8 @@ import pytest
 from common.errors import DataFolderError, ModelMismatchError, NoFramesError
 from common.settings import SearcherSettings, Settings
 from common.types import Embedding
-from searcher.index import FolderManifest, LocalIndex, read_manifest
+from searcher.folder import FolderManifest, read_manifest
+from searcher.index import LocalIndex
 from searcher.snapshot import snapshots
 from searcher.videos import Video
 from tests.embeddings import MODEL_ID, embedding, unit_rows, video

@@ -19,7 +19,8 @@ from searcher.matching.calibration import Calibration, load_calibration
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policy, default_policy, strongest
 from searcher.matching.report import report_to_json
-from searcher.shard import Filter, Shard
+from searcher.shard import Shard
+from searcher.state import Filter
 from storyhash.profiles import PROFILES
 from tests.embeddings import MODEL_ID, unit_rows
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from common.settings import SearcherSettings
 from common.types import Embedding, Hit
-from searcher.shard import EVERYTHING, Filter, Shard
+from searcher.shard import Shard
+from searcher.state import EVERYTHING, Filter
 from tests.embeddings import embedding, near, unit_rows, video
 
 # A delta this small makes a graph of a handful of rows, and folds all the time.

@@ -1,0 +1,93 @@
+"""A data folder: what it was made for, and who may write to it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from common.errors import DataFolderError, ModelMismatchError
+
+_FORMAT = 1
+_MANIFEST = "storyhash.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderManifest:
+    """What a data folder was made for; held from then on."""
+
+    profile: str
+    model_id: str
+    mirror: str = "edge"
+
+
+def read_manifest(folder: Path) -> FolderManifest | None:
+    """What the folder holds, or None when there is no index in it. Raises DataFolderError."""
+    path = folder / _MANIFEST
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise DataFolderError(
+                f"{folder} is not empty and not a StoryHash data folder; choose another with --data"
+            ) from None
+        return None
+    except OSError as error:
+        raise DataFolderError(f"{path}: {error.strerror}; choose another with --data") from None
+    try:
+        held = json.loads(text)
+        if held["format"] != _FORMAT:
+            raise DataFolderError(
+                f"{folder} has format {held['format']}, this version reads {_FORMAT}; "
+                "use the version that made it, or index again into another folder"
+            )
+        return FolderManifest(held["profile"], held["model_id"], held["mirror"])
+    except (ValueError, KeyError, TypeError):
+        raise DataFolderError(
+            f"{path} is damaged; restore it from a backup, or index again into another folder"
+        ) from None
+
+
+def check_same(folder: Path, held: FolderManifest | None, wanted: FolderManifest) -> None:
+    """Raise ModelMismatchError or DataFolderError unless the folder is new or was made for the same."""
+    if held is None:
+        return
+    if held.mirror != wanted.mirror:
+        raise DataFolderError(
+            f"{folder} has its vectors mirrored by {held.mirror}, not by {wanted.mirror}; "
+            f"set STORYHASH_SEARCHER__MIRROR={held.mirror}, or use --data for another folder"
+        )
+    if held.model_id != wanted.model_id:
+        raise ModelMismatchError(
+            f"{folder} was made with {held.model_id} (profile {held.profile}), not with "
+            f"{wanted.model_id}; use --data for another folder, or --profile {held.profile}"
+        )
+
+
+def take_lock(folder: Path) -> IO[str] | None:
+    """The folder's lock, held until the file is closed or the process ends; None if it is taken."""
+    file = (folder / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def write_manifest(folder: Path, manifest: FolderManifest) -> None:
+    """Write it durably, in one step."""
+    path = folder / _MANIFEST
+    temporary = path.with_suffix(".new")
+    held = {"format": _FORMAT, **asdict(manifest)}
+    with temporary.open("w") as file:
+        json.dump(held, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
