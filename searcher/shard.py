@@ -9,7 +9,7 @@ the graph is built anew from the living ones instead.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -228,10 +228,19 @@ class Shard:
         rebuild = crowded and dead > self._settings.max_dead_ratio * state.total
         if rebuild or state.total - state.graph_rows >= self._settings.delta_rows:
             work = self._rebuild if rebuild else self._fold
-            thread = threading.Thread(target=work, args=(state,), name="shard-build")
+            thread = threading.Thread(target=self._build, args=(work, state), name="shard-build")
             # It cannot end before the lock that is held here is free, so it is known in time.
             thread.start()
             self._folding = thread
+
+    def _build(self, work: Callable[[State], None], seen: State) -> None:
+        try:
+            work(seen)
+        except BaseException:
+            # What is searched stays as it was; the next change tries again.
+            with self._write:
+                self._folding = None
+            raise
 
     def _fold(self, seen: State) -> None:
         """Clone the graph, add the delta's rows to the clone, and swap it in."""

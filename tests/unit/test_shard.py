@@ -187,3 +187,22 @@ def test_statistics_count_bytes(rng: np.random.Generator) -> None:
     # 528 floats, and 2 x M links of 4 bytes at the lowest level with a few above.
     assert 528 * 4 + 128 <= shard.stats().bytes_per_vector <= 528 * 4 + 400
     assert shard.search(unit_rows(rng, 1), 1, EVERYTHING)[0]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_build_that_fails_leaves_the_shard_searchable_and_is_tried_again(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: SearcherSettings) -> None:
+        raise MemoryError("no room for a graph")
+
+    shard = Shard(SMALL)
+    with monkeypatch.context() as patched:
+        patched.setattr("searcher.shard.new_graph", fail)
+        shard.add(video(rng, "a", 9))
+        shard.wait_for_build()
+    assert shard.stats().graph == 0
+    assert len(shard.search(unit_rows(rng, 1), 20)[0]) == 9
+    shard.add(video(rng, "b", 1))
+    shard.wait_for_build()
+    assert shard.stats().graph == 10
