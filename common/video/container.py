@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -46,7 +47,7 @@ def open_container(source: Path | bytes) -> Iterator[InputContainer]:
 def _open_file(path: Path) -> InputContainer:
     try:
         # As plain text libav would give `-` and `scheme:` a meaning of their own.
-        return av.open(f"file:{path}", "r", metadata_errors="replace")
+        return av.open(f"file:{path}", "r", **_open_options())
     except FileNotFoundError:
         raise VideoError(f"{path}: there is no such file") from None
     except IsADirectoryError:
@@ -59,9 +60,14 @@ def _open_file(path: Path) -> InputContainer:
 
 def _open_bytes(content: bytes) -> InputContainer:
     try:
-        return av.open(io.BytesIO(content), "r", metadata_errors="replace")
+        return av.open(io.BytesIO(content), "r", **_open_options())
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(error) from None
+
+
+def _open_options() -> dict[str, Any]:
+    """Text in a file may be in any encoding; before version 19 PyAV fails on it unless told not to."""
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def _unreadable(error: Exception) -> VideoError:

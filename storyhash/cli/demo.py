@@ -9,9 +9,10 @@ from typing import Any
 import typer
 from rich.table import Table
 
+from common.errors import VideoError
 from common.settings import load_settings
 from ingest.catalog import read_catalog
-from storyhash.catalogue import plan_work
+from storyhash.catalogue import WorkItem, plan_work
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption, ProfileOption
 from storyhash.demo import QUERIES, DemoQuery, write_catalogue, write_queries
@@ -38,7 +39,7 @@ def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
             err.print(f"indexing them with profile {chosen} ...", markup=False)
             plan = plan_work(read_catalog([str(films)]), indexing.index.videos)
             indexer = Indexer(indexing.index, indexing.stage, indexing.pool)
-            indexer.run(plan.work, lambda _item, _error: None)
+            indexer.run(plan.work, _must_work)
             indexing.index.save_snapshot()
         err.print("matching the queries ...")
         with open_for_queries(settings) as querying:
@@ -51,6 +52,11 @@ def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
         _show(rows, correct)
     if correct < len(rows):
         raise typer.Exit(1)
+
+
+def _must_work(_: WorkItem, error: VideoError | None) -> None:
+    if error is not None:
+        raise error
 
 
 def _row(query: DemoQuery, outcome: QueryOutcome) -> dict[str, Any]:
