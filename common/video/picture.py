@@ -54,13 +54,13 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
 
     A pixel at (x, y) is shown at (a x + c y, b x + d y) (ISO/IEC 14496-12, 8.2.2).
     """
-    # Typed as a mapping of names; iterating gives the side data themselves.
+    # Typed as a mapping of names in some versions.
     sides: Any = frame.side_data
-    for data in sides:
-        if data.type == SideDataType.DISPLAYMATRIX:
-            a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
-            return a, b, c, d
-    return None
+    data = sides.get(SideDataType.DISPLAYMATRIX)
+    if data is None:
+        return None
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+    return a, b, c, d
 
 
 def turn_upright(picture: Array, matrix: tuple[int, int, int, int] | None) -> Array:
