@@ -104,7 +104,7 @@ def _resample(tracks: Tracks) -> tuple[Float64Array, Float64Array, BoolArray]:
 def _summary(values: Float64Array) -> tuple[float, float, float]:
     if not len(values):
         return 0.0, 0.0, 0.0
-    return float(values.mean()), float(values.std()), float(values.max())
+    return float(values.mean()), float(values.std()), float(np.max(values))
 
 
 def _turn_entropy(before: Float64Array, after: Float64Array) -> float:
@@ -164,4 +164,4 @@ def _largest_cluster(near: BoolArray) -> int:
         if (grown == reach).all():
             break
         reach = grown
-    return int(reach.sum(axis=1).max())
+    return int(np.max(reach.sum(axis=1)))

@@ -117,8 +117,8 @@ def main() -> None:
     cosine = (projection.describe(probe) * Projection.load(WEIGHTS_PATH).describe(probe)).sum(
         axis=1
     )
-    print(f"lowest cosine between rebuilt and shipped descriptors: {cosine.min():.5f}")
-    sys.exit(int(cosine.min() < 0.999))
+    print(f"lowest cosine between rebuilt and shipped descriptors: {np.min(cosine):.5f}")
+    sys.exit(int(np.min(cosine) < 0.999))
 
 
 if __name__ == "__main__":

@@ -91,8 +91,8 @@ class SscdBackend:
         for start in range(0, len(frames), _BATCH):
             batch = self._prepare(frames[start : start + _BATCH])
             (described[start : start + _BATCH],) = self._session.run(None, {self._input: batch})
-        norms = np.linalg.norm(described, axis=1, keepdims=True)
-        return described / np.maximum(norms, 1e-12)
+        described /= np.maximum(np.linalg.norm(described, axis=1, keepdims=True), 1e-12)
+        return described
 
     def _prepare(self, frames: UInt8Array) -> Any:
         small = np.stack([shrink(frame, self._side, self._side) for frame in frames])

@@ -43,7 +43,7 @@ def fit_patches(
     values, vectors = np.linalg.eigh(np.cov((patches - mean).T))
     exact = vectors[:, ::-1][:, :dimensions] / values[::-1][:dimensions] ** 0.25
     basis = exact.astype(np.float32)
-    reduced = (patches - mean) @ basis
+    reduced: Float32Array = ((patches - mean) @ basis).astype(np.float32)
     return mean, basis, _k_means(reduced, centres, rng)
 
 

@@ -76,9 +76,9 @@ def align(
     best = similarity[order].max(axis=1)
     ref_times = _reference_times(similarity[order], segments)
     centres = (windows.starts[order] + windows.ends[order]) / 2
-    inside = best >= max(floor, _EDGE_SHARE * float(best.max()))
+    inside = best >= max(floor, _EDGE_SHARE * float(np.max(best)))
     if not inside.any():
-        inside[int(best.argmax())] = True
+        inside[int(np.argmax(best))] = True
     runs = [
         _run(members, order, similarity, usable, windows, segments, ref_times, centres)
         for members in _runs(np.flatnonzero(inside), centres, ref_times)
@@ -89,7 +89,7 @@ def align(
 def _finest(windows: Windows) -> BoolArray:
     """The shortest windows, which tell most exactly where a copy begins."""
     lengths = windows.ends - windows.starts
-    return lengths <= lengths.min() + 1e-6
+    return lengths <= np.min(lengths) + 1e-6
 
 
 def _reference_times(similarity: Float32Array, segments: Segments) -> Float64Array:

@@ -35,4 +35,4 @@ def _bars(grey: UInt8Array, axis: int) -> tuple[int, int]:
 
 
 def _leading(flags: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
-    return int(flags.argmin()) if not flags.all() else len(flags)
+    return int(np.argmin(flags)) if not flags.all() else len(flags)
