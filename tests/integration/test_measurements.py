@@ -1,0 +1,57 @@
+"""The scripts that fit and measure: small runs, so that none of them rots."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from embedder.visual.offline import OfflineBackend
+from scripts.fit_offline import fit, measure
+from scripts.measure_visual import EDITS
+from scripts.measure_visual import measure as measure_visual
+from storyhash.samples import film
+from tests.benchmarks import bench_search
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_action_constants_are_those_the_script_fits() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "scripts.fit_action", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert (run.returncode, run.stdout) == (0, "the same\n")
+
+
+def test_the_offline_descriptor_is_fitted_from_its_seed_alone() -> None:
+    drawn = [measure(5, number) for number in range(12)]
+    again = [measure(5, number) for number in range(12)]
+    np.testing.assert_array_equal(drawn[3][2].bank, again[3][2].bank)
+    probe = [variants[1] for variants in drawn]
+    one, other = fit(drawn, 5).describe(probe), fit(again, 5).describe(probe)
+    # Axes of no weight are free to turn; what they describe is not.
+    assert float(np.min((one * other).sum(axis=1))) > 0.999
+
+
+def test_copies_are_told_from_strangers_edit_by_edit() -> None:
+    videos = {f"{seed}": list(islice(film(seed, 2.0), 0, 20, 10)) for seed in range(10)}
+    edits = {name: EDITS[name] for name in ("jpeg 10", "mirror", "inset 40 %")}
+    found = measure_visual(OfflineBackend(), videos, np.eye(10, dtype=bool), edits)
+    assert found["edits"]["jpeg 10"]["recall@1"] == 1.0
+    assert found["edits"]["mirror"]["recall@1"] == 1.0
+    assert found["edits"]["inset 40 %"]["recall@1"] < 1.0
+
+
+def test_the_search_benchmark_measures_what_it_says(tmp_path: Path) -> None:
+    figures = bench_search.measure(400, 40, tmp_path)
+    assert figures["vectors"] == 400
+    assert figures["recall_at_10"] > 0.95
+    assert set(figures["search_microseconds"]) == {"shard", "faiss flat", "mirror"}
+    assert figures["bytes_per_vector"]["shard"] > 4 * 527
