@@ -5,8 +5,8 @@
 
 DIR is an index of FOLDER (`storyhash index FOLDER --data DIR`). For each of the films some seconds from
 its middle are cut into the middle of another one; the result is matched. The host is in the index too; it
-and its copies (by FOLDER/manifest.csv) are left out. What is asked is whether the insert, or a copy of it,
-comes first of all others, is accepted, and where it is said to begin and end.
+and its copies (by FOLDER/manifest.csv) are left out. What is asked is whether the insert, or a copy of
+it, comes first of all others, is accepted, and where it is said to begin and end.
 """
 
 from __future__ import annotations
