@@ -32,8 +32,8 @@ from common.settings import Settings, SscdSettings
 from common.types import Float32Array, UInt8Array
 from common.video import Decoder
 from embedder.pooling import pool
-from embedder.visual.border import trim_border
 from embedder.visual.base import VisualBackend
+from embedder.visual.border import trim_border
 from embedder.visual.information import informative
 from embedder.visual.offline import OfflineBackend
 from embedder.visual.sscd import SscdBackend
@@ -184,8 +184,8 @@ EDITS: dict[str, Edit] = {
     "inset 40 %": _inset(0.4),
 }
 # Enough to choose a preparation by: those that are not found every time, and the shape of the picture.
-_FEW = ("96 px, jpeg 10", "aspect 3:4", "corner crop 40 %", "left 40 %", "top half", "crop 35 %", "rotate 10", "letterbox",
-        "pillarbox", "social frame", "inset 60 %", "inset 40 %")  # fmt: skip
+_FEW = ("96 px, jpeg 10", "aspect 3:4", "corner crop 40 %", "left 40 %", "top half", "crop 35 %",
+        "rotate 10", "letterbox", "pillarbox", "social frame", "inset 60 %", "inset 40 %")  # fmt: skip
 
 Prepare = Callable[[UInt8Array], UInt8Array]
 

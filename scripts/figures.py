@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Write the figures in README.md and docs/evaluation.md from the JSON that benchmarks and scripts leave.
+
+    python -m scripts.figures RESULTS
+
+RESULTS holds what these wrote with --json: search.json and embedding.json (scripts/bench),
+duplicates-PROFILE.json (measure_duplicates), inserts-PROFILE.json (measure_inserts), visual.json and
+preparations.json (measure_visual). Each block between `<!-- figures: NAME -->` and `<!-- end -->` is replaced;
+the rest of a document is left as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "evaluation.md")
+PROFILES = ("sscd-motion", "offline")
+
+Load = Callable[[str], Any]
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def summary(load: Load) -> str:
+    """The README's table: what a user wants to know, for each profile."""
+    speed, search = load("embedding")["profiles"], load("search")
+    rows = [
+        ["480p video indexed end to end, times real time"],
+        ["true copies that find their family first"],
+    ]
+    rows += [
+        ["true copies accepted"],
+        ["of look-alikes, accepted"],
+        ["3 s inside another film, found first"],
+    ]
+    for profile in PROFILES:
+        duplicates, inserts = (
+            load(f"{kind}-{profile}")["result"] for kind in ("duplicates", "inserts")
+        )
+        copies = duplicates["copies"]
+        cells = [
+            f"{speed[profile]['realtime_factor']:.0f}",
+            f"{duplicates['family_first']} of {copies}",
+            f"{duplicates['family_accepted']} of {copies}",
+            f"{duplicates['look_alikes_accepted']} of {duplicates['look_alikes']}",
+            percent(inserts["first"]),
+        ]
+        for row, cell in zip(rows, cells, strict=True):
+            row.append(cell)
+    times = search["search_microseconds"]["shard"]
+    return "\n\n".join(
+        [
+            table(["", *(f"`{profile}`" for profile in PROFILES)], rows),
+            f"A search among {search['vectors']:,} segments takes {times['p50']:.0f} microseconds (median; "
+            f"99th percentile {times['p99']:.0f}), {search['ratios']['exact search over shard, p50']} "
+            f"times less than exact search, and finds {percent(search['recall_at_10'])} of the ten "
+            f"nearest; {search['bytes_per_vector']['shard']} bytes a segment. Shard and mirror together take "
+            f"{search['writes_per_second']['both']:,} segments a second.",
+        ]
+    )
+
+
+def speed(load: Load) -> str:
+    """Milliseconds of work a second of video, by step."""
+    found = load("embedding")["profiles"]
+    steps = sorted(
+        {step for one in found.values() for step in one["milliseconds_of_work_a_second"]}
+    )
+    rows = [
+        [
+            step,
+            *(str(found[name]["milliseconds_of_work_a_second"].get(step, "")) for name in PROFILES),
+        ]
+        for step in steps
+    ]
+    rows.append(
+        ["**times real time**", *(f"{found[name]['realtime_factor']}" for name in PROFILES)]
+    )
+    rows.append(
+        ["decoding alone", *[str(load("embedding")["decoding_alone_factor"])] * len(PROFILES)]
+    )
+    return table(["step", *(f"`{name}`" for name in PROFILES)], rows)
+
+
+def search(load: Load) -> str:
+    """Search and writes."""
+    found = load("search")
+    rows = [
+        [name, str(times["p50"]), str(times["p99"])]
+        for name, times in found["search_microseconds"].items()
+    ]
+    written = ", ".join(f"{name} {rate:,}" for name, rate in found["writes_per_second"].items())
+    return (
+        table(["search, microseconds", "p50", "p99"], rows)
+        + f"\n\n{found['vectors']:,} vectors; written a second: {written}; the graph builds in "
+        f"{found['graph_build_seconds']} s; recall@10 {found['recall_at_10']}; "
+        f"{found['bytes_per_vector']['shard']} bytes a vector."
+    )
+
+
+def edits(load: Load) -> str:
+    """Recall by edit, for each backend."""
+    found = load("visual")
+    names = list(found)
+    columns = list(next(iter(found.values()))["mean"])
+    head = ["edit", *(f"{name}: {column}" for name in names for column in columns)]
+    rows = [
+        [
+            edit,
+            *(f"{found[name]['edits'][edit][column]:.3f}" for name in names for column in columns),
+        ]
+        for edit in found[names[0]]["edits"]
+    ]
+    mean = [
+        "**mean**",
+        *(f"{found[name]['mean'][column]:.3f}" for name in names for column in columns),
+    ]
+    return table(head, [*rows, mean])
+
+
+def preparations(load: Load) -> str:
+    """Ways to prepare SSCD's input."""
+    found = load("preparations")
+    columns = list(next(iter(found.values()))["mean"])
+    hard = ("96 px, jpeg 10", "inset 60 %", "inset 40 %")
+    rows = [
+        [
+            name,
+            *(f"{one['mean'][column]:.3f}" for column in columns),
+            *(f"{one['edits'][edit]['recall@1']:.3f}" for edit in hard),
+        ]
+        for name, one in found.items()
+    ]
+    return table(["preparation", *columns, *(f"{edit}: recall@1" for edit in hard)], rows)
+
+
+def duplicates(load: Load) -> str:
+    """Families and look-alikes of a real folder."""
+    rows = []
+    for profile in PROFILES:
+        found, inserts = (load(f"{kind}-{profile}")["result"] for kind in ("duplicates", "inserts"))
+        rows.append(
+            [
+                f"`{profile}`",
+                f"{found['family_first']} of {found['copies']}",
+                f"{found['family_accepted']} of {found['copies']}",
+                f"{found['look_alikes_accepted']} of {found['look_alikes']}",
+                f"{percent(inserts['first'])} of {inserts['films']}",
+                percent(inserts["accepted"]),
+                f"{inserts['median_start_error_seconds']} / {inserts['median_end_error_seconds']} s",
+            ]
+        )
+    return table(
+        ["profile", "family first", "family accepted", "look-alikes accepted", "3 s inserts first",
+         "accepted", "median error of start / end"], rows,
+    )  # fmt: skip
+
+
+BLOCKS: dict[str, Callable[[Load], str]] = {
+    "summary": summary,
+    "speed": speed,
+    "search": search,
+    "edits": edits,
+    "preparations": preparations,
+    "duplicates": duplicates,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("results", type=Path)
+    results: Path = parser.parse_args().results
+
+    def load(name: str) -> Any:
+        return json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        for name, write in BLOCKS.items():
+            block = re.compile(rf"(<!-- figures: {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+            if block.search(text):
+                made = write(load)
+                text = block.sub(lambda found, made=made: found[1] + made + found[2], text)  # type: ignore[misc]
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
