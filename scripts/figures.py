@@ -5,8 +5,8 @@
 
 RESULTS holds what these wrote with --json: search.json and embedding.json (scripts/bench),
 duplicates-PROFILE.json (measure_duplicates), inserts-PROFILE.json (measure_inserts), visual.json and
-preparations.json (measure_visual). Each block between `<!-- figures: NAME -->` and `<!-- end -->` is replaced;
-the rest of a document is left as it is.
+preparations.json (measure_visual). Each block between `<!-- figures: NAME -->` and `<!-- end -->` is
+replaced; the rest of a document is left as it is.
 """
 
 from __future__ import annotations
