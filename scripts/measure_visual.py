@@ -348,7 +348,7 @@ def main() -> None:
             )
         one = {name: frames[:1] for name, frames in videos.items()}
         found["squash 224, one frame"] = measure(
-            SscdBackend(SscdSettings()), one, related, few, squash, ("identity",)
+            SscdBackend(SscdSettings(), side=224), one, related, few, squash, ("identity",)
         )
     else:
         makers: dict[str, Callable[[], VisualBackend]] = {

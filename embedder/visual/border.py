@@ -1,38 +1,64 @@
-"""Black bars trimmed: a letterboxed copy shows the same picture."""
+"""Bars and pages around a picture trimmed: a letterboxed copy shows the same picture."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from common.types import UInt8Array
+from common.types import BoolArray, UInt8Array
 
 # Grey levels of 255: a line is border when hardly a pixel is brighter and it is this even.
 _DARK, _EVEN = 18, 12.0
 _BRIGHT_SHARE = 0.1
+# A page: grey levels about its colour, and shares of a line that is blank, or has words on it.
+_PAGE_SPREAD, _BLANK_SHARE, _WRITTEN_SHARE = 14.0, 0.95, 0.55
 # Share of a side that may go, and of an axis; more than that is a dark film, not a border.
 _MAX_SIDE, _MAX_AXIS = 0.42, 0.8
 _LONG_SIDE = 256
 
 
 def trim_border(frame: UInt8Array) -> UInt8Array:
-    """The part of a picture (H, W, 3) within its black bars; a view, not a copy."""
+    """The part of a picture (H, W, 3) within its black bars, or within the page it is shown on; a view,
+    not a copy."""
     height, width = frame.shape[:2]
     step = max(1, min(height, width) // _LONG_SIDE)
     grey = cv2.cvtColor(np.ascontiguousarray(frame[::step, ::step]), cv2.COLOR_RGB2GRAY)
     top, bottom = _bars(grey, axis=1)
     left, right = _bars(grey, axis=0)
+    if not (top or bottom or left or right):
+        top, bottom, left, right = _page(grey)
     return frame[top * step : height - bottom * step, left * step : width - right * step]
+
+
+def _page(grey: UInt8Array) -> tuple[int, int, int, int]:
+    """Lines above, below, left and right of a picture on a page of one colour.
+
+    A page shows on both sides from top to bottom; above and below it may bear words and buttons.
+    """
+    edge, other = (float(np.median(line)) for line in (grey[:, 0], grey[:, -1]))
+    if abs(edge - other) > _PAGE_SPREAD:
+        return 0, 0, 0, 0
+    blank = np.abs(grey.astype(np.float32) - edge) <= _PAGE_SPREAD
+    left, right = _runs(blank.mean(axis=0) >= _BLANK_SHARE)
+    if not left or not right:
+        return 0, 0, 0, 0
+    top, bottom = _runs(blank.mean(axis=1) >= _WRITTEN_SHARE)
+    return top, bottom, left, right
 
 
 def _bars(grey: UInt8Array, axis: int) -> tuple[int, int]:
     """Lines of border before and after, along the other axis."""
     border = (grey >= _DARK).mean(axis=axis) < _BRIGHT_SHARE
     border &= grey.std(axis=axis, dtype=np.float32) < _EVEN
+    return _runs(border)
+
+
+def _runs(border: BoolArray) -> tuple[int, int]:
+    """How many lines before and after are border; none when hardly a picture would be left."""
     longest = int(len(border) * _MAX_SIDE)
     before, after = _leading(border[:longest]), _leading(border[::-1][:longest])
     return (0, 0) if before + after >= _MAX_AXIS * len(border) else (before, after)
 
 
-def _leading(flags: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
+def _leading(flags: BoolArray) -> int:
     return int(np.argmin(flags)) if not flags.all() else len(flags)

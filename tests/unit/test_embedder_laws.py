@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,8 +15,10 @@ from embedder.fusion import ACTION_SHARE, fuse, split
 from embedder.graph import scene_graph
 from embedder.pooling import pool, pool_windows
 from embedder.sampling import sample_indices
+from embedder.visual.border import trim_border
 from embedder.visual.information import informative
 from embedder.visual.views import VIEW_NAMES, apply_view
+from storyhash.samples import film
 from tests.conftest import checkerboard, quadrants
 
 quick = settings(max_examples=30, deadline=None)
@@ -198,3 +201,16 @@ def test_flat_faded_and_striped_frames_show_nothing_and_real_ones_do() -> None:
     ramp = np.tile(np.linspace(0, 255, 128)[None, :, None], (96, 1, 3))
     frames = np.stack([flat, faded, bars(), ramp, checkerboard(128, 96, 16), quadrants(128, 96)])
     assert informative(frames.astype(np.uint8)).tolist() == [False] * 4 + [True] * 2
+
+
+def test_bars_and_pages_around_a_picture_are_trimmed() -> None:
+    picture = next(film(3, 1.0))
+    barred = cv2.copyMakeBorder(picture, 60, 60, 0, 0, cv2.BORDER_CONSTANT, value=(4, 4, 4))
+    assert trim_border(barred).shape == picture.shape
+    page = cv2.copyMakeBorder(picture, 90, 80, 30, 30, cv2.BORDER_CONSTANT, value=(244, 244, 240))
+    cv2.putText(page, "look at this", (40, 50), 0, 1.0, (20, 20, 20), 2)
+    assert trim_border(page).shape == picture.shape
+    np.testing.assert_array_equal(trim_border(page), picture)
+    assert trim_border(picture).shape == picture.shape
+    # A film of one colour is all page; what is left of it must still be a picture.
+    assert min(trim_border(np.full((90, 160, 3), 200, np.uint8)).shape[:2]) > 0
