@@ -35,6 +35,7 @@ from storyhash.wiring import open_for_queries
 _RATE = 12.0
 _SIZE = (480, 360)
 _HOST_SECONDS = 12.0
+_HOST_DISTANCE = 5
 
 
 def frames_of(uri: str, seconds: float) -> list[UInt8Array]:
@@ -51,6 +52,12 @@ def compose(host: list[UInt8Array], copied: list[UInt8Array]) -> list[UInt8Array
     """`copied` in the middle of `host`."""
     middle = len(host) // 2
     return [*host[:middle], *copied, *host[middle:]]
+
+
+def _host(names: list[str], family: set[str], number: int) -> str:
+    """A film a few places on that is no relative of the one inserted."""
+    later = names[number + _HOST_DISTANCE :] + names[:number]
+    return next(name for name in later if name not in family)
 
 
 def judge(
@@ -94,7 +101,7 @@ def main() -> None:
         name: {other for other, same in zip(names, row, strict=True) if same}
         for name, row in zip(names, related, strict=True)
     }
-    pairs = [(names[(n + 5) % len(names)], name) for n, name in enumerate(names)][: asked.films]
+    pairs = [(_host(names, family[name], n), name) for n, name in enumerate(names)][: asked.films]
     count = round(asked.seconds * _RATE)
     with (
         tempfile.TemporaryDirectory() as scratch,
