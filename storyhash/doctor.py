@@ -72,15 +72,21 @@ def _clips(_: Settings) -> tuple[str, int]:
     return "H.264 clips are encoded and decoded", 0
 
 
+def _profile_in_force(settings: Settings) -> str:
+    """The one a data folder holds to, or the one a new folder would get."""
+    held = read_manifest(settings.data_dir)
+    return resolve_profile(settings) if held is None else held.profile
+
+
 def _profile(settings: Settings) -> tuple[str, int]:
-    name = resolve_profile(settings)
-    chosen = " (by auto)" if settings.profile == "auto" else ""
+    name = _profile_in_force(settings)
+    chosen = "" if read_manifest(settings.data_dir) else f" (asked for: {settings.profile})"
     stage = build_stage(name, settings)
     return f"{name}{chosen}, model {stage.model_id}", 0
 
 
 def _golden(settings: Settings) -> tuple[str, int]:
-    result = check_golden(build_stage(resolve_profile(settings), settings).visual)
+    result = check_golden(build_stage(_profile_in_force(settings), settings).visual)
     return result.message, 0 if result.ok else 1
 
 

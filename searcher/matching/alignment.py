@@ -20,8 +20,10 @@ _MAX_GAP_SECONDS = 1.6
 # A step in reference time that differs from the step in query time by more starts a new run.
 _MAX_JUMP_SECONDS = 6.0
 _TEMPI = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0])
-# What another tempo must save, in seconds of mean deviation, before it is believed.
-_TEMPO_PRICE_SECONDS = 0.25
+# What another tempo must add to the mean similarity before it is believed.
+_TEMPO_PRICE = 0.02
+# Offsets tried for each tempo: the most common ones, in steps of seconds.
+_OFFSET_STEP, _OFFSETS_TRIED = 0.5, 5
 _BEST_WINDOWS = 4
 
 
@@ -133,7 +135,7 @@ def _run(
     end = windows.ends[order[last]] if last == len(order) - 1 else centres[last]
     if end - start < 1e-3:
         start, end = windows.starts[order[first]], windows.ends[order[last]]
-    tempo, offset = _fit(centres[members], ref_times[members], len(segments.starts))
+    tempo, offset = _fit(centres[members], ref_times[members], similarity[order[members]], segments)
     ref_end_limit = float(segments.ends[-1])
     ref_start = min(max(tempo * start + offset, 0.0), ref_end_limit - 1e-3)
     ref_end = min(max(tempo * end + offset, ref_start + 1e-3), ref_end_limit)
@@ -161,11 +163,47 @@ def _best_pairs(
     return tuple((int(vouching[i]), int(peak[i]), float(value[i])) for i in chosen)
 
 
-def _fit(query: Float64Array, ref: Float64Array, segment_count: int) -> tuple[float, float]:
-    """Tempo and offset of ref = tempo * query + offset with the least mean absolute deviation."""
-    tempi = _TEMPI if segment_count > 2 and len(query) > 4 else np.ones(1)
-    offsets = np.median(ref[None] - tempi[:, None] * query[None], axis=1)
-    deviation = np.abs(ref[None] - tempi[:, None] * query[None] - offsets[:, None]).mean(axis=1)
-    cost = deviation + _TEMPO_PRICE_SECONDS * (tempi != 1.0)
-    best = int(cost.argmin())
-    return float(tempi[best]), float(offsets[best])
+def _fit(
+    query: Float64Array, ref: Float64Array, similarity: Float32Array, segments: Segments
+) -> tuple[float, float]:
+    """Tempo and offset of the line ref = tempo * query + offset along which similarity is highest.
+
+    query, ref: float64 (n,), where windows lie and where each seems to be; similarity: float32 (n, S).
+    """
+    tempi = _TEMPI if len(segments.starts) > 2 and len(query) > 4 else np.ones(1)
+    best, best_value = (1.0, float(np.median(ref - query))), -np.inf
+    for tempo in tempi.tolist():
+        for offset in _offsets(query, ref, tempo, segments):
+            value = _along(tempo * query + offset, similarity, segments)
+            value -= _TEMPO_PRICE * (tempo != 1.0)
+            if value > best_value + 1e-6:
+                best, best_value = (tempo, offset), value
+    return best
+
+
+def _offsets(
+    query: Float64Array, ref: Float64Array, tempo: float, segments: Segments
+) -> list[float]:
+    """Where a line of this tempo may lie: whole on whole first, then where windows seem to be."""
+    apart = ref - tempo * query
+    bins, counts = np.unique(np.round(apart / _OFFSET_STEP), return_counts=True)
+    common = bins[np.argsort(-counts, kind="stable")][:_OFFSETS_TRIED] * _OFFSET_STEP
+    return [
+        float(segments.starts[0]),
+        float(segments.ends[-1] - tempo * (query[-1] + query[0])),
+        float(np.median(apart)),
+        *common.tolist(),
+    ]
+
+
+def _along(at: Float64Array, similarity: Float32Array, segments: Segments) -> float:
+    """Mean similarity of windows (n, S) at reference times (n,), between segments and zero outside."""
+    middle = (segments.starts + segments.ends) / 2
+    place = np.interp(at, middle, np.arange(len(middle)))
+    low = np.minimum(place.astype(int), len(middle) - 1)
+    high = np.minimum(low + 1, len(middle) - 1)
+    rows = np.arange(len(at))
+    between = place - low
+    value = (1 - between) * similarity[rows, low] + between * similarity[rows, high]
+    inside = (at > segments.starts[0]) & (at < segments.ends[-1])
+    return float(np.where(inside, value, 0.0).mean())

@@ -211,6 +211,16 @@ def test_a_copy_at_another_tempo_is_found_with_its_range(
     assert ranges(report)[2:] == pytest.approx([0, 40], abs=4.0)
 
 
+def test_a_film_that_repeats_itself_is_matched_from_end_to_end(rng: np.random.Generator) -> None:
+    loop = np.tile(film(rng, 3), (8, 1))
+    repeating = copied(rng, loop)
+    shard = Shard(SearcherSettings())
+    shard.add(embeddings("juggling", repeating))
+    report = make_matcher(shard).match(query(copied(rng, repeating)))
+    assert report.matches[0].evidence["tempo"] == 1.0
+    assert ranges(report) == pytest.approx([0, 24, 0, 24], abs=0.5)
+
+
 @pytest.mark.parametrize("seconds", [1.0, 2.0, 3.0])
 def test_a_query_shorter_than_a_segment_is_found(
     matcher: Matcher, films: Mapping[str, Float32Array], rng: np.random.Generator, seconds: float
