@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,10 +189,10 @@ def main() -> None:
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
         for name, write in BLOCKS.items():
-            block = re.compile(rf"(<!-- figures: {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-            if block.search(text):
-                made = write(load)
-                text = block.sub(lambda found, made=made: found[1] + made + found[2], text)  # type: ignore[misc]
+            start, end = f"<!-- figures: {name} -->\n", "<!-- end -->"
+            if start in text:
+                before, rest = text.split(start, 1)
+                text = f"{before}{start}{write(load)}\n{end}{rest.split(end, 1)[1]}"
         path.write_text(text, encoding="utf-8")
 
 
