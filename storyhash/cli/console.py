@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -56,8 +58,27 @@ def progress() -> Progress:
     )
 
 
+_interrupted = threading.Event()
+
+
+def _on_interrupt(_signal: int, _frame: object) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
+def check_interrupt() -> None:
+    """Raise the KeyboardInterrupt that was lost, if one was.
+
+    Python drops an exception raised in a finaliser or a weak reference's callback, and Ctrl-C may come
+    just then; long loops ask here.
+    """
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
 def run_guarded(command: Callable[[], None], *, debug: bool) -> int:
     """Run a command; say what went wrong in one line and return the exit code."""
+    signal.signal(signal.SIGINT, _on_interrupt)
     try:
         command()
     except SystemExit as stop:

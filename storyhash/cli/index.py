@@ -12,7 +12,7 @@ from common.settings import load_settings
 from common.types import DEFAULT_BANK
 from ingest.catalog import read_catalog
 from storyhash.catalogue import Plan, WorkItem, plan_work
-from storyhash.cli.console import err, notice, out, print_json, progress
+from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
 from storyhash.cli.options import DataOption, JsonOption, ProfileOption
 from storyhash.indexing import Indexer, IndexReport
 from storyhash.wiring import IndexServices, open_for_indexing
@@ -70,6 +70,7 @@ def _run(services: IndexServices, plan: Plan) -> IndexReport:
 
         def on_video(item: WorkItem, error: VideoError | None) -> None:
             _tick(bar, task, item, error)
+            check_interrupt()
 
         indexer = Indexer(services.index, services.stage, services.pool)
         try:

@@ -9,7 +9,7 @@ import typer
 from common.errors import VideoError
 from common.settings import load_settings
 from searcher.matching.report import error_to_json, report_to_json
-from storyhash.cli.console import notice, out, print_json, progress
+from storyhash.cli.console import check_interrupt, notice, out, print_json, progress
 from storyhash.cli.options import DataOption, JsonOption
 from storyhash.querying import QueryOutcome, list_queries, run_queries
 from storyhash.wiring import QueryServices, open_for_queries
@@ -33,6 +33,7 @@ def match(videos: VideosArgument, data: DataOption = None, json: JsonOption = Fa
             notice(message)
         task = bar.add_task("matching", total=len(uris))
         for outcome in run_queries(services, uris):
+            check_interrupt()
             bar.advance(task)
             failed |= outcome.error is not None
             if json:
