@@ -14,6 +14,7 @@ import numpy as np
 
 from common.types import ACTION_DIMENSION, VECTOR_DIMENSION, VISUAL_DIMENSION, Float32Array
 from embedder.action import ACTION_VERSION, min_max
+from embedder.vectors import unit
 
 FusionMode: TypeAlias = Literal["storyhash", "paper", "visual"]
 
@@ -33,16 +34,12 @@ def fuse(
     fused = np.zeros((*visual.shape[:-1], VECTOR_DIMENSION), dtype=np.float32)
     fused[..., :VISUAL_DIMENSION] = visual
     if mode == "storyhash":
-        length = np.linalg.norm(action, axis=-1, keepdims=True)
-        moving = length > 0
-        unit = action / np.where(moving, length, 1)
+        moving = action.any(axis=-1, keepdims=True)
         fused[..., :VISUAL_DIMENSION] *= np.where(moving, np.sqrt(1 - ACTION_SHARE), 1)
-        fused[..., VISUAL_DIMENSION:] = np.sqrt(ACTION_SHARE) * unit
+        fused[..., VISUAL_DIMENSION:] = np.sqrt(ACTION_SHARE) * unit(action)
     elif mode == "paper":
         fused[..., VISUAL_DIMENSION:] = min_max(action)
-    norm = np.linalg.norm(fused, axis=-1, keepdims=True)
-    fused /= np.where(norm > 0, norm, 1)
-    return fused
+    return unit(fused)
 
 
 def split(vector: Float32Array) -> tuple[Float32Array, Float32Array]:

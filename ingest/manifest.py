@@ -10,7 +10,7 @@ from typing import Any
 
 from common.errors import UsageError
 from common.types import CatalogEntry
-from ingest.uris import is_remote
+from ingest.uris import absolute
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".jsonl"})
 _OWN = ("video_id", "uri", "bank", "title")
@@ -32,7 +32,7 @@ def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
             raise UsageError(f"{path}, line {line}: {', '.join(_OWN)} must be strings")
         yield CatalogEntry(
             video_id=names["video_id"] or uri,
-            uri=uri if is_remote(uri) else str((path.parent / uri).absolute()),
+            uri=absolute(uri, path.parent),
             bank=names["bank"] or bank,
             title=names["title"],
             metadata=_metadata(row),

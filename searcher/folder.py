@@ -51,6 +51,16 @@ def read_manifest(folder: Path) -> FolderManifest | None:
         ) from None
 
 
+def require_manifest(folder: Path) -> FolderManifest:
+    """What the folder holds. Raises DataFolderError where there is no index in it."""
+    held = read_manifest(folder)
+    if held is None:
+        raise DataFolderError(
+            f"there is no index in {folder}; make one with: storyhash index PATH --data {folder}"
+        )
+    return held
+
+
 def check_same(folder: Path, held: FolderManifest | None, wanted: FolderManifest) -> None:
     """Raise ModelMismatchError or DataFolderError unless the folder is new or was made for the same."""
     if held is None:

@@ -16,7 +16,14 @@ from typing import IO
 from common.errors import DataFolderError, StorageError, VideoError
 from common.settings import Settings
 from common.types import Embedding, Float32Array, Hit, SegmentRef
-from searcher.folder import FolderManifest, check_same, read_manifest, take_lock, write_manifest
+from searcher.folder import (
+    FolderManifest,
+    check_same,
+    read_manifest,
+    require_manifest,
+    take_lock,
+    write_manifest,
+)
 from searcher.mirror.base import Mirror
 from searcher.mirror.opening import open_mirror
 from searcher.shard import Shard, ShardStats
@@ -86,12 +93,7 @@ class LocalIndex:
     def open_reader(cls, folder: Path, manifest: FolderManifest, settings: Settings) -> LocalIndex:
         """Open for searching. Needs no lock: it answers from the newest snapshot, and where that is
         behind and nobody writes, it brings it up to date first."""
-        held = read_manifest(folder)
-        if held is None:
-            raise DataFolderError(
-                f"there is no index in {folder}; make one with: storyhash index PATH --data {folder}"
-            )
-        check_same(folder, held, manifest)
+        check_same(folder, require_manifest(folder), manifest)
         store = VideoStore(folder / "videos.sqlite", read_only=True)
         index = cls(folder, manifest, settings, store, None, None)
         loaded = load_newest(folder / "snapshots", settings.searcher, manifest.model_id)
@@ -100,13 +102,10 @@ class LocalIndex:
             lock = take_lock(folder)
             if lock is not None:
                 lock.close()
-                store.close()
                 with cls.open_writer(folder, manifest, settings) as writer:
                     writer.save_snapshot()
-                    notices = writer.notices
-                again = cls.open_reader(folder, manifest, settings)
-                again.notices = notices
-                return again
+                    index.notices, index._shard = writer.notices, writer._shard
+                return index
             index.notices.append(
                 f"another process is writing to {folder}: answers come from its last snapshot"
             )
@@ -234,10 +233,7 @@ class LocalIndex:
             self._snapshot_sequence = loaded.info.sequence
             return
         versions = self.videos.versions()
-        held = {
-            video_id: self._shard.vectors_of(video_id)[0][0].version
-            for video_id in self._shard.video_ids()
-        }
+        held = self._shard.versions()
         self._shard.remove_videos([gone for gone in held if gone not in versions])
         for video_id, version in versions.items():
             if held.get(video_id) == version:

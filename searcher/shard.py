@@ -109,9 +109,15 @@ class Shard:
         vectors = state.vectors(np.array(rows, dtype=np.int64))
         return [state.refs[row] for row in rows], vectors[:, :VECTOR_DIMENSION]
 
-    def video_ids(self) -> list[str]:
-        """Every video with a searchable segment."""
-        return sorted(self._state.rows_of)
+    def versions(self) -> dict[str, int]:
+        """The version held of every video with a searchable segment, by video_id."""
+        state = self._state
+        return {
+            video_id: state.refs[row].version
+            for video_id, rows in sorted(state.rows_of.items())
+            for row in rows
+            if state.alive[row]
+        }
 
     def replace_video(self, video_id: str, embeddings: Sequence[Embedding]) -> None:
         """Put these in place of everything held of the video, in one step for readers."""

@@ -105,6 +105,7 @@ def graph_vectors(graph: Any) -> Float32Array:
 
 
 def new_graph(settings: SearcherSettings) -> Any:
+    """An empty FAISS HNSW graph of padded vectors, by inner product."""
     # The constructor's default metric is L2.
     graph = faiss.IndexHNSWFlat(PADDED_DIMENSION, settings.hnsw_m, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = settings.ef_construction
@@ -112,11 +113,13 @@ def new_graph(settings: SearcherSettings) -> Any:
 
 
 def delta_buffer(settings: SearcherSettings, rows: int) -> Float32Array:
+    """Room for `rows` vectors and for the changes to come, float32 (capacity, 528)."""
     capacity = max(2 * settings.delta_rows, 2 * rows)
     return np.zeros((capacity, PADDED_DIMENSION), dtype=np.float32)
 
 
 def grown(state: State, settings: SearcherSettings, more: int) -> Float32Array:
+    """The state's delta, or a larger copy of it where `more` rows would not fit."""
     used = state.total - state.graph_rows
     if used + more <= len(state.delta):
         return state.delta
@@ -126,6 +129,7 @@ def grown(state: State, settings: SearcherSettings, more: int) -> Float32Array:
 
 
 def empty_state(settings: SearcherSettings) -> State:
+    """Nothing indexed yet."""
     return State(
         graph=None,
         graph_rows=0,
@@ -138,6 +142,7 @@ def empty_state(settings: SearcherSettings) -> State:
 
 
 def padded(vectors: Float32Array) -> Float32Array:
+    """float32 (n, 528) from (n, 527): the width at which FAISS has vector instructions."""
     check_array("vectors", vectors, np.float32, ("n", VECTOR_DIMENSION))
     wider = np.zeros((len(vectors), PADDED_DIMENSION), dtype=np.float32)
     wider[:, :VECTOR_DIMENSION] = vectors
@@ -155,6 +160,10 @@ def top_scores(scores: Float32Array, k: int) -> Int64Array:
 def search_state(
     state: State, vectors: Float32Array, k: int, only: Filter, ef_search: int
 ) -> tuple[Float32Array, Int64Array]:
+    """Scores, float32 (n, k), and rows, int64 (n, k), best first, from the graph and the delta.
+
+    Where fewer than k were found the score is -inf and the row MISSING. Raises ValueError for k < 1.
+    """
     if k < 1:
         raise ValueError(f"k: expected >= 1, got {k}")
     queries = padded(vectors)

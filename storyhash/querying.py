@@ -10,7 +10,7 @@ from common.errors import StoryHashError, UsageError, VideoError
 from common.types import CatalogEntry, Segment
 from ingest.catalog import read_catalog
 from ingest.pool import SegmentReady, VideoDone, VideoEvent, VideoFailed
-from ingest.uris import is_remote
+from ingest.uris import absolute, is_remote
 from searcher.matching.matcher import MatchReport
 from storyhash.wiring import QueryServices
 
@@ -49,7 +49,7 @@ def run_queries(services: QueryServices, uris: Sequence[str]) -> Iterator[QueryO
     finished: dict[str, VideoEvent] = {}
     turn = iter(entries)
     due = next(turn, None)
-    work = [(CatalogEntry(name, _absolute(entry.uri)), 1) for name, entry in entries.items()]
+    work = [(CatalogEntry(name, absolute(entry.uri)), 1) for name, entry in entries.items()]
     for event in services.pool.run(work):
         name = event.entry.video_id
         if isinstance(event, SegmentReady):
@@ -73,7 +73,3 @@ def _outcome(
         return QueryOutcome(uri, services.matcher.match(query), None)
     except VideoError as error:
         return QueryOutcome(uri, None, error)
-
-
-def _absolute(uri: str) -> str:
-    return uri if is_remote(uri) else str(Path(uri).absolute())

@@ -28,17 +28,8 @@ _BEST_WINDOWS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
-    """starts, ends: float64 (W,), seconds of the query. duration_seconds of the whole query."""
-
-    starts: Float64Array
-    ends: Float64Array
-    duration_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Segments:
-    """starts, ends: float64 (S,), seconds of the reference, in time order."""
+class Spans:
+    """Windows of a query or segments of a reference. starts, ends: float64 (N,), seconds."""
 
     starts: Float64Array
     ends: Float64Array
@@ -61,7 +52,7 @@ class Run:
 
 
 def align(
-    similarity: Float32Array, usable: BoolArray, windows: Windows, segments: Segments, floor: float
+    similarity: Float32Array, usable: BoolArray, windows: Spans, segments: Spans, floor: float
 ) -> list[Run]:
     """Runs in which the query follows the reference, best first.
 
@@ -88,13 +79,13 @@ def align(
     return sorted(runs, key=lambda run: -run.score)
 
 
-def _finest(windows: Windows) -> BoolArray:
+def _finest(windows: Spans) -> BoolArray:
     """The shortest windows, which tell most exactly where a copy begins."""
     lengths = windows.ends - windows.starts
     return lengths <= np.min(lengths) + 1e-6
 
 
-def _reference_times(similarity: Float32Array, segments: Segments) -> Float64Array:
+def _reference_times(similarity: Float32Array, segments: Spans) -> Float64Array:
     """float64 (W,): where in the reference each window lies, between the segments it resembles."""
     middle = (segments.starts + segments.ends) / 2
     rows = np.arange(len(similarity))
@@ -124,8 +115,8 @@ def _run(
     order: Int64Array,
     similarity: Float32Array,
     usable: BoolArray,
-    windows: Windows,
-    segments: Segments,
+    windows: Spans,
+    segments: Spans,
     ref_times: Float64Array,
     centres: Float64Array,
 ) -> Run:
@@ -164,7 +155,7 @@ def _best_pairs(
 
 
 def _fit(
-    query: Float64Array, ref: Float64Array, similarity: Float32Array, segments: Segments
+    query: Float64Array, ref: Float64Array, similarity: Float32Array, segments: Spans
 ) -> tuple[float, float]:
     """Tempo and offset of the line ref = tempo * query + offset along which similarity is highest.
 
@@ -181,9 +172,7 @@ def _fit(
     return best
 
 
-def _offsets(
-    query: Float64Array, ref: Float64Array, tempo: float, segments: Segments
-) -> list[float]:
+def _offsets(query: Float64Array, ref: Float64Array, tempo: float, segments: Spans) -> list[float]:
     """Where a line of this tempo may lie: whole on whole first, then where windows seem to be."""
     apart = ref - tempo * query
     bins, counts = np.unique(np.round(apart / _OFFSET_STEP), return_counts=True)
@@ -196,7 +185,7 @@ def _offsets(
     ]
 
 
-def _along(at: Float64Array, similarity: Float32Array, segments: Segments) -> float:
+def _along(at: Float64Array, similarity: Float32Array, segments: Spans) -> float:
     """Mean similarity of windows (n, S) at reference times (n,), between segments and zero outside."""
     middle = (segments.starts + segments.ends) / 2
     place = np.interp(at, middle, np.arange(len(middle)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.errors import ModelMismatchError
 from common.types import Float32Array, Match, QueryEmbedding, SegmentRef
-from searcher.matching.alignment import Run, Segments, Windows, align
+from searcher.matching.alignment import Run, Spans, align
 from searcher.matching.base import SegmentIndex
 from searcher.matching.calibration import Calibration
 from searcher.matching.policy import Decision, Policy, strongest
@@ -99,9 +99,7 @@ class Matcher:
         refs, vectors = self._index.vectors_of(video_id)
         if not refs:
             return None
-        windows = Windows(
-            query.window_start_seconds, query.window_end_seconds, query.duration_seconds
-        )
+        windows = Spans(query.window_start_seconds, query.window_end_seconds)
         segments = _segments(refs)
         best: _Scored | None = None
         for number, view in enumerate(query.views):
@@ -173,7 +171,7 @@ class Matcher:
         }
 
 
-def _segments(refs: list[SegmentRef]) -> Segments:
-    return Segments(
+def _segments(refs: list[SegmentRef]) -> Spans:
+    return Spans(
         np.array([ref.start_seconds for ref in refs]), np.array([ref.end_seconds for ref in refs])
     )

@@ -42,7 +42,7 @@ def test_a_snapshot_gives_the_same_shard_back(tmp_path: Path, rng: np.random.Gen
         {"segments-0": 17},
         (),
     )
-    assert loaded.shard.video_ids() == ["a", "c", "d"]
+    assert list(loaded.shard.versions()) == ["a", "c", "d"]
     queries = unit_rows(rng, 5)
     for found, exact in zip(
         loaded.shard.search(queries, 10), shard.search_exact(queries, 10), strict=True

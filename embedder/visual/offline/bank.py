@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from common.types import Float32Array, UInt8Array
+from embedder.vectors import unit
 from embedder.visual.offline.colour import colour_blocks
 from embedder.visual.offline.gabor import gist_blocks
 from embedder.visual.offline.gradients import gradient_blocks
 from embedder.visual.offline.layout import layout_block
-from embedder.visual.offline.windows import unit
 
 # (size, weight): gist, envelope, fine and coarse gradients, layout, where and which colours.
 _BLOCKS = ((512, 1.0), (400, 0.6), (432, 1.0), (300, 0.8), (255, 0.8), (80, 0.6), (64, 0.3))
-BANK_DIMENSION = sum(size for size, _ in _BLOCKS)
 
 
 def bank_features(frame: UInt8Array, grey: UInt8Array, square: UInt8Array) -> Float32Array:

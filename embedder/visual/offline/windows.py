@@ -29,9 +29,3 @@ def pool_cells(maps: Array, count: int) -> Array:
 def signed_root(values: Array) -> Array:
     """Square root that keeps the sign: evens out a few large responses."""
     return np.sign(values) * np.sqrt(np.abs(values))
-
-
-def unit(values: Array) -> Array:
-    """Rows scaled to unit norm along the last axis; zero stays zero."""
-    norm = np.linalg.norm(values, axis=-1, keepdims=True)
-    return values / np.maximum(norm, 1e-9)
