@@ -98,6 +98,36 @@ class WeightsMissingError(DependencyError):
     code = "weights_missing"
 
 
+class WeightsDamagedError(DependencyError):
+    """Model weights are there but not whole; fetch them again."""
+
+    code = "weights_damaged"
+
+
+class WrongModelError(UsageError):
+    """A setting names a model of another kind than the one needed there."""
+
+    code = "wrong_model"
+
+
+class DeviceError(UsageError):
+    """A setting names a device this machine does not have."""
+
+    code = "device"
+
+
+class DeviceMemoryError(DependencyError):
+    """A network does not fit into the device's memory, not even with one picture."""
+
+    code = "device_memory"
+
+
+class HubError(DependencyError):
+    """The model hub cannot be reached, or does not give what was asked for."""
+
+    code = "hub"
+
+
 class StorageError(DependencyError):
     """The disk refused a write: full, read-only or failing. What was acknowledged is kept."""
 

@@ -70,7 +70,57 @@ class SscdSettings(_Group):
     """The SSCD copy-detection network."""
 
     model: Literal["full", "distilled"] = Field("full", description="Which packaged network.")
-    path: Path | None = Field(None, description="An ONNX file to use instead of the package's.")
+    path: Path | None = Field(
+        None, description="An ONNX or TorchScript file to use instead of the package's."
+    )
+
+
+class ClipSettings(_Group):
+    """CLIP, the visual part of the paper's recipe."""
+
+    model: str = Field(
+        "openai/clip-vit-base-patch32",
+        min_length=1,
+        description="A model of the hub, or a folder that holds one; 512 numbers a picture.",
+    )
+
+
+class Sam2Settings(_Group):
+    """SAM 2.1, the tracker of the paper's recipe; its objects are proposed without a prompt."""
+
+    model: str = Field(
+        "facebook/sam2.1-hiera-tiny",
+        min_length=1,
+        description="A SAM 2 or EdgeTAM video model of the hub, or a folder that holds one.",
+    )
+    image_size: int | None = Field(
+        None, ge=64, multiple_of=32, description="Side of the square it sees; its own by default."
+    )
+    frames_per_second: float = Field(4.0, gt=0, description="How often it looks.")
+    min_predicted_iou: float = Field(
+        0.7, ge=0, le=1, description="A proposed object it trusts less than this is left out."
+    )
+    min_stability: float = Field(
+        0.8, ge=0, le=1, description="The same for how steady the object's outline is."
+    )
+
+
+class DeviceSettings(_Group):
+    """Where networks run."""
+
+    name: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="cuda, cuda:N, mps, cpu; auto takes the first of these that is here.",
+    )
+    precision: Literal["auto", "fp32"] = Field(
+        "auto",
+        description="auto uses half precision where, tried on load, it keeps vectors within cosine "
+        "0.999 of full precision.",
+    )
+    batch_size: int = Field(
+        32, ge=1, description="Pictures at once; halved by itself when memory runs out."
+    )
 
 
 class SearcherSettings(_Group):
@@ -116,6 +166,9 @@ class Settings(BaseSettings):
     video: VideoSettings = VideoSettings()
     ingest: IngestSettings = IngestSettings()
     sscd: SscdSettings = SscdSettings()
+    clip: ClipSettings = ClipSettings()
+    sam2: Sam2Settings = Sam2Settings()
+    device: DeviceSettings = DeviceSettings()
     searcher: SearcherSettings = SearcherSettings()
     qdrant: QdrantSettings = QdrantSettings()
 

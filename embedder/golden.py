@@ -54,7 +54,7 @@ def check_golden(backend: VisualBackend) -> GoldenResult:
                 None, f"no golden vector is stored for {backend.fingerprint}: not compared"
             )
         expected: Float32Array = stored[backend.fingerprint]
-    cosine = float(backend.encode(golden_picture()[None])[0] @ expected)
+    cosine = float(backend.encode([golden_picture()])[0] @ expected)
     if cosine >= MIN_COSINE:
         return GoldenResult(cosine, f"cosine {cosine:.4f} to the stored vector")
     return GoldenResult(

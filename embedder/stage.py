@@ -34,6 +34,9 @@ from embedder.tracking.base import Tracker
 from embedder.visual.base import VisualBackend
 from embedder.visual.information import informative
 
+# Pictures a segment of 4 s gives to a visual backend that wants 2 a second.
+_PICTURES_A_SEGMENT = 8
+
 
 @dataclass(frozen=True, slots=True)
 class SampledFrames:
@@ -60,14 +63,26 @@ class StageClock:
         try:
             yield
         finally:
-            with self._lock:
-                self._seconds[step] += time.perf_counter() - started
+            self.add({step: time.perf_counter() - started})
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Add what was measured elsewhere, by step."""
+        with self._lock:
+            for step, spent in seconds.items():
+                self._seconds[step] += spent
 
     @property
     def seconds(self) -> Mapping[str, float]:
         """Seconds by step so far."""
         with self._lock:
             return dict(self._seconds)
+
+
+def model_id(profile: str, visual: str, tracker: str, sampling: str) -> str:
+    """The name of everything that decides what a vector is: fingerprints of weights and recipes."""
+    parts = (visual, tracker, FUSION_FINGERPRINT, sampling)
+    digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+    return f"{profile}-{digest}"
 
 
 class EmbedderStage:
@@ -85,12 +100,18 @@ class EmbedderStage:
         self.visual = visual
         self.tracker = tracker
         self.clock = StageClock()
-        parts = (visual.fingerprint, tracker.fingerprint, FUSION_FINGERPRINT, sampling)
-        digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
-        self.model_id = f"{profile}-{digest}"
+        self.model_id = model_id(profile, visual.fingerprint, tracker.fingerprint, sampling)
+
+    @property
+    def segments_at_once(self) -> int:
+        """How many segments `process` is best given: enough pictures for the visual backend."""
+        return max(1, self.visual.batch_pictures // _PICTURES_A_SEGMENT)
 
     def process(self, segments: Sequence[Segment]) -> list[Embedding]:
-        """One embedding a segment, in order. Raises VideoError for a clip that does not decode."""
+        """One embedding a segment, in order; their pictures are described together.
+
+        Raises VideoError for a clip that does not decode.
+        """
         opened = [self.open(segment) for segment in segments]
         vectors = self.describe([sampled for sampled, _ in opened], reference=True)
         return [
@@ -100,35 +121,44 @@ class EmbedderStage:
 
     def open(self, segment: Segment) -> tuple[SampledFrames, Tracks]:
         """Decode a segment's clip once, for the visual backend and for the tracker."""
+        batch = self.decode(segment)
+        return self.sample(batch), self.follow(batch)
+
+    def decode(self, segment: Segment) -> FrameBatch:
+        """Every frame of a segment's clip, in video time."""
         with self.clock.measure("clip decode"):
-            batch = decode_clip(segment.clip, start_seconds=segment.ref.start_seconds)
+            return decode_clip(segment.clip, start_seconds=segment.ref.start_seconds)
+
+    def sample(self, batch: FrameBatch) -> SampledFrames:
+        """The frames the visual backend describes."""
         chosen = sample_indices(batch.pts_seconds, self.visual.frames_per_second)
-        frames, chosen_pts = np.ascontiguousarray(batch.frames[chosen]), batch.pts_seconds[chosen]
+        frames = np.ascontiguousarray(batch.frames[chosen])
+        return SampledFrames(frames, informative(frames), batch.pts_seconds[chosen])
+
+    def follow(self, batch: FrameBatch) -> Tracks:
+        """What moves in the frames the tracker looks at."""
         moving = sample_indices(batch.pts_seconds, self.tracker.frames_per_second)
         if len(moving) < len(batch.pts_seconds):
             batch = FrameBatch(batch.frames[moving], batch.pts_seconds[moving])
         with self.clock.measure("track"):
-            tracks = self.tracker.track(batch)
-        return SampledFrames(frames, informative(frames), chosen_pts), tracks
+            return self.tracker.track(batch)
 
     def describe(self, sampled: Sequence[SampledFrames], *, reference: bool) -> list[Float32Array]:
         """A float32 (T, 512) a segment: unit rows, zero for frames without information.
 
-        Pictures of one size go to the backend together, whichever segment they are from.
+        All pictures go to the backend together, whichever segment they are from.
         """
-        vectors = [
-            np.zeros((len(one.frames), VISUAL_DIMENSION), dtype=np.float32) for one in sampled
-        ]
-        by_size: dict[tuple[int, ...], list[int]] = {}
-        for index, one in enumerate(sampled):
-            by_size.setdefault(one.frames.shape[1:], []).append(index)
+        kept = [picture for one in sampled for picture in one.frames[one.informative]]
         with self.clock.measure("visual encode"):
-            for members in by_size.values():
-                kept = [sampled[index].frames[sampled[index].informative] for index in members]
-                encoded = self.visual.encode(np.concatenate(kept), reference=reference)
-                ends = np.cumsum([len(frames) for frames in kept])[:-1]
-                for index, rows in zip(members, np.split(encoded, ends), strict=True):
-                    vectors[index][sampled[index].informative] = rows
+            encoded = self.visual.encode(kept, reference=reference)
+        vectors = []
+        used = 0
+        for one in sampled:
+            rows = np.zeros((len(one.frames), VISUAL_DIMENSION), dtype=np.float32)
+            count = int(one.informative.sum())
+            rows[one.informative] = encoded[used : used + count]
+            vectors.append(rows)
+            used += count
         return vectors
 
     def _embed(

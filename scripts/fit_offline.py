@@ -25,7 +25,7 @@ from embedder.visual.offline.backend import WEIGHTS_PATH
 from embedder.visual.offline.bank import balance
 from embedder.visual.offline.features import PictureFeatures, picture_features
 from embedder.visual.offline.projection import Projection
-from embedder.visual.offline.windows import unit
+from embedder.vectors import unit
 from scripts.offline_fit.augment import augment
 from scripts.offline_fit.discriminant import fit_discriminant, fit_patches
 from scripts.offline_fit.scenes import picture

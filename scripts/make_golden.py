@@ -18,7 +18,7 @@ def main() -> None:
         SscdBackend(SscdSettings(model="full")),
         SscdBackend(SscdSettings(model="distilled")),
     ]
-    picture = golden_picture()[None]
+    picture = [golden_picture()]
     np.savez(GOLDEN_PATH, **{one.fingerprint: one.encode(picture)[0] for one in backends})
     print(f"{GOLDEN_PATH}: {len(backends)} vectors")
 

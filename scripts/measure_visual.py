@@ -255,10 +255,7 @@ def families(folder: Path, names: list[str]) -> np.ndarray[tuple[int, int], np.d
 
 def describe(backend: VisualBackend, frames: list[UInt8Array], prepare: Prepare) -> Float32Array:
     """float32 (512,): one vector of a video."""
-    ready = [np.ascontiguousarray(prepare(frame)) for frame in frames]
-    together = len({one.shape for one in ready}) == 1
-    batches = [np.stack(ready)] if together else [one[None] for one in ready]
-    rows = np.concatenate([backend.encode(batch) for batch in batches])
+    rows = backend.encode([np.ascontiguousarray(prepare(frame)) for frame in frames])
     pooled = pool(rows, np.ones(len(rows), dtype=bool), backend.pooling)
     return np.zeros(rows.shape[1], np.float32) if pooled is None else pooled
 

@@ -20,8 +20,8 @@ from common.types import FrameBatch
 from common.video import decode_clip, encode_clip
 from embedder.golden import check_golden
 from searcher.folder import read_manifest
-from storyhash.profiles import build_stage, resolve_profile
-from storyhash.wiring import open_catalogue
+from storyhash.profiles import build_stage, build_visual
+from storyhash.wiring import open_catalogue, profile_in_force
 
 _PACKAGES = (
     "numpy",
@@ -72,21 +72,15 @@ def _clips(_: Settings) -> tuple[str, int]:
     return "H.264 clips are encoded and decoded", 0
 
 
-def _profile_in_force(settings: Settings) -> str:
-    """The one a data folder holds to, or the one a new folder would get."""
-    held = read_manifest(settings.data_dir)
-    return resolve_profile(settings) if held is None else held.profile
-
-
 def _profile(settings: Settings) -> tuple[str, int]:
-    name = _profile_in_force(settings)
+    profile = profile_in_force(settings)
     chosen = "" if read_manifest(settings.data_dir) else f" (asked for: {settings.profile})"
-    stage = build_stage(name, settings)
-    return f"{name}{chosen}, model {stage.model_id}", 0
+    stage = build_stage(profile, settings)
+    return f"{profile.name}{chosen}, model {stage.model_id}", 0
 
 
 def _golden(settings: Settings) -> tuple[str, int]:
-    result = check_golden(build_stage(_profile_in_force(settings), settings).visual)
+    result = check_golden(build_visual(profile_in_force(settings), settings))
     return result.message, 0 if result.ok else 1
 
 

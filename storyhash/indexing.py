@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from common.types import Embedding
 from embedder.stage import EmbedderStage
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 from searcher.index import LocalIndex
+from storyhash.batching import SegmentBatcher
 from storyhash.catalogue import WorkItem
 
 # Segments waiting for or in the embedder, for each of its threads: enough to keep it busy, few
@@ -59,49 +60,44 @@ class Indexer:
         self._threads = max(1, usable_cores() // 2)
         self._embeddings: dict[str, list[Embedding]] = {}
         self._broken: dict[str, VideoError] = {}
-        self._clock: defaultdict[str, float] = defaultdict(float)
 
     def run(self, work: Sequence[WorkItem], on_video: OnVideo) -> IndexReport:
         """Index every item; `on_video` is told of each as it ends, with the error if it failed."""
         report = IndexReport()
         items = {item.entry.video_id: item for item in work}
         started = last_snapshot = time.monotonic()
-        waiting: deque[tuple[VideoEvent, Future[list[Embedding]] | None]] = deque()
+        waiting: deque[tuple[VideoEvent, Future[Embedding] | None]] = deque()
         with ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor:
+            batcher = SegmentBatcher(self._stage, executor)
 
             def settle(limit: int) -> None:
                 while len(waiting) > limit:
                     event, future = waiting.popleft()
-                    self._settle(event, future, items[event.entry.video_id], report, on_video)
+                    item = items[event.entry.video_id]
+                    if future is None:
+                        self._end(event, item, report, on_video)
+                    else:
+                        self._collect(item.entry.video_id, batcher, future)
 
             for event in self._pool.run([(item.entry, item.version) for item in work]):
                 future = None
                 if isinstance(event, SegmentReady):
-                    future = executor.submit(self._stage.process, [event.segment])
+                    future = batcher.submit(event.segment)
                 waiting.append((event, future))
-                settle(self._threads * _AHEAD)
+                settle(self._threads * _AHEAD * batcher.size)
                 if time.monotonic() - last_snapshot > _SNAPSHOT_SECONDS:
                     self._index.save_snapshot()
                     last_snapshot = time.monotonic()
             settle(0)
         report.elapsed_seconds = time.monotonic() - started
-        self._add(self._stage.clock.seconds)
-        report.stage_seconds = dict(self._clock)
+        report.stage_seconds = dict(self._stage.clock.seconds)
         return report
 
-    def _settle(
-        self,
-        event: VideoEvent,
-        future: Future[list[Embedding]] | None,
-        item: WorkItem,
-        report: IndexReport,
-        on_video: OnVideo,
+    def _end(
+        self, event: VideoEvent, item: WorkItem, report: IndexReport, on_video: OnVideo
     ) -> None:
-        """Take in one event, in the order the decoders told them."""
+        """Take in the end of one video; ends come in the order the decoders told them."""
         video_id = item.entry.video_id
-        if isinstance(event, SegmentReady):
-            self._collect(video_id, future)
-            return
         embeddings = self._embeddings.pop(video_id, [])
         error = self._broken.pop(video_id, None)
         if isinstance(event, VideoFailed):
@@ -113,25 +109,18 @@ class Indexer:
             self._store(event, item, embeddings, report)
         on_video(item, error)
 
-    def _add(self, seconds: Mapping[str, float]) -> None:
-        for step, spent in seconds.items():
-            self._clock[step] += spent
-
-    def _collect(self, video_id: str, future: Future[list[Embedding]] | None) -> None:
-        if future is None:
-            raise ValueError("future: expected one for every segment, got None")
+    def _collect(self, video_id: str, batcher: SegmentBatcher, future: Future[Embedding]) -> None:
         try:
-            self._embeddings.setdefault(video_id, []).extend(future.result())
+            self._embeddings.setdefault(video_id, []).append(batcher.result(future))
         except VideoError as error:
             self._broken[video_id] = error
 
     def _store(
         self, done: VideoDone, item: WorkItem, embeddings: Sequence[Embedding], report: IndexReport
     ) -> None:
-        began = time.perf_counter()
-        self._index.replace_video(item.row(done.duration_seconds), embeddings)
-        self._clock["index"] += time.perf_counter() - began
-        self._add(done.stage_seconds)
+        with self._stage.clock.measure("index"):
+            self._index.replace_video(item.row(done.duration_seconds), embeddings)
+        self._stage.clock.add(done.stage_seconds)
         report.indexed += 1
         report.segments += len(embeddings)
         report.video_seconds += done.duration_seconds

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from common.errors import DataFolderError, ModelMismatchError
+from common.errors import ModelMismatchError
 from common.settings import Settings
 from embedder.query import QueryEmbedder
 from embedder.stage import EmbedderStage
 from ingest.pool import DecoderPool
-from searcher.folder import FolderManifest, read_manifest
+from searcher.folder import FolderManifest, read_manifest, require_manifest
 from searcher.index import LocalIndex
 from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import default_policy
-from storyhash.profiles import AUTO, build_stage, resolve_profile
+from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,9 @@ class QueryServices:
 def open_for_indexing(settings: Settings) -> Iterator[IndexServices]:
     """Open the data folder for changes, making it where there is none."""
     held = read_manifest(settings.data_dir)
-    stage = _stage(settings, held)
-    manifest = FolderManifest(stage.profile, stage.model_id, settings.searcher.mirror)
+    stage = build_stage(profile_in_force(settings), settings)
     with (
-        LocalIndex.open_writer(settings.data_dir, manifest, settings) as index,
+        LocalIndex.open_writer(settings.data_dir, _manifest(stage, settings), settings) as index,
         DecoderPool(settings.video, settings.ingest) as pool,
     ):
         yield IndexServices(index, stage, pool, chosen=held is None)
@@ -55,19 +54,18 @@ def open_for_indexing(settings: Settings) -> Iterator[IndexServices]:
 @contextmanager
 def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
     """Open the data folder for matching."""
-    held = read_manifest(settings.data_dir)
-    if held is None:
-        raise DataFolderError(
-            f"there is no index in {settings.data_dir}; make one with: storyhash index PATH "
-            f"--data {settings.data_dir}"
-        )
-    stage = _stage(settings, held)
-    manifest = FolderManifest(stage.profile, stage.model_id, settings.searcher.mirror)
-    calibration = load_calibration(stage.profile)
+    require_manifest(settings.data_dir)
+    stage = build_stage(profile_in_force(settings), settings)
+    calibration = load_calibration(stage.visual.name)
     with (
-        LocalIndex.open_reader(settings.data_dir, manifest, settings) as index,
+        LocalIndex.open_reader(settings.data_dir, _manifest(stage, settings), settings) as index,
         DecoderPool(settings.video, settings.ingest) as pool,
     ):
+        if not calibration.measured:
+            index.notices.append(
+                f"the calibration {calibration.version} was not measured on real copies: matches come "
+                "in the right order, their probabilities are not to be trusted"
+            )
         matcher = Matcher(index, stage.model_id, calibration, default_policy(calibration))
         yield QueryServices(index, QueryEmbedder(stage), matcher, pool)
 
@@ -75,27 +73,29 @@ def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
 @contextmanager
 def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
     """Open the data folder for its catalogue alone; no model is loaded."""
-    held = read_manifest(settings.data_dir)
-    if held is None:
-        raise DataFolderError(
-            f"there is no index in {settings.data_dir}; make one with: storyhash index PATH "
-            f"--data {settings.data_dir}"
-        )
+    held = require_manifest(settings.data_dir)
     opened = LocalIndex.open_writer if writer else LocalIndex.open_reader
     manifest = replace(held, mirror=settings.searcher.mirror)
     with opened(settings.data_dir, manifest, settings) as index:
         yield index
 
 
-def _stage(settings: Settings, held: FolderManifest | None) -> EmbedderStage:
-    """The embedder of the profile asked for, or of the one a folder was made with."""
+def _manifest(stage: EmbedderStage, settings: Settings) -> FolderManifest:
+    return FolderManifest(stage.profile, stage.model_id, settings.searcher.mirror)
+
+
+def profile_in_force(settings: Settings) -> Profile:
+    """The profile a data folder was made with, or for a new one the profile asked for.
+
+    Raises UsageError for an unknown name, ModelMismatchError where the folder holds to another one.
+    """
+    asked = resolve_profile(settings)
+    held = read_manifest(settings.data_dir)
     if held is None:
-        return build_stage(resolve_profile(settings), settings)
+        return asked
     if settings.profile not in (AUTO, held.profile):
-        resolve_profile(settings)
         raise ModelMismatchError(
             f"{settings.data_dir} was made with profile {held.profile}, not {settings.profile}; "
             "use --data for another folder, or leave --profile out"
         )
-    pinned = settings.model_copy(update={"profile": held.profile})
-    return build_stage(resolve_profile(pinned), settings)
+    return resolve_profile(settings.model_copy(update={"profile": held.profile}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from common.types import Float32Array, UInt8Array
@@ -35,10 +36,15 @@ class VisualBackend(Protocol):
         """The views of a query worth searching with, `identity` first (embedder.visual.views)."""
         ...
 
-    def encode(self, frames: UInt8Array, *, reference: bool = False) -> Float32Array:
-        """Describe pictures.
+    @property
+    def batch_pictures(self) -> int:
+        """How many pictures are best described at once: what keeps the device busy."""
+        ...
 
-        frames: uint8 (B, H, W, 3), RGB, upright; B may be 0. Returns float32 (B, 512), unit norm.
+    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
+        """Describe pictures, of whatever sizes and from whichever videos.
+
+        pictures: B times uint8 (H, W, 3), RGB, upright; B may be 0. Returns float32 (B, 512), unit norm.
         `reference` is true for catalogue videos: a backend may look at those more thoroughly than
         at each view of a query; most ignore it.
         """

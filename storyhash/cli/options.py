@@ -13,6 +13,8 @@ DataOption = Annotated[
 ]
 ProfileOption = Annotated[
     str | None,
-    typer.Option("--profile", help="Recipe of the vector: auto, sscd-motion or offline."),
+    typer.Option(
+        "--profile", help="Recipe of the vector: auto, or one of `storyhash models list`."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
+from embedder.checksum import weights_checksum
 from embedder.visual.offline.features import picture_features
 from embedder.visual.offline.projection import Projection
 
@@ -21,16 +22,17 @@ class OfflineBackend:
 
     name = "offline"
     frames_per_second = 2.0
+    batch_pictures = 1
     pooling: Literal["mean", "median"] = "mean"
     views = ("identity", "flip_h", "flip_v", "rotate_90", "rotate_180", "rotate_270")
 
     def __init__(self) -> None:
-        checksum = hashlib.blake2b(WEIGHTS_PATH.read_bytes(), digest_size=8).hexdigest()
+        checksum = weights_checksum(WEIGHTS_PATH)
         self.fingerprint = f"{_RECIPE} {checksum} {self.pooling} {self.frames_per_second}"
         self._projection = Projection.load(WEIGHTS_PATH)
 
-    def encode(self, frames: UInt8Array, *, reference: bool = False) -> Float32Array:
+    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
         """See `VisualBackend.encode`; references are looked at as queries are."""
-        if not len(frames):
+        if not len(pictures):
             return np.zeros((0, VISUAL_DIMENSION), dtype=np.float32)
-        return self._projection.describe([picture_features(frame) for frame in frames])
+        return self._projection.describe([picture_features(picture) for picture in pictures])

@@ -1,0 +1,178 @@
+"""Where a network runs, how exactly, and how many pictures at once.
+
+`check_device` needs no torch, so that a device that is not there is told before seconds of import.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from common.errors import DependencyError, DeviceError, DeviceMemoryError
+from common.process import usable_cores
+from common.settings import DeviceSettings
+from common.types import Float32Array, UInt8Array
+from embedder.golden import golden_picture
+from embedder.vectors import unit
+
+# Vectors closer than this to full precision are the same for every decision made of them.
+MIN_COSINE = 0.999
+
+Forward: TypeAlias = Callable[[Sequence[UInt8Array]], Any]
+
+
+def check_device(settings: DeviceSettings) -> None:
+    """Raise DeviceError for a device that is not here, DependencyError where torch is not."""
+    if importlib.util.find_spec("torch") is None:
+        raise DependencyError(
+            "torch is not installed: pip install 'storyhash[models]', or use --profile sscd-motion "
+            "or offline, which need no torch"
+        )
+    kind, _, number = settings.name.partition(":")
+    if kind == "cuda":
+        count = _cuda_devices()
+        if count <= int(number or 0):
+            raise DeviceError(
+                f"STORYHASH_DEVICE__NAME={settings.name}: this machine shows {count} CUDA devices; "
+                "set it to cpu or auto"
+            )
+    if kind == "mps" and not _may_have_mps():
+        raise DeviceError(
+            "STORYHASH_DEVICE__NAME=mps: only a Mac with Apple silicon has it; set it to cpu or auto"
+        )
+
+
+def _cuda_devices() -> int:
+    """CUDA devices as the driver counts them; 0 without a driver."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for it; without them it is slower than full precision."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _may_have_mps() -> bool:
+    return sys.platform == "darwin" and platform.machine() == "arm64"
+
+
+class Device:
+    """A torch device with a batch size that shrinks when memory runs out."""
+
+    def __init__(self, settings: DeviceSettings) -> None:
+        """Choose it. Raises DeviceError or DependencyError."""
+        check_device(settings)
+        import torch
+
+        self._torch = torch
+        self._precision = settings.precision
+        self.batch_size = settings.batch_size
+        self.target = torch.device(self._choose(settings.name))
+        if self.target.type == "cpu":
+            torch.set_num_threads(usable_cores())
+
+    def _choose(self, name: str) -> str:
+        torch = self._torch
+        here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if name == "auto":
+            return next((kind for kind, there in here.items() if there), "cpu")
+        kind = name.partition(":")[0]
+        if not here.get(kind, True):
+            raise DeviceError(
+                f"STORYHASH_DEVICE__NAME={name}: the torch installed here ({torch.__version__}) cannot "
+                "use it; install a build that can, or set it to cpu or auto"
+            )
+        return name
+
+    @cached_property
+    def _half(self) -> Any:
+        """float16 holds three more bits than bfloat16, but processors multiply only the latter fast."""
+        return self._torch.bfloat16 if self.target.type == "cpu" else self._torch.float16
+
+    def precision(self, mixed: bool) -> AbstractContextManager[Any]:
+        """The context in which a network is run, in mixed or in full precision."""
+        if not mixed:
+            return nullcontext()
+        return self._torch.autocast(self.target.type, dtype=self._half)
+
+    def trusts_mixed(self, encode: Callable[[bool], Float32Array]) -> bool:
+        """Whether mixed precision is worth having here and keeps the vectors.
+
+        encode: called with False and True for full and mixed precision, gives float32 (B, D) of the
+        same pictures; every row must keep a cosine of MIN_COSINE.
+        """
+        if self._precision == "fp32" or not self._mixes_fast():
+            return False
+        cosines = (unit(encode(False)) * unit(encode(True))).sum(axis=-1)
+        return bool(np.all(cosines >= MIN_COSINE))
+
+    def _mixes_fast(self) -> bool:
+        return self.target.type != "cpu" or cpu_multiplies_bfloat16()
+
+    def encode(self, forward: Forward, pictures: Sequence[UInt8Array]) -> list[Any]:
+        """`forward` over `pictures` in batches; one numpy array a batch.
+
+        When memory runs out the batch is halved, for good, and the rest goes on. Raises
+        DeviceMemoryError when one picture alone does not fit.
+        """
+        results: list[Any] = []
+        done = 0
+        while done < len(pictures):
+            batch = pictures[done : done + self.batch_size]
+            try:
+                with self._torch.inference_mode():
+                    results.append(forward(batch).float().cpu().numpy())
+            except Exception as error:
+                if not self.is_out_of_memory(error):
+                    raise
+                if len(batch) == 1:
+                    raise self.memory_error() from None
+                self.batch_size = len(batch) // 2
+                self._release()
+                continue
+            done += len(batch)
+        return results
+
+    def memory_error(self) -> DeviceMemoryError:
+        """What to raise when not even the smallest piece of work fits."""
+        return DeviceMemoryError(
+            f"the memory of {self.target} is full and one picture alone does not fit; free some, set "
+            "STORYHASH_SAM2__IMAGE_SIZE lower, or STORYHASH_DEVICE__NAME=cpu"
+        )
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Whether an error of torch says that memory ran out: CUDA has a class for it, others words."""
+        if isinstance(error, self._torch.OutOfMemoryError):
+            return True
+        words = ("out of memory", "not enough memory", "can't allocate memory")
+        return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+    def _release(self) -> None:
+        if self.target.type == "cuda":
+            self._torch.cuda.empty_cache()
+
+
+def sample_pictures() -> list[UInt8Array]:
+    """Pictures on which precisions are compared: a drawn one, mirrored, darkened and cut."""
+    picture = golden_picture()
+    return [picture, picture[:, ::-1], picture // 3, picture[40:220, 100:380]]

@@ -1,0 +1,198 @@
+"""Models of the hub: which there are, where their weights lie, whether they are whole. Needs no torch.
+
+A model is a folder with `config.json` and one file of weights: a snapshot in the hub's cache, or a folder
+of the user's. Everything that can be wrong with it is found here, before torch is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import DependencyError, WeightsDamagedError, WeightsMissingError, WrongModelError
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+PULLED_FILES = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """A kind of model that StoryHash uses.
+
+    name: as in `storyhash models pull NAME`. variable: the setting that names another one. kinds: what
+    `model_type` in config.json may be. default: the hub's id. profiles: what to use without it.
+    """
+
+    name: str
+    title: str
+    variable: str
+    kinds: tuple[str, ...]
+    default: str
+    licence: str
+    megabytes: int
+    instead: str
+
+
+CLIP = HubModel(
+    name="clip",
+    title="CLIP ViT-B/32",
+    variable="STORYHASH_CLIP__MODEL",
+    kinds=("clip", "clip_vision_model"),
+    default="openai/clip-vit-base-patch32",
+    licence="MIT",
+    megabytes=605,
+    instead="--profile sscd-motion or offline, which need no download",
+)
+SAM2 = HubModel(
+    name="sam2",
+    title="SAM 2.1",
+    variable="STORYHASH_SAM2__MODEL",
+    kinds=("sam2_video", "edgetam_video"),
+    default="facebook/sam2.1-hiera-tiny",
+    licence="Apache-2.0",
+    megabytes=156,
+    instead="a profile that ends in -motion, whose tracker needs no download",
+)
+HUB_MODELS = {model.name: model for model in (CLIP, SAM2)}
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model that is here and whole as far as its own files tell."""
+
+    folder: Path
+    file: Path
+    config: Mapping[str, Any]
+
+
+def find_weights(model: HubModel, reference: str) -> Weights:
+    """Where `reference`, a folder or an id of the hub, lies on this machine.
+
+    Raises WeightsMissingError, WeightsDamagedError or WrongModelError, each with the way out.
+    """
+    folder = _local_folder(model, reference) if is_path(reference) else _cached(model, reference)
+    config = _read_config(model, folder)
+    file = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if file is None:
+        raise WeightsMissingError(
+            f"{folder} has a config.json but no weights ({' or '.join(WEIGHT_FILES)}); "
+            f"{way_out(model, reference)}"
+        )
+    problem = damage(file)
+    if problem:
+        raise WeightsDamagedError(f"{file} is damaged ({problem}); {_again(model, reference)}")
+    return Weights(folder, file, config)
+
+
+def is_path(reference: str) -> bool:
+    """Whether a model is named by a folder: an id of the hub has exactly one slash and no such folder
+    stands here."""
+    path = Path(reference).expanduser()
+    return path.exists() or path.is_absolute() or reference[0] in ".~" or reference.count("/") != 1
+
+
+def way_out(model: HubModel, reference: str) -> str:
+    """What to do when the weights are not here."""
+    fetch = (
+        f"set {model.variable} to a folder that holds the model"
+        if is_path(reference)
+        else f"fetch them with: storyhash models pull {model.name}, or set {model.variable} to a folder"
+    )
+    return f"{fetch}; or use {model.instead}"
+
+
+def cache_folder() -> Path:
+    """The hub's own cache, wherever its environment variables put it."""
+    _hub()
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise DependencyError(
+            "the package huggingface-hub is not installed: pip install 'storyhash[models]'"
+        ) from None
+    return huggingface_hub
+
+
+def _local_folder(model: HubModel, reference: str) -> Path:
+    folder = Path(reference).expanduser()
+    if not (folder / "config.json").is_file():
+        found = "holds no config.json" if folder.is_dir() else "is no folder"
+        raise WeightsMissingError(
+            f"{model.variable}={reference} {found}; {way_out(model, reference)}"
+        )
+    return folder
+
+
+def _cached(model: HubModel, reference: str) -> Path:
+    held = _hub().try_to_load_from_cache(reference, "config.json")
+    if not isinstance(held, str):
+        raise WeightsMissingError(
+            f"the weights of {model.title} ({reference}) are not in {cache_folder()}; "
+            f"{way_out(model, reference)}"
+        )
+    return Path(held).parent
+
+
+def _read_config(model: HubModel, folder: Path) -> Mapping[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind = config["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise WeightsDamagedError(f"{path} is damaged; {_again(model, str(folder))}") from None
+    if kind not in model.kinds:
+        raise WrongModelError(
+            f"{folder} holds a model of type {kind!r}, expected {' or '.join(model.kinds)}; "
+            f"set {model.variable} to {model.title}, or leave it out"
+        )
+    return dict(config)
+
+
+def _again(model: HubModel, reference: str) -> str:
+    if is_path(reference):
+        return f"copy the model there again; or use {model.instead}"
+    return f"fetch it again with: storyhash models pull {model.name} --force"
+
+
+def damage(file: Path) -> str:
+    """What is wrong with the form of a file of weights; empty when nothing is.
+
+    A safetensors file says how long it must be, a torch file is a zip archive with its index at the end:
+    both show a copy that was cut short. Changed bytes inside are found by `storyhash models verify`.
+    """
+    if file.suffix == ".safetensors":
+        return _safetensors_damage(file)
+    return "" if zipfile.is_zipfile(file) else "no archive of torch"
+
+
+def _safetensors_damage(file: Path) -> str:
+    # 8 bytes, little endian: length of the JSON header that follows; then the tensors, end to end.
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if not 2 <= length <= min(size - 8, 100_000_000):
+            return "no safetensors header"
+        try:
+            header = json.loads(opened.read(length))
+            ends = [one["data_offsets"][1] for key, one in header.items() if key != "__metadata__"]
+        except (ValueError, KeyError, TypeError, IndexError):
+            return "unreadable safetensors header"
+    expected = 8 + length + max(ends, default=0)
+    return "" if size == expected else f"{size} bytes, expected {expected}"
+
+
+def published_checksum(file: Path) -> str | None:
+    """The sha256 the hub published for a file in its cache: the name of the blob it links to."""
+    name = Path(os.path.realpath(file)).name
+    return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else None

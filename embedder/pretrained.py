@@ -1,0 +1,38 @@
+"""Loading weights through transformers, so that what is missing is an error and never a random number."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from common.errors import WeightsDamagedError
+
+
+def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
+    """A model in evaluation mode, full precision, on the CPU, without a word on the terminal.
+
+    kind: the class of transformers. Raises WeightsDamagedError when a tensor is missing, which
+    transformers would only warn of and fill with random numbers.
+    """
+    import torch
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model, info = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **options,
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise WeightsDamagedError(
+            f"{folder} lacks {len(missing)} tensors of {kind.__name__} ({missing[0]}, ...); "
+            "fetch the model again, or name another folder"
+        )
+    return model.eval()

@@ -1,0 +1,55 @@
+"""What a thing looks like, so that it is known when it comes back."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from common.types import BoolArray, Float32Array, UInt8Array
+
+_BINS = 4
+# Histograms that share more than this are of one thing.
+_SAME = 0.6
+# A thing may come back smaller or larger by this factor.
+_MAX_GROWTH = 3.0
+
+
+class Appearance:
+    """Colours of a thing, averaged over when it was seen, and its last size as a share of the picture."""
+
+    def __init__(self) -> None:
+        self._colours: Float32Array | None = None
+        self._share = 0.0
+
+    def update(self, colours: Float32Array, share: float) -> None:
+        """Take in one moment; the first tells as much as all later ones together."""
+        held = self._colours
+        self._colours = colours if held is None else (0.9 * held + 0.1 * colours).astype(np.float32)
+        self._share = share
+
+    def likeness(self, colours: Float32Array, share: float) -> float:
+        """0 to 1 (histogram intersection); 0 where it cannot be the same thing."""
+        if self._colours is None or not self._share or not share:
+            return 0.0
+        growth = share / self._share
+        if not 1 / _MAX_GROWTH <= growth <= _MAX_GROWTH:
+            return 0.0
+        shared = float(np.minimum(self._colours, colours).sum())
+        return shared if shared > _SAME else 0.0
+
+
+def colours_of(picture: UInt8Array, mask: BoolArray) -> Float32Array:
+    """float32 (64,), sums to 1: how the pixels under a mask spread over coarse CIE Lab cells.
+
+    picture: uint8 (h, w, 3) of the mask's own size.
+    """
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)[mask].astype(np.float32)
+    # Half a cell either way, so that a little more light does not move everything to the next cell.
+    position = lab / 256 * (_BINS - 1)
+    low = np.minimum(position.astype(int), _BINS - 2)
+    part = position - low
+    cells = np.zeros((_BINS,) * 3, dtype=np.float32)
+    for corner in np.ndindex(2, 2, 2):
+        weight = np.prod(np.where(corner, part, 1 - part), axis=1)
+        np.add.at(cells, tuple((low + corner).T), weight)
+    return (cells / max(float(cells.sum()), 1.0)).ravel()

@@ -1,0 +1,81 @@
+"""What moves between two pictures against the camera's own motion, and whether there is a cut."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from common.pixels import shrink
+from common.types import Array, BoolArray, Float32Array, Float64Array, UInt8Array
+from embedder.tracking.camera import camera_flow
+
+# Flow is found on small grey pictures: objects a few pixels wide are enough to describe how they move.
+_LONG_SIDE = 160
+# A cut changes more than this share of the picture beyond recognition; flow across it means nothing.
+_CUT_DIFFERENCE = 45.0
+_MIN_MOTION_PIXELS = 0.6
+_MIN_AREA_SHARE = 0.004
+_MAX_AREA_SHARE = 0.5
+
+
+def small_grey(frame: UInt8Array) -> UInt8Array:
+    """uint8 (h, w), 160 pixels on the long side, from uint8 (H, W, 3)."""
+    height, width = frame.shape[:2]
+    scale = min(1.0, _LONG_SIDE / max(height, width))
+    size = (max(16, round(width * scale)), max(16, round(height * scale)))
+    return shrink(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), *size)
+
+
+def is_cut(before: UInt8Array, now: UInt8Array) -> bool:
+    """Whether two small grey pictures show different scenes."""
+    return float(cv2.absdiff(before, now).mean()) > _CUT_DIFFERENCE
+
+
+class FlowFinder:
+    """Dense optical flow (OpenCV's DIS, ultrafast) with the camera's motion taken away."""
+
+    def __init__(self) -> None:
+        self._finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+
+    def residual(self, before: UInt8Array, now: UInt8Array) -> Float32Array:
+        """float32 (h, w, 2), pixels of the small picture, at where things were in `before`."""
+        flow = self._finder.calc(before, now, None)
+        return flow - camera_flow(flow)
+
+
+def moving_regions(residual: Float32Array) -> tuple[Array, list[int], Array, Float64Array]:
+    """Connected stretches of the picture that move on their own, by size, largest first.
+
+    Returns a label of every pixel, int32 (h, w); the labels of the regions; and, by label, the pixels
+    of each and its centroid, float64 (labels, 2).
+    """
+    magnitude = cv2.magnitude(residual[..., 0], residual[..., 1])
+    speed = cv2.GaussianBlur(magnitude, (0, 0), 1.5)
+    threshold = max(_MIN_MOTION_PIXELS, 3.0 * float(np.median(speed[::2, ::2])))
+    moving: BoolArray = speed > threshold
+    count, labels, stats, centroids = cv2.connectedComponentsWithStats(moving.astype(np.uint8))
+    pixels = stats[:, cv2.CC_STAT_AREA]
+    kept = [
+        label
+        for label in range(1, count)
+        if _MIN_AREA_SHARE <= pixels[label] / speed.size <= _MAX_AREA_SHARE
+    ]
+    return labels, sorted(kept, key=lambda label: -pixels[label]), pixels, centroids
+
+
+def moving_points(before: UInt8Array, now: UInt8Array, finder: FlowFinder) -> Float64Array:
+    """A point well inside each region of `before` that moves, largest region first.
+
+    Returns float64 (P, 2), xy as fractions of width and height: for prompts, where a centroid could
+    lie beside a bent region.
+    """
+    labels, kept, _, _ = moving_regions(finder.residual(before, now))
+    points = []
+    for label in kept:
+        inside = cv2.copyMakeBorder(
+            (labels == label).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0
+        )
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        points.append(((x + 0.5) / depth.shape[1], (y + 0.5) / depth.shape[0]))
+    return np.array(points, dtype=np.float64).reshape(-1, 2)

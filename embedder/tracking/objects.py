@@ -1,0 +1,198 @@
+"""Things followed without a prompt through any segmenter: proposed, numbered, measured.
+
+At the first picture of every scene things are proposed where something moves, then on a grid. Once a
+second what moves and is nobody's is proposed too. A thing that the segmenter lost and that is proposed
+again, known by its colours and size, keeps its number.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.pixels import shrink
+from common.types import (
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FrameBatch,
+    Tracks,
+    UInt8Array,
+)
+from embedder.tracking.appearance import Appearance, colours_of
+from embedder.tracking.flow import FlowFinder, is_cut, moving_points, small_grey
+from embedder.tracking.proposals import Proposal, Proposer, pairwise_iou
+from embedder.tracking.segmenter import NOTHING, Masks, Segmenter, SegmenterSession
+
+MAX_THINGS = 8
+# The grid leaves places for what moves or appears later.
+_MAX_FROM_GRID = 6
+_PROPOSE_EVERY_SECONDS = 1.0
+_MIN_PRESENCE = 0.5
+_MIN_AREA_SHARE = 0.0005
+# Two followed things that overlap more than this have become one.
+_MERGED_IOU = 0.8
+# A track seen in fewer moments says nothing of how it moves.
+_MIN_MOMENTS = 2
+
+
+class ObjectTracker:
+    """Follows at most 8 things through one stretch of video with a segmenter."""
+
+    def __init__(
+        self, name: str, segmenter: Segmenter, proposer: Proposer, frames_per_second: float
+    ) -> None:
+        self.name = name
+        self.frames_per_second = frames_per_second
+        self._segmenter = segmenter
+        self._proposer = proposer
+        self.fingerprint = (
+            f"objects-1 {segmenter.fingerprint} {frames_per_second} fps "
+            f"iou {proposer.min_predicted_iou} stability {proposer.min_stability}"
+        )
+
+    def track(self, batch: FrameBatch) -> Tracks:
+        """See `Tracker.track`. Nothing is prompted; a cut starts new proposals, and what comes back
+        after it keeps its number."""
+        frames, times = batch.frames, batch.pts_seconds
+        record = _Record(len(frames), frames.shape[1:3])
+        if len(frames) < 2:
+            return record.tracks(times)
+        things = _Things(self._segmenter.start(len(frames)), self._proposer)
+        greys = [small_grey(frame) for frame in frames]
+        finder = FlowFinder()
+        proposed_at = -np.inf
+        for moment, frame in enumerate(frames):
+            fresh = moment == 0 or is_cut(greys[moment - 1], greys[moment])
+            things.look(frame)
+            if fresh or times[moment] - proposed_at >= _PROPOSE_EVERY_SECONDS - 1e-6:
+                # Where things are in this picture is seen in the flow to the next.
+                ahead = moment + 1 < len(frames) and not is_cut(greys[moment], greys[moment + 1])
+                points = (
+                    moving_points(greys[moment], greys[moment + 1], finder)
+                    if ahead
+                    else np.zeros((0, 2))
+                )
+                things.propose(points, with_grid=fresh)
+                proposed_at = times[moment]
+            record.add(moment, things)
+        return record.tracks(times)
+
+
+class _Things:
+    """What is followed so far, as it is at the current picture."""
+
+    def __init__(self, session: SegmenterSession, proposer: Proposer) -> None:
+        self._session = session
+        self._proposer = proposer
+        self._appearances: list[Appearance] = []
+        self._picture: UInt8Array = np.zeros((1, 1, 3), np.uint8)
+        self.masks: Masks = NOTHING
+        self.present: BoolArray = np.zeros(0, dtype=bool)
+
+    def look(self, picture: UInt8Array) -> None:
+        self._picture = picture
+        self._take(self._session.look(picture))
+
+    def propose(self, points: Float64Array, *, with_grid: bool) -> None:
+        """Start to follow what is worth it, at most MAX_THINGS in all."""
+        taken = list(self.masks.inside[self.present])
+        lost = np.flatnonzero(~self.present)
+        # One that is lost may be found again, so it takes no place away.
+        limit = MAX_THINGS - len(taken)
+        found = self._proposer.moving(self._session, points, taken, limit)
+        if with_grid:
+            seen = [*taken, *(one.mask for one in found)]
+            found += self._proposer.still(self._session, seen, _MAX_FROM_GRID - len(seen))
+        numbers, kept = self._number(found, lost.tolist())
+        if numbers:
+            places = np.stack([one.point for one in kept])
+            self._take(self._session.follow(numbers, places))
+
+    def _number(self, found: list[Proposal], lost: list[int]) -> tuple[list[int], list[Proposal]]:
+        """The number of each proposal: a lost thing's that looks like it, else the next while there
+        are any."""
+        numbers: list[int] = []
+        kept: list[Proposal] = []
+        following = len(self._appearances)
+        for one in found:
+            colours = colours_of(self._fitted(one.mask), one.mask)
+            share = float(one.mask.mean())
+            likeness = {
+                number: self._appearances[number].likeness(colours, share) for number in lost
+            }
+            best = max(likeness, key=lambda number: likeness[number], default=None)
+            if best is not None and likeness[best] > 0:
+                lost.remove(best)
+                numbers.append(best)
+            elif following < MAX_THINGS:
+                numbers.append(following)
+                following += 1
+            else:
+                continue
+            kept.append(one)
+        return numbers, kept
+
+    def _take(self, masks: Masks) -> None:
+        self.masks = masks
+        inside = masks.inside
+        share = inside.mean(axis=(1, 2))
+        self.present = (masks.trust >= _MIN_PRESENCE) & (share >= _MIN_AREA_SHARE)
+        self._part_merged(inside)
+        while len(self._appearances) < len(self.present):
+            self._appearances.append(Appearance())
+        for number in np.flatnonzero(self.present):
+            mask = inside[number]
+            colours = colours_of(self._fitted(mask), mask)
+            self._appearances[number].update(colours, float(share[number]))
+
+    def _part_merged(self, inside: BoolArray) -> None:
+        """Of two things under one mask the older is there, the younger is not."""
+        overlap = pairwise_iou(inside)
+        for younger in range(1, len(overlap)):
+            older = self.present[:younger] & (overlap[younger, :younger] > _MERGED_IOU)
+            self.present[younger] &= not older.any()
+
+    def _fitted(self, mask: BoolArray) -> UInt8Array:
+        return shrink(self._picture, mask.shape[1], mask.shape[0])
+
+
+class _Record:
+    """Centroids and areas as they come, in fractions of the diagonal."""
+
+    def __init__(self, moments: int, size: tuple[int, ...]) -> None:
+        self._height, self._width = size
+        self._diagonal = float(np.hypot(self._height, self._width))
+        self._centroids = np.zeros((moments, MAX_THINGS, 2), dtype=np.float32)
+        self._areas = np.zeros((moments, MAX_THINGS), dtype=np.float32)
+        self._visible = np.zeros((moments, MAX_THINGS), dtype=bool)
+        self._sureness: list[Float32Array] = []
+
+    def add(self, moment: int, things: _Things) -> None:
+        masks = things.masks
+        rows, columns = masks.logits.shape[1:]
+        for number in np.flatnonzero(things.present):
+            y, x = np.nonzero(masks.inside[number])
+            centre = np.array(
+                [
+                    (x.mean() + 0.5) / columns * self._width,
+                    (y.mean() + 0.5) / rows * self._height,
+                ]
+            )
+            self._centroids[moment, number] = centre / self._diagonal
+            pixels = len(x) / (rows * columns) * self._width * self._height
+            self._areas[moment, number] = pixels / self._diagonal**2
+            self._visible[moment, number] = True
+        self._sureness.append((masks.trust * masks.stability)[things.present])
+
+    def tracks(self, times: Float64Array) -> Tracks:
+        """Tracks that were seen often enough. `quality` is the mean, over everything seen at every
+        moment, of presence times stability of the outline; 0 where nothing was."""
+        kept = self._visible.sum(axis=0) >= _MIN_MOMENTS
+        sureness = np.concatenate(self._sureness) if self._sureness else np.zeros(0)
+        return Tracks(
+            self._centroids[:, kept],
+            self._areas[:, kept],
+            self._visible[:, kept],
+            times,
+            float(sureness.mean()) if len(sureness) else 0.0,
+        )

@@ -1,0 +1,108 @@
+"""Which things of a picture are worth following, when nobody points at them.
+
+What moves comes first; then a grid of points fills the places that are left. Of two masks that show the
+same thing the first stays (non-maximum suppression by mask IoU).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import BoolArray, Float32Array, Float64Array
+from embedder.tracking.segmenter import Masks, SegmenterSession
+
+# Points of the grid along each side.
+_GRID = 8
+# Two masks that share more than this of their union are one thing.
+SAME_IOU = 0.5
+# Smaller is noise, larger is the background.
+_MIN_AREA_SHARE = 0.002
+_MAX_AREA_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A thing and a point on it, float64 (2,), xy as fractions. mask: bool (h, w)."""
+
+    point: Float64Array
+    mask: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class Proposer:
+    """The least a proposal must have; see `Sam2Settings`."""
+
+    min_predicted_iou: float
+    min_stability: float
+
+    def moving(
+        self, session: SegmenterSession, points: Float64Array, taken: list[BoolArray], limit: int
+    ) -> list[Proposal]:
+        """At most `limit` things at points that move, in the order of the points."""
+        if not len(points):
+            return []
+        masks = session.propose(points)
+        return self._distinct(points, masks, range(len(points)), taken, limit)
+
+    def still(
+        self, session: SegmenterSession, taken: list[BoolArray], limit: int
+    ) -> list[Proposal]:
+        """At most `limit` things under a grid of points, the surest first."""
+        points = np.array([point for point in grid_points() if not _covered(point, taken)])
+        if not len(points) or limit < 1:
+            return []
+        masks = session.propose(points)
+        surest = np.argsort(-masks.trust * masks.stability, kind="stable")
+        return self._distinct(points, masks, surest.tolist(), taken, limit)
+
+    def _distinct(
+        self,
+        points: Float64Array,
+        masks: Masks,
+        order: range | list[int],
+        taken: list[BoolArray],
+        limit: int,
+    ) -> list[Proposal]:
+        inside = masks.inside
+        share = inside.mean(axis=(1, 2))
+        good = (
+            (masks.trust >= self.min_predicted_iou)
+            & (masks.stability >= self.min_stability)
+            & (share >= _MIN_AREA_SHARE)
+            & (share <= _MAX_AREA_SHARE)
+        )
+        kept: list[Proposal] = []
+        for index in order:
+            held = [*taken, *(one.mask for one in kept)]
+            if len(kept) < limit and good[index] and not is_one_of(inside[index], held):
+                kept.append(Proposal(points[index], inside[index]))
+        return kept
+
+
+def grid_points() -> Iterator[Float64Array]:
+    """Middles of an 8 x 8 grid, float64 (2,), xy as fractions."""
+    middles = (np.arange(_GRID) + 0.5) / _GRID
+    for y in middles:
+        for x in middles:
+            yield np.array([x, y])
+
+
+def is_one_of(mask: BoolArray, held: list[BoolArray]) -> bool:
+    """Whether one of the masks shows the same thing."""
+    return bool(held) and float(pairwise_iou(np.stack([mask, *held]))[0, 1:].max()) > SAME_IOU
+
+
+def _covered(point: Float64Array, masks: list[BoolArray]) -> bool:
+    return any(mask[int(point[1] * mask.shape[0]), int(point[0] * mask.shape[1])] for mask in masks)
+
+
+def pairwise_iou(masks: BoolArray) -> Float32Array:
+    """Intersection over union, float32 (N, N), from bool (N, h, w); 0 where both are empty."""
+    flat = masks.reshape(len(masks), int(np.prod(masks.shape[1:]))).astype(np.float32)
+    both = flat @ flat.T
+    size = flat.sum(axis=1)
+    union = size[:, None] + size[None] - both
+    return (both / np.maximum(union, 1)).astype(np.float32)

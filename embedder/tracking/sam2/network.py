@@ -1,0 +1,229 @@
+"""A loaded SAM 2 or EdgeTAM video model: one instance a process, shared by every session."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.errors import (
+    DependencyError,
+    DeviceMemoryError,
+    StoryHashError,
+    WeightsDamagedError,
+    WrongModelError,
+)
+from common.settings import DeviceSettings
+from common.types import Float32Array, Float64Array, UInt8Array
+from embedder.device import Device, sample_pictures
+from embedder.hub import SAM2, Weights
+from embedder.pretrained import load_pretrained
+
+# model_type in config.json -> what transformers calls its classes.
+_FAMILIES = {"sam2_video": "Sam2Video", "edgetam_video": "EdgeTamVideo"}
+
+
+class Sam2Network:
+    """The model with the few of its steps that sessions are made of."""
+
+    def __init__(self, folder: Path, kind: str, size: int | None, settings: DeviceSettings) -> None:
+        import torch
+        import transformers
+
+        self._torch = torch
+        self.device = Device(settings)
+        family = _FAMILIES[kind]
+        model_class = getattr(transformers, f"{family}Model")
+        config = model_class.config_class.from_pretrained(folder, local_files_only=True)
+        if size is not None and size != config.image_size:
+            _resize(config, kind, size)
+        self._model = load_pretrained(model_class, folder, config=config).to(self.device.target)
+        self._session_class = getattr(transformers, f"{family}InferenceSession")
+        self.image_size: int = config.image_size
+        self._processor = transformers.Sam2VideoVideoProcessor(
+            size={"height": self.image_size, "width": self.image_size}
+        )
+        # A picture looks back at the memories of this many before it, and at the pointers of more.
+        self.memory_reach: int = config.num_maskmem
+        self.pointer_reach: int = max(config.num_maskmem, config.max_object_pointers_in_encoder)
+        self.mixed = False
+        self.mixed = self.device.trusts_mixed(self._encode_with)
+
+    def new_state(self, moments: int) -> Any:
+        """A session of transformers that knows how long the stretch is though it never holds it."""
+        state = _known_length(self._session_class)(
+            video=None,
+            # Masks stay on the model's own grid, so no size of the video is needed.
+            video_height=self.image_size,
+            video_width=self.image_size,
+            inference_device=self.device.target,
+            inference_state_device=self.device.target,
+            video_storage_device=self.device.target,
+            dtype=self._torch.float32,
+        )
+        state.moments = moments
+        return state
+
+    def prepare(self, picture: UInt8Array) -> Any:
+        """float32 (3, S, S) on the device, as Sam2VideoProcessor makes it."""
+        frame = self._torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+        prepared = self._processor(frame[None], return_tensors="pt", device=self.device.target)
+        return prepared["pixel_values_videos"][0, 0]
+
+    def prompt(self, point: Float64Array) -> dict[str, Any]:
+        """One click inside a thing, as transformers' sessions take it."""
+        at = self._torch.tensor(point * self.image_size, dtype=self._torch.float32)
+        return {
+            "point_coords": at.reshape(1, 1, 1, 2),
+            "point_labels": self._torch.ones(1, 1, 1, dtype=self._torch.int32),
+        }
+
+    def propagate(self, state: Any, moment: int) -> tuple[Float32Array, Float32Array]:
+        """Logits, float32 (N, h, w), and presence, float32 (N,), of all things at a moment."""
+        with self._guard():
+            output = self._model(state, frame_idx=moment)
+            logits = output.pred_masks.flatten(0, -3).float().cpu().numpy()
+            presence = output.object_score_logits.float().sigmoid().flatten().cpu().numpy()
+        return logits, presence
+
+    def embeddings(self, state: Any, moment: int) -> list[Any]:
+        """Feature maps of a picture, fine to coarse, ready for the mask decoder; computed once."""
+        with self._guard():
+            held = state.cache.get_vision_features(moment)
+            if held is None:
+                image = state.get_frame(moment).unsqueeze(0)
+                features = self._model.get_image_features(image, return_dict=True)
+                held = {
+                    "vision_feats": features.fpn_hidden_states,
+                    "vision_pos_embeds": features.fpn_position_encoding,
+                }
+                state.cache.cache_vision_features(moment, held)
+            maps = [
+                one.permute(1, 2, 0).view(1, -1, *size)
+                for one, size in zip(
+                    held["vision_feats"], self._model.backbone_feature_sizes, strict=True
+                )
+            ]
+            # Nothing is remembered of a thing that is first proposed here.
+            nothing = self._model.no_memory_embedding.reshape(1, -1, 1, 1)
+            return [*maps[:-1], maps[-1] + nothing]
+
+    def decode_points(
+        self, embeddings: list[Any], points: Float64Array
+    ) -> tuple[Float32Array, Float32Array]:
+        """The mask of highest predicted IoU at each point: logits (P, h, w) and that IoU (P,).
+
+        points: float64 (P, 2), xy as fractions. These are the masks that following a point starts from.
+        """
+        torch, model = self._torch, self._model
+        with self._guard():
+            at = torch.tensor(points * self.image_size, dtype=torch.float32)[None, :, None]
+            at = at.to(self.device.target)
+            labels = torch.ones(at.shape[:-1], dtype=torch.int32, device=self.device.target)
+            sparse, dense = model.get_prompt_embeddings(input_points=at, input_labels=labels)
+            logits, predicted, _, appears = model.mask_decoder(
+                image_embeddings=embeddings[-1],
+                image_positional_embeddings=model.get_image_wide_positional_embeddings(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=True,
+                high_resolution_features=embeddings[:-1],
+            )
+            best = predicted[0].argmax(dim=-1)
+            each = torch.arange(len(best), device=best.device)
+            masks = logits[0, each, best].float().cpu().numpy()
+            trust = predicted[0, each, best].float().clamp(0, 1)
+            there = appears.reshape(len(best)) > 0
+            return masks, (trust * there).cpu().numpy()
+
+    def _encode_with(self, mixed: bool) -> Float32Array:
+        """The coarsest feature map of sample pictures, float32 (B, D), for the choice of precision."""
+        self.mixed = mixed
+        rows = []
+        for picture in sample_pictures():
+            with self._guard():
+                features = self._model.get_image_features(
+                    self.prepare(picture)[None], return_dict=True
+                )
+                rows.append(features.fpn_hidden_states[-1].float().flatten().cpu().numpy())
+        return np.stack(rows)
+
+    def _guard(self) -> _Guard:
+        return _Guard(self)
+
+
+class _Guard:
+    """No gradients, the chosen precision, and an error of ours when memory runs out."""
+
+    def __init__(self, network: Sam2Network) -> None:
+        self._network = network
+        self._inference = network._torch.inference_mode()
+        self._precision = network.device.precision(network.mixed)
+
+    def __enter__(self) -> None:
+        self._inference.__enter__()
+        self._precision.__enter__()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._precision.__exit__(kind, error, trace)
+        self._inference.__exit__(kind, error, trace)
+        if isinstance(error, Exception) and self._network.device.is_out_of_memory(error):
+            raise self._network.device.memory_error() from None
+
+
+def _resize(config: Any, kind: str, size: int) -> None:
+    """Make a SAM 2 see squares of another size; its position embeddings are interpolated."""
+    if kind != "sam2_video":
+        raise WrongModelError(
+            f"STORYHASH_SAM2__IMAGE_SIZE: EdgeTAM sees {config.image_size} pixels only; leave it out"
+        )
+    config.image_size = size
+    config.prompt_encoder_config.image_size = size
+    config.vision_config.backbone_config.image_size = [size, size]
+    config.vision_config.backbone_feature_sizes = [[size // cell] * 2 for cell in (4, 8, 16)]
+    config.memory_attention_rope_feat_sizes = [size // 16] * 2
+
+
+@cache
+def _known_length(session_class: Any) -> Any:
+    """The session class with a length of its own.
+
+    transformers scales the ages of object pointers by the number of pictures, and takes that from the
+    pictures it holds; here it holds one.
+    """
+    return type(
+        "KnownLengthSession",
+        (session_class,),
+        {"moments": 0, "num_frames": property(lambda self: self.moments)},
+    )
+
+
+@cache
+def _load_once(folder: Path, kind: str, size: int | None, settings: DeviceSettings) -> Sam2Network:
+    return Sam2Network(folder, kind, size, settings)
+
+
+def open_network(weights: Weights, size: int | None, settings: DeviceSettings) -> Sam2Network:
+    """The network of a folder, loaded once a process.
+
+    Raises WeightsDamagedError, WrongModelError, DeviceError, or DependencyError where EdgeTAM's own
+    package timm is missing.
+    """
+    kind = str(weights.config["model_type"])
+    if kind == "edgetam_video" and importlib.util.find_spec("timm") is None:
+        raise DependencyError(
+            f"{weights.folder} is an EdgeTAM, whose backbone needs timm: pip install timm, or leave "
+            f"{SAM2.variable} out for SAM 2.1"
+        )
+    try:
+        return _load_once(weights.folder.resolve(), kind, size, settings)
+    except (StoryHashError, DeviceMemoryError):
+        raise
+    except (RuntimeError, ValueError, OSError, KeyError) as error:
+        raise WeightsDamagedError(
+            f"{weights.folder} cannot be loaded as {SAM2.title} "
+            f"({str(error).splitlines()[0][:120]}); fetch it again, or use {SAM2.instead}"
+        ) from None

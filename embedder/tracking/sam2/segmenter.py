@@ -1,0 +1,36 @@
+"""SAM 2 behind the segmenter seam."""
+
+from __future__ import annotations
+
+from common.settings import DeviceSettings, Sam2Settings
+from embedder.checksum import weights_checksum
+from embedder.device import check_device
+from embedder.hub import SAM2, find_weights
+from embedder.tracking.objects import ObjectTracker
+from embedder.tracking.proposals import Proposer
+from embedder.tracking.sam2.network import open_network
+from embedder.tracking.sam2.session import Sam2Session
+
+
+class Sam2Segmenter:
+    """Sessions over one network. See `Segmenter`."""
+
+    def __init__(self, settings: Sam2Settings, device: DeviceSettings) -> None:
+        """Load the weights. What can be wrong with them is found before torch is imported; raises
+        WeightsMissingError, WeightsDamagedError, WrongModelError or DeviceError."""
+        weights = find_weights(SAM2, settings.model)
+        check_device(device)
+        self.network = open_network(weights, settings.image_size, device)
+        self.fingerprint = f"sam2 {weights_checksum(weights.file)} {self.network.image_size} px"
+
+    def start(self, moments: int) -> Sam2Session:
+        """See `Segmenter.start`."""
+        return Sam2Session(self.network, moments)
+
+
+def sam2_tracker(settings: Sam2Settings, device: DeviceSettings) -> ObjectTracker:
+    """The tracker of the paper's recipe. Raises as `Sam2Segmenter` does."""
+    proposer = Proposer(settings.min_predicted_iou, settings.min_stability)
+    return ObjectTracker(
+        "sam2", Sam2Segmenter(settings, device), proposer, settings.frames_per_second
+    )

@@ -1,0 +1,92 @@
+"""One stretch of video through a SAM 2 video model, picture by picture, in bounded memory.
+
+transformers keeps every picture and every output of a session; here only what later pictures look back
+at stays. The answers are those of its own `propagate_in_video_iterator` over the whole stretch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from common.types import Float64Array, UInt8Array
+from embedder.tracking.sam2.network import Sam2Network
+from embedder.tracking.segmenter import NOTHING, Masks
+
+# Points decoded at once: each has three masks of its own.
+_POINTS_AT_ONCE = 16
+# What an output holds for the memory of the next pictures; the pointer alone is looked at for longer.
+_HEAVY = ("maskmem_features", "maskmem_pos_enc", "pred_masks")
+
+
+class Sam2Session:
+    """See `SegmenterSession`."""
+
+    def __init__(self, network: Sam2Network, moments: int) -> None:
+        self._network = network
+        self._state: Any = network.new_state(moments)
+        self._moment = -1
+
+    def look(self, picture: UInt8Array) -> Masks:
+        """See `SegmenterSession.look`."""
+        self._moment += 1
+        self._state.processed_frames = {self._moment: self._network.prepare(picture)}
+        return self._propagate() if self._state.get_obj_num() else NOTHING
+
+    def propose(self, points: Float64Array) -> Masks:
+        """See `SegmenterSession.propose`."""
+        embeddings = self._network.embeddings(self._state, self._moment)
+        found = [
+            self._network.decode_points(embeddings, points[start : start + _POINTS_AT_ONCE])
+            for start in range(0, len(points), _POINTS_AT_ONCE)
+        ]
+        return Masks(
+            np.concatenate([masks for masks, _ in found]),
+            np.concatenate([trust for _, trust in found]),
+        )
+
+    def follow(self, things: Sequence[int], points: Float64Array) -> Masks:
+        """See `SegmenterSession.follow`."""
+        for thing, point in zip(things, points, strict=True):
+            column = self._state.obj_id_to_idx(thing)
+            self._state.add_point_inputs(column, self._moment, self._network.prompt(point))
+        self._state.obj_with_new_inputs = list(things)
+        return self._propagate()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of tensors this session keeps: what must not grow with the length of the stretch."""
+        held = list(self._state.processed_frames.values())
+        for outputs in self._state.output_dict_per_obj.values():
+            for kind in outputs.values():
+                held += [value for output in kind.values() for value in output.values()]
+        return sum(int(one.numel() * one.element_size()) for one in held if one is not None)
+
+    def _propagate(self) -> Masks:
+        logits, presence = self._network.propagate(self._state, self._moment)
+        self._prune()
+        return Masks(logits, presence)
+
+    def _prune(self) -> None:
+        """Forget what no later picture looks back at: masks and memories after `memory_reach`
+        pictures, pointers after `pointer_reach`; pictures on which a thing was pointed at stay."""
+        for column, outputs in self._state.output_dict_per_obj.items():
+            for kind in outputs.values():
+                for output in kind.values():
+                    output["high_res_masks"] = None
+            recent = outputs["non_cond_frame_outputs"]
+            for moment in list(recent):
+                age = self._moment - moment
+                if age >= self._network.pointer_reach:
+                    del recent[moment]
+                elif age >= self._network.memory_reach:
+                    for name in _HEAVY:
+                        recent[moment][name] = None
+            tracked = self._state.frames_tracked_per_obj[column]
+            for moment in [one for one in tracked if one < self._moment]:
+                del tracked[moment]
+            prompts = self._state.point_inputs_per_obj[column]
+            for moment in [one for one in prompts if one < self._moment]:
+                del prompts[moment]

@@ -1,0 +1,118 @@
+"""CLIP (Radford et al., 2021) image embeddings through transformers: the visual part of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from common.errors import WeightsDamagedError, WrongModelError
+from common.settings import ClipSettings, DeviceSettings
+from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
+from embedder.checksum import weights_checksum
+from embedder.device import Device, check_device, sample_pictures
+from embedder.hub import CLIP, Weights, find_weights
+from embedder.pretrained import load_pretrained
+from embedder.vectors import unit
+
+
+class ClipBackend:
+    """CLIP behind the visual seam: frames at 2 a second, median over time, on any device."""
+
+    name = "clip"
+    frames_per_second = 2.0
+    pooling: Literal["mean", "median"] = "median"
+    # The network knows pictures upright; a copy that was turned is found only turned back.
+    views = ("identity", "flip_h", "flip_v", "rotate_180")
+
+    def __init__(self, settings: ClipSettings, device: DeviceSettings) -> None:
+        """Load the weights. Raises WeightsMissingError, WeightsDamagedError, WrongModelError or
+        DeviceError; what can be wrong is found before torch is imported."""
+        weights = find_weights(CLIP, settings.model)
+        _check_width(weights.config)
+        check_device(device)
+        self._network = _network(weights, device)
+        self.fingerprint = (
+            f"clip {weights_checksum(weights.file)} {self.pooling} {self.frames_per_second}"
+        )
+
+    @property
+    def batch_pictures(self) -> int:
+        """See `VisualBackend.batch_pictures`."""
+        return self._network.device.batch_size
+
+    @property
+    def precision(self) -> str:
+        """`mixed` or `fp32`: what this device was found to keep."""
+        return "mixed" if self._network.mixed else "fp32"
+
+    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
+        """See `VisualBackend.encode`; references are looked at as queries are."""
+        if not len(pictures):
+            return np.zeros((0, VISUAL_DIMENSION), dtype=np.float32)
+        return unit(np.concatenate(self._network.encode(pictures)))
+
+
+class _Network:
+    """The loaded model: one instance a process, whoever asks for it."""
+
+    def __init__(self, folder: Path, settings: DeviceSettings) -> None:
+        import torch
+        from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+
+        self._torch = torch
+        self.device = Device(settings)
+        self._model = load_pretrained(CLIPVisionModelWithProjection, folder).to(self.device.target)
+        described = (folder / "preprocessor_config.json").is_file()
+        self._processor = (
+            CLIPImageProcessor.from_pretrained(folder) if described else CLIPImageProcessor()
+        )
+        self.mixed = False
+        self.mixed = self.device.trusts_mixed(self._with_precision)
+
+    def prepare(self, pictures: Sequence[UInt8Array]) -> Any:
+        """float32 (B, 3, 224, 224): as CLIPProcessor makes it, on the device."""
+        tensors = [
+            self._torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+            for picture in pictures
+        ]
+        prepared = self._processor(tensors, return_tensors="pt", device=self.device.target)
+        return prepared["pixel_values"]
+
+    def encode(self, pictures: Sequence[UInt8Array]) -> list[Any]:
+        return self.device.encode(self._forward, pictures)
+
+    def _forward(self, pictures: Sequence[UInt8Array]) -> Any:
+        with self.device.precision(self.mixed):
+            return self._model(pixel_values=self.prepare(pictures)).image_embeds
+
+    def _with_precision(self, mixed: bool) -> Float32Array:
+        self.mixed = mixed
+        return np.concatenate(self.encode(sample_pictures()))
+
+
+@cache
+def _load_once(folder: Path, settings: DeviceSettings) -> _Network:
+    return _Network(folder, settings)
+
+
+def _network(weights: Weights, settings: DeviceSettings) -> _Network:
+    try:
+        return _load_once(weights.folder.resolve(), settings)
+    except (RuntimeError, ValueError, OSError, KeyError) as error:
+        raise WeightsDamagedError(
+            f"{weights.folder} cannot be loaded as CLIP ({str(error).splitlines()[0][:120]}); "
+            f"fetch it again, or use {CLIP.instead}"
+        ) from None
+
+
+def _check_width(config: Mapping[str, Any]) -> None:
+    width = config.get("projection_dim", VISUAL_DIMENSION)
+    if width != VISUAL_DIMENSION:
+        raise WrongModelError(
+            f"{CLIP.variable}: this model gives {width} numbers a picture, expected "
+            f"{VISUAL_DIMENSION}; set it to a ViT-B model, or leave it out"
+        )

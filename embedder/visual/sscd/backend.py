@@ -1,0 +1,79 @@
+"""SSCD behind the visual seam: one preparation of pictures, two ways to run the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from common.process import usable_cores
+from common.settings import DeviceSettings, SscdSettings
+from common.types import Float32Array, UInt8Array
+from embedder.checksum import weights_checksum
+from embedder.vectors import unit
+from embedder.visual.sscd.weights import is_torchscript, weights_path
+
+# Pictures are squashed to a square, which loses nothing at the sides; 288 finds small insets that 224
+# misses. docs/evaluation.md holds the figures.
+_SIDE = 288
+
+
+class Network(Protocol):
+    """The network itself, from one kind of file."""
+
+    @property
+    def batch_pictures(self) -> int:
+        """How many pictures at once keep it busy."""
+        ...
+
+    def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
+        """float32 (B, 512) of any length."""
+        ...
+
+
+class SscdBackend:
+    """SSCD behind the visual seam. Thread-safe.
+
+    An ONNX file runs on the CPU; a TorchScript file on the device of the settings.
+    """
+
+    name = "sscd"
+    frames_per_second = 2.0
+    pooling: Literal["mean", "median"] = "mean"
+    # The network is nearly blind to mirroring but not to turning.
+    views = ("identity", "flip_v", "rotate_90", "rotate_180", "rotate_270")
+
+    def __init__(
+        self,
+        settings: SscdSettings,
+        device: DeviceSettings | None = None,
+        threads: int | None = None,
+        side: int = _SIDE,
+    ) -> None:
+        """Load the weights. Raises WeightsMissingError, WeightsDamagedError or DeviceError.
+
+        device: for TorchScript. threads: cores one call through ONNX Runtime may use; None takes every
+        core this process may run on. side: of the square that pictures are squashed to.
+        """
+        path = weights_path(settings)
+        self._network: Network
+        if is_torchscript(path):
+            from embedder.visual.sscd.torchscript import TorchScriptNetwork
+
+            self._network = TorchScriptNetwork.open(path, side, device or DeviceSettings())
+        else:
+            from embedder.visual.sscd.onnx import OnnxNetwork
+
+            self._network = OnnxNetwork(path, side, threads or usable_cores())
+        checksum = weights_checksum(path)
+        self.fingerprint = (
+            f"sscd {checksum} squash-{side}-area {self.pooling} {self.frames_per_second}"
+        )
+
+    @property
+    def batch_pictures(self) -> int:
+        """See `VisualBackend.batch_pictures`."""
+        return self._network.batch_pictures
+
+    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
+        """See `VisualBackend.encode`; references are looked at as queries are."""
+        return unit(self._network.encode(pictures))

@@ -1,0 +1,67 @@
+"""SSCD from an ONNX file, through ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.errors import WeightsDamagedError, WeightsMissingError
+from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
+from embedder.visual.sscd.picture import normalised, squashed
+from embedder.visual.sscd.weights import WAY_OUT
+
+_BATCH = 8
+
+
+class OnnxNetwork:
+    """One session; its calls may come from any thread."""
+
+    batch_pictures = _BATCH
+
+    def __init__(self, path: Path, side: int, threads: int) -> None:
+        """Raises WeightsMissingError without ONNX Runtime, WeightsDamagedError for another file."""
+        self._side = side
+        self._session = _open_session(path, threads)
+        given = self._session.get_inputs()[0]
+        self._input: str = given.name
+        # The packaged file takes bytes and normalises inside; an export of Meta's takes floats.
+        self._takes_bytes: bool = given.type == "tensor(uint8)"
+
+    def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
+        """float32 (B, 512) of any length."""
+        described = np.empty((len(pictures), VISUAL_DIMENSION), dtype=np.float32)
+        for start in range(0, len(pictures), _BATCH):
+            small = squashed(pictures[start : start + _BATCH], self._side)
+            batch = small if self._takes_bytes else normalised(small)
+            (described[start : start + _BATCH],) = self._session.run(None, {self._input: batch})
+        return described
+
+
+def _open_session(path: Path, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise WeightsMissingError(f"SSCD needs onnxruntime: {WAY_OUT}") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin while they wait would take the cores from the decoders.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        # ONNX Runtime raises types of its own that share no public base.
+        raise WeightsDamagedError(
+            f"{path} is no ONNX file that can be loaded ({str(error).splitlines()[0][:120]}); {WAY_OUT}"
+        ) from None
+    width = session.get_outputs()[0].shape[-1]
+    if width != VISUAL_DIMENSION:
+        raise WeightsDamagedError(
+            f"{path} is not SSCD: expected {VISUAL_DIMENSION} outputs, got {width}; {WAY_OUT}"
+        )
+    return session

@@ -1,0 +1,64 @@
+"""Segments gathered into batches for the embedder, one future each."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+
+from common.errors import VideoError
+from common.types import Embedding, Segment
+from embedder.stage import EmbedderStage
+
+_Waiting = tuple[Segment, "Future[Embedding]"]
+
+
+class SegmentBatcher:
+    """Fills batches of `stage.segments_at_once`; a segment that cannot be used fails alone."""
+
+    def __init__(self, stage: EmbedderStage, executor: Executor) -> None:
+        self._stage = stage
+        self._executor = executor
+        self._waiting: list[_Waiting] = []
+
+    @property
+    def size(self) -> int:
+        """Segments in a full batch."""
+        return self._stage.segments_at_once
+
+    def submit(self, segment: Segment) -> Future[Embedding]:
+        """Have a segment embedded with those around it."""
+        future: Future[Embedding] = Future()
+        self._waiting.append((segment, future))
+        if len(self._waiting) >= self.size:
+            self.flush()
+        return future
+
+    def result(self, future: Future[Embedding]) -> Embedding:
+        """A segment's embedding; its batch goes out as it is if it is not full yet.
+
+        Raises VideoError for a segment that cannot be used, and whatever else went wrong.
+        """
+        if any(future is one for _, one in self._waiting):
+            self.flush()
+        return future.result()
+
+    def flush(self) -> None:
+        """Send out what is waiting."""
+        batch, self._waiting = self._waiting, []
+        if batch:
+            self._executor.submit(self._run, batch)
+
+    def _run(self, batch: list[_Waiting]) -> None:
+        try:
+            embeddings = self._stage.process([segment for segment, _ in batch])
+        except VideoError as error:
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            for one in batch:
+                self._run([one])
+        except BaseException as error:
+            for _, future in batch:
+                future.set_exception(error)
+        else:
+            for (_, future), embedding in zip(batch, embeddings, strict=True):
+                future.set_result(embedding)
