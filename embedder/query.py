@@ -16,7 +16,8 @@ from common.types import (
 from embedder.action import action_features
 from embedder.fusion import fuse
 from embedder.pooling import pool_windows
-from embedder.stage import EmbedderStage, SampledFrames
+from embedder.stage import EmbedderStage
+from embedder.steps import SampledFrames
 from embedder.visual.views import apply_view
 
 WINDOW_SECONDS = (4.0, 2.0)
@@ -103,7 +104,7 @@ class QueryEmbedder:
             )
             for view in views
         ]
-        return np.stack(self._stage.describe(seen, reference=False))
+        return np.stack(self._stage.pictures.describe(seen, reference=False))
 
     def _windows(
         self,
