@@ -21,11 +21,11 @@ from rich.progress import track
 
 from common.process import usable_cores
 from common.types import Float32Array
+from embedder.vectors import unit
 from embedder.visual.offline.backend import WEIGHTS_PATH
 from embedder.visual.offline.bank import balance
 from embedder.visual.offline.features import PictureFeatures, picture_features
 from embedder.visual.offline.projection import Projection
-from embedder.vectors import unit
 from scripts.offline_fit.augment import augment
 from scripts.offline_fit.discriminant import fit_discriminant, fit_patches
 from scripts.offline_fit.scenes import picture

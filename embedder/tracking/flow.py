@@ -64,18 +64,22 @@ def moving_regions(residual: Float32Array) -> tuple[Array, list[int], Array, Flo
 
 
 def moving_points(before: UInt8Array, now: UInt8Array, finder: FlowFinder) -> Float64Array:
-    """A point well inside each region of `before` that moves, largest region first.
+    """Points on each region of `before` that moves, largest region first.
 
-    Returns float64 (P, 2), xy as fractions of width and height: for prompts, where a centroid could
-    lie beside a bent region.
+    Two a region: the one deepest inside, as a centroid may lie beside a bent region, and the fastest,
+    as flow spreads from a thing over the plain ground around it. Returns float64 (P, 2), xy as
+    fractions of width and height.
     """
-    labels, kept, _, _ = moving_regions(finder.residual(before, now))
+    residual = finder.residual(before, now)
+    speed = cv2.magnitude(residual[..., 0], residual[..., 1])
+    labels, kept, _, _ = moving_regions(residual)
     points = []
     for label in kept:
         inside = cv2.copyMakeBorder(
             (labels == label).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0
         )
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-        points.append(((x + 0.5) / depth.shape[1], (y + 0.5) / depth.shape[0]))
+        for where in (depth, np.where(labels == label, speed, -1)):
+            y, x = np.unravel_index(int(where.argmax()), where.shape)
+            points.append(((x + 0.5) / depth.shape[1], (y + 0.5) / depth.shape[0]))
     return np.array(points, dtype=np.float64).reshape(-1, 2)

@@ -14,7 +14,7 @@ import numpy as np
 from common.types import BoolArray, Float32Array, Float64Array
 from embedder.tracking.segmenter import Masks, SegmenterSession
 
-# Points of the grid along each side.
+# Points in a row of the grid.
 _GRID = 8
 # Two masks that share more than this of their union are one thing.
 SAME_IOU = 0.5
@@ -83,11 +83,12 @@ class Proposer:
 
 
 def grid_points() -> Iterator[Float64Array]:
-    """Middles of an 8 x 8 grid, float64 (2,), xy as fractions."""
-    middles = (np.arange(_GRID) + 0.5) / _GRID
-    for y in middles:
-        for x in middles:
-            yield np.array([x, y])
+    """68 points, float64 (2,), xy as fractions: every other row is moved by half a step, which leaves
+    smaller gaps than a square grid, and the whole is the same mirrored either way."""
+    rows = _GRID + 1
+    for row in range(rows):
+        for column in range(_GRID - row % 2):
+            yield np.array([(column + 0.5 + 0.5 * (row % 2)) / _GRID, (row + 0.5) / rows])
 
 
 def is_one_of(mask: BoolArray, held: list[BoolArray]) -> bool:

@@ -13,17 +13,10 @@ from common.types import DEFAULT_BANK
 from ingest.catalog import read_catalog
 from storyhash.catalogue import Plan, WorkItem, plan_work
 from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
-from storyhash.cli.options import DataOption, JsonOption, ProfileOption
+from storyhash.cli.options import DataOption, JsonOption, PathsArgument, ProfileOption
 from storyhash.indexing import Indexer, IndexReport
 from storyhash.wiring import IndexServices, open_for_indexing
 
-PathsArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="PATH...",
-        help="Files, folders (also of numbered pictures), CSV or JSONL manifests, http(s) URIs.",
-    ),
-]
 BankOption = Annotated[str, typer.Option("--bank", help="The bank these videos belong to.")]
 
 

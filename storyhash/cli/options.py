@@ -7,6 +7,13 @@ from typing import Annotated
 
 import typer
 
+PathsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...",
+        help="Files, folders (also of numbered pictures), CSV or JSONL manifests, http(s) URIs.",
+    ),
+]
 DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="Data folder of the index [env: STORYHASH_DATA_DIR]."),

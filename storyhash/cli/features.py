@@ -1,0 +1,217 @@
+"""`storyhash features`: the paper's steps one by one, each with its result on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.errors import UsageError, VideoError
+from common.settings import Settings, load_settings
+from embedder.steps import MotionStep, PictureStep, StageClock
+from ingest.catalog import read_catalog
+from ingest.pool import DecoderPool
+from storyhash.cli.console import check_interrupt, err, out, print_json, progress
+from storyhash.cli.options import JsonOption, PathsArgument, ProfileOption
+from storyhash.features.extract import Extractor
+from storyhash.features.files import read_features, write_features
+from storyhash.features.fusing import fuse_features
+from storyhash.features.steps import ActionStep, GraphStep, Step, VisualStep
+from storyhash.features.vector_index import build_index_file, query_index_file
+from storyhash.profiles import build_tracker, build_visual, resolve_profile, sampling
+
+app = typer.Typer(
+    help="The paper's steps one by one: videos to features, features to an index.",
+    no_args_is_help=True,
+)
+
+
+class Mode(StrEnum):
+    """How visual and action features are joined."""
+
+    storyhash = "storyhash"
+    paper = "paper"
+    visual = "visual"
+
+
+class Per(StrEnum):
+    """What a row stands for."""
+
+    segment = "segment"
+    video = "video"
+
+
+OutOption = Annotated[
+    Path, typer.Option("--out", help="The .npy to write; its .json comes beside.")
+]
+PerOption = Annotated[
+    Per, typer.Option("--per", help="A row a segment, as `index` has it, or a row a video.")
+]
+ModeOption = Annotated[
+    Mode,
+    typer.Option("--mode", help="Ours, the published concatenation, or the visual part alone."),
+]
+
+
+@app.command()
+def clip(
+    paths: PathsArgument,
+    output: OutOption,
+    profile: ProfileOption = None,
+    per: PerOption = Per.segment,
+    json: JsonOption = False,
+) -> None:
+    """The 512 visual numbers: CLIP's, or those of the profile's own visual backend.
+
+    Run it again after an interruption: what is done is kept.
+    """
+    settings = load_settings(profile=profile)
+    clock = StageClock()
+    visual = build_visual(resolve_profile(settings), settings)
+    _extract(VisualStep(PictureStep(visual, clock), clock), settings, paths, output, per, json)
+
+
+@app.command()
+def action(
+    paths: PathsArgument,
+    output: OutOption,
+    profile: ProfileOption = None,
+    per: PerOption = Per.segment,
+    json: JsonOption = False,
+) -> None:
+    """The 15 action numbers of the profile's tracker."""
+    _extract_tracks(ActionStep, paths, output, profile, per, json)
+
+
+@app.command()
+def graph(
+    paths: PathsArgument,
+    output: OutOption,
+    profile: ProfileOption = None,
+    per: PerOption = Per.segment,
+    json: JsonOption = False,
+) -> None:
+    """The 8 numbers of the scene graph, from the profile's tracker."""
+    _extract_tracks(GraphStep, paths, output, profile, per, json)
+
+
+@app.command()
+def fuse(
+    visual: Annotated[Path, typer.Argument(metavar="CLIP.npy", help="Visual features.")],
+    action: Annotated[Path, typer.Argument(metavar="ACTION.npy", help="Action features.")],
+    output: OutOption,
+    mode: ModeOption = Mode.storyhash,
+    json: JsonOption = False,
+) -> None:
+    """Visual and action features of the same stretches as vectors of 527."""
+    fused = fuse_features(
+        read_features(visual, "visual"), read_features(action, "action"), mode.value
+    )
+    write_features(output, fused)
+    _tell({"out": str(output), "shape": list(fused.values.shape), "model_id": fused.model_id}, json)
+
+
+@app.command()
+def index(
+    fused: Annotated[Path, typer.Argument(metavar="FUSED.npy", help="Fused features.")],
+    output: Annotated[Path, typer.Option("--out", help="The index file to write.")],
+    json: JsonOption = False,
+) -> None:
+    """A FAISS HNSW index of fused features in a file, its rows in a .json beside it."""
+    features = read_features(fused, "fused")
+    rows = build_index_file(features, output, load_settings().searcher)
+    _tell({"out": str(output), "rows": rows, "model_id": features.model_id}, json)
+
+
+@app.command()
+def query(
+    index_file: Annotated[Path, typer.Argument(metavar="INDEX", help="An index file.")],
+    fused: Annotated[Path, typer.Argument(metavar="FUSED.npy", help="What to ask for.")],
+    k: Annotated[int, typer.Option("--k", min=1, help="How many of the nearest.")] = 5,
+    json: JsonOption = False,
+) -> None:
+    """Print the nearest rows of an index file to each row of fused features, with their scores."""
+    features = read_features(fused, "fused")
+    for row, found in query_index_file(index_file, features, k, load_settings().searcher):
+        if json:
+            print_json({"query": _place(row), "hits": [_place(h.row, h.score) for h in found]})
+            continue
+        out.print(_words(row) + ("" if row.informative else ": shows nothing"), markup=False)
+        for hit in found:
+            out.print(f"    {hit.score:.4f}  {_words(hit.row)}", markup=False)
+
+
+def _extract_tracks(
+    kind: Callable[[MotionStep, StageClock], Step],
+    paths: list[str],
+    output: Path,
+    profile: str | None,
+    per: Per,
+    json: bool,
+) -> None:
+    settings = load_settings(profile=profile)
+    clock = StageClock()
+    tracker = build_tracker(resolve_profile(settings), settings)
+    _extract(kind(MotionStep(tracker, clock), clock), settings, paths, output, per, json)
+
+
+def _extract(
+    step: Step, settings: Settings, paths: list[str], output: Path, per: Per, json: bool
+) -> None:
+    if output.suffix != ".npy":
+        raise UsageError(f"--out {output}: expected a name that ends in .npy")
+    listed = read_catalog(paths)
+    err.print(f"{step.kind} features by {step.backend}", markup=False)
+    with DecoderPool(settings.video, settings.ingest) as pool, progress() as bar:
+        task = bar.add_task(step.kind, total=len(listed))
+
+        def on_video(video_id: str, error: VideoError | None) -> None:
+            bar.advance(task)
+            if error is not None:
+                err.print(f"{video_id}: left out: {error}", style="red", markup=False)
+            check_interrupt()
+
+        extractor = Extractor(step, pool, sampling=sampling(settings), whole=per is Per.video)
+        try:
+            report = extractor.run(listed, output, on_video)
+        except KeyboardInterrupt:
+            err.print("stopped; run the same command to go on", markup=False)
+            raise
+    told = {
+        "out": str(output),
+        "shape": list(report.features.values.shape),
+        "model_id": report.features.model_id,
+        "resumed": report.resumed,
+        "failed": [
+            {"video_id": video_id, "code": error.code, "message": str(error)}
+            for video_id, error in report.failed.items()
+        ],
+    }
+    _tell(told, json)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _tell(told: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(told)
+        return
+    for name, value in told.items():
+        if value or value == 0:
+            out.print(f"{name}: {value}", markup=False)
+
+
+def _place(row: Any, score: float | None = None) -> dict[str, Any]:
+    place = {
+        "video_id": row.video_id,
+        "start_seconds": row.start_seconds,
+        "end_seconds": row.end_seconds,
+    }
+    return place if score is None else {**place, "score": round(score, 6)}
+
+
+def _words(row: Any) -> str:
+    return f"{row.video_id}  {row.start_seconds:.1f}-{row.end_seconds:.1f} s"

@@ -1,0 +1,63 @@
+"""Visual and action features of the same stretches as one vector each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.errors import UsageError
+from embedder.fusion import FUSION_FINGERPRINT, FusionMode, fuse
+from embedder.stage import model_id
+from storyhash.features.files import Features
+from storyhash.features.steps import short_id
+from storyhash.profiles import profile_name
+
+_UNITS: dict[FusionMode, str] = {
+    "storyhash": "unit vector: 512 visual and 15 action, weighted so that products are a sum of cosines",
+    "paper": "unit vector: 512 visual and 15 min-max scaled action, concatenated as published",
+    "visual": "unit vector: 512 visual and 15 zeros",
+}
+
+
+def fuse_features(visual: Features, action: Features, mode: FusionMode) -> Features:
+    """Rows of 527. With mode `storyhash` they are the vectors that `storyhash index` keeps, under the
+    same model_id.
+
+    Raises UsageError where the two do not describe the same stretches, cut the same way.
+    """
+    if visual.settings != action.settings:
+        raise UsageError(
+            f"the features were cut differently: {dict(visual.settings)} and {dict(action.settings)}; "
+            "make both with the same settings"
+        )
+    for number, (one, other) in enumerate(zip(visual.rows, action.rows, strict=False)):
+        if one.place != other.place:
+            raise UsageError(
+                f"row {number} is {one.place} in one file and {other.place} in the other; make both "
+                "from the same videos"
+            )
+    if len(visual.rows) != len(action.rows):
+        raise UsageError(
+            f"one file has {len(visual.rows)} rows, the other {len(action.rows)}; make both from the "
+            "same videos"
+        )
+    shown = np.array([row.informative for row in visual.rows], dtype=bool)
+    values = fuse(visual.values, action.values, mode)
+    sampling = str(visual.settings["sampling"])
+    profile = profile_name(visual.backend, action.backend)
+    fingerprints = (visual.fingerprint, action.fingerprint)
+    # Rows that stand for whole videos are not the segments of an index.
+    as_indexed = mode == "storyhash" and visual.settings["rows"] == "segment"
+    return Features(
+        kind="fused",
+        values=np.where(shown[:, None], values, np.float32(0)),
+        rows=visual.rows,
+        units=_UNITS[mode],
+        backend=profile,
+        fingerprint="\n".join((*fingerprints, FUSION_FINGERPRINT)),
+        model_id=(
+            model_id(profile, *fingerprints, sampling)
+            if as_indexed
+            else short_id(f"{profile}-fused-{mode}", *fingerprints, FUSION_FINGERPRINT, sampling)
+        ),
+        settings={**visual.settings, "mode": mode},
+    )

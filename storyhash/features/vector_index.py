@@ -1,0 +1,73 @@
+"""An index file of fused features, and the nearest rows to others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from common.errors import ModelMismatchError, UsageError
+from common.settings import SearcherSettings
+from searcher.vector_file import search_vector_file, write_vector_file
+from storyhash.features.files import Features, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """score: inner product of unit vectors, higher is closer."""
+
+    row: Row
+    score: float
+
+
+def rows_path(index: Path) -> Path:
+    """`catalogue.faiss` has its rows in `catalogue.faiss.json`."""
+    return index.with_name(index.name + ".json")
+
+
+def build_index_file(fused: Features, out: Path, settings: SearcherSettings) -> int:
+    """Index the rows that show anything; returns how many. Raises UsageError where none does."""
+    shown = [number for number, row in enumerate(fused.rows) if row.informative]
+    if not shown:
+        raise UsageError("these features have no informative row: there is nothing to index")
+    write_vector_file(out, fused.values[shown], settings)
+    described = {
+        "model_id": fused.model_id,
+        "shape": [len(shown), fused.values.shape[1]],
+        "units": fused.units,
+        "settings": {**fused.settings, "m": settings.hnsw_m, "ef": settings.ef_construction},
+        "rows": [asdict(fused.rows[number]) for number in shown],
+    }
+    rows_path(out).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    return len(shown)
+
+
+def query_index_file(
+    path: Path, fused: Features, k: int, settings: SearcherSettings
+) -> list[tuple[Row, list[Neighbour]]]:
+    """The k nearest rows of an index file to each row of `fused`; none to one that shows nothing.
+
+    Raises UsageError for a file that is not there, ModelMismatchError for one of another model.
+    """
+    try:
+        held = json.loads(rows_path(path).read_text(encoding="utf-8"))
+        rows = [Row(**row) for row in held["rows"]]
+        made_by = held["model_id"]
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename}: {error.strerror}; make the index with: storyhash features index"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{rows_path(path)} is damaged; make the index anew") from None
+    if made_by != fused.model_id:
+        raise ModelMismatchError(
+            f"{path} was made with {made_by}, the query with {fused.model_id}; make both with the same "
+            "profile, settings and --mode"
+        )
+    scores, nearest = search_vector_file(path, fused.values, k, settings)
+    answers = []
+    for number, row in enumerate(fused.rows):
+        found = zip(nearest[number], scores[number], strict=True) if row.informative else ()
+        hits = [Neighbour(rows[at], float(score)) for at, score in found if at >= 0]
+        answers.append((row, hits))
+    return answers
