@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
+from common.settings import Sam2Settings
 from common.types import UInt8Array
 
 QDRANT_IMAGE = "qdrant/qdrant:v1.18.3"
@@ -33,6 +35,27 @@ def corpus() -> Path:
     if not folder:
         skip_or_fail("corpus", "set STORYHASH_TEST_CORPUS to a folder of real videos")
     return Path(str(folder))
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `clip` and `sam2` of random weights, so small that they run in milliseconds."""
+    if (
+        importlib.util.find_spec("torch") is None
+        or importlib.util.find_spec("transformers") is None
+    ):
+        skip_or_fail("models", "pip install 'storyhash[models]'")
+    from scripts.random_weights import write
+
+    folder = tmp_path_factory.mktemp("models")
+    write(folder, tiny=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def random_sam2(models: Path) -> Sam2Settings:
+    """The tiny SAM 2; what random weights propose is taken however little they trust it."""
+    return Sam2Settings(model=str(models / "sam2"), min_predicted_iou=0, min_stability=0)
 
 
 @pytest.fixture(scope="session")

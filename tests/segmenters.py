@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from common.types import Float64Array, FrameBatch, UInt8Array
 from embedder.tracking.segmenter import NOTHING, Masks
 
 HEIGHT, WIDTH = 180, 320
-RED, GREEN, BLUE, WHITE = (200, 30, 30), (30, 190, 40), (40, 60, 220), (240, 240, 240)
-GROUND = (90, 90, 90)
+RED, GREEN, BLUE, WHITE = (250, 60, 60), (40, 220, 60), (20, 20, 140), (240, 240, 240)
 
 # A disc at a moment: centre in pixels and radius, or None where it is not there.
 Path = Callable[[int], tuple[float, float, float] | None]
 
 
 def scene(moments: int, discs: dict[tuple[int, int, int], Path], rate: float = 4.0) -> FrameBatch:
-    """Discs on a grey ground, those named first in front."""
+    """Discs on a grey ground with a grain, those named first in front.
+
+    No two neighbours of the ground have one colour, so it is no thing; and its grain tells flow that it
+    rests.
+    """
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    frames = np.full((moments, HEIGHT, WIDTH, 3), GROUND, dtype=np.uint8)
+    grain = np.random.default_rng(5).normal(0, 60, (HEIGHT, WIDTH, 3))
+    ground = np.clip(90 + cv2.GaussianBlur(grain, (0, 0), 2), 0, 255).astype(np.uint8)
+    frames = np.repeat(ground[None], moments, axis=0)
     for moment in range(moments):
         for colour, path in reversed(discs.items()):
             place = path(moment)

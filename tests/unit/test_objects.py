@@ -61,7 +61,6 @@ def test_what_moves_is_found_first_and_what_rests_by_the_grid() -> None:
     tracks = track(scene(8, {RED: rests(80, 60), GREEN: goes(60, 130, 10)}), segmenter)
     assert column_near(tracks, 0, 60, 130) == 0
     assert column_near(tracks, 0, 80, 60) == 1
-    # The ground fills the picture: it is no thing.
     assert tracks.visible.shape[1] == 2
     assert segmenter.sessions[0].followed[0] == [0, 1]
 
@@ -69,6 +68,13 @@ def test_what_moves_is_found_first_and_what_rests_by_the_grid() -> None:
 def test_one_thing_is_proposed_once_however_many_points_lie_on_it() -> None:
     tracks = track(scene(6, {BLUE: rests(160, 90, 60)}))
     assert tracks.visible.shape[1] == 1
+
+
+def test_what_fills_the_picture_is_no_thing() -> None:
+    batch = scene(6, {WHITE: rests(160, 90, 400), RED: rests(80, 60)})
+    assert track(batch).visible.shape[1] == 0
+    batch = scene(6, {RED: rests(80, 60), WHITE: rests(160, 90, 400)})
+    assert track(batch).visible.shape[1] == 1
 
 
 def test_a_thing_hidden_for_a_while_keeps_its_number() -> None:
