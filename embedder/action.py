@@ -30,6 +30,8 @@ ACTION_VERSION = "action-2"
 # Moments the tracks are resampled to, so that a frame rate leaves no trace in derivatives.
 _RATE = 4.0
 _TURN_BINS = 8
+# Where a thing was between two sightings further apart than this is not known.
+_MAX_GAP_SECONDS = 0.75
 # Two things are close when their discs, grown by this factor, touch.
 _CLOSE_FACTOR = 2.0
 _SQUASHED = np.array([1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0], dtype=bool)
@@ -97,8 +99,18 @@ def _resample(tracks: Tracks) -> tuple[Float64Array, Float64Array, BoolArray]:
         for axis in (0, 1):
             places[:, thing, axis] = np.interp(moments, at, tracks.centroids[known, thing, axis])
         radii[:, thing] = np.interp(moments, at, np.sqrt(tracks.areas[known, thing] / np.pi))
-        seen[:, thing] = (moments >= at[0] - 1e-6) & (moments <= at[-1] + 1e-6)
+        seen[:, thing] = _known_at(moments, at)
     return places, radii, seen
+
+
+def _known_at(moments: Float64Array, at: Float64Array) -> BoolArray:
+    """bool (M,): where a thing seen at the times `at` was, by and large: not before the first nor after
+    the last, and not in a gap in which it may have been anywhere."""
+    later = np.clip(np.searchsorted(at, moments - 1e-6), 1, max(len(at) - 1, 1))
+    earlier, later = at[later - 1], at[np.minimum(later, len(at) - 1)]
+    near = np.minimum(np.abs(moments - earlier), np.abs(moments - later)) < 1e-6
+    within = (moments >= at[0] - 1e-6) & (moments <= at[-1] + 1e-6)
+    return within & (near | (later - earlier <= _MAX_GAP_SECONDS))
 
 
 def _summary(values: Float64Array) -> tuple[float, float, float]:

@@ -135,7 +135,7 @@ def _local_folder(model: HubModel, reference: str) -> Path:
 
 
 def _cached(model: HubModel, reference: str) -> Path:
-    held = _hub().try_to_load_from_cache(reference, "config.json")
+    held = _hub().try_to_load_from_cache(reference, "config.json", cache_dir=cache_folder())
     if not isinstance(held, str):
         raise WeightsMissingError(
             f"the weights of {model.title} ({reference}) are not in {cache_folder()}; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from common.errors import UsageError
 from common.settings import Settings
@@ -16,24 +17,29 @@ from embedder.visual.base import VisualBackend
 AUTO = "auto"
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Half of a profile: a visual backend or a tracker.
+
+    check: finds what can be wrong without loading anything. What a part needs is imported when it is
+    checked or built: torch alone takes seconds.
+    """
+
+    summary: str
+    build: Callable[[Settings], Any]
+    check: Callable[[Settings], object] = lambda _: None
+
+
 def _clip(settings: Settings) -> VisualBackend:
     from embedder.visual.clip import ClipBackend
 
     return ClipBackend(settings.clip, settings.device)
 
 
-def _offline(_: Settings) -> VisualBackend:
-    from embedder.visual.offline import OfflineBackend
+def _check_clip(settings: Settings) -> None:
+    from embedder.visual.clip import check_clip
 
-    return OfflineBackend()
-
-
-def _sscd(settings: Settings) -> VisualBackend:
-    return sscd.SscdBackend(settings.sscd, settings.device)
-
-
-def _motion(_: Settings) -> Tracker:
-    return MotionTracker()
+    check_clip(settings.clip, settings.device)
 
 
 def _sam2(settings: Settings) -> Tracker:
@@ -42,15 +48,30 @@ def _sam2(settings: Settings) -> Tracker:
     return sam2_tracker(settings.sam2, settings.device)
 
 
-# What each needs is imported when it is built: torch alone takes seconds.
-VISUALS: dict[str, tuple[str, Callable[[Settings], VisualBackend]]] = {
-    "clip": ("CLIP ViT-B/32 (torch)", _clip),
-    "sscd": ("SSCD, Meta's copy-detection network (ONNX Runtime or torch)", _sscd),
-    "offline": ("a descriptor shipped with StoryHash", _offline),
+def _check_sam2(settings: Settings) -> None:
+    from embedder.tracking.sam2.segmenter import check_sam2
+
+    check_sam2(settings.sam2, settings.device)
+
+
+def _offline(_: Settings) -> VisualBackend:
+    from embedder.visual.offline import OfflineBackend
+
+    return OfflineBackend()
+
+
+VISUALS = {
+    "clip": Part("CLIP ViT-B/32 (torch)", _clip, _check_clip),
+    "sscd": Part(
+        "SSCD, Meta's copy-detection network (ONNX Runtime or torch)",
+        lambda settings: sscd.SscdBackend(settings.sscd, settings.device),
+        lambda settings: sscd.weights_path(settings.sscd),
+    ),
+    "offline": Part("a descriptor shipped with StoryHash", _offline),
 }
-TRACKERS: dict[str, tuple[str, Callable[[Settings], Tracker]]] = {
-    "sam2": ("SAM 2.1, unprompted (torch)", _sam2),
-    "motion": ("optical flow", _motion),
+TRACKERS = {
+    "sam2": Part("SAM 2.1, unprompted (torch)", _sam2, _check_sam2),
+    "motion": Part("optical flow", lambda _: MotionTracker()),
 }
 
 
@@ -64,7 +85,7 @@ class Profile:
 
     @property
     def summary(self) -> str:
-        return f"{VISUALS[self.visual][0]} and {TRACKERS[self.tracker][0]}"
+        return f"{VISUALS[self.visual].summary} and {TRACKERS[self.tracker].summary}"
 
 
 def profile_name(visual: str, tracker: str) -> str:
@@ -94,12 +115,14 @@ def resolve_profile(settings: Settings) -> Profile:
 
 def build_visual(profile: Profile, settings: Settings) -> VisualBackend:
     """Load its visual backend. Raises WeightsMissingError and its kin, which name the way out."""
-    return VISUALS[profile.visual][1](settings)
+    backend: VisualBackend = VISUALS[profile.visual].build(settings)
+    return backend
 
 
 def build_tracker(profile: Profile, settings: Settings) -> Tracker:
     """Load its tracker. Raises as `build_visual` does."""
-    return TRACKERS[profile.tracker][1](settings)
+    tracker: Tracker = TRACKERS[profile.tracker].build(settings)
+    return tracker
 
 
 def sampling(settings: Settings) -> str:
@@ -112,7 +135,10 @@ def sampling(settings: Settings) -> str:
 
 
 def build_stage(profile: Profile, settings: Settings) -> EmbedderStage:
-    """Load the models of a profile. Raises WeightsMissingError and its kin."""
+    """Load the models of a profile. Raises WeightsMissingError and its kin: all that can be told of
+    either part before any is loaded comes first."""
+    for part in (VISUALS[profile.visual], TRACKERS[profile.tracker]):
+        part.check(settings)
     return EmbedderStage(
         profile.name,
         build_visual(profile, settings),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -29,11 +29,9 @@ class ClipBackend:
     views = ("identity", "flip_h", "flip_v", "rotate_180")
 
     def __init__(self, settings: ClipSettings, device: DeviceSettings) -> None:
-        """Load the weights. Raises WeightsMissingError, WeightsDamagedError, WrongModelError or
-        DeviceError; what can be wrong is found before torch is imported."""
-        weights = find_weights(CLIP, settings.model)
-        _check_width(weights.config)
-        check_device(device)
+        """Load the weights. Raises as `check_clip` does, and WeightsDamagedError for what shows only
+        then."""
+        weights = check_clip(settings, device)
         self._network = _network(weights, device)
         self.fingerprint = (
             f"clip {weights_checksum(weights.file)} {self.pooling} {self.frames_per_second}"
@@ -109,10 +107,17 @@ def _network(weights: Weights, settings: DeviceSettings) -> _Network:
         ) from None
 
 
-def _check_width(config: Mapping[str, Any]) -> None:
-    width = config.get("projection_dim", VISUAL_DIMENSION)
+def check_clip(settings: ClipSettings, device: DeviceSettings) -> Weights:
+    """All that can be told before torch is imported.
+
+    Raises WeightsMissingError, WeightsDamagedError, WrongModelError or DeviceError.
+    """
+    weights = find_weights(CLIP, settings.model)
+    width = weights.config.get("projection_dim", VISUAL_DIMENSION)
     if width != VISUAL_DIMENSION:
         raise WrongModelError(
             f"{CLIP.variable}: this model gives {width} numbers a picture, expected "
             f"{VISUAL_DIMENSION}; set it to a ViT-B model, or leave it out"
         )
+    check_device(device)
+    return weights

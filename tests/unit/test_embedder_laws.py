@@ -214,3 +214,19 @@ def test_bars_and_pages_around_a_picture_are_trimmed() -> None:
     assert trim_border(picture).shape == picture.shape
     # A film of one colour is all page; what is left of it must still be a picture.
     assert min(trim_border(np.full((90, 160, 3), 200, np.uint8)).shape[:2]) > 0
+
+
+def test_what_a_thing_did_while_it_was_gone_is_not_made_up() -> None:
+    time = np.arange(24) / 4
+    places = np.full((24, 1, 2), 0.2, np.float32)
+    places[16:] = 0.7
+    areas = np.full((24, 1), 0.01, np.float32)
+    seen = np.ones((24, 1), bool)
+    seen[8:16] = False
+    gone = raw_features(Tracks(places, areas, seen, time, 1.0))
+    assert gone[0:6] == pytest.approx(np.zeros(6), abs=1e-6)
+    # Half a second out of sight is bridged.
+    seen[:] = True
+    seen[15] = False
+    bridged = raw_features(Tracks(places, areas, seen, time, 1.0))
+    assert bridged[2] > 0.5

@@ -215,7 +215,7 @@ def open_network(weights: Weights, size: int | None, settings: DeviceSettings) -
     kind = str(weights.config["model_type"])
     if kind == "edgetam_video" and importlib.util.find_spec("timm") is None:
         raise DependencyError(
-            f"{weights.folder} is an EdgeTAM, whose backbone needs timm: pip install timm (or 'storyhash[models]'), or leave "
+            f"{weights.folder} is an EdgeTAM, whose backbone needs timm: pip install timm, or leave "
             f"{SAM2.variable} out for SAM 2.1"
         )
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.settings import DeviceSettings, Sam2Settings
 from embedder.checksum import weights_checksum
 from embedder.device import check_device
-from embedder.hub import SAM2, find_weights
+from embedder.hub import SAM2, Weights, find_weights
 from embedder.tracking.objects import ObjectTracker
 from embedder.tracking.proposals import Proposer
 from embedder.tracking.sam2.network import open_network
@@ -16,16 +16,25 @@ class Sam2Segmenter:
     """Sessions over one network. See `Segmenter`."""
 
     def __init__(self, settings: Sam2Settings, device: DeviceSettings) -> None:
-        """Load the weights. What can be wrong with them is found before torch is imported; raises
-        WeightsMissingError, WeightsDamagedError, WrongModelError or DeviceError."""
-        weights = find_weights(SAM2, settings.model)
-        check_device(device)
+        """Load the weights. Raises as `check_sam2` does, and WeightsDamagedError for what shows only
+        then."""
+        weights = check_sam2(settings, device)
         self.network = open_network(weights, settings.image_size, device)
         self.fingerprint = f"sam2 {weights_checksum(weights.file)} {self.network.image_size} px"
 
     def start(self, moments: int) -> Sam2Session:
         """See `Segmenter.start`."""
         return Sam2Session(self.network, moments)
+
+
+def check_sam2(settings: Sam2Settings, device: DeviceSettings) -> Weights:
+    """All that can be told before torch is imported.
+
+    Raises WeightsMissingError, WeightsDamagedError, WrongModelError or DeviceError.
+    """
+    weights = find_weights(SAM2, settings.model)
+    check_device(device)
+    return weights
 
 
 def sam2_tracker(settings: Sam2Settings, device: DeviceSettings) -> ObjectTracker:

