@@ -106,8 +106,8 @@ def _resample(tracks: Tracks) -> tuple[Float64Array, Float64Array, BoolArray]:
 def _known_at(moments: Float64Array, at: Float64Array) -> BoolArray:
     """bool (M,): where a thing seen at the times `at` was, by and large: not before the first nor after
     the last, and not in a gap in which it may have been anywhere."""
-    later = np.clip(np.searchsorted(at, moments - 1e-6), 1, max(len(at) - 1, 1))
-    earlier, later = at[later - 1], at[np.minimum(later, len(at) - 1)]
+    next_one = np.clip(np.searchsorted(at, moments - 1e-6), 1, max(len(at) - 1, 1))
+    earlier, later = at[next_one - 1], at[np.minimum(next_one, len(at) - 1)]
     near = np.minimum(np.abs(moments - earlier), np.abs(moments - later)) < 1e-6
     within = (moments >= at[0] - 1e-6) & (moments <= at[-1] + 1e-6)
     return within & (near | (later - earlier <= _MAX_GAP_SECONDS))
