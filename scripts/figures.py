@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Write the figures in README.md and docs/evaluation.md from the JSON that benchmarks and scripts leave.
+"""Write the figures in the documents from the JSON that benchmarks and scripts leave.
 
     python -m scripts.figures RESULTS
 
-RESULTS holds what these wrote with --json: search.json and embedding.json (scripts/bench),
+RESULTS holds what these wrote with --json: search.json, embedding.json and models.json (scripts/bench),
 duplicates-PROFILE.json (measure_duplicates), inserts-PROFILE.json (measure_inserts), visual.json and
-preparations.json (measure_visual). Each block between `<!-- figures: NAME -->` and `<!-- end -->` is
-replaced; the rest of a document is left as it is.
+preparations.json (measure_visual), fusion.json (measure_fusion). Each block between
+`<!-- figures: NAME -->` and `<!-- end -->` is replaced; the rest of a document is left as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "evaluation.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "evaluation.md", ROOT / "docs" / "paper.md")
 PROFILES = ("sscd-motion", "offline")
 
 Load = Callable[[str], Any]
@@ -168,6 +168,47 @@ def duplicates(load: Load) -> str:
     )  # fmt: skip
 
 
+def fusion(load: Load) -> str:
+    """Copies and strangers under each fusion."""
+    found = load("fusion")["fusions"]
+    columns = list(found["visual"])
+    rows = [[f"`{mode}`", *(str(one[column]) for column in columns)] for mode, one in found.items()]
+    return table(["fusion", *columns], rows)
+
+
+def models(load: Load) -> str:
+    """The profiles of CLIP and SAM 2 on random weights, and the networks beside their references."""
+    held = load("models")
+    profiles, memory = held["profiles"], held["memory_by_length"]
+    lines = {
+        "times real time": "realtime_factor",
+        "pictures a second (visual)": "pictures_a_second",
+        "frames a second (tracker)": "tracked_frames_a_second",
+        "peak of `index`, MiB": "index_peak_mib",
+        "peak of `match`, MiB": "match_peak_mib",
+    }
+    rows = [[label, *(str(one[key]) for one in profiles.values())] for label, key in lines.items()]
+    films = next(iter(profiles.values()))
+    peers = [
+        f"{name} {', '.join(f'{who} {value}' for who, value in held[key].items())}"
+        for name, key in (
+            ("CLIP, pictures a second:", "clip_pictures_a_second"),
+            ("SAM 2 with three things, frames a second:", "sam2_frames_a_second"),
+        )
+    ]
+    return "\n\n".join(
+        [
+            table(["", *(f"`{name}`" for name in profiles)], rows),
+            f"{films['films']} films, {films['video_seconds']} s; SAM 2 at "
+            f"{held['sam2_image_size']} pixels.",
+            *(f"{peer}." for peer in peers),
+            f"The longest film: {memory['half']['peak_mib']} MiB for "
+            f"{memory['half']['video_seconds']:.1f} s of it, {memory['full']['peak_mib']} MiB for all "
+            f"{memory['full']['video_seconds']:.1f} s.",
+        ]
+    )
+
+
 BLOCKS: dict[str, Callable[[Load], str]] = {
     "summary": summary,
     "speed": speed,
@@ -175,6 +216,8 @@ BLOCKS: dict[str, Callable[[Load], str]] = {
     "edits": edits,
     "preparations": preparations,
     "duplicates": duplicates,
+    "fusion": fusion,
+    "models": models,
 }
 
 
