@@ -170,10 +170,14 @@ def duplicates(load: Load) -> str:
 
 def fusion(load: Load) -> str:
     """Copies and strangers under each fusion."""
-    found = load("fusion")["fusions"]
+    held = load("fusion")
+    found = held["fusions"]
     columns = list(found["visual"])
     rows = [[f"`{mode}`", *(str(one[column]) for column in columns)] for mode, one in found.items()]
-    return table(["fusion", *columns], rows)
+    return (
+        f"{table(['fusion', *columns], rows)}\n\n{held['copies']} pairs of copies, "
+        f"{held['strangers']:,} of strangers; {held['backends']}."
+    )
 
 
 def models(load: Load) -> str:
