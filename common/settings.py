@@ -111,7 +111,8 @@ class DeviceSettings(_Group):
     name: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="cuda, cuda:N, mps, cpu; auto takes the first of these that is here.",
+        description="cuda, cuda:N, mps, cpu; auto takes the first of these that is here. Networks in "
+        "ONNX files run on the CPU whatever it says.",
     )
     precision: Literal["auto", "fp32"] = Field(
         "auto",

@@ -9,8 +9,8 @@ import ctypes
 import importlib.util
 import platform
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -104,6 +104,18 @@ class Device:
             )
         return name
 
+    def place(self, model: Any) -> Any:
+        """A network moved there. Raises DeviceMemoryError."""
+        with self.memory_told():
+            return model.to(self.target)
+
+    @property
+    def description(self) -> str:
+        """Its name, and what it is."""
+        if self.target.type == "cuda":
+            return f"{self.target} ({self._torch.cuda.get_device_name(self.target)})"
+        return str(self.target)
+
     @cached_property
     def _half(self) -> Any:
         """float16 holds three more bits than bfloat16, but processors multiply only the latter fast."""
@@ -130,33 +142,53 @@ class Device:
         return self.target.type != "cpu" or cpu_multiplies_bfloat16()
 
     def encode(self, forward: Forward, pictures: Sequence[UInt8Array]) -> list[Any]:
-        """`forward` over `pictures` in batches; one numpy array a batch.
+        """`forward` over `pictures` in batches; one numpy array a batch. See `batched`."""
 
-        When memory runs out the batch is halved, for good, and the rest goes on. Raises
-        DeviceMemoryError when one picture alone does not fit.
+        def work(batch: Sequence[UInt8Array]) -> Any:
+            with self._torch.inference_mode():
+                return forward(batch).float().cpu().numpy()
+
+        results, self.batch_size = self.batched(work, pictures, self.batch_size)
+        return results
+
+    def batched(
+        self, work: Callable[[Any], Any], items: Any, size: int
+    ) -> tuple[list[Any], int]:
+        """`work` over `items`, `size` at once; also the size that fitted.
+
+        When memory runs out the size is halved and the rest goes on. Raises DeviceMemoryError when one
+        item alone does not fit.
         """
         results: list[Any] = []
         done = 0
-        while done < len(pictures):
-            batch = pictures[done : done + self.batch_size]
+        while done < len(items):
+            batch = items[done : done + size]
             try:
-                with self._torch.inference_mode():
-                    results.append(forward(batch).float().cpu().numpy())
-            except Exception as error:
+                results.append(work(batch))
+            except RuntimeError as error:
                 if not self.is_out_of_memory(error):
                     raise
                 if len(batch) == 1:
-                    raise self.memory_error() from None
-                self.batch_size = len(batch) // 2
+                    raise self._memory_error() from None
+                size = len(batch) // 2
                 self._release()
                 continue
             done += len(batch)
-        return results
+        return results, size
 
-    def memory_error(self) -> DeviceMemoryError:
-        """What to raise when not even the smallest piece of work fits."""
+    @contextmanager
+    def memory_told(self) -> Iterator[None]:
+        """Raise DeviceMemoryError where torch raises that memory ran out, for work that cannot be cut."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.is_out_of_memory(error):
+                raise self._memory_error() from None
+            raise
+
+    def _memory_error(self) -> DeviceMemoryError:
         return DeviceMemoryError(
-            f"the memory of {self.target} is full and one picture alone does not fit; free some, set "
+            f"the memory of {self.target} is full: not even one picture fits; free some, set "
             "STORYHASH_SAM2__IMAGE_SIZE lower, or STORYHASH_DEVICE__NAME=cpu"
         )
 

@@ -83,7 +83,8 @@ def _hub_model(model: HubModel, reference: str) -> _Known:
     published = reference == model.default
     return _Known(
         model.name,
-        f"{model.title}, {'hub ' if published else ''}{reference}",
+        f"{model.title}, "
+        + (f"{reference} of the hub, {model.megabytes} MB" if published else reference),
         model.licence if published else "yours",
         lambda: find_weights(model, reference).file,
     )

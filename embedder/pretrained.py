@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from common.errors import WeightsDamagedError
+from embedder.hub import HubModel, Weights
+
+
+@contextmanager
+def loading(model: HubModel, weights: Weights) -> Iterator[None]:
+    """Turn what torch and transformers raise about a file that is not what it should be into
+    WeightsDamagedError."""
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError, KeyError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        raise WeightsDamagedError(
+            f"{weights.folder} cannot be loaded as {model.title} ({reason}); fetch it again, or use "
+            f"{model.instead}"
+        ) from None
 
 
 def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from common.process import usable_cores
 from common.settings import Settings
 from common.types import FrameBatch
 from common.video import decode_clip, encode_clip
+from embedder.device import Device
 from embedder.golden import check_golden
 from searcher.folder import read_manifest
 from storyhash.profiles import build_stage, build_visual
@@ -79,6 +81,12 @@ def _profile(settings: Settings) -> tuple[str, int]:
     return f"{profile.name}{chosen}, model {stage.model_id}", 0
 
 
+def _device(settings: Settings) -> tuple[str, int]:
+    if find_spec("torch") is None:
+        return "no torch: networks run through ONNX Runtime on the CPU", 0
+    return Device(settings.device).description, 0
+
+
 def _golden(settings: Settings) -> tuple[str, int]:
     result = check_golden(build_visual(profile_in_force(settings), settings))
     return result.message, 0 if result.ok else 1
@@ -109,6 +117,7 @@ _CHECKS: dict[str, Callable[[Settings], tuple[str, int]]] = {
     "machine": _machine,
     "packages": _packages,
     "clips": _clips,
+    "device": _device,
     "profile": _profile,
     "golden vector": _golden,
     "disk": _space,

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from common.errors import WeightsDamagedError, WrongModelError
+from common.errors import WrongModelError
 from common.settings import ClipSettings, DeviceSettings
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 from embedder.checksum import weights_checksum
 from embedder.device import Device, check_device, sample_pictures
 from embedder.hub import CLIP, Weights, find_weights
-from embedder.pretrained import load_pretrained
+from embedder.pretrained import load_pretrained, loading
 from embedder.vectors import unit
 
 
@@ -32,7 +32,8 @@ class ClipBackend:
         """Load the weights. Raises as `check_clip` does, and WeightsDamagedError for what shows only
         then."""
         weights = check_clip(settings, device)
-        self._network = _network(weights, device)
+        with loading(CLIP, weights):
+            self._network = _load_once(weights.folder.resolve(), device)
         self.fingerprint = (
             f"clip {weights_checksum(weights.file)} {self.pooling} {self.frames_per_second}"
         )
@@ -63,7 +64,7 @@ class _Network:
 
         self._torch = torch
         self.device = Device(settings)
-        self._model = load_pretrained(CLIPVisionModelWithProjection, folder).to(self.device.target)
+        self._model = self.device.place(load_pretrained(CLIPVisionModelWithProjection, folder))
         described = (folder / "preprocessor_config.json").is_file()
         self._processor = (
             CLIPImageProcessor.from_pretrained(folder) if described else CLIPImageProcessor()
@@ -95,16 +96,6 @@ class _Network:
 @cache
 def _load_once(folder: Path, settings: DeviceSettings) -> _Network:
     return _Network(folder, settings)
-
-
-def _network(weights: Weights, settings: DeviceSettings) -> _Network:
-    try:
-        return _load_once(weights.folder.resolve(), settings)
-    except (RuntimeError, ValueError, OSError, KeyError) as error:
-        raise WeightsDamagedError(
-            f"{weights.folder} cannot be loaded as CLIP ({str(error).splitlines()[0][:120]}); "
-            f"fetch it again, or use {CLIP.instead}"
-        ) from None
 
 
 def check_clip(settings: ClipSettings, device: DeviceSettings) -> Weights:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import skip_or_fail
 from tests.e2e.conftest import environment, storyhash
+from tests.hubs import serve_hub
 
 # What random networks propose has no outline and no trust to speak of.
 ANYTHING = {"STORYHASH_SAM2__MIN_PREDICTED_IOU": "0", "STORYHASH_SAM2__MIN_STABILITY": "0"}
@@ -170,3 +171,38 @@ def test_verify_compares_what_is_installed_with_what_was_published(
     run = storyhash("models", "verify", **settings)
     assert run.exit_code == 1
     assert "FAILED clip" in run.stdout
+
+
+def test_what_is_pulled_lies_in_the_cache_and_is_used_and_verified(
+    films: Path, models: Path, tmp_path: Path
+) -> None:
+    cache = {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    with serve_hub(models / "clip", "openai/clip-vit-base-patch32") as (endpoint, asked):
+        run = storyhash("models", "pull", "clip", HF_ENDPOINT=endpoint, **cache)
+        assert run.exit_code == 0, run.stderr
+        fetched = [one for one in asked if one.startswith("GET") and "resolve" in one]
+        assert sum(one.endswith("model.safetensors") for one in fetched) == 1
+        again = storyhash("models", "pull", "clip", HF_ENDPOINT=endpoint, **cache)
+        assert again.stdout == run.stdout
+        assert sum(one.endswith("model.safetensors") for one in asked if "GET" in one) == 1
+    assert "pulling clip" in run.stderr
+    assert str(tmp_path / "cache") in run.stdout
+    run = storyhash("models", "verify", "--json", **cache)
+    verdict = {item["name"]: item for item in run.json["items"]}["clip"]
+    assert verdict["installed"]
+    assert "as published" in verdict["message"]
+    place = ("--data", tmp_path / "data", "--profile", "clip-motion")
+    run = storyhash("index", films / "a.mp4", *place, **cache)
+    assert run.exit_code == 0, run.stderr
+
+
+def test_a_model_the_hub_does_not_have_or_has_without_weights(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_text('{"model_type": "clip"}')
+    cache = {"HF_HUB_CACHE": str(tmp_path / "cache")}
+    with serve_hub(tmp_path / "bare", "someone/clip") as (endpoint, _):
+        wanted = {"HF_ENDPOINT": endpoint, **cache}
+        run = storyhash("models", "pull", "clip", **wanted)
+        assert (run.exit_code, "answers 404" in run.stderr) == (3, True)
+        run = storyhash("models", "pull", "clip", STORYHASH_CLIP__MODEL="someone/clip", **wanted)
+        assert (run.exit_code, "none of model.safetensors" in run.stderr) == (3, True)

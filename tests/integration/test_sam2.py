@@ -177,6 +177,28 @@ def test_memory_that_runs_out_is_told_with_a_way_out(
         session.propose(POINTS)
 
 
+def test_points_that_do_not_fit_together_are_decoded_fewer_at_once(
+    random_sam2: Sam2Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    segmenter = Sam2Segmenter(random_sam2, DeviceSettings(name="cpu", precision="fp32"))
+    session = segmenter.start(2)
+    session.look(frames_of(1)[0])
+    points = np.repeat(POINTS, 7, axis=0)
+    expected = session.propose(points)
+    decoder = segmenter.network._model.mask_decoder
+    plain = decoder.forward
+
+    def scarce(*args: Any, **kwargs: Any) -> Any:
+        if kwargs["sparse_prompt_embeddings"].shape[1] > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(decoder, "forward", scarce)
+    np.testing.assert_allclose(session.propose(points).logits, expected.logits, atol=1e-4)
+
+
 def test_edgetam_runs_where_its_own_package_is(models: Path, tmp_path: Path) -> None:
     import torch
     import transformers

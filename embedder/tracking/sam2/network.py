@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common.errors import (
-    DependencyError,
-    DeviceMemoryError,
-    StoryHashError,
-    WeightsDamagedError,
-    WrongModelError,
-)
+from common.errors import DependencyError, WrongModelError
 from common.settings import DeviceSettings
 from common.types import Float32Array, Float64Array, UInt8Array
 from embedder.device import Device, sample_pictures
 from embedder.hub import SAM2, Weights
-from embedder.pretrained import load_pretrained
+from embedder.pretrained import load_pretrained, loading
 
+# Points decoded at once: each has three masks of its own.
+_POINTS_AT_ONCE = 16
 # model_type in config.json -> what transformers calls its classes.
 _FAMILIES = {"sam2_video": "Sam2Video", "edgetam_video": "EdgeTamVideo"}
 
@@ -40,7 +38,7 @@ class Sam2Network:
         config = model_class.config_class.from_pretrained(folder, local_files_only=True)
         if size is not None and size != config.image_size:
             _resize(config, kind, size)
-        self._model = load_pretrained(model_class, folder, config=config).to(self.device.target)
+        self._model = self.device.place(load_pretrained(model_class, folder, config=config))
         self._session_class = getattr(transformers, f"{family}InferenceSession")
         self.image_size: int = config.image_size
         self._processor = transformers.Sam2VideoVideoProcessor(
@@ -49,6 +47,7 @@ class Sam2Network:
         # A picture looks back at the memories of this many before it, and at the pointers of more.
         self.memory_reach: int = config.num_maskmem
         self.pointer_reach: int = max(config.num_maskmem, config.max_object_pointers_in_encoder)
+        self._points_at_once = _POINTS_AT_ONCE
         self.mixed = False
         self.mixed = self.device.trusts_mixed(self._encode_with)
 
@@ -83,7 +82,7 @@ class Sam2Network:
 
     def propagate(self, state: Any, moment: int) -> tuple[Float32Array, Float32Array]:
         """Logits, float32 (N, h, w), and presence, float32 (N,), of all things at a moment."""
-        with self._guard():
+        with self.device.memory_told(), self._running():
             output = self._model(state, frame_idx=moment)
             logits = output.pred_masks.flatten(0, -3).float().cpu().numpy()
             presence = output.object_score_logits.float().sigmoid().flatten().cpu().numpy()
@@ -91,7 +90,7 @@ class Sam2Network:
 
     def embeddings(self, state: Any, moment: int) -> list[Any]:
         """Feature maps of a picture, fine to coarse, ready for the mask decoder; computed once."""
-        with self._guard():
+        with self.device.memory_told(), self._running():
             held = state.cache.get_vision_features(moment)
             if held is None:
                 image = state.get_frame(moment).unsqueeze(0)
@@ -118,8 +117,17 @@ class Sam2Network:
 
         points: float64 (P, 2), xy as fractions. These are the masks that following a point starts from.
         """
+        found, self._points_at_once = self.device.batched(
+            lambda some: self._decode(embeddings, some), points, self._points_at_once
+        )
+        masks, trust = zip(*found, strict=True)
+        return np.concatenate(masks), np.concatenate(trust)
+
+    def _decode(
+        self, embeddings: list[Any], points: Float64Array
+    ) -> tuple[Float32Array, Float32Array]:
         torch, model = self._torch, self._model
-        with self._guard():
+        with self._running():
             at = torch.tensor(points * self.image_size, dtype=torch.float32)[None, :, None]
             at = at.to(self.device.target)
             labels = torch.ones(at.shape[:-1], dtype=torch.int32, device=self.device.target)
@@ -144,34 +152,18 @@ class Sam2Network:
         self.mixed = mixed
         rows = []
         for picture in sample_pictures():
-            with self._guard():
+            with self.device.memory_told(), self._running():
                 features = self._model.get_image_features(
                     self.prepare(picture)[None], return_dict=True
                 )
                 rows.append(features.fpn_hidden_states[-1].float().flatten().cpu().numpy())
         return np.stack(rows)
 
-    def _guard(self) -> _Guard:
-        return _Guard(self)
-
-
-class _Guard:
-    """No gradients, the chosen precision, and an error of ours when memory runs out."""
-
-    def __init__(self, network: Sam2Network) -> None:
-        self._network = network
-        self._inference = network._torch.inference_mode()
-        self._precision = network.device.precision(network.mixed)
-
-    def __enter__(self) -> None:
-        self._inference.__enter__()
-        self._precision.__enter__()
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._precision.__exit__(kind, error, trace)
-        self._inference.__exit__(kind, error, trace)
-        if isinstance(error, Exception) and self._network.device.is_out_of_memory(error):
-            raise self._network.device.memory_error() from None
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Without gradients, in the precision chosen."""
+        with self._torch.inference_mode(), self.device.precision(self.mixed):
+            yield
 
 
 def _resize(config: Any, kind: str, size: int) -> None:
@@ -218,12 +210,5 @@ def open_network(weights: Weights, size: int | None, settings: DeviceSettings) -
             f"{weights.folder} is an EdgeTAM, whose backbone needs timm: pip install timm, or leave "
             f"{SAM2.variable} out for SAM 2.1"
         )
-    try:
+    with loading(SAM2, weights):
         return _load_once(weights.folder.resolve(), kind, size, settings)
-    except (StoryHashError, DeviceMemoryError):
-        raise
-    except (RuntimeError, ValueError, OSError, KeyError) as error:
-        raise WeightsDamagedError(
-            f"{weights.folder} cannot be loaded as {SAM2.title} "
-            f"({str(error).splitlines()[0][:120]}); fetch it again, or use {SAM2.instead}"
-        ) from None

@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from common.types import Float64Array, UInt8Array
 from embedder.tracking.sam2.network import Sam2Network
 from embedder.tracking.segmenter import NOTHING, Masks
 
-# Points decoded at once: each has three masks of its own.
-_POINTS_AT_ONCE = 16
 # What an output holds for the memory of the next pictures; the pointer alone is looked at for longer.
 _HEAVY = ("maskmem_features", "maskmem_pos_enc", "pred_masks")
 
@@ -38,14 +34,7 @@ class Sam2Session:
     def propose(self, points: Float64Array) -> Masks:
         """See `SegmenterSession.propose`."""
         embeddings = self._network.embeddings(self._state, self._moment)
-        found = [
-            self._network.decode_points(embeddings, points[start : start + _POINTS_AT_ONCE])
-            for start in range(0, len(points), _POINTS_AT_ONCE)
-        ]
-        return Masks(
-            np.concatenate([masks for masks, _ in found]),
-            np.concatenate([trust for _, trust in found]),
-        )
+        return Masks(*self._network.decode_points(embeddings, points))
 
     def follow(self, things: Sequence[int], points: Float64Array) -> Masks:
         """See `SegmenterSession.follow`."""
