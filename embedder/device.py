@@ -131,11 +131,16 @@ class Device:
         """Whether mixed precision is worth having here and keeps the vectors.
 
         encode: called with False and True for full and mixed precision, gives float32 (B, D) of the
-        same pictures; every row must keep a cosine of MIN_COSINE.
+        same pictures; every row must keep a cosine of MIN_COSINE. Where a device cannot do a step in
+        half precision, it is not worth having.
         """
         if self._precision == "fp32" or not self._mixes_fast():
             return False
-        cosines = (unit(encode(False)) * unit(encode(True))).sum(axis=-1)
+        full = encode(False)
+        try:
+            cosines = (unit(full) * unit(encode(True))).sum(axis=-1)
+        except RuntimeError:
+            return False
         return bool(np.all(cosines >= MIN_COSINE))
 
     def _mixes_fast(self) -> bool:
@@ -151,9 +156,7 @@ class Device:
         results, self.batch_size = self.batched(work, pictures, self.batch_size)
         return results
 
-    def batched(
-        self, work: Callable[[Any], Any], items: Any, size: int
-    ) -> tuple[list[Any], int]:
+    def batched(self, work: Callable[[Any], Any], items: Any, size: int) -> tuple[list[Any], int]:
         """`work` over `items`, `size` at once; also the size that fitted.
 
         When memory runs out the size is halved and the rest goes on. Raises DeviceMemoryError when one

@@ -17,7 +17,7 @@ from ingest.pool import DecoderPool
 from storyhash.cli.console import check_interrupt, err, out, print_json, progress
 from storyhash.cli.options import JsonOption, PathsArgument, ProfileOption
 from storyhash.features.extract import Extractor
-from storyhash.features.files import read_features, write_features
+from storyhash.features.files import Row, read_features, write_features
 from storyhash.features.fusing import fuse_features
 from storyhash.features.steps import ActionStep, GraphStep, Step, VisualStep
 from storyhash.features.vector_index import build_index_file, query_index_file
@@ -199,13 +199,14 @@ def _tell(told: dict[str, Any], json: bool) -> None:
     if json:
         print_json(told)
         return
-    for name, value in told.items():
-        if value or value == 0:
+    shown = {**told, "failed": len(told.get("failed", []))}
+    for name, value in shown.items():
+        if value:
             out.print(f"{name}: {value}", markup=False)
 
 
-def _place(row: Any, score: float | None = None) -> dict[str, Any]:
-    place = {
+def _place(row: Row, score: float | None = None) -> dict[str, Any]:
+    place: dict[str, Any] = {
         "video_id": row.video_id,
         "start_seconds": row.start_seconds,
         "end_seconds": row.end_seconds,
@@ -213,5 +214,5 @@ def _place(row: Any, score: float | None = None) -> dict[str, Any]:
     return place if score is None else {**place, "score": round(score, 6)}
 
 
-def _words(row: Any) -> str:
+def _words(row: Row) -> str:
     return f"{row.video_id}  {row.start_seconds:.1f}-{row.end_seconds:.1f} s"

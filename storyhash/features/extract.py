@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import StorageError, VideoError
-from common.types import CatalogEntry, Segment
+from common.types import CatalogEntry, Segment, SegmentRef
 from ingest.catalog import Listed
 from ingest.pool import DecoderPool, SegmentReady, VideoFailed
 from storyhash.catalogue import source_fingerprint
 from storyhash.features.files import Features, Row, write_features
-from storyhash.features.steps import Step, short_id
+from storyhash.features.steps import Piece, Step, short_id
 
 OnVideo = Callable[[str, VideoError | None], None]
 
@@ -28,6 +28,29 @@ class ExtractReport:
     features: Features
     resumed: int = 0
     failed: dict[str, VideoError] = field(default_factory=dict)
+
+
+_Described = tuple[SegmentRef, Piece]
+
+
+@dataclass(slots=True)
+class _OpenVideo:
+    """A video whose segments still come. After an error the rest of them is passed over."""
+
+    waiting: list[Segment] = field(default_factory=list)
+    described: list[_Described] = field(default_factory=list)
+    error: VideoError | None = None
+
+    def describe(self, step: Step) -> None:
+        segments, self.waiting = self.waiting, []
+        if self.error is not None or not segments:
+            return
+        try:
+            pieces = step.describe(segments)
+        except VideoError as error:
+            self.error = error
+            return
+        self.described += zip([one.ref for one in segments], pieces, strict=True)
 
 
 class Extractor:
@@ -49,32 +72,41 @@ class Extractor:
             raise StorageError(f"{parts}: {error.strerror}; choose another --out") from None
         names = {one.entry.video_id: parts / self._part_name(one.entry) for one in listed}
         missing = [one.entry for one in listed if not names[one.entry.video_id].exists()]
-        failed: dict[str, VideoError] = {}
         for one in listed:
             if one.entry not in missing:
                 on_video(one.entry.video_id, None)
-        for entry, segments, unreadable in self._videos(missing):
-            problem = unreadable or self._write_part(names[entry.video_id], segments)
-            if problem is not None:
-                failed[entry.video_id] = problem
-            on_video(entry.video_id, problem)
-        done = [name for name in names if name not in failed]
-        features = self._join(done, names)
+        failed: dict[str, VideoError] = {}
+        for video_id, described in self._videos(missing):
+            if isinstance(described, VideoError):
+                failed[video_id] = described
+                on_video(video_id, described)
+            else:
+                self._write_part(names[video_id], described)
+                on_video(video_id, None)
+        features = self._join([name for name in names if name not in failed], names)
         write_features(out, features)
-        shutil.rmtree(parts, ignore_errors=True)
+        if not failed:
+            # Where some failed, the next run does those alone.
+            shutil.rmtree(parts, ignore_errors=True)
         return ExtractReport(features, len(listed) - len(missing), failed)
 
     def _videos(
         self, entries: Sequence[CatalogEntry]
-    ) -> Iterator[tuple[CatalogEntry, list[Segment], VideoError | None]]:
-        """Each video's segments when the last of them is cut."""
-        segments: dict[str, list[Segment]] = {}
+    ) -> Iterator[tuple[str, list[_Described] | VideoError]]:
+        """Each video when its last segment is described; clips are let go as soon as they are."""
+        open_videos: dict[str, _OpenVideo] = {}
         for event in self._pool.run([(entry, 1) for entry in entries]):
+            video_id = event.entry.video_id
+            video = open_videos.setdefault(video_id, _OpenVideo())
             if isinstance(event, SegmentReady):
-                segments.setdefault(event.entry.video_id, []).append(event.segment)
+                video.waiting.append(event.segment)
+                if len(video.waiting) >= self._step.segments_at_once:
+                    video.describe(self._step)
                 continue
-            error = event.error if isinstance(event, VideoFailed) else None
-            yield event.entry, segments.pop(event.entry.video_id, []), error
+            video.describe(self._step)
+            del open_videos[video_id]
+            error = event.error if isinstance(event, VideoFailed) else video.error
+            yield video_id, error or video.described
 
     def _part_name(self, entry: CatalogEntry) -> str:
         told = (
@@ -87,20 +119,23 @@ class Extractor:
         )
         return hashlib.blake2b("\n".join(told).encode(), digest_size=12).hexdigest() + ".npz"
 
-    def _write_part(self, path: Path, segments: list[Segment]) -> VideoError | None:
-        try:
-            values, informative = self._step.describe(segments, whole=self._whole)
-        except VideoError as error:
-            return error
-        starts = [one.ref.start_seconds for one in segments]
-        ends = [one.ref.end_seconds for one in segments]
+    def _write_part(self, path: Path, described: Sequence[_Described]) -> None:
+        rows = self._step.rows([piece for _, piece in described], whole=self._whole)
+        starts = [ref.start_seconds for ref, _ in described]
+        ends = [ref.end_seconds for ref, _ in described]
         if self._whole:
             starts, ends = starts[:1], ends[-1:]
         temporary = path.with_suffix(".new")
         with temporary.open("wb") as file:
-            np.savez(file, values=values, informative=informative, starts=starts, ends=ends)
+            np.savez(
+                file,
+                values=rows.values,
+                informative=rows.informative,
+                quality=rows.quality,
+                starts=starts,
+                ends=ends,
+            )
         temporary.replace(path)
-        return None
 
     def _join(self, video_ids: Sequence[str], names: dict[str, Path]) -> Features:
         step = self._step
@@ -109,10 +144,10 @@ class Extractor:
         for video_id in video_ids:
             with np.load(names[video_id], allow_pickle=False) as part:
                 values.append(part["values"])
-                spans = zip(part["starts"], part["ends"], part["informative"], strict=True)
+                columns = (part[name] for name in ("starts", "ends", "informative", "quality"))
                 rows += [
-                    Row(video_id, float(start), float(end), bool(shown))
-                    for start, end, shown in spans
+                    Row(video_id, float(start), float(end), bool(shown), round(float(quality), 4))
+                    for start, end, shown, quality in zip(*columns, strict=True)
                 ]
         return Features(
             kind=step.kind,

@@ -18,12 +18,14 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Which stretch of which video a row describes, and whether it shows anything."""
+    """Which stretch of which video a row describes, whether it shows anything, and how well what is in
+    it could be followed, 0 to 1."""
 
     video_id: str
     start_seconds: float
     end_seconds: float
     informative: bool = True
+    quality: float = 1.0
 
     @property
     def place(self) -> tuple[str, float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from common.errors import UsageError
@@ -50,7 +52,10 @@ def fuse_features(visual: Features, action: Features, mode: FusionMode) -> Featu
     return Features(
         kind="fused",
         values=np.where(shown[:, None], values, np.float32(0)),
-        rows=visual.rows,
+        rows=tuple(
+            replace(row, quality=moved.quality)
+            for row, moved in zip(visual.rows, action.rows, strict=True)
+        ),
         units=_UNITS[mode],
         backend=profile,
         fingerprint="\n".join((*fingerprints, FUSION_FINGERPRINT)),

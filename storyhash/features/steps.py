@@ -1,9 +1,10 @@
-"""What one video gives to one step: rows for each of its segments, or one for the whole of it."""
+"""The steps that describe: a segment to a piece, the pieces of a video to rows."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -14,12 +15,33 @@ from common.types import (
     VISUAL_DIMENSION,
     BoolArray,
     Float32Array,
+    Float64Array,
     Segment,
     Tracks,
 )
 from embedder.action import ACTION_VERSION, action_features
 from embedder.graph import scene_graph
-from embedder.steps import MotionStep, PictureStep, SampledFrames, StageClock, decode_segment
+from embedder.steps import MotionStep, PictureStep, StageClock, decode_segment
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one segment gives. values: float32 (n, width), of its frames or of it all; informative: bool
+    (n,). quality: of its tracks, 0 to 1; 1 where nothing is tracked."""
+
+    values: Float32Array
+    informative: BoolArray
+    seconds: float
+    quality: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """values: float32 (rows, width). informative: bool (rows,). quality: float64 (rows,), 0 to 1."""
+
+    values: Float32Array
+    informative: BoolArray
+    quality: Float64Array
 
 
 class Step(Protocol):
@@ -39,13 +61,17 @@ class Step(Protocol):
         """All that decides its numbers."""
         ...
 
-    def describe(
-        self, segments: Sequence[Segment], *, whole: bool
-    ) -> tuple[Float32Array, BoolArray]:
-        """Values, float32 (rows, width), and informative, bool (rows,), of a video's segments.
+    @property
+    def segments_at_once(self) -> int:
+        """How many segments `describe` is best given."""
+        ...
 
-        A row a segment; with `whole` one row for all of them. Raises VideoError.
-        """
+    def describe(self, segments: Sequence[Segment]) -> list[Piece]:
+        """A piece a segment. Raises VideoError."""
+        ...
+
+    def rows(self, pieces: Sequence[Piece], *, whole: bool) -> Rows:
+        """A row a piece; with `whole` one row for all pieces of a video."""
         ...
 
 
@@ -67,32 +93,40 @@ class VisualStep:
     def fingerprint(self) -> str:
         return self._pictures.visual.fingerprint
 
-    def describe(
-        self, segments: Sequence[Segment], *, whole: bool
-    ) -> tuple[Float32Array, BoolArray]:
-        """See `Step.describe`; whole videos are pooled over all their frames."""
-        rows: list[Float32Array] = []
-        usable: list[BoolArray] = []
-        size = self._pictures.segments_at_once
-        for start in range(0, len(segments), size):
-            sampled = [self._sample(segment) for segment in segments[start : start + size]]
-            rows += self._pictures.describe(sampled, reference=True)
-            usable += [one.informative for one in sampled]
-        if whole:
-            rows, usable = [np.concatenate(rows)], [np.concatenate(usable)]
-        pooled = [self._pictures.pool(*one) for one in zip(rows, usable, strict=True)]
-        values = [np.zeros(self.width, np.float32) if one is None else one for one in pooled]
-        return np.stack(values), np.array([one is not None for one in pooled])
+    @property
+    def segments_at_once(self) -> int:
+        return self._pictures.segments_at_once
 
-    def _sample(self, segment: Segment) -> SampledFrames:
-        return self._pictures.sample(decode_segment(segment, self._clock))
+    def describe(self, segments: Sequence[Segment]) -> list[Piece]:
+        """See `Step.describe`; a row a frame."""
+        sampled = [self._pictures.sample(decode_segment(one, self._clock)) for one in segments]
+        described = self._pictures.describe(sampled, reference=True)
+        return [
+            Piece(rows, frames.informative, _seconds(segment))
+            for rows, frames, segment in zip(described, sampled, segments, strict=True)
+        ]
+
+    def rows(self, pieces: Sequence[Piece], *, whole: bool) -> Rows:
+        """See `Step.rows`; whole videos are pooled over all their frames."""
+        frames = [(one.values, one.informative) for one in pieces]
+        if whole:
+            values, shown = zip(*frames, strict=True)
+            frames = [(np.concatenate(values), np.concatenate(shown))]
+        pooled = [self._pictures.pool(*one) for one in frames]
+        filled = [np.zeros(self.width, np.float32) if one is None else one for one in pooled]
+        informative = np.array([one is not None for one in pooled])
+        return Rows(np.stack(filled), informative, np.ones(len(filled)))
 
 
 class _TrackStep:
-    """What tracks are turned into; whole videos take the mean of their segments, by their length."""
+    """What tracks are turned into; whole videos take the mean of their segments, by their length.
+
+    Every row is informative: that nothing moves is told too.
+    """
 
     kind: str
     width: int
+    segments_at_once = 1
 
     def __init__(self, motion: MotionStep, clock: StageClock) -> None:
         self._motion = motion
@@ -109,17 +143,28 @@ class _TrackStep:
     def turn(self, tracks: Tracks) -> Float32Array:
         raise NotImplementedError
 
-    def describe(
-        self, segments: Sequence[Segment], *, whole: bool
-    ) -> tuple[Float32Array, BoolArray]:
-        """See `Step.describe`; every row is informative: that nothing moves is told too."""
-        values = np.stack(
-            [self.turn(self._motion.follow(decode_segment(one, self._clock))) for one in segments]
-        )
+    def describe(self, segments: Sequence[Segment]) -> list[Piece]:
+        """See `Step.describe`; one row a segment."""
+        pieces = []
+        for segment in segments:
+            tracks = self._motion.follow(decode_segment(segment, self._clock))
+            values = self.turn(tracks)[None]
+            pieces.append(Piece(values, np.ones(1, dtype=bool), _seconds(segment), tracks.quality))
+        return pieces
+
+    def rows(self, pieces: Sequence[Piece], *, whole: bool) -> Rows:
+        """See `Step.rows`."""
+        values = np.concatenate([one.values for one in pieces])
+        quality = np.array([one.quality for one in pieces])
         if whole:
-            lengths = [one.ref.end_seconds - one.ref.start_seconds for one in segments]
+            lengths = [one.seconds for one in pieces]
             values = np.average(values, axis=0, weights=lengths)[None].astype(np.float32)
-        return values, np.ones(len(values), dtype=bool)
+            quality = np.average(quality, weights=lengths)[None]
+        return Rows(values, np.ones(len(values), dtype=bool), quality)
+
+
+def _seconds(segment: Segment) -> float:
+    return segment.ref.end_seconds - segment.ref.start_seconds
 
 
 class ActionStep(_TrackStep):

@@ -151,7 +151,7 @@ class Sam2Network:
         """The coarsest feature map of sample pictures, float32 (B, D), for the choice of precision."""
         self.mixed = mixed
         rows = []
-        for picture in sample_pictures():
+        for picture in sample_pictures()[:2]:
             with self.device.memory_told(), self._running():
                 features = self._model.get_image_features(
                     self.prepare(picture)[None], return_dict=True

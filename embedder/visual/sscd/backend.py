@@ -63,7 +63,7 @@ class SscdBackend:
         else:
             from embedder.visual.sscd.onnx import OnnxNetwork
 
-            self._network = OnnxNetwork(path, side, threads or usable_cores())
+            self._network = OnnxNetwork.open(path.resolve(), side, threads or usable_cores())
         checksum = weights_checksum(path)
         self.fingerprint = (
             f"sscd {checksum} squash-{side}-area {self.pooling} {self.frames_per_second}"

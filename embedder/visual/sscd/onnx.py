@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,18 @@ _BATCH = 8
 
 
 class OnnxNetwork:
-    """One session; its calls may come from any thread."""
+    """One session; its calls may come from any thread. `open` gives the one of a process."""
 
     batch_pictures = _BATCH
 
+    @staticmethod
+    @cache
+    def open(path: Path, side: int, threads: int) -> OnnxNetwork:
+        """The one instance of a process. Raises WeightsMissingError without ONNX Runtime,
+        WeightsDamagedError for another file."""
+        return OnnxNetwork(path, side, threads)
+
     def __init__(self, path: Path, side: int, threads: int) -> None:
-        """Raises WeightsMissingError without ONNX Runtime, WeightsDamagedError for another file."""
         self._side = side
         self._session = _open_session(path, threads)
         given = self._session.get_inputs()[0]
