@@ -21,7 +21,6 @@ from common.errors import DependencyError, DeviceError, DeviceMemoryError
 from common.process import usable_cores
 from common.settings import DeviceSettings
 from common.types import Float32Array, UInt8Array
-from embedder.golden import golden_picture
 from embedder.vectors import unit
 
 # Vectors closer than this to full precision are the same for every decision made of them.
@@ -205,9 +204,3 @@ class Device:
     def _release(self) -> None:
         if self.target.type == "cuda":
             self._torch.cuda.empty_cache()
-
-
-def sample_pictures() -> list[UInt8Array]:
-    """Pictures on which precisions are compared: a drawn one, mirrored, darkened and cut."""
-    picture = golden_picture()
-    return [picture, picture[:, ::-1], picture // 3, picture[40:220, 100:380]]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from common.types import Float32Array, UInt8Array
+from common.types import Float32Array
+from embedder.picture import golden_picture
 from embedder.visual.base import VisualBackend
 
 GOLDEN_PATH = Path(__file__).with_name("golden.npz")
 MIN_COSINE = 0.99
-_HEIGHT, _WIDTH = 270, 480
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,6 @@ class GoldenResult:
     @property
     def ok(self) -> bool:
         return self.cosine is None or self.cosine >= MIN_COSINE
-
-
-def golden_picture() -> UInt8Array:
-    """uint8 (270, 480, 3): discs, bars and a ripple, by integers only."""
-    y, x = np.mgrid[0:_HEIGHT, 0:_WIDTH].astype(np.int64)
-    picture = (
-        np.stack([(x * 255) // _WIDTH, (y * 255) // _HEIGHT, ((x * y) // 97) % 256], axis=-1) // 2
-        + 40
-    )
-    for number in range(9):
-        centre_x, centre_y = (number * 137 + 60) % _WIDTH, (number * 89 + 40) % _HEIGHT
-        disc = (x - centre_x) ** 2 + (y - centre_y) ** 2 < (18 + number * 6) ** 2
-        picture[disc] = [(number * 71) % 256, (number * 151 + 90) % 256, (number * 37 + 30) % 256]
-    picture[(x // 12 + y // 30) % 11 == 0] = [230, 220, 200]
-    return picture.astype(np.uint8)
 
 
 def check_golden(backend: VisualBackend) -> GoldenResult:

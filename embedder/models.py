@@ -10,11 +10,11 @@ from typing import Any
 
 from common.errors import StoryHashError, WeightsDamagedError, WeightsMissingError, WrongModelError
 from common.settings import Settings, SscdSettings
-from embedder.checksum import weights_checksum
-from embedder.hub import CLIP, SAM2, HubModel, damage, find_weights, published_checksum
 from embedder.visual.offline.backend import WEIGHTS_PATH
 from embedder.visual.sscd import weights_path
 from embedder.visual.sscd.weights import is_torchscript
+from embedder.weights.checksum import weights_checksum
+from embedder.weights.hub import CLIP, SAM2, HubModel, damage, find_weights, published_checksum
 
 # blake2b of the files that come with packages, as `weights_checksum` gives it.
 _KNOWN = {

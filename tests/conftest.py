@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -74,6 +75,18 @@ def qdrant_url() -> Iterator[str]:
 
     with QdrantContainer(QDRANT_IMAGE) as container:
         yield f"http://{container.rest_host_address}"
+
+
+def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of scripts/ as CONTRIBUTING.md says."""
+    return subprocess.run(
+        [sys.executable, "-m", f"scripts.{name}", *arguments],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
 
 
 def checkerboard(width: int = 64, height: int = 48, cell: int = 8) -> UInt8Array:

@@ -12,11 +12,12 @@ import numpy as np
 from common.errors import WrongModelError
 from common.settings import ClipSettings, DeviceSettings
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
-from embedder.checksum import weights_checksum
-from embedder.device import Device, check_device, sample_pictures
-from embedder.hub import CLIP, Weights, find_weights
-from embedder.pretrained import load_pretrained, loading
+from embedder.device import Device, check_device
+from embedder.picture import sample_pictures
 from embedder.vectors import unit
+from embedder.weights.checksum import weights_checksum
+from embedder.weights.hub import CLIP, Weights, find_weights
+from embedder.weights.pretrained import load_pretrained, loading
 
 
 class ClipBackend:

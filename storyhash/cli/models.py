@@ -8,9 +8,9 @@ import typer
 
 from common.errors import UsageError
 from common.settings import Settings, load_settings
-from embedder.hub import HUB_MODELS
 from embedder.models import list_models, verify_models
-from embedder.pulling import pull_model
+from embedder.weights.hub import HUB_MODELS
+from embedder.weights.pulling import pull_model
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption
 from storyhash.profiles import PROFILES, resolve_profile

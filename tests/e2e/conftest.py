@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -67,6 +68,11 @@ def draw(path: Path, seed: int, seconds: float = 6.0, *, mirrored: bool = False)
     shown = map(mirror, frames) if mirrored else frames
     encode_video(path, shown, FRAMES_PER_SECOND)
     return path
+
+
+def copied(indexed: Path, scratch: Path) -> Path:
+    """A data folder of one's own to spoil."""
+    return Path(shutil.copytree(indexed, scratch / "data"))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,14 +11,13 @@ import pytest
 from common.settings import Settings
 from searcher.folder import read_manifest
 from searcher.index import LocalIndex
-from tests.e2e.conftest import Run, storyhash
+from tests.e2e.conftest import Run, copied, storyhash
 
 
 def test_videos_are_listed_in_pages_shown_and_deleted(
     films: Path, indexed: Path, tmp_path: Path
 ) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(indexed, data)
+    data = copied(indexed, tmp_path)
     page = storyhash("videos", "list", "--limit", "3", "--data", data, "--json").json
     assert [video["video_id"] for video in page["items"]] == ["a.mp4", "b.mkv", "c.mov"]
     rest = storyhash(
@@ -69,8 +67,7 @@ def test_doctor_finds_this_machine_well(indexed: Path) -> None:
 
 
 def test_doctor_notices_a_damaged_snapshot(indexed: Path, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(indexed, data)
+    data = copied(indexed, tmp_path)
     for file in (data / "snapshots").rglob("rows.json"):
         file.write_text("[]")
     run = storyhash("doctor", "--data", data, "--json")
@@ -82,8 +79,7 @@ Case = Callable[[Path, Path, Path], Run]
 
 
 def _other_profile_folder(films: Path, indexed: Path, scratch: Path) -> Run:
-    data = scratch / "data"
-    shutil.copytree(indexed, data)
+    data = copied(indexed, scratch)
     manifest = json.loads((data / "storyhash.json").read_text())
     manifest["model_id"] = "offline-000000000000"
     (data / "storyhash.json").write_text(json.dumps(manifest))
@@ -91,15 +87,13 @@ def _other_profile_folder(films: Path, indexed: Path, scratch: Path) -> Run:
 
 
 def _damaged_manifest(films: Path, indexed: Path, scratch: Path) -> Run:
-    data = scratch / "data"
-    shutil.copytree(indexed, data)
+    data = copied(indexed, scratch)
     (data / "storyhash.json").write_text('{"format": 1')
     return storyhash("index", films, "--data", data)
 
 
 def _damaged_catalogue(films: Path, indexed: Path, scratch: Path) -> Run:
-    data = scratch / "data"
-    shutil.copytree(indexed, data)
+    data = copied(indexed, scratch)
     for name in ("videos.sqlite-wal", "videos.sqlite-shm"):
         (data / name).unlink(missing_ok=True)
     (data / "videos.sqlite").write_bytes(b"not a database" * 400)
@@ -107,15 +101,13 @@ def _damaged_catalogue(films: Path, indexed: Path, scratch: Path) -> Run:
 
 
 def _damaged_mirror(films: Path, indexed: Path, scratch: Path) -> Run:
-    data = scratch / "data"
-    shutil.copytree(indexed, data)
+    data = copied(indexed, scratch)
     (data / "mirror" / "shard" / "edge_config.json").write_text("{")
     return storyhash("index", films, "--data", data)
 
 
 def _in_use(films: Path, indexed: Path, scratch: Path) -> Run:
-    data = scratch / "data"
-    shutil.copytree(indexed, data)
+    data = copied(indexed, scratch)
     manifest = read_manifest(data)
     assert manifest is not None
     with LocalIndex.open_writer(data, manifest, Settings()):

@@ -12,9 +12,9 @@ import pytest
 from common.errors import DependencyError, DeviceMemoryError, WrongModelError
 from common.settings import DeviceSettings, Sam2Settings
 from common.types import FrameBatch, UInt8Array
-from embedder.hub import SAM2, find_weights
 from embedder.tracking.sam2.network import open_network
 from embedder.tracking.sam2.segmenter import Sam2Segmenter, sam2_tracker
+from embedder.weights.hub import SAM2, find_weights
 from storyhash.samples import film
 from tests.conftest import skip_or_fail
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import run_script
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,11 +41,5 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 
 def test_the_reference_is_fresh() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "scripts.reference", "--check"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    run = run_script("reference", "--check")
     assert run.returncode == 0, run.stdout

@@ -13,8 +13,16 @@ import pytest
 
 from common.errors import StoryHashError, WeightsDamagedError, WeightsMissingError, WrongModelError
 from common.settings import ClipSettings, Settings, SscdSettings
-from embedder.hub import CLIP, SAM2, HubModel, damage, find_weights, is_path, published_checksum
 from embedder.models import list_models, verify_models
+from embedder.weights.hub import (
+    CLIP,
+    SAM2,
+    HubModel,
+    damage,
+    find_weights,
+    is_path,
+    published_checksum,
+)
 from tests.conftest import skip_or_fail
 
 

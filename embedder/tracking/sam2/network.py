@@ -14,9 +14,10 @@ import numpy as np
 from common.errors import DependencyError, WrongModelError
 from common.settings import DeviceSettings
 from common.types import Float32Array, Float64Array, UInt8Array
-from embedder.device import Device, sample_pictures
-from embedder.hub import SAM2, Weights
-from embedder.pretrained import load_pretrained, loading
+from embedder.device import Device
+from embedder.picture import sample_pictures
+from embedder.weights.hub import SAM2, Weights
+from embedder.weights.pretrained import load_pretrained, loading
 
 # Points decoded at once: each has three masks of its own.
 _POINTS_AT_ONCE = 16

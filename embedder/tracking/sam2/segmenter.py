@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from common.settings import DeviceSettings, Sam2Settings
-from embedder.checksum import weights_checksum
 from embedder.device import check_device
-from embedder.hub import SAM2, Weights, find_weights
 from embedder.tracking.objects import ObjectTracker
 from embedder.tracking.proposals import Proposer
 from embedder.tracking.sam2.network import open_network
 from embedder.tracking.sam2.session import Sam2Session
+from embedder.weights.checksum import weights_checksum
+from embedder.weights.hub import SAM2, Weights, find_weights
 
 
 class Sam2Segmenter:

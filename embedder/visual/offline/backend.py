@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
-from embedder.checksum import weights_checksum
 from embedder.visual.offline.features import picture_features
 from embedder.visual.offline.projection import Projection
+from embedder.weights.checksum import weights_checksum
 
 WEIGHTS_PATH = Path(__file__).with_name("weights.npz")
 _RECIPE = "offline-1"

@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 from common.process import usable_cores
 from common.settings import DeviceSettings, SscdSettings
 from common.types import Float32Array, UInt8Array
-from embedder.checksum import weights_checksum
 from embedder.vectors import unit
 from embedder.visual.sscd.weights import is_torchscript, weights_path
+from embedder.weights.checksum import weights_checksum
 
 # Pictures are squashed to a square, which loses nothing at the sides; 288 finds small insets that 224
 # misses. docs/evaluation.md holds the figures.

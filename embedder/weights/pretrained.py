@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import WeightsDamagedError
-from embedder.hub import HubModel, Weights
+from embedder.weights.hub import HubModel, Weights
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from common.errors import DependencyError, HubError, UsageError
-from embedder.hub import PULLED_FILES, WEIGHT_FILES, HubModel, find_weights, is_path
+from embedder.weights.hub import PULLED_FILES, WEIGHT_FILES, HubModel, find_weights, is_path
 
 # A hub that does not answer in this time is taken to be out of reach: its own retries take half a minute.
 _PROBE_SECONDS = 1.2
