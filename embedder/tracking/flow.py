@@ -49,8 +49,7 @@ def moving_regions(residual: Float32Array) -> tuple[Array, list[int], Array, Flo
     Returns a label of every pixel, int32 (h, w); the labels of the regions; and, by label, the pixels
     of each and its centroid, float64 (labels, 2).
     """
-    magnitude = cv2.magnitude(residual[..., 0], residual[..., 1])
-    speed = cv2.GaussianBlur(magnitude, (0, 0), 1.5)
+    speed = cv2.GaussianBlur(_lengths(residual), (0, 0), 1.5)
     threshold = max(_MIN_MOTION_PIXELS, 3.0 * float(np.median(speed[::2, ::2])))
     moving: BoolArray = speed > threshold
     count, labels, stats, centroids = cv2.connectedComponentsWithStats(moving.astype(np.uint8))
@@ -71,7 +70,7 @@ def moving_points(before: UInt8Array, now: UInt8Array, finder: FlowFinder) -> Fl
     fractions of width and height.
     """
     residual = finder.residual(before, now)
-    speed = cv2.magnitude(residual[..., 0], residual[..., 1])
+    speed = _lengths(residual)
     labels, kept, _, _ = moving_regions(residual)
     points = []
     for label in kept:
@@ -83,3 +82,10 @@ def moving_points(before: UInt8Array, now: UInt8Array, finder: FlowFinder) -> Fl
             y, x = np.unravel_index(int(where.argmax()), where.shape)
             points.append(((x + 0.5) / depth.shape[1], (y + 0.5) / depth.shape[0]))
     return np.array(points, dtype=np.float64).reshape(-1, 2)
+
+
+def _lengths(vectors: Float32Array) -> Float32Array:
+    """float32 (h, w) of (h, w, 2); cv2.magnitude would round by how its arrays lie in memory."""
+    across, down = vectors[..., 0], vectors[..., 1]
+    lengths: Float32Array = np.sqrt(across * across + down * down)
+    return lengths

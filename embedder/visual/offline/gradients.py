@@ -31,7 +31,8 @@ def direction_maps(gx: Float32Array, gy: Float32Array, count: int) -> Float32Arr
 def _histogram(grey: UInt8Array, sigma: float, cells: int) -> Float32Array:
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), sigma)
     gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    magnitude = cv2.magnitude(gx, gy)
+    # cv2.magnitude rounds by how its arrays lie in memory.
+    magnitude = np.sqrt(gx * gx + gy * gy)
     around = cv2.blur(magnitude, (_SURROUND, _SURROUND)) + 0.02 * float(magnitude.max()) + 2.0
     maps = direction_maps(gx / around, gy / around, _DIRECTIONS)
     return signed_root(pool_cells(maps, cells).ravel())
