@@ -117,8 +117,14 @@ class Device:
 
     @cached_property
     def _half(self) -> Any:
-        """float16 holds three more bits than bfloat16, but processors multiply only the latter fast."""
-        return self._torch.bfloat16 if self.target.type == "cpu" else self._torch.float16
+        """bfloat16 has the range of full precision, which SAM 2 was trained with; where a device cannot
+        multiply it, float16."""
+        torch = self._torch
+        if self.target.type == "cpu":
+            return torch.bfloat16
+        if self.target.type == "cuda" and torch.cuda.is_bf16_supported():
+            return torch.bfloat16
+        return torch.float16
 
     def precision(self, mixed: bool) -> AbstractContextManager[Any]:
         """The context in which a network is run, in mixed or in full precision."""
