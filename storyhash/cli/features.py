@@ -21,7 +21,7 @@ from storyhash.features.files import Row, read_features, write_features
 from storyhash.features.fusing import fuse_features
 from storyhash.features.steps import ActionStep, GraphStep, Step, VisualStep
 from storyhash.features.vector_index import build_index_file, query_index_file
-from storyhash.profiles import build_tracker, build_visual, resolve_profile, sampling
+from storyhash.profiles import Profile, build_tracker, build_visual, resolve_profile, sampling
 
 app = typer.Typer(
     help="The paper's steps one by one: videos to features, features to an index.",
@@ -56,6 +56,10 @@ ModeOption = Annotated[
 ]
 
 
+# Loads one half of a profile.
+MakeStep = Callable[[Profile, Settings], Step]
+
+
 @app.command()
 def clip(
     paths: PathsArgument,
@@ -68,10 +72,12 @@ def clip(
 
     Run it again after an interruption: what is done is kept.
     """
-    settings = load_settings(profile=profile)
-    clock = StageClock()
-    visual = build_visual(resolve_profile(settings), settings)
-    _extract(VisualStep(PictureStep(visual, clock), clock), settings, paths, output, per, json)
+
+    def visual(chosen: Profile, settings: Settings) -> Step:
+        clock = StageClock()
+        return VisualStep(PictureStep(build_visual(chosen, settings), clock), clock)
+
+    _extract(visual, paths, output, profile, per, json)
 
 
 @app.command()
@@ -83,7 +89,7 @@ def action(
     json: JsonOption = False,
 ) -> None:
     """The 15 action numbers of the profile's tracker."""
-    _extract_tracks(ActionStep, paths, output, profile, per, json)
+    _extract(_tracking(ActionStep), paths, output, profile, per, json)
 
 
 @app.command()
@@ -95,7 +101,7 @@ def graph(
     json: JsonOption = False,
 ) -> None:
     """The 8 numbers of the scene graph, from the profile's tracker."""
-    _extract_tracks(GraphStep, paths, output, profile, per, json)
+    _extract(_tracking(GraphStep), paths, output, profile, per, json)
 
 
 @app.command()
@@ -144,26 +150,23 @@ def query(
             out.print(f"    {hit.score:.4f}  {_words(hit.row)}", markup=False)
 
 
-def _extract_tracks(
-    kind: Callable[[MotionStep, StageClock], Step],
-    paths: list[str],
-    output: Path,
-    profile: str | None,
-    per: Per,
-    json: bool,
-) -> None:
-    settings = load_settings(profile=profile)
-    clock = StageClock()
-    tracker = build_tracker(resolve_profile(settings), settings)
-    _extract(kind(MotionStep(tracker, clock), clock), settings, paths, output, per, json)
+def _tracking(kind: Callable[[MotionStep, StageClock], Step]) -> MakeStep:
+    def make(chosen: Profile, settings: Settings) -> Step:
+        clock = StageClock()
+        return kind(MotionStep(build_tracker(chosen, settings), clock), clock)
+
+    return make
 
 
 def _extract(
-    step: Step, settings: Settings, paths: list[str], output: Path, per: Per, json: bool
+    make: MakeStep, paths: list[str], output: Path, profile: str | None, per: Per, json: bool
 ) -> None:
+    """Look at what was asked for, load what it needs, and run it."""
     if output.suffix != ".npy":
         raise UsageError(f"--out {output}: expected a name that ends in .npy")
+    settings = load_settings(profile=profile)
     listed = read_catalog(paths)
+    step = make(resolve_profile(settings), settings)
     err.print(f"{step.kind} features by {step.backend}", markup=False)
     with DecoderPool(settings.video, settings.ingest) as pool, progress() as bar:
         task = bar.add_task(step.kind, total=len(listed))
