@@ -79,7 +79,7 @@ def moving_points(before: UInt8Array, now: UInt8Array, finder: FlowFinder) -> Fl
         )
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
         for where in (depth, np.where(labels == label, speed, -1)):
-            y, x = np.unravel_index(int(where.argmax()), where.shape)
+            y, x = np.unravel_index(int(np.argmax(where)), where.shape)
             points.append(((x + 0.5) / depth.shape[1], (y + 0.5) / depth.shape[0]))
     return np.array(points, dtype=np.float64).reshape(-1, 2)
 

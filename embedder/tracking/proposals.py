@@ -93,7 +93,7 @@ def grid_points() -> Iterator[Float64Array]:
 
 def is_one_of(mask: BoolArray, held: list[BoolArray]) -> bool:
     """Whether one of the masks shows the same thing."""
-    return bool(held) and float(pairwise_iou(np.stack([mask, *held]))[0, 1:].max()) > SAME_IOU
+    return bool(held) and float(np.max(pairwise_iou(np.stack([mask, *held]))[0, 1:])) > SAME_IOU
 
 
 def _covered(point: Float64Array, masks: list[BoolArray]) -> bool:
