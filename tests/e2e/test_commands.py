@@ -191,7 +191,7 @@ MISTAKES: dict[str, tuple[Case, int, str]] = {
     "weights that are none": (
         lambda f, i, s: _with_sscd(f, s, f / "a.mp4"),
         3,
-        "no ONNX or TorchScript file",
+        "no ONNX or",
     ),
     "no Qdrant server": (_no_server, 3, "does not answer"),
 }

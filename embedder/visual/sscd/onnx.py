@@ -63,8 +63,9 @@ def _open_session(path: Path, threads: int) -> Any:
         )
     except Exception as error:
         # ONNX Runtime raises types of its own that share no public base.
+        reason = str(error).splitlines()[0][:120]
         raise WeightsDamagedError(
-            f"{path} is no ONNX or TorchScript file that can be loaded ({str(error).splitlines()[0][:120]}); {WAY_OUT}"
+            f"{path} is no ONNX or TorchScript file that can be loaded ({reason}); {WAY_OUT}"
         ) from None
     width = session.get_outputs()[0].shape[-1]
     if width != VISUAL_DIMENSION:
