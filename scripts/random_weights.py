@@ -76,6 +76,9 @@ def write(folder: Path, *, tiny: bool) -> None:
     sam2 = transformers.Sam2VideoModel(sam2_config(tiny))
     with torch.no_grad():
         sam2.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(2.0)
+        # One projection under two names, as in the published files.
+        shared = sam2.shared_image_embedding.positional_embedding
+        sam2.prompt_encoder.shared_embedding.positional_embedding.copy_(shared)
     sam2.save_pretrained(folder / "sam2")
 
 

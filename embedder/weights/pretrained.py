@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,14 @@ def loading(model: HubModel, weights: Weights) -> Iterator[None]:
         ) from None
 
 
-def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
+def load_pretrained(
+    kind: Any, folder: Path, *, twins: Mapping[str, str] | None = None, **options: Any
+) -> Any:
     """A model in evaluation mode, full precision, on the CPU, without a word on the terminal.
 
-    kind: the class of transformers. Raises WeightsDamagedError when a tensor is missing, which
-    transformers would only warn of and fill with random numbers.
+    kind: the class of transformers. twins: buffers that a file may leave out, by the name of the one
+    they are equal to. Raises WeightsDamagedError when another tensor is missing, which transformers
+    would only warn of and fill with random numbers.
     """
     import torch
     from transformers.utils import logging
@@ -46,10 +49,14 @@ def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
             output_loading_info=True,
             **options,
         )
-    missing = sorted(info["missing_keys"])
+    missing = set(info["missing_keys"])
+    for name, twin in (twins or {}).items():
+        if name in missing and twin not in missing:
+            model.get_buffer(name).copy_(model.get_buffer(twin))
+            missing.discard(name)
     if missing:
         raise WeightsDamagedError(
-            f"{folder} lacks {len(missing)} tensors of {kind.__name__} ({missing[0]}, ...); "
+            f"{folder} lacks {len(missing)} tensors of {kind.__name__} ({min(missing)}, ...); "
             "fetch the model again, or name another folder"
         )
     return model.eval()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from common.errors import DependencyError, DeviceMemoryError, WrongModelError
+from common.errors import (
+    DependencyError,
+    DeviceMemoryError,
+    WeightsDamagedError,
+    WrongModelError,
+)
 from common.settings import DeviceSettings, Sam2Settings
 from common.types import FrameBatch, UInt8Array
 from embedder.tracking.sam2.network import open_network
@@ -158,6 +164,36 @@ def test_random_weights_are_followed_by_something(random_sam2: Sam2Settings) -> 
     np.testing.assert_array_equal(tracks.centroids, again.centroids)
     inside = tracks.centroids[tracks.visible]
     assert ((inside >= 0) & (inside <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("dropped", "whole"),
+    [
+        ("prompt_encoder.shared_embedding.positional_embedding", True),
+        ("memory_encoder.projection.weight", False),
+    ],
+)
+def test_a_file_may_hold_what_is_shared_once_and_lack_nothing_else(
+    random_sam2: Sam2Settings, tmp_path: Path, dropped: str, whole: bool
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(random_sam2.model, tmp_path / "sam2")
+    file = tmp_path / "sam2" / "model.safetensors"
+    tensors = load_file(file)
+    tensors.pop(dropped)
+    save_file(tensors, file, metadata={"format": "pt"})
+    settings = random_sam2.model_copy(update={"model": str(tmp_path / "sam2")})
+    if not whole:
+        with pytest.raises(WeightsDamagedError, match="lacks 1 tensors"):
+            Sam2Segmenter(settings, FULL)
+        return
+    logits = []
+    for one in (random_sam2, settings):
+        session = Sam2Segmenter(one, FULL).start(2)
+        session.look(frames_of(1)[0])
+        logits.append(session.propose(POINTS).logits)
+    np.testing.assert_allclose(*logits, atol=1e-5)
 
 
 def test_memory_that_runs_out_is_told_with_a_way_out(

@@ -24,6 +24,13 @@ _POINTS_AT_ONCE = 16
 # model_type in config.json -> what transformers calls its classes.
 _FAMILIES = {"sam2_video": "Sam2Video", "edgetam_video": "EdgeTamVideo"}
 
+# One random projection of places, used for prompts and for pictures; older files hold it once.
+_TWINS = {
+    "prompt_encoder.shared_embedding.positional_embedding": (
+        "shared_image_embedding.positional_embedding"
+    )
+}
+
 
 class Sam2Network:
     """The model with the few of its steps that sessions are made of."""
@@ -39,7 +46,8 @@ class Sam2Network:
         config = model_class.config_class.from_pretrained(folder, local_files_only=True)
         if size is not None and size != config.image_size:
             _resize(config, kind, size)
-        self._model = self.device.place(load_pretrained(model_class, folder, config=config))
+        model = load_pretrained(model_class, folder, twins=_TWINS, config=config)
+        self._model = self.device.place(model)
         self._session_class = getattr(transformers, f"{family}InferenceSession")
         self.image_size: int = config.image_size
         self._processor = transformers.Sam2VideoVideoProcessor(
