@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,13 +13,12 @@ from embedder.graph import scene_graph
 from embedder.steps import MotionStep, PictureStep, SampledFrames, StageClock, decode_segment
 from embedder.tracking.base import Tracker
 from embedder.visual.base import VisualBackend
+from embedder.weights.checksum import short_id
 
 
 def model_id(profile: str, visual: str, tracker: str, sampling: str) -> str:
     """The name of everything that decides what a vector is: fingerprints of weights and recipes."""
-    parts = (visual, tracker, FUSION_FINGERPRINT, sampling)
-    digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
-    return f"{profile}-{digest}"
+    return short_id(profile, visual, tracker, FUSION_FINGERPRINT, sampling)
 
 
 class EmbedderStage:

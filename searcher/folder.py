@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from common.errors import DataFolderError, ModelMismatchError
+from common.files import replacing
 
 _FORMAT = 1
 _MANIFEST = "storyhash.json"
@@ -94,10 +95,8 @@ def take_lock(folder: Path) -> IO[str] | None:
 def write_manifest(folder: Path, manifest: FolderManifest) -> None:
     """Write it durably, in one step."""
     path = folder / _MANIFEST
-    temporary = path.with_suffix(".new")
     held = {"format": _FORMAT, **asdict(manifest)}
-    with temporary.open("w") as file:
+    with replacing(path) as temporary, temporary.open("w") as file:
         json.dump(held, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)

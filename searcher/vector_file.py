@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 
 from common.errors import CorruptIndexError, StorageError
+from common.files import replacing
 from common.settings import SearcherSettings
 from common.types import Float32Array, Int64Array
 from searcher.state import PADDED_DIMENSION, new_graph, padded
@@ -17,11 +18,10 @@ def write_vector_file(path: Path, vectors: Float32Array, settings: SearcherSetti
     """Build the HNSW graph of vectors, float32 (n, 527), and write it. Raises StorageError."""
     graph = new_graph(settings)
     graph.add(padded(vectors))
-    temporary = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        faiss.write_index(graph, str(temporary))
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            faiss.write_index(graph, str(temporary))
     except (OSError, RuntimeError) as error:
         raise StorageError(f"{path} cannot be written ({error}); choose another --out") from None
 

@@ -43,7 +43,7 @@ def colours_of(picture: UInt8Array, mask: BoolArray) -> Float32Array:
 
     picture: uint8 (h, w, 3) of the mask's own size.
     """
-    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)[mask].astype(np.float32)
+    lab = cv2.cvtColor(picture[mask][None], cv2.COLOR_RGB2LAB)[0].astype(np.float32)
     # Half a cell either way, so that a little more light does not move everything to the next cell.
     position = lab / 256 * (_BINS - 1)
     low = np.minimum(position.astype(int), _BINS - 2)

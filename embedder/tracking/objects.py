@@ -59,20 +59,20 @@ class ObjectTracker:
             return record.tracks(times)
         things = _Things(self._segmenter.start(len(frames)), self._proposer)
         greys = [small_grey(frame) for frame in frames]
+        # Whether a scene begins at each moment; what comes after the last is another one.
+        begins = [True, *map(is_cut, greys, greys[1:]), True]
         finder = FlowFinder()
         proposed_at = -np.inf
         for moment, frame in enumerate(frames):
-            fresh = moment == 0 or is_cut(greys[moment - 1], greys[moment])
             things.look(frame)
-            if fresh or times[moment] - proposed_at >= _PROPOSE_EVERY_SECONDS - 1e-6:
+            if begins[moment] or times[moment] - proposed_at >= _PROPOSE_EVERY_SECONDS - 1e-6:
                 # Where things are in this picture is seen in the flow to the next.
-                ahead = moment + 1 < len(frames) and not is_cut(greys[moment], greys[moment + 1])
                 points = (
-                    moving_points(greys[moment], greys[moment + 1], finder)
-                    if ahead
-                    else np.zeros((0, 2))
+                    np.zeros((0, 2))
+                    if begins[moment + 1]
+                    else moving_points(greys[moment], greys[moment + 1], finder)
                 )
-                things.propose(points, with_grid=fresh)
+                things.propose(points, with_grid=begins[moment])
                 proposed_at = times[moment]
             record.add(moment, things)
         return record.tracks(times)
@@ -114,8 +114,9 @@ class _Things:
         numbers: list[int] = []
         kept: list[Proposal] = []
         following = len(self._appearances)
+        small = self._shrunk(found[0].mask) if found else self._picture
         for one in found:
-            colours = colours_of(self._fitted(one.mask), one.mask)
+            colours = colours_of(small, one.mask)
             share = float(one.mask.mean())
             likeness = {
                 number: self._appearances[number].likeness(colours, share) for number in lost
@@ -140,9 +141,10 @@ class _Things:
         self._part_merged(inside)
         while len(self._appearances) < len(self.present):
             self._appearances.append(Appearance())
-        for number in np.flatnonzero(self.present):
-            mask = inside[number]
-            colours = colours_of(self._fitted(mask), mask)
+        seen = np.flatnonzero(self.present)
+        small = self._shrunk(inside[0]) if len(seen) else self._picture
+        for number in seen:
+            colours = colours_of(small, inside[number])
             self._appearances[number].update(colours, float(share[number]))
 
     def _part_merged(self, inside: BoolArray) -> None:
@@ -152,7 +154,8 @@ class _Things:
             older = self.present[:younger] & (overlap[younger, :younger] > _MERGED_IOU)
             self.present[younger] &= not older.any()
 
-    def _fitted(self, mask: BoolArray) -> UInt8Array:
+    def _shrunk(self, mask: BoolArray) -> UInt8Array:
+        """The picture at a mask's size, which all masks of a picture share."""
         return shrink(self._picture, mask.shape[1], mask.shape[0])
 
 

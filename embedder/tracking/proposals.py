@@ -74,10 +74,16 @@ class Proposer:
             & (share >= _MIN_AREA_SHARE)
             & (share <= _MAX_AREA_SHARE)
         )
+        ordered = [index for index in order if good[index]]
+        if not ordered:
+            return []
+        # Rows of what is taken come first, and stay; then the proposals, by merit.
+        same = pairwise_iou(np.stack([*taken, *inside[ordered]])) > SAME_IOU
+        held = list(range(len(taken)))
         kept: list[Proposal] = []
-        for index in order:
-            held = [*taken, *(one.mask for one in kept)]
-            if len(kept) < limit and good[index] and not is_one_of(inside[index], held):
+        for row, index in enumerate(ordered, start=len(taken)):
+            if len(kept) < limit and not same[row, held].any():
+                held.append(row)
                 kept.append(Proposal(points[index], inside[index]))
         return kept
 
@@ -89,11 +95,6 @@ def grid_points() -> Iterator[Float64Array]:
     for row in range(rows):
         for column in range(_GRID - row % 2):
             yield np.array([(column + 0.5 + 0.5 * (row % 2)) / _GRID, (row + 0.5) / rows])
-
-
-def is_one_of(mask: BoolArray, held: list[BoolArray]) -> bool:
-    """Whether one of the masks shows the same thing."""
-    return bool(held) and float(np.max(pairwise_iou(np.stack([mask, *held]))[0, 1:])) > SAME_IOU
 
 
 def _covered(point: Float64Array, masks: list[BoolArray]) -> bool:

@@ -1,4 +1,4 @@
-"""One way to say which weights these are."""
+"""One way to say which weights and which recipe these are."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ def weights_checksum(path: Path) -> str:
     """blake2b of a file, 16 hex digits; read in pieces, nothing is kept."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+
+
+def short_id(name: str, *parts: str) -> str:
+    """A name, and a digest (blake2b, 12 hex digits) of all that decides the numbers."""
+    return f"{name}-{hashlib.blake2b(chr(10).join(parts).encode(), digest_size=6).hexdigest()}"

@@ -108,13 +108,14 @@ def way_out(model: HubModel, reference: str) -> str:
 
 def cache_folder() -> Path:
     """The hub's own cache, wherever its environment variables put it."""
-    _hub()
+    hub_package()
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
 
 
-def _hub() -> Any:
+def hub_package() -> Any:
+    """huggingface_hub. Raises DependencyError where it is not installed."""
     try:
         import huggingface_hub
     except ImportError:
@@ -135,7 +136,7 @@ def _local_folder(model: HubModel, reference: str) -> Path:
 
 
 def _cached(model: HubModel, reference: str) -> Path:
-    held = _hub().try_to_load_from_cache(reference, "config.json", cache_dir=cache_folder())
+    held = hub_package().try_to_load_from_cache(reference, "config.json", cache_dir=cache_folder())
     if not isinstance(held, str):
         raise WeightsMissingError(
             f"the weights of {model.title} ({reference}) are not in {cache_folder()}; "

@@ -8,8 +8,15 @@ from typing import Any
 
 import httpx
 
-from common.errors import DependencyError, HubError, UsageError
-from embedder.weights.hub import PULLED_FILES, WEIGHT_FILES, HubModel, find_weights, is_path
+from common.errors import HubError, UsageError
+from embedder.weights.hub import (
+    PULLED_FILES,
+    WEIGHT_FILES,
+    HubModel,
+    find_weights,
+    hub_package,
+    is_path,
+)
 
 # A hub that does not answer in this time is taken to be out of reach: its own retries take half a minute.
 _PROBE_SECONDS = 1.2
@@ -27,13 +34,9 @@ def pull_model(model: HubModel, reference: str, *, force: bool = False) -> Path:
             f"{model.variable}={reference} names a folder: there is nothing to pull; unset it to "
             f"pull {model.default}"
         )
-    try:
-        import huggingface_hub
-        from huggingface_hub import constants, errors
-    except ImportError:
-        raise DependencyError(
-            "pulling needs the package huggingface-hub: pip install 'storyhash[models]'"
-        ) from None
+    hub = hub_package()
+    from huggingface_hub import constants, errors
+
     if constants.HF_HUB_OFFLINE:
         raise HubError(f"HF_HUB_OFFLINE is set: unset it, or set {model.variable} to a folder")
     names = _names(reference, model, constants.ENDPOINT)
@@ -44,7 +47,7 @@ def pull_model(model: HubModel, reference: str, *, force: bool = False) -> Path:
         )
     wanted = [name for name in PULLED_FILES if name in names] + [weights]
     try:
-        huggingface_hub.snapshot_download(reference, allow_patterns=wanted, force_download=force)
+        hub.snapshot_download(reference, allow_patterns=wanted, force_download=force)
     except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise HubError(
             f"pulling {reference} broke off ({str(error).splitlines()[0][:120]}); the same command goes "
@@ -61,7 +64,7 @@ def _names(reference: str, model: HubModel, endpoint: str) -> list[str]:
     def ask() -> None:
         try:
             answer["response"] = httpx.get(
-                address, timeout=_PROBE_SECONDS, follow_redirects=True, headers=_token()
+                address, timeout=_PROBE_SECONDS, follow_redirects=True, headers=_authorization()
             )
         except (httpx.HTTPError, OSError, ValueError) as error:
             answer["error"] = error
@@ -86,8 +89,6 @@ def _names(reference: str, model: HubModel, endpoint: str) -> list[str]:
     return [one["rfilename"] for one in response.json().get("siblings", [])]
 
 
-def _token() -> dict[str, str]:
-    import huggingface_hub
-
-    token = huggingface_hub.get_token()
+def _authorization() -> dict[str, str]:
+    token = hub_package().get_token()
     return {"authorization": f"Bearer {token}"} if token else {}

@@ -19,7 +19,7 @@ from storyhash.cli.options import JsonOption, PathsArgument, ProfileOption
 from storyhash.features.extract import Extractor
 from storyhash.features.files import Row, read_features, write_features
 from storyhash.features.fusing import fuse_features
-from storyhash.features.steps import ActionStep, GraphStep, Step, VisualStep
+from storyhash.features.steps import ACTION, GRAPH, Step, TrackFeature, TrackStep, VisualStep
 from storyhash.features.vector_index import build_index_file, query_index_file
 from storyhash.profiles import Profile, build_tracker, build_visual, resolve_profile, sampling
 
@@ -89,7 +89,7 @@ def action(
     json: JsonOption = False,
 ) -> None:
     """The 15 action numbers of the profile's tracker."""
-    _extract(_tracking(ActionStep), paths, output, profile, per, json)
+    _extract(_tracking(ACTION), paths, output, profile, per, json)
 
 
 @app.command()
@@ -101,7 +101,7 @@ def graph(
     json: JsonOption = False,
 ) -> None:
     """The 8 numbers of the scene graph, from the profile's tracker."""
-    _extract(_tracking(GraphStep), paths, output, profile, per, json)
+    _extract(_tracking(GRAPH), paths, output, profile, per, json)
 
 
 @app.command()
@@ -150,10 +150,10 @@ def query(
             out.print(f"    {hit.score:.4f}  {_words(hit.row)}", markup=False)
 
 
-def _tracking(kind: Callable[[MotionStep, StageClock], Step]) -> MakeStep:
+def _tracking(feature: TrackFeature) -> MakeStep:
     def make(chosen: Profile, settings: Settings) -> Step:
         clock = StageClock()
-        return kind(MotionStep(build_tracker(chosen, settings), clock), clock)
+        return TrackStep(feature, MotionStep(build_tracker(chosen, settings), clock), clock)
 
     return make
 

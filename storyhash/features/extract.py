@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import StorageError, VideoError
+from common.files import replacing
 from common.types import CatalogEntry, Segment, SegmentRef
+from embedder.weights.checksum import short_id
 from ingest.catalog import Listed
 from ingest.pool import DecoderPool, SegmentReady, VideoFailed
 from storyhash.catalogue import source_fingerprint
 from storyhash.features.files import Features, Row, write_features
-from storyhash.features.steps import Piece, Step, short_id
+from storyhash.features.steps import Piece, Step
 
 OnVideo = Callable[[str, VideoError | None], None]
 
@@ -125,8 +127,7 @@ class Extractor:
         ends = [ref.end_seconds for ref, _ in described]
         if self._whole:
             starts, ends = starts[:1], ends[-1:]
-        temporary = path.with_suffix(".new")
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
                 values=rows.values,
@@ -135,7 +136,6 @@ class Extractor:
                 starts=starts,
                 ends=ends,
             )
-        temporary.replace(path)
 
     def _join(self, video_ids: Sequence[str], names: dict[str, Path]) -> Features:
         step = self._step

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import StorageError, UsageError
+from common.files import replacing
 from common.types import Float32Array
 
 _FORMAT = 1
@@ -81,29 +82,12 @@ def write_features(path: Path, features: Features) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(path) as temporary, temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, features.values, allow_pickle=False)
-        with _replacing(json_path(path)) as temporary:
+        with replacing(json_path(path)) as temporary:
             temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}; choose another --out") from None
-
-
-class _replacing:  # noqa: N801
-    """A temporary file beside `path` that takes its place when all went well."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._temporary = path.with_name(path.name + ".new")
-
-    def __enter__(self) -> Path:
-        return self._temporary
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink(missing_ok=True)
 
 
 def read_features(path: Path, *kinds: str) -> Features:

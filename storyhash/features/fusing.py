@@ -9,8 +9,8 @@ import numpy as np
 from common.errors import UsageError
 from embedder.fusion import FUSION_FINGERPRINT, FusionMode, fuse
 from embedder.stage import model_id
+from embedder.weights.checksum import short_id
 from storyhash.features.files import Features
-from storyhash.features.steps import short_id
 from storyhash.profiles import profile_name
 
 _UNITS: dict[FusionMode, str] = {

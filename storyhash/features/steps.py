@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -118,17 +117,41 @@ class VisualStep:
         return Rows(np.stack(filled), informative, np.ones(len(filled)))
 
 
-class _TrackStep:
+@dataclass(frozen=True, slots=True)
+class TrackFeature:
+    """A feature of tracks. turn: to float32 (width,)."""
+
+    kind: str
+    width: int
+    units: str
+    turn: Callable[[Tracks], Float32Array]
+
+
+ACTION = TrackFeature(
+    "action",
+    ACTION_DIMENSION,
+    f"standard deviations, {ACTION_VERSION}: speed, acceleration, turning, spread, closeness",
+    action_features,
+)
+GRAPH = TrackFeature(
+    "graph",
+    GRAPH_DIMENSION,
+    "shares: left, right, above, below of moments; before, after, overlap, during of pairs",
+    scene_graph,
+)
+
+
+class TrackStep:
     """What tracks are turned into; whole videos take the mean of their segments, by their length.
 
     Every row is informative: that nothing moves is told too.
     """
 
-    kind: str
-    width: int
     segments_at_once = 1
 
-    def __init__(self, motion: MotionStep, clock: StageClock) -> None:
+    def __init__(self, feature: TrackFeature, motion: MotionStep, clock: StageClock) -> None:
+        self.kind, self.width, self.units = feature.kind, feature.width, feature.units
+        self._turn = feature.turn
         self._motion = motion
         self._clock = clock
 
@@ -140,15 +163,12 @@ class _TrackStep:
     def fingerprint(self) -> str:
         return self._motion.tracker.fingerprint
 
-    def turn(self, tracks: Tracks) -> Float32Array:
-        raise NotImplementedError
-
     def describe(self, segments: Sequence[Segment]) -> list[Piece]:
         """See `Step.describe`; one row a segment."""
         pieces = []
         for segment in segments:
             tracks = self._motion.follow(decode_segment(segment, self._clock))
-            values = self.turn(tracks)[None]
+            values = self._turn(tracks)[None]
             pieces.append(Piece(values, np.ones(1, dtype=bool), _seconds(segment), tracks.quality))
         return pieces
 
@@ -165,30 +185,3 @@ class _TrackStep:
 
 def _seconds(segment: Segment) -> float:
     return segment.ref.end_seconds - segment.ref.start_seconds
-
-
-class ActionStep(_TrackStep):
-    """15 numbers: how things move."""
-
-    kind, width = "action", ACTION_DIMENSION
-    units = (
-        f"standard deviations, {ACTION_VERSION}: speed, acceleration, turning, spread, closeness"
-    )
-
-    def turn(self, tracks: Tracks) -> Float32Array:
-        return action_features(tracks)
-
-
-class GraphStep(_TrackStep):
-    """8 numbers: where things are to each other, and when."""
-
-    kind, width = "graph", GRAPH_DIMENSION
-    units = "shares: left, right, above, below of moments; before, after, overlap, during of pairs"
-
-    def turn(self, tracks: Tracks) -> Float32Array:
-        return scene_graph(tracks)
-
-
-def short_id(name: str, *parts: str) -> str:
-    """A name and a digest of all that decides the numbers."""
-    return f"{name}-{hashlib.blake2b(chr(10).join(parts).encode(), digest_size=6).hexdigest()}"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from common.errors import ModelMismatchError, UsageError
+from common.files import replacing
 from common.settings import SearcherSettings
 from searcher.vector_file import search_vector_file, write_vector_file
 from storyhash.features.files import Features, Row
@@ -38,7 +39,8 @@ def build_index_file(fused: Features, out: Path, settings: SearcherSettings) -> 
         "settings": {**fused.settings, "m": settings.hnsw_m, "ef": settings.ef_construction},
         "rows": [asdict(fused.rows[number]) for number in shown],
     }
-    rows_path(out).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    with replacing(rows_path(out)) as temporary:
+        temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     return len(shown)
 
 
