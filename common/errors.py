@@ -132,3 +132,51 @@ class StorageError(DependencyError):
     """The disk refused a write: full, read-only or failing. What was acknowledged is kept."""
 
     code = "storage"
+
+
+class BrokerError(DependencyError):
+    """Kafka cannot be reached or refuses the work; what was not acknowledged is sent again later."""
+
+    code = "broker"
+
+
+class TopicMissingError(BrokerError):
+    """A topic is not there or not set up as it must be; `storyhash topics create` makes it."""
+
+    code = "topic"
+
+
+class MessageTooLargeError(StoryHashError):
+    """A message is larger than the broker takes."""
+
+    code = "message_too_large"
+
+
+class WireError(StoryHashError):
+    """A message is not one of ours, or is damaged."""
+
+    code = "wire"
+
+
+class SchemaVersionError(WireError):
+    """A message has a newer schema than this version knows; replay it once the service is updated."""
+
+    code = "schema_version"
+
+
+class EmbedderUnavailableError(DependencyError):
+    """No embedder of the index's model answers, so a query cannot be embedded."""
+
+    code = "embedder"
+
+
+class ServiceError(DependencyError):
+    """The StoryHash server asked does not answer."""
+
+    code = "service"
+
+
+class NotReadyError(DependencyError):
+    """The service has nothing to answer with yet; `/readyz` says what it waits for."""
+
+    code = "not_ready"

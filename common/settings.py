@@ -152,6 +152,103 @@ class QdrantSettings(_Group):
     timeout_seconds: float = Field(10.0, gt=0, description="Longest wait for an answer.")
 
 
+class KafkaSettings(_Group):
+    """The brokers, the topics' configuration, and how services behave as clients."""
+
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092",
+        min_length=1,
+        description="Brokers to ask first, HOST:PORT[,HOST:PORT...].",
+    )
+    topic_prefix: str = Field(
+        "storyhash",
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="What every topic and consumer group begins with.",
+    )
+    generation: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]{0,40}$",
+        description="The index generation worked for; empty is the first. See operations.md.",
+    )
+    partitions: int = Field(12, ge=1, description="Partitions of a topic that is created.")
+    replication: int = Field(
+        1, ge=1, description="Copies of a topic that is created; 3 in production."
+    )
+    retention_hours: float = Field(
+        168.0, gt=0, description="How long segments, matches and dead letters stay."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How brokers are spoken to."
+    )
+    ca_file: Path | None = Field(
+        None, description="Authority that signed the brokers' certificates."
+    )
+    certificate_file: Path | None = Field(None, description="This client's certificate, PEM.")
+    key_file: Path | None = Field(None, description="Its private key, PEM.")
+    key_password: SecretStr | None = Field(None, description="What the private key is locked with.")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How a name is proved when the protocol is SASL."
+    )
+    sasl_username: str | None = Field(None, description="The name.")
+    sasl_password: SecretStr | None = Field(None, description="Its password.")
+    instance_id: str | None = Field(
+        None,
+        description="A name that stays over restarts makes a static member: its partitions wait for it "
+        "until the session times out.",
+    )
+    session_timeout_seconds: float = Field(
+        15.0, gt=0, description="Silence after which a member's partitions go to others."
+    )
+    max_poll_seconds: float = Field(
+        120.0, gt=0, description="A member that takes nothing for so long is taken for stuck."
+    )
+    request_timeout_seconds: float = Field(15.0, gt=0, description="Longest wait for one answer.")
+    delivery_timeout_seconds: float = Field(
+        120.0, gt=0, description="How long a message is tried before its sender is told."
+    )
+    max_inflight_mib: int = Field(64, ge=1, description="Bytes on their way before a sender waits.")
+
+
+class HttpSettings(_Group):
+    """The API, health and metrics of whatever service runs."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen at.")
+    port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port; 0 takes a free one and prints it. By default 8000 for the API, 8001 for "
+        "embedders, 8002 for producers.",
+    )
+    max_upload_bytes: int = Field(2 * 1024**3, gt=0, description="Largest video taken as a query.")
+
+
+class ServiceSettings(_Group):
+    """How the services over Kafka work."""
+
+    batch_messages: int = Field(
+        500, ge=1, description="Most messages the searcher takes in one step."
+    )
+    retry_seconds: float = Field(
+        1.0, gt=0, description="First pause after a dependency failed; it doubles."
+    )
+    max_retry_seconds: float = Field(30.0, gt=0, description="Longest pause between tries.")
+    stop_seconds: float = Field(
+        20.0, gt=0, description="Longest a service finishes work after SIGTERM."
+    )
+    snapshot_seconds: float = Field(
+        300.0, gt=0, description="How often the searcher writes its shard to disk."
+    )
+    match_new_videos: bool = Field(
+        True, description="Match every new video against the catalogue and publish what is found."
+    )
+    embedder_urls: tuple[str, ...] = Field(
+        ("http://127.0.0.1:8001",),
+        description="Embedders the searcher has queries embedded by; the first that answers with the "
+        "index's model is used.",
+    )
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -172,6 +269,9 @@ class Settings(BaseSettings):
     device: DeviceSettings = DeviceSettings()
     searcher: SearcherSettings = SearcherSettings()
     qdrant: QdrantSettings = QdrantSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    service: ServiceSettings = ServiceSettings()
+    http: HttpSettings = HttpSettings()
 
 
 def setting_names(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -> Iterator[str]:

@@ -113,7 +113,7 @@ class Segment:
     """
 
     ref: SegmentRef
-    clip: bytes
+    clip: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
         if not self.clip:
@@ -172,8 +172,8 @@ class Embedding:
     """
 
     ref: SegmentRef
-    vector: Float32Array
-    graph: Float32Array
+    vector: Float32Array = field(repr=False)
+    graph: Float32Array = field(repr=False)
     informative: bool
     model_id: str
 

@@ -14,6 +14,10 @@ from common.files import replacing
 
 _FORMAT = 1
 _MANIFEST = "storyhash.json"
+# What may lie in a folder before an index does: a producer's ledger, other generations.
+_OURS = frozenset({"generations", "current-generation", "producer.lock"}) | {
+    f"producer.sqlite{tail}" for tail in ("", "-wal", "-shm")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def read_manifest(folder: Path) -> FolderManifest | None:
     try:
         text = path.read_text()
     except FileNotFoundError:
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(path.name not in _OURS for path in folder.iterdir()):
             raise DataFolderError(
                 f"{folder} is not empty and not a StoryHash data folder; choose another with --data"
             ) from None

@@ -8,7 +8,8 @@ snapshots/       the shard, for a quick start
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,8 @@ from typing import IO
 from common.errors import DataFolderError, StorageError, VideoError
 from common.settings import Settings
 from common.types import Embedding, Float32Array, Hit, SegmentRef
+from searcher.change import Change, WholeVideo
+from searcher.database import Database
 from searcher.folder import (
     FolderManifest,
     check_same,
@@ -28,27 +31,33 @@ from searcher.mirror.base import Mirror
 from searcher.mirror.opening import open_mirror
 from searcher.shard import Shard, ShardStats
 from searcher.snapshot import SnapshotInfo, load_newest, save_snapshot
+from searcher.staging import Staging
 from searcher.state import EVERYTHING, Filter
-from searcher.videos import Video, VideoStore
+from searcher.videos import Video, VideoStore, now
 
 
 class LocalIndex:
-    """One process' hold on a data folder. Searches may run from any thread; changes from one."""
+    """One process' hold on a data folder. Any thread may search or change it; changes take turns under
+    `changing`, searches wait for nothing."""
 
     def __init__(
         self,
         folder: Path,
         manifest: FolderManifest,
         settings: Settings,
-        videos: VideoStore,
+        database: Database,
         mirror: Mirror | None,
         lock: IO[str] | None,
     ) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.videos = videos
+        self.videos = VideoStore(database)
+        self.staging = Staging(database)
+        self.changing = threading.RLock()
+        self._snapshotting = threading.Lock()
         self.notices: list[str] = []
         self._settings = settings
+        self._database = database
         self._mirror = mirror
         self._lock = lock
         self._snapshot_sequence = -1
@@ -81,12 +90,13 @@ class LocalIndex:
             folder,
             manifest,
             settings,
-            VideoStore(folder / "videos.sqlite"),
+            Database(folder / "videos.sqlite"),
             open_mirror(folder, manifest.model_id, settings.searcher, settings.qdrant),
             lock,
         )
+        index._recover_catalogue()
         index._load()
-        index._finish_deletions()
+        index.finish_deletions()
         return index
 
     @classmethod
@@ -94,10 +104,10 @@ class LocalIndex:
         """Open for searching. Needs no lock: it answers from the newest snapshot, and where that is
         behind and nobody writes, it brings it up to date first."""
         check_same(folder, require_manifest(folder), manifest)
-        store = VideoStore(folder / "videos.sqlite", read_only=True)
-        index = cls(folder, manifest, settings, store, None, None)
+        database = Database(folder / "videos.sqlite", read_only=True)
+        index = cls(folder, manifest, settings, database, None, None)
         loaded = load_newest(folder / "snapshots", settings.searcher, manifest.model_id)
-        fresh = loaded is not None and loaded.info.sequence == store.sequence
+        fresh = loaded is not None and loaded.info.sequence == index.videos.sequence
         if not fresh and os.access(folder, os.W_OK):
             lock = take_lock(folder)
             if lock is not None:
@@ -128,74 +138,120 @@ class LocalIndex:
         """See `Shard.search`."""
         return self._shard.search(vectors, k, only)
 
+    def shard_versions(self) -> dict[str, int]:
+        """See `Shard.versions`."""
+        return self._shard.versions()
+
     def vectors_of(self, video_id: str) -> tuple[list[SegmentRef], Float32Array]:
         """See `Shard.vectors_of`."""
         return self._shard.vectors_of(video_id)
 
     def replace_video(self, video: Video, embeddings: Sequence[Embedding]) -> None:
-        """Make these embeddings the video's whole new version.
-
-        1. the row is marked pending; 2. the points are written to the mirror, the old version's
-        are deleted there; 3. the mirror is flushed to disk; 4. the row is made ready with the new
-        version; 5. the shard swaps old for new in one step. After a crash before 4 the row is still
-        pending and `index` does the video again, while the snapshot answers with the old version;
-        after 4 the new version is loaded from the mirror.
-        """
-        mirror = self._writable()
+        """Make these embeddings the video's whole new version. After a crash its row is pending until
+        it is done again, while the snapshot answers with the old version."""
         if any(one.ref.version != video.version for one in embeddings):
             raise ValueError(f"embeddings: expected version {video.version} of {video.video_id}")
-        self.videos.begin(video)
-        mirror.upsert(embeddings)
-        mirror.delete_video(video.video_id, keep_version=video.version)
-        mirror.flush()
-        self.videos.commit(
-            replace(
-                video,
-                state="ready",
-                segments=len(embeddings),
-                uninformative_segments=sum(not one.informative for one in embeddings),
+        with self.changing:
+            self._writable()
+            self.videos.begin(video)
+            self.apply(Change(whole=[WholeVideo(video, embeddings)]))
+
+    def apply(self, change: Change, record: Callable[[], None] = lambda: None) -> None:
+        """Make a change, all of it or nothing.
+
+        1. the points are written to the mirror, those of older versions and of deleted videos deleted
+        there; 2. the mirror is flushed to disk; 3. in one transaction the rows change and `record`
+        notes what goes with them; 4. the shard swaps old for new in one step. After a crash before 3
+        the same change must be asked for again; after 3 the shard is made level from the mirror.
+        """
+        with self.changing:
+            mirror = self._writable()
+            rows = {one.video.video_id: _ready(one) for one in change.whole}
+            rows |= {one.video.video_id: one.video for one in change.late}
+            old = {video_id: self.videos.get(video_id) for video_id in rows}
+            written = [
+                embedding for one in (*change.whole, *change.late) for embedding in one.embeddings
+            ]
+            if written:
+                mirror.upsert(written, rows)
+            for one in change.whole:
+                before = old[one.video.video_id]
+                if before is not None and before.version:
+                    mirror.delete_video(one.video.video_id, keep_version=one.video.version)
+            for video_id, _ in change.deleted:
+                mirror.delete_video(video_id)
+            if change:
+                mirror.flush()
+            # Rows, and what is noted with them, in one transaction.
+            with self._database.change():
+                for row in rows.values():
+                    self.videos.commit(row)
+                for video_id, version in change.deleted:
+                    self.videos.delete(video_id, version)
+                record()
+            if not change:
+                return
+            self._shard.replace_videos(
+                [embedding for one in change.whole for embedding in one.embeddings],
+                [*rows.keys() - {one.video.video_id for one in change.late}]
+                + [video_id for video_id, _ in change.deleted],
             )
-        )
-        self._shard.replace_video(video.video_id, embeddings)
+            self._shard.add([embedding for one in change.late for embedding in one.embeddings])
+
+    def segments_of(self, video_id: str) -> list[SegmentRef]:
+        """Every segment the mirror holds of a video, also those without information."""
+        mirror = self._writable()
+        return [one.ref for batch in mirror.scan(video_id) for one in batch]
 
     def mark_failed(self, video: Video, error: VideoError) -> None:
         """Note why a video could not be indexed; an older version of it stays searchable."""
-        self._writable()
-        self.videos.fail(video, error.code, str(error))
+        with self.changing:
+            self._writable()
+            self.videos.fail(video, error.code, str(error))
 
     def delete_video(self, video_id: str) -> bool:
         """Remove a video from catalogue, mirror, shard and every snapshot; False if unknown."""
-        self._writable()
-        if self.videos.get(video_id) is None:
-            return False
-        self.videos.delete(video_id)
-        self._finish_deletions()
-        return True
+        with self.changing:
+            self._writable()
+            if self.videos.get(video_id) is None:
+                return False
+            self.videos.delete(video_id)
+            self.finish_deletions()
+            return True
 
     def save_snapshot(self, *, keep: int | None = None) -> None:
         """Write the shard as it is now, unless the newest snapshot already holds it."""
-        sequence = self.videos.sequence
-        if sequence == self._snapshot_sequence and keep is None:
-            return
-        info = SnapshotInfo(sequence, self.manifest.model_id, len(self._shard), {})
-        save_snapshot(
-            self.folder / "snapshots",
-            self._shard,
-            info,
-            keep=keep or self._settings.searcher.keep_snapshots,
-        )
-        self._snapshot_sequence = sequence
+        with self.changing:
+            sequence = self.videos.sequence
+            if sequence == self._snapshot_sequence and keep is None:
+                return
+            offsets = {str(partition): at for partition, at in self.staging.offsets().items()}
+            info = SnapshotInfo(sequence, self.manifest.model_id, len(self._shard), offsets)
+            frozen = self._shard.frozen()
+        with self._snapshotting:
+            save_snapshot(
+                self.folder / "snapshots",
+                frozen,
+                info,
+                keep=keep or self._settings.searcher.keep_snapshots,
+            )
+            self._snapshot_sequence = sequence
 
     def rebuild(self) -> None:
         """Make the shard anew from the mirror alone."""
         mirror = self._writable()
         self._shard.wait_for_build()
         self._shard = Shard(self._settings.searcher)
-        versions = self.videos.versions()
+        rows = {video.video_id: video for video in self.videos.all()}
         for batch in mirror.scan():
-            self._shard.add(
-                [one for one in batch if versions.get(one.ref.video_id) == one.ref.version]
-            )
+            self._shard.add([one for one in batch if _is_current(one, rows)])
+        # Part of a version is none: what is left of it is done again from its source.
+        torn = [
+            video_id
+            for video_id, count in self._informative_counts().items()
+            if count != rows[video_id].segments - rows[video_id].uninformative_segments
+        ]
+        self._shard.remove_videos(torn)
 
     def close(self) -> None:
         """Let go of the folder. Everything changed is durable already; a snapshot is not made."""
@@ -203,7 +259,7 @@ class LocalIndex:
         if self._mirror is not None:
             self._mirror.close()
             self._mirror = None
-        self.videos.close()
+        self._database.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -235,16 +291,45 @@ class LocalIndex:
         versions = self.videos.versions()
         held = self._shard.versions()
         self._shard.remove_videos([gone for gone in held if gone not in versions])
-        for video_id, version in versions.items():
-            if held.get(video_id) == version:
+        counts = self._informative_counts()
+        for video in self.videos.all():
+            expected = video.segments - video.uninformative_segments
+            level = held.get(video.video_id) == video.version
+            if level and counts.get(video.video_id, 0) == expected:
                 continue
-            points = [one for batch in mirror.scan(video_id) for one in batch]
-            current = [one for one in points if one.ref.version == version]
-            if current:
-                self._shard.replace_video(video_id, current)
+            points = [one for batch in mirror.scan(video.video_id) for one in batch]
+            current = [one for one in points if one.ref.version == video.version]
+            if current and len(current) == video.segments:
+                self._shard.replace_video(video.video_id, current)
 
-    def _finish_deletions(self) -> None:
-        """Purge what was deleted, also by a process that was killed while it did so."""
+    def _informative_counts(self) -> dict[str, int]:
+        """Searchable segments by video."""
+        return self._shard.counts()
+
+    def _recover_catalogue(self) -> None:
+        """Where the catalogue is lost and the mirror is not, make it anew from the mirror.
+
+        Where the mirror is lost and the catalogue is not, forget what the log was read up to: it is
+        read again from its beginning.
+        """
+        mirror = self._writable()
+        points = mirror.count()
+        if points and self.videos.sequence == 0:
+            whole = 0
+            for row, count in mirror.videos():
+                if count == row["segments"]:
+                    self.videos.commit(Video(**row))
+                    whole += 1
+            self.notices.append(f"the catalogue was made anew from the mirror: {whole} videos")
+        elif not points and any(video.segments for video in self.videos.all()):
+            self.notices.append(
+                "the mirror is empty: every video is to be indexed again (the searcher over Kafka does "
+                "so by itself, from the log)"
+            )
+            self.videos.forget_everything()
+
+    def finish_deletions(self) -> None:
+        """Purge what was deleted from the snapshots too, also after a process was killed while it did."""
         gone = self.videos.unpurged()
         if not gone:
             return
@@ -257,3 +342,19 @@ class LocalIndex:
         # Older snapshots still hold the vectors, so only the new one is kept.
         self.save_snapshot(keep=1)
         self.videos.mark_purged(gone)
+
+
+def _ready(one: WholeVideo) -> Video:
+    """The row of a video that has just become whole."""
+    return replace(
+        one.video,
+        state="ready",
+        segments=len(one.embeddings),
+        uninformative_segments=sum(not each.informative for each in one.embeddings),
+        indexed_at=now(),
+    )
+
+
+def _is_current(one: Embedding, rows: dict[str, Video]) -> bool:
+    row = rows.get(one.ref.video_id)
+    return row is not None and row.version == one.ref.version

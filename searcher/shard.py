@@ -120,8 +120,12 @@ class Shard:
         }
 
     def replace_video(self, video_id: str, embeddings: Sequence[Embedding]) -> None:
-        """Put these in place of everything held of the video, in one step for readers."""
-        self._change(embeddings, [video_id])
+        """As `replace_videos`, for one."""
+        self.replace_videos(embeddings, [video_id])
+
+    def replace_videos(self, embeddings: Sequence[Embedding], video_ids: Iterable[str]) -> None:
+        """Put these in place of everything held of these videos, in one step for readers."""
+        self._change(embeddings, video_ids)
 
     def add(self, embeddings: Sequence[Embedding]) -> None:
         """Add segments; one already held under the same segment id is replaced."""
@@ -130,6 +134,20 @@ class Shard:
     def remove_videos(self, video_ids: Iterable[str]) -> None:
         """Forget videos; the rows are dead at once and leave the graph when it is next built."""
         self._change([], video_ids)
+
+    def counts(self) -> dict[str, int]:
+        """Searchable segments of every video that has one."""
+        state = self._state
+        return {
+            video_id: sum(bool(state.alive[row]) for row in rows)
+            for video_id, rows in state.rows_of.items()
+        }
+
+    def frozen(self) -> Shard:
+        """The shard as it is now, for a snapshot: changes to this one do not show in it."""
+        copy = Shard(self._settings)
+        copy._state = self._state
+        return copy
 
     def wait_for_build(self) -> None:
         """Return when no fold is going on: for tests, benchmarks and an orderly end."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from common.errors import UsageError
 from common.types import CatalogEntry
 from ingest.catalog import Listed
-from ingest.folders import frame_paths
+from ingest.fingerprint import source_fingerprint
 from ingest.uris import is_remote
 from searcher.videos import Video, VideoStore
 
@@ -80,22 +80,6 @@ def plan_work(listed: Sequence[Listed], videos: VideoStore) -> Plan:
         if video.root in roots and video.video_id not in named
     ]
     return plan
-
-
-def source_fingerprint(uri: str) -> str:
-    """Changes when the file does (size and time of change), or any picture of a frame folder.
-
-    An address has none: what lies there is taken to stay the same. Empty for what cannot be read.
-    """
-    if is_remote(uri):
-        return "remote"
-    path = Path(uri)
-    try:
-        stats = [file.stat() for file in (frame_paths(path) if path.is_dir() else [path])]
-    except OSError:
-        return ""
-    newest = max((stat.st_mtime_ns for stat in stats), default=0)
-    return f"{len(stats)}-{sum(stat.st_size for stat in stats)}-{newest}"
 
 
 def _is_settled(entry: CatalogEntry, held: Video, fingerprint: str) -> bool:

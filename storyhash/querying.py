@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import StoryHashError, UsageError, VideoError
-from common.types import CatalogEntry, Segment
+from common.types import CatalogEntry, QueryEmbedding, Segment
+from embedder.query import QueryEmbedder
 from ingest.catalog import read_catalog
-from ingest.pool import SegmentReady, VideoDone, VideoEvent, VideoFailed
+from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 from ingest.uris import absolute, is_remote
 from searcher.matching.matcher import MatchReport
 from storyhash.wiring import QueryServices
@@ -38,6 +40,29 @@ def list_queries(arguments: Sequence[str]) -> list[str]:
     if not uris:
         raise UsageError("no video to match")
     return uris
+
+
+class LocalEmbedding:
+    """Embeds one query after the other in this process, decoded in a child."""
+
+    def __init__(self, pool: DecoderPool, embedder: QueryEmbedder) -> None:
+        self._pool = pool
+        self._embedder = embedder
+        self._turn = threading.Lock()
+
+    def embed(self, source: Path | str, name: str) -> QueryEmbedding:
+        """A file or an address as a query, called `name`. Raises VideoError and its kin."""
+        segments: list[Segment] = []
+        work = [(CatalogEntry("query", absolute(str(source))), 1)]
+        with self._turn:
+            for event in self._pool.run(work):
+                if isinstance(event, SegmentReady):
+                    segments.append(event.segment)
+                elif isinstance(event, VideoFailed):
+                    raise event.error
+                else:
+                    duration_seconds = event.duration_seconds
+            return self._embedder.embed(name, duration_seconds, segments)
 
 
 def run_queries(services: QueryServices, uris: Sequence[str]) -> Iterator[QueryOutcome]:

@@ -16,9 +16,16 @@ import pytest
 
 from common.settings import Sam2Settings
 from common.types import UInt8Array
+from tests.kafka_broker import KafkaBroker, can_run
+from tests.kafka_broker.container import kafka_container
 
 QDRANT_IMAGE = "qdrant/qdrant:v1.18.3"
-REQUIRED = frozenset(filter(None, os.environ.get("STORYHASH_REQUIRE", "").split(",")))
+REQUIRED = frozenset(
+    need
+    for name in ("STORYHASH_REQUIRE", "STORYHASH_TEST_REQUIRE")
+    for need in os.environ.get(name, "").split(",")
+    if need
+)
 
 
 def skip_or_fail(need: str, how: str) -> NoReturn:
@@ -66,15 +73,49 @@ def qdrant_url() -> Iterator[str]:
     if named:
         yield named
         return
-    if (
-        shutil.which("docker") is None
-        or subprocess.run(["docker", "info"], capture_output=True).returncode
-    ):
+    if not docker_runs():
         skip_or_fail("qdrant", "start Docker, or set STORYHASH_TEST_QDRANT to a server's URL")
     from testcontainers.community.qdrant import QdrantContainer
 
     with QdrantContainer(QDRANT_IMAGE) as container:
         yield f"http://{container.rest_host_address}"
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers of a Kafka broker: the one STORYHASH_TEST_KAFKA names, else a container,
+    else a process of this machine. Tests share it, so each has a topic prefix of its own."""
+    named = os.environ.get("STORYHASH_TEST_KAFKA")
+    if named:
+        yield named
+    elif docker_runs():
+        with kafka_container() as servers:
+            yield servers
+    elif can_run():
+        with KafkaBroker(tmp_path_factory.mktemp("kafka")) as broker:
+            yield broker.bootstrap_servers
+    else:
+        skip_or_fail(
+            "kafka",
+            "set STORYHASH_TEST_KAFKA to HOST:PORT, start Docker, or install Java 17 and Maven",
+        )
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
+    """A broker of the test's own, which it may stop, kill, pause and start again."""
+    if not can_run():
+        skip_or_fail("kafka", "install Java 17 and Maven; a test stops and starts the broker")
+    with KafkaBroker(tmp_path / "kafka") as broker:
+        yield broker
+
+
+def docker_runs() -> bool:
+    """Is there a container engine that answers?"""
+    return (
+        shutil.which("docker") is not None
+        and subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+    )
 
 
 def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
 
 from common.types import Embedding, Float32Array, Hit, SegmentRef
 from searcher.state import Filter
+from searcher.videos import Video
 
+NO_VIDEOS: Mapping[str, Video] = {}
 VECTOR_NAME, GRAPH_NAME = "fused", "graph"
 
 
@@ -21,8 +25,14 @@ class Mirror(Protocol):
         """The model whose vectors are in it."""
         ...
 
-    def upsert(self, embeddings: Sequence[Embedding]) -> None:
-        """Write points; repeating it changes nothing. Durable once `flush` has returned."""
+    def upsert(
+        self, embeddings: Sequence[Embedding], videos: Mapping[str, Video] = NO_VIDEOS
+    ) -> None:
+        """Write points; repeating it changes nothing. Durable once `flush` has returned.
+
+        videos: catalogue rows by video id; each is kept with the first of that video's points, so that
+        the mirror alone is enough to make the catalogue anew.
+        """
         ...
 
     def delete_video(self, video_id: str, *, keep_version: int | None = None) -> None:
@@ -41,6 +51,11 @@ class Mirror(Protocol):
         """Every point, or every point of one video, exactly as it was written."""
         ...
 
+    def videos(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """The catalogue row, as a mapping, of every video it holds, and how many points of the row's
+        version there are."""
+        ...
+
     def search(self, vectors: Float32Array, k: int, only: Filter) -> list[list[Hit]]:
         """As `Shard.search`; points without information are never returned."""
         ...
@@ -50,10 +65,37 @@ class Mirror(Protocol):
         ...
 
 
-def to_payload(embedding: Embedding) -> dict[str, Any]:
+def first_points(embeddings: Sequence[Embedding], videos: Mapping[str, Video]) -> dict[int, Video]:
+    """The rows to keep, by the id of the point that keeps each: the earliest of its video."""
+    first: dict[str, SegmentRef] = {}
+    for one in embeddings:
+        held = first.get(one.ref.video_id)
+        if one.ref.video_id in videos and (held is None or one.ref < held):
+            first[one.ref.video_id] = one.ref
+    return {ref.point_id: videos[video_id] for video_id, ref in first.items()}
+
+
+def counted(points: Iterable[Mapping[str, Any]]) -> Iterator[tuple[dict[str, Any], int]]:
+    """Rows with the points of their version, from the payloads of every point."""
+    rows: dict[str, dict[str, Any]] = {}
+    counts: Counter[tuple[str, int]] = Counter()
+    for payload in points:
+        counts[payload["video_id"], payload["version"]] += 1
+        row = payload.get("video")
+        if row is not None:
+            held = rows.get(payload["video_id"])
+            if held is None or held["version"] < row["version"]:
+                rows[payload["video_id"]] = dict(row)
+    for video_id, row in rows.items():
+        yield row, counts[video_id, row["version"]]
+
+
+def to_payload(embedding: Embedding, video: Video | None = None) -> dict[str, Any]:
     """Everything of an embedding but its arrays, as JSON values."""
     ref = embedding.ref
+    kept = {} if video is None else {"video": asdict(video)}
     return {
+        **kept,
         "segment_id": ref.segment_id,
         "video_id": ref.video_id,
         "bank": ref.bank,

@@ -22,3 +22,13 @@ def open_mirror(
     if searcher.mirror == "server":
         return QdrantClientMirror.server(qdrant, model_id)
     return QdrantClientMirror.local(folder / "mirror-local", model_id)
+
+
+def mirrored_model(searcher: SearcherSettings, qdrant: QdrantSettings) -> str | None:
+    """The model whose vectors a server's collection holds; None for an empty one and for mirrors that
+    lie in the data folder. Raises DependencyError."""
+    if searcher.mirror != "server":
+        return None
+    from searcher.mirror.qdrant_client import mirrored_model as ask
+
+    return ask(qdrant)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -18,8 +18,18 @@ from qdrant_client.http.exceptions import (
 from common.errors import DataFolderError, DependencyError, ModelMismatchError
 from common.settings import QdrantSettings
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
-from searcher.mirror.base import GRAPH_NAME, VECTOR_NAME, to_embedding, to_payload, to_ref
+from searcher.mirror.base import (
+    GRAPH_NAME,
+    NO_VIDEOS,
+    VECTOR_NAME,
+    counted,
+    first_points,
+    to_embedding,
+    to_payload,
+    to_ref,
+)
 from searcher.state import Filter
+from searcher.videos import Video
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
@@ -64,25 +74,18 @@ class QdrantClientMirror:
     @classmethod
     def server(cls, settings: QdrantSettings, model_id: str) -> QdrantClientMirror:
         """A server or a cluster."""
-        key = settings.api_key.get_secret_value() if settings.api_key else None
-        with warnings.catch_warnings():
-            # The client warns of a key over plain http, which is right inside one's own network.
-            warnings.simplefilter("ignore", UserWarning)
-            client = QdrantClient(
-                url=settings.url,
-                api_key=key,
-                timeout=max(1, round(settings.timeout_seconds)),
-                check_compatibility=False,
-            )
-        return cls(client, settings.collection, model_id, settings.url)
+        return cls(_connect(settings), settings.collection, model_id, settings.url)
 
-    def upsert(self, embeddings: Sequence[Embedding]) -> None:
+    def upsert(
+        self, embeddings: Sequence[Embedding], videos: Mapping[str, Video] = NO_VIDEOS
+    ) -> None:
+        keepers = first_points(embeddings, videos)
         for start in range(0, len(embeddings), _BATCH):
             points = [
                 models.PointStruct(
                     id=one.ref.point_id,
                     vector={VECTOR_NAME: one.vector.tolist(), GRAPH_NAME: one.graph.tolist()},
-                    payload=to_payload(one),
+                    payload=to_payload(one, keepers.get(one.ref.point_id)),
                 )
                 for one in embeddings[start : start + _BATCH]
             ]
@@ -114,6 +117,19 @@ class QdrantClientMirror:
 
     def scan(self, video_id: str | None = None, batch: int = 1000) -> Iterator[list[Embedding]]:
         only = None if video_id is None else models.Filter(must=[_is("video_id", video_id)])
+        for records in self._scroll(only, batch, with_vectors=True):
+            yield [
+                to_embedding(dict(record.payload or {}), cast(dict[str, Any], record.vector))
+                for record in records
+            ]
+
+    def videos(self) -> Iterator[tuple[dict[str, Any], int]]:
+        pages = self._scroll(None, 1000, with_vectors=False)
+        yield from counted(dict(record.payload or {}) for page in pages for record in page)
+
+    def _scroll(
+        self, only: models.Filter | None, batch: int, *, with_vectors: bool
+    ) -> Iterator[Sequence[models.Record]]:
         offset: Any = None
         while True:
             records, offset = self._ask(
@@ -122,13 +138,10 @@ class QdrantClientMirror:
                 only,
                 batch,
                 offset=offset,
-                with_vectors=True,
+                with_vectors=with_vectors,
             )
             if records:
-                yield [
-                    to_embedding(dict(record.payload or {}), cast(dict[str, Any], record.vector))
-                    for record in records
-                ]
+                yield records
             if offset is None:
                 return
 
@@ -174,14 +187,12 @@ class QdrantClientMirror:
                 self._ask(self._client.create_payload_index, self._collection, field, kind)
 
     def _check_model(self) -> None:
-        points, _ = self._ask(self._client.scroll, self._collection, limit=1)
-        for point in points:
-            held = (point.payload or {}).get("model_id")
-            if held != self.model_id:
-                raise ModelMismatchError(
-                    f"{self._where}: collection {self._collection} holds vectors of {held}, not of "
-                    f"{self.model_id}; set STORYHASH_QDRANT__COLLECTION to another"
-                )
+        held = self._ask(held_model, self._client, self._collection)
+        if held not in (None, self.model_id):
+            raise ModelMismatchError(
+                f"{self._where}: collection {self._collection} holds vectors of {held}, not of "
+                f"{self.model_id}; set STORYHASH_QDRANT__COLLECTION to another"
+            )
 
     def _ask(
         self,
@@ -189,27 +200,67 @@ class QdrantClientMirror:
         *args: Parameters.args,
         **options: Parameters.kwargs,
     ) -> Answer:
-        """A server's error 5xx or silence leaves the outcome open, so the same call is made again."""
-        for pause in (*_PAUSES_SECONDS, None):
-            try:
-                return call(*args, **options)
-            except (ResponseHandlingException, UnexpectedResponse) as error:
-                status = error.status_code if isinstance(error, UnexpectedResponse) else None
-                if pause is None or (status is not None and status < 500):
-                    raise DependencyError(self._explain(error)) from None
-            time.sleep(pause)
-        raise AssertionError("the last attempt either returns or raises")
+        return _insist(self._where, call, *args, **options)
 
-    def _explain(self, error: ApiException) -> str:
-        if isinstance(error, UnexpectedResponse):
-            if error.status_code in (401, 403):
-                return f"Qdrant at {self._where} refuses the key: set STORYHASH_QDRANT__API_KEY"
-            reason = " ".join(str(error).split())[:160]
-            return f"Qdrant at {self._where} answered {reason}"
-        return (
-            f"Qdrant at {self._where} does not answer ({str(error)[:120]}); start it, or set "
-            "STORYHASH_QDRANT__URL, or STORYHASH_SEARCHER__MIRROR=edge"
+
+def mirrored_model(settings: QdrantSettings) -> str | None:
+    """The model whose vectors the collection holds, if it is there and not empty."""
+    client = _connect(settings)
+    try:
+        if not _insist(settings.url, client.collection_exists, settings.collection):
+            return None
+        return _insist(settings.url, held_model, client, settings.collection)
+    finally:
+        client.close()
+
+
+def held_model(client: QdrantClient, collection: str) -> str | None:
+    """The model of a collection's first point; None for an empty one."""
+    points, _ = client.scroll(collection, limit=1)
+    return (points[0].payload or {}).get("model_id") if points else None
+
+
+def _connect(settings: QdrantSettings) -> QdrantClient:
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    with warnings.catch_warnings():
+        # The client warns of a key over plain http, which is right inside one's own network.
+        warnings.simplefilter("ignore", UserWarning)
+        return QdrantClient(
+            url=settings.url,
+            api_key=key,
+            timeout=max(1, round(settings.timeout_seconds)),
+            check_compatibility=False,
         )
+
+
+def _insist(
+    where: str,
+    call: Callable[Parameters, Answer],
+    *args: Parameters.args,
+    **options: Parameters.kwargs,
+) -> Answer:
+    """A server's error 5xx or silence leaves the outcome open, so the same call is made again."""
+    for pause in (*_PAUSES_SECONDS, None):
+        try:
+            return call(*args, **options)
+        except (ResponseHandlingException, UnexpectedResponse) as error:
+            status = error.status_code if isinstance(error, UnexpectedResponse) else None
+            if pause is None or (status is not None and status < 500):
+                raise DependencyError(_explain(where, error)) from None
+        time.sleep(pause)
+    raise AssertionError("the last attempt either returns or raises")
+
+
+def _explain(where: str, error: ApiException) -> str:
+    if isinstance(error, UnexpectedResponse):
+        if error.status_code in (401, 403):
+            return f"Qdrant at {where} refuses the key: set STORYHASH_QDRANT__API_KEY"
+        reason = " ".join(str(error).split())[:160]
+        return f"Qdrant at {where} answered {reason}"
+    return (
+        f"Qdrant at {where} does not answer ({str(error)[:120]}); start it, or set "
+        "STORYHASH_QDRANT__URL, or STORYHASH_SEARCHER__MIRROR=edge"
+    )
 
 
 def _is(field: str, value: str | int) -> models.FieldCondition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,18 @@ import qdrant_edge as edge
 
 from common.errors import CorruptIndexError, ModelMismatchError, StorageError
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
-from searcher.mirror.base import GRAPH_NAME, VECTOR_NAME, to_embedding, to_payload, to_ref
+from searcher.mirror.base import (
+    GRAPH_NAME,
+    NO_VIDEOS,
+    VECTOR_NAME,
+    counted,
+    first_points,
+    to_embedding,
+    to_payload,
+    to_ref,
+)
 from searcher.state import Filter
+from searcher.videos import Video
 
 _BATCH = 500
 # The engine writes through memory maps of sparse files, and a full disk kills a process that does: no
@@ -54,13 +64,16 @@ class QdrantEmbeddedMirror:
                 "or delete the data folder and index again"
             ) from None
 
-    def upsert(self, embeddings: Sequence[Embedding]) -> None:
+    def upsert(
+        self, embeddings: Sequence[Embedding], videos: Mapping[str, Video] = NO_VIDEOS
+    ) -> None:
+        keepers = first_points(embeddings, videos)
         for start in range(0, len(embeddings), _BATCH):
             points = [
                 edge.Point(
                     one.ref.point_id,
                     {VECTOR_NAME: one.vector.tolist(), GRAPH_NAME: one.graph.tolist()},
-                    to_payload(one),
+                    to_payload(one, keepers.get(one.ref.point_id)),
                 )
                 for one in embeddings[start : start + _BATCH]
             ]
@@ -84,17 +97,27 @@ class QdrantEmbeddedMirror:
 
     def scan(self, video_id: str | None = None, batch: int = 1000) -> Iterator[list[Embedding]]:
         only = None if video_id is None else edge.Filter(must=[_is("video_id", video_id)])
+        for records in self._scroll(only, batch, with_vector=True):
+            yield [to_embedding(_held(record.payload), _held(record.vector)) for record in records]
+
+    def videos(self) -> Iterator[tuple[dict[str, Any], int]]:
+        pages = self._scroll(None, 1000, with_vector=False)
+        yield from counted(_held(record.payload) for page in pages for record in page)
+
+    def _scroll(self, only: Any, batch: int, *, with_vector: bool) -> Iterator[Sequence[Any]]:
         offset = None
         while True:
             records, offset = self._shard.scroll(
                 edge.ScrollRequest(
-                    offset=offset, limit=batch, filter=only, with_payload=True, with_vector=True
+                    offset=offset,
+                    limit=batch,
+                    filter=only,
+                    with_payload=True,
+                    with_vector=with_vector,
                 )
             )
             if records:
-                yield [
-                    to_embedding(_held(record.payload), _held(record.vector)) for record in records
-                ]
+                yield records
             if offset is None:
                 return
 

@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from common.process import work_in_one_thread
-from storyhash.cli import config, demo, doctor, features, index, match, models, videos
+from storyhash.cli import (
+    config,
+    dead_letters,
+    demo,
+    doctor,
+    features,
+    index,
+    match,
+    models,
+    services,
+    videos,
+)
 from storyhash.cli.console import run_guarded
 
 app = typer.Typer(
@@ -24,6 +35,10 @@ app.command()(demo.demo)
 app.command()(index.index)
 app.command()(match.match)
 app.add_typer(videos.app, name="videos")
+app.command()(services.ingest)
+app.command()(services.embed)
+app.command()(services.search)
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(features.app, name="features")
 app.add_typer(models.app, name="models")
 app.command()(config.config)

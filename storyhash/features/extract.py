@@ -15,8 +15,8 @@ from common.files import replacing
 from common.types import CatalogEntry, Segment, SegmentRef
 from embedder.weights.checksum import short_id
 from ingest.catalog import Listed
+from ingest.fingerprint import source_fingerprint
 from ingest.pool import DecoderPool, SegmentReady, VideoFailed
-from storyhash.catalogue import source_fingerprint
 from storyhash.features.files import Features, Row, write_features
 from storyhash.features.steps import Piece, Step
 

@@ -1,0 +1,241 @@
+"""How Kafka is reached: the settings of every connection, and its errors in our words."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kafka.errors import (
+    AuthorizationError,
+    FencedInstanceIdError,
+    KafkaConfigurationError,
+    KafkaError,
+    LeaderNotAvailableError,
+    SaslAuthenticationFailedError,
+    UnknownTopicOrPartitionError,
+    UnsupportedSaslMechanismError,
+)
+from kafka.net.compat import KafkaNetClient
+
+from common.errors import BrokerError, SettingsError, StoryHashError, TopicMissingError
+from common.settings import KafkaSettings
+
+log = logging.getLogger("storyhash.kafka")
+
+# How long a client looks for a first broker before it says that there is none.
+_FIND_SECONDS = 8.0
+# A topic just made may be unknown to a broker for a moment.
+_TOPIC_GRACE_SECONDS = 2.0
+# Shorter breaks are reconnections, not news.
+_OUTAGE_SECONDS = 2.0
+
+_Made = TypeVar("_Made")
+
+
+def open_client(
+    kafka: KafkaSettings, make: Callable[..., _Made], **settings: Any
+) -> tuple[_Made, KafkaNetClient]:
+    """A producer, consumer or admin client that has found a broker, and what it talks through.
+
+    Raises BrokerError when none answers within eight seconds or it is refused, SettingsError.
+    """
+    opened: list[KafkaNetClient] = []
+
+    def client(**configs: Any) -> KafkaNetClient:
+        made = KafkaNetClient(**configs)
+        # The option of this name that clients take does not reach the metadata requests.
+        made.cluster.config["allow_auto_create_topics"] = False
+        opened.append(made)
+        return made
+
+    try:
+        return make(kafka_client=client, **connection(kafka), **settings), opened[0]
+    except BaseException as error:
+        for each in opened:
+            each.close()
+        if isinstance(error, KafkaError):
+            raise in_our_words(error, kafka) from None
+        raise
+
+
+def connection(kafka: KafkaSettings) -> dict[str, Any]:
+    """What every client is told about the brokers. Raises SettingsError that names the variable."""
+    settings: dict[str, Any] = {
+        "bootstrap_servers": _servers(kafka),
+        "client_id": "storyhash",
+        "request_timeout_ms": round(kafka.request_timeout_seconds * 1000),
+        # Half a minute, the default, is long after a broker is back.
+        "reconnect_backoff_max_ms": 1000,
+        "metadata_max_age_ms": 30_000,
+        "bootstrap_timeout_ms": round(_FIND_SECONDS * 1000),
+        "security_protocol": kafka.security_protocol,
+    }
+    if kafka.security_protocol.endswith("SSL"):
+        settings["ssl_context"] = _tls(kafka)
+    if kafka.security_protocol.startswith("SASL"):
+        if kafka.sasl_username is None or kafka.sasl_password is None:
+            raise SettingsError(
+                "STORYHASH_KAFKA__SASL_USERNAME and STORYHASH_KAFKA__SASL_PASSWORD: must be set when "
+                f"the security protocol is {kafka.security_protocol}"
+            )
+        settings["sasl_mechanism"] = kafka.sasl_mechanism
+        settings["sasl_plain_username"] = kafka.sasl_username
+        settings["sasl_plain_password"] = kafka.sasl_password.get_secret_value()
+    return settings
+
+
+def in_our_words(error: Exception, kafka: KafkaSettings) -> StoryHashError:
+    """The error to raise for one of kafka-python's; its message says what to do."""
+    where = f"Kafka at {kafka.bootstrap_servers}"
+    if isinstance(error, KafkaConfigurationError):
+        return SettingsError(f"STORYHASH_KAFKA__...: {error}")
+    if isinstance(error, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
+        return BrokerError(
+            f"{where} refuses to log in: check STORYHASH_KAFKA__SASL_USERNAME, "
+            "STORYHASH_KAFKA__SASL_PASSWORD and STORYHASH_KAFKA__SASL_MECHANISM"
+        )
+    if isinstance(error, AuthorizationError):
+        return BrokerError(f"{where} forbids it ({_words(error)}): grant this user the right")
+    if isinstance(error, FencedInstanceIdError):
+        return BrokerError(
+            "another service has the same STORYHASH_KAFKA__INSTANCE_ID: give each its own"
+        )
+    if getattr(error, "retriable", False):
+        return BrokerError(
+            f"{where} does not answer; start it, or set STORYHASH_KAFKA__BOOTSTRAP_SERVERS"
+        )
+    return BrokerError(f"{where} refuses the work: {_words(error)}")
+
+
+def topic_missing(topic: str) -> TopicMissingError:
+    """The error for a topic that is not there."""
+    return TopicMissingError(f"topic {topic} does not exist; `storyhash topics create` makes it")
+
+
+def refreshed(client: KafkaNetClient, timeout_seconds: float) -> bool:
+    """Ask for the topics' metadata; False when no broker answered in time."""
+    answered = threading.Event()
+    future = client.cluster.request_update()
+    future.add_both(lambda _: answered.set())
+    client.wakeup()
+    return answered.wait(timeout_seconds) and (
+        future.exception is None
+        or isinstance(future.exception, UnknownTopicOrPartitionError | LeaderNotAvailableError)
+    )
+
+
+def partitions_of(client: KafkaNetClient, kafka: KafkaSettings, topic: str) -> list[int]:
+    """The partitions of a topic, for a client that reads metadata on a thread of its own.
+
+    Raises TopicMissingError; BrokerError when no broker answers within the request timeout.
+    """
+    client.cluster.set_topics([topic])
+    deadline = time.monotonic() + kafka.request_timeout_seconds
+    missing = Missing()
+    while True:
+        left = deadline - time.monotonic()
+        answered = refreshed(client, max(0.0, left))
+        found = client.cluster.partitions_for_topic(topic)
+        if found:
+            return sorted(found)
+        if answered:
+            missing.look(client, [topic])
+        elif left <= 0:
+            raise in_our_words(LeaderNotAvailableError(), kafka)
+
+
+class Missing:
+    """Tells a topic that does not exist from one that a broker has not heard of yet."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def look(self, client: KafkaNetClient, topics: Sequence[str]) -> None:
+        """Raise TopicMissingError when one has been unknown to a broker for a while."""
+        known = client.cluster.topics()
+        unknown = next((topic for topic in topics if topic not in known), None)
+        now = time.monotonic()
+        if unknown is None:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        elif now - self._since > _TOPIC_GRACE_SECONDS and refreshed(client, 1.0):
+            if unknown not in client.cluster.topics():
+                raise topic_missing(unknown)
+            self._since = None
+
+
+class Outage:
+    """Logs once when no broker is connected any more, and once when one is again."""
+
+    def __init__(self, client: KafkaNetClient, kafka: KafkaSettings) -> None:
+        self._client = client
+        self._where = f"Kafka at {kafka.bootstrap_servers}"
+        self._since: float | None = None
+        self._said = False
+
+    def watch(self) -> None:
+        """Look whether a broker is connected; cheap enough to be called after every poll."""
+        nodes = self._client.cluster.brokers()
+        if any(self._client.connected(node.node_id) for node in nodes):
+            if self._said:
+                log.info("%s answers again", self._where)
+            self._since, self._said = None, False
+        elif self._since is None:
+            self._since = time.monotonic()
+        elif not self._said and time.monotonic() - self._since > _OUTAGE_SECONDS:
+            self._said = True
+            log.warning("%s does not answer; waiting for it", self._where)
+
+
+def _servers(kafka: KafkaSettings) -> list[str]:
+    servers = [server.strip() for server in kafka.bootstrap_servers.split(",")]
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdigit():
+            raise SettingsError(
+                f"STORYHASH_KAFKA__BOOTSTRAP_SERVERS: expected HOST:PORT, got {server!r}"
+            )
+    return servers
+
+
+def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
+    for variable, path in (
+        ("CA_FILE", kafka.ca_file),
+        ("CERTIFICATE_FILE", kafka.certificate_file),
+        ("KEY_FILE", kafka.key_file),
+    ):
+        if path is not None and not path.is_file():
+            raise SettingsError(f"STORYHASH_KAFKA__{variable}: there is no file {path}")
+    if kafka.key_file is not None and kafka.certificate_file is None:
+        raise SettingsError("STORYHASH_KAFKA__CERTIFICATE_FILE: must be set when KEY_FILE is")
+    try:
+        context = ssl.create_default_context(cafile=_text(kafka.ca_file))
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(f"STORYHASH_KAFKA__CA_FILE: {kafka.ca_file}: {error}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if kafka.certificate_file is not None:
+        secret = kafka.key_password
+        # Without a password OpenSSL would ask for one at the terminal.
+        password = secret.get_secret_value() if secret is not None else ""
+        try:
+            context.load_cert_chain(kafka.certificate_file, _text(kafka.key_file), lambda: password)
+        except (ssl.SSLError, OSError) as error:
+            raise SettingsError(
+                f"STORYHASH_KAFKA__CERTIFICATE_FILE, KEY_FILE and KEY_PASSWORD: {error}"
+            ) from None
+    return context
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _words(error: Exception) -> str:
+    """One line of an error, with its kind when it has no words of its own."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,188 @@
+"""Messages to Kafka: idempotent, acknowledged by all replicas in step, bounded in what is on its way."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from kafka import KafkaProducer
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownTopicOrPartitionError,
+)
+from kafka.partitioner.default import murmur2
+
+from common.errors import BrokerError, MessageTooLargeError
+from common.kafka_client import in_our_words, open_client, refreshed, topic_missing
+from common.settings import KafkaSettings
+from common.transport import Message
+
+_LINGER_MS = 5
+# One batch of a partition is on its way at a time, so a batch should hold much: with 2 kB messages
+# 256 KiB sends twice as many a second as 16 KiB, the default, and more gains little.
+_BATCH_BYTES = 256 * 1024
+# Framing of one record in a batch of its own, rounded up; headers are counted besides.
+_RECORD_OVERHEAD_BYTES = 128
+# How long a topic may be unknown to the producer before the broker is asked whether it exists.
+_METADATA_SECONDS = 2.0
+_PARTITIONS_AGE_SECONDS = 30.0
+_CLOSE_SECONDS = 5.0
+
+
+class KafkaPublisher:
+    """Publishes to any topic. One thread at a time.
+
+    After a BrokerError it can be used again: what was on its way is forgotten, some of it may have
+    arrived, and the caller publishes anew what it did not see flushed.
+
+    max_bytes: largest message.
+    """
+
+    def __init__(self, kafka: KafkaSettings, max_bytes: int) -> None:
+        self._kafka = kafka
+        self._max_bytes = max_bytes
+        self._max_waiting = kafka.max_inflight_mib << 20
+        self._producer: KafkaProducer | None = None
+        # What is on its way: the answer awaited and the bytes, oldest first.
+        self._waiting: deque[tuple[Any, int]] = deque()
+        self._waiting_bytes = 0
+        self._partitions: dict[str, tuple[int, float]] = {}
+        self._open()
+
+    def publish(self, message: Message) -> None:
+        """Queue a message. See common.transport.Publisher."""
+        size = _size(message)
+        if size > self._max_bytes:
+            raise MessageTooLargeError(
+                f"a message for {message.topic} has {size} bytes; the most is {self._max_bytes}"
+            )
+        self._settle()
+        while self._waiting and self._waiting_bytes + size > self._max_waiting:
+            self._await_oldest()
+        producer = self._producer or self._open()
+        count = self._count(producer, message.topic)
+        partition = message.partition
+        if partition is None:
+            key = message.key if message.partition_key is None else message.partition_key
+            partition = _hash(key) % count
+        elif not 0 <= partition < count:
+            raise BrokerError(
+                f"topic {message.topic} has {count} partitions, so there is no {partition}; "
+                "`storyhash topics create` adds partitions while it is empty"
+            )
+        try:
+            answer = producer.send(
+                message.topic, message.value, message.key, list(message.headers), partition
+            )
+        except KafkaError as error:
+            self._fail(error)
+        self._waiting.append((answer, size))
+        self._waiting_bytes += size
+
+    def flush(self) -> None:
+        """Return when all that was published is acknowledged. Raises BrokerError."""
+        while self._waiting:
+            self._await_oldest()
+
+    def close(self) -> None:
+        """Let go of connections; what is not flushed may be lost."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        # close() alone waits for what is unsent, and on a timeout leaves its thread running.
+        producer._sender.force_close()
+        producer._sender.join(_CLOSE_SECONDS)
+        with contextlib.suppress(KafkaError):
+            producer.close(timeout=0)
+
+    def _open(self) -> KafkaProducer:
+        self._producer, self._client = open_client(
+            self._kafka,
+            KafkaProducer,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=_LINGER_MS,
+            batch_size=_BATCH_BYTES,
+            max_request_size=self._max_bytes,
+            max_block_ms=round(_METADATA_SECONDS * 1000),
+            delivery_timeout_ms=round(self._kafka.delivery_timeout_seconds * 1000),
+            metrics_enabled=False,
+        )
+        return self._producer
+
+    def _settle(self) -> None:
+        """Forget what has been acknowledged; raise for what never will be."""
+        waiting = self._waiting
+        while waiting and waiting[0][0].is_done:
+            answer, size = waiting.popleft()
+            self._waiting_bytes -= size
+            if answer.exception is not None:
+                self._fail(answer.exception)
+
+    def _await_oldest(self) -> None:
+        """Wait for the oldest answer. The producer gives up by itself after the delivery timeout,
+        but not while it has yet to be given its id; hence the bound here."""
+        answer = self._waiting[0][0]
+        bound = self._kafka.delivery_timeout_seconds + self._kafka.request_timeout_seconds
+        with contextlib.suppress(KafkaError):
+            answer.get(bound)
+        if not answer.is_done:
+            self._fail(KafkaTimeoutError())
+        self._settle()
+
+    def _count(self, producer: KafkaProducer, topic: str) -> int:
+        """How many partitions a topic has. Raises TopicMissingError, BrokerError."""
+        count, until = self._partitions.get(topic, (0, 0.0))
+        now = time.monotonic()
+        if now < until:
+            return count
+        deadline = now + self._kafka.delivery_timeout_seconds
+        while True:
+            try:
+                count = len(producer.partitions_for(topic))
+                break
+            except KafkaTimeoutError as error:
+                if refreshed(self._client, 1.0):
+                    raise topic_missing(topic) from None
+                if time.monotonic() > deadline:
+                    self._fail(error)
+            except KafkaError as error:
+                self._fail(error)
+        self._partitions[topic] = (count, now + _PARTITIONS_AGE_SECONDS)
+        return count
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """Begin anew with the next message, and tell the caller why."""
+        self.close()
+        self._partitions.clear()
+        if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+            raise BrokerError(
+                "a topic takes only smaller messages than STORYHASH_VIDEO__MAX_CLIP_BYTES asks for; "
+                "`storyhash topics create` corrects its max.message.bytes"
+            )
+        if isinstance(error, UnknownTopicOrPartitionError):
+            raise BrokerError("a topic is gone; `storyhash topics create` makes it again")
+        raise in_our_words(error, self._kafka)
+
+
+def _size(message: Message) -> int:
+    """What a message takes in a batch of its own, bytes, rounded up."""
+    size = _RECORD_OVERHEAD_BYTES + len(message.key) + len(message.value or b"")
+    for name, value in message.headers:
+        size += len(name.encode()) + len(value) + 10
+    return size
+
+
+@lru_cache(maxsize=1024)
+def _hash(key: bytes) -> int:
+    """Kafka's own hash of a key, so that a Java client finds the same partition. In Python it takes
+    longer than sending, and all messages of a video have one partition key: hence the cache."""
+    return int(murmur2(key)) & 0x7FFFFFFF

@@ -1,0 +1,98 @@
+"""The seam of common/transport.py over Kafka. Modules named common.kafka_* alone know kafka-python."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from common.errors import SettingsError
+from common.kafka_client import in_our_words, open_client, partitions_of
+from common.kafka_consumers import (
+    KafkaGroupConsumer,
+    KafkaLogConsumer,
+    reader_settings,
+    received,
+)
+from common.kafka_publisher import KafkaPublisher
+from common.settings import KafkaSettings, VideoSettings
+from common.topics import max_message_bytes
+from common.transport import Received
+
+_SCAN_MESSAGES = 1000
+_SCAN_POLL_MS = 200
+
+
+class KafkaTransport:
+    """Makes publishers and consumers; each has connections of its own and is closed by who asked.
+
+    Making one raises BrokerError when no broker answers within about eight seconds.
+    """
+
+    def __init__(self, kafka: KafkaSettings, video: VideoSettings) -> None:
+        if kafka.delivery_timeout_seconds < kafka.request_timeout_seconds + 1:
+            raise SettingsError(
+                "STORYHASH_KAFKA__DELIVERY_TIMEOUT_SECONDS: must be at least one second longer than "
+                "STORYHASH_KAFKA__REQUEST_TIMEOUT_SECONDS"
+            )
+        self._kafka = kafka
+        self._max_bytes = max_message_bytes(video)
+
+    def publisher(self) -> KafkaPublisher:
+        return KafkaPublisher(self._kafka, self._max_bytes)
+
+    def group_consumer(self, topics: Sequence[str], group: str) -> KafkaGroupConsumer:
+        return KafkaGroupConsumer(self._kafka, self._max_bytes, topics, group)
+
+    def log_consumer(self, topic: str, offsets: Mapping[int, int], group: str) -> KafkaLogConsumer:
+        return KafkaLogConsumer(self._kafka, self._max_bytes, topic, offsets, group)
+
+    def scan(self, topic: str) -> Iterator[Received]:
+        """Every message that lies in a topic now, partition after partition, then stops.
+
+        Raises TopicMissingError; BrokerError when the broker stays away for the request timeout.
+        """
+        consumer, client = open_client(
+            self._kafka, KafkaConsumer, **reader_settings(self._kafka, self._max_bytes)
+        )
+        timeout = round(self._kafka.request_timeout_seconds * 1000)
+        try:
+            places = [
+                TopicPartition(topic, partition)
+                for partition in partitions_of(client, self._kafka, topic)
+            ]
+            ends = consumer.end_offsets(places, timeout_ms=timeout)
+            for place in places:
+                yield from self._scan_partition(consumer, place, ends[place])
+        except KafkaError as error:
+            raise in_our_words(error, self._kafka) from None
+        finally:
+            consumer.close()
+
+    def _scan_partition(
+        self, consumer: KafkaConsumer, place: TopicPartition, end: int
+    ) -> Iterator[Received]:
+        """Up to `end`. The position tells when that is reached: the last messages may have been
+        compacted away, and then none with the last offset ever comes."""
+        consumer.assign([place])
+        consumer.seek_to_beginning(place)
+        patience = self._kafka.request_timeout_seconds
+        reached, since = -1, time.monotonic()
+        while True:
+            found = consumer.poll(timeout_ms=_SCAN_POLL_MS, max_records=_SCAN_MESSAGES)
+            for record in found.get(place, ()):
+                if record.offset >= end:
+                    return
+                yield received(record)
+            position = consumer.position(place, timeout_ms=0)
+            if position is not None and position >= end:
+                return
+            if position is not None and position > reached:
+                reached, since = position, time.monotonic()
+            elif time.monotonic() - since > patience:
+                raise in_our_words(KafkaTimeoutError(), self._kafka)
+
+    def close(self) -> None:
+        """Nothing to let go of: everything made here has its own connections."""

@@ -1,0 +1,127 @@
+"""Every Prometheus metric, named once. Base units, prefix `storyhash_`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+# 10 us to 100 ms with the promise, 1 ms, a boundary.
+_SEARCH_BUCKETS = (
+    *(1e-5, 2.5e-5, 5e-5, 1e-4, 1.5e-4, 2.5e-4, 5e-4, 7.5e-4, 1e-3),
+    *(2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1),
+)
+_STAGE_BUCKETS = (1e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_FRESHNESS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600)
+_PROBABILITY_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One service's metrics. Label values: `stage` is ingest, embed or search; `outcome` of a segment
+    is done, failed, stale or duplicate; `state` of vectors is live or dead."""
+
+    registry: CollectorRegistry
+    search_duration_seconds: Histogram
+    query_duration_seconds: Histogram
+    stage_duration_seconds: Histogram
+    encode_duration_seconds: Histogram
+    segments_total: Counter
+    videos_total: Counter
+    dead_letters_total: Counter
+    retries_total: Counter
+    freshness_seconds: Histogram
+    consumer_lag_messages: Gauge
+    index_vectors: Gauge
+    match_probability: Histogram
+    ready: Gauge
+
+    @classmethod
+    def create(cls, service: str) -> Metrics:
+        """A registry of its own with every metric in it, and the process' own beside."""
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        Info("storyhash_build", "What runs.", registry=registry).info(
+            {"version": _version(), "service": service}
+        )
+
+        def histogram(
+            name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
+        ) -> Histogram:
+            return Histogram(f"storyhash_{name}", text, labels, buckets=buckets, registry=registry)
+
+        def counter(name: str, text: str, labels: tuple[str, ...]) -> Counter:
+            return Counter(f"storyhash_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+            return Gauge(f"storyhash_{name}", text, labels, registry=registry)
+
+        return cls(
+            registry=registry,
+            search_duration_seconds=histogram(
+                "search_duration_seconds", "One call of the index.", _SEARCH_BUCKETS
+            ),
+            query_duration_seconds=histogram(
+                "query_duration_seconds", "One request of /v1/search.", _SEARCH_BUCKETS
+            ),
+            stage_duration_seconds=histogram(
+                "stage_duration_seconds", "One batch through a stage.", _STAGE_BUCKETS, ("stage",)
+            ),
+            encode_duration_seconds=histogram(
+                "encode_duration_seconds", "One batch through a model.", _STAGE_BUCKETS, ("model",)
+            ),
+            segments_total=counter(
+                "segments_total", "Segments by what became of them.", ("stage", "outcome")
+            ),
+            videos_total=counter(
+                "videos_total", "Videos by what became of them.", ("stage", "outcome")
+            ),
+            dead_letters_total=counter(
+                "dead_letters_total", "Messages set aside.", ("stage", "reason")
+            ),
+            retries_total=counter(
+                "retries_total", "Tries that waited for a dependency.", ("stage", "dependency")
+            ),
+            freshness_seconds=histogram(
+                "freshness_seconds", "From produced to searchable.", _FRESHNESS_BUCKETS
+            ),
+            consumer_lag_messages=gauge(
+                "consumer_lag_messages", "Messages not taken yet.", ("stage", "topic")
+            ),
+            index_vectors=gauge("index_vectors", "Vectors in the shard.", ("state",)),
+            match_probability=histogram(
+                "match_probability", "Best probability of each query.", _PROBABILITY_BUCKETS
+            ),
+            ready=gauge("ready", "1 when /readyz says so."),
+        )
+
+    @contextmanager
+    def time_stage(self, stage: str) -> Iterator[None]:
+        """Observe how long the block took as one batch of a stage."""
+        with _observed(self.stage_duration_seconds.labels(stage).observe):
+            yield
+
+
+@contextmanager
+def _observed(observe: Callable[[float], None]) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        observe(time.perf_counter() - started)
+
+
+def _version() -> str:
+    try:
+        return version("storyhash")
+    except PackageNotFoundError:
+        return "unknown"

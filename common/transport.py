@@ -1,0 +1,113 @@
+"""The seam between the services and whatever carries their messages: topics of ordered partitions.
+
+Delivery is at least once. A message is acknowledged when `flush` returns; a consumer gets again, after
+a crash or a rebalance, what it did not commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is published. `value` None is a tombstone: compaction forgets the key.
+
+    Messages of one `partition_key` (by default the key) keep their order. `partition` given, it goes
+    there whatever its key.
+    """
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: Headers = ()
+    partition_key: bytes | None = None
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message and where it lies."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes | None
+    headers: Headers = ()
+
+    def header(self, name: str) -> bytes | None:
+        """The last header of that name, or None."""
+        return next((value for key, value in reversed(self.headers) if key == name), None)
+
+
+class Publisher(Protocol):
+    """Sends messages; those of one partition key arrive in the order they were published, each once."""
+
+    def publish(self, message: Message) -> None:
+        """Queue a message; waits while too many bytes are on their way.
+
+        Raises BrokerError when one published earlier was refused for good or the broker is gone too
+        long, MessageTooLargeError for one no broker would take.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Return when all that was published is acknowledged. Raises BrokerError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; what is not flushed may be lost."""
+        ...
+
+
+class Consumer(Protocol):
+    """Reads topics. One thread at a time."""
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+        """The next messages over all partitions it has now, in order within each; [] after the
+        timeout. An unreachable broker is waited for, not raised. Raises TopicMissingError."""
+        ...
+
+    def keep_alive(self) -> None:
+        """Stay a member and take nothing: called often while a batch is worked on."""
+        ...
+
+    def commit(self, messages: Iterable[Received]) -> None:
+        """Have these, and all before them in their partitions, not delivered again. Partitions that
+        were taken away meanwhile are passed over: their new owner does that work again."""
+        ...
+
+    def lag(self) -> int:
+        """Messages in its partitions that lie behind the last one polled, as last heard."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group at once, so that others take over."""
+        ...
+
+
+class Transport(Protocol):
+    """Where publishers and consumers come from."""
+
+    def publisher(self) -> Publisher: ...
+
+    def group_consumer(self, topics: Sequence[str], group: str) -> Consumer:
+        """Shares the partitions of topics with the other members of the group, from what the group
+        committed; a new group begins at the oldest message."""
+        ...
+
+    def log_consumer(self, topic: str, offsets: Mapping[int, int], group: str) -> Consumer:
+        """Reads every partition of a topic, each from the offset given and otherwise from the oldest
+        message, whatever others read. `commit` only tells monitoring, under `group`."""
+        ...
+
+    def scan(self, topic: str) -> Iterable[Received]:
+        """Every message that lies in a topic now, partition after partition, then stops."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,252 @@
+"""The one loop every service runs: poll, process, publish, flush, commit.
+
+1. A batch is taken from the first lane that has one: a live lane comes before a backfill.
+2. It is processed in a thread of its own, while this one keeps every lane's membership alive and takes
+   nothing: a slow stage holds back consumption, not the group.
+3. What came of it is published and flushed, so that it is durable;
+4. then the batch is committed. A crash anywhere before does the batch again.
+
+A dependency that fails is waited for with growing pauses; nothing is committed meanwhile. A message that
+cannot be used is found by processing the batch one by one, and goes to the dead letters.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+from common.dead_letters import dead_letter, reason_of, traceback_hash
+from common.errors import (
+    CorruptIndexError,
+    DataFolderError,
+    DependencyError,
+    WireError,
+)
+from common.health import Health
+from common.metrics import Metrics
+from common.settings import ServiceSettings
+from common.transport import Consumer, Message, Publisher, Received
+from common.wire import Envelope, from_message
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger("storyhash.worker")
+_IDLE_SECONDS = 0.2
+_LANE_SECONDS = 0.02
+_KEEP_ALIVE_SECONDS = 0.25
+# What no other message or moment would mend, so that the service must stop and say it.
+_FATAL = (CorruptIndexError, DataFolderError)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A message with its event."""
+
+    envelope: Envelope
+    received: Received
+
+
+class Handler(Protocol):
+    """A stage behind a transport. `stage` names it in metrics and dead letters."""
+
+    stage: str
+
+    @property
+    def batch_messages(self) -> int:
+        """Most messages it wants at once."""
+        ...
+
+    def process(self, items: Sequence[Item]) -> list[Message]:
+        """Do the work of a batch; what it leads to is published. Doing it twice does no harm.
+
+        Raises DependencyError when it should be tried again later; anything else when a message in it
+        cannot be used.
+        """
+        ...
+
+    def refused(self, item: Item, error: Exception) -> list[Message]:
+        """What to publish in place of a message that went to the dead letters."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A consumer and the topic its lag is told under; the first lane of several goes first."""
+
+    topic: str
+    consumer: Consumer
+
+
+class Worker:
+    """Runs one handler until it is told to stop."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        lanes: Sequence[Lane],
+        publisher: Publisher,
+        dead_letter_topic: str,
+        *,
+        health: Health,
+        metrics: Metrics,
+        settings: ServiceSettings,
+    ) -> None:
+        self._handler = handler
+        self._lanes = lanes
+        self._publisher = publisher
+        self._dead_letter_topic = dead_letter_topic
+        self._health = health
+        self._metrics = metrics
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._given_up = threading.Event()
+
+    def stop(self) -> None:
+        """Finish the batch in work, for `service.stop_seconds` at most, then return from `run`."""
+        self._stopping.set()
+
+    def run(self, *, idle: Callable[[], bool] = lambda: False) -> None:
+        """Work until stopped, or until `idle`, asked when nothing is there to do, says so.
+
+        Raises what no retry mends: CorruptIndexError and its kin.
+        """
+        while not self._stopping.is_set():
+            self._health.beat()
+            lane, batch = self._next()
+            for each in self._lanes:
+                lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, each.topic)
+                lag.set(each.consumer.lag())
+            self._health.met("broker")
+            if not batch:
+                if idle():
+                    return
+                continue
+            if self._alongside(partial(self._work, batch)):
+                self._retried("broker", partial(lane.consumer.commit, batch))
+
+    def close(self) -> None:
+        """Leave every group, so that others take over."""
+        for lane in self._lanes:
+            lane.consumer.close()
+
+    def _next(self) -> tuple[Lane, list[Received]]:
+        """The next batch, and where it is from; nothing after a short wait."""
+        *urgent, last = self._lanes
+        for lane in urgent:
+            batch = lane.consumer.poll(self._handler.batch_messages, _LANE_SECONDS)
+            if batch:
+                for other in self._lanes:
+                    if other is not lane:
+                        other.consumer.keep_alive()
+                return lane, batch
+        wait = _LANE_SECONDS if urgent else _IDLE_SECONDS
+        return last, last.consumer.poll(self._handler.batch_messages, wait)
+
+    def _alongside(self, work: Callable[[], bool]) -> bool:
+        """Run `work` in a thread while keeping the lanes alive; its answer, or what it raised."""
+        done = threading.Event()
+        outcome: list[bool | BaseException] = []
+
+        def run() -> None:
+            try:
+                outcome.append(work())
+            except BaseException as error:
+                outcome.append(error)
+            done.set()
+
+        threading.Thread(target=run, name=f"{self._handler.stage}-work", daemon=True).start()
+        deadline: float | None = None
+        while not done.wait(_KEEP_ALIVE_SECONDS):
+            self._health.beat()
+            for lane in self._lanes:
+                lane.consumer.keep_alive()
+            if self._stopping.is_set():
+                deadline = deadline or time.monotonic() + self._settings.stop_seconds
+                if time.monotonic() > deadline:
+                    _log.warning("giving back a batch that is not done in time")
+                    self._given_up.set()
+                    return False
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        return outcome[0]
+
+    def _work(self, batch: Sequence[Received]) -> bool:
+        """Process, publish, flush. False when given up on."""
+        letters: list[Message] = []
+        items = []
+        for received in batch:
+            if received.value is None:
+                continue
+            try:
+                items.append(Item(from_message(received), received))
+            except WireError as error:
+                letters.append(self._letter(received, error))
+        with self._metrics.time_stage(self._handler.stage):
+            made = self._retried("stage", lambda: self._process(items))
+        if made is None:
+            return False
+        return self._retried("broker", lambda: self._publish([*made, *letters])) is not None
+
+    def _process(self, items: Sequence[Item]) -> list[Message]:
+        """Everything at once, or one by one where something in it cannot be used."""
+        if not items:
+            return []
+        try:
+            return self._handler.process(items)
+        except (DependencyError, *_FATAL):
+            raise
+        except Exception as error:
+            if len(items) == 1:
+                item = items[0]
+                return [*self._handler.refused(item, error), self._letter(item.received, error)]
+        return [message for item in items for message in self._process([item])]
+
+    def _letter(self, received: Received, error: Exception) -> Message:
+        stage, reason = self._handler.stage, reason_of(error)
+        self._metrics.dead_letters_total.labels(stage, reason).inc()
+        where = f"{received.topic}/{received.partition}/{received.offset}"
+        # The traceback of what nobody foresaw is worth its lines; a damaged clip's is not.
+        _log.warning(
+            "dead letter %s: %s (%s, %s)",
+            *(where, error, reason, traceback_hash(error)),
+            exc_info=error if reason == "internal" else None,
+        )
+        return dead_letter(self._dead_letter_topic, received, stage, error)
+
+    def _publish(self, messages: Sequence[Message]) -> bool:
+        for message in messages:
+            self._publisher.publish(message)
+        self._publisher.flush()
+        return True
+
+    def _retried(self, condition: str, work: Callable[[], Result]) -> Result | None:
+        """`work`'s answer, tried again while a dependency fails; None when given up on."""
+        pause = self._settings.retry_seconds
+        while True:
+            try:
+                answer = work()
+            except DependencyError as error:
+                self._health.unmet(condition, str(error))
+                self._metrics.retries_total.labels(self._handler.stage, error.code).inc()
+                _log.warning("%s; trying again in %.1f s", error, pause)
+                if self._wait(pause):
+                    return None
+                pause = min(2 * pause, self._settings.max_retry_seconds)
+            else:
+                self._health.met(condition)
+                return answer
+
+    def _wait(self, seconds: float) -> bool:
+        """Pause; true when the work should be given back instead."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._health.beat()
+            if self._given_up.is_set() or self._stopping.is_set():
+                return True
+            time.sleep(min(0.1, seconds))
+        return False

@@ -1,0 +1,74 @@
+"""The embedder behind a transport: segments in, embeddings out, the ends of videos passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.dead_letters import reason_of
+from common.errors import WireError
+from common.events import SegmentFailed, VideoEnd
+from common.metrics import Metrics
+from common.transport import Message
+from common.types import Embedding, Segment
+from common.wire import to_message
+from common.worker import Item
+from embedder.stage import EmbedderStage
+
+_ENCODE_STEPS = {"visual encode": "visual", "track": "tracker"}
+
+
+class EmbedHandler:
+    """One stage. Every embedding follows its segment's place in its video's partition."""
+
+    stage = "embed"
+
+    def __init__(self, stage: EmbedderStage, log_topic: str, metrics: Metrics) -> None:
+        self._embedder = stage
+        self._log_topic = log_topic
+        self._metrics = metrics
+        self._names = {
+            "visual": stage.visual.name,
+            "tracker": stage.motion.tracker.name,
+        }
+
+    @property
+    def batch_messages(self) -> int:
+        return self._embedder.segments_at_once
+
+    def process(self, items: Sequence[Item]) -> list[Message]:
+        """Raises VideoError for a clip that does not decode, WireError for an event out of place."""
+        for item in items:
+            if not isinstance(item.envelope.event, (Segment, VideoEnd)):
+                raise WireError(
+                    f"{type(item.envelope.event).__name__} has no place among the segments"
+                )
+        segments = [one.envelope.event for one in items if isinstance(one.envelope.event, Segment)]
+        embeddings = iter(self._embed(segments))
+        made = [
+            item.envelope.about(next(embeddings))
+            if isinstance(item.envelope.event, Segment)
+            else item.envelope
+            for item in items
+        ]
+        self._metrics.segments_total.labels(self.stage, "done").inc(len(segments))
+        return [to_message(self._log_topic, envelope) for envelope in made]
+
+    def refused(self, item: Item, error: Exception) -> list[Message]:
+        """Tells the searcher that the video is to be whole without this segment."""
+        event = item.envelope.event
+        if not isinstance(event, Segment):
+            return []
+        self._metrics.segments_total.labels(self.stage, "failed").inc()
+        failed = SegmentFailed(event.ref, reason_of(error))
+        return [to_message(self._log_topic, item.envelope.about(failed))]
+
+    def _embed(self, segments: Sequence[Segment]) -> list[Embedding]:
+        if not segments:
+            return []
+        before = self._embedder.clock.seconds
+        embeddings = self._embedder.process(segments)
+        after = self._embedder.clock.seconds
+        for step, part in _ENCODE_STEPS.items():
+            spent = after.get(step, 0.0) - before.get(step, 0.0)
+            self._metrics.encode_duration_seconds.labels(self._names[part]).observe(spent)
+        return embeddings

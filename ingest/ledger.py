@@ -1,0 +1,165 @@
+"""What a producer has sent, so that a run that was stopped or killed goes on where it was.
+
+A version is a moment: the Unix milliseconds at which the run began that first meant to send it. So
+versions grow without anybody being asked, and a deletion, which is a moment too, covers every run that
+began before it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from common.errors import CorruptIndexError, DataFolderError, StorageError
+from common.types import CatalogEntry
+from ingest.fingerprint import entry_fingerprint
+
+SentState: TypeAlias = Literal["begun", "done", "failed"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sent (
+  lane TEXT, video_id TEXT, fingerprint TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL,
+  error_code TEXT NOT NULL, error_message TEXT NOT NULL, PRIMARY KEY (lane, video_id));
+"""
+# What made these fail may be gone the next time; other errors lie in the file itself.
+WORTH_A_RETRY = frozenset({"timeout", "decoder_crashed", "fetch"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A video to send, as a version."""
+
+    entry: CatalogEntry
+    version: int
+    fingerprint: str
+
+
+@dataclass(slots=True)
+class SendingPlan:
+    """`refused`: failed before and have not changed since, with code and message."""
+
+    work: list[Sending] = field(default_factory=list)
+    unchanged: int = 0
+    refused: list[tuple[CatalogEntry, str, str]] = field(default_factory=list)
+
+
+class ProducerLedger:
+    """A small database beside the producer; one process at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open it, or make it. Raises DataFolderError while another producer has it, StorageError."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / "producer.lock").open("a")
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._lock.close()
+                raise DataFolderError(
+                    f"another `storyhash ingest` uses {folder}; wait for it, or choose another --data"
+                ) from None
+        except OSError as error:
+            raise StorageError(
+                f"{folder}: {error.strerror}; choose another folder with --data"
+            ) from None
+        self._path = folder / "producer.sqlite"
+        with self._guarded():
+            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+        self._lock.close()
+
+    def plan(
+        self, lane: str, entries: Sequence[CatalogEntry], *, again: bool = False
+    ) -> SendingPlan:
+        """What is to be sent on a lane, noted as begun before anything of it is.
+
+        again: also what was sent before and has not changed.
+        """
+        plan = SendingPlan()
+        now = time.time_ns() // 1_000_000
+        with self._guarded():
+            held = {
+                video_id: (fingerprint, version, state, code, message)
+                for video_id, fingerprint, version, state, code, message in self._db.execute(
+                    "SELECT video_id, fingerprint, version, state, error_code, error_message "
+                    "FROM sent WHERE lane = ?",
+                    (lane,),
+                )
+            }
+        for entry in entries:
+            fingerprint = entry_fingerprint(entry)
+            before = held.get(entry.video_id)
+            same = before is not None and before[0] == fingerprint
+            if before is not None and same and not again:
+                _, version, state, code, message = before
+                if state == "done":
+                    plan.unchanged += 1
+                    continue
+                if state == "failed" and code not in WORTH_A_RETRY:
+                    plan.refused.append((entry, code, message))
+                    continue
+                if state == "begun":
+                    plan.work.append(Sending(entry, version, fingerprint))
+                    continue
+            version = max(now, before[1] + 1 if before is not None else 1)
+            plan.work.append(Sending(entry, version, fingerprint))
+        self._note(lane, ((one, "begun", "", "") for one in plan.work))
+        return plan
+
+    def done(self, lane: str, sent: Iterable[Sending]) -> None:
+        """These are acknowledged, whole."""
+        self._note(lane, ((one, "done", "", "") for one in sent))
+
+    def failed(self, lane: str, one: Sending, code: str, message: str) -> None:
+        """This one cannot be used."""
+        self._note(lane, [(one, "failed", code, message)])
+
+    def _note(self, lane: str, rows: Iterable[tuple[Sending, SentState, str, str]]) -> None:
+        with self._guarded():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        (
+                            lane,
+                            one.entry.video_id,
+                            one.fingerprint,
+                            one.version,
+                            state,
+                            code,
+                            message,
+                        )
+                        for one, state, code, message in rows
+                    ),
+                )
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"{self._path}: {error}; free some space or mend the permissions, then run the same "
+                "command again"
+            ) from None
+        except sqlite3.DatabaseError as error:
+            raise CorruptIndexError(
+                f"{self._path}: {error}; delete it: everything is then sent again, which does no harm"
+            ) from None

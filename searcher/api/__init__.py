@@ -1,0 +1,1 @@
+"""The searcher's HTTP API."""

@@ -1,0 +1,30 @@
+"""The API of a catalogue: search, match, videos, health and metrics."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from common.health import Health
+from common.http import new_app
+from common.metrics import Metrics
+from common.settings import HttpSettings
+from searcher.api.base import Catalogue, EmbedQuery
+from searcher.api.match import match_router
+from searcher.api.search import add_search
+from searcher.api.videos import AddVideo, videos_router
+
+
+def api_app(
+    catalogue: Catalogue,
+    embed: EmbedQuery,
+    health: Health,
+    metrics: Metrics,
+    settings: HttpSettings,
+    add_video: AddVideo | None = None,
+) -> FastAPI:
+    """Everything but the review page. `add_video` is None where videos come another way."""
+    app = new_app("StoryHash", health, metrics)
+    add_search(app, catalogue, metrics)
+    app.include_router(match_router(catalogue, embed, metrics, settings))
+    app.include_router(videos_router(catalogue, add_video))
+    return app

@@ -1,0 +1,109 @@
+"""`POST /v1/match`: has this video, or a part of it, been seen before?"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from common.gate import Gate
+from common.http import json_response
+from common.metrics import Metrics
+from common.settings import HttpSettings
+from common.types import QueryEmbedding
+from common.upload import BODIES, Asked, asked
+from searcher.api.base import Answering, Catalogue, EmbedQuery
+from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
+from searcher.api.search import banks_of
+from searcher.api.videos import unknown_video
+from searcher.matching.known import known_query
+from searcher.matching.matcher import MatchReport
+from searcher.matching.report import report_to_json
+from searcher.state import Filter
+
+# What the index has to say beside an answer, as a JSON list of strings.
+NOTICES_HEADER = "X-StoryHash-Notices"
+_AT_WORK, _WAITING = 2, 16
+_ALLOWED = frozenset({"uri", "video_id"})
+
+_DOCUMENTED: dict[str, Any] = {
+    "parameters": [
+        parameter("name", {"type": "string"}, "How to call the video in the answer."),
+        BANK,
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            **BODIES,
+            "application/json": {
+                "schema": {
+                    "description": "An address to fetch, or a video of the catalogue, which is "
+                    "matched against the rest of it.",
+                    "oneOf": [
+                        {
+                            "type": "object",
+                            "required": [name],
+                            "properties": {name: {"type": "string"}},
+                            "additionalProperties": False,
+                        }
+                        for name in sorted(_ALLOWED)
+                    ],
+                }
+            },
+        },
+    },
+}
+
+
+def match_router(
+    catalogue: Catalogue, embed: EmbedQuery, metrics: Metrics, settings: HttpSettings
+) -> APIRouter:
+    """The route; `embed` and the matching run in a thread."""
+    router = APIRouter(tags=["match"])
+    gate = Gate(_AT_WORK, _WAITING)
+
+    @router.post(
+        "/v1/match", openapi_extra=_DOCUMENTED, responses={200: {"model": MatchAnswer}, **ERRORS}
+    )
+    async def match(request: Request) -> Response:
+        """Match a video file, an address or a video of the catalogue."""
+        banks = banks_of(request)
+        answering = catalogue.current()
+        async with gate.entered(), asked(request, settings.max_upload_bytes, _ALLOWED) as given:
+
+            def work() -> dict[str, Any]:
+                query, excluded = _query(answering, embed, given)
+                report = answering.matcher.match(query, Filter(banks, excluded))
+                metrics.match_probability.observe(_best(report))
+                return report_to_json(report, answering.index.videos.uri_of)
+
+            answer = await gate.run(work)
+        return json_response(answer, headers=_notices(answering))
+
+    return router
+
+
+def _query(
+    answering: Answering, embed: EmbedQuery, given: Asked
+) -> tuple[QueryEmbedding, str | None]:
+    """The embedded query, and the video that is not to be found, as it is the query itself."""
+    video_id = given.fields.get("video_id")
+    if video_id is None:
+        source = given.path or given.fields["uri"]
+        return embed(source, given.name, answering.model_id), None
+    video = answering.index.videos.get(video_id)
+    if video is None:
+        raise unknown_video(video_id)
+    refs, vectors = answering.index.vectors_of(video_id)
+    return known_query(video, refs, vectors, answering.model_id), video_id
+
+
+def _best(report: MatchReport) -> float:
+    return max((match.probability for match in report.matches), default=0.0)
+
+
+def _notices(answering: Answering) -> dict[str, str]:
+    notices = answering.index.notices
+    return {NOTICES_HEADER: json.dumps(notices)} if notices else {}

@@ -1,0 +1,190 @@
+"""`POST /v1/search`: vectors in, nearest segments out. The hot path: nothing here is not needed."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+from starlette.routing import request_response
+
+from common.errors import ModelMismatchError, UsageError
+from common.gate import Gate
+from common.metrics import Metrics
+from common.types import VECTOR_DIMENSION, Float32Array, Hit
+from common.upload import read_bytes, too_large
+from searcher.api.base import Answering, Catalogue
+from searcher.api.schemas import BANK, ERRORS, SearchAnswer, SearchBody, parameter
+from searcher.state import EVERYTHING, Filter
+
+MAX_VECTORS, MAX_K, DEFAULT_K = 1024, 1000, 10
+_VECTOR_BYTES = 4 * VECTOR_DIMENSION
+# A number of a JSON vector with all its digits takes no more than this.
+_MAX_JSON_BYTES = MAX_VECTORS * VECTOR_DIMENSION * 28
+# Up to about a millisecond of search the event loop does it itself: a thread would cost as much again.
+_INLINE_WORK = 512
+_USUAL_BEAM = 64
+_AT_WORK, _WAITING = 2, 64
+
+_DOCUMENTED: dict[str, Any] = {
+    "parameters": [
+        parameter(
+            "k",
+            {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": DEFAULT_K},
+            "Segments a vector.",
+        ),
+        BANK,
+        parameter(
+            "model_id", {"type": "string"}, "Refuse (409) where the index is of another model."
+        ),
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": f"float32 little-endian, n x {VECTOR_DIMENSION}, unit norm, "
+                    f"n up to {MAX_VECTORS}.",
+                }
+            },
+            "application/json": {"schema": SearchBody.model_json_schema()},
+        },
+    },
+}
+
+
+class _BareRoute(APIRoute):
+    """Documented as every route, but called without FastAPI's reading of parameters and bodies, which
+    costs a fifth of a search."""
+
+    def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.app = request_response(endpoint)
+
+
+def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
+    """Add the route, over what answers now."""
+    gate = Gate(_AT_WORK, _WAITING)
+
+    async def search(request: Request) -> Response:
+        """The nearest indexed segments of each vector."""
+        started = time.perf_counter()
+        vectors = await _read_vectors(request)
+        k, only, model_id = _parameters(request)
+        answering = catalogue.current()
+        if model_id and model_id != answering.model_id:
+            raise ModelMismatchError(
+                f"the vectors are of model {model_id}, the index of {answering.model_id}"
+            )
+        work = partial(_search, answering, vectors, k, only, metrics)
+        # The rows of a bank are counted anew after every change of the index, which takes a while.
+        if only is EVERYTHING and len(vectors) * max(k, _USUAL_BEAM) <= _INLINE_WORK:
+            answer = work()
+        else:
+            async with gate.entered():
+                answer = await gate.run(work)
+        metrics.query_duration_seconds.observe(time.perf_counter() - started)
+        return Response(answer, media_type="application/json")
+
+    app.router.add_api_route(
+        "/v1/search",
+        search,
+        methods=["POST"],
+        tags=["search"],
+        openapi_extra=_DOCUMENTED,
+        responses={200: {"model": SearchAnswer}, **ERRORS},
+        route_class_override=_BareRoute,
+    )
+
+
+def _search(
+    answering: Answering, vectors: Float32Array, k: int, only: Filter, metrics: Metrics
+) -> bytes:
+    started = time.perf_counter()
+    found = answering.index.search(vectors, k, only)
+    metrics.search_duration_seconds.observe(time.perf_counter() - started)
+    return orjson.dumps(
+        {
+            "model_id": answering.model_id,
+            "generation": answering.generation,
+            "items": [[_hit(hit) for hit in hits] for hits in found],
+        }
+    )
+
+
+def _hit(hit: Hit) -> dict[str, object]:
+    ref = hit.ref
+    return {
+        "segment_id": ref.segment_id,
+        "video_id": ref.video_id,
+        "bank": ref.bank,
+        "start_seconds": ref.start_seconds,
+        "end_seconds": ref.end_seconds,
+        "version": ref.version,
+        "score": hit.score,
+    }
+
+
+def banks_of(request: Request) -> frozenset[str] | None:
+    """The banks asked for; None means every bank."""
+    return frozenset(request.query_params.getlist("bank")) or None
+
+
+def _parameters(request: Request) -> tuple[int, Filter, str]:
+    if not request.scope["query_string"]:
+        return DEFAULT_K, EVERYTHING, ""
+    given = request.query_params
+    text = given.get("k", str(DEFAULT_K))
+    k = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    if not 1 <= k <= MAX_K:
+        raise UsageError(f"k: expected a whole number from 1 to {MAX_K}, got {text[:20]!r}")
+    banks = banks_of(request)
+    return k, EVERYTHING if banks is None else Filter(banks), given.get("model_id", "")
+
+
+async def _read_vectors(request: Request) -> Float32Array:
+    """float32 (n, 527) of the body. Raises UsageError, ApiError (413)."""
+    if request.headers.get("content-type", "").startswith("application/json"):
+        vectors = _from_json(await read_bytes(request, _MAX_JSON_BYTES))
+    else:
+        vectors = _from_bytes(await read_bytes(request, MAX_VECTORS * _VECTOR_BYTES))
+    # Not a number in, not a number out: the norms are finite only when everything is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(np.einsum("ij,ij->i", vectors, vectors)).all()
+    if not finite:
+        raise UsageError(
+            "vectors: expected finite numbers; at least one is not, or is far too large"
+        )
+    return vectors
+
+
+def _from_bytes(body: bytes) -> Float32Array:
+    if not body or len(body) % _VECTOR_BYTES:
+        raise UsageError(
+            f"the body: expected n x {VECTOR_DIMENSION} little-endian float32 numbers, "
+            f"n x {_VECTOR_BYTES} bytes with n from 1 to {MAX_VECTORS}, got {len(body)} bytes"
+        )
+    vectors = np.frombuffer(body, dtype="<f4").reshape(-1, VECTOR_DIMENSION)
+    return vectors.astype(np.float32, copy=False)
+
+
+def _from_json(body: bytes) -> Float32Array:
+    expected = f'expected {{"vectors": [[{VECTOR_DIMENSION} numbers], ...]}}'
+    try:
+        given = orjson.loads(body)["vectors"]
+        with np.errstate(over="ignore"):
+            vectors = np.asarray(given, dtype=np.float32)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"the body: {expected} ({type(error).__name__}: {error})") from None
+    if vectors.ndim != 2 or vectors.shape[1] != VECTOR_DIMENSION or not len(vectors):
+        raise UsageError(f"the body: {expected}, got an array of shape {vectors.shape}")
+    if len(vectors) > MAX_VECTORS:
+        raise too_large(MAX_VECTORS * _VECTOR_BYTES)
+    return vectors

@@ -1,0 +1,79 @@
+"""`/v1/videos`: the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from common.http import ApiError, json_response
+from common.types import CatalogEntry
+from searcher.api.base import Catalogue
+from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
+from searcher.videos import Video
+
+# Takes a video on to index it in the background and returns its row as it is until then; when it does,
+# the video outlives a crash. Raises UsageError for one that may not be read.
+AddVideo: TypeAlias = Callable[[CatalogEntry], Video]
+
+
+def unknown_video(video_id: str) -> ApiError:
+    """The refusal of an id that is not in the catalogue."""
+    return ApiError(
+        404, "unknown_video", f"no video {video_id[:200]!r} is indexed; /v1/videos lists them"
+    )
+
+
+def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter:
+    """The routes. Without `add_video`, what is posted is refused in words."""
+    router = APIRouter(tags=["videos"])
+
+    @router.get("/v1/videos", responses={200: {"model": VideoPage}, **ERRORS})
+    def list_videos(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str, Query(description="`next_cursor` of the page before.")] = "",
+    ) -> Response:
+        """A page of the catalogue, in the order of the ids."""
+        videos, following = catalogue.current().index.videos.page(after=cursor, limit=limit)
+        return json_response(
+            {"items": [video.to_json() for video in videos], "next_cursor": following}
+        )
+
+    @router.post("/v1/videos", status_code=202, responses={202: {"model": VideoItem}, **ERRORS})
+    def post_video(video: NewVideo) -> Response:
+        """Have a video indexed; it is searchable when its state is `ready`."""
+        if add_video is None:
+            raise ApiError(
+                501,
+                "not_here",
+                "this searcher takes videos from Kafka alone; send them with `storyhash ingest`",
+            )
+        row = add_video(
+            CatalogEntry(
+                video.video_id or video.uri, video.uri, video.bank, video.title, video.metadata
+            )
+        )
+        return json_response(row.to_json(), 202)
+
+    # Ids may hold slashes, as the paths they are made of do.
+    @router.get("/v1/videos/{video_id:path}", responses={200: {"model": VideoItem}, **ERRORS})
+    def show_video(video_id: str) -> Response:
+        """One video."""
+        video = catalogue.current().index.videos.get(video_id)
+        if video is None:
+            raise unknown_video(video_id)
+        return json_response(video.to_json())
+
+    @router.delete("/v1/videos/{video_id:path}", status_code=204, responses={204: _GONE, **ERRORS})
+    def delete_video(video_id: str) -> Response:
+        """Forget a video for good: catalogue, index, mirror and snapshots."""
+        if not catalogue.delete_video(video_id):
+            raise unknown_video(video_id)
+        return Response(status_code=204)
+
+    return router
+
+
+_GONE: dict[str, Any] = {"description": "No search finds it any more."}

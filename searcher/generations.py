@@ -1,0 +1,61 @@
+"""Several indexes of one catalogue in a data folder, made by different models; one of them answers.
+
+The first, unnamed, lies in the folder itself, others in `generations/NAME`. `current-generation` names
+the one that answers; there is none until another than the first was made to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from common.errors import StorageError, UsageError
+from common.files import replacing
+
+_POINTER = "current-generation"
+
+
+def generation_folder(data_dir: Path, name: str) -> Path:
+    """Where the index of a generation lies."""
+    return data_dir / "generations" / name if name else data_dir
+
+
+def known_generations(data_dir: Path) -> list[str]:
+    """Names of the generations that have an index here, the unnamed first one included."""
+    named = data_dir / "generations"
+    found = [path.name for path in named.iterdir() if path.is_dir()] if named.is_dir() else []
+    return sorted(
+        name
+        for name in ("", *found)
+        if (generation_folder(data_dir, name) / "storyhash.json").exists()
+    )
+
+
+def current_generation(data_dir: Path) -> str:
+    """The one that answers."""
+    try:
+        return (data_dir / _POINTER).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def make_current(data_dir: Path, name: str) -> None:
+    """Have a generation answer from now on, durably and in one step. Raises StorageError."""
+    path = data_dir / _POINTER
+    try:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.write(f"{name}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}; the generation stays as it was") from None
+
+
+def drop_generation(data_dir: Path, name: str) -> None:
+    """Delete the index of a named generation that does not answer. Raises UsageError."""
+    if not name or name == current_generation(data_dir):
+        raise UsageError(
+            f"generation {name!r} answers or is the first; only another can be dropped"
+        )
+    shutil.rmtree(generation_folder(data_dir, name))

@@ -1,0 +1,297 @@
+"""The log's events into the index: a video becomes searchable whole, once, and never after its deletion.
+
+Nothing here depends on the order of events, nor on how often each comes: a version counts as whole when
+its end has told how many segments it has and so many are there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from common.errors import ModelMismatchError, VideoError, WireError
+from common.events import Deletion, HeldModel, SegmentFailed, VideoEnd
+from common.metrics import Metrics
+from common.transport import Message
+from common.types import Embedding
+from common.wire import segment_key, tombstone, video_key
+from common.worker import Item
+from searcher.change import Change, WholeVideo
+from searcher.index import LocalIndex
+from searcher.staging import Gathered
+from searcher.videos import Video
+
+
+@dataclass(slots=True)
+class _Step:
+    """What one batch comes to."""
+
+    whole: list[Gathered] = field(default_factory=list)
+    failed: list[Gathered] = field(default_factory=list)
+    staged: list[tuple[Gathered, list[str]]] = field(default_factory=list)
+    late: list[tuple[Embedding, float]] = field(default_factory=list)
+    deleted: dict[str, int] = field(default_factory=dict)
+    forgotten: list[Message] = field(default_factory=list)
+    trace_ids: dict[str, str] = field(default_factory=dict)
+
+
+class IndexHandler:
+    """Takes batches of the log into an index."""
+
+    stage = "search"
+
+    def __init__(
+        self,
+        index: LocalIndex,
+        log_topic: str,
+        *,
+        batch_messages: int,
+        match_new_videos: Callable[[], bool],
+        metrics: Metrics,
+    ) -> None:
+        self._index = index
+        self._log_topic = log_topic
+        self._batch_messages = batch_messages
+        self._match_new_videos = match_new_videos
+        self._metrics = metrics
+
+    @property
+    def batch_messages(self) -> int:
+        return self._batch_messages
+
+    def refused(self, item: Item, error: Exception) -> list[Message]:
+        """Nothing takes the place of what the index cannot use."""
+        return []
+
+    def process(self, items: Sequence[Item]) -> list[Message]:
+        """Bring the index up to these events; gives the tombstones of what they left behind.
+
+        Raises ModelMismatchError for another model's vectors, WireError for an event that has no place
+        in the log, StorageError and DependencyError when a store refuses.
+        """
+        index = self._index
+        for item in items:
+            _check(item, index.manifest.model_id)
+        with index.changing:
+            step = self._sort(index, items)
+            self._take(index, step)
+        self._observe(index, step)
+        return step.forgotten
+
+    def _sort(self, index: LocalIndex, items: Sequence[Item]) -> _Step:
+        """Which videos become whole, fail, wait or are gone."""
+        step = _Step()
+        groups: dict[tuple[str, int], Gathered] = {}
+        for item in items:
+            event, produced_at = item.envelope.event, item.envelope.produced_at
+            if isinstance(event, Deletion):
+                newest = max(event.version, step.deleted.get(event.video_id, 0))
+                step.deleted[event.video_id] = newest
+            elif isinstance(event, (Embedding, SegmentFailed)):
+                key = event.ref.video_id, event.ref.version
+                groups.setdefault(key, Gathered(*key)).add(event, produced_at)
+            elif isinstance(event, VideoEnd):
+                key = event.video_id, event.version
+                groups.setdefault(key, Gathered(*key)).end = event, produced_at
+                step.trace_ids[event.video_id] = item.envelope.trace_id
+        settled = index.staging.settled({video_id for video_id, _ in groups} | step.deleted.keys())
+        self._delete(index, step, settled)
+        # The newest version first: an older one that is in the same batch is past already.
+        for (video_id, version), gathered in sorted(groups.items(), reverse=True):
+            floor, deleted = settled[video_id]
+            if version < floor or version <= deleted:
+                self._forget(step, gathered)
+            elif version == floor:
+                self._add_late(index, step, gathered)
+            elif self._gather(index, step, gathered):
+                settled[video_id] = version, deleted
+        return step
+
+    def _delete(self, index: LocalIndex, step: _Step, settled: dict[str, tuple[int, int]]) -> None:
+        for video_id, version in list(step.deleted.items()):
+            floor, deleted = settled[video_id]
+            row = index.videos.get(video_id)
+            if row is not None and row.version > version:
+                # Ingested anew since; the deletion was of what came before.
+                del step.deleted[video_id]
+                continue
+            settled[video_id] = max(floor, version), max(deleted, version)
+            if row is not None and row.version:
+                keys = [segment_key(ref) for ref in index.segments_of(video_id)]
+                keys.append(video_key(video_id, row.version))
+                step.forgotten += self._tombstones(video_id, keys)
+            elif deleted >= version:
+                del step.deleted[video_id]
+
+    def _gather(self, index: LocalIndex, step: _Step, gathered: Gathered) -> bool:
+        """True when this settles the version."""
+        fresh = list(gathered.parts)
+        index.staging.complete(gathered)
+        if gathered.end is not None and gathered.end[0].outcome == "failed":
+            step.failed.append(gathered)
+            self._forget(step, gathered, but_end=True)
+            return False
+        if not gathered.whole:
+            step.staged.append((gathered, fresh))
+            return False
+        row = index.videos.get(gathered.video_id)
+        if row is not None and row.version:
+            keys = [
+                segment_key(ref)
+                for ref in index.segments_of(gathered.video_id)
+                if ref.version < gathered.version
+            ]
+            keys.append(video_key(gathered.video_id, row.version))
+            step.forgotten += self._tombstones(gathered.video_id, keys)
+        step.whole.append(gathered)
+        return True
+
+    def _add_late(self, index: LocalIndex, step: _Step, gathered: Gathered) -> None:
+        missing = index.staging.missing(gathered.video_id)
+        for segment_id, (part, produced_at) in gathered.parts.items():
+            if isinstance(part, Embedding) and segment_id in missing:
+                step.late.append((part, produced_at))
+            else:
+                self._metrics.segments_total.labels(self.stage, "duplicate").inc()
+
+    def _forget(self, step: _Step, gathered: Gathered, *, but_end: bool = False) -> None:
+        """Have the log forget what came too late."""
+        keys = [segment_key(part.ref) for part, _ in gathered.parts.values()]
+        if gathered.end is not None and not but_end:
+            keys.append(video_key(gathered.video_id, gathered.version))
+        step.forgotten += self._tombstones(gathered.video_id, keys)
+        self._metrics.segments_total.labels(self.stage, "stale").inc(len(gathered.parts))
+
+    def _tombstones(self, video_id: str, keys: Iterable[bytes]) -> list[Message]:
+        return [tombstone(self._log_topic, key, video_id) for key in keys]
+
+    def _take(self, index: LocalIndex, step: _Step) -> None:
+        """Make the change, and note with it what is staged and settled."""
+        # A video that is whole again in a version after its deletion is replaced, not deleted.
+        again = {one.video_id for one in step.whole}
+        gone = [(name, version) for name, version in step.deleted.items() if name not in again]
+        change = Change(
+            whole=[WholeVideo(_row(one), one.embeddings) for one in step.whole],
+            late=_late_rows(index, [one for one, _ in step.late]),
+            deleted=gone,
+        )
+
+        matched = self._match_new_videos()
+
+        def record() -> None:
+            staging = index.staging
+            for video_id, version in step.deleted.items():
+                staging.settle(video_id, version)
+            for one in step.whole:
+                staging.settle(one.video_id, one.version, one.missing)
+                if matched:
+                    trace_id = step.trace_ids.get(one.video_id, "")
+                    staging.want_match(one.video_id, one.version, trace_id)
+            for one in step.failed:
+                staging.fail(one)
+                end = one.end[0] if one.end else None
+                if end is not None:
+                    error = VideoError(end.error_message)
+                    error.code = end.error_code
+                    index.mark_failed(_row(one), error)
+            for gathered, fresh in step.staged:
+                staging.stage(gathered, fresh)
+            for late, _ in step.late:
+                staging.found(late.ref.video_id, late.ref.segment_id)
+
+        index.apply(change, record)
+
+    def _observe(self, index: LocalIndex, step: _Step) -> None:
+        now, metrics = time.time(), self._metrics
+        arrived = [
+            at for one in step.whole for part, at in one.parts.values() if _is_embedding(part)
+        ]
+        arrived += [at for _, at in step.late]
+        for produced_at in arrived:
+            metrics.freshness_seconds.observe(max(0.0, now - produced_at))
+        metrics.segments_total.labels(self.stage, "done").inc(len(arrived))
+        missing = sum(len(one.missing) for one in step.whole)
+        metrics.segments_total.labels(self.stage, "failed").inc(missing)
+        for outcome, count in {
+            "done": len(step.whole),
+            "failed": len(step.failed),
+            "deleted": len(step.deleted),
+        }.items():
+            metrics.videos_total.labels(self.stage, outcome).inc(count)
+        stats = index.stats
+        metrics.index_vectors.labels("live").set(stats.live)
+        metrics.index_vectors.labels("dead").set(stats.dead)
+
+
+def _check(item: Item, model_id: str) -> None:
+    event = item.envelope.event
+    if isinstance(event, (Embedding, HeldModel)) and event.model_id != model_id:
+        raise ModelMismatchError(
+            f"the index holds vectors of {model_id}, this is one of {event.model_id}; run its embedder "
+            "with the index's profile, or for another generation (STORYHASH_KAFKA__GENERATION)"
+        )
+    if not isinstance(event, (Embedding, HeldModel, SegmentFailed, VideoEnd, Deletion)):
+        raise WireError(f"{type(event).__name__} has no place in the log of embeddings")
+
+
+def _is_embedding(part: Embedding | SegmentFailed) -> bool:
+    return isinstance(part, Embedding)
+
+
+def _row(gathered: Gathered) -> Video:
+    """The catalogue row a version has once it is settled."""
+    if gathered.end is None:
+        raise ValueError(f"{gathered.video_id}: expected the end of version {gathered.version}")
+    end = gathered.end[0]
+    missing = len(gathered.missing)
+    entry = end.entry
+    return Video(
+        video_id=entry.video_id,
+        uri=entry.uri,
+        bank=entry.bank,
+        title=entry.title,
+        version=end.version,
+        duration_seconds=end.duration_seconds,
+        metadata=entry.metadata,
+        error_code="segments_missing" if missing else "",
+        error_message=_missing(missing, end.segments) if missing else "",
+    )
+
+
+def _missing(missing: int, segments: int) -> str:
+    return f"{missing} of {segments} segments are dead letters: storyhash dead-letters list"
+
+
+def _late_rows(index: LocalIndex, late: Sequence[Embedding]) -> list[WholeVideo]:
+    """The rows of videos that lacked segments, as they are with those that came."""
+    by_video: dict[str, list[Embedding]] = {}
+    for one in late:
+        by_video.setdefault(one.ref.video_id, []).append(one)
+    rows = []
+    for video_id, found in by_video.items():
+        row = index.videos.get(video_id)
+        if row is None:
+            continue
+        missing = len(index.staging.missing(video_id)) - len(found)
+        segments = row.segments + len(found)
+        blind = row.uninformative_segments + sum(not one.informative for one in found)
+        rows.append(
+            WholeVideo(
+                _with(
+                    row, segments, blind, _missing(missing, segments + missing) if missing else ""
+                ),
+                found,
+            )
+        )
+    return rows
+
+
+def _with(row: Video, segments: int, uninformative: int, message: str) -> Video:
+    return replace(
+        row,
+        segments=segments,
+        uninformative_segments=uninformative,
+        error_code="segments_missing" if message else "",
+        error_message=message,
+    )

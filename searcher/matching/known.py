@@ -1,0 +1,32 @@
+"""A video of the catalogue as a query against the rest of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from common.types import VECTOR_DIMENSION, Float32Array, QueryEmbedding, SegmentRef
+from searcher.videos import Video
+
+
+def known_query(
+    video: Video, refs: Sequence[SegmentRef], vectors: Float32Array, model_id: str
+) -> QueryEmbedding:
+    """The indexed segments of a video as the windows of a query, seen through no view but identity.
+
+    refs: in time order; vectors: float32 (S, 527), as `vectors_of` gives both. Search with
+    `Filter(exclude_video=video.video_id)`, or it finds itself. A video without a segment gives a query
+    without a window, which matches nothing.
+    """
+    seen = vectors.reshape(1, len(refs), VECTOR_DIMENSION)
+    return QueryEmbedding(
+        uri=video.uri,
+        duration_seconds=max([video.duration_seconds, *(ref.end_seconds for ref in refs)]),
+        model_id=model_id,
+        views=("identity",),
+        window_start_seconds=np.array([ref.start_seconds for ref in refs], dtype=np.float64),
+        window_end_seconds=np.array([ref.end_seconds for ref in refs], dtype=np.float64),
+        vectors=seen,
+        informative=np.linalg.norm(seen, axis=2) > 0.5,
+    )

@@ -1,0 +1,196 @@
+"""What the log has told of videos that are not whole yet, and what is settled for good.
+
+A version of a video is settled when it became searchable or was deleted. Of versions up to the settled
+one nothing more is taken, but a segment that was missing. A version that failed is kept as that alone, so
+that the order in which versions come decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from common.events import SegmentFailed, VideoEnd
+from common.types import Embedding
+from common.wire import decode_event, encode_event
+from searcher.database import Database
+
+Part: TypeAlias = Embedding | SegmentFailed
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What is known of one version of a video: parts by segment id, each with when it was produced."""
+
+    video_id: str
+    version: int
+    parts: dict[str, tuple[Part, float]] = field(default_factory=dict)
+    end: tuple[VideoEnd, float] | None = None
+
+    def add(self, part: Part, produced_at: float) -> None:
+        """Take in a part; an embedding takes the place of the word that it failed, never the reverse."""
+        segment_id = part.ref.segment_id
+        if isinstance(part, Embedding) or segment_id not in self.parts:
+            self.parts[segment_id] = (part, produced_at)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every segment is accounted for."""
+        return (
+            self.end is not None
+            and self.end[0].outcome == "complete"
+            and len(self.parts) >= self.end[0].segments
+        )
+
+    @property
+    def embeddings(self) -> list[Embedding]:
+        """Those there are, in time order."""
+        found = [part for part, _ in self.parts.values() if isinstance(part, Embedding)]
+        return sorted(found, key=lambda one: one.ref.start_seconds)
+
+    @property
+    def missing(self) -> list[str]:
+        """Ids of the segments that failed."""
+        return [name for name, (part, _) in self.parts.items() if isinstance(part, SegmentFailed)]
+
+
+class Staging:
+    """The tables behind it. Changes belong into the caller's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def settled(self, video_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """(settled version, deleted version) of each video; 0 where there is none."""
+        known = {}
+        for video_id in video_ids:
+            ((version, deleted),) = self._database.query(
+                """SELECT max(ifnull((SELECT version FROM settled WHERE video_id = ?1), 0),
+                              ifnull((SELECT version FROM videos WHERE video_id = ?1), 0),
+                              ifnull((SELECT version FROM deleted WHERE video_id = ?1), 0)),
+                          ifnull((SELECT version FROM deleted WHERE video_id = ?1), 0)""",
+                video_id,
+            )
+            known[video_id] = (int(version), int(deleted))
+        return known
+
+    def complete(self, gathered: Gathered) -> None:
+        """Add what is staged to what has just come."""
+        key = gathered.video_id, gathered.version
+        rows = self._database.query(
+            "SELECT produced_at, event FROM staged_segments WHERE video_id = ? AND version = ?",
+            *key,
+        )
+        for produced_at, event in rows:
+            part: Part = decode_event(event)
+            held = gathered.parts.get(part.ref.segment_id)
+            if held is None or isinstance(part, Embedding):
+                gathered.parts[part.ref.segment_id] = (part, produced_at)
+        if gathered.end is None:
+            for produced_at, event in self._database.query(
+                "SELECT produced_at, event FROM staged_ends WHERE video_id = ? AND version = ?",
+                *key,
+            ):
+                gathered.end = (decode_event(event), produced_at)
+
+    def stage(self, gathered: Gathered, fresh: Iterable[str]) -> None:
+        """Keep what has come of a video that is not whole; `fresh`: ids of the segments that are new."""
+        key = gathered.video_id, gathered.version
+        with self._database.change() as execute:
+            for segment_id in fresh:
+                part, produced_at = gathered.parts[segment_id]
+                execute(
+                    "INSERT OR REPLACE INTO staged_segments VALUES (?, ?, ?, ?, ?)",
+                    *(*key, segment_id, produced_at, encode_event(part)),
+                )
+            if gathered.end is not None:
+                end, produced_at = gathered.end
+                execute(
+                    "INSERT OR REPLACE INTO staged_ends VALUES (?, ?, ?, ?)",
+                    *(*key, produced_at, encode_event(end)),
+                )
+
+    def settle(self, video_id: str, version: int, missing: Iterable[str] = ()) -> None:
+        """Take nothing more of this version or an older one, but the segments that are missing."""
+        with self._database.change() as execute:
+            execute("INSERT OR REPLACE INTO settled VALUES (?, ?)", video_id, version)
+            for table in ("staged_segments", "staged_ends"):
+                execute(
+                    f"DELETE FROM {table} WHERE video_id = ? AND version <= ?", video_id, version
+                )
+            execute("DELETE FROM missing_segments WHERE video_id = ?", video_id)
+            for segment_id in missing:
+                execute(
+                    "INSERT INTO missing_segments VALUES (?, ?, ?)", video_id, version, segment_id
+                )
+
+    def fail(self, gathered: Gathered) -> None:
+        """Keep of a failed version that it failed, so that what still comes of it is dropped."""
+        key = gathered.video_id, gathered.version
+        with self._database.change() as execute:
+            execute("DELETE FROM staged_segments WHERE video_id = ? AND version = ?", *key)
+        self.stage(gathered, ())
+
+    def missing(self, video_id: str) -> set[str]:
+        """Segments that its settled version waits for."""
+        rows = self._database.query(
+            "SELECT segment_id FROM missing_segments WHERE video_id = ?", video_id
+        )
+        return {str(segment_id) for (segment_id,) in rows}
+
+    def found(self, video_id: str, segment_id: str) -> None:
+        """A missing segment came."""
+        with self._database.change() as execute:
+            execute(
+                "DELETE FROM missing_segments WHERE video_id = ? AND segment_id = ?",
+                *(video_id, segment_id),
+            )
+
+    def waiting_videos(self) -> int:
+        """Videos of which something is staged."""
+        ((count,),) = self._database.query(
+            "SELECT count(*) FROM (SELECT video_id FROM staged_segments UNION "
+            "SELECT video_id FROM staged_ends)"
+        )
+        return int(count)
+
+    def is_staged(self, video_id: str) -> bool:
+        """Whether something of the video is staged."""
+        return bool(
+            self._database.query(
+                "SELECT 1 FROM staged_segments WHERE video_id = ?1 UNION "
+                "SELECT 1 FROM staged_ends WHERE video_id = ?1 LIMIT 1",
+                video_id,
+            )
+        )
+
+    def offsets(self) -> dict[int, int]:
+        """The next message to read, by partition of the log."""
+        rows = self._database.query("SELECT partition, next FROM offsets")
+        return {int(partition): int(following) for partition, following in rows}
+
+    def set_offsets(self, offsets: Mapping[int, int]) -> None:
+        """Remember them."""
+        with self._database.change() as execute:
+            for partition, following in offsets.items():
+                execute("INSERT OR REPLACE INTO offsets VALUES (?, ?)", partition, following)
+
+    def want_match(self, video_id: str, version: int, trace_id: str) -> None:
+        """Remember that a new video is to be matched."""
+        with self._database.change() as execute:
+            execute(
+                "INSERT OR REPLACE INTO unmatched VALUES (?, ?, ?)", video_id, version, trace_id
+            )
+
+    def unmatched(self, limit: int = 16) -> list[tuple[str, int, str]]:
+        """(video_id, version, trace_id) of new videos that are still to be matched."""
+        rows = self._database.query(
+            "SELECT video_id, version, trace_id FROM unmatched ORDER BY rowid LIMIT ?", limit
+        )
+        return [(str(video_id), int(version), str(trace)) for video_id, version, trace in rows]
+
+    def matched(self, video_id: str, version: int) -> None:
+        """Its match was published."""
+        with self._database.change() as execute:
+            execute("DELETE FROM unmatched WHERE video_id = ? AND version = ?", video_id, version)

@@ -1,0 +1,152 @@
+"""`storyhash dead-letters`: messages that could not be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from common.dead_letters import DeadLetter, find_letters, read_dead_letters, replay
+from common.errors import UsageError
+from common.settings import load_settings
+from common.topics import TopicNames
+from common.transport import Transport
+from storyhash.cli.console import err, out, print_json
+from storyhash.cli.options import JsonOption
+
+app = typer.Typer(help="List, show and replay messages that were set aside.", no_args_is_help=True)
+
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="Only those set aside for this reason.")
+]
+StageOption = Annotated[
+    str, typer.Option("--stage", help="Only those of this stage: embed or search.")
+]
+
+
+@app.command("list")
+def list_letters(
+    reason: ReasonOption = "",
+    stage: StageOption = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that were replayed.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows to print.")] = 1000,
+    cursor: Annotated[str, typer.Option(help="Go on where the last page ended.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Print what was set aside and not replayed, oldest first."""
+    with _transport() as (transport, topic):
+        letters = _chosen(read_dead_letters(transport, topic), reason, stage)
+    shown = [letter for letter in letters if everything or not letter.replayed]
+    ids = [letter.letter_id for letter in shown]
+    if cursor and cursor not in ids:
+        raise UsageError(f"--cursor: no dead letter {cursor!r} is in this list")
+    start = ids.index(cursor) + 1 if cursor else 0
+    page = shown[start : start + limit]
+    following = page[-1].letter_id if start + limit < len(shown) else None
+    if json:
+        print_json({"items": [_row(letter) for letter in page], "next_cursor": following})
+        return
+    for letter in page:
+        out.print(
+            f"{letter.letter_id}  {letter.stage}  {letter.reason}  {letter.traceback_hash}  "
+            f"{letter.explanation}" + ("  (replayed)" if letter.replayed else ""),
+            markup=False,
+        )
+    if following is not None:
+        err.print(f"more: storyhash dead-letters list --cursor {following!r}", markup=False)
+
+
+@app.command("show")
+def show_letter(
+    letter_id: Annotated[str, typer.Argument(metavar="ID")], json: JsonOption = False
+) -> None:
+    """Print everything known of one, its headers included."""
+    with _transport() as (transport, topic):
+        (letter,) = find_letters(read_dead_letters(transport, topic), [letter_id])
+    headers = [[name, value.decode("utf-8", "replace")] for name, value in letter.message.headers]
+    shown = {
+        **_row(letter),
+        "value_bytes": len(letter.message.value or b""),
+        "headers": headers,
+    }
+    if json:
+        print_json(shown)
+        return
+    for name, value in shown.items():
+        out.print(f"{name}: {value}", markup=False)
+
+
+@app.command("replay")
+def replay_letters(
+    letter_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID...]", help="Which; or --all.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every one that was not replayed yet.")
+    ] = False,
+    reason: ReasonOption = "",
+    stage: StageOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Send messages back to where they came from, once what was wrong is mended. One that still cannot be
+    used becomes a dead letter again; one of a deleted video stays deleted."""
+    if bool(letter_ids) == everything:
+        raise UsageError("name dead letters, or give --all (with --reason or --stage to choose)")
+    with _transport() as (transport, topic):
+        letters = read_dead_letters(transport, topic)
+        if letter_ids:
+            chosen = find_letters(letters, letter_ids)
+        else:
+            chosen = [one for one in _chosen(letters, reason, stage) if not one.replayed]
+        publisher = transport.publisher()
+        try:
+            sent = [letter.letter_id for letter in replay(publisher, topic, chosen)]
+        finally:
+            publisher.close()
+    if json:
+        print_json({"replayed": sent})
+        return
+    out.print(f"{len(sent)} replayed")
+
+
+@contextmanager
+def _transport() -> Iterator[tuple[Transport, str]]:
+    from common.kafka_transport import KafkaTransport
+
+    settings = load_settings()
+    transport = KafkaTransport(settings.kafka, settings.video)
+    try:
+        yield transport, TopicNames.of(settings.kafka).dead_letters
+    finally:
+        transport.close()
+
+
+def _chosen(letters: list[DeadLetter], reason: str, stage: str) -> list[DeadLetter]:
+    return [
+        letter
+        for letter in letters
+        if (not reason or letter.reason == reason) and (not stage or letter.stage == stage)
+    ]
+
+
+def _row(letter: DeadLetter) -> dict[str, Any]:
+    source, partition, offset = letter.source
+    return {
+        "id": letter.letter_id,
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "message": letter.explanation,
+        "traceback_hash": letter.traceback_hash,
+        "topic": source,
+        "partition": partition,
+        "offset": offset,
+        "failed_at": datetime.fromtimestamp(letter.failed_at, UTC).isoformat(
+            timespec="milliseconds"
+        ),
+        "state": "replayed" if letter.replayed else "open",
+    }

@@ -1,0 +1,151 @@
+"""`storyhash ingest`, `embed` and `search`: the three services over Kafka."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress, TaskID
+
+from common.errors import VideoError
+from common.logs import start_logging
+from common.settings import Settings, load_settings
+from common.types import DEFAULT_BANK
+from ingest.catalog import read_catalog
+from ingest.ledger import Sending, SendingPlan
+from storyhash.cli.console import INTERRUPTED, err, out, print_json, progress
+from storyhash.cli.index import BankOption
+from storyhash.cli.options import DataOption, JsonOption, PathsArgument, ProfileOption
+
+# Where each listens when STORYHASH_HTTP__PORT says nothing, so that all fit on one machine.
+_SEARCH_PORT, _EMBED_PORT, _INGEST_PORT = 8000, 8001, 8002
+
+
+def embed(profile: ProfileOption = None) -> None:
+    """Run an embedder: segments from Kafka to embeddings in Kafka, and queries over HTTP. Any number
+    may run; they share the work.
+
+    Ends in an orderly way on SIGTERM or Ctrl-C.
+    """
+    from storyhash.services.embedding import run_embedder
+    from storyhash.services.stopping import asked_to_stop
+
+    start_logging()
+    settings = _listening(load_settings(profile=profile), _EMBED_PORT)
+    with asked_to_stop() as stopping:
+        run_embedder(settings, stopping)
+
+
+def search(data: DataOption = None) -> None:
+    """Run the searcher: embeddings from Kafka into the index, answers over HTTP.
+
+    Ends in an orderly way on SIGTERM or Ctrl-C.
+    """
+    from storyhash.services.searching import run_searcher
+    from storyhash.services.stopping import asked_to_stop
+
+    start_logging()
+    settings = _listening(load_settings(data_dir=data), _SEARCH_PORT)
+    with asked_to_stop() as stopping:
+        run_searcher(settings, stopping)
+
+
+def ingest(
+    paths: PathsArgument,
+    data: DataOption = None,
+    bank: BankOption = DEFAULT_BANK,
+    backfill: Annotated[
+        bool,
+        typer.Option("--backfill", help="Send on the lane that live videos always overtake."),
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send also what was sent before and has not changed.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Send videos to Kafka as segments. Run it again at any time: what was sent and has not changed is
+    passed over, what was interrupted goes on. What was sent is noted in the data folder.
+
+    Exit code 1 when a video could not be sent; the others are.
+    """
+    from storyhash.services.ingesting import run_ingest
+    from storyhash.services.stopping import asked_to_stop
+
+    start_logging()
+    settings = _listening(load_settings(data_dir=data), _INGEST_PORT)
+    entries = [one.entry for one in read_catalog(paths, bank)]
+    with asked_to_stop() as stopping, progress() as bar:
+        run = run_ingest(
+            settings,
+            entries,
+            backfill=backfill,
+            again=again,
+            on_plan=lambda plan: _Told(bar, bar.add_task("sending", total=len(plan.work))),
+            stopping=stopping,
+        )
+    summary = _summary(run.plan, run.report)
+    if json:
+        print_json(summary)
+    else:
+        _show(summary)
+    if run.report.stopped:
+        raise typer.Exit(INTERRUPTED)
+    if summary["failed"]:
+        raise typer.Exit(1)
+
+
+def _listening(settings: Settings, port: int) -> Settings:
+    if settings.http.port is not None:
+        return settings
+    http = settings.http.model_copy(update={"port": port})
+    return settings.model_copy(update={"http": http})
+
+
+class _Told:
+    """Moves the bar, and says what failed."""
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar, self._task = bar, task
+
+    def __call__(self, one: Sending, error: VideoError | None) -> None:
+        self._bar.advance(self._task)
+        if error is not None:
+            err.print(f"{one.entry.video_id}: not sent: {error}", style="red", markup=False)
+
+
+def _summary(plan: SendingPlan, report: Any) -> dict[str, Any]:
+    failed = [
+        (one.entry.video_id, one.entry.uri, error.code, str(error)) for one, error in report.failed
+    ] + [(entry.video_id, entry.uri, code, message) for entry, code, message in plan.refused]
+    names = ("video_id", "uri", "code", "message")
+    return {
+        "sent": report.sent,
+        "unchanged": plan.unchanged,
+        "failed": [dict(zip(names, one, strict=True)) for one in failed],
+        "damaged": [
+            {"video_id": one.entry.video_id, "message": message} for one, message in report.damaged
+        ],
+        "left": len(plan.work) - report.sent - len(report.failed),
+        "segments": report.segments,
+        "clip_bytes": report.clip_bytes,
+        "video_seconds": round(report.video_seconds, 3),
+        "elapsed_seconds": round(report.elapsed_seconds, 3),
+    }
+
+
+def _show(summary: dict[str, Any]) -> None:
+    out.print(
+        f"{summary['sent']} sent, {summary['unchanged']} unchanged, {len(summary['failed'])} failed",
+        style="bold",
+    )
+    if summary["segments"]:
+        out.print(
+            f"{summary['segments']} segments, {summary['clip_bytes'] / 1e6:.1f} MB, of "
+            f"{summary['video_seconds']:.0f} s of video in {summary['elapsed_seconds']:.1f} s"
+        )
+    for one in summary["damaged"]:
+        out.print(f"{one['video_id']}: sent, but {one['message']}", markup=False)
+    for one in summary["failed"]:
+        out.print(f"    {one['video_id']}: {one['message']}", markup=False)
+    if summary["left"]:
+        err.print(f"stopped; {summary['left']} are left, run the same command to go on")

@@ -1,0 +1,1 @@
+"""The three services over Kafka: rooms joined with a transport, health and metrics."""

@@ -1,0 +1,87 @@
+"""New videos matched against the catalogue, and what was found published."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from common.errors import DependencyError
+from common.events import MatchEvent
+from common.metrics import Metrics
+from common.transport import Publisher, Transport
+from common.wire import Envelope, to_message
+from searcher.api.base import Answering
+from searcher.matching.known import known_query
+from searcher.matching.report import report_to_json
+from searcher.state import Filter
+from storyhash.services.catalogue import FollowedCatalogue
+
+_log = logging.getLogger("storyhash.search")
+_IDLE_SECONDS = 0.2
+_RETRY_SECONDS = 5.0
+
+
+class MatchAnnouncer:
+    """Works off, beside ingestion and never before it, the list of videos that became searchable."""
+
+    def __init__(
+        self, catalogue: FollowedCatalogue, transport: Transport, topic: str, metrics: Metrics
+    ) -> None:
+        self._catalogue = catalogue
+        self._transport = transport
+        self._topic = topic
+        self._metrics = metrics
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="announce-matches")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        publisher: Publisher | None = None
+        while not self._stopping.is_set():
+            answering = self._catalogue.follower().answering
+            try:
+                publisher = publisher or self._transport.publisher()
+                worked = answering is not None and self._announce(answering, publisher)
+            except DependencyError as error:
+                _log.warning("matches wait to be published: %s", error)
+                self._stopping.wait(_RETRY_SECONDS)
+            else:
+                if not worked:
+                    self._stopping.wait(_IDLE_SECONDS)
+        if publisher is not None:
+            publisher.close()
+
+    def _announce(self, answering: Answering, publisher: Publisher) -> bool:
+        index = answering.index
+        due = index.staging.unmatched()
+        for video_id, version, trace_id in due:
+            report = self._report(answering, video_id, version)
+            if report is not None:
+                event = MatchEvent(video_id, version, report)
+                envelope = Envelope(event, trace_id=trace_id) if trace_id else Envelope(event)
+                publisher.publish(to_message(self._topic, envelope))
+        publisher.flush()
+        for video_id, version, _ in due:
+            index.staging.matched(video_id, version)
+        return bool(due)
+
+    def _report(
+        self, answering: Answering, video_id: str, version: int
+    ) -> dict[str, object] | None:
+        index = answering.index
+        video = index.videos.get(video_id)
+        if video is None or video.version != version:
+            return None
+        refs, vectors = index.vectors_of(video_id)
+        query = known_query(video, refs, vectors, answering.model_id)
+        report = answering.matcher.match(query, Filter(exclude_video=video_id))
+        best = max((match.probability for match in report.matches), default=0.0)
+        self._metrics.match_probability.observe(best)
+
+        return report_to_json(report, index.videos.uri_of)

@@ -1,0 +1,90 @@
+"""`storyhash embed`: segments from Kafka to embeddings in Kafka, and queries over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from common.health import Health
+from common.held_model import held_model, hold_model
+from common.http import HttpServer
+from common.kafka_topics import require_topics
+from common.kafka_transport import KafkaTransport
+from common.metrics import Metrics
+from common.settings import Settings
+from common.topics import TopicNames
+from common.transport import Transport
+from common.worker import Lane, Worker
+from embedder.handler import EmbedHandler
+from embedder.query import QueryEmbedder
+from embedder.server import embed_app
+from embedder.stage import EmbedderStage
+from ingest.pool import DecoderPool
+from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
+from storyhash.querying import LocalEmbedding
+
+_log = logging.getLogger("storyhash.embed")
+_STUCK_SECONDS = 300.0
+
+
+def run_embedder(settings: Settings, stopping: threading.Event) -> None:
+    """Embed until stopped. Raises BrokerError, ModelMismatchError, WeightsMissingError and their kin."""
+    require_topics(settings.kafka, settings.video)
+    transport = KafkaTransport(settings.kafka, settings.video)
+    topics = TopicNames.of(settings.kafka)
+    metrics = Metrics.create("embed")
+    health = Health(metrics, ("broker",), _STUCK_SECONDS)
+    stage = build_stage(_profile(settings, transport, topics), settings)
+    publisher = transport.publisher()
+    hold_model(transport, publisher, topics.embeddings, stage.model_id)
+    worker = Worker(
+        EmbedHandler(stage, topics.embeddings, metrics),
+        _lanes(settings, transport, topics),
+        publisher,
+        topics.dead_letters,
+        health=health,
+        metrics=metrics,
+        settings=settings.service,
+    )
+    with DecoderPool(settings.video, settings.ingest.model_copy(update={"workers": 1})) as pool:
+        server = HttpServer(_app(stage, pool, health, metrics, settings), settings.http)
+        server.start()
+        _log.info("embedding with %s (model %s), at %s", stage.profile, stage.model_id, server.url)
+        threading.Thread(target=_stop_with, args=(stopping, worker), daemon=True).start()
+        try:
+            worker.run()
+        finally:
+            server.stop()
+            worker.close()
+            publisher.close()
+            transport.close()
+
+
+def _profile(settings: Settings, transport: Transport, topics: TopicNames) -> Profile:
+    """The one asked for; for `auto` the one whose vectors the log holds already."""
+    if settings.profile == AUTO:
+        held = held_model(transport, topics.embeddings)
+        if held is not None:
+            settings = settings.model_copy(update={"profile": held.rpartition("-")[0]})
+    return resolve_profile(settings)
+
+
+def _lanes(settings: Settings, transport: Transport, topics: TopicNames) -> list[Lane]:
+    """Live segments first; a backfill when none is there."""
+    group = f"{topics.embeddings}.embedder"
+    return [
+        Lane(topics.segments, transport.group_consumer([topics.segments], group)),
+        Lane(topics.backfill, transport.group_consumer([topics.backfill], f"{group}.backfill")),
+    ]
+
+
+def _app(
+    stage: EmbedderStage, pool: DecoderPool, health: Health, metrics: Metrics, settings: Settings
+) -> object:
+    embedding = LocalEmbedding(pool, QueryEmbedder(stage))
+    return embed_app(embedding.embed, stage.model_id, health, metrics, settings)
+
+
+def _stop_with(stopping: threading.Event, worker: Worker) -> None:
+    stopping.wait()
+    worker.stop()

@@ -1,0 +1,221 @@
+"""One generation of the index kept level with its log."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import cached_property
+
+from common.errors import DependencyError, StoryHashError
+from common.events import Deletion
+from common.health import Health
+from common.held_model import held_model
+from common.metrics import Metrics
+from common.settings import Settings
+from common.topics import TopicNames
+from common.transport import Received, Transport
+from common.wire import Envelope, to_message
+from common.worker import Item, Lane, Worker
+from searcher.api.base import Answering
+from searcher.folder import FolderManifest, read_manifest
+from searcher.generations import generation_folder
+from searcher.index import LocalIndex
+from searcher.ingestion import IndexHandler
+from searcher.log_position import LogPosition
+from searcher.matching.calibration import load_calibration
+from searcher.matching.matcher import Matcher
+from searcher.matching.policy import default_policy
+from searcher.mirror.opening import mirrored_model
+from storyhash.profiles import PROFILES
+
+_log = logging.getLogger("storyhash.search")
+_STUCK_SECONDS = 120.0
+# Seconds between two looks for what is not there yet.
+_WAIT_SECONDS = 1.0
+
+
+class Follower:
+    """Finds the log's model, opens the index and takes the log in, in a thread of its own."""
+
+    def __init__(
+        self,
+        generation: str,
+        settings: Settings,
+        transport: Transport,
+        metrics: Metrics,
+        *,
+        match_new_videos: Callable[[], bool],
+    ) -> None:
+        self.generation = generation
+        self.health = Health(None, ("index", "log"), _STUCK_SECONDS)
+        self.error: BaseException | None = None
+        self._settings = generation_settings(settings, generation)
+        self._transport = transport
+        self._metrics = metrics
+        self._match_new_videos = match_new_videos
+        self._stopping = threading.Event()
+        self._worker: Worker | None = None
+        self._handler: IndexHandler | None = None
+        self._answering: Answering | None = None
+        self._thread = threading.Thread(target=self._run, name=f"follow-{generation or 'first'}")
+
+    @cached_property
+    def topics(self) -> TopicNames:
+        return TopicNames.of(self._settings.kafka)
+
+    @property
+    def answering(self) -> Answering | None:
+        """What answers, once the index is open."""
+        return self._answering
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch in work; `join` waits for it."""
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.stop()
+
+    def join(self) -> None:
+        """Return when the index is closed."""
+        self._thread.join()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def save_snapshot(self) -> None:
+        """Write the shard to disk; snapshots that still hold what was deleted go."""
+        answering = self._answering
+        if answering is None:
+            return
+        try:
+            if answering.index.videos.unpurged():
+                answering.index.finish_deletions()
+            else:
+                answering.index.save_snapshot()
+        except DependencyError as error:
+            _log.warning("no snapshot: %s", error)
+
+    def delete_video(self, video_id: str) -> bool:
+        """Delete it in the log, then here; false if nothing was known of it, though what is under way
+        will not come either. Raises BrokerError, with nothing done."""
+        answering, handler = self._answering, self._handler
+        if answering is None or handler is None:
+            return False
+        index = answering.index
+        publisher = self._transport.publisher()
+        try:
+            with index.changing:
+                known = index.videos.get(video_id) is not None or index.staging.is_staged(video_id)
+                floor, _ = index.staging.settled([video_id])[video_id]
+                deletion = Deletion(video_id, max(time.time_ns() // 1_000_000, floor))
+                envelope = Envelope(deletion)
+                publisher.publish(to_message(self.topics.embeddings, envelope))
+                publisher.flush()
+                here = Received(self.topics.embeddings, -1, -1, b"", b"")
+                for message in handler.process([Item(envelope, here)]):
+                    publisher.publish(message)
+            publisher.flush()
+        finally:
+            publisher.close()
+        return known
+
+    def _run(self) -> None:
+        try:
+            model_id = self._wait_for(self._find_model)
+            index = self._wait_for(lambda: self._open(model_id)) if model_id else None
+            if index is None:
+                return
+            with index:
+                self._follow(index)
+                index.save_snapshot()
+        except BaseException as error:
+            self.error = error
+            _log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
+        finally:
+            self._answering = self._handler = None
+
+    def _wait_for(self, look: Callable[[], object]):  # type: ignore[no-untyped-def]
+        """The first answer that is not None; None when stopped before."""
+        while not self._stopping.is_set():
+            self.health.beat()
+            try:
+                found = look()
+            except DependencyError as error:
+                self.health.unmet("index", str(error))
+            else:
+                if found is not None:
+                    return found
+            self._stopping.wait(_WAIT_SECONDS)
+        return None
+
+    def _find_model(self) -> str | None:
+        manifest = read_manifest(self._settings.data_dir)
+        if manifest is not None:
+            return manifest.model_id
+        found = mirrored_model(self._settings.searcher, self._settings.qdrant)
+        found = found or held_model(self._transport, self.topics.embeddings)
+        if found is None:
+            self.health.unmet(
+                "index", "no embedder has told yet which model the log holds; start one"
+            )
+        return found
+
+    def _open(self, model_id: str) -> LocalIndex:
+        profile = model_id.rpartition("-")[0]
+        manifest = FolderManifest(profile, model_id, self._settings.searcher.mirror)
+        return LocalIndex.open_writer(self._settings.data_dir, manifest, self._settings)
+
+    def _follow(self, index: LocalIndex) -> None:
+        for message in index.notices:
+            _log.warning("%s", message)
+        profile = PROFILES.get(index.manifest.profile)
+        calibration = load_calibration(profile.visual if profile else index.manifest.profile)
+        matcher = Matcher(index, index.manifest.model_id, calibration, default_policy(calibration))
+        self._handler = IndexHandler(
+            index,
+            self.topics.embeddings,
+            batch_messages=self._settings.service.batch_messages,
+            match_new_videos=self._match_new_videos,
+            metrics=self._metrics,
+        )
+        self._answering = Answering(self.generation, index, matcher)
+        self.health.met("index")
+        group = f"{self.topics.embeddings}.searcher"
+        position = LogPosition(
+            self._transport.log_consumer(self.topics.embeddings, index.staging.offsets(), group),
+            index.staging,
+            self.health,
+        )
+        publisher = self._transport.publisher()
+        try:
+            self._worker = Worker(
+                self._handler,
+                [Lane(self.topics.embeddings, position)],
+                publisher,
+                self.topics.dead_letters,
+                health=self.health,
+                metrics=self._metrics,
+                settings=self._settings.service,
+            )
+            if not self._stopping.is_set():
+                self._worker.run()
+        finally:
+            publisher.close()
+            position.close()
+
+
+def generation_settings(settings: Settings, generation: str) -> Settings:
+    """The settings of one generation: its topics, its folder, its Qdrant collection."""
+    collection = settings.qdrant.collection + (f"-{generation}" if generation else "")
+    return settings.model_copy(
+        update={
+            "data_dir": generation_folder(settings.data_dir, generation),
+            "kafka": settings.kafka.model_copy(update={"generation": generation}),
+            "qdrant": settings.qdrant.model_copy(update={"collection": collection}),
+        }
+    )

@@ -1,0 +1,70 @@
+"""`storyhash ingest`: a catalogue's segments to Kafka."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.health import Health
+from common.http import HttpServer, health_app
+from common.kafka_topics import require_topics
+from common.kafka_transport import KafkaTransport
+from common.metrics import Metrics
+from common.settings import Settings
+from common.topics import TopicNames
+from common.types import CatalogEntry
+from ingest.ledger import ProducerLedger, SendingPlan
+from ingest.pool import DecoderPool
+from storyhash.services.sending import OnSent, Sender, SendReport
+
+_STUCK_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class IngestRun:
+    """What was to be done, and what was."""
+
+    plan: SendingPlan
+    report: SendReport
+
+
+class OnPlan(Protocol):
+    """Told what is to be done before it begins; gives what is told of each video."""
+
+    def __call__(self, plan: SendingPlan) -> OnSent: ...
+
+
+def run_ingest(
+    settings: Settings,
+    entries: Sequence[CatalogEntry],
+    *,
+    backfill: bool,
+    again: bool,
+    on_plan: OnPlan,
+    stopping: threading.Event,
+) -> IngestRun:
+    """Send what is new or changed. Raises BrokerError, DataFolderError while another producer uses the
+    ledger, StorageError."""
+    require_topics(settings.kafka, settings.video)
+    topics = TopicNames.of(settings.kafka)
+    topic = topics.backfill if backfill else topics.segments
+    metrics = Metrics.create("ingest")
+    health = Health(metrics, (), _STUCK_SECONDS)
+    server = HttpServer(health_app(health, metrics), settings.http)
+    ledger = ProducerLedger(settings.data_dir)
+    transport = KafkaTransport(settings.kafka, settings.video)
+    try:
+        server.start()
+        plan = ledger.plan(topic, entries, again=again)
+        publisher = transport.publisher()
+        with DecoderPool(settings.video, settings.ingest) as pool:
+            sender = Sender(pool, publisher, ledger, topic, metrics, health)
+            report = sender.run(topic, plan.work, on_plan(plan), stopping)
+        publisher.close()
+        return IngestRun(plan, report)
+    finally:
+        server.stop()
+        transport.close()
+        ledger.close()

@@ -1,0 +1,342 @@
+"""What every transport promises, tried on the one in memory and on a real broker."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import pytest
+from kafka import KafkaAdminClient
+
+from common.kafka_transport import KafkaTransport
+from common.memory_transport import MemoryTransport
+from common.settings import KafkaSettings, VideoSettings
+from common.transport import Consumer, Message, Received, Transport
+
+PARTITIONS = 4
+# How long anything may take before a test gives up; nothing is asserted about how long it took.
+PATIENCE_SECONDS = 60.0
+
+
+class Stage:
+    """A transport, and topics that exist on it."""
+
+    def __init__(self, transport: Transport, make_topic: Callable[[str], None]) -> None:
+        self.transport = transport
+        self._make_topic = make_topic
+        self._opened: list[Consumer] = []
+
+    def topic(self) -> str:
+        name = f"t-{uuid.uuid4().hex}"
+        self._make_topic(name)
+        return name
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        publisher = self.transport.publisher()
+        try:
+            for message in messages:
+                publisher.publish(message)
+            publisher.flush()
+        finally:
+            publisher.close()
+
+    def member(self, topics: Sequence[str], group: str) -> Consumer:
+        return self._kept(self.transport.group_consumer(topics, group))
+
+    def log(self, topic: str, offsets: dict[int, int]) -> Consumer:
+        return self._kept(self.transport.log_consumer(topic, offsets, f"g-{topic}"))
+
+    def close(self) -> None:
+        for consumer in self._opened:
+            consumer.close()
+        self.transport.close()
+
+    def _kept(self, consumer: Consumer) -> Consumer:
+        self._opened.append(consumer)
+        return consumer
+
+
+@pytest.fixture(params=["memory", "kafka"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    if request.param == "memory":
+        made = Stage(MemoryTransport(PARTITIONS), lambda name: None)
+        yield made
+        made.close()
+        return
+    servers = request.getfixturevalue("kafka")
+    settings = KafkaSettings(bootstrap_servers=servers, session_timeout_seconds=6)
+    admin = KafkaAdminClient(bootstrap_servers=servers)
+    made = Stage(
+        KafkaTransport(settings, VideoSettings()),
+        lambda name: admin.create_topics(
+            {name: {"num_partitions": PARTITIONS, "replication_factor": 1}}, wait_for_metadata=True
+        ),
+    )
+    try:
+        yield made
+    finally:
+        made.close()
+        admin.close()
+
+
+def read(consumer: Consumer, count: int, *, commit: bool = False) -> list[Received]:
+    """Poll until `count` messages came."""
+    found: list[Received] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(found) < count and time.monotonic() < deadline:
+        batch = consumer.poll(100, 0.2)
+        found += batch
+        if commit:
+            consumer.commit(batch)
+    return found
+
+
+def nothing_comes(consumer: Consumer) -> bool:
+    """Has it nothing more to give, asked several times?"""
+    return not any(consumer.poll(10, 0.2) for _ in range(5))
+
+
+def numbered(topic: str, count: int, keys: int = 7) -> list[Message]:
+    """Messages 0, 1, 2, ..., spread over some keys."""
+    return [Message(topic, b"key-%d" % (i % keys), b"%d" % i) for i in range(count)]
+
+
+def values(messages: Iterable[Received]) -> list[int]:
+    return [int(message.value or b"-1") for message in messages]
+
+
+def test_messages_of_a_key_keep_their_order_and_share_a_partition(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(numbered(topic, 200))
+    found = read(stage.member([topic], "g"), 200)
+    assert sorted(values(found)) == list(range(200))
+    of_key: dict[bytes, list[Received]] = defaultdict(list)
+    for message in found:
+        of_key[message.key].append(message)
+    for messages in of_key.values():
+        assert values(messages) == sorted(values(messages))
+        assert len({message.partition for message in messages}) == 1
+    assert len({message.partition for message in found}) > 1
+
+
+def test_a_partition_key_joins_what_keys_would_part(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(Message(topic, b"%d" % i, b"%d" % i, partition_key=b"video") for i in range(50))
+    found = read(stage.member([topic], "g"), 50)
+    assert values(found) == list(range(50))
+    assert [message.key for message in found] == [b"%d" % i for i in range(50)]
+
+
+def test_a_partition_that_is_named_is_taken(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(Message(topic, b"one key", b"%d" % i, partition=i) for i in range(PARTITIONS))
+    found = read(stage.member([topic], "g"), PARTITIONS)
+    assert {message.partition: int(message.value or b"") for message in found} == {
+        i: i for i in range(PARTITIONS)
+    }
+
+
+def test_tombstones_headers_and_offsets_come_back_as_they_went(stage: Stage) -> None:
+    topic = stage.topic()
+    headers = (("kind", b"a"), ("trace", b"\x00\xff"), ("kind", b"b"), ("empty", b""))
+    stage.publish(
+        [
+            Message(topic, b"k", b"", headers, partition=2),
+            Message(topic, b"k", None, partition=2),
+        ]
+    )
+    full, tombstone = read(stage.member([topic], "g"), 2)
+    assert full == Received(topic, 2, 0, b"k", b"", headers)
+    assert full.header("kind") == b"b"
+    assert full.header("nothing") is None
+    assert tombstone == Received(topic, 2, 1, b"k", None, ())
+
+
+def test_several_topics_are_read_by_one_member(stage: Stage) -> None:
+    first, second = stage.topic(), stage.topic()
+    stage.publish([*numbered(first, 10), *numbered(second, 10)])
+    found = read(stage.member([first, second], "g"), 20)
+    assert sorted((message.topic, int(message.value or b"")) for message in found) == sorted(
+        (topic, i) for topic in (first, second) for i in range(10)
+    )
+
+
+def test_what_was_not_committed_comes_again(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(numbered(topic, 30))
+    member = stage.member([topic], "g")
+    first = read(member, 30)
+    member.close()
+    assert sorted(values(read(stage.member([topic], "g"), 30))) == sorted(values(first))
+
+
+def test_what_was_committed_does_not_come_again(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(Message(topic, b"k", b"%d" % i, partition=1) for i in range(30))
+    member = stage.member([topic], "g")
+    found = read(member, 30)
+    member.commit(found[:20])
+    member.close()
+    again = stage.member([topic], "g")
+    assert values(read(again, 10)) == list(range(20, 30))
+    assert nothing_comes(again)
+
+
+def test_another_group_reads_for_itself(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(numbered(topic, 10))
+    read(stage.member([topic], "g"), 10, commit=True)
+    assert sorted(values(read(stage.member([topic], "other"), 10))) == list(range(10))
+
+
+def test_two_members_share_and_the_one_that_stays_takes_over(stage: Stage) -> None:
+    topic = stage.topic()
+    group = f"g-{topic}"
+    one, two = stage.member([topic], group), stage.member([topic], group)
+    seen: dict[str, set[int]] = {"one": set(), "two": set()}
+    places: dict[str, set[int]] = {"one": set(), "two": set()}
+    sent = 0
+
+    def turn(name: str, member: Consumer) -> None:
+        batch = member.poll(100, 0.1)
+        member.commit(batch)
+        seen[name] |= set(values(batch))
+        places[name] |= {message.partition for message in batch}
+
+    # Until both have had their share, however long the group takes to agree.
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (places["one"] and places["two"]) and time.monotonic() < deadline:
+        stage.publish(Message(topic, b"k", b"%d" % (sent + i), partition=i) for i in range(4))
+        sent += PARTITIONS
+        for _ in range(3):
+            turn("one", one)
+            turn("two", two)
+    while len(seen["one"] | seen["two"]) < sent and time.monotonic() < deadline:
+        turn("one", one)
+        turn("two", two)
+    assert seen["one"]
+    assert seen["two"]
+    assert seen["one"] | seen["two"] == set(range(sent))
+
+    two.close()
+    stage.publish(Message(topic, b"k", b"%d" % (sent + i), partition=i % 4) for i in range(40))
+    assert set(range(sent, sent + 40)) <= set(values(read(one, 40)))
+
+
+def test_the_next_owner_gets_what_a_member_left_uncommitted(stage: Stage) -> None:
+    topic = stage.topic()
+    group = f"g-{topic}"
+    stage.publish(Message(topic, b"k", b"%d" % i, partition=0) for i in range(20))
+    first = stage.member([topic], group)
+    found = read(first, 20)
+    first.commit(found[:5])
+    second = stage.member([topic], group)
+    first.close()
+    assert values(read(second, 15)) == list(range(5, 20))
+
+
+def test_a_log_consumer_reads_all_partitions_from_the_offsets_given(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(Message(topic, b"k", b"%d" % i, partition=i % 4) for i in range(40))
+    log = stage.log(topic, {0: 3, 1: 10, 2: 0})
+    found = read(log, 7 + 0 + 10 + 10)
+    starts = {p: min((m.offset for m in found if m.partition == p), default=None) for p in range(4)}
+    assert starts == {0: 3, 1: None, 2: 0, 3: 0}
+    assert nothing_comes(log)
+    stage.publish([Message(topic, b"k", b"40", partition=1)])
+    (last,) = read(log, 1)
+    assert (last.partition, last.offset) == (1, 10)
+
+
+def test_log_consumers_of_one_group_each_read_all(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(numbered(topic, 20))
+    one, two = stage.log(topic, {}), stage.log(topic, {})
+    first = read(one, 20)
+    one.commit(first)
+    assert len(first) == len(read(two, 20)) == 20
+
+
+def test_a_log_consumer_whose_log_was_made_anew_reads_all_of_it(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(Message(topic, b"k", b"%d" % i, partition=0) for i in range(5))
+    assert values(read(stage.log(topic, {0: 900}), 5)) == list(range(5))
+
+
+def test_a_scan_ends_with_the_last_message_there_is(stage: Stage) -> None:
+    topic = stage.topic()
+    assert list(stage.transport.scan(topic)) == []
+    stage.publish(numbered(topic, 100))
+    scanned = list(stage.transport.scan(topic))
+    assert sorted(values(scanned)) == list(range(100))
+    partitions = [message.partition for message in scanned]
+    assert partitions == sorted(partitions)
+
+
+def test_keep_alive_takes_nothing_and_loses_nothing(stage: Stage) -> None:
+    topic = stage.topic()
+    member = stage.member([topic], "g")
+    stage.publish(numbered(topic, 50))
+    found = member.poll(10, 1.0)
+    for round_ in range(10):
+        member.keep_alive()
+        if round_ == 5:
+            stage.publish(Message(topic, b"later", b"%d" % i) for i in range(50, 100))
+        time.sleep(0.1)
+    found += read(member, 100 - len(found))
+    assert sorted(values(found)) == list(range(100))
+    of_partition: dict[int, list[int]] = defaultdict(list)
+    for message in found:
+        of_partition[message.partition].append(message.offset)
+    for offsets in of_partition.values():
+        assert offsets == list(range(len(offsets)))
+
+
+def test_partitions_that_come_during_keep_alive_lose_nothing(stage: Stage) -> None:
+    topic = stage.topic()
+    group = f"g-{topic}"
+    one, two = stage.member([topic], group), stage.member([topic], group)
+    for _ in range(20):
+        one.poll(10, 0.1)
+        two.poll(10, 0.1)
+    stage.publish(Message(topic, b"k", b"%d" % i, partition=i % 4) for i in range(40))
+    two.close()
+    for _ in range(30):
+        one.keep_alive()
+        time.sleep(0.1)
+    assert sorted(values(read(one, 40))) == list(range(40))
+
+
+def test_lag_counts_what_lies_behind_the_last_message_polled(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(Message(topic, b"k", b"%d" % i, partition=0) for i in range(25))
+    log = stage.log(topic, {})
+    found: list[Received] = []
+    while not found:
+        found = log.poll(5, 0.5)
+    assert log.lag() == 25 - len(found)
+    read(log, 25 - len(found))
+    assert log.lag() == 0
+
+
+def test_a_poll_gives_no_more_than_asked_for(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(numbered(topic, 30))
+    member = stage.member([topic], "g")
+    sizes = []
+    while sum(sizes) < 30:
+        sizes.append(len(member.poll(7, 0.2)))
+    assert max(sizes) <= 7
+
+
+def test_publishing_from_one_thread_while_another_reads(stage: Stage) -> None:
+    topic = stage.topic()
+    log = stage.log(topic, {})
+    writer = threading.Thread(target=stage.publish, args=(numbered(topic, 2000),))
+    writer.start()
+    found = read(log, 2000)
+    writer.join()
+    assert sorted(values(found)) == list(range(2000))

@@ -1,0 +1,281 @@
+"""The log into the index: in whatever order and however often events come, each video is searchable
+whole, once, in its newest version, and never after its deletion."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.errors import ModelMismatchError, WireError
+from common.events import Deletion, Event, MatchEvent, SegmentFailed, VideoEnd
+from common.metrics import Metrics
+from common.settings import SearcherSettings, Settings
+from common.transport import Message, Received
+from common.types import CatalogEntry, Embedding
+from common.wire import Envelope, segment_key, video_key
+from common.worker import Item
+from searcher.folder import FolderManifest
+from searcher.index import LocalIndex
+from searcher.ingestion import IndexHandler
+from tests.embeddings import MODEL_ID, embedding, unit_rows, video
+
+MANIFEST = FolderManifest("test", MODEL_ID)
+SETTINGS = Settings(searcher=SearcherSettings(delta_rows=64))
+
+
+def open_index(folder: Path) -> LocalIndex:
+    return LocalIndex.open_writer(folder, MANIFEST, SETTINGS)
+
+
+def handler_of(index: LocalIndex) -> IndexHandler:
+    return IndexHandler(
+        index,
+        "log",
+        batch_messages=100,
+        match_new_videos=lambda: True,
+        metrics=Metrics.create("search"),
+    )
+
+
+def item(event: Event) -> Item:
+    return Item(Envelope(event), Received("log", 0, 0, b"", b""))
+
+
+def end(video_id: str, segments: int, version: int = 1) -> VideoEnd:
+    entry = CatalogEntry(video_id, f"/films/{video_id}", title=video_id.upper())
+    return VideoEnd(entry, version, "complete", 4.0 * segments, segments)
+
+
+def failed(video_id: str, version: int = 1) -> VideoEnd:
+    return VideoEnd(
+        CatalogEntry(video_id, "/x"), version, "failed", error_code="no_frames", error_message="no"
+    )
+
+
+def searchable(index: LocalIndex) -> dict[str, tuple[int, int]]:
+    """(version, segments) of every video that a search can find."""
+    found = {}
+    for video_id, version in index.shard_versions().items():
+        refs, _ = index.vectors_of(video_id)
+        assert {ref.version for ref in refs} == {version}, "never half of two versions"
+        assert len({ref.segment_id for ref in refs}) == len(refs), "never a segment twice"
+        found[video_id] = (version, len(refs))
+    return found
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[LocalIndex]:
+    with open_index(tmp_path / "data") as opened:
+        yield opened
+
+
+def feed(index: LocalIndex, *events: Event) -> list[Message]:
+    return handler_of(index).process([item(event) for event in events])
+
+
+def test_a_video_becomes_visible_at_once_when_its_last_segment_is_in(
+    index: LocalIndex, rng: np.random.Generator
+) -> None:
+    parts = video(rng, "a", 4)
+    feed(index, *parts[:2])
+    feed(index, end("a", 4))
+    assert searchable(index) == {}
+    feed(index, parts[2])
+    assert searchable(index) == {}
+    feed(index, parts[3])
+    assert searchable(index) == {"a": (1, 4)}
+    row = index.videos.get("a")
+    assert row is not None
+    assert (row.state, row.segments, row.title) == ("ready", 4, "A")
+    assert index.staging.waiting_videos() == 0
+    assert [one[:2] for one in index.staging.unmatched()] == [("a", 1)]
+
+
+def test_what_is_staged_survives_the_process(tmp_path: Path, rng: np.random.Generator) -> None:
+    parts = video(rng, "a", 4)
+    with open_index(tmp_path / "data") as first:
+        feed(first, *parts[:3])
+    with open_index(tmp_path / "data") as second:
+        feed(second, parts[3], end("a", 4))
+        assert searchable(second) == {"a": (1, 4)}
+
+
+def test_a_newer_version_takes_the_place_of_the_older_and_the_log_forgets_it(
+    index: LocalIndex, rng: np.random.Generator
+) -> None:
+    old, new = video(rng, "a", 4, version=10), video(rng, "a", 3, version=20)
+    feed(index, *old, end("a", 4, 10))
+    gone = feed(index, *new, end("a", 3, 20))
+    assert searchable(index) == {"a": (20, 3)}
+    assert {message.key for message in gone} == {
+        *(segment_key(one.ref) for one in old),
+        video_key("a", 10),
+    }
+    assert all(message.value is None for message in gone)
+
+
+def test_a_late_message_of_an_older_version_changes_nothing_and_is_forgotten(
+    index: LocalIndex, rng: np.random.Generator
+) -> None:
+    feed(index, *video(rng, "a", 2, version=20), end("a", 2, 20))
+    late = video(rng, "a", 5, version=10)
+    gone = feed(index, *late, end("a", 5, 10))
+    assert searchable(index) == {"a": (20, 2)}
+    assert len(gone) == 6
+
+
+def test_a_deleted_video_never_returns_from_what_was_under_way(
+    index: LocalIndex, rng: np.random.Generator
+) -> None:
+    parts = video(rng, "a", 4, version=10)
+    feed(index, *parts[:2])
+    feed(index, Deletion("a", 15))
+    feed(index, *parts[2:], end("a", 4, 10))
+    feed(index, *parts, end("a", 4, 10))
+    assert searchable(index) == {}
+    assert index.videos.get("a") is None
+    # What is ingested after the deletion is another matter.
+    feed(index, *video(rng, "a", 4, version=16), end("a", 4, 16))
+    assert searchable(index) == {"a": (16, 4)}
+    # And the old deletion, read again, does not touch it.
+    feed(index, Deletion("a", 15))
+    assert searchable(index) == {"a": (16, 4)}
+
+
+def test_a_failed_segment_lets_its_video_be_whole_and_joins_when_replayed(
+    index: LocalIndex, rng: np.random.Generator
+) -> None:
+    parts = video(rng, "a", 4)
+    feed(index, *parts[:3], SegmentFailed(parts[3].ref, "unreadable"), end("a", 4))
+    assert searchable(index) == {"a": (1, 3)}
+    row = index.videos.get("a")
+    assert row is not None
+    assert row.to_json()["error"]["code"] == "segments_missing"
+    feed(index, parts[3], parts[3], parts[0])
+    assert searchable(index) == {"a": (1, 4)}
+    row = index.videos.get("a")
+    assert row is not None
+    assert (row.segments, row.error_code) == (4, "")
+    # It is there after a restart from the mirror, too.
+    index.rebuild()
+    assert searchable(index) == {"a": (1, 4)}
+
+
+def test_a_video_that_failed_at_the_producer_is_told_and_its_older_version_stays(
+    index: LocalIndex, rng: np.random.Generator
+) -> None:
+    feed(index, *video(rng, "a", 2, version=1), end("a", 2, 1))
+    newer = video(rng, "a", 4, version=2)
+    feed(index, newer[0], failed("a", 2), failed("b", 2))
+    feed(index, newer[1])
+    assert searchable(index) == {"a": (1, 2)}
+    rows = {row.video_id: (row.state, row.error_code) for row in index.videos.all()}
+    assert rows == {"a": ("failed", "no_frames"), "b": ("failed", "no_frames")}
+
+
+def test_another_models_vectors_and_events_out_of_place_are_refused(
+    index: LocalIndex, rng: np.random.Generator
+) -> None:
+    with pytest.raises(ModelMismatchError, match="another-0000"):
+        feed(index, embedding("a", 0, unit_rows(rng, 1)[0], model_id="another-0000"))
+    with pytest.raises(WireError, match="no place"):
+        feed(index, MatchEvent("a", 1, {}))
+
+
+def test_uninformative_segments_count_but_are_never_found(
+    index: LocalIndex, rng: np.random.Generator
+) -> None:
+    feed(index, *video(rng, "a", 2), embedding("a", 2, None), end("a", 3))
+    row = index.videos.get("a")
+    assert row is not None
+    assert (row.segments, row.uninformative_segments) == (3, 1)
+    assert searchable(index) == {"a": (1, 2)}
+
+
+def test_the_catalogue_is_made_anew_from_the_mirror_alone(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    with open_index(tmp_path / "data") as index:
+        for name in "abc":
+            feed(index, *video(rng, name, 3), end(name, 3))
+        feed(index, *video(rng, "b", 2, version=2), end("b", 2, 2))
+        feed(index, Deletion("c", 5))
+        before = [row.to_json() for row in index.videos.all()]
+        queries = unit_rows(rng, 5)
+        answers = index.search(queries, 5)
+        index.save_snapshot()
+    for name in ("videos.sqlite", "videos.sqlite-wal", "videos.sqlite-shm"):
+        (tmp_path / "data" / name).unlink(missing_ok=True)
+    with open_index(tmp_path / "data") as index:
+        assert any("made anew from the mirror: 2" in said for said in index.notices)
+        assert [row.to_json() for row in index.videos.all()] == before
+        assert index.search(queries, 5) == answers
+
+
+class History:
+    """Batches of events of some videos in any order, some twice; and what must be searchable."""
+
+    def __init__(self, batches: list[list[Event]], expected: dict[str, tuple[int, int]]) -> None:
+        self.batches = batches
+        self.expected = expected
+
+    def __repr__(self) -> str:
+        told = [[_told(event) for event in batch] for batch in self.batches]
+        return f"{told} must give {self.expected}"
+
+
+def _told(event: Event) -> str:
+    if isinstance(event, Embedding):
+        return f"{event.ref.segment_id}#{event.ref.version}"
+    return f"{getattr(event, 'outcome', 'deleted')} {event}"[:60]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    events: list[Event] = []
+    expected = {}
+    for video_id in ("a", "b", "c"):
+        deleted = draw(st.integers(0, 4))
+        if deleted:
+            events.append(Deletion(video_id, deleted))
+        best = None
+        for version in sorted(draw(st.sets(st.integers(1, 5), max_size=3))):
+            count = draw(st.integers(1, 3))
+            parts: list[Embedding] = video(rng, video_id, count, version=version)
+            state = draw(st.sampled_from(["whole", "whole", "part", "unended", "failed"]))
+            events += parts[: count - 1] if state == "part" else parts
+            if state == "failed":
+                events.append(failed(video_id, version))
+            elif state != "unended":
+                events.append(end(video_id, count, version))
+            if state == "whole" and version > deleted:
+                best = (version, count)
+        if best is not None:
+            expected[video_id] = best
+    doubled = [one for one in events if draw(st.booleans())]
+    shuffled = list(events) + doubled
+    random.Random(draw(st.integers(0, 1000))).shuffle(shuffled)
+    size = draw(st.integers(1, 6))
+    batches = [shuffled[at : at + size] for at in range(0, len(shuffled), size)]
+    return History(batches, expected)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(histories())
+def test_order_and_repetition_decide_nothing(history: History) -> None:
+    with tempfile.TemporaryDirectory() as scratch, open_index(Path(scratch) / "data") as index:
+        for batch in history.batches:
+            feed(index, *batch)
+        assert searchable(index) == history.expected
+        ready = {row.video_id: row.version for row in index.videos.all() if row.segments}
+        assert ready == {video_id: version for video_id, (version, _) in history.expected.items()}
+        index.rebuild()
+        assert searchable(index) == history.expected
