@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
-from common.types import CatalogEntry, Embedding, Segment, SegmentRef
+from common.types import CatalogEntry, Embedding, Segment, SegmentRef, check_name
 
 Outcome: TypeAlias = Literal["complete", "failed"]
 
@@ -26,6 +26,16 @@ class VideoEnd:
     segments: int = 0
     error_code: str = ""
     error_message: str = ""
+
+    def __post_init__(self) -> None:
+        _check_version(self.version)
+        if self.outcome not in get_args(Outcome):
+            raise ValueError(f"outcome: expected complete or failed, got {self.outcome!r}")
+        if self.duration_seconds < 0 or self.segments < 0:
+            raise ValueError(
+                "duration_seconds and segments: expected at least 0, "
+                f"got {self.duration_seconds} and {self.segments}"
+            )
 
     @property
     def video_id(self) -> str:
@@ -47,12 +57,19 @@ class Deletion:
     video_id: str
     version: int
 
+    def __post_init__(self) -> None:
+        check_name("video_id", self.video_id)
+        _check_version(self.version)
+
 
 @dataclass(frozen=True, slots=True)
 class HeldModel:
     """The model whose vectors a log holds."""
 
     model_id: str
+
+    def __post_init__(self) -> None:
+        check_name("model_id", self.model_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +80,16 @@ class MatchEvent:
     version: int
     report: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        check_name("video_id", self.video_id)
+        _check_version(self.version)
+
 
 Event: TypeAlias = (
     Segment | Embedding | VideoEnd | SegmentFailed | Deletion | HeldModel | MatchEvent
 )
+
+
+def _check_version(version: int) -> None:
+    if version < 1:
+        raise ValueError(f"version: expected >= 1, got {version}")

@@ -55,7 +55,8 @@ def _check_interval(what: str, start_seconds: float, end_seconds: float) -> None
         )
 
 
-def _check_name(what: str, value: str) -> None:
+def check_name(what: str, value: str) -> None:
+    """Raises ValueError for an empty name."""
     if not value:
         raise ValueError(f"{what}: expected a non-empty string, got {value!r}")
 
@@ -72,7 +73,7 @@ class CatalogEntry:
 
     def __post_init__(self) -> None:
         for name in ("video_id", "uri", "bank"):
-            _check_name(name, getattr(self, name))
+            check_name(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -86,8 +87,8 @@ class SegmentRef:
     bank: str = DEFAULT_BANK
 
     def __post_init__(self) -> None:
-        _check_name("video_id", self.video_id)
-        _check_name("bank", self.bank)
+        check_name("video_id", self.video_id)
+        check_name("bank", self.bank)
         _check_interval("segment", self.start_seconds, self.end_seconds)
         if self.version < 1:
             raise ValueError(f"version: expected >= 1, got {self.version}")
@@ -180,9 +181,10 @@ class Embedding:
     def __post_init__(self) -> None:
         check_array("vector", self.vector, np.float32, (VECTOR_DIMENSION,))
         check_array("graph", self.graph, np.float32, (GRAPH_DIMENSION,))
-        _check_name("model_id", self.model_id)
+        check_name("model_id", self.model_id)
         norm = float(np.linalg.norm(self.vector))
-        if abs(norm - float(self.informative)) > 1e-3:
+        # So written, a vector with NaN in it is refused too.
+        if not abs(norm - float(self.informative)) <= 1e-3:
             raise ValueError(
                 f"vector: expected norm {float(self.informative):.0f} "
                 f"(informative={self.informative}), got {norm:.4f}"
@@ -209,7 +211,7 @@ class QueryEmbedding:
 
     def __post_init__(self) -> None:
         sizes = check_array("vectors", self.vectors, np.float32, ("V", "W", VECTOR_DIMENSION))
-        if len(self.views) != sizes["V"] or self.views[0] != "identity":
+        if len(self.views) != sizes["V"] or self.views[:1] != ("identity",):
             raise ValueError(
                 f"views: expected {sizes['V']} names that begin with 'identity', got {self.views}"
             )
@@ -247,7 +249,7 @@ class Match:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_name("video_id", self.video_id)
+        check_name("video_id", self.video_id)
         _check_interval("query range", self.query_start_seconds, self.query_end_seconds)
         _check_interval("ref range", self.ref_start_seconds, self.ref_end_seconds)
         for name in ("probability", "coverage"):

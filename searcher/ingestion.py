@@ -15,7 +15,7 @@ from common.events import Deletion, HeldModel, SegmentFailed, VideoEnd
 from common.metrics import Metrics
 from common.transport import Message
 from common.types import Embedding
-from common.wire import segment_key, tombstone, video_key
+from common.wire import failed_key, log_key, segment_key, tombstone, video_key
 from common.worker import Item
 from searcher.change import Change, WholeVideo
 from searcher.index import LocalIndex
@@ -118,9 +118,7 @@ class IndexHandler:
                 continue
             settled[video_id] = max(floor, version), max(deleted, version)
             if row is not None and row.version:
-                keys = [segment_key(ref) for ref in index.segments_of(video_id)]
-                keys.append(video_key(video_id, row.version))
-                step.forgotten += self._tombstones(video_id, keys)
+                step.forgotten += self._tombstones(video_id, _keys_of(index, row))
             elif deleted >= version:
                 del step.deleted[video_id]
 
@@ -137,13 +135,7 @@ class IndexHandler:
             return False
         row = index.videos.get(gathered.video_id)
         if row is not None and row.version:
-            keys = [
-                segment_key(ref)
-                for ref in index.segments_of(gathered.video_id)
-                if ref.version < gathered.version
-            ]
-            keys.append(video_key(gathered.video_id, row.version))
-            step.forgotten += self._tombstones(gathered.video_id, keys)
+            step.forgotten += self._tombstones(gathered.video_id, _keys_of(index, row))
         step.whole.append(gathered)
         return True
 
@@ -157,7 +149,7 @@ class IndexHandler:
 
     def _forget(self, step: _Step, gathered: Gathered, *, but_end: bool = False) -> None:
         """Have the log forget what came too late."""
-        keys = [segment_key(part.ref) for part, _ in gathered.parts.values()]
+        keys = [log_key(part) for part, _ in gathered.parts.values()]
         if gathered.end is not None and not but_end:
             keys.append(video_key(gathered.video_id, gathered.version))
         step.forgotten += self._tombstones(gathered.video_id, keys)
@@ -233,6 +225,18 @@ def _check(item: Item, model_id: str) -> None:
         )
     if not isinstance(event, (Embedding, HeldModel, SegmentFailed, VideoEnd, Deletion)):
         raise WireError(f"{type(event).__name__} has no place in the log of embeddings")
+
+
+def _keys_of(index: LocalIndex, row: Video) -> list[bytes]:
+    """Every key the log has of the version a row stands for."""
+    # After a crash the mirror may hold points of a newer version, which is still to become whole.
+    segments = [
+        segment_key(ref)
+        for ref in index.segments_of(row.video_id)
+        if ref.version <= row.version
+    ]
+    failed = [failed_key(name, row.version) for name in index.staging.missing(row.video_id)]
+    return [*segments, *failed, video_key(row.video_id, row.version)]
 
 
 def _is_embedding(part: Embedding | SegmentFailed) -> bool:

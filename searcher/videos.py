@@ -136,8 +136,9 @@ class VideoStore:
     def fail(self, video: Video, code: str, message: str) -> None:
         """Note that a video could not be read; an older whole version stays searchable."""
         old = self.get(video.video_id)
+        # A version that failed is no whole one, or older ones that come later would be past already.
         base = (
-            video
+            replace(video, version=0)
             if old is None
             else replace(old, fingerprint=video.fingerprint, root=video.root, uri=video.uri)
         )

@@ -1,0 +1,142 @@
+"""Messages as msgpack maps: a schema, its version and its fields, each checked as it is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgpack
+
+from common.errors import SchemaVersionError, WireError
+
+Fields: TypeAlias = Mapping[str, Any]
+# What SQLite, Kafka and Java hold in a long.
+_MOST = 2**63 - 1
+_REQUIRED: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a field's value may be: in words, and as a check."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def floats(width: int) -> Kind:
+    return Kind(
+        f"bytes: float32 ({width},), little-endian",
+        lambda value: type(value) is bytes and len(value) == 4 * width,
+    )
+
+
+# Types are compared, not asked for: to Python a bool is an int.
+TEXT = Kind("text", lambda value: type(value) is str)
+WHOLE = Kind("integer, 0 to 2^63 - 1", lambda value: type(value) is int and 0 <= value <= _MOST)
+NUMBER = Kind("number", lambda value: type(value) in (float, int) and math.isfinite(value))
+FLAG = Kind("boolean", lambda value: type(value) is bool)
+BYTES = Kind("bytes", lambda value: type(value) is bytes)
+MAP = Kind("map", lambda value: type(value) is dict)
+TEXTS = Kind(
+    "array of text",
+    lambda value: type(value) is list and all(type(one) is str for one in value),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field. default: what a reader takes where it is missing; without one it must be there."""
+
+    name: str
+    kind: Kind
+    about: str
+    default: Any = _REQUIRED
+
+    @property
+    def required(self) -> bool:
+        return self.default is _REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One version of one kind of message, and the type it stands for."""
+
+    name: str
+    version: int
+    type: type
+    fields: tuple[Field, ...]
+    to_fields: Callable[[Any], Fields]
+    from_fields: Callable[[Fields], Any]
+
+    def pack(self, value: Any) -> bytes:
+        """A value of its type as bytes."""
+        told = {"schema": self.name, "schema_version": self.version, **self.to_fields(value)}
+        packed: bytes = msgpack.packb(told)
+        return packed
+
+    def read(self, told: Fields) -> Any:
+        """The value a map holds. Raises WireError that names the field."""
+        values = {}
+        for field in self.fields:
+            value = told.get(field.name, field.default)
+            if value is _REQUIRED:
+                raise WireError(f"{self.name}: field {field.name!r} is missing")
+            if not field.kind.holds(value):
+                raise WireError(
+                    f"{self.name}: {field.name}: expected {field.kind.text}, got {_shown(value)}"
+                )
+            values[field.name] = value
+        try:
+            return self.from_fields(values)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise WireError(f"{self.name}: {error}") from None
+
+
+class Schemas:
+    """Schemas that may stand in one place: the newest version of each is written, every one read."""
+
+    def __init__(self, schemas: Iterable[Schema]) -> None:
+        self._of_type: dict[type, Schema] = {}
+        self._versions: dict[str, dict[int, Schema]] = {}
+        for schema in sorted(schemas, key=lambda one: one.version):
+            self._of_type[schema.type] = schema
+            self._versions.setdefault(schema.name, {})[schema.version] = schema
+
+    def of(self, value: object) -> Schema:
+        """The schema a value is written with."""
+        return self._of_type[type(value)]
+
+    def pack(self, value: object) -> bytes:
+        """A value as bytes."""
+        return self.of(value).pack(value)
+
+    def unpack(self, data: bytes) -> Any:
+        """The reverse. Raises WireError for what is none of these schemas or damaged,
+        SchemaVersionError for a version of one of them that is not known."""
+        try:
+            told = msgpack.unpackb(data)
+        except (ValueError, TypeError, msgpack.exceptions.UnpackException):
+            told = None
+        if type(told) is not dict or "schema" not in told or "schema_version" not in told:
+            raise WireError("not a message of StoryHash: expected a msgpack map with a schema")
+        name, version = told["schema"], told["schema_version"]
+        versions = self._versions.get(name) if type(name) is str else None
+        if versions is None:
+            raise WireError(f"unknown schema {_shown(name)}; known are {', '.join(self._versions)}")
+        if type(version) is not int:
+            raise WireError(f"{name}: schema_version: expected an integer, got {_shown(version)}")
+        if version not in versions:
+            known = ", ".join(map(str, versions))
+            raise SchemaVersionError(
+                f"schema {name} has version {version}, this version of StoryHash knows {known}; "
+                "update the service, then replay the message"
+            )
+        return versions[version].read(told)
+
+
+def _shown(value: object) -> str:
+    if type(value) is bytes:
+        return f"{len(value)} bytes"
+    return repr(value)[:80]
