@@ -6,21 +6,28 @@ import hashlib
 import re
 import time
 import traceback
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from common.errors import StoryHashError, UsageError
-from common.transport import Message, Publisher, Received, Transport
+from common.transport import Headers, Message, Publisher, Received, Transport
 
 _MARK = "dead-letter-"
-_REPLAYED = "replayed"
+_REPLAYED = b"replayed"
+_LEFT_OUT = b"left-out"
 _ADDRESS = re.compile(r"^(.+)/(\d+)/(\d+)$")
+_MOST_CHARACTERS = 2000
+# Replayed letters are acknowledged and noted so many together.
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One message set aside. `letter_id` is where it lay: topic/partition/offset.
+    """One message set aside, without its value: a clip may have megabytes. `letter_id` is where it lay:
+    topic/partition/offset.
 
+    key, headers: the original's. value_kept: false when it was too large to be set aside.
     traceback_hash: the same for all that failed in the same way; the traceback is in the service's log.
     """
 
@@ -31,7 +38,10 @@ class DeadLetter:
     traceback_hash: str
     failed_at: float
     replayed: bool
-    message: Received
+    key: bytes
+    headers: Headers
+    value_bytes: int
+    value_kept: bool
 
     @property
     def source(self) -> tuple[str, int, int]:
@@ -51,10 +61,19 @@ def dead_letter(topic: str, received: Received, stage: str, error: Exception) ->
         "partition": str(received.partition),
         "offset": str(received.offset),
         "failed-at": repr(time.time()),
-        "key": received.key.hex(),
     }
-    headers = tuple((f"{_MARK}{name}", text[:2000].encode()) for name, text in about.items())
-    return Message(topic, _letter_id(received).encode(), received.value, received.headers + headers)
+    # What an error says may hold what is no text, such as a file's name in another encoding.
+    marks = (
+        (f"{_MARK}{name}", text[:_MOST_CHARACTERS].encode("utf-8", "backslashreplace"))
+        for name, text in about.items()
+    )
+    headers = (*received.headers, *marks, (f"{_MARK}key", received.key))
+    return Message(topic, _letter_id(received).encode(), received.value, headers)
+
+
+def without_value(letter: Message) -> Message:
+    """A dead letter that would be too large with its value, which stays where it lay while it is kept."""
+    return replace(letter, value=b"", headers=(*letter.headers, (f"{_MARK}value", _LEFT_OUT)))
 
 
 def reason_of(error: Exception) -> str:
@@ -63,42 +82,59 @@ def reason_of(error: Exception) -> str:
 
 
 def traceback_hash(error: Exception) -> str:
-    """Twelve hex digits of where an error came from: its type, and file, function of each frame."""
+    """Twelve hex digits of where an error came from: its type, and file and function of each frame,
+    wherever the files lie."""
     frames = traceback.extract_tb(error.__traceback__)
-    told = [type(error).__name__, *(f"{frame.filename}:{frame.name}" for frame in frames)]
+    told = [type(error).__name__]
+    told += [f"{Path(frame.filename).name}:{frame.name}" for frame in frames]
     return hashlib.blake2b("\n".join(told).encode(), digest_size=6).hexdigest()
 
 
 def read_dead_letters(transport: Transport, topic: str) -> list[DeadLetter]:
     """Every dead letter that is still kept, oldest first; one set aside twice is told once."""
     letters: dict[str, DeadLetter] = {}
+    replayed: set[str] = set()
     for received in transport.scan(topic):
-        letter_id = received.key.decode("utf-8", "replace")
-        replayed = received.header(f"{_MARK}state") == _REPLAYED.encode()
-        if replayed:
-            if letter_id in letters:
-                letters[letter_id] = _told(letter_id, letters[letter_id].message, replayed=True)
-        elif received.header(f"{_MARK}topic") is not None:
-            was = letters[letter_id].replayed if letter_id in letters else False
-            letters[letter_id] = _told(letter_id, received, replayed=was)
-    return list(letters.values())
+        letter = _told(received)
+        if letter is not None:
+            letters.setdefault(letter.letter_id, letter)
+        elif received.header(f"{_MARK}state") == _REPLAYED:
+            replayed.add(received.key.decode("utf-8", "replace"))
+    told = (replace(one, replayed=one.letter_id in replayed) for one in letters.values())
+    return sorted(told, key=lambda one: one.failed_at)
 
 
-def replay(publisher: Publisher, topic: str, letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
+def replay(
+    transport: Transport, publisher: Publisher, topic: str, letters: Sequence[DeadLetter]
+) -> Iterator[DeadLetter]:
     """Send each back to where it came from and note that it was; yields each once that is durable.
 
-    One that cannot be used still comes back as a new dead letter.
+    One that cannot be used still comes back as a new dead letter. Raises UsageError for one whose value
+    is not kept, BrokerError.
     """
-    for letter in letters:
+    too_large = [letter.letter_id for letter in letters if not letter.value_kept]
+    if too_large:
+        raise UsageError(
+            f"{too_large[0]} was too large to be kept; send its video again (storyhash ingest --again)"
+        )
+    wanted = {letter.letter_id for letter in letters}
+    sent: list[DeadLetter] = []
+    for received in transport.scan(topic):
+        letter = _told(received)
+        if letter is None or letter.letter_id not in wanted:
+            continue
+        wanted.remove(letter.letter_id)
         source, partition, _ = letter.source
-        key = bytes.fromhex(_header(letter.message, "key"))
-        headers = tuple(one for one in letter.message.headers if not one[0].startswith(_MARK))
-        publisher.publish(Message(source, key, letter.message.value, headers, partition=partition))
-        publisher.flush()
-        noted = ((f"{_MARK}state", _REPLAYED.encode()),)
-        publisher.publish(Message(topic, letter.letter_id.encode(), b"", noted))
-        publisher.flush()
-        yield letter
+        publisher.publish(
+            Message(source, letter.key, received.value, letter.headers, partition=partition)
+        )
+        sent.append(letter)
+        if len(sent) == _AT_ONCE:
+            yield from _noted(publisher, topic, sent)
+            sent = []
+    yield from _noted(publisher, topic, sent)
+    if wanted:
+        raise UsageError(f"dead letter {min(wanted)!r} is not kept any more")
 
 
 def find_letters(letters: Iterable[DeadLetter], wanted: Iterable[str]) -> list[DeadLetter]:
@@ -110,16 +146,33 @@ def find_letters(letters: Iterable[DeadLetter], wanted: Iterable[str]) -> list[D
     return [known[letter_id] for letter_id in wanted]
 
 
-def _told(letter_id: str, received: Received, *, replayed: bool) -> DeadLetter:
+def _noted(publisher: Publisher, topic: str, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+    """Have what was sent acknowledged, then that it was sent."""
+    publisher.flush()
+    for letter in letters:
+        mark = ((f"{_MARK}state", _REPLAYED),)
+        publisher.publish(Message(topic, letter.letter_id.encode(), b"", mark))
+    publisher.flush()
+    return letters
+
+
+def _told(received: Received) -> DeadLetter | None:
+    """The dead letter in a message of their topic, if it is one."""
+    letter_id = received.key.decode("utf-8", "replace")
+    if received.header(f"{_MARK}topic") is None or _ADDRESS.match(letter_id) is None:
+        return None
     return DeadLetter(
         letter_id=letter_id,
         stage=_header(received, "stage"),
         reason=_header(received, "reason"),
         explanation=_header(received, "explanation"),
         traceback_hash=_header(received, "traceback-hash"),
-        failed_at=float(_header(received, "failed-at") or 0),
-        replayed=replayed,
-        message=received,
+        failed_at=float(_header(received, "failed-at")),
+        replayed=False,
+        key=received.header(f"{_MARK}key") or b"",
+        headers=tuple(one for one in received.headers if not one[0].startswith(_MARK)),
+        value_bytes=len(received.value or b""),
+        value_kept=received.header(f"{_MARK}value") != _LEFT_OUT,
     )
 
 

@@ -179,6 +179,11 @@ class Outage:
         self._since: float | None = None
         self._said = False
 
+    @property
+    def reason(self) -> str:
+        """What is wrong while an outage lasts, else nothing."""
+        return f"{self._where} does not answer" if self._said else ""
+
     def watch(self) -> None:
         """Look whether a broker is connected; cheap enough to be called after every poll."""
         nodes = self._client.cluster.brokers()

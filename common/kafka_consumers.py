@@ -68,6 +68,8 @@ class _Reader:
         self._outage = Outage(self._client, kafka)
         self._missing = Missing()
         self._topics: tuple[str, ...] = ()
+        # Where partitions ended when reading began, for as long as nothing newer was heard.
+        self._ends: dict[TopicPartition, int] = {}
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
         """The next messages; see common.transport.Consumer."""
@@ -89,6 +91,8 @@ class _Reader:
         for place in self._consumer.assignment():
             end = self._consumer.highwater(place)
             if end is None:
+                end = self._ends.get(place)
+            if end is None:
                 continue
             try:
                 position = self._consumer.position(place, timeout_ms=0)
@@ -97,6 +101,10 @@ class _Reader:
             if position is not None:
                 total += max(0, end - position)
         return total
+
+    def unreachable(self) -> str:
+        """Why nothing comes; see common.transport.Consumer."""
+        return self._outage.reason
 
     def close(self) -> None:
         """Leave the group at once; a static member stays in it until its session times out."""
@@ -292,6 +300,7 @@ class KafkaLogConsumer(_Reader):
             end = self._consumer.end_offsets(places, timeout_ms=timeout)
         except KafkaError as error:
             raise in_our_words(error, self._kafka) from None
+        self._ends = end
         for place in places:
             offset = offsets.get(place.partition, first[place])
             if offset > end[place]:

@@ -11,7 +11,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from common.errors import MessageTooLargeError
+from common.errors import BrokerError, MessageTooLargeError
 from common.settings import VideoSettings
 from common.topics import max_message_bytes
 from common.transport import Message, Received
@@ -118,7 +118,7 @@ class MemoryPublisher:
         self._transport = transport
 
     def publish(self, message: Message) -> None:
-        """Append a message. Raises MessageTooLargeError."""
+        """Append a message. Raises MessageTooLargeError, BrokerError for a partition there is not."""
         size = len(message.key) + len(message.value or b"")
         if size > self._transport.max_bytes:
             raise MessageTooLargeError(
@@ -131,6 +131,10 @@ class MemoryPublisher:
             if number is None:
                 key = message.key if message.partition_key is None else message.partition_key
                 number = zlib.crc32(key) % len(partitions)
+            elif not 0 <= number < len(partitions):
+                raise BrokerError(
+                    f"topic {message.topic} has {len(partitions)} partitions, so there is no {number}"
+                )
             log = partitions[number]
             log.append(
                 Received(
@@ -180,6 +184,10 @@ class _Reader:
                 len(self._transport.log(topic)[partition]) - position
                 for (topic, partition), position in self.positions.items()
             )
+
+    def unreachable(self) -> str:
+        """Nothing stands between."""
+        return ""
 
     def _take(self, most: int) -> list[Received]:
         found: list[Received] = []

@@ -86,6 +86,10 @@ class Consumer(Protocol):
         """Messages in its partitions that lie behind the last one polled, as last heard."""
         ...
 
+    def unreachable(self) -> str:
+        """Why nothing comes though something may be there; empty while the log answers."""
+        ...
+
     def close(self) -> None:
         """Leave the group at once, so that others take over."""
         ...

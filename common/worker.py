@@ -7,7 +7,7 @@
 4. then the batch is committed. A crash anywhere before does the batch again.
 
 A dependency that fails is waited for with growing pauses; nothing is committed meanwhile. A message that
-cannot be used is found by processing the batch one by one, and goes to the dead letters.
+cannot be used is found by halving the batch until it stands alone, and goes to the dead letters.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from common.dead_letters import dead_letter, reason_of, traceback_hash
+from common.dead_letters import dead_letter, reason_of, traceback_hash, without_value
 from common.errors import (
     CorruptIndexError,
     DataFolderError,
     DependencyError,
+    MessageTooLargeError,
     WireError,
 )
 from common.health import Health
@@ -62,7 +63,8 @@ class Handler(Protocol):
         ...
 
     def process(self, items: Sequence[Item]) -> list[Message]:
-        """Do the work of a batch; what it leads to is published. Doing it twice does no harm.
+        """Do the work of a batch, of at least one; what it leads to is published. Doing it twice does no
+        harm.
 
         Raises DependencyError when it should be tried again later; anything else when a message in it
         cannot be used.
@@ -107,7 +109,8 @@ class Worker:
         self._given_up = threading.Event()
 
     def stop(self) -> None:
-        """Finish the batch in work, for `service.stop_seconds` at most, then return from `run`."""
+        """Finish the batch in work, for `service.stop_seconds` at most, then return from `run`. One that
+        waits for a dependency is given back at once."""
         self._stopping.set()
 
     def run(self, *, idle: Callable[[], bool] = lambda: False) -> None:
@@ -117,17 +120,17 @@ class Worker:
         """
         while not self._stopping.is_set():
             self._health.beat()
-            lane, batch = self._next()
-            for each in self._lanes:
-                lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, each.topic)
-                lag.set(each.consumer.lag())
-            self._health.met("broker")
+            taken = self._retried("topics", self._next, self._stay)
+            if taken is None:
+                return
+            self._observe()
+            lane, batch = taken
             if not batch:
                 if idle():
                     return
                 continue
             if self._alongside(partial(self._work, batch)):
-                self._retried("broker", partial(lane.consumer.commit, batch))
+                self._retried("broker", partial(lane.consumer.commit, batch), self._stay)
 
     def close(self) -> None:
         """Leave every group, so that others take over."""
@@ -147,6 +150,24 @@ class Worker:
         wait = _LANE_SECONDS if urgent else _IDLE_SECONDS
         return last, last.consumer.poll(self._handler.batch_messages, wait)
 
+    def _stay(self) -> None:
+        for lane in self._lanes:
+            try:
+                lane.consumer.keep_alive()
+            except DependencyError as error:
+                self._health.unmet("broker", str(error))
+
+    def _observe(self) -> None:
+        reason = ""
+        for lane in self._lanes:
+            lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, lane.topic)
+            lag.set(lane.consumer.lag())
+            reason = reason or lane.consumer.unreachable()
+        if reason:
+            self._health.unmet("broker", reason)
+        else:
+            self._health.met("broker")
+
     def _alongside(self, work: Callable[[], bool]) -> bool:
         """Run `work` in a thread while keeping the lanes alive; its answer, or what it raised."""
         done = threading.Event()
@@ -161,10 +182,9 @@ class Worker:
 
         threading.Thread(target=run, name=f"{self._handler.stage}-work", daemon=True).start()
         deadline: float | None = None
+        # No beat here: it is the work that must get on, and it beats itself.
         while not done.wait(_KEEP_ALIVE_SECONDS):
-            self._health.beat()
-            for lane in self._lanes:
-                lane.consumer.keep_alive()
+            self._stay()
             if self._stopping.is_set():
                 deadline = deadline or time.monotonic() + self._settings.stop_seconds
                 if time.monotonic() > deadline:
@@ -186,25 +206,35 @@ class Worker:
                 items.append(Item(from_message(received), received))
             except WireError as error:
                 letters.append(self._letter(received, error))
-        with self._metrics.time_stage(self._handler.stage):
-            made = self._retried("stage", lambda: self._process(items))
+        made = self._process(items)
         if made is None:
             return False
-        return self._retried("broker", lambda: self._publish([*made, *letters])) is not None
+        published = self._retried("broker", partial(self._publish, [*made, *letters]))
+        return published is not None
 
-    def _process(self, items: Sequence[Item]) -> list[Message]:
-        """Everything at once, or one by one where something in it cannot be used."""
+    def _process(self, items: Sequence[Item]) -> list[Message] | None:
+        """What a batch leads to; what in it cannot be used leads to a dead letter. None when given up on.
+
+        Each half is waited for by itself, so what is done is not done again because a dependency fails.
+        """
         if not items:
             return []
         try:
-            return self._handler.process(items)
-        except (DependencyError, *_FATAL):
+            return self._retried("stage", partial(self._attempt, items))
+        except _FATAL:
             raise
         except Exception as error:
             if len(items) == 1:
-                item = items[0]
-                return [*self._handler.refused(item, error), self._letter(item.received, error)]
-        return [message for item in items for message in self._process([item])]
+                letter = self._letter(items[0].received, error)
+                return [*self._handler.refused(items[0], error), letter]
+        middle = len(items) // 2
+        first = self._process(items[:middle])
+        second = None if first is None else self._process(items[middle:])
+        return None if first is None or second is None else [*first, *second]
+
+    def _attempt(self, items: Sequence[Item]) -> list[Message]:
+        with self._metrics.time_stage(self._handler.stage):
+            return self._handler.process(items)
 
     def _letter(self, received: Received, error: Exception) -> Message:
         stage, reason = self._handler.stage, reason_of(error)
@@ -220,33 +250,48 @@ class Worker:
 
     def _publish(self, messages: Sequence[Message]) -> bool:
         for message in messages:
-            self._publisher.publish(message)
+            try:
+                self._publisher.publish(message)
+            except MessageTooLargeError:
+                # It grew by the headers that say why; stopping for it would be stopping for ever.
+                if message.topic != self._dead_letter_topic:
+                    raise
+                self._publisher.publish(without_value(message))
         self._publisher.flush()
         return True
 
-    def _retried(self, condition: str, work: Callable[[], Result]) -> Result | None:
+    def _retried(
+        self,
+        condition: str,
+        work: Callable[[], Result],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Result | None:
         """`work`'s answer, tried again while a dependency fails; None when given up on."""
         pause = self._settings.retry_seconds
-        while True:
+        while not self._given_up.is_set():
+            self._health.beat()
             try:
                 answer = work()
             except DependencyError as error:
                 self._health.unmet(condition, str(error))
                 self._metrics.retries_total.labels(self._handler.stage, error.code).inc()
                 _log.warning("%s; trying again in %.1f s", error, pause)
-                if self._wait(pause):
-                    return None
+                if self._wait(pause, meanwhile):
+                    break
                 pause = min(2 * pause, self._settings.max_retry_seconds)
             else:
                 self._health.met(condition)
                 return answer
+        return None
 
-    def _wait(self, seconds: float) -> bool:
+    def _wait(self, seconds: float, meanwhile: Callable[[], None]) -> bool:
         """Pause; true when the work should be given back instead."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while not self._stopping.is_set():
             self._health.beat()
-            if self._given_up.is_set() or self._stopping.is_set():
-                return True
-            time.sleep(min(0.1, seconds))
-        return False
+            meanwhile()
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            self._stopping.wait(min(_KEEP_ALIVE_SECONDS, left))
+        return True

@@ -231,9 +231,7 @@ def _keys_of(index: LocalIndex, row: Video) -> list[bytes]:
     """Every key the log has of the version a row stands for."""
     # After a crash the mirror may hold points of a newer version, which is still to become whole.
     segments = [
-        segment_key(ref)
-        for ref in index.segments_of(row.video_id)
-        if ref.version <= row.version
+        segment_key(ref) for ref in index.segments_of(row.video_id) if ref.version <= row.version
     ]
     failed = [failed_key(name, row.version) for name in index.staging.missing(row.video_id)]
     return [*segments, *failed, video_key(row.video_id, row.version)]

@@ -50,5 +50,8 @@ class LogPosition:
     def lag(self) -> int:
         return self._consumer.lag()
 
+    def unreachable(self) -> str:
+        return self._consumer.unreachable()
+
     def close(self) -> None:
         self._consumer.close()

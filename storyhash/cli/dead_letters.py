@@ -40,14 +40,15 @@ def list_letters(
 ) -> None:
     """Print what was set aside and not replayed, oldest first."""
     with _transport() as (transport, topic):
-        letters = _chosen(read_dead_letters(transport, topic), reason, stage)
-    shown = [letter for letter in letters if everything or not letter.replayed]
-    ids = [letter.letter_id for letter in shown]
+        letters = read_dead_letters(transport, topic)
+    # The cursor is looked for among all: what it names may have been replayed since.
+    ids = [letter.letter_id for letter in letters]
     if cursor and cursor not in ids:
-        raise UsageError(f"--cursor: no dead letter {cursor!r} is in this list")
-    start = ids.index(cursor) + 1 if cursor else 0
-    page = shown[start : start + limit]
-    following = page[-1].letter_id if start + limit < len(shown) else None
+        raise UsageError(f"--cursor: there is no dead letter {cursor!r}")
+    left = letters[ids.index(cursor) + 1 :] if cursor else letters
+    shown = [one for one in _chosen(left, reason, stage) if everything or not one.replayed]
+    page = shown[:limit]
+    following = page[-1].letter_id if limit < len(shown) else None
     if json:
         print_json({"items": [_row(letter) for letter in page], "next_cursor": following})
         return
@@ -68,10 +69,12 @@ def show_letter(
     """Print everything known of one, its headers included."""
     with _transport() as (transport, topic):
         (letter,) = find_letters(read_dead_letters(transport, topic), [letter_id])
-    headers = [[name, value.decode("utf-8", "replace")] for name, value in letter.message.headers]
+    headers = [[name, value.decode("utf-8", "replace")] for name, value in letter.headers]
     shown = {
         **_row(letter),
-        "value_bytes": len(letter.message.value or b""),
+        "key": letter.key.decode("utf-8", "replace"),
+        "value_bytes": letter.value_bytes,
+        "value_kept": letter.value_kept,
         "headers": headers,
     }
     if json:
@@ -102,10 +105,14 @@ def replay_letters(
         if letter_ids:
             chosen = find_letters(letters, letter_ids)
         else:
-            chosen = [one for one in _chosen(letters, reason, stage) if not one.replayed]
+            chosen = [
+                one
+                for one in _chosen(letters, reason, stage)
+                if one.value_kept and not one.replayed
+            ]
         publisher = transport.publisher()
         try:
-            sent = [letter.letter_id for letter in replay(publisher, topic, chosen)]
+            sent = [letter.letter_id for letter in replay(transport, publisher, topic, chosen)]
         finally:
             publisher.close()
     if json:
