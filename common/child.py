@@ -108,6 +108,14 @@ class Child(Generic[Job, Result]):
             self._pipe.close()
         self._process = self._pipe = None
 
+    def kill(self) -> None:
+        """Kill the child, from any thread: the job it has raises DecoderCrashedError."""
+        process = self._process
+        if process is not None:
+            # It may be gone already.
+            with suppress(ValueError):
+                process.kill()
+
     def _start(self) -> Connection[Any, Any]:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()

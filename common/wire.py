@@ -22,7 +22,8 @@ from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
 _EVENTS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
 
 
-def _new_trace() -> str:
+def new_trace() -> str:
+    """A trace id nobody has."""
     return uuid.uuid4().hex
 
 
@@ -33,7 +34,7 @@ class Envelope:
 
     event: Event
     produced_at: float = field(default_factory=time.time)
-    trace_id: str = field(default_factory=_new_trace)
+    trace_id: str = field(default_factory=new_trace)
 
     def about(self, event: Event) -> Envelope:
         """Another event that follows from this one."""
@@ -101,7 +102,7 @@ def from_message(received: Received) -> Envelope:
     event = decode_event(received.value or b"")
     told = received.header("produced-at")
     produced_at = time.time() if told is None else _unix_seconds(told)
-    trace = (received.header("trace-id") or b"").decode("ascii", "replace") or _new_trace()
+    trace = (received.header("trace-id") or b"").decode("ascii", "replace") or new_trace()
     return Envelope(event, produced_at, trace)
 
 

@@ -26,12 +26,13 @@ def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Lis
     """Every video named by files, folders, manifests (.csv, .jsonl) and addresses.
 
     A video in a folder is named by its path relative to that folder, a single file by its name, an
-    address by itself. Raises UsageError for a path that is not there, a folder without a video, and
-    two videos under one name.
+    address by itself. Raises UsageError for a path that is not there, a folder without a video, a name
+    that is no text, and two videos under one name.
     """
     listed: dict[str, Listed] = {}
     for argument in arguments:
         for one in _read(argument, bank):
+            _check_text(one.entry)
             other = listed.setdefault(one.entry.video_id, one)
             if other.entry.uri != one.entry.uri:
                 raise UsageError(
@@ -68,3 +69,12 @@ def _in_folder(video: Path, folder: Path, bank: str) -> CatalogEntry:
     # A folder of pictures may be given itself; then it is its own name.
     name = video.relative_to(folder).as_posix() if video != folder else folder.absolute().name
     return CatalogEntry(name, str(video.absolute()), bank)
+
+
+def _check_text(entry: CatalogEntry) -> None:
+    """File names may be any bytes; databases and messages hold UTF-8 alone."""
+    for text in (entry.video_id, entry.uri, entry.bank, entry.title):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{text!r} is not UTF-8 text; rename the file") from None

@@ -21,6 +21,7 @@ from ingest.uris import is_remote
 
 # Events a decoder may have ready that nobody has taken yet.
 _AHEAD = 2
+_TICK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,13 @@ class DecoderPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, work: Iterable[_Job]) -> Generator[VideoEvent, None, None]:
-        """Decode every (entry, version); events come in order for each video, mixed between them."""
+    def run(
+        self, work: Iterable[_Job], stopping: threading.Event | None = None
+    ) -> Generator[VideoEvent, None, None]:
+        """Decode every (entry, version); events come in order for each video, mixed between them.
+
+        Ends early once `stopping` is set, and kills the children then, however slow their videos are.
+        """
         jobs = iter(list(work))
         guard = threading.Lock()
         events: queue.Queue[VideoEvent | None] = queue.Queue(self._count * _AHEAD)
@@ -81,10 +87,16 @@ class DecoderPool:
         ]
         for thread in threads:
             thread.start()
+        stopping = stopping or threading.Event()
         try:
             ended = 0
             while ended < len(threads):
-                event = events.get()
+                try:
+                    event = events.get(timeout=_TICK_SECONDS)
+                except queue.Empty:
+                    if stopping.is_set():
+                        break
+                    continue
                 if event is None:
                     ended += 1
                 else:
@@ -93,8 +105,13 @@ class DecoderPool:
             self._stopping.set()
             while any(thread.is_alive() for thread in threads):
                 _drain(events)
+                if stopping.is_set():
+                    for child in self._children:
+                        child.kill()
                 for thread in threads:
                     thread.join(0.01)
+            if stopping.is_set():
+                self.close()
             self._stopping.clear()
 
     def close(self) -> None:

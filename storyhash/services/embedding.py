@@ -24,7 +24,8 @@ from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
 from storyhash.querying import LocalEmbedding
 
 _log = logging.getLogger("storyhash.embed")
-_STUCK_SECONDS = 300.0
+# Longer than any batch takes: SAM 2 on a processor needs the better part of a minute a segment.
+_STUCK_SECONDS = 1800.0
 
 
 def run_embedder(settings: Settings, stopping: threading.Event) -> None:

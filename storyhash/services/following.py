@@ -31,7 +31,8 @@ from searcher.mirror.opening import mirrored_model
 from storyhash.profiles import PROFILES
 
 _log = logging.getLogger("storyhash.search")
-_STUCK_SECONDS = 120.0
+# Longer than any step takes; opening an index without a snapshot is the longest.
+_STUCK_SECONDS = 1800.0
 # Seconds between two looks for what is not there yet.
 _WAIT_SECONDS = 1.0
 

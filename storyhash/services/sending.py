@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from common.errors import VideoError
-from common.events import VideoEnd
+from common.errors import MessageTooLargeError, VideoError
+from common.events import Event, VideoEnd
 from common.health import Health
 from common.metrics import Metrics
 from common.transport import Publisher
-from common.wire import Envelope, to_message
+from common.wire import Envelope, new_trace, to_message
 from ingest.ledger import ProducerLedger, Sending
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 
@@ -56,7 +56,7 @@ class Sender:
         self._ledger = ledger
         self._topic = topic
         self._metrics = metrics
-        self._traces: dict[str, Envelope] = {}
+        self._traces: dict[str, str] = {}
         self._ended: list[Sending] = []
 
     def run(
@@ -71,13 +71,12 @@ class Sender:
         report = SendReport()
         items = {one.entry.video_id: one for one in work}
         started = noted = time.monotonic()
-        events = self._pool.run([(one.entry, one.version) for one in work])
+        events = self._pool.run([(one.entry, one.version) for one in work], stopping)
         try:
             for event in events:
                 self._health.beat()
                 self._publish(items[event.entry.video_id], event, lane, report, on_sent)
                 if stopping.is_set():
-                    report.stopped = True
                     break
                 late = time.monotonic() - noted > _SECONDS_BETWEEN
                 if len(self._ended) >= _ENDS_AT_ONCE or (late and self._ended):
@@ -85,6 +84,7 @@ class Sender:
                     noted = time.monotonic()
         finally:
             events.close()
+        report.stopped = stopping.is_set()
         self._settle(lane, on_sent)
         report.elapsed_seconds = time.monotonic() - started
         return report
@@ -93,47 +93,40 @@ class Sender:
         self, one: Sending, event: VideoEvent, lane: str, report: SendReport, on_sent: OnSent
     ) -> None:
         video_id = one.entry.video_id
-        trace = self._traces.get(video_id)
+        trace_id = self._traces.setdefault(video_id, new_trace())
         if isinstance(event, SegmentReady):
-            envelope = Envelope(event.segment) if trace is None else _fresh(trace, event)
-            self._traces[video_id] = envelope
-            self._publisher.publish(to_message(self._topic, envelope))
+            self._send(event.segment, trace_id)
             self._metrics.segments_total.labels("ingest", "done").inc()
             report.segments += 1
             report.clip_bytes += len(event.segment.clip)
             return
-        self._traces.pop(video_id, None)
-        if isinstance(event, VideoDone):
-            end = VideoEnd(
-                one.entry,
-                one.version,
-                "complete",
-                event.duration_seconds,
-                event.segments,
-                "damaged" if event.damaged else "",
-                event.damaged or "",
-            )
-            self._metrics.stage_duration_seconds.labels("ingest").observe(
-                sum(event.stage_seconds.values())
-            )
-            report.video_seconds += event.duration_seconds
-            if event.damaged:
-                report.damaged.append((one, event.damaged))
-        elif isinstance(event, VideoFailed):
-            error = event.error
-            end = VideoEnd(
-                one.entry, one.version, "failed", error_code=error.code, error_message=str(error)
-            )
-        self._publisher.publish(to_message(self._topic, _about(trace, end)))
+        del self._traces[video_id]
+        try:
+            self._send(_end(one, event), trace_id)
+        except MessageTooLargeError as refused:
+            error = VideoError(f"what is told of it is too much for a message: {refused}")
+            error.code = refused.code
+            event = VideoFailed(one.entry, error)
+            shorter = replace(one, entry=replace(one.entry, title="", metadata={}))
+            self._send(_end(shorter, event), trace_id)
         if isinstance(event, VideoFailed):
             self._publisher.flush()
             self._ledger.failed(lane, one, event.error.code, str(event.error))
             self._metrics.videos_total.labels("ingest", "failed").inc()
             report.failed.append((one, event.error))
             on_sent(one, event.error)
-        else:
-            self._ended.append(one)
-            report.sent += 1
+            return
+        self._ended.append(one)
+        self._metrics.stage_duration_seconds.labels("ingest").observe(
+            sum(event.stage_seconds.values())
+        )
+        report.sent += 1
+        report.video_seconds += event.duration_seconds
+        if event.damaged:
+            report.damaged.append((one, event.damaged))
+
+    def _send(self, event: Event, trace_id: str) -> None:
+        self._publisher.publish(to_message(self._topic, Envelope(event, trace_id=trace_id)))
 
     def _settle(self, lane: str, on_sent: OnSent) -> None:
         """Have everything acknowledged, then note the videos that ended."""
@@ -145,10 +138,16 @@ class Sender:
             on_sent(one, None)
 
 
-def _fresh(trace: Envelope, event: SegmentReady) -> Envelope:
-    """A later segment of the same trace, produced now."""
-    return Envelope(event.segment, trace_id=trace.trace_id)
-
-
-def _about(trace: Envelope | None, end: VideoEnd) -> Envelope:
-    return Envelope(end) if trace is None else Envelope(end, trace_id=trace.trace_id)
+def _end(one: Sending, event: VideoDone | VideoFailed) -> VideoEnd:
+    if isinstance(event, VideoFailed):
+        code, message = event.error.code, str(event.error)
+        return VideoEnd(one.entry, one.version, "failed", error_code=code, error_message=message)
+    return VideoEnd(
+        one.entry,
+        one.version,
+        "complete",
+        event.duration_seconds,
+        event.segments,
+        "damaged" if event.damaged else "",
+        event.damaged or "",
+    )

@@ -257,3 +257,21 @@ def test_what_may_not_be_fetched_is_refused(
 def test_other_schemes_are_refused() -> None:
     with pytest.raises(FetchError, match="scheme"), fetched("ftp://a/b.mp4", IngestSettings()):
         pass
+
+
+def test_a_pool_that_is_told_to_stop_does_not_wait_for_a_slow_video(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "slow.mp4")
+    stopping = threading.Event()
+    endless = VideoSettings(stall_seconds=3600, wall_seconds=3600)
+    with DecoderPool(endless, IngestSettings(workers=1)) as pool:
+        threading.Timer(1.0, stopping.set).start()
+        work = [(CatalogEntry("slow", str(tmp_path / "slow.mp4")), 1)]
+        assert list(pool.run(work, stopping)) == []
+        next_one = CatalogEntry("film", str(film(tmp_path / "film.mp4")))
+        assert isinstance(list(pool.run([(next_one, 1)]))[-1], VideoDone)
+
+
+def test_a_name_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a\udcff.mp4").touch()
+    with pytest.raises(UsageError, match="rename"):
+        read_catalog([str(tmp_path)])
