@@ -74,7 +74,10 @@ class HeldModel:
 
 @dataclass(frozen=True, slots=True)
 class MatchEvent:
-    """What a new video was found to be. report: as `match --json` prints it."""
+    """What a new video was found to be.
+
+    report: as `match --json` prints it.
+    """
 
     video_id: str
     version: int

@@ -182,7 +182,8 @@ class Embedding:
         check_array("vector", self.vector, np.float32, (VECTOR_DIMENSION,))
         check_array("graph", self.graph, np.float32, (GRAPH_DIMENSION,))
         check_name("model_id", self.model_id)
-        norm = float(np.linalg.norm(self.vector))
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = float(np.linalg.norm(self.vector))
         # So written, a vector with NaN in it is refused too.
         if not abs(norm - float(self.informative)) <= 1e-3:
             raise ValueError(

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Write the tables of docs/wire.md from the code: topics, keys, every field of every schema.
+
+python -m scripts.wire_tables            writes the tables into the file
+python -m scripts.wire_tables --check    exit code 1 when they are stale
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from common.schema import Schema
+from common.schemas import EVENTS, QUERIES
+from common.settings import KafkaSettings, VideoSettings
+from common.topics import topic_specs
+from common.wire import Envelope, to_message
+from scripts.make_wire_golden import EVENT_SAMPLES, golden_path, newest
+
+PATH = Path(__file__).parents[1] / "docs" / "wire.md"
+
+
+def fresh(text: str) -> str:
+    """The file with its tables made anew. Raises ValueError when a place for one is missing."""
+    for name, make in _TABLES.items():
+        place = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        table = "\n".join(make())
+        text, found = place.subn(lambda m, t=table: f"{m[1]}\n{t}\n\n{m[2]}", text)  # type: ignore[misc]
+        if found != 1:
+            raise ValueError(f"{PATH}: expected one place for the table {name}, found {found}")
+    return text
+
+
+def _row(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _topics() -> Iterator[str]:
+    yield "| Topic | Partitions | Kept |\n| --- | --- | --- |"
+    kafka = KafkaSettings()
+    for spec in topic_specs(kafka, VideoSettings()):
+        compacted = spec.config["cleanup.policy"] == "compact"
+        hours = f"`{kafka.retention_hours:g}` h (`STORYHASH_KAFKA__RETENTION_HOURS`)"
+        kept = "for ever, compacted: the newest of each key" if compacted else hours
+        yield _row([f"`{spec.name}`", spec.partitions, kept])
+
+
+def _keys() -> Iterator[str]:
+    yield "| Schema | Example of a key | Partition by |\n| --- | --- | --- |"
+    for event in EVENT_SAMPLES:
+        message = to_message("", Envelope(event, 0.0, "TRACE-ID"))
+        shared = message.partition_key
+        by = "always partition 0" if shared is None else f"`{shared.decode()}`"
+        yield _row([f"`{newest(event).name}`", f"`{message.key.decode()}`", by])
+
+
+def _fields() -> Iterator[str]:
+    for schema in (*EVENTS, *QUERIES):
+        yield from _schema(schema)
+
+
+def _schema(schema: Schema) -> Iterator[str]:
+    size = golden_path(schema).stat().st_size
+    summary = " ".join((schema.type.__doc__ or "").split("\n\n")[0].split())
+    yield f"### `{schema.name}`, version {schema.version}\n"
+    yield f"`{schema.type.__name__}`: {summary} The example has {size} bytes.\n"
+    yield "| Field | Type | |\n| --- | --- | --- |"
+    yield _row(["`schema`", "text", f"`{schema.name}`."])
+    yield _row(["`schema_version`", "integer", f"{schema.version}."])
+    for field in schema.fields:
+        missing = "" if field.required else f" Where it is missing: `{field.default!r}`."
+        yield _row([f"`{field.name}`", field.kind.text, field.about + missing])
+    yield ""
+
+
+_TABLES: dict[str, Callable[[], Iterable[str]]] = {
+    "topics": _topics,
+    "keys": _keys,
+    "fields": _fields,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--check", action="store_true")
+    text = PATH.read_text(encoding="utf-8")
+    made = fresh(text)
+    if parser.parse_args().check:
+        print("fresh" if made == text else f"{PATH} is stale: python -m scripts.wire_tables")
+        return int(made != text)
+    PATH.write_text(made, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,446 @@
+"""The wire format: not a byte changes by accident, and what is not ours is refused as just that."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import SchemaVersionError, WireError
+from common.events import Deletion, Event, HeldModel, MatchEvent, SegmentFailed, VideoEnd
+from common.schema import TEXT, WHOLE, Field, Schema, Schemas
+from common.schemas import EVENTS, QUERIES
+from common.transport import Received
+from common.types import (
+    GRAPH_DIMENSION,
+    VECTOR_DIMENSION,
+    CatalogEntry,
+    Embedding,
+    QueryEmbedding,
+    Segment,
+    SegmentRef,
+)
+from common.wire import (
+    Envelope,
+    decode_event,
+    decode_query,
+    encode_event,
+    encode_query,
+    from_message,
+    to_message,
+)
+from scripts.make_wire_golden import (
+    EVENT_SAMPLES,
+    FOLDER,
+    QUERY_SAMPLE,
+    SAMPLES,
+    golden_path,
+    newest,
+)
+from tests.conftest import run_script
+
+VERSIONS = st.integers(1, 2**63 - 1)
+# Text of any kind that UTF-8 holds.
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+NAMES = TEXTS.filter(bool)
+SECONDS = st.floats(0, 1e7)
+
+
+def same(one: object, other: object) -> bool:
+    """Are two values of one type the same, arrays bit for bit?"""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    if dataclasses.is_dataclass(one):
+        return type(one) is type(other) and all(
+            same(getattr(one, f.name), getattr(other, f.name)) for f in dataclasses.fields(one)
+        )
+    return one == other
+
+
+def decode(data: bytes, like: object) -> Any:
+    return decode_query(data) if isinstance(like, QueryEmbedding) else decode_event(data)
+
+
+@st.composite
+def refs(draw: st.DrawFn) -> SegmentRef:
+    start = draw(SECONDS)
+    end = start + draw(st.floats(0.001, 1e4))
+    return SegmentRef(draw(NAMES), start, end, draw(VERSIONS), draw(NAMES))
+
+
+@st.composite
+def embeddings(draw: st.DrawFn) -> Embedding:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    informative = draw(st.booleans())
+    vector = rng.normal(size=VECTOR_DIMENSION).astype(np.float32)
+    vector *= np.float32(informative) / np.linalg.norm(vector)
+    graph = rng.normal(size=GRAPH_DIMENSION).astype(np.float32)
+    return Embedding(draw(refs()), vector, graph, informative, draw(NAMES))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@st.composite
+def ends(draw: st.DrawFn) -> VideoEnd:
+    metadata = draw(st.dictionaries(TEXTS, JSON, max_size=3))
+    entry = CatalogEntry(draw(NAMES), draw(NAMES), draw(NAMES), draw(TEXTS), metadata)
+    return VideoEnd(
+        entry,
+        draw(VERSIONS),
+        draw(st.sampled_from(["complete", "failed"])),
+        draw(SECONDS),
+        draw(st.integers(0, 10**6)),
+        draw(TEXTS),
+        draw(TEXTS),
+    )
+
+
+REPORTS = st.dictionaries(
+    TEXTS, st.integers(-(2**63), 2**63) | TEXTS | st.lists(SECONDS), max_size=3
+)
+ANY_EVENT: st.SearchStrategy[Event] = st.one_of(
+    st.builds(Segment, refs(), st.binary(min_size=1, max_size=200)),
+    embeddings(),
+    ends(),
+    st.builds(SegmentFailed, refs(), TEXTS),
+    st.builds(Deletion, NAMES, VERSIONS),
+    st.builds(HeldModel, NAMES),
+    st.builds(MatchEvent, NAMES, VERSIONS, REPORTS),
+)
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> QueryEmbedding:
+    views = ("identity", *draw(st.lists(NAMES, max_size=2)))
+    windows = draw(st.integers(0, 9))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    starts = np.sort(rng.uniform(0, 100, windows))
+    return QueryEmbedding(
+        draw(TEXTS),
+        draw(SECONDS),
+        draw(NAMES),
+        views,
+        starts,
+        starts + 4,
+        rng.normal(size=(len(views), windows, VECTOR_DIMENSION)).astype(np.float32),
+        rng.uniform(size=(len(views), windows)) < 0.5,
+    )
+
+
+@pytest.mark.parametrize("value", SAMPLES, ids=lambda value: newest(value).name)
+def test_not_a_byte_of_what_is_written_changes(value: object) -> None:
+    golden = golden_path(newest(value)).read_bytes()
+    assert newest(value).pack(value) == golden, "raise the schema's version; see docs/wire.md"
+    assert same(decode(golden, value), value)
+
+
+def test_there_is_an_example_of_every_version_and_each_can_be_read() -> None:
+    known = {golden_path(schema): schema for schema in (*EVENTS, *QUERIES)}
+    assert set(FOLDER.iterdir()) == set(known)
+    every = Schemas((*EVENTS, *QUERIES))
+    for path, schema in known.items():
+        assert isinstance(every.unpack(path.read_bytes()), schema.type)
+
+
+def test_an_example_that_would_change_is_refused_by_the_script_that_makes_them(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scripts import make_wire_golden
+
+    monkeypatch.setattr(make_wire_golden, "FOLDER", tmp_path)
+    assert make_wire_golden.main() == 0
+    changed = tmp_path / "deletion-1.msgpack"
+    changed.write_bytes(b"released long ago")
+    capsys.readouterr()
+    assert make_wire_golden.main() == 1
+    assert "deletion-1.msgpack differs: raise the version" in capsys.readouterr().out
+    assert changed.read_bytes() == b"released long ago"
+
+
+def test_the_tables_of_the_document_are_fresh() -> None:
+    run = run_script("wire_tables", "--check")
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_tables_of_the_document_hold_the_fields_that_are_written() -> None:
+    for value in SAMPLES:
+        schema = newest(value)
+        written = msgpack.unpackb(golden_path(schema).read_bytes())
+        listed = ["schema", "schema_version", *(field.name for field in schema.fields)]
+        assert sorted(written) == sorted(listed), schema.name
+
+
+@settings(deadline=None)
+@given(ANY_EVENT)
+def test_every_event_comes_back_as_it_went(event: Event) -> None:
+    assert same(decode_event(encode_event(event)), event)
+
+
+@settings(deadline=None, max_examples=40)
+@given(queries())
+def test_every_query_comes_back_as_it_went(query: QueryEmbedding) -> None:
+    assert same(decode_query(encode_query(query)), query)
+
+
+@settings(deadline=None, max_examples=40)
+@given(ANY_EVENT, st.floats(0, 1e12))
+def test_every_message_comes_back_with_its_moment_and_its_trace(
+    event: Event, produced_at: float
+) -> None:
+    message = to_message("t", Envelope(event, produced_at, "0123abcd"))
+    envelope = from_message(Received("t", 0, 0, message.key, message.value, message.headers))
+    assert same(envelope, Envelope(event, produced_at, "0123abcd"))
+
+
+def read_headers(*headers: tuple[str, bytes]) -> Envelope:
+    value = encode_event(Deletion("a", 1))
+    return from_message(Received("t", 0, 0, b"a@deleted", value, headers))
+
+
+def test_keys_headers_and_partitions_are_as_the_document_says() -> None:
+    messages = {
+        newest(event).name: to_message("t", Envelope(event, 12.5, "f00")) for event in EVENT_SAMPLES
+    }
+    video = "films/ä film.mp4".encode()
+    version = b"1700000000123"
+    assert {name: message.key for name, message in messages.items()} == {
+        "segment": video,
+        "embedding": video + b"@4000-8500#" + version,
+        "video-end": video + b"@v" + version,
+        "segment-failed": video + b"@4000-8500#" + version + b"@failed",
+        "deletion": video + b"@deleted",
+        "model": b"@model/f00",
+        "match": video,
+    }
+    for name, message in messages.items():
+        placed = (None, 0) if name == "model" else (video, None)
+        assert (message.partition_key, message.partition) == placed
+        told = dict(message.headers)
+        assert told.pop("model-id", None) == (
+            b"offline-0123456789ab" if name in ("embedding", "model") else None
+        )
+        assert told == {
+            "schema": f"{name}/1".encode(),
+            "produced-at": b"12.5",
+            "trace-id": b"f00",
+        }
+
+
+def test_what_follows_from_an_event_keeps_its_moment_and_its_trace() -> None:
+    first = Envelope(HeldModel("m"), 12.5, "f00")
+    assert first.about(Deletion("a", 1)) == Envelope(Deletion("a", 1), 12.5, "f00")
+
+
+def test_a_message_without_headers_was_produced_now_in_a_trace_of_its_own() -> None:
+    one, other = read_headers(), read_headers()
+    assert 1.5e9 < one.produced_at <= other.produced_at
+    assert one.trace_id != other.trace_id
+    assert len(one.trace_id) == 32
+
+
+@pytest.mark.parametrize("told", [b"", b"soon", b"nan", b"inf", b"-1", b"\xff"])
+def test_a_moment_that_is_none_is_refused(told: bytes) -> None:
+    with pytest.raises(WireError, match="produced-at"):
+        read_headers(("produced-at", told))
+
+
+def test_trace_ids_that_are_no_ascii_do_not_stop_a_message() -> None:
+    trace_id = read_headers(("trace-id", b"\xff\xfe")).trace_id
+    again = to_message("t", Envelope(HeldModel("m"), 0.0, trace_id))
+    assert dict(again.headers)["trace-id"] == trace_id.encode()
+
+
+def mended(value: object, change: Callable[[dict[str, Any]], object]) -> bytes:
+    """A golden value with its map changed."""
+    told = msgpack.unpackb(golden_path(newest(value)).read_bytes())
+    change(told)
+    return msgpack.packb(told)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("value", SAMPLES, ids=lambda value: newest(value).name)
+def test_a_newer_version_is_refused_and_never_guessed(value: object) -> None:
+    newer = mended(value, lambda told: told.update(schema_version=2, new_field="?"))
+    with pytest.raises(SchemaVersionError, match=r"version 2, .* knows 1; update the service"):
+        decode(newer, value)
+
+
+@pytest.mark.parametrize("version", [None, "1", 1.0, True, b"1", [1]])
+def test_a_version_that_is_no_integer_is_refused(version: object) -> None:
+    data = mended(EVENT_SAMPLES[4], lambda told: told.update(schema_version=version))
+    with pytest.raises(WireError, match="schema_version"):
+        decode_event(data)
+
+
+@pytest.mark.parametrize("value", SAMPLES, ids=lambda value: newest(value).name)
+def test_a_field_that_is_missing_or_of_another_type_is_named(value: object) -> None:
+    schema = newest(value)
+    for name in [field.name for field in schema.fields]:
+        with pytest.raises(WireError, match=f"{schema.name}: field '{name}' is missing"):
+            decode(mended(value, lambda told, name=name: told.pop(name)), value)
+        for wrong in (None, {"a": 1}, [1], True, -1, math.nan, b"", "x", 2**63):
+            data = mended(value, lambda told, name=name, wrong=wrong: told.update({name: wrong}))
+            try:
+                read = decode(data, value)
+            except WireError as error:
+                assert schema.name in str(error)  # noqa: PT017
+            else:
+                # Where it is of the right type after all, it is what was read.
+                assert type(wrong) in (str, bool, dict, int, list)
+                assert msgpack.unpackb(newest(read).pack(read))[name] == wrong
+
+
+@pytest.mark.parametrize("value", SAMPLES, ids=lambda value: newest(value).name)
+def test_a_field_nobody_knows_is_passed_over(value: object) -> None:
+    data = mended(value, lambda told: told.update(colour="blue", also={"nested": [1, 2]}))
+    assert same(decode(data, value), value)
+
+
+def test_an_integer_may_stand_for_a_float() -> None:
+    data = mended(EVENT_SAMPLES[3], lambda told: told.update(start_seconds=4, end_seconds=8))
+    ref = decode_event(data).ref
+    assert (ref.start_seconds, ref.end_seconds) == (4.0, 8.0)
+    assert isinstance(ref.start_seconds, float)
+
+
+@pytest.mark.parametrize(
+    ("sample", "change", "said"),
+    [
+        (0, {"clip": b""}, "clip: expected MP4 bytes"),
+        (0, {"video_id": ""}, "video_id: expected a non-empty string"),
+        (0, {"version": 0}, "version: expected >= 1"),
+        (0, {"end_seconds": 1.0}, "0 <= start_seconds < end_seconds"),
+        (1, {"vector": b"\0" * 4}, r"vector: expected bytes: float32 \(527,\)"),
+        (1, {"vector": b"\0" * 2108}, "expected norm 1"),
+        (1, {"vector": b"\xff" * 2108}, "expected norm 1 .*, got nan"),
+        (1, {"informative": False}, "expected norm 0"),
+        (2, {"outcome": "perhaps"}, "outcome: expected complete or failed"),
+        (2, {"metadata": "[1]"}, "metadata: expected a JSON object"),
+        (2, {"metadata": "{"}, "video-end: Expecting"),
+        (2, {"metadata": "[" * 100_000}, "video-end: maximum recursion"),
+        (2, {"duration_seconds": -1.0}, "expected at least 0"),
+        (4, {"version": 0}, "version: expected >= 1"),
+        (5, {"model_id": ""}, "model_id: expected a non-empty"),
+        (7, {"views": []}, "informative: expected 0 bits"),
+        (7, {"views": [], "informative": b"", "vectors": b""}, "views: expected 0 names"),
+        (7, {"views": ["mirrored", "identity"]}, "begin with 'identity'"),
+        (7, {"windows": 2}, "cannot reshape"),
+        (7, {"windows": 2**60}, "bits, got 1 bytes"),
+        (7, {"informative": b"\xff\xff"}, "expected 6 bits, got 2 bytes"),
+        (7, {"window_start_seconds": b"\0" * 7}, "buffer size must be a multiple"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(
+    sample: int, change: dict[str, Any], said: str
+) -> None:
+    value = SAMPLES[sample]
+    with pytest.raises(WireError, match=said):
+        decode(mended(value, lambda told: told.update(change)), value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc0",
+        b"not msgpack",
+        msgpack.packb([1, 2]),
+        msgpack.packb({}),
+        msgpack.packb({"schema": "deletion"}),
+        msgpack.packb({"schema": "unheard-of", "schema_version": 1}),
+        msgpack.packb({"schema": ["deletion"], "schema_version": 1}),
+        msgpack.packb({1: 2}),
+        b"\x91" * 5000,
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        msgpack.packb(msgpack.Timestamp(1, 2)),
+        json.dumps({"schema": "deletion", "schema_version": 1, "video_id": "a"}).encode(),
+    ],
+)
+def test_what_is_no_message_is_refused(data: bytes) -> None:
+    with pytest.raises(WireError):
+        decode_event(data)
+    with pytest.raises(WireError):
+        decode_query(data)
+
+
+def test_a_query_is_no_event_and_an_event_no_query() -> None:
+    with pytest.raises(WireError, match="unknown schema 'query'"):
+        decode_event(encode_query(QUERY_SAMPLE))
+    with pytest.raises(WireError, match="unknown schema 'deletion'; known are query"):
+        decode_query(encode_event(Deletion("a", 1)))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=200))
+def test_garbage_raises_a_wire_error_and_nothing_else(data: bytes) -> None:
+    with pytest.raises(WireError):
+        decode_event(data)
+    with pytest.raises(WireError):
+        decode_query(data)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(SAMPLES), st.data())
+def test_a_cut_message_raises_a_wire_error(value: object, data: st.DataObject) -> None:
+    whole = golden_path(newest(value)).read_bytes()
+    with pytest.raises(WireError):
+        decode(whole[: data.draw(st.integers(0, len(whole) - 1))], value)
+    with pytest.raises(WireError):
+        decode(whole + data.draw(st.binary(min_size=1, max_size=3)), value)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.sampled_from(SAMPLES), st.data())
+def test_a_damaged_message_is_read_whole_or_refused(value: object, data: st.DataObject) -> None:
+    whole = bytearray(golden_path(newest(value)).read_bytes())
+    # Fields and lengths lie in the first bytes of a message more often than in its last.
+    for _ in range(data.draw(st.integers(1, 3))):
+        most = data.draw(st.sampled_from([60, len(whole)]))
+        whole[data.draw(st.integers(0, min(most, len(whole)) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        read = decode(bytes(whole), value)
+    except WireError:
+        return
+    # What is read can be written: it is a value of ours in every respect.
+    assert same(decode(newest(read).pack(read), read), read)
+
+
+def test_a_field_with_a_default_may_be_missing_and_older_versions_stay_readable() -> None:
+    @dataclasses.dataclass
+    class Word:
+        text: str
+        count: int
+
+    def schema(version: int, *more: Field) -> Schema:
+        return Schema(
+            "word",
+            version,
+            Word,
+            (Field("text", TEXT, "?"), *more),
+            dataclasses.asdict,
+            lambda fields: Word(fields["text"], fields.get("count", 0)),
+        )
+
+    both = Schemas([schema(2, Field("count", WHOLE, "?", default=7)), schema(1)])
+    assert both.of(Word("a", 1)).version == 2
+    assert both.unpack(schema(1).pack(Word("a", 3))) == Word("a", 0)
+    assert both.unpack(schema(2).pack(Word("a", 3))) == Word("a", 3)
+    told = {"schema": "word", "schema_version": 2, "text": "a"}
+    assert both.unpack(msgpack.packb(told)) == Word("a", 7)
+    with pytest.raises(SchemaVersionError, match=r"version 3, .* knows 1, 2"):
+        both.unpack(msgpack.packb(told | {"schema_version": 3}))
+    with pytest.raises(WireError, match="count: expected integer"):
+        both.unpack(msgpack.packb(told | {"count": None}))
