@@ -128,7 +128,7 @@ class _Reader:
         return found
 
 
-class _Listener(ConsumerRebalanceListener):
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
     """Hears, on the thread of the connection, which partitions come and go."""
 
     def __init__(self, consumer: KafkaConsumer, assignor: CooperativeStickyAssignor) -> None:

@@ -247,6 +247,9 @@ class ServiceSettings(_Group):
         description="Embedders the searcher has queries embedded by; the first that answers with the "
         "index's model is used.",
     )
+    embed_timeout_seconds: float = Field(
+        600.0, gt=0, description="Longest an embedder may take for one query."
+    )
 
 
 class Settings(BaseSettings):

@@ -19,6 +19,7 @@ from storyhash.cli import (
     match,
     models,
     services,
+    topics,
     videos,
 )
 from storyhash.cli.console import run_guarded
@@ -38,6 +39,7 @@ app.add_typer(videos.app, name="videos")
 app.command()(services.ingest)
 app.command()(services.embed)
 app.command()(services.search)
+app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(features.app, name="features")
 app.add_typer(models.app, name="models")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
+from fastapi import FastAPI
+
 from common.health import Health
 from common.held_model import held_model, hold_model
 from common.http import HttpServer
@@ -81,9 +83,9 @@ def _lanes(settings: Settings, transport: Transport, topics: TopicNames) -> list
 
 def _app(
     stage: EmbedderStage, pool: DecoderPool, health: Health, metrics: Metrics, settings: Settings
-) -> object:
+) -> FastAPI:
     embedding = LocalEmbedding(pool, QueryEmbedder(stage))
-    return embed_app(embedding.embed, stage.model_id, health, metrics, settings)
+    return embed_app(embedding.embed, stage.model_id, health, metrics, settings.http)
 
 
 def _stop_with(stopping: threading.Event, worker: Worker) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cached_property
+from typing import TypeVar
 
 from common.errors import DependencyError, StoryHashError
 from common.events import Deletion
@@ -35,6 +36,8 @@ _log = logging.getLogger("storyhash.search")
 _STUCK_SECONDS = 1800.0
 # Seconds between two looks for what is not there yet.
 _WAIT_SECONDS = 1.0
+
+Found = TypeVar("Found")
 
 
 class Follower:
@@ -140,7 +143,7 @@ class Follower:
         finally:
             self._answering = self._handler = None
 
-    def _wait_for(self, look: Callable[[], object]):  # type: ignore[no-untyped-def]
+    def _wait_for(self, look: Callable[[], Found | None]) -> Found | None:
         """The first answer that is not None; None when stopped before."""
         while not self._stopping.is_set():
             self.health.beat()

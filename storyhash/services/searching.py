@@ -12,7 +12,7 @@ from common.kafka_transport import KafkaTransport
 from common.metrics import Metrics
 from common.settings import Settings
 from common.topics import TopicNames
-from searcher.api import api_app
+from searcher.api.app import api_app
 from searcher.generations import known_generations
 from storyhash.remote_embedding import RemoteEmbedding
 from storyhash.services.announcing import MatchAnnouncer
@@ -40,9 +40,10 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         catalogue.add(_follower(name, settings, transport, metrics, catalogue))
     announcer = MatchAnnouncer(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics)
     health = CatalogueHealth(metrics, catalogue)
-    app = api_app(
-        catalogue, RemoteEmbedding(settings.service.embedder_urls), health, metrics, settings
+    embedding = RemoteEmbedding(
+        settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
     )
+    app = api_app(catalogue, embedding, health, metrics, settings.http)
     server = HttpServer(app, settings.http)
     server.start()
     _log.info("answering at %s", server.url)
@@ -58,6 +59,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         for follower in catalogue:
             follower.join()
         server.stop()
+        embedding.close()
         transport.close()
     for follower in catalogue:
         if follower.error is not None:

@@ -1,0 +1,189 @@
+"""The topics on a broker: made, corrected and checked against what they must be."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from common.errors import BrokerError, TopicMissingError
+from common.kafka_client import in_our_words, open_client
+from common.settings import KafkaSettings, VideoSettings
+from common.topics import TopicSpec, topic_specs
+
+log = logging.getLogger("storyhash.kafka")
+
+# With these otherwise than they must be messages are lost or refused; the rest is the operator's choice.
+_VITAL = frozenset({"cleanup.policy", "max.message.bytes"})
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """How one topic is. `missing`: it is not there. `differences`: what is otherwise than it must be,
+    by the name of the option: (as it is, as it must be); `partitions` and `replication` count as
+    options. A topic with more partitions, or more copies, than asked for does not differ."""
+
+    spec: TopicSpec
+    missing: bool
+    differences: Mapping[str, tuple[str, str]]
+
+    @property
+    def correct(self) -> bool:
+        return not self.missing and not self.differences
+
+    @property
+    def usable(self) -> bool:
+        """Whether services may use it as it is."""
+        return not self.missing and not any(self._is_vital(name) for name in self.differences)
+
+    def describe(self) -> str:
+        """What is wrong with it, or `ok`."""
+        if self.missing:
+            return "missing"
+        told = [f"{name} is {is_}, not {must}" for name, (is_, must) in self.differences.items()]
+        return "; ".join(told) or "ok"
+
+    def _is_vital(self, name: str) -> bool:
+        if name not in _VITAL:
+            return False
+        is_, must = self.differences[name]
+        return name != "max.message.bytes" or int(is_) < int(must)
+
+
+def check_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState]:
+    """How every topic is. Raises BrokerError."""
+    with _admin(kafka) as admin:
+        return _states(admin, topic_specs(kafka, video))
+
+
+def require_topics(kafka: KafkaSettings, video: VideoSettings) -> None:
+    """Return when a service may start: every topic is there, keeps what it must and takes messages as
+    large as they get. What else differs is only logged.
+
+    Raises TopicMissingError that says what to do, BrokerError.
+    """
+    for state in check_topics(kafka, video):
+        if not state.usable:
+            raise TopicMissingError(
+                f"topic {state.spec.name}: {state.describe()}; `storyhash topics create` corrects it"
+            )
+        if not state.correct:
+            log.warning("topic %s: %s", state.spec.name, state.describe())
+
+
+def create_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState]:
+    """Make what is missing and correct what differs; gives how every topic was before.
+
+    Partitions are added to a topic that was never written to alone: in any other they would part the
+    messages of a video. Copies are never changed. Raises BrokerError.
+    """
+    specs = topic_specs(kafka, video)
+    with _admin(kafka) as admin:
+        before = _states(admin, specs)
+        _make(admin, kafka, [state.spec for state in before if state.missing])
+        for state in before:
+            if not state.missing:
+                _correct(admin, kafka, state)
+        admin.wait_for_topics(
+            [spec.name for spec in specs], timeout_ms=round(kafka.request_timeout_seconds * 1000)
+        )
+    return before
+
+
+@contextmanager
+def _admin(kafka: KafkaSettings) -> Iterator[Any]:
+    admin, _ = open_client(kafka, KafkaAdminClient)
+    try:
+        yield admin
+    except KafkaError as error:
+        raise in_our_words(error, kafka) from None
+    finally:
+        admin.close()
+
+
+def _states(admin: Any, specs: Sequence[TopicSpec]) -> list[TopicState]:
+    # All topics are asked for: asked for by name, a broker may make the one it lacks.
+    described = {one["name"]: one for one in admin.describe_topics()}
+    there = [spec for spec in specs if spec.name in described]
+    configs: Mapping[str, Any] = {}
+    if there:
+        asked = [ConfigResource(ConfigResourceType.TOPIC, spec.name) for spec in there]
+        configs = admin.describe_configs(asked, config_filter="all").get("topic", {})
+    states = []
+    for spec in specs:
+        if spec.name not in described:
+            states.append(TopicState(spec, True, {}))
+            continue
+        found = _differences(spec, described[spec.name]["partitions"], configs[spec.name])
+        states.append(TopicState(spec, False, found))
+    return states
+
+
+def _differences(
+    spec: TopicSpec, partitions: Sequence[Any], config: Mapping[str, Any]
+) -> dict[str, tuple[str, str]]:
+    found = {}
+    if len(partitions) < spec.partitions:
+        found["partitions"] = (str(len(partitions)), str(spec.partitions))
+    copies = min(len(one["replica_nodes"]) for one in partitions)
+    if copies < spec.replication:
+        found["replication"] = (str(copies), str(spec.replication))
+    for name, must in spec.config.items():
+        is_ = str(config[name]["value"])
+        if is_ != must:
+            found[name] = (is_, must)
+    return found
+
+
+def _make(admin: Any, kafka: KafkaSettings, specs: Sequence[TopicSpec]) -> None:
+    if not specs:
+        return
+    wanted = {
+        spec.name: {
+            "num_partitions": spec.partitions,
+            "replication_factor": spec.replication,
+            "configs": spec.config,
+        }
+        for spec in specs
+    }
+    answer = admin.create_topics(wanted, raise_errors=False)
+    for one in answer["topics"]:
+        kind = for_code(one["error_code"])
+        # Another may have made it in the same moment.
+        if one["error_code"] and kind is not TopicAlreadyExistsError:
+            why = one.get("error_message") or kind.__name__
+            raise BrokerError(
+                f"topic {one['name']} could not be made: {why}; see STORYHASH_KAFKA__REPLICATION "
+                "and STORYHASH_KAFKA__PARTITIONS"
+            )
+
+
+def _correct(admin: Any, kafka: KafkaSettings, state: TopicState) -> None:
+    name = state.spec.name
+    options = {option: must for option, (_, must) in state.differences.items() if "." in option}
+    if options:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, options)])
+    if "partitions" in state.differences:
+        is_, must = state.differences["partitions"]
+        if not _was_never_written(kafka, name, int(is_)):
+            raise BrokerError(
+                f"topic {name} has {is_} partitions, not {must}, and holds messages: more partitions "
+                f"would part those of a video. Set STORYHASH_KAFKA__PARTITIONS={is_}, or begin under "
+                "another STORYHASH_KAFKA__TOPIC_PREFIX"
+            )
+        admin.create_partitions({name: int(must)})
+
+
+def _was_never_written(kafka: KafkaSettings, topic: str, partitions: int) -> bool:
+    consumer, _ = open_client(kafka, KafkaConsumer)
+    try:
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+        return not any(consumer.end_offsets(places).values())
+    finally:
+        consumer.close()

@@ -1,0 +1,66 @@
+"""`storyhash topics`: what services need on the broker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from common.settings import load_settings
+from storyhash.cli.console import out, print_json
+from storyhash.cli.options import JsonOption
+
+app = typer.Typer(help="Make and check the topics of Kafka.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(json: JsonOption = False) -> None:
+    """Make what is missing and correct what differs. Run it again at any time.
+
+    The topics are those of STORYHASH_KAFKA__TOPIC_PREFIX and STORYHASH_KAFKA__GENERATION.
+    """
+    from common.kafka_topics import create_topics
+
+    settings = load_settings()
+    before = create_topics(settings.kafka, settings.video)
+    rows = [
+        {
+            "topic": state.spec.name,
+            "done": "made" if state.missing else "unchanged" if state.correct else "corrected",
+            "was": state.describe(),
+        }
+        for state in before
+    ]
+    if json:
+        print_json({"items": rows, "next_cursor": None})
+        return
+    for row in rows:
+        was = f"  (was: {row['was']})" if row["done"] == "corrected" else ""
+        out.print(f"{row['done']:9}  {row['topic']}{was}", markup=False)
+
+
+@app.command("check")
+def check(json: JsonOption = False) -> None:
+    """Compare the topics with what they must be. Exit code 1 when one differs."""
+    from common.kafka_topics import check_topics
+
+    settings = load_settings()
+    states = check_topics(settings.kafka, settings.video)
+    if json:
+        print_json({"items": [_row(state) for state in states], "next_cursor": None})
+    else:
+        for state in states:
+            out.print(f"{state.spec.name}: {state.describe()}", markup=False)
+    if not all(state.correct for state in states):
+        raise typer.Exit(1)
+
+
+def _row(state: Any) -> dict[str, Any]:
+    return {
+        "topic": state.spec.name,
+        "state": "missing" if state.missing else "ok" if state.correct else "differs",
+        "usable": state.usable,
+        "differences": {
+            name: {"is": is_, "must": must} for name, (is_, must) in state.differences.items()
+        },
+    }

@@ -1,0 +1,85 @@
+"""Another StoryHash service over HTTP: its answers, and its refusals as errors of ours."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from common.errors import (
+    DependencyError,
+    ServiceError,
+    StoryHashError,
+    UsageError,
+    VideoError,
+)
+
+# A service that lives answers a connection at once; the work itself may be a long film's.
+_CONNECT_SECONDS = 3.0
+_KINDS = {422: VideoError, 503: DependencyError}
+
+
+class RemoteService:
+    """One service, by its address."""
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        """timeout_seconds: longest silence while it works. Raises UsageError for what is no address."""
+        self.url = url.rstrip("/")
+        timeout = httpx.Timeout(timeout_seconds, connect=_CONNECT_SECONDS)
+        try:
+            self._client = httpx.Client(base_url=self.url, timeout=timeout)
+            usable = self._client.base_url.scheme in ("http", "https")
+        except httpx.InvalidURL:
+            usable = False
+        if not usable or not self._client.base_url.host:
+            raise UsageError(f"expected an address such as http://127.0.0.1:8000, got {url!r}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The answer to a request, httpx's own arguments describing it.
+
+        Raises ServiceError when nothing answers, and what the service refused with: VideoError,
+        DependencyError, UsageError or StoryHashError with its code and words.
+        """
+        try:
+            answer = self._client.request(method, path, **request)
+        except httpx.TimeoutException as error:
+            raise ServiceError(
+                f"{self.url} does not answer in time ({type(error).__name__}); is it overloaded?"
+            ) from None
+        except httpx.TransportError as error:
+            raise ServiceError(
+                f"{self.url} does not answer ({error}); start the service, or name another address"
+            ) from None
+        if answer.is_success:
+            return answer
+        raise self._refusal(answer)
+
+    def _refusal(self, answer: httpx.Response) -> StoryHashError:
+        status = answer.status_code
+        try:
+            told = answer.json()["error"]
+            code, message = str(told["code"]), str(told["message"])
+        except (ValueError, KeyError, TypeError):
+            return ServiceError(
+                f"{self.url} answered {status} and not as StoryHash does; is it the right address?"
+            )
+        kind = _KINDS.get(status, UsageError if 400 <= status < 500 else StoryHashError)
+        error = kind(message)
+        error.code = code
+        return error
