@@ -143,15 +143,16 @@ class Worker:
         for lane in urgent:
             batch = lane.consumer.poll(self._handler.batch_messages, _LANE_SECONDS)
             if batch:
-                for other in self._lanes:
-                    if other is not lane:
-                        other.consumer.keep_alive()
+                self._stay(but=lane)
                 return lane, batch
         wait = _LANE_SECONDS if urgent else _IDLE_SECONDS
         return last, last.consumer.poll(self._handler.batch_messages, wait)
 
-    def _stay(self) -> None:
+    def _stay(self, *, but: Lane | None = None) -> None:
+        """Keep the lanes alive. Raises nothing: a batch in hand would be lost."""
         for lane in self._lanes:
+            if lane is but:
+                continue
             try:
                 lane.consumer.keep_alive()
             except DependencyError as error:
@@ -224,6 +225,9 @@ class Worker:
         except _FATAL:
             raise
         except Exception as error:
+            if self._given_up.is_set():
+                # What it works with may have been closed under it.
+                return None
             if len(items) == 1:
                 letter = self._letter(items[0].received, error)
                 return [*self._handler.refused(items[0], error), letter]
