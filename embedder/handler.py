@@ -9,12 +9,11 @@ from common.errors import WireError
 from common.events import SegmentFailed, VideoEnd
 from common.metrics import Metrics
 from common.transport import Message
-from common.types import Embedding, Segment
+from common.types import Segment
 from common.wire import to_message
 from common.worker import Item
+from embedder.observing import observe_encoders
 from embedder.stage import EmbedderStage
-
-_ENCODE_STEPS = {"visual encode": "visual", "track": "tracker"}
 
 
 class EmbedHandler:
@@ -26,10 +25,7 @@ class EmbedHandler:
         self._embedder = stage
         self._log_topic = log_topic
         self._metrics = metrics
-        self._names = {
-            "visual": stage.visual.name,
-            "tracker": stage.motion.tracker.name,
-        }
+        observe_encoders(stage, metrics)
 
     @property
     def batch_messages(self) -> int:
@@ -43,7 +39,7 @@ class EmbedHandler:
                     f"{type(item.envelope.event).__name__} has no place among the segments"
                 )
         segments = [one.envelope.event for one in items if isinstance(one.envelope.event, Segment)]
-        embeddings = iter(self._embed(segments))
+        embeddings = iter(self._embedder.process(segments) if segments else ())
         made = [
             item.envelope.about(next(embeddings))
             if isinstance(item.envelope.event, Segment)
@@ -61,14 +57,3 @@ class EmbedHandler:
         self._metrics.segments_total.labels(self.stage, "failed").inc()
         failed = SegmentFailed(event.ref, reason_of(error))
         return [to_message(self._log_topic, item.envelope.about(failed))]
-
-    def _embed(self, segments: Sequence[Segment]) -> list[Embedding]:
-        if not segments:
-            return []
-        before = self._embedder.clock.seconds
-        embeddings = self._embedder.process(segments)
-        after = self._embedder.clock.seconds
-        for step, part in _ENCODE_STEPS.items():
-            spent = after.get(step, 0.0) - before.get(step, 0.0)
-            self._metrics.encode_duration_seconds.labels(self._names[part]).observe(spent)
-        return embeddings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,15 @@ from common.types import VECTOR_DIMENSION, Embedding, Float32Array, Segment, Tra
 from embedder.action import action_features
 from embedder.fusion import FUSION_FINGERPRINT, fuse
 from embedder.graph import scene_graph
-from embedder.steps import MotionStep, PictureStep, SampledFrames, StageClock, decode_segment
+from embedder.steps import (
+    TRACK_STEP,
+    VISUAL_STEP,
+    MotionStep,
+    PictureStep,
+    SampledFrames,
+    StageClock,
+    decode_segment,
+)
 from embedder.tracking.base import Tracker
 from embedder.visual.base import VisualBackend
 from embedder.weights.checksum import short_id
@@ -41,6 +49,11 @@ class EmbedderStage:
     @property
     def visual(self) -> VisualBackend:
         return self.pictures.visual
+
+    @property
+    def encoders(self) -> Mapping[str, str]:
+        """The names of visual backend and tracker, by the clock's step in which each is called."""
+        return {VISUAL_STEP: self.visual.name, TRACK_STEP: self.motion.tracker.name}
 
     @property
     def segments_at_once(self) -> int:

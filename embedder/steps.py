@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,14 +28,20 @@ from embedder.tracking.base import Tracker
 from embedder.visual.base import VisualBackend
 from embedder.visual.information import informative
 
+# The clock's steps in which a network, or what stands for one, is called.
+VISUAL_STEP, TRACK_STEP = "visual encode", "track"
 # Pictures a segment of 4 s gives to a visual backend that wants 2 a second.
 _PICTURES_A_SEGMENT = 8
 
 
 class StageClock:
-    """Adds up the seconds each step took, over all threads."""
+    """Adds up the seconds each step took, over all threads.
+
+    `observe` is told of each measured call as well: its step and its seconds.
+    """
 
     def __init__(self) -> None:
+        self.observe: Callable[[str, float], None] = lambda step, seconds: None
         self._lock = threading.Lock()
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
@@ -45,7 +51,9 @@ class StageClock:
         try:
             yield
         finally:
-            self.add({step: time.perf_counter() - started})
+            spent = time.perf_counter() - started
+            self.add({step: spent})
+            self.observe(step, spent)
 
     def add(self, seconds: Mapping[str, float]) -> None:
         """Add what was measured elsewhere, by step."""
@@ -102,7 +110,7 @@ class PictureStep:
         All pictures go to the backend together, whichever segment they are from.
         """
         kept = [picture for one in sampled for picture in one.frames[one.informative]]
-        with self._clock.measure("visual encode"):
+        with self._clock.measure(VISUAL_STEP):
             encoded = self.visual.encode(kept, reference=reference)
         vectors = []
         used = 0
@@ -131,5 +139,5 @@ class MotionStep:
         moving = sample_indices(batch.pts_seconds, self.tracker.frames_per_second)
         if len(moving) < len(batch.pts_seconds):
             batch = FrameBatch(batch.frames[moving], batch.pts_seconds[moving])
-        with self._clock.measure("track"):
+        with self._clock.measure(TRACK_STEP):
             return self.tracker.track(batch)

@@ -32,7 +32,7 @@ def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Lis
     listed: dict[str, Listed] = {}
     for argument in arguments:
         for one in _read(argument, bank):
-            _check_text(one.entry)
+            check_text(one.entry)
             other = listed.setdefault(one.entry.video_id, one)
             if other.entry.uri != one.entry.uri:
                 raise UsageError(
@@ -51,7 +51,7 @@ def _read(argument: str, bank: str) -> Iterator[Listed]:
     root = str(path.absolute())
     try:
         if path.is_dir():
-            found = [Listed(_in_folder(video, path, bank), root) for video in find_videos(path)]
+            found = [in_folder(video, path, bank) for video in find_videos(path)]
         elif path.suffix.lower() in MANIFEST_SUFFIXES and path.exists():
             found = [Listed(entry, root) for entry in read_manifest(path, bank)]
         elif path.exists():
@@ -65,14 +65,18 @@ def _read(argument: str, bank: str) -> Iterator[Listed]:
     yield from found
 
 
-def _in_folder(video: Path, folder: Path, bank: str) -> CatalogEntry:
+def in_folder(video: Path, folder: Path, bank: str = DEFAULT_BANK) -> Listed:
+    """A video of a folder, named by its path relative to it."""
     # A folder of pictures may be given itself; then it is its own name.
     name = video.relative_to(folder).as_posix() if video != folder else folder.absolute().name
-    return CatalogEntry(name, str(video.absolute()), bank)
+    return Listed(CatalogEntry(name, str(video.absolute()), bank), str(folder.absolute()))
 
 
-def _check_text(entry: CatalogEntry) -> None:
-    """File names may be any bytes; databases and messages hold UTF-8 alone."""
+def check_text(entry: CatalogEntry) -> None:
+    """Refuse names that are no text: file names may be any bytes, databases and messages hold UTF-8.
+
+    Raises UsageError.
+    """
     for text in (entry.video_id, entry.uri, entry.bank, entry.title):
         try:
             text.encode()

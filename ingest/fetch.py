@@ -37,6 +37,14 @@ def fetched(uri: str, settings: IngestSettings) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
+def check_allowed(uri: str, settings: IngestSettings) -> None:
+    """Whether an address may be asked at all, by the rules of `fetched`. Raises FetchError."""
+    try:
+        _checked_address(httpx.URL(uri), settings)
+    except httpx.InvalidURL as error:
+        raise FetchError(f"{uri}: {error}") from None
+
+
 def _download(uri: str, settings: IngestSettings) -> Iterator[bytes]:
     url = httpx.URL(uri)
     try:
@@ -89,6 +97,8 @@ def _checked_address(url: httpx.URL, settings: IngestSettings) -> str:
         found = socket.getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM)
     except OSError as error:
         raise FetchError(f"{url}: the host cannot be found ({error.strerror})") from None
+    except UnicodeError:
+        raise FetchError(f"{url}: {url.host[:80]!r} is no host name") from None
     addresses = [str(entry[4][0]) for entry in found]
     if not named and not all(ipaddress.ip_address(address).is_global for address in addresses):
         raise FetchError(

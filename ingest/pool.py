@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,8 @@ class VideoFailed:
 
 VideoEvent: TypeAlias = SegmentReady | VideoDone | VideoFailed
 _Job: TypeAlias = tuple[CatalogEntry, int]
+# What a decoder's thread tells: an event, that it has ended, or what went wrong with the list of jobs.
+_Told: TypeAlias = VideoEvent | BaseException | None
 
 
 class DecoderPool:
@@ -72,15 +74,21 @@ class DecoderPool:
         self.close()
 
     def run(
-        self, work: Iterable[_Job], stopping: threading.Event | None = None
+        self,
+        work: Iterable[_Job | None],
+        stopping: threading.Event | None = None,
+        on_idle: Callable[[], None] = lambda: None,
     ) -> Generator[VideoEvent, None, None]:
         """Decode every (entry, version); events come in order for each video, mixed between them.
 
-        Ends early once `stopping` is set, and kills the children then, however slow their videos are.
+        `work` is asked, by one thread at a time, whenever a decoder is free; None from it means that
+        nothing is there to do yet, and it is asked again in a moment. `on_idle` is called, in the
+        caller's thread, whenever no event came for a moment. Ends early once `stopping` is set, and
+        kills the children then, however slow their videos are. Raises what `work` does.
         """
-        jobs = iter(list(work))
+        jobs = iter(work)
         guard = threading.Lock()
-        events: queue.Queue[VideoEvent | None] = queue.Queue(self._count * _AHEAD)
+        events: queue.Queue[_Told] = queue.Queue(self._count * _AHEAD)
         threads = [
             threading.Thread(target=self._drive, args=(child, jobs, guard, events), daemon=True)
             for child in self._children
@@ -96,9 +104,12 @@ class DecoderPool:
                 except queue.Empty:
                     if stopping.is_set():
                         break
+                    on_idle()
                     continue
                 if event is None:
                     ended += 1
+                elif isinstance(event, BaseException):
+                    raise event
                 else:
                     yield event
         finally:
@@ -122,16 +133,23 @@ class DecoderPool:
     def _drive(
         self,
         child: Child[_Job, Segment | ProducedVideo],
-        jobs: Iterator[_Job],
+        jobs: Iterator[_Job | None],
         guard: threading.Lock,
-        events: queue.Queue[VideoEvent | None],
+        events: queue.Queue[_Told],
     ) -> None:
         """One child's thread: take a job, pass on its results, until none is left."""
         while not self._stopping.is_set():
-            with guard:
-                job = next(jobs, None)
-            if job is None:
+            try:
+                with guard:
+                    job = next(jobs)
+            except StopIteration:
                 break
+            except BaseException as error:
+                events.put(error)
+                break
+            if job is None:
+                self._stopping.wait(_TICK_SECONDS)
+                continue
             entry = job[0]
             try:
                 for result in child.run(job):
@@ -165,7 +183,7 @@ def _event(entry: CatalogEntry, result: Segment | ProducedVideo) -> VideoEvent:
     )
 
 
-def _drain(events: queue.Queue[VideoEvent | None]) -> None:
+def _drain(events: queue.Queue[_Told]) -> None:
     try:
         while True:
             events.get_nowait()

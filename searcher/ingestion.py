@@ -6,7 +6,6 @@ its end has told how many segments it has and so many are there.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +18,7 @@ from common.wire import failed_key, log_key, segment_key, tombstone, video_key
 from common.worker import Item
 from searcher.change import Change, WholeVideo
 from searcher.index import LocalIndex
+from searcher.observing import STAGE, observe_searchable, observe_vectors
 from searcher.staging import Gathered
 from searcher.videos import Video
 
@@ -39,7 +39,7 @@ class _Step:
 class IndexHandler:
     """Takes batches of the log into an index."""
 
-    stage = "search"
+    stage = STAGE
 
     def __init__(
         self,
@@ -195,14 +195,12 @@ class IndexHandler:
         index.apply(change, record)
 
     def _observe(self, index: LocalIndex, step: _Step) -> None:
-        now, metrics = time.time(), self._metrics
+        metrics = self._metrics
         arrived = [
             at for one in step.whole for part, at in one.parts.values() if _is_embedding(part)
         ]
         arrived += [at for _, at in step.late]
-        for produced_at in arrived:
-            metrics.freshness_seconds.observe(max(0.0, now - produced_at))
-        metrics.segments_total.labels(self.stage, "done").inc(len(arrived))
+        observe_searchable(metrics, arrived)
         missing = sum(len(one.missing) for one in step.whole)
         metrics.segments_total.labels(self.stage, "failed").inc(missing)
         for outcome, count in {
@@ -211,9 +209,7 @@ class IndexHandler:
             "deleted": len(step.deleted),
         }.items():
             metrics.videos_total.labels(self.stage, outcome).inc(count)
-        stats = index.stats
-        metrics.index_vectors.labels("live").set(stats.live)
-        metrics.index_vectors.labels("dead").set(stats.dead)
+        observe_vectors(metrics, index.stats)
 
 
 def _check(item: Item, model_id: str) -> None:

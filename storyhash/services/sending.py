@@ -14,6 +14,7 @@ from common.metrics import Metrics
 from common.transport import Publisher
 from common.wire import Envelope, new_trace, to_message
 from ingest.ledger import ProducerLedger, Sending
+from ingest.observing import STAGE, observe_decoded
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 
 # Ends of videos are acknowledged and noted together, this many or this often.
@@ -96,7 +97,7 @@ class Sender:
         trace_id = self._traces.setdefault(video_id, new_trace())
         if isinstance(event, SegmentReady):
             self._send(event.segment, trace_id)
-            self._metrics.segments_total.labels("ingest", "done").inc()
+            observe_decoded(self._metrics, event)
             report.segments += 1
             report.clip_bytes += len(event.segment.clip)
             return
@@ -112,14 +113,12 @@ class Sender:
         if isinstance(event, VideoFailed):
             self._publisher.flush()
             self._ledger.failed(lane, one, event.error.code, str(event.error))
-            self._metrics.videos_total.labels("ingest", "failed").inc()
+            self._metrics.videos_total.labels(STAGE, "failed").inc()
             report.failed.append((one, event.error))
             on_sent(one, event.error)
             return
         self._ended.append(one)
-        self._metrics.stage_duration_seconds.labels("ingest").observe(
-            sum(event.stage_seconds.values())
-        )
+        observe_decoded(self._metrics, event)
         report.sent += 1
         report.video_seconds += event.duration_seconds
         if event.damaged:
@@ -133,7 +132,7 @@ class Sender:
         self._publisher.flush()
         ended, self._ended = self._ended, []
         self._ledger.done(lane, ended)
-        self._metrics.videos_total.labels("ingest", "done").inc(len(ended))
+        self._metrics.videos_total.labels(STAGE, "done").inc(len(ended))
         for one in ended:
             on_sent(one, None)
 
