@@ -67,6 +67,12 @@ class FetchError(VideoError):
     code = "fetch"
 
 
+class UnknownVideoError(UsageError):
+    """No video of that id is in the catalogue; `storyhash videos list` shows those that are."""
+
+    code = "unknown_video"
+
+
 class DataFolderError(UsageError):
     """The data folder is missing, in use by another process, or not one of ours."""
 

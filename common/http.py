@@ -33,6 +33,8 @@ _ROUTE_CODES = {404: "no_such_route", 405: "method_not_allowed"}
 _NO_CLIENT = 499
 # Where the API is when STORYHASH_HTTP__PORT says nothing.
 API_PORT = 8000
+# What an index has to say beside an answer, as a JSON list of strings.
+NOTICES_HEADER = "X-StoryHash-Notices"
 
 
 class ApiError(StoryHashError):

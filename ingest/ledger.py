@@ -2,7 +2,8 @@
 
 A version is a moment: the Unix milliseconds at which the run began that first meant to send it. So
 versions grow without anybody being asked, and a deletion, which is a moment too, covers every run that
-began before it.
+began before it. What has not changed keeps its version on every lane, so that a backfill brings back
+nothing that was deleted since it was first sent.
 """
 
 from __future__ import annotations
@@ -88,15 +89,7 @@ class ProducerLedger:
         """
         plan = SendingPlan()
         now = time.time_ns() // 1_000_000
-        with self._guarded():
-            held = {
-                video_id: (fingerprint, version, state, code, message)
-                for video_id, fingerprint, version, state, code, message in self._db.execute(
-                    "SELECT video_id, fingerprint, version, state, error_code, error_message "
-                    "FROM sent WHERE lane = ?",
-                    (lane,),
-                )
-            }
+        held, newest = self._held(lane)
         for entry in entries:
             fingerprint = entry_fingerprint(entry)
             before = held.get(entry.video_id)
@@ -112,10 +105,29 @@ class ProducerLedger:
                 if state == "begun":
                     plan.work.append(Sending(entry, version, fingerprint))
                     continue
-            version = max(now, before[1] + 1 if before is not None else 1)
+            last, last_fingerprint = newest.get(entry.video_id, (0, ""))
+            kept = last_fingerprint == fingerprint and before is None and not again
+            version = last if kept else max(now, last + 1)
             plan.work.append(Sending(entry, version, fingerprint))
         self._note(lane, ((one, "begun", "", "") for one in plan.work))
         return plan
+
+    def _held(
+        self, lane: str
+    ) -> tuple[dict[str, tuple[str, int, SentState, str, str]], dict[str, tuple[int, str]]]:
+        """By video: (fingerprint, version, state, error code and message) on this lane, and the newest
+        version on any lane with its fingerprint."""
+        with self._guarded():
+            rows = self._db.execute(
+                "SELECT lane, video_id, fingerprint, version, state, error_code, error_message "
+                "FROM sent ORDER BY version"
+            ).fetchall()
+        held, newest = {}, {}
+        for where, video_id, fingerprint, version, *rest in rows:
+            newest[video_id] = (version, fingerprint)
+            if where == lane:
+                held[video_id] = (fingerprint, version, *rest)
+        return held, newest
 
     def done(self, lane: str, sent: Iterable[Sending]) -> None:
         """These are acknowledged, whole."""

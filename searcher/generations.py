@@ -22,14 +22,21 @@ def generation_folder(data_dir: Path, name: str) -> Path:
 
 
 def known_generations(data_dir: Path) -> list[str]:
-    """Names of the generations that have an index here, the unnamed first one included."""
+    """Names of the generations that have a folder here, and the unnamed first one when it has an
+    index."""
     named = data_dir / "generations"
     found = [path.name for path in named.iterdir() if path.is_dir()] if named.is_dir() else []
-    return sorted(
-        name
-        for name in ("", *found)
-        if (generation_folder(data_dir, name) / "storyhash.json").exists()
-    )
+    first = [""] if (data_dir / "storyhash.json").exists() else []
+    return [*first, *sorted(found)]
+
+
+def make_folder(data_dir: Path, name: str) -> None:
+    """Have a generation known from now on. Raises StorageError."""
+    folder = generation_folder(data_dir, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}; free some space and try again") from None
 
 
 def current_generation(data_dir: Path) -> str:

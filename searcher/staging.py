@@ -75,6 +75,11 @@ class Staging:
             known[video_id] = (int(version), int(deleted))
         return known
 
+    def deletions(self) -> dict[str, int]:
+        """The version up to which each video that was deleted is gone."""
+        rows = self._database.query("SELECT video_id, version FROM deleted")
+        return {str(video_id): int(version) for video_id, version in rows}
+
     def complete(self, gathered: Gathered) -> None:
         """Add what is staged to what has just come."""
         key = gathered.video_id, gathered.version

@@ -9,6 +9,7 @@ from common.http import new_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from searcher.api.base import Catalogue, EmbedQuery
+from searcher.api.generations import Generations, generations_router
 from searcher.api.match import match_router
 from searcher.api.search import add_search
 from searcher.api.videos import AddVideo, videos_router
@@ -20,11 +21,16 @@ def api_app(
     health: Health,
     metrics: Metrics,
     settings: HttpSettings,
+    *,
     add_video: AddVideo | None = None,
+    generations: Generations | None = None,
 ) -> FastAPI:
-    """Everything but the review page. `add_video` is None where videos come another way."""
+    """Everything but the review page. `add_video` is None where videos come another way,
+    `generations` where there is but one."""
     app = new_app("StoryHash", health, metrics)
     add_search(app, catalogue, metrics)
     app.include_router(match_router(catalogue, embed, metrics, settings))
     app.include_router(videos_router(catalogue, add_video))
+    if generations is not None:
+        app.include_router(generations_router(generations))
     return app

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from common.gate import Gate
-from common.http import json_response
+from common.http import NOTICES_HEADER, json_response
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.types import QueryEmbedding
@@ -23,8 +23,6 @@ from searcher.matching.matcher import MatchReport
 from searcher.matching.report import report_to_json
 from searcher.state import Filter
 
-# What the index has to say beside an answer, as a JSON list of strings.
-NOTICES_HEADER = "X-StoryHash-Notices"
 _AT_WORK, _WAITING = 2, 16
 _ALLOWED = frozenset({"uri", "video_id"})
 

@@ -123,6 +123,30 @@ class NewVideo(_Shape):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
+class GenerationName(_Shape):
+    """Which generation; the first one's name is empty."""
+
+    generation: str = Field(pattern=r"^[a-z0-9-]{0,40}$")
+
+
+class GenerationItem(_Shape):
+    """An index of the catalogue. `waiting_for` tells by condition why it could not answer now."""
+
+    generation: str
+    answers: bool
+    model_id: str | None
+    videos: int
+    vectors: int
+    waiting_for: dict[str, str]
+
+
+class GenerationPage(_Shape):
+    """Every generation there is."""
+
+    items: list[GenerationItem]
+    next_cursor: str | None
+
+
 ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorAnswer, "description": "Not as asked for."},
     "5XX": {"model": ErrorAnswer, "description": "Not now."},

@@ -32,7 +32,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
 
     @router.get("/v1/videos", responses={200: {"model": VideoPage}, **ERRORS})
     def list_videos(
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
         cursor: Annotated[str, Query(description="`next_cursor` of the page before.")] = "",
     ) -> Response:
         """A page of the catalogue, in the order of the ids."""

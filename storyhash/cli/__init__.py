@@ -15,6 +15,7 @@ from storyhash.cli import (
     demo,
     doctor,
     features,
+    generations,
     index,
     match,
     models,
@@ -39,6 +40,7 @@ app.add_typer(videos.app, name="videos")
 app.command()(services.ingest)
 app.command()(services.embed)
 app.command()(services.search)
+app.add_typer(generations.app, name="generations")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(features.app, name="features")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -10,7 +13,7 @@ from common.errors import VideoError
 from common.settings import load_settings
 from searcher.matching.report import error_to_json, report_to_json
 from storyhash.cli.console import check_interrupt, notice, out, print_json, progress
-from storyhash.cli.options import DataOption, JsonOption
+from storyhash.cli.options import DataOption, JsonOption, ServerOption, one_of
 from storyhash.querying import QueryOutcome, list_queries, run_queries
 from storyhash.wiring import QueryServices, open_for_queries
 
@@ -21,61 +24,79 @@ VideosArgument = Annotated[
 _SHOWN = 3
 
 
-def match(videos: VideosArgument, data: DataOption = None, json: JsonOption = False) -> None:
+def match(
+    videos: VideosArgument,
+    data: DataOption = None,
+    server: ServerOption = None,
+    json: JsonOption = False,
+) -> None:
     """Match videos against the index; one answer for each, in the order given.
 
     Exit code 1 when a video could not be read; the others are still answered.
     """
+    one_of(data, server)
     uris = list_queries(videos)
     failed = False
-    with open_for_queries(load_settings(data_dir=data)) as services, progress() as bar:
-        for message in services.index.notices:
-            notice(message)
+    with _answers(uris, data, server) as answers, progress() as bar:
         task = bar.add_task("matching", total=len(uris))
-        for outcome in run_queries(services, uris):
+        for answer in answers:
             check_interrupt()
             bar.advance(task)
-            failed |= outcome.error is not None
+            failed |= "error" in answer
             if json:
-                print_json(to_json(outcome, services))
+                print_json(answer)
             else:
-                _show(outcome)
+                _show(answer)
     if failed:
         raise typer.Exit(1)
 
 
-def to_json(outcome: QueryOutcome, services: QueryServices) -> dict[str, object]:
+@contextmanager
+def _answers(
+    uris: Sequence[str], data: Path | None, server: str | None
+) -> Iterator[Iterator[dict[str, Any]]]:
+    """One answer a video, as `--json` prints it: from the data folder, or from a running searcher."""
+    if server is not None:
+        from storyhash.remote_catalogue import RemoteCatalogue
+
+        with RemoteCatalogue(server) as catalogue:
+            yield map(catalogue.match, uris)
+            for message in catalogue.notices:
+                notice(message)
+        return
+    with open_for_queries(load_settings(data_dir=data)) as services:
+        for message in services.index.notices:
+            notice(message)
+        yield (to_json(outcome, services) for outcome in run_queries(services, uris))
+
+
+def to_json(outcome: QueryOutcome, services: QueryServices) -> dict[str, Any]:
     """One line of `match --json`."""
     if outcome.report is None:
         return error_to_json(outcome.uri, outcome.error or VideoError("no answer"))
-
-    def uri_of(video_id: str) -> str:
-        video = services.index.videos.get(video_id)
-        return "" if video is None else video.uri
-
-    return report_to_json(outcome.report, uri_of)
+    return report_to_json(outcome.report, services.index.videos.uri_of)
 
 
-def _show(outcome: QueryOutcome) -> None:
-    report = outcome.report
-    if report is None:
-        out.print(f"{outcome.uri}: cannot be matched: {outcome.error}", style="red", markup=False)
+def _show(answer: dict[str, Any]) -> None:
+    uri = answer["query"]["uri"]
+    if "error" in answer:
+        out.print(
+            f"{uri}: cannot be matched: {answer['error']['message']}", style="red", markup=False
+        )
         return
-    out.print(f"{outcome.uri}: {report.decision}", style="bold", markup=False)
-    if report.reason:
-        out.print(f"    {report.reason}", markup=False)
-    shown = zip(report.matches, report.decisions, strict=True)
-    for number, (found, decision) in enumerate(shown):
-        if decision == "no_match" and number >= _SHOWN:
+    out.print(f"{uri}: {answer['decision']}", style="bold", markup=False)
+    if answer.get("reason"):
+        out.print(f"    {answer['reason']}", markup=False)
+    for number, found in enumerate(answer["matches"]):
+        if found["decision"] == "no_match" and number >= _SHOWN:
             break
         out.print(
-            f"    {decision:8} {found.probability:6.1%}  {found.video_id}"
-            f"  {_span(found.query_start_seconds, found.query_end_seconds)} is "
-            f"{_span(found.ref_start_seconds, found.ref_end_seconds)} of it"
-            + ("" if found.view == "identity" else f", {found.view}"),
+            f"    {found['decision']:8} {found['probability']:6.1%}  {found['video_id']}"
+            f"  {_span(found, 'query')} is {_span(found, 'ref')} of it"
+            + ("" if found["view"] == "identity" else f", {found['view']}"),
             markup=False,
         )
 
 
-def _span(start: float, end: float) -> str:
-    return f"{start:.1f}-{end:.1f} s"
+def _span(found: dict[str, Any], side: str) -> str:
+    return f"{found[f'{side}_start_seconds']:.1f}-{found[f'{side}_end_seconds']:.1f} s"

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from common.errors import UsageError
+
 PathsArgument = Annotated[
     list[str],
     typer.Argument(
@@ -24,4 +26,14 @@ ProfileOption = Annotated[
         "--profile", help="Recipe of the vector: auto, or one of `storyhash models list`."
     ),
 ]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", help="Address of a running searcher, instead of a data folder."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+def one_of(data: Path | None, server: str | None) -> None:
+    """Refuse `--data` beside `--server`."""
+    if data is not None and server is not None:
+        raise UsageError("--data and --server: give one of them, the index is in one place")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Protocol
 
 import typer
 
-from common.errors import UsageError
+from common.errors import UnknownVideoError, UsageError
 from common.settings import load_settings
 from searcher.index import LocalIndex
-from searcher.videos import Video
 from storyhash.cli.console import err, out, print_json
-from storyhash.cli.options import DataOption, JsonOption
+from storyhash.cli.options import DataOption, JsonOption, ServerOption, one_of
 from storyhash.wiring import open_catalogue
 
 app = typer.Typer(help="List, show and delete indexed videos.", no_args_is_help=True)
@@ -19,36 +21,72 @@ app = typer.Typer(help="List, show and delete indexed videos.", no_args_is_help=
 VideoIdArgument = Annotated[str, typer.Argument(metavar="VIDEO_ID")]
 
 
+class _Catalogue(Protocol):
+    """The rows of a data folder or of a running searcher, as JSON values."""
+
+    def videos(self, limit: int, cursor: str) -> dict[str, Any]: ...
+
+    def video(self, video_id: str) -> dict[str, Any]: ...
+
+    def delete(self, video_id: str) -> None: ...
+
+
+class _Local:
+    """Those of a data folder."""
+
+    def __init__(self, index: LocalIndex) -> None:
+        self._index = index
+
+    def videos(self, limit: int, cursor: str) -> dict[str, Any]:
+        videos, following = self._index.videos.page(after=cursor, limit=limit)
+        return {"items": [video.to_json() for video in videos], "next_cursor": following}
+
+    def video(self, video_id: str) -> dict[str, Any]:
+        video = self._index.videos.get(video_id)
+        if video is None:
+            raise _unknown(video_id)
+        return video.to_json()
+
+    def delete(self, video_id: str) -> None:
+        if not self._index.delete_video(video_id):
+            raise _unknown(video_id)
+
+
 @app.command("list")
 def list_videos(
     data: DataOption = None,
+    server: ServerOption = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most rows to print.")] = 100,
     cursor: Annotated[str, typer.Option(help="Go on where the last page ended.")] = "",
     json: JsonOption = False,
 ) -> None:
     """Print the catalogue in the order of its ids, a page at a time."""
-    with open_catalogue(load_settings(data_dir=data), writer=False) as index:
-        videos, following = index.videos.page(after=cursor, limit=limit)
+    with _catalogue(data, server, writer=False) as catalogue:
+        page = catalogue.videos(limit, cursor)
     if json:
-        print_json({"items": [video.to_json() for video in videos], "next_cursor": following})
+        print_json(page)
         return
-    for video in videos:
+    for video in page["items"]:
+        why = f"  ({video['error']['message']})" if video.get("error") else ""
         out.print(
-            f"{video.state:8} {video.duration_seconds:8.1f} s {video.segments:6} segments  "
-            f"{video.video_id}" + (f"  ({video.error_message})" if video.error_message else ""),
+            f"{video['state']:8} {video['duration_seconds']:8.1f} s {video['segments']:6} segments  "
+            f"{video['video_id']}{why}",
             markup=False,
         )
-    if following is not None:
-        err.print(f"more: storyhash videos list --cursor {following!r}", markup=False)
+    if page["next_cursor"] is not None:
+        err.print(f"more: storyhash videos list --cursor {page['next_cursor']!r}", markup=False)
 
 
 @app.command("show")
 def show_video(
-    video_id: VideoIdArgument, data: DataOption = None, json: JsonOption = False
+    video_id: VideoIdArgument,
+    data: DataOption = None,
+    server: ServerOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Print everything known of one video."""
-    with open_catalogue(load_settings(data_dir=data), writer=False) as index:
-        shown = _found(index, video_id).to_json()
+    with _catalogue(data, server, writer=False) as catalogue:
+        shown = catalogue.video(video_id)
     if json:
         print_json(shown)
         return
@@ -60,22 +98,47 @@ def show_video(
 def delete_videos(
     video_ids: Annotated[list[str], typer.Argument(metavar="VIDEO_ID...")],
     data: DataOption = None,
+    server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Delete videos: from the catalogue, the mirror, the index and every snapshot."""
-    with open_catalogue(load_settings(data_dir=data), writer=True) as index:
+    """Delete videos: from the catalogue, the mirror, the index and every snapshot. With `--server`, in
+    every generation and in the log too, so that nothing under way brings them back.
+
+    Exit code 2 when one is not indexed; the others are deleted.
+    """
+    deleted = []
+    with _catalogue(data, server, writer=True) as catalogue:
         for video_id in video_ids:
-            _found(index, video_id)
-        for video_id in video_ids:
-            index.delete_video(video_id)
+            try:
+                catalogue.delete(video_id)
+            except UsageError as error:
+                if error.code != UnknownVideoError.code:
+                    raise
+                err.print("error:", str(error), style="red", markup=False)
+            else:
+                deleted.append(video_id)
     if json:
-        print_json({"deleted": video_ids})
+        print_json({"deleted": deleted})
+    else:
+        out.print(f"{len(deleted)} deleted")
+    if len(deleted) < len(video_ids):
+        raise typer.Exit(UnknownVideoError.exit_code)
+
+
+def _unknown(video_id: str) -> UnknownVideoError:
+    return UnknownVideoError(
+        f"no video {video_id!r} is indexed; `storyhash videos list` shows them"
+    )
+
+
+@contextmanager
+def _catalogue(data: Path | None, server: str | None, *, writer: bool) -> Iterator[_Catalogue]:
+    one_of(data, server)
+    if server is not None:
+        from storyhash.remote_catalogue import RemoteCatalogue
+
+        with RemoteCatalogue(server) as remote:
+            yield remote
         return
-    out.print(f"{len(video_ids)} deleted")
-
-
-def _found(index: LocalIndex, video_id: str) -> Video:
-    video = index.videos.get(video_id)
-    if video is None:
-        raise UsageError(f"no video {video_id!r} is indexed; `storyhash videos list` shows them")
-    return video
+    with open_catalogue(load_settings(data_dir=data), writer=writer) as index:
+        yield _Local(index)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.errors import NotReadyError, UsageError
 from searcher.api.base import Answering
-from searcher.generations import current_generation, make_current
+from searcher.generations import (
+    current_generation,
+    drop_generation,
+    known_generations,
+    make_current,
+    make_folder,
+)
 from storyhash.services.following import Follower
 
 _log = logging.getLogger("storyhash.search")
@@ -19,21 +25,21 @@ _log = logging.getLogger("storyhash.search")
 class FollowedCatalogue:
     """The catalogue behind the API of the searcher over Kafka."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(
+        self, data_dir: Path, make: Callable[[str, Callable[[], bool]], Follower], also: str = ""
+    ) -> None:
+        """make: a follower of a generation by its name, and whether that one answers now. also: a
+        generation that is to be followed though there is nothing of it here yet."""
         self._data_dir = data_dir
+        self._make = make
         self._lock = threading.Lock()
         self._current = current_generation(data_dir)
         self._followers: dict[str, Follower] = {}
-
-    def add(self, follower: Follower) -> None:
-        self._followers[follower.generation] = follower
+        for name in sorted({self._current, also, *known_generations(data_dir)}):
+            self._add(name)
 
     def __iter__(self) -> Iterator[Follower]:
         return iter(list(self._followers.values()))
-
-    @property
-    def current_name(self) -> str:
-        return self._current
 
     def follower(self) -> Follower:
         """The one whose generation answers."""
@@ -52,28 +58,70 @@ class FollowedCatalogue:
         known = [follower.delete_video(video_id) for follower in self]
         return any(known)
 
-    def activate(self, name: str) -> None:
+    def follow(self, name: str) -> dict[str, Any]:
+        """Follow a further generation from now on, also after a restart. Raises UsageError for one that
+        is followed already, what the follower's making raises."""
+        with self._lock:
+            if name in self._followers:
+                raise UsageError(f"generation {name!r} is followed already")
+            follower = self._add(name)
+            make_folder(self._data_dir, name)
+            follower.start()
+            _log.info("generation %r is followed", name)
+        return self._told(follower)
+
+    def activate(self, name: str) -> dict[str, Any]:
         """Have another generation answer, from the next query on; the one before stays and is followed.
+        What was deleted in the one before is deleted in it first.
 
         Raises UsageError for one that is not followed or not level with its log.
         """
         with self._lock:
-            follower = self._followers.get(name)
-            if follower is None:
-                known = ", ".join(repr(one) for one in self._followers)
-                raise UsageError(f"no generation {name!r} is followed here; there are {known}")
+            follower = self._known(name)
             reasons = follower.health.reasons()
             if reasons:
                 raise UsageError(
                     f"generation {name!r} cannot answer yet: {'; '.join(reasons.values())}"
                 )
+            before = self.follower().answering
+            if before is not None:
+                follower.delete(before.index.staging.deletions())
             make_current(self._data_dir, name)
             _log.info("generation %r answers from now on, %r before", name, self._current)
             self._current = name
+        return self._told(follower)
+
+    def drop(self, name: str) -> None:
+        """Follow a generation no more and delete its index. Its topics stay. Raises UsageError for the
+        first, and for the one that answers."""
+        with self._lock:
+            follower = self._known(name)
+            if not name or name == self._current:
+                raise UsageError(
+                    f"generation {name!r} answers or is the first; it cannot be dropped"
+                )
+            # Out of sight first: a follower that has ended by itself would end the service.
+            del self._followers[name]
+            follower.stop()
+            follower.join()
+            drop_generation(self._data_dir, name)
+            _log.info("generation %r is dropped", name)
 
     def generations(self) -> Sequence[dict[str, Any]]:
         """Every one, as the API and the command line tell it."""
         return [self._told(follower) for follower in self]
+
+    def _add(self, name: str) -> Follower:
+        follower = self._make(name, lambda: name == self._current)
+        self._followers[name] = follower
+        return follower
+
+    def _known(self, name: str) -> Follower:
+        follower = self._followers.get(name)
+        if follower is None:
+            known = ", ".join(repr(one) for one in self._followers)
+            raise UsageError(f"no generation {name!r} is followed here; there are {known}")
+        return follower
 
     def _told(self, follower: Follower) -> dict[str, Any]:
         answering = follower.answering

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TypeVar
 
@@ -107,26 +107,42 @@ class Follower:
     def delete_video(self, video_id: str) -> bool:
         """Delete it in the log, then here; false if nothing was known of it, though what is under way
         will not come either. Raises BrokerError, with nothing done."""
-        answering, handler = self._answering, self._handler
-        if answering is None or handler is None:
+        answering = self._answering
+        if answering is None:
             return False
         index = answering.index
+        with index.changing:
+            known = index.videos.get(video_id) is not None or index.staging.is_staged(video_id)
+            floor, _ = index.staging.settled([video_id])[video_id]
+            self.delete({video_id: max(time.time_ns() // 1_000_000, floor)})
+        return known
+
+    def delete(self, versions: Mapping[str, int]) -> None:
+        """Delete every version of videos up to the one given, in the log, then here; what is deleted so
+        far already is passed over. Raises BrokerError, with nothing done or some of it."""
+        answering, handler = self._answering, self._handler
+        if answering is None or handler is None:
+            return
+        index = answering.index
+        here = Received(self.topics.embeddings, -1, -1, b"", b"")
         publisher = self._transport.publisher()
         try:
             with index.changing:
-                known = index.videos.get(video_id) is not None or index.staging.is_staged(video_id)
-                floor, _ = index.staging.settled([video_id])[video_id]
-                deletion = Deletion(video_id, max(time.time_ns() // 1_000_000, floor))
-                envelope = Envelope(deletion)
-                publisher.publish(to_message(self.topics.embeddings, envelope))
+                settled = index.staging.settled(versions)
+                items = [
+                    Item(Envelope(Deletion(video_id, version)), here)
+                    for video_id, version in versions.items()
+                    if version > settled[video_id][1]
+                ]
+                for item in items:
+                    publisher.publish(to_message(self.topics.embeddings, item.envelope))
                 publisher.flush()
-                here = Received(self.topics.embeddings, -1, -1, b"", b"")
-                for message in handler.process([Item(envelope, here)]):
-                    publisher.publish(message)
+                if items:
+                    for message in handler.process(items):
+                        publisher.publish(message)
             publisher.flush()
         finally:
             publisher.close()
-        return known
 
     def _run(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from common.health import Health
 from common.http import HttpServer
@@ -13,7 +14,6 @@ from common.metrics import Metrics
 from common.settings import Settings
 from common.topics import TopicNames
 from searcher.api.app import api_app
-from searcher.generations import known_generations
 from storyhash.remote_embedding import RemoteEmbedding
 from storyhash.services.announcing import MatchAnnouncer
 from storyhash.services.catalogue import FollowedCatalogue
@@ -27,43 +27,43 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     """Follow every generation there is and answer, until stopped. Raises BrokerError, what opening an
     index raises, and what no retry mends."""
     metrics = Metrics.create("search")
-    catalogue = FollowedCatalogue(settings.data_dir)
-    names = {
-        catalogue.current_name,
-        settings.kafka.generation,
-        *known_generations(settings.data_dir),
-    }
-    for name in sorted(names):
-        require_topics(generation_settings(settings, name).kafka, settings.video)
     transport = KafkaTransport(settings.kafka, settings.video)
-    for name in sorted(names):
-        catalogue.add(_follower(name, settings, transport, metrics, catalogue))
+
+    def follower(name: str, answers: Callable[[], bool]) -> Follower:
+        require_topics(generation_settings(settings, name).kafka, settings.video)
+
+        def matched() -> bool:
+            return settings.service.match_new_videos and answers()
+
+        return Follower(name, settings, transport, metrics, match_new_videos=matched)
+
+    catalogue = FollowedCatalogue(settings.data_dir, follower, also=settings.kafka.generation)
     announcer = MatchAnnouncer(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics)
-    health = CatalogueHealth(metrics, catalogue)
     embedding = RemoteEmbedding(
         settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
     )
-    app = api_app(catalogue, embedding, health, metrics, settings.http)
+    health = CatalogueHealth(metrics, catalogue)
+    app = api_app(catalogue, embedding, health, metrics, settings.http, generations=catalogue)
     server = HttpServer(app, settings.http)
     server.start()
     _log.info("answering at %s", server.url)
-    for follower in catalogue:
-        follower.start()
+    for one in catalogue:
+        one.start()
     announcer.start()
     try:
         _wait(settings, catalogue, stopping)
     finally:
         announcer.stop()
-        for follower in catalogue:
-            follower.stop()
-        for follower in catalogue:
-            follower.join()
+        for one in catalogue:
+            one.stop()
+        for one in catalogue:
+            one.join()
         server.stop()
         embedding.close()
         transport.close()
-    for follower in catalogue:
-        if follower.error is not None:
-            raise follower.error
+    for one in catalogue:
+        if one.error is not None:
+            raise one.error
 
 
 class CatalogueHealth(Health):
@@ -78,19 +78,6 @@ class CatalogueHealth(Health):
 
     def stuck(self) -> str:
         return next(filter(None, (follower.health.stuck() for follower in self._catalogue)), "")
-
-
-def _follower(
-    name: str,
-    settings: Settings,
-    transport: KafkaTransport,
-    metrics: Metrics,
-    catalogue: FollowedCatalogue,
-) -> Follower:
-    def answers() -> bool:
-        return settings.service.match_new_videos and name == catalogue.current_name
-
-    return Follower(name, settings, transport, metrics, match_new_videos=answers)
 
 
 def _wait(settings: Settings, catalogue: FollowedCatalogue, stopping: threading.Event) -> None:

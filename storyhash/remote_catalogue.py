@@ -1,0 +1,94 @@
+"""A running searcher's catalogue, for commands that are given `--server`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from common.errors import VideoError
+from common.http import NOTICES_HEADER
+from ingest.uris import is_remote
+from searcher.matching.report import error_to_json
+from storyhash.remote import RemoteService
+
+# A film may take minutes to be embedded.
+_TIMEOUT_SECONDS = 900.0
+
+
+class RemoteCatalogue:
+    """What the commands want of it; raises what RemoteService does."""
+
+    def __init__(self, url: str) -> None:
+        self._service = RemoteService(url, timeout_seconds=_TIMEOUT_SECONDS)
+        # What the service said beside its answers, each once.
+        self.notices: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._service.close()
+
+    def match(self, uri: str) -> dict[str, Any]:
+        """The report of a file, which is sent, or of an address, which the service fetches; a video that
+        cannot be used gives a line with its error. As `storyhash match --json` prints both."""
+        try:
+            answer = self._match(uri)
+        except VideoError as error:
+            return error_to_json(uri, error)
+        for notice in json.loads(answer.headers.get(NOTICES_HEADER, "[]")):
+            if notice not in self.notices:
+                self.notices.append(notice)
+        return dict(answer.json())
+
+    def videos(self, limit: int, cursor: str) -> dict[str, Any]:
+        """A page of rows, as `{"items", "next_cursor"}`."""
+        params = {"limit": limit, "cursor": cursor}
+        return dict(self._service.ask("GET", "/v1/videos", params=params).json())
+
+    def video(self, video_id: str) -> dict[str, Any]:
+        """One row."""
+        return dict(self._service.ask("GET", f"/v1/videos/{quote(video_id)}").json())
+
+    def delete(self, video_id: str) -> None:
+        """Forget a video for good."""
+        self._service.ask("DELETE", f"/v1/videos/{quote(video_id)}")
+
+    def generations(self) -> Sequence[dict[str, Any]]:
+        """Every generation the service follows."""
+        return list(self._service.ask("GET", "/v1/generations").json()["items"])
+
+    def follow(self, name: str) -> dict[str, Any]:
+        """Have one followed beside the others."""
+        return dict(self._service.ask("POST", "/v1/generations", json={"generation": name}).json())
+
+    def activate(self, name: str) -> dict[str, Any]:
+        """Have one answer."""
+        told = {"generation": name}
+        return dict(self._service.ask("POST", "/v1/generations/activate", json=told).json())
+
+    def drop(self, name: str) -> None:
+        """Stop following one and delete its index."""
+        self._service.ask("DELETE", f"/v1/generations/{quote(name)}")
+
+    def _match(self, uri: str) -> httpx.Response:
+        ask, params = self._service.ask, {"name": uri}
+        if is_remote(uri):
+            return ask("POST", "/v1/match", params=params, json={"uri": uri})
+        headers = {"Content-Type": "application/octet-stream"}
+        try:
+            with Path(uri).open("rb") as file:
+                return ask("POST", "/v1/match", params=params, content=file, headers=headers)
+        except OSError as error:
+            raise VideoError(f"{uri}: {error.strerror}") from None
