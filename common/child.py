@@ -7,12 +7,12 @@ gets a fresh one. Results go through a pipe, so the child is never more than one
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,7 +32,8 @@ from common.process import work_in_one_thread
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-_PR_SET_PDEATHSIG = 1
+# How long it may outlive its parent.
+_WATCH_SECONDS = 0.5
 _MIB = 1024 * 1024
 
 
@@ -176,11 +177,18 @@ def _serve_one(
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, where the kernel can (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        raise SystemExit(1)
+    """End this process soon after its parent has.
+
+    Linux could do it (PR_SET_PDEATHSIG), but means the thread that started the process, and threads of
+    a pool end long before it.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
 
 
 def _bound_memory(memory_mib: int) -> None:

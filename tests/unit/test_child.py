@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +58,52 @@ def test_results_come_in_order_and_the_child_serves_again(child: Child[str, str]
     pid = child.pid
     assert list(child.run("two")) == ["two begun", "two done"]
     assert child.pid == pid
+
+
+def test_a_child_outlives_the_thread_that_started_it() -> None:
+    child: Child[str, str] = Child(work, LIMITS)
+    try:
+        found: list[str] = []
+        starter = threading.Thread(target=lambda: found.extend(child.run("one")))
+        starter.start()
+        starter.join()
+        pid = child.pid
+        time.sleep(0.2)
+        assert list(child.run("two")) == ["two begun", "two done"]
+        assert child.pid == pid
+    finally:
+        child.close()
+
+
+def test_a_child_does_not_outlive_its_parent_that_was_killed() -> None:
+    code = (
+        "import os, sys, time\n"
+        "from common.child import Child\n"
+        "from tests.unit.test_child import LIMITS, work\n"
+        "if __name__ == '__main__':\n"
+        "    child = Child(work, LIMITS)\n"
+        "    results = child.run('drip')\n"
+        "    next(results)\n"
+        "    print(child.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
+        script.write(code)
+        script.flush()
+        parent = subprocess.Popen(
+            [sys.executable, script.name],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        assert parent.stdout is not None
+        with parent, parent.stdout:
+            pid = int(parent.stdout.readline())
+            parent.kill()
+    for _ in range(200):
+        if not Path(f"/proc/{pid}").exists():
+            return
+        time.sleep(0.05)
+    pytest.fail(f"process {pid} is still there")
 
 
 @pytest.mark.parametrize(
