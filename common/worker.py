@@ -105,6 +105,7 @@ class Worker:
         self._health = health
         self._metrics = metrics
         self._settings = settings
+        self._last_has_work = False
         self._stopping = threading.Event()
         self._given_up = threading.Event()
 
@@ -140,13 +141,17 @@ class Worker:
     def _next(self) -> tuple[Lane, list[Received]]:
         """The next batch, and where it is from; nothing after a short wait."""
         *urgent, last = self._lanes
+        # An urgent lane is waited for, and only looked at while the last one has work.
+        wait = _LANE_SECONDS if self._last_has_work else _IDLE_SECONDS
         for lane in urgent:
-            batch = lane.consumer.poll(self._handler.batch_messages, _LANE_SECONDS)
+            batch = lane.consumer.poll(self._handler.batch_messages, wait)
             if batch:
                 self._stay(but=lane)
                 return lane, batch
         wait = _LANE_SECONDS if urgent else _IDLE_SECONDS
-        return last, last.consumer.poll(self._handler.batch_messages, wait)
+        batch = last.consumer.poll(self._handler.batch_messages, wait)
+        self._last_has_work = bool(batch)
+        return last, batch
 
     def _stay(self, *, but: Lane | None = None) -> None:
         """Keep the lanes alive. Raises nothing: a batch in hand would be lost."""
