@@ -1,0 +1,156 @@
+"""What lies in deploy/, read as the programs that use it read it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+DOCKERFILES = ("Dockerfile.cpu", "Dockerfile.gpu")
+RULES = DEPLOY / "prometheus" / "rules.yml"
+RULES_TEST = DEPLOY / "prometheus" / "rules_test.yml"
+PROMETHEUS_CONFIG = DEPLOY / "prometheus" / "prometheus.yml"
+DASHBOARD = DEPLOY / "grafana" / "dashboards" / "storyhash.json"
+
+_VARIABLE = re.compile(r"\$(\$|\{(?P<name>\w+)(?P<kind>:[-?])?(?P<rest>[^}]*)\})")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def tool(name: str) -> Path:
+    """A program that a package of the `test` extra installed."""
+    return Path(sys.executable).parent / name
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def compose() -> dict[str, Any]:
+    """compose.yaml as it is written, its anchors resolved."""
+    return dict(load(DEPLOY / "compose.yaml"))
+
+
+def services() -> dict[str, dict[str, Any]]:
+    return dict(compose()["services"])
+
+
+def interpolated(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """A value as Compose hands it on: variables filled in, `$$` a dollar. What must be set and is not
+    becomes `set-NAME`."""
+
+    def filled(found: re.Match[str]) -> str:
+        if found[1] == "$":
+            return "$"
+        default = found["rest"] if found["kind"] == ":-" else f"set-{found['name']}"
+        return (environment or {}).get(found["name"], default)
+
+    return _VARIABLE.sub(filled, text)
+
+
+def variables(text: str) -> Iterator[tuple[str, bool]]:
+    """Every variable a file asks its environment for, and whether it must be set."""
+    for found in _VARIABLE.finditer(text):
+        if found[1] != "$":
+            yield found["name"], found["kind"] == ":?"
+
+
+def settings_of(service: str) -> dict[str, str]:
+    """The STORYHASH_ variables of a service in compose.yaml."""
+    environment = services()[service].get("environment", {})
+    return {
+        name: interpolated(value)
+        for name, value in environment.items()
+        if name.startswith("STORYHASH_")
+    }
+
+
+def seconds(duration: str) -> int:
+    """A duration of Compose or Prometheus with one unit, such as `45s`."""
+    return int(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+def broker_properties() -> dict[str, str]:
+    """server.properties as Kafka's image makes it of compose.yaml: KAFKA_A_B is a.b."""
+    environment = services()["kafka"]["environment"]
+    return {
+        name.removeprefix("KAFKA_").lower().replace("_", "."): value
+        for name, value in environment.items()
+    }
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction of a Dockerfile: `RUN`, and what follows it on one line."""
+
+    name: str
+    value: str
+
+
+def instructions(dockerfile: str) -> list[Instruction]:
+    """A Dockerfile's instructions in order, comments left out, continued lines joined."""
+    lines = (DEPLOY / dockerfile).read_text().splitlines()
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+    joined = text.replace("\\\n", " ").splitlines()
+    parted = (line.split(None, 1) for line in joined if line.strip())
+    return [Instruction(name.upper(), " ".join(rest.split())) for name, rest in parted]
+
+
+def last_stage(dockerfile: str) -> dict[str, str]:
+    """What the image itself is made of: the last value of each instruction of the last stage."""
+    all_of_them = instructions(dockerfile)
+    start = max(i for i, one in enumerate(all_of_them) if one.name == "FROM")
+    return {one.name: one.value for one in all_of_them[start:]}
+
+
+def image_environment(dockerfile: str) -> dict[str, str]:
+    """ENV of the image itself."""
+    return dict(pair.split("=", 1) for pair in last_stage(dockerfile)["ENV"].split())
+
+
+@dataclass(frozen=True)
+class Expression:
+    """One expression of PromQL and where it stands. instant: asked for one moment, not a range."""
+
+    where: str
+    text: str
+    instant: bool = False
+
+
+def dashboard() -> dict[str, Any]:
+    return dict(json.loads(DASHBOARD.read_text()))
+
+
+def panels() -> list[dict[str, Any]]:
+    """Every panel that shows something."""
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def panel_expressions() -> list[Expression]:
+    return [
+        Expression(f"{panel['title']} ({panel['type']})", target["expr"], target["instant"])
+        for panel in panels()
+        for target in panel["targets"]
+    ]
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """Every alert rule by its name."""
+    return {rule["alert"]: rule for group in load(RULES)["groups"] for rule in group["rules"]}
+
+
+def alert_expressions() -> list[Expression]:
+    return [Expression(name, rule["expr"]) for name, rule in alerts().items()]
+
+
+def metric_names(expression: str) -> set[str]:
+    """The names of our metrics in an expression; a histogram's samples by their own names."""
+    unquoted = re.sub(r"\"[^\"]*\"|'[^']*'", "", expression)
+    return set(re.findall(r"\bstoryhash_\w+", unquoted))

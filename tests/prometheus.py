@@ -1,0 +1,127 @@
+"""A real Prometheus as a process: configured as in deploy/, asking services wherever they listen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import yaml
+
+from tests.conftest import skip_or_fail
+from tests.deploy.files import PROMETHEUS_CONFIG, RULES
+from tests.kafka_broker.broker import free_ports
+
+_START_SECONDS = 60.0
+_HOW = (
+    "install the package prometheus (apt-get install prometheus), or set STORYHASH_TEST_PROMETHEUS"
+)
+
+
+def prometheus() -> str:
+    """The program: STORYHASH_TEST_PROMETHEUS, or the one on the path. Skips where there is none."""
+    return (
+        os.environ.get("STORYHASH_TEST_PROMETHEUS")
+        or shutil.which("prometheus")
+        or skip_or_fail("prometheus", f"{_HOW} to its path")
+    )
+
+
+def promtool() -> str:
+    """The program beside it, or the one on the path. Skips where there is none."""
+    beside = shutil.which("promtool", path=str(Path(prometheus()).parent))
+    return beside or shutil.which("promtool") or skip_or_fail("prometheus", f"{_HOW} (promtool)")
+
+
+class Prometheus:
+    """Scrapes every second, by deploy/prometheus/prometheus.yml with its addresses replaced."""
+
+    def __init__(self, folder: Path, targets: Mapping[str, Sequence[str]]) -> None:
+        """targets: for each job of the configuration the addresses, HOST:PORT, to ask instead."""
+        (self._port,) = free_ports(1)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._targets = {**targets, "prometheus": [f"127.0.0.1:{self._port}"]}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30)
+
+    @property
+    def _config(self) -> Path:
+        return self._folder / "prometheus.yml"
+
+    def retarget(self, **targets: Sequence[str]) -> None:
+        """Ask these addresses from now on, as when the name of a service stands for others."""
+        self._targets |= targets
+        self._write()
+        self._client.post("/-/reload").raise_for_status()
+
+    def ask(self, path: str, **parameters: Any) -> Any:
+        """The data of an answer of its HTTP API. Raises RuntimeError with what it says otherwise."""
+        answer = self._client.get(f"/api/v1/{path}", params=parameters)
+        told = answer.json()
+        if told["status"] != "success":
+            raise RuntimeError(f"{parameters}: {told['error']}")
+        return told["data"]
+
+    def values(self, expression: str, start: float, end: float) -> list[float]:
+        """Every value of an expression between two moments, second by second, of all its series."""
+        series = self.ask("query_range", query=expression, start=start, end=end, step=1)["result"]
+        return [float(value) for one in series for _, value in one["values"]]
+
+    def now(self, expression: str) -> list[float]:
+        """Its value in each series at this moment."""
+        return [float(one["value"][1]) for one in self.ask("query", query=expression)["result"]]
+
+    def __enter__(self) -> Self:
+        self._write()
+        with (self._folder / "prometheus.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(prometheus(), f"--config.file={self._config}"),
+                    f"--storage.tsdb.path={self._folder / 'data'}",
+                    f"--web.listen-address=127.0.0.1:{self._port}",
+                    "--web.enable-lifecycle",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if self._client.get("/-/ready").status_code == 200:
+                    return self
+            time.sleep(0.05)
+        self._process.kill()
+        told = (self._folder / "prometheus.log").read_text()
+        raise RuntimeError(f"Prometheus did not start:\n{told[-3000:]}")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _write(self) -> None:
+        config = yaml.safe_load(PROMETHEUS_CONFIG.read_text())
+        config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        config["rule_files"] = [str(RULES)]
+        for job in config["scrape_configs"]:
+            for found in [name for name in job if name.endswith("_sd_configs")]:
+                del job[found]
+            job["static_configs"] = [{"targets": list(self._targets[job["job_name"]])}]
+        # In one step: it may be reading it.
+        part = self._config.with_suffix(".part")
+        part.write_text(yaml.safe_dump(config))
+        part.replace(self._config)
