@@ -190,6 +190,7 @@ class Bench:
         transport: MemoryTransport | None = None,
         journal: Journal | None = None,
         settings: ServiceSettings = QUICK,
+        stuck_seconds: float = 3600.0,
         topics: Sequence[str] = (LIVE,),
         on_commit: Callable[[Sequence[Received]], None] = lambda _: None,
         on_keep_alive: Callable[[], None] = lambda: None,
@@ -197,7 +198,7 @@ class Bench:
         self.transport = transport or MemoryTransport(partitions=3)
         self.journal = journal or Journal()
         self.metrics = Metrics.create("embed")
-        self.health = Health(self.metrics, ("broker",), 3600.0)
+        self.health = Health(self.metrics, ("broker",), stuck_seconds)
         self.consumers = {
             topic: WatchedConsumer(
                 self.transport.group_consumer([topic], GROUP),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -506,15 +507,32 @@ def test_readiness_says_which_dependency_is_missing_and_recovers() -> None:
     assert bench.metric("ready") == 1
 
 
-def test_readiness_says_that_the_broker_is_gone_though_nothing_is_raised() -> None:
+@pytest.mark.parametrize("lane", [LIVE, BACKFILL])
+def test_readiness_says_that_the_broker_is_gone_though_nothing_is_raised(lane: str) -> None:
     bench = Bench(Stage(), topics=(LIVE, BACKFILL))
-    bench.consumers[BACKFILL].broken = "Kafka at 127.0.0.1:9092 does not answer"
+    bench.consumers[lane].broken = "Kafka at 127.0.0.1:9092 does not answer"
     bench.work_it_off()
     assert bench.health.reasons() == {"broker": "Kafka at 127.0.0.1:9092 does not answer"}
     assert bench.metric("ready") == 0
-    bench.consumers[BACKFILL].broken = ""
+    bench.consumers[lane].broken = ""
     bench.work_it_off()
     assert bench.health.reasons() == {}
+
+
+def test_a_batch_that_hangs_makes_the_service_stuck_though_its_lanes_are_kept_alive() -> None:
+    found = threading.Event()
+
+    def before(_: Sequence[Item]) -> None:
+        while not bench.health.stuck():
+            time.sleep(0.01)
+        found.set()
+
+    bench = Bench(Stage(before=before), stuck_seconds=0.6)
+    bench.send(segment("a"))
+    running = bench.begin()
+    assert found.wait(30)
+    bench.worker.stop()
+    assert ended(running)
 
 
 def test_each_try_of_a_stage_is_timed() -> None:
