@@ -18,6 +18,8 @@ _REPLAYED = b"replayed"
 _LEFT_OUT = b"left-out"
 _ADDRESS = re.compile(r"^(.+)/(\d+)/(\d+)$")
 _MOST_CHARACTERS = 2000
+# The year 5138: what claims to be from later is no time of ours.
+_LAST_SECONDS = 1e11
 # Replayed letters are acknowledged and noted so many together.
 _AT_ONCE = 64
 
@@ -159,7 +161,12 @@ def _noted(publisher: Publisher, topic: str, letters: Sequence[DeadLetter]) -> S
 def _told(received: Received) -> DeadLetter | None:
     """The dead letter in a message of their topic, if it is one."""
     letter_id = received.key.decode("utf-8", "replace")
-    if received.header(f"{_MARK}topic") is None or _ADDRESS.match(letter_id) is None:
+    failed_at = _seconds(_header(received, "failed-at"))
+    if (
+        received.header(f"{_MARK}topic") is None
+        or _ADDRESS.match(letter_id) is None
+        or failed_at is None
+    ):
         return None
     return DeadLetter(
         letter_id=letter_id,
@@ -167,7 +174,7 @@ def _told(received: Received) -> DeadLetter | None:
         reason=_header(received, "reason"),
         explanation=_header(received, "explanation"),
         traceback_hash=_header(received, "traceback-hash"),
-        failed_at=float(_header(received, "failed-at")),
+        failed_at=failed_at,
         replayed=False,
         key=received.header(f"{_MARK}key") or b"",
         headers=tuple(one for one in received.headers if not one[0].startswith(_MARK)),
@@ -178,6 +185,15 @@ def _told(received: Received) -> DeadLetter | None:
 
 def _header(received: Received, name: str) -> str:
     return (received.header(f"{_MARK}{name}") or b"").decode("utf-8", "replace")
+
+
+def _seconds(told: str) -> float | None:
+    """Unix seconds, or None for what is none."""
+    try:
+        seconds = float(told)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < _LAST_SECONDS else None
 
 
 def _letter_id(received: Received) -> str:
