@@ -244,7 +244,12 @@ class Searcher:
         return self._client.delete(f"/v1/videos/{video_id}").status_code
 
     def answers(
-        self, vectors: Float32Array, matched: Iterable[str] = (), vectors_held: float = 0
+        self,
+        vectors: Float32Array,
+        matched: Iterable[str] = (),
+        vectors_held: float = 0,
+        *,
+        k: int = 20,
     ) -> Answers:
         """Everything that is compared: rows, nearest segments, matches of some videos."""
         rows = {
@@ -252,7 +257,7 @@ class Searcher:
             for name, row in self.videos().items()
         }
         hits = [
-            {hit["segment_id"]: hit["score"] for hit in found} for found in self.search(vectors, 20)
+            {hit["segment_id"]: hit["score"] for hit in found} for found in self.search(vectors, k)
         ]
         answers = Answers(rows, int(vectors_held), hits)
         for video_id in matched:
@@ -312,9 +317,7 @@ class Deployment:
 
     def service(self, name: str, *arguments: str | Path, **settings: str) -> Service:
         """Define a service and start it."""
-        made = Service(
-            name, arguments, self.folder / f"{name}.log", {**self.settings, **settings}
-        )
+        made = Service(name, arguments, self.folder / f"{name}.log", {**self.settings, **settings})
         self.services[name] = made
         return made.start()
 
