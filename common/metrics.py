@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ class Metrics:
     freshness_seconds: Histogram
     consumer_lag_messages: Gauge
     index_vectors: Gauge
+    index_recall_ratio: Gauge
+    mirror_divergence_ratio: Gauge
     match_probability: Histogram
     ready: Gauge
 
@@ -65,7 +68,7 @@ class Metrics:
         def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
             return Gauge(f"storyhash_{name}", text, labels, registry=registry)
 
-        return cls(
+        made = cls(
             registry=registry,
             search_duration_seconds=histogram(
                 "search_duration_seconds", "One call of the index.", _SEARCH_BUCKETS
@@ -98,11 +101,21 @@ class Metrics:
                 "consumer_lag_messages", "Messages not taken yet.", ("stage", "topic")
             ),
             index_vectors=gauge("index_vectors", "Vectors in the shard.", ("state",)),
+            index_recall_ratio=gauge(
+                "index_recall_ratio", "Share of the true nearest segments that searches find."
+            ),
+            mirror_divergence_ratio=gauge(
+                "mirror_divergence_ratio", "Share of videos in which shard and mirror differ."
+            ),
             match_probability=histogram(
                 "match_probability", "Best probability of each query.", _PROBABILITY_BUCKETS
             ),
             ready=gauge("ready", "1 when /readyz says so."),
         )
+        # Until it is measured it is no number, least of all 0.
+        for measured in (made.index_recall_ratio, made.mirror_divergence_ratio):
+            measured.set(math.nan)
+        return made
 
     @contextmanager
     def time_stage(self, stage: str) -> Iterator[None]:

@@ -239,6 +239,11 @@ class ServiceSettings(_Group):
     snapshot_seconds: float = Field(
         300.0, gt=0, description="How often the searcher writes its shard to disk."
     )
+    audit_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="How often a part of the index is held against exact search and mirror.",
+    )
     match_new_videos: bool = Field(
         True, description="Match every new video against the catalogue and publish what is found."
     )

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 from common.errors import DataFolderError, StorageError, VideoError
 from common.settings import Settings
@@ -34,6 +37,9 @@ from searcher.snapshot import SnapshotInfo, load_newest, save_snapshot
 from searcher.staging import Staging
 from searcher.state import EVERYTHING, Filter
 from searcher.videos import Video, VideoStore, now
+
+# Queries kept for the audit: the newest so many, one in so many.
+_SAMPLES, _SEARCHES_A_SAMPLE = 32, 8
 
 
 class LocalIndex:
@@ -61,7 +67,11 @@ class LocalIndex:
         self._mirror = mirror
         self._lock = lock
         self._snapshot_sequence = -1
+        # Videos of which a change that was cut short may have left points in the mirror.
+        self._half_done: set[str] = set()
         self._shard = Shard(settings.searcher)
+        self.sampled: deque[Float32Array] = deque(maxlen=_SAMPLES)
+        self._searches = 0
 
     @classmethod
     def open_writer(cls, folder: Path, manifest: FolderManifest, settings: Settings) -> LocalIndex:
@@ -96,6 +106,7 @@ class LocalIndex:
         )
         index._recover_catalogue()
         index._load()
+        index._half_done.update(index.videos.pending())
         index.finish_deletions()
         return index
 
@@ -135,8 +146,15 @@ class LocalIndex:
         return self._shard.stats()
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
-        """See `Shard.search`."""
+        """See `Shard.search`. Now and then a query is kept for the audit."""
+        self._searches += 1
+        if self._searches % _SEARCHES_A_SAMPLE == 1 and len(vectors):
+            self.sampled.append(vectors[self._searches % len(vectors)].copy())
         return self._shard.search(vectors, k, only)
+
+    def frozen_shard(self) -> Shard:
+        """See `Shard.frozen`."""
+        return self._shard.frozen()
 
     def shard_versions(self) -> dict[str, int]:
         """See `Shard.versions`."""
@@ -172,6 +190,11 @@ class LocalIndex:
             written = [
                 embedding for one in (*change.whole, *change.late) for embedding in one.embeddings
             ]
+            for one in change.whole:
+                video_id, before = one.video.video_id, old[one.video.video_id]
+                if video_id in self._half_done:
+                    mirror.delete_video(video_id, keep_version=before.version if before else None)
+            self._half_done.update(rows)
             if written:
                 mirror.upsert(written, rows)
             for one in change.whole:
@@ -189,6 +212,7 @@ class LocalIndex:
                 for video_id, version in change.deleted:
                     self.videos.delete(video_id, version)
                 record()
+            self._half_done.difference_update(rows)
             if not change:
                 return
             self._shard.replace_videos(
@@ -271,7 +295,6 @@ class LocalIndex:
 
     def _load(self) -> None:
         """Take up the newest good snapshot and bring it level with the catalogue."""
-        mirror = self._writable()
         loaded = load_newest(
             self.folder / "snapshots", self._settings.searcher, self.manifest.model_id
         )
@@ -297,10 +320,45 @@ class LocalIndex:
             level = held.get(video.video_id) == video.version
             if level and counts.get(video.video_id, 0) == expected:
                 continue
-            points = [one for batch in mirror.scan(video.video_id) for one in batch]
-            current = [one for one in points if one.ref.version == video.version]
-            if current and len(current) == video.segments:
-                self._shard.replace_video(video.video_id, current)
+            self._level(video)
+
+    def relevel(self, video_id: str) -> bool:
+        """Have the shard hold of a video what the mirror does; False where that lacks a part of it."""
+        with self.changing:
+            video = self.videos.get(video_id)
+            if video is not None and video.segments:
+                return self._level(video)
+            self._shard.remove_videos([video_id])
+            return True
+
+    def _level(self, video: Video) -> bool:
+        mirror = self._writable()
+        points = [one for batch in mirror.scan(video.video_id) for one in batch]
+        current = [one for one in points if one.ref.version == video.version]
+        whole = bool(current) and len(current) == video.segments
+        if whole:
+            self._shard.replace_video(video.video_id, current)
+        return whole
+
+    def level_with_mirror(self, video_id: str) -> bool:
+        """Whether the shard holds of a video just what the mirror holds of its whole version."""
+        with self.changing:
+            video = self.videos.get(video_id)
+            held = {} if video is None else self._mirrored(video)
+            refs, vectors = self._shard.vectors_of(video_id)
+            return len(refs) == len(held) and all(
+                ref in held and np.allclose(held[ref], vector, atol=1e-6)
+                for ref, vector in zip(refs, vectors, strict=True)
+            )
+
+    def _mirrored(self, video: Video) -> dict[SegmentRef, Float32Array]:
+        """Searchable vectors of a video's whole version in the mirror."""
+        return {
+            one.ref: one.vector
+            for batch in self._writable().scan(video.video_id)
+            for one in batch
+            if one.informative and one.ref.version == video.version
+        }
 
     def _informative_counts(self) -> dict[str, int]:
         """Searchable segments by video."""
@@ -330,15 +388,16 @@ class LocalIndex:
 
     def finish_deletions(self) -> None:
         """Purge what was deleted from the snapshots too, also after a process was killed while it did."""
-        gone = self.videos.unpurged()
-        if not gone:
-            return
-        mirror = self._writable()
-        for video_id in gone:
-            if self.videos.get(video_id) is None:
-                mirror.delete_video(video_id)
-        mirror.flush()
-        self._shard.remove_videos([one for one in gone if self.videos.get(one) is None])
+        with self.changing:
+            gone = self.videos.unpurged()
+            if not gone:
+                return
+            mirror = self._writable()
+            for video_id in gone:
+                if self.videos.get(video_id) is None:
+                    mirror.delete_video(video_id)
+            mirror.flush()
+            self._shard.remove_videos([one for one in gone if self.videos.get(one) is None])
         # Older snapshots still hold the vectors, so only the new one is kept.
         self.save_snapshot(keep=1)
         self.videos.mark_purged(gone)

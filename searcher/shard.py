@@ -8,6 +8,7 @@ the graph is built anew from the living ones instead.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ from searcher.state import (
     search_state,
     top_scores,
 )
+
+_EXACT_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,21 @@ class Shard:
         self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
     ) -> list[list[Hit]]:
         """As `search`, by comparing every vector: the truth that `search` is measured against."""
-        state = self._state
-        rows = np.flatnonzero(state.allowed(only))
-        scores = padded(vectors) @ state.vectors(rows).T
+        state, queries = self._state, padded(vectors)
+        allowed = np.flatnonzero(state.allowed(only))
+        scores = np.zeros((len(queries), 0), dtype=np.float32)
+        rows = np.zeros((len(queries), 0), dtype=np.int64)
+        # Block by block: a copy of a large shard would not fit beside it.
+        for start in range(0, len(allowed), _EXACT_ROWS):
+            block = allowed[start : start + _EXACT_ROWS]
+            scores = np.hstack([scores, queries @ state.vectors(block).T])
+            rows = np.hstack([rows, np.tile(block, (len(queries), 1))])
+            best = np.stack([top_scores(line, k) for line in scores])
+            scores = np.take_along_axis(scores, best, axis=1)
+            rows = np.take_along_axis(rows, best, axis=1)
         return [
-            [Hit(state.refs[rows[column]], float(line[column])) for column in top_scores(line, k)]
-            for line in scores
+            [Hit(state.refs[row], float(score)) for row, score in zip(row_line, line, strict=True)]
+            for row_line, line in zip(rows.tolist(), scores.tolist(), strict=True)
         ]
 
     def vectors_of(self, video_id: str) -> tuple[list[SegmentRef], Float32Array]:
@@ -108,6 +120,11 @@ class Shard:
         rows.sort(key=lambda row: state.refs[row].start_seconds)
         vectors = state.vectors(np.array(rows, dtype=np.int64))
         return [state.refs[row] for row in rows], vectors[:, :VECTOR_DIMENSION]
+
+    def some_videos(self, count: int, rng: random.Random) -> list[str]:
+        """Ids of so many videos with a searchable segment, by chance."""
+        names = list(self._state.rows_of)
+        return rng.sample(names, min(count, len(names)))
 
     def versions(self) -> dict[str, int]:
         """The version held of every video with a searchable segment, by video_id."""

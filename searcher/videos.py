@@ -96,6 +96,20 @@ class VideoStore:
         """Videos by state."""
         return dict(self._database.query("SELECT state, count(*) FROM videos GROUP BY state"))
 
+    def pending(self) -> list[str]:
+        """Ids of the videos that are still to be indexed, or were begun and not finished."""
+        rows = self._database.query(
+            "SELECT video_id FROM videos WHERE state = 'pending' ORDER BY rowid"
+        )
+        return [str(video_id) for (video_id,) in rows]
+
+    def some(self, count: int) -> list[str]:
+        """Ids of so many videos that have a whole version, by chance."""
+        rows = self._database.query(
+            "SELECT video_id FROM videos WHERE version > 0 ORDER BY random() LIMIT ?", count
+        )
+        return [str(video_id) for (video_id,) in rows]
+
     def versions(self) -> dict[str, int]:
         """The whole version of every video that has one."""
         return dict(self._database.query("SELECT video_id, version FROM videos WHERE version > 0"))
@@ -110,27 +124,29 @@ class VideoStore:
         )
         return max((int(version) for (version,) in rows), default=0) + 1
 
-    def begin(self, video: Video) -> None:
-        """Mark a video pending; what its newest whole version is stays as it was."""
-        old = self.get(video.video_id)
-        kept = replace(video, state="pending")
-        if old is not None:
-            kept = replace(
-                kept,
-                version=old.version,
-                segments=old.segments,
-                uninformative_segments=old.uninformative_segments,
-                duration_seconds=old.duration_seconds,
-                indexed_at=old.indexed_at,
-            )
+    def begin(self, *videos: Video) -> None:
+        """Mark videos pending; what their newest whole version is stays as it was."""
         with self._database.change() as execute:
-            _put(execute, kept)
+            for video in videos:
+                kept = replace(video, state="pending")
+                old = self.get(video.video_id)
+                if old is not None:
+                    kept = replace(
+                        kept,
+                        version=old.version,
+                        segments=old.segments,
+                        uninformative_segments=old.uninformative_segments,
+                        duration_seconds=old.duration_seconds,
+                        indexed_at=old.indexed_at,
+                    )
+                _put(execute, kept)
 
     def commit(self, video: Video) -> None:
         """Make a version the whole one."""
         with self._database.change() as execute:
             _put(execute, replace(video, indexed_at=video.indexed_at or now()))
-            execute("DELETE FROM deleted WHERE video_id = ?", video.video_id)
+            for table in ("deleted", "deleted_sources"):
+                execute(f"DELETE FROM {table} WHERE video_id = ?", video.video_id)
             _count(execute)
 
     def fail(self, video: Video, code: str, message: str) -> None:
@@ -149,9 +165,21 @@ class VideoStore:
         """Forget a row and remember that every version up to this one, or to the newest, was deleted."""
         version = max(version, self.next_version(video_id) - 1)
         with self._database.change() as execute:
+            execute(
+                "INSERT OR REPLACE INTO deleted_sources "
+                "SELECT video_id, fingerprint FROM videos WHERE video_id = ? AND fingerprint <> ''",
+                video_id,
+            )
             execute("DELETE FROM videos WHERE video_id = ?", video_id)
             execute("INSERT OR REPLACE INTO deleted VALUES (?, ?, 0)", video_id, version)
             _count(execute)
+
+    def deleted_fingerprint(self, video_id: str) -> str:
+        """What the source of a deleted video was like when it was deleted; empty when that is unknown."""
+        rows = self._database.query(
+            "SELECT fingerprint FROM deleted_sources WHERE video_id = ?", video_id
+        )
+        return str(rows[0][0]) if rows else ""
 
     def forget_everything(self) -> None:
         """Every row, and what the log was read up to; what was deleted stays noted."""

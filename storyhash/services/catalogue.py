@@ -17,6 +17,7 @@ from searcher.generations import (
     make_current,
     make_folder,
 )
+from searcher.index import LocalIndex
 from storyhash.services.following import Follower
 
 _log = logging.getLogger("storyhash.search")
@@ -51,6 +52,11 @@ class FollowedCatalogue:
             reasons = "; ".join(self.follower().health.reasons().values())
             raise NotReadyError(f"the index is not there yet: {reasons or 'it is being opened'}")
         return answering
+
+    def answering_index(self) -> LocalIndex | None:
+        """The index that answers, once it is open."""
+        answering = self.follower().answering
+        return None if answering is None else answering.index
 
     def delete_video(self, video_id: str) -> bool:
         """In every generation, one after the other; asked again it does what is left."""

@@ -16,6 +16,7 @@ from common.topics import TopicNames
 from searcher.api.app import api_app
 from storyhash.remote_embedding import RemoteEmbedding
 from storyhash.services.announcing import MatchAnnouncer
+from storyhash.services.auditing import AuditThread
 from storyhash.services.catalogue import FollowedCatalogue
 from storyhash.services.following import Follower, generation_settings
 
@@ -39,6 +40,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
 
     catalogue = FollowedCatalogue(settings.data_dir, follower, also=settings.kafka.generation)
     announcer = MatchAnnouncer(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics)
+    auditor = AuditThread(catalogue.answering_index, metrics, settings.service.audit_seconds)
     embedding = RemoteEmbedding(
         settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
     )
@@ -50,9 +52,11 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     for one in catalogue:
         one.start()
     announcer.start()
+    auditor.start()
     try:
         _wait(settings, catalogue, stopping)
     finally:
+        auditor.stop()
         announcer.stop()
         for one in catalogue:
             one.stop()

@@ -1,0 +1,78 @@
+"""Is the index as good as it must be? Searches held against exact ones, the shard against the mirror."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import Float32Array
+from searcher.index import LocalIndex
+from searcher.shard import Shard
+
+_K = 10
+_QUERIES, _VIDEOS = 32, 64
+# Scores that differ by less are equal: the graph and the exact search add in another order.
+_SAME_SCORE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One look. recall: share of the ten true nearest segments that searches found; None where nothing is
+    indexed. queries, videos: how many were looked at. repaired, broken: videos in which shard and mirror
+    differed; of the broken the mirror itself lacks a part."""
+
+    recall: float | None
+    queries: int
+    videos: int
+    repaired: Sequence[str]
+    broken: Sequence[str]
+
+    @property
+    def divergence(self) -> float:
+        """Share of the videos in which shard and mirror differed."""
+        return (len(self.repaired) + len(self.broken)) / self.videos if self.videos else 0.0
+
+
+class Auditor:
+    """Looks at a part of an index, by chance, each time it is asked."""
+
+    def __init__(self, index: LocalIndex, rng: random.Random | None = None) -> None:
+        self._index = index
+        self._rng = rng or random.Random()
+
+    def audit(self) -> Audit:
+        """Look, and bring the shard level with the mirror where they differ."""
+        shard = self._index.frozen_shard()
+        queries = self._queries(shard)
+        recall = None if queries is None else measured_recall(shard, queries)
+        names = {*self._index.videos.some(_VIDEOS), *shard.some_videos(_VIDEOS, self._rng)}
+        chosen = self._rng.sample(sorted(names), min(_VIDEOS, len(names)))
+        differ = [name for name in chosen if not self._index.level_with_mirror(name)]
+        broken = [name for name in differ if not self._index.relevel(name)]
+        repaired = [name for name in differ if name not in broken]
+        asked = 0 if queries is None else len(queries)
+        return Audit(recall, asked, len(chosen), repaired, broken)
+
+    def _queries(self, shard: Shard) -> Float32Array | None:
+        """float32 (n, 527): the newest queries; while there is none, indexed vectors stand in."""
+        sampled = list(self._index.sampled)
+        if not sampled:
+            for video_id in shard.some_videos(_QUERIES, self._rng):
+                sampled += list(shard.vectors_of(video_id)[1][:1])
+        return np.stack(sampled[-_QUERIES:]) if sampled and len(shard) else None
+
+
+def measured_recall(shard: Shard, queries: Float32Array, k: int = _K) -> float:
+    """recall@k of a search against the exact one, over queries float32 (n, 527). A found segment counts
+    when none that was not found is closer; so equals at the end of the list do no harm."""
+    found, wanted = 0, 0
+    pairs = zip(shard.search(queries, k), shard.search_exact(queries, k), strict=True)
+    for hits, true_hits in pairs:
+        if true_hits:
+            least = true_hits[-1].score - _SAME_SCORE
+            found += sum(hit.score >= least for hit in hits)
+            wanted += len(true_hits)
+    return found / wanted if wanted else 1.0

@@ -1,0 +1,58 @@
+"""The index looked at from time to time, and what was found told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from common.errors import StoryHashError
+from common.metrics import Metrics
+from searcher.audit import Auditor
+from searcher.index import LocalIndex
+
+_log = logging.getLogger("storyhash.audit")
+
+
+class AuditThread:
+    """Audits the index that answers; `current` gives it, or None while there is none."""
+
+    def __init__(
+        self, current: Callable[[], LocalIndex | None], metrics: Metrics, every_seconds: float
+    ) -> None:
+        self._current = current
+        self._metrics = metrics
+        self._every_seconds = every_seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="audit")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return when it looks no more."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._every_seconds):
+            index = self._current()
+            if index is None:
+                continue
+            try:
+                self._look(index)
+            except StoryHashError as error:
+                _log.warning("the index could not be audited: %s", error)
+
+    def _look(self, index: LocalIndex) -> None:
+        audit = Auditor(index).audit()
+        if audit.recall is not None:
+            self._metrics.index_recall_ratio.set(audit.recall)
+        self._metrics.mirror_divergence_ratio.set(audit.divergence)
+        for video_id in audit.repaired:
+            _log.warning("%s differed from the mirror and was brought level with it", video_id)
+        for video_id in audit.broken:
+            _log.error(
+                "the mirror lacks a part of %s; send it again (storyhash ingest --again, or index)",
+                video_id,
+            )
