@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
+from typing import Protocol
 
-from common.errors import VideoError
+from common.errors import DependencyError
 from common.types import Embedding, Segment
-from embedder.stage import EmbedderStage
 
+# What goes wrong for all segments alike; anything else may lie in one of them.
+SHARED = (DependencyError, MemoryError)
 _Waiting = tuple[Segment, "Future[Embedding]"]
+
+
+class Stage(Protocol):
+    """What embeds, as `EmbedderStage` does."""
+
+    @property
+    def segments_at_once(self) -> int: ...
+
+    def process(self, segments: Sequence[Segment]) -> list[Embedding]: ...
 
 
 class SegmentBatcher:
     """Fills batches of `stage.segments_at_once`; a segment that cannot be used fails alone."""
 
-    def __init__(self, stage: EmbedderStage, executor: Executor) -> None:
+    def __init__(self, stage: Stage, executor: Executor) -> None:
         self._stage = stage
         self._executor = executor
         self._waiting: list[_Waiting] = []
@@ -50,13 +62,11 @@ class SegmentBatcher:
     def _run(self, batch: list[_Waiting]) -> None:
         try:
             embeddings = self._stage.process([segment for segment, _ in batch])
-        except VideoError as error:
-            if len(batch) == 1:
-                batch[0][1].set_exception(error)
-                return
-            for one in batch:
-                self._run([one])
         except BaseException as error:
+            if len(batch) > 1 and isinstance(error, Exception) and not isinstance(error, SHARED):
+                for one in batch:
+                    self._run([one])
+                return
             for _, future in batch:
                 future.set_exception(error)
         else:

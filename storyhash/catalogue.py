@@ -10,11 +10,12 @@ from common.errors import UsageError
 from common.types import CatalogEntry
 from ingest.catalog import Listed
 from ingest.fingerprint import source_fingerprint
+from ingest.ledger import WORTH_A_RETRY
 from ingest.uris import is_remote
 from searcher.videos import Video, VideoStore
 
-# What made these fail may be gone the next time; the other errors lie in the file itself.
-_WORTH_A_RETRY = frozenset({"timeout", "decoder_crashed", "fetch"})
+# An internal error may be mended by the next version.
+_WORTH_A_RETRY = WORTH_A_RETRY | {"internal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +61,13 @@ def plan_work(listed: Sequence[Listed], videos: VideoStore) -> Plan:
     """
     plan = Plan()
     for one in listed:
-        held = videos.get(one.entry.video_id)
-        fingerprint = source_fingerprint(one.entry.uri)
-        if held is not None:
-            _check_same_video(one.entry, held)
-        if held is not None and _is_settled(one.entry, held, fingerprint):
-            if held.state == "failed":
-                plan.refused.append(held)
-            else:
-                plan.unchanged += 1
-            continue
-        version = videos.next_version(one.entry.video_id)
-        plan.work.append(WorkItem(one.entry, version, one.root, fingerprint))
+        found = work_on(one, videos)
+        if isinstance(found, WorkItem):
+            plan.work.append(found)
+        elif found.state == "failed":
+            plan.refused.append(found)
+        else:
+            plan.unchanged += 1
     named = {one.entry.video_id for one in listed}
     roots = {one.root for one in listed}
     plan.removed = [
@@ -82,11 +78,31 @@ def plan_work(listed: Sequence[Listed], videos: VideoStore) -> Plan:
     return plan
 
 
+def work_on(one: Listed, videos: VideoStore) -> WorkItem | Video:
+    """What is to be done for a video; its row where that is nothing, as it is indexed, or failed, and has
+    not changed since.
+
+    Raises UsageError when its name is taken by another video that is still where it was.
+    """
+    held = videos.get(one.entry.video_id)
+    fingerprint = source_fingerprint(one.entry.uri)
+    if held is not None:
+        _check_same_video(one.entry, held)
+        if _is_settled(one.entry, held, fingerprint):
+            return held
+    return WorkItem(one.entry, videos.next_version(one.entry.video_id), one.root, fingerprint)
+
+
 def _is_settled(entry: CatalogEntry, held: Video, fingerprint: str) -> bool:
     if held.state == "pending" or held.fingerprint != fingerprint:
         return False
     if held.state == "failed" and held.error_code in _WORTH_A_RETRY:
         return False
+    return is_described(held, entry)
+
+
+def is_described(held: Video, entry: CatalogEntry) -> bool:
+    """Whether the row says of the video what the entry does."""
     described = (held.bank, held.title, dict(held.metadata))
     return described == (entry.bank, entry.title, dict(entry.metadata))
 

@@ -2,48 +2,46 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from common.errors import VideoError
+from common.metrics import Metrics
 from common.process import usable_cores
-from common.types import Embedding
+from common.types import CatalogEntry, Embedding, Segment
+from embedder.observing import observe_encoders
 from embedder.stage import EmbedderStage
+from ingest.observing import STAGE as INGEST
+from ingest.observing import observe_decoded
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 from searcher.index import LocalIndex
-from storyhash.batching import SegmentBatcher
+from searcher.observing import STAGE as SEARCH
+from searcher.observing import observe_searchable, observe_vectors
+from storyhash.batching import SHARED, SegmentBatcher
 from storyhash.catalogue import WorkItem
+from storyhash.index_report import IndexReport, VideoOutcome
 
+_EMBED = "embed"
 # Segments waiting for or in the embedder, for each of its threads: enough to keep it busy, few
 # enough that memory stays flat.
 _AHEAD = 4
-_SNAPSHOT_SECONDS = 120.0
 
-OnVideo = Callable[[WorkItem, VideoError | None], None]
+OnVideo = Callable[[VideoOutcome], None]
+_Waiting = tuple[VideoEvent, "Future[Embedding] | None"]
 
 
 @dataclass(slots=True)
-class IndexReport:
-    """What a run did. Seconds are of video; `elapsed_seconds` is of the clock.
+class _UnderWay:
+    """What is known of a video whose segments are still coming. `produced_at`: of each, Unix seconds."""
 
-    `stage_seconds` adds up what each step took over all processes and threads.
-    """
-
-    indexed: int = 0
-    segments: int = 0
-    video_seconds: float = 0.0
-    elapsed_seconds: float = 0.0
-    failed: list[tuple[WorkItem, VideoError]] = field(default_factory=list)
-    damaged: list[tuple[WorkItem, str]] = field(default_factory=list)
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def realtime_factor(self) -> float:
-        """Seconds of video indexed in one second of the clock."""
-        return self.video_seconds / self.elapsed_seconds if self.elapsed_seconds else 0.0
+    item: WorkItem
+    embeddings: list[Embedding] = field(default_factory=list)
+    produced_at: list[float] = field(default_factory=list)
+    error: VideoError | None = None
 
 
 class Indexer:
@@ -53,76 +51,190 @@ class Indexer:
     leaves whole videos behind and does the others again.
     """
 
-    def __init__(self, index: LocalIndex, stage: EmbedderStage, pool: DecoderPool) -> None:
+    def __init__(
+        self, index: LocalIndex, stage: EmbedderStage, pool: DecoderPool, metrics: Metrics
+    ) -> None:
         self._index = index
         self._stage = stage
         self._pool = pool
+        self._metrics = metrics
         self._threads = max(1, usable_cores() // 2)
-        self._embeddings: dict[str, list[Embedding]] = {}
-        self._broken: dict[str, VideoError] = {}
+        self._under_way: dict[str, _UnderWay] = {}
+        observe_encoders(stage, metrics)
+        observe_vectors(metrics, index.stats)
 
-    def run(self, work: Sequence[WorkItem], on_video: OnVideo) -> IndexReport:
-        """Index every item; `on_video` is told of each as it ends, with the error if it failed."""
+    def index_all(self, work: Sequence[WorkItem], on_video: OnVideo) -> IndexReport:
+        """Index every item; `on_video` is told of each as it ends."""
         report = IndexReport()
-        items = {item.entry.video_id: item for item in work}
-        started = last_snapshot = time.monotonic()
-        waiting: deque[tuple[VideoEvent, Future[Embedding] | None]] = deque()
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor:
-            batcher = SegmentBatcher(self._stage, executor)
+        started = time.monotonic()
 
-            def settle(limit: int) -> None:
-                while len(waiting) > limit:
-                    event, future = waiting.popleft()
-                    item = items[event.entry.video_id]
-                    if future is None:
-                        self._end(event, item, report, on_video)
-                    else:
-                        self._collect(item.entry.video_id, batcher, future)
+        def tell(outcome: VideoOutcome) -> None:
+            report.add(outcome)
+            on_video(outcome)
 
-            for event in self._pool.run([(item.entry, item.version) for item in work]):
-                future = None
-                if isinstance(event, SegmentReady):
-                    future = batcher.submit(event.segment)
-                waiting.append((event, future))
-                settle(self._threads * _AHEAD * batcher.size)
-                if time.monotonic() - last_snapshot > _SNAPSHOT_SECONDS:
-                    self._index.save_snapshot()
-                    last_snapshot = time.monotonic()
-            settle(0)
+        self.run(work, tell)
         report.elapsed_seconds = time.monotonic() - started
         report.stage_seconds = dict(self._stage.clock.seconds)
         return report
 
-    def _end(
-        self, event: VideoEvent, item: WorkItem, report: IndexReport, on_video: OnVideo
+    def run(
+        self,
+        work: Iterable[WorkItem | None],
+        on_video: OnVideo,
+        *,
+        wanted: Callable[[WorkItem], bool] = lambda item: True,
+        on_turn: Callable[[], None] = lambda: None,
+        stopping: threading.Event | None = None,
     ) -> None:
-        """Take in the end of one video; ends come in the order the decoders told them."""
-        video_id = item.entry.video_id
-        embeddings = self._embeddings.pop(video_id, [])
-        error = self._broken.pop(video_id, None)
+        """Index what `work` gives, until it ends. It may give None, see `DecoderPool.run`, and gives no
+        video a second time before `on_video` was told of the first.
+
+        A video that is not `wanted` when it would become searchable is dropped without a trace; that is
+        asked while the index cannot change. `on_turn` is called several times a second. Once `stopping`
+        is set, videos whose segments are not all embedded are left as they were.
+
+        Raises what no other video mends: DependencyError and its kin, CorruptIndexError.
+        """
+        stopping = stopping or threading.Event()
+        self._under_way.clear()
+        waiting: deque[_Waiting] = deque()
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor:
+            batcher = SegmentBatcher(_Observed(self._stage, self._metrics), executor)
+
+            def settle(limit: int) -> None:
+                while waiting and (len(waiting) > limit or _is_done(waiting[0])):
+                    self._settle(*waiting.popleft(), batcher, on_video, wanted)
+
+            def idle() -> None:
+                on_turn()
+                settle(0)
+
+            events = self._pool.run(self._jobs(work), stopping, idle)
+            try:
+                for event in events:
+                    on_turn()
+                    waiting.append((event, self._submit(event, batcher, wanted)))
+                    settle(self._threads * _AHEAD * batcher.size)
+                    if stopping.is_set():
+                        break
+            finally:
+                events.close()
+            if stopping.is_set():
+                executor.shutdown(cancel_futures=True)
+            else:
+                settle(0)
+
+    def _jobs(self, work: Iterable[WorkItem | None]) -> Iterator[tuple[CatalogEntry, int] | None]:
+        for item in work:
+            if item is None:
+                yield None
+                continue
+            self._under_way[item.entry.video_id] = _UnderWay(item)
+            yield item.entry, item.version
+
+    def _submit(
+        self, event: VideoEvent, batcher: SegmentBatcher, wanted: Callable[[WorkItem], bool]
+    ) -> Future[Embedding] | None:
+        """Have a segment embedded, unless nobody wants its video any more."""
+        if isinstance(event, (SegmentReady, VideoDone)):
+            observe_decoded(self._metrics, event)
+        if not isinstance(event, SegmentReady):
+            outcome = "failed" if isinstance(event, VideoFailed) else "done"
+            self._metrics.videos_total.labels(INGEST, outcome).inc()
+            return None
+        video = self._under_way[event.entry.video_id]
+        if video.error is not None or not wanted(video.item):
+            return None
+        video.produced_at.append(time.time())
+        return batcher.submit(event.segment)
+
+    def _settle(
+        self,
+        event: VideoEvent,
+        future: Future[Embedding] | None,
+        batcher: SegmentBatcher,
+        on_video: OnVideo,
+        wanted: Callable[[WorkItem], bool],
+    ) -> None:
+        """Take in what came of one event; they come in the order the decoders told them."""
+        if isinstance(event, SegmentReady):
+            if future is not None:
+                self._collect(self._under_way[event.entry.video_id], batcher, future)
+            return
+        video = self._under_way.pop(event.entry.video_id)
         if isinstance(event, VideoFailed):
-            error = event.error
-        if error is not None:
-            self._index.mark_failed(item.row(), error)
-            report.failed.append((item, error))
-        elif isinstance(event, VideoDone):
-            self._store(event, item, embeddings, report)
-        on_video(item, error)
+            video.error = event.error
+        with self._index.changing:
+            if not wanted(video.item):
+                outcome = VideoOutcome(video.item, dropped=True)
+            elif isinstance(event, VideoDone) and video.error is None:
+                outcome = self._store(event, video)
+            else:
+                outcome = self._fail(video)
+        on_video(outcome)
 
-    def _collect(self, video_id: str, batcher: SegmentBatcher, future: Future[Embedding]) -> None:
-        try:
-            self._embeddings.setdefault(video_id, []).append(batcher.result(future))
-        except VideoError as error:
-            self._broken[video_id] = error
-
-    def _store(
-        self, done: VideoDone, item: WorkItem, embeddings: Sequence[Embedding], report: IndexReport
+    def _collect(
+        self, video: _UnderWay, batcher: SegmentBatcher, future: Future[Embedding]
     ) -> None:
-        with self._stage.clock.measure("index"):
-            self._index.replace_video(item.row(done.duration_seconds), embeddings)
+        outcome = "done"
+        try:
+            video.embeddings.append(batcher.result(future))
+        except SHARED:
+            raise
+        except Exception as error:
+            outcome, video.error = "failed", _as_video_error(error)
+        self._metrics.segments_total.labels(_EMBED, outcome).inc()
+
+    def _store(self, done: VideoDone, video: _UnderWay) -> VideoOutcome:
+        """Make it searchable."""
+        item = video.item
+        with self._stage.clock.measure("index"), self._metrics.time_stage(SEARCH):
+            self._index.replace_video(item.row(done.duration_seconds), video.embeddings)
         self._stage.clock.add(done.stage_seconds)
-        report.indexed += 1
-        report.segments += len(embeddings)
-        report.video_seconds += done.duration_seconds
-        if done.damaged:
-            report.damaged.append((item, done.damaged))
+        self._metrics.videos_total.labels(SEARCH, "done").inc()
+        observe_searchable(self._metrics, video.produced_at)
+        observe_vectors(self._metrics, self._index.stats)
+        return VideoOutcome(
+            item,
+            segments=len(video.embeddings),
+            duration_seconds=done.duration_seconds,
+            damaged=done.damaged,
+        )
+
+    def _fail(self, video: _UnderWay) -> VideoOutcome:
+        """Note why it cannot be used."""
+        error = video.error or VideoError("it ended half-way")
+        self._index.mark_failed(video.item.row(), error)
+        self._metrics.videos_total.labels(SEARCH, "failed").inc()
+        return VideoOutcome(video.item, error)
+
+
+class _Observed:
+    """The embedder stage, with its batches counted."""
+
+    def __init__(self, stage: EmbedderStage, metrics: Metrics) -> None:
+        self._stage = stage
+        self._metrics = metrics
+
+    @property
+    def segments_at_once(self) -> int:
+        return self._stage.segments_at_once
+
+    def process(self, segments: Sequence[Segment]) -> list[Embedding]:
+        with self._metrics.time_stage(_EMBED):
+            return self._stage.process(segments)
+
+
+def _is_done(waiting: _Waiting) -> bool:
+    future = waiting[1]
+    return future is None or future.done()
+
+
+def _as_video_error(error: Exception) -> VideoError:
+    """What one video made go wrong, so that the others go on."""
+    if isinstance(error, VideoError):
+        return error
+    unforeseen = VideoError(f"internal error: {type(error).__name__}: {error}")
+    unforeseen.code = "internal"
+    unforeseen.__cause__ = error
+    return unforeseen

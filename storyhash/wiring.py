@@ -28,6 +28,14 @@ class IndexServices:
     pool: DecoderPool
     chosen: bool
 
+    @property
+    def announcement(self) -> str:
+        """What is to be said of a folder that was just made."""
+        return (
+            f"new index in {self.index.folder}, profile {self.stage.profile} "
+            f"(model {self.stage.model_id}); it keeps this profile"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class QueryServices:
@@ -56,18 +64,23 @@ def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
     """Open the data folder for matching."""
     require_manifest(settings.data_dir)
     stage = build_stage(profile_in_force(settings), settings)
-    calibration = load_calibration(stage.visual.name)
     with (
         LocalIndex.open_reader(settings.data_dir, _manifest(stage, settings), settings) as index,
         DecoderPool(settings.video, settings.ingest) as pool,
     ):
-        if not calibration.measured:
-            index.notices.append(
-                f"the calibration {calibration.version} was not measured on real copies: matches come "
-                "in the right order, their probabilities are not to be trusted"
-            )
-        matcher = Matcher(index, stage.model_id, calibration, default_policy(calibration))
-        yield QueryServices(index, QueryEmbedder(stage), matcher, pool)
+        yield QueryServices(index, QueryEmbedder(stage), matcher_over(index, stage), pool)
+
+
+def matcher_over(index: LocalIndex, stage: EmbedderStage) -> Matcher:
+    """The matcher of an index whose vectors a stage makes; a calibration that was not measured is noted
+    among the index' notices."""
+    calibration = load_calibration(stage.visual.name)
+    if not calibration.measured:
+        index.notices.append(
+            f"the calibration {calibration.version} was not measured on real copies: matches come "
+            "in the right order, their probabilities are not to be trusted"
+        )
+    return Matcher(index, stage.model_id, calibration, default_policy(calibration))
 
 
 @contextmanager

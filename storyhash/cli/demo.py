@@ -9,13 +9,14 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from common.errors import VideoError
+from common.metrics import Metrics
 from common.settings import load_settings
 from ingest.catalog import read_catalog
-from storyhash.catalogue import WorkItem, plan_work
+from storyhash.catalogue import plan_work
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption, ProfileOption
 from storyhash.demo import QUERIES, DemoQuery, write_catalogue, write_queries
+from storyhash.index_report import VideoOutcome
 from storyhash.indexing import Indexer
 from storyhash.querying import QueryOutcome, run_queries
 from storyhash.wiring import open_for_indexing, open_for_queries
@@ -38,8 +39,9 @@ def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
             chosen = indexing.stage.profile
             err.print(f"indexing them with profile {chosen} ...", markup=False)
             plan = plan_work(read_catalog([str(films)]), indexing.index.videos)
-            indexer = Indexer(indexing.index, indexing.stage, indexing.pool)
-            indexer.run(plan.work, _must_work)
+            metrics = Metrics.create("demo")
+            indexer = Indexer(indexing.index, indexing.stage, indexing.pool, metrics)
+            indexer.index_all(plan.work, _must_work)
             indexing.index.save_snapshot()
         err.print("matching the queries ...")
         with open_for_queries(settings) as querying:
@@ -54,9 +56,9 @@ def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def _must_work(_: WorkItem, error: VideoError | None) -> None:
-    if error is not None:
-        raise error
+def _must_work(outcome: VideoOutcome) -> None:
+    if outcome.error is not None:
+        raise outcome.error
 
 
 def _row(query: DemoQuery, outcome: QueryOutcome) -> dict[str, Any]:

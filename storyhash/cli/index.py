@@ -7,15 +7,19 @@ from typing import Annotated, Any
 import typer
 from rich.progress import TaskID
 
-from common.errors import VideoError
+from common.metrics import Metrics
 from common.settings import load_settings
 from common.types import DEFAULT_BANK
 from ingest.catalog import read_catalog
-from storyhash.catalogue import Plan, WorkItem, plan_work
+from storyhash.catalogue import Plan, plan_work
 from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
 from storyhash.cli.options import DataOption, JsonOption, PathsArgument, ProfileOption
-from storyhash.indexing import Indexer, IndexReport
+from storyhash.index_report import IndexReport, VideoOutcome
+from storyhash.indexing import Indexer
+from storyhash.snapshots import TimelySnapshots
 from storyhash.wiring import IndexServices, open_for_indexing
+
+_SNAPSHOT_SECONDS = 120.0
 
 BankOption = Annotated[str, typer.Option("--bank", help="The bank these videos belong to.")]
 
@@ -50,24 +54,22 @@ def _announce(services: IndexServices) -> None:
     for message in services.index.notices:
         notice(message)
     if services.chosen:
-        err.print(
-            f"new index in {services.index.folder}, profile {services.stage.profile} "
-            f"(model {services.stage.model_id}); it keeps this profile",
-            markup=False,
-        )
+        err.print(services.announcement, markup=False)
 
 
 def _run(services: IndexServices, plan: Plan) -> IndexReport:
     with progress() as bar:
         task = bar.add_task("indexing", total=len(plan.work))
+        snapshots = TimelySnapshots(services.index, _SNAPSHOT_SECONDS)
 
-        def on_video(item: WorkItem, error: VideoError | None) -> None:
-            _tick(bar, task, item, error)
+        def on_video(outcome: VideoOutcome) -> None:
+            _tick(bar, task, outcome)
+            snapshots.save_if_due()
             check_interrupt()
 
-        indexer = Indexer(services.index, services.stage, services.pool)
+        indexer = Indexer(services.index, services.stage, services.pool, Metrics.create("index"))
         try:
-            return indexer.run(plan.work, on_video)
+            return indexer.index_all(plan.work, on_video)
         except KeyboardInterrupt:
             err.print(
                 "stopped; what is indexed is kept, run the same command to go on", markup=False
@@ -77,10 +79,11 @@ def _run(services: IndexServices, plan: Plan) -> IndexReport:
             services.index.save_snapshot()
 
 
-def _tick(bar: Any, task: TaskID, item: WorkItem, error: VideoError | None) -> None:
+def _tick(bar: Any, task: TaskID, outcome: VideoOutcome) -> None:
     bar.advance(task)
-    if error is not None:
-        err.print(f"{item.entry.video_id}: not indexed: {error}", style="red", markup=False)
+    if outcome.error is not None:
+        name = outcome.item.entry.video_id
+        err.print(f"{name}: not indexed: {outcome.error}", style="red", markup=False)
 
 
 def _summary(services: IndexServices, plan: Plan, report: IndexReport) -> dict[str, Any]:
