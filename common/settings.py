@@ -64,6 +64,12 @@ class IngestSettings(_Group):
         8 * 1024**3, gt=0, description="Largest remote file that is fetched."
     )
     fetch_timeout_seconds: float = Field(30.0, gt=0, description="Longest silence of a server.")
+    watch_seconds: float = Field(
+        2.0, gt=0, description="How often a watched folder is looked at, where a look is quick."
+    )
+    quiet_seconds: float = Field(
+        5.0, ge=0, description="A watched file that has not changed for so long is finished."
+    )
 
 
 class SscdSettings(_Group):

@@ -19,7 +19,6 @@ from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
 from searcher.api.search import banks_of
 from searcher.api.videos import unknown_video
 from searcher.matching.known import known_query
-from searcher.matching.matcher import MatchReport
 from searcher.matching.report import report_to_json
 from searcher.state import Filter
 
@@ -74,7 +73,7 @@ def match_router(
             def work() -> dict[str, Any]:
                 query, excluded = _query(answering, embed, given)
                 report = answering.matcher.match(query, Filter(banks, excluded))
-                metrics.match_probability.observe(_best(report))
+                metrics.match_probability.observe(report.probability)
                 return report_to_json(report, answering.index.videos.uri_of)
 
             answer = await gate.run(work)
@@ -96,10 +95,6 @@ def _query(
         raise unknown_video(video_id)
     refs, vectors = answering.index.vectors_of(video_id)
     return known_query(video, refs, vectors, answering.model_id), video_id
-
-
-def _best(report: MatchReport) -> float:
-    return max((match.probability for match in report.matches), default=0.0)
 
 
 def _notices(answering: Answering) -> dict[str, str]:

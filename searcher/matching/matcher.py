@@ -41,6 +41,11 @@ class MatchReport:
         """The strongest of the matches' decisions."""
         return strongest(self.decisions)
 
+    @property
+    def probability(self) -> float:
+        """The highest of the matches' probabilities; 0 when there are none."""
+        return max((match.probability for match in self.matches), default=0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class _Scored:

@@ -19,6 +19,7 @@ from storyhash.cli import (
     index,
     match,
     models,
+    serve,
     services,
     topics,
     videos,
@@ -37,6 +38,7 @@ app.command()(demo.demo)
 app.command()(index.index)
 app.command()(match.match)
 app.add_typer(videos.app, name="videos")
+app.command()(serve.serve)
 app.command()(services.ingest)
 app.command()(services.embed)
 app.command()(services.search)

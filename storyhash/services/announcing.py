@@ -11,10 +11,9 @@ from common.metrics import Metrics
 from common.transport import Publisher, Transport
 from common.wire import Envelope, to_message
 from searcher.api.base import Answering
-from searcher.matching.known import known_query
 from searcher.matching.report import report_to_json
-from searcher.state import Filter
 from storyhash.services.catalogue import FollowedCatalogue
+from storyhash.services.new_videos import match_new_video
 
 _log = logging.getLogger("storyhash.search")
 _IDLE_SECONDS = 0.2
@@ -61,27 +60,13 @@ class MatchAnnouncer:
         index = answering.index
         due = index.staging.unmatched()
         for video_id, version, trace_id in due:
-            report = self._report(answering, video_id, version)
+            report = match_new_video(answering, video_id, version, self._metrics)
             if report is not None:
-                event = MatchEvent(video_id, version, report)
+                told = report_to_json(report, index.videos.uri_of)
+                event = MatchEvent(video_id, version, told)
                 envelope = Envelope(event, trace_id=trace_id) if trace_id else Envelope(event)
                 publisher.publish(to_message(self._topic, envelope))
         publisher.flush()
         for video_id, version, _ in due:
             index.staging.matched(video_id, version)
         return bool(due)
-
-    def _report(
-        self, answering: Answering, video_id: str, version: int
-    ) -> dict[str, object] | None:
-        index = answering.index
-        video = index.videos.get(video_id)
-        if video is None or video.version != version:
-            return None
-        refs, vectors = index.vectors_of(video_id)
-        query = known_query(video, refs, vectors, answering.model_id)
-        report = answering.matcher.match(query, Filter(exclude_video=video_id))
-        best = max((match.probability for match in report.matches), default=0.0)
-        self._metrics.match_probability.observe(best)
-
-        return report_to_json(report, index.videos.uri_of)

@@ -1,0 +1,100 @@
+"""What is still to be indexed, in the order it was asked for.
+
+The queue is the catalogue's own rows of state `pending`, so what was taken on outlives a crash.
+Everything happens under the index' `changing`: what is asked for, deleted and finished at the same time
+comes in one order for the queue and for the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from common.types import CatalogEntry
+from searcher.change import Change
+from searcher.index import LocalIndex
+from searcher.videos import Video
+from storyhash.catalogue import WorkItem
+
+
+class IndexQueue:
+    """Feeds an `Indexer` without end. Thread-safe."""
+
+    def __init__(self, index: LocalIndex) -> None:
+        """What was pending when the index was last closed is due again."""
+        self._index = index
+        self._due: dict[str, None] = dict.fromkeys(index.videos.pending())
+        # What each video under way is to become; None once it was deleted.
+        self._under_way: dict[str, WorkItem | None] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        with self._index.changing:
+            return not self._due and not self._under_way
+
+    def __len__(self) -> int:
+        """Videos that are not indexed yet, those under way among them."""
+        with self._index.changing:
+            return len(self._due.keys() | self._under_way.keys())
+
+    def add(self, items: Iterable[WorkItem]) -> None:
+        """Take videos on. They are noted durably; what is under way for one of them is dropped."""
+        wanted = list(items)
+        with self._index.changing:
+            self._index.videos.begin(*(replace(item.row(), version=0) for item in wanted))
+            self._due.update(dict.fromkeys(item.entry.video_id for item in wanted))
+
+    def delete(self, video_id: str) -> bool:
+        """Forget a video for good, whether it is indexed or still to be; False if it is unknown."""
+        with self._index.changing:
+            if self._index.videos.get(video_id) is None:
+                return False
+            self._index.apply(Change(deleted=[(video_id, 0)]))
+            self._due.pop(video_id, None)
+            if video_id in self._under_way:
+                self._under_way[video_id] = None
+            return True
+
+    def draw(self) -> Iterator[WorkItem | None]:
+        """Without end: the next video to index, or None while there is none."""
+        while True:
+            yield self._next()
+
+    def wanted(self, item: WorkItem) -> bool:
+        """Whether a video under way is still to become searchable as this item says."""
+        with self._index.changing:
+            video_id = item.entry.video_id
+            return self._under_way.get(video_id) is item and video_id not in self._due
+
+    def ended(self, item: WorkItem) -> None:
+        """It is indexed, failed or dropped."""
+        with self._index.changing:
+            self._under_way.pop(item.entry.video_id, None)
+
+    def give_back(self) -> None:
+        """What is under way will not be finished; it is due again, before everything else."""
+        with self._index.changing:
+            again = [video_id for video_id, item in self._under_way.items() if item is not None]
+            self._due = dict.fromkeys(again) | self._due
+            self._under_way.clear()
+
+    def _next(self) -> WorkItem | None:
+        videos = self._index.videos
+        with self._index.changing:
+            # One that is deleted or asked for anew while it is under way waits until that has ended.
+            video_id = next((one for one in self._due if one not in self._under_way), None)
+            if video_id is None:
+                return None
+            del self._due[video_id]
+            row = videos.get(video_id)
+            if row is None:
+                raise ValueError(f"{video_id!r}: expected a row for what is due")
+            item = _work(row, videos.next_version(video_id))
+            self._under_way[video_id] = item
+            return item
+
+
+def _work(row: Video, version: int) -> WorkItem:
+    entry = CatalogEntry(row.video_id, row.uri, row.bank, row.title, row.metadata)
+    return WorkItem(entry, version, row.root, row.fingerprint)

@@ -1,0 +1,116 @@
+"""The thread that indexes what is in the queue, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from common.errors import DependencyError, StoryHashError
+from common.health import Health
+from common.metrics import Metrics
+from common.settings import ServiceSettings
+from searcher.observing import STAGE
+from storyhash.index_report import VideoOutcome
+from storyhash.indexing import Indexer
+from storyhash.services.index_queue import IndexQueue
+
+_log = logging.getLogger("storyhash.serve")
+# A pause between tries is cut in slices, so that the process is seen to live.
+_SLICE_SECONDS = 0.25
+
+OnIndexed = Callable[[VideoOutcome], None]
+
+
+class IndexWorker:
+    """Runs an indexer over a queue. A dependency that fails, such as a full disk, is waited for with
+    growing pauses, as the condition `indexing` tells meanwhile."""
+
+    def __init__(
+        self,
+        indexer: Indexer,
+        queue: IndexQueue,
+        on_indexed: OnIndexed,
+        *,
+        health: Health,
+        metrics: Metrics,
+        settings: ServiceSettings,
+    ) -> None:
+        """on_indexed: told of each video that has become searchable."""
+        self.error: BaseException | None = None
+        self._indexer = indexer
+        self._queue = queue
+        self._on_indexed = on_indexed
+        self._health = health
+        self._metrics = metrics
+        self._settings = settings
+        self._pause = settings.retry_seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="index")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Leave what is under way and end; it is pending still, so the next start does it."""
+        self._stopping.set()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._indexer.run(
+                        self._queue.draw(),
+                        self._ended,
+                        wanted=self._queue.wanted,
+                        on_turn=self._turn,
+                        stopping=self._stopping,
+                    )
+                except DependencyError as error:
+                    self._queue.give_back()
+                    self._wait(error)
+        except BaseException as error:
+            self.error = error
+            _log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
+
+    def _turn(self) -> None:
+        self._health.beat()
+        if self._queue.idle:
+            self._recovered()
+
+    def _ended(self, outcome: VideoOutcome) -> None:
+        item, error = outcome.item, outcome.error
+        self._queue.ended(item)
+        if outcome.dropped:
+            _log.info("%r: dropped, it was deleted or asked for anew", item.entry.video_id)
+            return
+        self._recovered()
+        if error is None:
+            self._on_indexed(outcome)
+            return
+        _log.warning(
+            "%r: not indexed: %s",
+            *(item.entry.video_id, error),
+            exc_info=error if error.code == "internal" else None,
+        )
+
+    def _recovered(self) -> None:
+        self._health.met("indexing")
+        self._pause = self._settings.retry_seconds
+
+    def _wait(self, error: DependencyError) -> None:
+        self._health.unmet("indexing", str(error))
+        self._metrics.retries_total.labels(STAGE, error.code).inc()
+        _log.warning("%s; trying again in %.1f s", error, self._pause)
+        left = self._pause
+        self._pause = min(2 * self._pause, self._settings.max_retry_seconds)
+        while left > 0 and not self._stopping.wait(min(left, _SLICE_SECONDS)):
+            left -= _SLICE_SECONDS
+            self._health.beat()

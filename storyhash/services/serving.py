@@ -1,0 +1,147 @@
+"""`storyhash serve`: the API, indexing and a watched folder in one process, without Kafka."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import DependencyError, UsageError
+from common.health import Health
+from common.http import HttpServer
+from common.metrics import Metrics
+from common.settings import ServiceSettings, Settings
+from embedder.query import QueryEmbedder
+from ingest.pool import DecoderPool
+from ingest.watch import FolderWatch
+from searcher.api.app import api_app
+from searcher.api.base import Answering
+from searcher.index import LocalIndex
+from storyhash.index_report import VideoOutcome
+from storyhash.indexing import Indexer
+from storyhash.querying import LocalEmbedding
+from storyhash.services.index_queue import IndexQueue
+from storyhash.services.index_worker import IndexWorker
+from storyhash.services.new_videos import in_words, match_new_video
+from storyhash.services.served_catalogue import Opened, ServedCatalogue
+from storyhash.services.watching import Watcher
+from storyhash.snapshots import TimelySnapshots
+from storyhash.wiring import IndexServices, matcher_over, open_for_indexing
+
+_log = logging.getLogger("storyhash.serve")
+# Longer than any step takes: SAM 2 on a processor needs the better part of a minute a segment.
+_STUCK_SECONDS = 1800.0
+_TICK_SECONDS = 0.5
+
+
+def run_serve(settings: Settings, watched: Path | None, stopping: threading.Event) -> None:
+    """Answer and index until stopped. Raises UsageError, what opening an index raises, and what no retry
+    mends."""
+    if watched is not None and not watched.is_dir():
+        raise UsageError(f"{watched}: there is no such folder to watch")
+    metrics = Metrics.create("serve")
+    health = Health(metrics, ("index",), _STUCK_SECONDS)
+    catalogue = ServedCatalogue(metrics, settings.ingest)
+    app = api_app(
+        catalogue, catalogue.embed, health, metrics, settings.http, add_video=catalogue.add_video
+    )
+    health.unmet("index", "it is being opened")
+    with HttpServer(app, settings.http) as server, open_for_indexing(settings) as services:
+        _tell(services)
+        # Queries have a decoder that indexing does not keep busy.
+        one = settings.ingest.model_copy(update={"workers": 1})
+        with DecoderPool(settings.video, one) as decoder:
+            answering = Answering("", services.index, matcher_over(services.index, services.stage))
+            queue = IndexQueue(services.index)
+            if len(queue):
+                _log.info("%d pending from before go on", len(queue))
+            workers = _workers(settings, watched, services, answering, queue, metrics, health)
+            embedding = LocalEmbedding(decoder, QueryEmbedder(services.stage))
+            catalogue.open(Opened(answering, embedding, queue))
+            health.met("index")
+            _log.info("answering at %s", server.url)
+            _run(workers, services.index, settings.service, server, stopping)
+
+
+def _run(
+    workers: Sequence[IndexWorker | Watcher],
+    index: LocalIndex,
+    settings: ServiceSettings,
+    server: HttpServer,
+    stopping: threading.Event,
+) -> None:
+    """Have them work until stopped, or until one has ended by itself; raises why."""
+    snapshots = TimelySnapshots(index, settings.snapshot_seconds)
+    for worker in workers:
+        worker.start()
+    try:
+        while not stopping.wait(_TICK_SECONDS) and all(worker.running for worker in workers):
+            _tidy(index, snapshots)
+    finally:
+        _log.info("stopping")
+        for worker in workers:
+            worker.stop()
+        server.stop()
+        for worker in workers:
+            worker.join()
+    for worker in workers:
+        if worker.error is not None:
+            raise worker.error
+    index.finish_deletions()
+    index.save_snapshot()
+
+
+def _tidy(index: LocalIndex, snapshots: TimelySnapshots) -> None:
+    """What is deleted leaves the snapshots soon after; a snapshot from time to time."""
+    try:
+        index.finish_deletions()
+        snapshots.save_if_due()
+    except DependencyError as error:
+        _log.warning("no snapshot: %s", error)
+
+
+def _tell(services: IndexServices) -> None:
+    """What the folder has to say, once and to whoever started the process."""
+    for notice in services.index.notices:
+        _log.warning("%s", notice)
+    services.index.notices.clear()
+    if services.chosen:
+        _log.info("%s", services.announcement)
+
+
+def _workers(
+    settings: Settings,
+    watched: Path | None,
+    services: IndexServices,
+    answering: Answering,
+    queue: IndexQueue,
+    metrics: Metrics,
+    health: Health,
+) -> list[IndexWorker | Watcher]:
+    def on_indexed(outcome: VideoOutcome) -> None:
+        name = outcome.item.entry.video_id
+        _log.info("%r: indexed, %d segments", name, outcome.segments)
+        if outcome.damaged:
+            _log.warning("%r: %s", name, outcome.damaged)
+        if settings.service.match_new_videos:
+            report = match_new_video(answering, name, outcome.item.version, metrics)
+            if report is not None:
+                _log.info("%r: %s", name, in_words(report))
+
+    indexer = Indexer(services.index, services.stage, services.pool, metrics)
+    workers: list[IndexWorker | Watcher] = [
+        IndexWorker(
+            indexer,
+            queue,
+            on_indexed,
+            health=health,
+            metrics=metrics,
+            settings=settings.service,
+        )
+    ]
+    if watched is not None:
+        watch = FolderWatch(watched, settings.ingest.quiet_seconds)
+        pause = settings.ingest.watch_seconds
+        workers.append(Watcher(watch, services.index.videos, queue, health, pause))
+    return workers

@@ -1,0 +1,108 @@
+"""The thread that looks at a growing folder and has queued what is finished there."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from common.errors import DependencyError, StoryHashError, UsageError
+from common.health import Health
+from ingest.catalog import Listed, check_text
+from ingest.watch import FolderWatch
+from searcher.videos import VideoStore
+from storyhash.catalogue import WorkItem, work_on
+from storyhash.services.index_queue import IndexQueue
+
+_log = logging.getLogger("storyhash.serve")
+# Looking takes a tenth of the time at most, however large the folder is.
+_PAUSE_FACTOR = 9.0
+
+
+class Watcher:
+    """One folder's videos into the queue. While the folder cannot be read, the condition `watch` says
+    why; what lies in it and is indexed stays so."""
+
+    def __init__(
+        self,
+        watch: FolderWatch,
+        videos: VideoStore,
+        queue: IndexQueue,
+        health: Health,
+        pause_seconds: float,
+    ) -> None:
+        self.error: BaseException | None = None
+        self._watch = watch
+        self._videos = videos
+        self._queue = queue
+        self._health = health
+        self._pause_seconds = pause_seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; `join` waits for the look that is under way."""
+        self._stopping.set()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        found: list[Listed] = []
+        reason = ""
+        try:
+            while not self._stopping.is_set():
+                started = time.monotonic()
+                said, reason = reason, ""
+                try:
+                    found += self._watch.look()
+                    self._take(found)
+                    found.clear()
+                except OSError as error:
+                    reason = f"{error.filename or self._watch.folder}: {error.strerror}"
+                except DependencyError as error:
+                    reason = str(error)
+                if reason:
+                    self._health.unmet("watch", reason)
+                else:
+                    self._health.met("watch")
+                if reason and reason != said:
+                    _log.warning("%s; looking again", reason)
+                spent = time.monotonic() - started
+                self._stopping.wait(max(self._pause_seconds, _PAUSE_FACTOR * spent))
+        except BaseException as error:
+            self.error = error
+            _log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
+
+    def _take(self, found: Sequence[Listed]) -> None:
+        """Queue those that are new or have changed."""
+        work = []
+        for one in found:
+            try:
+                check_text(one.entry)
+                item = work_on(one, self._videos)
+            except UsageError as error:
+                _log.warning("passed over: %s", error)
+                continue
+            # One without a fingerprint is gone again.
+            if isinstance(item, WorkItem) and item.fingerprint and not self._was_deleted(item):
+                work.append(item)
+        if work:
+            self._queue.add(work)
+            _log.info("%d new in %s", len(work), self._watch.folder)
+
+    def _was_deleted(self, item: WorkItem) -> bool:
+        """A video that was deleted comes back only when its file has changed since."""
+        video_id = item.entry.video_id
+        if self._videos.deleted_fingerprint(video_id) != item.fingerprint:
+            return False
+        _log.info("%r was deleted and its file is the same: passed over", video_id)
+        return True
