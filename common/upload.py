@@ -19,6 +19,7 @@ from starlette.requests import Request
 
 from common.errors import StorageError, UsageError
 from common.http import ApiError
+from common.uris import is_remote
 
 # Written to disk in pieces of this size, by a thread: the event loop never waits for a disk.
 _PIECE_BYTES = 1 << 20
@@ -119,7 +120,7 @@ def one_field(body: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, 
 
 def check_address(uri: str) -> None:
     """Refuse a path: a server reads no file of its own for a caller. Raises UsageError."""
-    if "://" not in uri:
+    if not is_remote(uri):
         raise UsageError(
             f"uri: expected an address such as https://host/film.mp4, got {uri[:200]!r}; "
             "send a file of yours as the body"

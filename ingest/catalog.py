@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 from common.errors import UsageError
 from common.types import DEFAULT_BANK, CatalogEntry
+from common.uris import is_remote
 from ingest.folders import find_videos
 from ingest.manifest import MANIFEST_SUFFIXES, read_manifest
-from ingest.uris import is_remote
 
 
 @dataclass(frozen=True, slots=True)

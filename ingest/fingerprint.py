@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from common.types import CatalogEntry
+from common.uris import is_remote
 from ingest.folders import frame_paths
-from ingest.uris import is_remote
 
 
 def source_fingerprint(uri: str) -> str:

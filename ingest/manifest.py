@@ -10,7 +10,7 @@ from typing import Any
 
 from common.errors import UsageError
 from common.types import CatalogEntry
-from ingest.uris import absolute
+from common.uris import absolute
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".jsonl"})
 _OWN = ("video_id", "uri", "bank", "title")

@@ -15,9 +15,9 @@ from common.errors import StoryHashError, VideoError
 from common.process import usable_cores
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment
+from common.uris import is_remote
 from ingest.fetch import fetched
 from ingest.producer import ProducedVideo, produce
-from ingest.uris import is_remote
 
 # Events a decoder may have ready that nobody has taken yet.
 _AHEAD = 2

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from common.errors import UsageError
 from common.types import CatalogEntry
+from common.uris import is_remote
 from ingest.catalog import Listed
 from ingest.fingerprint import source_fingerprint
 from ingest.ledger import WORTH_A_RETRY
-from ingest.uris import is_remote
 from searcher.videos import Video, VideoStore
 
 # An internal error may be mended by the next version.

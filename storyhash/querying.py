@@ -9,10 +9,10 @@ from pathlib import Path
 
 from common.errors import StoryHashError, UsageError, VideoError
 from common.types import CatalogEntry, QueryEmbedding, Segment
+from common.uris import absolute, is_remote
 from embedder.query import QueryEmbedder
 from ingest.catalog import read_catalog
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
-from ingest.uris import absolute, is_remote
 from searcher.matching.matcher import MatchReport
 from storyhash.wiring import QueryServices
 

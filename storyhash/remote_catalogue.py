@@ -13,7 +13,7 @@ import httpx
 
 from common.errors import VideoError
 from common.http import NOTICES_HEADER
-from ingest.uris import is_remote
+from common.uris import is_remote
 from searcher.matching.report import error_to_json
 from storyhash.remote import RemoteService
 
