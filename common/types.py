@@ -6,6 +6,7 @@ Times are float seconds of the source video; intervals are half-open, [start, en
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -35,15 +36,14 @@ def check_array(
     Returns the size of each named axis. Raises ValueError that says expected and got; the same
     name twice must have the same size.
     """
-    expected = f"{np.dtype(dtype)} ({', '.join(map(str, shape))})"
-    got = f"{array.dtype} {array.shape}"
     sizes: dict[str, int] = {}
-    if array.dtype != np.dtype(dtype) or array.ndim != len(shape):
-        raise ValueError(f"{name}: expected {expected}, got {got}")
-    for want, size in zip(shape, array.shape, strict=True):
+    fits = array.dtype == np.dtype(dtype) and array.ndim == len(shape)
+    for want, size in zip(shape, array.shape, strict=False):
         bound = sizes.setdefault(want, size) if isinstance(want, str) else want
-        if bound != size:
-            raise ValueError(f"{name}: expected {expected}, got {got}")
+        fits = fits and bound == size
+    if not fits:
+        expected = f"{np.dtype(dtype)} ({', '.join(map(str, shape))})"
+        raise ValueError(f"{name}: expected {expected}, got {array.dtype} {array.shape}")
     return sizes
 
 
@@ -183,7 +183,7 @@ class Embedding:
         check_array("graph", self.graph, np.float32, (GRAPH_DIMENSION,))
         check_name("model_id", self.model_id)
         with np.errstate(over="ignore", invalid="ignore"):
-            norm = float(np.linalg.norm(self.vector))
+            norm = math.sqrt(np.dot(self.vector, self.vector))
         # So written, a vector with NaN in it is refused too.
         if not abs(norm - float(self.informative)) <= 1e-3:
             raise ValueError(
