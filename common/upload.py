@@ -65,7 +65,10 @@ async def asked(request: Request, max_bytes: int, allowed: frozenset[str]) -> As
         fields = one_field(await read_json(request, _MAX_JSON_BYTES), allowed)
         yield Asked(None, name or next(iter(fields.values())), fields)
         return
-    descriptor, scratch = tempfile.mkstemp(prefix="storyhash-upload-")
+    try:
+        descriptor, scratch = tempfile.mkstemp(prefix="storyhash-upload-")
+    except OSError as error:
+        raise _cannot_keep(error) from None
     path = Path(scratch)
     try:
         with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -157,10 +160,13 @@ class _Sink:
         try:
             await to_thread.run_sync(_write_all, self._file, piece)
         except OSError as error:
-            raise StorageError(
-                f"the upload cannot be kept: {error.strerror}; free some space in "
-                f"{tempfile.gettempdir()}"
-            ) from None
+            raise _cannot_keep(error) from None
+
+
+def _cannot_keep(error: OSError) -> StorageError:
+    return StorageError(
+        f"the upload cannot be kept: {error.strerror}; free some space in {tempfile.gettempdir()}"
+    )
 
 
 def _write_all(file: IO[bytes], piece: bytes) -> None:

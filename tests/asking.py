@@ -1,0 +1,112 @@
+"""An app asked over HTTP without a socket, and one that is sent just these messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from starlette.types import ASGIApp, Message, Scope
+
+Result = TypeVar("Result")
+
+
+class Client:
+    """Requests to one app, all on one event loop, as a server has it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._runner = asyncio.Runner()
+        self._client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://api"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+
+    def run(self, work: Awaitable[Result]) -> Result:
+        """Something on the loop of the app."""
+
+        async def awaited() -> Result:
+            return await work
+
+        return self._runner.run(awaited())
+
+    def send(self, method: str, path: str, **request: Any) -> Awaitable[httpx.Response]:
+        """A request under way, for several at once."""
+        return self._client.request(method, path, **request)
+
+    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        return self.run(self.send(method, path, **request))
+
+    def get(self, path: str, **request: Any) -> httpx.Response:
+        return self.ask("GET", path, **request)
+
+    def post(self, path: str, **request: Any) -> httpx.Response:
+        return self.ask("POST", path, **request)
+
+    def blocks(
+        self,
+        path: str,
+        blocks: Iterable[bytes],
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        whole: bool = True,
+    ) -> int:
+        """Post a body block by block, and hang up before its end unless it is `whole`; the status."""
+        waiting: list[Message] = [
+            {"type": "http.request", "body": block, "more_body": True} for block in blocks
+        ]
+        end: Message = (
+            {"type": "http.request", "body": b""} if whole else {"type": "http.disconnect"}
+        )
+        told: list[Message] = []
+
+        async def receive() -> Message:
+            return waiting.pop(0) if waiting else end
+
+        async def send(message: Message) -> None:
+            told.append(message)
+
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
+            "client": ("127.0.0.1", 1),
+            "server": ("api", 80),
+        }
+        self.run(self._app(scope, receive, send))
+        return int(told[0]["status"])
+
+
+def error_of(answer: httpx.Response) -> tuple[int, str]:
+    """Status and code of a refusal; its shape is checked with it."""
+    (told,) = answer.json().values()
+    assert list(answer.json()) == ["error"]
+    assert set(told) == {"code", "message"}
+    assert told["message"]
+    assert "\n" not in told["message"]
+    return answer.status_code, told["code"]
+
+
+def message_of(answer: httpx.Response) -> str:
+    """The words of a refusal."""
+    return str(answer.json()["error"]["message"])
