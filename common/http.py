@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import socket
@@ -139,7 +140,13 @@ def json_response(
     value: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A value as JSON; NaN and infinity become null."""
-    return Response(orjson.dumps(value), status, headers, "application/json")
+    try:
+        body = orjson.dumps(value)
+    except TypeError:
+        # Metadata is the user's own, and JSON has integers and text that orjson has not.
+        plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
+        body = json.dumps(plain).encode()
+    return Response(body, status, headers, "application/json")
 
 
 def error_response(
