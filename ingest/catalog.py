@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+import orjson
+
 from common.errors import UsageError
 from common.types import DEFAULT_BANK, CatalogEntry
 from common.uris import is_remote
@@ -27,12 +29,12 @@ def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Lis
 
     A video in a folder is named by its path relative to that folder, a single file by its name, an
     address by itself. Raises UsageError for a path that is not there, a folder without a video, a name
-    that is no text, and two videos under one name.
+    that is no text, metadata that is no JSON, and two videos under one name.
     """
     listed: dict[str, Listed] = {}
     for argument in arguments:
         for one in _read(argument, bank):
-            check_text(one.entry)
+            check_entry(one.entry)
             other = listed.setdefault(one.entry.video_id, one)
             if other.entry.uri != one.entry.uri:
                 raise UsageError(
@@ -72,13 +74,21 @@ def in_folder(video: Path, folder: Path, bank: str = DEFAULT_BANK) -> Listed:
     return Listed(CatalogEntry(name, str(video.absolute()), bank), str(folder.absolute()))
 
 
-def check_text(entry: CatalogEntry) -> None:
-    """Refuse names that are no text: file names may be any bytes, databases and messages hold UTF-8.
-
-    Raises UsageError.
-    """
+def check_entry(entry: CatalogEntry) -> None:
+    """Refuse what databases and messages cannot hold: names that are no UTF-8, as file names may be, and
+    metadata that JSON has no words for. Raises UsageError."""
     for text in (entry.video_id, entry.uri, entry.bank, entry.title):
         try:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(f"{text!r} is not UTF-8 text; rename the file") from None
+    metadata = dict(entry.metadata)
+    try:
+        kept = orjson.loads(orjson.dumps(metadata))
+    except (orjson.JSONEncodeError, orjson.JSONDecodeError) as error:
+        raise UsageError(f"{entry.video_id!r}: its metadata is no JSON: {error}") from None
+    # Infinity and NaN become null on the way, and NaN equals nothing.
+    if kept != metadata:
+        raise UsageError(
+            f"{entry.video_id!r}: its metadata has a number that is not finite; leave it out"
+        )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from common.errors import VideoError
+from common.errors import StoryHashError, VideoError
 from common.metrics import Metrics
 from common.process import usable_cores
 from common.types import CatalogEntry, Embedding, Segment
@@ -168,7 +168,7 @@ class Indexer:
             if not wanted(video.item):
                 outcome = VideoOutcome(video.item, dropped=True)
             elif isinstance(event, VideoDone) and video.error is None:
-                outcome = self._store(event, video)
+                outcome = self._try_to_store(event, video)
             else:
                 outcome = self._fail(video)
         on_video(outcome)
@@ -184,6 +184,16 @@ class Indexer:
         except Exception as error:
             outcome, video.error = "failed", _as_video_error(error)
         self._metrics.segments_total.labels(_EMBED, outcome).inc()
+
+    def _try_to_store(self, done: VideoDone, video: _UnderWay) -> VideoOutcome:
+        """One that the index cannot hold, for a reason nobody foresaw, fails alone."""
+        try:
+            return self._store(done, video)
+        except (StoryHashError, MemoryError):
+            raise
+        except Exception as error:
+            video.error = _as_video_error(error)
+            return self._fail(video)
 
     def _store(self, done: VideoDone, video: _UnderWay) -> VideoOutcome:
         """Make it searchable."""
@@ -234,7 +244,8 @@ def _as_video_error(error: Exception) -> VideoError:
     """What one video made go wrong, so that the others go on."""
     if isinstance(error, VideoError):
         return error
-    unforeseen = VideoError(f"internal error: {type(error).__name__}: {error}")
+    reason = " ".join(str(error).split())[:200]
+    unforeseen = VideoError(f"internal error ({type(error).__name__}: {reason})")
     unforeseen.code = "internal"
     unforeseen.__cause__ = error
     return unforeseen

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeAlias
 
-from fastapi import APIRouter, Query
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
 from starlette.responses import Response
 
+from common.errors import UsageError
 from common.http import ApiError, json_response
 from common.types import CatalogEntry
+from common.upload import read_json
 from searcher.api.base import Catalogue
 from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
 from searcher.videos import Video
 
 # Takes a video on to index it in the background and returns its row as it is until then; when it does,
-# the video outlives a crash. Raises UsageError for one that may not be read.
+# the video outlives a crash. Raises UsageError for one that may not be read, FetchError for an address
+# that may not be asked.
 AddVideo: TypeAlias = Callable[[CatalogEntry], Video]
+# Metadata is the user's own; this much of it is data about a video.
+_MAX_JSON_BYTES = 1 << 20
 
 
 def unknown_video(video_id: str) -> ApiError:
@@ -41,20 +48,24 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
             {"items": [video.to_json() for video in videos], "next_cursor": following}
         )
 
-    @router.post("/v1/videos", status_code=202, responses={202: {"model": VideoItem}, **ERRORS})
-    def post_video(video: NewVideo) -> Response:
-        """Have a video indexed; it is searchable when its state is `ready`."""
+    @router.post(
+        "/v1/videos",
+        status_code=202,
+        openapi_extra=_POSTED,
+        responses={202: {"model": VideoItem}, **ERRORS},
+    )
+    async def post_video(request: Request) -> Response:
+        """Have a video indexed; it is searchable when its state is `ready`. One that is ready or pending
+        already, and described the same, is not done again."""
         if add_video is None:
             raise ApiError(
                 501,
                 "not_here",
                 "this searcher takes videos from Kafka alone; send them with `storyhash ingest`",
+                close=True,
             )
-        row = add_video(
-            CatalogEntry(
-                video.video_id or video.uri, video.uri, video.bank, video.title, video.metadata
-            )
-        )
+        entry = _entry(await read_json(request, _MAX_JSON_BYTES))
+        row = await to_thread.run_sync(add_video, entry)
         return json_response(row.to_json(), 202)
 
     # Ids may hold slashes, as the paths they are made of do.
@@ -76,4 +87,21 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
     return router
 
 
+def _entry(body: Mapping[str, Any]) -> CatalogEntry:
+    try:
+        given = NewVideo.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{where or 'the body'}: {first['msg']}") from None
+    video_id = given.video_id or given.uri
+    return CatalogEntry(video_id, given.uri, given.bank, given.title, given.metadata)
+
+
 _GONE: dict[str, Any] = {"description": "No search finds it any more."}
+_POSTED: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": NewVideo.model_json_schema()}},
+    }
+}

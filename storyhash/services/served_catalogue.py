@@ -10,7 +10,7 @@ from common.metrics import Metrics
 from common.settings import IngestSettings
 from common.types import CatalogEntry, QueryEmbedding
 from common.upload import check_address
-from ingest.catalog import check_text
+from ingest.catalog import check_entry
 from ingest.fetch import check_allowed
 from ingest.fingerprint import source_fingerprint
 from searcher.api.base import Answering
@@ -57,7 +57,7 @@ class ServedCatalogue:
         asked.
         """
         check_address(entry.uri)
-        check_text(entry)
+        check_entry(entry)
         check_allowed(entry.uri, self._settings)
         opened = self._there()
         videos = opened.answering.index.videos

@@ -121,7 +121,9 @@ def _workers(
 ) -> list[IndexWorker | Watcher]:
     def on_indexed(outcome: VideoOutcome) -> None:
         name = outcome.item.entry.video_id
-        _log.info("%r: indexed, %d segments", name, outcome.segments)
+        _log.info(
+            "%r: indexed, %.1f s, segments: %d", name, outcome.duration_seconds, outcome.segments
+        )
         if outcome.damaged:
             _log.warning("%r: %s", name, outcome.damaged)
         if settings.service.match_new_videos:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from common.errors import DependencyError, StoryHashError, UsageError
 from common.health import Health
-from ingest.catalog import Listed, check_text
+from ingest.catalog import Listed, check_entry
 from ingest.watch import FolderWatch
 from searcher.videos import VideoStore
 from storyhash.catalogue import WorkItem, work_on
@@ -87,7 +87,7 @@ class Watcher:
         work = []
         for one in found:
             try:
-                check_text(one.entry)
+                check_entry(one.entry)
                 item = work_on(one, self._videos)
             except UsageError as error:
                 _log.warning("passed over: %s", error)
