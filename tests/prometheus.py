@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import subprocess
@@ -56,12 +57,6 @@ class Prometheus:
     def _config(self) -> Path:
         return self._folder / "prometheus.yml"
 
-    def retarget(self, **targets: Sequence[str]) -> None:
-        """Ask these addresses from now on, as when the name of a service stands for others."""
-        self._targets |= targets
-        self._write()
-        self._client.post("/-/reload").raise_for_status()
-
     def ask(self, path: str, **parameters: Any) -> Any:
         """The data of an answer of its HTTP API. Raises RuntimeError with what it says otherwise."""
         answer = self._client.get(f"/api/v1/{path}", params=parameters)
@@ -71,8 +66,10 @@ class Prometheus:
         return told["data"]
 
     def values(self, expression: str, start: float, end: float) -> list[float]:
-        """Every value of an expression between two moments, second by second, of all its series."""
-        series = self.ask("query_range", query=expression, start=start, end=end, step=1)["result"]
+        """Every value of an expression, of all its series: at `end` and at each second before it, back to
+        `start`."""
+        first = end - math.floor(end - start)
+        series = self.ask("query_range", query=expression, start=first, end=end, step=1)["result"]
         return [float(value) for one in series for _, value in one["values"]]
 
     def now(self, expression: str) -> list[float]:
@@ -87,7 +84,6 @@ class Prometheus:
                     *(prometheus(), f"--config.file={self._config}"),
                     f"--storage.tsdb.path={self._folder / 'data'}",
                     f"--web.listen-address=127.0.0.1:{self._port}",
-                    "--web.enable-lifecycle",
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -121,7 +117,4 @@ class Prometheus:
             for found in [name for name in job if name.endswith("_sd_configs")]:
                 del job[found]
             job["static_configs"] = [{"targets": list(self._targets[job["job_name"]])}]
-        # In one step: it may be reading it.
-        part = self._config.with_suffix(".part")
-        part.write_text(yaml.safe_dump(config))
-        part.replace(self._config)
+        self._config.write_text(yaml.safe_dump(config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ingest.ledger import ProducerLedger, SendingPlan
 from ingest.pool import DecoderPool
 from storyhash.services.sending import OnSent, Sender, SendReport
 
+_log = logging.getLogger("storyhash.ingest")
 _STUCK_SECONDS = 600.0
 
 
@@ -57,6 +59,7 @@ def run_ingest(
     transport = KafkaTransport(settings.kafka, settings.video)
     try:
         server.start()
+        _log.info("sending to %s; health and metrics at %s", topic, server.url)
         plan = ledger.plan(topic, entries, again=again)
         publisher = transport.publisher()
         with DecoderPool(settings.video, settings.ingest) as pool:

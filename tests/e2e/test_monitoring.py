@@ -1,0 +1,244 @@
+"""A real Prometheus scrapes services that really run: every panel shows something, every alert is
+evaluated, and no expression asks for what nobody tells."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from common.kafka_transport import KafkaTransport
+from common.settings import KafkaSettings, VideoSettings
+from common.transport import Message
+from common.types import VECTOR_DIMENSION
+from tests.conftest import skip_or_fail
+from tests.deploy.files import (
+    Expression,
+    alert_expressions,
+    alerts,
+    metric_names,
+    panel_expressions,
+    services,
+    settings_of,
+)
+from tests.e2e.conftest import draw
+from tests.kafka_broker import KafkaBroker, can_run
+from tests.prometheus import Prometheus, prometheus
+from tests.services import Deployment, Searcher, Service, wait_until, write_manifest
+
+JOBS = {"searcher", "embedder", "producer"}
+# More than the producer sends while everything else happens, one film at a time.
+COPIES = 400
+ONE_AT_A_TIME = {"STORYHASH_INGEST__WORKERS": "1"}
+# A Qdrant server is not everywhere.
+MIRROR = {"STORYHASH_SEARCHER__MIRROR": "edge"}
+# A silent broker is given up on soon, so that the embedder tries again.
+IMPATIENT = {
+    "STORYHASH_KAFKA__REQUEST_TIMEOUT_SECONDS": "2",
+    "STORYHASH_KAFKA__DELIVERY_TIMEOUT_SECONDS": "3",
+}
+# Grafana makes it at least four times the scrape interval, and more the more hours are shown.
+RATE_INTERVAL = "30s"
+# Panels that may well be at zero all along.
+ZERO_IS_AN_ANSWER = {
+    "Queries under 1 ms": "how fast a query is depends on the machine",
+    "Services not ready": "none is the best answer",
+}
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was seen, from `start` to `end` (seconds since 1970)."""
+
+    prometheus: Prometheus
+    start: float
+    end: float
+
+    def values(self, expression: Expression) -> list[float]:
+        """What a panel would draw of an expression."""
+        text = expression.text.replace("$__rate_interval", RATE_INTERVAL)
+        if expression.instant:
+            return self.prometheus.now(text)
+        return self.prometheus.values(text, self.start, self.end)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Services started as compose.yaml has them, and all that can happen to them happening once."""
+    prometheus()
+    if not can_run():
+        skip_or_fail("kafka", "install Java 17 and Maven; the broker is paused in the middle")
+    folder = tmp_path_factory.mktemp("watched")
+    films = [draw(folder / f"{seed}.mp4", seed) for seed in range(4)]
+    catalogue = folder / "films.jsonl"
+    names = write_manifest(catalogue, films, COPIES)
+    with (
+        KafkaBroker(folder / "kafka") as broker,
+        Deployment(folder / "services", broker.bootstrap_servers, "watched") as deployment,
+    ):
+        deployment.create_topics()
+        run = {"embedder": started(deployment, "embedder", **IMPATIENT)}
+        embedder = run["embedder"].url
+        run["searcher"] = started(deployment, "searcher", **MIRROR, **asks(embedder))
+        run["producer"] = started(deployment, "producer", catalogue, **ONE_AT_A_TIME)
+        targets = {job: [urlsplit(service.url).netloc] for job, service in run.items()}
+        run["searcher"].ready()
+        with Prometheus(folder / "prometheus", targets) as scraper:
+            start = time.time()
+            make_it_all_happen(scraper, run, broker, deployment, names[0])
+            ended = [name for name, service in run.items() if not service.running]
+            assert ended == [], "a service ended too early"
+            yield Watched(scraper, start, time.time())
+
+
+def make_it_all_happen(
+    scraper: Prometheus,
+    run: dict[str, Service],
+    broker: KafkaBroker,
+    deployment: Deployment,
+    video_id: str,
+) -> None:
+    """One thing after another, each until Prometheus has seen it."""
+    for job in run:
+        wait_to_see(scraper, f'up{{job="{job}"}} == 1')
+    wait_to_see(scraper, grows('segments_total{stage="search", outcome="done"}'))
+    set_aside(deployment, b"this is no message of ours")
+    wait_to_see(scraper, 'ALERTS{alertname="StoryHashDeadLetters", alertstate="firing"}')
+    broker.pause()
+    try:
+        wait_to_see(scraper, grows("retries_total"))
+    finally:
+        broker.resume()
+    with asking(run["searcher"].url, video_id):
+        wait_to_see(scraper, grows("query_duration_seconds_count"))
+        wait_to_see(scraper, grows("match_probability_count"))
+
+
+def wait_to_see(scraper: Prometheus, expression: str) -> None:
+    wait_until(lambda: scraper.now(expression) != [], expression)
+
+
+def grows(metric: str) -> str:
+    """Whether a counter went up between two scrapes: one that began above zero has not."""
+    return f"sum(increase(storyhash_{metric}[{RATE_INTERVAL}])) > 0"
+
+
+def started(deployment: Deployment, job: str, *arguments: str | Path, **settings: str) -> Service:
+    """One service with the command and the settings compose.yaml has for it, on this machine."""
+    command, *_ = services()[job]["command"]
+    elsewhere = ("KAFKA__BOOTSTRAP", "QDRANT__")
+    own = {
+        name: value
+        for name, value in settings_of(job).items()
+        if not any(part in name for part in elsewhere)
+    }
+    own["STORYHASH_DATA_DIR"] = str(deployment.folder / job)
+    return deployment.service(job, command, *arguments, **(own | settings))
+
+
+def asks(embedder: str) -> dict[str, str]:
+    return {"STORYHASH_SERVICE__EMBEDDER_URLS": json.dumps([embedder])}
+
+
+def set_aside(deployment: Deployment, value: bytes) -> None:
+    """Send what no embedder can read."""
+    kafka = KafkaSettings(
+        bootstrap_servers=deployment.settings["STORYHASH_KAFKA__BOOTSTRAP_SERVERS"],
+        topic_prefix=deployment.prefix,
+    )
+    transport = KafkaTransport(kafka, VideoSettings())
+    publisher = transport.publisher()
+    publisher.publish(Message(f"{deployment.prefix}.segments", b"poison", value))
+    publisher.flush()
+    publisher.close()
+    transport.close()
+
+
+@contextmanager
+def asking(url: str, video_id: str) -> Iterator[None]:
+    """Queries of vectors and of a video, again and again meanwhile."""
+    vectors = np.random.default_rng(7).standard_normal((2, VECTOR_DIMENSION)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    enough = threading.Event()
+
+    def ask() -> None:
+        searcher = Searcher(url)
+        while not enough.wait(0.1):
+            searcher.search(vectors, 10)
+            searcher.match(video_id)
+        searcher.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+        try:
+            yield
+        finally:
+            enough.set()
+            asked.result()
+
+
+def test_every_service_is_reached(watched: Watched) -> None:
+    targets = watched.prometheus.ask("targets", state="active")["activeTargets"]
+    assert {one["labels"]["job"] for one in targets} == {*JOBS, "prometheus"}
+    assert [one["lastError"] for one in targets if one["health"] != "up"] == []
+
+
+def test_every_metric_that_is_asked_for_is_told(watched: Watched) -> None:
+    told = set(watched.prometheus.ask("label/__name__/values"))
+    asked = {
+        name
+        for one in [*panel_expressions(), *alert_expressions()]
+        for name in metric_names(one.text)
+    }
+    assert asked
+    assert asked - told == set()
+
+
+@pytest.mark.parametrize("expression", panel_expressions(), ids=lambda one: one.where)
+def test_a_panel_shows_something(watched: Watched, expression: Expression) -> None:
+    values = [value for value in watched.values(expression) if not math.isnan(value)]
+    assert values, expression.text
+    # A line at zero all along shows no more than an empty panel does.
+    if expression.where.partition(" (")[0] not in ZERO_IS_AN_ANSWER:
+        assert any(value > 0 for value in values), expression.text
+
+
+def test_a_metric_nobody_tells_would_leave_its_panel_empty(watched: Watched) -> None:
+    assert watched.values(Expression("", "rate(storyhash_no_such_total[$__rate_interval])")) == []
+    with pytest.raises(RuntimeError, match="parse error"):
+        watched.values(Expression("", "rate(storyhash_retries_total["))
+
+
+def test_every_alert_is_evaluated(watched: Watched) -> None:
+    groups = watched.prometheus.ask("rules", type="alert")["groups"]
+    rules = {rule["name"]: rule for group in groups for rule in group["rules"]}
+    assert rules.keys() == alerts().keys()
+    failed = {name: rule.get("lastError") for name, rule in rules.items() if rule["health"] != "ok"}
+    assert failed == {}
+
+
+@pytest.mark.parametrize("expression", alert_expressions(), ids=lambda one: one.where)
+def test_an_alert_is_a_question_prometheus_can_answer(
+    watched: Watched, expression: Expression
+) -> None:
+    watched.values(expression)
+
+
+def test_the_dead_letter_fires_its_alert_with_its_stage_and_reason(watched: Watched) -> None:
+    firing = [
+        one["labels"]
+        for one in watched.prometheus.ask("alerts")["alerts"]
+        if one["labels"]["alertname"] == "StoryHashDeadLetters" and one["state"] == "firing"
+    ]
+    assert [one["stage"] for one in firing] == ["embed"]
+    assert all(one["reason"] for one in firing)
