@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from kafka.errors import (
@@ -23,6 +22,7 @@ from kafka.errors import (
 from kafka.net.compat import KafkaNetClient
 
 from common.errors import BrokerError, SettingsError, StoryHashError, TopicMissingError
+from common.kafka_tls import addresses, tls_context, tls_trouble
 from common.settings import KafkaSettings
 
 log = logging.getLogger("storyhash.kafka")
@@ -33,6 +33,9 @@ _FIND_SECONDS = 8.0
 _TOPIC_GRACE_SECONDS = 2.0
 # Shorter breaks are reconnections, not news.
 _OUTAGE_SECONDS = 2.0
+
+# Waiting does not cure these.
+_REFUSALS = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
 
 _Made = TypeVar("_Made")
 
@@ -45,9 +48,11 @@ def open_client(
     Raises BrokerError when none answers within eight seconds or it is refused, SettingsError.
     """
     opened: list[KafkaNetClient] = []
+    refusals: deque[Exception] = deque(maxlen=1)
 
     def client(**configs: Any) -> KafkaNetClient:
         made = KafkaNetClient(**configs)
+        _listen_for_refusals(made, refusals)
         # The option of this name that clients take does not reach the metadata requests.
         made.cluster.config["allow_auto_create_topics"] = False
         opened.append(made)
@@ -59,14 +64,43 @@ def open_client(
         for each in opened:
             each.close()
         if isinstance(error, KafkaError):
-            raise in_our_words(error, kafka) from None
+            raise _reason(error, refusals, kafka) from None
         raise
+
+
+def _listen_for_refusals(client: KafkaNetClient, refusals: deque[Exception]) -> None:
+    """Note when a broker turns a connection away: bootstrapping tries again whatever the reason, and
+    tells in the end that its time was up."""
+    connect = client._manager.get_connection
+
+    def note(error: Exception) -> None:
+        if isinstance(error, _REFUSALS):
+            refusals.append(error)
+
+    def listening(*arguments: Any, **options: Any) -> Any:
+        connection = connect(*arguments, **options)
+        connection.init_future.add_errback(note)
+        return connection
+
+    client._manager.get_connection = listening
+
+
+def _reason(
+    error: KafkaError, refusals: Sequence[Exception], kafka: KafkaSettings
+) -> StoryHashError:
+    """Why no broker could be had: the failure that no further try would mend, where there was one."""
+    if not getattr(error, "retriable", False):
+        return in_our_words(error, kafka)
+    if refusals:
+        return in_our_words(refusals[0], kafka)
+    trouble = tls_trouble(kafka)
+    return BrokerError(trouble) if trouble else in_our_words(error, kafka)
 
 
 def connection(kafka: KafkaSettings) -> dict[str, Any]:
     """What every client is told about the brokers. Raises SettingsError that names the variable."""
     settings: dict[str, Any] = {
-        "bootstrap_servers": _servers(kafka),
+        "bootstrap_servers": addresses(kafka),
         "client_id": "storyhash",
         "request_timeout_ms": round(kafka.request_timeout_seconds * 1000),
         # Half a minute, the default, is long after a broker is back.
@@ -76,7 +110,7 @@ def connection(kafka: KafkaSettings) -> dict[str, Any]:
         "security_protocol": kafka.security_protocol,
     }
     if kafka.security_protocol.endswith("SSL"):
-        settings["ssl_context"] = _tls(kafka)
+        settings["ssl_context"] = tls_context(kafka)
     if kafka.security_protocol.startswith("SASL"):
         if kafka.sasl_username is None or kafka.sasl_password is None:
             raise SettingsError(
@@ -196,49 +230,6 @@ class Outage:
         elif not self._said and time.monotonic() - self._since > _OUTAGE_SECONDS:
             self._said = True
             log.warning("%s does not answer; waiting for it", self._where)
-
-
-def _servers(kafka: KafkaSettings) -> list[str]:
-    servers = [server.strip() for server in kafka.bootstrap_servers.split(",")]
-    for server in servers:
-        host, _, port = server.rpartition(":")
-        if not host or not port.isdigit():
-            raise SettingsError(
-                f"STORYHASH_KAFKA__BOOTSTRAP_SERVERS: expected HOST:PORT, got {server!r}"
-            )
-    return servers
-
-
-def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
-    for variable, path in (
-        ("CA_FILE", kafka.ca_file),
-        ("CERTIFICATE_FILE", kafka.certificate_file),
-        ("KEY_FILE", kafka.key_file),
-    ):
-        if path is not None and not path.is_file():
-            raise SettingsError(f"STORYHASH_KAFKA__{variable}: there is no file {path}")
-    if kafka.key_file is not None and kafka.certificate_file is None:
-        raise SettingsError("STORYHASH_KAFKA__CERTIFICATE_FILE: must be set when KEY_FILE is")
-    try:
-        context = ssl.create_default_context(cafile=_text(kafka.ca_file))
-    except (ssl.SSLError, OSError) as error:
-        raise SettingsError(f"STORYHASH_KAFKA__CA_FILE: {kafka.ca_file}: {error}") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if kafka.certificate_file is not None:
-        secret = kafka.key_password
-        # Without a password OpenSSL would ask for one at the terminal.
-        password = secret.get_secret_value() if secret is not None else ""
-        try:
-            context.load_cert_chain(kafka.certificate_file, _text(kafka.key_file), lambda: password)
-        except (ssl.SSLError, OSError) as error:
-            raise SettingsError(
-                f"STORYHASH_KAFKA__CERTIFICATE_FILE, KEY_FILE and KEY_PASSWORD: {error}"
-            ) from None
-    return context
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def _words(error: Exception) -> str:
