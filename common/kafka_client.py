@@ -22,7 +22,7 @@ from kafka.errors import (
 from kafka.net.compat import KafkaNetClient
 
 from common.errors import BrokerError, SettingsError, StoryHashError, TopicMissingError
-from common.kafka_tls import addresses, tls_context, tls_trouble
+from common.kafka_tls import addresses, tls_context, trouble
 from common.settings import KafkaSettings
 
 log = logging.getLogger("storyhash.kafka")
@@ -93,8 +93,8 @@ def _reason(
         return in_our_words(error, kafka)
     if refusals:
         return in_our_words(refusals[0], kafka)
-    trouble = tls_trouble(kafka)
-    return BrokerError(trouble) if trouble else in_our_words(error, kafka)
+    found = trouble(kafka)
+    return BrokerError(found) if found else in_our_words(error, kafka)
 
 
 def connection(kafka: KafkaSettings) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Brokers' addresses, TLS to them, and what is wrong with it when nobody answers."""
+"""Brokers' addresses, TLS to them, and what may be wrong when they take connections and answer nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from pathlib import Path
@@ -53,33 +54,24 @@ def tls_context(kafka: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
-def tls_trouble(kafka: KafkaSettings) -> str:
-    """Why no broker can be spoken to over TLS, where that is why; else nothing.
+def trouble(kafka: KafkaSettings) -> str:
+    """Why no broker can be spoken to though one takes connections; nothing where none does.
 
-    A client that cannot agree on TLS tries again until its time is up, and then knows no more than that
-    nobody answered.
+    A client that cannot agree on TLS, or is turned away, tries again until its time is up, and then knows
+    no more than that nobody answered.
     """
-    if not kafka.security_protocol.endswith("SSL"):
-        return ""
-    context = tls_context(kafka)
     for address in addresses(kafka):
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         try:
-            with (
-                socket.create_connection((host, int(port)), timeout=_LOOK_SECONDS) as plain,
-                context.wrap_socket(plain, server_hostname=host) as secure,
-            ):
-                # With TLS 1.3 a broker refuses a client's certificate only after the handshake.
-                secure.settimeout(_LOOK_SECONDS)
-                secure.recv(1)
+            with socket.create_connection((host, int(port)), timeout=_LOOK_SECONDS) as plain:
+                if kafka.security_protocol.endswith("SSL"):
+                    _shake_hands(plain, host, tls_context(kafka))
         except ssl.SSLCertVerificationError as error:
             return (
                 f"Kafka at {address} shows a certificate that is not trusted ({error.verify_message}); "
                 "check STORYHASH_KAFKA__CA_FILE and the host's name"
             )
-        except TimeoutError:
-            continue
         except (ssl.SSLError, ConnectionResetError) as error:
             return (
                 f"Kafka at {address} cannot be spoken to over TLS ({error.strerror or error}); check "
@@ -88,7 +80,23 @@ def tls_trouble(kafka: KafkaSettings) -> str:
             )
         except OSError:
             continue
+        login = kafka.security_protocol.startswith("SASL")
+        named = "USERNAME, STORYHASH_KAFKA__SASL_PASSWORD, STORYHASH_KAFKA__SASL_MECHANISM"
+        suspects = f"STORYHASH_KAFKA__SASL_{named} and " if login else ""
+        return (
+            f"Kafka at {address} takes connections and answers nothing: it may be starting or overloaded; "
+            f"else check {suspects}STORYHASH_KAFKA__SECURITY_PROTOCOL"
+        )
     return ""
+
+
+def _shake_hands(plain: socket.socket, host: str, context: ssl.SSLContext) -> None:
+    """Raises ssl.SSLError and its kin for what is wrong with TLS."""
+    with context.wrap_socket(plain, server_hostname=host) as secure:
+        # With TLS 1.3 a broker refuses a client's certificate only after the handshake; one that has
+        # nothing against it waits for the client to begin.
+        with contextlib.suppress(TimeoutError):
+            secure.recv(1)
 
 
 def _text(path: Path | None) -> str | None:

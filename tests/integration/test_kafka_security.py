@@ -167,7 +167,7 @@ def refusal(settings: KafkaSettings) -> StoryHashError:
 def test_a_wrong_password_is_told_as_that_and_is_never_shown(secured: Secured) -> None:
     error = refusal(secured.with_password(sasl_password=SecretStr("looking-glass")))
     assert isinstance(error, BrokerError)
-    assert "refuses to log in: check STORYHASH_KAFKA__SASL_USERNAME" in str(error)
+    assert "STORYHASH_KAFKA__SASL_PASSWORD" in str(error)
     assert "looking-glass" not in str(error)
 
 
@@ -182,6 +182,11 @@ def test_a_broker_whose_certificate_another_authority_signed_is_not_trusted(
     error = refusal(secured.with_password(ca_file=secured.stranger))
     assert isinstance(error, BrokerError)
     assert "STORYHASH_KAFKA__CA_FILE" in str(error)
+
+
+def test_a_client_that_speaks_another_protocol_is_told_so(secured: Secured) -> None:
+    error = refusal(secured.with_password(security_protocol="PLAINTEXT"))
+    assert "STORYHASH_KAFKA__SECURITY_PROTOCOL" in str(error)
 
 
 def test_a_client_without_the_certificate_asked_for_is_turned_away(secured: Secured) -> None:
