@@ -1,4 +1,4 @@
-"""Brokers' addresses, TLS to them, and what may be wrong when they take connections and answer nothing."""
+"""Brokers' addresses, TLS to them, and what may be wrong when they take connections and are silent."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def trouble(kafka: KafkaSettings) -> str:
         named = "USERNAME, STORYHASH_KAFKA__SASL_PASSWORD, STORYHASH_KAFKA__SASL_MECHANISM"
         suspects = f"STORYHASH_KAFKA__SASL_{named} and " if login else ""
         return (
-            f"Kafka at {address} takes connections and answers nothing: it may be starting or overloaded; "
+            f"Kafka at {address} takes connections and is silent: it may be starting or overloaded; "
             f"else check {suspects}STORYHASH_KAFKA__SECURITY_PROTOCOL"
         )
     return ""
@@ -92,11 +92,13 @@ def trouble(kafka: KafkaSettings) -> str:
 
 def _shake_hands(plain: socket.socket, host: str, context: ssl.SSLContext) -> None:
     """Raises ssl.SSLError and its kin for what is wrong with TLS."""
-    with context.wrap_socket(plain, server_hostname=host) as secure:
-        # With TLS 1.3 a broker refuses a client's certificate only after the handshake; one that has
-        # nothing against it waits for the client to begin.
-        with contextlib.suppress(TimeoutError):
-            secure.recv(1)
+    # With TLS 1.3 a broker refuses a client's certificate only after the handshake; one that has nothing
+    # against it waits for the client to begin.
+    with (
+        context.wrap_socket(plain, server_hostname=host) as secure,
+        contextlib.suppress(TimeoutError),
+    ):
+        secure.recv(1)
 
 
 def _text(path: Path | None) -> str | None:
