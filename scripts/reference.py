@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/reference.md from the code: commands, settings, profiles, errors.
+"""Write docs/reference.md from the code: commands, settings, profiles, HTTP, metrics, errors.
 
 python -m scripts.reference            writes the file
 python -m scripts.reference --check    exit code 1 when it is stale
@@ -10,14 +10,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import typer
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, SecretStr
 
 from common import errors
-from common.settings import ENV_PREFIX, Settings
+from common.health import Health
+from common.metrics import Metrics
+from common.settings import ENV_PREFIX, HttpSettings, Settings
+from embedder.server import embed_app
+from searcher.api.app import api_app
 from storyhash.cli import app
 from storyhash.profiles import PROFILES
 
@@ -37,7 +43,8 @@ traceback to an error. [usage.md](usage.md) shows the commands at work and the J
 def reference() -> str:
     """The whole file."""
     parts = [_HEAD, "## Commands\n", *_commands(), "## Settings\n", _SETTINGS_HEAD, *_settings()]
-    parts += ["\n## Profiles\n", *_profiles(), "\n## Errors\n", *_errors()]
+    parts += ["\n## Profiles\n", *_profiles(), "\n## HTTP\n", *_http()]
+    parts += ["\n## Metrics\n", *_metrics(), "\n## Errors\n", *_errors()]
     return "\n".join(parts) + "\n"
 
 
@@ -89,6 +96,39 @@ def _profiles() -> Iterator[str]:
     yield "| Profile | |\n| --- | --- |"
     for profile in PROFILES.values():
         yield f"| `{profile.name}` | {profile.summary} |"
+
+
+def _http() -> Iterator[str]:
+    """Every route, from the documents the services give of themselves; nothing behind them is asked."""
+    nothing: Any = None
+    metrics, settings = Metrics.create("reference"), HttpSettings()
+    health = Health(None, (), 0.0)
+    searcher = api_app(nothing, nothing, health, metrics, settings, generations=object())
+    embedder = embed_app(nothing, "", health, metrics, settings)
+    yield "Each service tells its own contract at `/openapi.json`. Every error has the form"
+    yield '`{"error": {"code", "message"}}`. `serve` answers as `search` does, without generations.\n'
+    yield "| Service | Route | |\n| --- | --- | --- |"
+    for service, told_by in (("search, serve", searcher), ("embed", embedder)):
+        for path, methods in told_by.openapi()["paths"].items():
+            for method, told in methods.items():
+                summary = " ".join(told.get("description", "").split())
+                yield f"| {service} | `{method.upper()} {path}` | {summary} |"
+
+
+def _metrics() -> Iterator[str]:
+    """Every metric of ours, as a service exposes it."""
+    yield "At `/metrics` of every service, beside those of the process. Seconds and bytes.\n"
+    yield "| Metric | Type | Labels | |\n| --- | --- | --- | --- |"
+    metrics = Metrics.create("reference")
+    for field in fields(metrics):
+        metric = getattr(metrics, field.name)
+        if not isinstance(metric, MetricWrapperBase):
+            continue
+        (told,) = metric.describe()
+        labels = ", ".join(f"`{name}`" for name in metric._labelnames)
+        name = told.name + ("_total" if told.type == "counter" else "")
+        yield f"| `{name}` | {told.type} | {labels} | {told.documentation} |"
+    yield "| `storyhash_build_info` | gauge | `version`, `service` | What runs. |"
 
 
 def _errors() -> Iterator[str]:
