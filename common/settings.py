@@ -137,7 +137,16 @@ class SearcherSettings(_Group):
     hnsw_m: int = Field(16, ge=4, description="Links a node of the HNSW graph.")
     ef_construction: int = Field(200, ge=8, description="Beam width while the graph is built.")
     ef_search: int = Field(64, ge=1, description="Beam width of a search.")
-    delta_rows: int = Field(2_000, ge=1, description="New vectors searched flat before a rebuild.")
+    delta_rows: int = Field(
+        2_000, ge=1, description="New vectors searched one by one before the graph takes them in."
+    )
+    delta_ratio: float = Field(
+        0.004,
+        gt=0,
+        lt=1,
+        description="The same as a share of the graph, where that is more: each time all of it is "
+        "copied.",
+    )
     max_dead_ratio: float = Field(
         0.25, gt=0, lt=1, description="Share of deleted vectors that starts a rebuild."
     )

@@ -108,6 +108,7 @@ class LocalIndex:
         index._load()
         index._half_done.update(index.videos.pending())
         index.finish_deletions()
+        index._shard.fold()
         return index
 
     @classmethod
@@ -144,6 +145,11 @@ class LocalIndex:
     @property
     def stats(self) -> ShardStats:
         return self._shard.stats()
+
+    @property
+    def waiting(self) -> int:
+        """See `Shard.waiting`."""
+        return self._shard.waiting
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
         """See `Shard.search`. Now and then a query is kept for the audit."""
@@ -264,7 +270,7 @@ class LocalIndex:
     def rebuild(self) -> None:
         """Make the shard anew from the mirror alone."""
         mirror = self._writable()
-        self._shard.wait_for_build()
+        self._shard.close()
         self._shard = Shard(self._settings.searcher)
         rows = {video.video_id: video for video in self.videos.all()}
         for batch in mirror.scan():
@@ -279,7 +285,7 @@ class LocalIndex:
 
     def close(self) -> None:
         """Let go of the folder. Everything changed is durable already; a snapshot is not made."""
-        self._shard.wait_for_build()
+        self._shard.close()
         if self._mirror is not None:
             self._mirror.close()
             self._mirror = None

@@ -1,48 +1,35 @@
-"""The FAISS shard: an immutable HNSW graph, a small flat delta, and one swap between states.
+"""The FAISS shard: an immutable HNSW graph, a flat delta, and one swap between states.
 
 Rows are numbered once: the graph holds rows [0, g), the delta rows [g, n). Readers take the current
-`State` and never a lock; one writer at a time makes a new state and swaps it in. A fold clones the
-graph, adds the delta's rows to the clone in the background and swaps; when too many rows are dead
-the graph is built anew from the living ones instead.
+`State` and never a lock; one writer at a time makes a new state and swaps it in. What the delta holds is
+folded into a copy of the graph in the background (see `searcher.folding`), and the copy is swapped in.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import faiss
 import numpy as np
 
 from common.settings import SearcherSettings
-from common.types import (
-    VECTOR_DIMENSION,
-    BoolArray,
-    Embedding,
-    Float32Array,
-    Hit,
-    Int64Array,
-    SegmentRef,
-)
+from common.types import VECTOR_DIMENSION, BoolArray, Embedding, Float32Array, Hit, SegmentRef
+from searcher.delta import Delta
+from searcher.folding import Fold, build, due, folded
+from searcher.graph import PADDED_DIMENSION
+from searcher.rows import Rows
 from searcher.state import (
     EVERYTHING,
     MISSING,
-    PADDED_DIMENSION,
     Filter,
+    Nearest,
     State,
-    delta_buffer,
-    empty_state,
-    grown,
-    new_graph,
-    padded,
+    search_exact,
     search_state,
-    top_scores,
 )
-
-_EXACT_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +46,20 @@ class ShardStats:
 class Shard:
     """Nearest segments by inner product. Many readers, one writer at a time."""
 
-    def __init__(self, settings: SearcherSettings) -> None:
+    def __init__(self, settings: SearcherSettings, state: State | None = None) -> None:
         self._settings = settings
         self._write = threading.RLock()
-        self._row_of: dict[int, int] = {}
-        self._state = empty_state(settings)
+        self._state = state or State()
         self._folding: threading.Thread | None = None
+        self._closing = threading.Event()
 
     def __len__(self) -> int:
-        return int(np.count_nonzero(self._state.alive))
+        return self._state.live
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are in no graph yet; each search compares them one by one."""
+        return self._state.total - self._state.graph_rows
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
         """The k nearest segments of each query, best first; fewer where fewer are allowed.
@@ -75,20 +67,9 @@ class Shard:
         vectors: float32 (n, 527).
         """
         state = self._state
-        scores, rows = search_state(state, vectors, k, only, self._settings.ef_search)
-        refs = state.refs
-        return [
-            [
-                Hit(refs[row], float(score))
-                for row, score in zip(row_list, score_list, strict=True)
-                if row != MISSING
-            ]
-            for row_list, score_list in zip(rows.tolist(), scores.tolist(), strict=True)
-        ]
+        return _hits(state, search_state(state, vectors, k, only, self._settings.ef_search))
 
-    def search_ids(
-        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
-    ) -> tuple[Float32Array, Int64Array]:
+    def search_ids(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> Nearest:
         """The hot path: scores float32 (n, k) and rows int64 (n, k), -1 where there is none."""
         return search_state(self._state, vectors, k, only, self._settings.ef_search)
 
@@ -96,45 +77,34 @@ class Shard:
         self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
     ) -> list[list[Hit]]:
         """As `search`, by comparing every vector: the truth that `search` is measured against."""
-        state, queries = self._state, padded(vectors)
-        allowed = np.flatnonzero(state.allowed(only))
-        scores = np.zeros((len(queries), 0), dtype=np.float32)
-        rows = np.zeros((len(queries), 0), dtype=np.int64)
-        # Block by block: a copy of a large shard would not fit beside it.
-        for start in range(0, len(allowed), _EXACT_ROWS):
-            block = allowed[start : start + _EXACT_ROWS]
-            scores = np.hstack([scores, queries @ state.vectors(block).T])
-            rows = np.hstack([rows, np.tile(block, (len(queries), 1))])
-            best = np.stack([top_scores(line, k) for line in scores])
-            scores = np.take_along_axis(scores, best, axis=1)
-            rows = np.take_along_axis(rows, best, axis=1)
-        return [
-            [Hit(state.refs[row], float(score)) for row, score in zip(row_line, line, strict=True)]
-            for row_line, line in zip(rows.tolist(), scores.tolist(), strict=True)
-        ]
+        state = self._state
+        return _hits(state, search_exact(state, vectors, k, only))
 
     def vectors_of(self, video_id: str) -> tuple[list[SegmentRef], Float32Array]:
         """A video's searchable segments in time order, and their vectors, float32 (S, 527)."""
         state = self._state
-        rows = [row for row in state.rows_of.get(video_id, ()) if state.alive[row]]
-        rows.sort(key=lambda row: state.refs[row].start_seconds)
-        vectors = state.vectors(np.array(rows, dtype=np.int64))
-        return [state.refs[row] for row in rows], vectors[:, :VECTOR_DIMENSION]
+        rows = state.rows_of(video_id)
+        refs = state.refs(rows)
+        order = sorted(range(len(refs)), key=lambda at: refs[at].start_seconds)
+        return [refs[at] for at in order], state.vectors(rows[order])[:, :VECTOR_DIMENSION]
 
     def some_videos(self, count: int, rng: random.Random) -> list[str]:
         """Ids of so many videos with a searchable segment, by chance."""
-        names = list(self._state.rows_of)
+        state = self._state
+        names, _, _ = state.rows.videos(state.alive)
         return rng.sample(names, min(count, len(names)))
 
     def versions(self) -> dict[str, int]:
         """The version held of every video with a searchable segment, by video_id."""
         state = self._state
-        return {
-            video_id: state.refs[row].version
-            for video_id, rows in sorted(state.rows_of.items())
-            for row in rows
-            if state.alive[row]
-        }
+        names, versions, _ = state.rows.videos(state.alive)
+        return dict(sorted(zip(names, versions.tolist(), strict=True)))
+
+    def counts(self) -> dict[str, int]:
+        """Searchable segments of every video that has one."""
+        state = self._state
+        names, _, counts = state.rows.videos(state.alive)
+        return dict(zip(names, counts.tolist(), strict=True))
 
     def replace_video(self, video_id: str, embeddings: Sequence[Embedding]) -> None:
         """As `replace_videos`, for one."""
@@ -152,22 +122,23 @@ class Shard:
         """Forget videos; the rows are dead at once and leave the graph when it is next built."""
         self._change([], video_ids)
 
-    def counts(self) -> dict[str, int]:
-        """Searchable segments of every video that has one."""
-        state = self._state
-        return {
-            video_id: sum(bool(state.alive[row]) for row in rows)
-            for video_id, rows in state.rows_of.items()
-        }
-
     def frozen(self) -> Shard:
         """The shard as it is now, for a snapshot: changes to this one do not show in it."""
-        copy = Shard(self._settings)
-        copy._state = self._state
-        return copy
+        return Shard(self._settings, self._state)
+
+    def fold(self) -> None:
+        """Begin folding if it is due; every change does so by itself."""
+        with self._write:
+            fold = due(self._state, self._settings)
+            if self._folding is not None or self._closing.is_set() or fold is None:
+                return
+            thread = threading.Thread(target=self._fold, args=(fold,), name="shard-fold")
+            # It cannot end before the lock that is held here is free, so it is known in time.
+            thread.start()
+            self._folding = thread
 
     def wait_for_build(self) -> None:
-        """Return when no fold is going on: for tests, benchmarks and an orderly end."""
+        """Return when nothing is left to fold: for tests, benchmarks and before a snapshot."""
         while True:
             with self._write:
                 thread = self._folding
@@ -175,25 +146,27 @@ class Shard:
                 return
             thread.join()
 
+    def close(self) -> None:
+        """Give up on folding, which can take minutes. What is held can be searched on."""
+        self._closing.set()
+        self.wait_for_build()
+
     def stats(self) -> ShardStats:
         """Counts and memory of the current state."""
         state = self._state
-        live = len(self)
         links = 0 if state.graph is None else int(state.graph.hnsw.neighbors.size()) * 4
         size = state.total * PADDED_DIMENSION * 4 + links
         return ShardStats(
-            live=live,
-            dead=state.total - live,
+            live=state.live,
+            dead=state.total - state.live,
             graph=state.graph_rows,
             delta=state.total - state.graph_rows,
             bytes_per_vector=size / max(state.total, 1),
         )
 
-    def export(self) -> tuple[Any, int, Float32Array, list[SegmentRef], BoolArray]:
-        """(graph, graph rows, delta float32 (m, 528), refs, alive) as they stand, for a snapshot."""
-        state = self._state
-        delta = state.delta[: state.total - state.graph_rows]
-        return state.graph, state.graph_rows, delta, state.refs[: state.total], state.alive
+    def export(self) -> State:
+        """Everything as it stands, for a snapshot."""
+        return self._state
 
     @classmethod
     def restore(
@@ -201,118 +174,74 @@ class Shard:
         settings: SearcherSettings,
         graph: Any,
         delta: Float32Array,
-        refs: list[SegmentRef],
+        rows: Rows,
         alive: BoolArray,
     ) -> Shard:
-        """A shard from what `export` gave."""
-        shard = cls(settings)
+        """A shard from a graph of the first rows, the vectors of the others, float32 (m, 528), and what
+        the rows are."""
         graph_rows = 0 if graph is None else int(graph.ntotal)
-        buffer = delta_buffer(settings, len(delta))
-        buffer[: len(delta)] = delta
-        rows_of: dict[str, list[int]] = {}
-        for row in np.flatnonzero(alive).tolist():
-            rows_of.setdefault(refs[row].video_id, []).append(row)
-            shard._row_of[refs[row].point_id] = row
-        shard._state = State(
-            graph=graph,
-            graph_rows=graph_rows,
-            delta=buffer,
-            total=len(refs),
-            refs=list(refs),
-            alive=alive.copy(),
-            rows_of={video_id: tuple(rows) for video_id, rows in rows_of.items()},
-        )
-        return shard
+        total = graph_rows + len(delta)
+        if len(alive) != total:
+            raise ValueError(f"alive: expected ({total},), got {alive.shape}")
+        held = Delta(graph_rows).with_room(total)
+        held.write(graph_rows, delta)
+        live = int(np.count_nonzero(alive))
+        return cls(settings, State(graph, graph_rows, held, total, rows, alive, live))
 
     def _change(self, embeddings: Sequence[Embedding], gone: Iterable[str]) -> None:
-        fresh = [embedding for embedding in embeddings if embedding.informative]
+        # Of two with one segment id the later one stays.
+        fresh = {_place(one.ref): one for one in embeddings if one.informative}
+        refs = [one.ref for one in fresh.values()]
         with self._write:
             state = self._state
-            rows_of = dict(state.rows_of)
-            dead = [row for video_id in gone for row in rows_of.pop(video_id, ())]
-            for row in dead:
-                self._row_of.pop(state.refs[row].point_id, None)
-            total = state.total + len(fresh)
-            delta = grown(state, self._settings, len(fresh))
-            for row, embedding in enumerate(fresh, state.total):
-                ref = embedding.ref
-                delta[row - state.graph_rows, :VECTOR_DIMENSION] = embedding.vector
-                delta[row - state.graph_rows, VECTOR_DIMENSION:] = 0
-                state.refs.append(ref)
-                previous = self._row_of.get(ref.point_id)
-                if previous is not None:
-                    dead.append(previous)
-                    rows_of[ref.video_id] = tuple(
-                        kept for kept in rows_of.get(ref.video_id, ()) if kept != previous
-                    )
-                self._row_of[ref.point_id] = row
-                rows_of[ref.video_id] = (*rows_of.get(ref.video_id, ()), row)
-            alive = np.concatenate([state.alive, np.ones(len(fresh), dtype=bool)])
-            alive[dead] = False
+            total = state.total + len(refs)
+            dead = [state.rows_of(video_id) for video_id in gone]
+            for video_id in {ref.video_id for ref in refs}:
+                rows = state.rows_of(video_id)
+                again = [_place(ref) in fresh for ref in state.refs(rows)]
+                dead.append(rows[np.array(again, dtype=bool)])
+            delta = state.delta.with_room(total)
+            if refs:
+                delta.write(state.total, np.stack([one.vector for one in fresh.values()]))
+                state.rows.put(state.total, refs)
+            alive = np.concatenate([state.alive, np.ones(len(refs), dtype=bool)])
+            for rows in dead:
+                alive[rows] = False
             self._state = replace(
                 state,
                 delta=delta,
                 total=total,
                 alive=alive,
-                rows_of=rows_of,
+                live=int(np.count_nonzero(alive)),
                 _allowed={},
                 _packed={},
             )
-            self._fold_if_due()
+            self.fold()
 
-    def _fold_if_due(self) -> None:
-        state = self._state
-        if self._folding is not None:
-            return
-        dead = state.total - len(self)
-        crowded = dead > self._settings.delta_rows
-        rebuild = crowded and dead > self._settings.max_dead_ratio * state.total
-        if rebuild or state.total - state.graph_rows >= self._settings.delta_rows:
-            work = self._rebuild if rebuild else self._fold
-            thread = threading.Thread(target=self._build, args=(work, state), name="shard-build")
-            # It cannot end before the lock that is held here is free, so it is known in time.
-            thread.start()
-            self._folding = thread
-
-    def _build(self, work: Callable[[State], None], seen: State) -> None:
+    def _fold(self, fold: Fold) -> None:
+        graph = None
         try:
-            work(seen)
-        except BaseException:
-            # What is searched stays as it was; the next change tries again.
+            graph = build(fold, self._settings, self._closing)
+        finally:
+            # What is searched stays as it was where the graph could not be built; the next change tries
+            # again.
             with self._write:
                 self._folding = None
-            raise
+                if graph is not None:
+                    self._state = folded(self._state, fold, graph)
+                    self.fold()
 
-    def _fold(self, seen: State) -> None:
-        """Clone the graph, add the delta's rows to the clone, and swap it in."""
-        graph = new_graph(self._settings) if seen.graph is None else faiss.clone_index(seen.graph)
-        graph.add(np.ascontiguousarray(seen.delta[: seen.total - seen.graph_rows]))
-        with self._write:
-            state = self._state
-            left = state.delta[seen.total - seen.graph_rows : state.total - state.graph_rows]
-            delta = delta_buffer(self._settings, len(left))
-            delta[: len(left)] = left
-            self._state = replace(
-                state, graph=graph, graph_rows=seen.total, delta=delta, _allowed={}, _packed={}
-            )
-            self._end_fold()
 
-    def _rebuild(self, seen: State) -> None:
-        """Build the graph anew from the rows that live, number rows anew, and swap it all in."""
-        kept = np.flatnonzero(seen.alive)
-        graph = new_graph(self._settings)
-        graph.add(seen.vectors(kept))
-        with self._write:
-            state = self._state
-            late = np.arange(seen.total, state.total)
-            rows = np.concatenate([kept, late])
-            refs = [state.refs[row] for row in rows]
-            fresh = Shard.restore(
-                self._settings, graph, state.vectors(late), refs, state.alive[rows]
-            )
-            self._state, self._row_of = fresh._state, fresh._row_of
-            self._end_fold()
+def _hits(state: State, nearest: Nearest) -> list[list[Hit]]:
+    scores, rows = nearest
+    found = rows != MISSING
+    refs = iter(state.refs(rows[found]))
+    return [
+        [Hit(next(refs), score) for score in line[there].tolist()]
+        for line, there in zip(scores, found, strict=True)
+    ]
 
-    def _end_fold(self) -> None:
-        self._folding = None
-        self._fold_if_due()
+
+def _place(ref: SegmentRef) -> tuple[str, int, int]:
+    """What two segments with one segment id have in common."""
+    return ref.video_id, round(ref.start_seconds * 1000), round(ref.end_seconds * 1000)

@@ -1,8 +1,9 @@
 """Snapshots of the shard: written atomically, checked when read, the newest good one wins.
 
 A snapshot is a folder `snapshot-{sequence}`: the graph as FAISS writes it, the delta, which rows live,
-the rows' identities, and `manifest.json` with a checksum for each. Vectors and identities of dead rows
-are overwritten on the way out, so a deleted video is in no snapshot made after its deletion.
+the rows' identities and the names in them, and `manifest.json` with a checksum for each. Vectors and
+identities of dead rows are overwritten on the way out, so a deleted video is in no snapshot made after
+its deletion.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ import numpy as np
 
 from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
-from common.types import BoolArray, SegmentRef
+from common.types import BoolArray, Float32Array
+from searcher.graph import PADDED_DIMENSION, graph_vectors
+from searcher.rows import Rows
 from searcher.shard import Shard
-from searcher.state import graph_vectors
+from searcher.state import State
 
-_FORMAT = 1
+_FORMAT = 2
 _PREFIX = "snapshot-"
-_BLANK = SegmentRef("-", 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> Load
     for path in snapshots(folder):
         try:
             info, shard = _read(path, settings)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, LookupError, RuntimeError) as error:
             refused.append(f"{path.name} is damaged ({str(error).splitlines()[0][:160]})")
             continue
         if info.model_id != model_id:
@@ -111,24 +113,36 @@ def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> Load
 
 
 def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
-    graph, graph_rows, delta, refs, alive = shard.export()
+    state = shard.export()
+    graph, alive = state.graph, state.alive
     if graph is not None:
-        if not alive[:graph_rows].all():
+        if not alive[: state.graph_rows].all():
             graph = faiss.clone_index(graph)
-            _forget(graph, alive[:graph_rows])
+            _forget(graph, alive[: state.graph_rows])
         faiss.write_index(graph, str(folder / "graph.faiss"))
-    delta = np.where(alive[graph_rows:, None], delta, np.float32(0))
-    np.save(folder / "delta.npy", delta, allow_pickle=False)
+    np.save(folder / "delta.npy", _living_delta(state), allow_pickle=False)
     np.save(folder / "alive.npy", alive, allow_pickle=False)
-    rows = [list(astuple(ref if live else _BLANK)) for ref, live in zip(refs, alive, strict=True)]
-    (folder / "rows.json").write_text(json.dumps(rows, ensure_ascii=False))
+    table, videos, banks = state.rows.export(alive)
+    np.save(folder / "rows.npy", table, allow_pickle=False)
+    names = {"videos": videos, "banks": banks}
+    (folder / "names.json").write_text(json.dumps(names, ensure_ascii=False))
     files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
-    manifest = {"format": _FORMAT, **asdict(info), "rows": len(refs), "files": files}
+    manifest = {"format": _FORMAT, **asdict(info), "rows": state.total, "files": files}
     manifest["checksum"] = _manifest_checksum(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
     for path in folder.iterdir():
         _sync(path)
     _sync(folder)
+
+
+def _living_delta(state: State) -> Float32Array:
+    """float32 (m, 528): the vectors of the delta; those of dead rows are zero."""
+    delta = np.zeros((state.total - state.graph_rows, PADDED_DIMENSION), dtype=np.float32)
+    for first, vectors in state.delta.pieces(state.graph_rows, state.total):
+        living = state.alive[first : first + len(vectors)]
+        at = first - state.graph_rows
+        delta[at : at + len(vectors)][living] = vectors[living]
+    return delta
 
 
 def _forget(graph: Any, alive: BoolArray) -> None:
@@ -157,13 +171,15 @@ def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard
     graph = None
     if "graph.faiss" in manifest["files"]:
         graph = faiss.read_index(str(folder / "graph.faiss"))
-    refs = [SegmentRef(*row) for row in json.loads((folder / "rows.json").read_text())]
+    names = json.loads((folder / "names.json").read_text())
+    table = np.load(folder / "rows.npy", allow_pickle=False)
+    rows = Rows(table, names["videos"], names["banks"])
     alive = np.load(folder / "alive.npy", allow_pickle=False)
     delta = np.load(folder / "delta.npy", allow_pickle=False)
     info = SnapshotInfo(
         manifest["sequence"], manifest["model_id"], manifest["rows"], manifest["offsets"]
     )
-    return info, Shard.restore(settings, graph, delta, refs, alive)
+    return info, Shard.restore(settings, graph, delta, rows, alive)
 
 
 def _replace(temporary: Path, final: Path) -> None:

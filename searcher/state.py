@@ -5,33 +5,30 @@ Rows are numbered once: the graph holds rows [0, g), the delta rows [g, n).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import faiss
 import numpy as np
 
-from common.settings import SearcherSettings
-from common.types import (
-    VECTOR_DIMENSION,
-    BoolArray,
-    Float32Array,
-    Int64Array,
-    SegmentRef,
-    UInt8Array,
-    check_array,
-)
+from common.types import BoolArray, Float32Array, Int64Array, SegmentRef, UInt8Array
+from searcher.delta import BLOCK_ROWS, Delta
+from searcher.graph import PADDED_DIMENSION, graph_vectors, padded
+from searcher.rows import Rows
 
-# FAISS has vector instructions only for dimensions that are multiples of 16; zeros change no product.
-PADDED_DIMENSION = 528
 MISSING = -1
+
+# Scores, float32 (n, k), and rows, int64 (n, k).
+Nearest: TypeAlias = tuple[Float32Array, Int64Array]
+Banks: TypeAlias = frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which rows a search may return. `banks` None means every bank."""
 
-    banks: frozenset[str] | None = None
+    banks: Banks = None
     exclude_video: str | None = None
 
 
@@ -42,49 +39,52 @@ EVERYTHING = Filter()
 class State:
     """Everything a reader needs; never changed once it is the current one.
 
-    `refs` and `delta` only ever grow behind `total`, so states may share them. `delta` is float32
-    (capacity, 528); its row i is row `graph_rows + i`.
+    `rows`, the delta's blocks and what `alive` is a part of only ever grow behind `total`, so states may
+    share them. `live` counts the rows of `alive`, bool (total,), that are true.
     """
 
-    graph: Any
-    graph_rows: int
-    delta: Float32Array
-    total: int
-    refs: list[SegmentRef]
-    alive: BoolArray
-    rows_of: dict[str, tuple[int, ...]]
-    _allowed: dict[Filter, BoolArray] = field(default_factory=dict, compare=False)
-    _packed: dict[Filter, UInt8Array | None] = field(default_factory=dict, compare=False)
+    graph: Any = None
+    graph_rows: int = 0
+    delta: Delta = field(default_factory=Delta)
+    total: int = 0
+    rows: Rows = field(default_factory=Rows)
+    alive: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    live: int = 0
+    _allowed: dict[Banks, BoolArray] = field(default_factory=dict, compare=False)
+    _packed: dict[Banks, UInt8Array | None] = field(default_factory=dict, compare=False)
 
-    def allowed(self, only: Filter) -> BoolArray:
-        """bool (total,): rows a search under this filter may return."""
-        known = self._allowed.get(only)
-        if known is not None:
-            return known
-        rows = self.alive
-        if only.banks is not None:
-            banks = np.fromiter(
-                (ref.bank in only.banks for ref in self.refs[: self.total]), bool, self.total
-            )
-            rows = rows & banks
-        if only.exclude_video is not None:
-            rows = rows.copy()
-            rows[list(self.rows_of.get(only.exclude_video, ()))] = False
-        # A filter that names a video is asked once; keeping it would grow without end.
-        if only.exclude_video is None:
-            self._allowed[only] = rows
-        return rows
+    def allowed(self, banks: Banks) -> BoolArray:
+        """bool (total,): living rows of these banks."""
+        if banks is None:
+            return self.alive
+        known = self._allowed.get(banks)
+        if known is None:
+            known = self._allowed[banks] = self.alive & self.rows.in_banks(banks, self.total)
+        return known
+
+    def rows_of(self, video_id: str | None) -> Int64Array:
+        """Living rows of a video; none of no video."""
+        return self.rows.of_video(video_id or "", self.alive)
 
     def selector(self, only: Filter) -> Any:
         """A FAISS selector of the graph's allowed rows, or None when all are."""
-        if only in self._packed:
-            packed = self._packed[only]
-        else:
-            rows = self.allowed(only)[: self.graph_rows]
-            packed = None if rows.all() else np.packbits(rows, bitorder="little")
-            if only.exclude_video is None:
-                self._packed[only] = packed
+        if only.banks not in self._packed:
+            allowed = self.allowed(only.banks)[: self.graph_rows]
+            self._packed[only.banks] = None if allowed.all() else _packed(allowed)
+        packed = self._packed[only.banks]
+        spared = self.rows_of(only.exclude_video)
+        if len(spared):
+            packed = _packed(np.ones(self.graph_rows, bool)) if packed is None else packed.copy()
+            spared = spared[spared < self.graph_rows]
+            np.bitwise_and.at(packed, spared >> 3, ~(1 << (spared & 7)).astype(np.uint8))
         return None if packed is None else faiss.IDSelectorBitmap(packed)
+
+    def pieces(self, start: int, stop: int) -> Iterator[tuple[int, Float32Array]]:
+        """The vectors of rows [start, stop), float32 (m, 528), with the first row of each piece."""
+        for first in range(start, min(stop, self.graph_rows), BLOCK_ROWS):
+            last = min(first + BLOCK_ROWS, stop, self.graph_rows)
+            yield first, graph_vectors(self.graph)[first:last]
+        yield from self.delta.pieces(max(start, self.graph_rows), stop)
 
     def vectors(self, rows: Int64Array) -> Float32Array:
         """float32 (len(rows), 528)."""
@@ -92,99 +92,85 @@ class State:
         in_graph = rows < self.graph_rows
         if in_graph.any():
             found[in_graph] = graph_vectors(self.graph)[rows[in_graph]]
-        found[~in_graph] = self.delta[rows[~in_graph] - self.graph_rows]
+        found[~in_graph] = self.delta.take(rows[~in_graph])
         return found
 
-
-def graph_vectors(graph: Any) -> Float32Array:
-    """float32 (rows, 528): the graph's own storage, not a copy."""
-    storage = faiss.downcast_index(graph.storage)
-    flat = faiss.rev_swig_ptr(storage.get_xb(), graph.ntotal * PADDED_DIMENSION)
-    view: Float32Array = flat.reshape(graph.ntotal, PADDED_DIMENSION)
-    return view
-
-
-def new_graph(settings: SearcherSettings) -> Any:
-    """An empty FAISS HNSW graph of padded vectors, by inner product."""
-    # The constructor's default metric is L2.
-    graph = faiss.IndexHNSWFlat(PADDED_DIMENSION, settings.hnsw_m, faiss.METRIC_INNER_PRODUCT)
-    graph.hnsw.efConstruction = settings.ef_construction
-    return graph
-
-
-def delta_buffer(settings: SearcherSettings, rows: int) -> Float32Array:
-    """Room for `rows` vectors and for the changes to come, float32 (capacity, 528)."""
-    capacity = max(2 * settings.delta_rows, 2 * rows)
-    return np.zeros((capacity, PADDED_DIMENSION), dtype=np.float32)
-
-
-def grown(state: State, settings: SearcherSettings, more: int) -> Float32Array:
-    """The state's delta, or a larger copy of it where `more` rows would not fit."""
-    used = state.total - state.graph_rows
-    if used + more <= len(state.delta):
-        return state.delta
-    buffer = delta_buffer(settings, used + more)
-    buffer[:used] = state.delta[:used]
-    return buffer
-
-
-def empty_state(settings: SearcherSettings) -> State:
-    """Nothing indexed yet."""
-    return State(
-        graph=None,
-        graph_rows=0,
-        delta=delta_buffer(settings, 0),
-        total=0,
-        refs=[],
-        alive=np.zeros(0, dtype=bool),
-        rows_of={},
-    )
-
-
-def padded(vectors: Float32Array) -> Float32Array:
-    """float32 (n, 528) from (n, 527): the width at which FAISS has vector instructions."""
-    check_array("vectors", vectors, np.float32, ("n", VECTOR_DIMENSION))
-    wider = np.zeros((len(vectors), PADDED_DIMENSION), dtype=np.float32)
-    wider[:, :VECTOR_DIMENSION] = vectors
-    return wider
-
-
-def top_scores(scores: Float32Array, k: int) -> Int64Array:
-    """Indices of the k largest finite values, largest first."""
-    k = min(k, len(scores))
-    best = np.argpartition(scores, -k)[-k:] if k else np.zeros(0, dtype=np.int64)
-    best = best[np.isfinite(scores[best])]
-    return best[np.argsort(-scores[best], kind="stable")]
+    def refs(self, rows: Int64Array) -> list[SegmentRef]:
+        """The segments that rows are."""
+        return self.rows.refs(rows)
 
 
 def search_state(
     state: State, vectors: Float32Array, k: int, only: Filter, ef_search: int
-) -> tuple[Float32Array, Int64Array]:
+) -> Nearest:
     """Scores, float32 (n, k), and rows, int64 (n, k), best first, from the graph and the delta.
 
-    Where fewer than k were found the score is -inf and the row MISSING. Raises ValueError for k < 1.
+    vectors: float32 (n, 527). Where fewer than k were found the score is -inf and the row MISSING.
+    Raises ValueError for k < 1.
     """
+    queries = _checked(vectors, k)
+    flat = _flat(state, queries, k, only, state.graph_rows)
+    if not state.graph_rows or not len(queries):
+        return _best([flat], k)
+    parameters = faiss.SearchParametersHNSW(efSearch=max(ef_search, k), sel=state.selector(only))
+    scores, rows = state.graph.search(queries, k, params=parameters)
+    scores[rows == MISSING] = -np.inf
+    return (scores, rows) if state.graph_rows == state.total else _best([(scores, rows), flat], k)
+
+
+def search_exact(state: State, vectors: Float32Array, k: int, only: Filter) -> Nearest:
+    """As `search_state`, by comparing every vector."""
+    return _best([_flat(state, _checked(vectors, k), k, only, 0)], k)
+
+
+def _checked(vectors: Float32Array, k: int) -> Float32Array:
     if k < 1:
         raise ValueError(f"k: expected >= 1, got {k}")
-    queries = padded(vectors)
-    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    rows = np.full((len(queries), k), MISSING, dtype=np.int64)
-    if state.graph_rows and len(queries):
-        selector = state.selector(only)
-        parameters = faiss.SearchParametersHNSW(efSearch=max(ef_search, k), sel=selector)
-        scores, rows = state.graph.search(queries, k, params=parameters)
-        scores[rows == MISSING] = -np.inf
-    fresh = state.total - state.graph_rows
-    if fresh and len(queries):
-        allowed = state.allowed(only)[state.graph_rows : state.total]
-        near = queries @ state.delta[:fresh].T
-        near[:, ~allowed] = -np.inf
-        for line in range(len(queries)):
-            best = top_scores(near[line], k)
-            if not len(best):
-                continue
-            all_scores = np.concatenate([scores[line], near[line, best]])
-            all_rows = np.concatenate([rows[line], best + state.graph_rows])
-            order = np.argsort(-all_scores, kind="stable")[:k]
-            scores[line], rows[line] = all_scores[order], all_rows[order]
+    return padded(vectors)
+
+
+def _flat(state: State, queries: Float32Array, k: int, only: Filter, start: int) -> Nearest:
+    """The k best of the rows from `start` on, in no order; fewer columns where there are fewer."""
+    allowed = state.allowed(only.banks)
+    spared = state.rows_of(only.exclude_video)
+    scores = np.zeros((len(queries), 0), dtype=np.float32)
+    rows = np.zeros((len(queries), 0), dtype=np.int64)
+    for first, vectors in state.pieces(start, state.total):
+        last = first + len(vectors)
+        near = queries @ vectors.T
+        if not allowed[first:last].all():
+            near[:, ~allowed[first:last]] = -np.inf
+        near[:, spared[(spared >= first) & (spared < last)] - first] = -np.inf
+        here, columns = _top(near, k)
+        scores = np.hstack([scores, here])
+        rows = np.hstack([rows, columns + first])
+        scores, columns = _top(scores, k)
+        rows = np.take_along_axis(rows, columns, axis=1)
     return scores, rows
+
+
+def _top(scores: Float32Array, k: int) -> Nearest:
+    """Each line's k largest scores and their columns, in no order; all where there are fewer."""
+    if scores.shape[1] <= k:
+        return scores, np.arange(scores.shape[1])[None].repeat(len(scores), axis=0)
+    columns = np.argpartition(scores, -k, axis=1)[:, -k:]
+    return np.take_along_axis(scores, columns, axis=1), columns
+
+
+def _best(parts: list[Nearest], k: int) -> Nearest:
+    """The k best of all, best first."""
+    scores = np.hstack([scores for scores, _ in parts])
+    rows = np.hstack([rows for _, rows in parts])
+    lacking = k - scores.shape[1]
+    if lacking > 0:
+        scores = np.pad(scores, ((0, 0), (0, lacking)), constant_values=-np.inf)
+        rows = np.pad(rows, ((0, 0), (0, lacking)), constant_values=MISSING)
+    # A query that is no number is near to nothing.
+    missing = ~np.isfinite(scores)
+    scores[missing], rows[missing] = -np.inf, MISSING
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+def _packed(allowed: BoolArray) -> UInt8Array:
+    return np.packbits(allowed, bitorder="little")

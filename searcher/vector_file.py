@@ -11,7 +11,7 @@ from common.errors import CorruptIndexError, StorageError
 from common.files import replacing
 from common.settings import SearcherSettings
 from common.types import Float32Array, Int64Array
-from searcher.state import PADDED_DIMENSION, new_graph, padded
+from searcher.graph import PADDED_DIMENSION, new_graph, padded
 
 
 def write_vector_file(path: Path, vectors: Float32Array, settings: SearcherSettings) -> None:

@@ -29,6 +29,8 @@ _MAX_JSON_BYTES = MAX_VECTORS * VECTOR_DIMENSION * 28
 # Up to about a millisecond of search the event loop does it itself: a thread would cost as much again.
 _INLINE_WORK = 512
 _USUAL_BEAM = 64
+# As many rows compared one by one take as long as one step of a beam.
+_ROWS_A_STEP = 50
 _AT_WORK, _WAITING = 2, 64
 
 _DOCUMENTED: dict[str, Any] = {
@@ -84,8 +86,9 @@ def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
                 f"the vectors are of model {model_id}, the index of {answering.model_id}"
             )
         work = partial(_search, answering, vectors, k, only, metrics)
-        # The rows of a bank are counted anew after every change of the index, which takes a while.
-        if only is EVERYTHING and len(vectors) * max(k, _USUAL_BEAM) <= _INLINE_WORK:
+        # The rows of a bank are looked up anew after every change of the index, which takes a while.
+        steps = max(k, _USUAL_BEAM) + answering.index.waiting // _ROWS_A_STEP
+        if only is EVERYTHING and len(vectors) * steps <= _INLINE_WORK:
             answer = work()
         else:
             async with gate.entered():
@@ -151,7 +154,7 @@ def _parameters(request: Request) -> tuple[int, Filter, str]:
 
 async def _read_vectors(request: Request) -> Float32Array:
     """float32 (n, 527) of the body. Raises UsageError, ApiError (413)."""
-    if request.headers.get("content-type", "").startswith("application/json"):
+    if request.headers.get("content-type", "").lower().startswith("application/json"):
         vectors = _from_json(await read_bytes(request, _MAX_JSON_BYTES))
     else:
         vectors = _from_bytes(await read_bytes(request, MAX_VECTORS * _VECTOR_BYTES))

@@ -68,11 +68,11 @@ def test_doctor_finds_this_machine_well(indexed: Path) -> None:
 
 def test_doctor_notices_a_damaged_snapshot(indexed: Path, tmp_path: Path) -> None:
     data = copied(indexed, tmp_path)
-    for file in (data / "snapshots").rglob("rows.json"):
+    for file in (data / "snapshots").rglob("names.json"):
         file.write_text("[]")
     run = storyhash("doctor", "--data", data, "--json")
     assert run.exit_code == 1
-    assert "rows.json does not match its checksum" in run.stdout
+    assert "names.json does not match its checksum" in run.stdout
 
 
 Case = Callable[[Path, Path, Path], Run]

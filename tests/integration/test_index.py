@@ -97,7 +97,7 @@ def test_a_deleted_video_is_absent_everywhere(folder: Path, rng: np.random.Gener
         index.rebuild()
         assert {hit.ref.video_id for hit in index.search(unit_rows(rng, 1), 30)[0]} == {"kept"}
     for snapshot in snapshots(folder / "snapshots"):
-        assert "gone" not in (snapshot / "rows.json").read_text()
+        assert "gone" not in (snapshot / "names.json").read_text()
     with open_reader(folder) as index:
         assert finds(index, kept)
         assert index.vectors_of("gone")[0] == []
@@ -160,7 +160,7 @@ def test_a_damaged_snapshot_gives_way_to_an_older_one_and_is_said(
         write(index, second)
         index.save_snapshot()
     newest = snapshots(folder / "snapshots")[0]
-    (newest / "rows.json").write_text("[]")
+    (newest / "names.json").write_text("[]")
     with open_reader(folder) as index:
         assert any(newest.name in said and "older snapshot" in said for said in index.notices)
         assert finds(index, first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from common.settings import SearcherSettings
 from common.types import Embedding, Hit
+from searcher.folding import Fold, build
 from searcher.shard import Shard
 from searcher.state import EVERYTHING, Filter
 from tests.embeddings import embedding, near, unit_rows, video
@@ -198,7 +200,7 @@ def test_a_build_that_fails_leaves_the_shard_searchable_and_is_tried_again(
 
     shard = Shard(SMALL)
     with monkeypatch.context() as patched:
-        patched.setattr("searcher.shard.new_graph", fail)
+        patched.setattr("searcher.folding.new_graph", fail)
         shard.add(video(rng, "a", 9))
         shard.wait_for_build()
     assert shard.stats().graph == 0
@@ -206,3 +208,81 @@ def test_a_build_that_fails_leaves_the_shard_searchable_and_is_tried_again(
     shard.add(video(rng, "b", 1))
     shard.wait_for_build()
     assert shard.stats().graph == 10
+
+
+def test_a_larger_graph_lets_more_vectors_wait(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=10, delta_ratio=0.5))
+    shard.add(video(rng, "a", 100))
+    shard.wait_for_build()
+    shard.add(video(rng, "b", 49))
+    shard.wait_for_build()
+    assert (shard.stats().graph, shard.waiting) == (100, 49)
+    shard.add(video(rng, "c", 1))
+    shard.wait_for_build()
+    assert (shard.stats().graph, shard.waiting) == (150, 0)
+
+
+def test_very_many_vectors_join_the_graph_step_by_step(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("searcher.folding._STEP_ROWS", 16)
+    built = threading.Event()
+    sizes: list[int] = []
+
+    def watched(*given: Any) -> Any:
+        built.wait()
+        graph = build(*given)
+        sizes.append(int(graph.ntotal))
+        return graph
+
+    monkeypatch.setattr("searcher.shard.build", watched)
+    shard = Shard(SMALL)
+    points = video(rng, "a", 100)
+    for point in points:
+        shard.add([point])
+    assert shard.waiting == 100
+    built.set()
+    shard.wait_for_build()
+    assert sizes == [8, 24, 48, 96]
+    query = points[99].vector
+    assert shard.search(query[None], 1)[0][0].ref == points[99].ref
+
+
+def test_a_shard_that_closes_gives_up_folding_and_answers_on(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def endless(fold: Fold, _: SearcherSettings, closing: threading.Event) -> None:
+        begun.set()
+        closing.wait()
+
+    monkeypatch.setattr("searcher.shard.build", endless)
+    shard = Shard(SMALL)
+    points = video(rng, "a", 9)
+    shard.add(points)
+    assert begun.wait(30)
+    shard.close()
+    assert shard.stats().graph == 0
+    assert {hit.ref for hit in shard.search(unit_rows(rng, 1), 20)[0]} == {p.ref for p in points}
+
+
+def test_deleted_rows_of_a_delta_of_many_blocks_are_never_found(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("searcher.delta.BLOCK_ROWS", 4)
+    shard = Shard(SearcherSettings(delta_rows=1000))
+    for name in "abcdef":
+        shard.replace_video(name, video(rng, name, 5))
+    shard.remove_videos(["b", "e"])
+    queries = unit_rows(rng, 3)
+    found = shard.search(queries, 100)
+    assert {hit.ref.video_id for hit in found[0]} == set("acdf")
+    assert [len(hits) for hits in found] == [20, 20, 20]
+    assert found == shard.search_exact(queries, 100)
+
+
+def test_a_query_that_is_no_number_finds_nothing(rng: np.random.Generator) -> None:
+    shard = Shard(SMALL)
+    shard.add(video(rng, "a", 3))
+    assert shard.search(np.full((1, 527), np.nan, dtype=np.float32), 2) == [[]]

@@ -69,7 +69,7 @@ def test_a_deleted_video_is_in_no_file(tmp_path: Path, rng: np.random.Generator)
 
 
 @pytest.mark.parametrize(
-    "name", ["graph.faiss", "delta.npy", "alive.npy", "rows.json", "manifest.json"]
+    "name", ["graph.faiss", "delta.npy", "alive.npy", "rows.npy", "names.json", "manifest.json"]
 )
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_a_damaged_snapshot_gives_way_to_the_one_before(
@@ -135,4 +135,10 @@ def test_the_manifest_is_readable_by_people(tmp_path: Path, rng: np.random.Gener
     path = save_snapshot(tmp_path, shard, info(3, shard), keep=1)
     manifest = json.loads((path / "manifest.json").read_text())
     assert manifest["model_id"] == MODEL_ID
-    assert set(manifest["files"]) == {"graph.faiss", "delta.npy", "alive.npy", "rows.json"}
+    assert set(manifest["files"]) == {
+        "graph.faiss",
+        "delta.npy",
+        "alive.npy",
+        "rows.npy",
+        "names.json",
+    }

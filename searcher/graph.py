@@ -1,0 +1,38 @@
+"""FAISS' HNSW graph of padded vectors, and its own storage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faiss
+import numpy as np
+
+from common.settings import SearcherSettings
+from common.types import VECTOR_DIMENSION, Float32Array, check_array
+
+# FAISS has vector instructions only for dimensions that are multiples of 16; zeros change no product.
+PADDED_DIMENSION = 528
+
+
+def new_graph(settings: SearcherSettings) -> Any:
+    """An empty graph, by inner product."""
+    # The constructor's default metric is L2.
+    graph = faiss.IndexHNSWFlat(PADDED_DIMENSION, settings.hnsw_m, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction = settings.ef_construction
+    return graph
+
+
+def graph_vectors(graph: Any) -> Float32Array:
+    """float32 (rows, 528): the graph's own storage, not a copy."""
+    storage = faiss.downcast_index(graph.storage)
+    flat = faiss.rev_swig_ptr(storage.get_xb(), graph.ntotal * PADDED_DIMENSION)
+    view: Float32Array = flat.reshape(graph.ntotal, PADDED_DIMENSION)
+    return view
+
+
+def padded(vectors: Float32Array) -> Float32Array:
+    """float32 (n, 528) from (n, 527): the width at which FAISS has vector instructions."""
+    check_array("vectors", vectors, np.float32, ("n", VECTOR_DIMENSION))
+    wider = np.zeros((len(vectors), PADDED_DIMENSION), dtype=np.float32)
+    wider[:, :VECTOR_DIMENSION] = vectors
+    return wider
