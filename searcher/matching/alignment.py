@@ -15,8 +15,10 @@ from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 # A little above cos 45 degrees, for the noise that lifts a half-covered window.
 _EDGE_SHARE = 0.74
-# Windows further apart than this are two runs.
+# Windows further apart than this are two runs, unless they lie end to end, as the segments of a video
+# of the catalogue do; the last of these may be half as long again.
 _MAX_GAP_SECONDS = 1.6
+_MAX_GAP_WINDOWS = 1.3
 # A step in reference time that differs from the step in query time by more starts a new run.
 _MAX_JUMP_SECONDS = 6.0
 _TEMPI = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0])
@@ -62,7 +64,8 @@ def align(
     """
     if not usable.any() or not similarity.shape[1]:
         return []
-    fine = _finest(windows) & usable
+    in_a_row = _end_to_end(windows)
+    fine = usable if in_a_row else _finest(windows) & usable
     if not fine.any():
         fine = usable
     order = np.flatnonzero(fine)[np.argsort(windows.starts[fine], kind="stable")]
@@ -72,9 +75,13 @@ def align(
     inside = best >= max(floor, _EDGE_SHARE * float(np.max(best)))
     if not inside.any():
         inside[int(np.argmax(best))] = True
+    max_gap_seconds = _MAX_GAP_SECONDS
+    if in_a_row:
+        usual = float(np.median(windows.ends[order] - windows.starts[order]))
+        max_gap_seconds = max(max_gap_seconds, _MAX_GAP_WINDOWS * usual)
     runs = [
         _run(members, order, similarity, usable, windows, segments, ref_times, centres)
-        for members in _runs(np.flatnonzero(inside), centres, ref_times)
+        for members in _runs(np.flatnonzero(inside), centres, ref_times, max_gap_seconds)
     ]
     return sorted(runs, key=lambda run: -run.score)
 
@@ -83,6 +90,12 @@ def _finest(windows: Spans) -> BoolArray:
     """The shortest windows, which tell most exactly where a copy begins."""
     lengths = windows.ends - windows.starts
     return lengths <= np.min(lengths) + 1e-6
+
+
+def _end_to_end(windows: Spans) -> bool:
+    """Whether no two windows overlap. Then each is all there is of its stretch, short or long."""
+    order = np.argsort(windows.starts, kind="stable")
+    return bool(np.all(windows.starts[order][1:] >= windows.ends[order][:-1] - 1e-6))
 
 
 def _reference_times(similarity: Float32Array, segments: Spans) -> Float64Array:
@@ -102,11 +115,12 @@ def _runs(
     inside: Int64Array,
     centres: Float64Array,
     ref_times: Float64Array,
+    max_gap_seconds: float,
 ) -> list[Int64Array]:
     """Indices of `inside` cut where time jumps in the query or in the reference."""
     query_step = np.diff(centres[inside])
     ref_step = np.diff(ref_times[inside])
-    jumps = (query_step > _MAX_GAP_SECONDS) | (np.abs(ref_step - query_step) > _MAX_JUMP_SECONDS)
+    jumps = (query_step > max_gap_seconds) | (np.abs(ref_step - query_step) > _MAX_JUMP_SECONDS)
     return np.split(inside, np.flatnonzero(jumps) + 1)
 
 

@@ -16,11 +16,13 @@ from embedder.fusion import fuse
 from embedder.pooling import pool, pool_windows
 from embedder.query import window_grid
 from searcher.matching.calibration import Calibration, load_calibration
+from searcher.matching.known import known_query
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policy, default_policy, strongest
 from searcher.matching.report import report_to_json
 from searcher.shard import Shard
 from searcher.state import Filter
+from searcher.videos import Video
 from storyhash.profiles import PROFILES
 from tests.embeddings import MODEL_ID, unit_rows
 
@@ -148,6 +150,37 @@ def test_an_excerpt_is_placed_in_its_film(
     report = matcher.match(query(copied(rng, excerpt)))
     assert (report.decision, report.matches[0].video_id) == ("copy", "film-5")
     assert ranges(report) == pytest.approx([0, 10, start, start + 10], abs=2.0)
+
+
+@pytest.mark.parametrize("seconds", [40, 42, 43.5])
+def test_a_copy_within_the_catalogue_is_one_match_over_its_whole_length(
+    rng: np.random.Generator, seconds: float
+) -> None:
+    """Its windows are its segments: end to end, the last one shorter where the film ends so."""
+    shard = Shard(SearcherSettings())
+    frames = film(rng, seconds)
+    shard.add(embeddings("original", frames))
+    shard.add(embeddings("copy", copied(rng, frames)))
+    shard.add(embeddings("stranger", film(rng, 40)))
+    refs, vectors = shard.vectors_of("copy")
+    asked = known_query(Video("copy", "/films/copy"), refs, vectors, MODEL_ID)
+    report = make_matcher(shard).match(asked, Filter(exclude_video="copy"))
+    assert [match.video_id for match in report.matches] == ["original", "stranger"]
+    assert ranges(report) == pytest.approx([0, seconds, 0, seconds], abs=0.1)
+    assert report.matches[0].coverage == pytest.approx(1)
+    assert report.decisions[1] == "no_match"
+
+
+def test_half_a_film_within_the_catalogue_is_placed_in_both(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings())
+    frames = film(rng, 42)
+    shard.add(embeddings("original", frames))
+    shard.add(embeddings("half", np.concatenate([copied(rng, frames[:40]), film(rng, 18)])))
+    refs, vectors = shard.vectors_of("half")
+    asked = known_query(Video("half", "/films/half"), refs, vectors, MODEL_ID)
+    report = make_matcher(shard).match(asked, Filter(exclude_video="half"))
+    assert (report.decision, report.matches[0].video_id) == ("copy", "original")
+    assert ranges(report) == pytest.approx([0, 20, 0, 20], abs=2.5)
 
 
 def test_an_insert_is_placed_in_the_query(
