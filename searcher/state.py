@@ -18,6 +18,9 @@ from searcher.graph import PADDED_DIMENSION, graph_vectors, padded
 from searcher.rows import Rows
 
 MISSING = -1
+# Sets of banks whose rows are remembered until the next change.
+_KEPT_FILTERS = 16
+_NOT_KEPT: Any = object()
 
 # Scores, float32 (n, k), and rows, int64 (n, k).
 Nearest: TypeAlias = tuple[Float32Array, Int64Array]
@@ -59,7 +62,8 @@ class State:
             return self.alive
         known = self._allowed.get(banks)
         if known is None:
-            known = self._allowed[banks] = self.alive & self.rows.in_banks(banks, self.total)
+            known = self.alive & self.rows.in_banks(banks, self.total)
+            _keep(self._allowed, banks, known)
         return known
 
     def rows_of(self, video_id: str | None) -> Int64Array:
@@ -68,10 +72,11 @@ class State:
 
     def selector(self, only: Filter) -> Any:
         """A FAISS selector of the graph's allowed rows, or None when all are."""
-        if only.banks not in self._packed:
+        packed = self._packed.get(only.banks, _NOT_KEPT)
+        if packed is _NOT_KEPT:
             allowed = self.allowed(only.banks)[: self.graph_rows]
-            self._packed[only.banks] = None if allowed.all() else _packed(allowed)
-        packed = self._packed[only.banks]
+            packed = None if allowed.all() else _packed(allowed)
+            _keep(self._packed, only.banks, packed)
         spared = self.rows_of(only.exclude_video)
         if len(spared):
             packed = _packed(np.ones(self.graph_rows, bool)) if packed is None else packed.copy()
@@ -98,6 +103,13 @@ class State:
     def refs(self, rows: Int64Array) -> list[SegmentRef]:
         """The segments that rows are."""
         return self.rows.refs(rows)
+
+
+def _keep(kept: dict[Banks, Any], banks: Banks, value: Any) -> None:
+    """Remember a value, and forget the oldest of too many: a caller may name any banks there could be."""
+    for oldest in list(kept)[: max(0, len(kept) + 1 - _KEPT_FILTERS)]:
+        kept.pop(oldest, None)
+    kept[banks] = value
 
 
 def search_state(

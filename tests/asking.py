@@ -53,6 +53,9 @@ class Client:
     def get(self, path: str, **request: Any) -> httpx.Response:
         return self.ask("GET", path, **request)
 
+    def delete(self, path: str) -> httpx.Response:
+        return self.ask("DELETE", path)
+
     def post(self, path: str, **request: Any) -> httpx.Response:
         return self.ask("POST", path, **request)
 

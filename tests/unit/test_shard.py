@@ -286,3 +286,17 @@ def test_a_query_that_is_no_number_finds_nothing(rng: np.random.Generator) -> No
     shard = Shard(SMALL)
     shard.add(video(rng, "a", 3))
     assert shard.search(np.full((1, 527), np.nan, dtype=np.float32), 2) == [[]]
+
+
+def test_banks_that_callers_make_up_are_not_remembered_for_ever(rng: np.random.Generator) -> None:
+    shard = Shard(SMALL)
+    shard.add([*video(rng, "a", 9, bank="news"), *video(rng, "b", 2, bank="shows")])
+    shard.wait_for_build()
+    query = unit_rows(rng, 1)
+    news = shard.search(query, 20, Filter(frozenset({"news"})))
+    kept = [shard._state._allowed, shard._state._packed]
+    for number in range(100):
+        assert shard.search(query, 20, Filter(frozenset({f"made-up-{number}"}))) == [[]]
+    assert max(map(len, kept)) < 50
+    assert shard.search(query, 20, Filter(frozenset({"news"}))) == news
+    assert {hit.ref.video_id for hit in news[0]} == {"a"}
