@@ -41,6 +41,7 @@ class Metrics:
     freshness_seconds: Histogram
     consumer_lag_messages: Gauge
     index_vectors: Gauge
+    index_waiting_vectors: Gauge
     index_recall_ratio: Gauge
     mirror_divergence_ratio: Gauge
     match_probability: Histogram
@@ -101,6 +102,10 @@ class Metrics:
                 "consumer_lag_messages", "Messages not taken yet.", ("stage", "topic")
             ),
             index_vectors=gauge("index_vectors", "Vectors in the shard.", ("state",)),
+            index_waiting_vectors=gauge(
+                "index_waiting_vectors",
+                "Vectors that no graph has yet; searches compare each of them.",
+            ),
             index_recall_ratio=gauge(
                 "index_recall_ratio", "Share of the true nearest segments that searches find."
             ),

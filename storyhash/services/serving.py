@@ -18,6 +18,7 @@ from ingest.watch import FolderWatch
 from searcher.api.app import api_app
 from searcher.api.base import Answering
 from searcher.index import LocalIndex
+from searcher.observing import watch_waiting
 from storyhash.index_report import VideoOutcome
 from storyhash.indexing import Indexer
 from storyhash.querying import LocalEmbedding
@@ -49,6 +50,7 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
     health.unmet("index", "it is being opened")
     with HttpServer(app, settings.http) as server, open_for_indexing(settings) as services:
         _tell(services)
+        watch_waiting(metrics, lambda: services.index)
         # Queries have a decoder that indexing does not keep busy.
         one = settings.ingest.model_copy(update={"workers": 1})
         with DecoderPool(settings.video, one) as decoder:
