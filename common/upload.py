@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import orjson
-from anyio import to_thread
+from anyio import fail_after, to_thread
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
@@ -24,6 +24,8 @@ from common.uris import is_remote
 # Written to disk in pieces of this size, by a thread: the event loop never waits for a disk.
 _PIECE_BYTES = 1 << 20
 _MAX_JSON_BYTES = 1 << 16
+# A caller that sends nothing for so long is given up on: it holds a place that others wait for.
+_SILENCE_SECONDS = 30.0
 # Headers and boundaries of a form may take this much beside the file.
 _FORM_BYTES = 1 << 16
 _FIELD = b"file"
@@ -56,13 +58,15 @@ async def asked(request: Request, max_bytes: int, allowed: frozenset[str]) -> As
     """Read a request's body; a file in it lies on disk for as long as the block lasts.
 
     A raw body of any content type, the field `file` of a form, or a JSON object with exactly one of the
-    fields `allowed`. The parameter `name` says how to call the video. Raises ApiError (413) for more
-    than `max_bytes`, UsageError for a body that is none of these, StorageError.
+    fields `allowed`. The parameter `name` says how to call the video. Raises ApiError for more than
+    `max_bytes` (413) and for a body that stops coming (408), UsageError for one that is none of these,
+    StorageError.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     name = request.query_params.get("name", "")
     if kind == b"application/json":
-        fields = one_field(await read_json(request, _MAX_JSON_BYTES), allowed)
+        async with _patience():
+            fields = one_field(await read_json(request, _MAX_JSON_BYTES), allowed)
         yield Asked(None, name or next(iter(fields.values())), fields)
         return
     try:
@@ -181,9 +185,31 @@ def _check_claim(request: Request, max_bytes: int, setting: str = _BOUND) -> Non
         raise too_large(max_bytes, setting)
 
 
+async def _blocks(request: Request) -> AsyncIterator[bytes]:
+    """A body as it comes. Raises ApiError (408) when it stops coming."""
+    stream = request.stream()
+    while True:
+        async with _patience():
+            block = await anext(stream, None)
+        if block is None:
+            return
+        yield block
+
+
+@asynccontextmanager
+async def _patience() -> AsyncIterator[None]:
+    try:
+        with fail_after(_SILENCE_SECONDS):
+            yield
+    except TimeoutError:
+        raise ApiError(
+            408, "timeout", f"nothing came for {_SILENCE_SECONDS:.0f} s; send it again", close=True
+        ) from None
+
+
 async def _read_raw(request: Request, sink: _Sink) -> None:
     _check_claim(request, sink.max_bytes)
-    async for block in request.stream():
+    async for block in _blocks(request):
         sink.take(block)
         await sink.write(at_least=_PIECE_BYTES)
     await sink.write()
@@ -198,7 +224,7 @@ async def _read_form(request: Request, boundary: bytes, sink: _Sink) -> str:
     beside = 0
     try:
         parser = MultipartParser(boundary, form.callbacks())
-        async for block in request.stream():
+        async for block in _blocks(request):
             held = sink.size
             parser.write(block)
             beside += len(block) - (sink.size - held)

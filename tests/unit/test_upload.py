@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -170,6 +171,29 @@ def test_nothing_stays_of_a_caller_who_hangs_up(
     client: Client, blocks: Sequence[bytes], headers: Sequence[tuple[str, str]]
 ) -> None:
     assert client.blocks("/asked", blocks, headers, whole=False) == 499
+
+
+@pytest.mark.parametrize(
+    ("kind", "begun"),
+    [
+        ("video/mp4", b"half a film"),
+        ("multipart/form-data; boundary=line", b"--line\r\n"),
+        ("application/json", b'{"uri":'),
+    ],
+    ids=["raw", "form", "json"],
+)
+def test_a_caller_who_falls_silent_is_given_up_on(
+    client: Client, monkeypatch: pytest.MonkeyPatch, kind: str, begun: bytes
+) -> None:
+    monkeypatch.setattr(common.upload, "_SILENCE_SECONDS", 0.05)
+
+    async def blocks() -> object:
+        yield begun
+        await asyncio.Event().wait()
+
+    answer = client.post("/asked", content=blocks(), headers={"Content-Type": kind})
+    assert error_of(answer) == (408, "timeout")
+    assert answer.headers["Connection"] == "close"
 
 
 def test_every_block_of_a_video_is_written_in_order(
