@@ -15,8 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
 from common.errors import DataFolderError, StorageError, VideoError
 from common.settings import Settings
 from common.types import Embedding, Float32Array, Hit, SegmentRef
@@ -32,6 +30,7 @@ from searcher.folder import (
 )
 from searcher.mirror.base import Mirror
 from searcher.mirror.opening import open_mirror
+from searcher.recovery import is_level, level, rebuilt_shard, recover_catalogue, recovered_shard
 from searcher.shard import Shard, ShardStats
 from searcher.snapshot import SnapshotInfo, load_newest, save_snapshot
 from searcher.staging import Staging
@@ -104,8 +103,7 @@ class LocalIndex:
             open_mirror(folder, manifest.model_id, settings.searcher, settings.qdrant),
             lock,
         )
-        index._recover_catalogue()
-        index._load()
+        index._recover()
         index._half_done.update(index.videos.pending())
         index.finish_deletions()
         index._shard.fold()
@@ -269,19 +267,8 @@ class LocalIndex:
 
     def rebuild(self) -> None:
         """Make the shard anew from the mirror alone."""
-        mirror = self._writable()
         self._shard.close()
-        self._shard = Shard(self._settings.searcher)
-        rows = {video.video_id: video for video in self.videos.all()}
-        for batch in mirror.scan():
-            self._shard.add([one for one in batch if _is_current(one, rows)])
-        # Part of a version is none: what is left of it is done again from its source.
-        torn = [
-            video_id
-            for video_id, count in self._informative_counts().items()
-            if count != rows[video_id].segments - rows[video_id].uninformative_segments
-        ]
-        self._shard.remove_videos(torn)
+        self._shard = rebuilt_shard(self._settings.searcher, self.videos, self._writable())
 
     def close(self) -> None:
         """Let go of the folder. Everything changed is durable already; a snapshot is not made."""
@@ -299,98 +286,33 @@ class LocalIndex:
             raise DataFolderError(f"{self.folder} is open for searching only")
         return self._mirror
 
-    def _load(self) -> None:
-        """Take up the newest good snapshot and bring it level with the catalogue."""
-        loaded = load_newest(
-            self.folder / "snapshots", self._settings.searcher, self.manifest.model_id
-        )
-        if loaded is None or loaded.info.sequence < 0:
-            if loaded is not None:
-                self.notices += [f"{why}; rebuilt from the mirror" for why in loaded.refused]
-            self.rebuild()
-            return
-        self.notices += [
-            f"{why}; the older snapshot {loaded.info.sequence} is used and brought up to date"
-            for why in loaded.refused
-        ]
-        self._shard = loaded.shard
-        if loaded.info.sequence == self.videos.sequence and not loaded.refused:
-            self._snapshot_sequence = loaded.info.sequence
-            return
-        versions = self.videos.versions()
-        held = self._shard.versions()
-        self._shard.remove_videos([gone for gone in held if gone not in versions])
-        counts = self._informative_counts()
-        for video in self.videos.all():
-            expected = video.segments - video.uninformative_segments
-            level = held.get(video.video_id) == video.version
-            if level and counts.get(video.video_id, 0) == expected:
-                continue
-            self._level(video)
-
     def relevel(self, video_id: str) -> bool:
         """Have the shard hold of a video what the mirror does; False where that lacks a part of it."""
         with self.changing:
             video = self.videos.get(video_id)
             if video is not None and video.segments:
-                return self._level(video)
+                return level(self._shard, video, self._writable())
             self._shard.remove_videos([video_id])
             return True
-
-    def _level(self, video: Video) -> bool:
-        mirror = self._writable()
-        points = [one for batch in mirror.scan(video.video_id) for one in batch]
-        current = [one for one in points if one.ref.version == video.version]
-        whole = bool(current) and len(current) == video.segments
-        if whole:
-            self._shard.replace_video(video.video_id, current)
-        return whole
 
     def level_with_mirror(self, video_id: str) -> bool:
         """Whether the shard holds of a video just what the mirror holds of its whole version."""
         with self.changing:
             video = self.videos.get(video_id)
-            held = {} if video is None else self._mirrored(video)
-            refs, vectors = self._shard.vectors_of(video_id)
-            return len(refs) == len(held) and all(
-                ref in held and np.allclose(held[ref], vector, atol=1e-6)
-                for ref, vector in zip(refs, vectors, strict=True)
-            )
+            return is_level(self._shard, video_id, video, self._writable())
 
-    def _mirrored(self, video: Video) -> dict[SegmentRef, Float32Array]:
-        """Searchable vectors of a video's whole version in the mirror."""
-        return {
-            one.ref: one.vector
-            for batch in self._writable().scan(video.video_id)
-            for one in batch
-            if one.informative and one.ref.version == video.version
-        }
-
-    def _informative_counts(self) -> dict[str, int]:
-        """Searchable segments by video."""
-        return self._shard.counts()
-
-    def _recover_catalogue(self) -> None:
-        """Where the catalogue is lost and the mirror is not, make it anew from the mirror.
-
-        Where the mirror is lost and the catalogue is not, forget what the log was read up to: it is
-        read again from its beginning.
-        """
+    def _recover(self) -> None:
+        """Bring catalogue, mirror and shard level with one another."""
         mirror = self._writable()
-        points = mirror.count()
-        if points and self.videos.sequence == 0:
-            whole = 0
-            for row, count in mirror.videos():
-                if count == row["segments"]:
-                    self.videos.commit(Video(**row))
-                    whole += 1
-            self.notices.append(f"the catalogue was made anew from the mirror: {whole} videos")
-        elif not points and any(video.segments for video in self.videos.all()):
-            self.notices.append(
-                "the mirror is empty: every video is to be indexed again (the searcher over Kafka does "
-                "so by itself, from the log)"
-            )
-            self.videos.forget_everything()
+        self.notices += recover_catalogue(self.videos, mirror)
+        self._shard, self._snapshot_sequence, said = recovered_shard(
+            self.folder / "snapshots",
+            self._settings.searcher,
+            self.manifest.model_id,
+            self.videos,
+            mirror,
+        )
+        self.notices += said
 
     def finish_deletions(self) -> None:
         """Purge what was deleted from the snapshots too, also after a process was killed while it did."""
@@ -418,8 +340,3 @@ def _ready(one: WholeVideo) -> Video:
         uninformative_segments=sum(not each.informative for each in one.embeddings),
         indexed_at=now(),
     )
-
-
-def _is_current(one: Embedding, rows: dict[str, Video]) -> bool:
-    row = rows.get(one.ref.video_id)
-    return row is not None and row.version == one.ref.version

@@ -16,6 +16,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run Kafka until Ctrl-C; nothing is kept.")
     parser.add_argument("--nodes", type=int, default=1, choices=(1, 3))
     nodes = parser.parse_args().nodes
+    # The brokers are processes of their own: they must be stopped, also when this one is told to end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory() as folder:
         made = KafkaBroker(Path(folder)) if nodes == 1 else KafkaCluster(Path(folder), nodes)
         with made:

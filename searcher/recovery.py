@@ -1,0 +1,121 @@
+"""What one store of an index lacks, taken from another: catalogue, mirror, snapshots and shard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from common.settings import SearcherSettings
+from common.types import Embedding
+from searcher.mirror.base import Mirror
+from searcher.shard import Shard
+from searcher.snapshot import load_newest
+from searcher.videos import Video, VideoStore
+
+# Of a shard that no snapshot holds as it is.
+NO_SNAPSHOT = -1
+
+
+def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
+    """Where the catalogue is lost and the mirror is not, make it anew from the mirror. Where the mirror
+    is lost and the catalogue is not, forget what the log was read up to: it is read from its beginning.
+
+    Returns what the user should know.
+    """
+    points = mirror.count()
+    if points and videos.sequence == 0:
+        whole = 0
+        for row, count in mirror.videos():
+            if count == row["segments"]:
+                videos.commit(Video(**row))
+                whole += 1
+        return [f"the catalogue was made anew from the mirror: {whole} videos"]
+    if not points and any(video.segments for video in videos.all()):
+        videos.forget_everything()
+        return [
+            "the mirror is empty: every video is to be indexed again (the searcher over Kafka does so by "
+            "itself, from the log)"
+        ]
+    return []
+
+
+def recovered_shard(
+    snapshots: Path, settings: SearcherSettings, model_id: str, videos: VideoStore, mirror: Mirror
+) -> tuple[Shard, int, list[str]]:
+    """The newest good snapshot brought level with the catalogue, or a shard from the mirror alone.
+
+    Returns with it the sequence of the snapshot that holds it as it is, or NO_SNAPSHOT, and what the user
+    should know.
+    """
+    loaded = load_newest(snapshots, settings, model_id)
+    if loaded is None or loaded.info.sequence < 0:
+        said = (
+            [] if loaded is None else [f"{why}; rebuilt from the mirror" for why in loaded.refused]
+        )
+        return rebuilt_shard(settings, videos, mirror), NO_SNAPSHOT, said
+    said = [
+        f"{why}; the older snapshot {loaded.info.sequence} is used and brought up to date"
+        for why in loaded.refused
+    ]
+    shard = loaded.shard
+    if loaded.info.sequence == videos.sequence and not loaded.refused:
+        return shard, loaded.info.sequence, said
+    versions, held, counts = videos.versions(), shard.versions(), shard.counts()
+    shard.remove_videos([gone for gone in held if gone not in versions])
+    for video in videos.all():
+        current = held.get(video.video_id) == video.version
+        if not current or counts.get(video.video_id, 0) != _searchable(video):
+            level(shard, video, mirror)
+    return shard, NO_SNAPSHOT, said
+
+
+def rebuilt_shard(settings: SearcherSettings, videos: VideoStore, mirror: Mirror) -> Shard:
+    """A shard from the mirror alone."""
+    shard = Shard(settings)
+    rows = {video.video_id: video for video in videos.all()}
+
+    def is_current(one: Embedding) -> bool:
+        row = rows.get(one.ref.video_id)
+        return row is not None and row.version == one.ref.version
+
+    for batch in mirror.scan():
+        shard.add([one for one in batch if is_current(one)])
+    # Part of a version is none: what is left of it is done again from its source.
+    shard.remove_videos(
+        video_id
+        for video_id, count in shard.counts().items()
+        if count != _searchable(rows[video_id])
+    )
+    return shard
+
+
+def level(shard: Shard, video: Video, mirror: Mirror) -> bool:
+    """Have the shard hold of a video what the mirror does; False where that lacks a part of it."""
+    current = _mirrored(video, mirror)
+    whole = bool(current) and len(current) == video.segments
+    if whole:
+        shard.replace_video(video.video_id, current)
+    return whole
+
+
+def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -> bool:
+    """Whether the shard holds of a video just what the mirror holds of its whole version; `video` is its
+    row, None where there is none."""
+    held = {} if video is None else {one.ref: one for one in _mirrored(video, mirror)}
+    wanted = {ref: one.vector for ref, one in held.items() if one.informative}
+    refs, vectors = shard.vectors_of(video_id)
+    return len(refs) == len(wanted) and all(
+        ref in wanted and np.allclose(wanted[ref], vector, atol=1e-6)
+        for ref, vector in zip(refs, vectors, strict=True)
+    )
+
+
+def _mirrored(video: Video, mirror: Mirror) -> list[Embedding]:
+    """What the mirror holds of a video's whole version."""
+    points = [one for batch in mirror.scan(video.video_id) for one in batch]
+    return [one for one in points if one.ref.version == video.version]
+
+
+def _searchable(video: Video) -> int:
+    return video.segments - video.uninformative_segments
