@@ -319,3 +319,29 @@ def _check(index: LocalIndex, state: dict[str, int | None]) -> None:
             np.testing.assert_allclose(vectors, [one.vector for one in expected], atol=1e-6)
     # At most the change that was being made when the process died.
     assert ahead <= 1
+
+
+@pytest.mark.parametrize("cut_short", ["by a crash", "by an error"])
+def test_points_of_a_change_that_was_cut_short_are_in_no_later_version(
+    folder: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, cut_short: str
+) -> None:
+    longer, shorter = video(rng, "a", 6, version=2), video(rng, "a", 3, version=2)
+    index = LocalIndex.open_writer(folder, MANIFEST, SETTINGS)
+    write(index, video(rng, "a", 4))
+    with monkeypatch.context() as patch:
+        patch.setattr(index.videos, "commit", _cut)
+        with pytest.raises(RuntimeError, match="cut"):
+            write(index, longer)
+    if cut_short == "by a crash":
+        index.close()
+        index = LocalIndex.open_writer(folder, MANIFEST, SETTINGS)
+    # The file is another one by now, so the same version has fewer segments.
+    write(index, shorter)
+    assert sorted(index.segments_of("a")) == [one.ref for one in shorter]
+    index.rebuild()
+    assert index.vectors_of("a")[0] == [one.ref for one in shorter]
+    index.close()
+
+
+def _cut(_: Video) -> None:
+    raise RuntimeError("cut")

@@ -275,3 +275,55 @@ def test_a_name_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a\udcff.mp4").touch()
     with pytest.raises(UsageError, match="rename"):
         read_catalog([str(tmp_path)])
+
+
+def test_a_pool_takes_jobs_as_they_come(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mp4", 3)
+    arrived = threading.Event()
+    idled = threading.Event()
+
+    def jobs() -> Iterator[tuple[CatalogEntry, int] | None]:
+        yield CatalogEntry("first", str(path)), 1
+        while not arrived.is_set():
+            yield None
+        yield CatalogEntry("second", str(path)), 1
+
+    def on_idle() -> None:
+        idled.set()
+        arrived.set()
+
+    with DecoderPool(VideoSettings(), IngestSettings(workers=2)) as pool:
+        done = [one for one in pool.run(jobs(), on_idle=on_idle) if isinstance(one, VideoDone)]
+    assert [one.entry.video_id for one in done] == ["first", "second"]
+    assert idled.is_set()
+
+
+def test_jobs_that_cannot_be_listed_end_a_run_with_their_error(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mp4", 3)
+
+    def jobs() -> Iterator[tuple[CatalogEntry, int] | None]:
+        yield CatalogEntry("first", str(path)), 1
+        raise UsageError("the list is torn")
+
+    with (
+        DecoderPool(VideoSettings(), IngestSettings(workers=2)) as pool,
+        pytest.raises(UsageError, match="torn"),
+    ):
+        list(pool.run(jobs()))
+
+
+def test_a_manifest_says_which_metadata_nothing_can_hold(tmp_path: Path) -> None:
+    film(tmp_path / "one.mp4")
+    for value, said in (("NaN", "not finite"), ("1" * 30, "no JSON")):
+        lines = tmp_path / "list.jsonl"
+        lines.write_text(f'{{"uri": "one.mp4", "n": {value}}}\n')
+        with pytest.raises(UsageError, match=said):
+            read_catalog([str(lines)])
+
+
+def test_a_host_that_is_no_name_is_refused() -> None:
+    with (
+        pytest.raises(FetchError, match="no host name"),
+        fetched(f"http://{'a' * 70}.org/film.mp4", IngestSettings()),
+    ):
+        pass
