@@ -14,10 +14,13 @@ from common.files import replacing
 
 _FORMAT = 1
 _MANIFEST = "storyhash.json"
-# What may lie in a folder before an index does: a producer's ledger, other generations.
-_OURS = frozenset({"generations", "current-generation", "producer.lock"}) | {
-    f"producer.sqlite{tail}" for tail in ("", "-wal", "-shm")
-}
+# What may lie in a folder before an index does: a producer's ledger, other generations, and what is left
+# by a process that was killed as it made the folder.
+_OURS = (
+    frozenset({"generations", "current-generation", "producer.lock", "lock"})
+    | {f"{name}.new" for name in ("current-generation", _MANIFEST)}
+    | {f"producer.sqlite{tail}" for tail in ("", "-wal", "-shm", "-journal")}
+)
 
 
 @dataclass(frozen=True, slots=True)

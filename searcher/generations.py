@@ -60,9 +60,20 @@ def make_current(data_dir: Path, name: str) -> None:
 
 
 def drop_generation(data_dir: Path, name: str) -> None:
-    """Delete the index of a named generation that does not answer. Raises UsageError."""
+    """Delete the index of a named generation that does not answer. Raises UsageError, StorageError."""
     if not name or name == current_generation(data_dir):
         raise UsageError(
             f"generation {name!r} answers or is the first; only another can be dropped"
         )
-    shutil.rmtree(generation_folder(data_dir, name))
+    # Only what lies there by this very name: a path would lead elsewhere.
+    if name not in known_generations(data_dir):
+        raise UsageError(
+            f"there is no generation {name!r}; `storyhash generations list` shows them"
+        )
+    folder = generation_folder(data_dir, name)
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: {error.strerror}; mend that and drop it again, what is left is no index"
+        ) from None
