@@ -59,6 +59,8 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         "description": "An embedded query.",
         "content": {MSGPACK: {"schema": {"type": "string", "format": "binary"}}},
     },
+    400: {"description": "No video in the request."},
+    408: {"description": "The rest of the video did not come."},
     409: {"description": "Another model."},
     413: {"description": "Too large."},
     422: {"description": "A video that cannot be used."},
