@@ -14,7 +14,7 @@ try:
     connection.request("GET", sys.argv[1])
     answer = connection.getresponse()
     # Shown by `docker inspect`.
-    print(answer.status, answer.read(1000).decode(errors="replace"))
+    sys.stdout.write(f"{answer.status} {answer.read(1000).decode(errors='replace')}\n")
     sys.exit(answer.status != 200)
-except OSError as error:
+except (OSError, http.client.HTTPException) as error:
     sys.exit(f"no answer: {error}")
