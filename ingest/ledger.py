@@ -22,6 +22,12 @@ from common.types import CatalogEntry
 from ingest.fingerprint import entry_fingerprint
 
 SentState: TypeAlias = Literal["begun", "done", "failed"]
+# Fingerprint, version, state, error code and message of a video on one lane.
+_Held: TypeAlias = tuple[str, int, SentState, str, str]
+# Version, its fingerprint and state.
+_Newest: TypeAlias = tuple[int, str, SentState]
+# A video's id and one version of it.
+_Version: TypeAlias = tuple[str, int]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sent (
@@ -34,11 +40,13 @@ WORTH_A_RETRY = frozenset({"timeout", "decoder_crashed", "fetch"})
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A video to send, as a version."""
+    """A video to send, as a version. `whole`: that version is out already, on another lane; failing to
+    send it once more takes nothing back."""
 
     entry: CatalogEntry
     version: int
     fingerprint: str
+    whole: bool = False
 
 
 @dataclass(slots=True)
@@ -70,13 +78,18 @@ class ProducerLedger:
                 f"{folder}: {error.strerror}; choose another folder with --data"
             ) from None
         self._path = folder / "producer.sqlite"
-        with self._guarded():
-            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+        try:
+            with self._guarded():
+                self._db = sqlite3.connect(
+                    self._path, isolation_level=None, check_same_thread=False
+                )
+                self._prepare()
+        except BaseException:
+            self._lock.close()
+            raise
 
     def close(self) -> None:
+        """Let another producer have it."""
         self._db.close()
         self._lock.close()
 
@@ -89,7 +102,7 @@ class ProducerLedger:
         """
         plan = SendingPlan()
         now = time.time_ns() // 1_000_000
-        held, newest = self._held(lane)
+        held, newest, whole = self._held(lane)
         for entry in entries:
             fingerprint = entry_fingerprint(entry)
             before = held.get(entry.video_id)
@@ -103,31 +116,43 @@ class ProducerLedger:
                     plan.refused.append((entry, code, message))
                     continue
                 if state == "begun":
-                    plan.work.append(Sending(entry, version, fingerprint))
+                    plan.work.append(_sending(entry, version, fingerprint, whole))
                     continue
-            last, last_fingerprint = newest.get(entry.video_id, (0, ""))
-            kept = last_fingerprint == fingerprint and before is None and not again
-            version = last if kept else max(now, last + 1)
-            plan.work.append(Sending(entry, version, fingerprint))
+            last, last_fingerprint, last_state = newest.get(entry.video_id, (0, "", "failed"))
+            # What failed as a version is being taken out of the log under its keys.
+            kept = last_fingerprint == fingerprint and last_state != "failed"
+            version = last if kept and before is None and not again else max(now, last + 1)
+            plan.work.append(_sending(entry, version, fingerprint, whole))
         self._note(lane, ((one, "begun", "", "") for one in plan.work))
         return plan
 
-    def _held(
-        self, lane: str
-    ) -> tuple[dict[str, tuple[str, int, SentState, str, str]], dict[str, tuple[int, str]]]:
-        """By video: (fingerprint, version, state, error code and message) on this lane, and the newest
-        version on any lane with its fingerprint."""
+    def _prepare(self) -> None:
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _held(self, lane: str) -> tuple[dict[str, _Held], dict[str, _Newest], set[_Version]]:
+        """By video, what is noted on this lane, and the newest version on any; and all that is out whole
+        on another lane."""
         with self._guarded():
             rows = self._db.execute(
                 "SELECT lane, video_id, fingerprint, version, state, error_code, error_message "
                 "FROM sent ORDER BY version"
             ).fetchall()
-        held, newest = {}, {}
-        for where, video_id, fingerprint, version, *rest in rows:
-            newest[video_id] = (version, fingerprint)
+        held: dict[str, _Held] = {}
+        newest: dict[str, _Newest] = {}
+        whole: set[_Version] = set()
+        for where, video_id, fingerprint, version, state, code, message in rows:
+            newest[video_id] = (version, fingerprint, state)
             if where == lane:
-                held[video_id] = (fingerprint, version, *rest)
-        return held, newest
+                held[video_id] = (fingerprint, version, state, code, message)
+            elif state == "done":
+                whole.add((video_id, version))
+        return held, newest, whole
 
     def done(self, lane: str, sent: Iterable[Sending]) -> None:
         """These are acknowledged, whole."""
@@ -175,3 +200,7 @@ class ProducerLedger:
             raise CorruptIndexError(
                 f"{self._path}: {error}; delete it: everything is then sent again, which does no harm"
             ) from None
+
+
+def _sending(entry: CatalogEntry, version: int, fingerprint: str, whole: set[_Version]) -> Sending:
+    return Sending(entry, version, fingerprint, (entry.video_id, version) in whole)

@@ -58,6 +58,7 @@ class Sender:
         self._topic = topic
         self._metrics = metrics
         self._traces: dict[str, str] = {}
+        self._too_large: dict[str, MessageTooLargeError] = {}
         self._ended: list[Sending] = []
 
     def run(
@@ -76,9 +77,10 @@ class Sender:
         try:
             for event in events:
                 self._health.beat()
-                self._publish(items[event.entry.video_id], event, lane, report, on_sent)
+                # A decoder that dies now was told to stop as well, and its video has not failed.
                 if stopping.is_set():
                     break
+                self._publish(items[event.entry.video_id], event, lane, report, on_sent)
                 late = time.monotonic() - noted > _SECONDS_BETWEEN
                 if len(self._ended) >= _ENDS_AT_ONCE or (late and self._ended):
                     self._settle(lane, on_sent)
@@ -96,20 +98,18 @@ class Sender:
         video_id = one.entry.video_id
         trace_id = self._traces.setdefault(video_id, new_trace())
         if isinstance(event, SegmentReady):
-            self._send(event.segment, trace_id)
-            observe_decoded(self._metrics, event)
-            report.segments += 1
-            report.clip_bytes += len(event.segment.clip)
+            self._send_segment(event, trace_id, report)
             return
         del self._traces[video_id]
-        try:
-            self._send(_end(one, event), trace_id)
-        except MessageTooLargeError as refused:
-            error = VideoError(f"what is told of it is too much for a message: {refused}")
-            error.code = refused.code
-            event = VideoFailed(one.entry, error)
+        refused = self._too_large.pop(video_id, None)
+        if refused is None:
+            refused = self._send_end(one, event, trace_id)
+        if refused is not None:
+            event = VideoFailed(one.entry, _too_much(refused))
             shorter = replace(one, entry=replace(one.entry, title="", metadata={}))
-            self._send(_end(shorter, event), trace_id)
+            refused = self._send_end(shorter, event, trace_id)
+        if refused is not None:
+            raise refused
         if isinstance(event, VideoFailed):
             self._publisher.flush()
             self._ledger.failed(lane, one, event.error.code, str(event.error))
@@ -124,6 +124,32 @@ class Sender:
         if event.damaged:
             report.damaged.append((one, event.damaged))
 
+    def _send_segment(self, event: SegmentReady, trace_id: str, report: SendReport) -> None:
+        video_id = event.entry.video_id
+        if video_id in self._too_large:
+            return
+        try:
+            self._send(event.segment, trace_id)
+        except MessageTooLargeError as refused:
+            # Its other segments are worth nothing without this one.
+            self._too_large[video_id] = refused
+            return
+        observe_decoded(self._metrics, event)
+        report.segments += 1
+        report.clip_bytes += len(event.segment.clip)
+
+    def _send_end(
+        self, one: Sending, event: VideoDone | VideoFailed, trace_id: str
+    ) -> MessageTooLargeError | None:
+        """Tell how a video ended; gives why that cannot be told."""
+        if one.whole and isinstance(event, VideoFailed):
+            return None
+        try:
+            self._send(_end(one, event), trace_id)
+        except MessageTooLargeError as refused:
+            return refused
+        return None
+
     def _send(self, event: Event, trace_id: str) -> None:
         self._publisher.publish(to_message(self._topic, Envelope(event, trace_id=trace_id)))
 
@@ -135,6 +161,12 @@ class Sender:
         self._metrics.videos_total.labels(STAGE, "done").inc(len(ended))
         for one in ended:
             on_sent(one, None)
+
+
+def _too_much(refused: MessageTooLargeError) -> VideoError:
+    error = VideoError(f"what is told of it is too much for a message: {refused}")
+    error.code = refused.code
+    return error
 
 
 def _end(one: Sending, event: VideoDone | VideoFailed) -> VideoEnd:
