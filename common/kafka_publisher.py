@@ -23,10 +23,10 @@ from common.kafka_client import in_our_words, open_client, refreshed, topic_miss
 from common.settings import KafkaSettings
 from common.transport import Message
 
-_LINGER_MS = 5
+LINGER_MS = 5
 # One batch of a partition is on its way at a time, so a batch should hold much: with 2 kB messages
 # 256 KiB sends twice as many a second as 16 KiB, the default, and more gains little.
-_BATCH_BYTES = 256 * 1024
+BATCH_BYTES = 256 * 1024
 # Framing of one record in a batch of its own, rounded up; headers are counted besides.
 _RECORD_OVERHEAD_BYTES = 128
 # How long a topic may be unknown to the producer before the broker is asked whether it exists.
@@ -87,6 +87,11 @@ class KafkaPublisher:
 
     def flush(self) -> None:
         """Return when all that was published is acknowledged. Raises BrokerError."""
+        producer = self._producer
+        if self._waiting and producer is not None:
+            # Batches that linger go at once, and one waits for batches, not for each message.
+            with contextlib.suppress(KafkaError):
+                producer.flush(self._patience_seconds)
         while self._waiting:
             self._await_oldest()
 
@@ -109,8 +114,8 @@ class KafkaPublisher:
             KafkaProducer,
             acks="all",
             enable_idempotence=True,
-            linger_ms=_LINGER_MS,
-            batch_size=_BATCH_BYTES,
+            linger_ms=LINGER_MS,
+            batch_size=BATCH_BYTES,
             max_request_size=self._max_bytes,
             max_block_ms=round(_METADATA_SECONDS * 1000),
             delivery_timeout_ms=round(self._kafka.delivery_timeout_seconds * 1000),
@@ -127,13 +132,17 @@ class KafkaPublisher:
             if answer.exception is not None:
                 self._fail(answer.exception)
 
+    @property
+    def _patience_seconds(self) -> float:
+        """The producer gives up by itself after the delivery timeout, but not while it has yet to be
+        given its id; hence this bound."""
+        return self._kafka.delivery_timeout_seconds + self._kafka.request_timeout_seconds
+
     def _await_oldest(self) -> None:
-        """Wait for the oldest answer. The producer gives up by itself after the delivery timeout,
-        but not while it has yet to be given its id; hence the bound here."""
+        """Wait for the oldest answer."""
         answer = self._waiting[0][0]
-        bound = self._kafka.delivery_timeout_seconds + self._kafka.request_timeout_seconds
         with contextlib.suppress(KafkaError):
-            answer.get(bound)
+            answer.get(self._patience_seconds)
         if not answer.is_done:
             self._fail(KafkaTimeoutError())
         self._settle()

@@ -1,0 +1,1 @@
+"""What `scripts/bench streaming` measures, part by part."""
