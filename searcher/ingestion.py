@@ -18,7 +18,7 @@ from common.wire import failed_key, log_key, segment_key, tombstone, video_key
 from common.worker import Item
 from searcher.change import Change, WholeVideo
 from searcher.index import LocalIndex
-from searcher.observing import STAGE, observe_searchable, observe_vectors
+from searcher.observing import STAGE, observe_searchable
 from searcher.staging import Gathered
 from searcher.videos import Video
 
@@ -209,7 +209,6 @@ class IndexHandler:
             "deleted": len(step.deleted),
         }.items():
             metrics.videos_total.labels(self.stage, outcome).inc(count)
-        observe_vectors(metrics, index.stats)
 
 
 def _check(item: Item, model_id: str) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 
 from common.metrics import Metrics
 from searcher.index import LocalIndex
-from searcher.shard import ShardStats
 
 STAGE = "search"
 
@@ -21,18 +20,18 @@ def observe_searchable(metrics: Metrics, produced_at: Iterable[float]) -> None:
     metrics.segments_total.labels(STAGE, "done").inc(len(moments))
 
 
-def observe_vectors(metrics: Metrics, stats: ShardStats) -> None:
-    """How many vectors the shard holds."""
-    metrics.index_vectors.labels("live").set(stats.live)
-    metrics.index_vectors.labels("dead").set(stats.dead)
+def watch_vectors(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -> None:
+    """Tell, whenever it is asked for, how many vectors the index that answers holds, and how many of them
+    wait for the graph: those get fewer without any change."""
 
+    def told(count: Callable[[LocalIndex], int]) -> Callable[[], float]:
+        def tell() -> float:
+            index = answering()
+            return 0.0 if index is None else float(count(index))
 
-def watch_waiting(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -> None:
-    """Tell, whenever it is asked for, how many vectors of the index that answers wait for the graph: they
-    get fewer without any change."""
+        return tell
 
-    def waiting() -> float:
-        index = answering()
-        return 0.0 if index is None else float(index.waiting)
-
-    metrics.index_waiting_vectors.set_function(waiting)
+    live, dead = (metrics.index_vectors.labels(state) for state in ("live", "dead"))
+    live.set_function(told(lambda index: index.stats.live))
+    dead.set_function(told(lambda index: index.stats.dead))
+    metrics.index_waiting_vectors.set_function(told(lambda index: index.waiting))

@@ -20,7 +20,7 @@ from ingest.observing import observe_decoded
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 from searcher.index import LocalIndex
 from searcher.observing import STAGE as SEARCH
-from searcher.observing import observe_searchable, observe_vectors
+from searcher.observing import observe_searchable, watch_vectors
 from storyhash.batching import SHARED, SegmentBatcher
 from storyhash.catalogue import WorkItem
 from storyhash.index_report import IndexReport, VideoOutcome
@@ -61,7 +61,7 @@ class Indexer:
         self._threads = max(1, usable_cores() // 2)
         self._under_way: dict[str, _UnderWay] = {}
         observe_encoders(stage, metrics)
-        observe_vectors(metrics, index.stats)
+        watch_vectors(metrics, lambda: index)
 
     def index_all(self, work: Sequence[WorkItem], on_video: OnVideo) -> IndexReport:
         """Index every item; `on_video` is told of each as it ends."""
@@ -203,7 +203,6 @@ class Indexer:
         self._stage.clock.add(done.stage_seconds)
         self._metrics.videos_total.labels(SEARCH, "done").inc()
         observe_searchable(self._metrics, video.produced_at)
-        observe_vectors(self._metrics, self._index.stats)
         return VideoOutcome(
             item,
             segments=len(video.embeddings),

@@ -14,7 +14,7 @@ from common.metrics import Metrics
 from common.settings import Settings
 from common.topics import TopicNames
 from searcher.api.app import api_app
-from searcher.observing import watch_waiting
+from searcher.observing import watch_vectors
 from storyhash.remote_embedding import RemoteEmbedding
 from storyhash.services.announcing import MatchAnnouncer
 from storyhash.services.auditing import AuditThread
@@ -41,7 +41,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
 
     catalogue = FollowedCatalogue(settings.data_dir, follower, also=settings.kafka.generation)
     announcer = MatchAnnouncer(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics)
-    watch_waiting(metrics, catalogue.answering_index)
+    watch_vectors(metrics, catalogue.answering_index)
     auditor = AuditThread(catalogue.answering_index, metrics, settings.service.audit_seconds)
     embedding = RemoteEmbedding(
         settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds

@@ -14,7 +14,7 @@ from ingest.catalog import check_entry
 from ingest.fetch import check_allowed
 from ingest.fingerprint import source_fingerprint
 from searcher.api.base import Answering
-from searcher.observing import STAGE, observe_vectors
+from searcher.observing import STAGE
 from searcher.videos import Video
 from storyhash.catalogue import WorkItem, is_described
 from storyhash.querying import LocalEmbedding
@@ -74,7 +74,6 @@ class ServedCatalogue:
         known = opened.queue.delete(video_id)
         if known:
             self._metrics.videos_total.labels(STAGE, "deleted").inc()
-            observe_vectors(self._metrics, opened.answering.index.stats)
         return known
 
     def _there(self) -> Opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from ingest.watch import FolderWatch
 from searcher.api.app import api_app
 from searcher.api.base import Answering
 from searcher.index import LocalIndex
-from searcher.observing import watch_waiting
 from storyhash.index_report import VideoOutcome
 from storyhash.indexing import Indexer
 from storyhash.querying import LocalEmbedding
@@ -50,36 +50,36 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
     health.unmet("index", "it is being opened")
     with HttpServer(app, settings.http) as server, open_for_indexing(settings) as services:
         _tell(services)
-        watch_waiting(metrics, lambda: services.index)
         # Queries have a decoder that indexing does not keep busy.
         one = settings.ingest.model_copy(update={"workers": 1})
         with DecoderPool(settings.video, one) as decoder:
             answering = Answering("", services.index, matcher_over(services.index, services.stage))
             queue = IndexQueue(services.index)
             if len(queue):
-                _log.info("%d pending from before go on", len(queue))
+                _log.info("%d videos pending from before go on", len(queue))
             workers = _workers(settings, watched, services, answering, queue, metrics, health)
             embedding = LocalEmbedding(decoder, QueryEmbedder(services.stage))
             catalogue.open(Opened(answering, embedding, queue))
             health.met("index")
             _log.info("answering at %s", server.url)
-            _run(workers, services.index, settings.service, server, stopping)
+            _run(workers, queue, services.index, settings.service, server, stopping)
 
 
 def _run(
     workers: Sequence[IndexWorker | Watcher],
+    queue: IndexQueue,
     index: LocalIndex,
     settings: ServiceSettings,
     server: HttpServer,
     stopping: threading.Event,
 ) -> None:
     """Have them work until stopped, or until one has ended by itself; raises why."""
-    snapshots = TimelySnapshots(index, settings.snapshot_seconds)
+    housekeeping = _Housekeeping(index, settings)
     for worker in workers:
         worker.start()
     try:
         while not stopping.wait(_TICK_SECONDS) and all(worker.running for worker in workers):
-            _tidy(index, snapshots)
+            housekeeping.turn()
     finally:
         _log.info("stopping")
         for worker in workers:
@@ -87,6 +87,8 @@ def _run(
         server.stop()
         for worker in workers:
             worker.join()
+    if len(queue):
+        _log.info("%d videos are pending; they go on at the next start", len(queue))
     for worker in workers:
         if worker.error is not None:
             raise worker.error
@@ -94,13 +96,25 @@ def _run(
     index.save_snapshot()
 
 
-def _tidy(index: LocalIndex, snapshots: TimelySnapshots) -> None:
+class _Housekeeping:
     """What is deleted leaves the snapshots soon after; a snapshot from time to time."""
-    try:
-        index.finish_deletions()
-        snapshots.save_if_due()
-    except DependencyError as error:
-        _log.warning("no snapshot: %s", error)
+
+    def __init__(self, index: LocalIndex, settings: ServiceSettings) -> None:
+        self._index = index
+        self._snapshots = TimelySnapshots(index, settings.snapshot_seconds)
+        self._retry_seconds = settings.max_retry_seconds
+        self._not_before = 0.0
+
+    def turn(self) -> None:
+        """Do what is due; a disk that refuses is asked again after a while."""
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            self._index.finish_deletions()
+            self._snapshots.save_if_due()
+        except DependencyError as error:
+            self._not_before = time.monotonic() + self._retry_seconds
+            _log.warning("no snapshot: %s; trying again in %.0f s", error, self._retry_seconds)
 
 
 def _tell(services: IndexServices) -> None:
@@ -122,16 +136,16 @@ def _workers(
     health: Health,
 ) -> list[IndexWorker | Watcher]:
     def on_indexed(outcome: VideoOutcome) -> None:
-        name = outcome.item.entry.video_id
+        name, found = outcome.item.entry.video_id, ""
+        if settings.service.match_new_videos:
+            report = match_new_video(answering, name, outcome.item.version, metrics)
+            found = "" if report is None else f"; {in_words(report)}"
         _log.info(
-            "%r: indexed, %.1f s, segments: %d", name, outcome.duration_seconds, outcome.segments
+            "%r: indexed, %.1f s, segments: %d%s",
+            *(name, outcome.duration_seconds, outcome.segments, found),
         )
         if outcome.damaged:
             _log.warning("%r: %s", name, outcome.damaged)
-        if settings.service.match_new_videos:
-            report = match_new_video(answering, name, outcome.item.version, metrics)
-            if report is not None:
-                _log.info("%r: %s", name, in_words(report))
 
     indexer = Indexer(services.index, services.stage, services.pool, metrics)
     workers: list[IndexWorker | Watcher] = [
