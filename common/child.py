@@ -93,7 +93,8 @@ class Child(Generic[Job, Result]):
                 if kind == "error":
                     raise value
                 return
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
+            # Also OSError: it may die in the middle of a message.
             raise self._crash() from None
         finally:
             if not finished:

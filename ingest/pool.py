@@ -138,29 +138,43 @@ class DecoderPool:
         events: queue.Queue[_Told],
     ) -> None:
         """One child's thread: take a job, pass on its results, until none is left."""
+        try:
+            for job in self._taken(jobs, guard):
+                self._decode(child, job, events)
+        except BaseException as error:
+            events.put(error)
+        else:
+            events.put(None)
+
+    def _taken(self, jobs: Iterator[_Job | None], guard: threading.Lock) -> Iterator[_Job]:
+        """The jobs that fall to one child."""
         while not self._stopping.is_set():
             try:
                 with guard:
                     job = next(jobs)
             except StopIteration:
-                break
-            except BaseException as error:
-                events.put(error)
-                break
+                return
             if job is None:
                 self._stopping.wait(_TICK_SECONDS)
-                continue
-            entry = job[0]
-            try:
-                for result in child.run(job):
-                    if self._stopping.is_set():
-                        break
-                    events.put(_event(entry, result))
-            except VideoError as error:
-                events.put(VideoFailed(entry, error))
-            except StoryHashError as error:
-                events.put(VideoFailed(entry, VideoError(str(error))))
-        events.put(None)
+            else:
+                yield job
+
+    def _decode(
+        self,
+        child: Child[_Job, Segment | ProducedVideo],
+        job: _Job,
+        events: queue.Queue[_Told],
+    ) -> None:
+        entry = job[0]
+        try:
+            for result in child.run(job):
+                if self._stopping.is_set():
+                    break
+                events.put(_event(entry, result))
+        except VideoError as error:
+            events.put(VideoFailed(entry, error))
+        except StoryHashError as error:
+            events.put(VideoFailed(entry, VideoError(str(error))))
 
 
 def _work(

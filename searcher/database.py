@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS videos (
   error_code TEXT NOT NULL, error_message TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS deleted (
   video_id TEXT PRIMARY KEY, version INTEGER NOT NULL, purged INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS unpurged ON deleted (video_id) WHERE purged = 0;
 CREATE TABLE IF NOT EXISTS deleted_sources (video_id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT OR IGNORE INTO counters VALUES ('sequence', 0);

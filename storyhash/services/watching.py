@@ -97,7 +97,7 @@ class Watcher:
                 work.append(item)
         if work:
             self._queue.add(work)
-            _log.info("%d new in %s", len(work), self._watch.folder)
+            _log.info("%d new or changed in %s", len(work), self._watch.folder)
 
     def _was_deleted(self, item: WorkItem) -> bool:
         """A video that was deleted comes back only when its file has changed since."""

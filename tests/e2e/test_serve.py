@@ -232,7 +232,8 @@ def test_a_posted_video_is_indexed_matched_and_forgotten_again(
     wait_until(
         lambda: served.metric("storyhash_match_probability_count") > matched, "it to be matched"
     )
-    assert "'posted/again': copy, 100.0%" in served.text()
+    told = "'posted/again': indexed, 6.0 s, segments: 2; copy, 100.0%"
+    wait_until(lambda: told in served.text(), "the match to be told")
     assert "of 'c.mov'" in served.text()
 
     again = client.post("/v1/match", json={"video_id": "c.mov"}).json()
@@ -312,7 +313,7 @@ def test_a_video_under_way_is_finished_after_a_kill_and_gone_after_a_deletion(
     process.kill()
     host.go_on.set()
     with httpx.Client(base_url=process.start().ready().url, timeout=60) as client:
-        assert "2 pending from before" in process.text()
+        assert "2 videos pending from before" in process.text()
         for name in ("killed", "later"):
             wait_until(lambda name=name: state(client, name) == "ready", f"{name} to be indexed")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -43,6 +47,11 @@ def work(job: str) -> Iterator[str]:
         raise ZeroDivisionError("a slip")
     elif job == "die":
         raise SystemExit(7)
+    elif job == "die in a message":
+        # A message that says it has 1000 bytes, and has 10.
+        (pipe,) = (one for one in gc.get_objects() if isinstance(one, Connection))
+        os.write(pipe.fileno(), struct.pack("!i", 1000) + bytes(10))
+        os.kill(os.getpid(), signal.SIGKILL)
     yield f"{job} done"
 
 
@@ -115,6 +124,7 @@ def test_a_child_does_not_outlive_its_parent_that_was_killed() -> None:
         ("ours", NoFramesError, "nothing in it"),
         ("foreign", VideoError, "ZeroDivisionError: a slip"),
         ("die", DecoderCrashedError, "exit code 7"),
+        ("die in a message", DecoderCrashedError, "SIGKILL"),
     ],
 )
 def test_a_bad_job_is_told_and_the_next_one_runs(

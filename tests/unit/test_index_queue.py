@@ -21,6 +21,7 @@ from ingest.watch import FolderWatch
 from searcher.api.base import Answering
 from searcher.folder import FolderManifest
 from searcher.index import LocalIndex
+from searcher.observing import watch_vectors
 from storyhash.catalogue import WorkItem
 from storyhash.index_report import VideoOutcome
 from storyhash.indexing import Indexer
@@ -257,6 +258,7 @@ def test_what_nobody_foresaw_costs_one_video(bench: Bench) -> None:
 def test_metrics_tell_what_became_of_segments_and_videos(bench: Bench) -> None:
     bench.pool.unreadable = {"noise"}
     bench.stage.refused = {"broken": VideoError("a clip does not decode")}
+    watch_vectors(bench.metrics, lambda: bench.index)
     bench.add("a", "noise", "broken")
     bench.work()
 
