@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -20,7 +19,6 @@ class Gate:
     def __init__(self, at_work: int, waiting: int, *, retry_seconds: int = 5) -> None:
         """at_work: threads at once; waiting: requests let in beside them. retry_seconds: when those that
         are turned away are told to come again."""
-        self._slots = asyncio.Semaphore(at_work)
         self._limiter = CapacityLimiter(at_work)
         self._room = at_work + waiting
         self._inside = 0
@@ -48,5 +46,4 @@ class Gate:
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """Do the work in a thread when it is its turn; given up on, it ends by itself."""
-        async with self._slots:
-            return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+        return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)

@@ -15,7 +15,7 @@ from common.http import ApiError
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     """One event loop, as a server has it; a test that hangs in it has found something."""
-    asyncio.run(asyncio.wait_for(work, 60))
+    asyncio.run(asyncio.wait_for(work, 30))
 
 
 class Work:
@@ -32,7 +32,7 @@ class Work:
             self.now += 1
             self.most = max(self.most, self.now)
         self.begun.release()
-        self.go_on.wait(30)
+        self.go_on.wait(3600)
         with self._lock:
             self.now -= 1
             self.done += 1

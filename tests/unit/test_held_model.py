@@ -63,6 +63,35 @@ def test_of_two_claims_the_first_in_the_log_decides(first: str) -> None:
         hold(transport, second)
 
 
+class Overtaken:
+    """A publisher whose first message comes second: another model's claim is quicker."""
+
+    def __init__(self, transport: MemoryTransport, model_id: str) -> None:
+        self._publisher = transport.publisher()
+        self._claims = [to_message(LOG, Envelope(HeldModel(model_id)))]
+
+    def publish(self, message: Message) -> None:
+        for claim in (*self._claims, message):
+            self._publisher.publish(claim)
+        self._claims = []
+
+    def flush(self) -> None:
+        self._publisher.flush()
+
+    def close(self) -> None:
+        self._publisher.close()
+
+
+def test_who_is_overtaken_between_looking_and_claiming_is_refused() -> None:
+    transport = MemoryTransport()
+    with pytest.raises(ModelMismatchError, match="holds vectors of sscd-2, not of clip-1"):
+        hold_model(transport, Overtaken(transport, "sscd-2"), LOG, "clip-1")
+    # Of the same model two may begin at once.
+    other = MemoryTransport()
+    hold_model(other, Overtaken(other, "clip-1"), LOG, "clip-1")
+    assert held_model(other, LOG) == "clip-1"
+
+
 def test_claims_lie_where_every_reader_begins_and_compaction_keeps_them_all() -> None:
     claims = [to_message(LOG, Envelope(HeldModel("clip-1"))) for _ in range(2)]
     assert [claim.partition for claim in claims] == [0, 0]

@@ -208,11 +208,21 @@ def test_one_that_is_damaged_is_whole_and_says_what_is_missing(bench: Bench) -> 
 
 def test_nothing_is_noted_that_was_not_acknowledged(bench: Bench) -> None:
     bench.publisher = SlowPublisher(bench.transport, flushes=0)
-    with pytest.raises(BrokerError, match="does not answer"):
+    # The error is kept, and with it all that its traceback holds on to: the pool ends all the same.
+    with pytest.raises(BrokerError, match="does not answer") as kept:
         bench.send(film("a"))
+    assert bench.pool.closed
+    assert kept.value.__traceback__ is not None
     assert bench.told == []
     assert bench.state(film("a")) == "again as 1000"
-    assert bench.pool.closed
+
+
+def test_a_failure_that_nobody_heard_of_is_not_noted_either(bench: Bench) -> None:
+    bench.publisher = SlowPublisher(bench.transport, flushes=0)
+    with pytest.raises(BrokerError):
+        bench.send(film("broken"))
+    assert bench.told == []
+    assert bench.state(film("broken")) == "again as 1000"
 
 
 def test_what_was_acknowledged_before_the_broker_went_stays_noted(bench: Bench) -> None:
