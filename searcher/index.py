@@ -11,6 +11,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -95,18 +96,19 @@ class LocalIndex:
             raise StorageError(
                 f"{folder}: {error.strerror}; choose another folder with --data"
             ) from None
-        index = cls(
-            folder,
-            manifest,
-            settings,
-            Database(folder / "videos.sqlite"),
-            open_mirror(folder, manifest.model_id, settings.searcher, settings.qdrant),
-            lock,
-        )
-        index._recover()
-        index._half_done.update(index.videos.pending())
-        index.finish_deletions()
-        index._shard.fold()
+        # Let go of all of it where opening fails: whoever waits for room on the disk opens it again.
+        with ExitStack() as opened:
+            opened.callback(lock.close)
+            database = Database(folder / "videos.sqlite")
+            opened.callback(database.close)
+            mirror = open_mirror(folder, manifest.model_id, settings.searcher, settings.qdrant)
+            opened.callback(mirror.close)
+            index = cls(folder, manifest, settings, database, mirror, lock)
+            index._recover()
+            index._half_done.update(index.videos.pending())
+            index.finish_deletions()
+            index._shard.fold()
+            opened.pop_all()
         return index
 
     @classmethod
@@ -200,6 +202,8 @@ class LocalIndex:
                     mirror.delete_video(video_id, keep_version=before.version if before else None)
             self._half_done.update(rows)
             if written:
+                if not self.videos.owns_mirror:
+                    self.videos.own_mirror()
                 mirror.upsert(written, rows)
             for one in change.whole:
                 before = old[one.video.video_id]

@@ -13,7 +13,7 @@ from common.errors import ModelMismatchError, VideoError, WireError
 from common.events import Deletion, HeldModel, SegmentFailed, VideoEnd
 from common.metrics import Metrics
 from common.transport import Message
-from common.types import Embedding
+from common.types import Embedding, SegmentRef
 from common.wire import failed_key, log_key, segment_key, tombstone, video_key
 from common.worker import Item
 from searcher.change import Change, WholeVideo
@@ -21,6 +21,9 @@ from searcher.index import LocalIndex
 from searcher.observing import STAGE, observe_searchable
 from searcher.staging import Gathered
 from searcher.videos import Video
+
+# The error code of a video that is whole but for segments that are dead letters.
+_SEGMENTS_MISSING = "segments_missing"
 
 
 @dataclass(slots=True)
@@ -31,6 +34,7 @@ class _Step:
     failed: list[Gathered] = field(default_factory=list)
     staged: list[tuple[Gathered, list[str]]] = field(default_factory=list)
     late: list[tuple[Embedding, float]] = field(default_factory=list)
+    missing: list[SegmentRef] = field(default_factory=list)
     deleted: dict[str, int] = field(default_factory=dict)
     forgotten: list[Message] = field(default_factory=list)
     trace_ids: dict[str, str] = field(default_factory=dict)
@@ -140,12 +144,25 @@ class IndexHandler:
         return True
 
     def _add_late(self, index: LocalIndex, step: _Step, gathered: Gathered) -> None:
+        """What comes of a version that is whole already: segments it lacked join it."""
         missing = index.staging.missing(gathered.video_id)
+        unknown = self._unknown(index, gathered, missing)
         for segment_id, (part, produced_at) in gathered.parts.items():
-            if isinstance(part, Embedding) and segment_id in missing:
-                step.late.append((part, produced_at))
-            else:
+            if segment_id not in missing and segment_id not in unknown:
                 self._metrics.segments_total.labels(self.stage, "duplicate").inc()
+            elif isinstance(part, Embedding):
+                step.late.append((part, produced_at))
+            elif segment_id in unknown:
+                step.missing.append(part.ref)
+
+    def _unknown(self, index: LocalIndex, gathered: Gathered, missing: set[str]) -> set[str]:
+        """Segments of a video that lacks some that are neither there nor known to be missing: which ones
+        it lacks is forgotten where its catalogue was lost, and is told by the log again."""
+        row = index.videos.get(gathered.video_id)
+        strange = gathered.parts.keys() - missing
+        if row is None or row.error_code != _SEGMENTS_MISSING or not strange:
+            return set()
+        return strange - {ref.segment_id for ref in index.segments_of(gathered.video_id)}
 
     def _forget(self, step: _Step, gathered: Gathered, *, but_end: bool = False) -> None:
         """Have the log forget what came too late."""
@@ -165,7 +182,7 @@ class IndexHandler:
         gone = [(name, version) for name, version in step.deleted.items() if name not in again]
         change = Change(
             whole=[WholeVideo(_row(one), one.embeddings) for one in step.whole],
-            late=_late_rows(index, [one for one, _ in step.late]),
+            late=_late_rows(index, step),
             deleted=gone,
         )
 
@@ -189,6 +206,8 @@ class IndexHandler:
                     index.mark_failed(_row(one), error)
             for gathered, fresh in step.staged:
                 staging.stage(gathered, fresh)
+            for ref in step.missing:
+                staging.lack(ref)
             for late, _ in step.late:
                 staging.found(late.ref.video_id, late.ref.segment_id)
 
@@ -251,7 +270,7 @@ def _row(gathered: Gathered) -> Video:
         version=end.version,
         duration_seconds=end.duration_seconds,
         metadata=entry.metadata,
-        error_code="segments_missing" if missing else "",
+        error_code=_SEGMENTS_MISSING if missing else "",
         error_message=_missing(missing, end.segments) if missing else "",
     )
 
@@ -260,35 +279,30 @@ def _missing(missing: int, segments: int) -> str:
     return f"{missing} of {segments} segments are dead letters: storyhash dead-letters list"
 
 
-def _late_rows(index: LocalIndex, late: Sequence[Embedding]) -> list[WholeVideo]:
+def _late_rows(index: LocalIndex, step: _Step) -> list[WholeVideo]:
     """The rows of videos that lacked segments, as they are with those that came."""
     by_video: dict[str, list[Embedding]] = {}
-    for one in late:
+    for one, _ in step.late:
         by_video.setdefault(one.ref.video_id, []).append(one)
     rows = []
     for video_id, found in by_video.items():
         row = index.videos.get(video_id)
         if row is None:
             continue
-        missing = len(index.staging.missing(video_id)) - len(found)
+        lacked = index.staging.missing(video_id)
+        lacked |= {ref.segment_id for ref in step.missing if ref.video_id == video_id}
+        left = len(lacked - {one.ref.segment_id for one in found})
         segments = row.segments + len(found)
-        blind = row.uninformative_segments + sum(not one.informative for one in found)
-        rows.append(
-            WholeVideo(
-                _with(
-                    row, segments, blind, _missing(missing, segments + missing) if missing else ""
-                ),
-                found,
-            )
+        with_them = replace(
+            row,
+            segments=segments,
+            uninformative_segments=row.uninformative_segments
+            + sum(not one.informative for one in found),
         )
+        # Which ones it lacks may be forgotten; then it may be still more than those that came.
+        if lacked:
+            message = _missing(left, segments + left) if left else ""
+            code = _SEGMENTS_MISSING if left else ""
+            with_them = replace(with_them, error_code=code, error_message=message)
+        rows.append(WholeVideo(with_them, found))
     return rows
-
-
-def _with(row: Video, segments: int, uninformative: int, message: str) -> Video:
-    return replace(
-        row,
-        segments=segments,
-        uninformative_segments=uninformative,
-        error_code="segments_missing" if message else "",
-        error_message=message,
-    )

@@ -24,13 +24,11 @@ def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
     Returns what the user should know.
     """
     points = mirror.count()
-    if points and videos.sequence == 0:
-        whole = 0
-        for row, count in mirror.videos():
-            if count == row["segments"]:
-                videos.commit(Video(**row))
-                whole += 1
-        return [f"the catalogue was made anew from the mirror: {whole} videos"]
+    if points and not videos.owns_mirror:
+        whole = [Video(**row) for row, count in mirror.videos() if count == row["segments"]]
+        # In one step: a part of it would pass for all of it at the next start.
+        videos.commit_all(whole)
+        return [f"the catalogue was made anew from the mirror: {len(whole)} videos"]
     if not points and any(video.segments for video in videos.all()):
         videos.forget_everything()
         return [

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from common.events import SegmentFailed, VideoEnd
-from common.types import Embedding
+from common.types import Embedding, SegmentRef
 from common.wire import decode_event, encode_event
 from searcher.database import Database
 
@@ -143,6 +143,14 @@ class Staging:
             "SELECT segment_id FROM missing_segments WHERE video_id = ?", video_id
         )
         return {str(segment_id) for (segment_id,) in rows}
+
+    def lack(self, ref: SegmentRef) -> None:
+        """A segment of a settled version is missing."""
+        with self._database.change() as execute:
+            execute(
+                "INSERT OR IGNORE INTO missing_segments VALUES (?, ?, ?)",
+                *(ref.video_id, ref.version, ref.segment_id),
+            )
 
     def found(self, video_id: str, segment_id: str) -> None:
         """A missing segment came."""

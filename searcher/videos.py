@@ -63,6 +63,18 @@ class VideoStore:
         ((value,),) = self._database.query("SELECT value FROM counters WHERE name = 'sequence'")
         return int(value)
 
+    @property
+    def owns_mirror(self) -> bool:
+        """Whether what the mirror holds was written beside this catalogue, so that points without a row
+        are of a change that was cut short and not of a catalogue that was lost."""
+        rows = self._database.query("SELECT 1 FROM counters WHERE name = 'owns_mirror'")
+        return bool(rows) or self.sequence > 0
+
+    def own_mirror(self) -> None:
+        """Note it, before the first point is written."""
+        with self._database.change() as execute:
+            execute("INSERT OR IGNORE INTO counters VALUES ('owns_mirror', 1)")
+
     def get(self, video_id: str) -> Video | None:
         """One row, or None."""
         rows = self._database.query(
@@ -140,6 +152,12 @@ class VideoStore:
                         indexed_at=old.indexed_at,
                     )
                 _put(execute, kept)
+
+    def commit_all(self, videos: Iterable[Video]) -> None:
+        """As `commit`, for all of them or none."""
+        with self._database.change():
+            for video in videos:
+                self.commit(video)
 
     def commit(self, video: Video) -> None:
         """Make a version the whole one."""

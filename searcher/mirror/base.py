@@ -84,10 +84,15 @@ def counted(points: Iterable[Mapping[str, Any]]) -> Iterator[tuple[dict[str, Any
         row = payload.get("video")
         if row is not None:
             held = rows.get(payload["video_id"])
-            if held is None or held["version"] < row["version"]:
+            # Segments that join later bring the row as it is with them.
+            if held is None or _age(held) < _age(row):
                 rows[payload["video_id"]] = dict(row)
     for video_id, row in rows.items():
         yield row, counts[video_id, row["version"]]
+
+
+def _age(row: Mapping[str, Any]) -> tuple[int, int]:
+    return row["version"], row["segments"]
 
 
 def to_payload(embedding: Embedding, video: Video | None = None) -> dict[str, Any]:

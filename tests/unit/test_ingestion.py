@@ -4,6 +4,7 @@ whole, once, in its newest version, and never after its deletion."""
 from __future__ import annotations
 
 import random
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.errors import ModelMismatchError, WireError
+from common.errors import ModelMismatchError, StorageError, WireError
 from common.events import Deletion, Event, MatchEvent, SegmentFailed, VideoEnd
 from common.metrics import Metrics
 from common.settings import SearcherSettings, Settings
@@ -24,6 +25,7 @@ from common.worker import Item
 from searcher.folder import FolderManifest
 from searcher.index import LocalIndex
 from searcher.ingestion import IndexHandler
+from searcher.videos import Video, VideoStore
 from tests.embeddings import MODEL_ID, embedding, unit_rows, video
 
 MANIFEST = FolderManifest("test", MODEL_ID)
@@ -217,6 +219,128 @@ def test_the_catalogue_is_made_anew_from_the_mirror_alone(
         assert any("made anew from the mirror: 2" in said for said in index.notices)
         assert [row.to_json() for row in index.videos.all()] == before
         assert index.search(queries, 5) == answers
+
+
+@pytest.mark.parametrize("late", range(3))
+def test_a_segment_that_came_late_is_in_the_catalogue_made_from_the_mirror(
+    tmp_path: Path, rng: np.random.Generator, late: int
+) -> None:
+    parts = video(rng, "a", 3)
+    rest = [one for one in parts if one is not parts[late]]
+    with open_index(tmp_path / "data") as index:
+        feed(index, *rest, SegmentFailed(parts[late].ref, "unreadable"), end("a", 3))
+        feed(index, parts[late])
+    lose_catalogue(tmp_path / "data")
+    with open_index(tmp_path / "data") as index:
+        assert searchable(index) == {"a": (1, 3)}
+
+
+def test_a_missing_segment_joins_though_the_catalogue_was_lost_meanwhile(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    parts = video(rng, "a", 4)
+    log = [*parts[:2], *(SegmentFailed(one.ref, "unreadable") for one in parts[2:]), end("a", 4)]
+    with open_index(tmp_path / "data") as index:
+        feed(index, *log)
+    lose_catalogue(tmp_path / "data")
+    with open_index(tmp_path / "data") as index:
+        feed(index, *log)
+        assert searchable(index) == {"a": (1, 2)}
+        feed(index, parts[2])
+        row = index.videos.get("a")
+        assert row is not None
+        assert row.error_message.startswith("1 of 4 segments")
+        feed(index, parts[3], parts[3])
+        assert searchable(index) == {"a": (1, 4)}
+        row = index.videos.get("a")
+        assert row is not None
+        assert (row.segments, row.error_code) == (4, "")
+
+
+def test_missing_segments_join_though_the_log_tells_no_more_that_they_are_missing(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    parts = video(rng, "a", 4)
+    with open_index(tmp_path / "data") as index:
+        lacking = (SegmentFailed(one.ref, "unreadable") for one in parts[2:])
+        feed(index, *parts[:2], *lacking, end("a", 4))
+    lose_catalogue(tmp_path / "data")
+    with open_index(tmp_path / "data") as index:
+        feed(index, parts[2])
+        feed(index, parts[3], parts[0])
+        assert searchable(index) == {"a": (1, 4)}
+
+
+def test_a_video_whose_first_batch_was_cut_short_is_announced_when_it_is_done_again(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [*video(rng, "a", 3), end("a", 3)]
+    with open_index(tmp_path / "data") as index:
+        monkeypatch.setattr(VideoStore, "commit", dies)
+        with pytest.raises(Killed):
+            feed(index, *events)
+        monkeypatch.undo()
+    with open_index(tmp_path / "data") as index:
+        assert searchable(index) == {}
+        feed(index, *events)
+        assert searchable(index) == {"a": (1, 3)}
+        assert [one[:2] for one in index.staging.unmatched()] == [("a", 1)]
+
+
+def test_a_catalogue_half_made_from_the_mirror_is_made_anew_again(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_index(tmp_path / "data") as index:
+        for name in "abc":
+            feed(index, *video(rng, name, 2), end(name, 2))
+    lose_catalogue(tmp_path / "data")
+    real, left = VideoStore.commit, [2]
+
+    def dies_at_the_second(store: VideoStore, row: Video) -> None:
+        left[0] -= 1
+        real(store, row) if left[0] else dies()
+
+    monkeypatch.setattr(VideoStore, "commit", dies_at_the_second)
+    with pytest.raises(Killed):
+        open_index(tmp_path / "data")
+    monkeypatch.undo()
+    with open_index(tmp_path / "data") as index:
+        assert searchable(index) == dict.fromkeys("abc", (1, 2))
+
+
+def test_an_index_that_could_not_be_opened_can_be_opened_again(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_index(tmp_path / "data") as index:
+        feed(index, *video(rng, "a", 2), end("a", 2), Deletion("a", 5))
+        assert index.videos.unpurged()
+
+    def refuses(*_: object, **__: object) -> None:
+        raise StorageError("no room")
+
+    monkeypatch.setattr("searcher.index.save_snapshot", refuses)
+    with pytest.raises(StorageError, match="no room") as first:
+        open_index(tmp_path / "data")
+    # Whoever waits for the disk may still have the reason why in hand.
+    assert first.value is not None
+    monkeypatch.undo()
+    with open_index(tmp_path / "data") as index:
+        assert not index.videos.unpurged()
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def dies(*_: object) -> None:
+    raise Killed
+
+
+def lose_catalogue(data: Path) -> None:
+    """Leave the mirror alone."""
+    for name in ("videos.sqlite", "videos.sqlite-wal", "videos.sqlite-shm"):
+        (data / name).unlink(missing_ok=True)
+    shutil.rmtree(data / "snapshots", ignore_errors=True)
 
 
 class History:
