@@ -1,13 +1,19 @@
-"""Services killed at random points of their work, and started again as a supervisor would."""
+"""Services killed, and started again as a supervisor would: at random, or exactly at a point."""
 
 from __future__ import annotations
 
 import random
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from tests.services import Service
+from tests.services import Deployment, Service
+
+# A service comes to its point, from its start, within this time, or it does not come to it.
+_DIES_SECONDS = 60.0
 
 # What tells that a service has worked since it was started, by its stage.
 _WORKED = "storyhash_segments_total"
@@ -55,4 +61,45 @@ class Killer(threading.Thread):
             if service.metric(_WORKED, stage=self.stage, outcome="done") > 0:
                 return True
             time.sleep(0.05)
+        return False
+
+
+class Chain(threading.Thread):
+    """A service that dies at one point (of `tests.faults.cut`, the N-th time it gets there) after
+    another, and then goes on for good. `lived`: where it did not die as it should."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        name: str,
+        arguments: Sequence[str | Path],
+        points: Sequence[tuple[str, int]],
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self.died: list[str] = []
+        self.lived: list[str] = []
+        self._deployment = deployment
+        self._arguments = arguments
+        self._points = points
+
+    def run(self) -> None:
+        for point, count in self._points:
+            service = cut(self._deployment, self.name, self._arguments, point, count)
+            (self.died if dies(service) else self.lived).append(f"{self.name} at {point} ({count})")
+        self._deployment.service(self.name, *self._arguments)
+
+
+def cut(
+    deployment: Deployment, name: str, arguments: Sequence[str | Path], point: str, count: int
+) -> Service:
+    """A service that will die there; started again with `start` it is the usual one."""
+    return deployment.service(name, *arguments, module=("tests.faults.cut", point, str(count)))
+
+
+def dies(service: Service) -> bool:
+    """Whether it is killed within a while; if not it is ended."""
+    try:
+        return service.wait(_DIES_SECONDS) == -signal.SIGKILL
+    except subprocess.TimeoutExpired:
+        service.kill()
         return False

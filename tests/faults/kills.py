@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from typing import Any
 
-from common.events import MatchEvent
 from tests.faults.killing import Killer
 from tests.faults.stream import (
     Topics,
@@ -139,11 +137,7 @@ def check(
     trial.promise(
         "nothing is a dead letter", [] if '"items": []' in letters.stdout else [letters.stdout]
     )
-    told = Counter(
-        event.video_id
-        for event in topics.events(topics.names.matches)
-        if isinstance(event, MatchEvent)
-    )
+    told = topics.matches()
     trial.promise(
         "every video's match is published",
         [f"{name} is not" for name in expected.videos if not told[name]],

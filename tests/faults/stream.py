@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
 from common.errors import WireError
-from common.events import Event
+from common.events import Event, MatchEvent
 from common.kafka_transport import KafkaTransport
 from common.settings import KafkaSettings, VideoSettings
 from common.topics import TopicNames
@@ -73,6 +73,11 @@ class Topics:
                     found[event.ref.segment_id] = event
         return found
 
+    def matches(self) -> Counter[str]:
+        """How often each video's match was published."""
+        told = self.events(self.names.matches)
+        return Counter(event.video_id for event in told if isinstance(event, MatchEvent))
+
     def written(self, topic: str) -> int:
         """Messages ever written to a topic."""
         consumer = KafkaConsumer(bootstrap_servers=self._servers.split(","))
@@ -100,6 +105,23 @@ def settled(service: Service, names: Collection[str]) -> bool:
     """Whether all of these have become what they will be."""
     found = rows(service)
     return all(found.get(name, {}).get("state") in ("ready", "failed") for name in names)
+
+
+def all_ready(service: Service, names: Collection[str]) -> bool:
+    """Whether all of these are searchable."""
+    found = rows(service)
+    return all(found.get(name, {}).get("state") == "ready" for name in names)
+
+
+def delete(service: Service, name: str) -> int:
+    """Ask for a deletion; the status, or 0 when the service died over it."""
+    searcher = Searcher(service.url)
+    try:
+        return searcher.delete(name)
+    except httpx.TransportError:
+        return 0
+    finally:
+        searcher.close()
 
 
 def searchable_segments(service: Service) -> int:

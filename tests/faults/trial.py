@@ -7,6 +7,7 @@ import json
 import platform
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -89,6 +90,8 @@ def run(name: str, about: str, scenario: Callable[[Trial], None]) -> None:
     asked = parser.parse_args()
     folder = asked.keep or Path(tempfile.mkdtemp(prefix=f"storyhash-{name}-"))
     folder.mkdir(parents=True, exist_ok=True)
+    # Asked to end, it ends what it started.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     trial = Trial(folder.resolve(), asked.quick, asked.seed, asked.videos)
     try:
         scenario(trial)

@@ -252,7 +252,9 @@ class KafkaBroker:
 class KafkaCluster:
     """Brokers that replicate one another: three copies, two must be in step."""
 
-    def __init__(self, folder: Path, nodes: int = 3) -> None:
+    def __init__(
+        self, folder: Path, nodes: int = 3, *, config: Mapping[str, str] | None = None
+    ) -> None:
         ports = free_ports(2 * nodes)
         voters = ",".join(f"{i + 1}@127.0.0.1:{ports[nodes + i]}" for i in range(nodes))
         self.brokers = [
@@ -262,6 +264,7 @@ class KafkaCluster:
                 ports=(ports[i], ports[nodes + i]),
                 voters=voters,
                 replicas=nodes,
+                config=config,
             )
             for i in range(nodes)
         ]

@@ -1,0 +1,168 @@
+"""Live videos are sent while a long backlog lies in the backfill lane: none waits for more than the one
+batch that was in work when it came."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from common.events import VideoEnd
+from common.settings import IngestSettings, VideoSettings
+from common.types import CatalogEntry, Segment, SegmentRef
+from common.wire import Envelope, to_message
+from ingest.producer import produce
+from tests.faults.comparing import SECONDS
+from tests.faults.flavours import JOURNAL
+from tests.faults.stream import SETTINGS, Topics, all_ready, deployment_of
+from tests.faults.trial import Trial, run
+from tests.faults.videos import draw, manifest, sources
+from tests.kafka_broker import KafkaBroker
+from tests.services import Deployment, wait_until
+
+
+@dataclass(frozen=True)
+class Live:
+    """One live video: when it was acknowledged by the broker, and how long until it was searchable."""
+
+    name: str
+    acknowledged_at: float
+    seconds: float
+
+
+def backfill(trial: Trial) -> None:
+    """The scenario."""
+    work = manifest(trial.folder / "backlog.jsonl", sources(trial), trial.size(1200, 300))
+    with (
+        KafkaBroker(trial.folder / "kafka") as broker,
+        deployment_of(trial.folder, broker.bootstrap_servers, "lanes") as deployment,
+    ):
+        deployment.create_topics()
+        producer = deployment.service(
+            *("producer", "ingest", work.path, "--backfill"),
+            *("--data", deployment.folder / "producer", "--json"),
+        )
+        if producer.wait(SECONDS):
+            raise RuntimeError(producer.text())
+        topics = Topics(deployment)
+        backlog = topics.written(topics.names.backfill)
+        journal = deployment.folder / "journal.jsonl"
+        embedder = deployment.service(
+            *("embedder-1", "embed"),
+            module=("tests.faults.flavours", "watched"),
+            **{JOURNAL: str(journal)},
+        )
+        searcher = deployment.searcher().ready()
+        embedder.ready()
+        wait_until(journal.exists, "a first batch", 60)
+        segment = _segment(trial.folder)
+        busy = _send(deployment, segment, "busy", trial.size(40, 15))
+        trial.promise(
+            "the backlog lasted while live videos were sent",
+            all_ready(searcher, work.names),
+        )
+        wait_until(lambda: all_ready(searcher, work.names), "the backlog", SECONDS, 0.5)
+        idle = _send(deployment, segment, "idle", trial.size(40, 15))
+        batches = [json.loads(line) for line in journal.read_text().splitlines()]
+        waited = _batches_before(topics, batches, busy)
+    trial.promise(
+        "no live video waits for more than one batch of the backlog",
+        [f"{name}: {count}" for name, count in waited.items() if count > 1],
+    )
+    slow = [one["ended"] - one["began"] for one in batches if _is_backfill(topics, one)]
+    trial.figures |= {
+        "backlog_messages": backlog,
+        "backfill_batches": len(slow),
+        "backfill_batch_seconds": _quantiles(slow),
+        "produced_to_searchable_seconds": {
+            "with a backlog": _quantiles([one.seconds for one in busy]),
+            "without": _quantiles([one.seconds for one in idle]),
+        },
+        "batches_waited_for": {
+            str(count): list(waited.values()).count(count) for count in sorted({*waited.values()})
+        },
+    }
+
+
+def _segment(folder: Path) -> Segment:
+    """A clip as a producer makes it."""
+    settings = VideoSettings(
+        short_side=int(SETTINGS["STORYHASH_VIDEO__SHORT_SIDE"]),
+        frames_per_second=float(SETTINGS["STORYHASH_VIDEO__FRAMES_PER_SECOND"]),
+    )
+    film = draw(folder / "live.mp4", 99, 4.0)
+    made = produce(CatalogEntry("live", str(film)), film, 1, settings, IngestSettings())
+    (segment,) = (one for one in made if isinstance(one, Segment))
+    return segment
+
+
+def _send(deployment: Deployment, segment: Segment, kind: str, count: int) -> list[Live]:
+    """Videos of one segment, each sent once the one before is searchable."""
+    topics = Topics(deployment)
+    publisher = topics.transport.publisher()
+    client = httpx.Client(base_url=deployment.services["searcher"].url, timeout=60)
+    sent = []
+    for number in range(count):
+        name = f"{kind}-{number:03d}"
+        ref = SegmentRef(name, 0.0, 4.0, time.time_ns() // 1_000_000)
+        end = VideoEnd(CatalogEntry(name, "/live"), ref.version, "complete", 4.0, 1)
+        began = time.time()
+        for event in (Segment(ref, segment.clip), end):
+            publisher.publish(to_message(topics.names.segments, Envelope(event)))
+        publisher.flush()
+        acknowledged = time.time()
+        while client.get(f"/v1/videos/{name}").status_code != 200:
+            time.sleep(0.005)
+        sent.append(Live(name, acknowledged, time.time() - began))
+        # Not in step with the batches.
+        time.sleep(0.05 * (number % 7))
+    publisher.close()
+    client.close()
+    return sent
+
+
+def _batches_before(
+    topics: Topics, batches: Sequence[dict[str, Any]], sent: Sequence[Live]
+) -> dict[str, int]:
+    """Batches of the backlog that were in work between the arrival of each live video and its own."""
+    lies = {
+        (one.topic, one.partition, one.offset): one.key.decode().partition("@")[0]
+        for one in topics.messages(topics.names.segments)
+    }
+    began: dict[str, float] = {}
+    for batch in batches:
+        for place in batch["lies"]:
+            name = lies.get(tuple(place))
+            if name is not None:
+                began.setdefault(name, batch["began"])
+    return {
+        one.name: sum(
+            _is_backfill(topics, batch)
+            and batch["ended"] > one.acknowledged_at
+            and batch["began"] < began[one.name]
+            for batch in batches
+        )
+        for one in sent
+    }
+
+
+def _is_backfill(topics: Topics, batch: dict[str, Any]) -> bool:
+    return any(place[0] == topics.names.backfill for place in batch["lies"])
+
+
+def _quantiles(seconds: Sequence[float]) -> dict[str, float]:
+    return {
+        "p50": round(float(np.median(seconds)), 3),
+        "p99": round(float(np.quantile(seconds, 0.99)), 3),
+        "max": round(max(seconds), 3),
+    }
+
+
+if __name__ == "__main__":
+    run("backfill", __doc__, backfill)

@@ -1,0 +1,86 @@
+"""`python -m tests.faults.cut POINT N ARGUMENTS...`: a storyhash command that dies of SIGKILL the N-th
+time it comes to a point, so that a crash lies exactly between two steps that belong together."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Point:
+    """Just after, or just before, a call of `owner`'s `name`; owner is MODULE or MODULE:CLASS."""
+
+    owner: str
+    name: str
+    after: bool = True
+
+
+SEARCHER = {
+    "mirror-written": Point("searcher.mirror.qdrant_embedded:QdrantEmbeddedMirror", "upsert"),
+    "mirror-flushed": Point("searcher.mirror.qdrant_embedded:QdrantEmbeddedMirror", "flush"),
+    "rows-committed": Point("searcher.shard:Shard", "replace_videos", after=False),
+    "index-changed": Point("searcher.ingestion:IndexHandler", "process"),
+    "tombstones-published": Point("common.worker:Worker", "_publish"),
+    "offsets-noted": Point("searcher.log_position:LogPosition", "commit"),
+    "snapshot-written": Point("searcher.snapshot", "_replace", after=False),
+    "snapshot-in-place": Point("searcher.snapshot", "_replace"),
+    "deletions-purged": Point("searcher.videos:VideoStore", "mark_purged", after=False),
+    "match-published": Point("searcher.staging:Staging", "matched", after=False),
+}
+EMBEDDER = {
+    "embedded": Point("embedder.handler:EmbedHandler", "process"),
+    "embeddings-published": Point("common.worker:Worker", "_publish"),
+    "segments-committed": Point("common.kafka_consumers:KafkaGroupConsumer", "commit"),
+}
+PRODUCER = {
+    "planned": Point("ingest.ledger:ProducerLedger", "plan"),
+    "sent-in-part": Point("storyhash.services.sending:Sender", "_send"),
+    "acknowledged": Point("ingest.ledger:ProducerLedger", "done", after=False),
+    "noted": Point("ingest.ledger:ProducerLedger", "done"),
+}
+POINTS = SEARCHER | EMBEDDER | PRODUCER
+
+
+def arm(point: Point, count: int) -> None:
+    """Have this process die there."""
+    module, _, name = point.owner.partition(":")
+    owner = importlib.import_module(module)
+    if name:
+        owner = getattr(owner, name)
+    real: Callable[..., Any] = getattr(owner, point.name)
+    left = [count]
+
+    def cut(*arguments: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if left[0] <= 0 and not point.after:
+            _die()
+        answer = real(*arguments, **named)
+        if left[0] <= 0:
+            _die()
+        return answer
+
+    setattr(owner, point.name, cut)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    name, count, *arguments = sys.argv[1:]
+    arm(POINTS[name], int(count))
+    sys.argv = ["storyhash", *arguments]
+    # Only now: what is cut must be cut before anything takes hold of it.
+    from storyhash.cli import main as storyhash
+
+    storyhash()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""What services need goes away in the middle and comes back: the broker, room on the disk, a consumer's
+turn. They recover by themselves, and nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.faults.comparing import Reference, reference, streamed
+from tests.faults.disks import Disk, can_mount
+from tests.faults.stream import Watch, deployment_of, searchable_segments, start_all, unready
+from tests.faults.trial import Trial, run
+from tests.kafka_broker import KafkaBroker
+from tests.services import Deployment, Service, wait_until
+
+_DISK_MEBIBYTES = 320
+_SESSION_SECONDS = 6.0
+
+
+class Outages:
+    """The scenario."""
+
+    def __init__(self, trial: Trial, broker: KafkaBroker, wanted: Reference) -> None:
+        self.trial = trial
+        self.broker = broker
+        self.wanted = wanted
+
+    def broker_restarted(self, _: Deployment) -> None:
+        self.broker.restart()
+
+    def broker_killed(self, _: Deployment) -> None:
+        self.broker.kill()
+        self.broker.start()
+
+    def broker_gone(self, deployment: Deployment) -> None:
+        self.broker.kill()
+        gone = self.trial.size(60, 15)
+        self._tells(deployment, "does not answer")
+        time.sleep(gone)
+        self.broker.start()
+
+    def broker_hangs(self, deployment: Deployment) -> None:
+        """Connections stay open and nothing answers."""
+        self.broker.pause()
+        time.sleep(self.trial.size(40, 20))
+        self.broker.resume()
+
+    def embedder_stops_polling(self, deployment: Deployment) -> None:
+        embedder = deployment.services["embedder-1"]
+        embedder.pause()
+        time.sleep(3 * _SESSION_SECONDS)
+        embedder.resume()
+
+    def searcher_stands_still(self, deployment: Deployment) -> None:
+        searcher = deployment.services["searcher"]
+        searcher.pause()
+        time.sleep(15)
+        searcher.resume()
+
+    def run(self, name: str, disturb: Callable[[Deployment], None]) -> None:
+        """Stream with this disturbance once a quarter is in."""
+        servers = self.broker.bootstrap_servers
+        with deployment_of(self.trial.folder, servers, name.replace(" ", "-")) as deployment:
+            start_all(deployment)
+            self._stream(name, deployment, disturb)
+
+    def run_on_disk(self, name: str, *, mirror_alone: bool, restart: bool) -> None:
+        """Stream onto a disk that fills up, with a restart of the searcher meanwhile or without."""
+        servers = self.broker.bootstrap_servers
+        prefix = name.replace(" ", "-")
+        with deployment_of(self.trial.folder, servers, prefix) as deployment:
+            data = deployment.folder / "data"
+            # A searcher makes its mirror itself, in a folder that holds nothing else yet.
+            if mirror_alone:
+                start_all(deployment)
+                deployment.services["searcher"].ready().stop()
+                kept = deployment.folder / "kept"
+                (data / "mirror").rename(kept)
+            with Disk(data / "mirror" if mirror_alone else data, _DISK_MEBIBYTES) as disk:
+                if mirror_alone:
+                    shutil.copytree(kept, disk.folder, dirs_exist_ok=True)
+                    deployment.services["searcher"].start()
+                else:
+                    start_all(deployment)
+                self._stream(
+                    name, deployment, lambda deployment: self._full(deployment, disk, restart)
+                )
+                deployment.services["searcher"].kill()
+
+    def run_read_only(self, name: str) -> None:
+        """The searcher is started while its mirror cannot be written."""
+        servers = self.broker.bootstrap_servers
+        with (
+            deployment_of(self.trial.folder, servers, name.replace(" ", "-")) as deployment,
+            Disk(deployment.folder / "data", _DISK_MEBIBYTES) as disk,
+        ):
+
+            def disturb(deployment: Deployment) -> None:
+                searcher = deployment.services["searcher"]
+                searcher.kill()
+                disk.writable(False)
+                searcher.start()
+                self._tells(deployment, "")
+                time.sleep(3)
+                disk.writable(True)
+
+            start_all(deployment)
+            self._stream(name, deployment, disturb)
+            deployment.services["searcher"].kill()
+
+    def _full(self, deployment: Deployment, disk: Disk, restart: bool) -> None:
+        searcher = deployment.services["searcher"]
+        disk.fill()
+        if restart:
+            searcher.kill()
+            searcher.start()
+        self._tells(deployment, "free")
+        time.sleep(self.trial.size(20, 5))
+        disk.empty()
+
+    def _tells(self, deployment: Deployment, words: str) -> None:
+        """The searcher says at /readyz that it cannot work now, and why."""
+        searcher = deployment.services["searcher"]
+        told: list[str] = []
+
+        def tells() -> bool:
+            told[:] = unready(searcher).values()
+            return any(words in reason for reason in told)
+
+        try:
+            wait_until(tells, f"readiness to tell {words!r}", 60, 0.2)
+        except TimeoutError as error:
+            self.trial.promise("what is missing is told at /readyz", [f"{error}; it told {told}"])
+        else:
+            self.trial.promise("what is missing is told at /readyz", [])
+            self.trial.say(f"    {told}")
+
+    def _stream(
+        self, name: str, deployment: Deployment, disturb: Callable[[Deployment], None]
+    ) -> None:
+        searcher = deployment.services["searcher"].ready()
+        self.trial.say(name)
+        with Watch(searcher) as watch:
+
+            def after_a_quarter() -> None:
+                enough = self.wanted.answers.segments // 4
+                wait_until(lambda: searchable_segments(searcher) > enough, "a quarter", 600)
+                disturb(deployment)
+
+            seconds = streamed(
+                deployment, self.wanted.work.path, self.wanted.work.names, after_a_quarter
+            )
+        self.trial.figures[name] = self._told(watch, seconds, deployment)
+        self.wanted.check(self.trial, deployment, name)
+
+    def _told(self, watch: Watch, seconds: float, deployment: Deployment) -> dict[str, Any]:
+        return {
+            "seconds": round(seconds, 1),
+            "longest_interruption_seconds": round(watch.longest_interruption_seconds, 1),
+            "readyz": sorted(watch.unready),
+            "retries": _retries(deployment.services["searcher"]),
+        }
+
+
+def _retries(searcher: Service) -> int:
+    return int(searcher.metric("storyhash_retries_total"))
+
+
+def outages(trial: Trial) -> None:
+    """The scenario."""
+    with KafkaBroker(trial.folder / "kafka") as broker:
+        wanted = reference(trial, broker.bootstrap_servers, trial.size(300, 100))
+        tried = Outages(trial, broker, wanted)
+        tried.run("broker restarted", tried.broker_restarted)
+        tried.run("broker killed", tried.broker_killed)
+        tried.run("broker gone", tried.broker_gone)
+        tried.run("broker hangs", tried.broker_hangs)
+        tried.run("embedder stops polling", tried.embedder_stops_polling)
+        tried.run("searcher stands still", tried.searcher_stands_still)
+        if not can_mount(trial.folder / "mounted"):
+            trial.promise("disks can be mounted", ["run as root, or leave disks out"])
+            return
+        tried.run_on_disk("mirror full", mirror_alone=True, restart=False)
+        tried.run_on_disk("mirror full over a restart", mirror_alone=True, restart=True)
+        tried.run_on_disk("disk full", mirror_alone=False, restart=False)
+        tried.run_on_disk("disk full over a restart", mirror_alone=False, restart=True)
+        tried.run_read_only("read-only at the start")
+
+
+if __name__ == "__main__":
+    run("outages", __doc__, outages)
