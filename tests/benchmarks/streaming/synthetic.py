@@ -1,0 +1,99 @@
+"""A made-up catalogue as large as asked for, any video of which can be made at any time.
+
+Vectors lie as those of real films do: about 60 directions hold nearly all of what differs, segments of a
+video have a cosine of about 0.5 with each other, strangers about 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+
+import numpy as np
+
+from common.events import VideoEnd
+from common.transport import Message, Publisher
+from common.types import (
+    GRAPH_DIMENSION,
+    VECTOR_DIMENSION,
+    CatalogEntry,
+    Embedding,
+    Float32Array,
+    SegmentRef,
+)
+from common.wire import Envelope, to_message
+
+MODEL_ID = "offline-0123456789ab"
+_DIRECTIONS, _DECAY = 96, 0.25
+_SPREAD, _NOISE = 0.95, 0.01
+_SHORTEST, _LONGEST = 10, 40
+# Videos whose segments come mixed, as from several embedders.
+_AT_ONCE = 8
+
+
+class Catalogue:
+    """Videos of 10 to 40 segments of 4 s, `embeddings` in all."""
+
+    def __init__(self, embeddings: int) -> None:
+        rng = np.random.default_rng(11)
+        axes, _ = np.linalg.qr(rng.normal(size=(VECTOR_DIMENSION, _DIRECTIONS)))
+        strength = np.arange(1, _DIRECTIONS + 1) ** -_DECAY
+        self._axes: Float32Array = (axes * strength).astype(np.float32)
+        lengths = rng.integers(_SHORTEST, _LONGEST + 1, embeddings // _SHORTEST + 1)
+        ends = np.cumsum(lengths)
+        videos = int(np.searchsorted(ends, embeddings)) + 1
+        self.embeddings = embeddings
+        self._lengths = lengths[:videos].tolist()
+        self._lengths[-1] -= int(ends[videos - 1]) - embeddings
+
+    def __len__(self) -> int:
+        """Videos."""
+        return len(self._lengths)
+
+    def vectors(self, number: int) -> Float32Array:
+        """float32 (S, 527), unit norm: the segments of a video."""
+        rng = np.random.default_rng((13, number))
+        count = self._lengths[number]
+        points = rng.standard_normal((count + 1, _DIRECTIONS), dtype=np.float32)
+        rows = (points[:1] + np.float32(_SPREAD) * points[1:]) @ self._axes.T
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        rows += np.float32(_NOISE) * rng.standard_normal(rows.shape, dtype=np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows
+
+    def video(self, number: int) -> list[Embedding]:
+        """Its embeddings."""
+        graph = np.zeros(GRAPH_DIMENSION, dtype=np.float32)
+        return [
+            Embedding(self.ref(number, part), row, graph, True, MODEL_ID)
+            for part, row in enumerate(self.vectors(number))
+        ]
+
+    def ref(self, number: int, part: int) -> SegmentRef:
+        """Which segment one is."""
+        return SegmentRef(_name(number), 4.0 * part, 4.0 * part + 4.0)
+
+    def messages(self, topic: str, numbers: range) -> Iterator[Message]:
+        """Videos as embedders publish them: a few at once, each with its end."""
+        for start in range(numbers.start, numbers.stop, _AT_ONCE):
+            beside = range(start, min(start + _AT_ONCE, numbers.stop))
+            for turn in zip_longest(*(self._events(number) for number in beside)):
+                for event in turn:
+                    if event is not None:
+                        yield to_message(topic, Envelope(event))
+
+    def publish(self, publisher: Publisher, topic: str) -> None:
+        """Everything."""
+        for message in self.messages(topic, range(len(self))):
+            publisher.publish(message)
+        publisher.flush()
+
+    def _events(self, number: int) -> Iterator[Embedding | VideoEnd]:
+        yield from self.video(number)
+        count = self._lengths[number]
+        entry = CatalogEntry(_name(number), f"/films/{_name(number)}.mp4")
+        yield VideoEnd(entry, 1, "complete", 4.0 * count, count)
+
+
+def _name(number: int) -> str:
+    return f"video-{number:07}"
