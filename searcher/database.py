@@ -34,6 +34,8 @@ CREATE TABLE IF NOT EXISTS staged_ends (
 CREATE TABLE IF NOT EXISTS missing_segments (
   video_id TEXT, version INTEGER, segment_id TEXT, PRIMARY KEY (video_id, segment_id));
 CREATE TABLE IF NOT EXISTS offsets (partition INTEGER PRIMARY KEY, next INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS forgotten (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, video_id TEXT NOT NULL, key BLOB NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS unmatched (
   video_id TEXT PRIMARY KEY, version INTEGER NOT NULL, trace_id TEXT NOT NULL);
 """

@@ -6,7 +6,7 @@ its end has told how many segments it has and so many are there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from common.errors import ModelMismatchError, VideoError, WireError
@@ -36,7 +36,7 @@ class _Step:
     late: list[tuple[Embedding, float]] = field(default_factory=list)
     missing: list[SegmentRef] = field(default_factory=list)
     deleted: dict[str, int] = field(default_factory=dict)
-    forgotten: list[Message] = field(default_factory=list)
+    forgotten: list[tuple[str, bytes]] = field(default_factory=list)
     trace_ids: dict[str, str] = field(default_factory=dict)
 
 
@@ -69,7 +69,15 @@ class IndexHandler:
         return []
 
     def process(self, items: Sequence[Item]) -> list[Message]:
-        """Bring the index up to these events; gives the tombstones of what they left behind.
+        """As `take`; gives the tombstones of all that the log has not been told yet to forget, also of
+        batches before whose tombstones were not published."""
+        self.take(items)
+        staging = self._index.staging
+        return [tombstone(self._log_topic, key, video_id) for video_id, key in staging.forgotten()]
+
+    def take(self, items: Sequence[Item]) -> None:
+        """Bring the index up to these events. What they leave behind in the log is forgotten there with
+        the next batch that is processed.
 
         Raises ModelMismatchError for another model's vectors, WireError for an event that has no place
         in the log, StorageError and DependencyError when a store refuses.
@@ -79,9 +87,11 @@ class IndexHandler:
             _check(item, index.manifest.model_id)
         with index.changing:
             step = self._sort(index, items)
+            # First of all: the mirror, which tells what they are, forgets them too. What takes their
+            # place in the log, or deletes them there, is in it already.
+            index.staging.forget(step.forgotten)
             self._take(index, step)
         self._observe(index, step)
-        return step.forgotten
 
     def _sort(self, index: LocalIndex, items: Sequence[Item]) -> _Step:
         """Which videos become whole, fail, wait or are gone."""
@@ -121,8 +131,9 @@ class IndexHandler:
                 del step.deleted[video_id]
                 continue
             settled[video_id] = max(floor, version), max(deleted, version)
+            step.forgotten += [(video_id, key) for key in index.staging.keys(video_id, version)]
             if row is not None and row.version:
-                step.forgotten += self._tombstones(video_id, _keys_of(index, row))
+                step.forgotten += _keys_of(index, row)
             elif deleted >= version:
                 del step.deleted[video_id]
 
@@ -137,9 +148,12 @@ class IndexHandler:
         if not gathered.whole:
             step.staged.append((gathered, fresh))
             return False
-        row = index.videos.get(gathered.video_id)
+        video_id = gathered.video_id
+        older = index.staging.keys(video_id, gathered.version - 1)
+        step.forgotten += [(video_id, key) for key in older]
+        row = index.videos.get(video_id)
         if row is not None and row.version:
-            step.forgotten += self._tombstones(gathered.video_id, _keys_of(index, row))
+            step.forgotten += _keys_of(index, row)
         step.whole.append(gathered)
         return True
 
@@ -169,11 +183,8 @@ class IndexHandler:
         keys = [log_key(part) for part, _ in gathered.parts.values()]
         if gathered.end is not None and not but_end:
             keys.append(video_key(gathered.video_id, gathered.version))
-        step.forgotten += self._tombstones(gathered.video_id, keys)
+        step.forgotten += [(gathered.video_id, key) for key in keys]
         self._metrics.segments_total.labels(self.stage, "stale").inc(len(gathered.parts))
-
-    def _tombstones(self, video_id: str, keys: Iterable[bytes]) -> list[Message]:
-        return [tombstone(self._log_topic, key, video_id) for key in keys]
 
     def _take(self, index: LocalIndex, step: _Step) -> None:
         """Make the change, and note with it what is staged and settled."""
@@ -241,14 +252,15 @@ def _check(item: Item, model_id: str) -> None:
         raise WireError(f"{type(event).__name__} has no place in the log of embeddings")
 
 
-def _keys_of(index: LocalIndex, row: Video) -> list[bytes]:
-    """Every key the log has of the version a row stands for."""
+def _keys_of(index: LocalIndex, row: Video) -> list[tuple[str, bytes]]:
+    """Every key the log has of the version a row stands for, each with the video's id."""
     # After a crash the mirror may hold points of a newer version, which is still to become whole.
     segments = [
         segment_key(ref) for ref in index.segments_of(row.video_id) if ref.version <= row.version
     ]
     failed = [failed_key(name, row.version) for name in index.staging.missing(row.video_id)]
-    return [*segments, *failed, video_key(row.video_id, row.version)]
+    keys = [*segments, *failed, video_key(row.video_id, row.version)]
+    return [(row.video_id, key) for key in keys]
 
 
 def _is_embedding(part: Embedding | SegmentFailed) -> bool:

@@ -45,6 +45,8 @@ class LogPosition:
         for one in taken:
             following[one.partition] = max(following.get(one.partition, 0), one.offset + 1)
         self._staging.set_offsets(following)
+        # What the batch led to is in the log by now.
+        self._staging.told_to_forget()
         self._consumer.commit(taken)
 
     def lag(self) -> int:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from common.events import SegmentFailed, VideoEnd
 from common.types import Embedding, SegmentRef
-from common.wire import decode_event, encode_event
+from common.wire import decode_event, encode_event, log_key
 from searcher.database import Database
 
 Part: TypeAlias = Embedding | SegmentFailed
@@ -60,6 +60,7 @@ class Staging:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._given_out = 0
 
     def settled(self, video_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
         """(settled version, deleted version) of each video; 0 where there is none."""
@@ -115,6 +116,15 @@ class Staging:
                     "INSERT OR REPLACE INTO staged_ends VALUES (?, ?, ?, ?)",
                     *(*key, produced_at, encode_event(end)),
                 )
+
+    def keys(self, video_id: str, version: int) -> list[bytes]:
+        """Every key the log has of what is staged of a video, up to this version."""
+        parts = self._database.query(
+            "SELECT event FROM staged_segments WHERE video_id = ? AND version <= ? "
+            "UNION ALL SELECT event FROM staged_ends WHERE video_id = ? AND version <= ?",
+            *(video_id, version, video_id, version),
+        )
+        return [log_key(decode_event(event)) for (event,) in parts]
 
     def settle(self, video_id: str, version: int, missing: Iterable[str] = ()) -> None:
         """Take nothing more of this version or an older one, but the segments that are missing."""
@@ -188,6 +198,25 @@ class Staging:
         with self._database.change() as execute:
             for partition, following in offsets.items():
                 execute("INSERT OR REPLACE INTO offsets VALUES (?, ?)", partition, following)
+
+    def forget(self, keys: Iterable[tuple[str, bytes]]) -> None:
+        """Remember that the log is to forget these; (video_id, key) of each."""
+        with self._database.change() as execute:
+            for video_id, key in keys:
+                execute(
+                    "INSERT OR IGNORE INTO forgotten (video_id, key) VALUES (?, ?)", video_id, key
+                )
+
+    def forgotten(self) -> list[tuple[str, bytes]]:
+        """(video_id, key) of what the log is still to forget, as far as is known."""
+        rows = self._database.query("SELECT number, video_id, key FROM forgotten ORDER BY number")
+        self._given_out = max((int(number) for number, _, _ in rows), default=0)
+        return [(str(video_id), bytes(key)) for _, video_id, key in rows]
+
+    def told_to_forget(self) -> None:
+        """The log has been told of all that `forgotten` last gave."""
+        with self._database.change() as execute:
+            execute("DELETE FROM forgotten WHERE number <= ?", self._given_out)
 
     def want_match(self, video_id: str, version: int, trace_id: str) -> None:
         """Remember that a new video is to be matched."""

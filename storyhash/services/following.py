@@ -137,10 +137,9 @@ class Follower:
                 for item in items:
                     publisher.publish(to_message(self.topics.embeddings, item.envelope))
                 publisher.flush()
+                # The log forgets them when it comes to this by itself, as it does now.
                 if items:
-                    for message in handler.process(items):
-                        publisher.publish(message)
-            publisher.flush()
+                    handler.take(items)
         finally:
             publisher.close()
 

@@ -20,7 +20,7 @@ from common.metrics import Metrics
 from common.settings import SearcherSettings, Settings
 from common.transport import Message, Received
 from common.types import CatalogEntry, Embedding
-from common.wire import Envelope, segment_key, video_key
+from common.wire import Envelope, log_key, segment_key, video_key
 from common.worker import Item
 from searcher.folder import FolderManifest
 from searcher.index import LocalIndex
@@ -221,6 +221,59 @@ def test_the_catalogue_is_made_anew_from_the_mirror_alone(
         assert index.search(queries, 5) == answers
 
 
+def test_what_the_log_is_to_forget_is_told_it_also_by_the_process_after_the_one_that_died(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    old, new = video(rng, "a", 4, version=10), video(rng, "a", 3, version=20)
+    keys = {*(segment_key(one.ref) for one in old), video_key("a", 10)}
+    with open_index(tmp_path / "data") as index:
+        feed(index, *old, end("a", 4, 10))
+        # It died before these were published, so it reads the same again.
+        assert keys_of(feed(index, *new, end("a", 3, 20))) == keys
+    with open_index(tmp_path / "data") as index:
+        assert keys_of(feed(index, *new, end("a", 3, 20))) == keys
+        index.staging.told_to_forget()
+        assert feed(index, *new, end("a", 3, 20)) == []
+        assert keys_of(feed(index, Deletion("a", 25))) == {
+            *(segment_key(one.ref) for one in new),
+            video_key("a", 20),
+        }
+
+
+def test_the_log_forgets_all_of_a_version_though_its_replacement_was_cut_short(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = video(rng, "a", 4, version=10), video(rng, "a", 3, version=20)
+    with open_index(tmp_path / "data") as index:
+        feed(index, *old, end("a", 4, 10))
+        monkeypatch.setattr(VideoStore, "commit", dies)
+        with pytest.raises(Killed):
+            feed(index, *new, end("a", 3, 20))
+        monkeypatch.undo()
+    with open_index(tmp_path / "data") as index:
+        gone = feed(index, *new, end("a", 3, 20))
+        assert searchable(index) == {"a": (20, 3)}
+        assert keys_of(gone) == {*(segment_key(one.ref) for one in old), video_key("a", 10)}
+
+
+@pytest.mark.parametrize("settled_by", ["a deletion", "a newer version"])
+def test_the_log_forgets_what_came_of_a_version_that_never_became_whole(
+    index: LocalIndex, rng: np.random.Generator, settled_by: str
+) -> None:
+    parts = video(rng, "a", 3, version=10)
+    lacking = SegmentFailed(parts[2].ref, "unreadable")
+    feed(index, *parts[:1], lacking)
+    feed(index, end("a", 3, 10))
+    newer = [*video(rng, "a", 2, version=20), end("a", 2, 20)]
+    gone = feed(index, *(newer if settled_by == "a newer version" else [Deletion("a", 15)]))
+    assert keys_of(gone) == {log_key(event) for event in (parts[0], lacking, end("a", 3, 10))}
+
+
+def keys_of(tombstones: list[Message]) -> set[bytes]:
+    assert all(one.value is None for one in tombstones)
+    return {one.key for one in tombstones}
+
+
 @pytest.mark.parametrize("late", range(3))
 def test_a_segment_that_came_late_is_in_the_catalogue_made_from_the_mirror(
     tmp_path: Path, rng: np.random.Generator, late: int
@@ -396,8 +449,15 @@ def histories(draw: st.DrawFn) -> History:
 @given(histories())
 def test_order_and_repetition_decide_nothing(history: History) -> None:
     with tempfile.TemporaryDirectory() as scratch, open_index(Path(scratch) / "data") as index:
-        for batch in history.batches:
-            feed(index, *batch)
+        gone = {key for batch in history.batches for key in keys_of(feed(index, *batch))}
+        events = {log_key(event): event for batch in history.batches for event in batch}
+        for key in gone:
+            event = events[key]
+            part_of = event.ref if isinstance(event, Embedding) else event
+            named = (part_of.video_id, part_of.version)  # type: ignore[union-attr]
+            assert history.expected.get(named[0], (0, 0))[0] != named[1], (
+                "the log keeps what is live"
+            )
         assert searchable(index) == history.expected
         ready = {row.video_id: row.version for row in index.videos.all() if row.segments}
         assert ready == {video_id: version for video_id, (version, _) in history.expected.items()}
