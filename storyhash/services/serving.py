@@ -22,6 +22,7 @@ from searcher.index import LocalIndex
 from storyhash.index_report import VideoOutcome
 from storyhash.indexing import Indexer
 from storyhash.querying import LocalEmbedding
+from storyhash.services.auditing import AuditThread
 from storyhash.services.index_queue import IndexQueue
 from storyhash.services.index_worker import IndexWorker
 from storyhash.services.new_videos import in_words, match_new_video
@@ -62,7 +63,12 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
             catalogue.open(Opened(answering, embedding, queue))
             health.met("index")
             _log.info("answering at %s", server.url)
-            _run(workers, queue, services.index, settings.service, server, stopping)
+            auditor = AuditThread(lambda: services.index, metrics, settings.service.audit_seconds)
+            auditor.start()
+            try:
+                _run(workers, queue, services.index, settings.service, server, stopping)
+            finally:
+                auditor.stop()
 
 
 def _run(

@@ -30,6 +30,7 @@ SETTINGS = {
     "STORYHASH_INGEST__QUIET_SECONDS": "0.3",
     "STORYHASH_INGEST__WATCH_SECONDS": "0.1",
     "STORYHASH_INGEST__WORKERS": "1",
+    "STORYHASH_SERVICE__AUDIT_SECONDS": "1",
 }
 
 
@@ -264,6 +265,10 @@ def test_metrics_tell_of_indexing_and_of_questions(served: Service) -> None:
     assert served.metric("storyhash_videos_total", stage="search", outcome="deleted") == 1
     assert served.metric("storyhash_index_vectors", state="live") == 4 * 2
     assert served.metric("storyhash_ready") == 1
+    wait_until(
+        lambda: served.metric("storyhash_index_recall_ratio") == 1, "the index to be audited"
+    )
+    assert served.metric("storyhash_mirror_divergence_ratio") == 0
     assert served.metric("storyhash_query_duration_seconds_bucket", le="0.001") >= 0
 
 
