@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,10 +51,11 @@ class QdrantEmbeddedMirror:
         except OSError as error:
             raise StorageError(f"{folder}: {error.strerror}; the mirror cannot be kept") from None
         try:
+            # Opening writes, too.
+            self._check_writable()
             if (shard_folder / "edge_config.json").exists():
                 self._shard = edge.EdgeShard.load(str(shard_folder))
             else:
-                self._check_space()
                 self._shard = _create(shard_folder)
         except StorageError:
             raise
@@ -139,7 +141,13 @@ class QdrantEmbeddedMirror:
     def close(self) -> None:
         self._shard.close()
 
-    def _check_space(self) -> None:
+    def _check_writable(self) -> None:
+        """Raises StorageError where a write would kill the process, or be taken for damage."""
+        if not os.access(self._folder, os.W_OK):
+            raise StorageError(
+                f"{self._folder}: the mirror cannot be written; mend its permissions or the disk, then "
+                "run the same command again"
+            )
         free = shutil.disk_usage(self._folder).free
         if free < _MIN_FREE_BYTES:
             raise StorageError(
@@ -148,7 +156,7 @@ class QdrantEmbeddedMirror:
             )
 
     def _update(self, operation: Any) -> None:
-        self._check_space()
+        self._check_writable()
         try:
             self._shard.update(operation)
         except Exception as error:

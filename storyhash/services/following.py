@@ -160,12 +160,16 @@ class Follower:
 
     def _wait_for(self, look: Callable[[], Found | None]) -> Found | None:
         """The first answer that is not None; None when stopped before."""
+        told = ""
         while not self._stopping.is_set():
             self.health.beat()
             try:
                 found = look()
             except DependencyError as error:
                 self.health.unmet("index", str(error))
+                if str(error) != told:
+                    told = str(error)
+                    _log.warning("%s; trying again until it can be done", error)
             else:
                 if found is not None:
                     return found

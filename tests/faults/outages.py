@@ -59,66 +59,61 @@ class Outages:
         time.sleep(15)
         searcher.resume()
 
+    def full(self, deployment: Deployment, disk: Disk) -> None:
+        disk.fill()
+        self._tells(deployment, "are free")
+        time.sleep(self.trial.size(20, 5))
+        disk.empty()
+
+    def full_over_a_restart(self, deployment: Deployment, disk: Disk) -> None:
+        disk.fill()
+        deployment.services["searcher"].kill()
+        deployment.services["searcher"].start()
+        self._tells(deployment, "are free")
+        time.sleep(self.trial.size(20, 5))
+        disk.empty()
+
+    def read_only_at_the_start(self, deployment: Deployment, disk: Disk) -> None:
+        deployment.services["searcher"].kill()
+        disk.writable(False)
+        deployment.services["searcher"].start()
+        self._tells(deployment, disk.folder.name)
+        time.sleep(self.trial.size(20, 5))
+        disk.writable(True)
+
     def run(self, name: str, disturb: Callable[[Deployment], None]) -> None:
         """Stream with this disturbance once a quarter is in."""
+        if not self.trial.wants(name):
+            return
         servers = self.broker.bootstrap_servers
         with deployment_of(self.trial.folder, servers, name.replace(" ", "-")) as deployment:
             start_all(deployment)
             self._stream(name, deployment, disturb)
 
-    def run_on_disk(self, name: str, *, mirror_alone: bool, restart: bool) -> None:
-        """Stream onto a disk that fills up, with a restart of the searcher meanwhile or without."""
+    def run_on_disk(
+        self, where: str, how: str, disturb: Callable[[Deployment, Disk], None]
+    ) -> None:
+        """Stream onto a small disk, which is the whole data folder or the mirror's alone."""
+        name = f"{where} {how}"
+        if not self.trial.wants(name):
+            return
         servers = self.broker.bootstrap_servers
-        prefix = name.replace(" ", "-")
-        with deployment_of(self.trial.folder, servers, prefix) as deployment:
+        with deployment_of(self.trial.folder, servers, name.replace(" ", "-")) as deployment:
             data = deployment.folder / "data"
-            # A searcher makes its mirror itself, in a folder that holds nothing else yet.
-            if mirror_alone:
+            if where == "mirror":
+                # A searcher makes its mirror itself, in a folder that holds nothing else yet.
                 start_all(deployment)
                 deployment.services["searcher"].ready().stop()
                 kept = deployment.folder / "kept"
                 (data / "mirror").rename(kept)
-            with Disk(data / "mirror" if mirror_alone else data, _DISK_MEBIBYTES) as disk:
-                if mirror_alone:
+            with Disk(data / "mirror" if where == "mirror" else data, _DISK_MEBIBYTES) as disk:
+                if where == "mirror":
                     shutil.copytree(kept, disk.folder, dirs_exist_ok=True)
                     deployment.services["searcher"].start()
                 else:
                     start_all(deployment)
-                self._stream(
-                    name, deployment, lambda deployment: self._full(deployment, disk, restart)
-                )
+                self._stream(name, deployment, lambda deployment: disturb(deployment, disk))
                 deployment.services["searcher"].kill()
-
-    def run_read_only(self, name: str) -> None:
-        """The searcher is started while its mirror cannot be written."""
-        servers = self.broker.bootstrap_servers
-        with (
-            deployment_of(self.trial.folder, servers, name.replace(" ", "-")) as deployment,
-            Disk(deployment.folder / "data", _DISK_MEBIBYTES) as disk,
-        ):
-
-            def disturb(deployment: Deployment) -> None:
-                searcher = deployment.services["searcher"]
-                searcher.kill()
-                disk.writable(False)
-                searcher.start()
-                self._tells(deployment, "")
-                time.sleep(3)
-                disk.writable(True)
-
-            start_all(deployment)
-            self._stream(name, deployment, disturb)
-            deployment.services["searcher"].kill()
-
-    def _full(self, deployment: Deployment, disk: Disk, restart: bool) -> None:
-        searcher = deployment.services["searcher"]
-        disk.fill()
-        if restart:
-            searcher.kill()
-            searcher.start()
-        self._tells(deployment, "free")
-        time.sleep(self.trial.size(20, 5))
-        disk.empty()
 
     def _tells(self, deployment: Deployment, words: str) -> None:
         """The searcher says at /readyz that it cannot work now, and why."""
@@ -182,11 +177,10 @@ def outages(trial: Trial) -> None:
         if not can_mount(trial.folder / "mounted"):
             trial.promise("disks can be mounted", ["run as root, or leave disks out"])
             return
-        tried.run_on_disk("mirror full", mirror_alone=True, restart=False)
-        tried.run_on_disk("mirror full over a restart", mirror_alone=True, restart=True)
-        tried.run_on_disk("disk full", mirror_alone=False, restart=False)
-        tried.run_on_disk("disk full over a restart", mirror_alone=False, restart=True)
-        tried.run_read_only("read-only at the start")
+        for where in ("mirror", "data"):
+            tried.run_on_disk(where, "full", tried.full)
+            tried.run_on_disk(where, "full over a restart", tried.full_over_a_restart)
+            tried.run_on_disk(where, "read-only at the start", tried.read_only_at_the_start)
 
 
 if __name__ == "__main__":

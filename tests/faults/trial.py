@@ -28,6 +28,7 @@ class Trial:
     quick: bool
     seed: int
     videos: Path | None
+    only: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
     promises: dict[str, list[str]] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
@@ -40,6 +41,10 @@ class Trial:
     def size(self, full: int, quick: int) -> int:
         """How much of something, by how thorough the run is."""
         return quick if self.quick else full
+
+    def wants(self, part: str) -> bool:
+        """Whether a part of the scenario is to be run."""
+        return self.only in part
 
     def promise(self, words: str, broken: list[str] | bool) -> None:
         """Check a promise; `broken`: how it was broken, or just whether."""
@@ -87,12 +92,13 @@ def run(name: str, about: str, scenario: Callable[[Trial], None]) -> None:
     )
     parser.add_argument("--seed", type=int, default=5, help="decides where and when things break")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it, logs and all")
+    parser.add_argument("--only", default="", help="of several parts those with this in the name")
     asked = parser.parse_args()
     folder = asked.keep or Path(tempfile.mkdtemp(prefix=f"storyhash-{name}-"))
     folder.mkdir(parents=True, exist_ok=True)
     # Asked to end, it ends what it started.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    trial = Trial(folder.resolve(), asked.quick, asked.seed, asked.videos)
+    trial = Trial(folder.resolve(), asked.quick, asked.seed, asked.videos, asked.only)
     try:
         scenario(trial)
     except Exception as error:
