@@ -101,18 +101,25 @@ def _profiles() -> Iterator[str]:
 def _http() -> Iterator[str]:
     """Every route, from the documents the services give of themselves; nothing behind them is asked."""
     nothing: Any = None
+    followed: Any = object()
     metrics, settings = Metrics.create("reference"), HttpSettings()
     health = Health(None, (), 0.0)
-    searcher = api_app(nothing, nothing, health, metrics, settings, generations=object())
-    embedder = embed_app(nothing, "", health, metrics, settings)
+    apps = {
+        "search": api_app(nothing, nothing, health, metrics, settings, generations=followed),
+        "serve": api_app(nothing, nothing, health, metrics, settings),
+        "embed": embed_app(nothing, "", health, metrics, settings),
+    }
     yield "Each service tells its own contract at `/openapi.json`. Every error has the form"
-    yield '`{"error": {"code", "message"}}`. `serve` answers as `search` does, without generations.\n'
-    yield "| Service | Route | |\n| --- | --- | --- |"
-    for service, told_by in (("search, serve", searcher), ("embed", embedder)):
-        for path, methods in told_by.openapi()["paths"].items():
+    yield '`{"error": {"code", "message"}}`.\n'
+    yield "| Route | Service | |\n| --- | --- | --- |"
+    routes: dict[tuple[str, str], list[str]] = {}
+    for service, app_of in apps.items():
+        for path, methods in app_of.openapi()["paths"].items():
             for method, told in methods.items():
                 summary = " ".join(told.get("description", "").split())
-                yield f"| {service} | `{method.upper()} {path}` | {summary} |"
+                routes.setdefault((f"{method.upper()} {path}", summary), []).append(service)
+    for (route, summary), services in routes.items():
+        yield f"| `{route}` | {', '.join(services)} | {summary} |"
 
 
 def _metrics() -> Iterator[str]:
