@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from common.errors import DependencyError
+from common.errors import DependencyError, MessageTooLargeError
 from common.events import MatchEvent
 from common.metrics import Metrics
 from common.transport import Publisher, Transport
@@ -57,16 +57,39 @@ class MatchAnnouncer:
             publisher.close()
 
     def _announce(self, answering: Answering, publisher: Publisher) -> bool:
-        index = answering.index
-        due = index.staging.unmatched()
+        """Tell of some videos; whether there was one. What nobody foresaw costs one video's match."""
+        staging = answering.index.staging
+        due = staging.unmatched()
         for video_id, version, trace_id in due:
-            report = match_new_video(answering, video_id, version, self._metrics)
-            if report is not None:
-                told = report_to_json(report, index.videos.uri_of)
-                event = MatchEvent(video_id, version, told)
-                envelope = Envelope(event, trace_id=trace_id) if trace_id else Envelope(event)
-                publisher.publish(to_message(self._topic, envelope))
+            try:
+                self._tell(answering, publisher, video_id, version, trace_id)
+            except DependencyError:
+                raise
+            except Exception:
+                _log.exception("the matches of %s are not published", video_id)
         publisher.flush()
         for video_id, version, _ in due:
-            index.staging.matched(video_id, version)
+            staging.matched(video_id, version)
         return bool(due)
+
+    def _tell(
+        self, answering: Answering, publisher: Publisher, video_id: str, version: int, trace_id: str
+    ) -> None:
+        report = match_new_video(answering, video_id, version, self._metrics)
+        if report is None:
+            return
+        told = report_to_json(report, answering.index.videos.uri_of)
+        while True:
+            event = MatchEvent(video_id, version, told)
+            envelope = Envelope(event, trace_id=trace_id) if trace_id else Envelope(event)
+            try:
+                publisher.publish(to_message(self._topic, envelope))
+            except MessageTooLargeError:
+                # They come best first.
+                kept = told["matches"][: len(told["matches"]) // 2]
+                if not kept:
+                    raise
+                _log.warning("%s matches too much for a message: telling the best", video_id)
+                told = {**told, "matches": kept}
+            else:
+                return
