@@ -145,7 +145,7 @@ def _serve(
     """The child's life: jobs until the pipe closes."""
     # Ctrl-C reaches the whole terminal group; the parent decides what becomes of its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(parent)
+    die_with(parent)
     _bound_memory(limits.memory_mib)
     work_in_one_thread()
     with suppress(EOFError, ConnectionError):
@@ -177,7 +177,7 @@ def _serve_one(
     pipe.send(answer)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """End this process soon after its parent has.
 
     Linux could do it (PR_SET_PDEATHSIG), but means the thread that started the process, and threads of

@@ -74,8 +74,11 @@ class LocalIndex:
         self._searches = 0
 
     @classmethod
-    def open_writer(cls, folder: Path, manifest: FolderManifest, settings: Settings) -> LocalIndex:
-        """Open for changes, making the folder where there is none; only one process may.
+    def open_writer(
+        cls, folder: Path, manifest: FolderManifest, settings: Settings, *, answering: bool = False
+    ) -> LocalIndex:
+        """Open for changes, making the folder where there is none; only one process may. `answering`:
+        queries are answered meanwhile and must not wait for the mirror.
 
         Raises DataFolderError while another process writes, ModelMismatchError when the folder
         holds another model's vectors.
@@ -101,7 +104,10 @@ class LocalIndex:
             opened.callback(lock.close)
             database = Database(folder / "videos.sqlite")
             opened.callback(database.close)
-            mirror = open_mirror(folder, manifest.model_id, settings.searcher, settings.qdrant)
+            mirror = open_mirror(
+                *(folder, manifest.model_id, settings.searcher, settings.qdrant),
+                answering=answering,
+            )
             opened.callback(mirror.close)
             index = cls(folder, manifest, settings, database, mirror, lock)
             index._recover()

@@ -48,12 +48,14 @@ class QueryServices:
 
 
 @contextmanager
-def open_for_indexing(settings: Settings) -> Iterator[IndexServices]:
-    """Open the data folder for changes, making it where there is none."""
+def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterator[IndexServices]:
+    """Open the data folder for changes, making it where there is none; `answering`: queries too."""
     held = read_manifest(settings.data_dir)
     stage = build_stage(profile_in_force(settings), settings)
     with (
-        LocalIndex.open_writer(settings.data_dir, _manifest(stage, settings), settings) as index,
+        LocalIndex.open_writer(
+            settings.data_dir, _manifest(stage, settings), settings, answering=answering
+        ) as index,
         DecoderPool(settings.video, settings.ingest) as pool,
     ):
         yield IndexServices(index, stage, pool, chosen=held is None)

@@ -9,10 +9,20 @@ from searcher.mirror.base import Mirror
 
 
 def open_mirror(
-    folder: Path, model_id: str, searcher: SearcherSettings, qdrant: QdrantSettings
+    folder: Path,
+    model_id: str,
+    searcher: SearcherSettings,
+    qdrant: QdrantSettings,
+    *,
+    answering: bool = False,
 ) -> Mirror:
-    """Open the mirror of a data folder, or make it. Raises what the mirror's own opening does."""
+    """Open the mirror of a data folder, or make it; `answering`: in a process whose queries must not wait
+    for writes. Raises what the mirror's own opening does."""
     # Each engine is imported where it is used: qdrant-client alone takes half a second.
+    if searcher.mirror == "edge" and answering:
+        from searcher.mirror.process import MirrorProcess
+
+        return MirrorProcess(folder / "mirror", model_id)
     if searcher.mirror == "edge":
         from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
 

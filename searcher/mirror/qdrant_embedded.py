@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import qdrant_edge as edge
 
-from common.errors import CorruptIndexError, ModelMismatchError, StorageError
+from common.errors import CorruptIndexError, DataFolderError, ModelMismatchError, StorageError
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
+from searcher.folder import take_lock
 from searcher.mirror.base import (
     GRAPH_NAME,
     NO_VIDEOS,
@@ -30,6 +32,7 @@ _BATCH = 500
 # The engine writes through memory maps of sparse files, and a full disk kills a process that does: no
 # write begins with less room than this.
 _MIN_FREE_BYTES = 64 << 20
+_LOCK_SECONDS = 10.0
 _MODEL_FILE = "model.json"
 
 
@@ -37,16 +40,18 @@ class QdrantEmbeddedMirror:
     """A folder of Qdrant Edge. One process may hold it open."""
 
     def __init__(self, folder: Path, model_id: str) -> None:
-        """Open the folder, or make it.
+        """Open the folder, or make it; one that a process that was killed still has is waited for.
 
-        Raises ModelMismatchError when another model's vectors are in it, CorruptIndexError when it
-        cannot be opened, StorageError when it cannot be written.
+        Raises DataFolderError while another process has it, ModelMismatchError when another model's
+        vectors are in it, CorruptIndexError when it cannot be opened, StorageError when it cannot be
+        written.
         """
         self.model_id = model_id
         self._folder = folder
         shard_folder = folder / "shard"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(folder)
             _check_model(folder / _MODEL_FILE, model_id)
         except OSError as error:
             raise StorageError(f"{folder}: {error.strerror}; the mirror cannot be kept") from None
@@ -98,30 +103,45 @@ class QdrantEmbeddedMirror:
         return self._shard.count(edge.CountRequest(exact=True))
 
     def scan(self, video_id: str | None = None, batch: int = 1000) -> Iterator[list[Embedding]]:
-        only = None if video_id is None else edge.Filter(must=[_is("video_id", video_id)])
-        for records in self._scroll(only, batch, with_vector=True):
-            yield [to_embedding(_held(record.payload), _held(record.vector)) for record in records]
-
-    def videos(self) -> Iterator[tuple[dict[str, Any], int]]:
-        pages = self._scroll(None, 1000, with_vector=False)
-        yield from counted(_held(record.payload) for page in pages for record in page)
-
-    def _scroll(self, only: Any, batch: int, *, with_vector: bool) -> Iterator[Sequence[Any]]:
-        offset = None
+        offset: Any = None
         while True:
-            records, offset = self._shard.scroll(
-                edge.ScrollRequest(
-                    offset=offset,
-                    limit=batch,
-                    filter=only,
-                    with_payload=True,
-                    with_vector=with_vector,
-                )
-            )
-            if records:
-                yield records
+            found, offset = self.page(video_id, batch, offset)
+            if found:
+                yield found
             if offset is None:
                 return
+
+    def page(self, video_id: str | None, batch: int, offset: Any) -> tuple[list[Embedding], Any]:
+        """A part of `scan`, and the offset of the next: None before the first and after the last."""
+        only = None if video_id is None else edge.Filter(must=[_is("video_id", video_id)])
+        records, following = self._scroll(only, batch, offset, with_vector=True)
+        found = [to_embedding(_held(one.payload), _held(one.vector)) for one in records]
+        return found, following
+
+    def videos(self) -> Iterator[tuple[dict[str, Any], int]]:
+        yield from counted(self._payloads())
+
+    def _payloads(self) -> Iterator[dict[str, Any]]:
+        offset: Any = None
+        while True:
+            records, offset = self._scroll(None, 1000, offset, with_vector=False)
+            yield from (_held(record.payload) for record in records)
+            if offset is None:
+                return
+
+    def _scroll(
+        self, only: Any, batch: int, offset: Any, *, with_vector: bool
+    ) -> tuple[Sequence[Any], Any]:
+        found: tuple[Sequence[Any], Any] = self._shard.scroll(
+            edge.ScrollRequest(
+                offset=offset,
+                limit=batch,
+                filter=only,
+                with_payload=True,
+                with_vector=with_vector,
+            )
+        )
+        return found
 
     def search(self, vectors: Float32Array, k: int, only: Filter) -> list[list[Hit]]:
         conditions = _conditions(only)
@@ -140,6 +160,7 @@ class QdrantEmbeddedMirror:
 
     def close(self) -> None:
         self._shard.close()
+        self._lock.close()
 
     def _check_writable(self) -> None:
         """Raises StorageError where a write would kill the process, or be taken for damage."""
@@ -163,6 +184,20 @@ class QdrantEmbeddedMirror:
             raise StorageError(
                 f"the mirror refused a write ({error}); free some space and run the same command again"
             ) from None
+
+
+def _locked(folder: Path) -> IO[str]:
+    """The folder's lock. A process that dies with its parent does so a moment after it, and must not
+    write beside its successor."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        lock = take_lock(folder)
+        if lock is not None:
+            return lock
+        if time.monotonic() > deadline:
+            holder = (folder / "lock").read_text().strip() or "unknown"
+            raise DataFolderError(f"{folder} is in use by process {holder}; wait for it, or end it")
+        time.sleep(0.02)
 
 
 def _create(folder: Path) -> Any:

@@ -191,7 +191,9 @@ class Follower:
     def _open(self, model_id: str) -> LocalIndex:
         profile = model_id.rpartition("-")[0]
         manifest = FolderManifest(profile, model_id, self._settings.searcher.mirror)
-        return LocalIndex.open_writer(self._settings.data_dir, manifest, self._settings)
+        return LocalIndex.open_writer(
+            self._settings.data_dir, manifest, self._settings, answering=True
+        )
 
     def _follow(self, index: LocalIndex) -> None:
         for message in index.notices:

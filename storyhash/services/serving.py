@@ -49,7 +49,10 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
         catalogue, catalogue.embed, health, metrics, settings.http, add_video=catalogue.add_video
     )
     health.unmet("index", "it is being opened")
-    with HttpServer(app, settings.http) as server, open_for_indexing(settings) as services:
+    with (
+        HttpServer(app, settings.http) as server,
+        open_for_indexing(settings, answering=True) as services,
+    ):
         _tell(services)
         # Queries have a decoder that indexing does not keep busy.
         one = settings.ingest.model_copy(update={"workers": 1})

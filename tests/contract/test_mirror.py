@@ -14,6 +14,7 @@ from common.errors import DependencyError, ModelMismatchError
 from common.settings import QdrantSettings, SearcherSettings
 from common.types import Embedding
 from searcher.mirror.base import Mirror
+from searcher.mirror.process import MirrorProcess
 from searcher.mirror.qdrant_client import QdrantClientMirror
 from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
 from searcher.shard import Shard
@@ -23,11 +24,13 @@ from tests.embeddings import MODEL_ID, embedding, unit_rows, video
 Open = Callable[[str], Mirror]
 
 
-@pytest.fixture(params=["edge", "local", "server"])
+@pytest.fixture(params=["edge", "process", "local", "server"])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same store with a model id, again and again; only one at a time."""
     if request.param == "edge":
         yield lambda model_id: QdrantEmbeddedMirror(tmp_path / "mirror", model_id)
+    elif request.param == "process":
+        yield lambda model_id: MirrorProcess(tmp_path / "mirror", model_id)
     elif request.param == "local":
         yield lambda model_id: QdrantClientMirror.local(tmp_path / "mirror", model_id)
     else:
