@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,7 @@ from common.kafka_client import (
     partitions_of,
     refreshed,
 )
+from common.kafka_joining import keep_ended_joins
 from common.settings import KafkaSettings
 from common.transport import Received
 
@@ -173,6 +175,7 @@ class KafkaGroupConsumer(_Reader):
             heartbeat_interval_ms=min(3000, round(kafka.session_timeout_seconds * 1000 / 3)),
             max_poll_interval_ms=round(kafka.max_poll_seconds * 1000),
         )
+        keep_ended_joins(self._consumer._coordinator)
         self._topics = tuple(topics)
         self._listener = _Listener(self._consumer, assignor)
         self._kept_alive = 0.0
@@ -263,6 +266,8 @@ class KafkaLogConsumer(_Reader):
         super().__init__(kafka, max_bytes, group_id=group)
         self._topics = (topic,)
         self._looked = time.monotonic()
+        # Where partitions ended that have not been read so far.
+        self._behind: dict[TopicPartition, int] = {}
         try:
             partitions = partitions_of(self._client, kafka, topic)
             places = [TopicPartition(topic, partition) for partition in partitions]
@@ -278,6 +283,18 @@ class KafkaLogConsumer(_Reader):
             self._looked = time.monotonic()
             self._add_new_partitions()
         return super().poll(max_messages, timeout_seconds)
+
+    def caught_up(self) -> bool:
+        """See common.transport.LogConsumer."""
+        if not self._behind:
+            return True
+        for place, end in list(self._behind.items()):
+            with contextlib.suppress(KafkaError):
+                position = self._consumer.position(place, timeout_ms=0)
+                # What was last may have been compacted away; the position passes it all the same.
+                if position is not None and position >= end:
+                    del self._behind[place]
+        return not self._behind
 
     def keep_alive(self) -> None:
         """Nobody else wants these partitions."""
@@ -310,6 +327,7 @@ class KafkaLogConsumer(_Reader):
                 )
                 offset = first[place]
             self._consumer.seek(place, max(offset, first[place]))
+        self._behind = dict(end)
 
     def _add_new_partitions(self) -> None:
         topic = self._topics[0]

@@ -243,6 +243,12 @@ class MemoryLogConsumer(_Reader):
         for partition, log in enumerate(transport.log(topic)):
             offset = offsets.get(partition, 0)
             self.positions[topic, partition] = offset if offset <= len(log) else 0
+        self._ends = {(topic, number): len(log) for number, log in enumerate(transport.log(topic))}
+
+    def caught_up(self) -> bool:
+        """See common.transport.LogConsumer."""
+        with self._transport.changed:
+            return all(self.positions.get(place, 0) >= end for place, end in self._ends.items())
 
     def commit(self, messages: Iterable[Received]) -> None:
         """Tell monitoring how far it is."""

@@ -95,6 +95,14 @@ class Consumer(Protocol):
         ...
 
 
+class LogConsumer(Consumer, Protocol):
+    """Reads every partition of a topic by itself."""
+
+    def caught_up(self) -> bool:
+        """Whether all has been polled that lay there when reading began."""
+        ...
+
+
 class Transport(Protocol):
     """Where publishers and consumers come from."""
 
@@ -105,7 +113,7 @@ class Transport(Protocol):
         committed; a new group begins at the oldest message."""
         ...
 
-    def log_consumer(self, topic: str, offsets: Mapping[int, int], group: str) -> Consumer:
+    def log_consumer(self, topic: str, offsets: Mapping[int, int], group: str) -> LogConsumer:
         """Reads every partition of a topic, each from the offset given and otherwise from the oldest
         message, whatever others read. `commit` only tells monitoring, under `group`."""
         ...

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from common.health import Health
-from common.transport import Consumer, Received
+from common.transport import LogConsumer, Received
 from searcher.staging import Staging
-
-# The log has been caught up with once so few messages are left that they are those just arriving.
-_LEVEL_MESSAGES = 100
 
 
 class LogPosition:
     """Wraps a log consumer. The offsets lie beside the data they led to, so an index that is lost, or
     one brought back from a backup, reads again exactly what it lacks.
 
-    The condition `log` of `health` is met once the log has been caught up with.
+    The condition `log` of `health` is met once all has been taken in that lay in the log when reading
+    began; `on_level` is called then.
     """
 
-    def __init__(self, consumer: Consumer, staging: Staging, health: Health) -> None:
+    def __init__(
+        self,
+        consumer: LogConsumer,
+        staging: Staging,
+        health: Health,
+        on_level: Callable[[], None] = lambda: None,
+    ) -> None:
         self._consumer = consumer
         self._staging = staging
         self._health = health
+        self._on_level = on_level
         self._level = False
+        self._all_polled = False
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+        # Whoever polls again is done with what was polled before.
+        if self._all_polled and not self._level:
+            self._level = True
+            self._health.met("log")
+            self._on_level()
         batch = self._consumer.poll(max_messages, timeout_seconds)
         if not self._level:
-            lag = self._consumer.lag()
-            self._level = not batch and lag < _LEVEL_MESSAGES
-            if self._level:
-                self._health.met("log")
-            else:
-                self._health.unmet("log", f"catching up: {lag} messages behind")
+            self._all_polled = self._consumer.caught_up()
+            self._health.unmet("log", f"catching up: {self.lag()} messages behind")
         return batch
 
     def keep_alive(self) -> None:

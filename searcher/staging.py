@@ -188,6 +188,16 @@ class Staging:
             )
         )
 
+    @property
+    def was_level(self) -> bool:
+        """Whether the log was caught up with once since the catalogue was begun."""
+        return bool(self._database.query("SELECT 1 FROM counters WHERE name = 'level'"))
+
+    def note_level(self) -> None:
+        """It is now."""
+        with self._database.change() as execute:
+            execute("INSERT OR IGNORE INTO counters VALUES ('level', 1)")
+
     def offsets(self) -> dict[int, int]:
         """The next message to read, by partition of the log."""
         rows = self._database.query("SELECT partition, next FROM offsets")

@@ -212,6 +212,7 @@ class VideoStore:
         with self._database.change() as execute:
             for table in (*tables, "unmatched"):
                 execute(f"DELETE FROM {table}")
+            execute("DELETE FROM counters WHERE name = 'level'")
             _count(execute)
 
     def unpurged(self) -> list[str]:

@@ -49,18 +49,18 @@ class FollowedCatalogue:
     def current(self) -> Answering:
         answering = self.follower().answering
         if answering is None:
-            reasons = "; ".join(self.follower().health.reasons().values())
-            raise NotReadyError(f"the index is not there yet: {reasons or 'it is being opened'}")
+            raise self._not_ready()
         return answering
 
     def answering_index(self) -> LocalIndex | None:
-        """The index that answers, once it is open."""
-        answering = self.follower().answering
-        return None if answering is None else answering.index
+        """The index of the generation that answers, once it is open."""
+        opened = self.follower().opened
+        return None if opened is None else opened.index
 
     def delete_video(self, video_id: str) -> bool:
         """In every generation, one after the other; asked again it does what is left."""
-        self.current()
+        if self.follower().opened is None:
+            raise self._not_ready()
         known = [follower.delete_video(video_id) for follower in self]
         return any(known)
 
@@ -89,7 +89,7 @@ class FollowedCatalogue:
                 raise UsageError(
                     f"generation {name!r} cannot answer yet: {'; '.join(reasons.values())}"
                 )
-            before = self.follower().answering
+            before = self.follower().opened
             if before is not None:
                 follower.delete(before.index.staging.deletions())
             make_current(self._data_dir, name)
@@ -129,14 +129,18 @@ class FollowedCatalogue:
             raise UsageError(f"no generation {name!r} is followed here; there are {known}")
         return follower
 
+    def _not_ready(self) -> NotReadyError:
+        reasons = "; ".join(self.follower().health.reasons().values())
+        return NotReadyError(f"the index is not there yet: {reasons or 'it is being opened'}")
+
     def _told(self, follower: Follower) -> dict[str, Any]:
-        answering = follower.answering
-        counts = answering.index.videos.counts() if answering else {}
+        opened = follower.opened
+        counts = opened.index.videos.counts() if opened else {}
         return {
             "generation": follower.generation,
             "answers": follower.generation == self._current,
-            "model_id": answering.model_id if answering else None,
+            "model_id": opened.model_id if opened else None,
             "videos": counts.get("ready", 0),
-            "vectors": answering.index.stats.live if answering else 0,
+            "vectors": opened.index.stats.live if opened else 0,
             "waiting_for": follower.health.reasons(),
         }

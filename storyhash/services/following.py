@@ -62,7 +62,8 @@ class Follower:
         self._stopping = threading.Event()
         self._worker: Worker | None = None
         self._handler: IndexHandler | None = None
-        self._answering: Answering | None = None
+        self._opened: Answering | None = None
+        self._whole = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{generation or 'first'}")
 
     @cached_property
@@ -70,9 +71,15 @@ class Follower:
         return TopicNames.of(self._settings.kafka)
 
     @property
+    def opened(self) -> Answering | None:
+        """The index, once it is open."""
+        return self._opened
+
+    @property
     def answering(self) -> Answering | None:
-        """What answers, once the index is open."""
-        return self._answering
+        """What answers: the index, once it has been level with its log. Read from the log anew it holds
+        at first a part of the catalogue, and videos that are deleted further on."""
+        return self._opened if self._whole.is_set() else None
 
     def start(self) -> None:
         self._thread.start()
@@ -93,24 +100,24 @@ class Follower:
 
     def save_snapshot(self) -> None:
         """Write the shard to disk; snapshots that still hold what was deleted go."""
-        answering = self._answering
-        if answering is None:
+        opened = self._opened
+        if opened is None:
             return
         try:
-            if answering.index.videos.unpurged():
-                answering.index.finish_deletions()
+            if opened.index.videos.unpurged():
+                opened.index.finish_deletions()
             else:
-                answering.index.save_snapshot()
+                opened.index.save_snapshot()
         except DependencyError as error:
             _log.warning("no snapshot: %s", error)
 
     def delete_video(self, video_id: str) -> bool:
         """Delete it in the log, then here; false if nothing was known of it, though what is under way
         will not come either. Raises BrokerError, with nothing done."""
-        answering = self._answering
-        if answering is None:
+        opened = self._opened
+        if opened is None:
             return False
-        index = answering.index
+        index = opened.index
         with index.changing:
             known = index.videos.get(video_id) is not None or index.staging.is_staged(video_id)
             floor, _ = index.staging.settled([video_id])[video_id]
@@ -120,10 +127,10 @@ class Follower:
     def delete(self, versions: Mapping[str, int]) -> None:
         """Delete every version of videos up to the one given, in the log, then here; what is deleted so
         far already is passed over. Raises BrokerError, with nothing done or some of it."""
-        answering, handler = self._answering, self._handler
-        if answering is None or handler is None:
+        opened, handler = self._opened, self._handler
+        if opened is None or handler is None:
             return
-        index = answering.index
+        index = opened.index
         here = Received(self.topics.embeddings, -1, -1, b"", b"")
         publisher = self._transport.publisher()
         try:
@@ -156,7 +163,7 @@ class Follower:
             self.error = error
             _log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
         finally:
-            self._answering = self._handler = None
+            self._opened = self._handler = None
 
     def _wait_for(self, look: Callable[[], Found | None]) -> Found | None:
         """The first answer that is not None; None when stopped before."""
@@ -208,19 +215,27 @@ class Follower:
             match_new_videos=self._match_new_videos,
             metrics=self._metrics,
         )
-        self._answering = Answering(self.generation, index, matcher)
+        if index.staging.was_level:
+            self._whole.set()
+        self._opened = Answering(self.generation, index, matcher)
         self.health.met("index")
+
+        def level() -> None:
+            index.staging.note_level()
+            self._whole.set()
+
         group = f"{self.topics.embeddings}.searcher"
         position = LogPosition(
             self._transport.log_consumer(self.topics.embeddings, index.staging.offsets(), group),
             index.staging,
             self.health,
+            level,
         )
         publisher = self._transport.publisher()
         try:
             self._worker = Worker(
                 self._handler,
-                [Lane(self.topics.embeddings, position)],
+                [Lane(self.topics.embeddings, position, ahead=True)],
                 publisher,
                 self.topics.dead_letters,
                 health=self.health,

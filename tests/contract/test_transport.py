@@ -14,7 +14,7 @@ from kafka import KafkaAdminClient
 from common.kafka_transport import KafkaTransport
 from common.memory_transport import MemoryTransport
 from common.settings import KafkaSettings, VideoSettings
-from common.transport import Consumer, Message, Received, Transport
+from common.transport import Consumer, LogConsumer, Message, Received, Transport
 
 PARTITIONS = 4
 # How long anything may take before a test gives up; nothing is asserted about how long it took.
@@ -46,8 +46,10 @@ class Stage:
     def member(self, topics: Sequence[str], group: str) -> Consumer:
         return self._kept(self.transport.group_consumer(topics, group))
 
-    def log(self, topic: str, offsets: dict[int, int]) -> Consumer:
-        return self._kept(self.transport.log_consumer(topic, offsets, f"g-{topic}"))
+    def log(self, topic: str, offsets: dict[int, int]) -> LogConsumer:
+        consumer = self.transport.log_consumer(topic, offsets, f"g-{topic}")
+        self._opened.append(consumer)
+        return consumer
 
     def close(self) -> None:
         for consumer in self._opened:
@@ -226,6 +228,31 @@ def test_two_members_share_and_the_one_that_stays_takes_over(stage: Stage) -> No
     assert set(range(sent, sent + 40)) <= set(values(read(one, 40)))
 
 
+def test_members_that_poll_shortly_between_long_work_come_to_share(stage: Stage) -> None:
+    """Whatever the group has to agree on, it does so while they are at work."""
+    topic = stage.topic()
+    group = f"g-{topic}"
+    members = {"one": stage.member([topic], group)}
+    places: dict[str, set[int]] = {"one": set(), "two": set()}
+    seen: set[int] = set()
+    sent = 0
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(seen) < sent or not all(places.values()):
+        assert time.monotonic() < deadline, (places, sorted(set(range(sent)) - seen))
+        if not all(places.values()):
+            stage.publish(Message(topic, b"k", b"%d" % (sent + i), partition=i) for i in range(4))
+            sent += PARTITIONS
+        for name, member in members.items():
+            batch = member.poll(100, 0.02)
+            time.sleep(0.3)
+            member.commit(batch)
+            seen |= set(values(batch))
+            places[name] |= {message.partition for message in batch}
+        if "two" not in members and places["one"] == set(range(PARTITIONS)):
+            members["two"] = stage.member([topic], group)
+    assert seen == set(range(sent))
+
+
 def test_the_next_owner_gets_what_a_member_left_uncommitted(stage: Stage) -> None:
     topic = stage.topic()
     group = f"g-{topic}"
@@ -249,6 +276,24 @@ def test_a_log_consumer_reads_all_partitions_from_the_offsets_given(stage: Stage
     stage.publish([Message(topic, b"k", b"40", partition=1)])
     (last,) = read(log, 1)
     assert (last.partition, last.offset) == (1, 10)
+
+
+def test_a_log_consumer_has_caught_up_once_it_has_polled_what_lay_there_when_it_began(
+    stage: Stage,
+) -> None:
+    topic = stage.topic()
+    assert stage.log(topic, {}).caught_up()
+    stage.publish(Message(topic, b"k", b"%d" % i, partition=i % 4) for i in range(20))
+    log = stage.log(topic, {0: 5, 1: 4})
+    stage.publish(Message(topic, b"k", b"%d" % i, partition=i % 4) for i in range(20, 28))
+    left = 20 - 5 - 4 + 8
+    while not log.caught_up():
+        found = log.poll(1, 1.0)
+        left -= len(found)
+    # What came since need not have been polled; nothing may be left of what was there.
+    assert 0 <= left <= 8
+    assert min(values(read(log, left)), default=20) >= 20
+    assert stage.log(topic, dict.fromkeys(range(4), 7)).caught_up()
 
 
 def test_log_consumers_of_one_group_each_read_all(stage: Stage) -> None:

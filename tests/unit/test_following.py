@@ -1,0 +1,177 @@
+"""A follower answers from an index that is whole: one that is read from the log anew answers once all is
+in that lay there, however often it is interrupted and however much still comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.events import Deletion, Event, HeldModel
+from common.health import Health
+from common.memory_transport import MemoryTransport
+from common.metrics import Metrics
+from common.settings import SearcherSettings, ServiceSettings, Settings
+from common.topics import TopicNames
+from common.transport import Received
+from common.wire import Envelope, to_message
+from common.worker import Item
+from searcher.database import Database
+from searcher.ingestion import IndexHandler
+from searcher.log_position import LogPosition
+from searcher.matching.calibration import load_calibration
+from searcher.staging import Staging
+from storyhash.services.following import Follower
+from tests.embeddings import MODEL_ID, video
+from tests.services import wait_until
+from tests.unit.test_ingestion import end
+
+
+class Log:
+    """A log in memory, and the followers that read it one event at a time."""
+
+    def __init__(self, data: Path) -> None:
+        self.transport = MemoryTransport(partitions=1)
+        self.settings = Settings(
+            data_dir=data,
+            searcher=SearcherSettings(mirror="local"),
+            service=ServiceSettings(batch_messages=1, retry_seconds=0.01),
+        )
+        self.publish(HeldModel(MODEL_ID))
+
+    def publish(self, *events: Event) -> None:
+        publisher = self.transport.publisher()
+        topic = TopicNames.of(self.settings.kafka).embeddings
+        for event in events:
+            publisher.publish(to_message(topic, Envelope(event)))
+
+    def follower(self) -> Follower:
+        metrics = Metrics.create("search")
+        return Follower("", self.settings, self.transport, metrics, match_new_videos=lambda: True)
+
+
+@pytest.fixture(autouse=True)
+def calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The made-up model has no calibration of its own."""
+    offline = load_calibration("offline")
+    monkeypatch.setattr("storyhash.services.following.load_calibration", lambda _: offline)
+
+
+@pytest.fixture
+def log(tmp_path: Path, rng: np.random.Generator) -> Log:
+    """Of `a`, which was deleted, and `b`."""
+    made = Log(tmp_path / "data")
+    made.publish(
+        *video(rng, "a", 2), end("a", 2), Deletion("a", 5), *video(rng, "b", 2), end("b", 2)
+    )
+    return made
+
+
+class Seen:
+    """What could be found, if anything answered, after each event that was taken in."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, dies_after: int = 10**6) -> None:
+        self.follower: Follower | None = None
+        self.found: list[set[str] | None] = []
+        real = IndexHandler.take
+
+        def take(handler: IndexHandler, items: Sequence[Item]) -> None:
+            real(handler, items)
+            assert self.follower is not None
+            answering = self.follower.answering
+            self.found.append(None if answering is None else {*answering.index.shard_versions()})
+            if len(self.found) == dies_after:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(IndexHandler, "take", take)
+
+    def follow(self, follower: Follower) -> set[str] | None:
+        """Run it until it answers or ends; what is found then."""
+        self.follower = follower
+        follower.start()
+        wait_until(lambda: follower.answering is not None or not follower.running, "answers", 60)
+        answering = follower.answering
+        found = None if answering is None else {*answering.index.shard_versions()}
+        follower.stop()
+        follower.join()
+        return found
+
+
+def test_an_index_made_from_the_log_answers_once_it_is_level_and_never_with_what_was_deleted(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = Seen(monkeypatch)
+    assert seen.follow(log.follower()) == {"b"}
+    assert len(seen.found) == 8
+    assert set(map(bool, seen.found)) == {False}
+
+
+def test_one_that_was_interrupted_before_it_was_level_does_not_answer_before_it_is(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        assert Seen(patch, dies_after=4).follow(log.follower()) is None
+    seen = Seen(monkeypatch)
+    assert seen.follow(log.follower()) == {"b"}
+    assert seen.found
+    assert set(map(bool, seen.found)) == {False}
+
+
+def test_one_that_was_level_answers_at_once_whatever_has_come_since(
+    log: Log, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    with monkeypatch.context() as patch:
+        assert Seen(patch).follow(log.follower()) == {"b"}
+    log.publish(*video(rng, "c", 3), end("c", 3))
+    seen = Seen(monkeypatch)
+    seen.follow(log.follower())
+    assert all(found is not None and "b" in found for found in seen.found)
+
+
+class Stream:
+    """A log consumer to which more always comes; two batches of it lay there when reading began."""
+
+    def __init__(self) -> None:
+        self.polled = 0
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+        self.polled += 1
+        return [Received("log", 0, self.polled, b"", b"")]
+
+    def caught_up(self) -> bool:
+        return self.polled >= 2
+
+    def lag(self) -> int:
+        return 1
+
+    def unreachable(self) -> str:
+        return ""
+
+    def keep_alive(self) -> None: ...
+
+    def commit(self, messages: Iterable[Received]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_log_is_level_when_what_lay_there_is_done_though_more_always_comes(
+    tmp_path: Path,
+) -> None:
+    health = Health(None, ("log",), 60.0)
+    levelled: list[int] = []
+    stream = Stream()
+    position = LogPosition(
+        stream,
+        Staging(Database(tmp_path / "videos.sqlite")),
+        health,
+        lambda: levelled.append(stream.polled),
+    )
+    told = []
+    for _ in range(4):
+        position.poll(1, 0.0)
+        told.append(bool(health.reasons()))
+    # At the third poll the second batch has been worked on.
+    assert told == [True, True, False, False]
+    assert levelled == [2]
