@@ -22,8 +22,8 @@ class Point:
 
 
 SEARCHER = {
-    "mirror-written": Point("searcher.mirror.qdrant_embedded:QdrantEmbeddedMirror", "upsert"),
-    "mirror-flushed": Point("searcher.mirror.qdrant_embedded:QdrantEmbeddedMirror", "flush"),
+    "mirror-written": Point("searcher.mirror.process:MirrorProcess", "upsert"),
+    "mirror-flushed": Point("searcher.mirror.process:MirrorProcess", "flush"),
     "rows-committed": Point("searcher.shard:Shard", "replace_videos", after=False),
     "index-changed": Point("searcher.ingestion:IndexHandler", "process"),
     "tombstones-published": Point("common.worker:Worker", "_publish"),
