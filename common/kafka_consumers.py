@@ -31,6 +31,7 @@ from common.kafka_client import (
     partitions_of,
     refreshed,
 )
+from common.kafka_joining import keep_ended_joins
 from common.settings import KafkaSettings
 from common.transport import Received
 
@@ -174,6 +175,7 @@ class KafkaGroupConsumer(_Reader):
             heartbeat_interval_ms=min(3000, round(kafka.session_timeout_seconds * 1000 / 3)),
             max_poll_interval_ms=round(kafka.max_poll_seconds * 1000),
         )
+        keep_ended_joins(self._consumer._coordinator)
         self._topics = tuple(topics)
         self._listener = _Listener(self._consumer, assignor)
         self._kept_alive = 0.0

@@ -228,6 +228,31 @@ def test_two_members_share_and_the_one_that_stays_takes_over(stage: Stage) -> No
     assert set(range(sent, sent + 40)) <= set(values(read(one, 40)))
 
 
+def test_members_that_poll_shortly_between_long_work_come_to_share(stage: Stage) -> None:
+    """Whatever the group has to agree on, it does so while they are at work."""
+    topic = stage.topic()
+    group = f"g-{topic}"
+    members = {"one": stage.member([topic], group)}
+    places: dict[str, set[int]] = {"one": set(), "two": set()}
+    seen: set[int] = set()
+    sent = 0
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(seen) < sent or not all(places.values()):
+        assert time.monotonic() < deadline, (places, sorted(set(range(sent)) - seen))
+        if not all(places.values()):
+            stage.publish(Message(topic, b"k", b"%d" % (sent + i), partition=i) for i in range(4))
+            sent += PARTITIONS
+        for name, member in members.items():
+            batch = member.poll(100, 0.02)
+            time.sleep(0.3)
+            member.commit(batch)
+            seen |= set(values(batch))
+            places[name] |= {message.partition for message in batch}
+        if "two" not in members and places["one"] == set(range(PARTITIONS)):
+            members["two"] = stage.member([topic], group)
+    assert seen == set(range(sent))
+
+
 def test_the_next_owner_gets_what_a_member_left_uncommitted(stage: Stage) -> None:
     topic = stage.topic()
     group = f"g-{topic}"
