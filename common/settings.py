@@ -242,7 +242,7 @@ class ServiceSettings(_Group):
     """How the services over Kafka work."""
 
     batch_messages: int = Field(
-        500, ge=1, description="Most messages the searcher takes in one step."
+        2_000, ge=1, description="Most messages the searcher takes in one step."
     )
     retry_seconds: float = Field(
         1.0, gt=0, description="First pause after a dependency failed; it doubles."

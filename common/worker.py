@@ -6,6 +6,8 @@
 3. What came of it is published and flushed, so that it is durable;
 4. then the batch is committed. A crash anywhere before does the batch again.
 
+From a lane that nobody shares the next batch is taken, and made out, while one is in work.
+
 A dependency that fails is waited for with growing pauses; nothing is committed meanwhile. A message that
 cannot be used is found by halving the batch until it stands alone, and goes to the dead letters.
 """
@@ -16,6 +18,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
@@ -78,10 +81,25 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A consumer and the topic its lag is told under; the first lane of several goes first."""
+    """A consumer and the topic its lag is told under; the first lane of several goes first.
+
+    ahead: a batch may be taken before the one before it is committed, because no other member can be
+    given its partitions meanwhile.
+    """
 
     topic: str
     consumer: Consumer
+    ahead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What was taken from a lane: `items`, and what is no message of ours, with what is wrong with it."""
+
+    lane: Lane
+    received: list[Received]
+    items: list[Item]
+    unreadable: list[tuple[Received, WireError]]
 
 
 class Worker:
@@ -106,6 +124,7 @@ class Worker:
         self._metrics = metrics
         self._settings = settings
         self._last_has_work = False
+        self._ahead: _Batch | None = None
         self._stopping = threading.Event()
         self._given_up = threading.Event()
 
@@ -121,25 +140,26 @@ class Worker:
         """
         while not self._stopping.is_set():
             self._health.beat()
-            taken = self._retried("topics", self._next, self._stay)
-            if taken is None:
+            batch = self._ahead or self._retried("topics", self._next, self._stay)
+            self._ahead = None
+            if batch is None:
                 return
             self._observe()
-            lane, batch = taken
-            if not batch:
+            if not batch.received:
                 if idle():
                     return
                 continue
-            if self._alongside(partial(self._work, batch)):
-                self._retried("broker", partial(lane.consumer.commit, batch), self._stay)
+            if self._alongside(partial(self._work, batch), batch.lane):
+                commit = partial(batch.lane.consumer.commit, batch.received)
+                self._retried("broker", commit, self._stay)
 
     def close(self) -> None:
         """Leave every group, so that others take over."""
         for lane in self._lanes:
             lane.consumer.close()
 
-    def _next(self) -> tuple[Lane, list[Received]]:
-        """The next batch, and where it is from; nothing after a short wait."""
+    def _next(self) -> _Batch:
+        """The next batch; an empty one after a short wait."""
         *urgent, last = self._lanes
         # An urgent lane is waited for, and only looked at while the last one has work.
         wait = _LANE_SECONDS if self._last_has_work else _IDLE_SECONDS
@@ -147,11 +167,21 @@ class Worker:
             batch = lane.consumer.poll(self._handler.batch_messages, wait)
             if batch:
                 self._stay(but=lane)
-                return lane, batch
+                return _made_out(lane, batch)
         wait = _LANE_SECONDS if urgent else _IDLE_SECONDS
         batch = last.consumer.poll(self._handler.batch_messages, wait)
         self._last_has_work = bool(batch)
-        return last, batch
+        return _made_out(last, batch)
+
+    def _take_ahead(self, lane: Lane) -> None:
+        """Take the next batch while one of the same lane is in work, if a full one is there."""
+        size = self._handler.batch_messages
+        if not lane.ahead or self._stopping.is_set() or lane.consumer.lag() < size:
+            return
+        # What fails is told when the batch is asked for in its turn.
+        with suppress(DependencyError):
+            received = lane.consumer.poll(size, _LANE_SECONDS)
+            self._ahead = _made_out(lane, received) if received else None
 
     def _stay(self, *, but: Lane | None = None) -> None:
         """Keep the lanes alive. Raises nothing: a batch in hand would be lost."""
@@ -174,8 +204,9 @@ class Worker:
         else:
             self._health.met("broker")
 
-    def _alongside(self, work: Callable[[], bool]) -> bool:
-        """Run `work` in a thread while keeping the lanes alive; its answer, or what it raised."""
+    def _alongside(self, work: Callable[[], bool], lane: Lane) -> bool:
+        """Run `work` on a lane's batch in a thread while keeping the lanes alive; its answer, or what it
+        raised."""
         done = threading.Event()
         outcome: list[bool | BaseException] = []
 
@@ -187,6 +218,7 @@ class Worker:
             done.set()
 
         threading.Thread(target=run, name=f"{self._handler.stage}-work", daemon=True).start()
+        self._take_ahead(lane)
         deadline: float | None = None
         # No beat here: it is the work that must get on, and it beats itself.
         while not done.wait(_KEEP_ALIVE_SECONDS):
@@ -201,18 +233,10 @@ class Worker:
             raise outcome[0]
         return outcome[0]
 
-    def _work(self, batch: Sequence[Received]) -> bool:
+    def _work(self, batch: _Batch) -> bool:
         """Process, publish, flush. False when given up on."""
-        letters: list[Message] = []
-        items = []
-        for received in batch:
-            if received.value is None:
-                continue
-            try:
-                items.append(Item(from_message(received), received))
-            except WireError as error:
-                letters.append(self._letter(received, error))
-        made = self._process(items)
+        letters = [self._letter(received, error) for received, error in batch.unreadable]
+        made = self._process(batch.items)
         if made is None:
             return False
         published = self._retried("broker", partial(self._publish, [*made, *letters]))
@@ -304,3 +328,15 @@ class Worker:
                 return False
             self._stopping.wait(min(_KEEP_ALIVE_SECONDS, left))
         return True
+
+
+def _made_out(lane: Lane, received: list[Received]) -> _Batch:
+    batch = _Batch(lane, received, [], [])
+    for one in received:
+        if one.value is None:
+            continue
+        try:
+            batch.items.append(Item(from_message(one), one))
+        except WireError as error:
+            batch.unreadable.append((one, error))
+    return batch

@@ -30,14 +30,16 @@ class LogPosition:
         self._on_level = on_level
         self._level = False
         self._all_polled = False
+        # Messages that were given out and are not committed yet: what they lead to is not there.
+        self._in_hand = 0
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
-        # Whoever polls again is done with what was polled before.
-        if self._all_polled and not self._level:
+        if self._all_polled and not self._in_hand and not self._level:
             self._level = True
             self._health.met("log")
             self._on_level()
         batch = self._consumer.poll(max_messages, timeout_seconds)
+        self._in_hand += len(batch)
         if not self._level:
             self._all_polled = self._consumer.caught_up()
             self._health.unmet("log", f"catching up: {self.lag()} messages behind")
@@ -54,6 +56,7 @@ class LogPosition:
         self._staging.set_offsets(following)
         # What the batch led to is in the log by now.
         self._staging.told_to_forget()
+        self._in_hand -= len(taken)
         self._consumer.commit(taken)
 
     def lag(self) -> int:

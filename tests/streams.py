@@ -192,6 +192,7 @@ class Bench:
         settings: ServiceSettings = QUICK,
         stuck_seconds: float = 3600.0,
         topics: Sequence[str] = (LIVE,),
+        ahead: bool = False,
         on_commit: Callable[[Sequence[Received]], None] = lambda _: None,
         on_keep_alive: Callable[[], None] = lambda: None,
     ) -> None:
@@ -211,7 +212,7 @@ class Bench:
         }
         self.worker = Worker(
             handler,
-            [Lane(topic, consumer) for topic, consumer in self.consumers.items()],
+            [Lane(topic, consumer, ahead) for topic, consumer in self.consumers.items()],
             SlowPublisher(self.transport, self.journal),
             DEAD_LETTERS,
             health=self.health,

@@ -235,7 +235,7 @@ class Follower:
         try:
             self._worker = Worker(
                 self._handler,
-                [Lane(self.topics.embeddings, position)],
+                [Lane(self.topics.embeddings, position, ahead=True)],
                 publisher,
                 self.topics.dead_letters,
                 health=self.health,

@@ -393,6 +393,45 @@ def test_a_slow_batch_holds_back_consumption_and_not_the_group() -> None:
     assert steps == ["poll 1", "commit 1", "poll 1", "commit 1"]
 
 
+def test_a_lane_that_nobody_shares_gives_the_next_batch_while_one_is_in_work() -> None:
+    bench = Bench(Stage(2), ahead=True)
+    bench.send(*(segment(f"{n}") for n in range(5)))
+    bench.work_it_off()
+    steps = [line for line in bench.journal.lines if line.startswith(("poll", "commit"))]
+    # The last batch is not full, so it is not taken ahead of its turn.
+    assert steps == ["poll 2", "poll 2", "commit 2", "commit 2", "poll 1", "commit 1", "poll 0"]
+    assert bench.done() == ["0", "1", "2", "3", "4"]
+    assert bench.committed() == {0: 5}
+
+
+def test_a_batch_taken_ahead_is_not_committed_by_a_worker_that_stops() -> None:
+    taken = threading.Event()
+
+    def before(_: Sequence[Item]) -> None:
+        assert taken.wait(30)
+
+    bench = Bench(Stage(2, before=before), ahead=True)
+    bench.send(*(segment(f"{n}") for n in range(4)))
+    working = bench.begin()
+    while bench.journal.lines.count("poll 2") < 2:
+        time.sleep(0.001)
+    bench.worker.stop()
+    taken.set()
+    assert ended(working)
+    assert bench.done() == ["0", "1"]
+    assert bench.committed() == {0: 2}
+
+
+def test_a_batch_that_cannot_be_taken_ahead_is_taken_in_its_turn() -> None:
+    # Steps: poll, then the poll ahead.
+    journal = Journal({2: TopicMissingError("topic segments does not exist")})
+    bench = Bench(Stage(1), journal=journal, ahead=True)
+    bench.send(segment("a"), segment("b"))
+    bench.work_it_off()
+    assert bench.done() == ["a", "b"]
+    assert bench.committed() == {0: 2}
+
+
 def test_a_lane_that_cannot_be_kept_alive_for_a_moment_does_not_disturb_the_batch() -> None:
     kept = threading.Semaphore(0)
     forbidden = failing(1, lambda: BrokerError("the coordinator moves"))
