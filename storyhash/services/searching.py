@@ -11,6 +11,7 @@ from common.http import HttpServer
 from common.kafka_topics import require_topics
 from common.kafka_transport import KafkaTransport
 from common.metrics import Metrics
+from common.process import keep_what_is_there
 from common.settings import Settings
 from common.topics import TopicNames
 from searcher.api.app import api_app
@@ -55,6 +56,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         one.start()
     announcer.start()
     auditor.start()
+    keep_what_is_there()
     try:
         _wait(settings, catalogue, stopping)
     finally:

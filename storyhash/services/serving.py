@@ -12,6 +12,7 @@ from common.errors import DependencyError, UsageError
 from common.health import Health
 from common.http import HttpServer
 from common.metrics import Metrics
+from common.process import keep_what_is_there
 from common.settings import ServiceSettings, Settings
 from embedder.query import QueryEmbedder
 from ingest.pool import DecoderPool
@@ -65,6 +66,7 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
             embedding = LocalEmbedding(decoder, QueryEmbedder(services.stage))
             catalogue.open(Opened(answering, embedding, queue))
             health.met("index")
+            keep_what_is_there()
             _log.info("answering at %s", server.url)
             auditor = AuditThread(lambda: services.index, metrics, settings.service.audit_seconds)
             auditor.start()
