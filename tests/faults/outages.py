@@ -59,6 +59,18 @@ class Outages:
         time.sleep(15)
         searcher.resume()
 
+    def embedders_come_and_go(self, deployment: Deployment) -> None:
+        """The group shares its partitions anew, again and again, with batches in work."""
+        for turn in range(self.trial.size(4, 2)):
+            deployment.embedder(3).ready()
+            time.sleep(2)
+            leaving = deployment.services[f"embedder-{1 + turn % 2}"]
+            self.trial.promise("an embedder leaves in order", leaving.stop() != 0)
+            time.sleep(2)
+            leaving.start().ready()
+            deployment.services["embedder-3"].kill()
+        deployment.services["embedder-3"].start()
+
     def full(self, deployment: Deployment, disk: Disk) -> None:
         disk.fill()
         self._tells(deployment, "are free")
@@ -173,6 +185,7 @@ def outages(trial: Trial) -> None:
         tried.run("broker gone", tried.broker_gone)
         tried.run("broker hangs", tried.broker_hangs)
         tried.run("embedder stops polling", tried.embedder_stops_polling)
+        tried.run("embedders come and go", tried.embedders_come_and_go)
         tried.run("searcher stands still", tried.searcher_stands_still)
         if not can_mount(trial.folder / "mounted"):
             trial.promise("disks can be mounted", ["run as root, or leave disks out"])

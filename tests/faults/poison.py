@@ -19,6 +19,7 @@ from common.types import Segment
 from common.wire import Envelope, from_message, to_message
 from tests.faults.comparing import SECONDS
 from tests.faults.flavours import is_flawed
+from tests.faults.history import described
 from tests.faults.stream import Topics, delete, deployment_of, not_once, rows
 from tests.faults.trial import Trial, run
 from tests.faults.videos import manifest, sources
@@ -31,7 +32,6 @@ _NEWER = 5
 Damage = Callable[[bytes, random.Random], bytes]
 _DAMAGES: dict[str, Damage] = {
     "cut": lambda clip, chance: clip[: chance.randrange(1, len(clip) // 2)],
-    "empty": lambda clip, chance: b"",
     "noise": lambda clip, chance: chance.randbytes(len(clip)),
     "no beginning": lambda clip, chance: bytes(64) + clip[64:],
     "another file": lambda clip, chance: b"%PDF-1.7\n" + clip,
@@ -86,6 +86,7 @@ def poison(trial: Trial) -> None:
             sent = _send(trial, deployment, messages)
             _set_aside(trial, deployment, sent)
             _mended(trial, deployment, sent)
+            _log_poisoned(trial, deployment)
 
 
 def _send(trial: Trial, deployment: Deployment, messages: list[Received]) -> Sent:
@@ -278,6 +279,33 @@ def _mended(trial: Trial, deployment: Deployment, sent: Sent) -> None:
         "the rest is searchable exactly once", not_once(searcher, _searchable(deployment, lost))
     )
     trial.figures["left_after_the_replay"] = dict(Counter(one["reason"] for one in letters))
+
+
+def _log_poisoned(trial: Trial, deployment: Deployment) -> None:
+    """The log itself holds what the searcher cannot use: it sets that aside too, and goes on."""
+    topics = Topics(deployment)
+    searcher = deployment.services["searcher"]
+    before, found = _letters(deployment), described(searcher)
+    log = topics.names.embeddings
+    sound = next(iter(topics.embeddings().values()))
+    strange = [
+        Message(log, b"noise", _NO_MESSAGES["noise"], partition=1),
+        to_message(log, Envelope(replace(sound, model_id="offline-000000000000"))),
+        to_message(log, Envelope(Segment(sound.ref, b"a clip"))),
+    ]
+    publisher = topics.transport.publisher()
+    for message in strange:
+        publisher.publish(message)
+    publisher.flush()
+    publisher.close()
+    wait_until(lambda: len(_letters(deployment)) >= len(before) + 3, "dead letters", 60, 0.5)
+    known = {one["id"] for one in before}
+    told = sorted(
+        (one["stage"], one["reason"]) for one in _letters(deployment) if one["id"] not in known
+    )
+    wanted = [("search", "model_mismatch"), ("search", "wire"), ("search", "wire")]
+    trial.promise("what the log should not hold is set aside", told != wanted)
+    trial.promise("and changes nothing", described(searcher) != found)
 
 
 def _searchable(deployment: Deployment, *lost: str) -> dict[str, Any]:

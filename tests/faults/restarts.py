@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,13 @@ def restarts(trial: Trial) -> None:
     history = History(trial, trial.size(400, 60))
     with (
         KafkaBroker(trial.folder / "kafka") as broker,
-        deployment_of(trial.folder, broker.bootstrap_servers, "restarts") as deployment,
+        # A snapshot is made when a searcher ends in order, and at no other time.
+        deployment_of(
+            trial.folder,
+            broker.bootstrap_servers,
+            "restarts",
+            STORYHASH_SERVICE__SNAPSHOT_SECONDS="86400",
+        ) as deployment,
     ):
         start_all(deployment, embedders=1)
         vectors = history.live_through(deployment)
@@ -140,8 +148,6 @@ def restarts(trial: Trial) -> None:
 def _behind(tried: Restarts) -> None:
     """Have the newest snapshot older than the newest video, and kill the searcher then."""
     deployment = tried.deployment
-    snapshots = tried.data / "snapshots"
-    wait_until(lambda: any(snapshots.iterdir()), "a snapshot", 60)
     film = draw(deployment.folder / "late.mp4", 77, 8.0)
     producer = deployment.service(
         "late", "ingest", film, "--data", deployment.folder / "late", "--json"
@@ -149,9 +155,11 @@ def _behind(tried: Restarts) -> None:
     wait_until(lambda: all_ready(tried.searcher, ["late.mp4"]), "the late video", SECONDS, 0.05)
     tried.searcher.kill()
     producer.wait(SECONDS)
-    # It may have been written between the two; then there is nothing behind to be seen.
-    manifests = [json.loads((one / "manifest.json").read_text()) for one in snapshots.iterdir()]
-    tried.trial.figures["snapshot_sequences"] = sorted(one["sequence"] for one in manifests)
+    newest = max((tried.data / "snapshots").iterdir())
+    held = json.loads((newest / "manifest.json").read_text())["sequence"]
+    with closing(sqlite3.connect(f"file:{tried.data}/videos.sqlite?mode=ro", uri=True)) as database:
+        ((reached,),) = database.execute("SELECT value FROM counters WHERE name = 'sequence'")
+    tried.trial.promise("the snapshot is older than the catalogue", held >= reached)
     tried.searcher.start().ready()
     tried.expected, tried.rows = tried._answers(), described(tried.searcher)
     tried.trial.promise("a late video is not lost", "late.mp4" not in tried.rows)
@@ -161,7 +169,7 @@ def _behind(tried: Restarts) -> None:
 def _damage(snapshots: Path) -> None:
     """One byte of the newest snapshot is another."""
     newest = max(snapshots.iterdir())
-    file = newest / "rows.json"
+    file = max(newest.iterdir(), key=lambda one: one.stat().st_size)
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
