@@ -178,15 +178,14 @@ class Staging:
         )
         return int(count)
 
-    def is_staged(self, video_id: str) -> bool:
-        """Whether something of the video is staged."""
-        return bool(
-            self._database.query(
-                "SELECT 1 FROM staged_segments WHERE video_id = ?1 UNION "
-                "SELECT 1 FROM staged_ends WHERE video_id = ?1 LIMIT 1",
-                video_id,
-            )
+    def newest(self, video_id: str) -> int:
+        """The newest version of a video of which something is staged, or 0."""
+        ((version,),) = self._database.query(
+            "SELECT max(ifnull((SELECT max(version) FROM staged_segments WHERE video_id = ?1), 0), "
+            "ifnull((SELECT max(version) FROM staged_ends WHERE video_id = ?1), 0))",
+            video_id,
         )
+        return int(version)
 
     @property
     def was_level(self) -> bool:

@@ -119,9 +119,12 @@ class Follower:
             return False
         index = opened.index
         with index.changing:
-            known = index.videos.get(video_id) is not None or index.staging.is_staged(video_id)
-            floor, _ = index.staging.settled([video_id])[video_id]
-            self.delete({video_id: max(time.time_ns() // 1_000_000, floor)})
+            staged = index.staging.newest(video_id)
+            settled, _ = index.staging.settled([video_id])[video_id]
+            known = index.videos.get(video_id) is not None or staged > 0
+            # A version is a moment by the producer's clock, which may be ahead of this one.
+            version = max(time.time_ns() // 1_000_000, settled, staged)
+            self.delete({video_id: version})
         return known
 
     def delete(self, versions: Mapping[str, int]) -> None:

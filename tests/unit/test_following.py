@@ -3,6 +3,7 @@ in that lay there, however often it is interrupted and however much still comes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -130,6 +131,26 @@ def test_one_that_was_level_answers_at_once_whatever_has_come_since(
     assert all(found is not None and "b" in found for found in seen.found)
 
 
+@pytest.mark.parametrize("staged", [True, False])
+def test_a_deletion_is_of_all_that_is_known_though_the_producers_clock_is_ahead(
+    log: Log, rng: np.random.Generator, staged: bool
+) -> None:
+    later = 2 * time.time_ns() // 1_000_000
+    parts = [*video(rng, "c", 2, version=later), end("c", 2, later)]
+    log.publish(*(parts[:2] if staged else parts))
+    follower = log.follower()
+    follower.start()
+    wait_until(lambda: follower.answering is not None, "answers", 60)
+    assert follower.delete_video("c")
+    log.publish(*parts, *video(rng, "d", 1), end("d", 1))
+    answering = follower.answering
+    assert answering is not None
+    wait_until(lambda: "d" in answering.index.shard_versions(), "what came after", 60)
+    assert {*answering.index.shard_versions()} == {"b", "d"}
+    follower.stop()
+    follower.join()
+
+
 class Stream:
     """A log consumer to which more always comes; two batches of it lay there when reading began."""
 
@@ -170,8 +191,9 @@ def test_a_log_is_level_when_what_lay_there_is_done_though_more_always_comes(
     )
     told = []
     for _ in range(4):
-        position.poll(1, 0.0)
+        batch = position.poll(1, 0.0)
         told.append(bool(health.reasons()))
+        position.commit(batch)
     # At the third poll the second batch has been worked on.
     assert told == [True, True, False, False]
     assert levelled == [2]
