@@ -16,6 +16,14 @@ from common.transport import Headers, Message, Publisher, Received, Transport
 _MARK = "dead-letter-"
 _REPLAYED = b"replayed"
 _LEFT_OUT = b"left-out"
+# What stays of a letter however large its original was.
+_TOLD = tuple(
+    f"{_MARK}{name}"
+    for name in (
+        *("stage", "reason", "explanation", "traceback-hash"),
+        *("topic", "partition", "offset", "failed-at", "value"),
+    )
+)
 _ADDRESS = re.compile(r"^(.+)/(\d+)/(\d+)$")
 _MOST_CHARACTERS = 2000
 # The year 5138: what claims to be from later is no time of ours.
@@ -76,6 +84,13 @@ def dead_letter(topic: str, received: Received, stage: str, error: Exception) ->
 def without_value(letter: Message) -> Message:
     """A dead letter that would be too large with its value, which stays where it lay while it is kept."""
     return replace(letter, value=b"", headers=(*letter.headers, (f"{_MARK}value", _LEFT_OUT)))
+
+
+def without_original(letter: Message) -> Message:
+    """One that would be too large without its value too: where the message lay, and why, alone."""
+    told = dict(letter.headers)
+    marks = tuple((name, told[name]) for name in _TOLD if name in told)
+    return replace(letter, headers=marks)
 
 
 def reason_of(error: Exception) -> str:

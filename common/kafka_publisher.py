@@ -57,11 +57,7 @@ class KafkaPublisher:
 
     def publish(self, message: Message) -> None:
         """Queue a message. See common.transport.Publisher."""
-        size = _size(message)
-        if size > self._max_bytes:
-            raise MessageTooLargeError(
-                f"a message for {message.topic} has {size} bytes; the most is {self._max_bytes}"
-            )
+        size = self._checked_size(message)
         self._settle()
         while self._waiting and self._waiting_bytes + size > self._max_waiting:
             self._await_oldest()
@@ -85,6 +81,10 @@ class KafkaPublisher:
         self._waiting.append((answer, size))
         self._waiting_bytes += size
 
+    def check(self, message: Message) -> None:
+        """Raises MessageTooLargeError."""
+        self._checked_size(message)
+
     def flush(self) -> None:
         """Return when all that was published is acknowledged. Raises BrokerError."""
         producer = self._producer
@@ -107,6 +107,14 @@ class KafkaPublisher:
         producer._sender.join(_CLOSE_SECONDS)
         with contextlib.suppress(KafkaError):
             producer.close(timeout=0)
+
+    def _checked_size(self, message: Message) -> int:
+        size = _size(message)
+        if size > self._max_bytes:
+            raise MessageTooLargeError(
+                f"a message for {message.topic} has {size} bytes; the most is {self._max_bytes}"
+            )
+        return size
 
     def _open(self) -> KafkaProducer:
         self._producer, self._client = open_client(

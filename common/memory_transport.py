@@ -119,12 +119,7 @@ class MemoryPublisher:
 
     def publish(self, message: Message) -> None:
         """Append a message. Raises MessageTooLargeError, BrokerError for a partition there is not."""
-        size = len(message.key) + len(message.value or b"")
-        if size > self._transport.max_bytes:
-            raise MessageTooLargeError(
-                f"a message for {message.topic} has {size} bytes; the most is "
-                f"{self._transport.max_bytes}"
-            )
+        self.check(message)
         with self._transport.changed:
             partitions = self._transport.log(message.topic)
             number = message.partition
@@ -147,6 +142,16 @@ class MemoryPublisher:
                 )
             )
             self._transport.changed.notify_all()
+
+    def check(self, message: Message) -> None:
+        """Raises MessageTooLargeError."""
+        size = len(message.key) + len(message.value or b"")
+        size += sum(len(name.encode()) + len(value) for name, value in message.headers)
+        if size > self._transport.max_bytes:
+            raise MessageTooLargeError(
+                f"a message for {message.topic} has {size} bytes; the most is "
+                f"{self._transport.max_bytes}"
+            )
 
     def flush(self) -> None:
         """All is acknowledged already."""

@@ -56,6 +56,10 @@ class Publisher(Protocol):
         """
         ...
 
+    def check(self, message: Message) -> None:
+        """Raises MessageTooLargeError for one no broker would take."""
+        ...
+
     def flush(self) -> None:
         """Return when all that was published is acknowledged. Raises BrokerError."""
         ...

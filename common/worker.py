@@ -23,7 +23,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from common.dead_letters import dead_letter, reason_of, traceback_hash, without_value
+from common.dead_letters import (
+    dead_letter,
+    reason_of,
+    traceback_hash,
+    without_original,
+    without_value,
+)
 from common.errors import (
     CorruptIndexError,
     DataFolderError,
@@ -70,7 +76,7 @@ class Handler(Protocol):
         harm.
 
         Raises DependencyError when it should be tried again later; anything else when a message in it
-        cannot be used.
+        cannot be used. So does a message made that no broker would take.
         """
         ...
 
@@ -267,7 +273,11 @@ class Worker:
 
     def _attempt(self, items: Sequence[Item]) -> list[Message]:
         with self._metrics.time_stage(self._handler.stage):
-            return self._handler.process(items)
+            made = self._handler.process(items)
+        # Found here it is the fault of one message; when it is published, of the whole batch, for ever.
+        for message in made:
+            self._publisher.check(message)
+        return made
 
     def _letter(self, received: Received, error: Exception) -> Message:
         stage, reason = self._handler.stage, reason_of(error)
@@ -279,17 +289,18 @@ class Worker:
             *(where, error, reason, traceback_hash(error)),
             exc_info=error if reason == "internal" else None,
         )
-        return dead_letter(self._dead_letter_topic, received, stage, error)
+        letter = dead_letter(self._dead_letter_topic, received, stage, error)
+        # It grew by the headers that say why; stopping for it would be stopping for ever.
+        for lighter in (without_value, without_original):
+            try:
+                self._publisher.check(letter)
+            except MessageTooLargeError:
+                letter = lighter(letter)
+        return letter
 
     def _publish(self, messages: Sequence[Message]) -> bool:
         for message in messages:
-            try:
-                self._publisher.publish(message)
-            except MessageTooLargeError:
-                # It grew by the headers that say why; stopping for it would be stopping for ever.
-                if message.topic != self._dead_letter_topic:
-                    raise
-                self._publisher.publish(without_value(message))
+            self._publisher.publish(message)
         self._publisher.flush()
         return True
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from common.errors import DependencyError, MessageTooLargeError, VideoError
+from common.errors import DependencyError, VideoError
 from common.health import Health
 from common.memory_transport import MemoryTransport
 from common.metrics import Metrics
@@ -19,6 +19,9 @@ from common.worker import Handler, Item, Lane, Worker
 LIVE, BACKFILL, LOG, DEAD_LETTERS = "segments", "segments.backfill", "embeddings", "dead-letters"
 GROUP = "embedders"
 GOOD, POISON, UNFORESEEN = b"good", b"poison", b"unforeseen"
+# What is made of this one is larger than itself, by far.
+SWELLING = b"swelling"
+_SWOLLEN_BYTES = 1 << 16
 QUICK = ServiceSettings(retry_seconds=0.001, max_retry_seconds=0.002)
 
 
@@ -62,11 +65,16 @@ class Stage:
         self._before(items)
         for item in items:
             clip = item.envelope.event.clip  # type: ignore[union-attr]
-            if clip == POISON:
+            if clip.startswith(POISON):
                 raise VideoError("the clip does not decode")
             if clip == UNFORESEEN:
                 raise ZeroDivisionError("nobody thought of it")
-        return [Message(LOG, name.encode(), b"done") for name in named(items)]
+        return [self._made_of(item) for item in items]
+
+    def _made_of(self, item: Item) -> Message:
+        (name,) = named([item])
+        swells = item.envelope.event.clip == SWELLING  # type: ignore[union-attr]
+        return Message(LOG, name.encode(), b"x" * _SWOLLEN_BYTES if swells else b"done")
 
     def refused(self, item: Item, error: Exception) -> list[Message]:
         (name,) = named([item])
@@ -102,16 +110,16 @@ class SlowPublisher:
 
     def __init__(self, transport: MemoryTransport, journal: Journal) -> None:
         self._publisher = transport.publisher()
-        self._max_bytes = transport.max_bytes
         self._journal = journal
         self._waiting: list[Message] = []
 
     def publish(self, message: Message) -> None:
         self._journal.step()
-        size = len(message.key) + len(message.value or b"")
-        if size > self._max_bytes:
-            raise MessageTooLargeError(f"{size} bytes; the most is {self._max_bytes}")
+        self.check(message)
         self._waiting.append(message)
+
+    def check(self, message: Message) -> None:
+        self._publisher.check(message)
 
     def flush(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pytest
 from kafka import KafkaAdminClient
 
+from common.errors import MessageTooLargeError
 from common.kafka_transport import KafkaTransport
 from common.memory_transport import MemoryTransport
 from common.settings import KafkaSettings, VideoSettings
+from common.topics import max_message_bytes
 from common.transport import Consumer, LogConsumer, Message, Received, Transport
 
 PARTITIONS = 4
@@ -74,7 +76,14 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     made = Stage(
         KafkaTransport(settings, VideoSettings()),
         lambda name: admin.create_topics(
-            {name: {"num_partitions": PARTITIONS, "replication_factor": 1}}, wait_for_metadata=True
+            {
+                name: {
+                    "num_partitions": PARTITIONS,
+                    "replication_factor": 1,
+                    "configs": {"max.message.bytes": str(max_message_bytes(VideoSettings()))},
+                }
+            },
+            wait_for_metadata=True,
         ),
     )
     try:
@@ -375,6 +384,30 @@ def test_a_poll_gives_no_more_than_asked_for(stage: Stage) -> None:
     while sum(sizes) < 30:
         sizes.append(len(member.poll(7, 0.2)))
     assert max(sizes) <= 7
+
+
+@pytest.mark.parametrize("part", ["key", "value", "headers"])
+def test_what_is_too_large_is_refused_and_publishes_nothing(stage: Stage, part: str) -> None:
+    topic = stage.topic()
+    size = max_message_bytes(VideoSettings())
+    content = b"x" * size
+    large = {
+        "key": Message(topic, content, b"v"),
+        "value": Message(topic, b"k", content),
+        "headers": Message(topic, b"k", b"v", (("h", content),)),
+    }[part]
+    publisher = stage.transport.publisher()
+    try:
+        for refuse in (publisher.check, publisher.publish):
+            with pytest.raises(MessageTooLargeError, match=f"the most is {size}"):
+                refuse(large)
+        fits = Message(topic, b"k", content[:-1000])
+        publisher.check(fits)
+        publisher.publish(fits)
+        publisher.flush()
+    finally:
+        publisher.close()
+    assert [len(one.value or b"") for one in stage.transport.scan(topic)] == [size - 1000]
 
 
 def test_publishing_from_one_thread_while_another_reads(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from common.dead_letters import (
     reason_of,
     replay,
     traceback_hash,
+    without_original,
     without_value,
 )
 from common.errors import BrokerError, UsageError, VideoError, WireError
@@ -224,6 +225,13 @@ def test_a_letter_without_its_value_keeps_everything_else() -> None:
     assert letter == replace(kept, value_bytes=0, value_kept=False)
 
 
+def test_of_a_letter_without_its_original_stays_where_it_lay_and_why() -> None:
+    whole = letter_of(replace(original(7, 2), headers=(*HEADERS, ("dead-letter-notes", b"x"))))
+    (letter,) = Post(without_original(without_value(whole))).read()
+    (kept,) = Post(whole).read()
+    assert letter == replace(kept, value_bytes=0, value_kept=False, key=b"", headers=())
+
+
 def test_an_empty_value_is_a_value() -> None:
     post = Post(letter_of(original(7, value=b"")))
     assert post.replay() == ["segments/0/7"]
@@ -259,6 +267,9 @@ class Interrupted:
 
     def publish(self, message: Message) -> None:
         self._waiting.append(message)
+
+    def check(self, message: Message) -> None:
+        self._publisher.check(message)
 
     def flush(self) -> None:
         if self._flushes == 0:

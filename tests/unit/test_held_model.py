@@ -75,6 +75,9 @@ class Overtaken:
             self._publisher.publish(claim)
         self._claims = []
 
+    def check(self, message: Message) -> None:
+        self._publisher.check(message)
+
     def flush(self) -> None:
         self._publisher.flush()
 

@@ -66,14 +66,15 @@ class SlowPublisher:
 
     def __init__(self, transport: MemoryTransport, flushes: int = 10**9) -> None:
         self._publisher = transport.publisher()
-        self._max_bytes = transport.max_bytes
         self._flushes = flushes
         self._waiting: list[Message] = []
 
     def publish(self, message: Message) -> None:
-        if len(message.key) + len(message.value or b"") > self._max_bytes:
-            raise MessageTooLargeError(f"a message for {message.topic} is too large")
+        self.check(message)
         self._waiting.append(message)
+
+    def check(self, message: Message) -> None:
+        self._publisher.check(message)
 
     def flush(self) -> None:
         if self._flushes == 0:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ from tests.streams import (
     LIVE,
     LOG,
     POISON,
+    SWELLING,
     UNFORESEEN,
     Bench,
     Journal,
@@ -231,10 +233,9 @@ def test_what_is_none_of_ours_goes_to_the_dead_letters_and_no_stage_sees_it() ->
 
 
 def test_a_letter_that_would_be_too_large_loses_its_value_alone() -> None:
-    sent = segment("a", POISON)
-    # What it may be itself, its letter may not: that is called by topic, partition and offset.
-    room = len(sent.key) + len(sent.value or b"")
-    bench = Bench(Stage(), transport=MemoryTransport(3, max_bytes=room))
+    sent = segment("a", POISON + b"x" * 4650)
+    # What it may be itself, its letter may not, for that says besides what was wrong.
+    bench = Bench(Stage(), transport=MemoryTransport(3, max_bytes=5000))
     bench.send(sent, segment("b"))
     bench.work_it_off()
     (letter,) = read_dead_letters(bench.transport, DEAD_LETTERS)
@@ -243,6 +244,27 @@ def test_a_letter_that_would_be_too_large_loses_its_value_alone() -> None:
     assert not letter.value_kept
     assert bench.done() == ["b"]
     assert bench.committed() == {0: 2}
+
+
+def test_a_letter_too_large_without_its_value_tells_where_the_message_lay_and_why() -> None:
+    bench = Bench(Stage(), transport=MemoryTransport(3, max_bytes=5000))
+    bench.send(replace(damaged("x"), headers=(("note", b"x" * 4900),)), segment("b"))
+    bench.work_it_off()
+    (letter,) = read_dead_letters(bench.transport, DEAD_LETTERS)
+    assert (letter.letter_id, letter.reason, letter.headers) == ("segments/0/0", "wire", ())
+    assert not letter.value_kept
+    assert bench.done() == ["b"]
+    assert bench.committed() == {0: 2}
+
+
+def test_what_leads_to_a_message_too_large_is_one_messages_fault() -> None:
+    bench = Bench(Stage(), transport=MemoryTransport(3, max_bytes=5000))
+    bench.send(segment("a"), segment("b", SWELLING), segment("c"))
+    bench.work_it_off()
+    assert sorted(bench.told()) == [("a", b"done"), ("b", b"refused"), ("c", b"done")]
+    (letter,) = read_dead_letters(bench.transport, DEAD_LETTERS)
+    assert (letter.source, letter.reason) == ((LIVE, 0, 1), "message_too_large")
+    assert bench.committed() == {0: 3}
 
 
 @pytest.mark.parametrize(
@@ -609,8 +631,11 @@ ERRORS: tuple[Callable[[], BaseException], ...] = (
 class Law:
     """Messages of every kind over three partitions, and a worker that is begun again when it dies."""
 
-    def __init__(self, kinds: str, failures: dict[int, BaseException], batch_messages: int) -> None:
+    def __init__(
+        self, kinds: str, failures: dict[int, BaseException], batch_messages: int, *, ahead: bool
+    ) -> None:
         self._batch_messages = batch_messages
+        self._ahead = ahead
         self._kinds = kinds
         self._transport = MemoryTransport(partitions=3)
         self._journal = Journal(failures)
@@ -625,6 +650,7 @@ class Law:
                 transport=self._transport,
                 journal=self._journal,
                 topics=(LIVE, BACKFILL),
+                ahead=self._ahead,
                 on_commit=self._nothing_unfinished,
             )
             try:
@@ -691,11 +717,11 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_quiet")
 @settings(max_examples=100, deadline=None)
-@given(st.text("ggpudt", max_size=24), st.integers(1, 9))
+@given(st.text("ggpudt", max_size=24), st.integers(1, 9), st.booleans())
 def test_every_good_message_is_done_once_and_every_other_has_one_letter(
-    kinds: str, batch_messages: int
+    kinds: str, batch_messages: int, ahead: bool
 ) -> None:
-    law = Law(kinds, {}, batch_messages)
+    law = Law(kinds, {}, batch_messages, ahead=ahead)
     law.run()
     law.check(once=True)
 
@@ -706,10 +732,15 @@ def test_every_good_message_is_done_once_and_every_other_has_one_letter(
     st.text("ggpudt", min_size=1, max_size=16),
     st.integers(1, 7),
     st.dictionaries(st.integers(1, 60), st.sampled_from(ERRORS), max_size=10),
+    st.booleans(),
 )
 def test_whatever_fails_or_dies_at_any_step_nothing_is_lost_and_no_commit_passes_unfinished_work(
-    kinds: str, batch_messages: int, failures: dict[int, Callable[[], BaseException]]
+    kinds: str,
+    batch_messages: int,
+    failures: dict[int, Callable[[], BaseException]],
+    ahead: bool,
 ) -> None:
-    law = Law(kinds, {step: error() for step, error in failures.items()}, batch_messages)
+    planned = {step: error() for step, error in failures.items()}
+    law = Law(kinds, planned, batch_messages, ahead=ahead)
     law.run()
     law.check(once=False)
