@@ -3,9 +3,13 @@ turn. They recover by themselves, and nothing is lost or doubled."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tests.faults.comparing import Reference, reference, streamed
@@ -70,6 +74,18 @@ class Outages:
             leaving.start().ready()
             deployment.services["embedder-3"].kill()
         deployment.services["embedder-3"].start()
+
+    def mirror_killed(self, deployment: Deployment) -> None:
+        """The process that keeps the mirror dies, and not the one that answers."""
+        searcher = deployment.services["searcher"]
+        killed = 0
+        while killed < 5:
+            for child in children(searcher.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+                    killed += 1
+            time.sleep(1)
+        self.trial.promise("the searcher outlives its mirror's process", not searcher.running)
 
     def full(self, deployment: Deployment, disk: Disk) -> None:
         disk.fill()
@@ -171,6 +187,15 @@ class Outages:
         }
 
 
+def children(pid: int) -> list[int]:
+    """Processes that a process has started and that still run."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
 def _retries(searcher: Service) -> int:
     return int(searcher.metric("storyhash_retries_total"))
 
@@ -186,6 +211,7 @@ def outages(trial: Trial) -> None:
         tried.run("broker hangs", tried.broker_hangs)
         tried.run("embedder stops polling", tried.embedder_stops_polling)
         tried.run("embedders come and go", tried.embedders_come_and_go)
+        tried.run("mirror killed", tried.mirror_killed)
         tried.run("searcher stands still", tried.searcher_stands_still)
         if not can_mount(trial.folder / "mounted"):
             trial.promise("disks can be mounted", ["run as root, or leave disks out"])
