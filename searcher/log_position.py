@@ -29,19 +29,21 @@ class LogPosition:
         self._health = health
         self._on_level = on_level
         self._level = False
-        self._all_polled = False
-        # Messages that were given out and are not committed yet: what they lead to is not there.
-        self._in_hand = 0
+        # Messages given out, messages committed, and how many are to be: all that lay there at first.
+        self._polled = self._committed = 0
+        self._level_after: int | None = None
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
-        if self._all_polled and not self._in_hand and not self._level:
-            self._level = True
-            self._health.met("log")
-            self._on_level()
+        if not self._level and self._level_after is not None:
+            self._level = self._committed >= self._level_after
+            if self._level:
+                self._health.met("log")
+                self._on_level()
         batch = self._consumer.poll(max_messages, timeout_seconds)
-        self._in_hand += len(batch)
+        self._polled += len(batch)
         if not self._level:
-            self._all_polled = self._consumer.caught_up()
+            if self._level_after is None and self._consumer.caught_up():
+                self._level_after = self._polled
             self._health.unmet("log", f"catching up: {self.lag()} messages behind")
         return batch
 
@@ -56,7 +58,7 @@ class LogPosition:
         self._staging.set_offsets(following)
         # What the batch led to is in the log by now.
         self._staging.told_to_forget()
-        self._in_hand -= len(taken)
+        self._committed += len(taken)
         self._consumer.commit(taken)
 
     def lag(self) -> int:

@@ -197,3 +197,17 @@ def test_a_log_is_level_when_what_lay_there_is_done_though_more_always_comes(
     # At the third poll the second batch has been worked on.
     assert told == [True, True, False, False]
     assert levelled == [2]
+
+
+def test_a_log_is_level_though_a_batch_is_always_taken_ahead(tmp_path: Path) -> None:
+    health = Health(None, ("log",), 60.0)
+    staging = Staging(Database(tmp_path / "videos.sqlite"))
+    position = LogPosition(Stream(), staging, health)
+    told = []
+    ahead = position.poll(1, 0.0)
+    for _ in range(4):
+        batch, ahead = ahead, position.poll(1, 0.0)
+        told.append(bool(health.reasons()))
+        position.commit(batch)
+    # At the fourth poll the second batch, the last of those that lay there, has been worked on.
+    assert told == [True, True, False, False]
