@@ -79,7 +79,7 @@ class _Run:
         rows = []
         for number in chosen:
             part = int(rng.integers(len(made := catalogue.vectors(number))))
-            self._checked.append(catalogue.ref(number, part).segment_id)
+            self._checked.append(catalogue.segment_id(number, part))
             rows.append(made[part])
         self._vectors: Float32Array = np.stack(rows)
 

@@ -61,17 +61,17 @@ class Catalogue:
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         return rows
 
-    def video(self, number: int) -> list[Embedding]:
-        """Its embeddings."""
+    def video(self, number: int, name: str = "") -> list[Embedding]:
+        """Its embeddings, under its own name or another."""
         graph = np.zeros(GRAPH_DIMENSION, dtype=np.float32)
         return [
-            Embedding(self.ref(number, part), row, graph, True, MODEL_ID)
+            Embedding(_ref(name or _name(number), part), row, graph, True, MODEL_ID)
             for part, row in enumerate(self.vectors(number))
         ]
 
-    def ref(self, number: int, part: int) -> SegmentRef:
-        """Which segment one is."""
-        return SegmentRef(_name(number), 4.0 * part, 4.0 * part + 4.0)
+    def segment_id(self, number: int, part: int) -> str:
+        """What a segment is called."""
+        return _ref(_name(number), part).segment_id
 
     def messages(self, topic: str, numbers: range) -> Iterator[Message]:
         """Videos as embedders publish them: a few at once, each with its end."""
@@ -82,18 +82,28 @@ class Catalogue:
                     if event is not None:
                         yield to_message(topic, Envelope(event))
 
+    def messages_of(self, topic: str, number: int, name: str) -> Iterator[Message]:
+        """One video under another name."""
+        for event in self._events(number, name):
+            yield to_message(topic, Envelope(event))
+
     def publish(self, publisher: Publisher, topic: str) -> None:
         """Everything."""
         for message in self.messages(topic, range(len(self))):
             publisher.publish(message)
         publisher.flush()
 
-    def _events(self, number: int) -> Iterator[Embedding | VideoEnd]:
-        yield from self.video(number)
+    def _events(self, number: int, name: str = "") -> Iterator[Embedding | VideoEnd]:
+        name = name or _name(number)
+        yield from self.video(number, name)
         count = self._lengths[number]
-        entry = CatalogEntry(_name(number), f"/films/{_name(number)}.mp4")
+        entry = CatalogEntry(name, f"/films/{name}.mp4")
         yield VideoEnd(entry, 1, "complete", 4.0 * count, count)
 
 
 def _name(number: int) -> str:
     return f"video-{number:07}"
+
+
+def _ref(name: str, part: int) -> SegmentRef:
+    return SegmentRef(name, 4.0 * part, 4.0 * part + 4.0)
