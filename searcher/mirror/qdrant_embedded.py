@@ -48,27 +48,35 @@ class QdrantEmbeddedMirror:
         """
         self.model_id = model_id
         self._folder = folder
-        shard_folder = folder / "shard"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder)
-            _check_model(folder / _MODEL_FILE, model_id)
         except OSError as error:
-            raise StorageError(f"{folder}: {error.strerror}; the mirror cannot be kept") from None
+            raise self._refusal(error) from None
         try:
-            # Opening writes, too.
-            self._check_writable()
-            if (shard_folder / "edge_config.json").exists():
-                self._shard = edge.EdgeShard.load(str(shard_folder))
-            else:
-                self._shard = _create(shard_folder)
-        except StorageError:
+            _check_model(folder / _MODEL_FILE, model_id)
+            self._shard = self._open(folder / "shard")
+        except BaseException as error:
+            self._lock.close()
+            if isinstance(error, OSError):
+                raise self._refusal(error) from None
             raise
+
+    def _refusal(self, error: OSError) -> StorageError:
+        return StorageError(f"{self._folder}: {error.strerror}; the mirror cannot be kept")
+
+    def _open(self, folder: Path) -> Any:
+        # Opening writes, too.
+        self._check_writable()
+        try:
+            if (folder / "edge_config.json").exists():
+                return edge.EdgeShard.load(str(folder))
+            return _create(folder)
         except Exception as error:
             # The engine raises nothing more precise than Exception.
             raise CorruptIndexError(
-                f"{folder}: the mirror cannot be opened ({error}); restore the folder from a backup, "
-                "or delete the data folder and index again"
+                f"{self._folder}: the mirror cannot be opened ({error}); restore the folder from a "
+                "backup, or delete the data folder and index again"
             ) from None
 
     def upsert(
