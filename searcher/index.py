@@ -239,7 +239,7 @@ class LocalIndex:
     def segments_of(self, video_id: str) -> list[SegmentRef]:
         """Every segment the mirror holds of a video, also those without information."""
         mirror = self._writable()
-        return [one.ref for batch in mirror.scan(video_id) for one in batch]
+        return [one.ref for batch in mirror.scan([video_id]) for one in batch]
 
     def mark_failed(self, video: Video, error: VideoError) -> None:
         """Note why a video could not be indexed; an older version of it stays searchable."""
@@ -301,7 +301,7 @@ class LocalIndex:
         with self.changing:
             video = self.videos.get(video_id)
             if video is not None and video.segments:
-                return level(self._shard, video, self._writable())
+                return level(self._shard, [video], self._writable())
             self._shard.remove_videos([video_id])
             return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from searcher.videos import Video, VideoStore
 
 # Of a shard that no snapshot holds as it is.
 NO_SNAPSHOT = -1
+# One question for many videos costs the mirror little more than one for each.
+_VIDEOS_AT_ONCE = 100
 
 
 def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
@@ -61,10 +64,14 @@ def recovered_shard(
         return shard, loaded.info.sequence, said
     versions, held, counts = videos.versions(), shard.versions(), shard.counts()
     shard.remove_videos([gone for gone in held if gone not in versions])
-    for video in videos.all():
-        current = held.get(video.video_id) == video.version
-        if not current or counts.get(video.video_id, 0) != _searchable(video):
-            level(shard, video, mirror)
+    behind = [
+        video
+        for video in videos.all()
+        if held.get(video.video_id) != video.version
+        or counts.get(video.video_id, 0) != _searchable(video)
+    ]
+    for start in range(0, len(behind), _VIDEOS_AT_ONCE):
+        level(shard, behind[start : start + _VIDEOS_AT_ONCE], mirror)
     return shard, NO_SNAPSHOT, said
 
 
@@ -78,7 +85,8 @@ def rebuilt_shard(settings: SearcherSettings, videos: VideoStore, mirror: Mirror
         return row is not None and row.version == one.ref.version
 
     for batch in mirror.scan():
-        shard.add([one for one in batch if is_current(one)])
+        # A mirror holds a segment once.
+        shard.add([one for one in batch if is_current(one)], replacing=False)
     # Part of a version is none: what is left of it is done again from its source.
     shard.remove_videos(
         video_id
@@ -88,19 +96,23 @@ def rebuilt_shard(settings: SearcherSettings, videos: VideoStore, mirror: Mirror
     return shard
 
 
-def level(shard: Shard, video: Video, mirror: Mirror) -> bool:
-    """Have the shard hold of a video what the mirror does; False where that lacks a part of it."""
-    current = _mirrored(video, mirror)
-    whole = bool(current) and len(current) == video.segments
-    if whole:
-        shard.replace_video(video.video_id, current)
-    return whole
+def level(shard: Shard, videos: Sequence[Video], mirror: Mirror) -> bool:
+    """Have the shard hold of these videos what the mirror does; False where that lacks a part of one, of
+    which the shard then keeps what it has."""
+    held = _mirrored(videos, mirror)
+    whole = [
+        one for one in videos if held[one.video_id] and len(held[one.video_id]) == one.segments
+    ]
+    shard.replace_videos(
+        [point for one in whole for point in held[one.video_id]], [one.video_id for one in whole]
+    )
+    return len(whole) == len(videos)
 
 
 def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -> bool:
     """Whether the shard holds of a video just what the mirror holds of its whole version; `video` is its
     row, None where there is none."""
-    held = {} if video is None else {one.ref: one for one in _mirrored(video, mirror)}
+    held = {} if video is None else {one.ref: one for one in _mirrored([video], mirror)[video_id]}
     wanted = {ref: one.vector for ref, one in held.items() if one.informative}
     refs, vectors = shard.vectors_of(video_id)
     return len(refs) == len(wanted) and all(
@@ -109,10 +121,15 @@ def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -
     )
 
 
-def _mirrored(video: Video, mirror: Mirror) -> list[Embedding]:
-    """What the mirror holds of a video's whole version."""
-    points = [one for batch in mirror.scan(video.video_id) for one in batch]
-    return [one for one in points if one.ref.version == video.version]
+def _mirrored(videos: Sequence[Video], mirror: Mirror) -> dict[str, list[Embedding]]:
+    """What the mirror holds of the whole version of each of these videos."""
+    held: dict[str, list[Embedding]] = {one.video_id: [] for one in videos}
+    versions = {one.video_id: one.version for one in videos}
+    for batch in mirror.scan(list(held)):
+        for point in batch:
+            if point.ref.version == versions[point.ref.video_id]:
+                held[point.ref.video_id].append(point)
+    return held
 
 
 def _searchable(video: Video) -> int:

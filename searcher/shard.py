@@ -114,9 +114,10 @@ class Shard:
         """Put these in place of everything held of these videos, in one step for readers."""
         self._change(embeddings, video_ids)
 
-    def add(self, embeddings: Sequence[Embedding]) -> None:
-        """Add segments; one already held under the same segment id is replaced."""
-        self._change(embeddings, [])
+    def add(self, embeddings: Sequence[Embedding], *, replacing: bool = True) -> None:
+        """Add segments; one already held under the same segment id is replaced, unless the caller knows
+        that there is none and `replacing` is false."""
+        self._change(embeddings, [], replacing=replacing)
 
     def remove_videos(self, video_ids: Iterable[str]) -> None:
         """Forget videos; the rows are dead at once and leave the graph when it is next built."""
@@ -188,7 +189,9 @@ class Shard:
         live = int(np.count_nonzero(alive))
         return cls(settings, State(graph, graph_rows, held, total, rows, alive, live))
 
-    def _change(self, embeddings: Sequence[Embedding], gone: Iterable[str]) -> None:
+    def _change(
+        self, embeddings: Sequence[Embedding], gone: Iterable[str], *, replacing: bool = True
+    ) -> None:
         # Of two with one segment id the later one stays.
         fresh = {_place(one.ref): one for one in embeddings if one.informative}
         refs = [one.ref for one in fresh.values()]
@@ -196,7 +199,7 @@ class Shard:
             state = self._state
             total = state.total + len(refs)
             dead = [state.rows_of(video_id) for video_id in gone]
-            for video_id in {ref.video_id for ref in refs}:
+            for video_id in {ref.video_id for ref in refs} if replacing else ():
                 rows = state.rows_of(video_id)
                 again = [_place(ref) in fresh for ref in state.refs(rows)]
                 dead.append(rows[np.array(again, dtype=bool)])

@@ -47,8 +47,10 @@ class Mirror(Protocol):
         """Points held."""
         ...
 
-    def scan(self, video_id: str | None = None, batch: int = 1000) -> Iterator[list[Embedding]]:
-        """Every point, or every point of one video, exactly as it was written."""
+    def scan(
+        self, video_ids: Sequence[str] | None = None, batch: int = 1000
+    ) -> Iterator[list[Embedding]]:
+        """Every point, or every point of some videos, exactly as it was written, in no order."""
         ...
 
     def videos(self) -> Iterator[tuple[dict[str, Any], int]]:

@@ -68,10 +68,12 @@ class MirrorProcess:
     def count(self) -> int:
         return int(self._ask("count"))
 
-    def scan(self, video_id: str | None = None, batch: int = 1000) -> Iterator[list[Embedding]]:
+    def scan(
+        self, video_ids: Sequence[str] | None = None, batch: int = 1000
+    ) -> Iterator[list[Embedding]]:
         offset: Any = None
         while True:
-            packed, offset = self._ask("page", video_id, batch, offset)
+            packed, offset = self._ask("page", video_ids, batch, offset)
             if packed[0]:
                 yield _unpacked(packed)
             if offset is None:

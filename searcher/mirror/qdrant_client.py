@@ -115,8 +115,15 @@ class QdrantClientMirror:
     def count(self) -> int:
         return self._ask(self._client.count, self._collection, exact=True).count
 
-    def scan(self, video_id: str | None = None, batch: int = 1000) -> Iterator[list[Embedding]]:
-        only = None if video_id is None else models.Filter(must=[_is("video_id", video_id)])
+    def scan(
+        self, video_ids: Sequence[str] | None = None, batch: int = 1000
+    ) -> Iterator[list[Embedding]]:
+        only = None
+        if video_ids is not None:
+            named = models.FieldCondition(
+                key="video_id", match=models.MatchAny(any=sorted(video_ids))
+            )
+            only = models.Filter(must=[named])
         for records in self._scroll(only, batch, with_vectors=True):
             yield [
                 to_embedding(dict(record.payload or {}), cast(dict[str, Any], record.vector))

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -110,18 +110,22 @@ class QdrantEmbeddedMirror:
     def count(self) -> int:
         return self._shard.count(edge.CountRequest(exact=True))
 
-    def scan(self, video_id: str | None = None, batch: int = 1000) -> Iterator[list[Embedding]]:
+    def scan(
+        self, video_ids: Sequence[str] | None = None, batch: int = 1000
+    ) -> Iterator[list[Embedding]]:
         offset: Any = None
         while True:
-            found, offset = self.page(video_id, batch, offset)
+            found, offset = self.page(video_ids, batch, offset)
             if found:
                 yield found
             if offset is None:
                 return
 
-    def page(self, video_id: str | None, batch: int, offset: Any) -> tuple[list[Embedding], Any]:
+    def page(
+        self, video_ids: Sequence[str] | None, batch: int, offset: Any
+    ) -> tuple[list[Embedding], Any]:
         """A part of `scan`, and the offset of the next: None before the first and after the last."""
-        only = None if video_id is None else edge.Filter(must=[_is("video_id", video_id)])
+        only = None if video_ids is None else edge.Filter(must=[_is_one_of("video_id", video_ids)])
         records, following = self._scroll(only, batch, offset, with_vector=True)
         found = [to_embedding(_held(one.payload), _held(one.vector)) for one in records]
         return found, following
@@ -242,9 +246,13 @@ def _is(field: str, value: str | int) -> Any:
     return edge.FieldCondition(field, match=edge.MatchValue(value))
 
 
+def _is_one_of(field: str, values: Iterable[str]) -> Any:
+    return edge.FieldCondition(field, match=edge.MatchAny(sorted(values)))
+
+
 def _conditions(only: Filter) -> Any:
     must = [_is("informative", 1)]
     if only.banks is not None:
-        must.append(edge.FieldCondition("bank", match=edge.MatchAny(sorted(only.banks))))
+        must.append(_is_one_of("bank", only.banks))
     spared = [] if only.exclude_video is None else [_is("video_id", only.exclude_video)]
     return edge.Filter(must=must, must_not=spared)

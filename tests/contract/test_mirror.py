@@ -49,8 +49,9 @@ def mirror(reopen: Open) -> Iterator[Mirror]:
     opened.close()
 
 
-def everything(mirror: Mirror, video_id: str | None = None) -> dict[str, Embedding]:
-    return {one.ref.segment_id: one for batch in mirror.scan(video_id, 7) for one in batch}
+def everything(mirror: Mirror, *video_ids: str) -> dict[str, Embedding]:
+    pages = mirror.scan(video_ids or None, 7)
+    return {one.ref.segment_id: one for batch in pages for one in batch}
 
 
 def test_what_is_written_is_read_back_bit_for_bit(mirror: Mirror, rng: np.random.Generator) -> None:
