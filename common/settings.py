@@ -192,6 +192,12 @@ class KafkaSettings(_Group):
     retention_hours: float = Field(
         168.0, gt=0, description="How long segments, matches and dead letters stay."
     )
+    purge_hours: float = Field(
+        24.0,
+        gt=0,
+        description="How long what is deleted or replaced stays in the log of embeddings at most, until "
+        "it is compacted.",
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How brokers are spoken to."
     )

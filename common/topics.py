@@ -56,7 +56,12 @@ def topic_specs(kafka: KafkaSettings, video: VideoSettings) -> list[TopicSpec]:
     # With three copies two must hold a message before it counts as written.
     safe = {"min.insync.replicas": str(max(1, kafka.replication - 1))}
     kept = {"cleanup.policy": "delete", "retention.ms": str(round(kafka.retention_hours * 3.6e6))}
-    log = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2"}
+    log = {
+        "cleanup.policy": "compact",
+        "min.cleanable.dirty.ratio": "0.2",
+        # Without it a log that few write to is not compacted for a week.
+        "max.compaction.lag.ms": str(round(kafka.purge_hours * 3.6e6)),
+    }
 
     def spec(name: str, partitions: int, config: dict[str, str]) -> TopicSpec:
         return TopicSpec(name, partitions, kafka.replication, size | safe | config)

@@ -44,7 +44,11 @@ def _topics() -> Iterator[str]:
     for spec in topic_specs(kafka, VideoSettings()):
         compacted = spec.config["cleanup.policy"] == "compact"
         hours = f"`{kafka.retention_hours:g}` h (`STORYHASH_KAFKA__RETENTION_HOURS`)"
-        kept = "for ever, compacted: the newest of each key" if compacted else hours
+        newest = (
+            f"for ever, compacted: the newest of each key; the others for `{kafka.purge_hours:g}` h "
+            "(`STORYHASH_KAFKA__PURGE_HOURS`) at most"
+        )
+        kept = newest if compacted else hours
         yield _row([f"`{spec.name}`", spec.partitions, kept])
 
 

@@ -16,7 +16,7 @@ from common.held_model import held_model
 from common.metrics import Metrics
 from common.settings import Settings
 from common.topics import TopicNames
-from common.transport import Received, Transport
+from common.transport import LogConsumer, Publisher, Received, Transport
 from common.wire import Envelope, to_message
 from common.worker import Item, Lane, Worker
 from searcher.api.base import Answering
@@ -168,15 +168,21 @@ class Follower:
         finally:
             self._opened = self._handler = None
 
-    def _wait_for(self, look: Callable[[], Found | None]) -> Found | None:
-        """The first answer that is not None; None when stopped before."""
+    def _consumer(self, index: LocalIndex) -> LogConsumer:
+        group = f"{self.topics.embeddings}.searcher"
+        offsets = index.staging.offsets()
+        return self._transport.log_consumer(self.topics.embeddings, offsets, group)
+
+    def _wait_for(self, look: Callable[[], Found | None], condition: str = "index") -> Found | None:
+        """The first answer that is not None; None when stopped before. Meanwhile the condition says what
+        is waited for."""
         told = ""
         while not self._stopping.is_set():
             self.health.beat()
             try:
                 found = look()
             except DependencyError as error:
-                self.health.unmet("index", str(error))
+                self.health.unmet(condition, str(error))
                 if str(error) != told:
                     told = str(error)
                     _log.warning("%s; trying again until it can be done", error)
@@ -227,15 +233,15 @@ class Follower:
             index.staging.note_level()
             self._whole.set()
 
-        group = f"{self.topics.embeddings}.searcher"
-        position = LogPosition(
-            self._transport.log_consumer(self.topics.embeddings, index.staging.offsets(), group),
-            index.staging,
-            self.health,
-            level,
-        )
-        publisher = self._transport.publisher()
+        consumer = self._wait_for(lambda: self._consumer(index), "log")
+        if consumer is None:
+            return
+        position = LogPosition(consumer, index.staging, self.health, level)
+        publisher: Publisher | None = None
         try:
+            publisher = self._wait_for(self._transport.publisher, "log")
+            if publisher is None:
+                return
             self._worker = Worker(
                 self._handler,
                 [Lane(self.topics.embeddings, position, ahead=True)],
@@ -248,7 +254,8 @@ class Follower:
             if not self._stopping.is_set():
                 self._worker.run()
         finally:
-            publisher.close()
+            if publisher is not None:
+                publisher.close()
             position.close()
 
 
