@@ -6,7 +6,8 @@
 3. What came of it is published and flushed, so that it is durable;
 4. then the batch is committed. A crash anywhere before does the batch again.
 
-From a lane that nobody shares the next batch is taken, and made out, while one is in work.
+While a batch is in work the next one is taken, and made out, from a lane that goes before its own and
+from one that nobody shares.
 
 A dependency that fails is waited for with growing pauses; nothing is committed meanwhile. A message that
 cannot be used is found by halving the batch until it stands alone, and goes to the dead letters.
@@ -180,14 +181,19 @@ class Worker:
         return _made_out(last, batch)
 
     def _take_ahead(self, lane: Lane) -> None:
-        """Take the next batch while one of the same lane is in work, if a full one is there."""
+        """Take the next batch while one of `lane` is in work: what has come on a lane that goes before
+        it, for which there may be no time between two batches when the log is far away, or else a full
+        one of a lane that may be read ahead."""
         size = self._handler.batch_messages
-        if not lane.ahead or self._stopping.is_set() or lane.consumer.lag() < size:
-            return
-        # What fails is told when the batch is asked for in its turn.
-        with suppress(DependencyError):
-            received = lane.consumer.poll(size, _LANE_SECONDS)
-            self._ahead = _made_out(lane, received) if received else None
+        before = self._lanes[: self._lanes.index(lane)]
+        full = [lane] if lane.ahead and lane.consumer.lag() >= size else []
+        for other in (*before, *full):
+            if self._ahead is not None or self._stopping.is_set():
+                return
+            # What fails is told when the batch is asked for in its turn.
+            with suppress(DependencyError):
+                received = other.consumer.poll(size, _LANE_SECONDS)
+                self._ahead = _made_out(other, received) if received else None
 
     def _stay(self, *, but: Lane | None = None) -> None:
         """Keep the lanes alive. Raises nothing: a batch in hand would be lost."""
@@ -229,6 +235,7 @@ class Worker:
         # No beat here: it is the work that must get on, and it beats itself.
         while not done.wait(_KEEP_ALIVE_SECONDS):
             self._stay()
+            self._take_ahead(lane)
             if self._stopping.is_set():
                 deadline = deadline or time.monotonic() + self._settings.stop_seconds
                 if time.monotonic() > deadline:

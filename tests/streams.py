@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from common.errors import DependencyError, VideoError
@@ -188,6 +188,10 @@ class WatchedConsumer:
         self._consumer.close()
 
 
+def _as_it_is(consumer: Consumer) -> Consumer:
+    return consumer
+
+
 class Bench:
     """A worker over a transport in memory, with everything about it to look at."""
 
@@ -201,16 +205,18 @@ class Bench:
         stuck_seconds: float = 3600.0,
         topics: Sequence[str] = (LIVE,),
         ahead: bool = False,
+        around: Mapping[str, Callable[[Consumer], Consumer]] = {},
         on_commit: Callable[[Sequence[Received]], None] = lambda _: None,
         on_keep_alive: Callable[[], None] = lambda: None,
     ) -> None:
+        """around: what to put around the consumer of a topic."""
         self.transport = transport or MemoryTransport(partitions=3)
         self.journal = journal or Journal()
         self.metrics = Metrics.create("embed")
         self.health = Health(self.metrics, ("broker",), stuck_seconds)
         self.consumers = {
             topic: WatchedConsumer(
-                self.transport.group_consumer([topic], GROUP),
+                around.get(topic, _as_it_is)(self.transport.group_consumer([topic], GROUP)),
                 self.journal,
                 name=topic if len(topics) > 1 else "",
                 on_commit=on_commit,

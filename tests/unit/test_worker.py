@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ from common.errors import (
 )
 from common.memory_transport import MemoryTransport
 from common.settings import ServiceSettings
-from common.transport import Message, Received
+from common.transport import Consumer, Message, Received
 from common.worker import Item
 from tests.streams import (
     BACKFILL,
@@ -523,6 +524,50 @@ def test_a_backfill_delays_live_ingestion_by_one_batch_at_most() -> None:
     assert [batch[0] for batch in stage.batches] == [
         *("old-0", "new-1", "old-1", "new-2", "old-2", "new-3", "old-3", "old-4")
     ]
+
+
+class FarAway:
+    """A consumer of a log to which asking and answering takes longer than a worker waits between two
+    batches: what it gets is what lay there when it asked, and it asks again once it has been answered."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._answer: list[Received] | None = None
+        self._there_at = 0.0
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+        until = time.monotonic() + timeout_seconds
+        while True:
+            if self._answer is None:
+                self._answer = self._consumer.poll(max_messages, 0.0)
+                self._there_at = time.monotonic() + 0.08
+            if self._there_at > until:
+                time.sleep(max(0.0, until - time.monotonic()))
+                return []
+            time.sleep(max(0.0, self._there_at - time.monotonic()))
+            answer, self._answer = self._answer, None
+            if answer:
+                return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+
+def test_a_backfill_delays_live_ingestion_by_one_batch_at_most_though_the_log_is_far_away() -> None:
+    def before(items: Sequence[Item]) -> None:
+        (name,) = named(items)
+        if name == "old-1":
+            bench.send(segment("new"))
+        if name.startswith("old"):
+            time.sleep(1.0)
+
+    stage = Stage(1, before=before)
+    bench = Bench(stage, topics=(LIVE, BACKFILL), around={LIVE: FarAway})
+    bench.send(*(segment(f"old-{n}", topic=BACKFILL) for n in range(4)))
+    bench.work_it_off()
+    assert [batch[0] for batch in stage.batches] == ["old-0", "old-1", "new", "old-2", "old-3"]
+    assert bench.committed(LIVE) == {0: 1}
+    assert bench.committed(BACKFILL) == {0: 4}
 
 
 def test_the_backfill_stays_a_member_while_live_batches_keep_coming() -> None:
