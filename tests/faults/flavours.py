@@ -22,6 +22,7 @@ from common.types import Embedding, Segment, SegmentRef
 from common.worker import Item
 
 JOURNAL = "STORYHASH_TEST_JOURNAL"
+SLOWNESS = "STORYHASH_TEST_SLOWNESS"
 
 
 def is_flawed(ref: SegmentRef) -> bool:
@@ -52,10 +53,11 @@ def watched() -> None:
     from embedder.handler import EmbedHandler
 
     real = EmbedHandler.process
-    path = Path(os.environ[JOURNAL])
+    path, longer = Path(os.environ[JOURNAL]), float(os.environ.get(SLOWNESS, "0"))
 
     def process(self: EmbedHandler, items: Sequence[Item]) -> list[Message]:
         began = time.time()
+        time.sleep(longer)
         made = real(self, items)
         lies = [(one.received.topic, one.received.partition, one.received.offset) for one in items]
         with path.open("a") as file:
