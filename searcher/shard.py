@@ -7,6 +7,7 @@ folded into a copy of the graph in the background (see `searcher.folding`), and 
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,8 @@ from searcher.state import (
     search_exact,
     search_state,
 )
+
+_log = logging.getLogger("storyhash.shard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +228,11 @@ class Shard:
         graph = None
         try:
             graph = build(fold, self._settings, self._closing)
+        except Exception:
+            _log.exception(
+                "the graph could not be built; searches go on as they were, the next change tries again"
+            )
         finally:
-            # What is searched stays as it was where the graph could not be built; the next change tries
-            # again.
             with self._write:
                 self._folding = None
                 if graph is not None:

@@ -191,9 +191,8 @@ def test_statistics_count_bytes(rng: np.random.Generator) -> None:
     assert shard.search(unit_rows(rng, 1), 1, EVERYTHING)[0]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_build_that_fails_leaves_the_shard_searchable_and_is_tried_again(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: SearcherSettings) -> None:
         raise MemoryError("no room for a graph")
@@ -204,6 +203,7 @@ def test_a_build_that_fails_leaves_the_shard_searchable_and_is_tried_again(
         shard.add(video(rng, "a", 9))
         shard.wait_for_build()
     assert shard.stats().graph == 0
+    assert "could not be built" in caplog.text
     assert len(shard.search(unit_rows(rng, 1), 20)[0]) == 9
     shard.add(video(rng, "b", 1))
     shard.wait_for_build()
