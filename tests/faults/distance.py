@@ -45,7 +45,7 @@ class Distance:
         await asyncio.gather(*pending, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             there, back = await asyncio.open_connection("127.0.0.1", self._target_port)
             await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
 

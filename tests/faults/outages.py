@@ -21,6 +21,8 @@ from tests.services import Deployment, Service, wait_until
 
 _DISK_MEBIBYTES = 320
 _SESSION_SECONDS = 6.0
+# What a shell, too, calls a command that was interrupted.
+_INTERRUPTED = 130
 
 
 class Outages:
@@ -75,6 +77,33 @@ class Outages:
             deployment.services["embedder-3"].kill()
         deployment.services["embedder-3"].start()
 
+    def asked_to_end(self, deployment: Deployment) -> None:
+        """SIGTERM: each finishes or gives back what it has in hand, and goes on where it was."""
+        for name, code in (("embedder-1", 0), ("searcher", 0), ("producer", _INTERRUPTED)):
+            service = deployment.services[name]
+            running = service.running
+            began = time.monotonic()
+            ended = service.stop()
+            self.trial.figures.setdefault("seconds_to_end", {})[name] = round(
+                time.monotonic() - began, 2
+            )
+            # A producer may have been done before it was asked.
+            wrong = running and ended not in (code, 0)
+            self.trial.promise(
+                "services end in order when they are asked to",
+                [f"{name}: {ended}: {service.text()[-300:]}"] if wrong else [],
+            )
+            service.start()
+
+    def static_members_killed(self, deployment: Deployment) -> None:
+        """Partitions wait for a member that comes back under its name, and for no other."""
+        one, two = (deployment.services[f"embedder-{number}"] for number in (1, 2))
+        one.kill()
+        one.start().ready()
+        two.kill()
+        time.sleep(2 * _SESSION_SECONDS)
+        two.start().ready()
+
     def mirror_killed(self, deployment: Deployment) -> None:
         """The process that keeps the mirror dies, and not the one that answers."""
         searcher = deployment.services["searcher"]
@@ -109,13 +138,18 @@ class Outages:
         time.sleep(self.trial.size(20, 5))
         disk.writable(True)
 
-    def run(self, name: str, disturb: Callable[[Deployment], None]) -> None:
-        """Stream with this disturbance once a quarter is in."""
+    def run(
+        self, name: str, disturb: Callable[[Deployment], None], *, static: bool = False
+    ) -> None:
+        """Stream with this disturbance once a quarter is in; `static`: embedders are static members."""
         if not self.trial.wants(name):
             return
         servers = self.broker.bootstrap_servers
         with deployment_of(self.trial.folder, servers, name.replace(" ", "-")) as deployment:
-            start_all(deployment)
+            start_all(deployment, embedders=0 if static else 2)
+            for number in (1, 2) if static else ():
+                named = {"STORYHASH_KAFKA__INSTANCE_ID": f"embedder-{number}"}
+                deployment.embedder(number, **named)
             self._stream(name, deployment, disturb)
 
     def run_on_disk(
@@ -211,6 +245,8 @@ def outages(trial: Trial) -> None:
         tried.run("broker hangs", tried.broker_hangs)
         tried.run("embedder stops polling", tried.embedder_stops_polling)
         tried.run("embedders come and go", tried.embedders_come_and_go)
+        tried.run("static members killed", tried.static_members_killed, static=True)
+        tried.run("asked to end", tried.asked_to_end)
         tried.run("mirror killed", tried.mirror_killed)
         tried.run("searcher stands still", tried.searcher_stands_still)
         if not can_mount(trial.folder / "mounted"):
