@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
+from common.dead_letters import read_dead_letters
+from common.events import VideoEnd
+from common.settings import IngestSettings, VideoSettings
 from common.transport import Message
-from common.types import Float32Array, Segment
-from common.wire import Envelope, from_message, to_message
+from common.types import CatalogEntry, Float32Array, Segment
+from common.wire import Envelope, to_message
+from ingest.producer import produce
 from tests.faults.killing import Chain
 from tests.faults.stream import (
     Topics,
@@ -143,56 +147,47 @@ def test_a_damaged_segment_is_set_aside_its_video_goes_on_and_a_replay_brings_it
 ) -> None:
     deployment = streamed.deployment
     topics = Topics(deployment)
-    with deployment_of(
-        tmp_path, deployment.settings["STORYHASH_KAFKA__BOOTSTRAP_SERVERS"], "source"
-    ) as source:
-        source.create_topics()
-        film = draw(tmp_path / "poison.mp4", 60, 12.0)
-        assert source.producer(film).wait(_SECONDS) == 0
-        sent = list(Topics(source).messages(Topics(source).names.segments))
-    publisher = topics.transport.publisher()
-    for received in sent:
-        event = from_message(received).event
-        value = received.value
-        if isinstance(event, Segment) and event.ref.start_seconds == 4.0:
-            value = to_message("", Envelope(replace(event, clip=event.clip[:100]))).value
-        where = {"partition": received.partition, "headers": received.headers}
-        publisher.publish(Message(topics.names.segments, received.key, value, **where))  # type: ignore[arg-type]
-    publisher.publish(Message(topics.names.segments, b"noise", b"no message", partition=0))
-    publisher.flush()
-    publisher.close()
+    entry = CatalogEntry("poison", str(draw(tmp_path / "poison.mp4", 60, 12.0)))
+    made = produce(entry, Path(entry.uri), 7, VideoSettings(short_side=128), IngestSettings())
+    segments = [one for one in made if isinstance(one, Segment)]
+    damaged = replace(segments[1], clip=segments[1].clip[:100])
+    end = VideoEnd(entry, 7, "complete", 12.0, 3)
+    events = (segments[0], damaged, segments[2], end)
+    _publish(
+        topics,
+        Message(topics.names.segments, b"noise", b"no message", partition=0),
+        *(to_message(topics.names.segments, Envelope(event)) for event in events),
+    )
 
-    def open_letters() -> dict[str, dict[str, Any]]:
-        told = deployment.run("dead-letters", "list", "--json").stdout
-        return {one["id"]: one for one in json.loads(told)["items"]}
+    def open_letters() -> set[str]:
+        letters = read_dead_letters(topics.transport, topics.names.dead_letters)
+        return {one.letter_id for one in letters if not one.replayed}
 
-    wait_until(lambda: all_ready(streamed.searcher, ["poison.mp4"]), "the rest of it", _SECONDS)
+    wait_until(lambda: all_ready(streamed.searcher, ["poison"]), "the rest of it", _SECONDS)
     wait_until(lambda: len(open_letters()) == 2, "dead letters", _SECONDS)
-    row = rows(streamed.searcher)["poison.mp4"]
+    row = rows(streamed.searcher)["poison"]
     assert (row["segments"], row["error"]["code"]) == (2, "segments_missing")
     before = open_letters()
-    assert {one["reason"] for one in before.values()} == {"unreadable", "wire"}
+    listed = json.loads(deployment.run("dead-letters", "list", "--json").stdout)["items"]
+    assert {one["id"] for one in listed} == before
+    assert {one["reason"] for one in listed} == {"unreadable", "wire"}
     # What is damaged stays so: replayed it comes back, as another letter.
     replayed = deployment.run("dead-letters", "replay", "--all", "--json")
-    assert {*json.loads(replayed.stdout)["replayed"]} == {*before}
+    assert {*json.loads(replayed.stdout)["replayed"]} == before
     wait_until(lambda: len(open_letters()) == 2, "the letters to come back", _SECONDS)
-    assert not open_letters().keys() & before.keys()
+    assert not open_letters() & before
     # The segment as it was before it was damaged is what a fix would make of it.
-    (sound,) = (
-        one
-        for one in sent
-        if isinstance(event := from_message(one).event, Segment) and event.ref.start_seconds == 4.0
-    )
+    _publish(topics, to_message(topics.names.segments, Envelope(segments[1])))
+    wait_until(lambda: rows(streamed.searcher)["poison"]["segments"] == 3, "the segment", _SECONDS)
+    assert "error" not in rows(streamed.searcher)["poison"]
+
+
+def _publish(topics: Topics, *messages: Message) -> None:
     publisher = topics.transport.publisher()
-    publisher.publish(
-        Message(topics.names.segments, sound.key, sound.value, partition=sound.partition)
-    )
+    for message in messages:
+        publisher.publish(message)
     publisher.flush()
     publisher.close()
-    wait_until(
-        lambda: rows(streamed.searcher)["poison.mp4"]["segments"] == 3, "the segment", _SECONDS
-    )
-    assert "error" not in rows(streamed.searcher)["poison.mp4"]
 
 
 def test_a_searcher_is_the_same_from_snapshot_and_log_from_the_log_and_from_the_mirror(
