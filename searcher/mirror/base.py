@@ -67,14 +67,14 @@ class Mirror(Protocol):
         ...
 
 
-def first_points(embeddings: Sequence[Embedding], videos: Mapping[str, Video]) -> dict[int, Video]:
-    """The rows to keep, by the id of the point that keeps each: the earliest of its video."""
+def keepers(refs: Sequence[SegmentRef], videos: Mapping[str, Video]) -> dict[SegmentRef, Video]:
+    """The rows to keep, by the segment whose point keeps each: the earliest of its video."""
     first: dict[str, SegmentRef] = {}
-    for one in embeddings:
-        held = first.get(one.ref.video_id)
-        if one.ref.video_id in videos and (held is None or one.ref < held):
-            first[one.ref.video_id] = one.ref
-    return {ref.point_id: videos[video_id] for video_id, ref in first.items()}
+    for ref in refs:
+        held = first.get(ref.video_id)
+        if ref.video_id in videos and (held is None or ref < held):
+            first[ref.video_id] = ref
+    return {ref: videos[video_id] for video_id, ref in first.items()}
 
 
 def counted(points: Iterable[Mapping[str, Any]]) -> Iterator[tuple[dict[str, Any], int]]:
@@ -97,21 +97,22 @@ def _age(row: Mapping[str, Any]) -> tuple[int, int]:
     return row["version"], row["segments"]
 
 
-def to_payload(embedding: Embedding, video: Video | None = None) -> dict[str, Any]:
-    """Everything of an embedding but its arrays, as JSON values."""
-    ref = embedding.ref
+def to_payload(
+    ref: SegmentRef, informative: bool, model_id: str, video: Video | None = None
+) -> dict[str, Any]:
+    """Everything of an embedding but its arrays, as JSON values: each costs the embedded engine as much
+    as a hundred numbers of a vector."""
     kept = {} if video is None else {"video": asdict(video)}
     return {
         **kept,
-        "segment_id": ref.segment_id,
         "video_id": ref.video_id,
         "bank": ref.bank,
         "version": ref.version,
         "start_seconds": ref.start_seconds,
         "end_seconds": ref.end_seconds,
         # A number, because the embedded engine finds no boolean.
-        "informative": int(embedding.informative),
-        "model_id": embedding.model_id,
+        "informative": int(informative),
+        "model_id": model_id,
     }
 
 

@@ -17,12 +17,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common.child import die_with
 from common.errors import CorruptIndexError, StorageError, StoryHashError
-from common.types import Embedding, Float32Array, Hit, SegmentRef
+from common.types import Embedding, Float32Array, Hit
 from searcher.mirror.base import NO_VIDEOS
+from searcher.mirror.columns import Columns
 from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
 from searcher.state import Filter
 from searcher.videos import Video
@@ -57,7 +56,7 @@ class MirrorProcess:
     ) -> None:
         named = {one.ref.video_id for one in embeddings}
         rows = {video_id: row for video_id, row in videos.items() if video_id in named}
-        self._ask("upsert", _packed(embeddings), rows)
+        self._ask("write", Columns.of(embeddings), rows)
 
     def delete_video(self, video_id: str, *, keep_version: int | None = None) -> None:
         self._ask("delete_video", video_id, keep_version)
@@ -73,9 +72,9 @@ class MirrorProcess:
     ) -> Iterator[list[Embedding]]:
         offset: Any = None
         while True:
-            packed, offset = self._ask("page", video_ids, batch, offset)
-            if packed[0]:
-                yield _unpacked(packed)
+            columns, offset = self._ask("page", video_ids, batch, offset)
+            if columns.places:
+                yield columns.embeddings()
             if offset is None:
                 return
 
@@ -182,37 +181,12 @@ def _served(mirror: QdrantEmbeddedMirror, what: str, given: tuple[Any, ...]) -> 
 
 
 def _do(mirror: QdrantEmbeddedMirror, what: str, given: tuple[Any, ...]) -> Any:
-    if what == "upsert":
-        packed, videos = given
-        return mirror.upsert(_unpacked(packed), videos)
     if what == "delete_video":
         video_id, keep_version = given
         return mirror.delete_video(video_id, keep_version=keep_version)
     if what == "page":
         embeddings, offset = mirror.page(*given)
-        return _packed(embeddings), offset
+        return Columns.of(embeddings), offset
     if what == "videos":
         return list(mirror.videos())
     return getattr(mirror, what)(*given)
-
-
-def _packed(embeddings: Sequence[Embedding]) -> tuple[Any, ...]:
-    """Embeddings as few large things: a hundred small ones take ten times as long to send."""
-    return (
-        [
-            (one.video_id, one.start_seconds, one.end_seconds, one.version, one.bank)
-            for one in (each.ref for each in embeddings)
-        ],
-        np.stack([one.vector for one in embeddings]) if embeddings else None,
-        np.stack([one.graph for one in embeddings]) if embeddings else None,
-        [one.informative for one in embeddings],
-        [one.model_id for one in embeddings],
-    )
-
-
-def _unpacked(packed: tuple[Any, ...]) -> list[Embedding]:
-    refs, vectors, graphs, informative, models = packed
-    return [
-        Embedding(SegmentRef(*refs[at]), vectors[at], graphs[at], informative[at], models[at])
-        for at in range(len(refs))
-    ]

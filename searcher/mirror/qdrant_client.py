@@ -23,7 +23,7 @@ from searcher.mirror.base import (
     NO_VIDEOS,
     VECTOR_NAME,
     counted,
-    first_points,
+    keepers,
     to_embedding,
     to_payload,
     to_ref,
@@ -79,13 +79,13 @@ class QdrantClientMirror:
     def upsert(
         self, embeddings: Sequence[Embedding], videos: Mapping[str, Video] = NO_VIDEOS
     ) -> None:
-        keepers = first_points(embeddings, videos)
+        rows = keepers([one.ref for one in embeddings], videos)
         for start in range(0, len(embeddings), _BATCH):
             points = [
                 models.PointStruct(
                     id=one.ref.point_id,
                     vector={VECTOR_NAME: one.vector.tolist(), GRAPH_NAME: one.graph.tolist()},
-                    payload=to_payload(one, keepers.get(one.ref.point_id)),
+                    payload=to_payload(one.ref, one.informative, one.model_id, rows.get(one.ref)),
                 )
                 for one in embeddings[start : start + _BATCH]
             ]

@@ -20,11 +20,12 @@ from searcher.mirror.base import (
     NO_VIDEOS,
     VECTOR_NAME,
     counted,
-    first_points,
+    keepers,
     to_embedding,
     to_payload,
     to_ref,
 )
+from searcher.mirror.columns import Columns
 from searcher.state import Filter
 from searcher.videos import Video
 
@@ -82,16 +83,24 @@ class QdrantEmbeddedMirror:
     def upsert(
         self, embeddings: Sequence[Embedding], videos: Mapping[str, Video] = NO_VIDEOS
     ) -> None:
-        keepers = first_points(embeddings, videos)
-        for start in range(0, len(embeddings), _BATCH):
-            points = [
-                edge.Point(
-                    one.ref.point_id,
-                    {VECTOR_NAME: one.vector.tolist(), GRAPH_NAME: one.graph.tolist()},
-                    to_payload(one, keepers.get(one.ref.point_id)),
+        self.write(Columns.of(embeddings), videos)
+
+    def write(self, columns: Columns, videos: Mapping[str, Video]) -> None:
+        """As `upsert`."""
+        refs = columns.refs
+        rows = keepers(refs, videos)
+        for start in range(0, len(refs), _BATCH):
+            points = []
+            for at in range(start, min(start + _BATCH, len(refs))):
+                ref = refs[at]
+                # The engine's types know lists alone, and it takes whatever has numbers.
+                vector: Any = memoryview(columns.vectors[at])
+                graph: Any = memoryview(columns.graphs[at])
+                payload = to_payload(
+                    ref, columns.informative[at], columns.model_ids[at], rows.get(ref)
                 )
-                for one in embeddings[start : start + _BATCH]
-            ]
+                named = {VECTOR_NAME: vector, GRAPH_NAME: graph}
+                points.append(edge.Point(ref.point_id, named, payload))
             self._update(edge.UpdateOperation.upsert_points(points))
 
     def delete_video(self, video_id: str, *, keep_version: int | None = None) -> None:
