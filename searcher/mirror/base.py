@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -83,12 +84,13 @@ def counted(points: Iterable[Mapping[str, Any]]) -> Iterator[tuple[dict[str, Any
     counts: Counter[tuple[str, int]] = Counter()
     for payload in points:
         counts[payload["video_id"], payload["version"]] += 1
-        row = payload.get("video")
-        if row is not None:
+        told = payload.get("video")
+        if told is not None:
+            row = json.loads(told) if isinstance(told, str) else dict(told)
             held = rows.get(payload["video_id"])
             # Segments that join later bring the row as it is with them.
             if held is None or _age(held) < _age(row):
-                rows[payload["video_id"]] = dict(row)
+                rows[payload["video_id"]] = row
     for video_id, row in rows.items():
         yield row, counts[video_id, row["version"]]
 
@@ -101,15 +103,16 @@ def to_payload(
     ref: SegmentRef, informative: bool, model_id: str, video: Video | None = None
 ) -> dict[str, Any]:
     """Everything of an embedding but its arrays, as JSON values: each costs the embedded engine as much
-    as a hundred numbers of a vector."""
-    kept = {} if video is None else {"video": asdict(video)}
+    as a hundred numbers of a vector. Numbers with a fraction are text: Qdrant reads some of them one bit
+    off."""
+    kept = {} if video is None else {"video": json.dumps(asdict(video))}
     return {
         **kept,
         "video_id": ref.video_id,
         "bank": ref.bank,
         "version": ref.version,
-        "start_seconds": ref.start_seconds,
-        "end_seconds": ref.end_seconds,
+        "start_seconds": repr(float(ref.start_seconds)),
+        "end_seconds": repr(float(ref.end_seconds)),
         # A number, because the embedded engine finds no boolean.
         "informative": int(informative),
         "model_id": model_id,
@@ -120,8 +123,8 @@ def to_ref(payload: Mapping[str, Any]) -> SegmentRef:
     """The identity in a payload."""
     return SegmentRef(
         video_id=payload["video_id"],
-        start_seconds=payload["start_seconds"],
-        end_seconds=payload["end_seconds"],
+        start_seconds=float(payload["start_seconds"]),
+        end_seconds=float(payload["end_seconds"]),
         version=payload["version"],
         bank=payload["bank"],
     )

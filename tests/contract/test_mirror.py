@@ -12,13 +12,14 @@ from qdrant_client import QdrantClient
 
 from common.errors import DependencyError, ModelMismatchError
 from common.settings import QdrantSettings, SearcherSettings
-from common.types import Embedding
+from common.types import Embedding, SegmentRef
 from searcher.mirror.base import Mirror
 from searcher.mirror.process import MirrorProcess
 from searcher.mirror.qdrant_client import QdrantClientMirror
 from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
 from searcher.shard import Shard
 from searcher.state import EVERYTHING, Filter
+from searcher.videos import Video
 from tests.embeddings import MODEL_ID, embedding, unit_rows, video
 
 Open = Callable[[str], Mirror]
@@ -67,6 +68,30 @@ def test_what_is_written_is_read_back_bit_for_bit(mirror: Mirror, rng: np.random
         assert same.model_id == one.model_id
         np.testing.assert_array_equal(same.vector, one.vector)
         np.testing.assert_array_equal(same.graph, one.graph)
+
+
+def test_times_and_rows_are_read_back_to_the_last_bit(
+    mirror: Mirror, rng: np.random.Generator
+) -> None:
+    written, rows = [], {}
+    for number in range(200):
+        start = float(rng.uniform(0, 20_000))
+        ref = SegmentRef(f"v{number}", start, start + float(rng.uniform(0.1, 6)))
+        written.append(
+            Embedding(ref, unit_rows(rng, 1)[0], np.zeros(8, np.float32), True, MODEL_ID)
+        )
+        rows[ref.video_id] = Video(
+            ref.video_id,
+            "/x",
+            version=1,
+            duration_seconds=ref.end_seconds,
+            segments=1,
+            metadata={"rate": float(rng.uniform(0, 1)), "ü": [None, {"deep": 0.1}]},
+        )
+    mirror.upsert(written, rows)
+    assert {one.ref for one in everything(mirror).values()} == {one.ref for one in written}
+    found = {row["video_id"]: Video(**row) for row, _ in mirror.videos()}
+    assert found == rows
 
 
 def test_writing_twice_changes_nothing(mirror: Mirror, rng: np.random.Generator) -> None:
