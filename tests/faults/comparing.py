@@ -13,6 +13,7 @@ from tests.faults.stream import (
     all_ready,
     answers_of,
     deployment_of,
+    mended,
     not_once,
     query_vectors,
     start_all,
@@ -48,6 +49,7 @@ class Reference:
             f"{head}answers are those of the undisturbed run",
             self.answers.differences(self.ask(searcher)),
         )
+        trial.promise(f"{head}the index never differs from its mirror", mended(searcher))
         told = deployment.run("dead-letters", "list", "--json").stdout
         trial.promise(f"{head}nothing is a dead letter", [] if '"items": []' in told else [told])
 

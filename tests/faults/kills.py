@@ -12,6 +12,7 @@ from tests.faults.stream import (
     Topics,
     answers_of,
     deployment_of,
+    mended,
     not_once,
     query_vectors,
     settled,
@@ -133,6 +134,7 @@ def check(
         "answers are those of the undisturbed run",
         expected.differences(answers_of(searcher, vectors, matched, k=k)),
     )
+    trial.promise("the index never differs from its mirror", mended(searcher))
     letters = deployment.run("dead-letters", "list", "--json")
     trial.promise(
         "nothing is a dead letter", [] if '"items": []' in letters.stdout else [letters.stdout]

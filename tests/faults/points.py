@@ -9,7 +9,7 @@ from common.types import Float32Array
 from tests.faults.cut import EMBEDDER, PRODUCER, SEARCHER
 from tests.faults.history import SECONDS, History
 from tests.faults.killing import Chain, cut, dies
-from tests.faults.stream import Topics, all_ready, delete, deployment_of, rows, start_all
+from tests.faults.stream import Topics, all_ready, delete, deployment_of, mended, rows, start_all
 from tests.faults.trial import Trial, run
 from tests.kafka_broker import KafkaBroker
 from tests.services import Answers, Deployment, Service, wait_until
@@ -177,6 +177,7 @@ def _check(
     trial.promise(
         "answers are those of the undisturbed run", [f"{about}: {d}" for d in differences]
     )
+    trial.promise("the index never differs from its mirror", mended(searcher))
     wrong = history.not_once(deployment, searcher)
     trial.promise("every segment is searchable exactly once", [f"{about}: {w}" for w in wrong])
 

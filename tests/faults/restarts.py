@@ -17,7 +17,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from common.transport import Message
 from common.types import Float32Array
 from tests.faults.history import SECONDS, History, described
-from tests.faults.stream import Topics, all_ready, deployment_of, start_all
+from tests.faults.stream import Topics, all_ready, deployment_of, mended, start_all
 from tests.faults.trial import Trial, run
 from tests.faults.videos import draw
 from tests.kafka_broker import KafkaBroker
@@ -138,6 +138,7 @@ def restarts(trial: Trial) -> None:
         tried.searcher.kill()
         _forget_all_but_the_mirror(tried.data)
         tried.check("mirror and compacted log")
+        trial.promise("the index never differs from its mirror", mended(tried.searcher))
         trial.figures |= {
             "videos": len(history.left),
             "segments": tried.expected.segments,

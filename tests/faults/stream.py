@@ -36,6 +36,7 @@ SETTINGS = {
     "STORYHASH_SEARCHER__DELTA_ROWS": "400",
     "STORYHASH_SEARCHER__EF_SEARCH": "512",
     "STORYHASH_SERVICE__SNAPSHOT_SECONDS": "5",
+    "STORYHASH_SERVICE__AUDIT_SECONDS": "5",
 }
 _SAME = 1e-4
 
@@ -172,6 +173,12 @@ def not_once(service: Service, log: dict[str, Embedding]) -> list[str]:
     finally:
         searcher.close()
     return wrong
+
+
+def mended(service: Service) -> list[str]:
+    """What a searcher's audits found to differ between index and mirror since it was first started."""
+    lines = service.log.read_text(errors="replace").splitlines()
+    return [line for line in lines if " storyhash.audit: " in line]
 
 
 @dataclass
