@@ -34,7 +34,8 @@ from searcher.state import State
 _STEP_ROWS = 16_384
 # Rows added between two looks whether to go on: about a second in a large graph on one core.
 _SLICE_ROWS = 1024
-_NICE = 10
+# Enough to let queries and ingestion go first, and not so much that others on the machine starve it.
+_NICE = 5
 
 
 @dataclass(frozen=True, slots=True)

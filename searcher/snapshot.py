@@ -116,10 +116,9 @@ def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
     state = shard.export()
     graph, alive = state.graph, state.alive
     if graph is not None:
-        if not alive[: state.graph_rows].all():
-            graph = faiss.clone_index(graph)
-            _forget(graph, alive[: state.graph_rows])
         faiss.write_index(graph, str(folder / "graph.faiss"))
+        if not alive[: state.graph_rows].all():
+            _forget(folder / "graph.faiss", graph, alive[: state.graph_rows])
     np.save(folder / "delta.npy", _living_delta(state), allow_pickle=False)
     np.save(folder / "alive.npy", alive, allow_pickle=False)
     table, videos, banks = state.rows.export(alive)
@@ -145,17 +144,24 @@ def _living_delta(state: State) -> Float32Array:
     return delta
 
 
-def _forget(graph: Any, alive: BoolArray) -> None:
-    """Overwrite the vectors of dead rows. Searches still walk over these rows to reach others, so each
-    takes the vector of a living neighbour; one that has none becomes zero."""
+def _forget(path: Path, graph: Any, alive: BoolArray) -> None:
+    """Overwrite, in the file a graph was written to, the vectors of dead rows: a copy of a large graph
+    would not fit beside it. Searches still walk over these rows to reach others, so each takes the vector
+    of a living neighbour; one that has none becomes zero."""
     vectors = graph_vectors(graph)
+    # FAISS writes a graph's vectors last.
+    place = path.stat().st_size - vectors.nbytes
+    stored = np.memmap(path, np.float32, "r+", offset=place, shape=vectors.shape)
+    if any(not np.array_equal(stored[row], vectors[row]) for row in (0, -1)):
+        raise RuntimeError("this version of FAISS keeps vectors elsewhere in its file")
     hnsw = graph.hnsw
     links, starts = faiss.vector_to_array(hnsw.neighbors), faiss.vector_to_array(hnsw.offsets)
     for row in np.flatnonzero(~alive).tolist():
         near = links[int(starts[row]) : int(starts[row]) + hnsw.nb_neighbors(0)]
         near = near[near >= 0]
         living = near[alive[near]]
-        vectors[row] = vectors[living[0]] if len(living) else 0
+        stored[row] = vectors[living[0]] if len(living) else 0
+    stored.flush()
 
 
 def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard]:

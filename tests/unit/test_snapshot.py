@@ -142,3 +142,34 @@ def test_the_manifest_is_readable_by_people(tmp_path: Path, rng: np.random.Gener
         "rows.npy",
         "names.json",
     }
+
+
+def test_what_waits_in_a_snapshot_joins_the_graph_after_it_is_read(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    shard = Shard(SearcherSettings(delta_rows=1000))
+    shard.replace_video("a", video(rng, "a", 40))
+    save_snapshot(tmp_path, shard, info(1, shard), keep=1)
+    loaded = load_newest(tmp_path, SMALL, MODEL_ID)
+    assert loaded is not None
+    assert loaded.shard.waiting == 40
+    loaded.shard.fold()
+    loaded.shard.wait_for_build()
+    assert loaded.shard.waiting == 0
+
+
+def test_a_graph_that_is_not_as_expected_makes_no_snapshot(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = filled(rng)
+    write = snapshot.faiss.write_index
+
+    def longer(graph: object, path: str) -> None:
+        write(graph, path)
+        with open(path, "ab") as file:
+            file.write(bytes(64))
+
+    monkeypatch.setattr(snapshot.faiss, "write_index", longer)
+    with pytest.raises(StorageError, match="elsewhere"):
+        save_snapshot(tmp_path, shard, info(1, shard), keep=1)
+    assert list(tmp_path.iterdir()) == []

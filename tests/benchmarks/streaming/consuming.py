@@ -30,20 +30,25 @@ from tests.services import Deployment, Searcher, Service
 
 _PARTITIONS = 12
 _CHECKED = 200
+# As many come once the index is level, one for so many that were there.
+_MORE = 20
 _BOUND_MESSAGES = 50_000
 _PATIENCE_SECONDS = 3600.0
 
 
 def measure(servers: str, embeddings: int, folder: Path, fold_seconds: float) -> dict[str, Any]:
     """Every figure. fold_seconds: how long the graph may take to catch up after the log has."""
-    catalogue = Catalogue(embeddings)
+    catalogue = Catalogue(embeddings + embeddings // _MORE)
+    first = range(len(catalogue) * _MORE // (_MORE + 1))
+    more = range(first.stop, len(catalogue))
     with Topics(servers, _PARTITIONS) as topics:
         began = time.perf_counter()
         with contextlib.closing(topics.transport.publisher()) as publisher:
             hold_model(topics.transport, publisher, topics.names.embeddings, MODEL_ID)
-            catalogue.publish(publisher, topics.names.embeddings)
+            catalogue.publish(publisher, topics.names.embeddings, first)
         published = time.perf_counter() - began
-        _say(f"{embeddings} embeddings of {len(catalogue)} videos published in {published:.0f} s")
+        count = catalogue.segments(first)
+        _say(f"{count} embeddings of {len(first)} videos published in {published:.0f} s")
         bounds = {
             "bare consumer, messages": _bare_consumer(servers, topics.names.embeddings),
             "mirror alone, embeddings": _mirror_alone(catalogue, folder / "bound"),
@@ -54,27 +59,28 @@ def measure(servers: str, embeddings: int, folder: Path, fold_seconds: float) ->
             "STORYHASH_SERVICE__MATCH_NEW_VIDEOS": "false",
         }
         with Deployment(folder, servers, topics.kafka.topic_prefix, settings) as deployment:
-            run = _Run(deployment.searcher(), catalogue, folder / "data")
-            taken = run.take_in(bounds)
-            taken["folding"] = run.fold(fold_seconds)
+            run = _Run(deployment.searcher(), catalogue, first, folder / "data")
             return {
-                "embeddings": embeddings,
-                "videos": len(catalogue),
+                "embeddings": count,
+                "videos": len(first),
                 "bounds_per_second": bounds,
-                **taken,
-                "recovery_seconds": run.recoveries(),
+                **run.take_in(bounds),
+                "folding": run.fold(fold_seconds),
+                "queries while more come": run.more(topics, more),
+                "recovery": run.recoveries(),
             }
 
 
 class _Run:
     """One searcher through its life."""
 
-    def __init__(self, service: Service, catalogue: Catalogue, data: Path) -> None:
+    def __init__(self, service: Service, catalogue: Catalogue, videos: range, data: Path) -> None:
         self._service = service
         self._catalogue = catalogue
+        self._count = catalogue.segments(videos)
         self._data = data
         rng = np.random.default_rng(17)
-        chosen = rng.integers(0, len(catalogue), _CHECKED).tolist()
+        chosen = rng.integers(0, len(videos), _CHECKED).tolist()
         self._checked: list[str] = []
         rows = []
         for number in chosen:
@@ -91,7 +97,7 @@ class _Run:
             spent = time.monotonic() - began
             cpu = cpu_seconds(self._service.pid)
         self._check()
-        count = self._catalogue.embeddings
+        count = self._count
         rate = count / spent
         memory = memory_bytes(self._service.pid)
         base = watch.anonymous[0]
@@ -101,7 +107,6 @@ class _Run:
             "of_which_in_the_last_tenth": round(watch.rate(0.9 * count, count)),
             "processor_seconds": round(cpu, 1),
             "waiting_for_the_graph_at_the_end": round(watch.waiting[-1]),
-            "query_milliseconds_meanwhile": watch.query_milliseconds(),
             "memory": {
                 "peak_resident_megabytes": round(memory["VmHWM"] / 1e6),
                 "peak_own_megabytes": round(max(watch.anonymous) / 1e6),
@@ -134,6 +139,25 @@ class _Run:
             "query_milliseconds": watch.query_milliseconds(),
             "peak_own_megabytes": round(max(watch.anonymous) / 1e6),
             "own_megabytes_at_the_end": round(memory["RssAnon"] / 1e6),
+        }
+
+    def more(self, topics: Topics, videos: range) -> dict[str, Any]:
+        """Queries one after another while further videos come, as fast as one producer can."""
+        count = self._catalogue.segments(videos)
+        with (
+            contextlib.closing(topics.transport.publisher()) as publisher,
+            Watch(self._service, self._vectors[:1], pause_seconds=0.02) as watch,
+        ):
+            began = time.monotonic()
+            self._catalogue.publish(publisher, topics.names.embeddings, videos)
+            while not watch.live or watch.live[-1] < self._count + count:
+                time.sleep(0.05)
+            spent = time.monotonic() - began
+        return {
+            "embeddings": count,
+            "embeddings_per_second": round(count / spent),
+            "waiting_at_the_most": round(max(watch.waiting)),
+            "query_milliseconds": watch.query_milliseconds(),
         }
 
     def recoveries(self) -> dict[str, Any]:

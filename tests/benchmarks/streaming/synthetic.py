@@ -50,6 +50,10 @@ class Catalogue:
         """Videos."""
         return len(self._lengths)
 
+    def segments(self, numbers: range) -> int:
+        """How many embeddings some videos have."""
+        return sum(self._lengths[numbers.start : numbers.stop])
+
     def vectors(self, number: int) -> Float32Array:
         """float32 (S, 527), unit norm: the segments of a video."""
         rng = np.random.default_rng((13, number))
@@ -87,9 +91,9 @@ class Catalogue:
         for event in self._events(number, name):
             yield to_message(topic, Envelope(event))
 
-    def publish(self, publisher: Publisher, topic: str) -> None:
-        """Everything."""
-        for message in self.messages(topic, range(len(self))):
+    def publish(self, publisher: Publisher, topic: str, numbers: range) -> None:
+        """Some videos."""
+        for message in self.messages(topic, numbers):
             publisher.publish(message)
         publisher.flush()
 

@@ -16,8 +16,6 @@ import numpy as np
 from common.types import Float32Array
 from tests.services import Service
 
-_PAUSE_SECONDS = 0.5
-
 
 def memory_bytes(pid: int) -> dict[str, int]:
     """`VmHWM`, the most it ever held, and `RssAnon` and `RssFile`, what it holds now."""
@@ -37,7 +35,7 @@ def cpu_seconds(pid: int) -> float:
 
 @dataclass
 class Watch:
-    """Samples of a searcher, every half second until the block ends, in step with each other.
+    """Samples of a searcher, every `pause_seconds` until the block ends, in step with each other.
 
     seconds: since the watch began. live, waiting: vectors. anonymous, resident: bytes. query_seconds: one
     request of one vector, 10 nearest; NaN while nothing answers.
@@ -45,6 +43,7 @@ class Watch:
 
     service: Service
     query: Float32Array
+    pause_seconds: float = 0.5
     seconds: list[float] = field(default_factory=list)
     live: list[float] = field(default_factory=list)
     waiting: list[float] = field(default_factory=list)
@@ -73,7 +72,7 @@ class Watch:
             while not self._done.is_set():
                 with contextlib.suppress(httpx.TransportError, OSError):
                     self._sample(client, began)
-                self._done.wait(_PAUSE_SECONDS)
+                self._done.wait(self.pause_seconds)
 
     def _sample(self, client: httpx.Client, began: float) -> None:
         memory = memory_bytes(self.service.pid)
@@ -100,12 +99,12 @@ class Watch:
         return float((live[last] - live[first]) / max(seconds[last] - seconds[first], 1e-9))
 
     def query_milliseconds(self) -> dict[str, float]:
-        """p50 and the longest, and the p50 of the last ten."""
+        """p50, p99 and the longest."""
         known = np.array([one for one in self.query_seconds if one == one]) * 1000
         return {
             "p50": round(float(np.median(known)), 2),
+            "p99": round(float(np.quantile(known, 0.99)), 1),
             "longest": round(float(known.max()), 1),
-            "p50 of the last ten": round(float(np.median(known[-10:])), 2),
         }
 
 
