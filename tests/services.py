@@ -55,6 +55,7 @@ class Service:
         self._environment = clean_environment(settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._began_at = 0
+        self._orphans: list[int] = []
 
     def start(self, module: Sequence[str] = STORYHASH) -> Self:
         """Run it. `module`: what to run in place of `storyhash`, and its first arguments."""
@@ -87,7 +88,12 @@ class Service:
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone. Its children see their parent gone and follow."""
         self.kills += 1
+        self._orphans = children(self.pid) if self.running else []
         self._end(signal.SIGKILL)
+
+    def gone(self) -> None:
+        """Return when the children of what was killed have followed it: they may still be writing."""
+        wait_until(lambda: not any(map(_runs, self._orphans)), "children to end", 30, 0.01)
 
     def stop(self) -> int:
         """SIGTERM; the exit code of its orderly end."""
@@ -160,6 +166,26 @@ class Service:
             # A stopped process ends only when it goes on.
             os.kill(self._process.pid, signal.SIGCONT)
         return self._process.wait(60)
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started and that still run."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # One that has ended is known until its parent has asked for it.
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 @dataclass

@@ -174,6 +174,7 @@ def _under_way(deletions: Deletions, source: Path, picked: Iterator[list[str]]) 
 def _read_again(deletions: Deletions, names: list[str], *, data: str) -> None:
     """A searcher that begins with nothing, in which videos are deleted before and after it has them."""
     deletions.searcher.kill()
+    deletions.searcher.gone()
     shutil.rmtree(deletions.deployment.folder / data)
     deletions.searcher.start()
     while names:
@@ -255,6 +256,7 @@ def _generations(deployment: Deployment, *arguments: str) -> None:
 def _from_the_mirror(deletions: Deletions) -> None:
     """Catalogue and snapshots are lost; the mirror is kept, and the log is read again beside it."""
     deletions.searcher.kill()
+    deletions.searcher.gone()
     for folder in (
         deletions.deployment.folder / "data",
         deletions.deployment.folder / "data" / "generations" / "second",

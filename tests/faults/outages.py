@@ -9,7 +9,6 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.faults.comparing import Reference, reference, streamed
@@ -17,7 +16,7 @@ from tests.faults.disks import Disk, can_mount
 from tests.faults.stream import Watch, deployment_of, searchable_segments, start_all, unready
 from tests.faults.trial import Trial, run
 from tests.kafka_broker import KafkaBroker
-from tests.services import Deployment, Service, wait_until
+from tests.services import Deployment, Service, children, wait_until
 
 _DISK_MEBIBYTES = 320
 _SESSION_SECONDS = 6.0
@@ -219,15 +218,6 @@ class Outages:
             "readyz": sorted(watch.unready),
             "retries": _retries(deployment.services["searcher"]),
         }
-
-
-def children(pid: int) -> list[int]:
-    """Processes that a process has started and that still run."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            found += map(int, (task / "children").read_text().split())
-    return found
 
 
 def _retries(searcher: Service) -> int:

@@ -59,6 +59,11 @@ class Restarts:
     def _answers(self) -> Answers:
         return self.history.answers(self.searcher, self.vectors)
 
+    def kill(self) -> None:
+        """Kill it, and have nothing left of it that writes."""
+        self.searcher.kill()
+        self.searcher.gone()
+
     def check(self, name: str) -> None:
         """Start it, and compare all it tells."""
         began = time.monotonic()
@@ -118,16 +123,16 @@ def restarts(trial: Trial) -> None:
         tried.searcher.kill()
         _damage(tried.data / "snapshots")
         tried.check("damaged snapshot")
-        tried.searcher.kill()
+        tried.kill()
         shutil.rmtree(tried.data / "mirror")
         tried.check("log, without the mirror")
-        tried.searcher.kill()
+        tried.kill()
         shutil.rmtree(tried.data)
         tried.check("log alone")
-        tried.searcher.kill()
+        tried.kill()
         _forget_all_but_the_mirror(tried.data)
         tried.without_log("mirror alone")
-        tried.searcher.kill()
+        tried.kill()
         shutil.rmtree(tried.data)
         trial.figures["compaction"] = _compact(trial, deployment)
         tried.check("compacted log alone")
@@ -135,7 +140,7 @@ def restarts(trial: Trial) -> None:
             "compacted log alone: every segment is searchable exactly once",
             history.not_once(deployment, tried.searcher),
         )
-        tried.searcher.kill()
+        tried.kill()
         _forget_all_but_the_mirror(tried.data)
         tried.check("mirror and compacted log")
         trial.promise("the index never differs from its mirror", mended(tried.searcher))
