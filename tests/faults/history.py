@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from common.types import Embedding, Float32Array
 from tests.faults.stream import Topics, all_ready, answers_of, delete, not_once, query_vectors, rows
 from tests.faults.trial import Trial
 from tests.faults.videos import manifest, sources
-from tests.services import Answers, Deployment, Service, wait_until
+from tests.services import Answers, Deployment, Searcher, Service, wait_until
 
 SECONDS = 900.0
 _MATCHED = 10
@@ -33,6 +36,8 @@ class History:
         self.replaced = [str(line["video_id"]) for line in lines]
         self.deleted = work.names[1::6]
         self.left = sorted({*work.names} - {*self.deleted})
+        # Answers in which two versions of a video were found beside each other.
+        self.mixed: list[str] = ["nobody looked"]
         self.matched = self.left[:: max(1, len(self.left) // _MATCHED)]
 
     def live_through(self, deployment: Deployment) -> Float32Array:
@@ -41,8 +46,11 @@ class History:
         self._send(deployment, self.first)
         wait_until(lambda: all_ready(searcher, self.names), "every video", SECONDS, 0.5)
         before = self.versions(searcher)
-        self._send(deployment, self.second)
-        wait_until(lambda: self.is_replaced(searcher, before), "replacements", SECONDS, 0.5)
+        vectors = query_vectors(Topics(deployment).embeddings())
+        with Reader(searcher, vectors[:20]) as reader:
+            self._send(deployment, self.second)
+            wait_until(lambda: self.is_replaced(searcher, before), "replacements", SECONDS, 0.5)
+        self.mixed = reader.mixed
         for name in self.deleted:
             delete(searcher, name)
         return query_vectors(Topics(deployment).embeddings())
@@ -75,6 +83,46 @@ class History:
         )
         if producer.wait(SECONDS):
             raise RuntimeError(producer.text())
+
+
+class Reader:
+    """Asks a searcher all the while, and looks whether one answer holds two versions of a video."""
+
+    def __init__(self, service: Service, vectors: Float32Array) -> None:
+        self.mixed: list[str] = []
+        self.answers = 0
+        self._service = service
+        self._vectors = vectors
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if not self.answers:
+            self.mixed.append("nothing answered")
+
+    def _run(self) -> None:
+        client = Searcher(self._service.url)
+        while not self._stop.wait(0.02):
+            for hits in client.search(self._vectors, _K):
+                versions: dict[str, set[int]] = defaultdict(set)
+                for hit in hits:
+                    versions[hit["video_id"]].add(hit["version"])
+                self.answers += 1
+                self.mixed += [
+                    f"{name}: {found}" for name, found in versions.items() if len(found) > 1
+                ]
+        client.close()
 
 
 def described(searcher: Service) -> dict[str, dict[str, Any]]:

@@ -40,6 +40,7 @@ def points(trial: Trial) -> None:
         with deployment_of(trial.folder, servers, "calm", **_SETTINGS) as calm:
             start_all(calm, embedders=1)
             vectors = history.live_through(calm)
+            trial.promise("no answer mixes two versions of a video", history.mixed)
             expected = history.answers(calm.services["searcher"], vectors)
         trial.figures |= {"videos": len(history.left), "segments": expected.segments}
         with deployment_of(trial.folder, servers, "cut", **_SETTINGS) as deployment:

@@ -115,6 +115,7 @@ def restarts(trial: Trial) -> None:
     ):
         start_all(deployment, embedders=1)
         vectors = history.live_through(deployment)
+        trial.promise("no answer mixes two versions of a video", history.mixed)
         tried = Restarts(trial, deployment, history, vectors)
         tried.searcher.stop()
         tried.check("stopped in order")
