@@ -1,7 +1,9 @@
 """A made-up catalogue as large as asked for, any video of which can be made at any time.
 
-Vectors lie as those of real films do: about 60 directions hold nearly all of what differs, segments of a
-video have a cosine of about 0.5 with each other, strangers about 0.
+Vectors lie much as those of real films do under the offline profile: they share a mean, about 50
+directions hold nearly all of what differs, videos are of topics, and of one video some segments are all
+but the same and others hardly alike. Neighbours are still more even than real ones, which makes the graph
+work harder.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from common.wire import Envelope, to_message
 
 MODEL_ID = "offline-0123456789ab"
 _DIRECTIONS, _DECAY = 96, 0.25
-_SPREAD, _NOISE = 0.95, 0.01
+_TOPICS, _TOPIC_SPREAD = 500, 0.6
+_SEGMENT, _SEGMENT_SPREAD = 0.8, 0.7
+_MEAN, _NOISE = 0.3, 0.005
 _SHORTEST, _LONGEST = 10, 40
 # Videos whose segments come mixed, as from several embedders.
 _AT_ONCE = 8
@@ -39,6 +43,8 @@ class Catalogue:
         axes, _ = np.linalg.qr(rng.normal(size=(VECTOR_DIMENSION, _DIRECTIONS)))
         strength = np.arange(1, _DIRECTIONS + 1) ** -_DECAY
         self._axes: Float32Array = (axes * strength).astype(np.float32)
+        self._mean = (_MEAN * axes[:, 0]).astype(np.float32)
+        self._topics = rng.standard_normal((_TOPICS, _DIRECTIONS))
         lengths = rng.integers(_SHORTEST, _LONGEST + 1, embeddings // _SHORTEST + 1)
         ends = np.cumsum(lengths)
         videos = int(np.searchsorted(ends, embeddings)) + 1
@@ -58,9 +64,12 @@ class Catalogue:
         """float32 (S, 527), unit norm: the segments of a video."""
         rng = np.random.default_rng((13, number))
         count = self._lengths[number]
-        points = rng.standard_normal((count + 1, _DIRECTIONS), dtype=np.float32)
-        rows = (points[:1] + np.float32(_SPREAD) * points[1:]) @ self._axes.T
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        topic = self._topics[rng.integers(_TOPICS)] * rng.lognormal(0, _TOPIC_SPREAD)
+        video = topic + rng.standard_normal(_DIRECTIONS)
+        apart = _SEGMENT * rng.lognormal(0, _SEGMENT_SPREAD, (count, 1))
+        points = video + apart * rng.standard_normal((count, _DIRECTIONS))
+        rows: Float32Array = points.astype(np.float32) @ self._axes.T
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True) + self._mean
         rows += np.float32(_NOISE) * rng.standard_normal(rows.shape, dtype=np.float32)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         return rows
