@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tests.services import Deployment, Service
 
+# About how long a service starts.
+_STARTS_SECONDS = 2.5
 # A service comes to its point, from its start, within this time, or it does not come to it.
 _DIES_SECONDS = 60.0
 
@@ -24,10 +26,16 @@ class Killer(threading.Thread):
     while after it has begun to work. Then starts it again.
 
     kills: how often in all. `done` counts them; one that had ended by itself is not counted.
+    at_most_seconds: how long one may work in peace.
     """
 
     def __init__(
-        self, stage: str, services: Sequence[Service], kills: int, chance: random.Random
+        self,
+        stage: str,
+        services: Sequence[Service],
+        kills: int,
+        at_most_seconds: float,
+        chance: random.Random,
     ) -> None:
         super().__init__(name=f"kill-{stage}", daemon=True)
         self.stage = stage
@@ -36,6 +44,7 @@ class Killer(threading.Thread):
         self.enough = threading.Event()
         self._services = services
         self._kills = kills
+        self._at_most_seconds = at_most_seconds
         self._chance = chance
 
     def run(self) -> None:
@@ -47,8 +56,9 @@ class Killer(threading.Thread):
             working = turn % 3 != 0
             if working and not self._waited_for_work(service):
                 break
-            time.sleep(self._chance.uniform(0.0, 1.5 if working else 2.5))
-            if not service.running:
+            longest = self._at_most_seconds if working else _STARTS_SECONDS
+            self.enough.wait(self._chance.uniform(0.0, longest))
+            if self.enough.is_set() or not service.running:
                 # It is done: a kill now would prove nothing.
                 break
             service.kill()

@@ -58,16 +58,19 @@ def _stream(trial: Trial, deployment: Deployment, work: Manifest, each: int) -> 
     services["searcher"].ready()
     producer = deployment.producer(work.path)
     began = time.monotonic()
-    # Their chances must not depend on one another's speed.
+    # Spread over the first half of what the undisturbed run took, or somebody is done too early. Their
+    # chances must not depend on one another's speed.
+    undisturbed = trial.figures.get("undisturbed", {"seconds": 0.0})["seconds"]
+    at_most = undisturbed / max(1, each)
     killers = [
-        Killer("ingest", [producer], each, random.Random(trial.seed)),
-        Killer(
-            "embed",
-            [services["embedder-1"], services["embedder-2"]],
-            each,
-            random.Random(trial.seed + 1),
-        ),
-        Killer("search", [services["searcher"]], each, random.Random(trial.seed + 2)),
+        Killer(stage, victims, each, at_most, random.Random(trial.seed + number))
+        for number, (stage, victims) in enumerate(
+            {
+                "ingest": [producer],
+                "embed": [services["embedder-1"], services["embedder-2"]],
+                "search": [services["searcher"]],
+            }.items()
+        )
     ]
     for killer in killers:
         killer.start()
