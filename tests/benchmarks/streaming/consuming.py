@@ -175,6 +175,7 @@ class _Run:
 
     def _recovery(self, harm: Callable[[], None]) -> dict[str, float]:
         self._service.kill()
+        self._service.gone()
         harm()
         began = time.monotonic()
         self._service.start()
