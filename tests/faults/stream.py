@@ -33,6 +33,8 @@ SETTINGS = {
     "STORYHASH_VIDEO__SHORT_SIDE": "128",
     "STORYHASH_VIDEO__FRAMES_PER_SECOND": "4",
     "STORYHASH_INGEST__WORKERS": "1",
+    # Where everything shares a few cores a decoder may have to wait for its turn.
+    "STORYHASH_VIDEO__STALL_SECONDS": "300",
     "STORYHASH_SEARCHER__DELTA_ROWS": "400",
     "STORYHASH_SEARCHER__EF_SEARCH": "512",
     "STORYHASH_SERVICE__SNAPSHOT_SECONDS": "5",
