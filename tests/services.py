@@ -221,14 +221,19 @@ class Answers:
                 found.append(f"query {number}: the same segments with other scores")
         for video_id, (decision, ranked) in self.matches.items():
             others, there = other.matches[video_id]
-            if decision != others or [one[0] for one in ranked] != [one[0] for one in there]:
+            mine, theirs = dict(ranked), dict(there)
+            # Of many that are equally near it is chance, too, which ones are looked at closely.
+            apart = [
+                sorted(score for name, score in one.items() if name not in two)
+                for one, two in ((mine, theirs), (theirs, mine))
+            ]
+            shared = [abs(mine[name] - theirs[name]) for name in mine.keys() & theirs.keys()]
+            if decision != others or len(apart[0]) != len(apart[1]):
                 found.append(f"match {video_id}: {decision} {ranked} and {others} {there}")
                 continue
-            apart = max(
-                (abs(one[1] - two[1]) for one, two in zip(ranked, there, strict=True)), default=0.0
-            )
-            if apart > tolerance:
-                found.append(f"match {video_id}: scores are up to {apart:.2g} apart")
+            shared += [abs(one - two) for one, two in zip(*apart, strict=True)]
+            if max(shared, default=0.0) > tolerance:
+                found.append(f"match {video_id}: scores are up to {max(shared):.2g} apart")
         return found
 
 
