@@ -1,0 +1,64 @@
+"""What a transform is: a name, a group, its parameters, and a function from a film to a film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from common.types import UInt8Array, check_array
+from evaluation.rows import Piece
+
+Group: TypeAlias = Literal["paper", "photometric", "composed", "temporal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A whole video in memory. frames: uint8 (T, H, W, 3) RGB, T >= 1; a fixed rate."""
+
+    frames: UInt8Array
+    frames_per_second: float
+
+    def __post_init__(self) -> None:
+        check_array("frames", self.frames, np.uint8, ("T", "H", "W", 3))
+        if not len(self.frames):
+            raise ValueError("frames: expected at least one, got none")
+
+    @property
+    def duration_seconds(self) -> float:
+        return len(self.frames) / self.frames_per_second
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a transform made of a film.
+
+    pieces: which stretches of the result show which of the original, the whole of both where time is left
+    alone. partners: ids of other videos that can be seen in it. crf: how coarsely x264 is to write it.
+    """
+
+    film: Film
+    pieces: tuple[Piece, ...]
+    partners: tuple[str, ...] = ()
+    crf: int = 23
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a transform may draw on: a generator of its own, the same for the same video and transform,
+    and other videos, `partner(n)` the n-th of them with its id, from families other than the original's."""
+
+    rng: np.random.Generator
+    partner: Callable[[int], tuple[str, Film]]
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """One named edit. `parameters` are what `docs/evaluation.md` says of it."""
+
+    name: str
+    group: Group
+    apply: Callable[[Film, Material], Made]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
