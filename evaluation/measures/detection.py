@@ -1,0 +1,163 @@
+"""Open set: half of the videos are not in the catalogue, so "nothing" must be an answer too.
+
+Positives are rows whose catalogue holds a right video, negatives rows whose catalogue holds none; see
+`answers` for which matches count, how they are ordered and what a failed query is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import BoolArray, Float64Array, Int64Array
+from evaluation.measures.answers import (
+    NOT_FOUND,
+    Score,
+    best_of_each_video,
+    best_right,
+    best_wrong,
+    negatives,
+    positives,
+    score_of,
+    wrong_matches,
+)
+from evaluation.measures.intervals import Share
+from evaluation.rows import QueryRow
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Every (query, video) pair that was answered, pooled over the open-set rows.
+
+    probability, similarity: float64 (n,). right: bool (n,). positives: the rows in which there was
+    something to find. A query counts one right video, its best; further true copies are neither
+    right nor wrong.
+    """
+
+    probability: Float64Array
+    similarity: Float64Array
+    right: BoolArray
+    positives: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One point for each threshold, from the strictest to the most lenient: float64 (n,) each, 0 to 1."""
+
+    x: Float64Array
+    y: Float64Array
+
+
+def threshold_at_fpr(strangers: Sequence[Score], rate: float) -> Score:
+    """The score that a match must be *above* so that at most `rate` of the negatives are accepted.
+
+    strangers: of each negative, the score of its best stranger, NOT_FOUND where it has none. The
+    smallest threshold whose share of negatives at or above it is within the rate lies just above
+    the negative returned, so a copy that ties with it is rejected. With fewer than 1 / rate
+    negatives not one may be accepted: the measure is then recall without a false positive, stricter
+    than its name. Without negatives nothing can be said: ValueError.
+    """
+    if not strangers:
+        raise ValueError("strangers: expected at least one negative, got none")
+    # A rate of 0.01 times 300 is 3, whatever its last binary digit says.
+    allowed = math.floor(rate * len(strangers) + 1e-9)
+    return NOT_FOUND if allowed >= len(strangers) else sorted(strangers, reverse=True)[allowed]
+
+
+def recall_at_fpr(rows: Sequence[QueryRow], rate: float) -> Share:
+    """Share of positives whose right video lies above `threshold_at_fpr`; empty where there are no
+    negatives. Its interval takes the threshold as given."""
+    accepted = accepted_at_fpr(rows, rate)
+    return Share(sum(accepted), len(accepted))
+
+
+def accepted_at_fpr(rows: Sequence[QueryRow], rate: float) -> list[bool]:
+    """The outcome of each of `positives(rows)` at that rate; nothing where there are no negatives."""
+    strangers = [score_of(best_wrong(row)) for row in negatives(rows)]
+    if not strangers:
+        return []
+    bar = threshold_at_fpr(strangers, rate)
+    return [score_of(best_right(row)) > bar for row in positives(rows)]
+
+
+def roc(rows: Sequence[QueryRow]) -> Curve:
+    """x: share of negatives accepted, y: share of positives accepted, at every threshold; starts at
+    (0, 0).
+
+    It ends where everything found is accepted: a positive that was not found is never accepted.
+    """
+    copies = [score_of(best_right(row)) for row in positives(rows)]
+    strangers = [score_of(best_wrong(row)) for row in negatives(rows)]
+    scores = [score for score in (*copies, *strangers) if score != NOT_FOUND]
+    found = sum(score != NOT_FOUND for score in copies)
+    right = np.arange(len(scores)) < found
+    probability, similarity = np.array(scores, np.float64).reshape(-1, 2).T
+    order, ends = _thresholds(probability, similarity)
+    accepted, wrongly = np.cumsum(right[order]), np.cumsum(~right[order])
+    return Curve(
+        np.concatenate([[0.0], wrongly[ends] / max(len(strangers), 1)]),
+        np.concatenate([[0.0], accepted[ends] / max(len(copies), 1)]),
+    )
+
+
+def pooled(rows: Iterable[QueryRow]) -> Predictions:
+    """All predictions of the open-set rows, one for each (query, video) pair, partners removed."""
+    rows = list(rows)
+    asked = positives(rows)
+    scores: list[Score] = []
+    right: list[bool] = []
+    for row in asked:
+        found = best_right(row)
+        if found is not None:
+            scores.append(score_of(found))
+            right.append(True)
+    for row in (*asked, *negatives(rows)):
+        strangers = best_of_each_video(wrong_matches(row))
+        scores += map(score_of, strangers)
+        right += [False] * len(strangers)
+    probability, similarity = np.array(scores, np.float64).reshape(-1, 2).T
+    return Predictions(probability, similarity, np.array(right, np.bool_), len(asked))
+
+
+def precision_recall(predictions: Predictions) -> Curve:
+    """x: recall over all positives, y: precision, at every threshold; equal scores are one threshold."""
+    order, ends = _thresholds(predictions.probability, predictions.similarity)
+    right = np.cumsum(predictions.right[order])[ends]
+    return Curve(right / max(predictions.positives, 1), right / (ends + 1))
+
+
+def micro_ap(predictions: Predictions) -> float:
+    """uAP, 0 to 1: the sum over thresholds of precision times the gain in recall; NaN without positives.
+
+    As in the Image Similarity Challenge (M. Douze et al., arXiv 2106.09672) and VSC2022's
+    descriptor track (E. Pizzi et al., "The 2023 Video Similarity Dataset and Challenge", arXiv
+    2306.09489): the predictions of all queries stand in one list, so one threshold must serve every
+    query. A right video that was not found, or whose query failed, is recall that is never reached.
+    Equal scores are one step, so the order in which they happen to be listed does not matter.
+    """
+    if not predictions.positives:
+        return math.nan
+    curve = precision_recall(predictions)
+    return float(np.sum(np.diff(curve.x, prepend=0.0) * curve.y))
+
+
+def recall_at_precision(predictions: Predictions, precision: float) -> Share:
+    """The highest recall among thresholds whose precision is at least that high; none gives 0."""
+    curve = precision_recall(predictions)
+    reached = curve.x[curve.y >= precision - 1e-12]
+    recall = float(reached.max()) if len(reached) else 0.0
+    return Share(round(recall * predictions.positives), predictions.positives)
+
+
+def _thresholds(
+    probability: Float64Array, similarity: Float64Array
+) -> tuple[Int64Array, Int64Array]:
+    """Order from the highest score down, int64 (n,), and the last place of each run of equals, (t,)."""
+    order = np.lexsort((-similarity, -probability)).astype(np.int64)
+    p, s = probability[order], similarity[order]
+    last = np.ones(len(order), np.bool_)
+    last[:-1] = (p[1:] != p[:-1]) | (s[1:] != s[:-1])
+    return order, np.flatnonzero(last).astype(np.int64)

@@ -1,0 +1,55 @@
+"""The same queries under two configurations, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+from common.errors import UsageError
+from evaluation.measures.intervals import Paired
+from evaluation.rows import Catalogue, QueryRow
+
+QueryKey: TypeAlias = tuple[Catalogue, str, str]
+"""(catalogue, transform, video_id): what is asked of what."""
+
+
+def key_of(row: QueryRow) -> QueryKey:
+    return row.catalogue, row.transform, row.video_id
+
+
+def by_query(rows: Iterable[QueryRow]) -> dict[QueryKey, QueryRow]:
+    """Rows by what was asked; UsageError where one query has two rows, as when configurations are
+    mixed."""
+    found: dict[QueryKey, QueryRow] = {}
+    for row in rows:
+        if found.setdefault(key_of(row), row) is not row:
+            raise UsageError(
+                f"two rows for transform {row.transform!r} of {row.video_id!r} asked of the catalogue "
+                f"{row.catalogue!r}: compare rows of one configuration and one profile at a time"
+            )
+    return found
+
+
+def pair(first: Mapping[QueryKey, bool], second: Mapping[QueryKey, bool]) -> Paired:
+    """Count the four outcomes over the queries that both have."""
+    outcomes = [(first[key], second[key]) for key in first.keys() & second.keys()]
+    return Paired(
+        both=outcomes.count((True, True)),
+        first_only=outcomes.count((True, False)),
+        second_only=outcomes.count((False, True)),
+        neither=outcomes.count((False, False)),
+    )
+
+
+def pair_rows(
+    first: Iterable[QueryRow],
+    second: Iterable[QueryRow],
+    outcome: Callable[[QueryRow], bool | None],
+) -> Paired:
+    """Pair two configurations by an outcome of single rows; rows where it is None are not counted."""
+
+    def outcomes(rows: Iterable[QueryRow]) -> dict[QueryKey, bool]:
+        found = {key: outcome(row) for key, row in by_query(rows).items()}
+        return {key: value for key, value in found.items() if value is not None}
+
+    return pair(outcomes(first), outcomes(second))

@@ -1,0 +1,126 @@
+"""Closed set: every video is in the catalogue, so the question is only who comes first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import Float64Array
+from evaluation.measures.answers import best_right, best_wrong, expects_copy, rank_of_right
+from evaluation.measures.intervals import Share
+from evaluation.rows import Found, QueryRow
+
+SATURATION = 1e-12
+"""Probabilities are kept this far from 0 and 1 before their logit is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Where values lie; all NaN when there are none. deviation: of a sample, NaN below two values."""
+
+    count: int
+    mean: float
+    median: float
+    deviation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """The right video's best match against the best stranger's, over the same rows.
+
+    copies, strangers: of raw similarity. d_prime: of similarity; d_prime_logit: of the
+    probability's logit.
+    """
+
+    copies: Spread
+    strangers: Spread
+    d_prime: float
+    d_prime_logit: float
+
+
+def closed_set(rows: Iterable[QueryRow]) -> list[QueryRow]:
+    """Rows asked of the whole catalogue in which a right video is to be found."""
+    return [row for row in rows if row.catalogue == "all" and expects_copy(row)]
+
+
+def within(row: QueryRow, k: int) -> bool:
+    """Whether a right video is among the first k; partners are not counted."""
+    rank = rank_of_right(row)
+    return rank is not None and rank <= k
+
+
+def recall_at(rows: Iterable[QueryRow], k: int) -> Share:
+    """Recall@k over the closed-set rows: the paper's Recall@1, @3 and @5."""
+    asked = closed_set(rows)
+    return Share(sum(within(row, k) for row in asked), len(asked))
+
+
+def similarities(rows: Iterable[QueryRow]) -> tuple[Float64Array, Float64Array]:
+    """Similarity of the best match of the right video and of the best stranger: float64 (n,), (m,).
+
+    Closed-set rows; a row in which one of the two is not in the answer adds nothing to that one.
+    """
+    right, wrong = _best_matches(rows)
+    return _values([found.similarity for found in right]), _values(
+        [found.similarity for found in wrong]
+    )
+
+
+def separation(rows: Sequence[QueryRow]) -> Separation:
+    """How far copies and strangers lie apart. Mean similarity alone proves nothing: what lifts every pair
+    lifts strangers as well, so both stand side by side and are divided by their spread."""
+    right, wrong = _best_matches(rows)
+    copies = _values([found.similarity for found in right])
+    strangers = _values([found.similarity for found in wrong])
+    return Separation(
+        copies=spread(copies),
+        strangers=spread(strangers),
+        d_prime=d_prime(copies, strangers),
+        d_prime_logit=d_prime(
+            logit(_values([found.probability for found in right])),
+            logit(_values([found.probability for found in wrong])),
+        ),
+    )
+
+
+def spread(values: Float64Array) -> Spread:
+    """Mean, median and sample deviation of float64 (n,)."""
+    if not len(values):
+        return Spread(0, math.nan, math.nan, math.nan)
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    return Spread(len(values), float(values.mean()), float(np.median(values)), deviation)
+
+
+def d_prime(signal: Float64Array, noise: Float64Array) -> float:
+    """(mean of signal - mean of noise) / sqrt(mean of their variances); float64 (n,) and (m,).
+
+    The sensitivity index for unequal variances (d_a; J. A. Swets, Science 240, 1988). NaN below two
+    values on either side or when all are one value; infinite when only the means differ.
+    """
+    if len(signal) < 2 or len(noise) < 2:
+        return math.nan
+    apart = float(signal.mean() - noise.mean())
+    variance = float(signal.var(ddof=1) + noise.var(ddof=1)) / 2
+    if variance > 0:
+        return apart / math.sqrt(variance)
+    return math.copysign(math.inf, apart) if apart else math.nan
+
+
+def logit(probabilities: Float64Array) -> Float64Array:
+    """log(p / (1 - p)) of float64 (n,), finite at 0 and 1 (see SATURATION)."""
+    kept = np.clip(probabilities, SATURATION, 1 - SATURATION)
+    return np.log(kept) - np.log1p(-kept)
+
+
+def _best_matches(rows: Iterable[QueryRow]) -> tuple[list[Found], list[Found]]:
+    asked = closed_set(rows)
+    right = [found for row in asked if (found := best_right(row)) is not None]
+    wrong = [found for row in asked if (found := best_wrong(row)) is not None]
+    return right, wrong
+
+
+def _values(values: list[float]) -> Float64Array:
+    return np.array(values, np.float64)

@@ -1,0 +1,115 @@
+"""All measures of a set of rows in one value: what tables and figures are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from evaluation.measures.answers import negatives
+from evaluation.measures.calibration import (
+    Decisions,
+    answers,
+    decisions,
+    expected_calibration_error,
+    lookalikes_accepted,
+    reliability,
+)
+from evaluation.measures.detection import micro_ap, pooled, recall_at_fpr, recall_at_precision
+from evaluation.measures.intervals import Share
+from evaluation.measures.ranges import RangeSummary, summarise_ranges
+from evaluation.measures.ranking import Separation, recall_at, separation
+from evaluation.measures.segments import segment_ap
+from evaluation.rows import QueryRow
+
+By: TypeAlias = tuple[Literal["transform", "group"], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The measures of one configuration of one profile over some transforms.
+
+    group, transform: what the rows have in common, empty where they were pooled. failed: rows whose
+    query could not be made or read. Shares are empty, and other numbers NaN, where nothing was
+    there to measure: ranking wants rows asked of the whole catalogue, all else those asked of its
+    halves.
+    """
+
+    configuration: str
+    profile: str
+    group: str
+    transform: str
+    rows: int
+    failed: int
+    recall_at_1: Share
+    recall_at_3: Share
+    recall_at_5: Share
+    separation: Separation
+    positives: int
+    negatives: int
+    recall_at_fpr_1e2: Share
+    recall_at_fpr_1e3: Share
+    recall_at_precision_90: Share
+    uap: float
+    calibration_error: float
+    decisions: Decisions
+    lookalikes_accepted: Share
+    ranges: RangeSummary
+    segment_uap: float
+
+    @property
+    def label(self) -> str:
+        """Profile and configuration, the latter where it says more."""
+        return _label(self.profile, self.configuration)
+
+
+def label_of(row: QueryRow) -> str:
+    """Profile and configuration of a row, as `Summary.label`."""
+    return _label(row.profile, row.configuration)
+
+
+def summarise(rows: Iterable[QueryRow], by: By = ()) -> tuple[Summary, ...]:
+    """One summary for each configuration, profile and value of `by`, in the order of their first rows.
+
+    by: ("transform",), ("group",) or () to pool all transforms. Negatives are those of the same
+    rows, so a rate of false positives is that of the transforms summed up.
+    """
+    parts: dict[tuple[str, str, str, str], list[QueryRow]] = {}
+    for row in rows:
+        group = row.group if by else ""
+        transform = row.transform if "transform" in by else ""
+        parts.setdefault((row.configuration, row.profile, group, transform), []).append(row)
+    return tuple(_summary(*key, part) for key, part in parts.items())
+
+
+def _label(profile: str, configuration: str) -> str:
+    return profile if configuration in ("", profile) else f"{profile} {configuration}"
+
+
+def _summary(
+    configuration: str, profile: str, group: str, transform: str, rows: Sequence[QueryRow]
+) -> Summary:
+    predictions = pooled(rows)
+    return Summary(
+        configuration=configuration,
+        profile=profile,
+        group=group,
+        transform=transform,
+        rows=len(rows),
+        failed=sum(bool(row.error) for row in rows),
+        recall_at_1=recall_at(rows, 1),
+        recall_at_3=recall_at(rows, 3),
+        recall_at_5=recall_at(rows, 5),
+        separation=separation(rows),
+        positives=predictions.positives,
+        negatives=len(negatives(rows)),
+        recall_at_fpr_1e2=recall_at_fpr(rows, 1e-2),
+        recall_at_fpr_1e3=recall_at_fpr(rows, 1e-3),
+        recall_at_precision_90=recall_at_precision(predictions, 0.9),
+        uap=micro_ap(predictions),
+        calibration_error=expected_calibration_error(reliability(*answers(rows))),
+        decisions=decisions(rows),
+        lookalikes_accepted=lookalikes_accepted(rows),
+        ranges=summarise_ranges(rows),
+        segment_uap=segment_ap(rows),
+    )
