@@ -1,0 +1,239 @@
+"""The original as one of several things on the screen: inset, split, in a grid, on a background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+
+from common.types import UInt8Array
+from evaluation.transforms.base import Film, Made, Material, Transform
+from evaluation.transforms.drawing import BLACK, WHITE, Colour, sentence, text_width, write
+from evaluation.transforms.drawing import write_centred as centred_line
+from evaluation.transforms.guests import Guest, guest
+from evaluation.transforms.pictures import (
+    FrameEdit,
+    canvas,
+    centred,
+    contain,
+    cover,
+    each,
+    paste,
+    resized,
+    whole,
+)
+
+Compose: TypeAlias = Callable[[Film, Material, Sequence[Guest]], FrameEdit]
+"""Draws what is left to chance; the guests are the partners asked for, in order."""
+
+_PAGES: tuple[Colour, ...] = ((24, 24, 28), (245, 245, 245), (38, 56, 92), (232, 222, 200))
+_DARK: Colour = (16, 16, 18)
+
+
+def composition(name: str, compose: Compose, guests: int = 0, **parameters: Any) -> Transform:
+    """A transform that lays every frame out with those of `guests` partners and leaves time alone."""
+
+    def apply(film: Film, material: Material) -> Made:
+        shown = [guest(material, index, film) for index in range(guests)]
+        made = each(film, compose(film, material, shown))
+        partners = dict.fromkeys(one.video_id for one in shown)
+        return Made(made, whole(film), tuple(partners))
+
+    return Transform(name, "composed", apply, parameters)
+
+
+def _inset(smallest: float, largest: float) -> Compose:
+    """The original small, over a partner that plays."""
+
+    def compose(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+        height, width = film.frames.shape[1:3]
+        share = material.rng.uniform(smallest, largest)
+        inner_width, inner_height = max(1, round(width * share)), max(1, round(height * share))
+        across, down = material.rng.uniform(0.04, 0.96, 2)
+        left, top = round((width - inner_width) * across), round((height - inner_height) * down)
+
+        def edit(frame: UInt8Array, number: int) -> UInt8Array:
+            shown = guests[0].frame(number, width, height).copy()
+            paste(shown, resized(frame, inner_width, inner_height), left, top)
+            return shown
+
+        return edit
+
+    return compose
+
+
+def _reaction(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+    height, width = film.frames.shape[1:3]
+    page = canvas(width, height, _PAGES[int(material.rng.integers(0, len(_PAGES)))])
+    light = int(page[0, 0].astype(int).sum()) > 382
+    title = sentence(material.rng, 4)
+    centred_line(page, title, round(height * 0.94), height * 0.045, BLACK if light else WHITE)
+    inner = (max(1, round(width * 0.4)), max(1, round(height * 0.4)))
+    other = (max(1, round(width * 0.5)), max(1, round(height * 0.62)))
+    left_first = bool(material.rng.integers(0, 2))
+    down = material.rng.uniform(0.08, 0.45)
+    # Beside the one who reacts, and in every other film a little over him.
+    over = round(width * 0.08) if material.rng.integers(0, 2) else 0
+    gap = round(width * 0.03)
+    at = gap + over if left_first else width - gap - over - inner[0]
+    other_at = width - gap - other[0] if left_first else gap
+
+    def edit(frame: UInt8Array, number: int) -> UInt8Array:
+        shown = page.copy()
+        paste(shown, guests[0].frame(number, *other), other_at, round(height * 0.12))
+        paste(shown, resized(frame, *inner), at, round(height * down))
+        return shown
+
+    return edit
+
+
+def _side_by_side(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+    height, width = film.frames.shape[1:3]
+    half = max(1, width // 2)
+    second = bool(material.rng.integers(0, 2))
+
+    def edit(frame: UInt8Array, number: int) -> UInt8Array:
+        parts = [contain(frame, half, height), contain(guests[0].still(number), half, height)]
+        halves = [centred(canvas(half, height, _DARK), part) for part in parts]
+        return np.concatenate(halves[::-1] if second else halves, axis=1)
+
+    return edit
+
+
+def _one_above_the_other(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+    height, width = film.frames.shape[1:3]
+    half = max(1, height // 2)
+    second = bool(material.rng.integers(0, 2))
+
+    def edit(frame: UInt8Array, number: int) -> UInt8Array:
+        parts = [cover(frame, width, half), guests[0].frame(number, width, half)]
+        return np.concatenate(parts[::-1] if second else parts, axis=0)
+
+    return edit
+
+
+def _grid(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+    height, width = film.frames.shape[1:3]
+    cell = (max(1, width // 2), max(1, height // 2))
+    order = material.rng.permutation(4).tolist()
+    still_at = int(material.rng.integers(0, len(guests[2])))
+    still = guests[2].frame(still_at, *cell)
+
+    def edit(frame: UInt8Array, number: int) -> UInt8Array:
+        cells = [resized(frame, *cell), guests[0].frame(number, *cell)]
+        cells += [guests[1].frame(number, *cell), still]
+        a, b, c, d = (cells[index] for index in order)
+        return np.concatenate([np.concatenate([a, b], axis=1), np.concatenate([c, d], axis=1)])
+
+    return edit
+
+
+def _blend(film: Film, _material: Material, guests: Sequence[Guest]) -> FrameEdit:
+    height, width = film.frames.shape[1:3]
+
+    def edit(frame: UInt8Array, number: int) -> UInt8Array:
+        return cv2.addWeighted(frame, 0.6, guests[0].frame(number, width, height), 0.4, 0.0)
+
+    return edit
+
+
+def _on_background(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+    height, width = film.frames.shape[1:3]
+    inner = (max(1, round(width * 0.65)), max(1, round(height * 0.65)))
+    across, down = material.rng.uniform(0.3, 0.7, 2)
+    left, top = round((width - inner[0]) * across), round((height - inner[1]) * down)
+
+    def edit(frame: UInt8Array, number: int) -> UInt8Array:
+        shown = soft(guests[0].still(number), width, height)
+        paste(shown, resized(frame, *inner), left, top)
+        return shown
+
+    return edit
+
+
+def _vertical_repost(film: Film, material: Material, _guests: Sequence[Guest]) -> FrameEdit:
+    # Never larger than the original's long side: a re-post gains no detail.
+    width = max(2, round(min(film.frames.shape[1:3])))
+    height = max(2, round(width * 16 / 9))
+    room = (width, max(1, round(height * 0.66)))
+    lines = [sentence(material.rng, 4) for _ in range(2)]
+    tall = contain(film.frames[0], *room).shape[0]
+    capital = max(3.0, height * 0.028)
+    first = max(round(capital * 1.4), (height - tall) // 2 - round(capital * 3.2))
+
+    def edit(frame: UInt8Array, _number: int) -> UInt8Array:
+        shown = centred(soft(frame, width, height), contain(frame, *room))
+        for line, text in enumerate(lines):
+            baseline = first + round(line * capital * 1.7)
+            centred_line(shown, text, baseline, capital, WHITE, outline=BLACK)
+        return shown
+
+    return edit
+
+
+def _facecam(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+    height, width = film.frames.shape[1:3]
+    side = max(2, round(min(height, width) * material.rng.uniform(0.24, 0.34)))
+    margin = max(1, side // 8)
+    right, low = (bool(place) for place in material.rng.integers(0, 2, 2))
+    left = width - margin - side if right else margin
+    top = height - margin - side if low else margin
+
+    def edit(frame: UInt8Array, number: int) -> UInt8Array:
+        shown = frame.copy()
+        paste(shown, guests[0].frame(number, side, side), left, top)
+        cv2.rectangle(shown, (left, top), (left + side - 1, top + side - 1), WHITE, 1)
+        return shown
+
+    return edit
+
+
+def _ticker_and_logo(film: Film, material: Material, _guests: Sequence[Guest]) -> FrameEdit:
+    height, width = film.frames.shape[1:3]
+    bar, strip = max(3, round(height * 0.11)), max(3, round(height * 0.075))
+    hue: Colour = ((170, 16, 24), (16, 60, 150), (20, 120, 70))[int(material.rng.integers(0, 3))]
+    headline = sentence(material.rng, 5).upper()
+    news = "  +++  ".join(sentence(material.rng, 6) for _ in range(4)) + "  +++  "
+    capital = strip * 0.5
+    tape = canvas(text_width(news, capital) + 1, strip, (20, 20, 24))
+    write(tape, news, 0, round(strip * 0.75), capital, WHITE)
+    lower = canvas(width, bar, hue)
+    write(lower, headline, bar // 3, round(bar * 0.7), bar * 0.45, WHITE, width=width - bar // 2)
+    sign = canvas(max(4, round(width * 0.12)), max(3, round(height * 0.09)), hue)
+    centred_line(sign, "LIVE", round(sign.shape[0] * 0.72), sign.shape[0] * 0.5)
+    # A tenth of the width a second.
+    step = max(1.0, width * 0.1) / film.frames_per_second
+
+    def edit(frame: UInt8Array, number: int) -> UInt8Array:
+        shown = frame.copy()
+        columns = (np.arange(width) + round(number * step)) % tape.shape[1]
+        paste(shown, tape[:, columns], 0, height - strip)
+        paste(shown, lower, 0, height - strip - bar)
+        paste(shown, sign, width - sign.shape[1] - bar // 2, bar // 2)
+        return shown
+
+    return edit
+
+
+def soft(frame: UInt8Array, width: int, height: int) -> UInt8Array:
+    """A picture enlarged to fill `width` x `height` and so blurred that only its colours are left."""
+    small = cover(frame, max(1, width // 8), max(1, height // 8))
+    blurred = cv2.GaussianBlur(small, (0, 0), max(0.8, min(small.shape[:2]) / 14))
+    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+TRANSFORMS = (
+    composition("pip_large", _inset(0.5, 0.6), 1, original_of_width="0.5 to 0.6"),
+    composition("pip_small", _inset(0.25, 0.33), 1, original_of_width="0.25 to 0.33"),
+    composition("reaction", _reaction, 1, original_of_width=0.4, around="a page of one colour"),
+    composition("split_screen_h", _side_by_side, 1, shown="whole, half as wide"),
+    composition("split_screen_v", _one_above_the_other, 1, shown="the middle half"),
+    composition("grid_2x2", _grid, 3, others="two films and a still"),
+    composition("blend", _blend, 1, original=0.6, partner=0.4),
+    composition("on_background", _on_background, 1, original_of_width=0.65),
+    composition("vertical_repost", _vertical_repost, aspect="9:16", around="itself, blurred"),
+    composition("facecam", _facecam, 1, partner_of_short_side="0.24 to 0.34"),
+    composition("ticker_and_logo", _ticker_and_logo, of_height=0.185),
+)

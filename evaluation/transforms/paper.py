@@ -1,0 +1,69 @@
+"""The fourteen edits of the source paper. `combined` is its text's: crop, mirror and speed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.types import UInt8Array
+from evaluation.transforms.base import Film, Made, Material, Transform
+from evaluation.transforms.drawing import WHITE, logo_stamp, text_stamp
+from evaluation.transforms.geometric import centre_crop, flipped, turned
+from evaluation.transforms.photometric import brighter, jpeg
+from evaluation.transforms.pictures import FrameEdit, Prepare, per_frame
+from evaluation.transforms.timeline import chain, play, stretch
+
+
+def _picture(name: str, prepare: Prepare, **parameters: Any) -> Transform:
+    return per_frame(name, "paper", prepare, **parameters)
+
+
+def _speed(factor: float) -> Transform:
+    def apply(film: Film, _material: Material) -> Made:
+        return play(film, [stretch(0, len(film.frames), factor)])
+
+    return Transform(f"speed_{factor}", "paper", apply, {"factor": factor})
+
+
+def _watermark(film: Film, _material: Material) -> FrameEdit:
+    height, width = film.frames.shape[1:3]
+    side = max(6, round(min(height, width) * 0.12))
+    letters = text_stamp("SAMPLE TV", side * 0.45, WHITE, 0.5)
+    logo = logo_stamp(side, (WHITE, (40, 80, 200)), 0.5)
+    margin = max(1, side // 4)
+    bottom = height - margin
+
+    def edit(frame: UInt8Array, _number: int) -> UInt8Array:
+        shown = frame.copy()
+        left = width - margin - letters.picture.shape[1]
+        letters.put(shown, left, bottom - (side + letters.picture.shape[0]) // 2)
+        logo.put(shown, left - margin - side, bottom - side)
+        return shown
+
+    return edit
+
+
+_CROP = _picture("crop_10", centre_crop(0.1), cut_off_each_side=0.1)
+_FLIP = _picture("flip_h", flipped(1), axis="left to right")
+_FASTER = _speed(1.1)
+
+
+def _combined(film: Film, material: Material) -> Made:
+    return chain(film, material, (_CROP, _FLIP, _FASTER))
+
+
+TRANSFORMS = (
+    _CROP,
+    _picture("crop_20", centre_crop(0.2), cut_off_each_side=0.2),
+    _picture("rotate_5", turned(5), degrees=5, corners="black"),
+    _picture("rotate_10", turned(10), degrees=10, corners="black"),
+    _picture("brightness_20", brighter(1.2), factor=1.2),
+    _picture("brightness_40", brighter(1.4), factor=1.4),
+    _picture("compress_50", jpeg(50), jpeg_quality=50),
+    _picture("compress_25", jpeg(25), jpeg_quality=25),
+    _speed(0.9),
+    _FASTER,
+    _FLIP,
+    _picture("flip_v", flipped(0), axis="upside down"),
+    _picture("watermark", _watermark, opacity=0.5, corner="bottom right"),
+    Transform("combined", "paper", _combined, {"crop": 0.1, "flip": "left to right", "speed": 1.1}),
+)

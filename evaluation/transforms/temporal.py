@@ -1,0 +1,200 @@
+"""Edits of time, each with the truth about which stretch shows which.
+
+A film too short for an edit gets what is possible of it, and the pieces say what is there: a stretch that
+should be longer than the film is all of it, a film of one frame cannot be shuffled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from evaluation.transforms.base import Film, Made, Material, Transform
+from evaluation.transforms.geometric import centre_crop
+from evaluation.transforms.guests import guest
+from evaluation.transforms.pictures import each
+from evaluation.transforms.timeline import (
+    Cut,
+    backwards,
+    chain,
+    cutting,
+    held,
+    of_guest,
+    stretch,
+)
+
+_MIN_SECONDS = 2.0
+_MAX_PARTNER_SECONDS = 10.0
+_SHOWN_FPS = 5.0
+_MASHUP_SECONDS, _MASHUP_CUTS = 2.0, 10
+_LOOP_SECONDS = 3.0
+_SHUFFLE_SECONDS = 1.5
+_FREEZE_SECONDS = 2.0
+
+
+def speed(name: str, factor: float) -> Transform:
+    """All of it, `factor` times as fast."""
+    return cutting(
+        name, lambda film, _material: [stretch(0, len(film.frames), factor)], factor=factor
+    )
+
+
+def trim(name: str, first: float, last: float) -> Transform:
+    """Keeps the stretch between two shares of the film, widened to 2 s where the film has them."""
+
+    def cut(film: Film, _material: Material) -> Sequence[Cut]:
+        total = len(film.frames)
+        wanted = max(round(total * (last - first)), _frames(film, _MIN_SECONDS))
+        kept = min(total, max(1, wanted))
+        # What is missing is taken from both sides, as far as there is something.
+        start = round(total * (first + last) / 2 - kept / 2)
+        if first == 0.0:
+            start = 0
+        elif last == 1.0:
+            start = total - kept
+        start = min(max(0, start), total - kept)
+        return [stretch(start, start + kept)]
+
+    return cutting(name, cut, kept=f"{first:g} to {last:g}", at_least_seconds=_MIN_SECONDS)
+
+
+def excerpt(name: str, seconds: float) -> Transform:
+    """A stretch of that length from anywhere; the whole film where it is no longer."""
+
+    def cut(film: Film, material: Material) -> Sequence[Cut]:
+        return [stretch(*_anywhere(film, seconds, material.rng))]
+
+    return cutting(name, cut, seconds=seconds)
+
+
+def insert(name: str, seconds: float) -> Transform:
+    """A stretch of that length from anywhere, in the middle of 10 to 20 s of a partner."""
+
+    def cut(film: Film, material: Material) -> Sequence[Cut]:
+        host = guest(material, 0, film)
+        first, stop = _anywhere(film, seconds, material.rng)
+        around = _frames(film, float(material.rng.uniform(10.0, 20.0)))
+        start = int(material.rng.integers(0, len(host)))
+        middle = start + around // 2
+        before, after = of_guest(host, start, middle), of_guest(host, middle, start + around)
+        return [before, stretch(first, stop), after]
+
+    return cutting(name, cut, seconds=seconds, partner_seconds="10 to 20")
+
+
+def _fps_drop(film: Film, _material: Material) -> Sequence[Cut]:
+    total, rate = len(film.frames), film.frames_per_second
+    number = np.arange(total, dtype=np.int64)
+    if rate <= _SHOWN_FPS:
+        return [Cut(number, 0, total)]
+    shown = np.floor(number * (_SHOWN_FPS / rate) + 1e-9)
+    return [Cut(np.ceil(shown * (rate / _SHOWN_FPS) - 1e-9).astype(np.int64), 0, total)]
+
+
+def _concatenate(film: Film, material: Material) -> Sequence[Cut]:
+    before, after = guest(material, 0, film), guest(material, 1, film)
+    most = _frames(film, _MAX_PARTNER_SECONDS)
+    return [
+        of_guest(before, 0, min(most, len(before))),
+        stretch(0, len(film.frames)),
+        of_guest(after, 0, min(most, len(after))),
+    ]
+
+
+def _mashup(film: Film, material: Material) -> Sequence[Cut]:
+    other = guest(material, 0, film)
+    long = _frames(film, _MASHUP_SECONDS)
+    total = min(len(film.frames), long * _MASHUP_CUTS)
+    cuts = []
+    for start in range(0, total, long):
+        cuts.append(stretch(start, min(total, start + long)))
+        cuts.append(of_guest(other, start, start + long))
+    return cuts
+
+
+def _loop(film: Film, _material: Material) -> Sequence[Cut]:
+    first = _frames(film, _LOOP_SECONDS)
+    if len(film.frames) > first:
+        return [stretch(0, first)] * 3
+    return [stretch(0, len(film.frames))] * 2
+
+
+def _shuffle(film: Film, material: Material) -> Sequence[Cut]:
+    total = len(film.frames)
+    count = min(total, max(2, round(film.duration_seconds / _SHUFFLE_SECONDS)))
+    ends = [round(total * index / count) for index in range(count + 1)]
+    order = material.rng.permutation(count)
+    if count > 1 and bool(np.all(np.diff(order) == 1)):
+        # Chance may leave everything in place, and then nothing would be shuffled.
+        order = np.roll(order, 1)
+    return [stretch(ends[index], ends[index + 1]) for index in order.tolist()]
+
+
+def _reverse(film: Film, _material: Material) -> Sequence[Cut]:
+    return [backwards(0, len(film.frames))]
+
+
+def _freeze(film: Film, _material: Material) -> Sequence[Cut]:
+    middle = len(film.frames) // 2
+    return [
+        *([stretch(0, middle)] if middle else []),
+        held(middle, _frames(film, _FREEZE_SECONDS)),
+        stretch(middle, len(film.frames)),
+    ]
+
+
+def _ramp(film: Film, _material: Material) -> Sequence[Cut]:
+    total, half = len(film.frames), len(film.frames) // 2
+    return [*([stretch(0, half, 0.75)] if half else []), stretch(half, total, 1.5)]
+
+
+def _jump_cuts(film: Film, _material: Material) -> Sequence[Cut]:
+    total = len(film.frames)
+    long, gone = _frames(film, 1.5), _frames(film, 0.5)
+    return [stretch(at, min(total, at + long)) for at in range(0, total, long + gone)]
+
+
+_SLOWER = speed("slower", 0.8)
+
+
+def _slow_zoom(film: Film, material: Material) -> Made:
+    closer = each(film, centre_crop(0.2)(film, material))
+    return chain(closer, material, (_SLOWER,))
+
+
+def _anywhere(film: Film, seconds: float, rng: np.random.Generator) -> tuple[int, int]:
+    """[first, stop) of a stretch of that length, or of all of the film."""
+    count = min(len(film.frames), _frames(film, seconds))
+    first = int(rng.integers(0, len(film.frames) - count + 1))
+    return first, first + count
+
+
+def _frames(film: Film, seconds: float) -> int:
+    """How many frames last that long, at least 1."""
+    return max(1, round(seconds * film.frames_per_second))
+
+
+TRANSFORMS = (
+    speed("speed_0.5", 0.5),
+    speed("speed_2", 2.0),
+    cutting("fps_drop", _fps_drop, shown_fps=_SHOWN_FPS),
+    trim("trim_start", 0.25, 1.0),
+    trim("trim_end", 0.0, 0.7),
+    trim("trim_middle", 0.2, 0.8),
+    excerpt("excerpt_2", 2.0),
+    excerpt("excerpt_3", 3.0),
+    excerpt("excerpt_5", 5.0),
+    insert("insert_2", 2.0),
+    insert("insert_3", 3.0),
+    insert("insert_5", 5.0),
+    cutting("concatenate", _concatenate, partner_seconds=f"up to {_MAX_PARTNER_SECONDS:g} each"),
+    cutting("mashup", _mashup, seconds_each=_MASHUP_SECONDS, cuts_at_most=_MASHUP_CUTS),
+    cutting("loop", _loop, seconds=_LOOP_SECONDS, times="3, or all of it twice"),
+    cutting("shuffle", _shuffle, seconds_each=_SHUFFLE_SECONDS),
+    cutting("reverse", _reverse),
+    cutting("freeze", _freeze, seconds=_FREEZE_SECONDS, at="the middle"),
+    cutting("ramp", _ramp, factors="0.75, then 1.5"),
+    cutting("jump_cuts", _jump_cuts, kept_seconds=1.5, dropped_seconds=0.5),
+    Transform("slow_zoom", "temporal", _slow_zoom, {"factor": 0.8, "cut_off_each_side": 0.2}),
+)

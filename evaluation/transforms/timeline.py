@@ -1,0 +1,144 @@
+"""Cutting: a film put together from stretches of the original and of partners, with the truth kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from common.types import Int64Array
+from evaluation.rows import Piece
+from evaluation.transforms.base import Film, Made, Material, Transform
+from evaluation.transforms.guests import Guest
+from evaluation.transforms.pictures import whole
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Frames shown one after the other.
+
+    frames: int64 (n,), their numbers in the original, or in `guest` where there is one. [first, stop):
+    the stretch of the original they show. in_order: as in Piece.
+    """
+
+    frames: Int64Array
+    first: int = 0
+    stop: int = 0
+    guest: Guest | None = None
+    in_order: bool = True
+
+
+def stretch(first: int, stop: int, tempo: float = 1.0) -> Cut:
+    """Frames [first, stop), `tempo` times as fast."""
+    count = max(1, round((stop - first) / tempo))
+    at = np.arange(count, dtype=np.int64) * (stop - first) // count
+    return Cut(first + at, first, stop)
+
+
+def backwards(first: int, stop: int) -> Cut:
+    """Frames [first, stop) from the last to the first."""
+    frames = np.arange(stop - 1, first - 1, -1, dtype=np.int64)
+    return Cut(frames, first, stop, in_order=stop - first == 1)
+
+
+def held(frame: int, count: int) -> Cut:
+    """One frame shown `count` times; no moment of it is any moment of the original more than another."""
+    return Cut(np.full(count, frame, dtype=np.int64), frame, frame + 1, in_order=count == 1)
+
+
+def of_guest(guest: Guest, first: int, stop: int) -> Cut:
+    """Frames [first, stop) of a partner; past its end it begins again."""
+    return Cut(np.arange(first, stop, dtype=np.int64), guest=guest)
+
+
+def play(film: Film, cuts: Iterable[Cut]) -> Made:
+    """Show cuts one after the other, partners cut to the original's size. Empty cuts are left out."""
+    shown = [cut for cut in cuts if len(cut.frames)]
+    height, width = film.frames.shape[1:3]
+    rate = film.frames_per_second
+    frames = np.empty((sum(len(cut.frames) for cut in shown), height, width, 3), dtype=np.uint8)
+    pieces: list[Piece] = []
+    at = 0
+    for cut in shown:
+        end = at + len(cut.frames)
+        for place, number in zip(range(at, end), cut.frames.tolist(), strict=True):
+            frames[place] = (
+                film.frames[number] if cut.guest is None else cut.guest.frame(number, width, height)
+            )
+        if cut.guest is None:
+            times = (at / rate, end / rate, cut.first / rate, cut.stop / rate)
+            pieces.append(Piece(*times, in_order=cut.in_order))
+        at = end
+    partners = dict.fromkeys(cut.guest.video_id for cut in shown if cut.guest is not None)
+    return Made(Film(frames, rate), tuple(pieces), tuple(partners))
+
+
+def through(inner: Sequence[Piece], outer: Sequence[Piece]) -> tuple[Piece, ...]:
+    """Pieces of a film that was edited twice, in the order of the outer ones.
+
+    inner: what the first edit shows of the original; outer: what the second shows of the first. Where
+    they overlap, times are carried over in proportion. A piece that is not in order is taken whole: which
+    part of it shows which part of the other cannot be told.
+    """
+    pieces = []
+    for late in outer:
+        for early in inner:
+            start = max(late.ref_start_seconds, early.query_start_seconds)
+            end = min(late.ref_end_seconds, early.query_end_seconds)
+            if end <= start:
+                continue
+            query = (late.query_start_seconds, late.query_end_seconds)
+            ref = (early.ref_start_seconds, early.ref_end_seconds)
+            if late.in_order:
+                middle = (late.ref_start_seconds, late.ref_end_seconds)
+                query = (_carry(start, middle, query), _carry(end, middle, query))
+            if early.in_order:
+                middle = (early.query_start_seconds, early.query_end_seconds)
+                ref = (_carry(start, middle, ref), _carry(end, middle, ref))
+            pieces.append(Piece(*query, *ref, in_order=late.in_order and early.in_order))
+    return tuple(pieces)
+
+
+def chain(film: Film, material: Material, steps: Iterable[Transform]) -> Made:
+    """One edit after the other, each with partners the ones before it have not used."""
+    made = Made(film, whole(film))
+    for step in steps:
+        used = len(made.partners)
+        later = Material(material.rng, _from(material, used))
+        next_made = step.apply(made.film, later)
+        made = Made(
+            next_made.film,
+            through(made.pieces, next_made.pieces),
+            tuple(dict.fromkeys((*made.partners, *next_made.partners))),
+            max(made.crf, next_made.crf),
+        )
+    return made
+
+
+def _from(material: Material, first: int) -> Callable[[int], tuple[str, Film]]:
+    return lambda index: material.partner(first + index)
+
+
+def _carry(time: float, from_range: tuple[float, float], to_range: tuple[float, float]) -> float:
+    """A time carried from one range to another in proportion; the ends fall on the ends exactly."""
+    if time == from_range[0]:
+        return to_range[0]
+    if time == from_range[1]:
+        return to_range[1]
+    share = (time - from_range[0]) / (from_range[1] - from_range[0])
+    return to_range[0] + share * (to_range[1] - to_range[0])
+
+
+def cutting(
+    name: str,
+    cut: Callable[[Film, Material], Sequence[Cut]],
+    **parameters: Any,
+) -> Transform:
+    """A temporal transform that is a list of cuts."""
+
+    def apply(film: Film, material: Material) -> Made:
+        return play(film, cut(film, material))
+
+    return Transform(name, "temporal", apply, parameters)
