@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UsageError
@@ -148,6 +148,7 @@ def videos_of(sizes: list[int]) -> list[DatasetVideo]:
 SIZES = st.lists(st.integers(1, 7), min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(sizes=SIZES, count=st.integers(1, 6), shuffled=st.randoms())
 def test_families_stay_whole_and_parts_are_of_a_size(
     sizes: list[int], count: int, shuffled: random.Random

@@ -24,7 +24,7 @@ LATE = {"fps_drop": 0.2}
 
 @pytest.mark.parametrize("name", CUT)
 @pytest.mark.parametrize(("count", "rate"), [(1, 16.0), (5, 16.0), (40, 16.0), (200, 16.0),
-                                             (83, 10.0), (30, 4.0)])  # fmt: skip
+                                             (83, 14.985), (30, 4.0)])  # fmt: skip
 def test_pieces_say_what_the_frames_show(name: str, count: int, rate: float) -> None:
     film = numbered(count, rate)
     made = TRANSFORMS[name].apply(film, material(name, "video", numbered_partner))
