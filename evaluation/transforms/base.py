@@ -48,7 +48,8 @@ class Made:
 @dataclass(frozen=True, slots=True)
 class Material:
     """What a transform may draw on: a generator of its own, the same for the same video and transform,
-    and other videos, `partner(n)` the n-th of them with its id, from families other than the original's."""
+    and other videos, of other families than the original's. `partner(n)`: the n-th of them, with its id;
+    any n from 0 on, also where there are fewer."""
 
     rng: np.random.Generator
     partner: Callable[[int], tuple[str, Film]]
