@@ -57,16 +57,6 @@ class Summary:
     ranges: RangeSummary
     segment_uap: float
 
-    @property
-    def label(self) -> str:
-        """Profile and configuration, the latter where it says more."""
-        return _label(self.profile, self.configuration)
-
-
-def label_of(row: QueryRow) -> str:
-    """Profile and configuration of a row, as `Summary.label`."""
-    return _label(row.profile, row.configuration)
-
 
 def summarise(rows: Iterable[QueryRow], by: By = ()) -> tuple[Summary, ...]:
     """One summary for each configuration, profile and value of `by`, in the order of their first rows.
@@ -80,10 +70,6 @@ def summarise(rows: Iterable[QueryRow], by: By = ()) -> tuple[Summary, ...]:
         transform = row.transform if "transform" in by else ""
         parts.setdefault((row.configuration, row.profile, group, transform), []).append(row)
     return tuple(_summary(*key, part) for key, part in parts.items())
-
-
-def _label(profile: str, configuration: str) -> str:
-    return profile if configuration in ("", profile) else f"{profile} {configuration}"
 
 
 def _summary(
