@@ -31,7 +31,7 @@ _METADATA: dict[str, dict[str, Any]] = {
     ".svg": {"Date": None},
 }
 # TrueType in PDF, which printers and journals want.
-_SAVING = {"svg.hashsalt": "storyhash", "pdf.fonttype": 42}
+_SAVING: dict[Any, Any] = {"svg.hashsalt": "storyhash", "pdf.fonttype": 42}
 _DOTS_AN_INCH = 200
 _LEGEND_COLUMNS = 3
 
