@@ -158,6 +158,36 @@ class SearcherSettings(_Group):
     )
 
 
+class PolicySettings(_Group):
+    """What a match must reach to be called a copy; what is left out is the calibration's."""
+
+    copy_probability: float | None = Field(
+        None, ge=0, le=1, description="From here on a match is a copy."
+    )
+    review_probability: float | None = Field(
+        None, ge=0, le=1, description="From here on a match is shown to a reviewer."
+    )
+    min_seconds: float | None = Field(
+        None, ge=0, description="A match of fewer seconds of the query is none."
+    )
+    min_coverage: float | None = Field(
+        None, ge=0, le=1, description="A match of a smaller share of the query is none."
+    )
+
+
+class MatchingSettings(_Group):
+    """How hits become decisions."""
+
+    calibration: Path | None = Field(
+        None,
+        description="A calibration written by `storyhash evaluate calibrate`, not the shipped one.",
+    )
+    policy: PolicySettings = PolicySettings()
+    banks: dict[str, PolicySettings] = Field(
+        {}, description='Policies of single banks, as JSON: {"news": {"min_seconds": 10}}.'
+    )
+
+
 class QdrantSettings(_Group):
     """A Qdrant server, used when `searcher.mirror` is `server`."""
 
@@ -297,6 +327,7 @@ class Settings(BaseSettings):
     sam2: Sam2Settings = Sam2Settings()
     device: DeviceSettings = DeviceSettings()
     searcher: SearcherSettings = SearcherSettings()
+    matching: MatchingSettings = MatchingSettings()
     qdrant: QdrantSettings = QdrantSettings()
     kafka: KafkaSettings = KafkaSettings()
     service: ServiceSettings = ServiceSettings()

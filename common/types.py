@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,10 @@ ACTION_DIMENSION = 15
 VECTOR_DIMENSION = VISUAL_DIMENSION + ACTION_DIMENSION
 GRAPH_DIMENSION = 8
 DEFAULT_BANK = "default"
+
+LookName: TypeAlias = Literal["first", "closer", "thorough"]
+"""How closely a query is looked at: the whole picture; parts of it and ways it may have been turned;
+the same at more moments."""
 
 Array: TypeAlias = npt.NDArray[Any]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -194,11 +198,11 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class QueryEmbedding:
-    """A query video as overlapping windows, each seen through every view of the profile.
+    """A query video as overlapping windows, each seen through several views.
 
     window_start_seconds, window_end_seconds: float64 (W,). vectors: float32 (V, W, 527), unit norm,
-    zero where `informative` bool (V, W) is false. `views` names the first axis; views[0] is
-    "identity". A query without one informative window has nothing to match with.
+    zero where `informative` bool (V, W) is false. `views` names the first axis. A query without one
+    informative window has nothing to match with.
     """
 
     uri: str
@@ -212,13 +216,29 @@ class QueryEmbedding:
 
     def __post_init__(self) -> None:
         sizes = check_array("vectors", self.vectors, np.float32, ("V", "W", VECTOR_DIMENSION))
-        if len(self.views) != sizes["V"] or self.views[:1] != ("identity",):
-            raise ValueError(
-                f"views: expected {sizes['V']} names that begin with 'identity', got {self.views}"
-            )
+        if len(self.views) != sizes["V"] or len(set(self.views)) != sizes["V"]:
+            raise ValueError(f"views: expected {sizes['V']} different names, got {self.views}")
         check_array("informative", self.informative, np.bool_, (sizes["V"], sizes["W"]))
         for name in ("window_start_seconds", "window_end_seconds"):
             check_array(name, getattr(self, name), np.float64, (sizes["W"],))
+
+    def joined(self, other: QueryEmbedding) -> QueryEmbedding:
+        """This query with the views of another look at it as well.
+
+        Raises ValueError unless the other has the same windows, the same model and none of these views.
+        """
+        same = self.model_id == other.model_id and all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("window_start_seconds", "window_end_seconds")
+        )
+        if not same:
+            raise ValueError("joined: expected the same windows of the same model, got others")
+        return replace(
+            self,
+            views=self.views + other.views,
+            vectors=np.concatenate([self.vectors, other.vectors]),
+            informative=np.concatenate([self.informative, other.informative]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

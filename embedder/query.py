@@ -1,4 +1,4 @@
-"""A query video as overlapping windows, each seen through every view of the profile."""
+"""A query video as overlapping windows, each seen through several views."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ from collections.abc import Iterable
 import numpy as np
 
 from common.types import (
-    BoolArray,
+    VECTOR_DIMENSION,
+    VISUAL_DIMENSION,
     Float32Array,
     Float64Array,
     QueryEmbedding,
     Segment,
 )
 from embedder.action import action_features
-from embedder.fusion import fuse
-from embedder.pooling import pool_windows
+from embedder.fusion import FusionMode, fuse
+from embedder.looks import FIRST, Look
+from embedder.pooling import Pooling, pool_windows
+from embedder.seen import SeenQuery, SeenView
 from embedder.stage import EmbedderStage
 from embedder.steps import SampledFrames
+from embedder.visual.information import informative
 from embedder.visual.views import apply_view
 
-WINDOW_SECONDS = (4.0, 2.0)
+# The last is one frame: it says when a copy begins and ends.
+WINDOW_SECONDS = (4.0, 2.0, 0.5)
 HOP_SECONDS = 0.5
 
 
 def window_grid(duration_seconds: float) -> tuple[Float64Array, Float64Array]:
-    """Starts and ends, float64 (W,), of the windows of a video: 4 s and 2 s long, every 0.5 s.
+    """Starts and ends, float64 (W,), of the windows of a video, every 0.5 s, the longest first.
 
     A video shorter than a window has one that spans all of it.
     """
@@ -36,8 +41,9 @@ def window_grid(duration_seconds: float) -> tuple[Float64Array, Float64Array]:
             continue
         last = int((duration_seconds - length) / HOP_SECONDS + 1e-6)
         spans.update((k * HOP_SECONDS, k * HOP_SECONDS + length) for k in range(last + 1))
-        # The end of the video is seen even where it does not fall on the hop.
-        spans.add((duration_seconds - length, duration_seconds))
+        if length > HOP_SECONDS:
+            # The end of the video is seen even where it does not fall on the hop.
+            spans.add((duration_seconds - length, duration_seconds))
     ordered = np.array(sorted(spans, key=lambda span: (span[0] - span[1], span[0])))
     return ordered[:, 0].copy(), ordered[:, 1].copy()
 
@@ -59,78 +65,110 @@ def window_actions(
 
 
 class QueryEmbedder:
-    """Embeds a whole query with the parts of an `EmbedderStage`; one pass, one segment in memory."""
+    """Embeds a whole query with the parts of an `EmbedderStage`; one segment's frames in memory."""
 
     def __init__(self, stage: EmbedderStage) -> None:
         self._stage = stage
 
     def embed(
-        self, uri: str, duration_seconds: float, segments: Iterable[Segment]
+        self, uri: str, duration_seconds: float, segments: Iterable[Segment], look: Look = FIRST
     ) -> QueryEmbedding:
         """Embed the segments of one video, in time order.
 
         Raises VideoError for a clip that does not decode, ValueError when there is no segment.
         """
-        views = self._stage.visual.views
+        seen = self.see(duration_seconds, segments, look)
+        return windows_of(uri, self._stage.model_id, seen, self._stage.visual.pooling)
+
+    def see(
+        self, duration_seconds: float, segments: Iterable[Segment], look: Look = FIRST
+    ) -> SeenQuery:
+        """The frames of a query through every view of a look. Raises as `embed` does."""
+        visual = self._stage.visual
+        names = visual.views if look.first else visual.closer_views
         spans: list[tuple[float, float]] = []
         actions: list[Float32Array] = []
-        pts: list[Float64Array] = []
-        usable: list[BoolArray] = []
-        rows: list[Float32Array] = []
+        seen: dict[str, list[SeenView]] = {name: [] for name in names}
         for segment in segments:
             sampled, tracks = self._stage.open(segment)
             spans.append((segment.ref.start_seconds, segment.ref.end_seconds))
             actions.append(action_features(tracks))
-            pts.append(sampled.pts_seconds)
-            usable.append(sampled.informative)
-            rows.append(self._describe_views(sampled, views))
+            chosen = look.chosen(sampled.pts_seconds, duration_seconds)
+            for one in self._through(names, sampled, np.flatnonzero(chosen)):
+                seen[one.name].append(one)
         if not spans:
             raise ValueError("segments: expected at least one, got none")
-        return self._windows(
-            uri,
+        return SeenQuery(
             max(duration_seconds, spans[-1][1]),
             np.array(spans),
             np.stack(actions),
-            np.concatenate(pts),
-            np.concatenate(usable),
-            np.concatenate(rows, axis=1),
+            tuple(_joined(name, parts) for name, parts in seen.items()),
         )
 
-    def _describe_views(self, sampled: SampledFrames, views: tuple[str, ...]) -> Float32Array:
-        """float32 (V, T, 512)."""
-        seen = [
-            SampledFrames(
-                apply_view(sampled.frames, view), sampled.informative, sampled.pts_seconds
-            )
-            for view in views
+    def _through(
+        self, names: tuple[str, ...], sampled: SampledFrames, chosen: np.ndarray
+    ) -> list[SeenView]:
+        """One segment's chosen frames through each view, described together."""
+        shown: list[tuple[str, SampledFrames]] = []
+        for name in names:
+            # All frames of the segment go into looking for a region, the chosen ones are described.
+            frames = apply_view(sampled.frames, name)
+            if frames is None:
+                continue
+            part = np.ascontiguousarray(frames[chosen])
+            usable = sampled.informative[chosen]
+            if part.shape[1:] != sampled.frames.shape[1:]:
+                usable = usable & informative(part)
+            shown.append((name, SampledFrames(part, usable, sampled.pts_seconds[chosen])))
+        rows = self._stage.pictures.describe([one for _, one in shown], reference=False)
+        return [
+            SeenView(name, described, one.informative, one.pts_seconds)
+            for (name, one), described in zip(shown, rows, strict=True)
         ]
-        return np.stack(self._stage.pictures.describe(seen, reference=False))
 
-    def _windows(
-        self,
-        uri: str,
-        duration_seconds: float,
-        spans: Float64Array,
-        actions: Float32Array,
-        pts: Float64Array,
-        usable: BoolArray,
-        rows: Float32Array,
-    ) -> QueryEmbedding:
-        starts, ends = window_grid(duration_seconds)
-        action = window_actions(spans, actions, starts, ends)
-        vectors = []
-        for view_rows in rows:
-            pooled, informative = pool_windows(
-                view_rows, usable, pts, starts, ends, self._stage.visual.pooling
-            )
-            vectors.append(np.where(informative[:, None], fuse(pooled, action), np.float32(0)))
-        return QueryEmbedding(
-            uri=uri,
-            duration_seconds=duration_seconds,
-            model_id=self._stage.model_id,
-            views=self._stage.visual.views,
-            window_start_seconds=starts,
-            window_end_seconds=ends,
-            vectors=np.stack(vectors).astype(np.float32),
-            informative=np.tile(informative, (len(vectors), 1)),
+
+def _joined(name: str, parts: list[SeenView]) -> SeenView:
+    if not parts:
+        nothing = np.zeros((0, VISUAL_DIMENSION), dtype=np.float32)
+        return SeenView(name, nothing, np.zeros(0, dtype=bool), np.zeros(0))
+    return SeenView(
+        name,
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.informative for part in parts]),
+        np.concatenate([part.pts_seconds for part in parts]),
+    )
+
+
+def windows_of(
+    uri: str,
+    model_id: str,
+    seen: SeenQuery,
+    pooling: Pooling,
+    fusion: FusionMode = "storyhash",
+) -> QueryEmbedding:
+    """What was seen, pooled into windows and fused with how it moves; views that saw nothing are left
+    out, the first look's `identity` excepted."""
+    starts, ends = window_grid(seen.duration_seconds)
+    action = window_actions(seen.spans, seen.actions, starts, ends)
+    names, vectors, usable = [], [], []
+    for view in seen.views:
+        pooled, known = pool_windows(
+            view.rows, view.informative, view.pts_seconds, starts, ends, pooling
         )
+        if not known.any() and view.name != "identity":
+            continue
+        names.append(view.name)
+        vectors.append(np.where(known[:, None], fuse(pooled, action, fusion), np.float32(0)))
+        usable.append(known)
+    return QueryEmbedding(
+        uri=uri,
+        duration_seconds=seen.duration_seconds,
+        model_id=model_id,
+        views=tuple(names),
+        window_start_seconds=starts,
+        window_end_seconds=ends,
+        vectors=np.array(vectors, dtype=np.float32).reshape(
+            len(names), len(starts), VECTOR_DIMENSION
+        ),
+        informative=np.array(usable, dtype=bool).reshape(len(names), len(starts)),
+    )

@@ -10,15 +10,16 @@ from typing import Any
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from common.errors import ModelMismatchError
+from common.errors import ModelMismatchError, UsageError
 from common.gate import Gate
 from common.health import Health
 from common.http import new_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.types import QueryEmbedding
+from common.types import LookName, QueryEmbedding
 from common.upload import BODIES, asked
 from common.wire import encode_query
+from embedder.looks import LOOKS
 
 MSGPACK = "application/msgpack"
 MODEL_HEADER = "X-StoryHash-Model"
@@ -38,6 +39,13 @@ _DOCUMENTED: dict[str, Any] = {
             "in": "query",
             "schema": {"type": "string"},
             "description": "Refuse (409) where this is not the embedder's model.",
+        },
+        {
+            "name": "look",
+            "in": "query",
+            "schema": {"type": "string", "enum": list(LOOKS), "default": "first"},
+            "description": "How closely to look: at the whole picture, or at parts of it, turned and "
+            "inverted, at some moments or at many.",
         },
     ],
     "requestBody": {
@@ -67,8 +75,9 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     503: {"description": "Too many wait already; Retry-After says when to come again."},
 }
 
-# A video file (or an address) and how to call it, as an embedded query. Raises VideoError.
-Embed = Callable[[Path | str, str], QueryEmbedding]
+# A video file (or an address) and how to call it, as an embedded query, looked at so closely. Raises
+# VideoError.
+Embed = Callable[[Path | str, str, LookName], QueryEmbedding]
 
 
 def embed_app(
@@ -90,13 +99,22 @@ def embed_app(
         wanted = request.query_params.get("model_id", model_id)
         if wanted != model_id:
             raise ModelMismatchError(f"this embedder has model {model_id}, not {wanted}")
+        look = _look_of(request)
         async with gate.entered(), asked(request, settings.max_upload_bytes, _ALLOWED) as given:
             source = given.path or given.fields["uri"]
-            packed = await gate.run(partial(_packed, embed, source, given.name))
+            packed = await gate.run(partial(_packed, embed, source, given.name, look))
         return Response(packed, headers=headers, media_type=MSGPACK)
 
     return app
 
 
-def _packed(embed: Embed, source: Path | str, name: str) -> bytes:
-    return encode_query(embed(source, name))
+def _look_of(request: Request) -> LookName:
+    wanted = request.query_params.get("look", "first")
+    for name in LOOKS:
+        if name == wanted:
+            return name
+    raise UsageError(f"look: expected one of {', '.join(LOOKS)}, got {wanted!r}")
+
+
+def _packed(embed: Embed, source: Path | str, name: str, look: LookName) -> bytes:
+    return encode_query(embed(source, name, look))

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import StoryHashError, UsageError, VideoError
-from common.types import CatalogEntry, QueryEmbedding, Segment
+from common.types import CatalogEntry, LookName, QueryEmbedding, Segment
 from common.uris import absolute, is_remote
+from embedder.looks import LOOKS
 from embedder.query import QueryEmbedder
 from ingest.catalog import read_catalog
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
+from searcher.matching.looking import match_looking
 from searcher.matching.matcher import MatchReport
 from storyhash.wiring import QueryServices
 
@@ -50,7 +52,7 @@ class LocalEmbedding:
         self._embedder = embedder
         self._turn = threading.Lock()
 
-    def embed(self, source: Path | str, name: str) -> QueryEmbedding:
+    def embed(self, source: Path | str, name: str, look: LookName = "first") -> QueryEmbedding:
         """A file or an address as a query, called `name`. Raises VideoError and its kin."""
         segments: list[Segment] = []
         work = [(CatalogEntry("query", absolute(str(source))), 1)]
@@ -62,10 +64,12 @@ class LocalEmbedding:
                     raise event.error
                 else:
                     duration_seconds = event.duration_seconds
-            return self._embedder.embed(name, duration_seconds, segments)
+            return self._embedder.embed(name, duration_seconds, segments, LOOKS[look])
 
 
-def run_queries(services: QueryServices, uris: Sequence[str]) -> Iterator[QueryOutcome]:
+def run_queries(
+    services: QueryServices, uris: Sequence[str], *, thorough: bool = False
+) -> Iterator[QueryOutcome]:
     """Match every video; outcomes come in the order given, each as soon as it is its turn."""
     entries = {
         f"query-{number}": CatalogEntry(f"query-{number}", uri) for number, uri in enumerate(uris)
@@ -82,19 +86,29 @@ def run_queries(services: QueryServices, uris: Sequence[str]) -> Iterator[QueryO
             continue
         finished[name] = event
         while due is not None and due in finished:
-            yield _outcome(services, entries[due].uri, finished.pop(due), segments.pop(due))
+            event, shown = finished.pop(due), segments.pop(due)
+            yield _outcome(services, entries[due].uri, event, shown, thorough)
             due = next(turn, None)
 
 
 def _outcome(
-    services: QueryServices, uri: str, event: VideoEvent, segments: list[Segment]
+    services: QueryServices,
+    uri: str,
+    event: VideoEvent,
+    segments: list[Segment],
+    thorough: bool,
 ) -> QueryOutcome:
     try:
         if isinstance(event, VideoFailed):
             raise event.error
         if not isinstance(event, VideoDone):
             raise VideoError("the query ended half-way")
-        query = services.embedder.embed(uri, event.duration_seconds, segments)
-        return QueryOutcome(uri, services.matcher.match(query), None)
+        seconds = event.duration_seconds
+
+        def look(name: LookName) -> QueryEmbedding:
+            return services.embedder.embed(uri, seconds, segments, LOOKS[name])
+
+        report = match_looking(services.matcher, look, thorough=thorough)
+        return QueryOutcome(uri, report, None)
     except VideoError as error:
         return QueryOutcome(uri, None, error)

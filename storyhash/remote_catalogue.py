@@ -40,11 +40,11 @@ class RemoteCatalogue:
     ) -> None:
         self._service.close()
 
-    def match(self, uri: str) -> dict[str, Any]:
+    def match(self, uri: str, *, thorough: bool = False) -> dict[str, Any]:
         """The report of a file, which is sent, or of an address, which the service fetches; a video that
         cannot be used gives a line with its error. As `storyhash match --json` prints both."""
         try:
-            answer = self._match(uri)
+            answer = self._match(uri, thorough)
         except VideoError as error:
             return error_to_json(uri, error)
         for notice in json.loads(answer.headers.get(NOTICES_HEADER, "[]")):
@@ -82,8 +82,10 @@ class RemoteCatalogue:
         """Stop following one and delete its index."""
         self._service.ask("DELETE", f"/v1/generations/{quote(name)}")
 
-    def _match(self, uri: str) -> httpx.Response:
+    def _match(self, uri: str, thorough: bool) -> httpx.Response:
         ask, params = self._service.ask, {"name": uri}
+        if thorough:
+            params["thorough"] = "true"
         if is_remote(uri):
             return ask("POST", "/v1/match", params=params, json={"uri": uri})
         headers = {"Content-Type": "application/octet-stream"}

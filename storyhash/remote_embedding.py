@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import DependencyError, EmbedderUnavailableError, ModelMismatchError, UsageError
-from common.types import QueryEmbedding
+from common.types import LookName, QueryEmbedding
 from common.wire import decode_query
 from storyhash.remote import RemoteService
 
@@ -22,8 +22,10 @@ class RemoteEmbedding:
         for embedder in self._embedders:
             embedder.close()
 
-    def __call__(self, source: Path | str, name: str, model_id: str) -> QueryEmbedding:
-        """A file or an address as a query of this model, called `name`.
+    def __call__(
+        self, source: Path | str, name: str, model_id: str, look: LookName
+    ) -> QueryEmbedding:
+        """A file or an address as a query of this model, called `name`, looked at so closely.
 
         Raises VideoError for one that cannot be used, EmbedderUnavailableError when no embedder of the
         model answers.
@@ -31,7 +33,7 @@ class RemoteEmbedding:
         reasons = []
         for embedder in self._embedders:
             try:
-                return self._ask(embedder, source, name, model_id)
+                return self._ask(embedder, source, name, model_id, look)
             except DependencyError as error:
                 reasons.append(str(error))
             except UsageError as error:
@@ -45,9 +47,14 @@ class RemoteEmbedding:
         )
 
     def _ask(
-        self, embedder: RemoteService, source: Path | str, name: str, model_id: str
+        self,
+        embedder: RemoteService,
+        source: Path | str,
+        name: str,
+        model_id: str,
+        look: LookName,
     ) -> QueryEmbedding:
-        params = {"name": name, "model_id": model_id}
+        params = {"name": name, "model_id": model_id, "look": look}
         if isinstance(source, str):
             answer = embedder.ask("POST", "/v1/embed", params=params, json={"uri": source})
         else:

@@ -33,7 +33,12 @@ class VisualBackend(Protocol):
 
     @property
     def views(self) -> tuple[str, ...]:
-        """The views of a query worth searching with, `identity` first (embedder.visual.views)."""
+        """The views of a query that are seen at every frame, `identity` first (embedder.visual.views)."""
+        ...
+
+    @property
+    def closer_views(self) -> tuple[str, ...]:
+        """The views worth looking through, at fewer moments, where those do not decide."""
         ...
 
     @property

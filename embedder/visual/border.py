@@ -20,6 +20,11 @@ _LONG_SIDE = 256
 def trim_border(frame: UInt8Array) -> UInt8Array:
     """The part of a picture (H, W, 3) within its black bars, or within the page it is shown on; a view,
     not a copy."""
+    return frame[within_border(frame)]
+
+
+def within_border(frame: UInt8Array) -> tuple[slice, slice]:
+    """Rows and columns of a picture (H, W, 3) within its bars or page; all of them without one."""
     height, width = frame.shape[:2]
     step = max(1, min(height, width) // _LONG_SIDE)
     grey = cv2.cvtColor(np.ascontiguousarray(frame[::step, ::step]), cv2.COLOR_RGB2GRAY)
@@ -27,7 +32,10 @@ def trim_border(frame: UInt8Array) -> UInt8Array:
     left, right = _bars(grey, axis=0)
     if not (top or bottom or left or right):
         top, bottom, left, right = _page(grey)
-    return frame[top * step : height - bottom * step, left * step : width - right * step]
+    return (
+        slice(top * step, height - bottom * step),
+        slice(left * step, width - right * step),
+    )
 
 
 def _page(grey: UInt8Array) -> tuple[int, int, int, int]:

@@ -15,6 +15,7 @@ from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 from embedder.device import Device, check_device
 from embedder.picture import sample_pictures
 from embedder.vectors import unit
+from embedder.visual.views import IDENTITY, REGION_NAMES
 from embedder.weights.checksum import weights_checksum
 from embedder.weights.hub import CLIP, Weights, find_weights
 from embedder.weights.pretrained import load_pretrained, loading
@@ -27,7 +28,10 @@ class ClipBackend:
     frames_per_second = 2.0
     pooling: Literal["mean", "median"] = "median"
     # The network knows pictures upright; a copy that was turned is found only turned back.
-    views = ("identity", "flip_h", "flip_v", "rotate_180")
+    views = (IDENTITY,)
+    closer_views = (
+        "flip_h", "flip_v", "rotate_90", "rotate_180", "rotate_270", "negative", *REGION_NAMES,
+    )  # fmt: skip
 
     def __init__(self, settings: ClipSettings, device: DeviceSettings) -> None:
         """Load the weights. Raises as `check_clip` does, and WeightsDamagedError for what shows only

@@ -1,4 +1,5 @@
-"""Views: ways a copy may have been turned, undone before a query is described."""
+"""Views: ways to look at a query's picture, so that a copy that was turned or put into another picture
+shows what its original shows."""
 
 from __future__ import annotations
 
@@ -7,26 +8,36 @@ from collections.abc import Callable
 import numpy as np
 
 from common.types import UInt8Array
+from embedder.visual.regions import CUT_NAMES, FOUND, cut
 
 IDENTITY = "identity"
 
 # Frames are (B, H, W, 3); the name says what is done to the query's picture.
-_VIEWS: dict[str, Callable[[UInt8Array], UInt8Array]] = {
+_WHOLE: dict[str, Callable[[UInt8Array], UInt8Array]] = {
     IDENTITY: lambda frames: frames,
     "flip_h": lambda frames: frames[:, :, ::-1],
     "flip_v": lambda frames: frames[:, ::-1],
     "rotate_90": lambda frames: np.rot90(frames, 1, axes=(1, 2)),
     "rotate_180": lambda frames: frames[:, ::-1, ::-1],
     "rotate_270": lambda frames: np.rot90(frames, 3, axes=(1, 2)),
+    "negative": lambda frames: 255 - frames,
 }
-VIEW_NAMES = tuple(_VIEWS)
+WHOLE_NAMES = tuple(_WHOLE)
+REGION_NAMES = (*CUT_NAMES, *FOUND)
+VIEW_NAMES = (*WHOLE_NAMES, *REGION_NAMES)
 
 
-def apply_view(frames: UInt8Array, view: str) -> UInt8Array:
-    """uint8 (B, H, W, 3) seen through a view; quarter turns are counter-clockwise and swap H and W.
+def apply_view(frames: UInt8Array, view: str) -> UInt8Array | None:
+    """uint8 (B, H, W, 3) seen through a view, of whatever size; quarter turns are counter-clockwise.
 
-    Raises ValueError for a name that is none of VIEW_NAMES.
+    None where the pictures have no such region. Raises ValueError for a name that is none of VIEW_NAMES.
     """
-    if view not in _VIEWS:
+    if view in _WHOLE:
+        seen: UInt8Array | None = _WHOLE[view](frames)
+    elif view in CUT_NAMES:
+        seen = cut(frames, view)
+    elif view in FOUND:
+        seen = FOUND[view](frames)
+    else:
         raise ValueError(f"view: expected one of {', '.join(VIEW_NAMES)}, got {view!r}")
-    return np.ascontiguousarray(_VIEWS[view](frames))
+    return None if seen is None else np.ascontiguousarray(seen)

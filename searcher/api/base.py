@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from common.types import QueryEmbedding
+from common.types import LookName, QueryEmbedding
 from searcher.index import LocalIndex
 from searcher.matching.matcher import Matcher
 
@@ -39,5 +39,5 @@ class Catalogue(Protocol):
 
 
 # A video file (or an address) and how to call it in the answer, as an embedded query of the model with
-# this id. Raises VideoError for one that cannot be used, EmbedderUnavailableError.
-EmbedQuery: TypeAlias = Callable[[Path | str, str, str], QueryEmbedding]
+# this id, looked at so closely. Raises VideoError for one that cannot be used, EmbedderUnavailableError.
+EmbedQuery: TypeAlias = Callable[[Path | str, str, str, LookName], QueryEmbedding]

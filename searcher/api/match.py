@@ -8,19 +8,22 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from common.errors import UsageError
 from common.gate import Gate
 from common.http import NOTICES_HEADER, json_response
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.types import QueryEmbedding
+from common.types import LookName, QueryEmbedding
 from common.upload import BODIES, Asked, asked
 from searcher.api.base import Answering, Catalogue, EmbedQuery
 from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
 from searcher.api.search import banks_of
 from searcher.api.videos import unknown_video
 from searcher.matching.known import known_query
+from searcher.matching.looking import match_looking
+from searcher.matching.matcher import MatchReport
 from searcher.matching.report import report_to_json
-from searcher.state import Filter
+from searcher.state import Banks, Filter
 
 _AT_WORK, _WAITING = 2, 16
 _ALLOWED = frozenset({"uri", "video_id"})
@@ -29,6 +32,11 @@ _DOCUMENTED: dict[str, Any] = {
     "parameters": [
         parameter("name", {"type": "string"}, "How to call the video in the answer."),
         BANK,
+        parameter(
+            "thorough",
+            {"type": "boolean"},
+            "Look closely even where the first look finds a copy: for what else the video holds.",
+        ),
     ],
     "requestBody": {
         "required": True,
@@ -66,13 +74,12 @@ def match_router(
     )
     async def match(request: Request) -> Response:
         """Match a video file, an address or a video of the catalogue."""
-        banks = banks_of(request)
+        banks, thorough = banks_of(request), _flag(request, "thorough")
         answering = catalogue.current()
         async with gate.entered(), asked(request, settings.max_upload_bytes, _ALLOWED) as given:
 
             def work() -> dict[str, Any]:
-                query, excluded = _query(answering, embed, given)
-                report = answering.matcher.match(query, Filter(banks, excluded))
+                report = _report(answering, embed, given, banks, thorough=thorough)
                 metrics.match_probability.observe(report.probability)
                 return report_to_json(report, answering.index.videos.uri_of)
 
@@ -82,19 +89,31 @@ def match_router(
     return router
 
 
-def _query(
-    answering: Answering, embed: EmbedQuery, given: Asked
-) -> tuple[QueryEmbedding, str | None]:
-    """The embedded query, and the video that is not to be found, as it is the query itself."""
+def _report(
+    answering: Answering, embed: EmbedQuery, given: Asked, banks: Banks, *, thorough: bool
+) -> MatchReport:
+    """The answer; a video of the catalogue is not found in itself."""
     video_id = given.fields.get("video_id")
     if video_id is None:
         source = given.path or given.fields["uri"]
-        return embed(source, given.name, answering.model_id), None
+
+        def look(name: LookName) -> QueryEmbedding:
+            return embed(source, given.name, answering.model_id, name)
+
+        return match_looking(answering.matcher, look, only=Filter(banks), thorough=thorough)
     video = answering.index.videos.get(video_id)
     if video is None:
         raise unknown_video(video_id)
     refs, vectors = answering.index.vectors_of(video_id)
-    return known_query(video, refs, vectors, answering.model_id), video_id
+    query = known_query(video, refs, vectors, answering.model_id)
+    return answering.matcher.match(query, Filter(banks, video_id))
+
+
+def _flag(request: Request, name: str) -> bool:
+    value = request.query_params.get(name, "false").lower()
+    if value not in ("true", "false"):
+        raise UsageError(f"{name}: expected true or false, got {value[:20]!r}")
+    return value == "true"
 
 
 def _notices(answering: Answering) -> dict[str, str]:

@@ -24,6 +24,8 @@ _MAX_JUMP_SECONDS = 6.0
 _TEMPI = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0])
 # What another tempo must add to the mean similarity before it is believed.
 _TEMPO_PRICE = 0.02
+# A window shorter than this is one frame, which lies at its start.
+_FRAME_SECONDS = 1.0
 # Offsets tried for each tempo: the most common ones, in steps of seconds.
 _OFFSET_STEP, _OFFSETS_TRIED = 0.5, 5
 _BEST_WINDOWS = 4
@@ -54,42 +56,66 @@ class Run:
 
 
 def align(
-    similarity: Float32Array, usable: BoolArray, windows: Spans, segments: Spans, floor: float
+    similarity: Float32Array, usable: BoolArray, windows: Spans, segments: Spans, strangers: float
 ) -> list[Run]:
     """Runs in which the query follows the reference, best first.
 
-    similarity: float32 (W, S). usable: bool (W,), windows with information. Similarities below
-    `floor` are no evidence of anything. At least one run is given wherever one window is usable, so
-    that a weak pair has a score too.
+    similarity: float32 (W, S). usable: bool (W,), windows with information. strangers: how similar
+    windows of strangers are. At least one run is given wherever one window is usable, so that a weak
+    pair has a score too.
     """
     if not usable.any() or not similarity.shape[1]:
         return []
-    in_a_row = _end_to_end(windows)
-    fine = usable if in_a_row else _finest(windows) & usable
-    if not fine.any():
-        fine = usable
+    fine = usable if _end_to_end(windows) else _finest(windows, usable)
     order = np.flatnonzero(fine)[np.argsort(windows.starts[fine], kind="stable")]
     best = similarity[order].max(axis=1)
     ref_times = _reference_times(similarity[order], segments)
-    centres = (windows.starts[order] + windows.ends[order]) / 2
-    inside = best >= max(floor, _EDGE_SHARE * float(np.max(best)))
+    frames = _are_frames(windows, order)
+    # A frame shows the moment at which its window begins.
+    times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
+    inside = best >= _edge(best, strangers, frames=frames)
     if not inside.any():
         inside[int(np.argmax(best))] = True
-    max_gap_seconds = _MAX_GAP_SECONDS
-    if in_a_row:
-        usual = float(np.median(windows.ends[order] - windows.starts[order]))
-        max_gap_seconds = max(max_gap_seconds, _MAX_GAP_WINDOWS * usual)
+    apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    max_gap_seconds = max(_MAX_GAP_SECONDS, _MAX_GAP_WINDOWS * apart)
     runs = [
-        _run(members, order, similarity, usable, windows, segments, ref_times, centres)
-        for members in _runs(np.flatnonzero(inside), centres, ref_times, max_gap_seconds)
+        _run(
+            members,
+            order,
+            similarity,
+            usable,
+            windows,
+            segments,
+            ref_times,
+            times,
+            apart / 2 if frames else 0.0,
+        )
+        for members in _runs(np.flatnonzero(inside), times, ref_times, max_gap_seconds)
     ]
     return sorted(runs, key=lambda run: -run.score)
 
 
-def _finest(windows: Spans) -> BoolArray:
-    """The shortest windows, which tell most exactly where a copy begins."""
+def _finest(windows: Spans, usable: BoolArray) -> BoolArray:
+    """The shortest usable windows, which tell most exactly where a copy begins."""
     lengths = windows.ends - windows.starts
-    return lengths <= np.min(lengths) + 1e-6
+    return usable & (lengths <= np.min(lengths[usable]) + 1e-6)
+
+
+def _are_frames(windows: Spans, order: Int64Array) -> bool:
+    lengths = windows.ends[order] - windows.starts[order]
+    return len(order) > 1 and float(np.median(lengths)) < _FRAME_SECONDS
+
+
+def _edge(best: Float32Array, strangers: float, *, frames: bool) -> float:
+    """The similarity that a window has whose centre is the edge of a copy.
+
+    A single frame is within a copy or not: half-way between copies and strangers. A longer window may be
+    half within it.
+    """
+    peak = float(np.mean(np.sort(best)[-_BEST_WINDOWS:]))
+    if frames:
+        return (peak + min(strangers, peak)) / 2
+    return _EDGE_SHARE * peak
 
 
 def _end_to_end(windows: Spans) -> bool:
@@ -113,12 +139,12 @@ def _reference_times(similarity: Float32Array, segments: Spans) -> Float64Array:
 
 def _runs(
     inside: Int64Array,
-    centres: Float64Array,
+    times: Float64Array,
     ref_times: Float64Array,
     max_gap_seconds: float,
 ) -> list[Int64Array]:
     """Indices of `inside` cut where time jumps in the query or in the reference."""
-    query_step = np.diff(centres[inside])
+    query_step = np.diff(times[inside])
     ref_step = np.diff(ref_times[inside])
     jumps = (query_step > max_gap_seconds) | (np.abs(ref_step - query_step) > _MAX_JUMP_SECONDS)
     return np.split(inside, np.flatnonzero(jumps) + 1)
@@ -132,15 +158,17 @@ def _run(
     windows: Spans,
     segments: Spans,
     ref_times: Float64Array,
-    centres: Float64Array,
+    times: Float64Array,
+    margin_seconds: float,
 ) -> Run:
+    """margin_seconds: how far beyond its first and last time a run reaches."""
     first, last = int(members[0]), int(members[-1])
     # At the ends of the query there is no window further out: the outer edge is the boundary.
-    start = windows.starts[order[first]] if first == 0 else centres[first]
-    end = windows.ends[order[last]] if last == len(order) - 1 else centres[last]
+    start = windows.starts[order[first]] if first == 0 else times[first] - margin_seconds
+    end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
     if end - start < 1e-3:
         start, end = windows.starts[order[first]], windows.ends[order[last]]
-    tempo, offset = _fit(centres[members], ref_times[members], similarity[order[members]], segments)
+    tempo, offset = _fit(times[members], ref_times[members], similarity[order[members]], segments)
     ref_end_limit = float(segments.ends[-1])
     ref_start = min(max(tempo * start + offset, 0.0), ref_end_limit - 1e-3)
     ref_end = min(max(tempo * end + offset, ref_start + 1e-3), ref_end_limit)

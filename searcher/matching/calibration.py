@@ -1,4 +1,4 @@
-"""From a score to the probability of being a copy: a logistic curve, versioned, one a visual backend."""
+"""From evidence to the probability of being a copy: a logistic curve, versioned, one a visual backend."""
 
 from __future__ import annotations
 
@@ -7,37 +7,90 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
+
+from common.errors import UsageError
+
+# A match of so many seconds is neither more nor less to be believed for its length.
+USUAL_SECONDS = 4.0
+_MAX_SECONDS = 16.0
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The constants of one visual backend.
+    """The constants of one visual backend, fitted by `storyhash evaluate calibrate`.
 
-    probability = 1 / (1 + exp(-slope (x - midpoint))) with x the score less what its view costs and
-    less by how much the query's background exceeds `background`. `floor`: similarities below it are
-    no evidence. `copy_probability` and `review_probability` are the default policy. `measured`:
-    whether the constants were set on real copies and strangers; where they were not, probabilities
-    order matches and say no more.
+    probability = 1 / (1 + exp(-slope (x - midpoint) - length_weight log2(seconds / 4))), with x the score
+    less what its view costs and less `background_weight` times by how much this query's strangers are
+    more alike than strangers usually are. `views`: for each view its price and the usual similarity of
+    strangers. `certain`: similarities above it are no strangers'. `copy_probability` and
+    `review_probability` are the default policy. `measured`: whether the constants were fitted on real
+    copies and strangers; where they were not, probabilities order matches and say no more.
     """
 
     version: str
     measured: bool
     midpoint: float
     slope: float
-    background: float
-    floor: float
-    view_prices: Mapping[str, float]
+    length_weight: float
+    background_weight: float
+    certain: float
+    views: Mapping[str, tuple[float, float]]
     copy_probability: float
     review_probability: float
 
-    def probability(self, excess: float) -> float:
-        """Probability that a match with this normalised score is a copy."""
-        power = -self.slope * (excess - self.midpoint)
-        return 1.0 / (1.0 + math.exp(min(power, 700.0)))
+    def price(self, view: str, background: float) -> float:
+        """What a score through a view loses; `background` as `searcher.matching.retrieval` gives it.
+
+        A view the calibration does not know costs as much as the dearest it knows.
+        """
+        known = self.views.get(view) or max(self.views.values())
+        return known[0] + self.background_weight * background
+
+    def background(self, view: str) -> float:
+        """How similar strangers usually are through a view."""
+        known = self.views.get(view) or max(self.views.values(), key=lambda pair: pair[1])
+        return known[1]
+
+    def logit(self, excess: float, seconds: float) -> float:
+        """Logarithm of the odds that a match of so many seconds with this priced score is a copy."""
+        length = math.log2(min(max(seconds, 0.25), _MAX_SECONDS) / USUAL_SECONDS)
+        return self.slope * (excess - self.midpoint) + self.length_weight * length
+
+    def probability(self, excess: float, seconds: float = USUAL_SECONDS) -> float:
+        """Probability that it is one."""
+        return 1.0 / (1.0 + math.exp(min(-self.logit(excess, seconds), 700.0)))
 
 
-def load_calibration(visual: str) -> Calibration:
-    """The calibration that ships for the profiles of a visual backend: what a vector shows decides
-    its scale, of which the tracker's share is 2.8 %. Raises KeyError for a backend that has none."""
-    text = (files("searcher.matching") / "calibrations.json").read_text(encoding="utf-8")
-    return Calibration(**json.loads(text)[visual])
+def load_calibration(visual: str, path: Path | None = None) -> Calibration:
+    """The calibration for the profiles of a visual backend: what a vector shows decides its scale, of
+    which the tracker's share is 2.8 %. It is the one that ships, or that of a file in the same form.
+
+    Raises UsageError for a file that cannot be used or says nothing of the backend, KeyError where none
+    ships for it.
+    """
+    if path is None:
+        text = (files("searcher.matching") / "calibrations.json").read_text(encoding="utf-8")
+        return from_json(json.loads(text)[visual])
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        if visual in held:
+            return from_json(held[visual])
+        reason = f"it says nothing of {visual}"
+    except OSError as error:
+        reason = str(error.strerror)
+    except (ValueError, TypeError) as error:
+        reason = f"{error}"
+    raise UsageError(
+        f"{path}: no calibration ({reason}); write one with `storyhash evaluate calibrate`"
+    )
+
+
+def from_json(held: Mapping[str, object]) -> Calibration:
+    """Raises TypeError or ValueError for fields that are missing, unknown or of another kind."""
+    fields = dict(held)
+    views = fields.pop("views")
+    if not isinstance(views, Mapping):
+        raise TypeError(f"views: expected an object, got {type(views).__name__}")
+    pairs = {name: (float(price), float(usual)) for name, (price, usual) in views.items()}
+    return Calibration(views=pairs, **fields)  # type: ignore[arg-type]

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from common.errors import ModelMismatchError
-from common.types import Float32Array, Match, QueryEmbedding, SegmentRef
-from searcher.matching.alignment import Run, Spans, align
+from common.types import Match, QueryEmbedding
+from searcher.matching.alignment import Run
 from searcher.matching.base import SegmentIndex
 from searcher.matching.calibration import Calibration
-from searcher.matching.policy import Decision, Policy, strongest
+from searcher.matching.evidence import Evidence, gather
+from searcher.matching.policy import Decision, Policies, strongest
 from searcher.matching.retrieval import retrieve
 from searcher.state import EVERYTHING, Filter
 
 # Runs of one video after its best are further copies only when they are as good as this share of it.
 _FURTHER_SHARE = 0.8
-# The query's background is the mean score of this many strangers, when there are so many.
-_MIN_STRANGERS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +43,16 @@ class MatchReport:
         return max((match.probability for match in self.matches), default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """The runs of one video through its best view. `priced`: best score less the view's price."""
-
-    refs: list[SegmentRef]
-    view: str
-    runs: list[Run]
-    priced: float
-
-
 class Matcher:
     """Matches queries against one index with one profile's calibration. Thread-safe."""
 
     def __init__(
-        self, index: SegmentIndex, model_id: str, calibration: Calibration, policy: Policy
+        self, index: SegmentIndex, model_id: str, calibration: Calibration, policies: Policies
     ) -> None:
         self._index = index
         self._model_id = model_id
         self._calibration = calibration
-        self._policy = policy
+        self._policies = policies
 
     def match(self, query: QueryEmbedding, only: Filter = EVERYTHING) -> MatchReport:
         """Every candidate with its probability, best first.
@@ -79,14 +65,26 @@ class Matcher:
             )
         if not query.informative.any():
             return self._report(query, [], "no frame of the query shows anything to recognise")
-        scored = [
-            one
-            for video_id in retrieve(query, self._index, only)
-            if (one := self._score(query, video_id)) is not None
-        ]
-        lift = self._background_lift([one.priced for one in scored])
-        matches = [match for one in scored for match in self._matches(query, one, lift)]
+        matches = []
+        for evidence in self.evidence(query, only).values():
+            best = max(evidence, key=lambda one: one.logit(self._calibration))
+            matches += self._matches(query, best)
         return self._report(query, matches, "")
+
+    def evidence(
+        self, query: QueryEmbedding, only: Filter = EVERYTHING, *, every_view: bool = False
+    ) -> dict[str, list[Evidence]]:
+        """What speaks for each video worth a look, through the views that show it best or through all."""
+        found = retrieve(query, self._index, self._calibration, only)
+        gathered = {}
+        for video_id in found.candidates:
+            refs, vectors = self._index.vectors_of(video_id)
+            evidence = gather(
+                query, refs, vectors, found.backgrounds, self._calibration, every_view=every_view
+            )
+            if evidence:
+                gathered[video_id] = evidence
+        return gathered
 
     def _report(self, query: QueryEmbedding, matches: list[Match], reason: str) -> MatchReport:
         matches.sort(key=lambda match: (-match.probability, -match.score, match.video_id))
@@ -95,88 +93,54 @@ class Matcher:
             query.duration_seconds,
             query.model_id,
             tuple(matches),
-            tuple(self._policy.decide(match.probability) for match in matches),
+            tuple(self._policies.of(match.bank).decide(match) for match in matches),
             reason,
         )
 
-    def _score(self, query: QueryEmbedding, video_id: str) -> _Scored | None:
-        """A video seen through the view that shows it best."""
-        refs, vectors = self._index.vectors_of(video_id)
-        if not refs:
-            return None
-        windows = Spans(query.window_start_seconds, query.window_end_seconds)
-        segments = _segments(refs)
-        best: _Scored | None = None
-        for number, view in enumerate(query.views):
-            similarity: Float32Array = query.vectors[number] @ vectors.T
-            runs = align(
-                similarity, query.informative[number], windows, segments, self._calibration.floor
-            )
-            if not runs:
-                continue
-            priced = runs[0].score - self._calibration.view_prices.get(view, 0.0)
-            if best is None or priced > best.priced:
-                best = _Scored(refs, view, runs, priced)
-        return best
+    def _matches(self, query: QueryEmbedding, evidence: Evidence) -> list[Match]:
+        best = evidence.runs[0].score
+        return [
+            self._match(query, evidence, run)
+            for run in evidence.runs
+            if run.score >= _FURTHER_SHARE * best
+        ]
 
-    def _background_lift(self, scores: Sequence[float]) -> float:
-        """By how much this query's strangers score above what strangers usually do."""
-        strangers = [score for score in scores if score < self._calibration.midpoint]
-        if len(strangers) < _MIN_STRANGERS:
-            return 0.0
-        return max(0.0, float(np.mean(strangers)) - self._calibration.background)
+    def _match(self, query: QueryEmbedding, evidence: Evidence, run: Run) -> Match:
+        seconds = run.query_end_seconds - run.query_start_seconds
+        excess = run.score - self._calibration.price(evidence.view, evidence.background)
+        return Match(
+            video_id=evidence.refs[0].video_id,
+            bank=evidence.refs[0].bank,
+            query_start_seconds=run.query_start_seconds,
+            query_end_seconds=run.query_end_seconds,
+            ref_start_seconds=run.ref_start_seconds,
+            ref_end_seconds=run.ref_end_seconds,
+            score=run.score,
+            probability=self._calibration.probability(excess, seconds),
+            view=evidence.view,
+            coverage=min(1.0, seconds / query.duration_seconds),
+            evidence=self._explained(query, evidence, run),
+        )
 
-    def _matches(self, query: QueryEmbedding, scored: _Scored, lift: float) -> list[Match]:
-        price = self._calibration.view_prices.get(scored.view, 0.0)
-        kept = [run for run in scored.runs if run.score >= _FURTHER_SHARE * scored.runs[0].score]
-        matches = []
-        for run in kept:
-            excess = run.score - price - lift
-            matches.append(
-                Match(
-                    video_id=scored.refs[0].video_id,
-                    bank=scored.refs[0].bank,
-                    query_start_seconds=run.query_start_seconds,
-                    query_end_seconds=run.query_end_seconds,
-                    ref_start_seconds=run.ref_start_seconds,
-                    ref_end_seconds=run.ref_end_seconds,
-                    score=run.score,
-                    probability=self._calibration.probability(excess),
-                    view=scored.view,
-                    coverage=min(
-                        1.0,
-                        (run.query_end_seconds - run.query_start_seconds) / query.duration_seconds,
-                    ),
-                    evidence=self._evidence(query, scored.refs, run, price, lift),
-                )
-            )
-        return matches
-
-    def _evidence(
-        self, query: QueryEmbedding, refs: list[SegmentRef], run: Run, price: float, lift: float
-    ) -> dict[str, object]:
+    def _explained(self, query: QueryEmbedding, evidence: Evidence, run: Run) -> dict[str, object]:
         """Why the probability is what it is, as JSON values."""
+        calibration = self._calibration
+        policy = self._policies.of(evidence.refs[0].bank)
         return {
             "similarity": round(run.score, 4),
-            "view_price": price,
-            "background_lift": round(lift, 4),
+            "view_price": calibration.price(evidence.view, 0.0),
+            "background_lift": round(evidence.background, 4),
             "tempo": run.tempo,
             "pairs": [
                 {
                     "query_start_seconds": round(float(query.window_start_seconds[window]), 3),
                     "query_end_seconds": round(float(query.window_end_seconds[window]), 3),
-                    "segment_id": refs[segment].segment_id,
+                    "segment_id": evidence.refs[segment].segment_id,
                     "similarity": round(similarity, 4),
                 }
                 for window, segment, similarity in run.pairs
             ],
-            "calibration": self._calibration.version,
-            "copy_probability": self._policy.copy_probability,
-            "review_probability": self._policy.review_probability,
+            "calibration": calibration.version,
+            "copy_probability": policy.copy_probability,
+            "review_probability": policy.review_probability,
         }
-
-
-def _segments(refs: list[SegmentRef]) -> Spans:
-    return Spans(
-        np.array([ref.start_seconds for ref in refs]), np.array([ref.end_seconds for ref in refs])
-    )

@@ -20,6 +20,13 @@ from storyhash.wiring import QueryServices, open_for_queries
 VideosArgument = Annotated[
     list[str], typer.Argument(metavar="VIDEO...", help="Files, folders or http(s) URIs.")
 ]
+ThoroughOption = Annotated[
+    bool,
+    typer.Option(
+        "--thorough",
+        help="Look closely even where a copy is found at first sight: for what else a video holds.",
+    ),
+]
 # Candidates that are no match are worth a line each only up to here.
 _SHOWN = 3
 
@@ -28,6 +35,7 @@ def match(
     videos: VideosArgument,
     data: DataOption = None,
     server: ServerOption = None,
+    thorough: ThoroughOption = False,
     json: JsonOption = False,
 ) -> None:
     """Match videos against the index; one answer for each, in the order given.
@@ -37,7 +45,7 @@ def match(
     one_of(data, server)
     uris = list_queries(videos)
     failed = False
-    with _answers(uris, data, server) as answers, progress() as bar:
+    with _answers(uris, data, server, thorough) as answers, progress() as bar:
         task = bar.add_task("matching", total=len(uris))
         for answer in answers:
             check_interrupt()
@@ -53,21 +61,23 @@ def match(
 
 @contextmanager
 def _answers(
-    uris: Sequence[str], data: Path | None, server: str | None
+    uris: Sequence[str], data: Path | None, server: str | None, thorough: bool
 ) -> Iterator[Iterator[dict[str, Any]]]:
     """One answer a video, as `--json` prints it: from the data folder, or from a running searcher."""
     if server is not None:
         from storyhash.remote_catalogue import RemoteCatalogue
 
         with RemoteCatalogue(server) as catalogue:
-            yield map(catalogue.match, uris)
+            yield (catalogue.match(uri, thorough=thorough) for uri in uris)
             for message in catalogue.notices:
                 notice(message)
         return
     with open_for_queries(load_settings(data_dir=data)) as services:
         for message in services.index.notices:
             notice(message)
-        yield (to_json(outcome, services) for outcome in run_queries(services, uris))
+        yield (
+            to_json(outcome, services) for outcome in run_queries(services, uris, thorough=thorough)
+        )
 
 
 def to_json(outcome: QueryOutcome, services: QueryServices) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from searcher.ingestion import IndexHandler
 from searcher.log_position import LogPosition
 from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import default_policy
+from searcher.matching.policy import policies
 from searcher.mirror.opening import mirrored_model
 from storyhash.profiles import PROFILES
 
@@ -215,8 +215,12 @@ class Follower:
         for message in index.notices:
             _log.warning("%s", message)
         profile = PROFILES.get(index.manifest.profile)
-        calibration = load_calibration(profile.visual if profile else index.manifest.profile)
-        matcher = Matcher(index, index.manifest.model_id, calibration, default_policy(calibration))
+        visual = profile.visual if profile else index.manifest.profile
+        matching = self._settings.matching
+        calibration = load_calibration(visual, matching.calibration)
+        matcher = Matcher(
+            index, index.manifest.model_id, calibration, policies(calibration, matching)
+        )
         self._handler = IndexHandler(
             index,
             self.topics.embeddings,

@@ -8,7 +8,7 @@ from pathlib import Path
 from common.errors import NotReadyError, UsageError
 from common.metrics import Metrics
 from common.settings import IngestSettings
-from common.types import CatalogEntry, QueryEmbedding
+from common.types import CatalogEntry, LookName, QueryEmbedding
 from common.upload import check_address
 from ingest.catalog import check_entry
 from ingest.fetch import check_allowed
@@ -45,9 +45,9 @@ class ServedCatalogue:
     def current(self) -> Answering:
         return self._there().answering
 
-    def embed(self, source: Path | str, name: str, model_id: str) -> QueryEmbedding:
+    def embed(self, source: Path | str, name: str, model_id: str, look: LookName) -> QueryEmbedding:
         """A query; the one model there is here is that of the index."""
-        return self._there().embedding.embed(source, name)
+        return self._there().embedding.embed(source, name, look)
 
     def add_video(self, entry: CatalogEntry) -> Video:
         """Take a video on; one that is indexed or pending already, and described the same, is not done

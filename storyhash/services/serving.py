@@ -58,7 +58,8 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
         # Queries have a decoder that indexing does not keep busy.
         one = settings.ingest.model_copy(update={"workers": 1})
         with DecoderPool(settings.video, one) as decoder:
-            answering = Answering("", services.index, matcher_over(services.index, services.stage))
+            matcher = matcher_over(services.index, services.stage, settings.matching)
+            answering = Answering("", services.index, matcher)
             queue = IndexQueue(services.index)
             if len(queue):
                 _log.info("%d videos pending from before go on", len(queue))

@@ -106,5 +106,6 @@ def test_it_says_how_it_wants_to_be_used(backend: VisualBackend) -> None:
     assert backend.batch_pictures >= 1
     assert backend.pooling in ("mean", "median")
     assert backend.views[0] == "identity"
-    assert set(backend.views) <= set(VIEW_NAMES)
+    assert set(backend.views + backend.closer_views) <= set(VIEW_NAMES)
+    assert not set(backend.views) & set(backend.closer_views)
     assert backend.name in backend.fingerprint

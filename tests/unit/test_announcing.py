@@ -18,7 +18,7 @@ from searcher.api.base import Answering
 from searcher.index import LocalIndex
 from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import default_policy
+from searcher.matching.policy import Policies, default_policy
 from storyhash.services.announcing import MatchAnnouncer
 from storyhash.services.new_videos import match_new_video
 from tests.embeddings import MODEL_ID, video
@@ -41,7 +41,7 @@ def index(tmp_path: Path, rng: np.random.Generator) -> Iterator[LocalIndex]:
 def announce(index: LocalIndex, transport: MemoryTransport) -> dict[str, dict[str, Any]]:
     """The report told of each video, once none is left to be told of."""
     calibration = load_calibration("offline")
-    matcher = Matcher(index, MODEL_ID, calibration, default_policy(calibration))
+    matcher = Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
     follower = SimpleNamespace(answering=Answering("", index, matcher))
     catalogue = SimpleNamespace(follower=lambda: follower)
     announcer = MatchAnnouncer(catalogue, transport, TOPIC, Metrics.create("search"))  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from common.health import Health
 from common.http import NOTICES_HEADER
 from common.metrics import Metrics
 from common.settings import HttpSettings, Settings
-from common.types import VECTOR_DIMENSION, CatalogEntry, Embedding, Float32Array, QueryEmbedding
+from common.types import (
+    VECTOR_DIMENSION,
+    CatalogEntry,
+    Embedding,
+    Float32Array,
+    LookName,
+    QueryEmbedding,
+)
 from searcher.api.app import api_app
 from searcher.api.base import Answering
 from searcher.folder import FolderManifest
@@ -25,7 +33,7 @@ from searcher.index import LocalIndex
 from searcher.matching.calibration import load_calibration
 from searcher.matching.known import known_query
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import default_policy
+from searcher.matching.policy import Policies, default_policy
 from searcher.videos import Video
 from tests.asking import Client, error_of, message_of
 from tests.embeddings import MODEL_ID, embedding
@@ -66,7 +74,7 @@ class OneIndex:
 
     def __init__(self, index: LocalIndex) -> None:
         calibration = load_calibration("offline")
-        matcher = Matcher(index, MODEL_ID, calibration, default_policy(calibration))
+        matcher = Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
         self.answering: Answering | None = Answering("", index, matcher)
 
     def current(self) -> Answering:
@@ -78,7 +86,7 @@ class OneIndex:
         return self.current().index.delete_video(video_id)
 
 
-def embed(source: Path | str, name: str, model_id: str) -> QueryEmbedding:
+def embed(source: Path | str, name: str, model_id: str, look: LookName) -> QueryEmbedding:
     """A query that shows what its content names: a film of the index, or what is wrong."""
     content = source.read_text() if isinstance(source, Path) else source.rpartition("/")[2]
     if content == "broken":
@@ -89,7 +97,8 @@ def embed(source: Path | str, name: str, model_id: str) -> QueryEmbedding:
     video = Video("query", name, duration_seconds=4.0 * len(film))
     vectors = np.stack([one.vector for one in film])
     asked_of = "another-model" if content == "stranger.mp4" else model_id
-    return known_query(video, [one.ref for one in film], vectors, asked_of)
+    query = known_query(video, [one.ref for one in film], vectors, asked_of)
+    return query if look == "first" else replace(query, views=("flip_v",))
 
 
 class Api:

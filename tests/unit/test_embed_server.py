@@ -16,7 +16,7 @@ from common.errors import DeviceMemoryError, VideoError
 from common.health import Health
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.types import VECTOR_DIMENSION, QueryEmbedding
+from common.types import VECTOR_DIMENSION, LookName, QueryEmbedding
 from common.wire import decode_query
 from embedder.server import MODEL_HEADER, MSGPACK, embed_app
 from tests.asking import Client, error_of, message_of
@@ -34,7 +34,7 @@ class Embed:
         self.begun = threading.Semaphore(0)
         self._lock = threading.Lock()
 
-    def __call__(self, source: Path | str, name: str) -> QueryEmbedding:
+    def __call__(self, source: Path | str, name: str, look: LookName) -> QueryEmbedding:
         with self._lock:
             self.now += 1
             self.most = max(self.most, self.now)
@@ -173,7 +173,7 @@ def test_every_status_it_answers_with_is_in_its_contract(client: Client) -> None
     operation = client.get("/openapi.json").json()["paths"]["/v1/embed"]["post"]
     assert {"200", "400", "408", "409", "413", "422", "503"} <= set(operation["responses"])
     names = {one["name"] for one in operation["parameters"]}
-    assert names == {"name", "model_id"}
+    assert names == {"name", "model_id", "look"}
     kinds = set(operation["requestBody"]["content"])
     assert kinds == {"application/octet-stream", "multipart/form-data", "application/json"}
 

@@ -17,7 +17,7 @@ from embedder.pooling import pool, pool_windows
 from embedder.sampling import sample_indices
 from embedder.visual.border import trim_border
 from embedder.visual.information import informative
-from embedder.visual.views import VIEW_NAMES, apply_view
+from embedder.visual.views import WHOLE_NAMES, apply_view
 from storyhash.samples import film
 from tests.conftest import checkerboard, quadrants
 
@@ -176,13 +176,14 @@ def test_sampling_takes_the_first_frame_of_each_slot_of_the_absolute_grid() -> N
     assert sample_indices(pts, 2.0).tolist() == [0, 1, 3, 5]
 
 
-@pytest.mark.parametrize("view", VIEW_NAMES)
+@pytest.mark.parametrize("view", WHOLE_NAMES)
 def test_a_view_and_its_inverse_give_the_picture_back(view: str) -> None:
     inverse = {"rotate_90": "rotate_270", "rotate_270": "rotate_90"}.get(view, view)
     frames = quadrants()[None]
-    assert (apply_view(apply_view(frames, view), inverse) == frames).all()
+    seen = apply_view(frames, view)
+    assert seen is not None
+    assert np.array_equal(apply_view(seen, inverse), frames)
     if view != "identity":
-        seen = apply_view(frames, view)
         assert seen.shape != frames.shape or (seen != frames).any()
 
 

@@ -76,10 +76,24 @@ def test_tracks_agree_on_how_many_moments_and_things_there_are() -> None:
         )
 
 
-def test_the_first_view_of_a_query_is_the_picture_as_it_is() -> None:
-    vectors = np.zeros((1, 2, 527), np.float32)
-    seen = np.zeros((1, 2), bool)
-    starts = np.array([0.0, 0.5])
-    QueryEmbedding("q", 4.5, "model", ("identity",), starts, starts + 4, vectors, seen)
-    with pytest.raises(ValueError, match="identity"):
-        QueryEmbedding("q", 4.5, "model", ("flip_h",), starts, starts + 4, vectors, seen)
+def a_look(views: tuple[str, ...], model_id: str = "model", first: float = 0.0) -> QueryEmbedding:
+    vectors = np.zeros((len(views), 2, 527), np.float32)
+    seen = np.zeros((len(views), 2), bool)
+    starts = np.array([first, 0.5])
+    return QueryEmbedding("q", 4.5, model_id, views, starts, starts + 4, vectors, seen)
+
+
+def test_every_view_of_a_query_has_a_name_of_its_own() -> None:
+    assert a_look(("identity", "flip_h")).views == ("identity", "flip_h")
+    with pytest.raises(ValueError, match="2 different names"):
+        a_look(("flip_h", "flip_h"))
+
+
+def test_a_second_look_at_a_query_joins_the_first() -> None:
+    first = a_look(("identity",))
+    assert first.joined(a_look(("flip_h", "left"))).views == ("identity", "flip_h", "left")
+    with pytest.raises(ValueError, match="different names"):
+        first.joined(first)
+    for other in (a_look(("left",), "another"), a_look(("left",), first=0.1)):
+        with pytest.raises(ValueError, match="same windows"):
+            first.joined(other)

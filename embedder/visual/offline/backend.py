@@ -11,6 +11,7 @@ import numpy as np
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 from embedder.visual.offline.features import picture_features
 from embedder.visual.offline.projection import Projection
+from embedder.visual.views import IDENTITY, REGION_NAMES
 from embedder.weights.checksum import weights_checksum
 
 WEIGHTS_PATH = Path(__file__).with_name("weights.npz")
@@ -24,7 +25,10 @@ class OfflineBackend:
     frames_per_second = 2.0
     batch_pictures = 1
     pooling: Literal["mean", "median"] = "mean"
-    views = ("identity", "flip_h", "flip_v", "rotate_90", "rotate_180", "rotate_270")
+    views = (IDENTITY,)
+    closer_views = (
+        "flip_h", "flip_v", "rotate_90", "rotate_180", "rotate_270", "negative", *REGION_NAMES,
+    )  # fmt: skip
 
     def __init__(self) -> None:
         checksum = weights_checksum(WEIGHTS_PATH)

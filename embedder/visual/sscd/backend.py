@@ -10,6 +10,7 @@ from common.settings import DeviceSettings, SscdSettings
 from common.types import Float32Array, UInt8Array
 from embedder.vectors import unit
 from embedder.visual.sscd.weights import is_torchscript, weights_path
+from embedder.visual.views import IDENTITY, REGION_NAMES
 from embedder.weights.checksum import weights_checksum
 
 # Pictures are squashed to a square, which loses nothing at the sides; 288 finds small insets that 224
@@ -39,8 +40,9 @@ class SscdBackend:
     name = "sscd"
     frames_per_second = 2.0
     pooling: Literal["mean", "median"] = "mean"
+    views = (IDENTITY,)
     # The network is nearly blind to mirroring but not to turning.
-    views = ("identity", "flip_v", "rotate_90", "rotate_180", "rotate_270")
+    closer_views = ("flip_v", "rotate_90", "rotate_180", "rotate_270", "negative", *REGION_NAMES)
 
     def __init__(
         self,

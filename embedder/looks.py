@@ -1,0 +1,49 @@
+"""How closely a query is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import BoolArray, Float64Array, LookName
+
+# A closer look takes a moment every so many seconds, and of a long query no more than so many moments.
+_STEP_SECONDS, _MOMENTS = 2.0, 24
+_THOROUGH_STEP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which views, and how often.
+
+    name: `first` sees the whole picture at the backend's own frame rate. `closer` sees it turned,
+    inverted and in parts, at moments `step_seconds` apart, further apart where that would be more than
+    `moments`.
+    """
+
+    name: LookName
+    first: bool
+    step_seconds: float = _STEP_SECONDS
+    moments: int | None = _MOMENTS
+
+    def step(self, duration_seconds: float) -> float:
+        """Seconds between the moments looked at in a query of this length."""
+        if self.moments is None:
+            return self.step_seconds
+        return max(self.step_seconds, duration_seconds / self.moments)
+
+    def chosen(self, pts_seconds: Float64Array, duration_seconds: float) -> BoolArray:
+        """bool (T,): of frames at these times, increasing, those that are looked at."""
+        if self.first:
+            return np.ones(len(pts_seconds), dtype=bool)
+        slots = np.floor(pts_seconds / self.step(duration_seconds) + 1e-3)
+        first = np.ones(len(slots), dtype=bool)
+        first[1:] = slots[1:] != slots[:-1]
+        return first
+
+
+FIRST = Look("first", True)
+CLOSER = Look("closer", False)
+THOROUGH = Look("thorough", False, _THOROUGH_STEP_SECONDS, None)
+LOOKS: dict[LookName, Look] = {look.name: look for look in (FIRST, CLOSER, THOROUGH)}

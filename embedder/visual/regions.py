@@ -1,0 +1,165 @@
+"""Regions: parts of a picture in which a whole other picture may be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import cv2
+import numpy as np
+
+from common.pixels import shrink
+from common.types import Float32Array, Int64Array, UInt8Array
+from embedder.visual.border import within_border
+
+# Shares of height and width: top, bottom, left, right.
+_CUTS: dict[str, tuple[float, float, float, float]] = {
+    "left": (0, 1, 0, 0.5),
+    "right": (0, 1, 0.5, 1),
+    "top": (0, 0.5, 0, 1),
+    "bottom": (0.5, 1, 0, 1),
+    "top_left": (0, 0.5, 0, 0.5),
+    "top_right": (0, 0.5, 0.5, 1),
+    "bottom_left": (0.5, 1, 0, 0.5),
+    "bottom_right": (0.5, 1, 0.5, 1),
+    "centre": (0.25, 0.75, 0.25, 0.75),
+    "middle": (0.25, 0.75, 0, 1),
+}
+CUT_NAMES = tuple(_CUTS)
+
+# The inner rectangle is looked for at this size; an edge must be this much steeper, in grey levels a
+# pixel, than what lies around it, on every side that is not the edge of the picture.
+_LONG_SIDE = 128
+_MIN_EDGE = 5.0
+_LINES_TRIED = 7
+# Shares of the picture's sides and area that a picture within it may take.
+_MIN_SIDE, _MIN_AREA, _MAX_AREA = 0.18, 0.04, 0.85
+# A frame's outline stands still while the pictures in it move; so many frames show that.
+_FRAMES_LOOKED_AT = 8
+
+
+def cut(frames: UInt8Array, name: str) -> UInt8Array:
+    """The named part, one of CUT_NAMES, of uint8 (B, H, W, 3); a view, not a copy."""
+    top, bottom, left, right = _CUTS[name]
+    height, width = frames.shape[1:3]
+    rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
+    columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
+    return frames[:, rows, columns]
+
+
+def inner_rectangle(frames: UInt8Array) -> tuple[slice, slice] | None:
+    """Rows and columns of the picture that is shown within uint8 (B, H, W, 3), or None.
+
+    Its outline is where all frames have a straight edge: the steepest rectangle whose sides are edges,
+    or edges of the whole picture, in most of the frames.
+    """
+    step = max(1, len(frames) // _FRAMES_LOOKED_AT)
+    height, width = frames.shape[1:3]
+    scale = max(height, width) / _LONG_SIDE
+    small = (max(8, round(width / scale)), max(8, round(height / scale)))
+    grey = np.stack([_small_grey(frame, *small) for frame in frames[::step]])
+    across = _steady(np.abs(np.diff(grey, axis=2)))
+    down = _steady(np.abs(np.diff(grey, axis=1)))
+    found = _best_rectangle(across, down)
+    if found is None:
+        return None
+    top, bottom, left, right = found
+    # One line inward at each side that is no edge of the picture, so that nothing of the outline is left.
+    rows = slice(_scaled(top, scale, inward=1), min(height, _scaled(bottom, scale, inward=-1)))
+    columns = slice(_scaled(left, scale, inward=1), min(width, _scaled(right, scale, inward=-1)))
+    if bottom == grey.shape[1]:
+        rows = slice(rows.start, height)
+    if right == grey.shape[2]:
+        columns = slice(columns.start, width)
+    return rows, columns
+
+
+def _small_grey(frame: UInt8Array, width: int, height: int) -> Float32Array:
+    grey: Float32Array = cv2.cvtColor(shrink(frame, width, height), cv2.COLOR_RGB2GRAY).astype(
+        np.float32
+    )
+    return grey
+
+
+def _scaled(line: int, scale: float, *, inward: int) -> int:
+    return 0 if line == 0 else round(line * scale) + inward
+
+
+def _steady(edges: Float32Array) -> Float32Array:
+    """What is steep in three quarters of the frames, capped so that no single point decides."""
+    return np.minimum(np.percentile(edges, 25, axis=0), 48.0).astype(np.float32)
+
+
+def _best_rectangle(across: Float32Array, down: Float32Array) -> tuple[int, int, int, int] | None:
+    """Top, bottom, left, right. across: (H, W - 1), edges between columns; down: (H - 1, W)."""
+    height, width = across.shape[0], down.shape[1]
+    columns = _lines(_contrast(across, axis=1).mean(axis=0), width)
+    rows = _lines(_contrast(down, axis=0).mean(axis=1), height)
+    # Sums along each line, so that a side costs one subtraction.
+    along_columns = np.concatenate(
+        [np.zeros((1, width - 1)), np.cumsum(_contrast(across, axis=1), axis=0)]
+    )
+    along_rows = np.concatenate(
+        [np.zeros((height - 1, 1)), np.cumsum(_contrast(down, axis=0), axis=1)], axis=1
+    )
+    best, best_value = None, 0.0
+    for top, bottom in combinations(rows, 2):
+        if bottom - top < _MIN_SIDE * height:
+            continue
+        for left, right in combinations(columns, 2):
+            area = (bottom - top) * (right - left) / (height * width)
+            if right - left < _MIN_SIDE * width or not _MIN_AREA <= area <= _MAX_AREA:
+                continue
+            sides = [
+                (along_columns[bottom, x - 1] - along_columns[top, x - 1]) / (bottom - top)
+                for x in (left, right)
+                if 0 < x < width
+            ]
+            sides += [
+                (along_rows[y - 1, right] - along_rows[y - 1, left]) / (right - left)
+                for y in (top, bottom)
+                if 0 < y < height
+            ]
+            # A real frame has all of its sides; of two, the one with more of them is the frame.
+            value = float(sum(sides))
+            if sides and min(sides) >= _MIN_EDGE and value > best_value:
+                best, best_value = (top, bottom, left, right), value
+    return best
+
+
+def _contrast(edges: Float32Array, axis: int) -> Float32Array:
+    """How much steeper each line is than those two beside it."""
+    padding = [(0, 0), (0, 0)]
+    padding[axis] = (2, 2)
+    padded = np.pad(edges, padding, mode="edge")
+    length = edges.shape[axis]
+    before = np.take(padded, range(length), axis=axis)
+    after = np.take(padded, range(4, length + 4), axis=axis)
+    return edges - np.maximum(before, after)
+
+
+def _lines(strength: Float32Array, length: int) -> list[int]:
+    """Where an edge may lie, as the first line after it, with both ends of the axis; increasing."""
+    strongest: Int64Array = np.argsort(-strength, kind="stable")[:_LINES_TRIED]
+    return sorted({0, length, *(int(line) + 1 for line in strongest)})
+
+
+def _inner(frames: UInt8Array) -> UInt8Array | None:
+    found = inner_rectangle(frames)
+    return None if found is None else frames[:, found[0], found[1]]
+
+
+def _trimmed(frames: UInt8Array) -> UInt8Array | None:
+    """Without the bars that the frame in the middle has; None where it has none."""
+    whole = frames[len(frames) // 2]
+    rows, columns = within_border(whole)
+    part = frames[:, rows, columns]
+    return None if part.shape == frames.shape else part
+
+
+FOUND: dict[str, Callable[[UInt8Array], UInt8Array | None]] = {
+    "inner": _inner,
+    "trimmed": _trimmed,
+}
+"""Regions that must be looked for: uint8 (B, H, W, 3), frames of one moment or scene, to the part of
+them, or to None where there is no such thing."""

@@ -1,0 +1,72 @@
+"""Why a video may be in a query: the runs of one through each view, and what speaks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import Float32Array, QueryEmbedding, SegmentRef
+from searcher.matching.alignment import Run, Spans, align
+from searcher.matching.calibration import Calibration
+from searcher.matching.retrieval import searched
+
+# A view is looked into when its best window is not further than this below the best view's.
+_NEAR = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One video through one view.
+
+    runs: best first. background: see `searcher.matching.retrieval.background`.
+    """
+
+    refs: Sequence[SegmentRef]
+    view: str
+    background: float
+    runs: tuple[Run, ...]
+
+    def logit(self, calibration: Calibration, run: Run | None = None) -> float:
+        """Of the best run, or of another, being a copy."""
+        chosen = run or self.runs[0]
+        excess = chosen.score - calibration.price(self.view, self.background)
+        return calibration.logit(excess, chosen.query_end_seconds - chosen.query_start_seconds)
+
+
+def gather(
+    query: QueryEmbedding,
+    refs: Sequence[SegmentRef],
+    vectors: Float32Array,
+    backgrounds: Mapping[str, float],
+    calibration: Calibration,
+    *,
+    every_view: bool = False,
+) -> list[Evidence]:
+    """What speaks for one video, a value a view; views that are far from the best one are left out
+    unless `every_view`. refs: in time order; vectors: float32 (S, 527)."""
+    if not refs:
+        return []
+    windows = Spans(query.window_start_seconds, query.window_end_seconds)
+    segments = Spans(
+        np.array([ref.start_seconds for ref in refs]), np.array([ref.end_seconds for ref in refs])
+    )
+    similarity: Float32Array = query.vectors @ vectors.T
+    long = searched(windows.ends - windows.starts)
+    peaks = [
+        float(similarity[number][query.informative[number] & long].max(initial=-1.0))
+        - calibration.price(view, backgrounds.get(view, 0.0))
+        for number, view in enumerate(query.views)
+    ]
+    best = max(peaks, default=-1.0)
+    gathered = []
+    for number, view in enumerate(query.views):
+        if peaks[number] < best - _NEAR and not every_view:
+            continue
+        background = backgrounds.get(view, 0.0)
+        strangers = calibration.background(view) + background
+        runs = align(similarity[number], query.informative[number], windows, segments, strangers)
+        if runs:
+            gathered.append(Evidence(refs, view, background, tuple(runs)))
+    return gathered
