@@ -1,9 +1,9 @@
 """512 visual and 15 action numbers as one vector of 527.
 
 `storyhash`: [a v, b m] with v and m of unit norm and a^2 + b^2 = 1, so that the inner product of two
-fused vectors is a^2 cos(v, v') + b^2 cos(m, m'). `visual`: the action part is zero. `paper`: visual and
-min-max scaled action concatenated raw and then normalised, as published; it raises the similarity of
-strangers as much as that of copies and is here for the ablation alone.
+fused vectors is a^2 cos(v, v') + b^2 cos(m, m'). `visual`: the action part is zero; `action`: the visual
+one. `paper`: visual and min-max scaled action concatenated raw and then normalised, as published; it
+raises the similarity of strangers as much as that of copies. These three are for the ablation alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from common.types import ACTION_DIMENSION, VECTOR_DIMENSION, VISUAL_DIMENSION, F
 from embedder.action import ACTION_VERSION, min_max
 from embedder.vectors import unit
 
-FusionMode: TypeAlias = Literal["storyhash", "paper", "visual"]
+FusionMode: TypeAlias = Literal["storyhash", "paper", "visual", "action"]
 
 # The share of the published vector that is action: 15 of 527 dimensions.
 ACTION_SHARE = 0.028
@@ -37,6 +37,9 @@ def fuse(
         moving = action.any(axis=-1, keepdims=True)
         fused[..., :VISUAL_DIMENSION] *= np.where(moving, np.sqrt(1 - ACTION_SHARE), 1)
         fused[..., VISUAL_DIMENSION:] = np.sqrt(ACTION_SHARE) * unit(action)
+    elif mode == "action":
+        fused[..., :VISUAL_DIMENSION] = 0
+        fused[..., VISUAL_DIMENSION:] = unit(action)
     elif mode == "paper":
         fused[..., VISUAL_DIMENSION:] = min_max(action)
     return unit(fused)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from common.child import die_with
 from common.errors import VideoError
 from common.process import usable_cores, work_in_one_thread
 from common.settings import IngestSettings, VideoSettings
@@ -128,7 +129,7 @@ def extract(
     for number in range(count):
         numbers.put(number)
     with ProcessPoolExecutor(
-        count, context, _open_worker, (dict(stages), video, ingest, numbers, count)
+        count, context, _open_worker, (dict(stages), video, ingest, numbers, count, os.getpid())
     ) as pool:
         # One edit each, so that progress is seen and both cores end together; those of one video go to
         # whoever is free, who then holds the film.
@@ -195,9 +196,11 @@ def _open_worker(
     ingest: IngestSettings,
     numbers: multiprocessing.Queue[int],
     count: int,
+    parent: int,
 ) -> None:
     """Each child keeps to cores of its own, so that no network spreads itself over all of them."""
     global _worker
+    die_with(parent)
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         mine = cores[numbers.get() % len(cores) :: count]

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 Relation: TypeAlias = Literal["self", "copy", "partner", "lookalike", "stranger"]
 """What a video of the catalogue is to the query: the video it was made of (`self`), a true copy of that
-made by others (`copy`), a video that was put into the query beside it (`partner`: neither right nor wrong),
-a look-alike of it that is no copy (`lookalike`), or any other (`stranger`)."""
+made by others (`copy`), a video that was put into the query beside it (`partner`: neither right nor
+wrong), a look-alike of it that is no copy (`lookalike`), or any other (`stranger`)."""
 
 Catalogue: TypeAlias = Literal["all", "with", "without"]
 """Which catalogue was asked: every video, the half that holds the query's family, or the half without."""
@@ -53,11 +53,11 @@ class Found:
 class QueryRow:
     """One query asked of one catalogue under one configuration, and all that was answered.
 
-    video_id: what the query was made of; family: it and its true copies; group: of the transform, `paper`,
-    `photometric`, `composed`, `temporal` or `real` (a true duplicate or look-alike as it is, transform
-    `copy` or `lookalike`). fold: 0 to 4; the configuration's calibration was fitted on the other four.
-    error: why the query could not be made or read; it then counts as a miss. matches: best first, several
-    of one video possible; at least the best of each video that was compared.
+    video_id: what the query was made of; family: it and its true copies; group: of the transform,
+    `paper`, `photometric`, `composed`, `temporal` or `real` (a true duplicate or look-alike as it is,
+    transform `copy` or `lookalike`). fold: 0 to 4; the configuration's calibration was fitted on the
+    other four. error: why the query could not be made or read; it then counts as a miss. matches: best
+    first, several of one video possible; at least the best of each video that was compared.
     """
 
     configuration: str

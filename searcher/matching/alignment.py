@@ -7,7 +7,9 @@ stretch. So the windows above that share of the run's peak are those at least ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -53,6 +55,38 @@ class Run:
     score: float
     tempo: float
     pairs: tuple[tuple[int, int, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        """Of the query."""
+        return self.query_end_seconds - self.query_start_seconds
+
+
+Aligner: TypeAlias = Callable[[Float32Array, BoolArray, Spans, Spans, float], list[Run]]
+"""As `align`."""
+
+
+def best_window(
+    similarity: Float32Array, usable: BoolArray, windows: Spans, segments: Spans, strangers: float
+) -> list[Run]:
+    """As `align`, but the one window decides that is most like any segment: what alignment is worth is
+    measured against it."""
+    if not usable.any() or not similarity.shape[1]:
+        return []
+    seen = np.where(usable[:, None], similarity, -np.inf)
+    window, segment = np.unravel_index(int(np.argmax(seen)), seen.shape)
+    score = float(seen[window, segment])
+    return [
+        Run(
+            query_start_seconds=float(windows.starts[window]),
+            query_end_seconds=float(windows.ends[window]),
+            ref_start_seconds=float(segments.starts[segment]),
+            ref_end_seconds=float(segments.ends[segment]),
+            score=score,
+            tempo=1.0,
+            pairs=((int(window), int(segment), score),),
+        )
+    ]
 
 
 def align(

@@ -9,11 +9,25 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
+
 from common.errors import UsageError
+from common.types import Float64Array
 
 # A match of so many seconds is neither more nor less to be believed for its length.
 USUAL_SECONDS = 4.0
-_MAX_SECONDS = 16.0
+_MIN_SECONDS, _MAX_SECONDS = 0.25, 16.0
+# What strangers usually are counts as so many of this query's.
+_PRIOR_COUNT = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """The videos that are most like a query, through one view, without being copies of it: how many
+    there were, and the mean of their scores."""
+
+    mean: float = 0.0
+    count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +53,50 @@ class Calibration:
     copy_probability: float
     review_probability: float
 
-    def price(self, view: str, background: float) -> float:
-        """What a score through a view loses; `background` as `searcher.matching.retrieval` gives it.
-
-        A view the calibration does not know costs as much as the dearest it knows.
-        """
+    def price(self, view: str) -> float:
+        """What a score through a view costs; one that is not known costs as much as the dearest."""
         known = self.views.get(view) or max(self.views.values())
-        return known[0] + self.background_weight * background
+        return known[0]
 
-    def background(self, view: str) -> float:
+    def usual(self, view: str) -> float:
         """How similar strangers usually are through a view."""
         known = self.views.get(view) or max(self.views.values(), key=lambda pair: pair[1])
         return known[1]
 
+    def lift(self, view: str, strangers: Strangers) -> float:
+        """By how much a query's strangers are more alike than strangers usually are; what a few of them
+        say is drawn towards nothing."""
+        return float(trust_of(np.array(float(strangers.count)))) * (
+            strangers.mean - self.usual(view)
+        )
+
+    def excess(self, score: float, view: str, strangers: Strangers) -> float:
+        """A score less all that it costs."""
+        return score - self.price(view) - self.background_weight * self.lift(view, strangers)
+
     def logit(self, excess: float, seconds: float) -> float:
         """Logarithm of the odds that a match of so many seconds with this priced score is a copy."""
-        length = math.log2(min(max(seconds, 0.25), _MAX_SECONDS) / USUAL_SECONDS)
+        length = float(length_of(np.array(seconds)))
         return self.slope * (excess - self.midpoint) + self.length_weight * length
 
     def probability(self, excess: float, seconds: float = USUAL_SECONDS) -> float:
         """Probability that it is one."""
-        return 1.0 / (1.0 + math.exp(min(-self.logit(excess, seconds), 700.0)))
+        return probability_of(self.logit(excess, seconds))
+
+
+def length_of(seconds: Float64Array) -> Float64Array:
+    """float64 (...): log2 of matched seconds against the usual ones, bounded both ways."""
+    return np.log2(np.clip(seconds, _MIN_SECONDS, _MAX_SECONDS) / USUAL_SECONDS)
+
+
+def trust_of(count: Float64Array) -> Float64Array:
+    """float64 (...), 0 to 1: how far so many strangers are believed against what is usual."""
+    return count / (count + _PRIOR_COUNT)
+
+
+def probability_of(logit: float) -> float:
+    """1 / (1 + exp(-logit))."""
+    return 1.0 / (1.0 + math.exp(min(-logit, 700.0)))
 
 
 def load_calibration(visual: str, path: Path | None = None) -> Calibration:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import Float32Array, QueryEmbedding, SegmentRef
-from searcher.matching.alignment import Run, Spans, align
-from searcher.matching.calibration import Calibration
+from searcher.matching.alignment import Aligner, Run, Spans, align
+from searcher.matching.calibration import Calibration, Strangers
 from searcher.matching.retrieval import searched
 
 # A view is looked into when its best window is not further than this below the best view's.
@@ -20,27 +20,28 @@ _NEAR = 0.1
 class Evidence:
     """One video through one view.
 
-    runs: best first. background: see `searcher.matching.retrieval.background`.
+    runs: best first. strangers: those of the query, through this view.
     """
 
     refs: Sequence[SegmentRef]
     view: str
-    background: float
+    strangers: Strangers
     runs: tuple[Run, ...]
 
     def logit(self, calibration: Calibration, run: Run | None = None) -> float:
         """Of the best run, or of another, being a copy."""
         chosen = run or self.runs[0]
-        excess = chosen.score - calibration.price(self.view, self.background)
-        return calibration.logit(excess, chosen.query_end_seconds - chosen.query_start_seconds)
+        excess = calibration.excess(chosen.score, self.view, self.strangers)
+        return calibration.logit(excess, chosen.seconds)
 
 
 def gather(
     query: QueryEmbedding,
     refs: Sequence[SegmentRef],
     vectors: Float32Array,
-    backgrounds: Mapping[str, float],
+    strangers: Mapping[str, Strangers],
     calibration: Calibration,
+    aligner: Aligner = align,
     *,
     every_view: bool = False,
 ) -> list[Evidence]:
@@ -55,8 +56,11 @@ def gather(
     similarity: Float32Array = query.vectors @ vectors.T
     long = searched(windows.ends - windows.starts)
     peaks = [
-        float(similarity[number][query.informative[number] & long].max(initial=-1.0))
-        - calibration.price(view, backgrounds.get(view, 0.0))
+        calibration.excess(
+            float(similarity[number][query.informative[number] & long].max(initial=-1.0)),
+            view,
+            strangers.get(view, Strangers()),
+        )
         for number, view in enumerate(query.views)
     ]
     best = max(peaks, default=-1.0)
@@ -64,9 +68,9 @@ def gather(
     for number, view in enumerate(query.views):
         if peaks[number] < best - _NEAR and not every_view:
             continue
-        background = backgrounds.get(view, 0.0)
-        strangers = calibration.background(view) + background
-        runs = align(similarity[number], query.informative[number], windows, segments, strangers)
+        around = strangers.get(view, Strangers())
+        level = calibration.usual(view) + calibration.lift(view, around)
+        runs = aligner(similarity[number], query.informative[number], windows, segments, level)
         if runs:
-            gathered.append(Evidence(refs, view, background, tuple(runs)))
+            gathered.append(Evidence(refs, view, around, tuple(runs)))
     return gathered

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from common.errors import ModelMismatchError
 from common.types import Match, QueryEmbedding
-from searcher.matching.alignment import Run
+from searcher.matching.alignment import Aligner, Run, align
 from searcher.matching.base import SegmentIndex
-from searcher.matching.calibration import Calibration
+from searcher.matching.calibration import Calibration, probability_of
 from searcher.matching.evidence import Evidence, gather
 from searcher.matching.policy import Decision, Policies, strongest
 from searcher.matching.retrieval import retrieve
@@ -47,12 +47,19 @@ class Matcher:
     """Matches queries against one index with one profile's calibration. Thread-safe."""
 
     def __init__(
-        self, index: SegmentIndex, model_id: str, calibration: Calibration, policies: Policies
+        self,
+        index: SegmentIndex,
+        model_id: str,
+        calibration: Calibration,
+        policies: Policies,
+        aligner: Aligner = align,
     ) -> None:
+        """aligner: how runs are found; another than `align` is for comparison."""
         self._index = index
         self._model_id = model_id
         self._calibration = calibration
         self._policies = policies
+        self._aligner = aligner
 
     def match(self, query: QueryEmbedding, only: Filter = EVERYTHING) -> MatchReport:
         """Every candidate with its probability, best first.
@@ -80,7 +87,13 @@ class Matcher:
         for video_id in found.candidates:
             refs, vectors = self._index.vectors_of(video_id)
             evidence = gather(
-                query, refs, vectors, found.backgrounds, self._calibration, every_view=every_view
+                query,
+                refs,
+                vectors,
+                found.strangers,
+                self._calibration,
+                self._aligner,
+                every_view=every_view,
             )
             if evidence:
                 gathered[video_id] = evidence
@@ -106,8 +119,6 @@ class Matcher:
         ]
 
     def _match(self, query: QueryEmbedding, evidence: Evidence, run: Run) -> Match:
-        seconds = run.query_end_seconds - run.query_start_seconds
-        excess = run.score - self._calibration.price(evidence.view, evidence.background)
         return Match(
             video_id=evidence.refs[0].video_id,
             bank=evidence.refs[0].bank,
@@ -116,9 +127,9 @@ class Matcher:
             ref_start_seconds=run.ref_start_seconds,
             ref_end_seconds=run.ref_end_seconds,
             score=run.score,
-            probability=self._calibration.probability(excess, seconds),
+            probability=probability_of(evidence.logit(self._calibration, run)),
             view=evidence.view,
-            coverage=min(1.0, seconds / query.duration_seconds),
+            coverage=min(1.0, run.seconds / query.duration_seconds),
             evidence=self._explained(query, evidence, run),
         )
 
@@ -128,8 +139,8 @@ class Matcher:
         policy = self._policies.of(evidence.refs[0].bank)
         return {
             "similarity": round(run.score, 4),
-            "view_price": calibration.price(evidence.view, 0.0),
-            "background_lift": round(evidence.background, 4),
+            "view_price": calibration.price(evidence.view),
+            "background_lift": round(calibration.lift(evidence.view, evidence.strangers), 4),
             "tempo": run.tempo,
             "pairs": [
                 {

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.types import BoolArray, Float64Array, Hit, QueryEmbedding
 from searcher.matching.base import SegmentIndex
-from searcher.matching.calibration import Calibration
+from searcher.matching.calibration import Calibration, Strangers
 from searcher.state import Filter
 
 _HITS_PER_WINDOW = 20
@@ -18,17 +18,14 @@ MAX_CANDIDATES = 32
 _SEARCHED_SECONDS = 1.0
 # Strangers are the videos after the best few, which may be copies; beyond so many they say nothing new.
 _FIRST_STRANGER, _LAST_STRANGER = 2, 25
-# The level that calibration measured counts as so many strangers.
-_PRIOR_WEIGHT = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """candidates: ids of videos, the most promising first. backgrounds: by view, how similar strangers
-    are to this query, against what they usually are: positive where they are more alike."""
+    """candidates: ids of videos, the most promising first. strangers: by view."""
 
     candidates: tuple[str, ...]
-    backgrounds: Mapping[str, float]
+    strangers: Mapping[str, Strangers]
 
 
 def retrieve(
@@ -36,17 +33,17 @@ def retrieve(
 ) -> Retrieved:
     """At most MAX_CANDIDATES videos with the nearest single segment, each view less what it costs."""
     best = _best_scores(query, index, only)
-    backgrounds = {
-        view: background(np.array(list(scores.values())), view, calibration)
+    strangers = {
+        view: strangers_of(np.array(list(scores.values())), calibration.certain)
         for view, scores in best.items()
     }
     value: dict[str, float] = {}
     for view, scores in best.items():
-        cost = calibration.price(view, backgrounds[view])
         for video_id, score in scores.items():
-            value[video_id] = max(score - cost, value.get(video_id, -2.0))
+            excess = calibration.excess(score, view, strangers[view])
+            value[video_id] = max(excess, value.get(video_id, -2.0))
     ranked = sorted(value, key=lambda video_id: (-value[video_id], video_id))
-    return Retrieved(tuple(ranked[:MAX_CANDIDATES]), backgrounds)
+    return Retrieved(tuple(ranked[:MAX_CANDIDATES]), strangers)
 
 
 def _best_scores(
@@ -72,15 +69,11 @@ def searched(lengths_seconds: Float64Array) -> BoolArray:
     return long if long.any() else np.ones(len(lengths_seconds), dtype=bool)
 
 
-def background(scores: Float64Array, view: str, calibration: Calibration) -> float:
-    """By how much this query's strangers are more similar than strangers usually are, through a view.
+def strangers_of(scores: Float64Array, certain: float) -> Strangers:
+    """Of scores, float64 (n,), the best of each video found, those that strangers have.
 
-    scores: float (n,), the best of each video found. Those as high as copies' are left out, so that a
-    film which is in the catalogue many times does not hide itself; what a few strangers say is drawn
-    towards nothing.
+    The first few may be copies, and scores of `certain` and above are left out wherever they come, so
+    that a film which is in the catalogue many times does not hide itself.
     """
-    usual = calibration.background(view)
-    strangers = np.sort(scores[scores < calibration.certain])[::-1]
-    strangers = strangers[_FIRST_STRANGER:_LAST_STRANGER]
-    lift = float(np.sum(strangers - usual))
-    return lift / (len(strangers) + _PRIOR_WEIGHT)
+    kept = np.sort(scores[scores < certain])[::-1][_FIRST_STRANGER:_LAST_STRANGER]
+    return Strangers(float(kept.mean()), len(kept)) if len(kept) else Strangers()

@@ -330,7 +330,7 @@ def test_the_report_is_json_with_the_promised_fields(
 @pytest.mark.parametrize("profile", sorted(PROFILES))
 def test_every_profile_has_a_calibration_that_prices_its_views(profile: str) -> None:
     calibration = load_calibration(PROFILES[profile].visual)
-    assert calibration.price("identity", 0.0) == 0.0
+    assert calibration.price("identity") == 0.0
     assert all(price >= 0 for price, _ in calibration.views.values())
     policy = default_policy(calibration)
     assert policy.decide_probability(calibration.probability(1.0)) == "copy"

@@ -1,0 +1,78 @@
+"""The videos a query is asked of, compared one by one: what an index must come close to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import Float32Array, Hit, SegmentRef
+from embedder.fusion import FusionMode, fuse
+from embedder.pooling import Pooling, pool_windows
+from embedder.seen import SeenQuery
+from searcher.state import EVERYTHING, Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """One video: its informative segments in time order and their vectors, float32 (S, 527)."""
+
+    refs: tuple[SegmentRef, ...]
+    vectors: Float32Array
+
+
+def indexed(
+    video_id: str, seen: SeenQuery, pooling: Pooling, fusion: FusionMode = "storyhash"
+) -> Indexed:
+    """What the embedder stage makes of a video, from its frames."""
+    view = seen.view("identity")
+    starts, ends = seen.spans[:, 0], seen.spans[:, 1]
+    pooled, known = pool_windows(
+        view.rows, view.informative, view.pts_seconds, starts, ends, pooling
+    )
+    refs = tuple(
+        SegmentRef(video_id, float(start), float(end))
+        for (start, end), shown in zip(seen.spans, known, strict=True)
+        if shown
+    )
+    return Indexed(refs, fuse(pooled[known], seen.actions[known], fusion))
+
+
+class ArrayIndex:
+    """An index for matching (`searcher.matching.base`) over some of the videos."""
+
+    def __init__(self, videos: Mapping[str, Indexed], chosen: Iterable[str]) -> None:
+        self._videos = {name: videos[name] for name in chosen}
+        held = [one for one in self._videos.values() if one.refs]
+        self._refs = [ref for one in held for ref in one.refs]
+        self._vectors = (
+            np.concatenate([one.vectors for one in held])
+            if held
+            else np.zeros((0, 0), dtype=np.float32)
+        )
+        self._names = np.array([ref.video_id for ref in self._refs])
+
+    def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
+        """See `SegmentIndex.search`; banks are all one here."""
+        if not self._refs or not len(vectors):
+            return [[] for _ in vectors]
+        scores = vectors @ self._vectors.T
+        if only.exclude_video is not None:
+            scores[:, self._names == only.exclude_video] = -np.inf
+        k = min(k, scores.shape[1])
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        values = np.take_along_axis(scores, order, axis=1)
+        return [
+            [
+                Hit(self._refs[row], score)
+                for row, score in zip(rows, found, strict=True)
+                if score > -1.5
+            ]
+            for rows, found in zip(order.tolist(), values.tolist(), strict=True)
+        ]
+
+    def vectors_of(self, video_id: str) -> tuple[list[SegmentRef], Float32Array]:
+        """See `SegmentIndex.vectors_of`."""
+        video = self._videos[video_id]
+        return list(video.refs), video.vectors

@@ -1,0 +1,53 @@
+"""What is compared with what: every configuration is a value, none a copy of the code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from embedder.fusion import FusionMode
+from embedder.visual.views import REGION_NAMES, WHOLE_NAMES
+
+ViewsSeen: TypeAlias = Literal["all", "whole", "regions", "identity"]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """How queries are described and matched.
+
+    fusion: of visual and action features. views: all; those of the whole picture; the picture as it is
+    and parts of it; the picture as it is. aligned: runs of windows, else the best window alone.
+    normalised: scores against the query's own strangers.
+    """
+
+    name: str
+    summary: str
+    fusion: FusionMode = "storyhash"
+    views: ViewsSeen = "all"
+    aligned: bool = True
+    normalised: bool = True
+
+    def sees(self, view: str) -> bool:
+        """Whether a query is looked at through this view."""
+        if self.views == "all" or view == "identity":
+            return True
+        return view in {"whole": WHOLE_NAMES, "regions": REGION_NAMES}.get(self.views, ())
+
+
+FULL = Configuration("full", "As shipped: fused vectors, all views, aligned, normalised.")
+
+ABLATION = (
+    FULL,
+    replace(FULL, name="visual-only", summary="No action features.", fusion="visual"),
+    replace(FULL, name="action-only", summary="Action features alone.", fusion="action"),
+    replace(FULL, name="paper-fusion", summary="Raw concatenation, as published.", fusion="paper"),
+    replace(FULL, name="no-regions", summary="The whole picture only.", views="whole"),
+    replace(
+        FULL, name="no-turns", summary="Parts, but neither turned nor inverted.", views="regions"
+    ),
+    replace(FULL, name="one-view", summary="The picture as it is.", views="identity"),
+    replace(FULL, name="no-alignment", summary="The best window decides.", aligned=False),
+    replace(
+        FULL, name="no-normalisation", summary="Strangers are not looked at.", normalised=False
+    ),
+)
