@@ -9,6 +9,7 @@ import numpy as np
 
 from common.types import Float32Array, QueryEmbedding, SegmentRef
 from searcher.matching.alignment import Aligner, Run, Spans, align
+from searcher.matching.boilerplate import Shared
 from searcher.matching.calibration import Calibration, Strangers
 from searcher.matching.retrieval import searched
 
@@ -20,13 +21,21 @@ _NEAR = 0.1
 class Evidence:
     """One video through one view.
 
-    runs: best first. strangers: those of the query, through this view.
+    refs: the video's segments in time order; vectors: float32 (S, 527). runs: best first. strangers:
+    those of the query, through this view.
     """
 
     refs: Sequence[SegmentRef]
+    vectors: Float32Array
     view: str
     strangers: Strangers
     runs: tuple[Run, ...]
+
+    @property
+    def shared(self) -> Shared:
+        """The best run, for comparison with those of other videos."""
+        segments = _segments(self.refs)
+        return Shared(self.runs[0], segments.starts, segments.ends, self.vectors)
 
     def logit(self, calibration: Calibration, run: Run | None = None) -> float:
         """Of the best run, or of another, being a copy."""
@@ -50,9 +59,7 @@ def gather(
     if not refs:
         return []
     windows = Spans(query.window_start_seconds, query.window_end_seconds)
-    segments = Spans(
-        np.array([ref.start_seconds for ref in refs]), np.array([ref.end_seconds for ref in refs])
-    )
+    segments = _segments(refs)
     similarity: Float32Array = query.vectors @ vectors.T
     long = searched(windows.ends - windows.starts)
     peaks = [
@@ -72,5 +79,11 @@ def gather(
         level = calibration.usual(view) + calibration.lift(view, around)
         runs = aligner(similarity[number], query.informative[number], windows, segments, level)
         if runs:
-            gathered.append(Evidence(refs, view, around, tuple(runs)))
+            gathered.append(Evidence(refs, vectors, view, around, tuple(runs)))
     return gathered
+
+
+def _segments(refs: Sequence[SegmentRef]) -> Spans:
+    return Spans(
+        np.array([ref.start_seconds for ref in refs]), np.array([ref.end_seconds for ref in refs])
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.errors import ModelMismatchError
 from common.types import Match, QueryEmbedding
 from searcher.matching.alignment import Aligner, Run, align
 from searcher.matching.base import SegmentIndex
+from searcher.matching.boilerplate import FREE_VIDEOS, document_frequency, weight
 from searcher.matching.calibration import Calibration, probability_of
 from searcher.matching.evidence import Evidence, gather
 from searcher.matching.policy import Decision, Policies, strongest
@@ -72,10 +74,17 @@ class Matcher:
             )
         if not query.informative.any():
             return self._report(query, [], "no frame of the query shows anything to recognise")
-        matches = []
-        for evidence in self.evidence(query, only).values():
-            best = max(evidence, key=lambda one: one.logit(self._calibration))
-            matches += self._matches(query, best)
+        best = [
+            max(evidence, key=lambda one: one.logit(self._calibration))
+            for evidence in self.evidence(query, only).values()
+        ]
+        frequency = self._frequencies(query, best)
+        matches = [
+            self._match(query, one, run, frequency.get(one.refs[0].video_id, 1))
+            for one in best
+            for run in one.runs
+            if run.score >= _FURTHER_SHARE * one.runs[0].score
+        ]
         return self._report(query, matches, "")
 
     def evidence(
@@ -110,15 +119,27 @@ class Matcher:
             reason,
         )
 
-    def _matches(self, query: QueryEmbedding, evidence: Evidence) -> list[Match]:
-        best = evidence.runs[0].score
-        return [
-            self._match(query, evidence, run)
-            for run in evidence.runs
-            if run.score >= _FURTHER_SHARE * best
-        ]
+    def _frequencies(
+        self, query: QueryEmbedding, evidence: Sequence[Evidence]
+    ) -> Mapping[str, int]:
+        """How many different videos share what each video shares with the query."""
+        alike = self._calibration.certain
+        shared = {
+            one.refs[0].video_id: one.shared for one in evidence if one.runs[0].score >= alike
+        }
+        if len(shared) <= FREE_VIDEOS:
+            return {}
+        return {
+            name: document_frequency(
+                one,
+                [other for key, other in shared.items() if key != name],
+                query.duration_seconds,
+                alike,
+            )
+            for name, one in shared.items()
+        }
 
-    def _match(self, query: QueryEmbedding, evidence: Evidence, run: Run) -> Match:
+    def _match(self, query: QueryEmbedding, evidence: Evidence, run: Run, frequency: int) -> Match:
         return Match(
             video_id=evidence.refs[0].video_id,
             bank=evidence.refs[0].bank,
@@ -127,13 +148,15 @@ class Matcher:
             ref_start_seconds=run.ref_start_seconds,
             ref_end_seconds=run.ref_end_seconds,
             score=run.score,
-            probability=probability_of(evidence.logit(self._calibration, run)),
+            probability=weight(frequency) * probability_of(evidence.logit(self._calibration, run)),
             view=evidence.view,
             coverage=min(1.0, run.seconds / query.duration_seconds),
-            evidence=self._explained(query, evidence, run),
+            evidence=self._explained(query, evidence, run, frequency),
         )
 
-    def _explained(self, query: QueryEmbedding, evidence: Evidence, run: Run) -> dict[str, object]:
+    def _explained(
+        self, query: QueryEmbedding, evidence: Evidence, run: Run, frequency: int
+    ) -> dict[str, object]:
         """Why the probability is what it is, as JSON values."""
         calibration = self._calibration
         policy = self._policies.of(evidence.refs[0].bank)
@@ -141,6 +164,7 @@ class Matcher:
             "similarity": round(run.score, 4),
             "view_price": calibration.price(evidence.view),
             "background_lift": round(calibration.lift(evidence.view, evidence.strangers), 4),
+            "document_frequency": frequency,
             "tempo": run.tempo,
             "pairs": [
                 {

@@ -284,6 +284,42 @@ def test_frames_without_information_do_not_hide_a_copy(
     assert ranges(report)[:2] == pytest.approx([8, 32], abs=2.5)
 
 
+def test_an_intro_that_many_films_share_is_no_copy_of_any_of_them(
+    rng: np.random.Generator,
+) -> None:
+    intro = film(rng, 6)
+    shard = Shard(SearcherSettings())
+    for number in range(12):
+        shard.add(embeddings(f"episode-{number}", np.concatenate([intro, film(rng, 34)])))
+    report = make_matcher(shard).match(query(copied(rng, np.concatenate([intro, film(rng, 24)]))))
+    assert report.decision != "copy"
+    best = report.matches[0]
+    assert best.evidence["document_frequency"] == 12
+    assert ranges(report)[:2] == pytest.approx([0, 6], abs=2.0)
+
+
+def test_a_part_of_a_film_that_is_there_many_times_is_a_copy_all_the_same(
+    rng: np.random.Generator,
+) -> None:
+    original = film(rng, 40)
+    shard = Shard(SearcherSettings())
+    for number in range(12):
+        shard.add(embeddings(f"upload-{number}", copied(rng, original)))
+    host = np.concatenate([original[16:28], film(rng, 24)])
+    report = make_matcher(shard).match(query(copied(rng, host)))
+    assert report.decision == "copy"
+    assert report.matches[0].evidence["document_frequency"] == 1
+
+
+def test_an_intro_alone_is_found_in_every_film_that_has_it(rng: np.random.Generator) -> None:
+    intro = film(rng, 8)
+    shard = Shard(SearcherSettings())
+    for number in range(12):
+        shard.add(embeddings(f"episode-{number}", np.concatenate([intro, film(rng, 32)])))
+    report = make_matcher(shard).match(query(copied(rng, intro)))
+    assert list(report.decisions).count("copy") == 12
+
+
 def test_an_empty_index_has_no_match(rng: np.random.Generator) -> None:
     report = make_matcher(Shard(SearcherSettings())).match(query(film(rng, 10)))
     assert (report.decision, report.matches) == ("no_match", ())
