@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,11 +15,9 @@ from evaluation.configurations import Configuration
 from evaluation.datasets import DatasetVideo, folds
 from evaluation.extraction import ORIGINAL, FeatureStore
 from evaluation.features import Seen
-from evaluation.fitting import BACKGROUND_WEIGHTS, fit
 from evaluation.matching import MatcherAnswers
-from evaluation.peers import PEERS, Peer
+from evaluation.peers import Peer, PeerName
 from evaluation.rows import QueryRow
-from evaluation.samples import gather_samples
 from evaluation.transforms.base import Transform
 from searcher.matching.calibration import Calibration
 
@@ -72,6 +70,11 @@ class Study:
                 )
             yield video.video_id, seen.query
 
+    @property
+    def seconds_of_video(self) -> float:
+        """Length of all videos together."""
+        return sum(seen.duration_seconds for seen in self._originals.values())
+
     def _seen(self, video: DatasetVideo, transform: str) -> Seen:
         seen = self._store.read(self.profile, video, transform)
         if seen is None:
@@ -106,28 +109,9 @@ class Study:
             configuration, self.dataset, self._originals, self.pooling, calibration_of
         )
 
-    def peers(self) -> list[Peer]:
-        """Those to compare with."""
-        return [Peer(name, self.dataset, self._originals) for name in PEERS]
-
-    def calibrations(
-        self,
-        queries: Sequence[Query],
-        configuration: Configuration,
-        base: Calibration,
-        version: str,
-    ) -> Mapping[int | None, Calibration]:
-        """For each fold the calibration fitted on the others; under None that on all of them."""
-        made = [query for query in queries if query.group != REAL]
-        answers = self.answers(configuration, lambda _: base)
-        samples = gather_samples(made, self.dataset, answers, base)
-        weights = BACKGROUND_WEIGHTS if configuration.normalised else (0.0,)
-        fitted: dict[int | None, Calibration] = {
-            fold: fit(samples.without(fold), base, f"{version}-without-{fold}", weights)
-            for fold in range(FOLDS)
-        }
-        fitted[None] = fit(samples, base, version, weights)
-        return fitted
+    def peer(self, name: PeerName) -> Peer:
+        """One to compare with."""
+        return Peer(name, self.dataset, self._originals)
 
     def rows(self, queries: Sequence[Query], answerer: Answerer) -> Iterator[QueryRow]:
         """Ask them all."""

@@ -23,9 +23,11 @@ _MAX_GAP_SECONDS = 1.6
 _MAX_GAP_WINDOWS = 1.3
 # A step in reference time that differs from the step in query time by more starts a new run.
 _MAX_JUMP_SECONDS = 6.0
-_TEMPI = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0])
-# What another tempo must add to the mean similarity before it is believed.
-_TEMPO_PRICE = 0.02
+_TEMPI = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, -1.0])
+# What another tempo, or running backwards, must add to the mean similarity before it is believed.
+_TEMPO_PRICE, _BACKWARDS_PRICE = 0.02, 0.04
+# Where windows are so much more like other segments than like those on the line, there is no line.
+_OUT_OF_ORDER = 0.25
 # A window shorter than this is one frame, which lies at its start.
 _FRAME_SECONDS = 1.0
 # Offsets tried for each tempo: the most common ones, in steps of seconds.
@@ -45,7 +47,9 @@ class Spans:
 class Run:
     """One stretch of the query that follows one stretch of the reference.
 
-    score: mean similarity of its best windows. pairs: (window, segment, similarity) of the best.
+    score: mean similarity of its best windows. tempo: seconds of the reference in one of the query,
+    below 0 where it runs backwards, None where it follows no order; the reference's range is then all
+    that is shown of it. pairs: (window, segment, similarity) of the best.
     """
 
     query_start_seconds: float
@@ -53,7 +57,7 @@ class Run:
     ref_start_seconds: float
     ref_end_seconds: float
     score: float
-    tempo: float
+    tempo: float | None
     pairs: tuple[tuple[int, int, float], ...]
 
     @property
@@ -202,10 +206,16 @@ def _run(
     end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
     if end - start < 1e-3:
         start, end = windows.starts[order[first]], windows.ends[order[last]]
-    tempo, offset = _fit(times[members], ref_times[members], similarity[order[members]], segments)
-    ref_end_limit = float(segments.ends[-1])
-    ref_start = min(max(tempo * start + offset, 0.0), ref_end_limit - 1e-3)
-    ref_end = min(max(tempo * end + offset, ref_start + 1e-3), ref_end_limit)
+    shown = similarity[order[members]]
+    line = _fit(times[members], ref_times[members], shown, segments)
+    if line is None:
+        tempo, ref_start, ref_end = None, *_all_shown(shown, segments)
+    else:
+        tempo, offset = line
+        edges = sorted((tempo * start + offset, tempo * end + offset))
+        limit = float(segments.ends[-1])
+        ref_start = min(max(edges[0], 0.0), limit - 1e-3)
+        ref_end = min(max(edges[1], ref_start + 1e-3), limit)
     # Every window, long ones too, that lies in the run may vouch for it.
     within = usable & (windows.starts >= start - 0.3) & (windows.ends <= end + 0.3)
     vouching = np.flatnonzero(within) if within.any() else order[members]
@@ -232,8 +242,9 @@ def _best_pairs(
 
 def _fit(
     query: Float64Array, ref: Float64Array, similarity: Float32Array, segments: Spans
-) -> tuple[float, float]:
-    """Tempo and offset of the line ref = tempo * query + offset along which similarity is highest.
+) -> tuple[float, float] | None:
+    """Tempo and offset of the line ref = tempo * query + offset along which similarity is highest; None
+    where it is much higher off every line.
 
     query, ref: float64 (n,), where windows lie and where each seems to be; similarity: float32 (n, S).
     """
@@ -242,10 +253,18 @@ def _fit(
     for tempo in tempi.tolist():
         for offset in _offsets(query, ref, tempo, segments):
             value = _along(tempo * query + offset, similarity, segments)
-            value -= _TEMPO_PRICE * (tempo != 1.0)
+            value -= _TEMPO_PRICE * (tempo != 1.0) + _BACKWARDS_PRICE * (tempo < 0)
             if value > best_value + 1e-6:
                 best, best_value = (tempo, offset), value
+    if len(tempi) > 1 and float(similarity.max(axis=1).mean()) - best_value > _OUT_OF_ORDER:
+        return None
     return best
+
+
+def _all_shown(similarity: Float32Array, segments: Spans) -> tuple[float, float]:
+    """From the first to the last segment that is the most alike of any window, (n, S)."""
+    chosen = np.unique(similarity.argmax(axis=1))
+    return float(segments.starts[chosen].min()), float(segments.ends[chosen].max())
 
 
 def _offsets(query: Float64Array, ref: Float64Array, tempo: float, segments: Spans) -> list[float]:

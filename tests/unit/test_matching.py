@@ -245,6 +245,28 @@ def test_a_copy_at_another_tempo_is_found_with_its_range(
     assert ranges(report)[2:] == pytest.approx([0, 40], abs=4.0)
 
 
+def test_a_film_shown_backwards_is_a_copy_of_all_of_it(
+    matcher: Matcher, films: Mapping[str, Float32Array], rng: np.random.Generator
+) -> None:
+    report = matcher.match(query(copied(rng, films["film-6"][::-1])))
+    assert (report.decision, report.matches[0].video_id) == ("copy", "film-6")
+    assert report.matches[0].evidence["tempo"] == -1.0
+    assert ranges(report) == pytest.approx([0, 40, 0, 40], abs=2.0)
+
+
+def test_a_film_whose_scenes_were_shuffled_is_a_copy_and_its_range_says_no_more_than_is_known(
+    matcher: Matcher, films: Mapping[str, Float32Array], rng: np.random.Generator
+) -> None:
+    source = films["film-6"][8:72]
+    scenes = [source[start : start + 4] for start in range(0, len(source), 4)]
+    rng.shuffle(scenes)
+    report = matcher.match(query(copied(rng, np.concatenate(scenes))))
+    assert (report.decision, report.matches[0].video_id) == ("copy", "film-6")
+    shown = [match for match in report.matches if match.video_id == "film-6"]
+    assert min(match.ref_start_seconds for match in shown) == pytest.approx(4, abs=4)
+    assert max(match.ref_end_seconds for match in shown) == pytest.approx(36, abs=4)
+
+
 def test_a_film_that_repeats_itself_is_matched_from_end_to_end(rng: np.random.Generator) -> None:
     loop = np.tile(film(rng, 3), (8, 1))
     repeating = copied(rng, loop)
