@@ -9,7 +9,7 @@ import numpy as np
 from common.types import BoolArray, Float64Array, LookName
 
 # A closer look takes a moment every so many seconds, and of a long query no more than so many moments.
-_STEP_SECONDS, _MOMENTS = 2.0, 24
+_STEP_SECONDS, _MOMENTS = 3.0, 24
 _THOROUGH_STEP_SECONDS = 1.0
 
 

@@ -32,7 +32,7 @@ from ingest.producer import produce
 
 ORIGINAL = "original"
 """The name under which a video itself is seen, as it lies on disk."""
-# Edits are part of what a kept result was made of: raise this when one of them changes.
+# Edits and views are part of what a kept result was made of: raise this when one of them changes.
 _EDITS_VERSION = 1
 # Films are held whole: partners come from the first seconds of theirs.
 _PARTNER_SECONDS, _PARTNERS_HELD = 20.0, 3
@@ -65,6 +65,7 @@ class FeatureStore:
             source_fingerprint(video.uri),
             transform,
             str(_EDITS_VERSION),
+            repr(CLOSER),
             self._model_ids[profile],
         )
         name = hashlib.blake2b("\n".join(told).encode(), digest_size=12).hexdigest()

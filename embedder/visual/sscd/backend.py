@@ -41,8 +41,9 @@ class SscdBackend:
     frames_per_second = 2.0
     pooling: Literal["mean", "median"] = "mean"
     views = (IDENTITY,)
-    # The network is nearly blind to mirroring but not to turning.
-    closer_views = ("flip_v", "rotate_90", "rotate_180", "rotate_270", "negative", *REGION_NAMES)
+    # The network is blind to mirroring, nearly so to turning upside down, less so to lying on a side; a
+    # mirrored picture that lies on one side lies on the other when it is turned upside down.
+    closer_views = ("rotate_90", "rotate_180", "negative", *REGION_NAMES)
 
     def __init__(
         self,
