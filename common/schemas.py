@@ -252,7 +252,7 @@ QUERIES = (
             Field("uri", TEXT, "What the query is called."),
             Field("duration_seconds", NUMBER, "Of the query."),
             Field("model_id", TEXT, "The model that made the vectors."),
-            Field("views", TEXTS, "Names of the V views; the first is `identity`."),
+            Field("views", TEXTS, "Names of the V views, each another."),
             Field("windows", WHOLE, "W, the number of windows."),
             Field("window_start_seconds", BYTES, "float64 (W,), little-endian."),
             Field("window_end_seconds", BYTES, "float64 (W,), little-endian."),

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from common.types import BoolArray, Float32Array, Float64Array
+from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 Pooling: TypeAlias = Literal["mean", "median"]
 
@@ -27,6 +27,13 @@ def pool(vectors: Float32Array, informative: BoolArray, how: Pooling) -> Float32
     return None if norm < _MIN_NORM else (centre / norm).astype(np.float32)
 
 
+def frames_of_windows(
+    pts_seconds: Float64Array, starts: Float64Array, ends: Float64Array
+) -> tuple[Int64Array, Int64Array]:
+    """int64 (W,) twice: the first frame of each window [start, end), and the first one after it."""
+    return np.searchsorted(pts_seconds, starts - 1e-6), np.searchsorted(pts_seconds, ends - 1e-6)
+
+
 def pool_windows(
     vectors: Float32Array,
     informative: BoolArray,
@@ -42,8 +49,7 @@ def pool_windows(
     """
     pooled = np.zeros((len(starts), vectors.shape[1]), dtype=np.float32)
     known = np.zeros(len(starts), dtype=bool)
-    first = np.searchsorted(pts_seconds, starts - 1e-6)
-    last = np.searchsorted(pts_seconds, ends - 1e-6)
+    first, last = frames_of_windows(pts_seconds, starts, ends)
     for window, (low, high) in enumerate(zip(first, last, strict=True)):
         one = pool(vectors[low:high], informative[low:high], how)
         if one is not None:

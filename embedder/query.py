@@ -9,6 +9,7 @@ import numpy as np
 from common.types import (
     VECTOR_DIMENSION,
     VISUAL_DIMENSION,
+    BoolArray,
     Float32Array,
     Float64Array,
     QueryEmbedding,
@@ -17,7 +18,7 @@ from common.types import (
 from embedder.action import action_features
 from embedder.fusion import FusionMode, fuse
 from embedder.looks import FIRST, Look
-from embedder.pooling import Pooling, pool_windows
+from embedder.pooling import Pooling, frames_of_windows, pool_windows
 from embedder.seen import SeenQuery, SeenView
 from embedder.stage import EmbedderStage
 from embedder.steps import SampledFrames
@@ -46,6 +47,28 @@ def window_grid(duration_seconds: float) -> tuple[Float64Array, Float64Array]:
             spans.add((duration_seconds - length, duration_seconds))
     ordered = np.array(sorted(spans, key=lambda span: (span[0] - span[1], span[0])))
     return ordered[:, 0].copy(), ordered[:, 1].copy()
+
+
+def telling_windows(
+    pts_seconds: Float64Array, starts: Float64Array, ends: Float64Array
+) -> BoolArray:
+    """bool (W,): of windows of one length that hold the same frames, the one that lies best around them.
+
+    Where frames are far apart most windows say what others do, and each would be searched with.
+    """
+    first, last = frames_of_windows(pts_seconds, starts, ends)
+    best: dict[tuple[int, int, int], tuple[float, int]] = {}
+    for window, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        if low == high:
+            continue
+        middle = float(pts_seconds[low:high].mean())
+        off = abs(middle - float(starts[window] + ends[window]) / 2)
+        key = (low, high, round(1000 * float(ends[window] - starts[window])))
+        if key not in best or off < best[key][0] - 1e-9:
+            best[key] = (off, window)
+    telling = np.zeros(len(starts), dtype=bool)
+    telling[[window for _, window in best.values()]] = True
+    return telling
 
 
 def window_actions(
@@ -155,6 +178,7 @@ def windows_of(
         pooled, known = pool_windows(
             view.rows, view.informative, view.pts_seconds, starts, ends, pooling
         )
+        known &= telling_windows(view.pts_seconds, starts, ends)
         if not known.any() and view.name != "identity":
             continue
         names.append(view.name)
