@@ -33,14 +33,16 @@ class Look:
             return self.step_seconds
         return max(self.step_seconds, duration_seconds / self.moments)
 
-    def chosen(self, pts_seconds: Float64Array, duration_seconds: float) -> BoolArray:
-        """bool (T,): of frames at these times, increasing, those that are looked at."""
+    def chosen(
+        self, pts_seconds: Float64Array, duration_seconds: float, before_seconds: float = -1.0
+    ) -> BoolArray:
+        """bool (T,): of frames at these times, increasing, those that are looked at: the first of every
+        step. before_seconds: of the last frame before these, where there is one."""
         if self.first:
             return np.ones(len(pts_seconds), dtype=bool)
-        slots = np.floor(pts_seconds / self.step(duration_seconds) + 1e-3)
-        first = np.ones(len(slots), dtype=bool)
-        first[1:] = slots[1:] != slots[:-1]
-        return first
+        times = np.concatenate([[before_seconds], pts_seconds])
+        slots = np.floor(times / self.step(duration_seconds) + 1e-3)
+        return slots[1:] != slots[:-1]
 
 
 FIRST = Look("first", True)

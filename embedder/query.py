@@ -12,6 +12,7 @@ from common.types import (
     BoolArray,
     Float32Array,
     Float64Array,
+    Int64Array,
     QueryEmbedding,
     Segment,
 )
@@ -112,13 +113,16 @@ class QueryEmbedder:
         spans: list[tuple[float, float]] = []
         actions: list[Float32Array] = []
         seen: dict[str, list[SeenView]] = {name: [] for name in names}
+        before_seconds = -1.0
         for segment in segments:
             sampled, tracks = self._stage.open(segment)
             spans.append((segment.ref.start_seconds, segment.ref.end_seconds))
             actions.append(action_features(tracks))
-            chosen = look.chosen(sampled.pts_seconds, duration_seconds)
-            for one in self._through(names, sampled, np.flatnonzero(chosen)):
-                seen[one.name].append(one)
+            chosen = look.chosen(sampled.pts_seconds, duration_seconds, before_seconds)
+            before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
+            if chosen.any():
+                for one in self._through(names, sampled, np.flatnonzero(chosen)):
+                    seen[one.name].append(one)
         if not spans:
             raise ValueError("segments: expected at least one, got none")
         return SeenQuery(
@@ -129,7 +133,7 @@ class QueryEmbedder:
         )
 
     def _through(
-        self, names: tuple[str, ...], sampled: SampledFrames, chosen: np.ndarray
+        self, names: tuple[str, ...], sampled: SampledFrames, chosen: Int64Array
     ) -> list[SeenView]:
         """One segment's chosen frames through each view, described together."""
         shown: list[tuple[str, SampledFrames]] = []
