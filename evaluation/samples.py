@@ -1,4 +1,4 @@
-"""What a calibration is fitted on: every candidate of every query, through every view."""
+"""What a calibration is fitted on: for every query the best candidates through each view."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from common.types import BoolArray, Float64Array, Int64Array
 from evaluation.asking import Dataset, Query
 from evaluation.matching import MatcherAnswers
 from searcher.matching.calibration import Calibration
+
+# What a view costs is told by the best strangers it shows; the others say nothing.
+_BEST_OF_VIEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def gather_samples(
             answer = len(folds)
             folds.append(query.fold)
             absent.append(name == "without")
-            for video_id, evidence in matcher.evidence(asked, every_view=True).items():
+            for video_id, evidence in matcher.evidence(asked, best_of_view=_BEST_OF_VIEW).items():
                 kind = dataset.relation(query.video, video_id, seen.partners)
                 if kind == "partner":
                     continue

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import Float32Array, QueryEmbedding, SegmentRef
-from searcher.matching.alignment import Aligner, Run, Spans, align
+from common.types import Float32Array, Float64Array, Int64Array, QueryEmbedding, SegmentRef
+from searcher.matching.alignment import Aligner, Run, Spans
 from searcher.matching.boilerplate import Shared
 from searcher.matching.calibration import Calibration, Strangers
 from searcher.matching.retrieval import searched
@@ -44,43 +44,62 @@ class Evidence:
         return calibration.logit(excess, chosen.seconds)
 
 
-def gather(
-    query: QueryEmbedding,
-    refs: Sequence[SegmentRef],
-    vectors: Float32Array,
-    strangers: Mapping[str, Strangers],
-    calibration: Calibration,
-    aligner: Aligner = align,
-    *,
-    every_view: bool = False,
-) -> list[Evidence]:
-    """What speaks for one video, a value a view; views that are far from the best one are left out
-    unless `every_view`. refs: in time order; vectors: float32 (S, 527)."""
-    if not refs:
-        return []
-    windows = Spans(query.window_start_seconds, query.window_end_seconds)
-    segments = _segments(refs)
-    similarity: Float32Array = query.vectors @ vectors.T
-    long = searched(windows.ends - windows.starts)
-    peaks = [
-        calibration.excess(
-            float(similarity[number][query.informative[number] & long].max(initial=-1.0)),
-            view,
-            strangers.get(view, Strangers()),
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A video beside a query. similarity: float32 (V, W, S) of every window through every view to every
+    segment; peaks: float64 (V,), the priced score of the best window through each view."""
+
+    refs: Sequence[SegmentRef]
+    vectors: Float32Array
+    similarity: Float32Array
+    peaks: Float64Array
+
+    @classmethod
+    def of(
+        cls,
+        query: QueryEmbedding,
+        refs: Sequence[SegmentRef],
+        vectors: Float32Array,
+        strangers: Mapping[str, Strangers],
+        calibration: Calibration,
+    ) -> Candidate:
+        """refs: at least one, in time order; vectors: float32 (S, 527)."""
+        similarity: Float32Array = query.vectors @ vectors.T
+        long = searched(query.window_end_seconds - query.window_start_seconds)
+        peaks = [
+            calibration.excess(
+                float(similarity[number][query.informative[number] & long].max(initial=-1.0)),
+                view,
+                strangers.get(view, Strangers()),
+            )
+            for number, view in enumerate(query.views)
+        ]
+        return cls(refs, vectors, similarity, np.array(peaks))
+
+    @property
+    def promising(self) -> Int64Array:
+        """The views that are not far from the best one."""
+        return np.flatnonzero(self.peaks >= self.peaks.max(initial=-2.0) - _NEAR)
+
+    def through(
+        self,
+        view: int,
+        query: QueryEmbedding,
+        strangers: Mapping[str, Strangers],
+        calibration: Calibration,
+        aligner: Aligner,
+    ) -> Evidence | None:
+        """What speaks for it through one view, by number; None where that shows nothing."""
+        name = query.views[view]
+        around = strangers.get(name, Strangers())
+        runs = aligner(
+            self.similarity[view],
+            query.informative[view],
+            Spans(query.window_start_seconds, query.window_end_seconds),
+            _segments(self.refs),
+            calibration.usual(name) + calibration.lift(name, around),
         )
-        for number, view in enumerate(query.views)
-    ]
-    best = max(peaks, default=-1.0)
-    gathered = []
-    for number, view in enumerate(query.views):
-        if peaks[number] < best - _NEAR and not every_view:
-            continue
-        around = strangers.get(view, Strangers())
-        level = calibration.usual(view) + calibration.lift(view, around)
-        runs = aligner(similarity[number], query.informative[number], windows, segments, level)
-        if runs:
-            gathered.append(Evidence(refs, vectors, view, around, tuple(runs)))
-    return gathered
+        return Evidence(self.refs, self.vectors, name, around, tuple(runs)) if runs else None
 
 
 def _segments(refs: Sequence[SegmentRef]) -> Spans:

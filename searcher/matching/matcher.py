@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from common.errors import ModelMismatchError
 from common.types import Match, QueryEmbedding
 from searcher.matching.alignment import Aligner, Run, align
 from searcher.matching.base import SegmentIndex
 from searcher.matching.boilerplate import FREE_VIDEOS, document_frequency, weight
 from searcher.matching.calibration import Calibration, probability_of
-from searcher.matching.evidence import Evidence, gather
+from searcher.matching.evidence import Candidate, Evidence
 from searcher.matching.policy import Decision, Policies, strongest
 from searcher.matching.retrieval import retrieve
 from searcher.state import EVERYTHING, Filter
@@ -88,24 +90,29 @@ class Matcher:
         return self._report(query, matches, "")
 
     def evidence(
-        self, query: QueryEmbedding, only: Filter = EVERYTHING, *, every_view: bool = False
+        self, query: QueryEmbedding, only: Filter = EVERYTHING, *, best_of_view: int = 0
     ) -> dict[str, list[Evidence]]:
-        """What speaks for each video worth a look, through the views that show it best or through all."""
+        """What speaks for each video worth a look, through the views that show it best; best_of_view: and
+        for so many videos that each view shows best."""
         found = retrieve(query, self._index, self._calibration, only)
-        gathered = {}
+        candidates = []
         for video_id in found.candidates:
             refs, vectors = self._index.vectors_of(video_id)
-            evidence = gather(
-                query,
-                refs,
-                vectors,
-                found.strangers,
-                self._calibration,
-                self._aligner,
-                every_view=every_view,
-            )
-            if evidence:
-                gathered[video_id] = evidence
+            if refs:
+                candidates.append(
+                    Candidate.of(query, refs, vectors, found.strangers, self._calibration)
+                )
+        peaks = np.array([one.peaks for one in candidates]).reshape(len(candidates), len(query.views))
+        best = np.argsort(-peaks, axis=0, kind="stable")[:best_of_view]
+        gathered: dict[str, list[Evidence]] = {}
+        for number, candidate in enumerate(candidates):
+            views = {*candidate.promising.tolist(), *np.flatnonzero((best == number).any(axis=0))}
+            for view in sorted(views):
+                one = candidate.through(
+                    view, query, found.strangers, self._calibration, self._aligner
+                )
+                if one is not None:
+                    gathered.setdefault(candidate.refs[0].video_id, []).append(one)
         return gathered
 
     def _report(self, query: QueryEmbedding, matches: list[Match], reason: str) -> MatchReport:
