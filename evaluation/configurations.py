@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from common.errors import UsageError
 from embedder.fusion import FusionMode
 from embedder.visual.views import REGION_NAMES, WHOLE_NAMES
 
@@ -51,3 +53,21 @@ ABLATION = (
         FULL, name="no-normalisation", summary="Strangers are not looked at.", normalised=False
     ),
 )
+
+FUSIONS = ("full", "visual-only", "action-only", "paper-fusion")
+"""Those of ABLATION that differ in nothing but the fusion."""
+
+
+def chosen_configurations(names: Iterable[str]) -> tuple[Configuration, ...]:
+    """Those of ABLATION by name, in its order, all for no name; FULL is always the first.
+
+    Raises UsageError for a name that is none.
+    """
+    wanted = set(names)
+    known = {one.name for one in ABLATION}
+    unknown = sorted(wanted - known)
+    if unknown:
+        raise UsageError(
+            f"no configuration {unknown[0]!r}; there are {', '.join(one.name for one in ABLATION)}"
+        )
+    return tuple(one for one in ABLATION if not wanted or one is FULL or one.name in wanted)

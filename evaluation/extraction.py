@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -72,8 +73,12 @@ class FeatureStore:
         return self._folder / self._model_ids[profile] / transform / f"{name}.npz"
 
     def read(self, profile: str, video: DatasetVideo, transform: str) -> Seen | None:
-        """The result, or None where it is still to be made."""
-        return read_seen(self.path(profile, video, transform))
+        """The result, or None where it is still to be made; a damaged one is, and is removed."""
+        path = self.path(profile, video, transform)
+        seen = read_seen(path)
+        if seen is None:
+            path.unlink(missing_ok=True)
+        return seen
 
 
 def missing_jobs(
@@ -201,6 +206,8 @@ def _open_worker(
 ) -> None:
     """Each child keeps to cores of its own, so that no network spreads itself over all of them."""
     global _worker
+    # Ctrl-C reaches the whole terminal group; the parent decides what becomes of its children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from common.errors import UsageError
 from evaluation.layout import Column, Table
@@ -34,6 +34,7 @@ from evaluation.measures.intervals import (
 from evaluation.measures.labels import label_of
 from evaluation.measures.outcomes import OUTCOMES, Outcome
 from evaluation.measures.pairing import QueryKey, by_query, pair
+from evaluation.results import value_to_json
 from evaluation.rows import QueryRow
 from evaluation.tables import p_value, share
 
@@ -91,6 +92,27 @@ class GateReport:
             f" {self.ignored} queries that the baseline lacks are left out." if self.ignored else ""
         )
         return f"{head}: {against}.{extra}\n\n{self.to_table().to_markdown()}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict and every check, shares as `value_to_json` writes them."""
+        return {
+            "worse": bool(self.worse),
+            "baseline": self.baseline,
+            "current": self.current,
+            "ignored": self.ignored,
+            "checks": [
+                {
+                    "group": check.group,
+                    "measure": check.measure,
+                    "baseline": value_to_json(check.baseline),
+                    "current": value_to_json(check.current),
+                    "p": check.p,
+                    "interval": check.interval,
+                    "verdict": check.verdict,
+                }
+                for check in self.checks
+            ],
+        }
 
     def to_table(self) -> Table:
         columns = ("group", "measure", "baseline, %", "current, %", "difference", "evidence", "")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from common.errors import UsageError
+from embedder.fusion import FusionMode, split
 from embedder.pooling import Pooling
 from embedder.seen import SeenQuery
 from evaluation.asking import REAL, Answerer, Dataset, Query, ask
+from evaluation.catalogue import indexed
 from evaluation.configurations import Configuration
 from evaluation.datasets import DatasetVideo, folds
 from evaluation.extraction import ORIGINAL, FeatureStore
@@ -74,6 +79,16 @@ class Study:
     def seconds_of_video(self) -> float:
         """Length of all videos together."""
         return sum(seen.duration_seconds for seen in self._originals.values())
+
+    def action_energy(self, fusion: FusionMode) -> float:
+        """Mean share of the energy of the videos' vectors that is action, 0 to 1; NaN where all are
+        uninformative."""
+        shares = [
+            (split(vectors)[1] ** 2).sum(axis=1)
+            for name, seen in self._originals.items()
+            if len(vectors := indexed(name, seen, self.pooling, fusion).vectors)
+        ]
+        return float(np.concatenate(shares).mean()) if shares else math.nan
 
     def _seen(self, video: DatasetVideo, transform: str) -> Seen:
         seen = self._store.read(self.profile, video, transform)

@@ -105,7 +105,7 @@ def per_transform(
         (
             transform or group or "all",
             *(
-                _cell(known.get((group, transform, label)), measure)
+                cell(known.get((group, transform, label)), measure)
                 for label in labels
                 for measure in chosen
             ),
@@ -144,7 +144,7 @@ def per_configuration(
             (
                 label,
                 *([one.group or "all"] if several else []),
-                *(_cell(one, measure) for measure in chosen),
+                *(cell(one, measure) for measure in chosen),
             )
             for label, part in by_label(summaries).items()
             for one in part
@@ -242,7 +242,8 @@ def _chosen(names: Sequence[str]) -> list[Measure]:
     return [MEASURES[name] for name in names]
 
 
-def _cell(summary: Summary | None, measure: Measure) -> str:
+def cell(summary: Summary | None, measure: Measure) -> str:
+    """A measure as a table says it; NOTHING where there is no summary."""
     if summary is None:
         return NOTHING
     value = measure.of(summary)

@@ -14,6 +14,7 @@ from storyhash.cli import (
     dead_letters,
     demo,
     doctor,
+    evaluate,
     features,
     generations,
     index,
@@ -46,6 +47,7 @@ app.add_typer(generations.app, name="generations")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(features.app, name="features")
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.command()(config.config)
 app.command()(doctor.doctor)

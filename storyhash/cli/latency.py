@@ -1,0 +1,109 @@
+"""`storyhash evaluate latency`: what a query takes, stage by stage."""
+
+from __future__ import annotations
+
+import json as json_text
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.errors import UsageError
+from common.files import replacing
+from common.process import usable_cores
+from common.settings import Settings
+from evaluation.latency import CASES, Latency, Timed
+from evaluation.small_tables import stage_times
+from ingest.pool import DecoderPool
+from storyhash.cli.console import check_interrupt, out, print_json, progress
+from storyhash.cli.evaluate_options import OUT, OutOption, ProfilesOption
+from storyhash.cli.options import JsonOption
+from storyhash.evaluating import calibration_of, drawn_film, profile_settings
+from storyhash.profiles import build_stage, resolve_profile
+
+_DRAWN_SECONDS = 60.0
+
+
+def latency(
+    videos: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--videos", metavar="FILE", help="A query; may be repeated. A drawn film of 60 s."
+        ),
+    ] = None,
+    profile: ProfilesOption = None,
+    vectors: Annotated[
+        int, typer.Option("--vectors", min=1, help="Segments in the index that is asked.")
+    ] = 10_000,
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Of which the median is told.")] = 3,
+    output: OutOption = OUT,
+    json: JsonOption = False,
+) -> None:
+    """Measure what a query takes, stage by stage: decided at the first look, after a closer one, and with
+    --thorough.
+
+    Also writes latency-PROFILE.json to the --out folder.
+    """
+    missing = [path for path in videos or [] if not path.exists()]
+    if missing:
+        raise UsageError(f"{missing[0]}: no such file")
+    told = []
+    with _queries(videos) as queries:
+        for settings in profile_settings(profile or ()):
+            seconds, timed, model_id = _measure(settings, queries, vectors, runs)
+            one = {
+                "profile": settings.profile,
+                "model_id": model_id,
+                "query_seconds": round(seconds, 1),
+                "drawn": videos is None,
+                "vectors": vectors,
+                "runs": runs,
+                "cores": usable_cores(),
+                "cases": [case.to_json() for case in timed],
+            }
+            _write(output / f"latency-{settings.profile}.json", one)
+            told.append(one)
+            if not json:
+                out.print(
+                    f"{settings.profile}, a query of {seconds:.1f} s, {vectors:,} segments:\n",
+                    markup=False,
+                )
+                out.print(stage_times(timed).to_markdown() + "\n", markup=False)
+    if json:
+        print_json({"items": told, "next_cursor": None})
+
+
+@contextmanager
+def _queries(videos: Sequence[Path] | None) -> Iterator[Sequence[Path]]:
+    if videos:
+        yield [path.absolute() for path in videos]
+        return
+    with drawn_film(_DRAWN_SECONDS) as path:
+        yield [path]
+
+
+def _measure(
+    settings: Settings, queries: Sequence[Path], vectors: int, runs: int
+) -> tuple[float, list[Timed], str]:
+    stage = build_stage(resolve_profile(settings), settings)
+    with DecoderPool(settings.video, settings.ingest) as pool, progress() as bar:
+        task = bar.add_task(settings.profile, total=len(CASES) * len(queries) * (runs + 1))
+
+        def advance(done: int) -> None:
+            check_interrupt()
+            bar.advance(task, done)
+
+        measured = Latency(stage, calibration_of(stage, settings), pool, vectors)
+        try:
+            seconds, timed = measured.measure(queries, runs, advance)
+        finally:
+            measured.close()
+    return seconds, timed, stage.model_id
+
+
+def _write(path: Path, told: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json_text.dumps(told, indent=1) + "\n", encoding="utf-8")
