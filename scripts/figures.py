@@ -5,8 +5,9 @@
 
 RESULTS holds what these wrote with --json: search.json, embedding.json and models.json (scripts/bench),
 duplicates-PROFILE.json (measure_duplicates), inserts-PROFILE.json (measure_inserts), visual.json and
-preparations.json (measure_visual), fusion.json (measure_fusion). Each block between
-`<!-- figures: NAME -->` and `<!-- end -->` is replaced; the rest of a document is left as it is.
+preparations.json (measure_visual), fusion.json (measure_fusion), streaming.json (scripts/bench), and
+NAME.json of what scripts/faults ran. Each block between `<!-- figures: NAME -->` and `<!-- end -->` is
+replaced; one whose results are not there, and the rest of a document, are left as they are.
 """
 
 from __future__ import annotations
@@ -17,8 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scripts.figures_streaming import throughput, withstood
+
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "evaluation.md", ROOT / "docs" / "paper.md")
+DOCUMENTS = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "paper", "streaming")),
+)
 PROFILES = ("sscd-motion", "offline")
 
 Load = Callable[[str], Any]
@@ -213,6 +219,20 @@ def models(load: Load) -> str:
     )
 
 
+def streaming(load: Load) -> str:
+    """Throughput, memory, recovery and latency, each beside its bound."""
+    return table(["", "", "beside it"], throughput(load))
+
+
+def fire(load: Load) -> str:
+    """What was broken, and the promises kept."""
+    rows = withstood(load)
+    if not rows:
+        raise FileNotFoundError("no results of scripts/faults")
+    head = ["scenario", "size", "segments", "promises kept", "longest interruption", "took"]
+    return table(head, rows)
+
+
 BLOCKS: dict[str, Callable[[Load], str]] = {
     "summary": summary,
     "speed": speed,
@@ -222,6 +242,8 @@ BLOCKS: dict[str, Callable[[Load], str]] = {
     "duplicates": duplicates,
     "fusion": fusion,
     "models": models,
+    "streaming": streaming,
+    "fire": fire,
 }
 
 
@@ -237,9 +259,15 @@ def main() -> None:
         text = path.read_text(encoding="utf-8")
         for name, write in BLOCKS.items():
             start, end = f"<!-- figures: {name} -->\n", "<!-- end -->"
-            if start in text:
-                before, rest = text.split(start, 1)
-                text = f"{before}{start}{write(load)}\n{end}{rest.split(end, 1)[1]}"
+            if start not in text:
+                continue
+            try:
+                block = write(load)
+            except FileNotFoundError as error:
+                print(f"{path.name}, {name}: left as it is ({error})")
+                continue
+            before, rest = text.split(start, 1)
+            text = f"{before}{start}{block}\n{end}{rest.split(end, 1)[1]}"
         path.write_text(text, encoding="utf-8")
 
 

@@ -1,0 +1,102 @@
+"""Tables of what streaming does and withstands, from the JSON of `scripts/bench streaming` and
+`scripts/faults NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Load = Callable[[str], Any]
+
+SCENARIOS = (
+    "kills", "replicas", "outages", "deletes", "poison", "backfill", "restarts", "points",
+)  # fmt: skip
+
+
+def throughput(load: Load) -> list[list[str]]:
+    """What `scripts/bench streaming` measured: a row each, with the bound beside it."""
+    held = load("streaming")
+    small, large = (held["producing"][name] for name in ("2.2 kB", "200 kB"))
+    taken, recovery = held["consuming"], held["consuming"]["recovery"]
+    one, two = held["embedding"]["one embedder"], held["embedding"]["two embedders"]
+    alone = held["embedding"]["stage_alone_segments_per_second"]
+    through = held["latency"]["segments through embedder and searcher"]["video_milliseconds"]
+    direct = held["latency"]["embeddings through the searcher"]["video_milliseconds"]
+    rows = [
+        [
+            f"produced, {one_kind['bytes_a_value'] / 1000:.1f} kB a message",
+            f"{one_kind['messages_per_second']['publisher']:,} a second",
+            f"{one_kind['publisher over the quicker bare loop']} of the quicker bare kafka-python loop",
+        ]
+        for one_kind in (small, large)
+    ]
+    rows += [
+        [
+            f"{taken['embeddings']:,} embeddings taken in by a searcher",
+            f"{taken['embeddings_per_second']:,} a second",
+            f"the mirror alone {taken['bounds_per_second']['mirror alone, embeddings']:,}, a bare "
+            f"consumer {taken['bounds_per_second']['bare consumer, messages']:,}",
+        ],
+        [
+            "its memory",
+            f"{taken['memory']['peak_resident_megabytes']:,} MB resident at the peak",
+            f"{taken['memory']['own_bytes_a_vector_at_the_peak']:,} bytes of its own a vector of "
+            f"{taken['memory']['bytes_of_a_vector']:,}",
+        ],
+        [
+            "the graph level with the log",
+            f"after {taken['folding']['seconds']:,} s more",
+            f"{taken['folding']['waiting_at_the_end']:,} vectors still waited then",
+        ],
+        [
+            "killed, and answering again",
+            f"{recovery['with a snapshot']['seconds']} s with a snapshot",
+            f"{recovery['from the mirror, without a snapshot']['seconds']} s from the mirror, "
+            f"{recovery['from the log alone']['seconds']} s from the log alone",
+        ],
+        [
+            "`offline` embedders, one and two",
+            f"{one['segments_per_second']} and {two['segments_per_second']} segments a second",
+            f"{100 * one['share_of_the_cores']:.0f} and {100 * two['share_of_the_cores']:.0f} % of the "
+            f"cores; the stage without Kafka {alone}",
+        ],
+        [
+            "a video, from sent to searchable, p50 / p99",
+            f"{through['p50']:,} / {through['p99']:,} ms",
+            f"its embeddings alone {direct['p50']:,} / {direct['p99']:,} ms",
+        ],
+    ]
+    return rows
+
+
+def withstood(load: Load) -> list[list[str]]:
+    """What each scenario broke and what was kept."""
+    rows = []
+    for name in SCENARIOS:
+        try:
+            held = load(name)
+        except FileNotFoundError:
+            continue
+        kept = sum(one["kept"] for one in held["promises"])
+        size = "small" if held["quick"] else "full"
+        rows.append(
+            [
+                f"`{name}`",
+                size,
+                f"{held['figures'].get('segments', '')}",
+                f"{kept} of {len(held['promises'])}",
+                _worst(held["figures"]),
+                f"{held['seconds']:.0f} s",
+            ]
+        )
+    return rows
+
+
+def _worst(figures: Any) -> str:
+    """The longest time in which nothing new became searchable, where the scenario tells it."""
+    longest = [
+        (part["longest_interruption_seconds"], name)
+        for name, part in figures.items()
+        if isinstance(part, dict) and "longest_interruption_seconds" in part
+    ]
+    return f"{max(longest)[0]:.1f} s ({max(longest)[1]})" if longest else ""
