@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import cv2
 
 from common.video import encode_video
 from storyhash.samples import FRAMES_PER_SECOND, film
@@ -74,3 +77,48 @@ def test_the_same_question_gets_the_same_answer(films: Path, indexed: Path) -> N
         storyhash("match", films / "a.mp4", "--data", indexed, "--json").stdout for _ in range(2)
     )
     assert one == other
+
+
+def inset(path: Path, host: int, guest: int, seconds: float = 6.0) -> Path:
+    """One film small in the corner of another."""
+    frames = []
+    for around, shown in zip(film(host, seconds), film(guest, seconds), strict=True):
+        small = cv2.resize(shown, (192, 108), interpolation=cv2.INTER_AREA)
+        around[140:248, 264:456] = small
+        frames.append(around)
+    encode_video(path, frames, FRAMES_PER_SECOND)
+    return path
+
+
+def test_a_film_in_the_corner_of_a_stranger_is_found_by_a_closer_look(
+    indexed: Path, tmp_path: Path
+) -> None:
+    path = inset(tmp_path / "reaction.mp4", host=78, guest=2)
+    (answer,) = storyhash("match", path, "--data", indexed, "--json").lines
+    best = answer["matches"][0]
+    assert (answer["decision"], best["video_id"]) == ("copy", "b.mkv")
+    assert best["view"] in {"inner", "bottom_right", "right", "bottom"}
+
+
+def test_what_else_a_copy_holds_is_found_where_one_is_thorough(
+    indexed: Path, tmp_path: Path
+) -> None:
+    path = inset(tmp_path / "both.mp4", host=1, guest=2)
+    quick, thorough = (
+        storyhash("match", path, "--data", indexed, "--json", *options).lines[0]
+        for options in ((), ("--thorough",))
+    )
+
+    def told_of(answer: dict[str, Any]) -> set[str]:
+        return {one["video_id"] for one in answer["matches"] if one["decision"] != "no_match"}
+
+    # The picture as it is settles it, so nobody looks into its corners.
+    assert told_of(quick) == {"a.mp4"}
+    assert told_of(thorough) == {"a.mp4", "b.mkv"}
+
+
+def test_a_bank_decides_by_its_own_policy(films: Path, indexed: Path) -> None:
+    strict = {"STORYHASH_MATCHING__BANKS": '{"default": {"min_seconds": 60}}'}
+    (answer,) = storyhash("match", films / "a.mp4", "--data", indexed, "--json", **strict).lines
+    assert answer["decision"] == "no_match"
+    assert answer["matches"][0]["probability"] > 0.9
