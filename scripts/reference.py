@@ -64,7 +64,10 @@ def _command(command: Any, name: str) -> Iterator[str]:
     yield f"### `{usage}`\n"
     yield " ".join((command.help or "").split()) + "\n"
     rows = [
-        (", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts)), " ".join((option.help or "").split()))
+        (
+            ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts)),
+            " ".join((option.help or "").split()),
+        )
         for option in options
         if option.name != "help"
     ]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from json import dumps as to_json
 from typing import Any
+
+from pydantic import BaseModel
 
 from common.settings import load_settings, setting_names
 from storyhash.cli.console import out, print_json
@@ -11,16 +15,27 @@ from storyhash.cli.options import JsonOption
 
 def config(json: JsonOption = False) -> None:
     """Print every setting in force, as STORYHASH_ variables; secrets are masked."""
-    tree = load_settings().model_dump(mode="json")
+    settings = load_settings()
+    tree = settings.model_dump(mode="json")
     if json:
         print_json(tree)
         return
-    for name, value in zip(setting_names(), _leaves(tree), strict=True):
-        out.print(f"{name}={'' if value is None else value}", markup=False)
+    for name, value in zip(setting_names(), _leaves(settings, tree), strict=True):
+        out.print(f"{name}={_shown(value)}", markup=False)
 
 
-def _leaves(tree: dict[str, Any]) -> list[Any]:
-    leaves: list[Any] = []
-    for value in tree.values():
-        leaves.extend(_leaves(value) if isinstance(value, dict) else [value])
-    return leaves
+def _leaves(settings: BaseModel, tree: dict[str, Any]) -> Iterator[Any]:
+    """The values of all settings, one that is a mapping (the policies of banks) as it is."""
+    for name in type(settings).model_fields:
+        inner = getattr(settings, name)
+        if isinstance(inner, BaseModel):
+            yield from _leaves(inner, tree[name])
+        else:
+            yield tree[name]
+
+
+def _shown(value: Any) -> str:
+    """As it would be set."""
+    if isinstance(value, dict):
+        return to_json(value)
+    return "" if value is None else str(value)

@@ -49,6 +49,9 @@ def test_config_prints_every_setting_and_masks_secrets() -> None:
     assert run.exit_code == 0
     assert "hunter2" not in run.stdout + run.stderr
     assert "STORYHASH_SEARCHER__EF_SEARCH=99" in run.stdout
+    banks = '{"news": {"min_seconds": 10}}'
+    shown = storyhash("config", STORYHASH_MATCHING__BANKS=banks).stdout
+    assert 'STORYHASH_MATCHING__BANKS={"news": {' in shown
     tree = storyhash("config", "--json").json
     assert tree["searcher"]["hnsw_m"] == 16
 

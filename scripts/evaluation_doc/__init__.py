@@ -1,0 +1,1 @@
+"""Writes docs/evaluation.md from what runs of `storyhash evaluate` left."""

@@ -1,0 +1,42 @@
+"""Write docs/evaluation.md and its figures from what runs of `storyhash evaluate` left.
+
+    python -m scripts.evaluation_doc RESULTS [--root FOLDER]
+
+RESULTS holds rows-PROFILE.jsonl and robustness-PROFILE.json (`storyhash evaluate robustness`), and if
+you like ablation-PROFILE.jsonl and .json (`ablation`), latency-PROFILE.json (`latency`), and the JSON
+files that `scripts.figures` reads, whose blocks otherwise stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from common.errors import StoryHashError
+from scripts.evaluation_doc.results import read_results
+from scripts.evaluation_doc.sections import DOCUMENT, document
+
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.evaluation_doc", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--root", type=Path, default=ROOT, help="another folder to write docs/ in")
+    asked = parser.parse_args()
+    try:
+        text = document(read_results(asked.results), asked.root)
+    except StoryHashError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    path = asked.root / DOCUMENT
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

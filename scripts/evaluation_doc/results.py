@@ -1,0 +1,87 @@
+"""The results that the document is made of, read from one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import UsageError
+from evaluation.baseline import of_full
+from evaluation.row_files import read_rows
+from evaluation.rows import QueryRow
+from scripts import figures
+from storyhash.profiles import PROFILES
+
+# The two that need no network come first.
+_FIRST = ("sscd-motion", "offline")
+ORDER = (*_FIRST, *(name for name in PROFILES if name not in _FIRST))
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Rows and what is known of their making, by profile. latency: as its command writes it."""
+
+    folder: Path
+    robustness: Mapping[str, Sequence[QueryRow]]
+    ablation: Mapping[str, Sequence[QueryRow]]
+    about: Mapping[str, Mapping[str, Any]]
+    about_ablation: Mapping[str, Mapping[str, Any]]
+    latency: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def full(self) -> dict[str, list[QueryRow]]:
+        """The rows of the shipped configuration."""
+        return {profile: of_full(rows) for profile, rows in self.robustness.items()}
+
+    def block(self, name: str, document: str) -> str:
+        """A block of `scripts.figures`: from its own results where they are there, else as the document
+        has it; empty where neither is."""
+
+        def load(wanted: str) -> Any:
+            return json.loads((self.folder / f"{wanted}.json").read_text(encoding="utf-8"))
+
+        start, end = f"<!-- figures: {name} -->\n", "<!-- end -->"
+        try:
+            held = figures.BLOCKS[name](load) + "\n"
+        except FileNotFoundError:
+            if start not in document:
+                return ""
+            held = document.split(start, 1)[1].split(end, 1)[0]
+        return f"{start}{held}{end}"
+
+
+def read_results(folder: Path) -> Results:
+    """Read all there is. Raises UsageError where no robustness run is, or a run lacks half of itself."""
+    robustness = dict(_each(folder, "rows-{}.jsonl", read_rows))
+    if not robustness:
+        raise UsageError(
+            f"{folder}: no rows-PROFILE.jsonl; make them with `storyhash evaluate robustness`"
+        )
+    ablation = dict(_each(folder, "ablation-{}.jsonl", read_rows))
+    about = dict(_each(folder, "robustness-{}.json", _json))
+    about_ablation = dict(_each(folder, "ablation-{}.json", _json))
+    for rows, told, name in (
+        (robustness, about, "robustness"),
+        (ablation, about_ablation, "ablation"),
+    ):
+        lacking = [profile for profile in rows if profile not in told]
+        if lacking:
+            raise UsageError(
+                f"{folder}: {name}-{lacking[0]}.json is missing; it lies beside the rows"
+            )
+    latency = dict(_each(folder, "latency-{}.json", _json))
+    return Results(folder, robustness, ablation, about, about_ablation, latency)
+
+
+def _each(folder: Path, name: str, read: Callable[[Path], Any]) -> Iterator[tuple[str, Any]]:
+    for profile in ORDER:
+        path = folder / name.format(profile)
+        if path.is_file():
+            yield profile, read(path)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,232 @@
+"""`storyhash evaluate` as a user runs it, on a few films drawn on the spot."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.conftest import run_script
+from tests.e2e.conftest import Run, command, draw, environment, storyhash
+from tests.e2e.test_models import named
+
+# One process, nothing drawn twice: the films are seen once for all tests of this file.
+FEW = ("crop_10", "flip_v", "trim_middle")
+PLAIN = (*FEW, "blur", "gamma_light", "letterbox", "darken", "compress_50", "speed_1.1")
+
+
+def options(transforms: tuple[str, ...], cache: Path, **more: object) -> list[str | Path]:
+    asked: list[str | Path] = ["--profile", "offline", "--workers", "1", "--cache", cache]
+    for name in transforms:
+        asked += ["--transforms", name]
+    for name, value in more.items():
+        asked += [f"--{name.replace('_', '-')}", str(value)]
+    return asked
+
+
+def evaluate(*arguments: str | Path, **settings: str) -> Run:
+    return storyhash("evaluate", *arguments, OMP_NUM_THREADS="1", **settings)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    for number in range(4):
+        draw(folder / f"{number}.mp4", 20 + number, 2.5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def made(drawn: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was killed in the middle and begun again."""
+    out = tmp_path_factory.mktemp("made")
+    arguments = ["evaluate", "robustness", "--videos", drawn, *options(FEW, cache, out=out)]
+    environ = environment(OMP_NUM_THREADS="1")
+    process = subprocess.Popen(
+        command(*arguments), env=environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    while len(list(cache.rglob("*.npz"))) < 6:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    # Its children see that it is gone, and end.
+    time.sleep(1.5)
+    kept = len(list(cache.rglob("*.npz")))
+    assert 6 <= kept < 16
+    run = storyhash(*arguments, "--json", OMP_NUM_THREADS="1")
+    assert run.exit_code == 0, run.stderr
+    assert f"{kept} kept from before, {16 - kept} to extract" in run.stderr
+    (out / "told.json").write_text(run.stdout)
+    return out
+
+
+def test_rows_tables_and_figures_are_left(made: Path) -> None:
+    told = json.loads((made / "told.json").read_text())
+    groups = {(one["configuration"], one["group"]): one for one in told["groups"]}
+    assert groups["full", "paper"]["recall_at_1"]["value"] == 1.0
+    assert groups["full", "temporal"]["recall_at_1"]["total"] == 4
+    assert ("peer-median", "paper") in groups
+    assert {Path(path).name for path in told["written"]} >= {
+        "rows-offline.jsonl", "rows-offline.parquet", "groups.md", "transforms.tex", "peers.md",
+        "similarity.png", "roc.pdf",
+    }  # fmt: skip
+    assert all(Path(path).stat().st_size for path in told["written"])
+    (about,) = told["runs"]
+    assert (about["videos"], about["edits"], about["cross_validated"]) == (4, 12, False)
+
+
+def test_a_second_run_extracts_nothing_and_gives_the_same_rows(
+    made: Path, drawn: Path, cache: Path, tmp_path: Path
+) -> None:
+    run = evaluate("robustness", "--videos", drawn, *options(FEW, cache, out=tmp_path))
+    assert run.exit_code == 0, run.stderr
+    assert "16 kept from before, 0 to extract" in run.stderr
+    assert "| `full` |" not in run.stdout
+    assert "| `offline` | paper | 100.0" in run.stdout
+    rows = "rows-offline.jsonl"
+    assert (tmp_path / rows).read_bytes() == (made / rows).read_bytes()
+
+
+def test_the_gate_is_open_to_the_same_and_shut_to_worse(made: Path, tmp_path: Path) -> None:
+    rows = made / "rows-offline.jsonl"
+    run = evaluate("gate", "--baseline", rows, "--rows", rows)
+    assert (run.exit_code, run.stdout[:4]) == (0, "None")
+    spoilt = tmp_path / "spoilt.jsonl"
+    lines = [orjson.loads(line) for line in rows.read_bytes().splitlines()]
+    for line in lines:
+        line["matches"] = [one for one in line["matches"] if one["relation"] != "self"]
+    spoilt.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    run = evaluate("gate", "--baseline", rows, "--rows", spoilt, "--json")
+    assert run.exit_code == 1
+    assert run.json["worse"] is True
+    assert {one["verdict"] for one in run.json["checks"]} == {"worse", "same"}
+
+
+def test_the_gate_asks_what_the_baseline_asked(
+    made: Path, drawn: Path, cache: Path, tmp_path: Path
+) -> None:
+    baseline = made / "rows-offline.jsonl"
+    where = ("--videos", drawn, "--cache", cache, "--out", tmp_path, "--workers", "1")
+    run = evaluate("gate", "--baseline", baseline, *where)
+    assert run.exit_code == 0, run.stderr
+    assert "0 to extract" in run.stderr
+
+
+def test_too_little_to_calibrate_on_is_said(made: Path, drawn: Path, cache: Path) -> None:
+    file = cache / "none.json"
+    run = evaluate("calibrate", "--videos", drawn, *options(FEW, cache, out=file))
+    assert run.exit_code == 2
+    assert "too few answers" in run.stderr
+    assert "more videos or more transforms" in run.stderr
+    assert not file.exists()
+
+
+def test_a_calibration_is_fitted_written_and_used(
+    made: Path, drawn: Path, cache: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "calibration.json"
+    file.write_text(json.dumps({"clip": json.loads(shipped())["clip"]}))
+    where = ("--videos", drawn)
+    run = evaluate("calibrate", *where, *options(PLAIN, cache, out=file), "--json")
+    assert run.exit_code == 0, run.stderr
+    (told,) = run.json["calibrations"]
+    assert told["version"].startswith("offline-2")
+    assert told["cross_validated"]["copies_accepted"]["total"] == 36
+    held = json.loads(file.read_text())
+    assert list(held) == ["clip", "offline"]
+    assert held["offline"]["version"] == told["version"]
+    out = tmp_path / "out"
+    # The features are there, and so is what was fitted: two configurations take seconds.
+    run = evaluate(
+        *("ablation", *where, *options(PLAIN, cache, out=out)),
+        *("--configurations", "paper-fusion", "--configurations", "visual-only"),
+    )
+    assert run.exit_code == 0, run.stderr
+    table = (out / "tables" / "fusion.md").read_text()
+    assert all(f"| `{name}` |" in table for name in ("full", "paper-fusion", "visual-only"))
+    # And a document is made of what was left.
+    where = ("--videos", drawn, "--cross-validate", *options(PLAIN, cache, out=out))
+    run = evaluate("robustness", *where, "--json")
+    assert run.exit_code == 0, run.stderr
+    assert run.json["runs"][0]["cross_validated"] is True
+    run_doc = run_script("evaluation_doc", str(out), "--root", str(tmp_path))
+    assert run_doc.returncode == 0, run_doc.stderr
+    document = (tmp_path / "docs" / "evaluation.md").read_text()
+    assert "| the paper's 14: Recall@1 | 100.0" in document
+    assert "## The paper's fusion and ours" in document
+
+
+def shipped() -> str:
+    path = Path(__file__).parents[2] / "searcher" / "matching" / "calibrations.json"
+    return path.read_text()
+
+
+def test_the_time_of_a_query_is_told_by_stage(drawn: Path, tmp_path: Path) -> None:
+    run = evaluate(
+        *("latency", "--videos", drawn / "1.mp4", "--profile", "offline", "--json"),
+        *("--vectors", "100", "--runs", "1", "--out", tmp_path),
+    )
+    assert run.exit_code == 0, run.stderr
+    (told,) = run.json["items"]
+    assert told == json.loads((tmp_path / "latency-offline.json").read_text())
+    cases = {one["case"]: one for one in told["cases"]}
+    assert cases["copy"]["decision"] == "copy"
+    assert cases["stranger"]["decision"] != "copy"
+    assert "closer look: visual encode" in cases["stranger"]["seconds"]
+    assert "closer look: visual encode" not in cases["copy"]["seconds"]
+    assert "thorough look: retrieve and align" in cases["thorough"]["seconds"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("robustness", "--videos", "nowhere"), "expected a folder of videos"),
+        (("robustness", "--videos", "{drawn}", "--transforms", "melt"), "names no transform"),
+        (("robustness", "--videos", "{drawn}", "--split", "val"), "give --davis too"),
+        (("robustness", "--videos", "{drawn}", "--davis"), "JPEGImages"),
+        (("ablation", "--videos", "{drawn}", "--configurations", "half"), "no configuration"),
+        (("gate", "--baseline", "nothing.jsonl"), "give --rows or --videos"),
+        (("gate", "--baseline", "nothing.jsonl", "--rows", "x.jsonl"), "no such file"),
+        (("latency", "--videos", "nothing.mp4"), "no such file"),
+    ],
+)
+def test_mistakes_are_told_at_once(arguments: tuple[str, ...], said: str, drawn: Path) -> None:
+    run = evaluate(*(one.format(drawn=drawn) for one in arguments))
+    assert run.exit_code == 2
+    assert said in run.stderr
+
+
+def test_a_file_that_is_no_video_stops_the_run_before_anything_is_made_of_it(
+    tmp_path: Path, cache: Path
+) -> None:
+    draw(tmp_path / "good.mp4", 1, 1.0)
+    (tmp_path / "bad.mp4").write_bytes(b"no video at all")
+    run = evaluate("robustness", "--videos", tmp_path, *options(("crop_10",), cache))
+    assert run.exit_code == 2
+    assert "bad.mp4 cannot be evaluated on" in run.stderr
+
+
+def test_the_same_commands_run_with_clip(drawn: Path, models: Path, tmp_path: Path) -> None:
+    """Its weights are random, so only that it runs is shown."""
+    run = evaluate(
+        *("robustness", "--videos", drawn, "--profile", "clip-motion", "--per-transform", "1"),
+        *("--transforms", "crop_10", "--no-peers", "--workers", "1", "--cache", tmp_path / "cache"),
+        *("--out", tmp_path / "out", "--json"),
+        **named(models),
+    )
+    assert run.exit_code == 0, run.stderr
+    assert "was not measured" in run.stderr
+    (group,) = run.json["groups"]
+    assert (group["profile"], group["rows"], group["failed"]) == ("clip-motion", 3, 0)

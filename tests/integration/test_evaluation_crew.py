@@ -1,0 +1,175 @@
+"""A study's queries worked on by several processes, from features made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from common.errors import StoryHashError, UsageError
+from common.settings import IngestSettings, VideoSettings
+from embedder.seen import SeenQuery, SeenView
+from embedder.vectors import unit
+from evaluation.asking import Query
+from evaluation.backends import Backend
+from evaluation.configurations import FULL
+from evaluation.crew import Crew, Recipe
+from evaluation.datasets import DatasetVideo
+from evaluation.entrants import Entrant
+from evaluation.extraction import ORIGINAL
+from evaluation.features import Seen, write_seen
+from evaluation.rows import Piece
+from evaluation.run import Evaluation
+from evaluation.runs import calibrate
+from evaluation.study import Plan, Study
+from evaluation.transforms.registry import TRANSFORMS
+from searcher.matching.calibration import load_calibration
+
+NAMES = tuple(TRANSFORMS)[:11]
+PROFILE, MODEL = "offline", "made-by-hand"
+
+
+def seen(rng: np.random.Generator, direction: np.ndarray, noise: float) -> Seen:
+    """4 s at 2 frames a second, upright and mirrored."""
+    views = []
+    for name in ("identity", "flip_h"):
+        rows = unit(direction + rng.normal(0, noise, (8, 512))).astype(np.float32)
+        views.append(SeenView(name, rows, np.ones(8, dtype=bool), np.arange(8) / 2))
+    still = np.zeros((1, 15), dtype=np.float32)
+    query = SeenQuery(4.0, np.array([[0.0, 4.0]]), still, tuple(views))
+    return Seen(query, (Piece(0.0, 4.0, 0.0, 4.0),))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """Six videos, and eleven edits of each that show what it shows with more and more noise."""
+    folder = tmp_path_factory.mktemp("made")
+    rng = np.random.default_rng(5)
+    videos = []
+    for number in range(6):
+        path = folder / f"{number}.mp4"
+        path.write_text(f"no film, a name {number}")
+        videos.append(DatasetVideo(path.name, str(path), path.name))
+    recipe = Recipe(
+        tuple(videos), NAMES, None, folder / "cache" / "features", PROFILE, MODEL, "mean"
+    )
+    for video in videos:
+        direction = unit(rng.normal(size=512))
+        wanted = [(ORIGINAL, 0.02)] + [(name, 0.02 + 0.004 * n) for n, name in enumerate(NAMES)]
+        for name, noise in wanted:
+            write_seen(recipe.store.path(PROFILE, video, name), seen(rng, direction, noise))
+    return recipe
+
+
+def evaluation(recipe: Recipe, workers: int, watched: dict[str, int]) -> Evaluation:
+    def watch(what: str, steps: int) -> Callable[[int], None]:
+        watched[what] = -steps
+
+        def advance(done: int) -> None:
+            watched[what] += done
+
+        return advance
+
+    def never() -> None:
+        raise AssertionError("features were made by hand")
+
+    backend = Backend(PROFILE, "offline", MODEL, "mean", never, load_calibration("offline"))  # type: ignore[arg-type]
+    return Evaluation(
+        recipe.plan,
+        (backend,),
+        recipe.folder.parent,
+        VideoSettings(),
+        IngestSettings(),
+        workers,
+        watch,
+    )
+
+
+def test_two_processes_and_one_give_the_same_rows(recipe: Recipe) -> None:
+    found = []
+    for workers in (1, 2):
+        watched: dict[str, int] = {}
+        held = evaluation(recipe, workers, watched)
+        assert held.missing() == []
+        (backend,) = held.backends
+        entrant = Entrant(FULL, {None: backend.calibration})
+        with held.asking(backend) as asking:
+            found.append(asking.rows(entrant))
+            asking.forget([entrant])
+        assert watched == {"offline: asking full": 0}
+    assert found[0] == found[1]
+    assert len(found[0]) == 6 * len(NAMES) * 3
+    assert list((recipe.folder.parent / "unfinished").iterdir()) == []
+
+
+def test_a_calibration_is_fitted_once_and_named_after_its_samples(recipe: Recipe) -> None:
+    watched: dict[str, int] = {}
+    first = calibrate(
+        evaluation(recipe, 2, watched), evaluation(recipe, 2, {}).backends[0], "20250102"
+    )
+    assert first.calibration.version.startswith("offline-20250102-")
+    assert watched["offline: gathering for full"] == 0
+    watched.clear()
+    again = evaluation(recipe, 1, watched)
+    second = calibrate(again, again.backends[0], "20250103")
+    assert "offline: gathering for full" not in watched
+    assert second.calibration == replace(first.calibration, version=second.calibration.version)
+    assert second.after == first.after
+
+
+def test_answers_of_an_interrupted_run_are_not_asked_again(recipe: Recipe) -> None:
+    watched: dict[str, int] = {}
+    held = evaluation(recipe, 1, watched)
+    (backend,) = held.backends
+    entrant = Entrant(FULL, {None: backend.calibration})
+
+    def stopping(what: str, steps: int) -> Callable[[int], None]:
+        left = [40]
+
+        def advance(done: int) -> None:
+            left[0] -= done
+            if left[0] <= 0:
+                raise KeyboardInterrupt
+
+        return advance
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        replace(held, watch=stopping).asking(backend) as asking,
+    ):
+        asking.rows(entrant)
+    (journal,) = (recipe.folder.parent / "unfinished").iterdir()
+    kept = journal.read_bytes()
+    with held.asking(backend) as asking:
+        rows = asking.rows(entrant)
+        assert journal.read_bytes().startswith(kept)
+        assert kept.count(b'{"configuration') == 48 * 3
+        asking.forget([entrant])
+    assert len(rows) == 6 * len(NAMES) * 3
+
+
+def test_a_study_that_lacks_features_says_so(recipe: Recipe) -> None:
+    with pytest.raises(UsageError, match="not extracted"):
+        Crew(replace(recipe, model_id="another"))
+
+
+def dies(study: Study, queries: Sequence[Query]) -> None:
+    import os
+
+    os._exit(1)
+
+
+def test_the_death_of_a_worker_is_told(recipe: Recipe) -> None:
+    with (
+        Crew(recipe, 2) as crew,
+        pytest.raises(StoryHashError, match="fewer --workers"),
+    ):
+        list(crew.run(dies, range(64)))
+
+
+def test_one_family_alone_cannot_be_evaluated(recipe: Recipe) -> None:
+    held = evaluation(recipe, 1, {})
+    with pytest.raises(UsageError, match="two families"):
+        replace(held, plan=Plan(recipe.videos[:1], recipe.plan.transforms))
