@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
@@ -124,7 +124,7 @@ def extract(
     video: VideoSettings,
     ingest: IngestSettings,
     workers: int | None = None,
-) -> Iterator[tuple[str, str]]:
+) -> Generator[tuple[str, str], None, None]:
     """Do the jobs in child processes; gives (video_id, transform) as each is done.
 
     What is done is kept at once, so a run that is stopped goes on where it was.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -83,8 +83,10 @@ class Evaluation:
         videos = {video.video_id: video for video in self.plan.videos}
         ordered = [*_part(jobs, lambda name: name == ORIGINAL)]
         ordered += _part(jobs, lambda name: name != ORIGINAL)
-        with worker_deaths_told():
-            for video_id, name in extract(ordered, stages, self.video, self.ingest, self.workers):
+        working = extract(ordered, stages, self.video, self.ingest, self.workers)
+        # Closed at once when something is raised here, so that nothing goes on behind it.
+        with worker_deaths_told(), closing(working):
+            for video_id, name in working:
                 advance(1)
                 if name == ORIGINAL:
                     self._check_readable(videos[video_id])

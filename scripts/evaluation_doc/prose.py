@@ -113,8 +113,8 @@ def fusions(rows: Sequence[QueryRow], profile: str) -> str:
     paired = pair(outcome(parts["visual-only"]), outcome(parts["full"]))
     told.append(
         f"The action block {_moved('d-prime', visual.separation.d_prime, ours.separation.d_prime)} "
-        f"and {_moved_share(visual, ours)}: {paired.second_only} queries gained, "
-        f"{paired.first_only} lost (p {p_value(paired.p_value)})."
+        f"and {_moved_share(visual, ours)}: queries gained {paired.second_only}, "
+        f"lost {paired.first_only} (p {p_value(paired.p_value)})."
     )
     if "paper-fusion" in held:
         paper = held["paper-fusion"]
