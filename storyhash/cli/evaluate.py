@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,9 +26,8 @@ from evaluation.report import (
 )
 from evaluation.results import summaries_to_json, summary_to_json
 from evaluation.row_files import read_rows
-from evaluation.run import Advance, Evaluation, edits_of
 from evaluation.small_tables import before_and_after
-from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
+from storyhash.cli.console import notice, out, print_json
 from storyhash.cli.evaluate_options import (
     OUT,
     CacheOption,
@@ -46,9 +44,10 @@ from storyhash.cli.evaluate_options import (
     VideosOption,
     WorkersOption,
 )
+from storyhash.cli.evaluate_progress import evaluating
 from storyhash.cli.latency import latency
 from storyhash.cli.options import JsonOption
-from storyhash.evaluating import Asked, open_evaluation
+from storyhash.evaluating import Asked
 
 app = typer.Typer(
     help="How well copies are found and strangers left alone, on videos of your own.",
@@ -89,7 +88,7 @@ def robustness(
         workers,
     )
 
-    with _evaluation(asked) as evaluation:
+    with evaluating(asked) as evaluation:
         results = [
             runs.robustness(evaluation, one, output, cross_validate=cross_validate, peers=peers)
             for one in evaluation.backends
@@ -132,7 +131,7 @@ def ablation(
         cache,
         workers,
     )
-    with _evaluation(asked) as evaluation:
+    with evaluating(asked) as evaluation:
         results = [
             runs.ablation(evaluation, one, output, chosen, notice) for one in evaluation.backends
         ]
@@ -181,7 +180,7 @@ def calibrate(
         workers,
     )
     today = f"{datetime.now(UTC):%Y%m%d}"
-    with _evaluation(asked) as evaluation:
+    with evaluating(asked) as evaluation:
         visuals = [one.visual for one in evaluation.backends]
         if len(set(visuals)) < len(visuals):
             raise UsageError(
@@ -251,7 +250,7 @@ def gate(
             cache,
             workers,
         )
-        with _evaluation(asked) as evaluation:
+        with evaluating(asked) as evaluation:
             (backend,) = evaluation.backends[:1]
             result = runs.robustness(
                 evaluation, backend, output, cross_validate=cross_validate, peers=False
@@ -264,48 +263,6 @@ def gate(
         out.print(report.to_markdown(), markup=False)
     if report.worse:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _evaluation(asked: Asked) -> Iterator[Evaluation]:
-    """An evaluation with all that it needs extracted, and its progress shown."""
-    with progress() as bar:
-
-        def watch(what: str, steps: int) -> Advance:
-            task = bar.add_task(what, total=steps)
-
-            def advance(done: int) -> None:
-                check_interrupt()
-                bar.advance(task, done)
-
-            return advance
-
-        evaluation = open_evaluation(asked, watch)
-        for one in evaluation.backends:
-            if not one.calibration.measured:
-                notice(
-                    f"{one.profile}: its calibration {one.calibration.version} was not measured: what is "
-                    "decided means nothing, how copies and strangers are ordered does"
-                )
-        try:
-            _extract(evaluation)
-            yield evaluation
-        except KeyboardInterrupt:
-            err.print("stopped; run the same command to go on: what is done is kept", markup=False)
-            raise
-
-
-def _extract(evaluation: Evaluation) -> None:
-    jobs = evaluation.missing()
-    missing = edits_of(jobs)
-    total = len(evaluation.plan.wanted())
-    profiles = ", ".join(one.profile for one in evaluation.backends)
-    err.print(
-        f"{profiles}: {len(evaluation.plan.videos)} videos, {total - len(evaluation.plan.videos)} edits; "
-        f"{total - missing} kept from before, {missing} to extract",
-        markup=False,
-    )
-    evaluation.extract(jobs)
 
 
 def _tell(

@@ -1,0 +1,52 @@
+"""An evaluation as a person sees it run: what is missing, how far it is, what an interruption keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from evaluation.run import Advance, Evaluation, edits_of
+from storyhash.cli.console import check_interrupt, err, notice, progress
+from storyhash.evaluating import Asked, open_evaluation
+
+
+@contextmanager
+def evaluating(asked: Asked) -> Iterator[Evaluation]:
+    """An evaluation with all that it needs extracted, and its progress shown."""
+    with progress() as bar:
+
+        def watch(what: str, steps: int) -> Advance:
+            task = bar.add_task(what, total=steps)
+
+            def advance(done: int) -> None:
+                check_interrupt()
+                bar.advance(task, done)
+
+            return advance
+
+        evaluation = open_evaluation(asked, watch)
+        for one in evaluation.backends:
+            if not one.calibration.measured:
+                notice(
+                    f"{one.profile}: its calibration {one.calibration.version} was not measured: what is "
+                    "decided means nothing, how copies and strangers are ordered does"
+                )
+        try:
+            _extract(evaluation)
+            yield evaluation
+        except KeyboardInterrupt:
+            err.print("stopped; run the same command to go on: what is done is kept", markup=False)
+            raise
+
+
+def _extract(evaluation: Evaluation) -> None:
+    jobs = evaluation.missing()
+    missing = edits_of(jobs)
+    total = len(evaluation.plan.wanted())
+    profiles = ", ".join(one.profile for one in evaluation.backends)
+    err.print(
+        f"{profiles}: {len(evaluation.plan.videos)} videos, {total - len(evaluation.plan.videos)} edits; "
+        f"{total - missing} kept from before, {missing} to extract",
+        markup=False,
+    )
+    evaluation.extract(jobs)
