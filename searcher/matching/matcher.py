@@ -102,7 +102,9 @@ class Matcher:
                 candidates.append(
                     Candidate.of(query, refs, vectors, found.strangers, self._calibration)
                 )
-        peaks = np.array([one.peaks for one in candidates]).reshape(len(candidates), len(query.views))
+        peaks = np.array([one.peaks for one in candidates]).reshape(
+            len(candidates), len(query.views)
+        )
         best = np.argsort(-peaks, axis=0, kind="stable")[:best_of_view]
         gathered: dict[str, list[Evidence]] = {}
         for number, candidate in enumerate(candidates):
