@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts.figures_streaming import throughput, withstood
+from scripts.figures_streaming import service, throughput, withstood
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
@@ -244,6 +244,7 @@ BLOCKS: dict[str, Callable[[Load], str]] = {
     "models": models,
     "streaming": streaming,
     "fire": fire,
+    "service": service,
 }
 
 

@@ -12,6 +12,26 @@ SCENARIOS = (
     "kills", "replicas", "outages", "deletes", "poison", "backfill", "restarts", "points",
 )  # fmt: skip
 
+_BARE, _BATCHED = "bare, its own batching", "bare, the publisher's batching"
+
+
+def service(load: Load) -> str:
+    """What a service does on the machine it was measured on, in a sentence or two."""
+    held = load("streaming")
+    taken, direct = held["consuming"], held["latency"]["embeddings through the searcher"]
+    kills = load("kills")
+    times = sum(kills["figures"]["disturbed"]["kills"].values())
+    return (
+        f"On two cores shared by broker, services and test, a searcher took in {taken['embeddings']:,} "
+        f"embeddings at {taken['embeddings_per_second']:,} a second, and was back "
+        f"{taken['recovery']['with a snapshot']['seconds']:.0f} s after it was killed; a video's "
+        f"embeddings are searchable {direct['video_milliseconds']['p50']:.0f} ms after they are sent "
+        f"(median; 99th percentile {direct['video_milliseconds']['p99']:.0f}). Of "
+        f"{kills['figures']['segments']:,} segments streamed while producer, embedders and searcher "
+        f"were killed {times} times, each was searchable exactly once, with the answers of an "
+        "undisturbed run. More in [docs/streaming.md](docs/streaming.md)."
+    )
+
 
 def throughput(load: Load) -> list[list[str]]:
     """What `scripts/bench streaming` measured: a row each, with the bound beside it."""
@@ -26,7 +46,8 @@ def throughput(load: Load) -> list[list[str]]:
         [
             f"produced, {one_kind['bytes_a_value'] / 1000:.1f} kB a message",
             f"{one_kind['messages_per_second']['publisher']:,} a second",
-            f"{one_kind['publisher over the quicker bare loop']} of the quicker bare kafka-python loop",
+            f"a bare kafka-python loop {one_kind['messages_per_second'][_BARE]:,}, with our batching "
+            f"{one_kind['messages_per_second'][_BATCHED]:,}",
         ]
         for one_kind in (small, large)
     ]
@@ -44,9 +65,12 @@ def throughput(load: Load) -> list[list[str]]:
             f"{taken['memory']['bytes_of_a_vector']:,}",
         ],
         [
-            "the graph level with the log",
-            f"after {taken['folding']['seconds']:,} s more",
-            f"{taken['folding']['waiting_at_the_end']:,} vectors still waited then",
+            "still waiting for the graph",
+            f"{taken['waiting_for_the_graph_at_the_end']:,} vectors at the end of that, "
+            f"{taken['folding']['waiting_at_the_end']:,} after {taken['folding']['seconds']:,} s more",
+            "a query meanwhile {p50:.0f} ms, 99th percentile {p99:.0f}".format(
+                **taken["folding"]["query_milliseconds"]
+            ),
         ],
         [
             "killed, and answering again",
