@@ -37,7 +37,7 @@ from embedder.visual.border import trim_border
 from embedder.visual.information import informative
 from embedder.visual.offline import OfflineBackend
 from embedder.visual.sscd import SscdBackend
-from embedder.visual.views import apply_view
+from embedder.visual.views import WHOLE_NAMES, apply_view
 from ingest.catalog import read_catalog
 from scripts.visual_edits import EDITS, Edit
 
@@ -47,6 +47,12 @@ _FEW = ("96 px, jpeg 10", "aspect 3:4", "corner crop 40 %", "left 40 %", "top ha
         "rotate 10", "letterbox", "pillarbox", "social frame", "inset 60 %", "inset 40 %")  # fmt: skip
 
 Prepare = Callable[[UInt8Array], UInt8Array]
+
+
+def turned(backend: VisualBackend) -> tuple[str, ...]:
+    """The views of the whole picture, in its own colours."""
+    whole = [one for one in backend.closer_views if one in WHOLE_NAMES and one != "negative"]
+    return (*backend.views, *whole)
 
 
 def squash(frame: UInt8Array) -> UInt8Array:
@@ -141,7 +147,7 @@ def measure(
             edited = [edit(frame, other) for frame in videos[name]]
             seen = [
                 describe(backend, [apply_view(one[None], view)[0] for one in edited], prepare)
-                for view in views or backend.views
+                for view in views or turned(backend)
             ]
             rows.append((np.stack(seen) @ originals.T).max(axis=0))
         scores[label] = np.stack(rows)
