@@ -57,7 +57,7 @@ class Log:
 def calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The made-up model has no calibration of its own."""
     offline = load_calibration("offline")
-    monkeypatch.setattr("storyhash.services.following.load_calibration", lambda _: offline)
+    monkeypatch.setattr("storyhash.services.following.load_calibration", lambda *_: offline)
 
 
 @pytest.fixture
