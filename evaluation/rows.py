@@ -57,7 +57,7 @@ class QueryRow:
     `paper`, `photometric`, `composed`, `temporal` or `real` (a true duplicate or look-alike as it is,
     transform `copy` or `lookalike`). fold: 0 to 4; the configuration's calibration was fitted on the
     other four. error: why the query could not be made or read; it then counts as a miss. matches: best
-    first, several of one video possible; at least the best of each video that was compared.
+    first, several of one video possible: of every right video and partner, and of the best wrong videos.
     """
 
     configuration: str
