@@ -204,6 +204,9 @@ def _run(
     # At the ends of the query there is no window further out: the outer edge is the boundary.
     start = windows.starts[order[first]] if first == 0 else times[first] - margin_seconds
     end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
+    # What is left of the query behind its last frame holds no window of its own.
+    if windows.ends.max() - end < _FRAME_SECONDS / 2:
+        end = windows.ends.max()
     if end - start < 1e-3:
         start, end = windows.starts[order[first]], windows.ends[order[last]]
     shown = similarity[order[members]]
@@ -289,5 +292,5 @@ def _along(at: Float64Array, similarity: Float32Array, segments: Spans) -> float
     rows = np.arange(len(at))
     between = place - low
     value = (1 - between) * similarity[rows, low] + between * similarity[rows, high]
-    inside = (at > segments.starts[0]) & (at < segments.ends[-1])
+    inside = (at >= segments.starts[0] - 1e-6) & (at < segments.ends[-1])
     return float(np.where(inside, value, 0.0).mean())
