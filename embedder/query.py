@@ -24,6 +24,7 @@ from embedder.seen import SeenQuery, SeenView
 from embedder.stage import EmbedderStage
 from embedder.steps import SampledFrames
 from embedder.visual.information import informative
+from embedder.visual.regions import FOUND
 from embedder.visual.views import apply_view
 
 # The last is one frame: it says when a copy begins and ends.
@@ -139,10 +140,12 @@ class QueryEmbedder:
         shown: list[tuple[str, SampledFrames]] = []
         for name in names:
             # All frames of the segment go into looking for a region, the chosen ones are described.
-            frames = apply_view(sampled.frames, name)
-            if frames is None:
+            looked_for = name in FOUND
+            part = apply_view(sampled.frames if looked_for else sampled.frames[chosen], name)
+            if part is None:
                 continue
-            part = np.ascontiguousarray(frames[chosen])
+            if looked_for:
+                part = part[chosen]
             usable = sampled.informative[chosen]
             if part.shape[1:] != sampled.frames.shape[1:]:
                 usable = usable & informative(part)
