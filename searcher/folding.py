@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,9 +24,10 @@ import faiss
 import numpy as np
 
 from common.settings import SearcherSettings
-from common.types import Float32Array, Int64Array
+from common.types import Int64Array
 from searcher.delta import Delta
 from searcher.graph import new_graph
+from searcher.nodes import Nodes, join
 from searcher.state import State
 
 # Rows a fold may take however small the graph is: seconds of work.
@@ -54,6 +54,14 @@ class Fold:
         return np.flatnonzero(self.seen.alive[: self.stop])
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A graph, and which node of it each row is."""
+
+    graph: Any
+    nodes: Nodes
+
+
 def due(state: State, settings: SearcherSettings) -> Fold | None:
     """The fold that a state needs."""
     waiting = state.total - state.graph_rows
@@ -66,47 +74,48 @@ def due(state: State, settings: SearcherSettings) -> Fold | None:
     return None
 
 
-def build(fold: Fold, settings: SearcherSettings, closing: threading.Event) -> Any:
+def build(fold: Fold, settings: SearcherSettings, closing: threading.Event) -> Built | None:
     """The graph a fold leads to; None when it was given up."""
     _give_way()
     seen = fold.seen
     fresh = fold.anew or seen.graph is None
     graph = new_graph(settings) if fresh else faiss.clone_index(seen.graph)
-    for vectors in _slices(fold):
+    nodes = Nodes() if fresh else seen.nodes
+    rows = fold.kept
+    known = nodes.count
+    nodes = join(nodes, len(rows) - len(nodes.of_row), lambda some: seen.vectors(rows[some]))
+    added = rows[nodes.first_rows[known:]]
+    for start in range(0, len(added), _SLICE_ROWS):
         if closing.is_set():
             return None
-        graph.add(vectors)
-    return graph
+        graph.add(seen.vectors(added[start : start + _SLICE_ROWS]))
+    return Built(graph, nodes)
 
 
-def folded(state: State, fold: Fold, graph: Any) -> State:
+def folded(state: State, fold: Fold, built: Built) -> State:
     """A later state than the fold's, with its graph."""
     stop = fold.stop
     if not fold.anew:
         delta = state.delta.after(stop)
-        return replace(state, graph=graph, graph_rows=stop, delta=delta, _allowed={}, _packed={})
+        return replace(
+            state, graph=built.graph, nodes=built.nodes, delta=delta, _allowed={}, _packed={}
+        )
     rows = np.concatenate([fold.kept, np.arange(stop, state.total)])
-    moved = stop - int(graph.ntotal)
-    delta = Delta(int(graph.ntotal)).with_room(len(rows))
+    kept = len(fold.kept)
+    moved = stop - kept
+    delta = Delta(kept).with_room(len(rows))
     for first, vectors in state.delta.pieces(stop, state.total):
         delta.write(first - moved, vectors)
     alive = state.alive[rows]
     return State(
-        graph=graph,
-        graph_rows=int(graph.ntotal),
+        graph=built.graph,
+        nodes=built.nodes,
         delta=delta,
         total=len(rows),
         rows=state.rows.kept(rows),
         alive=alive,
         live=int(np.count_nonzero(alive)),
     )
-
-
-def _slices(fold: Fold) -> Iterator[Float32Array]:
-    """The vectors to add, float32 (m, 528)."""
-    rows = fold.kept if fold.anew else np.arange(fold.seen.graph_rows, fold.stop)
-    for start in range(0, len(rows), _SLICE_ROWS):
-        yield fold.seen.vectors(rows[start : start + _SLICE_ROWS])
 
 
 def _give_way() -> None:

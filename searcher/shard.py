@@ -21,6 +21,7 @@ from common.types import VECTOR_DIMENSION, BoolArray, Embedding, Float32Array, H
 from searcher.delta import Delta
 from searcher.folding import Fold, build, due, folded
 from searcher.graph import PADDED_DIMENSION
+from searcher.nodes import Nodes
 from searcher.rows import Rows
 from searcher.state import (
     EVERYTHING,
@@ -159,7 +160,8 @@ class Shard:
         """Counts and memory of the current state."""
         state = self._state
         links = 0 if state.graph is None else int(state.graph.hnsw.neighbors.size()) * 4
-        size = state.total * PADDED_DIMENSION * 4 + links
+        held = state.nodes.count + state.total - state.graph_rows
+        size = held * PADDED_DIMENSION * 4 + links
         return ShardStats(
             live=state.live,
             dead=state.total - state.live,
@@ -177,20 +179,24 @@ class Shard:
         cls,
         settings: SearcherSettings,
         graph: Any,
+        nodes: Nodes,
         delta: Float32Array,
         rows: Rows,
         alive: BoolArray,
     ) -> Shard:
-        """A shard from a graph of the first rows, the vectors of the others, float32 (m, 528), and what
-        the rows are."""
-        graph_rows = 0 if graph is None else int(graph.ntotal)
+        """A shard from a graph of the first rows, which node each of them is, the vectors of the others,
+        float32 (m, 528), and what the rows are."""
+        graph_rows = len(nodes.of_row)
+        held_nodes = 0 if graph is None else int(graph.ntotal)
+        if held_nodes != nodes.count:
+            raise ValueError(f"nodes: expected {held_nodes}, as the graph has, got {nodes.count}")
         total = graph_rows + len(delta)
         if len(alive) != total:
             raise ValueError(f"alive: expected ({total},), got {alive.shape}")
         held = Delta(graph_rows).with_room(total)
         held.write(graph_rows, delta)
         live = int(np.count_nonzero(alive))
-        return cls(settings, State(graph, graph_rows, held, total, rows, alive, live))
+        return cls(settings, State(graph, nodes, held, total, rows, alive, live))
 
     def _change(
         self, embeddings: Sequence[Embedding], gone: Iterable[str], *, replacing: bool = True
@@ -225,9 +231,9 @@ class Shard:
             self.fold()
 
     def _fold(self, fold: Fold) -> None:
-        graph = None
+        built = None
         try:
-            graph = build(fold, self._settings, self._closing)
+            built = build(fold, self._settings, self._closing)
         except Exception:
             _log.exception(
                 "the graph could not be built; searches go on as they were, the next change tries again"
@@ -235,8 +241,8 @@ class Shard:
         finally:
             with self._write:
                 self._folding = None
-                if graph is not None:
-                    self._state = folded(self._state, fold, graph)
+                if built is not None:
+                    self._state = folded(self._state, fold, built)
                     self.fold()
 
 

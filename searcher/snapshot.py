@@ -1,9 +1,9 @@
 """Snapshots of the shard: written atomically, checked when read, the newest good one wins.
 
-A snapshot is a folder `snapshot-{sequence}`: the graph as FAISS writes it, the delta, which rows live,
-the rows' identities and the names in them, and `manifest.json` with a checksum for each. Vectors and
-identities of dead rows are overwritten on the way out, so a deleted video is in no snapshot made after
-its deletion.
+A snapshot is a folder `snapshot-{sequence}`: the graph as FAISS writes it, which node of it
+each row is, the delta, which rows live, the rows' identities and the names in them, and `manifest.json`
+with a checksum for each. Vectors and identities of dead rows are overwritten on the way out, so a deleted
+video is in no snapshot made after its deletion.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
 from common.types import BoolArray, Float32Array
 from searcher.graph import PADDED_DIMENSION, graph_vectors
+from searcher.nodes import Nodes
 from searcher.rows import Rows
 from searcher.shard import Shard
 from searcher.state import State
 
-_FORMAT = 2
+_FORMAT = 3
 _PREFIX = "snapshot-"
 
 
@@ -117,8 +118,10 @@ def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
     graph, alive = state.graph, state.alive
     if graph is not None:
         faiss.write_index(graph, str(folder / "graph.faiss"))
-        if not alive[: state.graph_rows].all():
-            _forget(folder / "graph.faiss", graph, alive[: state.graph_rows])
+        living = state.nodes.with_any(alive[: state.graph_rows])
+        if not living.all():
+            _forget(folder / "graph.faiss", graph, living)
+    np.save(folder / "nodes.npy", state.nodes.of_row, allow_pickle=False)
     np.save(folder / "delta.npy", _living_delta(state), allow_pickle=False)
     np.save(folder / "alive.npy", alive, allow_pickle=False)
     table, videos, banks = state.rows.export(alive)
@@ -144,23 +147,23 @@ def _living_delta(state: State) -> Float32Array:
     return delta
 
 
-def _forget(path: Path, graph: Any, alive: BoolArray) -> None:
-    """Overwrite, in the file a graph was written to, the vectors of dead rows: a copy of a large graph
-    would not fit beside it. Searches still walk over these rows to reach others, so each takes the vector
+def _forget(path: Path, graph: Any, living: BoolArray) -> None:
+    """Overwrite, in the file a graph was written to, the vectors of dead nodes: a copy of a large graph
+    would not fit beside it. Searches still walk over these to reach others, so each takes the vector
     of a living neighbour; one that has none becomes zero."""
     vectors = graph_vectors(graph)
     # FAISS writes a graph's vectors last.
     place = path.stat().st_size - vectors.nbytes
     stored = np.memmap(path, np.float32, "r+", offset=place, shape=vectors.shape)
-    if any(not np.array_equal(stored[row], vectors[row]) for row in (0, -1)):
+    if any(not np.array_equal(stored[node], vectors[node]) for node in (0, -1)):
         raise RuntimeError("this version of FAISS keeps vectors elsewhere in its file")
     hnsw = graph.hnsw
     links, starts = faiss.vector_to_array(hnsw.neighbors), faiss.vector_to_array(hnsw.offsets)
-    for row in np.flatnonzero(~alive).tolist():
-        near = links[int(starts[row]) : int(starts[row]) + hnsw.nb_neighbors(0)]
+    for node in np.flatnonzero(~living).tolist():
+        near = links[int(starts[node]) : int(starts[node]) + hnsw.nb_neighbors(0)]
         near = near[near >= 0]
-        living = near[alive[near]]
-        stored[row] = vectors[living[0]] if len(living) else 0
+        near = near[living[near]]
+        stored[node] = vectors[near[0]] if len(near) else 0
     stored.flush()
 
 
@@ -185,7 +188,8 @@ def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard
     info = SnapshotInfo(
         manifest["sequence"], manifest["model_id"], manifest["rows"], manifest["offsets"]
     )
-    return info, Shard.restore(settings, graph, delta, rows, alive)
+    nodes = Nodes(np.load(folder / "nodes.npy", allow_pickle=False))
+    return info, Shard.restore(settings, graph, nodes, delta, rows, alive)
 
 
 def _replace(temporary: Path, final: Path) -> None:

@@ -1,6 +1,7 @@
 """One immutable state of the shard, and a search in it.
 
-Rows are numbered once: the graph holds rows [0, g), the delta rows [g, n).
+Rows are numbered once: the graph holds rows [0, g), the delta rows [g, n). Rows of the graph with the
+same vector are one node of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from common.types import BoolArray, Float32Array, Int64Array, SegmentRef, UInt8Array
 from searcher.delta import BLOCK_ROWS, Delta
 from searcher.graph import PADDED_DIMENSION, graph_vectors, padded
+from searcher.nodes import Nodes
 from searcher.rows import Rows
 
 MISSING = -1
@@ -47,7 +49,7 @@ class State:
     """
 
     graph: Any = None
-    graph_rows: int = 0
+    nodes: Nodes = field(default_factory=Nodes)
     delta: Delta = field(default_factory=Delta)
     total: int = 0
     rows: Rows = field(default_factory=Rows)
@@ -55,6 +57,11 @@ class State:
     live: int = 0
     _allowed: dict[Banks, BoolArray] = field(default_factory=dict, compare=False)
     _packed: dict[Banks, UInt8Array | None] = field(default_factory=dict, compare=False)
+
+    @property
+    def graph_rows(self) -> int:
+        """How many rows the graph holds."""
+        return len(self.nodes.of_row)
 
     def allowed(self, banks: Banks) -> BoolArray:
         """bool (total,): living rows of these banks."""
@@ -71,24 +78,64 @@ class State:
         return self.rows.of_video(video_id or "", self.alive)
 
     def selector(self, only: Filter) -> Any:
-        """A FAISS selector of the graph's allowed rows, or None when all are."""
+        """A FAISS selector of the graph's nodes with an allowed row, or None when all have one."""
         packed = self._packed.get(only.banks, _NOT_KEPT)
         if packed is _NOT_KEPT:
-            allowed = self.allowed(only.banks)[: self.graph_rows]
+            allowed = self.nodes.with_any(self.allowed(only.banks)[: self.graph_rows])
             packed = None if allowed.all() else _packed(allowed)
             _keep(self._packed, only.banks, packed)
-        spared = self.rows_of(only.exclude_video)
+        spared = self._spared_nodes(only)
         if len(spared):
-            packed = _packed(np.ones(self.graph_rows, bool)) if packed is None else packed.copy()
-            spared = spared[spared < self.graph_rows]
+            packed = _packed(np.ones(self.nodes.count, bool)) if packed is None else packed.copy()
             np.bitwise_and.at(packed, spared >> 3, ~(1 << (spared & 7)).astype(np.uint8))
         return None if packed is None else faiss.IDSelectorBitmap(packed)
+
+    def _spared_nodes(self, only: Filter) -> Int64Array:
+        """Nodes that have no allowed row but those of the video that is left out."""
+        spared = self.rows_of(only.exclude_video)
+        spared = spared[spared < self.graph_rows]
+        nodes = np.unique(self.nodes.of_row[spared])
+        shared = nodes[self.nodes.shared[nodes]]
+        if not len(shared):
+            return nodes
+        allowed = self.allowed(only.banks)
+        others = [np.setdiff1d(self.nodes.rows_of(node), spared) for node in shared.tolist()]
+        kept = [allowed[rows].any() for rows in others]
+        return np.setdiff1d(nodes, shared[np.array(kept, dtype=bool)])
+
+    def spread(self, scores: Float32Array, nodes: Int64Array, only: Filter) -> Nearest:
+        """The allowed rows of found nodes, in their order and as many as there were nodes.
+
+        scores: float32 (n, k); nodes: int64 (n, k), MISSING where there is none.
+        """
+        if self.nodes.distinct:
+            return scores, nodes
+        found = nodes != MISSING
+        rows = np.where(found, self.nodes.first_rows[nodes], MISSING)
+        shared = (found & self.nodes.shared[nodes]).any(axis=1)
+        for line in np.flatnonzero(shared).tolist():
+            scores[line], rows[line] = self._spread(scores[line], nodes[line], only)
+        return scores, rows
+
+    def _spread(self, scores: Float32Array, nodes: Int64Array, only: Filter) -> Nearest:
+        k = len(nodes)
+        members = [self.nodes.rows_of(node) for node in nodes.tolist() if node != MISSING]
+        rows = np.concatenate(members)
+        which = np.repeat(np.arange(len(members)), [len(some) for some in members])
+        usable = self.allowed(only.banks)[rows] & ~np.isin(rows, self.rows_of(only.exclude_video))
+        rows, which = rows[usable][:k], which[usable][:k]
+        lacking = (0, k - len(rows))
+        return (
+            np.pad(scores[which], lacking, constant_values=-np.inf),
+            np.pad(rows, lacking, constant_values=MISSING),
+        )
 
     def pieces(self, start: int, stop: int) -> Iterator[tuple[int, Float32Array]]:
         """The vectors of rows [start, stop), float32 (m, 528), with the first row of each piece."""
         for first in range(start, min(stop, self.graph_rows), BLOCK_ROWS):
             last = min(first + BLOCK_ROWS, stop, self.graph_rows)
-            yield first, graph_vectors(self.graph)[first:last]
+            held, nodes = graph_vectors(self.graph), self.nodes
+            yield first, held[first:last] if nodes.distinct else held[nodes.of_row[first:last]]
         yield from self.delta.pieces(max(start, self.graph_rows), stop)
 
     def vectors(self, rows: Int64Array) -> Float32Array:
@@ -96,7 +143,7 @@ class State:
         found = np.empty((len(rows), PADDED_DIMENSION), dtype=np.float32)
         in_graph = rows < self.graph_rows
         if in_graph.any():
-            found[in_graph] = graph_vectors(self.graph)[rows[in_graph]]
+            found[in_graph] = graph_vectors(self.graph)[self.nodes.of_row[rows[in_graph]]]
         found[~in_graph] = self.delta.take(rows[~in_graph])
         return found
 
@@ -125,8 +172,9 @@ def search_state(
     if not state.graph_rows or not len(queries):
         return _best([flat], k)
     parameters = faiss.SearchParametersHNSW(efSearch=max(ef_search, k), sel=state.selector(only))
-    scores, rows = state.graph.search(queries, k, params=parameters)
-    scores[rows == MISSING] = -np.inf
+    scores, nodes = state.graph.search(queries, k, params=parameters)
+    scores[nodes == MISSING] = -np.inf
+    scores, rows = state.spread(scores, nodes, only)
     return (scores, rows) if state.graph_rows == state.total else _best([(scores, rows), flat], k)
 
 

@@ -231,9 +231,10 @@ def test_very_many_vectors_join_the_graph_step_by_step(
 
     def watched(*given: Any) -> Any:
         built.wait()
-        graph = build(*given)
-        sizes.append(int(graph.ntotal))
-        return graph
+        result = build(*given)
+        assert result is not None
+        sizes.append(int(result.graph.ntotal))
+        return result
 
     monkeypatch.setattr("searcher.shard.build", watched)
     shard = Shard(SMALL)
@@ -282,6 +283,72 @@ def test_deleted_rows_of_a_delta_of_many_blocks_are_never_found(
     assert found == shard.search_exact(queries, 100)
 
 
+def twins(
+    rng: np.random.Generator, groups: int, copies: int
+) -> tuple[dict[str, list[Embedding]], list[np.ndarray]]:
+    """Videos of one segment, `copies` with the same vector of each group, and the vectors."""
+    vectors = list(unit_rows(rng, groups))
+    names = [(group, number) for group in range(groups) for number in range(copies)]
+    rng.shuffle(names)
+    made = {f"{g}-{n}": [embedding(f"{g}-{n}", 0, vectors[g])] for g, n in names}
+    return made, vectors
+
+
+def test_every_one_of_many_equal_vectors_is_found(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=64))
+    made, vectors = twins(rng, 30, 60)
+    for name, points in made.items():
+        shard.replace_video(name, points)
+    shard.wait_for_build()
+    assert shard.stats().graph > 1700
+    for group, vector in enumerate(vectors):
+        hits = shard.search(vector[None], 60)[0]
+        assert {hit.ref.video_id for hit in hits} == {f"{group}-{n}" for n in range(60)}
+
+
+def test_equal_vectors_are_told_apart_by_bank_video_and_deletion(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=4, max_dead_ratio=0.9))
+    (vector,) = unit_rows(rng, 1)
+    others = video(rng, "z", 20)
+    shard.add(others)
+    for number in range(20):
+        bank = "news" if number % 2 else "shows"
+        shard.add([embedding(f"v{number:02d}", 0, vector, bank=bank)])
+    shard.wait_for_build()
+    shard.remove_videos(["v03", "v04"])
+
+    def found(k: int, only: Filter) -> list[str]:
+        return [hit.ref.video_id for hit in shard.search(vector[None], k, only)[0]]
+
+    news = [f"v{number:02d}" for number in range(1, 20, 2) if number != 3]
+    assert found(9, Filter(frozenset({"news"}))) == news
+    assert found(8, Filter(frozenset({"news"}), "v05")) == [name for name in news if name != "v05"]
+    assert found(3, Filter(frozenset({"shows"}), "v00")) == ["v02", "v06", "v08"]
+    shard.remove_videos([f"v{number:02d}" for number in range(20) if number != 7])
+    assert found(2, EVERYTHING)[0] == "v07"
+    assert "v07" not in found(20, Filter(exclude_video="v07"))
+    assert len(found(50, Filter(exclude_video="v07"))) == 20
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(0, 5), max_size=60), st.integers(0, 59), st.integers(1, 12))
+def test_vectors_that_repeat_answer_as_brute_force(which: list[int], gone: int, k: int) -> None:
+    rng = np.random.default_rng(7)
+    vectors = unit_rows(rng, 6)
+    shard = Shard(SMALL)
+    for number, one in enumerate(which):
+        shard.add([embedding(f"v{number}", 0, vectors[one])])
+        if number == len(which) // 2:
+            shard.wait_for_build()
+            shard.remove_videos([f"v{gone}"])
+    shard.wait_for_build()
+    only = Filter(exclude_video="v1")
+    for query in (vectors[:1], unit_rows(rng, 1)):
+        near, truth = shard.search(query, k, only)[0], shard.search_exact(query, k, only)[0]
+        assert [hit.score for hit in near] == pytest.approx([hit.score for hit in truth], abs=1e-5)
+        assert len({hit.ref for hit in near}) == len(near)
+
+
 def test_a_query_that_is_no_number_finds_nothing(rng: np.random.Generator) -> None:
     shard = Shard(SMALL)
     shard.add(video(rng, "a", 3))
@@ -294,9 +361,9 @@ def test_banks_that_callers_make_up_are_not_remembered_for_ever(rng: np.random.G
     shard.wait_for_build()
     query = unit_rows(rng, 1)
     news = shard.search(query, 20, Filter(frozenset({"news"})))
-    kept = [shard._state._allowed, shard._state._packed]
+    state = shard._state
     for number in range(100):
         assert shard.search(query, 20, Filter(frozenset({f"made-up-{number}"}))) == [[]]
-    assert max(map(len, kept)) < 50
+    assert max(len(state._allowed), len(state._packed)) < 50
     assert shard.search(query, 20, Filter(frozenset({"news"}))) == news
     assert {hit.ref.video_id for hit in news[0]} == {"a"}

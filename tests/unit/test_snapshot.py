@@ -13,7 +13,7 @@ from common.settings import SearcherSettings
 from searcher import snapshot
 from searcher.shard import Shard
 from searcher.snapshot import SnapshotInfo, load_newest, save_snapshot, snapshots
-from tests.embeddings import MODEL_ID, unit_rows, video
+from tests.embeddings import MODEL_ID, embedding, unit_rows, video
 
 SMALL = SearcherSettings(delta_rows=16)
 
@@ -94,6 +94,26 @@ def test_a_damaged_snapshot_gives_way_to_the_one_before(
     assert newer.name in why
 
 
+def test_a_vector_stays_while_one_that_has_it_lives(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    shard = Shard(SearcherSettings(delta_rows=16, max_dead_ratio=0.9))
+    (vector,) = unit_rows(rng, 1)
+    shard.add([embedding(name, 0, vector) for name in ("first", "second")])
+    shard.add(video(rng, "other", 20))
+    shard.wait_for_build()
+    shard.remove_videos(["first"])
+    save_snapshot(tmp_path, shard, info(1, shard), keep=1)
+    loaded = load_newest(tmp_path, SMALL, MODEL_ID)
+    assert loaded is not None
+    loaded.shard.add(video(rng, "more", 40))
+    loaded.shard.add([embedding("third", 0, vector)])
+    loaded.shard.wait_for_build()
+    found = loaded.shard.search(vector[None], 2)[0]
+    assert {hit.ref.video_id for hit in found} == {"second", "third"}
+    assert found[0].score == pytest.approx(1.0, abs=1e-5)
+
+
 def test_another_models_snapshot_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
     shard = filled(rng)
     save_snapshot(tmp_path, shard, info(1, shard), keep=1)
@@ -137,6 +157,7 @@ def test_the_manifest_is_readable_by_people(tmp_path: Path, rng: np.random.Gener
     assert manifest["model_id"] == MODEL_ID
     assert set(manifest["files"]) == {
         "graph.faiss",
+        "nodes.npy",
         "delta.npy",
         "alive.npy",
         "rows.npy",

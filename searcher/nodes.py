@@ -1,0 +1,100 @@
+"""Which node of the graph each row is: rows with the same vector share one.
+
+HNSW gives a node few links. Where many vectors are equal their links lead to one another only, and some
+are reached from nowhere: held and never found. So equal vectors are one node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from common.types import BoolArray, Float32Array, Int64Array, UInt64Array
+
+# Vectors in memory at once: 9 MB.
+_ROWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """of_row: int64 (g,), the node of each of the graph's rows. Nodes are numbered in the order of their
+    first rows."""
+
+    of_row: Int64Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    @cached_property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self.of_row.max()) + 1 if len(self.of_row) else 0
+
+    @cached_property
+    def distinct(self) -> bool:
+        """Whether every row is a node of its own, so that rows and nodes have the same numbers."""
+        return self.count == len(self.of_row)
+
+    @cached_property
+    def _members(self) -> Int64Array:
+        return np.argsort(self.of_row, kind="stable")
+
+    @cached_property
+    def _starts(self) -> Int64Array:
+        return np.searchsorted(self.of_row[self._members], np.arange(self.count + 1))
+
+    @cached_property
+    def first_rows(self) -> Int64Array:
+        """int64 (count,): the first row of each node."""
+        return self._members[self._starts[:-1]]
+
+    @cached_property
+    def shared(self) -> BoolArray:
+        """bool (count,): nodes of more than one row."""
+        return np.diff(self._starts) > 1
+
+    def rows_of(self, node: int) -> Int64Array:
+        """The rows of a node, increasing."""
+        return self._members[self._starts[node] : self._starts[node + 1]]
+
+    def with_any(self, rows: BoolArray) -> BoolArray:
+        """bool (count,): nodes with a row that is in a mask, bool (g,)."""
+        if self.distinct:
+            return rows
+        found = np.zeros(self.count, dtype=bool)
+        found[self.of_row[rows]] = True
+        return found
+
+
+def join(held: Nodes, fresh: int, vectors: Callable[[Int64Array], Float32Array]) -> Nodes:
+    """The nodes when `fresh` rows come behind those held.
+
+    vectors: gives those of rows by their numbers, float32 (m, d), d even.
+    """
+    rows = np.concatenate([held.first_rows, len(held.of_row) + np.arange(fresh)])
+    digests = [_digests(vectors(piece)) for piece in _pieces(rows)]
+    _, first, which = np.unique(
+        np.concatenate([np.zeros(0, np.uint64), *digests]), return_index=True, return_inverse=True
+    )
+    alike = first[which]
+    own = alike == np.arange(len(rows))
+    # Vectors that differ for all that their digests are the same are nodes of their own.
+    for piece in _pieces(np.flatnonzero(~own)):
+        own[piece] = (vectors(rows[piece]) != vectors(rows[alike[piece]])).any(axis=1)
+    own[: held.count] = True
+    numbers = np.where(own, np.cumsum(own) - 1, 0)
+    found = np.where(own, numbers, numbers[alike])
+    return Nodes(np.concatenate([held.of_row, found[held.count :]]))
+
+
+def _pieces(numbers: Int64Array) -> list[Int64Array]:
+    return [numbers[start : start + _ROWS] for start in range(0, len(numbers), _ROWS)]
+
+
+def _digests(vectors: Float32Array) -> UInt64Array:
+    """uint64 (m,), equal where all bits are: a sum of products with odd numbers, modulo 2**64 (the
+    multilinear hashing of Carter and Wegman)."""
+    words = np.ascontiguousarray(vectors).view(np.uint64)
+    numbers = np.random.default_rng(0).integers(0, 1 << 63, words.shape[1], dtype=np.uint64)
+    found: UInt64Array = (words * ((numbers << np.uint64(1)) | np.uint64(1))).sum(axis=1)
+    return found
