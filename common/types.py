@@ -18,6 +18,7 @@ VISUAL_DIMENSION = 512
 ACTION_DIMENSION = 15
 VECTOR_DIMENSION = VISUAL_DIMENSION + ACTION_DIMENSION
 GRAPH_DIMENSION = 8
+FRAME_CODE_SIZE = 64
 DEFAULT_BANK = "default"
 
 LookName: TypeAlias = Literal["first", "closer", "thorough"]
@@ -31,6 +32,7 @@ UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 UInt64Array: TypeAlias = npt.NDArray[np.uint64]
+Int8Array: TypeAlias = npt.NDArray[np.int8]
 
 
 def check_array(
@@ -169,12 +171,16 @@ class Tracks:
             raise ValueError(f"quality: expected 0 to 1, got {self.quality}")
 
 
+NO_FRAMES: Int8Array = np.zeros((0, FRAME_CODE_SIZE), dtype=np.int8)
+
+
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """One segment's fused vector, with its scene graph beside it.
+    """One segment's fused vector, with its scene graph and its frames beside it.
 
     vector: float32 (527,), unit norm, 512 visual then 15 action; all zero exactly when not
     `informative`. graph: float32 (8,). `model_id` fingerprints weights, sampling, tracker, fusion.
+    frames: int8 (T, 64), a code for each half second (see `common.frame_codes`), or none at all.
     """
 
     ref: SegmentRef
@@ -182,10 +188,12 @@ class Embedding:
     graph: Float32Array = field(repr=False)
     informative: bool
     model_id: str
+    frames: Int8Array = field(default_factory=lambda: NO_FRAMES, repr=False)
 
     def __post_init__(self) -> None:
         check_array("vector", self.vector, np.float32, (VECTOR_DIMENSION,))
         check_array("graph", self.graph, np.float32, (GRAPH_DIMENSION,))
+        check_array("frames", self.frames, np.int8, ("T", FRAME_CODE_SIZE))
         check_name("model_id", self.model_id)
         with np.errstate(over="ignore", invalid="ignore"):
             norm = math.sqrt(np.dot(self.vector, self.vector))
