@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from common.types import VECTOR_DIMENSION, Embedding, Float32Array, Segment, Tracks
+from common.types import NO_FRAMES, VECTOR_DIMENSION, Embedding, Float32Array, Segment, Tracks
 from embedder.action import action_features
+from embedder.frames import segment_frames
 from embedder.fusion import FUSION_FINGERPRINT, fuse
 from embedder.graph import scene_graph
 from embedder.steps import (
@@ -81,15 +82,20 @@ class EmbedderStage:
         self, segment: Segment, sampled: SampledFrames, rows: Float32Array, tracks: Tracks
     ) -> Embedding:
         visual = self.pictures.pool(rows, sampled.informative)
-        vector = (
-            np.zeros(VECTOR_DIMENSION, dtype=np.float32)
-            if visual is None
-            else fuse(visual, action_features(tracks))
-        )
+        if visual is None:
+            vector, frames = np.zeros(VECTOR_DIMENSION, dtype=np.float32), NO_FRAMES
+        else:
+            vector = fuse(visual, action_features(tracks))
+            span = segment.ref.start_seconds, segment.ref.end_seconds
+            frames = segment_frames(
+                *(rows, sampled.informative, sampled.pts_seconds, span, visual),
+                self.visual.pooling,
+            )
         return Embedding(
             ref=segment.ref,
             vector=vector,
             graph=scene_graph(tracks),
             informative=visual is not None,
             model_id=self.model_id,
+            frames=frames,
         )

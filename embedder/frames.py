@@ -1,0 +1,34 @@
+"""The frames of a segment beside its vector."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from common.frame_codes import FRAME_SECONDS, encode_frames
+from common.types import BoolArray, Float32Array, Float64Array, Int8Array
+from embedder.pooling import Pooling, pool_windows
+
+# A remainder shorter than this holds no frame of its own: clip times are whole milliseconds.
+_SLACK_SECONDS = 0.002
+
+
+def segment_frames(
+    rows: Float32Array,
+    informative: BoolArray,
+    pts_seconds: Float64Array,
+    span: tuple[float, float],
+    vector: Float32Array,
+    how: Pooling,
+) -> Int8Array:
+    """int8 (T, 64): a code for each half second of a segment, pooled as the windows of queries are.
+
+    rows: float32 (F, 512), unit rows of frames at pts_seconds, float64 (F,), where `informative`, bool
+    (F,); span: where the segment begins and ends; vector: float32 (512,), the segment's.
+    """
+    start, end = span
+    count = max(1, math.ceil((end - start - _SLACK_SECONDS) / FRAME_SECONDS))
+    edges: Float64Array = start + FRAME_SECONDS * np.arange(count + 1, dtype=np.float64)
+    pooled, known = pool_windows(rows, informative, pts_seconds, edges[:-1], edges[1:], how)
+    return encode_frames(pooled, known, vector)
