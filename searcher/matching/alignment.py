@@ -23,7 +23,7 @@ _MAX_GAP_SECONDS = 1.6
 _MAX_GAP_WINDOWS = 1.3
 # A step in reference time that differs from the step in query time by more starts a new run.
 _MAX_JUMP_SECONDS = 6.0
-_TEMPI = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, -1.0])
+TEMPI = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, -1.0])
 # What another tempo, or running backwards, must add to the mean similarity before it is believed.
 _TEMPO_PRICE, _BACKWARDS_PRICE = 0.02, 0.04
 # Where windows are so much more like other segments than like those on the line, there is no line.
@@ -251,7 +251,7 @@ def _fit(
 
     query, ref: float64 (n,), where windows lie and where each seems to be; similarity: float32 (n, S).
     """
-    tempi = _TEMPI if len(segments.starts) > 2 and len(query) > 4 else np.ones(1)
+    tempi = TEMPI if len(segments.starts) > 2 and len(query) > 4 else np.ones(1)
     best, best_value = (1.0, float(np.median(ref - query))), -np.inf
     for tempo in tempi.tolist():
         for offset in _offsets(query, ref, tempo, segments):

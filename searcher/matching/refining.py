@@ -1,0 +1,148 @@
+"""A run's ranges to half a second, by the frames of the query and of the reference.
+
+Segments say which few seconds of the reference a window shows; their frames say when. The best path
+through the similarities of frames tells which frames belong to the copy. Where they lie on a line (one
+offset, one tempo), the line tells the reference's range more exactly than any frame; where they do not,
+as after cuts, the range is from the first to the last of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from common.frame_codes import FRAME_SECONDS
+from common.types import Float32Array, Float64Array, Int64Array
+from searcher.matching.alignment import TEMPI, Run
+from searcher.matching.frames import HALF_FRAME_SECONDS, Frames
+from searcher.matching.paths import follow
+
+# What following a copy earns a frame, in which the prices of paths are told.
+_EARNED = 0.4
+# Similarity that a line may lose against the path and still be believed, and what tempi must add.
+_LINE_LOSS = 0.03
+_TEMPO_PRICE, _BACKWARDS_PRICE = 0.02, 0.04
+_MIN_FRAMES, _MIN_FRAMES_OF_TEMPO = 2, 5
+_PEAK_FRAMES = 4
+
+
+def refined(run: Run, frames: Frames, strangers: float) -> Run:
+    """The run with the ranges that its frames show; as it is where too few of them show anything.
+
+    strangers: how similar frames of strangers are.
+    """
+    best = np.sort(frames.similarity.max(axis=1, initial=-1.0))
+    peak = float(best[-_PEAK_FRAMES:].mean()) if len(best) else -1.0
+    if peak <= strangers or not len(frames.ref_seconds):
+        return run
+    level = (peak + strangers) / 2
+    earned = (frames.similarity - level) * (_EARNED / (peak - level))
+    found = [
+        one
+        for one in follow(earned, frames.query_seconds, frames.ref_seconds, 0.0)
+        if len(one.query) >= min(_MIN_FRAMES, len(frames.query_seconds))
+        and _overlaps(run, frames.query_seconds[one.query])
+    ]
+    if not found:
+        return run
+    start, end = _query_range(frames, int(found[0].query[0]), int(found[-1].query[-1]))
+    stretches = [_ref_range(frames, one.query, one.ref) for one in found]
+    low = max(min(one[0] for one in stretches), 0.0)
+    high = min(max(one[1] for one in stretches), frames.ref_end_seconds)
+    low = min(low, high - 1e-3)
+    tempo = stretches[0][2] if len(stretches) == 1 else None
+    return replace(
+        run,
+        query_start_seconds=start,
+        query_end_seconds=end,
+        ref_start_seconds=low,
+        ref_end_seconds=high,
+        tempo=tempo,
+    )
+
+
+def _query_range(frames: Frames, first: int, last: int) -> tuple[float, float]:
+    """From half-way to the frame before the first to half-way to the one after the last."""
+    start, end = float(frames.query_seconds[first]), float(frames.query_seconds[last])
+    return (
+        0.0 if start <= frames.first_seconds else start - HALF_FRAME_SECONDS,
+        frames.duration_seconds if end >= frames.last_seconds else end + HALF_FRAME_SECONDS,
+    )
+
+
+def _ref_range(
+    frames: Frames, query: Int64Array, ref: Int64Array
+) -> tuple[float, float, float | None]:
+    """Start and end in the reference of one stretch, and its tempo where it has one."""
+    similarity, times = frames.similarity[query], frames.query_seconds[query]
+    tempo, offset, value = _line(similarity, times, frames.ref_seconds)
+    on_path = float(similarity[np.arange(len(query)), ref].mean())
+    if value < on_path - _LINE_LOSS:
+        return *_shown(frames, frames.ref_seconds[ref]), None
+    start, end = _query_range(frames, int(query[0]), int(query[-1]))
+    low, high = sorted((tempo * start + offset, tempo * end + offset))
+    return low, high, tempo
+
+
+def _shown(frames: Frames, times: Float64Array) -> tuple[float, float]:
+    """From half-way to the frame before the first to half-way to the one after the last."""
+    first, last = float(times.min()), float(times.max())
+    low, high = first - HALF_FRAME_SECONDS, last + HALF_FRAME_SECONDS
+    if first < frames.ref_start_seconds + FRAME_SECONDS:
+        low = frames.ref_start_seconds
+    if last >= frames.ref_end_seconds - FRAME_SECONDS:
+        high = frames.ref_end_seconds
+    return low, high
+
+
+def _overlaps(run: Run, times: Float64Array) -> bool:
+    """Whether frames of a query belong to a run, and not to another beside it."""
+    return bool(times[0] < run.query_end_seconds and times[-1] >= run.query_start_seconds)
+
+
+def _line(
+    similarity: Float32Array, query: Float64Array, ref: Float64Array
+) -> tuple[float, float, float]:
+    """Tempo and offset of the line ref = tempo * query + offset along which frames are most alike, and
+    their mean similarity. similarity: float32 (n, Tr) of frames at query, float64 (n,)."""
+    best = (1.0, 0.0, -np.inf, -np.inf)
+    starts = np.arange(ref[0], ref[-1] + HALF_FRAME_SECONDS, FRAME_SECONDS)
+    for tempo in TEMPI.tolist() if len(query) >= _MIN_FRAMES_OF_TEMPO else [1.0]:
+        offsets = starts - tempo * query[0]
+        values = _along(similarity, tempo * query[None] + offsets[:, None], ref)
+        at = int(np.argmax(values))
+        value = float(values[at])
+        priced = value - _TEMPO_PRICE * (tempo != 1.0) - _BACKWARDS_PRICE * (tempo < 0)
+        if priced > best[3] + 1e-6:
+            offset = float(offsets[at]) + _between(values, at)
+            best = (tempo, offset, value, priced)
+    return best[:3]
+
+
+def _between(values: Float64Array, at: int) -> float:
+    """Seconds from the best offset to the top of the parabola through it and its neighbours."""
+    if not 0 < at < len(values) - 1:
+        return 0.0
+    before, top, after = values[at - 1 : at + 2].tolist()
+    bend = before - 2 * top + after
+    if bend > -1e-9:
+        return 0.0
+    return float(FRAME_SECONDS * np.clip((before - after) / (2 * bend), -0.5, 0.5))
+
+
+def _along(similarity: Float32Array, at: Float64Array, ref: Float64Array) -> Float64Array:
+    """float64 (k,): mean similarity along each of k lines, between frames and zero outside.
+
+    similarity: float32 (n, Tr); at: float64 (k, n), where each line is in the reference.
+    """
+    place = np.interp(at, ref, np.arange(len(ref)))
+    low = np.minimum(place.astype(np.int64), len(ref) - 1)
+    high = np.minimum(low + 1, len(ref) - 1)
+    between = place - low
+    rows = np.arange(len(similarity))[None]
+    value = (1 - between) * similarity[rows, low] + between * similarity[rows, high]
+    beyond = 0.6 * FRAME_SECONDS
+    inside = (at >= ref[0] - beyond) & (at <= ref[-1] + 2 * beyond)
+    mean: Float64Array = np.where(inside, value, 0.0).mean(axis=1)
+    return mean
