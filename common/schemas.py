@@ -35,6 +35,7 @@ from common.types import (
     QueryEmbedding,
     Segment,
     SegmentRef,
+    frames_from_bytes,
 )
 
 
@@ -84,6 +85,7 @@ def _embedding_to(one: Embedding) -> Fields:
         "graph": _bytes_of(one.graph),
         "informative": one.informative,
         "model_id": one.model_id,
+        "frames": one.frames.tobytes(),
     }
 
 
@@ -94,6 +96,7 @@ def _embedding_from(fields: Fields) -> Embedding:
         _array(fields["graph"], "float32", (GRAPH_DIMENSION,)),
         fields["informative"],
         fields["model_id"],
+        frames_from_bytes(fields["frames"]),
     )
 
 
@@ -177,6 +180,12 @@ EVENTS = (
             Field("graph", floats(GRAPH_DIMENSION), "The scene graph."),
             Field("informative", FLAG, "Whether the segment shows anything to compare."),
             Field("model_id", TEXT, "Fingerprint of all that decides what a vector is."),
+            Field(
+                "frames",
+                BYTES,
+                "int8 (T, 64): a code for each half second of the segment, zero where it shows nothing.",
+                default=b"",
+            ),
         ),
         _embedding_to,
         _embedding_from,

@@ -174,6 +174,13 @@ class Tracks:
 NO_FRAMES: Int8Array = np.zeros((0, FRAME_CODE_SIZE), dtype=np.int8)
 
 
+def frames_from_bytes(data: bytes) -> Int8Array:
+    """int8 (T, 64). Raises ValueError for another number of bytes than T times 64."""
+    if len(data) % FRAME_CODE_SIZE:
+        raise ValueError(f"frames: expected a multiple of {FRAME_CODE_SIZE} bytes, got {len(data)}")
+    return np.frombuffer(data, dtype=np.int8).reshape(-1, FRAME_CODE_SIZE)
+
+
 @dataclass(frozen=True, slots=True)
 class Embedding:
     """One segment's fused vector, with its scene graph and its frames beside it.

@@ -3,46 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from common.types import Float32Array, Hit, SegmentRef
+from embedder.frames import segment_frames
 from embedder.fusion import FusionMode, fuse
 from embedder.pooling import Pooling, pool_windows
 from embedder.seen import SeenQuery
-from searcher.state import EVERYTHING, Filter
-
-
-@dataclass(frozen=True, slots=True)
-class Indexed:
-    """One video: its informative segments in time order and their vectors, float32 (S, 527)."""
-
-    refs: tuple[SegmentRef, ...]
-    vectors: Float32Array
+from searcher.state import EVERYTHING, Filter, VideoSegments
 
 
 def indexed(
     video_id: str, seen: SeenQuery, pooling: Pooling, fusion: FusionMode = "storyhash"
-) -> Indexed:
+) -> VideoSegments:
     """What the embedder stage makes of a video, from its frames."""
     view = seen.view("identity")
     starts, ends = seen.spans[:, 0], seen.spans[:, 1]
     pooled, known = pool_windows(
         view.rows, view.informative, view.pts_seconds, starts, ends, pooling
     )
-    refs = tuple(
-        SegmentRef(video_id, float(start), float(end))
-        for (start, end), shown in zip(seen.spans, known, strict=True)
-        if shown
-    )
-    return Indexed(refs, fuse(pooled[known], seen.actions[known], fusion))
+    refs = [SegmentRef(video_id, float(start), float(end)) for start, end in seen.spans[known]]
+    frames = [
+        segment_frames(
+            *(view.rows, view.informative, view.pts_seconds),
+            (ref.start_seconds, ref.end_seconds),
+            vector,
+            pooling,
+        )
+        for ref, vector in zip(refs, pooled[known], strict=True)
+    ]
+    return VideoSegments(refs, fuse(pooled[known], seen.actions[known], fusion), frames)
 
 
 class ArrayIndex:
     """An index for matching (`searcher.matching.base`) over some of the videos."""
 
-    def __init__(self, videos: Mapping[str, Indexed], chosen: Iterable[str]) -> None:
+    def __init__(self, videos: Mapping[str, VideoSegments], chosen: Iterable[str]) -> None:
         self._videos = {name: videos[name] for name in chosen}
         held = [one for one in self._videos.values() if one.refs]
         self._refs = [ref for one in held for ref in one.refs]
@@ -72,7 +69,6 @@ class ArrayIndex:
             for rows, found in zip(order.tolist(), values.tolist(), strict=True)
         ]
 
-    def vectors_of(self, video_id: str) -> tuple[list[SegmentRef], Float32Array]:
+    def vectors_of(self, video_id: str) -> VideoSegments:
         """See `SegmentIndex.vectors_of`."""
-        video = self._videos[video_id]
-        return list(video.refs), video.vectors
+        return self._videos[video_id]

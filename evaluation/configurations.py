@@ -19,7 +19,8 @@ class Configuration:
 
     fusion: of visual and action features. views: all; those of the whole picture; the picture as it is
     and parts of it; the picture as it is. aligned: runs of windows, else the best window alone.
-    normalised: scores against the query's own strangers.
+    by_frames: ranges as frames tell them, else as segments do. normalised: scores against the query's own
+    strangers.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Configuration:
     fusion: FusionMode = "storyhash"
     views: ViewsSeen = "all"
     aligned: bool = True
+    by_frames: bool = True
     normalised: bool = True
 
     def sees(self, view: str) -> bool:
@@ -48,7 +50,14 @@ ABLATION = (
         FULL, name="no-turns", summary="Parts, but neither turned nor inverted.", views="regions"
     ),
     replace(FULL, name="one-view", summary="The picture as it is.", views="identity"),
-    replace(FULL, name="no-alignment", summary="The best window decides.", aligned=False),
+    replace(
+        FULL,
+        name="no-alignment",
+        summary="The best window decides.",
+        aligned=False,
+        by_frames=False,
+    ),
+    replace(FULL, name="no-frames", summary="Segments tell the ranges.", by_frames=False),
     replace(
         FULL, name="no-normalisation", summary="Strangers are not looked at.", normalised=False
     ),

@@ -68,6 +68,7 @@ class MatcherAnswers:
             calibration,
             Policies(default_policy(calibration)),
             align if self._configuration.aligned else best_window,
+            by_frames=self._configuration.by_frames,
         )
 
     def looks(self, seen: SeenQuery) -> Callable[[LookName], QueryEmbedding]:

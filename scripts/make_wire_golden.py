@@ -18,6 +18,7 @@ from common.events import Deletion, Event, HeldModel, MatchEvent, SegmentFailed,
 from common.schema import Schema
 from common.schemas import EVENTS, QUERIES
 from common.types import (
+    FRAME_CODE_SIZE,
     GRAPH_DIMENSION,
     VECTOR_DIMENSION,
     CatalogEntry,
@@ -44,6 +45,7 @@ EVENT_SAMPLES: tuple[Event, ...] = (
         (np.arange(GRAPH_DIMENSION) / 8).astype(np.float32),
         informative=True,
         model_id=_MODEL_ID,
+        frames=(np.arange(2 * FRAME_CODE_SIZE) - 64).astype(np.int8).reshape(2, FRAME_CODE_SIZE),
     ),
     VideoEnd(
         CatalogEntry(

@@ -113,6 +113,7 @@ def folded(state: State, fold: Fold, built: Built) -> State:
         delta=delta,
         total=len(rows),
         rows=state.rows.kept(rows),
+        frames=state.frames.kept(rows),
         alive=alive,
         live=int(np.count_nonzero(alive)),
     )

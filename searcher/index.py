@@ -35,7 +35,7 @@ from searcher.recovery import is_level, level, rebuilt_shard, recover_catalogue,
 from searcher.shard import Shard, ShardStats
 from searcher.snapshot import SnapshotInfo, load_newest, save_snapshot
 from searcher.staging import Staging
-from searcher.state import EVERYTHING, Filter
+from searcher.state import EVERYTHING, Filter, VideoSegments
 from searcher.videos import Video, VideoStore, now
 
 # Queries kept for the audit: the newest so many, one in so many.
@@ -172,7 +172,7 @@ class LocalIndex:
         """See `Shard.versions`."""
         return self._shard.versions()
 
-    def vectors_of(self, video_id: str) -> tuple[list[SegmentRef], Float32Array]:
+    def vectors_of(self, video_id: str) -> VideoSegments:
         """See `Shard.vectors_of`."""
         return self._shard.vectors_of(video_id)
 

@@ -113,11 +113,13 @@ def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -
     """Whether the shard holds of a video just what the mirror holds of its whole version; `video` is its
     row, None where there is none."""
     held = {} if video is None else {one.ref: one for one in _mirrored([video], mirror)[video_id]}
-    wanted = {ref: one.vector for ref, one in held.items() if one.informative}
-    refs, vectors = shard.vectors_of(video_id)
-    return len(refs) == len(wanted) and all(
-        ref in wanted and np.allclose(wanted[ref], vector, atol=1e-6)
-        for ref, vector in zip(refs, vectors, strict=True)
+    wanted = {ref: one for ref, one in held.items() if one.informative}
+    found = shard.vectors_of(video_id)
+    return len(found.refs) == len(wanted) and all(
+        ref in wanted
+        and np.allclose(wanted[ref].vector, vector, atol=1e-6)
+        and np.array_equal(wanted[ref].frames, frames)
+        for ref, vector, frames in zip(*found, strict=True)
     )
 
 

@@ -20,6 +20,7 @@ from common.settings import SearcherSettings
 from common.types import VECTOR_DIMENSION, BoolArray, Embedding, Float32Array, Hit, SegmentRef
 from searcher.delta import Delta
 from searcher.folding import Fold, build, due, folded
+from searcher.frame_rows import FrameRows
 from searcher.graph import PADDED_DIMENSION
 from searcher.nodes import Nodes
 from searcher.rows import Rows
@@ -29,6 +30,7 @@ from searcher.state import (
     Filter,
     Nearest,
     State,
+    VideoSegments,
     search_exact,
     search_state,
 )
@@ -38,7 +40,7 @@ _log = logging.getLogger("storyhash.shard")
 
 @dataclass(frozen=True, slots=True)
 class ShardStats:
-    """live, dead: vectors. graph, delta: rows. bytes_per_vector: of the vectors and the graph."""
+    """live, dead: vectors. graph, delta: rows. bytes_per_vector: of vectors, graph and frames."""
 
     live: int
     dead: int
@@ -84,13 +86,18 @@ class Shard:
         state = self._state
         return _hits(state, search_exact(state, vectors, k, only))
 
-    def vectors_of(self, video_id: str) -> tuple[list[SegmentRef], Float32Array]:
-        """A video's searchable segments in time order, and their vectors, float32 (S, 527)."""
+    def vectors_of(self, video_id: str) -> VideoSegments:
+        """A video's searchable segments in time order, with their vectors and frames."""
         state = self._state
         rows = state.rows_of(video_id)
         refs = state.refs(rows)
         order = sorted(range(len(refs)), key=lambda at: refs[at].start_seconds)
-        return [refs[at] for at in order], state.vectors(rows[order])[:, :VECTOR_DIMENSION]
+        rows = rows[order]
+        return VideoSegments(
+            [refs[at] for at in order],
+            state.vectors(rows)[:, :VECTOR_DIMENSION],
+            state.frames.of(rows),
+        )
 
     def some_videos(self, count: int, rng: random.Random) -> list[str]:
         """Ids of so many videos with a searchable segment, by chance."""
@@ -161,7 +168,7 @@ class Shard:
         state = self._state
         links = 0 if state.graph is None else int(state.graph.hnsw.neighbors.size()) * 4
         held = state.nodes.count + state.total - state.graph_rows
-        size = held * PADDED_DIMENSION * 4 + links
+        size = held * PADDED_DIMENSION * 4 + links + state.frames.bytes_of(state.total)
         return ShardStats(
             live=state.live,
             dead=state.total - state.live,
@@ -182,10 +189,11 @@ class Shard:
         nodes: Nodes,
         delta: Float32Array,
         rows: Rows,
+        frames: FrameRows,
         alive: BoolArray,
     ) -> Shard:
         """A shard from a graph of the first rows, which node each of them is, the vectors of the others,
-        float32 (m, 528), and what the rows are."""
+        float32 (m, 528), what the rows are, and their frames."""
         graph_rows = len(nodes.of_row)
         held_nodes = 0 if graph is None else int(graph.ntotal)
         if held_nodes != nodes.count:
@@ -196,7 +204,7 @@ class Shard:
         held = Delta(graph_rows).with_room(total)
         held.write(graph_rows, delta)
         live = int(np.count_nonzero(alive))
-        return cls(settings, State(graph, nodes, held, total, rows, alive, live))
+        return cls(settings, State(graph, nodes, held, total, rows, frames, alive, live))
 
     def _change(
         self, embeddings: Sequence[Embedding], gone: Iterable[str], *, replacing: bool = True
@@ -216,6 +224,7 @@ class Shard:
             if refs:
                 delta.write(state.total, np.stack([one.vector for one in fresh.values()]))
                 state.rows.put(state.total, refs)
+                state.frames.put(state.total, [one.frames for one in fresh.values()])
             alive = np.concatenate([state.alive, np.ones(len(refs), dtype=bool)])
             for rows in dead:
                 alive[rows] = False

@@ -1,9 +1,9 @@
 """Snapshots of the shard: written atomically, checked when read, the newest good one wins.
 
-A snapshot is a folder `snapshot-{sequence}`: the graph as FAISS writes it, which node of it
-each row is, the delta, which rows live, the rows' identities and the names in them, and `manifest.json`
-with a checksum for each. Vectors and identities of dead rows are overwritten on the way out, so a deleted
-video is in no snapshot made after its deletion.
+A snapshot is a folder `snapshot-{sequence}`: the graph as FAISS writes it, which node of it each row is,
+the delta, which rows live, the rows' identities and the names in them, their frames, and `manifest.json`
+with a checksum for each. Vectors, frames and identities of dead rows are overwritten on the way out, so a
+deleted video is in no snapshot made after its deletion.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
 from common.types import BoolArray, Float32Array
+from searcher.frame_rows import FrameRows
 from searcher.graph import PADDED_DIMENSION, graph_vectors
 from searcher.nodes import Nodes
 from searcher.rows import Rows
@@ -126,6 +127,9 @@ def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
     np.save(folder / "alive.npy", alive, allow_pickle=False)
     table, videos, banks = state.rows.export(alive)
     np.save(folder / "rows.npy", table, allow_pickle=False)
+    codes, counts = state.frames.export(alive)
+    np.save(folder / "frames.npy", codes, allow_pickle=False)
+    np.save(folder / "frame_counts.npy", counts, allow_pickle=False)
     names = {"videos": videos, "banks": banks}
     (folder / "names.json").write_text(json.dumps(names, ensure_ascii=False))
     files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
@@ -189,7 +193,11 @@ def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard
         manifest["sequence"], manifest["model_id"], manifest["rows"], manifest["offsets"]
     )
     nodes = Nodes(np.load(folder / "nodes.npy", allow_pickle=False))
-    return info, Shard.restore(settings, graph, nodes, delta, rows, alive)
+    frames = FrameRows(
+        np.load(folder / "frames.npy", allow_pickle=False),
+        np.load(folder / "frame_counts.npy", allow_pickle=False),
+    )
+    return info, Shard.restore(settings, graph, nodes, delta, rows, frames, alive)
 
 
 def _replace(temporary: Path, final: Path) -> None:

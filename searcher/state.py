@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import faiss
 import numpy as np
 
-from common.types import BoolArray, Float32Array, Int64Array, SegmentRef, UInt8Array
+from common.types import (
+    BoolArray,
+    Float32Array,
+    Int8Array,
+    Int64Array,
+    SegmentRef,
+    UInt8Array,
+)
 from searcher.delta import BLOCK_ROWS, Delta
+from searcher.frame_rows import FrameRows
 from searcher.graph import PADDED_DIMENSION, graph_vectors, padded
 from searcher.nodes import Nodes
 from searcher.rows import Rows
@@ -40,12 +48,21 @@ class Filter:
 EVERYTHING = Filter()
 
 
+class VideoSegments(NamedTuple):
+    """A video's segments with something to compare, in time order. vectors: float32 (S, 527); frames:
+    codes of each, int8 (T, 64)."""
+
+    refs: list[SegmentRef]
+    vectors: Float32Array
+    frames: list[Int8Array]
+
+
 @dataclass(frozen=True)
 class State:
     """Everything a reader needs; never changed once it is the current one.
 
-    `rows`, the delta's blocks and what `alive` is a part of only ever grow behind `total`, so states may
-    share them. `live` counts the rows of `alive`, bool (total,), that are true.
+    `rows`, `frames`, the delta's blocks and what `alive` is a part of only ever grow behind `total`, so
+    states may share them. `live` counts the rows of `alive`, bool (total,), that are true.
     """
 
     graph: Any = None
@@ -53,6 +70,7 @@ class State:
     delta: Delta = field(default_factory=Delta)
     total: int = 0
     rows: Rows = field(default_factory=Rows)
+    frames: FrameRows = field(default_factory=FrameRows)
     alive: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     live: int = 0
     _allowed: dict[Banks, BoolArray] = field(default_factory=dict, compare=False)

@@ -104,8 +104,8 @@ def _report(
     video = answering.index.videos.get(video_id)
     if video is None:
         raise unknown_video(video_id)
-    refs, vectors = answering.index.vectors_of(video_id)
-    query = known_query(video, refs, vectors, answering.model_id)
+    segments = answering.index.vectors_of(video_id)
+    query = known_query(video, segments, answering.model_id)
     return answering.matcher.match(query, Filter(banks, video_id))
 
 

@@ -65,6 +65,16 @@ class Run:
         """Of the query."""
         return self.query_end_seconds - self.query_start_seconds
 
+    def is_within(self, other: Run) -> bool:
+        """Whether another run says all that this one does, to a twentieth of a second."""
+        slack = 0.05
+        return (
+            self.query_start_seconds >= other.query_start_seconds - slack
+            and self.query_end_seconds <= other.query_end_seconds + slack
+            and self.ref_start_seconds >= other.ref_start_seconds - slack
+            and self.ref_end_seconds <= other.ref_end_seconds + slack
+        )
+
 
 Aligner: TypeAlias = Callable[[Float32Array, BoolArray, Spans, Spans, float], list[Run]]
 """As `align`."""
@@ -202,7 +212,7 @@ def _run(
     """margin_seconds: how far beyond its first and last time a run reaches."""
     first, last = int(members[0]), int(members[-1])
     # At the ends of the query there is no window further out: the outer edge is the boundary.
-    start = windows.starts[order[first]] if first == 0 else times[first] - margin_seconds
+    start = windows.starts[order[first]] if first == 0 else max(0.0, times[first] - margin_seconds)
     end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
     # What is left of the query behind its last frame holds no window of its own.
     if windows.ends.max() - end < _FRAME_SECONDS / 2:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from common.types import Float32Array, Hit, SegmentRef
-from searcher.state import EVERYTHING, Filter
+from common.types import Float32Array, Hit
+from searcher.state import EVERYTHING, Filter, VideoSegments
 
 
 class SegmentIndex(Protocol):
@@ -15,6 +15,6 @@ class SegmentIndex(Protocol):
         """The k nearest segments of each query vector, float32 (n, 527)."""
         ...
 
-    def vectors_of(self, video_id: str) -> tuple[list[SegmentRef], Float32Array]:
-        """A video's segments in time order and their vectors, float32 (S, 527)."""
+    def vectors_of(self, video_id: str) -> VideoSegments:
+        """A video's segments, with their vectors and their frames."""
         ...

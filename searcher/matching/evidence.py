@@ -12,6 +12,7 @@ from searcher.matching.alignment import Aligner, Run, Spans
 from searcher.matching.boilerplate import Shared
 from searcher.matching.calibration import Calibration, Strangers
 from searcher.matching.retrieval import searched
+from searcher.state import VideoSegments
 
 # A view is looked into when its best window is not further than this below the best view's.
 _NEAR = 0.1
@@ -21,21 +22,29 @@ _NEAR = 0.1
 class Evidence:
     """One video through one view.
 
-    refs: the video's segments in time order; vectors: float32 (S, 527). runs: best first. strangers:
-    those of the query, through this view.
+    segments: the video's. runs: best first. strangers: those of the query, through this view.
     """
 
-    refs: Sequence[SegmentRef]
-    vectors: Float32Array
+    segments: VideoSegments
     view: str
     strangers: Strangers
     runs: tuple[Run, ...]
 
     @property
+    def video_id(self) -> str:
+        """Of the video."""
+        return self.segments.refs[0].video_id
+
+    @property
+    def bank(self) -> str:
+        """The video's."""
+        return self.segments.refs[0].bank
+
+    @property
     def shared(self) -> Shared:
         """The best run, for comparison with those of other videos."""
-        segments = _segments(self.refs)
-        return Shared(self.runs[0], segments.starts, segments.ends, self.vectors)
+        spans = _spans(self.segments.refs)
+        return Shared(self.runs[0], spans.starts, spans.ends, self.segments.vectors)
 
     def logit(self, calibration: Calibration, run: Run | None = None) -> float:
         """Of the best run, or of another, being a copy."""
@@ -49,8 +58,7 @@ class Candidate:
     """A video beside a query. similarity: float32 (V, W, S) of every window through every view to every
     segment; peaks: float64 (V,), the priced score of the best window through each view."""
 
-    refs: Sequence[SegmentRef]
-    vectors: Float32Array
+    segments: VideoSegments
     similarity: Float32Array
     peaks: Float64Array
 
@@ -58,13 +66,12 @@ class Candidate:
     def of(
         cls,
         query: QueryEmbedding,
-        refs: Sequence[SegmentRef],
-        vectors: Float32Array,
+        segments: VideoSegments,
         strangers: Mapping[str, Strangers],
         calibration: Calibration,
     ) -> Candidate:
-        """refs: at least one, in time order; vectors: float32 (S, 527)."""
-        similarity: Float32Array = query.vectors @ vectors.T
+        """segments: at least one."""
+        similarity: Float32Array = query.vectors @ segments.vectors.T
         long = searched(query.window_end_seconds - query.window_start_seconds)
         peaks = [
             calibration.excess(
@@ -74,7 +81,7 @@ class Candidate:
             )
             for number, view in enumerate(query.views)
         ]
-        return cls(refs, vectors, similarity, np.array(peaks))
+        return cls(segments, similarity, np.array(peaks))
 
     @property
     def promising(self) -> Int64Array:
@@ -96,13 +103,13 @@ class Candidate:
             self.similarity[view],
             query.informative[view],
             Spans(query.window_start_seconds, query.window_end_seconds),
-            _segments(self.refs),
+            _spans(self.segments.refs),
             calibration.usual(name) + calibration.lift(name, around),
         )
-        return Evidence(self.refs, self.vectors, name, around, tuple(runs)) if runs else None
+        return Evidence(self.segments, name, around, tuple(runs)) if runs else None
 
 
-def _segments(refs: Sequence[SegmentRef]) -> Spans:
+def _spans(refs: Sequence[SegmentRef]) -> Spans:
     return Spans(
         np.array([ref.start_seconds for ref in refs]), np.array([ref.end_seconds for ref in refs])
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +11,11 @@ from common.types import (
     VISUAL_DIMENSION,
     Float32Array,
     Float64Array,
-    Int8Array,
     Int64Array,
     QueryEmbedding,
-    SegmentRef,
 )
 from searcher.matching.alignment import Run
+from searcher.state import VideoSegments
 
 HALF_FRAME_SECONDS = FRAME_SECONDS / 2
 # A longer window is no frame; frames further apart say little of when.
@@ -52,15 +50,11 @@ class Frames:
         run: Run,
         query: QueryEmbedding,
         view: int,
-        refs: Sequence[SegmentRef],
-        vectors: Float32Array,
-        codes: Sequence[Int8Array],
+        video: VideoSegments,
     ) -> Frames | None:
         """Those near a run found through a view, by number; None where one of the two has no frames
-        there, or too many.
-
-        refs: segments in time order; vectors: float32 (S, 527); codes: int8 (T, 64) of each.
-        """
+        there, or too many."""
+        refs, vectors, codes = video
         seen = _query_frames(query, view)
         times = query.window_start_seconds[seen]
         near = (times >= run.query_start_seconds - _QUERY_MARGIN_SECONDS) & (

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from common.types import VECTOR_DIMENSION, Float32Array, QueryEmbedding, SegmentRef
+from common.types import VECTOR_DIMENSION, QueryEmbedding
+from searcher.state import VideoSegments
 from searcher.videos import Video
 
 
-def known_query(
-    video: Video, refs: Sequence[SegmentRef], vectors: Float32Array, model_id: str
-) -> QueryEmbedding:
+def known_query(video: Video, segments: VideoSegments, model_id: str) -> QueryEmbedding:
     """The indexed segments of a video as the windows of a query, seen through no view but identity.
 
-    refs: in time order; vectors: float32 (S, 527), as `vectors_of` gives both. Search with
-    `Filter(exclude_video=video.video_id)`, or it finds itself. A video without a segment gives a query
-    without a window, which matches nothing.
+    Search with `Filter(exclude_video=video.video_id)`, or it finds itself. A video without a segment
+    gives a query without a window, which matches nothing.
     """
-    seen = vectors.reshape(1, len(refs), VECTOR_DIMENSION)
+    refs = segments.refs
+    seen = segments.vectors.reshape(1, len(refs), VECTOR_DIMENSION)
     return QueryEmbedding(
         uri=video.uri,
         duration_seconds=max([video.duration_seconds, *(ref.end_seconds for ref in refs)]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,9 @@ from searcher.matching.base import SegmentIndex
 from searcher.matching.boilerplate import FREE_VIDEOS, document_frequency, weight
 from searcher.matching.calibration import Calibration, probability_of
 from searcher.matching.evidence import Candidate, Evidence
+from searcher.matching.frames import Frames
 from searcher.matching.policy import Decision, Policies, strongest
+from searcher.matching.refining import refined
 from searcher.matching.retrieval import retrieve
 from searcher.state import EVERYTHING, Filter
 
@@ -57,13 +59,17 @@ class Matcher:
         calibration: Calibration,
         policies: Policies,
         aligner: Aligner = align,
+        *,
+        by_frames: bool = True,
     ) -> None:
-        """aligner: how runs are found; another than `align` is for comparison."""
+        """aligner: how runs are found; another than `align` is for comparison. by_frames: whether frames
+        tell the ranges where there are some, or segments always."""
         self._index = index
         self._model_id = model_id
         self._calibration = calibration
         self._policies = policies
         self._aligner = aligner
+        self._by_frames = by_frames
 
     def match(self, query: QueryEmbedding, only: Filter = EVERYTHING) -> MatchReport:
         """Every candidate with its probability, best first.
@@ -82,10 +88,9 @@ class Matcher:
         ]
         frequency = self._frequencies(query, best)
         matches = [
-            self._match(query, one, run, frequency.get(one.refs[0].video_id, 1))
+            self._match(query, one, run, shown, frequency.get(one.video_id, 1))
             for one in best
-            for run in one.runs
-            if run.score >= _FURTHER_SHARE * one.runs[0].score
+            for run, shown in self._shown(query, one)
         ]
         return self._report(query, matches, "")
 
@@ -97,11 +102,9 @@ class Matcher:
         found = retrieve(query, self._index, self._calibration, only)
         candidates = []
         for video_id in found.candidates:
-            refs, vectors = self._index.vectors_of(video_id)
-            if refs:
-                candidates.append(
-                    Candidate.of(query, refs, vectors, found.strangers, self._calibration)
-                )
+            segments = self._index.vectors_of(video_id)
+            if segments.refs:
+                candidates.append(Candidate.of(query, segments, found.strangers, self._calibration))
         peaks = np.array([one.peaks for one in candidates]).reshape(
             len(candidates), len(query.views)
         )
@@ -114,7 +117,7 @@ class Matcher:
                     view, query, found.strangers, self._calibration, self._aligner
                 )
                 if one is not None:
-                    gathered.setdefault(candidate.refs[0].video_id, []).append(one)
+                    gathered.setdefault(candidate.segments.refs[0].video_id, []).append(one)
         return gathered
 
     def _report(self, query: QueryEmbedding, matches: list[Match], reason: str) -> MatchReport:
@@ -133,9 +136,7 @@ class Matcher:
     ) -> Mapping[str, int]:
         """How many different videos share what each video shares with the query."""
         alike = self._calibration.certain
-        shared = {
-            one.refs[0].video_id: one.shared for one in evidence if one.runs[0].score >= alike
-        }
+        shared = {one.video_id: one.shared for one in evidence if one.runs[0].score >= alike}
         if len(shared) <= FREE_VIDEOS:
             return {}
         return {
@@ -148,38 +149,61 @@ class Matcher:
             for name, one in shared.items()
         }
 
-    def _match(self, query: QueryEmbedding, evidence: Evidence, run: Run, frequency: int) -> Match:
+    def _shown(self, query: QueryEmbedding, evidence: Evidence) -> Iterator[tuple[Run, Run]]:
+        """The runs that are matches, each with the same as its frames show it; the second of two that
+        come to the same is left out."""
+        view = query.views.index(evidence.view)
+        usual = self._calibration.usual(evidence.view)
+        told: list[Run] = []
+        for run in evidence.runs:
+            if run.score < _FURTHER_SHARE * evidence.runs[0].score:
+                continue
+            frames = Frames.around(run, query, view, evidence.segments) if self._by_frames else None
+            shown = run if frames is None else refined(run, frames, usual)
+            if not any(shown.is_within(other) for other in told):
+                told.append(shown)
+                yield run, shown
+
+    def _match(
+        self, query: QueryEmbedding, evidence: Evidence, run: Run, shown: Run, frequency: int
+    ) -> Match:
+        """run: what decides; shown: its ranges."""
         return Match(
-            video_id=evidence.refs[0].video_id,
-            bank=evidence.refs[0].bank,
-            query_start_seconds=run.query_start_seconds,
-            query_end_seconds=run.query_end_seconds,
-            ref_start_seconds=run.ref_start_seconds,
-            ref_end_seconds=run.ref_end_seconds,
+            video_id=evidence.video_id,
+            bank=evidence.bank,
+            query_start_seconds=shown.query_start_seconds,
+            query_end_seconds=shown.query_end_seconds,
+            ref_start_seconds=shown.ref_start_seconds,
+            ref_end_seconds=shown.ref_end_seconds,
             score=run.score,
             probability=weight(frequency) * probability_of(evidence.logit(self._calibration, run)),
             view=evidence.view,
-            coverage=min(1.0, run.seconds / query.duration_seconds),
-            evidence=self._explained(query, evidence, run, frequency),
+            coverage=min(1.0, shown.seconds / query.duration_seconds),
+            evidence=self._explained(query, evidence, run, shown.tempo, frequency),
         )
 
     def _explained(
-        self, query: QueryEmbedding, evidence: Evidence, run: Run, frequency: int
+        self,
+        query: QueryEmbedding,
+        evidence: Evidence,
+        run: Run,
+        tempo: float | None,
+        frequency: int,
     ) -> dict[str, object]:
         """Why the probability is what it is, as JSON values."""
         calibration = self._calibration
-        policy = self._policies.of(evidence.refs[0].bank)
+        policy = self._policies.of(evidence.bank)
         return {
             "similarity": round(run.score, 4),
             "view_price": calibration.price(evidence.view),
             "background_lift": round(calibration.lift(evidence.view, evidence.strangers), 4),
             "document_frequency": frequency,
-            "tempo": run.tempo,
+            "tempo": tempo,
             "pairs": [
                 {
                     "query_start_seconds": round(float(query.window_start_seconds[window]), 3),
                     "query_end_seconds": round(float(query.window_end_seconds[window]), 3),
-                    "segment_id": evidence.refs[segment].segment_id,
+                    "segment_id": evidence.segments.refs[segment].segment_id,
                     "similarity": round(similarity, 4),
                 }
                 for window, segment, similarity in run.pairs

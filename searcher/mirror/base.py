@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,12 +11,21 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from common.types import Embedding, Float32Array, Hit, SegmentRef
+from common.types import (
+    Embedding,
+    Float32Array,
+    Hit,
+    Int8Array,
+    SegmentRef,
+    frames_from_bytes,
+)
 from searcher.state import Filter
 from searcher.videos import Video
 
 NO_VIDEOS: Mapping[str, Video] = {}
 VECTOR_NAME, GRAPH_NAME = "fused", "graph"
+# The largest field of a payload: what does not need it leaves it out.
+FRAMES_FIELD = "frames"
 
 
 class Mirror(Protocol):
@@ -100,12 +110,18 @@ def _age(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def to_payload(
-    ref: SegmentRef, informative: bool, model_id: str, video: Video | None = None
+    ref: SegmentRef,
+    informative: bool,
+    model_id: str,
+    frames: Int8Array,
+    video: Video | None = None,
 ) -> dict[str, Any]:
     """Everything of an embedding but its arrays, as JSON values: each costs the embedded engine as much
     as a hundred numbers of a vector. Numbers with a fraction are text: Qdrant reads some of them one bit
     off."""
     kept = {} if video is None else {"video": json.dumps(asdict(video))}
+    if len(frames):
+        kept[FRAMES_FIELD] = base64.b64encode(frames.tobytes()).decode()
     return {
         **kept,
         "video_id": ref.video_id,
@@ -138,4 +154,5 @@ def to_embedding(payload: Mapping[str, Any], vectors: Mapping[str, Any]) -> Embe
         graph=np.asarray(vectors[GRAPH_NAME], dtype=np.float32),
         informative=bool(payload["informative"]),
         model_id=payload["model_id"],
+        frames=frames_from_bytes(base64.b64decode(payload.get(FRAMES_FIELD, ""))),
     )

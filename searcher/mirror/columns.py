@@ -10,9 +10,11 @@ import numpy as np
 
 from common.types import (
     GRAPH_DIMENSION,
+    NO_FRAMES,
     VECTOR_DIMENSION,
     Embedding,
     Float32Array,
+    Int8Array,
     SegmentRef,
 )
 
@@ -22,13 +24,16 @@ _Place: TypeAlias = tuple[str, float, float, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """n embeddings. vectors: float32 (n, 527). graphs: float32 (n, 8)."""
+    """n embeddings. vectors: float32 (n, 527). graphs: float32 (n, 8). frames: int8 (m, 64), of one after
+    the other, of which each has `frame_counts`."""
 
     places: list[_Place]
     vectors: Float32Array
     graphs: Float32Array
     informative: list[bool]
     model_ids: list[str]
+    frames: Int8Array
+    frame_counts: list[int]
 
     @classmethod
     def of(cls, embeddings: Sequence[Embedding]) -> Columns:
@@ -44,6 +49,8 @@ class Columns:
             graphs,
             [one.informative for one in embeddings],
             [one.model_id for one in embeddings],
+            np.concatenate([NO_FRAMES, *(one.frames for one in embeddings)]),
+            [len(one.frames) for one in embeddings],
         )
 
     @property
@@ -51,11 +58,22 @@ class Columns:
         """Which segments they are of."""
         return [SegmentRef(*place) for place in self.places]
 
+    def frames_of_each(self) -> list[Int8Array]:
+        """int8 (T, 64) of each."""
+        ends = np.cumsum(self.frame_counts, dtype=np.int64)
+        return np.split(self.frames, ends[:-1]) if self.frame_counts else []
+
     def embeddings(self) -> list[Embedding]:
         """One by one again."""
+        frames = self.frames_of_each()
         return [
             Embedding(
-                ref, self.vectors[row], self.graphs[row], self.informative[row], self.model_ids[row]
+                ref,
+                self.vectors[row],
+                self.graphs[row],
+                self.informative[row],
+                self.model_ids[row],
+                frames[row],
             )
             for row, ref in enumerate(self.refs)
         ]

@@ -19,6 +19,7 @@ from common.errors import DataFolderError, DependencyError, ModelMismatchError
 from common.settings import QdrantSettings
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
 from searcher.mirror.base import (
+    FRAMES_FIELD,
     GRAPH_NAME,
     NO_VIDEOS,
     VECTOR_NAME,
@@ -35,6 +36,7 @@ Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 
 _BATCH = 500
+_BUT_FRAMES = models.PayloadSelectorExclude(exclude=[FRAMES_FIELD])
 _PAUSES_SECONDS = (0.2, 1.0, 3.0)
 # A cluster in strict mode refuses a filter on a field without an index.
 _INDEXES = {
@@ -85,7 +87,9 @@ class QdrantClientMirror:
                 models.PointStruct(
                     id=one.ref.point_id,
                     vector={VECTOR_NAME: one.vector.tolist(), GRAPH_NAME: one.graph.tolist()},
-                    payload=to_payload(one.ref, one.informative, one.model_id, rows.get(one.ref)),
+                    payload=to_payload(
+                        one.ref, one.informative, one.model_id, one.frames, rows.get(one.ref)
+                    ),
                 )
                 for one in embeddings[start : start + _BATCH]
             ]
@@ -124,19 +128,20 @@ class QdrantClientMirror:
                 key="video_id", match=models.MatchAny(any=sorted(video_ids))
             )
             only = models.Filter(must=[named])
-        for records in self._scroll(only, batch, with_vectors=True):
+        for records in self._scroll(only, batch, whole=True):
             yield [
                 to_embedding(dict(record.payload or {}), cast(dict[str, Any], record.vector))
                 for record in records
             ]
 
     def videos(self) -> Iterator[tuple[dict[str, Any], int]]:
-        pages = self._scroll(None, 1000, with_vectors=False)
+        pages = self._scroll(None, 1000, whole=False)
         yield from counted(dict(record.payload or {}) for page in pages for record in page)
 
     def _scroll(
-        self, only: models.Filter | None, batch: int, *, with_vectors: bool
+        self, only: models.Filter | None, batch: int, *, whole: bool
     ) -> Iterator[Sequence[models.Record]]:
+        """whole: with what is large of a point."""
         offset: Any = None
         while True:
             records, offset = self._ask(
@@ -145,7 +150,8 @@ class QdrantClientMirror:
                 only,
                 batch,
                 offset=offset,
-                with_vectors=with_vectors,
+                with_payload=True if whole else _BUT_FRAMES,
+                with_vectors=whole,
             )
             if records:
                 yield records
@@ -159,7 +165,7 @@ class QdrantClientMirror:
                 using=VECTOR_NAME,
                 limit=k,
                 filter=_conditions(only),
-                with_payload=True,
+                with_payload=_BUT_FRAMES,
             )
             for vector in vectors
         ]

@@ -16,6 +16,7 @@ from common.errors import CorruptIndexError, DataFolderError, ModelMismatchError
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
 from searcher.folder import take_lock
 from searcher.mirror.base import (
+    FRAMES_FIELD,
     GRAPH_NAME,
     NO_VIDEOS,
     VECTOR_NAME,
@@ -35,6 +36,7 @@ _BATCH = 500
 _MIN_FREE_BYTES = 64 << 20
 _LOCK_SECONDS = 10.0
 _MODEL_FILE = "model.json"
+_BUT_FRAMES = edge.PayloadSelector.Exclude([FRAMES_FIELD])
 
 
 class QdrantEmbeddedMirror:
@@ -87,7 +89,7 @@ class QdrantEmbeddedMirror:
 
     def write(self, columns: Columns, videos: Mapping[str, Video]) -> None:
         """As `upsert`."""
-        refs = columns.refs
+        refs, frames = columns.refs, columns.frames_of_each()
         rows = keepers(refs, videos)
         for start in range(0, len(refs), _BATCH):
             points = []
@@ -97,7 +99,8 @@ class QdrantEmbeddedMirror:
                 vector: Any = memoryview(columns.vectors[at])
                 graph: Any = memoryview(columns.graphs[at])
                 payload = to_payload(
-                    ref, columns.informative[at], columns.model_ids[at], rows.get(ref)
+                    *(ref, columns.informative[at], columns.model_ids[at], frames[at]),
+                    rows.get(ref),
                 )
                 named = {VECTOR_NAME: vector, GRAPH_NAME: graph}
                 points.append(edge.Point(ref.point_id, named, payload))
@@ -135,7 +138,7 @@ class QdrantEmbeddedMirror:
     ) -> tuple[list[Embedding], Any]:
         """A part of `scan`, and the offset of the next: None before the first and after the last."""
         only = None if video_ids is None else edge.Filter(must=[_is_one_of("video_id", video_ids)])
-        records, following = self._scroll(only, batch, offset, with_vector=True)
+        records, following = self._scroll(only, batch, offset, whole=True)
         found = [to_embedding(_held(one.payload), _held(one.vector)) for one in records]
         return found, following
 
@@ -145,21 +148,22 @@ class QdrantEmbeddedMirror:
     def _payloads(self) -> Iterator[dict[str, Any]]:
         offset: Any = None
         while True:
-            records, offset = self._scroll(None, 1000, offset, with_vector=False)
+            records, offset = self._scroll(None, 1000, offset, whole=False)
             yield from (_held(record.payload) for record in records)
             if offset is None:
                 return
 
     def _scroll(
-        self, only: Any, batch: int, offset: Any, *, with_vector: bool
+        self, only: Any, batch: int, offset: Any, *, whole: bool
     ) -> tuple[Sequence[Any], Any]:
+        """whole: with what is large of a point."""
         found: tuple[Sequence[Any], Any] = self._shard.scroll(
             edge.ScrollRequest(
                 offset=offset,
                 limit=batch,
                 filter=only,
-                with_payload=True,
-                with_vector=with_vector,
+                with_payload=whole or _BUT_FRAMES,
+                with_vector=whole,
             )
         )
         return found
@@ -173,7 +177,7 @@ class QdrantEmbeddedMirror:
                     edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME),
                     k,
                     filter=conditions,
-                    with_payload=True,
+                    with_payload=_BUT_FRAMES,
                 )
             )
             found.append([Hit(to_ref(_held(point.payload)), point.score) for point in points])

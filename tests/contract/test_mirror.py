@@ -68,6 +68,7 @@ def test_what_is_written_is_read_back_bit_for_bit(mirror: Mirror, rng: np.random
         assert same.model_id == one.model_id
         np.testing.assert_array_equal(same.vector, one.vector)
         np.testing.assert_array_equal(same.graph, one.graph)
+        np.testing.assert_array_equal(same.frames, one.frames)
 
 
 def test_times_and_rows_are_read_back_to_the_last_bit(

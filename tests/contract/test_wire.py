@@ -20,6 +20,7 @@ from common.schema import TEXT, WHOLE, Field, Schema, Schemas
 from common.schemas import EVENTS, QUERIES
 from common.transport import Received
 from common.types import (
+    FRAME_CODE_SIZE,
     GRAPH_DIMENSION,
     VECTOR_DIMENSION,
     CatalogEntry,
@@ -83,7 +84,8 @@ def embeddings(draw: st.DrawFn) -> Embedding:
     vector = rng.normal(size=VECTOR_DIMENSION).astype(np.float32)
     vector *= np.float32(informative) / np.linalg.norm(vector)
     graph = rng.normal(size=GRAPH_DIMENSION).astype(np.float32)
-    return Embedding(draw(refs()), vector, graph, informative, draw(NAMES))
+    frames = rng.integers(-127, 128, (draw(st.integers(0, 12)), FRAME_CODE_SIZE), dtype=np.int8)
+    return Embedding(draw(refs()), vector, graph, informative, draw(NAMES), frames)
 
 
 JSON = st.recursive(
@@ -287,9 +289,15 @@ def test_a_version_that_is_no_integer_is_refused(version: object) -> None:
 @pytest.mark.parametrize("value", SAMPLES, ids=lambda value: newest(value).name)
 def test_a_field_that_is_missing_or_of_another_type_is_named(value: object) -> None:
     schema = newest(value)
-    for name in [field.name for field in schema.fields]:
-        with pytest.raises(WireError, match=f"{schema.name}: field '{name}' is missing"):
-            decode(mended(value, lambda told, name=name: told.pop(name)), value)
+    for field in schema.fields:
+        name = field.name
+        without = mended(value, lambda told, name=name: told.pop(name))
+        if field.required:
+            with pytest.raises(WireError, match=f"{schema.name}: field '{name}' is missing"):
+                decode(without, value)
+        else:
+            read = decode(without, value)
+            assert msgpack.unpackb(newest(read).pack(read))[name] == field.default
         for wrong in (None, {"a": 1}, [1], True, -1, math.nan, b"", "x", 2**63):
             data = mended(value, lambda told, name=name, wrong=wrong: told.update({name: wrong}))
             try:
@@ -298,7 +306,7 @@ def test_a_field_that_is_missing_or_of_another_type_is_named(value: object) -> N
                 assert schema.name in str(error)  # noqa: PT017
             else:
                 # Where it is of the right type after all, it is what was read.
-                assert type(wrong) in (str, bool, dict, int, list)
+                assert type(wrong) in (str, bool, bytes, dict, int, list)
                 assert msgpack.unpackb(newest(read).pack(read))[name] == wrong
 
 

@@ -24,7 +24,7 @@ def indexed_vectors(data: Path) -> dict[tuple[str, float], np.ndarray]:
     with LocalIndex.open_reader(data, require_manifest(data), Settings()) as index:
         found = {}
         for video in index.videos.all():
-            refs, vectors = index.vectors_of(video.video_id)
+            refs, vectors, _ = index.vectors_of(video.video_id)
             for ref, vector in zip(refs, vectors, strict=True):
                 found[video.video_id, ref.start_seconds] = vector.copy()
     return found

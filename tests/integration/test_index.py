@@ -308,7 +308,7 @@ def _check(index: LocalIndex, state: dict[str, int | None]) -> None:
     """Every acknowledged change is there; the one that was in flight is there whole or not at all."""
     ahead = 0
     for name, acknowledged in state.items():
-        refs, vectors = index.vectors_of(name)
+        refs, vectors, _ = index.vectors_of(name)
         versions = {ref.version for ref in refs}
         assert len(versions) <= 1
         held = versions.pop() if versions else None

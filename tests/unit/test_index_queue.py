@@ -213,7 +213,7 @@ def test_one_deleted_and_posted_again_waits_until_its_first_try_has_ended(bench:
     bench.work()
     assert [one.dropped for one in bench.outcomes] == [True, False]
     assert bench.states() == {"a": ("ready", 1)}
-    refs, _ = bench.index.vectors_of("a")
+    refs, _, _ = bench.index.vectors_of("a")
     assert len(refs) == SEGMENTS
 
 

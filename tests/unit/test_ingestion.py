@@ -65,7 +65,7 @@ def searchable(index: LocalIndex) -> dict[str, tuple[int, int]]:
     """(version, segments) of every video that a search can find."""
     found = {}
     for video_id, version in index.shard_versions().items():
-        refs, _ = index.vectors_of(video_id)
+        refs, _, _ = index.vectors_of(video_id)
         assert {ref.version for ref in refs} == {version}, "never half of two versions"
         assert len({ref.segment_id for ref in refs}) == len(refs), "never a segment twice"
         found[video_id] = (version, len(refs))

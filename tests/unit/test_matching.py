@@ -15,6 +15,7 @@ from common.types import VISUAL_DIMENSION, Embedding, Float32Array, QueryEmbeddi
 from embedder.fusion import fuse
 from embedder.pooling import pool, pool_windows
 from embedder.query import window_grid
+from searcher.matching.alignment import Spans, align
 from searcher.matching.calibration import Calibration, load_calibration
 from searcher.matching.known import known_query
 from searcher.matching.matcher import Matcher, MatchReport
@@ -162,8 +163,8 @@ def test_a_copy_within_the_catalogue_is_one_match_over_its_whole_length(
     shard.add(embeddings("original", frames))
     shard.add(embeddings("copy", copied(rng, frames)))
     shard.add(embeddings("stranger", film(rng, 40)))
-    refs, vectors = shard.vectors_of("copy")
-    asked = known_query(Video("copy", "/films/copy"), refs, vectors, MODEL_ID)
+    segments = shard.vectors_of("copy")
+    asked = known_query(Video("copy", "/films/copy"), segments, MODEL_ID)
     report = make_matcher(shard).match(asked, Filter(exclude_video="copy"))
     assert report.matches[0].video_id == "original"
     assert {match.video_id for match in report.matches[1:]} == {"stranger"}
@@ -177,11 +178,24 @@ def test_half_a_film_within_the_catalogue_is_placed_in_both(rng: np.random.Gener
     frames = film(rng, 42)
     shard.add(embeddings("original", frames))
     shard.add(embeddings("half", np.concatenate([copied(rng, frames[:40]), film(rng, 18)])))
-    refs, vectors = shard.vectors_of("half")
-    asked = known_query(Video("half", "/films/half"), refs, vectors, MODEL_ID)
+    segments = shard.vectors_of("half")
+    asked = known_query(Video("half", "/films/half"), segments, MODEL_ID)
     report = make_matcher(shard).match(asked, Filter(exclude_video="half"))
     assert (report.decision, report.matches[0].video_id) == ("copy", "original")
     assert ranges(report) == pytest.approx([0, 20, 0, 20], abs=2.5)
+
+
+def test_moments_far_and_unevenly_apart_give_ranges_within_the_query(
+    rng: np.random.Generator,
+) -> None:
+    # The second of four moments comes sooner than half the usual step after the first.
+    starts = np.array([0.0, 1.0, 6.0, 11.0])
+    windows = Spans(starts, starts + 0.5)
+    segments = Spans(np.arange(0.0, 12.0, 4.0), np.arange(4.0, 16.0, 4.0))
+    similarity = np.full((4, 3), 0.1, dtype=np.float32)
+    similarity[1:, :] = 0.9
+    for run in align(similarity, np.ones(4, dtype=bool), windows, segments, 0.1):
+        assert 0 <= run.query_start_seconds < run.query_end_seconds <= 11.5
 
 
 def test_an_insert_is_placed_in_the_query(

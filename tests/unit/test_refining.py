@@ -15,6 +15,7 @@ from embedder.seen import SeenQuery, SeenView
 from searcher.matching.alignment import Run
 from searcher.matching.frames import Frames
 from searcher.matching.refining import refined
+from searcher.state import VideoSegments
 from tests.embeddings import unit_rows
 
 STRANGERS = 0.1
@@ -43,7 +44,8 @@ class Reference:
             begin = start * FRAME_SECONDS
             self.refs.append(SegmentRef("film", begin, begin + len(part) * FRAME_SECONDS))
         action = np.ones((len(visual), 15), dtype=np.float32)
-        self.vectors = fuse(np.array(visual, dtype=np.float32), action)
+        vectors = fuse(np.array(visual, dtype=np.float32), action)
+        self.segments = VideoSegments(self.refs, vectors, self.codes)
 
 
 def query_of(rows: Float32Array) -> QueryEmbedding:
@@ -56,7 +58,7 @@ def query_of(rows: Float32Array) -> QueryEmbedding:
 
 
 def around(run: Run, query: QueryEmbedding, film: Reference) -> Frames:
-    found = Frames.around(run, query, 0, film.refs, film.vectors, film.codes)
+    found = Frames.around(run, query, 0, film.segments)
     assert found is not None
     return found
 
@@ -136,7 +138,7 @@ def test_where_frames_are_not_known_there_is_nothing_to_refine_with(
     film, query = Reference(walk(rng, 16)), query_of(walk(rng, 8))
     none = [np.zeros((0, 64), dtype=np.int8) for _ in film.codes]
     run = rough(query, (0.0, 8.0))
-    assert Frames.around(run, query, 0, film.refs, film.vectors, none) is None
+    assert Frames.around(run, query, 0, film.segments._replace(frames=none)) is None
 
 
 def test_runs_that_are_very_long_keep_the_ranges_of_their_segments(
@@ -146,4 +148,4 @@ def test_runs_that_are_very_long_keep_the_ranges_of_their_segments(
     rows = walk(rng, 16)
     film, query = Reference(rows), query_of(rows)
     run = rough(query, (0.0, 8.0))
-    assert Frames.around(run, query, 0, film.refs, film.vectors, film.codes) is None
+    assert Frames.around(run, query, 0, film.segments) is None

@@ -66,8 +66,9 @@ def test_any_history_of_changes_answers_as_brute_force(history: list[Change], se
         )
     assert len(shard) == sum(len(points) for points in model.values())
     for name, points in model.items():
-        refs, vectors = shard.vectors_of(name)
+        refs, vectors, frames = shard.vectors_of(name)
         assert refs == [one.ref for one in points]
+        assert [one.tobytes() for one in frames] == [one.frames.tobytes() for one in points]
         np.testing.assert_array_equal(
             vectors, np.array([p.vector for p in points]).reshape(-1, 527)
         )

@@ -48,6 +48,9 @@ def test_a_snapshot_gives_the_same_shard_back(tmp_path: Path, rng: np.random.Gen
         loaded.shard.search(queries, 10), shard.search_exact(queries, 10), strict=True
     ):
         assert [hit.ref for hit in found] == [hit.ref for hit in exact]
+    for name in "acd":
+        held, read = shard.vectors_of(name).frames, loaded.shard.vectors_of(name).frames
+        assert [one.tobytes() for one in read] == [one.tobytes() for one in held]
     # It goes on working as a shard that takes changes.
     loaded.shard.replace_video("a", video(rng, "a", 2, version=2))
     loaded.shard.wait_for_build()
@@ -66,10 +69,21 @@ def test_a_deleted_video_is_in_no_file(tmp_path: Path, rng: np.random.Generator)
         content = file.read_bytes()
         assert b"secret-video" not in content
         assert not any(one.vector[:16].tobytes() in content for one in secret)
+        assert not any(len(one.frames) and one.frames.tobytes() in content for one in secret)
 
 
 @pytest.mark.parametrize(
-    "name", ["graph.faiss", "delta.npy", "alive.npy", "rows.npy", "names.json", "manifest.json"]
+    "name",
+    [
+        "graph.faiss",
+        "delta.npy",
+        "alive.npy",
+        "rows.npy",
+        "names.json",
+        "frames.npy",
+        "nodes.npy",
+        "manifest.json",
+    ],
 )
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_a_damaged_snapshot_gives_way_to_the_one_before(
@@ -161,6 +175,8 @@ def test_the_manifest_is_readable_by_people(tmp_path: Path, rng: np.random.Gener
         "delta.npy",
         "alive.npy",
         "rows.npy",
+        "frames.npy",
+        "frame_counts.npy",
         "names.json",
     }
 
