@@ -164,6 +164,8 @@ def _with_policy(calibration: Calibration, answers: _Answers, logits: Float64Arr
         over = float(np.sort(probabilities)[::-1][allowed])
         return round(min(max(least, over + 1e-4), 0.999), 4)
 
-    copy = bar(_ACCEPTED_STRANGERS, 0.5)
+    # Look-alikes are few, and those of the videos at hand may all be easy: what was accepted before at a
+    # higher probability only is not made easier.
+    copy = bar(_ACCEPTED_STRANGERS, max(0.5, calibration.copy_probability))
     review = min(bar(_REVIEWED_STRANGERS, 0.1), copy)
     return replace(calibration, copy_probability=copy, review_probability=review)

@@ -15,6 +15,7 @@ from evaluation.report import composition, fusions_of, without_peers
 from evaluation.rows import QueryRow
 from evaluation.small_tables import stage_times_of
 from scripts.evaluation_doc import prose
+from scripts.evaluation_doc.bars import bars
 from scripts.evaluation_doc.goals import RANGE_TRANSFORMS, targets_of
 from scripts.evaluation_doc.prose import COMPARED
 from scripts.evaluation_doc.results import Results
@@ -23,6 +24,7 @@ from scripts.evaluation_doc.words import (
     GOALS,
     HEAD,
     NOT_MEASURED,
+    POLICY,
     PREPARATIONS,
     REPRODUCE,
     SPEED,
@@ -108,6 +110,9 @@ def _decisions(results: Results, full: Sequence[QueryRow], drawn: Drawn) -> Iter
     yield "## Decisions at the default policy"
     by_group = tables.per_configuration(summarise(full, ("group",)), tables.DECISIONS)
     yield by_group.to_markdown()
+    for profile, rows in results.full.items():
+        yield f"`{profile}`, the same answers decided at other probabilities; {POLICY}"
+        yield bars(rows).to_markdown()
     if any(row.group == "real" for row in full):
         yield (
             "Videos as they are: `copy` asks for the copies made by others, `lookalike` for videos that "

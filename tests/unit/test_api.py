@@ -34,6 +34,7 @@ from searcher.matching.calibration import load_calibration
 from searcher.matching.known import known_query
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
+from searcher.state import VideoSegments
 from searcher.videos import Video
 from tests.asking import Client, error_of, message_of
 from tests.embeddings import MODEL_ID, embedding
@@ -97,7 +98,8 @@ def embed(source: Path | str, name: str, model_id: str, look: LookName) -> Query
     video = Video("query", name, duration_seconds=4.0 * len(film))
     vectors = np.stack([one.vector for one in film])
     asked_of = "another-model" if content == "stranger.mp4" else model_id
-    query = known_query(video, [one.ref for one in film], vectors, asked_of)
+    shown = VideoSegments([one.ref for one in film], vectors, [one.frames for one in film])
+    query = known_query(video, shown, asked_of)
     return query if look == "first" else replace(query, views=("flip_v",))
 
 
