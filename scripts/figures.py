@@ -4,7 +4,6 @@
     python -m scripts.figures RESULTS
 
 RESULTS holds what these wrote with --json: search.json, embedding.json and models.json (scripts/bench),
-duplicates-PROFILE.json (measure_duplicates), inserts-PROFILE.json (measure_inserts), visual.json and
 preparations.json (measure_visual), fusion.json (measure_fusion), streaming.json (scripts/bench), and
 NAME.json of what scripts/faults ran. Each block between `<!-- figures: NAME -->` and `<!-- end -->` is
 replaced; one whose results are not there, and the rest of a document, are left as they are.
@@ -41,29 +40,14 @@ def percent(share: float) -> str:
 
 
 def summary(load: Load) -> str:
-    """The README's table: what a user wants to know, for each profile."""
+    """How fast it is."""
     speed, search = load("embedding")["profiles"], load("search")
     rows = [
-        ["480p video indexed end to end, times real time"],
-        ["true copies that find their family first"],
-        ["true copies accepted"],
-        ["look-alikes accepted"],
-        ["3 s inside another film, found first"],
-    ]
-    for profile in PROFILES:
-        duplicates, inserts = (
-            load(f"{kind}-{profile}")["result"] for kind in ("duplicates", "inserts")
-        )
-        copies = duplicates["copies"]
-        cells = [
-            f"{speed[profile]['realtime_factor']:.0f}",
-            f"{duplicates['family_first']} of {copies}",
-            f"{duplicates['family_accepted']} of {copies}",
-            f"{duplicates['look_alikes_accepted']} of {duplicates['look_alikes']}",
-            percent(inserts["first"]),
+        [
+            "480p video indexed end to end, times real time",
+            *(f"{speed[profile]['realtime_factor']:.0f}" for profile in PROFILES),
         ]
-        for row, cell in zip(rows, cells, strict=True):
-            row.append(cell)
+    ]
     times = search["search_microseconds"]["shard"]
     return "\n\n".join(
         [
@@ -116,26 +100,6 @@ def search(load: Load) -> str:
     )
 
 
-def edits(load: Load) -> str:
-    """Recall by edit, for each backend."""
-    found = load("visual")
-    names = list(found)
-    columns = list(next(iter(found.values()))["mean"])
-    head = ["edit", *(f"{name}: {column}" for name in names for column in columns)]
-    rows = [
-        [
-            edit,
-            *(f"{found[name]['edits'][edit][column]:.3f}" for name in names for column in columns),
-        ]
-        for edit in found[names[0]]["edits"]
-    ]
-    mean = [
-        "**mean**",
-        *(f"{found[name]['mean'][column]:.3f}" for name in names for column in columns),
-    ]
-    return table(head, [*rows, mean])
-
-
 def preparations(load: Load) -> str:
     """Ways to prepare SSCD's input."""
     found = load("preparations")
@@ -150,28 +114,6 @@ def preparations(load: Load) -> str:
         for name, one in found.items()
     ]
     return table(["preparation", *columns, *(f"{edit}: recall@1" for edit in hard)], rows)
-
-
-def duplicates(load: Load) -> str:
-    """Families and look-alikes of a real folder."""
-    rows = []
-    for profile in PROFILES:
-        found, inserts = (load(f"{kind}-{profile}")["result"] for kind in ("duplicates", "inserts"))
-        rows.append(
-            [
-                f"`{profile}`",
-                f"{found['family_first']} of {found['copies']}",
-                f"{found['family_accepted']} of {found['copies']}",
-                f"{found['look_alikes_accepted']} of {found['look_alikes']}",
-                f"{percent(inserts['first'])} of {inserts['films']}",
-                percent(inserts["accepted"]),
-                f"{inserts['median_start_error_seconds']} / {inserts['median_end_error_seconds']} s",
-            ]
-        )
-    return table(
-        ["profile", "family first", "family accepted", "look-alikes accepted", "3 s inserts first",
-         "accepted", "median error of start / end"], rows,
-    )  # fmt: skip
 
 
 def fusion(load: Load) -> str:
@@ -237,15 +179,25 @@ BLOCKS: dict[str, Callable[[Load], str]] = {
     "summary": summary,
     "speed": speed,
     "search": search,
-    "edits": edits,
     "preparations": preparations,
-    "duplicates": duplicates,
     "fusion": fusion,
     "models": models,
     "streaming": streaming,
     "fire": fire,
     "service": service,
 }
+
+
+def begin(name: str) -> str:
+    """The line before a block."""
+    return f"<!-- figures: {name} -->\n"
+
+
+def filled(text: str, name: str, block: str) -> str:
+    """A document with a block in it replaced."""
+    end = "<!-- end -->"
+    before, rest = text.split(begin(name), 1)
+    return f"{before}{begin(name)}{block}\n{end}{rest.split(end, 1)[1]}"
 
 
 def main() -> None:
@@ -259,16 +211,14 @@ def main() -> None:
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
         for name, write in BLOCKS.items():
-            start, end = f"<!-- figures: {name} -->\n", "<!-- end -->"
-            if start not in text:
+            if begin(name) not in text:
                 continue
             try:
                 block = write(load)
             except FileNotFoundError as error:
                 print(f"{path.name}, {name}: left as it is ({error})")
                 continue
-            before, rest = text.split(start, 1)
-            text = f"{before}{start}{block}\n{end}{rest.split(end, 1)[1]}"
+            text = filled(text, name, block)
         path.write_text(text, encoding="utf-8")
 
 

@@ -1,4 +1,5 @@
-"""Write docs/evaluation.md and its figures from what runs of `storyhash evaluate` left.
+"""Write docs/evaluation.md, its figures and the README's table from what runs of `storyhash evaluate`
+left.
 
     python -m scripts.evaluation_doc RESULTS [--root FOLDER]
 
@@ -14,8 +15,11 @@ import sys
 from pathlib import Path
 
 from common.errors import StoryHashError
+from evaluation import tables
+from scripts.evaluation_doc.goals import targets_of
 from scripts.evaluation_doc.results import read_results
 from scripts.evaluation_doc.sections import DOCUMENT, document
+from scripts.figures import filled
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,13 +32,19 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=ROOT, help="another folder to write docs/ in")
     asked = parser.parse_args()
     try:
-        text = document(read_results(asked.results), asked.root)
+        results = read_results(asked.results)
+        text = document(results, asked.root)
     except StoryHashError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     path = asked.root / DOCUMENT
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+    readme = asked.root / "README.md"
+    if readme.is_file():
+        table = tables.targets(targets_of(results.full)).to_markdown()
+        held = readme.read_text(encoding="utf-8")
+        readme.write_text(filled(held, "detection", table), encoding="utf-8")
     return 0
 
 
