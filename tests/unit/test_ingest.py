@@ -294,7 +294,8 @@ def test_a_pool_takes_jobs_as_they_come(tmp_path: Path) -> None:
 
     with DecoderPool(VideoSettings(), IngestSettings(workers=2)) as pool:
         done = [one for one in pool.run(jobs(), on_idle=on_idle) if isinstance(one, VideoDone)]
-    assert [one.entry.video_id for one in done] == ["first", "second"]
+    # Either worker may be done before the other.
+    assert sorted(one.entry.video_id for one in done) == ["first", "second"]
     assert idled.is_set()
 
 
