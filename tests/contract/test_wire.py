@@ -22,6 +22,7 @@ from common.transport import Received
 from common.types import (
     FRAME_CODE_SIZE,
     GRAPH_DIMENSION,
+    NO_FRAMES,
     VECTOR_DIMENSION,
     CatalogEntry,
     Embedding,
@@ -39,6 +40,7 @@ from common.wire import (
     to_message,
 )
 from scripts.make_wire_golden import (
+    EARLIER,
     EVENT_SAMPLES,
     FOLDER,
     QUERY_SAMPLE,
@@ -151,10 +153,18 @@ def test_not_a_byte_of_what_is_written_changes(value: object) -> None:
 
 def test_there_is_an_example_of_every_version_and_each_can_be_read() -> None:
     known = {golden_path(schema): schema for schema in (*EVENTS, *QUERIES)}
-    assert set(FOLDER.iterdir()) == set(known)
+    assert set(FOLDER.iterdir()) == set(known) | {FOLDER / name for name in EARLIER}
     every = Schemas((*EVENTS, *QUERIES))
     for path, schema in known.items():
         assert isinstance(every.unpack(path.read_bytes()), schema.type)
+
+
+def test_an_embedding_of_before_there_were_frames_is_read_as_one_without() -> None:
+    (sample,) = [one for one in EVENT_SAMPLES if isinstance(one, Embedding)]
+    (name,) = EARLIER
+    held = (FOLDER / name).read_bytes()
+    assert len(held) == 2333
+    assert same(decode_event(held), dataclasses.replace(sample, frames=NO_FRAMES))
 
 
 def test_an_example_that_would_change_is_refused_by_the_script_that_makes_them(
