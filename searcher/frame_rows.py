@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from common.types import FRAME_CODE_SIZE, BoolArray, Int8Array, Int64Array
+from searcher.growing import with_room
 
 
 class FrameRows:
@@ -28,10 +28,10 @@ class FrameRows:
         """Say what the rows from `start`, the first that no state has, have."""
         first = int(self._starts[start])
         ends = first + np.cumsum([len(one) for one in frames])
-        self._starts = _with_room(self._starts, start + 1, start + 1 + len(frames))
+        self._starts = with_room(self._starts, start + 1, start + 1 + len(frames))
         self._starts[start + 1 : start + 1 + len(frames)] = ends
         if len(frames) and ends[-1] > first:
-            self._codes = _with_room(self._codes, first, int(ends[-1]))
+            self._codes = with_room(self._codes, first, int(ends[-1]))
             self._codes[first : ends[-1]] = np.concatenate(frames)
 
     def of(self, rows: Int64Array) -> list[Int8Array]:
@@ -55,12 +55,3 @@ class FrameRows:
     def bytes_of(self, total: int) -> int:
         """What so many rows take."""
         return int(self._starts[total]) * FRAME_CODE_SIZE + 8 * total
-
-
-def _with_room(array: Int8Array | Int64Array, held: int, wanted: int) -> Any:
-    """The array, or a larger copy of the first `held` of it with room for so many."""
-    if wanted <= len(array):
-        return array
-    larger = np.zeros((max(1024, 2 * wanted), *array.shape[1:]), dtype=array.dtype)
-    larger[:held] = array[:held]
-    return larger

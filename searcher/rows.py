@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.types import BoolArray, Int64Array, SegmentRef
+from searcher.growing import with_room
 
 COLUMNS = np.dtype(
     [
@@ -73,10 +74,7 @@ class Rows:
     def put(self, start: int, refs: Sequence[SegmentRef]) -> None:
         """Say what the rows from `start`, the first that no state has, are."""
         stop = start + len(refs)
-        if stop > len(self._table):
-            larger = np.zeros(max(1024, 2 * stop), COLUMNS)
-            larger[:start] = self._table[:start]
-            self._table = larger
+        self._table = with_room(self._table, start, stop)
         self._table[start:stop] = [
             (
                 self._videos.number(ref.video_id),

@@ -1,0 +1,17 @@
+"""Arrays that only grow at their end, for readers that hold the one before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def with_room(array: npt.NDArray[Any], held: int, wanted: int) -> npt.NDArray[Any]:
+    """The array, or a copy of its first `held` that has room for `wanted` and as many again."""
+    if wanted <= len(array):
+        return array
+    larger = np.zeros((max(1024, 2 * wanted), *array.shape[1:]), dtype=array.dtype)
+    larger[:held] = array[:held]
+    return larger
