@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluation.layout import Column, Table
-from evaluation.measures.answers import answer, is_right, is_wrong, negatives, positives
+from evaluation.measures.answers import best_right, best_wrong, negatives, positives, score_of
 from evaluation.measures.intervals import Share
 from evaluation.rows import QueryRow
 from evaluation.tables import share
@@ -15,14 +15,8 @@ _BARS = (0.5, 0.7, 0.75, 0.8, 0.9, 0.95, 0.97, 0.99)
 
 def bars(rows: Sequence[QueryRow]) -> Table:
     """Copies and strangers of the open set that reach each of some probabilities."""
-    right = [
-        max((one.probability for one in answer(row) if is_right(row, one)), default=0.0)
-        for row in positives(rows)
-    ]
-    wrong = [
-        max((one.probability for one in answer(row) if is_wrong(one)), default=0.0)
-        for row in negatives(rows)
-    ]
+    right = [score_of(best_right(row))[0] for row in positives(rows)]
+    wrong = [score_of(best_wrong(row))[0] for row in negatives(rows)]
     return Table(
         "Other bars",
         (Column("copy from"), Column("copies accepted, %"), Column("strangers accepted, %")),
