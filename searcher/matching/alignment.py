@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
+from searcher.matching.lines import TEMPI, along, bounded, price
 
 # A little above cos 45 degrees, for the noise that lifts a half-covered window.
 _EDGE_SHARE = 0.74
@@ -23,9 +24,6 @@ _MAX_GAP_SECONDS = 1.6
 _MAX_GAP_WINDOWS = 1.3
 # A step in reference time that differs from the step in query time by more starts a new run.
 _MAX_JUMP_SECONDS = 6.0
-TEMPI = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, -1.0])
-# What another tempo, or running backwards, must add to the mean similarity before it is believed.
-_TEMPO_PRICE, _BACKWARDS_PRICE = 0.02, 0.04
 # Where windows are so much more like other segments than like those on the line, there is no line.
 _OUT_OF_ORDER = 0.25
 # A window shorter than this is one frame, which lies at its start.
@@ -225,10 +223,9 @@ def _run(
         tempo, ref_start, ref_end = None, *_all_shown(shown, segments)
     else:
         tempo, offset = line
-        edges = sorted((tempo * start + offset, tempo * end + offset))
-        limit = float(segments.ends[-1])
-        ref_start = min(max(edges[0], 0.0), limit - 1e-3)
-        ref_end = min(max(edges[1], ref_start + 1e-3), limit)
+        ref_start, ref_end = bounded(
+            tempo * start + offset, tempo * end + offset, float(segments.ends[-1])
+        )
     # Every window, long ones too, that lies in the run may vouch for it.
     within = usable & (windows.starts >= start - 0.3) & (windows.ends <= end + 0.3)
     vouching = np.flatnonzero(within) if within.any() else order[members]
@@ -262,11 +259,14 @@ def _fit(
     query, ref: float64 (n,), where windows lie and where each seems to be; similarity: float32 (n, S).
     """
     tempi = TEMPI if len(segments.starts) > 2 and len(query) > 4 else np.ones(1)
+    middle = (segments.starts + segments.ends) / 2
     best, best_value = (1.0, float(np.median(ref - query))), -np.inf
     for tempo in tempi.tolist():
-        for offset in _offsets(query, ref, tempo, segments):
-            value = _along(tempo * query + offset, similarity, segments)
-            value -= _TEMPO_PRICE * (tempo != 1.0) + _BACKWARDS_PRICE * (tempo < 0)
+        offsets = _offsets(query, ref, tempo, segments)
+        at = tempo * query[None] + np.array(offsets)[:, None]
+        inside = (at >= segments.starts[0] - 1e-6) & (at < segments.ends[-1])
+        values = along(similarity, at, middle, inside) - price(tempo)
+        for offset, value in zip(offsets, values.tolist(), strict=True):
             if value > best_value + 1e-6:
                 best, best_value = (tempo, offset), value
     if len(tempi) > 1 and float(similarity.max(axis=1).mean()) - best_value > _OUT_OF_ORDER:
@@ -291,16 +291,3 @@ def _offsets(query: Float64Array, ref: Float64Array, tempo: float, segments: Spa
         float(np.median(apart)),
         *common.tolist(),
     ]
-
-
-def _along(at: Float64Array, similarity: Float32Array, segments: Spans) -> float:
-    """Mean similarity of windows (n, S) at reference times (n,), between segments and zero outside."""
-    middle = (segments.starts + segments.ends) / 2
-    place = np.interp(at, middle, np.arange(len(middle)))
-    low = np.minimum(place.astype(int), len(middle) - 1)
-    high = np.minimum(low + 1, len(middle) - 1)
-    rows = np.arange(len(at))
-    between = place - low
-    value = (1 - between) * similarity[rows, low] + between * similarity[rows, high]
-    inside = (at >= segments.starts[0] - 1e-6) & (at < segments.ends[-1])
-    return float(np.where(inside, value, 0.0).mean())

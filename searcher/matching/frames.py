@@ -68,18 +68,20 @@ class Frames:
             if ref.end_seconds >= run.ref_start_seconds - _REF_MARGIN_SECONDS
             and ref.start_seconds <= run.ref_end_seconds + _REF_MARGIN_SECONDS
         ]
-        of_segment = np.repeat(segments, [len(codes[number]) for number in segments])
+        if not segments:
+            return None
+        counts = [len(codes[number]) for number in segments]
         told = np.concatenate([codes[number] for number in segments])
         at = np.concatenate(
             [
-                refs[number].start_seconds + FRAME_SECONDS * np.arange(len(codes[number]))
-                for number in segments
+                refs[number].start_seconds + FRAME_SECONDS * np.arange(count)
+                for number, count in zip(segments, counts, strict=True)
             ]
         )
         known = known_frames(told)
         if not known.any() or int(near.sum()) * int(known.sum()) > _MAX_PAIRS:
             return None
-        visual = _unit(vectors[:, :VISUAL_DIMENSION])[of_segment[known]]
+        visual = np.repeat(_unit(vectors[segments, :VISUAL_DIMENSION]), counts, axis=0)[known]
         shown = _unit(query.vectors[view][seen][near, :VISUAL_DIMENSION])
         return cls(
             frame_similarity(shown, visual, told[known]),

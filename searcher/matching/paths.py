@@ -1,10 +1,9 @@
 """Which frame of the query follows which frame of the reference: the best path through similarities.
 
 The state at a frame of the query is either a frame of the reference or `outside`; the path of the
-highest sum is found by dynamic programming (Viterbi, 1967). Staying outside earns nothing, a pair of
-frames earns by how much its similarity exceeds `level`, and every cut between two stretches has a
-price, so that noise makes none. A stretch may run forwards at up to twice the speed, stand still, or
-run backwards.
+highest sum is found by dynamic programming (Viterbi, 1967). Staying outside earns nothing, and every
+cut between two stretches has a price, so that noise makes none. A stretch may run forwards at up to
+twice the speed, stand still, or run backwards.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import numpy as np
 
 from common.types import Float32Array, Float64Array, Int64Array
 
-# Prices in units of similarity. Entering and leaving a stretch; going on elsewhere in the reference; each
-# second by which a step differs from the query's own pace; running backwards, a step.
+# Prices, in the units of what is earned. Entering and leaving a stretch; going on elsewhere in the
+# reference; each second by which a step differs from the query's own pace; running backwards, a step.
 _EDGE_PRICE, _JUMP_PRICE = 0.2, 0.45
 _PACE_PRICE, _BACKWARDS_PRICE = 0.015, 0.02
 _MAX_TEMPO = 2.25
@@ -35,20 +34,19 @@ class Stretch:
 
 
 def follow(
-    similarity: Float32Array,
+    earned: Float32Array,
     query_pts_seconds: Float64Array,
     ref_pts_seconds: Float64Array,
-    level: float,
 ) -> list[Stretch]:
-    """The stretches of the best path, in the query's order; none where no pair exceeds `level` enough.
+    """The stretches of the best path, in the query's order; none where no pairs earn enough.
 
-    similarity: float32 (Tq, Tr) at these times, both increasing, the reference's evenly spaced.
+    earned: float32 (Tq, Tr), what each pair of frames at these times earns, below 0 where it is no copy;
+    both times increase, the reference's evenly spaced.
     """
-    if not similarity.size:
+    if not earned.size:
         return []
-    earned = (similarity - level).astype(np.float64)
     hop = float(np.median(np.diff(ref_pts_seconds))) if len(ref_pts_seconds) > 1 else 1.0
-    states, came_from = _forward(earned, query_pts_seconds, hop)
+    states, came_from = _forward(earned.astype(np.float64), query_pts_seconds, hop)
     return _stretches(*_backward(states, came_from))
 
 

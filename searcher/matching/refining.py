@@ -14,15 +14,17 @@ import numpy as np
 
 from common.frame_codes import FRAME_SECONDS
 from common.types import Float32Array, Float64Array, Int64Array
-from searcher.matching.alignment import TEMPI, Run
+from searcher.matching.alignment import Run
 from searcher.matching.frames import HALF_FRAME_SECONDS, Frames
+from searcher.matching.lines import TEMPI, along, bounded, price
 from searcher.matching.paths import follow
 
 # What following a copy earns a frame, in which the prices of paths are told.
 _EARNED = 0.4
-# Similarity that a line may lose against the path and still be believed, and what tempi must add.
+# Similarity that a line may lose against the path and still be believed.
 _LINE_LOSS = 0.03
-_TEMPO_PRICE, _BACKWARDS_PRICE = 0.02, 0.04
+# A line goes on so far beyond the first frame of the reference, and twice as far beyond the last.
+_BEYOND_SECONDS = 0.6 * FRAME_SECONDS
 _MIN_FRAMES, _MIN_FRAMES_OF_TEMPO = 2, 5
 _PEAK_FRAMES = 4
 
@@ -40,7 +42,7 @@ def refined(run: Run, frames: Frames, strangers: float) -> Run:
     earned = (frames.similarity - level) * (_EARNED / (peak - level))
     found = [
         one
-        for one in follow(earned, frames.query_seconds, frames.ref_seconds, 0.0)
+        for one in follow(earned, frames.query_seconds, frames.ref_seconds)
         if len(one.query) >= min(_MIN_FRAMES, len(frames.query_seconds))
         and _overlaps(run, frames.query_seconds[one.query])
     ]
@@ -48,16 +50,16 @@ def refined(run: Run, frames: Frames, strangers: float) -> Run:
         return run
     start, end = _query_range(frames, int(found[0].query[0]), int(found[-1].query[-1]))
     stretches = [_ref_range(frames, one.query, one.ref) for one in found]
-    low = max(min(one[0] for one in stretches), 0.0)
-    high = min(max(one[1] for one in stretches), frames.ref_end_seconds)
-    low = min(low, high - 1e-3)
+    ref_start, ref_end = bounded(
+        min(one[0] for one in stretches), max(one[1] for one in stretches), frames.ref_end_seconds
+    )
     tempo = stretches[0][2] if len(stretches) == 1 else None
     return replace(
         run,
         query_start_seconds=start,
         query_end_seconds=end,
-        ref_start_seconds=low,
-        ref_end_seconds=high,
+        ref_start_seconds=ref_start,
+        ref_end_seconds=ref_end,
         tempo=tempo,
     )
 
@@ -110,13 +112,14 @@ def _line(
     starts = np.arange(ref[0], ref[-1] + HALF_FRAME_SECONDS, FRAME_SECONDS)
     for tempo in TEMPI.tolist() if len(query) >= _MIN_FRAMES_OF_TEMPO else [1.0]:
         offsets = starts - tempo * query[0]
-        values = _along(similarity, tempo * query[None] + offsets[:, None], ref)
-        at = int(np.argmax(values))
-        value = float(values[at])
-        priced = value - _TEMPO_PRICE * (tempo != 1.0) - _BACKWARDS_PRICE * (tempo < 0)
-        if priced > best[3] + 1e-6:
-            offset = float(offsets[at]) + _between(values, at)
-            best = (tempo, offset, value, priced)
+        at = tempo * query[None] + offsets[:, None]
+        inside = (at >= ref[0] - _BEYOND_SECONDS) & (at <= ref[-1] + 2 * _BEYOND_SECONDS)
+        values = along(similarity, at, ref, inside)
+        top = int(np.argmax(values))
+        value = float(values[top])
+        if value - price(tempo) > best[3] + 1e-6:
+            offset = float(offsets[top]) + _between(values, top)
+            best = (tempo, offset, value, value - price(tempo))
     return best[:3]
 
 
@@ -129,20 +132,3 @@ def _between(values: Float64Array, at: int) -> float:
     if bend > -1e-9:
         return 0.0
     return float(FRAME_SECONDS * np.clip((before - after) / (2 * bend), -0.5, 0.5))
-
-
-def _along(similarity: Float32Array, at: Float64Array, ref: Float64Array) -> Float64Array:
-    """float64 (k,): mean similarity along each of k lines, between frames and zero outside.
-
-    similarity: float32 (n, Tr); at: float64 (k, n), where each line is in the reference.
-    """
-    place = np.interp(at, ref, np.arange(len(ref)))
-    low = np.minimum(place.astype(np.int64), len(ref) - 1)
-    high = np.minimum(low + 1, len(ref) - 1)
-    between = place - low
-    rows = np.arange(len(similarity))[None]
-    value = (1 - between) * similarity[rows, low] + between * similarity[rows, high]
-    beyond = 0.6 * FRAME_SECONDS
-    inside = (at >= ref[0] - beyond) & (at <= ref[-1] + 2 * beyond)
-    mean: Float64Array = np.where(inside, value, 0.0).mean(axis=1)
-    return mean

@@ -32,7 +32,7 @@ def stretches(query: Float32Array, ref: Float32Array) -> list[Stretch]:
     def times(rows: Float32Array) -> np.ndarray:
         return np.arange(len(rows)) * HOP
 
-    return follow(query @ ref.T, times(query), times(ref), LEVEL)
+    return follow(query @ ref.T - LEVEL, times(query), times(ref))
 
 
 def ends(found: list[Stretch]) -> list[tuple[int, int, int, int]]:
@@ -81,7 +81,7 @@ def test_a_frame_that_stands_still_does_not_cut(walk: Float32Array) -> None:
 
 def test_moments_two_seconds_apart_are_followed_too(walk: Float32Array) -> None:
     query = walk[4:40:4]
-    found = follow(query @ walk.T, np.arange(len(query)) * 2.0, np.arange(40) * HOP, LEVEL)
+    found = follow(query @ walk.T - LEVEL, np.arange(len(query)) * 2.0, np.arange(40) * HOP)
     assert ends(found) == [(0, 8, 4, 36)]
 
 
@@ -90,7 +90,7 @@ def test_stretches_lie_in_both_films_and_apart_in_the_query(
     frames: int, refs: int, seed: int
 ) -> None:
     similarity = np.random.default_rng(seed).uniform(-1, 1, (frames, refs)).astype(np.float32)
-    found = follow(similarity, np.arange(frames) * HOP, np.arange(refs) * HOP, 0.2)
+    found = follow(similarity - 0.2, np.arange(frames) * HOP, np.arange(refs) * HOP)
     seen: list[int] = []
     for one in found:
         assert len(one.query) == len(one.ref) > 0
@@ -103,4 +103,4 @@ def test_stretches_lie_in_both_films_and_apart_in_the_query(
 
 def test_nothing_follows_nothing() -> None:
     nothing = np.zeros((0, 3), dtype=np.float32)
-    assert follow(nothing, np.zeros(0), np.arange(3.0), LEVEL) == []
+    assert follow(nothing, np.zeros(0), np.arange(3.0)) == []

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.frame_codes import FRAME_SECONDS, encode_frames
 from common.types import VISUAL_DIMENSION, Float32Array, Int8Array, QueryEmbedding, SegmentRef
@@ -14,6 +16,7 @@ from embedder.query import windows_of
 from embedder.seen import SeenQuery, SeenView
 from searcher.matching.alignment import Run
 from searcher.matching.frames import Frames
+from searcher.matching.lines import bounded
 from searcher.matching.refining import refined
 from searcher.state import VideoSegments
 from tests.embeddings import unit_rows
@@ -149,3 +152,28 @@ def test_runs_that_are_very_long_keep_the_ranges_of_their_segments(
     film, query = Reference(rows), query_of(rows)
     run = rough(query, (0.0, 8.0))
     assert Frames.around(run, query, 0, film.segments) is None
+
+
+def test_a_run_with_no_segment_near_it_has_nothing_to_refine_with(rng: np.random.Generator) -> None:
+    # Between two segments that show something lies a minute that does not.
+    film, query = Reference(walk(rng, 8)), query_of(walk(rng, 8))
+    far = [replace(film.refs[0], start_seconds=64.0, end_seconds=68.0)]
+    video = film.segments._replace(
+        refs=[*film.refs, *far],
+        vectors=np.repeat(film.segments.vectors, 2, axis=0),
+        frames=film.codes * 2,
+    )
+    run = rough(query, (30.0, 34.0))
+    assert Frames.around(run, query, 0, video) is None
+
+
+@given(
+    st.floats(-20, 40, allow_nan=False),
+    st.floats(-20, 40, allow_nan=False),
+    st.floats(0.1, 30, allow_nan=False),
+)
+def test_a_range_is_never_empty_nor_beyond_the_reference(
+    first: float, last: float, end_seconds: float
+) -> None:
+    start, end = bounded(first, last, end_seconds)
+    assert 0 <= start < end <= end_seconds
