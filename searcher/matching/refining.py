@@ -3,7 +3,8 @@
 Segments say which few seconds of the reference a window shows; their frames say when. The best path
 through the similarities of frames tells which frames belong to the copy. Where they lie on a line (one
 offset, one tempo), the line tells the reference's range more exactly than any frame; where they do not,
-as after cuts, the range is from the first to the last of them.
+as after cuts, the range is from the first to the last of them. Before a picture in which nothing moves
+every frame is as good as another and the path stands still: there the segments know more.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ _LINE_LOSS = 0.03
 _BEYOND_SECONDS = 0.6 * FRAME_SECONDS
 _MIN_FRAMES, _MIN_FRAMES_OF_TEMPO = 2, 5
 _PEAK_FRAMES = 4
+# Seconds of the reference in one of the query, below which the path has stood still: less than the
+# slowest tempo leaves, with a frame lost at either end.
+_MIN_PACE = 0.4
 
 
 def refined(run: Run, frames: Frames, strangers: float) -> Run:
-    """The run with the ranges that its frames show; as it is where too few of them show anything.
+    """The run with the ranges that its frames show; as it is where too few of them show anything, or they
+    show nothing that moves.
 
     strangers: how similar frames of strangers are.
     """
@@ -53,6 +58,8 @@ def refined(run: Run, frames: Frames, strangers: float) -> Run:
     ref_start, ref_end = bounded(
         min(one[0] for one in stretches), max(one[1] for one in stretches), frames.ref_end_seconds
     )
+    if ref_end - ref_start < _MIN_PACE * (end - start):
+        return run
     tempo = stretches[0][2] if len(stretches) == 1 else None
     return replace(
         run,

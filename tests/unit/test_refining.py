@@ -129,6 +129,29 @@ def test_another_run_beside_it_is_left_alone(rng: np.random.Generator) -> None:
     assert ranges(found) == pytest.approx((0.0, 3.0, 0.0, 3.0), abs=0.3)
 
 
+def test_where_nothing_moves_segments_tell_the_ranges(rng: np.random.Generator) -> None:
+    still = np.repeat(unit_rows(rng, 1, VISUAL_DIMENSION), 16, axis=0)
+    # All the same to the eye, and yet one frame is a little more like the query than its neighbours.
+    noise = rng.normal(0, 0.02, still.shape).astype(np.float32)
+    noise[5] = 0.0
+    rows = still + noise
+    film = Reference(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    query = query_of(still[:12])
+    run = rough(query, (0.0, 8.0))
+    assert refined(run, around(run, query, film), STRANGERS) == run
+
+
+def test_a_picture_that_is_held_in_the_query_alone_is_no_such_case(
+    rng: np.random.Generator,
+) -> None:
+    rows = walk(rng, 24)
+    held = np.repeat(rows[11:12], 8, axis=0)
+    film, query = Reference(rows), query_of(np.concatenate([rows[:12], held, rows[12:]]))
+    run = rough(query, (0.0, 12.0))
+    found = refined(run, around(run, query, film), STRANGERS)
+    assert ranges(found) == pytest.approx((0.0, 16.0, 0.0, 12.0), abs=0.3)
+
+
 def test_frames_of_strangers_change_nothing(rng: np.random.Generator) -> None:
     film, query = Reference(walk(rng, 16)), query_of(unit_rows(rng, 8, VISUAL_DIMENSION))
     run = rough(query, (0.0, 8.0))
