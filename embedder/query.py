@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import blake2b
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from common.types import (
     BoolArray,
     Float32Array,
     Float64Array,
+    FrameBatch,
     Int64Array,
     QueryEmbedding,
     Segment,
@@ -20,6 +22,7 @@ from embedder.action import action_features
 from embedder.fusion import FusionMode, fuse
 from embedder.looks import FIRST, Look
 from embedder.pooling import Pooling, frames_of_windows, pool_windows
+from embedder.remembering import Remembered
 from embedder.seen import SeenQuery, SeenView
 from embedder.stage import EmbedderStage
 from embedder.steps import SampledFrames
@@ -30,6 +33,8 @@ from embedder.visual.views import apply_view
 # The last is one frame: it says when a copy begins and ends.
 WINDOW_SECONDS = (4.0, 2.0, 0.5)
 HOP_SECONDS = 0.5
+# Segments of which it is remembered how things move in them: an hour, 60 bytes each.
+_REMEMBERED_SEGMENTS = 900
 
 
 def window_grid(duration_seconds: float) -> tuple[Float64Array, Float64Array]:
@@ -90,10 +95,14 @@ def window_actions(
 
 
 class QueryEmbedder:
-    """Embeds a whole query with the parts of an `EmbedderStage`; one segment's frames in memory."""
+    """Embeds a whole query with the parts of an `EmbedderStage`; one segment's frames in memory.
+
+    Thread-safe.
+    """
 
     def __init__(self, stage: EmbedderStage) -> None:
         self._stage = stage
+        self._actions = Remembered[Float32Array](_REMEMBERED_SEGMENTS)
 
     def embed(
         self, uri: str, duration_seconds: float, segments: Iterable[Segment], look: Look = FIRST
@@ -116,9 +125,10 @@ class QueryEmbedder:
         seen: dict[str, list[SeenView]] = {name: [] for name in names}
         before_seconds = -1.0
         for segment in segments:
-            sampled, tracks = self._stage.open(segment)
+            batch = self._stage.decode(segment)
+            sampled = self._stage.pictures.sample(batch)
             spans.append((segment.ref.start_seconds, segment.ref.end_seconds))
-            actions.append(action_features(tracks))
+            actions.append(self._action(segment, batch))
             chosen = look.chosen(sampled.pts_seconds, duration_seconds, before_seconds)
             before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
             if chosen.any():
@@ -132,6 +142,11 @@ class QueryEmbedder:
             np.stack(actions),
             tuple(_joined(name, parts) for name, parts in seen.items()),
         )
+
+    def _action(self, segment: Segment, batch: FrameBatch) -> Float32Array:
+        """How things move in a segment, followed at the first look alone."""
+        key = segment.ref.start_seconds, blake2b(segment.clip, digest_size=16).digest()
+        return self._actions.get(key, lambda: action_features(self._stage.motion.follow(batch)))
 
     def _through(
         self, names: tuple[str, ...], sampled: SampledFrames, chosen: Int64Array

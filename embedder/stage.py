@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from common.types import NO_FRAMES, VECTOR_DIMENSION, Embedding, Float32Array, Segment, Tracks
+from common.types import (
+    NO_FRAMES,
+    VECTOR_DIMENSION,
+    Embedding,
+    Float32Array,
+    FrameBatch,
+    Segment,
+    Tracks,
+)
 from embedder.action import action_features
 from embedder.frames import segment_frames
 from embedder.fusion import FUSION_FINGERPRINT, fuse
@@ -66,16 +74,20 @@ class EmbedderStage:
 
         Raises VideoError for a clip that does not decode.
         """
-        opened = [self.open(segment) for segment in segments]
+        opened = [self._open(segment) for segment in segments]
         vectors = self.pictures.describe([sampled for sampled, _ in opened], reference=True)
         return [
             self._embed(segment, sampled, rows, tracks)
             for segment, (sampled, tracks), rows in zip(segments, opened, vectors, strict=True)
         ]
 
-    def open(self, segment: Segment) -> tuple[SampledFrames, Tracks]:
+    def decode(self, segment: Segment) -> FrameBatch:
+        """Every frame of a segment's clip, in video time. Raises VideoError."""
+        return decode_segment(segment, self.clock)
+
+    def _open(self, segment: Segment) -> tuple[SampledFrames, Tracks]:
         """Decode a segment's clip once, for the visual backend and for the tracker."""
-        batch = decode_segment(segment, self.clock)
+        batch = self.decode(segment)
         return self.pictures.sample(batch), self.motion.follow(batch)
 
     def _embed(

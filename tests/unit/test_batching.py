@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 import numpy as np
 import pytest
 
 from common.errors import VideoError
-from common.types import Embedding, Float32Array, FrameBatch, Segment, SegmentRef, UInt8Array
-from common.video import encode_clip
+from common.types import Embedding, Float32Array, Segment
 from embedder.stage import EmbedderStage
 from embedder.tracking.motion import MotionTracker
 from storyhash.batching import SegmentBatcher
-from storyhash.samples import film
-
-
-class CountingBackend:
-    """A picture is described by its mean colour; `calls` has how many pictures came at once."""
-
-    name = "counting"
-    fingerprint = "counting"
-    frames_per_second = 2.0
-    pooling = "mean"
-    views = ("identity",)
-    batch_pictures = 24
-
-    def __init__(self) -> None:
-        self.calls: list[int] = []
-
-    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
-        self.calls.append(len(pictures))
-        rows = np.zeros((len(pictures), 512), dtype=np.float32)
-        rows[:, :3] = [picture.mean(axis=(0, 1)) for picture in pictures]
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-def segment(video_id: str, seed: int, *, broken: bool = False) -> Segment:
-    frames = np.stack(list(islice(film(seed, 2.0), 16)))
-    batch = FrameBatch(frames, np.arange(16) / 8.0)
-    clip = b"no clip" if broken else encode_clip(batch, start_seconds=0.0, max_bytes=1 << 22)
-    return Segment(SegmentRef(video_id, 0.0, 2.0), clip)
+from tests.counting import CountingBackend, segment
 
 
 @pytest.fixture
