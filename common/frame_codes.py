@@ -18,7 +18,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from common.types import FRAME_CODE_SIZE, VISUAL_DIMENSION, BoolArray, Float32Array, Int8Array
+from common.types import (
+    FRAME_CODE_SIZE,
+    VISUAL_DIMENSION,
+    BoolArray,
+    Float32Array,
+    Int8Array,
+    Int64Array,
+)
 
 FRAME_SECONDS = 0.5
 _PROJECTED = FRAME_CODE_SIZE - 1
@@ -49,18 +56,19 @@ def known_frames(codes: Int8Array) -> BoolArray:
 
 
 def frame_similarity(
-    queries: Float32Array, vectors: Float32Array, codes: Int8Array
+    queries: Float32Array, vectors: Float32Array, codes: Int8Array, segment: Int64Array
 ) -> Float32Array:
     """float32 (Q, T): about the inner product of frames of a query with frames of segments.
 
-    queries: float32 (Q, 512), unit rows; vectors: float32 (T, 512), unit, of each frame's segment; codes:
-    int8 (T, 64). Zero where there is no frame.
+    queries: float32 (Q, 512), unit rows; vectors: float32 (S, 512), unit, of segments; codes: int8 (T,
+    64); segment: int64 (T,), the number of each frame's. Zero where there is no frame.
     """
     along = codes[:, 0] / np.float32(_ALONG_SCALE)
     apart = codes[:, 1:] * np.float32(VISUAL_DIMENSION / _PROJECTED / _SCALE)
     projection = _projection().T
-    shared = queries @ vectors.T
-    found: Float32Array = shared * (along - ((vectors @ projection) * apart).sum(axis=1))
+    # What departs from a segment's vector is at right angles to it but for what coding lost.
+    lost = ((vectors @ projection)[segment] * apart).sum(axis=1)
+    found: Float32Array = (queries @ vectors.T)[:, segment] * (along - lost)
     return found + (queries @ projection) @ apart.T
 
 

@@ -81,10 +81,12 @@ class Frames:
         known = known_frames(told)
         if not known.any() or int(near.sum()) * int(known.sum()) > _MAX_PAIRS:
             return None
-        visual = np.repeat(_unit(vectors[segments, :VISUAL_DIMENSION]), counts, axis=0)[known]
+        visual = _unit(vectors[segments, :VISUAL_DIMENSION])
         shown = _unit(query.vectors[view][seen][near, :VISUAL_DIMENSION])
         return cls(
-            frame_similarity(shown, visual, told[known]),
+            frame_similarity(
+                shown, visual, told[known], np.repeat(np.arange(len(segments)), counts)[known]
+            ),
             times[near],
             at[known],
             float(times[0]),

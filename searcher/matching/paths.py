@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from common.types import Float32Array, Float64Array, Int64Array
 
@@ -81,19 +82,15 @@ def _best_step(
     pace: frames of the reference in a step of the query.
     """
     reach = max(1, int(np.ceil(pace * _MAX_TEMPO - 1e-6)))
-    best = np.full(len(inside), -np.inf)
-    origin = np.zeros(len(inside), dtype=np.int64)
+    advance = np.arange(-reach, reach + 1)
+    prices = _PACE_PRICE * np.abs(np.abs(advance) - pace) / max(pace, 1e-9) * step_seconds
+    prices += _BACKWARDS_PRICE * (advance < 0)
+    around = sliding_window_view(np.pad(inside, reach, constant_values=-np.inf), len(inside))
+    # Row k of it is the values k - reach places on, and who advances comes from places before.
+    values = around[::-1] - prices[:, None]
+    chosen = values.argmax(axis=0)
     places = np.arange(len(inside))
-    for advance in range(-reach, reach + 1):
-        price = _PACE_PRICE * abs(abs(advance) - pace) / max(pace, 1e-9) * step_seconds
-        price += _BACKWARDS_PRICE * (advance < 0)
-        source = places - advance
-        there = (source >= 0) & (source < len(inside))
-        value = np.where(there, inside[np.clip(source, 0, len(inside) - 1)] - price, -np.inf)
-        better = value > best
-        best = np.where(better, value, best)
-        origin = np.where(better, source, origin)
-    return best, origin
+    return values[chosen, places], places - advance[chosen]
 
 
 def _backward(

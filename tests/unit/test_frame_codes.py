@@ -32,7 +32,7 @@ def test_similarity_is_kept_to_a_few_hundredths(seed: int, spread: float) -> Non
     rng = np.random.default_rng(seed)
     rows, vector = segment(rng, 12, spread)
     codes = encode_frames(rows, np.ones(12, dtype=bool), vector)
-    told = frame_similarity(rows, np.tile(vector, (12, 1)), codes)
+    told = frame_similarity(rows, vector[None], codes, np.zeros(12, dtype=np.int64))
     apart = np.sqrt(1 - np.minimum(rows @ vector, 1) ** 2)
     # The projection errs by 1 / sqrt(63) of what departs from the mean, in the mean.
     bound = 0.02 + 5 / np.sqrt(63) * np.outer(apart, apart)
@@ -42,7 +42,7 @@ def test_similarity_is_kept_to_a_few_hundredths(seed: int, spread: float) -> Non
 def test_every_frame_is_told_from_the_others(rng: np.random.Generator) -> None:
     rows, vector = segment(rng, 8, 0.5)
     codes = encode_frames(rows, np.ones(8, dtype=bool), vector)
-    told = frame_similarity(rows, np.tile(vector, (8, 1)), codes)
+    told = frame_similarity(rows, vector[None], codes, np.zeros(8, dtype=np.int64))
     assert told.argmax(axis=1).tolist() == list(range(8))
 
 
@@ -50,7 +50,7 @@ def test_a_frame_without_information_is_like_nothing(rng: np.random.Generator) -
     rows, vector = segment(rng, 3, 0.3)
     codes = encode_frames(rows, np.array([True, False, True]), vector)
     assert known_frames(codes).tolist() == [True, False, True]
-    told = frame_similarity(rows, np.tile(vector, (3, 1)), codes)
+    told = frame_similarity(rows, vector[None], codes, np.zeros(3, dtype=np.int64))
     assert told[:, 1] == pytest.approx(0)
     # One that is the opposite of its segment is a frame all the same.
     assert known_frames(encode_frames(-rows, np.ones(3, dtype=bool), vector)).all()
