@@ -54,7 +54,9 @@ def protocol(about: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append(
             f"- **Calibration** ({_names(fitted)}). Fitted on {FOLDS - 1} of {FOLDS} folds, "
             f"families kept whole, and asked of the other, {FOLDS} times: no query is judged by "
-            "constants that were fitted on it."
+            "constants that were fitted on it. One thing is not so: no fit calls a copy what is less "
+            "probable than the shipped policy asks for, and that was chosen on answers to all of "
+            "an earlier run's queries."
         )
     if shipped:
         lines.append(f"- **Calibration** ({_names(shipped)}). The one in force in that run.")

@@ -43,9 +43,8 @@ because bars make strangers alike; trimming black bars first changes nothing. On
 nearly as good as more on whole copies; windows need the frames all the same, to say when a copy
 begins."""
 
-POLICY = """a calibration fitted on four
-folds brings the bar that its own strangers ask for, and look-alikes are few; the bar that ships was
-chosen with this table:"""
+POLICY = """the bar
+that ships was chosen with such a table, for look-alikes are few and easy in some folds:"""
 
 TRANSFORMS = """Every edit is made of the decoded film and written as H.264 again. Lengths are shares
 of the picture's unless a unit is given; a range is drawn from, by chance that is the
