@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,23 +27,16 @@ from evaluation.report import (
 )
 from evaluation.results import summaries_to_json, summary_to_json
 from evaluation.row_files import read_rows
+from evaluation.rows import QueryRow
 from evaluation.small_tables import before_and_after
+from storyhash.cli.asking import asking, perhaps_asking
 from storyhash.cli.console import notice, out, print_json
 from storyhash.cli.evaluate_options import (
     OUT,
-    CacheOption,
     ConfigurationsOption,
     CrossValidateOption,
-    DavisOption,
-    FamiliesOption,
     OutOption,
     PeersOption,
-    PerTransformOption,
-    ProfilesOption,
-    SplitOption,
-    TransformsOption,
-    VideosOption,
-    WorkersOption,
 )
 from storyhash.cli.evaluate_progress import evaluating
 from storyhash.cli.latency import latency
@@ -57,36 +51,18 @@ app.command()(latency)
 
 
 @app.command()
+@asking
 def robustness(
-    videos: VideosOption,
-    davis: DavisOption = False,
-    split: SplitOption = None,
-    families: FamiliesOption = None,
-    profile: ProfilesOption = None,
-    transforms: TransformsOption = None,
-    per_transform: PerTransformOption = None,
+    asked: Asked,
     cross_validate: CrossValidateOption = False,
     peers: PeersOption = True,
-    cache: CacheOption = None,
     output: OutOption = OUT,
-    workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
     """Edit the videos in many ways and ask for each: are originals found, and strangers left alone?
 
     Run it again after an interruption: what is done is kept.
     """
-    asked = Asked(
-        videos,
-        davis,
-        split,
-        families,
-        profile or (),
-        transforms or (),
-        per_transform,
-        cache,
-        workers,
-    )
 
     with evaluating(asked) as evaluation:
         results = [
@@ -100,18 +76,11 @@ def robustness(
 
 
 @app.command()
+@asking
 def ablation(
-    videos: VideosOption,
-    davis: DavisOption = False,
-    split: SplitOption = None,
-    families: FamiliesOption = None,
-    profile: ProfilesOption = None,
-    transforms: TransformsOption = None,
-    per_transform: PerTransformOption = None,
+    asked: Asked,
     configurations: ConfigurationsOption = None,
-    cache: CacheOption = None,
     output: OutOption = OUT,
-    workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
     """Ask the same queries with parts of the method left out or replaced: what does each part do?
@@ -120,17 +89,6 @@ def ablation(
     last, five times over.
     """
     chosen = chosen_configurations(configurations or ())
-    asked = Asked(
-        videos,
-        davis,
-        split,
-        families,
-        profile or (),
-        transforms or (),
-        per_transform,
-        cache,
-        workers,
-    )
     with evaluating(asked) as evaluation:
         results = [
             runs.ablation(evaluation, one, output, chosen, notice) for one in evaluation.backends
@@ -148,19 +106,12 @@ def ablation(
 
 
 @app.command()
+@asking
 def calibrate(
-    videos: VideosOption,
+    asked: Asked,
     file: Annotated[
         Path, typer.Option("--out", help="The JSON file; other backends' calibrations in it stay.")
     ],
-    davis: DavisOption = False,
-    split: SplitOption = None,
-    families: FamiliesOption = None,
-    profile: ProfilesOption = None,
-    transforms: TransformsOption = None,
-    per_transform: PerTransformOption = None,
-    cache: CacheOption = None,
-    workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
     """Fit the calibration to the videos, so that a probability of 0.9 is right nine times in ten on them.
@@ -168,17 +119,6 @@ def calibrate(
     What is printed of it was measured on videos that it was not fitted on.
     """
     check_calibrations(file)
-    asked = Asked(
-        videos,
-        davis,
-        split,
-        families,
-        profile or (),
-        transforms or (),
-        per_transform,
-        cache,
-        workers,
-    )
     today = f"{datetime.now(UTC):%Y%m%d}"
     with evaluating(asked) as evaluation:
         visuals = [one.visual for one in evaluation.backends]
@@ -201,7 +141,9 @@ def calibrate(
 
 
 @app.command()
+@perhaps_asking
 def gate(
+    asked: Asked | None,
     baseline: Annotated[
         Path, typer.Option("--baseline", help="Rows of an earlier run: rows-PROFILE.jsonl.")
     ],
@@ -209,19 +151,8 @@ def gate(
         Path | None,
         typer.Option("--rows", help="Rows of the run to judge, if it was made already."),
     ] = None,
-    videos: Annotated[
-        Path | None, typer.Option("--videos", help="Or the folder to run on now.")
-    ] = None,
-    davis: DavisOption = False,
-    split: SplitOption = None,
-    families: FamiliesOption = None,
-    profile: ProfilesOption = None,
-    transforms: TransformsOption = None,
-    per_transform: PerTransformOption = None,
     cross_validate: CrossValidateOption = False,
-    cache: CacheOption = None,
     output: OutOption = OUT,
-    workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compare a run with an earlier one.
@@ -230,32 +161,15 @@ def gate(
 
     With --videos it asks what the baseline asked, with its profile, unless told otherwise.
     """
-    if (rows is None) == (videos is None):
+    if (rows is None) == (asked is None):
         raise UsageError("give --rows or --videos: one run to compare with the baseline")
     before = of_full(read_rows(baseline))
     if not before:
         raise UsageError(f"{baseline}: no rows to compare with; make it with `evaluate robustness`")
-    if rows is not None:
-        after = of_full(read_rows(rows))
+    if asked is not None:
+        after = _again(asked, before, output, cross_validate=cross_validate)
     else:
-        known = queries_of(before)
-        asked = Asked(
-            videos or Path(),
-            davis,
-            split,
-            families,
-            profile or [known.profile],
-            transforms or known.transforms,
-            per_transform or (None if transforms else known.per_transform),
-            cache,
-            workers,
-        )
-        with evaluating(asked) as evaluation:
-            (backend,) = evaluation.backends[:1]
-            result = runs.robustness(
-                evaluation, backend, output, cross_validate=cross_validate, peers=False
-            )
-        after = list(result.rows)
+        after = of_full(read_rows(rows or Path()))
     report = compare(before, after)
     if json:
         print_json(report.to_json())
@@ -263,6 +177,25 @@ def gate(
         out.print(report.to_markdown(), markup=False)
     if report.worse:
         raise typer.Exit(1)
+
+
+def _again(
+    asked: Asked, before: Sequence[QueryRow], output: Path, *, cross_validate: bool
+) -> list[QueryRow]:
+    """What an earlier run asked, asked now."""
+    known = queries_of(before)
+    every = None if asked.transforms else known.per_transform
+    asked = replace(
+        asked,
+        profiles=asked.profiles or [known.profile],
+        transforms=asked.transforms or known.transforms,
+        per_transform=asked.per_transform or every,
+    )
+    with evaluating(asked) as evaluation:
+        result = runs.robustness(
+            evaluation, evaluation.backends[0], output, cross_validate=cross_validate, peers=False
+        )
+    return list(result.rows)
 
 
 def _tell(
