@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -58,7 +59,14 @@ def jars() -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as part:
+    with (
+        # Two test processes want them at once, and Maven's own cache is for one at a time.
+        (folder.parent / "lock").open("w") as lock,
+        tempfile.TemporaryDirectory(dir=folder.parent) as part,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return folder
         fetched = subprocess.run(
             [
                 *("mvn", "-q", "-B", "-f", str(Path(__file__).with_name("pom.xml"))),
@@ -72,9 +80,7 @@ def jars() -> Path:
         )
         if fetched.returncode:
             raise BrokerFailedError(f"Maven could not fetch Kafka: {fetched.stdout[-2000:]}")
-        # Another run may have been quicker; its folder is as good.
-        with contextlib.suppress(OSError):
-            Path(part, "lib").rename(folder)
+        Path(part, "lib").rename(folder)
     return folder
 
 
