@@ -14,6 +14,7 @@ one code for each half second from its start: half a megabyte a video hour.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -33,6 +34,8 @@ _PROJECTED = FRAME_CODE_SIZE - 1
 # below 0.12 but for one in a thousand of the most different frames.
 _SCALE = 1024.0
 _ALONG_SCALE = 127.0
+# An inner product of so many coordinates tells that of all.
+_SPREAD = np.float32(VISUAL_DIMENSION / _PROJECTED)
 
 
 def encode_frames(rows: Float32Array, known: BoolArray, vector: Float32Array) -> Int8Array:
@@ -55,21 +58,56 @@ def known_frames(codes: Int8Array) -> BoolArray:
     return codes[:, 0] > 0
 
 
-def frame_similarity(
-    queries: Float32Array, vectors: Float32Array, codes: Int8Array, segment: Int64Array
-) -> Float32Array:
-    """float32 (Q, T): about the inner product of frames of a query with frames of segments.
+@dataclass(frozen=True, slots=True)
+class CodedFrames:
+    """Frames as the index holds them.
 
-    queries: float32 (Q, 512), unit rows; vectors: float32 (S, 512), unit, of segments; codes: int8 (T,
-    64); segment: int64 (T,), the number of each frame's. Zero where there is no frame.
+    vectors: float32 (S, 512), unit, of their segments; codes: int8 (T, 64); segment: int64 (T,), the
+    number of each frame's.
     """
-    along = codes[:, 0] / np.float32(_ALONG_SCALE)
-    apart = codes[:, 1:] * np.float32(VISUAL_DIMENSION / _PROJECTED / _SCALE)
-    projection = _projection().T
-    # What departs from a segment's vector is at right angles to it but for what coding lost.
-    lost = ((vectors @ projection)[segment] * apart).sum(axis=1)
-    found: Float32Array = (queries @ vectors.T)[:, segment] * (along - lost)
-    return found + (queries @ projection) @ apart.T
+
+    vectors: Float32Array
+    codes: Int8Array
+    segment: Int64Array
+
+    def of(self, chosen: BoolArray) -> CodedFrames:
+        """Those of bool (T,)."""
+        return CodedFrames(self.vectors, self.codes[chosen], self.segment[chosen])
+
+    def like(self, queries: Float32Array) -> Float32Array:
+        """float32 (Q, T): about the inner product with frames of a query, float32 (Q, 512), unit rows;
+        zero where there is no frame."""
+        shared: Float32Array = (queries @ self.vectors.T)[:, self.segment]
+        projected: Float32Array = queries @ _projection().T
+        departing: Float32Array = projected @ self._apart.T * _SPREAD
+        return shared * (self._along - self._leaked) + departing
+
+    def like_coded(self, queries: CodedFrames) -> Float32Array:
+        """float32 (Q, T): the same with frames that the index holds too, of which as little is known."""
+        along = queries.vectors[queries.segment] * (queries._along - queries._leaked)[:, None]
+        projected = self._projected * self._along[:, None] + self._apart
+        departing: Float32Array = queries._apart @ projected.T * _SPREAD
+        return self.like(along) + departing
+
+    @property
+    def _along(self) -> Float32Array:
+        return self.codes[:, 0].astype(np.float32) / np.float32(_ALONG_SCALE)
+
+    @property
+    def _apart(self) -> Float32Array:
+        """float32 (T, 63): the coordinates of what departs from the segment's vector."""
+        return self.codes[:, 1:].astype(np.float32) / np.float32(_SCALE)
+
+    @property
+    def _projected(self) -> Float32Array:
+        """float32 (T, 63): the same of each frame's segment."""
+        return (self.vectors @ _projection().T)[self.segment]
+
+    @property
+    def _leaked(self) -> Float32Array:
+        """float32 (T,): what departs is at right angles to that vector; their coordinates are not."""
+        leaked: Float32Array = (self._projected * self._apart).sum(axis=1) * _SPREAD
+        return leaked
 
 
 @lru_cache(1)

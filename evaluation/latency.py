@@ -40,7 +40,7 @@ from searcher.matching.looking import match_looking
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, default_policy
 from searcher.shard import Shard
-from searcher.state import EVERYTHING, Filter
+from searcher.state import EVERYTHING, Filter, VideoSegments
 
 Case: TypeAlias = Literal["copy", "stranger", "thorough"]
 CASES: tuple[Case, ...] = get_args(Case)
@@ -169,9 +169,14 @@ class _TimedMatcher(Matcher):
     spent: dict[str, float]
     looks: Sequence[LookName]
 
-    def match(self, query: QueryEmbedding, only: Filter = EVERYTHING) -> MatchReport:
+    def match(
+        self,
+        query: QueryEmbedding,
+        only: Filter = EVERYTHING,
+        held: VideoSegments | None = None,
+    ) -> MatchReport:
         with _measured(self.spent, f"{self.looks[-1]} look: {MATCHING}"):
-            return super().match(query, only)
+            return super().match(query, only, held)
 
 
 def strangers(count: int, model_id: str) -> Shard:

@@ -106,7 +106,7 @@ def _report(
         raise unknown_video(video_id)
     segments = answering.index.vectors_of(video_id)
     query = known_query(video, segments, answering.model_id)
-    return answering.matcher.match(query, Filter(banks, video_id))
+    return answering.matcher.match(query, Filter(banks, video_id), segments)
 
 
 def _flag(request: Request, name: str) -> bool:

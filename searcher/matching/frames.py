@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from common.frame_codes import FRAME_SECONDS, frame_similarity, known_frames
+from common.frame_codes import FRAME_SECONDS, CodedFrames, known_frames
 from common.types import (
+    NO_FRAMES,
     VISUAL_DIMENSION,
+    BoolArray,
     Float32Array,
     Float64Array,
-    Int64Array,
     QueryEmbedding,
 )
 from searcher.matching.alignment import Run
@@ -24,6 +26,51 @@ _MAX_SECONDS, _MAX_STEP_SECONDS = 1.0, 1.0
 _QUERY_MARGIN_SECONDS, _REF_MARGIN_SECONDS = 4.0, 8.0
 # Of longer runs the segments alone tell the ranges well enough: 16 MB.
 _MAX_PAIRS = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFrames:
+    """The frames of a query in time order.
+
+    shown: float32 (T, 512), unit rows, or as the index holds them, where the query is a video of it;
+    seconds: float64 (T,); duration_seconds: of the query.
+    """
+
+    shown: Float32Array | CodedFrames
+    seconds: Float64Array
+    duration_seconds: float
+
+    @classmethod
+    def of_view(cls, query: QueryEmbedding, view: int) -> QueryFrames:
+        """The windows of a view, by number, that are one frame each."""
+        short = query.window_end_seconds - query.window_start_seconds < _MAX_SECONDS
+        seen = np.flatnonzero(short & query.informative[view])
+        seen = seen[np.argsort(query.window_start_seconds[seen], kind="stable")]
+        return cls(
+            _unit(query.vectors[view, seen, :VISUAL_DIMENSION]),
+            query.window_start_seconds[seen],
+            query.duration_seconds,
+        )
+
+    @classmethod
+    def of_video(cls, video: VideoSegments, duration_seconds: float) -> QueryFrames:
+        """All those of a video of the index."""
+        return cls(*_coded(video, range(len(video.refs))), duration_seconds)
+
+    def near(self, run: Run) -> BoolArray:
+        """bool (T,): those that may belong to it; none where frames are too far apart."""
+        steps = np.diff(self.seconds)
+        if len(steps) and float(np.median(steps)) > _MAX_STEP_SECONDS:
+            return np.zeros(len(self.seconds), dtype=bool)
+        return (self.seconds >= run.query_start_seconds - _QUERY_MARGIN_SECONDS) & (
+            self.seconds <= run.query_end_seconds + _QUERY_MARGIN_SECONDS
+        )
+
+    def similarity(self, chosen: BoolArray, known: CodedFrames) -> Float32Array:
+        """float32 (n, Tr): of those of bool (T,) to frames of the index."""
+        if isinstance(self.shown, CodedFrames):
+            return known.like_coded(self.shown.of(chosen))
+        return known.like(self.shown[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,71 +92,55 @@ class Frames:
     ref_end_seconds: float
 
     @classmethod
-    def around(
-        cls,
-        run: Run,
-        query: QueryEmbedding,
-        view: int,
-        video: VideoSegments,
-    ) -> Frames | None:
-        """Those near a run found through a view, by number; None where one of the two has no frames
-        there, or too many."""
-        refs, vectors, codes = video
-        seen = _query_frames(query, view)
-        times = query.window_start_seconds[seen]
-        near = (times >= run.query_start_seconds - _QUERY_MARGIN_SECONDS) & (
-            times <= run.query_end_seconds + _QUERY_MARGIN_SECONDS
-        )
-        if not near.any() or _step(times) > _MAX_STEP_SECONDS:
+    def around(cls, run: Run, query: QueryFrames, video: VideoSegments) -> Frames | None:
+        """Those near a run; None where one of the two has no frames there, or too many."""
+        near = query.near(run)
+        if not near.any():
             return None
         segments = [
             number
-            for number, ref in enumerate(refs)
+            for number, ref in enumerate(video.refs)
             if ref.end_seconds >= run.ref_start_seconds - _REF_MARGIN_SECONDS
             and ref.start_seconds <= run.ref_end_seconds + _REF_MARGIN_SECONDS
         ]
-        if not segments:
+        known, seconds = _coded(video, segments)
+        if not len(seconds) or int(near.sum()) * len(seconds) > _MAX_PAIRS:
             return None
-        counts = [len(codes[number]) for number in segments]
-        told = np.concatenate([codes[number] for number in segments])
-        at = np.concatenate(
-            [
-                refs[number].start_seconds + FRAME_SECONDS * np.arange(count)
-                for number, count in zip(segments, counts, strict=True)
-            ]
-        )
-        known = known_frames(told)
-        if not known.any() or int(near.sum()) * int(known.sum()) > _MAX_PAIRS:
-            return None
-        visual = _unit(vectors[segments, :VISUAL_DIMENSION])
-        shown = _unit(query.vectors[view][seen][near, :VISUAL_DIMENSION])
         return cls(
-            frame_similarity(
-                shown, visual, told[known], np.repeat(np.arange(len(segments)), counts)[known]
-            ),
-            times[near],
-            at[known],
-            float(times[0]),
-            float(times[-1]),
+            query.similarity(near, known),
+            query.seconds[near],
+            seconds,
+            float(query.seconds[0]),
+            float(query.seconds[-1]),
             query.duration_seconds,
-            refs[0].start_seconds,
-            refs[-1].end_seconds,
+            video.refs[0].start_seconds,
+            video.refs[-1].end_seconds,
         )
 
 
-def _query_frames(query: QueryEmbedding, view: int) -> Int64Array:
-    """The windows of a view that are one frame each, in time order."""
-    short = query.window_end_seconds - query.window_start_seconds < _MAX_SECONDS
-    seen = np.flatnonzero(short & query.informative[view])
-    return seen[np.argsort(query.window_start_seconds[seen], kind="stable")]
+def _coded(video: VideoSegments, segments: Sequence[int]) -> tuple[CodedFrames, Float64Array]:
+    """The frames of some segments, by number, that are known, and when each is shown, float64 (T,)."""
+    counts = [len(video.frames[number]) for number in segments]
+    codes = np.concatenate([NO_FRAMES, *(video.frames[number] for number in segments)])
+    frames = CodedFrames(
+        _unit(video.vectors[list(segments), :VISUAL_DIMENSION]),
+        codes,
+        np.repeat(np.arange(len(counts)), counts),
+    )
+    seconds = np.concatenate(
+        [
+            np.zeros(0),
+            *(
+                video.refs[number].start_seconds + FRAME_SECONDS * np.arange(count)
+                for number, count in zip(segments, counts, strict=True)
+            ),
+        ]
+    )
+    known = known_frames(codes)
+    return frames.of(known), seconds[known]
 
 
 def _unit(rows: Float32Array) -> Float32Array:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     scaled: Float32Array = rows / np.maximum(norms, 1e-6)
     return scaled
-
-
-def _step(times: Float64Array) -> float:
-    """Seconds between frames, as they usually are."""
-    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,11 @@ from searcher.matching.base import SegmentIndex
 from searcher.matching.boilerplate import FREE_VIDEOS, document_frequency, weight
 from searcher.matching.calibration import Calibration, probability_of
 from searcher.matching.evidence import Candidate, Evidence
-from searcher.matching.frames import Frames
+from searcher.matching.frames import Frames, QueryFrames
 from searcher.matching.policy import Decision, Policies, strongest
 from searcher.matching.refining import refined
 from searcher.matching.retrieval import retrieve
-from searcher.state import EVERYTHING, Filter
+from searcher.state import EVERYTHING, Filter, VideoSegments
 
 # Runs of one video after its best are further copies only when they are as good as this share of it.
 _FURTHER_SHARE = 0.8
@@ -71,9 +71,15 @@ class Matcher:
         self._aligner = aligner
         self._by_frames = by_frames
 
-    def match(self, query: QueryEmbedding, only: Filter = EVERYTHING) -> MatchReport:
+    def match(
+        self,
+        query: QueryEmbedding,
+        only: Filter = EVERYTHING,
+        held: VideoSegments | None = None,
+    ) -> MatchReport:
         """Every candidate with its probability, best first.
 
+        held: where the query is a video of the index, its segments, whose frames then tell the ranges.
         Raises ModelMismatchError for a query embedded by another model than the index was.
         """
         if query.model_id != self._model_id:
@@ -90,7 +96,7 @@ class Matcher:
         matches = [
             self._match(query, one, run, shown, frequency.get(one.video_id, 1))
             for one in best
-            for run, shown in self._shown(query, one)
+            for run, shown in self._shown(query, held, one)
         ]
         return self._report(query, matches, "")
 
@@ -149,20 +155,28 @@ class Matcher:
             for name, one in shared.items()
         }
 
-    def _shown(self, query: QueryEmbedding, evidence: Evidence) -> Iterator[tuple[Run, Run]]:
-        """The runs that are matches, each with the same as its frames show it; the second of two that
-        come to the same is left out."""
-        view = query.views.index(evidence.view)
+    def _shown(
+        self, query: QueryEmbedding, held: VideoSegments | None, evidence: Evidence
+    ) -> list[tuple[Run, Run]]:
+        """The runs that are matches, each with the same as its frames show it; of two that come to the
+        same, or of which one says all that the other does, the wider ranges with the better run."""
+        if held is None:
+            seen = QueryFrames.of_view(query, query.views.index(evidence.view))
+        else:
+            seen = QueryFrames.of_video(held, query.duration_seconds)
         usual = self._calibration.usual(evidence.view)
-        told: list[Run] = []
+        told: list[tuple[Run, Run]] = []
         for run in evidence.runs:
             if run.score < _FURTHER_SHARE * evidence.runs[0].score:
                 continue
-            frames = Frames.around(run, query, view, evidence.segments) if self._by_frames else None
+            frames = Frames.around(run, seen, evidence.segments) if self._by_frames else None
             shown = run if frames is None else refined(run, frames, usual)
-            if not any(shown.is_within(other) for other in told):
-                told.append(shown)
-                yield run, shown
+            if any(shown.is_within(other) for _, other in told):
+                continue
+            inner = [pair for pair in told if pair[1].is_within(shown)]
+            told = [pair for pair in told if pair not in inner]
+            told.append((inner[0][0] if inner else run, shown))
+        return told
 
     def _match(
         self, query: QueryEmbedding, evidence: Evidence, run: Run, shown: Run, frequency: int

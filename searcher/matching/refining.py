@@ -9,6 +9,7 @@ every frame is as good as another and the path stands still: there the segments 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,19 +19,22 @@ from common.types import Float32Array, Float64Array, Int64Array
 from searcher.matching.alignment import Run
 from searcher.matching.frames import HALF_FRAME_SECONDS, Frames
 from searcher.matching.lines import TEMPI, along, bounded, price
-from searcher.matching.paths import follow
+from searcher.matching.paths import Stretch, follow
 
 # What following a copy earns a frame, in which the prices of paths are told.
 _EARNED = 0.4
-# Similarity that a line may lose against the path and still be believed.
-_LINE_LOSS = 0.03
+# Similarity that a line may lose against the path and still be believed; and where both begin and end at
+# about the same moments, as between cuts from one still picture to another.
+_LINE_LOSS, _AGREED_LOSS = 0.03, 0.08
+_AGREE_SECONDS = 1.0
 # A line goes on so far beyond the first frame of the reference, and twice as far beyond the last.
 _BEYOND_SECONDS = 0.6 * FRAME_SECONDS
+# A copy may begin and end with a fade.
+_DARK_SECONDS = 2.0
 _MIN_FRAMES, _MIN_FRAMES_OF_TEMPO = 2, 5
 _PEAK_FRAMES = 4
-# Seconds of the reference in one of the query, below which the path has stood still: less than the
-# slowest tempo leaves, with a frame lost at either end.
-_MIN_PACE = 0.4
+# Seconds of the reference in one of the query, below which the path has stood still.
+_MIN_PACE = 0.25
 
 
 def refined(run: Run, frames: Frames, strangers: float) -> Run:
@@ -51,15 +55,13 @@ def refined(run: Run, frames: Frames, strangers: float) -> Run:
         if len(one.query) >= min(_MIN_FRAMES, len(frames.query_seconds))
         and _overlaps(run, frames.query_seconds[one.query])
     ]
-    if not found:
+    if not found or _stands_still(found, frames):
         return run
     start, end = _query_range(frames, int(found[0].query[0]), int(found[-1].query[-1]))
     stretches = [_ref_range(frames, one.query, one.ref) for one in found]
     ref_start, ref_end = bounded(
         min(one[0] for one in stretches), max(one[1] for one in stretches), frames.ref_end_seconds
     )
-    if ref_end - ref_start < _MIN_PACE * (end - start):
-        return run
     tempo = stretches[0][2] if len(stretches) == 1 else None
     return replace(
         run,
@@ -71,12 +73,26 @@ def refined(run: Run, frames: Frames, strangers: float) -> Run:
     )
 
 
+def _stands_still(stretches: Sequence[Stretch], frames: Frames) -> bool:
+    """Whether of most frames of the query the path does not say where they lie."""
+    still = sum(
+        len(one.query)
+        for one in stretches
+        if np.ptp(frames.ref_seconds[one.ref])
+        < _MIN_PACE * (np.ptp(frames.query_seconds[one.query]) - 2 * FRAME_SECONDS)
+    )
+    return 2 * still > sum(len(one.query) for one in stretches)
+
+
 def _query_range(frames: Frames, first: int, last: int) -> tuple[float, float]:
-    """From half-way to the frame before the first to half-way to the one after the last."""
+    """From half-way to the frame before the first to half-way to the one after the last; from end to end
+    of the query where only a little of it before and after shows nothing."""
     start, end = float(frames.query_seconds[first]), float(frames.query_seconds[last])
+    begins = start <= min(frames.first_seconds, _DARK_SECONDS)
+    ends = end >= max(frames.last_seconds, frames.duration_seconds - _DARK_SECONDS)
     return (
-        0.0 if start <= frames.first_seconds else start - HALF_FRAME_SECONDS,
-        frames.duration_seconds if end >= frames.last_seconds else end + HALF_FRAME_SECONDS,
+        0.0 if begins else start - HALF_FRAME_SECONDS,
+        frames.duration_seconds if ends else end + HALF_FRAME_SECONDS,
     )
 
 
@@ -87,7 +103,8 @@ def _ref_range(
     similarity, times = frames.similarity[query], frames.query_seconds[query]
     tempo, offset, value = _line(similarity, times, frames.ref_seconds)
     on_path = float(similarity[np.arange(len(query)), ref].mean())
-    if value < on_path - _LINE_LOSS:
+    apart = np.abs(tempo * times + offset - frames.ref_seconds[ref])[[0, -1]].max()
+    if value < on_path - (_LINE_LOSS if apart > _AGREE_SECONDS else _AGREED_LOSS):
         return *_shown(frames, frames.ref_seconds[ref]), None
     start, end = _query_range(frames, int(query[0]), int(query[-1]))
     low, high = sorted((tempo * start + offset, tempo * end + offset))

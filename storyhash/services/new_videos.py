@@ -18,8 +18,9 @@ def match_new_video(
     video = index.videos.get(video_id)
     if video is None or video.version != version:
         return None
-    query = known_query(video, index.vectors_of(video_id), answering.model_id)
-    report = answering.matcher.match(query, Filter(exclude_video=video_id))
+    segments = index.vectors_of(video_id)
+    query = known_query(video, segments, answering.model_id)
+    report = answering.matcher.match(query, Filter(exclude_video=video_id), segments)
     metrics.match_probability.observe(report.probability)
     return report
 

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ModelMismatchError
+from common.frame_codes import encode_frames
 from common.settings import SearcherSettings
 from common.types import VISUAL_DIMENSION, Embedding, Float32Array, QueryEmbedding, SegmentRef
 from embedder.fusion import fuse
 from embedder.pooling import pool, pool_windows
 from embedder.query import window_grid
-from searcher.matching.alignment import Spans, align
+from searcher.matching.alignment import Aligner, Run, Spans, align
 from searcher.matching.calibration import Calibration, load_calibration
 from searcher.matching.known import known_query
 from searcher.matching.matcher import Matcher, MatchReport
@@ -64,7 +65,10 @@ def embeddings(video_id: str, frames: Float32Array, bank: str = "default") -> li
         assert visual is not None
         ref = SegmentRef(video_id, start / FPS, (start + len(rows)) / FPS, 1, bank)
         points.append(
-            Embedding(ref, fuse(visual, STILL), np.zeros(8, dtype=np.float32), True, MODEL_ID)
+            Embedding(
+                *(ref, fuse(visual, STILL), np.zeros(8, dtype=np.float32), True, MODEL_ID),
+                encode_frames(rows, np.ones(len(rows), dtype=bool), visual),
+            )
         )
     return points
 
@@ -105,9 +109,9 @@ def matcher(films: Mapping[str, Float32Array]) -> Matcher:
     return make_matcher(shard)
 
 
-def make_matcher(shard: Shard) -> Matcher:
+def make_matcher(shard: Shard, aligner: Aligner = align) -> Matcher:
     calibration = load_calibration("offline")
-    return Matcher(shard, MODEL_ID, calibration, Policies(default_policy(calibration)))
+    return Matcher(shard, MODEL_ID, calibration, Policies(default_policy(calibration)), aligner)
 
 
 def ranges(report: MatchReport, number: int = 0) -> list[float]:
@@ -183,6 +187,49 @@ def test_half_a_film_within_the_catalogue_is_placed_in_both(rng: np.random.Gener
     report = make_matcher(shard).match(asked, Filter(exclude_video="half"))
     assert (report.decision, report.matches[0].video_id) == ("copy", "original")
     assert ranges(report) == pytest.approx([0, 20, 0, 20], abs=2.5)
+
+
+def test_frames_tell_where_a_part_of_a_film_lies_within_the_catalogue(
+    rng: np.random.Generator,
+) -> None:
+    """Cut where neither has a segment that begins."""
+    shard = Shard(SearcherSettings())
+    frames = film(rng, 42)
+    part = copied(rng, frames[int(9.5 * FPS) : int(24 * FPS)])
+    shard.add(embeddings("original", frames))
+    shard.add(embeddings("part", np.concatenate([film(rng, 7), part, film(rng, 10)])))
+    segments = shard.vectors_of("part")
+    asked = known_query(Video("part", "/films/part"), segments, MODEL_ID)
+    report = make_matcher(shard).match(asked, Filter(exclude_video="part"), segments)
+    assert (report.decision, report.matches[0].video_id) == ("copy", "original")
+    assert ranges(report) == pytest.approx([7, 21.5, 9.5, 24], abs=0.51)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([(0, 5), (0, 20)], [(0, 20)]),
+        ([(0, 20), (0, 5)], [(0, 20)]),
+        ([(0, 5), (10, 15), (0, 20)], [(0, 20)]),
+        ([(0, 5), (4, 20)], [(0, 5), (4, 20)]),
+    ],
+)
+def test_of_matches_of_one_video_the_one_that_says_all_of_another_is_told_and_the_better_decides(
+    films: Mapping[str, Float32Array],
+    given: list[tuple[float, float]],
+    told: list[tuple[float, float]],
+) -> None:
+    shard = Shard(SearcherSettings())
+    shard.add(embeddings("film", films["film-0"]))
+    runs = [
+        Run(start, end, start, end, 0.9 - 0.01 * number, 1.0, ((0, 0, 0.9),))
+        for number, (start, end) in enumerate(given)
+    ]
+    still = query(np.repeat(films["film-1"][:1], 80, axis=0))
+    report = make_matcher(shard, lambda *_: runs).match(still)
+    found = [(one.query_start_seconds, one.query_end_seconds) for one in report.matches]
+    assert sorted(found) == told
+    assert max(one.score for one in report.matches) == 0.9
 
 
 def test_moments_far_and_unevenly_apart_give_ranges_within_the_query(
