@@ -123,7 +123,7 @@ def replay_letters(
 
 @contextmanager
 def _transport() -> Iterator[tuple[Transport, str]]:
-    from common.kafka_transport import KafkaTransport
+    from common.kafka.transport import KafkaTransport
 
     settings = load_settings()
     transport = KafkaTransport(settings.kafka, settings.video)

@@ -19,7 +19,7 @@ def create(json: JsonOption = False) -> None:
 
     The topics are those of STORYHASH_KAFKA__TOPIC_PREFIX and STORYHASH_KAFKA__GENERATION.
     """
-    from common.kafka_topics import create_topics
+    from common.kafka.topics import create_topics
 
     settings = load_settings()
     before = create_topics(settings.kafka, settings.video)
@@ -42,7 +42,7 @@ def create(json: JsonOption = False) -> None:
 @app.command("check")
 def check(json: JsonOption = False) -> None:
     """Compare the topics with what they must be. Exit code 1 when one differs."""
-    from common.kafka_topics import check_topics
+    from common.kafka.topics import check_topics
 
     settings = load_settings()
     states = check_topics(settings.kafka, settings.video)

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from common.health import Health
 from common.held_model import held_model, hold_model
 from common.http import HttpServer
-from common.kafka_topics import require_topics
-from common.kafka_transport import KafkaTransport
+from common.kafka.topics import require_topics
+from common.kafka.transport import KafkaTransport
 from common.metrics import Metrics
 from common.settings import Settings
 from common.topics import TopicNames

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from common.health import Health
 from common.http import HttpServer, health_app
-from common.kafka_topics import require_topics
-from common.kafka_transport import KafkaTransport
+from common.kafka.topics import require_topics
+from common.kafka.transport import KafkaTransport
 from common.metrics import Metrics
 from common.settings import Settings
 from common.topics import TopicNames

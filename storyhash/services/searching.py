@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from common.health import Health
 from common.http import HttpServer
-from common.kafka_topics import require_topics
-from common.kafka_transport import KafkaTransport
+from common.kafka.topics import require_topics
+from common.kafka.transport import KafkaTransport
 from common.metrics import Metrics
 from common.process import keep_what_is_there
 from common.settings import Settings

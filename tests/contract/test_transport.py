@@ -12,7 +12,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from common.errors import MessageTooLargeError
-from common.kafka_transport import KafkaTransport
+from common.kafka.transport import KafkaTransport
 from common.memory_transport import MemoryTransport
 from common.settings import KafkaSettings, VideoSettings
 from common.topics import max_message_bytes

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from common.kafka_transport import KafkaTransport
+from common.kafka.transport import KafkaTransport
 from common.settings import KafkaSettings, VideoSettings
 from common.transport import Message
 from common.types import VECTOR_DIMENSION

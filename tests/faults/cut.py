@@ -36,7 +36,7 @@ SEARCHER = {
 EMBEDDER = {
     "embedded": Point("embedder.handler:EmbedHandler", "process"),
     "embeddings-published": Point("common.worker:Worker", "_publish"),
-    "segments-committed": Point("common.kafka_consumers:KafkaGroupConsumer", "commit"),
+    "segments-committed": Point("common.kafka.group:KafkaGroupConsumer", "commit"),
 }
 PRODUCER = {
     "planned": Point("ingest.ledger:ProducerLedger", "plan"),

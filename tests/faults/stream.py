@@ -19,7 +19,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from common.errors import WireError
 from common.events import Event, MatchEvent
-from common.kafka_transport import KafkaTransport
+from common.kafka.transport import KafkaTransport
 from common.settings import KafkaSettings, VideoSettings
 from common.topics import TopicNames
 from common.transport import Received

@@ -17,8 +17,8 @@ from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 from pydantic import SecretStr
 
 from common.errors import BrokerError, StoryHashError
-from common.kafka_topics import check_topics, create_topics, require_topics
-from common.kafka_transport import KafkaTransport
+from common.kafka.topics import check_topics, create_topics, require_topics
+from common.kafka.transport import KafkaTransport
 from common.settings import KafkaSettings, VideoSettings
 from common.topics import TopicNames
 from common.transport import Message

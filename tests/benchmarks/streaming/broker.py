@@ -10,8 +10,8 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient
 
-from common.kafka_topics import create_topics
-from common.kafka_transport import KafkaTransport
+from common.kafka.topics import create_topics
+from common.kafka.transport import KafkaTransport
 from common.settings import KafkaSettings, VideoSettings
 from common.topics import TopicNames, topic_specs
 from tests.conftest import docker_runs

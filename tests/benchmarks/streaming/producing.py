@@ -21,7 +21,7 @@ from zlib import crc32
 import numpy as np
 from kafka import KafkaProducer
 
-from common.kafka_publisher import BATCH_BYTES, LINGER_MS
+from common.kafka.publisher import BATCH_BYTES, LINGER_MS
 from common.transport import Message, Publisher
 from common.types import Segment, SegmentRef
 from common.wire import Envelope, to_message

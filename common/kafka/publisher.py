@@ -19,7 +19,7 @@ from kafka.errors import (
 from kafka.partitioner.default import murmur2
 
 from common.errors import BrokerError, MessageTooLargeError
-from common.kafka_client import in_our_words, open_client, refreshed, topic_missing
+from common.kafka.client import in_our_words, open_client, refreshed, topic_missing
 from common.settings import KafkaSettings
 from common.transport import Message
 

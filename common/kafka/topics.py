@@ -13,7 +13,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from common.errors import BrokerError, TopicMissingError
-from common.kafka_client import in_our_words, open_client
+from common.kafka.client import in_our_words, open_client
 from common.settings import KafkaSettings, VideoSettings
 from common.topics import TopicSpec, topic_specs
 

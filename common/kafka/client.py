@@ -22,7 +22,7 @@ from kafka.errors import (
 from kafka.net.compat import KafkaNetClient
 
 from common.errors import BrokerError, SettingsError, StoryHashError, TopicMissingError
-from common.kafka_tls import addresses, tls_context, trouble
+from common.kafka.tls import addresses, tls_context, trouble
 from common.settings import KafkaSettings
 
 log = logging.getLogger("storyhash.kafka")

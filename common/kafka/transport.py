@@ -1,4 +1,4 @@
-"""The seam of common/transport.py over Kafka. Modules named common.kafka_* alone know kafka-python."""
+"""The seam of common/transport.py over Kafka."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from common.errors import SettingsError
-from common.kafka_client import in_our_words, open_client, partitions_of
-from common.kafka_consumers import (
-    KafkaGroupConsumer,
-    KafkaLogConsumer,
-    reader_settings,
-    received,
-)
-from common.kafka_publisher import KafkaPublisher
+from common.kafka.client import in_our_words, open_client, partitions_of
+from common.kafka.group import KafkaGroupConsumer
+from common.kafka.log_reader import KafkaLogConsumer
+from common.kafka.publisher import KafkaPublisher
+from common.kafka.reading import reader_settings, received
 from common.settings import KafkaSettings, VideoSettings
 from common.topics import max_message_bytes
 from common.transport import Received
