@@ -66,8 +66,9 @@ REPRODUCE = """## How to reproduce this file
 
     pip install 'storyhash[sscd,evaluation]'
     P='--profile sscd-motion --profile offline'
-    storyhash evaluate robustness --videos DIR --families CSV $P --cross-validate --out RESULTS
-    storyhash evaluate ablation   --videos DIR --families CSV $P --per-transform 20 --out RESULTS
+    D='--videos DIR --families CSV'
+    storyhash evaluate robustness $D $P --per-transform 10 --cross-validate --out RESULTS
+    storyhash evaluate ablation $D $P --per-transform 5 --out RESULTS
     storyhash evaluate latency $P --out RESULTS
     python -m scripts.evaluation_doc RESULTS
 
