@@ -9,13 +9,12 @@ every frame is as good as another and the path stands still: there the segments 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from common.frame_codes import FRAME_SECONDS
-from common.types import Float32Array, Float64Array, Int64Array
+from common.types import Float32Array, Float64Array
 from searcher.matching.alignment import Run
 from searcher.matching.frames import HALF_FRAME_SECONDS, Frames
 from searcher.matching.lines import TEMPI, along, bounded, price
@@ -55,10 +54,11 @@ def refined(run: Run, frames: Frames, strangers: float) -> Run:
         if len(one.query) >= min(_MIN_FRAMES, len(frames.query_seconds))
         and _overlaps(run, frames.query_seconds[one.query])
     ]
-    if not found or _stands_still(found, frames):
+    told = [_ref_range(frames, one) for one in found]
+    stretches = [one for one in told if one is not None]
+    if not stretches:
         return run
     start, end = _query_range(frames, int(found[0].query[0]), int(found[-1].query[-1]))
-    stretches = [_ref_range(frames, one.query, one.ref) for one in found]
     ref_start, ref_end = bounded(
         min(one[0] for one in stretches), max(one[1] for one in stretches), frames.ref_end_seconds
     )
@@ -73,17 +73,6 @@ def refined(run: Run, frames: Frames, strangers: float) -> Run:
     )
 
 
-def _stands_still(stretches: Sequence[Stretch], frames: Frames) -> bool:
-    """Whether of most frames of the query the path does not say where they lie."""
-    still = sum(
-        len(one.query)
-        for one in stretches
-        if np.ptp(frames.ref_seconds[one.ref])
-        < _MIN_PACE * (np.ptp(frames.query_seconds[one.query]) - 2 * FRAME_SECONDS)
-    )
-    return 2 * still > sum(len(one.query) for one in stretches)
-
-
 def _query_range(frames: Frames, first: int, last: int) -> tuple[float, float]:
     """From half-way to the frame before the first to half-way to the one after the last; from end to end
     of the query where only a little of it before and after shows nothing."""
@@ -96,19 +85,21 @@ def _query_range(frames: Frames, first: int, last: int) -> tuple[float, float]:
     )
 
 
-def _ref_range(
-    frames: Frames, query: Int64Array, ref: Int64Array
-) -> tuple[float, float, float | None]:
-    """Start and end in the reference of one stretch, and its tempo where it has one."""
-    similarity, times = frames.similarity[query], frames.query_seconds[query]
+def _ref_range(frames: Frames, stretch: Stretch) -> tuple[float, float, float | None] | None:
+    """Start and end in the reference of one stretch, and its tempo where it has one; None where neither
+    a line nor the path says where it lies."""
+    similarity, times = frames.similarity[stretch.query], frames.query_seconds[stretch.query]
+    shown = frames.ref_seconds[stretch.ref]
     tempo, offset, value = _line(similarity, times, frames.ref_seconds)
-    on_path = float(similarity[np.arange(len(query)), ref].mean())
-    apart = np.abs(tempo * times + offset - frames.ref_seconds[ref])[[0, -1]].max()
-    if value < on_path - (_LINE_LOSS if apart > _AGREE_SECONDS else _AGREED_LOSS):
-        return *_shown(frames, frames.ref_seconds[ref]), None
-    start, end = _query_range(frames, int(query[0]), int(query[-1]))
-    low, high = sorted((tempo * start + offset, tempo * end + offset))
-    return low, high, tempo
+    on_path = float(similarity[np.arange(len(times)), stretch.ref].mean())
+    apart = np.abs(tempo * times + offset - shown)[[0, -1]].max()
+    if value >= on_path - (_LINE_LOSS if apart > _AGREE_SECONDS else _AGREED_LOSS):
+        start, end = _query_range(frames, int(stretch.query[0]), int(stretch.query[-1]))
+        low, high = sorted((tempo * start + offset, tempo * end + offset))
+        return low, high, tempo
+    if np.ptp(shown) < _MIN_PACE * (np.ptp(times) - 2 * FRAME_SECONDS):
+        return None
+    return *_shown(frames, shown), None
 
 
 def _shown(frames: Frames, times: Float64Array) -> tuple[float, float]:
