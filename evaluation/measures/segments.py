@@ -45,11 +45,11 @@ class _Gain:
 def segment_ap(rows: Iterable[QueryRow]) -> float:
     """Segment uAP over the open-set rows, 0 to 1; NaN where no row has pieces.
 
-    Rows without pieces (true duplicates as they are) are left out. A failed query with pieces is
+    Rows without pieces, and videos asked as they are, are left out. A failed query with pieces is
     recall that is never reached, so a run keeps the pieces of what it failed to read.
     """
     rows = list(rows)
-    asked = [row for row in positives(rows) if row.pieces]
+    asked = [row for row in positives(rows) if row.pieces and row.group != "real"]
     truth = np.zeros(2)
     gains: list[_Gain] = []
     for row in asked:

@@ -154,6 +154,9 @@ def test_partners_and_copies_by_others_claim_nothing() -> None:
 
 def test_segment_ap_needs_pieces_and_counts_what_failed() -> None:
     assert math.isnan(segment_ap([row("with", found("copy", 0.9), group="real", transform="copy")]))
+    # What was asked as it is has pieces, and is not in the catalogue to be found by them.
+    whole = row("with", found("copy", 0.9), group="real", transform="copy", pieces=WHOLE)
+    assert math.isnan(segment_ap([whole]))
     good = row("with", found("self", 0.9), pieces=WHOLE, video_id="a")
     failed = row("with", error="broken", pieces=WHOLE, video_id="b")
     assert segment_ap([failed]) == 0
