@@ -3,8 +3,8 @@
 Segments say which few seconds of the reference a window shows; their frames say when. The best path
 through the similarities of frames tells which frames belong to the copy. Where they lie on a line (one
 offset, one tempo), the line tells the reference's range more exactly than any frame; where they do not,
-as after cuts, the range is from the first to the last of them. Of a picture in which nothing moves one
-frame is as good as another, and the path may stand still: there the line knows more, or else the segments.
+as after cuts, the range is from the first to the last of them. Where nothing moves one frame is as good
+as another and the path may stand still: there the line knows more, or else the segments.
 """
 
 from __future__ import annotations
