@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 
 from common.errors import DependencyError, MessageTooLargeError
 from common.events import MatchEvent
@@ -12,6 +11,7 @@ from common.transport import Publisher, Transport
 from common.wire import Envelope, to_message
 from searcher.api.base import Answering
 from searcher.matching.report import report_to_json
+from storyhash.services.background import Background
 from storyhash.services.catalogue import FollowedCatalogue
 from storyhash.services.new_videos import match_new_video
 
@@ -20,27 +20,20 @@ _IDLE_SECONDS = 0.2
 _RETRY_SECONDS = 5.0
 
 
-class MatchAnnouncer:
+class MatchAnnouncer(Background):
     """Works off, beside ingestion and never before it, the list of videos that became searchable."""
 
     def __init__(
         self, catalogue: FollowedCatalogue, transport: Transport, topic: str, metrics: Metrics
     ) -> None:
+        super().__init__("announce-matches", _log)
         self._catalogue = catalogue
         self._transport = transport
         self._topic = topic
         self._metrics = metrics
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="announce-matches")
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Tell of what is new, as long as there is something."""
         publisher: Publisher | None = None
         while not self._stopping.is_set():
             answering = self._catalogue.follower().answering

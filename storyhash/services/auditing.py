@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 
 from common.errors import StoryHashError
 from common.metrics import Metrics
 from searcher.audit import Auditor
 from searcher.index import LocalIndex
+from storyhash.services.background import Background
 
 _log = logging.getLogger("storyhash.audit")
 
 
-class AuditThread:
+class IndexAuditing(Background):
     """Audits the index that answers; `current` gives it, or None while there is none."""
 
     def __init__(
         self, current: Callable[[], LocalIndex | None], metrics: Metrics, every_seconds: float
     ) -> None:
+        super().__init__("audit", _log)
         self._current = current
         self._metrics = metrics
         self._every_seconds = every_seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="audit")
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Return when it looks no more."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Look from time to time."""
         while not self._stopping.wait(self._every_seconds):
             index = self._current()
             if index is None:

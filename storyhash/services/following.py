@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TypeVar
 
-from common.errors import DependencyError, StoryHashError
+from common.errors import DependencyError
 from common.events import Deletion
 from common.health import Health
 from common.held_model import held_model
@@ -30,6 +30,7 @@ from searcher.matching.matcher import Matcher
 from searcher.matching.policy import policies
 from searcher.mirror.opening import mirrored_model
 from storyhash.profiles import PROFILES
+from storyhash.services.background import Background
 
 _log = logging.getLogger("storyhash.search")
 # Longer than any step takes; opening an index without a snapshot is the longest.
@@ -40,7 +41,7 @@ _WAIT_SECONDS = 1.0
 Found = TypeVar("Found")
 
 
-class Follower:
+class Follower(Background):
     """Finds the log's model, opens the index and takes the log in, in a thread of its own."""
 
     def __init__(
@@ -52,19 +53,17 @@ class Follower:
         *,
         match_new_videos: Callable[[], bool],
     ) -> None:
+        super().__init__(f"follow-{generation or 'first'}", _log)
         self.generation = generation
         self.health = Health(None, ("index", "log"), _STUCK_SECONDS)
-        self.error: BaseException | None = None
         self._settings = generation_settings(settings, generation)
         self._transport = transport
         self._metrics = metrics
         self._match_new_videos = match_new_videos
-        self._stopping = threading.Event()
         self._worker: Worker | None = None
         self._handler: IndexHandler | None = None
         self._opened: Answering | None = None
         self._whole = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"follow-{generation or 'first'}")
 
     @cached_property
     def topics(self) -> TopicNames:
@@ -81,22 +80,11 @@ class Follower:
         at first a part of the catalogue, and videos that are deleted further on."""
         return self._opened if self._whole.is_set() else None
 
-    def start(self) -> None:
-        self._thread.start()
-
     def stop(self) -> None:
-        """Finish the batch in work; `join` waits for it."""
-        self._stopping.set()
+        """Finish the batch in work; `join` waits for it, and until the index is closed."""
+        super().stop()
         if self._worker is not None:
             self._worker.stop()
-
-    def join(self) -> None:
-        """Return when the index is closed."""
-        self._thread.join()
-
-    @property
-    def running(self) -> bool:
-        return self._thread.is_alive()
 
     def save_snapshot(self) -> None:
         """Write the shard to disk; snapshots that still hold what was deleted go."""
@@ -153,7 +141,8 @@ class Follower:
         finally:
             publisher.close()
 
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Open the index and take the log in."""
         try:
             model_id = self._wait_for(self._find_model)
             index = self._wait_for(lambda: self._open(model_id)) if model_id else None
@@ -162,9 +151,6 @@ class Follower:
             with index:
                 self._follow(index)
                 index.save_snapshot()
-        except BaseException as error:
-            self.error = error
-            _log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
         finally:
             self._opened = self._handler = None
 

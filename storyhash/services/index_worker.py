@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 
-from common.errors import DependencyError, StoryHashError
+from common.errors import DependencyError
 from common.health import Health
 from common.metrics import Metrics
 from common.settings import ServiceSettings
 from searcher.observing import STAGE
 from storyhash.index_report import VideoOutcome
 from storyhash.indexing import Indexer
+from storyhash.services.background import Background
 from storyhash.services.index_queue import IndexQueue
 
 _log = logging.getLogger("storyhash.serve")
@@ -22,7 +22,7 @@ _SLICE_SECONDS = 0.25
 OnIndexed = Callable[[VideoOutcome], None]
 
 
-class IndexWorker:
+class IndexWorker(Background):
     """Runs an indexer over a queue. A dependency that fails, such as a full disk, is waited for with
     growing pauses, as the condition `indexing` tells meanwhile."""
 
@@ -37,7 +37,7 @@ class IndexWorker:
         settings: ServiceSettings,
     ) -> None:
         """on_indexed: told of each video that has become searchable."""
-        self.error: BaseException | None = None
+        super().__init__("index", _log)
         self._indexer = indexer
         self._queue = queue
         self._on_indexed = on_indexed
@@ -45,40 +45,22 @@ class IndexWorker:
         self._metrics = metrics
         self._settings = settings
         self._pause = settings.retry_seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="index")
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Leave what is under way and end; it is pending still, so the next start does it."""
-        self._stopping.set()
-
-    def join(self) -> None:
-        self._thread.join()
-
-    @property
-    def running(self) -> bool:
-        return self._thread.is_alive()
-
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                try:
-                    self._indexer.run(
-                        self._queue.draw(),
-                        self._ended,
-                        wanted=self._queue.wanted,
-                        on_turn=self._turn,
-                        stopping=self._stopping,
-                    )
-                except DependencyError as error:
-                    self._queue.give_back()
-                    self._wait(error)
-        except BaseException as error:
-            self.error = error
-            _log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
+    def work(self) -> None:
+        """What is under way when it is told to stop is left; it is pending still, so the next start does
+        it."""
+        while not self._stopping.is_set():
+            try:
+                self._indexer.run(
+                    self._queue.draw(),
+                    self._ended,
+                    wanted=self._queue.wanted,
+                    on_turn=self._turn,
+                    stopping=self._stopping,
+                )
+            except DependencyError as error:
+                self._queue.give_back()
+                self._wait(error)
 
     def _turn(self) -> None:
         self._health.beat()

@@ -18,7 +18,8 @@ from searcher.api.app import api_app
 from searcher.observing import watch_vectors
 from storyhash.remote_embedding import RemoteEmbedding
 from storyhash.services.announcing import MatchAnnouncer
-from storyhash.services.auditing import AuditThread
+from storyhash.services.auditing import IndexAuditing
+from storyhash.services.background import end_all
 from storyhash.services.catalogue import FollowedCatalogue
 from storyhash.services.following import Follower, generation_settings
 
@@ -43,7 +44,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     catalogue = FollowedCatalogue(settings.data_dir, follower, also=settings.kafka.generation)
     announcer = MatchAnnouncer(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics)
     watch_vectors(metrics, catalogue.answering_index)
-    auditor = AuditThread(catalogue.answering_index, metrics, settings.service.audit_seconds)
+    auditor = IndexAuditing(catalogue.answering_index, metrics, settings.service.audit_seconds)
     embedding = RemoteEmbedding(
         settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
     )
@@ -60,12 +61,9 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     try:
         _wait(settings, catalogue, stopping)
     finally:
-        auditor.stop()
-        announcer.stop()
-        for one in catalogue:
-            one.stop()
-        for one in catalogue:
-            one.join()
+        # Those that look into the indexes end before the indexes are closed.
+        end_all([auditor, announcer])
+        end_all(list(catalogue))
         server.stop()
         embedding.close()
         transport.close()

@@ -23,7 +23,8 @@ from searcher.index import LocalIndex
 from storyhash.index_report import VideoOutcome
 from storyhash.indexing import Indexer
 from storyhash.querying import LocalEmbedding
-from storyhash.services.auditing import AuditThread
+from storyhash.services.auditing import IndexAuditing
+from storyhash.services.background import Background, end_all
 from storyhash.services.index_queue import IndexQueue
 from storyhash.services.index_worker import IndexWorker
 from storyhash.services.new_videos import in_words, match_new_video
@@ -69,16 +70,16 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
             health.met("index")
             keep_what_is_there()
             _log.info("answering at %s", server.url)
-            auditor = AuditThread(lambda: services.index, metrics, settings.service.audit_seconds)
+            auditor = IndexAuditing(lambda: services.index, metrics, settings.service.audit_seconds)
             auditor.start()
             try:
                 _run(workers, queue, services.index, settings.service, server, stopping)
             finally:
-                auditor.stop()
+                end_all([auditor])
 
 
 def _run(
-    workers: Sequence[IndexWorker | Watcher],
+    workers: Sequence[Background],
     queue: IndexQueue,
     index: LocalIndex,
     settings: ServiceSettings,
@@ -146,7 +147,7 @@ def _workers(
     queue: IndexQueue,
     metrics: Metrics,
     health: Health,
-) -> list[IndexWorker | Watcher]:
+) -> list[Background]:
     def on_indexed(outcome: VideoOutcome) -> None:
         name, found = outcome.item.entry.video_id, ""
         if settings.service.match_new_videos:
@@ -160,7 +161,7 @@ def _workers(
             _log.warning("%r: %s", name, outcome.damaged)
 
     indexer = Indexer(services.index, services.stage, services.pool, metrics)
-    workers: list[IndexWorker | Watcher] = [
+    workers: list[Background] = [
         IndexWorker(
             indexer,
             queue,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
 
-from common.errors import DependencyError, StoryHashError, UsageError
+from common.errors import DependencyError, UsageError
 from common.health import Health
 from ingest.catalog import Listed, check_entry
 from ingest.watch import FolderWatch
 from searcher.videos import VideoStore
 from storyhash.catalogue import WorkItem, work_on
+from storyhash.services.background import Background
 from storyhash.services.index_queue import IndexQueue
 
 _log = logging.getLogger("storyhash.serve")
@@ -20,7 +20,7 @@ _log = logging.getLogger("storyhash.serve")
 _PAUSE_FACTOR = 9.0
 
 
-class Watcher:
+class Watcher(Background):
     """One folder's videos into the queue. While the folder cannot be read, the condition `watch` says
     why; what lies in it and is indexed stays so."""
 
@@ -32,55 +32,36 @@ class Watcher:
         health: Health,
         pause_seconds: float,
     ) -> None:
-        self.error: BaseException | None = None
+        super().__init__("watch", _log)
         self._watch = watch
         self._videos = videos
         self._queue = queue
         self._health = health
         self._pause_seconds = pause_seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch")
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Look no more; `join` waits for the look that is under way."""
-        self._stopping.set()
-
-    def join(self) -> None:
-        self._thread.join()
-
-    @property
-    def running(self) -> bool:
-        return self._thread.is_alive()
-
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Look from time to time."""
         found: list[Listed] = []
         reason = ""
-        try:
-            while not self._stopping.is_set():
-                started = time.monotonic()
-                said, reason = reason, ""
-                try:
-                    found += self._watch.look()
-                    self._take(found)
-                    found.clear()
-                except OSError as error:
-                    reason = f"{error.filename or self._watch.folder}: {error.strerror}"
-                except DependencyError as error:
-                    reason = str(error)
-                if reason:
-                    self._health.unmet("watch", reason)
-                else:
-                    self._health.met("watch")
-                if reason and reason != said:
-                    _log.warning("%s; looking again", reason)
-                spent = time.monotonic() - started
-                self._stopping.wait(max(self._pause_seconds, _PAUSE_FACTOR * spent))
-        except BaseException as error:
-            self.error = error
-            _log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            said, reason = reason, ""
+            try:
+                found += self._watch.look()
+                self._take(found)
+                found.clear()
+            except OSError as error:
+                reason = f"{error.filename or self._watch.folder}: {error.strerror}"
+            except DependencyError as error:
+                reason = str(error)
+            if reason:
+                self._health.unmet("watch", reason)
+            else:
+                self._health.met("watch")
+            if reason and reason != said:
+                _log.warning("%s; looking again", reason)
+            spent = time.monotonic() - started
+            self._stopping.wait(max(self._pause_seconds, _PAUSE_FACTOR * spent))
 
     def _take(self, found: Sequence[Listed]) -> None:
         """Queue those that are new or have changed."""

@@ -20,6 +20,7 @@ from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
 from storyhash.services.announcing import MatchAnnouncer
+from storyhash.services.background import end_all
 from storyhash.services.new_videos import match_new_video
 from tests.embeddings import MODEL_ID, video
 from tests.services import wait_until
@@ -49,7 +50,7 @@ def announce(index: LocalIndex, transport: MemoryTransport) -> dict[str, dict[st
     try:
         wait_until(lambda: not index.staging.unmatched(), "every match", 30, 0.01)
     finally:
-        announcer.stop()
+        end_all([announcer])
     events = [from_message(one).event for one in transport.scan(TOPIC)]
     return {one.video_id: dict(one.report) for one in events if isinstance(one, MatchEvent)}
 
