@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import cv2
@@ -19,13 +20,17 @@ Prepare: TypeAlias = Callable[[Film, Material], FrameEdit]
 
 
 def per_frame(
-    name: str, group: Group, prepare: Prepare, *, crf: int = 23, **parameters: Any
+    name: str, group: Group, prepare: Prepare, *, crf: int | None = None, **parameters: Any
 ) -> Transform:
-    """A transform that edits every frame by itself and leaves time alone."""
+    """A transform that edits every frame by itself and leaves time alone. crf: how coarsely it is to be
+    written, where that is a part of it."""
 
     def apply(film: Film, material: Material) -> Made:
-        return Made(each(film, prepare(film, material)), whole(film), crf=crf)
+        made = Made(each(film, prepare(film, material)), whole(film))
+        return made if crf is None else replace(made, crf=crf)
 
+    if crf is not None:
+        parameters["crf"] = crf
     return Transform(name, group, apply, parameters)
 
 
