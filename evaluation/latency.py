@@ -75,7 +75,6 @@ class Latency:
         self, stage: EmbedderStage, calibration: Calibration, pool: DecoderPool, vectors: int
     ) -> None:
         self._stage = stage
-        self._embedder = QueryEmbedder(stage)
         self._calibration = calibration
         self._pool = pool
         self._shard = strangers(vectors, stage.model_id)
@@ -110,6 +109,8 @@ class Latency:
 
     def _ask(self, video: Path, case: Case) -> tuple[float, str, dict[str, float]]:
         """Length of the query, the decision, and seconds by stage."""
+        # One that has not seen the query yet: it remembers what moves in it.
+        embedder = QueryEmbedder(self._stage)
         spent: dict[str, float] = {}
         looks: list[LookName] = []
         began = time.perf_counter()
@@ -125,7 +126,7 @@ class Latency:
             looks.append(name)
             before = self._stage.clock.seconds
             started = time.perf_counter()
-            query = self._embedder.embed(_QUERY, seconds, segments, LOOKS[name])
+            query = embedder.embed(_QUERY, seconds, segments, LOOKS[name])
             whole = time.perf_counter() - started
             after = self._stage.clock.seconds
             steps = {step: after[step] - before.get(step, 0.0) for step in after}
