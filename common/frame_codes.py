@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def known_frames(codes: Int8Array) -> BoolArray:
     return codes[:, 0] > 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CodedFrames:
     """Frames as the index holds them.
 
@@ -89,21 +89,21 @@ class CodedFrames:
         departing: Float32Array = queries._apart @ projected.T * _SPREAD
         return self.like(along) + departing
 
-    @property
+    @cached_property
     def _along(self) -> Float32Array:
         return self.codes[:, 0].astype(np.float32) / np.float32(_ALONG_SCALE)
 
-    @property
+    @cached_property
     def _apart(self) -> Float32Array:
         """float32 (T, 63): the coordinates of what departs from the segment's vector."""
         return self.codes[:, 1:].astype(np.float32) / np.float32(_SCALE)
 
-    @property
+    @cached_property
     def _projected(self) -> Float32Array:
         """float32 (T, 63): the same of each frame's segment."""
         return (self.vectors @ _projection().T)[self.segment]
 
-    @property
+    @cached_property
     def _leaked(self) -> Float32Array:
         """float32 (T,): what departs is at right angles to that vector; their coordinates are not."""
         leaked: Float32Array = (self._projected * self._apart).sum(axis=1) * _SPREAD

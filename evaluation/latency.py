@@ -40,7 +40,7 @@ from searcher.matching.looking import match_looking
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, default_policy
 from searcher.shard import Shard
-from searcher.state import EVERYTHING, Filter, VideoSegments
+from searcher.state import EVERYTHING, Filter
 
 Case: TypeAlias = Literal["copy", "stranger", "thorough"]
 CASES: tuple[Case, ...] = get_args(Case)
@@ -170,14 +170,9 @@ class _TimedMatcher(Matcher):
     spent: dict[str, float]
     looks: Sequence[LookName]
 
-    def match(
-        self,
-        query: QueryEmbedding,
-        only: Filter = EVERYTHING,
-        held: VideoSegments | None = None,
-    ) -> MatchReport:
+    def match(self, query: QueryEmbedding, only: Filter = EVERYTHING) -> MatchReport:
         with _measured(self.spent, f"{self.looks[-1]} look: {MATCHING}"):
-            return super().match(query, only, held)
+            return super().match(query, only)
 
 
 def strangers(count: int, model_id: str) -> Shard:

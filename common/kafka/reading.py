@@ -25,7 +25,7 @@ _FETCH_BYTES = 16 << 20
 _CLOSE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.2
 # Waiting does not cure these.
-FATAL = (AuthorizationError, SaslAuthenticationFailedError, FencedInstanceIdError)
+_FATAL = (AuthorizationError, SaslAuthenticationFailedError, FencedInstanceIdError)
 
 
 def reader_settings(kafka: KafkaSettings, max_bytes: int) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class KafkaReader:
             found: dict[TopicPartition, list[Any]] = self._consumer.poll(
                 timeout_ms=timeout_seconds * 1000, max_records=max_messages
             )
-        except FATAL as error:
+        except _FATAL as error:
             raise in_our_words(error, self._kafka) from None
         except KafkaError as error:
             log.debug("a poll failed and is tried again: %s", error)

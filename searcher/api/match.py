@@ -19,7 +19,6 @@ from searcher.api.base import Answering, Catalogue, EmbedQuery
 from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
 from searcher.api.search import banks_of
 from searcher.api.videos import unknown_video
-from searcher.matching.known import known_query
 from searcher.matching.looking import match_looking
 from searcher.matching.matcher import MatchReport
 from searcher.matching.report import report_to_json
@@ -104,9 +103,7 @@ def _report(
     video = answering.index.videos.get(video_id)
     if video is None:
         raise unknown_video(video_id)
-    segments = answering.index.vectors_of(video_id)
-    query = known_query(video, segments, answering.model_id)
-    return answering.matcher.match(query, Filter(banks, video_id), segments)
+    return answering.matcher.match_video(video, banks)
 
 
 def _flag(request: Request, name: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -15,10 +16,12 @@ from searcher.matching.boilerplate import FREE_VIDEOS, document_frequency, weigh
 from searcher.matching.calibration import Calibration, probability_of
 from searcher.matching.evidence import Candidate, Evidence
 from searcher.matching.frames import Frames, QueryFrames
+from searcher.matching.known import known_query
 from searcher.matching.policy import Decision, Policies, strongest
 from searcher.matching.refining import refined
 from searcher.matching.retrieval import retrieve
-from searcher.state import EVERYTHING, Filter, VideoSegments
+from searcher.state import EVERYTHING, Banks, Filter
+from searcher.videos import Video
 
 # Runs of one video after its best are further copies only when they are as good as this share of it.
 _FURTHER_SHARE = 0.8
@@ -71,17 +74,29 @@ class Matcher:
         self._aligner = aligner
         self._by_frames = by_frames
 
-    def match(
-        self,
-        query: QueryEmbedding,
-        only: Filter = EVERYTHING,
-        held: VideoSegments | None = None,
-    ) -> MatchReport:
+    def match(self, query: QueryEmbedding, only: Filter = EVERYTHING) -> MatchReport:
         """Every candidate with its probability, best first.
 
-        held: where the query is a video of the index, its segments, whose frames then tell the ranges.
         Raises ModelMismatchError for a query embedded by another model than the index was.
         """
+
+        @cache
+        def frames_of(view: str) -> QueryFrames:
+            return QueryFrames.of_view(query, query.views.index(view))
+
+        return self._answer(query, only, frames_of)
+
+    def match_video(self, video: Video, banks: Banks = None) -> MatchReport:
+        """The same for a video of the index, asked of the others by what the index holds of it."""
+        segments = self._index.vectors_of(video.video_id)
+        query = known_query(video, segments, self._model_id)
+        held = QueryFrames.of_video(segments, query.duration_seconds)
+        return self._answer(query, Filter(banks, video.video_id), lambda _: held)
+
+    def _answer(
+        self, query: QueryEmbedding, only: Filter, frames_of: Callable[[str], QueryFrames]
+    ) -> MatchReport:
+        """frames_of: the query's frames through a view."""
         if query.model_id != self._model_id:
             raise ModelMismatchError(
                 f"the query was embedded with {query.model_id}, the index with {self._model_id}"
@@ -96,7 +111,7 @@ class Matcher:
         matches = [
             self._match(query, one, run, shown, frequency.get(one.video_id, 1))
             for one in best
-            for run, shown in self._shown(query, held, one)
+            for run, shown in self._shown(one, frames_of)
         ]
         return self._report(query, matches, "")
 
@@ -156,27 +171,28 @@ class Matcher:
         }
 
     def _shown(
-        self, query: QueryEmbedding, held: VideoSegments | None, evidence: Evidence
+        self, evidence: Evidence, frames_of: Callable[[str], QueryFrames]
     ) -> list[tuple[Run, Run]]:
         """The runs that are matches, each with the same as its frames show it; of two that come to the
         same, or of which one says all that the other does, the wider ranges with the better run."""
-        if held is None:
-            seen = QueryFrames.of_view(query, query.views.index(evidence.view))
-        else:
-            seen = QueryFrames.of_video(held, query.duration_seconds)
-        usual = self._calibration.usual(evidence.view)
         told: list[tuple[Run, Run]] = []
         for run in evidence.runs:
             if run.score < _FURTHER_SHARE * evidence.runs[0].score:
                 continue
-            frames = Frames.around(run, seen, evidence.segments) if self._by_frames else None
-            shown = run if frames is None else refined(run, frames, usual)
+            shown = self._refined(run, evidence, frames_of) if self._by_frames else run
             if any(shown.is_within(other) for _, other in told):
                 continue
             inner = [pair for pair in told if pair[1].is_within(shown)]
             told = [pair for pair in told if pair not in inner]
             told.append((inner[0][0] if inner else run, shown))
         return told
+
+    def _refined(
+        self, run: Run, evidence: Evidence, frames_of: Callable[[str], QueryFrames]
+    ) -> Run:
+        frames = Frames.around(run, frames_of(evidence.view), evidence.segments)
+        usual = self._calibration.usual(evidence.view)
+        return run if frames is None else refined(run, frames, usual)
 
     def _match(
         self, query: QueryEmbedding, evidence: Evidence, run: Run, shown: Run, frequency: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -64,19 +64,20 @@ def _asked(
     )
 
 
+_SHARED = signature(_asked, eval_str=True).parameters
+
+
 def asking(command: _Command) -> _Command:
     """Gives a command the options of `Asked` before its own; its parameter `asked` is what they say."""
-    return _with_options(command, signature(_asked, eval_str=True).parameters["videos"])
+    return _with_options(command, _SHARED)
 
 
 def perhaps_asking(command: _Command) -> _Command:
     """As `asking`, but without --videos `asked` is None."""
-    videos = signature(_asked, eval_str=True).parameters["videos"]
-    return _with_options(command, videos.replace(default=None))
+    return _with_options(command, {**_SHARED, "videos": _SHARED["videos"].replace(default=None)})
 
 
-def _with_options(command: _Command, videos: Parameter) -> _Command:
-    shared = {**signature(_asked, eval_str=True).parameters, "videos": videos}
+def _with_options(command: _Command, shared: Mapping[str, Parameter]) -> _Command:
     own = dict(signature(command, eval_str=True).parameters)
     del own["asked"]
 

@@ -18,6 +18,7 @@ from searcher.generations import (
     make_folder,
 )
 from searcher.index import LocalIndex
+from storyhash.services.background import end_all
 from storyhash.services.following import Follower
 
 _log = logging.getLogger("storyhash.search")
@@ -108,8 +109,7 @@ class FollowedCatalogue:
                 )
             # Out of sight first: a follower that has ended by itself would end the service.
             del self._followers[name]
-            follower.stop()
-            follower.join()
+            end_all([follower])
             drop_generation(self._data_dir, name)
             _log.info("generation %r is dropped", name)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from common.metrics import Metrics
 from searcher.api.base import Answering
-from searcher.matching.known import known_query
 from searcher.matching.matcher import MatchReport
-from searcher.state import Filter
 
 
 def match_new_video(
@@ -18,9 +16,7 @@ def match_new_video(
     video = index.videos.get(video_id)
     if video is None or video.version != version:
         return None
-    segments = index.vectors_of(video_id)
-    query = known_query(video, segments, answering.model_id)
-    report = answering.matcher.match(query, Filter(exclude_video=video_id), segments)
+    report = answering.matcher.match_video(video)
     metrics.match_probability.observe(report.probability)
     return report
 

@@ -198,9 +198,7 @@ def test_frames_tell_where_a_part_of_a_film_lies_within_the_catalogue(
     part = copied(rng, frames[int(9.5 * FPS) : int(24 * FPS)])
     shard.add(embeddings("original", frames))
     shard.add(embeddings("part", np.concatenate([film(rng, 7), part, film(rng, 10)])))
-    segments = shard.vectors_of("part")
-    asked = known_query(Video("part", "/films/part"), segments, MODEL_ID)
-    report = make_matcher(shard).match(asked, Filter(exclude_video="part"), segments)
+    report = make_matcher(shard).match_video(Video("part", "/films/part"))
     assert (report.decision, report.matches[0].video_id) == ("copy", "original")
     assert ranges(report) == pytest.approx([7, 21.5, 9.5, 24], abs=0.51)
 
