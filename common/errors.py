@@ -91,6 +91,12 @@ class CorruptIndexError(StoryHashError):
     code = "corrupt_index"
 
 
+class CancelledError(StoryHashError):
+    """The caller went away before the work was done; nobody waits for the answer."""
+
+    code = "cancelled"
+
+
 class DependencyError(StoryHashError):
     """Something StoryHash needs is not there: a server, a package, model weights, disk space."""
 
