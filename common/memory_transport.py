@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ class MemoryTransport:
         self.max_bytes = max_bytes or max_message_bytes(VideoSettings())
         self.changed = threading.Condition()
         self._topics: dict[str, list[list[Received]]] = {}
+        self._log_ids: dict[str, str] = {}
         self._groups: dict[str, _Group] = {}
 
     def publisher(self) -> MemoryPublisher:
@@ -43,9 +45,22 @@ class MemoryTransport:
             self.changed.notify_all()
         return consumer
 
-    def log_consumer(self, topic: str, offsets: Mapping[int, int], group: str) -> MemoryLogConsumer:
+    def log_consumer(
+        self, topic: str, offsets: Mapping[int, int], group: str, log_id: str = ""
+    ) -> MemoryLogConsumer:
         with self.changed:
-            return MemoryLogConsumer(self, self._group(group), topic, offsets)
+            kept = offsets if log_id in ("", self.log_id(topic)) else {}
+            return MemoryLogConsumer(self, self._group(group), topic, kept)
+
+    def recreate(self, topic: str) -> None:
+        """Delete a topic and create it again, empty."""
+        with self.changed:
+            self._topics.pop(topic, None)
+            self._log_ids[topic] = uuid.uuid4().hex
+
+    def log_id(self, topic: str) -> str:
+        """See common.transport.LogConsumer."""
+        return self._log_ids.setdefault(topic, uuid.uuid4().hex)
 
     def scan(self, topic: str) -> Iterable[Received]:
         """Every message that lies in a topic now, partition after partition."""
@@ -245,10 +260,25 @@ class MemoryLogConsumer(_Reader):
         self, transport: MemoryTransport, group: _Group, topic: str, offsets: Mapping[int, int]
     ) -> None:
         super().__init__(transport, group)
-        for partition, log in enumerate(transport.log(topic)):
+        self._topic = topic
+        self.log_id = transport.log_id(topic)
+        self._seek(offsets)
+
+    def _seek(self, offsets: Mapping[int, int]) -> None:
+        logs = self._transport.log(self._topic)
+        for partition, log in enumerate(logs):
             offset = offsets.get(partition, 0)
-            self.positions[topic, partition] = offset if offset <= len(log) else 0
-        self._ends = {(topic, number): len(log) for number, log in enumerate(transport.log(topic))}
+            self.positions[self._topic, partition] = offset if offset <= len(log) else 0
+        self._ends = {(self._topic, number): len(log) for number, log in enumerate(logs)}
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+        """Up to `max_messages`, from the beginning of a topic that was created again."""
+        with self._transport.changed:
+            log_id = self._transport.log_id(self._topic)
+            if self.positions and log_id != self.log_id:
+                self.log_id = log_id
+                self._seek({})
+        return super().poll(max_messages, timeout_seconds)
 
     def caught_up(self) -> bool:
         """See common.transport.LogConsumer."""

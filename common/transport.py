@@ -100,7 +100,17 @@ class Consumer(Protocol):
 
 
 class LogConsumer(Consumer, Protocol):
-    """Reads every partition of a topic by itself."""
+    """Reads every partition of a topic by itself.
+
+    A topic that is deleted and created again while it is read is read from its beginning; `log_id`
+    changes with the poll that begins there.
+    """
+
+    @property
+    def log_id(self) -> str:
+        """Which log the offsets of its messages are of: a topic that is created again under the same
+        name has another id. Empty where the broker gives none (Kafka before 2.8)."""
+        ...
 
     def caught_up(self) -> bool:
         """Whether all has been polled that lay there when reading began."""
@@ -117,9 +127,12 @@ class Transport(Protocol):
         committed; a new group begins at the oldest message."""
         ...
 
-    def log_consumer(self, topic: str, offsets: Mapping[int, int], group: str) -> LogConsumer:
+    def log_consumer(
+        self, topic: str, offsets: Mapping[int, int], group: str, log_id: str = ""
+    ) -> LogConsumer:
         """Reads every partition of a topic, each from the offset given and otherwise from the oldest
-        message, whatever others read. `commit` only tells monitoring, under `group`."""
+        message, whatever others read. Offsets of a log with another id than the topic's count for
+        nothing. `commit` only tells monitoring, under `group`."""
         ...
 
     def scan(self, topic: str) -> Iterable[Received]:

@@ -208,6 +208,22 @@ class Staging:
             for partition, following in offsets.items():
                 execute("INSERT OR REPLACE INTO offsets VALUES (?, ?)", partition, following)
 
+    @property
+    def log_id(self) -> str:
+        """Which log the offsets are of; empty when that is not known."""
+        rows = self._database.query("SELECT id FROM log")
+        return str(rows[0][0]) if rows else ""
+
+    def follow_log(self, log_id: str) -> None:
+        """Offsets are of this log from now on. Those of another one are forgotten."""
+        before = self.log_id
+        if not log_id or log_id == before:
+            return
+        with self._database.change() as execute:
+            if before:
+                execute("DELETE FROM offsets")
+            execute("INSERT OR REPLACE INTO log VALUES (1, ?)", log_id)
+
     def forget(self, keys: Iterable[tuple[str, bytes]]) -> None:
         """Remember that the log is to forget these; (video_id, key) of each."""
         with self._database.change() as execute:

@@ -208,6 +208,7 @@ class VideoStore:
             "staged_ends",
             "missing_segments",
             "offsets",
+            "log",
         )
         with self._database.change() as execute:
             for table in (*tables, "unmatched"):

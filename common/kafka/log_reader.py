@@ -27,23 +27,39 @@ class KafkaLogConsumer(KafkaReader):
         topic: str,
         offsets: Mapping[int, int],
         group: str,
+        log_id: str = "",
     ) -> None:
         super().__init__(kafka, max_bytes, group_id=group)
         self._topics = (topic,)
+        self._log_id = log_id
         self._looked = time.monotonic()
         # Where partitions ended that have not been read so far.
         self._behind: dict[TopicPartition, int] = {}
         try:
-            partitions = partitions_of(self._client, kafka, topic)
-            places = [TopicPartition(topic, partition) for partition in partitions]
+            places = self._places()
             self._consumer.assign(places)
-            self._seek(places, offsets)
+            self._seek(places, {} if self._was_recreated() else offsets)
         except BaseException:
             super().close()
             raise
 
+    @property
+    def log_id(self) -> str:
+        """See common.transport.LogConsumer."""
+        return self._log_id
+
     def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
         """The next messages; see common.transport.Consumer."""
+        before = self._log_id
+        if self._was_recreated():
+            try:
+                places = self._places()
+                self._consumer.assign(places)
+                self._seek(places, {})
+            except BaseException:
+                # The next poll has to notice it again.
+                self._log_id = before
+                raise
         if time.monotonic() - self._looked > _NEW_PARTITIONS_SECONDS:
             self._looked = time.monotonic()
             self._add_new_partitions()
@@ -73,6 +89,29 @@ class KafkaLogConsumer(KafkaReader):
             self._consumer.commit_async(offsets)
         except KafkaError as error:
             log.debug("progress was not told: %s", error)
+
+    def _places(self) -> list[TopicPartition]:
+        topic = self._topics[0]
+        found = partitions_of(self._client, self._kafka, topic)
+        return [TopicPartition(topic, partition) for partition in found]
+
+    def _was_recreated(self) -> bool:
+        """Whether the topic is another one than that of the offsets so far; its id is known from then."""
+        topic = self._topics[0]
+        known = self._client.cluster.topic_id(topic)
+        found = "" if known is None else known.hex
+        before = self._log_id
+        # Asked in the moment in which it is gone, nothing is known of it.
+        if not found or found == before:
+            return False
+        self._log_id = found
+        if not before:
+            return False
+        log.warning(
+            "topic %s was deleted and created again (id %s, before %s): reading all of it",
+            *(topic, found, before),
+        )
+        return True
 
     def _seek(self, places: Sequence[TopicPartition], offsets: Mapping[int, int]) -> None:
         """Go to the offsets given. Those beyond the end are of a log that was there before."""

@@ -43,8 +43,10 @@ class KafkaTransport:
     def group_consumer(self, topics: Sequence[str], group: str) -> KafkaGroupConsumer:
         return KafkaGroupConsumer(self._kafka, self._max_bytes, topics, group)
 
-    def log_consumer(self, topic: str, offsets: Mapping[int, int], group: str) -> KafkaLogConsumer:
-        return KafkaLogConsumer(self._kafka, self._max_bytes, topic, offsets, group)
+    def log_consumer(
+        self, topic: str, offsets: Mapping[int, int], group: str, log_id: str = ""
+    ) -> KafkaLogConsumer:
+        return KafkaLogConsumer(self._kafka, self._max_bytes, topic, offsets, group, log_id)
 
     def scan(self, topic: str) -> Iterator[Received]:
         """Every message that lies in a topic now, partition after partition, then stops.

@@ -156,8 +156,8 @@ class Follower(Background):
 
     def _consumer(self, index: LocalIndex) -> LogConsumer:
         group = f"{self.topics.embeddings}.searcher"
-        offsets = index.staging.offsets()
-        return self._transport.log_consumer(self.topics.embeddings, offsets, group)
+        offsets, log_id = index.staging.offsets(), index.staging.log_id
+        return self._transport.log_consumer(self.topics.embeddings, offsets, group, log_id)
 
     def _wait_for(self, look: Callable[[], Found | None], condition: str = "index") -> Found | None:
         """The first answer that is not None; None when stopped before. Meanwhile the condition says what

@@ -7,11 +7,12 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import pytest
 from kafka import KafkaAdminClient
 
-from common.errors import MessageTooLargeError
+from common.errors import MessageTooLargeError, TopicMissingError
 from common.kafka.transport import KafkaTransport
 from common.memory_transport import MemoryTransport
 from common.settings import KafkaSettings, VideoSettings
@@ -26,8 +27,14 @@ PATIENCE_SECONDS = 60.0
 class Stage:
     """A transport, and topics that exist on it."""
 
-    def __init__(self, transport: Transport, make_topic: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        make_topic: Callable[[str], None],
+        remake_topic: Callable[[str], None],
+    ) -> None:
         self.transport = transport
+        self.recreate = remake_topic
         self._make_topic = make_topic
         self._opened: list[Consumer] = []
 
@@ -48,8 +55,8 @@ class Stage:
     def member(self, topics: Sequence[str], group: str) -> Consumer:
         return self._kept(self.transport.group_consumer(topics, group))
 
-    def log(self, topic: str, offsets: dict[int, int]) -> LogConsumer:
-        consumer = self.transport.log_consumer(topic, offsets, f"g-{topic}")
+    def log(self, topic: str, offsets: dict[int, int], log_id: str = "") -> LogConsumer:
+        consumer = self.transport.log_consumer(topic, offsets, f"g-{topic}", log_id)
         self._opened.append(consumer)
         return consumer
 
@@ -66,16 +73,17 @@ class Stage:
 @pytest.fixture(params=["memory", "kafka"])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     if request.param == "memory":
-        made = Stage(MemoryTransport(PARTITIONS), lambda name: None)
+        memory = MemoryTransport(PARTITIONS)
+        made = Stage(memory, lambda name: None, memory.recreate)
         yield made
         made.close()
         return
     servers = request.getfixturevalue("kafka")
     settings = KafkaSettings(bootstrap_servers=servers, session_timeout_seconds=6)
     admin = KafkaAdminClient(bootstrap_servers=servers)
-    made = Stage(
-        KafkaTransport(settings, VideoSettings()),
-        lambda name: admin.create_topics(
+
+    def create(name: str) -> None:
+        admin.create_topics(
             {
                 name: {
                     "num_partitions": PARTITIONS,
@@ -84,8 +92,19 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
                 }
             },
             wait_for_metadata=True,
-        ),
-    )
+        )
+
+    def recreate(name: str) -> None:
+        admin.delete_topics([name])
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        # A broker deletes in the background.
+        while name in {one["name"] for one in admin.describe_topics()}:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} is not deleted")
+            time.sleep(0.1)
+        create(name)
+
+    made = Stage(KafkaTransport(settings, VideoSettings()), create, recreate)
     try:
         yield made
     finally:
@@ -318,6 +337,47 @@ def test_a_log_consumer_whose_log_was_made_anew_reads_all_of_it(stage: Stage) ->
     topic = stage.topic()
     stage.publish(Message(topic, b"k", b"%d" % i, partition=0) for i in range(5))
     assert values(read(stage.log(topic, {0: 900}), 5)) == list(range(5))
+
+
+def test_offsets_of_a_topic_that_was_created_again_with_more_messages_count_for_nothing(
+    stage: Stage,
+) -> None:
+    topic = stage.topic()
+    stage.publish(numbered(topic, 40))
+    before = stage.log(topic, {})
+    assert len(read(before, 40)) == 40
+    assert before.log_id
+    before.close()
+    stage.recreate(topic)
+    stage.publish(numbered(topic, 200))
+    offsets = dict.fromkeys(range(PARTITIONS), 10)
+    again = stage.log(topic, offsets, before.log_id)
+    assert sorted(values(read(again, 200))) == list(range(200))
+    assert again.log_id not in ("", before.log_id)
+    # Of the topic as it is now they count.
+    same = stage.log(topic, offsets, again.log_id)
+    assert same.log_id == again.log_id
+    assert 0 < len(read(same, 200 - 10 * PARTITIONS)) < 200
+
+
+def test_a_topic_that_is_created_again_while_it_is_read_is_read_from_its_beginning(
+    stage: Stage,
+) -> None:
+    topic = stage.topic()
+    stage.publish(numbered(topic, 40))
+    log = stage.log(topic, {})
+    assert len(read(log, 40)) == 40
+    before = log.log_id
+    stage.recreate(topic)
+    stage.publish(numbered(topic, 200))
+    found: set[int] = set()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(found) < 200 and time.monotonic() < deadline:
+        # For as long as a broker says that there is no such topic, a reader is told so.
+        with suppress(TopicMissingError):
+            found |= {*values(log.poll(100, 0.2))}
+    assert found == set(range(200))
+    assert log.log_id != before
 
 
 def test_a_scan_ends_with_the_last_message_there_is(stage: Stage) -> None:

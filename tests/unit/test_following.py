@@ -151,8 +151,42 @@ def test_a_deletion_is_of_all_that_is_known_though_the_producers_clock_is_ahead(
     follower.join()
 
 
+@pytest.mark.parametrize("running", [False, True])
+def test_a_log_made_anew_and_longer_than_before_is_read_from_its_beginning(
+    log: Log, rng: np.random.Generator, running: bool
+) -> None:
+    follower = log.follower()
+    follower.start()
+    wait_until(lambda: follower.answering is not None, "answers", 60)
+    if not running:
+        follower.stop()
+        follower.join()
+    log.transport.recreate(TopicNames.of(log.settings.kafka).embeddings)
+    log.publish(HeldModel(MODEL_ID))
+    for number in range(6):
+        log.publish(*video(rng, f"new-{number}", 2), end(f"new-{number}", 2))
+    if not running:
+        follower = log.follower()
+        follower.start()
+    wait_until(lambda: follower.answering is not None, "answers", 60)
+    answering = follower.answering
+    assert answering is not None
+    # What the index holds of the log before stays.
+    wanted = {"b", *(f"new-{number}" for number in range(6))}
+    wait_until(lambda: {*answering.index.shard_versions()} == wanted, "what the new log holds", 30)
+    wait_until(lambda: not follower.health.reasons(), "readiness", 30)
+    follower.stop()
+    follower.join()
+    # The next start goes on where this one ended.
+    database = Database(log.settings.data_dir / "videos.sqlite")
+    assert Staging(database).offsets() == {0: 1 + 6 * 3}
+    database.close()
+
+
 class Stream:
     """A log consumer to which more always comes; two batches of it lay there when reading began."""
+
+    log_id = "made-up"
 
     def __init__(self) -> None:
         self.polled = 0
