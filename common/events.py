@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -17,6 +18,8 @@ class VideoEnd:
 
     complete: it has `segments` segments, all of which are out; `error_message` may say what was damaged.
     failed: it cannot be used and `error_code` says why; segments that are out count for nothing.
+    segments_digest: `segments_digest` of the ids of its segments; empty where the producer is older.
+    origin: which producer sent it, a name that each keeps in its data folder; empty where it is older.
     """
 
     entry: CatalogEntry
@@ -26,6 +29,8 @@ class VideoEnd:
     segments: int = 0
     error_code: str = ""
     error_message: str = ""
+    segments_digest: str = ""
+    origin: str = ""
 
     def __post_init__(self) -> None:
         _check_version(self.version)
@@ -91,6 +96,18 @@ class MatchEvent:
 Event: TypeAlias = (
     Segment | Embedding | VideoEnd | SegmentFailed | Deletion | HeldModel | MatchEvent
 )
+
+
+def segments_digest(segment_ids: Iterable[str]) -> str:
+    """32 hex digits that name a set of segments, in whatever order and however often each is given.
+
+    Two ways of cutting a video into as many segments have different digests.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for segment_id in sorted({one.encode("utf-8", "surrogatepass") for one in segment_ids}):
+        digest.update(len(segment_id).to_bytes(8, "little"))
+        digest.update(segment_id)
+    return digest.hexdigest()
 
 
 def _check_version(version: int) -> None:

@@ -122,6 +122,8 @@ def _end_from(fields: Fields) -> VideoEnd:
         fields["segments"],
         fields["error_code"],
         fields["error_message"],
+        fields["segments_digest"],
+        fields["origin"],
     )
 
 
@@ -208,6 +210,14 @@ EVENTS = (
             Field("segments", WHOLE, "How many it has; it is whole with as many."),
             Field("error_code", TEXT, "Why it failed, `damaged` if it is in part, or empty."),
             Field("error_message", TEXT, "The same in words, or empty."),
+            Field(
+                "segments_digest",
+                TEXT,
+                "BLAKE2b-128, hex, of the sorted segment ids, each after its length in bytes "
+                "(8 bytes, little-endian); the video is complete when its segments have this digest.",
+                default="",
+            ),
+            Field("origin", TEXT, "Name of the producer that sent it.", default=""),
         ),
         _end_to,
         _end_from,

@@ -9,8 +9,10 @@ nothing that was deleted since it was first sent.
 from __future__ import annotations
 
 import fcntl
+import socket
 import sqlite3
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sent (
   lane TEXT, video_id TEXT, fingerprint TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL,
   error_code TEXT NOT NULL, error_message TEXT NOT NULL, PRIMARY KEY (lane, video_id));
+CREATE TABLE IF NOT EXISTS origin (number INTEGER PRIMARY KEY CHECK (number = 1), name TEXT NOT NULL);
 """
 # What made these fail may be gone the next time; other errors lie in the file itself.
 WORTH_A_RETRY = frozenset({"timeout", "decoder_crashed", "fetch"})
@@ -78,6 +81,7 @@ class ProducerLedger:
                 f"{folder}: {error.strerror}; choose another folder with --data"
             ) from None
         self._path = folder / "producer.sqlite"
+        self._origin = ""
         try:
             with self._guarded():
                 self._db = sqlite3.connect(
@@ -92,6 +96,12 @@ class ProducerLedger:
         """Let another producer have it."""
         self._db.close()
         self._lock.close()
+
+    @property
+    def origin(self) -> str:
+        """This producer's name, which it tells with each video: the host where the ledger was made, and
+        12 hex digits that no other ledger has."""
+        return self._origin
 
     def plan(
         self, lane: str, entries: Sequence[CatalogEntry], *, again: bool = False
@@ -131,6 +141,9 @@ class ProducerLedger:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
+            name = f"{socket.gethostname()[:64]}/{uuid.uuid4().hex[:12]}"
+            self._db.execute("INSERT OR IGNORE INTO origin VALUES (1, ?)", (name,))
+            ((self._origin,),) = self._db.execute("SELECT name FROM origin")
         except BaseException:
             self._db.close()
             raise

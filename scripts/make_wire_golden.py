@@ -14,7 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from common.events import Deletion, Event, HeldModel, MatchEvent, SegmentFailed, VideoEnd
+from common.events import (
+    Deletion,
+    Event,
+    HeldModel,
+    MatchEvent,
+    SegmentFailed,
+    VideoEnd,
+    segments_digest,
+)
 from common.schema import Schema
 from common.schemas import EVENTS, QUERIES
 from common.types import (
@@ -61,6 +69,8 @@ EVENT_SAMPLES: tuple[Event, ...] = (
         segments=2,
         error_code="damaged",
         error_message="3 frames are damaged",
+        segments_digest=segments_digest(["films/ä film.mp4@0-4000", "films/ä film.mp4@4000-8500"]),
+        origin="archive-1/0123456789ab",
     ),
     SegmentFailed(_REF, "unreadable"),
     Deletion(_REF.video_id, _REF.version + 1),
@@ -91,8 +101,8 @@ SAMPLES = (*EVENT_SAMPLES, QUERY_SAMPLE)
 
 # A field with a default joins a version that stays: its sample is written anew under another name, and
 # the one before it lies there for good.
-_JOINED = {("embedding", 1): "-frames"}
-EARLIER = ("embedding-1.msgpack",)
+_JOINED = {("embedding", 1): "-frames", ("video-end", 1): "-digest"}
+EARLIER = ("embedding-1.msgpack", "video-end-1.msgpack")
 
 
 def golden_path(schema: Schema) -> Path:

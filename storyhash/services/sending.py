@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from common.errors import MessageTooLargeError, VideoError
-from common.events import Event, VideoEnd
+from common.events import Event, VideoEnd, segments_digest
 from common.health import Health
 from common.metrics import Metrics
 from common.transport import Publisher
@@ -58,6 +58,7 @@ class Sender:
         self._topic = topic
         self._metrics = metrics
         self._traces: dict[str, str] = {}
+        self._segment_ids: dict[str, set[str]] = {}
         self._too_large: dict[str, MessageTooLargeError] = {}
         self._ended: list[Sending] = []
 
@@ -98,6 +99,7 @@ class Sender:
         video_id = one.entry.video_id
         trace_id = self._traces.setdefault(video_id, new_trace())
         if isinstance(event, SegmentReady):
+            self._segment_ids.setdefault(video_id, set()).add(event.segment.ref.segment_id)
             self._send_segment(event, trace_id, report)
             return
         del self._traces[video_id]
@@ -145,7 +147,8 @@ class Sender:
         if one.whole and isinstance(event, VideoFailed):
             return None
         try:
-            self._send(_end(one, event), trace_id)
+            digest = segments_digest(self._segment_ids.pop(one.entry.video_id, ()))
+            self._send(_end(one, event, digest, self._ledger.origin), trace_id)
         except MessageTooLargeError as refused:
             return refused
         return None
@@ -169,10 +172,16 @@ def _too_much(refused: MessageTooLargeError) -> VideoError:
     return error
 
 
-def _end(one: Sending, event: VideoDone | VideoFailed) -> VideoEnd:
+def _end(one: Sending, event: VideoDone | VideoFailed, digest: str, origin: str) -> VideoEnd:
     if isinstance(event, VideoFailed):
-        code, message = event.error.code, str(event.error)
-        return VideoEnd(one.entry, one.version, "failed", error_code=code, error_message=message)
+        return VideoEnd(
+            one.entry,
+            one.version,
+            "failed",
+            error_code=event.error.code,
+            error_message=str(event.error),
+            origin=origin,
+        )
     return VideoEnd(
         one.entry,
         one.version,
@@ -181,4 +190,6 @@ def _end(one: Sending, event: VideoDone | VideoFailed) -> VideoEnd:
         event.segments,
         "damaged" if event.damaged else "",
         event.damaged or "",
+        digest,
+        origin,
     )

@@ -15,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import SchemaVersionError, WireError
-from common.events import Deletion, Event, HeldModel, MatchEvent, SegmentFailed, VideoEnd
+from common.events import (
+    Deletion,
+    Event,
+    HeldModel,
+    MatchEvent,
+    SegmentFailed,
+    VideoEnd,
+    segments_digest,
+)
 from common.schema import TEXT, WHOLE, Field, Schema, Schemas
 from common.schemas import EVENTS, QUERIES
 from common.transport import Received
@@ -109,6 +117,8 @@ def ends(draw: st.DrawFn) -> VideoEnd:
         draw(st.integers(0, 10**6)),
         draw(TEXTS),
         draw(TEXTS),
+        draw(TEXTS),
+        draw(TEXTS),
     )
 
 
@@ -161,10 +171,24 @@ def test_there_is_an_example_of_every_version_and_each_can_be_read() -> None:
 
 def test_an_embedding_of_before_there_were_frames_is_read_as_one_without() -> None:
     (sample,) = [one for one in EVENT_SAMPLES if isinstance(one, Embedding)]
-    (name,) = EARLIER
-    held = (FOLDER / name).read_bytes()
+    held = (FOLDER / "embedding-1.msgpack").read_bytes()
     assert len(held) == 2333
     assert same(decode_event(held), dataclasses.replace(sample, frames=NO_FRAMES))
+
+
+def test_an_end_of_before_there_was_a_digest_is_read_as_one_without() -> None:
+    (sample,) = [one for one in EVENT_SAMPLES if isinstance(one, VideoEnd)]
+    held = (FOLDER / "video-end-1.msgpack").read_bytes()
+    assert len(held) == 330
+    assert decode_event(held) == dataclasses.replace(sample, segments_digest="", origin="")
+
+
+def test_the_digest_names_a_set_of_segments_and_no_other() -> None:
+    once = segments_digest(["a@0-4000", "a@4000-8000"])
+    assert segments_digest(["a@4000-8000", "a@0-4000", "a@0-4000"]) == once
+    others = (["a@0-4000"], ["a@0-5000", "a@5000-8000"], ["a@0-4000a@4000-8000"], [])
+    assert once not in {segments_digest(one) for one in others}
+    assert segments_digest(["a", "b\nc"]) != segments_digest(["a\nb", "c"])
 
 
 def test_an_example_that_would_change_is_refused_by_the_script_that_makes_them(

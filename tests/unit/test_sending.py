@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from common.errors import BrokerError, DecoderCrashedError, MessageTooLargeError, VideoError
-from common.events import VideoEnd
+from common.events import VideoEnd, segments_digest
 from common.health import Health
 from common.memory_transport import MemoryTransport
 from common.metrics import Metrics
@@ -157,7 +157,10 @@ def test_segments_and_the_end_of_a_video_go_out_in_order_and_are_noted(bench: Be
     report = bench.send(a)
     first, second, end = bench.events()
     assert [one.ref.segment_id for one in (first, second)] == ["a@0-4000", "a@4000-8000"]
-    assert end == VideoEnd(a, 1000, "complete", 8.0, 2)
+    digest = segments_digest(["a@4000-8000", "a@0-4000"])
+    assert end == VideoEnd(
+        a, 1000, "complete", 8.0, 2, segments_digest=digest, origin=bench.ledger.origin
+    )
     assert (first.ref.version, first.ref.bank) == (1000, "shows")
     assert bench.told == [("a", "done")]
     assert bench.state(a) == "done"
