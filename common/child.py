@@ -1,59 +1,83 @@
 """A generator run in a child process that can be killed: for work on input nobody can trust.
 
 The child serves one job after another, so its start is paid once. It dies with its parent, is killed
-when it is silent or busy for too long, and may add no more than so much memory; the next job then
-gets a fresh one. Results go through a pipe, so the child is never more than one ahead of its reader.
+when it shows no sign of life or is busy for too long, and may add no more than so much memory; the next
+job then gets a fresh one. Results go through a pair of sockets as checked data, not as pickles, so a
+child that a file has taken over can make its parent run nothing.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import resource
+import pickle
+import select
 import signal
+import socket
+import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeAlias, TypeVar
 
-from common.errors import (
-    DecoderCrashedError,
-    StoryHashError,
-    VideoError,
-    VideoLimitError,
-    VideoTimeoutError,
-)
-from common.process import work_in_one_thread
+from common import child_pipe
+from common.child_clock import TICK_SECONDS, ChildClock
+from common.child_codec import Codec, decode_error
+from common.child_pipe import PipeError
+from common.errors import DecoderCrashedError, StoryHashError, VideoTimeoutError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+Beat: TypeAlias = Callable[[], None]
+"""Called by work as a sign of life; cheap, so as often as one likes."""
 
-# How long it may outlive its parent.
-_WATCH_SECONDS = 0.5
-_MIB = 1024 * 1024
+# Modules are looked for where the parent looks for them.
+_MAIN = "import sys; sys.path[:] = sys.argv[3:]; from common.child_main import main; main()"
+# All that a child gets of the environment: what Python and its libraries need to start.
+_KEPT_VARIABLES = frozenset(
+    {"PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "COVERAGE_PROCESS_START"}
+    | {"PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONUTF8", "PYTHONMALLOC"}
+    | {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
+)
+_KEPT_PREFIXES = ("LC_", "DYLD_", "OMP_", "OPENBLAS_", "MKL_", "MALLOC_")
 
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """Seconds without a result, seconds in all for one job, and MiB the child may add to its start."""
+    """Bounds on a child.
+
+    stall_seconds: without a result or a beat, while it has a job. wall_seconds: in all for one job.
+    Of both, only time that the child had counts. memory_mib: what it may add to its start.
+    start_seconds: for its start and its imports. stall_setting, wall_setting: named in the errors.
+    """
 
     stall_seconds: float
     wall_seconds: float
     memory_mib: int
+    start_seconds: float = 120.0
+    stall_setting: str = "STORYHASH_VIDEO__STALL_SECONDS"
+    wall_setting: str = "STORYHASH_VIDEO__WALL_SECONDS"
 
 
 class Child(Generic[Job, Result]):
-    """Runs `work(job)` in a child process and yields what it yields. Use from one thread."""
+    """Runs `work(job, beat)` in a child process and yields what it yields. Use from one thread.
 
-    def __init__(self, work: Callable[[Job], Iterator[Result]], limits: ChildLimits) -> None:
+    work, and the functions of `codec`, are sent to the child by name; jobs are pickled.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Job, Beat], Iterator[Result]],
+        limits: ChildLimits,
+        codec: Codec[Result],
+    ) -> None:
         self._work = work
         self._limits = limits
-        self._process: Any = None
-        self._pipe: Connection[Any, Any] | None = None
+        self._codec = codec
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: socket.socket | None = None
+        self._ready = False
 
     @property
     def pid(self) -> int | None:
@@ -63,36 +87,35 @@ class Child(Generic[Job, Result]):
     def run(self, job: Job) -> Iterator[Result]:
         """Yield the results of one job.
 
-        Raises the StoryHashError that the work raised; VideoTimeoutError, VideoLimitError (memory)
+        Raises the VideoError that the work raised; VideoTimeoutError, VideoLimitError (memory)
         or DecoderCrashedError when the child had to be or was killed; VideoError for anything else.
         """
-        pipe = self._start() if self._pipe is None else self._pipe
         finished = False
         try:
-            pipe.send(job)
-            waited = 0.0
+            pipe = self._start() if self._pipe is None else self._pipe
+            waiting = self._waiting(pipe)
+            child_pipe.send(pipe, child_pipe.JOB, [pickle.dumps(job)], waiting.until_writable)
             while True:
-                began = time.monotonic()
-                if not pipe.poll(self._limits.stall_seconds):
-                    raise VideoTimeoutError(
-                        f"nothing decoded for {self._limits.stall_seconds:.0f} s "
-                        "(STORYHASH_VIDEO__STALL_SECONDS)"
-                    )
-                # Time in which the reader was elsewhere is not the child's.
-                waited += time.monotonic() - began
-                if waited > self._limits.wall_seconds:
-                    raise VideoTimeoutError(
-                        f"still at work after {self._limits.wall_seconds:.0f} s "
-                        "(STORYHASH_VIDEO__WALL_SECONDS)"
-                    )
-                kind, value = pipe.recv()
-                if kind == "result":
-                    yield value
+                kind, content = child_pipe.receive(
+                    pipe, self._codec.max_bytes, waiting.until_readable
+                )
+                waiting.heard()
+                if kind == child_pipe.BEAT:
                     continue
+                if kind == child_pipe.RESULT:
+                    result = _decoded(self._codec.decode, content)
+                    yield result
+                    waiting.resume()
+                    continue
+                if kind not in (child_pipe.DONE, child_pipe.ERROR):
+                    raise PipeError("an answer to no question")
+                error = _decoded(decode_error, content) if kind == child_pipe.ERROR else None
                 finished = True
-                if kind == "error":
-                    raise value
+                if error is not None:
+                    raise error
                 return
+        except PipeError as wrong:
+            raise DecoderCrashedError(f"the decoder sent what is no result ({wrong})") from None
         except (EOFError, OSError):
             # Also OSError: it may die in the middle of a message.
             raise self._crash() from None
@@ -102,99 +125,139 @@ class Child(Generic[Job, Result]):
 
     def close(self) -> None:
         """Kill the child, whatever it is doing."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process.close()
         if self._pipe is not None:
             self._pipe.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
         self._process = self._pipe = None
+        self._ready = False
 
     def kill(self) -> None:
         """Kill the child, from any thread: the job it has raises DecoderCrashedError."""
         process = self._process
         if process is not None:
-            # It may be gone already.
-            with suppress(ValueError):
-                process.kill()
+            process.kill()
 
-    def _start(self) -> Connection[Any, Any]:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, self._work, self._limits, os.getpid()), daemon=True
-        )
-        self._process.start()
-        theirs.close()
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
+                    "-P",
+                    *("-c", _MAIN),
+                    *(str(theirs.fileno()), str(os.getpid())),
+                    *(path or os.getcwd() for path in sys.path),
+                ],
+                stdin=subprocess.DEVNULL,
+                # What a program prints belongs to whoever reads it.
+                stdout=subprocess.DEVNULL,
+                env=_environment(os.environ),
+                pass_fds=[theirs.fileno()],
+                # Ctrl-C reaches the whole terminal group; the parent decides about its children.
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self._pipe = ours
+        ours.setblocking(False)
+        bound = self._limits.start_seconds
+        starting = _Waiting(
+            ours, ChildClock(self._process.pid), replace(self._limits, wall_seconds=float("inf"))
+        )
+        starting.stall = (
+            bound,
+            "the decoder did not start within",
+            "STORYHASH_VIDEO__START_SECONDS",
+        )
+        setup = pickle.dumps((self._work, self._limits, self._codec.encode))
+        child_pipe.send(ours, child_pipe.JOB, [setup], starting.until_writable)
+        kind, _ = child_pipe.receive(ours, 0, starting.until_readable)
+        if kind != child_pipe.READY:
+            raise PipeError("an answer before it was ready")
+        self._ready = True
         return ours
 
+    def _waiting(self, pipe: socket.socket) -> _Waiting:
+        if self._process is None:
+            raise EOFError
+        return _Waiting(pipe, ChildClock(self._process.pid), self._limits)
+
     def _crash(self) -> StoryHashError:
-        self._process.join()
-        code = self._process.exitcode or 0
+        if self._process is None:
+            return DecoderCrashedError("the decoder could not be started")
+        # It has closed its end; whatever it does now, it is of no more use.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(TICK_SECONDS)
+        self._process.kill()
+        code = self._process.wait()
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return DecoderCrashedError(f"the decoder died on it ({name})")
+        said = "died on it" if self._ready else "did not start"
+        return DecoderCrashedError(f"the decoder {said} ({name})")
 
 
-def _serve(
-    pipe: Connection[Any, Any],
-    work: Callable[[Any], Iterator[Any]],
-    limits: ChildLimits,
-    parent: int,
-) -> None:
-    """The child's life: jobs until the pipe closes."""
-    # Ctrl-C reaches the whole terminal group; the parent decides what becomes of its children.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with(parent)
-    _bound_memory(limits.memory_mib)
-    work_in_one_thread()
-    with suppress(EOFError, ConnectionError):
+class _Waiting:
+    """Waits for a child, and for no longer than it may take."""
+
+    def __init__(self, pipe: socket.socket, clock: ChildClock, limits: ChildLimits) -> None:
+        self._pipe = pipe
+        self._clock = clock
+        self._limits = limits
+        self._silent = self._waited = 0.0
+        self.stall = (limits.stall_seconds, "nothing decoded for", limits.stall_setting)
+
+    def heard(self) -> None:
+        """A whole message came."""
+        self._silent = 0.0
+
+    def resume(self) -> None:
+        """The reader was elsewhere until now; that is not the child's time."""
+        self._clock.restart()
+
+    def until_readable(self) -> None:
+        self._until(select.POLLIN)
+
+    def until_writable(self) -> None:
+        self._until(select.POLLOUT)
+
+    def _until(self, event: int) -> None:
+        """Raises VideoTimeoutError when it takes too long."""
+        poll = select.poll()
+        poll.register(self._pipe, event)
         while True:
-            _serve_one(pipe, work, pipe.recv(), limits)
+            ready = poll.poll(TICK_SECONDS * 1000)
+            spent = self._clock.lap()
+            self._silent += spent
+            self._waited += spent
+            # After a late awakening something may be there all the same.
+            if ready or poll.poll(0):
+                break
+            seconds, said, setting = self.stall
+            if self._silent > seconds:
+                raise VideoTimeoutError(f"{said} {seconds:.0f} s ({setting})")
+        if self._waited > self._limits.wall_seconds:
+            raise VideoTimeoutError(
+                f"still at work after {self._limits.wall_seconds:.0f} s "
+                f"({self._limits.wall_setting})"
+            )
 
 
-def _serve_one(
-    pipe: Connection[Any, Any], work: Callable[[Any], Iterator[Any]], job: Any, limits: ChildLimits
-) -> None:
+def _decoded(decode: Callable[[memoryview], Result], content: memoryview) -> Result:
     try:
-        for result in work(job):
-            pipe.send(("result", result))
-        answer: tuple[str, StoryHashError | None] = ("done", None)
-    except StoryHashError as error:
-        answer = ("error", error)
-    except MemoryError:
-        answer = (
-            "error",
-            VideoLimitError(
-                f"needs more than {limits.memory_mib} MiB of memory (STORYHASH_VIDEO__MEMORY_MIB)"
-            ),
-        )
-    except ConnectionError:
-        raise
+        return decode(content)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        answer = ("error", VideoError(f"cannot be decoded ({type(error).__name__}: {reason})"))
-    pipe.send(answer)
+        raise PipeError(type(error).__name__) from None
 
 
-def die_with(parent: int) -> None:
-    """End this process soon after its parent has.
-
-    Linux could do it (PR_SET_PDEATHSIG), but means the thread that started the process, and threads of
-    a pool end long before it.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCH_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
-
-
-def _bound_memory(memory_mib: int) -> None:
-    if sys.platform == "linux":
-        with open("/proc/self/statm", encoding="ascii") as file:
-            in_use = int(file.read().split()[0]) * resource.getpagesize()
-        bound = in_use + memory_mib * _MIB
-        resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """What a child gets of the environment; no secret is in it."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
+    }

@@ -6,6 +6,8 @@ import ctypes
 import gc
 import os
 import sys
+import threading
+import time
 
 import cv2
 from threadpoolctl import threadpool_limits
@@ -13,6 +15,8 @@ from threadpoolctl import threadpool_limits
 # <malloc.h> of glibc.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 32 * 1024 * 1024
+# How long a process may outlive its parent.
+_WATCH_SECONDS = 0.5
 
 
 def usable_cores() -> int:
@@ -44,3 +48,18 @@ def work_in_one_thread() -> None:
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
             mallopt(_M_TRIM_THRESHOLD, 4 * _KEPT_BYTES)
+
+
+def die_with(parent: int) -> None:
+    """End this process soon after its parent has.
+
+    Linux could do it (PR_SET_PDEATHSIG), but means the thread that started the process, and threads of
+    a pool end long before it.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()

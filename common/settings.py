@@ -36,7 +36,13 @@ class VideoSettings(_Group):
         3600.0, gt=0, description="Longest time spent on one video before its decoder is killed."
     )
     stall_seconds: float = Field(
-        20.0, gt=0, description="Longest silence of a decoder before it is killed."
+        20.0,
+        gt=0,
+        description="Longest silence of a decoder at work, without a frame or a packet, before it is "
+        "killed; time it waits for a processor does not count.",
+    )
+    start_seconds: float = Field(
+        120.0, gt=0, description="Longest start of a decoder process, its imports included."
     )
     memory_mib: int = Field(1024, gt=0, description="Address space a decoder may add, MiB.")
     frames_per_second: float = Field(8.0, gt=0, description="Highest frame rate of a clip.")

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from common.child import die_with
 from common.errors import StoryHashError
-from common.process import usable_cores, work_in_one_thread
+from common.process import die_with, usable_cores, work_in_one_thread
 from embedder.pooling import Pooling
 from evaluation.asking import Query
 from evaluation.datasets import DatasetVideo

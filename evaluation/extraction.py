@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from common.child import die_with
 from common.errors import VideoError
-from common.process import usable_cores, work_in_one_thread
+from common.process import die_with, usable_cores, work_in_one_thread
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment
 from embedder.looks import CLOSER, FIRST

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,18 +20,22 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @contextmanager
-def fetched(uri: str, settings: IngestSettings) -> Iterator[Path]:
+def fetched(
+    uri: str, settings: IngestSettings, beat: Callable[[], None] = lambda: None
+) -> Iterator[Path]:
     """A temporary file with what lies at `uri`, for as long as the block lasts.
 
     Only allowed schemes and hosts are asked, and never a private, loopback or link-local address
     unless its host is named in STORYHASH_INGEST__ALLOWED_HOSTS; the address that was checked is the
-    one connected to, and every redirect is checked again. Raises FetchError.
+    one connected to, and every redirect is checked again. beat: called for every block. Raises
+    FetchError.
     """
     descriptor, name = tempfile.mkstemp(prefix="storyhash-fetch-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             for block in _download(uri, settings):
                 file.write(block)
+                beat()
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)

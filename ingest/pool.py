@@ -5,19 +5,21 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from common.child import Child, ChildLimits
-from common.errors import StoryHashError, VideoError
+from common.child import Beat, Child, ChildLimits
+from common.errors import VideoError
 from common.process import usable_cores
 from common.settings import IngestSettings, VideoSettings
-from common.types import CatalogEntry, Segment
+from common.types import CatalogEntry, Segment, SegmentRef
 from common.uris import is_remote
 from ingest.fetch import fetched
-from ingest.producer import ProducedVideo, produce
+from ingest.pool_codec import Piece, Produced, piece_codec
+from ingest.producer import produce
 
 # Events a decoder may have ready that nobody has taken yet.
 _AHEAD = 2
@@ -51,6 +53,7 @@ class VideoFailed:
 
 VideoEvent: TypeAlias = SegmentReady | VideoDone | VideoFailed
 _Job: TypeAlias = tuple[CatalogEntry, int]
+_Decoder: TypeAlias = Child[_Job, Produced]
 # What a decoder's thread tells: an event, that it has ended, or what went wrong with the list of jobs.
 _Told: TypeAlias = VideoEvent | BaseException | None
 
@@ -60,11 +63,12 @@ class DecoderPool:
 
     def __init__(self, video: VideoSettings, ingest: IngestSettings) -> None:
         self._count = ingest.workers or usable_cores()
-        limits = ChildLimits(video.stall_seconds, video.wall_seconds, video.memory_mib)
+        limits = ChildLimits(
+            video.stall_seconds, video.wall_seconds, video.memory_mib, video.start_seconds
+        )
         work = partial(_work, video, ingest)
-        self._children: list[Child[_Job, Segment | ProducedVideo]] = [
-            Child(work, limits) for _ in range(self._count)
-        ]
+        codec = piece_codec(video)
+        self._children: list[_Decoder] = [Child(work, limits, codec) for _ in range(self._count)]
         self._stopping = threading.Event()
 
     def __enter__(self) -> DecoderPool:
@@ -132,7 +136,7 @@ class DecoderPool:
 
     def _drive(
         self,
-        child: Child[_Job, Segment | ProducedVideo],
+        child: _Decoder,
         jobs: Iterator[_Job | None],
         guard: threading.Lock,
         events: queue.Queue[_Told],
@@ -159,39 +163,39 @@ class DecoderPool:
             else:
                 yield job
 
-    def _decode(
-        self,
-        child: Child[_Job, Segment | ProducedVideo],
-        job: _Job,
-        events: queue.Queue[_Told],
-    ) -> None:
-        entry = job[0]
+    def _decode(self, child: _Decoder, job: _Job, events: queue.Queue[_Told]) -> None:
+        entry, version = job
         try:
             for result in child.run(job):
                 if self._stopping.is_set():
                     break
-                events.put(_event(entry, result))
+                events.put(_event(entry, version, result))
         except VideoError as error:
             events.put(VideoFailed(entry, error))
-        except StoryHashError as error:
-            events.put(VideoFailed(entry, VideoError(str(error))))
 
 
 def _work(
-    video: VideoSettings, ingest: IngestSettings, job: _Job
-) -> Iterator[Segment | ProducedVideo]:
+    video: VideoSettings, ingest: IngestSettings, job: _Job, beat: Beat
+) -> Iterator[Produced]:
     """What a child does with one job."""
     entry, version = job
-    if is_remote(entry.uri):
-        with fetched(entry.uri, ingest) as path:
-            yield from produce(entry, path, version, video, ingest)
-    else:
-        yield from produce(entry, Path(entry.uri), version, video, ingest)
+    with ExitStack() as stack:
+        path = Path(entry.uri)
+        if is_remote(entry.uri):
+            path = stack.enter_context(fetched(entry.uri, ingest, beat))
+        for made in produce(entry, path, version, video, ingest, beat):
+            if isinstance(made, Segment):
+                yield Piece(made.ref.start_seconds, made.ref.end_seconds, made.clip)
+            else:
+                yield made
 
 
-def _event(entry: CatalogEntry, result: Segment | ProducedVideo) -> VideoEvent:
-    if isinstance(result, Segment):
-        return SegmentReady(entry, result)
+def _event(entry: CatalogEntry, version: int, result: Produced) -> VideoEvent:
+    if isinstance(result, Piece):
+        ref = SegmentRef(
+            entry.video_id, result.start_seconds, result.end_seconds, version, entry.bank
+        )
+        return SegmentReady(entry, Segment(ref, result.clip))
     return VideoDone(
         entry, result.duration_seconds, result.segments, result.damaged, result.stage_seconds
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +25,19 @@ class ProducedVideo:
 
 
 def produce(
-    entry: CatalogEntry, path: Path, version: int, video: VideoSettings, ingest: IngestSettings
+    entry: CatalogEntry,
+    path: Path,
+    version: int,
+    video: VideoSettings,
+    ingest: IngestSettings,
+    beat: Callable[[], None] = lambda: None,
 ) -> Iterator[Segment | ProducedVideo]:
     """The segments of one video in time order, then what became of it.
 
-    path: a video file or a folder of numbered pictures. Raises VideoError and its kin.
+    path: a video file or a folder of numbered pictures. beat: called at every frame, as a sign of life.
+    Raises VideoError and its kin.
     """
-    source = _Source(path, video)
+    source = _Source(path, video, beat)
     began = time.perf_counter()
     packing = 0.0
     count, end = 0, 0.0
@@ -53,14 +59,16 @@ def produce(
 class _Source:
     """A file or a picture folder, read once."""
 
-    def __init__(self, path: Path, settings: VideoSettings) -> None:
+    def __init__(self, path: Path, settings: VideoSettings, beat: Callable[[], None]) -> None:
         self._pictures = frame_paths(path) if path.is_dir() else []
         self._settings = settings
+        self._beat = beat
         self._decoder = Decoder(
             path,
             settings,
             frames_per_second=settings.frames_per_second,
             short_side=settings.short_side,
+            beat=beat,
         )
 
     def frames(self) -> Iterator[Frame]:
@@ -72,6 +80,7 @@ class _Source:
             source_fps=FRAME_FOLDER_FPS,
             frames_per_second=self._settings.frames_per_second,
             short_side=self._settings.short_side,
+            beat=self._beat,
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class Decoder:
     At most one frame is given for every slot of 1 / `frames_per_second`; its time stays its own.
     Time 0 is the first frame, or `origin_seconds` on the container's clock where that is given.
     Damaged data does not end the video: what decodes is given, and `damaged` says what was lost.
+    `beat` is called at every packet and every frame, as a sign of life.
 
     Iterating raises NoFramesError when not one frame decodes, VideoLimitError and VideoTimeoutError
     when a bound of `limits` is passed, and the errors of `open_container` and `picture_stream`.
@@ -58,8 +59,10 @@ class Decoder:
         frames_per_second: float,
         short_side: int,
         origin_seconds: float | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._origin = origin_seconds
+        self._beat = beat
         self._source = source
         self._limits = limits
         self._rate = frames_per_second
@@ -101,6 +104,7 @@ class Decoder:
                     f"still decoding after {self._limits.wall_seconds:.0f} s "
                     "(STORYHASH_VIDEO__WALL_SECONDS)"
                 )
+            self._beat()
             check_pixels(frame.width, frame.height, self._limits)
             # PyAV types it as a float, and gives None for a frame without a time.
             stamp: float | None = frame.time
@@ -131,6 +135,7 @@ class Decoder:
         """Every frame that decodes; packets that do not are counted and left out."""
         packets = container.demux(stream)
         while self._bad_packets < _MAX_BAD_PACKETS:
+            self._beat()
             try:
                 packet = next(packets)
             except StopIteration:

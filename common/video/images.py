@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +18,15 @@ def decode_images(
     source_fps: float,
     frames_per_second: float,
     short_side: int,
+    beat: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
     """Frames of a picture series shown at `source_fps`, at most `frames_per_second` of them.
 
-    Raises VideoError that names a picture which cannot be read.
+    beat: called at every picture. Raises VideoError that names a picture which cannot be read.
     """
     slot_done = -1
     for index, path in enumerate(paths):
+        beat()
         now = index / source_fps
         slot = int(now * frames_per_second + 1e-6)
         if slot <= slot_done:

@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from common.child import die_with
 from common.errors import CorruptIndexError, StorageError, StoryHashError
+from common.process import die_with
 from common.types import Embedding, Float32Array, Hit
 from searcher.mirror.base import NO_VIDEOS
 from searcher.mirror.columns import Columns
