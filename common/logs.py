@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
+
+from common.printable import printable
 
 
 def start_logging(level: str = "INFO") -> None:
     """Have StoryHash's own loggers write lines; other libraries' only from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("storyhash").setLevel(level)
     # Reconnects are told once by our own transport.
     logging.getLogger("kafka").setLevel(logging.ERROR)
+
+
+class _Formatter(logging.Formatter):
+    """Writes an event on one line, whatever names are in it; below it stand the lines of a traceback."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return printable(super().formatException(ei), lines=True)

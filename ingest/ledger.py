@@ -21,7 +21,7 @@ from typing import Literal, TypeAlias
 
 from common.errors import CorruptIndexError, DataFolderError, StorageError
 from common.types import CatalogEntry
-from ingest.fingerprint import entry_fingerprint
+from ingest.fingerprint import entry_fingerprint, same_cut, same_source
 
 SentState: TypeAlias = Literal["begun", "done", "failed"]
 # Fingerprint, version, state, error code and message of a video on one lane.
@@ -104,19 +104,25 @@ class ProducerLedger:
         return self._origin
 
     def plan(
-        self, lane: str, entries: Sequence[CatalogEntry], *, again: bool = False
+        self,
+        lane: str,
+        entries: Sequence[CatalogEntry],
+        *,
+        again: bool = False,
+        cut: str = "",
     ) -> SendingPlan:
         """What is to be sent on a lane, noted as begun before anything of it is.
 
-        again: also what was sent before and has not changed.
+        again: also what was sent before and has not changed. cut: how segments are cut, `cut_of` the
+        settings; what was sent, or begun, cut another way is sent again from the start, as a new version.
         """
         plan = SendingPlan()
         now = time.time_ns() // 1_000_000
         held, newest, whole = self._held(lane)
         for entry in entries:
-            fingerprint = entry_fingerprint(entry)
+            fingerprint = entry_fingerprint(entry, cut)
             before = held.get(entry.video_id)
-            same = before is not None and before[0] == fingerprint
+            same = before is not None and _is_same(before[0], fingerprint, before[2])
             if before is not None and same and not again:
                 _, version, state, code, message = before
                 if state == "done":
@@ -130,7 +136,7 @@ class ProducerLedger:
                     continue
             last, last_fingerprint, last_state = newest.get(entry.video_id, (0, "", "failed"))
             # What failed as a version is being taken out of the log under its keys.
-            kept = last_fingerprint == fingerprint and last_state != "failed"
+            kept = _is_same(last_fingerprint, fingerprint, last_state) and last_state != "failed"
             version = last if kept and before is None and not again else max(now, last + 1)
             plan.work.append(_sending(entry, version, fingerprint, whole))
         self._note(lane, ((one, "begun", "", "") for one in plan.work))
@@ -213,6 +219,18 @@ class ProducerLedger:
             raise CorruptIndexError(
                 f"{self._path}: {error}; delete it: everything is then sent again, which does no harm"
             ) from None
+
+
+def _is_same(held: str, fingerprint: str, state: SentState) -> bool:
+    """Whether what is noted is the same video, cut the same way.
+
+    An older version noted no cut: what it sent whole stays as it is; what it left half sent is not gone
+    on with, as nobody knows how it was cut.
+    """
+    if held == fingerprint:
+        return True
+    cut = same_cut(held, fingerprint)
+    return same_source(held, fingerprint) and (state != "begun" if cut is None else cut)
 
 
 def _sending(entry: CatalogEntry, version: int, fingerprint: str, whole: set[_Version]) -> Sending:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
 from common.errors import VideoError
 from common.http import NOTICES_HEADER
+from common.ids import id_in_path
 from common.uris import is_remote
 from searcher.matching.report import error_to_json
 from storyhash.remote import RemoteService
@@ -59,11 +59,11 @@ class RemoteCatalogue:
 
     def video(self, video_id: str) -> dict[str, Any]:
         """One row."""
-        return dict(self._service.ask("GET", f"/v1/videos/{quote(video_id)}").json())
+        return dict(self._service.ask("GET", f"/v1/videos/{id_in_path(video_id)}").json())
 
     def delete(self, video_id: str) -> None:
         """Forget a video for good."""
-        self._service.ask("DELETE", f"/v1/videos/{quote(video_id)}")
+        self._service.ask("DELETE", f"/v1/videos/{id_in_path(video_id)}")
 
     def generations(self) -> Sequence[dict[str, Any]]:
         """Every generation the service follows."""
@@ -80,7 +80,7 @@ class RemoteCatalogue:
 
     def drop(self, name: str) -> None:
         """Stop following one and delete its index."""
-        self._service.ask("DELETE", f"/v1/generations/{quote(name)}")
+        self._service.ask("DELETE", f"/v1/generations/{id_in_path(name)}")
 
     def _match(self, uri: str, thorough: bool) -> httpx.Response:
         ask, params = self._service.ask, {"name": uri}

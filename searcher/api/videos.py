@@ -12,6 +12,8 @@ from starlette.responses import Response
 
 from common.errors import UsageError
 from common.http import ApiError, json_response
+from common.ids import check_chosen_id, check_video_id
+from common.printable import printable
 from common.types import CatalogEntry
 from common.upload import read_json
 from searcher.api.base import Catalogue
@@ -29,7 +31,7 @@ _MAX_JSON_BYTES = 1 << 20
 def unknown_video(video_id: str) -> ApiError:
     """The refusal of an id that is not in the catalogue."""
     return ApiError(
-        404, "unknown_video", f"no video {video_id[:200]!r} is indexed; /v1/videos lists them"
+        404, "unknown_video", f"no video '{printable(video_id[:200])}' is indexed; /v1/videos lists them"
     )
 
 
@@ -94,6 +96,10 @@ def _entry(body: Mapping[str, Any]) -> CatalogEntry:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"{where or 'the body'}: {first['msg']}") from None
+    if given.video_id is None:
+        check_video_id(given.uri)
+    else:
+        check_chosen_id(given.video_id)
     video_id = given.video_id or given.uri
     return CatalogEntry(video_id, given.uri, given.bank, given.title, given.metadata)
 

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -26,16 +27,35 @@ from rich.progress import (
 )
 
 from common.errors import StoryHashError
+from common.printable import printable, printable_json
 
 INTERRUPTED = 130
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, soft_wrap=True)
+
+class _SafeConsole(Console):
+    """Prints text with nothing in it that a terminal obeys, wherever the text came from. `print` writes
+    one line of its own for each text; what has several lines goes through `print_lines`."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(_safe(one) for one in objects), **options)
+
+    def print_lines(self, text: str, **options: Any) -> None:
+        """Several lines that we wrote ourselves."""
+        super().print(printable(text, lines=True), **options)
+
+
+def _safe(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
+
+
+err = _SafeConsole(stderr=True, highlight=False, soft_wrap=True)
+out = _SafeConsole(highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
     """One JSON document on one line of standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    document = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(printable_json(document) + "\n")
     sys.stdout.flush()
 
 
@@ -79,9 +99,23 @@ def check_interrupt() -> None:
 def run_guarded(command: Callable[[], None], *, debug: bool) -> int:
     """Run a command; say what went wrong in one line and return the exit code."""
     signal.signal(signal.SIGINT, _on_interrupt)
+    exit_code = _run(command, debug)
+    try:
+        # What is still buffered fails here, and not while the interpreter ends.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _write_nowhere()
+    return exit_code
+
+
+def _run(command: Callable[[], None], debug: bool) -> int:
     try:
         command()
     except SystemExit as stop:
+        # Rich and Click end with 1 when the reader of our output went away (`| head`).
+        if isinstance(stop.__context__, BrokenPipeError):
+            _write_nowhere()
+            return 0
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
         err.print("interrupted", markup=False)
@@ -89,8 +123,8 @@ def run_guarded(command: Callable[[], None], *, debug: bool) -> int:
     except StoryHashError as error:
         return _report(str(error), error.exit_code, debug)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`); that is no failure of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output went away; that is no failure of ours.
+        _write_nowhere()
         return 0
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -107,8 +141,13 @@ def run_guarded(command: Callable[[], None], *, debug: bool) -> int:
     return 0
 
 
+def _write_nowhere() -> None:
+    """Have what is still to be written go to where nobody reads."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _report(message: str, exit_code: int, debug: bool) -> int:
     if debug:
-        err.print_exception()
-    err.print("error:", message.replace("\n", " "), style="red", markup=False)
+        err.print_lines(traceback.format_exc(), markup=False)
+    err.print("error:", " ".join(message.split("\n")), style="red", markup=False)
     return exit_code

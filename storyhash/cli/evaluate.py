@@ -135,8 +135,8 @@ def calibrate(
         table = before_and_after(
             summarise(one.before)[0], summarise(one.after)[0], tables.DECISIONS
         )
-        out.print(f"{one.backend.visual}: {one.calibration.version}\n", markup=False)
-        out.print(table.to_markdown() + "\n", markup=False)
+        out.print_lines(f"{one.backend.visual}: {one.calibration.version}\n", markup=False)
+        out.print_lines(table.to_markdown() + "\n", markup=False)
     out.print(f"to use it: export STORYHASH_MATCHING__CALIBRATION={file.absolute()}", markup=False)
 
 
@@ -174,7 +174,7 @@ def gate(
     if json:
         print_json(report.to_json())
     else:
-        out.print(report.to_markdown(), markup=False)
+        out.print_lines(report.to_markdown(), markup=False)
     if report.worse:
         raise typer.Exit(1)
 
@@ -219,7 +219,7 @@ def _tell(
         )
         return
     for table in shown:
-        out.print(table.to_markdown() + "\n", markup=False)
+        out.print_lines(table.to_markdown() + "\n", markup=False)
     out.print(f"rows, tables and figures are in {folder}", markup=False)
 
 

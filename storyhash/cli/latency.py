@@ -66,11 +66,11 @@ def latency(
             _write(output / f"latency-{settings.profile}.json", one)
             told.append(one)
             if not json:
-                out.print(
+                out.print_lines(
                     f"{settings.profile}, a query of {seconds:.1f} s, {vectors:,} segments:\n",
                     markup=False,
                 )
-                out.print(stage_times(timed).to_markdown() + "\n", markup=False)
+                out.print_lines(stage_times(timed).to_markdown() + "\n", markup=False)
     if json:
         print_json({"items": told, "next_cursor": None})
 

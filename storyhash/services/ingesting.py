@@ -16,6 +16,7 @@ from common.metrics import Metrics
 from common.settings import Settings
 from common.topics import TopicNames
 from common.types import CatalogEntry
+from ingest.fingerprint import cut_of
 from ingest.ledger import ProducerLedger, SendingPlan
 from ingest.pool import DecoderPool
 from storyhash.services.sending import OnSent, Sender, SendReport
@@ -60,7 +61,8 @@ def run_ingest(
     try:
         server.start()
         _log.info("sending to %s; health and metrics at %s", topic, server.url)
-        plan = ledger.plan(topic, entries, again=again)
+        cut = cut_of(settings.video, settings.ingest)
+        plan = ledger.plan(topic, entries, again=again, cut=cut)
         publisher = transport.publisher()
         with DecoderPool(settings.video, settings.ingest) as pool:
             sender = Sender(pool, publisher, ledger, topic, metrics, health)

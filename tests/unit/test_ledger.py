@@ -257,3 +257,23 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_half_noted(
     assert versions(ledger.plan(LIVE, films)) == {"a": 1000, "b": 1000}
     ledger.done(LIVE, work)
     assert ledger.plan(LIVE, films).unchanged == 2
+
+
+def test_a_video_that_was_begun_and_is_now_cut_another_way_starts_anew_as_another_version(
+    ledger: ProducerLedger, films: list[CatalogEntry], clock: Clock
+) -> None:
+    assert versions(ledger.plan(LIVE, films, cut="4s")) == {"a": 1000, "b": 1000}
+    ledger.done(LIVE, ledger.plan(LIVE, films[1:], cut="4s").work)
+    clock.now = 2000
+    assert versions(ledger.plan(LIVE, films[:1], cut="4s")) == {"a": 1000}
+    assert versions(ledger.plan(LIVE, films, cut="6s")) == {"a": 2000, "b": 2000}
+
+
+def test_a_ledger_of_an_older_version_sends_nothing_again_but_what_it_left_half_sent(
+    ledger: ProducerLedger, films: list[CatalogEntry], clock: Clock
+) -> None:
+    plan = ledger.plan(LIVE, films)
+    ledger.done(LIVE, plan.work[:1])
+    clock.now = 2000
+    again = ledger.plan(LIVE, films, cut="4s")
+    assert (versions(again), again.unchanged) == ({"b": 2000}, 1)

@@ -1,0 +1,74 @@
+"""The ids of videos: what may be one, and how it stands in an address.
+
+An id made of a path in a folder is that path, so it may hold nearly everything; one that somebody chose
+is held to more, as it is typed, linked to and made a part of other names.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from common.errors import UsageError
+from common.printable import printable
+
+# No path is longer on Linux, so the id of every file fits.
+MAX_ID_BYTES = 4096
+_SHOWN = 80
+
+
+def check_video_id(video_id: str) -> None:
+    """Every id: not empty, UTF-8, at most MAX_ID_BYTES bytes, no NUL, no part of it `.` or `..`.
+
+    Raises UsageError that says what to change.
+    """
+    try:
+        size = len(video_id.encode())
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the id {_short(video_id)} is not UTF-8 text; rename the file, or give the video another id"
+        ) from None
+    if not video_id:
+        raise UsageError("expected a video id, got an empty one")
+    if size > MAX_ID_BYTES:
+        raise UsageError(
+            f"the id {_short(video_id)} has {size} bytes, at most {MAX_ID_BYTES} are allowed; "
+            "give the video a shorter id"
+        )
+    if "\0" in video_id:
+        raise UsageError(f"the id {_short(video_id)} has a NUL character in it; leave it out")
+    if not {".", ".."}.isdisjoint(video_id.split("/")):
+        raise UsageError(
+            f"the id {_short(video_id)} has a part '.' or '..', which addresses and paths do not keep; "
+            "give the video an id without it"
+        )
+
+
+def check_chosen_id(video_id: str) -> None:
+    """An id that somebody chose, in a manifest or a request: as `check_video_id`, and no control
+    characters, no slash at its ends and no two slashes in a row.
+
+    An address may be an id, so the slashes after its scheme are let through. Raises UsageError.
+    """
+    check_video_id(video_id)
+    if printable(video_id) != video_id:
+        raise UsageError(f"the id {_short(video_id)} has control characters in it; leave them out")
+    scheme, separator, rest = video_id.partition("://")
+    is_address = bool(separator) and scheme.replace("+", "").replace("-", "").isalnum()
+    path = rest.rstrip("/") if is_address else video_id
+    if path.startswith("/") or path.endswith("/") or (not is_address and "//" in path):
+        raise UsageError(
+            f"the id {_short(video_id)} begins or ends with a slash, or has two in a row; "
+            "leave them out"
+        )
+
+
+def id_in_path(video_id: str) -> str:
+    """The id as one part of an address's path. Nothing on the way may take it for several parts, or `.`
+    and `..` (ids of an older version) for other folders."""
+    quoted = quote(video_id, safe="")
+    return quoted.replace(".", "%2E") if set(video_id) <= {"."} else quoted
+
+
+def _short(video_id: str) -> str:
+    shown = printable(video_id)
+    return f"'{shown}'" if len(shown) <= _SHOWN else f"'{shown[:_SHOWN]}...'"
