@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from common.errors import UsageError
@@ -28,10 +29,27 @@ AddVideo: TypeAlias = Callable[[CatalogEntry], Video]
 _MAX_JSON_BYTES = 1 << 20
 
 
+class _AnyId(Convertor[str]):
+    """The rest of a path, newlines too: Starlette's own `path` ends at one."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any_id", _AnyId())
+
+
 def unknown_video(video_id: str) -> ApiError:
     """The refusal of an id that is not in the catalogue."""
     return ApiError(
-        404, "unknown_video", f"no video '{printable(video_id[:200])}' is indexed; /v1/videos lists them"
+        404,
+        "unknown_video",
+        f"no video '{printable(video_id[:200])}' is indexed; /v1/videos lists them",
     )
 
 
@@ -70,8 +88,8 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
         row = await to_thread.run_sync(add_video, entry)
         return json_response(row.to_json(), 202)
 
-    # Ids may hold slashes, as the paths they are made of do.
-    @router.get("/v1/videos/{video_id:path}", responses={200: {"model": VideoItem}, **ERRORS})
+    # Ids may hold slashes and newlines, as the paths they are made of do.
+    @router.get("/v1/videos/{video_id:any_id}", responses={200: {"model": VideoItem}, **ERRORS})
     def show_video(video_id: str) -> Response:
         """One video."""
         video = catalogue.current().index.videos.get(video_id)
@@ -79,7 +97,9 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
             raise unknown_video(video_id)
         return json_response(video.to_json())
 
-    @router.delete("/v1/videos/{video_id:path}", status_code=204, responses={204: _GONE, **ERRORS})
+    @router.delete(
+        "/v1/videos/{video_id:any_id}", status_code=204, responses={204: _GONE, **ERRORS}
+    )
     def delete_video(video_id: str) -> Response:
         """Forget a video for good: catalogue, index, mirror and snapshots."""
         if not catalogue.delete_video(video_id):
