@@ -11,6 +11,9 @@ from embedder.tracking.camera import camera_flow
 
 # Flow is found on small grey pictures: objects a few pixels wide are enough to describe how they move.
 _LONG_SIDE = 160
+# OpenCV 5's DIS flow picks its coarsest scale by the width alone and reads outside memory where the
+# height has fewer than a patch of 8 rows left there: 80 columns with 31 rows already end the process.
+_MIN_SIDE = 32
 # A cut changes more than this share of the picture beyond recognition; flow across it means nothing.
 _CUT_DIFFERENCE = 45.0
 _MIN_MOTION_PIXELS = 0.6
@@ -19,10 +22,13 @@ _MAX_AREA_SHARE = 0.5
 
 
 def small_grey(frame: UInt8Array) -> UInt8Array:
-    """uint8 (h, w), 160 pixels on the long side, from uint8 (H, W, 3)."""
+    """uint8 (h, w) from uint8 (H, W, 3): at most 160 pixels on the long side, at least 32 on the short.
+
+    Pictures of more than 5 : 1 are stretched to the 32 pixels that flow needs.
+    """
     height, width = frame.shape[:2]
     scale = min(1.0, _LONG_SIDE / max(height, width))
-    size = (max(16, round(width * scale)), max(16, round(height * scale)))
+    size = (max(_MIN_SIDE, round(width * scale)), max(_MIN_SIDE, round(height * scale)))
     return shrink(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), *size)
 
 
@@ -38,7 +44,15 @@ class FlowFinder:
         self._finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
 
     def residual(self, before: UInt8Array, now: UInt8Array) -> Float32Array:
-        """float32 (h, w, 2), pixels of the small picture, at where things were in `before`."""
+        """float32 (h, w, 2), pixels of the small picture, at where things were in `before`.
+
+        Raises ValueError for pictures that flow would read outside of.
+        """
+        if min(before.shape) < _MIN_SIDE or before.shape != now.shape:
+            raise ValueError(
+                f"flow: expected two pictures of at least {_MIN_SIDE} rows and columns, "
+                f"got {before.shape} and {now.shape}"
+            )
         flow = self._finder.calc(before, now, None)
         return flow - camera_flow(flow)
 

@@ -20,6 +20,9 @@ from embedder.weights.checksum import weights_checksum
 from embedder.weights.hub import CLIP, Weights, find_weights
 from embedder.weights.pretrained import load_pretrained, loading
 
+# Pictures that are longer than this are cut before they are enlarged.
+_MAX_ASPECT = 4
+
 
 class ClipBackend:
     """CLIP behind the visual seam: frames at 2 a second, median over time, on any device."""
@@ -60,6 +63,22 @@ class ClipBackend:
         return unit(np.concatenate(self._network.encode(pictures)))
 
 
+def central(picture: UInt8Array) -> UInt8Array:
+    """The part of a strip (H, W, 3) that CLIP's crop to the middle square can see; others as they are.
+
+    The processor enlarges the short side to 224 pixels before it crops: 2 x 2000 pixels would become
+    half a gigabyte.
+    """
+    height, width = picture.shape[:2]
+    long, short = max(height, width), min(height, width)
+    if long <= _MAX_ASPECT * short:
+        return picture
+    kept = _MAX_ASPECT * short
+    first = (long - kept) // 2
+    part = slice(first, first + kept)
+    return picture[:, part] if width > height else picture[part]
+
+
 class _Network:
     """The loaded model: one instance a process, whoever asks for it."""
 
@@ -80,7 +99,7 @@ class _Network:
     def prepare(self, pictures: Sequence[UInt8Array]) -> Any:
         """float32 (B, 3, 224, 224): as CLIPProcessor makes it, on the device."""
         tensors = [
-            self._torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+            self._torch.from_numpy(np.ascontiguousarray(central(picture))).permute(2, 0, 1)
             for picture in pictures
         ]
         prepared = self._processor(tensors, return_tensors="pt", device=self.device.target)

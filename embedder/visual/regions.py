@@ -29,7 +29,7 @@ CUT_NAMES = tuple(_CUTS)
 
 # The inner rectangle is looked for at this size; an edge must be this much steeper, in grey levels a
 # pixel, than what lies around it, on every side that is not the edge of the picture.
-_LONG_SIDE = 128
+_LONG_SIDE, _LEAST_SIDE = 128, 8
 _MIN_EDGE = 5.0
 _LINES_TRIED = 7
 # Shares of the picture's sides and area that a picture within it may take.
@@ -56,7 +56,10 @@ def inner_rectangle(frames: UInt8Array) -> tuple[slice, slice] | None:
     step = max(1, len(frames) // _FRAMES_LOOKED_AT)
     height, width = frames.shape[1:3]
     scale = max(height, width) / _LONG_SIDE
-    small = (max(8, round(width / scale)), max(8, round(height / scale)))
+    small = tuple(max(_LEAST_SIDE, round(side / scale)) for side in (width, height))
+    # A strip is stretched to the least side, so a line of it is worth less than one of the long side.
+    down_scale = scale if height / scale >= _LEAST_SIDE else height / _LEAST_SIDE
+    across_scale = scale if width / scale >= _LEAST_SIDE else width / _LEAST_SIDE
     grey = np.stack([_small_grey(frame, *small) for frame in frames[::step]])
     across = _steady(np.abs(np.diff(grey, axis=2)))
     down = _steady(np.abs(np.diff(grey, axis=1)))
@@ -65,12 +68,19 @@ def inner_rectangle(frames: UInt8Array) -> tuple[slice, slice] | None:
         return None
     top, bottom, left, right = found
     # One line inward at each side that is no edge of the picture, so that nothing of the outline is left.
-    rows = slice(_scaled(top, scale, inward=1), min(height, _scaled(bottom, scale, inward=-1)))
-    columns = slice(_scaled(left, scale, inward=1), min(width, _scaled(right, scale, inward=-1)))
+    rows = slice(
+        _scaled(top, down_scale, inward=1), min(height, _scaled(bottom, down_scale, inward=-1))
+    )
+    columns = slice(
+        _scaled(left, across_scale, inward=1), min(width, _scaled(right, across_scale, inward=-1))
+    )
     if bottom == grey.shape[1]:
         rows = slice(rows.start, height)
     if right == grey.shape[2]:
         columns = slice(columns.start, width)
+    if rows.stop - rows.start < 1 or columns.stop - columns.start < 1:
+        # Nothing is left between the outlines of a picture of a few pixels.
+        return None
     return rows, columns
 
 
