@@ -103,9 +103,10 @@ def main() -> None:
             for kind in ("framed", "flat", "drifting"):
                 frames = pictures(width, height, count, kind)
                 for call in CALLS:
-                    print(f"{width}x{height} {count} {kind} {call.__name__}", flush=True)
+                    sys.stdout.write(f"{width}x{height} {count} {kind} {call.__name__}\n")
+                    sys.stdout.flush()
                     call(frames)
-    print("done")
+    sys.stdout.write("done\n")
 
 
 if __name__ == "__main__":
