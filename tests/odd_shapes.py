@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def _views(frames: UInt8Array) -> None:
 def _flow(frames: UInt8Array) -> None:
     greys = [small_grey(frame) for frame in frames]
     finder = FlowFinder()
-    for before, now in zip(greys, greys[1:], strict=False):
+    for before, now in pairwise(greys):
         moving_regions(finder.residual(before, now))
         points = moving_points(before, now, finder)
         assert ((points >= 0) & (points <= 1)).all()
