@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer
@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from common.errors import NoVideoStreamError, VideoError, VideoLimitError
 from common.settings import VideoSettings
+from common.video.formats import HEAD_BYTES, OPTIONS, is_text, named_list, shown_name
 
 # Above this, what a container says of its frame rate is a clock tick, not a rate.
 _MAX_PLAUSIBLE_FPS = 480.0
@@ -35,44 +36,82 @@ class VideoInfo:
     codec: str
 
 
+class _File:
+    """An open file without its name; FFmpeg gives names like `img%03d.jpg` and `concat:` a meaning."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self.name = name
+        self.read = file.read
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+
 @contextmanager
 def open_container(source: Path | bytes) -> Iterator[InputContainer]:
-    """Open a file or the bytes of one. Raises VideoError in words when it is no readable video."""
+    """Open a file or the bytes of one; nothing else is opened, whatever is in it.
+
+    Raises VideoError in words when it is no readable video, or a list of other files.
+    """
     av.logging.set_level(av.logging.PANIC)
-    container = _open_bytes(source) if isinstance(source, bytes) else _open_file(source)
-    with container:
-        yield container
+    with _open_source(source) as file:
+        try:
+            container = _open(file, source)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise _unreadable(error, file) from None
+        with container:
+            yield container
 
 
-def _open_file(path: Path) -> InputContainer:
+def _open_source(path: Path | bytes) -> BinaryIO:
+    if isinstance(path, bytes):
+        return io.BytesIO(path)
     try:
-        # As plain text libav would give `-` and `scheme:` a meaning of their own.
-        return av.open(f"file:{path}", "r", **_open_options())
+        # FFmpeg has a buffer of its own.
+        return path.open("rb", buffering=0)
     except FileNotFoundError:
         raise VideoError(f"{path}: there is no such file") from None
     except IsADirectoryError:
         raise VideoError(f"{path}: is a folder, not a video") from None
     except PermissionError:
         raise VideoError(f"{path}: may not be read; check its permissions") from None
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _unreadable(error) from None
+    except (OSError, ValueError) as error:
+        raise VideoError(f"{path}: cannot be read ({_reason(error)})") from None
 
 
-def _open_bytes(content: bytes) -> InputContainer:
-    try:
-        return av.open(io.BytesIO(content), "r", **_open_options())
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _unreadable(error) from None
+def _open(file: BinaryIO, source: Path | bytes) -> InputContainer:
+    # A pipe cannot be read twice.
+    if file.seekable():
+        named = named_list(_head(file))
+        if named is not None:
+            raise VideoError(f"{named} names other files; give the video itself")
+    name = "video" if isinstance(source, bytes) else shown_name(source.name)
+    # Text in a file may be in any encoding; before version 19 PyAV fails on it unless told not to.
+    more: dict[str, Any] = (
+        {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    )
+    return av.open(_File(file, name), "r", options=dict(OPTIONS), **more)
 
 
-def _open_options() -> dict[str, Any]:
-    """Text in a file may be in any encoding; before version 19 PyAV fails on it unless told not to."""
-    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+def _head(file: BinaryIO) -> bytes:
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    return head
 
 
-def _unreadable(error: Exception) -> VideoError:
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return VideoError(f"not a readable video, damaged or encrypted ({reason})")
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _unreadable(error: Exception, file: BinaryIO) -> VideoError:
+    log = getattr(error, "log", None)
+    if log and "not on whitelist" in log[2]:
+        return VideoError(f"its format ({log[1]}) is none that is read here; give it as MP4 or MKV")
+    if file.seekable():
+        file.seek(0)
+        if is_text(_head(file)):
+            return VideoError("not a readable video but a text")
+    return VideoError(f"not a readable video, damaged or encrypted ({_reason(error)})")
 
 
 def picture_stream(container: InputContainer) -> VideoStream:
