@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from common.errors import UsageError
 from common.printable import printable
+from common.uris import public_uri
 
 # No path is longer on Linux, so the id of every file fits.
 MAX_ID_BYTES = 4096
@@ -52,6 +53,11 @@ def check_chosen_id(video_id: str) -> None:
     check_video_id(video_id)
     if printable(video_id) != video_id:
         raise UsageError(f"the id {_short(video_id)} has control characters in it; leave them out")
+    if public_uri(video_id) != video_id:
+        raise UsageError(
+            "the id is an address with a query, a fragment or credentials, which may be secret; "
+            "leave them out"
+        )
     scheme, separator, rest = video_id.partition("://")
     is_address = bool(separator) and scheme.replace("+", "").replace("-", "").isalnum()
     path = rest.rstrip("/") if is_address else video_id

@@ -37,6 +37,7 @@ from common.types import (
     SegmentRef,
     frames_from_bytes,
 )
+from common.uris import public_uri
 
 
 def _bytes_of(values: Array) -> bytes:
@@ -104,7 +105,8 @@ def _end_to(end: VideoEnd) -> Fields:
     fields = asdict(end)
     entry = fields.pop("entry")
     # JSON, because it is the user's own and msgpack holds neither every integer nor every text.
-    return {**entry, "metadata": json.dumps(entry["metadata"]), **fields}
+    shown = {"uri": public_uri(entry["uri"]), "metadata": json.dumps(entry["metadata"])}
+    return {**entry, **shown, **fields}
 
 
 def _end_from(fields: Fields) -> VideoEnd:
@@ -198,7 +200,11 @@ EVENTS = (
         VideoEnd,
         (
             Field("video_id", TEXT, "The video; not empty."),
-            Field("uri", TEXT, "Where it was read from; not empty."),
+            Field(
+                "uri",
+                TEXT,
+                "Where it was read from, without query and credentials; not empty.",
+            ),
             Field("bank", TEXT, "The bank it belongs to; not empty."),
             Field("title", TEXT, "Its title, or empty."),
             Field("metadata", TEXT, "The user's own: a JSON object, as text."),

@@ -19,7 +19,7 @@ from starlette.requests import Request
 
 from common.errors import StorageError, UsageError
 from common.http import ApiError
-from common.uris import is_remote
+from common.uris import is_remote, public_uri
 
 # Written to disk in pieces of this size, by a thread: the event loop never waits for a disk.
 _PIECE_BYTES = 1 << 20
@@ -67,7 +67,7 @@ async def asked(request: Request, max_bytes: int, allowed: frozenset[str]) -> As
     if kind == b"application/json":
         async with _patience():
             fields = one_field(await read_json(request, _MAX_JSON_BYTES), allowed)
-        yield Asked(None, name or next(iter(fields.values())), fields)
+        yield Asked(None, name or public_uri(next(iter(fields.values()))), fields)
         return
     try:
         descriptor, scratch = tempfile.mkstemp(prefix="storyhash-upload-")

@@ -1,4 +1,4 @@
-"""Telling an address from a path."""
+"""Telling an address from a path, and the part of an address that everybody may see."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
+# Where a host ends; browsers take a backslash for a slash.
+_HOST_ENDS = re.compile(r"[/?#\\]")
 
 
 def is_remote(uri: str) -> bool:
@@ -16,3 +18,18 @@ def is_remote(uri: str) -> bool:
 def absolute(uri: str, folder: Path | None = None) -> str:
     """An address as it is; a path made absolute, from `folder` or from where the process works."""
     return uri if is_remote(uri) else str((folder or Path()).joinpath(uri).absolute())
+
+
+def public_uri(uri: str) -> str:
+    """An address without user name, password, query and fragment; a path as it is.
+
+    A query may be a key (presigned addresses are), so it is used to fetch and for nothing else: ids,
+    titles, answers, messages and logs have this form.
+    """
+    found = _SCHEME.match(uri)
+    if found is None:
+        return uri
+    scheme, rest = found[0], uri[found.end() :]
+    ends = _HOST_ENDS.search(rest)
+    authority, path = (rest, "") if ends is None else (rest[: ends.start()], rest[ends.start() :])
+    return scheme + authority.rpartition("@")[2] + re.split(r"[?#]", path, maxsplit=1)[0]

@@ -11,7 +11,7 @@ import orjson
 
 from common.errors import UsageError
 from common.types import DEFAULT_BANK, CatalogEntry
-from common.uris import is_remote
+from common.uris import is_remote, public_uri
 from ingest.folders import find_videos
 from ingest.manifest import MANIFEST_SUFFIXES, read_manifest
 
@@ -28,8 +28,9 @@ def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Lis
     """Every video named by files, folders, manifests (.csv, .jsonl) and addresses.
 
     A video in a folder is named by its path relative to that folder, a single file by its name, an
-    address by itself. Raises UsageError for a path that is not there, a folder without a video, a name
-    that is no text, metadata that is no JSON, and two videos under one name.
+    address by itself without its query and credentials. Raises UsageError for a path that is not there,
+    a folder without a video, a name that is no text, metadata that is no JSON, and two videos under one
+    name.
     """
     listed: dict[str, Listed] = {}
     for argument in arguments:
@@ -37,17 +38,28 @@ def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Lis
             check_entry(one.entry)
             other = listed.setdefault(one.entry.video_id, one)
             if other.entry.uri != one.entry.uri:
-                raise UsageError(
-                    f"two videos are named {one.entry.video_id!r}: {other.entry.uri} and "
-                    f"{one.entry.uri}; index the folder above both, or name them in a manifest"
-                )
+                raise _same_name(other.entry, one.entry)
     return list(listed.values())
+
+
+def _same_name(first: CatalogEntry, second: CatalogEntry) -> UsageError:
+    one, other = public_uri(first.uri), public_uri(second.uri)
+    if one == other:
+        return UsageError(
+            f"two addresses differ only in what stands behind '?', which is no part of an id: {one}; "
+            "give each a video_id in a manifest"
+        )
+    return UsageError(
+        f"two videos are named {second.video_id!r}: {one} and {other}; "
+        "index the folder above both, or name them in a manifest"
+    )
 
 
 def _read(argument: str, bank: str) -> Iterator[Listed]:
     if is_remote(argument):
         name = PurePosixPath(unquote(urlsplit(argument).path)).name
-        yield Listed(CatalogEntry(argument, argument, bank, title=name), argument)
+        shown = public_uri(argument)
+        yield Listed(CatalogEntry(shown, argument, bank, title=name), shown)
         return
     path = Path(argument)
     root = str(path.absolute())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry
-from common.uris import is_remote
+from common.uris import is_remote, public_uri
 from ingest.folders import frame_paths
 
 _REMOTE = "remote"
@@ -68,7 +68,9 @@ def content_digest(uri: str) -> str:
 
 def entry_fingerprint(entry: CatalogEntry, cut: str = "") -> str:
     """The source's, that of what is said about it (bank, title, metadata), and how it is cut."""
-    told = json.dumps([entry.uri, entry.bank, entry.title, dict(entry.metadata)], sort_keys=True)
+    told = json.dumps(
+        [public_uri(entry.uri), entry.bank, entry.title, dict(entry.metadata)], sort_keys=True
+    )
     digest = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
     fingerprint = f"{source_fingerprint(entry.uri)}-{digest}"
     return f"{fingerprint};{_CUT}={cut}" if cut else fingerprint

@@ -10,7 +10,7 @@ from typing import Any
 
 from common.errors import UsageError
 from common.types import CatalogEntry
-from common.uris import absolute
+from common.uris import absolute, public_uri
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".jsonl"})
 _OWN = ("video_id", "uri", "bank", "title")
@@ -20,7 +20,8 @@ def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
     """Entries of a manifest: `uri`, and optionally `video_id`, `bank`, `title`, `metadata` (an object, in
     JSON Lines); what else a line holds is metadata too.
 
-    A relative uri is relative to the manifest; without a video_id the uri as written is the id.
+    A relative uri is relative to the manifest; without a video_id the uri as written is the id, an
+    address without its query and credentials.
     Raises UsageError that names the line.
     """
     for line, row in _rows(path):
@@ -31,7 +32,7 @@ def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
         if not all(isinstance(value, str) for value in names.values()):
             raise UsageError(f"{path}, line {line}: {', '.join(_OWN)} must be strings")
         yield CatalogEntry(
-            video_id=names["video_id"] or uri,
+            video_id=names["video_id"] or public_uri(uri),
             uri=absolute(uri, path.parent),
             bank=names["bank"] or bank,
             title=names["title"],

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from common.types import DEFAULT_BANK
+from common.uris import public_uri
 from searcher.database import Database, Execute
 
 VideoState: TypeAlias = Literal["pending", "ready", "failed", "disabled"]
@@ -18,8 +19,9 @@ VideoState: TypeAlias = Literal["pending", "ready", "failed", "disabled"]
 class Video:
     """One row. `version` is the newest whole one, 0 before the first; segments count that version.
 
-    `root` is the path given to `index` under which it was found; `fingerprint` tells whether the
-    source has changed. For a failed video the error fields say why.
+    `uri` may hold a query or credentials until the video is whole, as it is fetched with them; it is
+    shown without. `root` is the path given to `index` under which it was found; `fingerprint` tells
+    whether the source has changed. For a failed video the error fields say why.
     """
 
     video_id: str
@@ -42,6 +44,7 @@ class Video:
         """The public form, as the API and the command line print it."""
         hidden = {"root", "fingerprint", "error_code", "error_message"}
         shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
+        shown["uri"] = public_uri(self.uri)
         shown["indexed_at"] = self.indexed_at or None
         if self.error_code:
             shown["error"] = {"code": self.error_code, "message": self.error_message}
@@ -83,9 +86,9 @@ class VideoStore:
         return _to_video(rows[0]) if rows else None
 
     def uri_of(self, video_id: str) -> str:
-        """Where a video was read from; empty when it is unknown."""
+        """Where a video was read from, as it may be shown; empty when it is unknown."""
         video = self.get(video_id)
-        return "" if video is None else video.uri
+        return "" if video is None else public_uri(video.uri)
 
     def page(self, *, after: str = "", limit: int = 100) -> tuple[list[Video], str | None]:
         """Rows in the order of their ids, and the cursor that asks for the next ones, or None."""
@@ -160,9 +163,10 @@ class VideoStore:
                 self.commit(video)
 
     def commit(self, video: Video) -> None:
-        """Make a version the whole one."""
+        """Make a version the whole one. What only its fetching needed is forgotten."""
+        kept = replace(video, uri=public_uri(video.uri), indexed_at=video.indexed_at or now())
         with self._database.change() as execute:
-            _put(execute, replace(video, indexed_at=video.indexed_at or now()))
+            _put(execute, kept)
             for table in ("deleted", "deleted_sources"):
                 execute(f"DELETE FROM {table} WHERE video_id = ?", video.video_id)
             _count(execute)

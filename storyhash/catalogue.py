@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.errors import UsageError
 from common.types import CatalogEntry
-from common.uris import is_remote
+from common.uris import is_remote, public_uri
 from ingest.catalog import Listed
 from ingest.fingerprint import source_fingerprint
 from ingest.ledger import WORTH_A_RETRY
@@ -108,8 +108,11 @@ def is_described(held: Video, entry: CatalogEntry) -> bool:
 
 
 def _check_same_video(entry: CatalogEntry, held: Video) -> None:
-    if held.uri != entry.uri and (is_remote(held.uri) or Path(held.uri).exists()):
+    if public_uri(held.uri) != public_uri(entry.uri) and (
+        is_remote(held.uri) or Path(held.uri).exists()
+    ):
         raise UsageError(
-            f"{entry.uri} would be named {entry.video_id!r}, as {held.uri} is already; "
+            f"{public_uri(entry.uri)} would be named {entry.video_id!r}, as {public_uri(held.uri)} is "
+            "already; "
             "index the folder above both, or name it in a manifest"
         )

@@ -13,7 +13,7 @@ import httpx
 from common.errors import VideoError
 from common.http import NOTICES_HEADER
 from common.ids import id_in_path
-from common.uris import is_remote
+from common.uris import is_remote, public_uri
 from searcher.matching.report import error_to_json
 from storyhash.remote import RemoteService
 
@@ -83,7 +83,7 @@ class RemoteCatalogue:
         self._service.ask("DELETE", f"/v1/generations/{id_in_path(name)}")
 
     def _match(self, uri: str, thorough: bool) -> httpx.Response:
-        ask, params = self._service.ask, {"name": uri}
+        ask, params = self._service.ask, {"name": public_uri(uri)}
         if thorough:
             params["thorough"] = "true"
         if is_remote(uri):

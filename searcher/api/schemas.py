@@ -114,7 +114,7 @@ class VideoPage(_Shape):
 
 
 class NewVideo(_Shape):
-    """A video to index. Without `video_id` its address is its name."""
+    """A video to index. Without `video_id` its address is its id, without query and credentials."""
 
     uri: str = Field(min_length=1)
     video_id: str | None = Field(None, min_length=1, max_length=1000)

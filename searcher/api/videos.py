@@ -17,6 +17,7 @@ from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
 from common.types import CatalogEntry
 from common.upload import read_json
+from common.uris import public_uri
 from searcher.api.base import Catalogue
 from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
 from searcher.videos import Video
@@ -117,10 +118,10 @@ def _entry(body: Mapping[str, Any]) -> CatalogEntry:
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"{where or 'the body'}: {first['msg']}") from None
     if given.video_id is None:
-        check_video_id(given.uri)
+        check_video_id(public_uri(given.uri))
     else:
         check_chosen_id(given.video_id)
-    video_id = given.video_id or given.uri
+    video_id = given.video_id or public_uri(given.uri)
     return CatalogEntry(video_id, given.uri, given.bank, given.title, given.metadata)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from common.types import VECTOR_DIMENSION, QueryEmbedding
+from common.uris import public_uri
 from searcher.state import VideoSegments
 from searcher.videos import Video
 
@@ -18,7 +19,7 @@ def known_query(video: Video, segments: VideoSegments, model_id: str) -> QueryEm
     refs = segments.refs
     seen = segments.vectors.reshape(1, len(refs), VECTOR_DIMENSION)
     return QueryEmbedding(
-        uri=video.uri,
+        uri=public_uri(video.uri),
         duration_seconds=max([video.duration_seconds, *(ref.end_seconds for ref in refs)]),
         model_id=model_id,
         views=("identity",),

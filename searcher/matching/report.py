@@ -6,13 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from common.errors import StoryHashError
+from common.uris import public_uri
 from searcher.matching.matcher import MatchReport
 
 
 def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[str, Any]:
     """One query's answer; `uri_of` gives the uri of an indexed video."""
     answer: dict[str, Any] = {
-        "query": {"uri": report.uri, "duration_seconds": round(report.duration_seconds, 3)},
+        "query": {
+            "uri": public_uri(report.uri),
+            "duration_seconds": round(report.duration_seconds, 3),
+        },
         "model_id": report.model_id,
         "decision": report.decision,
         "matches": [
@@ -41,4 +45,4 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
 
 def error_to_json(uri: str, error: StoryHashError) -> dict[str, Any]:
     """The line of a query that could not be read."""
-    return {"query": {"uri": uri}, "error": {"code": error.code, "message": str(error)}}
+    return {"query": {"uri": public_uri(uri)}, "error": {"code": error.code, "message": str(error)}}

@@ -10,6 +10,7 @@ from rich.progress import TaskID
 from common.metrics import Metrics
 from common.settings import load_settings
 from common.types import DEFAULT_BANK
+from common.uris import public_uri
 from ingest.catalog import read_catalog
 from storyhash.catalogue import Plan, plan_work
 from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
@@ -88,10 +89,11 @@ def _tick(bar: Any, task: TaskID, outcome: VideoOutcome) -> None:
 
 def _summary(services: IndexServices, plan: Plan, report: IndexReport) -> dict[str, Any]:
     failed = [
-        (item.entry.video_id, item.entry.uri, error.code, str(error))
+        (item.entry.video_id, public_uri(item.entry.uri), error.code, str(error))
         for item, error in report.failed
     ] + [
-        (video.video_id, video.uri, video.error_code, video.error_message) for video in plan.refused
+        (video.video_id, public_uri(video.uri), video.error_code, video.error_message)
+        for video in plan.refused
     ]
     names = ("video_id", "uri", "code", "message")
     return {

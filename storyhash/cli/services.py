@@ -11,6 +11,7 @@ from common.errors import VideoError
 from common.logs import start_logging
 from common.settings import Settings, load_settings
 from common.types import DEFAULT_BANK
+from common.uris import public_uri
 from ingest.catalog import read_catalog
 from ingest.ledger import Sending, SendingPlan
 from storyhash.cli.console import INTERRUPTED, err, out, print_json, progress
@@ -115,8 +116,12 @@ class _Told:
 
 def _summary(plan: SendingPlan, report: Any) -> dict[str, Any]:
     failed = [
-        (one.entry.video_id, one.entry.uri, error.code, str(error)) for one, error in report.failed
-    ] + [(entry.video_id, entry.uri, code, message) for entry, code, message in plan.refused]
+        (one.entry.video_id, public_uri(one.entry.uri), error.code, str(error))
+        for one, error in report.failed
+    ] + [
+        (entry.video_id, public_uri(entry.uri), code, message)
+        for entry, code, message in plan.refused
+    ]
     names = ("video_id", "uri", "code", "message")
     return {
         "sent": report.sent,

@@ -10,6 +10,7 @@ from common.metrics import Metrics
 from common.settings import IngestSettings
 from common.types import CatalogEntry, LookName, QueryEmbedding
 from common.upload import check_address
+from common.uris import public_uri
 from ingest.catalog import check_entry
 from ingest.fetch import check_allowed
 from ingest.fingerprint import source_fingerprint
@@ -83,4 +84,6 @@ class ServedCatalogue:
 
 
 def _is_same(held: Video, entry: CatalogEntry) -> bool:
-    return held.uri == entry.uri and is_described(held, entry)
+    # A new query may be a new key; what is still to be fetched needs the newest.
+    same = held.uri == entry.uri or held.state != "pending"
+    return same and public_uri(held.uri) == public_uri(entry.uri) and is_described(held, entry)
