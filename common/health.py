@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from common.metrics import Metrics
 
@@ -20,6 +21,7 @@ class Health:
     ) -> None:
         self._lock = threading.Lock()
         self._reasons: dict[str, str] = dict.fromkeys(conditions, "not started yet")
+        self._watched: dict[str, Callable[[], str]] = {}
         self._stuck_seconds = stuck_seconds
         self._last_beat = time.monotonic()
         if metrics is not None:
@@ -33,6 +35,11 @@ class Health:
         """It does not, and why."""
         self._set(condition, reason or "unknown")
 
+    def watch(self, condition: str, reason: Callable[[], str]) -> None:
+        """A condition that is asked for whenever readiness is: `reason` is empty while it holds."""
+        with self._lock:
+            self._watched[condition] = reason
+
     def beat(self) -> None:
         """The main loop came round."""
         self._last_beat = time.monotonic()
@@ -40,7 +47,13 @@ class Health:
     def reasons(self) -> dict[str, str]:
         """What keeps the service from being ready, by condition; empty when it is."""
         with self._lock:
-            return {name: reason for name, reason in self._reasons.items() if reason}
+            told, watched = dict(self._reasons), dict(self._watched)
+        told |= {name: reason() for name, reason in watched.items()}
+        return {name: reason for name, reason in told.items() if reason}
+
+    def warnings(self) -> dict[str, str]:
+        """What is wrong though the service can do its work, by condition."""
+        return {}
 
     def stuck(self) -> str:
         """Why the process should be restarted, or nothing."""

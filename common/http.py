@@ -109,6 +109,11 @@ class HttpServer:
                 raise StoryHashError("the HTTP server ended as it began; its log says why")
             time.sleep(0.005)
 
+    @property
+    def running(self) -> bool:
+        """Whether it answers; it does from `start` to `stop`, unless it died."""
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self) -> None:
         """Take no more, finish what is in work for `stop_seconds` at most, and close."""
         if self._thread is None:
@@ -220,7 +225,8 @@ def health_router(health: Health, metrics: Metrics) -> APIRouter:
         reasons = health.reasons()
         if reasons:
             return json_response({"status": "not ready", "reasons": reasons}, 503)
-        return json_response({"status": "ok"})
+        warnings = health.warnings()
+        return json_response({"status": "ok", **({"warnings": warnings} if warnings else {})})
 
     @router.get("/metrics", response_class=Response)
     def exposition() -> Response:

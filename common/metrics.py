@@ -45,6 +45,8 @@ class Metrics:
     index_recall_ratio: Gauge
     mirror_divergence_ratio: Gauge
     match_probability: Histogram
+    background_thread_up: Gauge
+    background_thread_deaths_total: Counter
     ready: Gauge
 
     @classmethod
@@ -114,6 +116,14 @@ class Metrics:
             ),
             match_probability=histogram(
                 "match_probability", "Best probability of each query.", _PROBABILITY_BUCKETS
+            ),
+            background_thread_up=gauge(
+                "background_thread_up",
+                "1 while the work of a background thread is done, 0 after it died.",
+                ("thread",),
+            ),
+            background_thread_deaths_total=counter(
+                "background_thread_deaths_total", "Deaths of background threads.", ("thread",)
             ),
             ready=gauge("ready", "1 when /readyz says so."),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -93,9 +94,10 @@ def take_lock(folder: Path) -> IO[str] | None:
     except BlockingIOError:
         file.close()
         return None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    # Whoever is refused reads the number. Where there is no room for it the lock holds all the same.
+    with suppress(OSError):
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f"{os.getpid()}\n".encode())
     return file
 
 

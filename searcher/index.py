@@ -94,7 +94,11 @@ class LocalIndex:
                     f"{folder} is in use by process {holder}; wait for it, or choose another --data"
                 )
             if held is None:
-                write_manifest(folder, manifest)
+                try:
+                    write_manifest(folder, manifest)
+                except BaseException:
+                    lock.close()
+                    raise
         except OSError as error:
             raise StorageError(
                 f"{folder}: {error.strerror}; choose another folder with --data"
@@ -151,6 +155,11 @@ class LocalIndex:
     @property
     def stats(self) -> ShardStats:
         return self._shard.stats()
+
+    @property
+    def merge_trouble(self) -> str:
+        """See `Shard.merge_trouble`."""
+        return self._shard.merge_trouble
 
     @property
     def waiting(self) -> int:

@@ -58,6 +58,8 @@ class Shard:
         self._state = state or State()
         self._folding: threading.Thread | None = None
         self._closing = threading.Event()
+        # Why the last merge of the delta into the graph failed; empty when it did not.
+        self.merge_trouble = ""
 
     def __len__(self) -> int:
         return self._state.live
@@ -240,10 +242,18 @@ class Shard:
             self.fold()
 
     def _fold(self, fold: Fold) -> None:
-        built = None
         try:
             built = build(fold, self._settings, self._closing)
-        except Exception:
+            if built is not None:
+                with self._write:
+                    self._state = folded(self._state, fold, built)
+                    self.merge_trouble = ""
+        except Exception as error:
+            built = None
+            self.merge_trouble = (
+                f"the graph could not be built ({type(error).__name__}); searches compare more vectors "
+                "one by one, the next change tries again; see the log"
+            )
             _log.exception(
                 "the graph could not be built; searches go on as they were, the next change tries again"
             )
@@ -251,7 +261,6 @@ class Shard:
             with self._write:
                 self._folding = None
                 if built is not None:
-                    self._state = folded(self._state, fold, built)
                     self.fold()
 
 

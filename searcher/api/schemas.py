@@ -130,7 +130,8 @@ class GenerationName(_Shape):
 
 
 class GenerationItem(_Shape):
-    """An index of the catalogue. `waiting_for` tells by condition why it could not answer now."""
+    """An index of the catalogue. `waiting_for` tells by condition why it could not answer now. `error`:
+    why it is not kept up to date any more; follow it again, or drop it."""
 
     generation: str
     answers: bool
@@ -138,6 +139,7 @@ class GenerationItem(_Shape):
     videos: int
     vectors: int
     waiting_for: dict[str, str]
+    error: str | None
 
 
 class GenerationPage(_Shape):

@@ -37,7 +37,7 @@ def list_generations(server: SearcherOption = _HERE, json: JsonOption = False) -
 @app.command("follow")
 def follow(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
     """Have the searcher read the log of a further generation into an index of its own, beside the one
-    that answers."""
+    that answers. One that has failed is tried again."""
     with RemoteCatalogue(server) as catalogue:
         _tell(catalogue.follow(name), json)
 
@@ -73,6 +73,7 @@ def _show(item: dict[str, Any]) -> None:
     out.print(
         f"{'answers' if item['answers'] else 'stands by':9}  {item['generation'] or '(first)'}  "
         f"{item['model_id'] or 'no model yet'}  {item['videos']} videos, {item['vectors']} vectors"
-        + (f"  waits: {waiting}" if waiting else ""),
+        + (f"  waits: {waiting}" if waiting and not item.get("error") else "")
+        + (f"  failed: {item['error']}" if item.get("error") else ""),
         markup=False,
     )

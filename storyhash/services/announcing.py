@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 
 from common.errors import DependencyError, MessageTooLargeError
 from common.events import MatchEvent
@@ -26,7 +27,7 @@ class MatchAnnouncer(Background):
     def __init__(
         self, catalogue: FollowedCatalogue, transport: Transport, topic: str, metrics: Metrics
     ) -> None:
-        super().__init__("announce-matches", _log)
+        super().__init__("announce-matches", _log, restarts=True)
         self._catalogue = catalogue
         self._transport = transport
         self._topic = topic
@@ -34,11 +35,17 @@ class MatchAnnouncer(Background):
 
     def work(self) -> None:
         """Tell of what is new, as long as there is something."""
+        with ExitStack() as opened:
+            self._work(opened)
+
+    def _work(self, opened: ExitStack) -> None:
         publisher: Publisher | None = None
         while not self._stopping.is_set():
             answering = self._catalogue.follower().answering
             try:
-                publisher = publisher or self._transport.publisher()
+                if publisher is None:
+                    publisher = self._transport.publisher()
+                    opened.callback(publisher.close)
                 worked = answering is not None and self._announce(answering, publisher)
             except DependencyError as error:
                 _log.warning("matches wait to be published: %s", error)
@@ -46,8 +53,6 @@ class MatchAnnouncer(Background):
             else:
                 if not worked:
                     self._stopping.wait(_IDLE_SECONDS)
-        if publisher is not None:
-            publisher.close()
 
     def _announce(self, answering: Answering, publisher: Publisher) -> bool:
         """Tell of some videos; whether there was one. What nobody foresaw costs one video's match."""

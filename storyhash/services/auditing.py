@@ -20,7 +20,7 @@ class IndexAuditing(Background):
     def __init__(
         self, current: Callable[[], LocalIndex | None], metrics: Metrics, every_seconds: float
     ) -> None:
-        super().__init__("audit", _log)
+        super().__init__("audit", _log, restarts=True)
         self._current = current
         self._metrics = metrics
         self._every_seconds = every_seconds

@@ -1,27 +1,44 @@
-"""Work in a thread of its own, until it is told to stop."""
+"""Work in a thread of its own, until it is told to stop; and the death of a thread made visible."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from common.errors import StoryHashError
+from common.health import Health
+from common.metrics import Metrics
+
+# Pauses before work that died is begun again: the first, and the longest they grow to.
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
 
 
 class Background(ABC):
-    """`work` runs from `start` until it returns, as it does soon after `stop`. What it raises is logged
-    and kept in `error`."""
+    """`work` runs from `start` until it returns, as it does soon after `stop`. What it raises is logged.
 
-    def __init__(self, name: str, log: logging.Logger) -> None:
+    Work that `restarts` is begun again after a pause, which grows while it goes on failing; of any other
+    the thread ends, and what ended it stays in `error`.
+    """
+
+    def __init__(self, name: str, log: logging.Logger, *, restarts: bool = False) -> None:
         """name: of the thread."""
+        self.name = name
         self.error: BaseException | None = None
+        self._restarts = restarts
+        # Why it is not being done now, until it is begun again.
+        self._died: BaseException | None = None
         self._log = log
         self._stopping = threading.Event()
+        self._on_death: Callable[[], None] = lambda: None
+        self._started = False
         self._thread = threading.Thread(target=self._run, name=name)
 
     def start(self) -> None:
+        self._started = True
         self._thread.start()
 
     def stop(self) -> None:
@@ -29,22 +46,94 @@ class Background(ABC):
         self._stopping.set()
 
     def join(self) -> None:
-        self._thread.join()
+        if self._started:
+            self._thread.join()
+
+    def tell_death(self, on_death: Callable[[], None]) -> None:
+        """Have this called whenever its work dies."""
+        self._on_death = on_death
 
     @property
     def running(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was started and runs no more."""
+        return self._started and not self._thread.is_alive()
+
+    @property
+    def trouble(self) -> str:
+        """Why its work is not being done though nobody told it to stop; empty when all is well."""
+        if self._stopping.is_set() or not self._started:
+            return ""
+        died = self._died
+        if died is not None:
+            then = "see its log" if self.error else "it is started again soon"
+            return f"it died ({_in_a_line(died)}); {then}"
+        return "it ended by itself; restart the service" if self.ended else ""
 
     @abstractmethod
     def work(self) -> None:
         """Returns when `_stopping` is set."""
 
     def _run(self) -> None:
-        try:
-            self.work()
-        except BaseException as error:
-            self.error = error
-            self._log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            began = time.monotonic()
+            try:
+                self.work()
+                return
+            except BaseException as error:
+                again = self._restarts and isinstance(error, Exception)
+                self._died, self.error = error, None if again else error
+                self._log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
+                self._on_death()
+                if not again:
+                    return
+            # One that had worked for a while is not the one that fails at once, over and over.
+            if time.monotonic() - began > _LONGEST_PAUSE_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            if self._stopping.wait(pause):
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            self._died = None
+
+
+class ThreadWatch:
+    """Every background thread of a service: whether it does its work is told by a metric and, with the
+    reason, by /readyz."""
+
+    def __init__(self, metrics: Metrics, health: Health) -> None:
+        self._metrics = metrics
+        self._health = health
+
+    def add(self, *works: Background) -> None:
+        """Watch these, by both."""
+        for one in works:
+            self.measure(one)
+            self._health.watch(f"thread {one.name}", partial(_trouble_of, one))
+
+    def measure(self, one: Background) -> None:
+        """By the metrics alone; its own health tells the rest."""
+        up = self._metrics.background_thread_up.labels(one.name)
+        up.set_function(lambda: float(not one.trouble))
+        one.tell_death(self._metrics.background_thread_deaths_total.labels(one.name).inc)
+
+    def tell(self, name: str, trouble: Callable[[], str]) -> None:
+        """Work that is no `Background`, by both: `trouble` is empty while all is well."""
+        up = self._metrics.background_thread_up.labels(name)
+        up.set_function(lambda: float(not trouble()))
+        self._health.watch(f"thread {name}", trouble)
+
+    def forget(self, name: str) -> None:
+        """It is measured no more."""
+        self._metrics.background_thread_up.remove(name)
+        self._metrics.background_thread_deaths_total.remove(name)
+
+
+def _trouble_of(one: Background) -> str:
+    return one.trouble
 
 
 def end_all(works: Sequence[Background]) -> None:
@@ -53,3 +142,10 @@ def end_all(works: Sequence[Background]) -> None:
         one.stop()
     for one in works:
         one.join()
+
+
+def _in_a_line(error: BaseException) -> str:
+    words = " ".join(str(error).split())[:300]
+    if isinstance(error, StoryHashError):
+        return words
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

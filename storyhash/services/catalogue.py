@@ -18,7 +18,7 @@ from searcher.generations import (
     make_folder,
 )
 from searcher.index import LocalIndex
-from storyhash.services.background import end_all
+from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.following import Follower
 
 _log = logging.getLogger("storyhash.search")
@@ -28,20 +28,36 @@ class FollowedCatalogue:
     """The catalogue behind the API of the searcher over Kafka."""
 
     def __init__(
-        self, data_dir: Path, make: Callable[[str, Callable[[], bool]], Follower], also: str = ""
+        self,
+        data_dir: Path,
+        make: Callable[[str, Callable[[], bool]], Follower],
+        also: str = "",
+        *,
+        check: Callable[[str], None] = lambda name: None,
     ) -> None:
         """make: a follower of a generation by its name, and whether that one answers now. also: a
-        generation that is to be followed though there is nothing of it here yet."""
+        generation that is to be followed though there is nothing of it here yet. check: raises what is
+        wrong with a generation's topics; only what was asked for, or answers, is refused for it."""
         self._data_dir = data_dir
         self._make = make
+        self._check = check
+        self._watch: ThreadWatch | None = None
         self._lock = threading.Lock()
         self._current = current_generation(data_dir)
         self._followers: dict[str, Follower] = {}
+        for name in sorted({self._current, also}):
+            check(name)
         for name in sorted({self._current, also, *known_generations(data_dir)}):
             self._add(name)
 
     def __iter__(self) -> Iterator[Follower]:
         return iter(list(self._followers.values()))
+
+    def watched_by(self, watch: ThreadWatch) -> None:
+        """Have the threads of all followers watched, also of those to come."""
+        self._watch = watch
+        for follower in self:
+            watch.measure(follower)
 
     def follower(self) -> Follower:
         """The one whose generation answers."""
@@ -58,6 +74,11 @@ class FollowedCatalogue:
         opened = self.follower().opened
         return None if opened is None else opened.index
 
+    def merge_trouble(self) -> str:
+        """See `Shard.merge_trouble`, of the generation that answers."""
+        index = self.answering_index()
+        return "" if index is None else index.merge_trouble
+
     def delete_video(self, video_id: str) -> bool:
         """In every generation, one after the other; asked again it does what is left."""
         if self.follower().opened is None:
@@ -66,13 +87,16 @@ class FollowedCatalogue:
         return any(known)
 
     def follow(self, name: str) -> dict[str, Any]:
-        """Follow a further generation from now on, also after a restart. Raises UsageError for one that
-        is followed already, what the follower's making raises."""
+        """Follow a further generation from now on, also after a restart; one whose follower died is
+        tried again. Raises UsageError for one that is followed already, what `check` raises, StorageError
+        where its folder cannot be made; then nothing has changed."""
         with self._lock:
-            if name in self._followers:
+            before = self._followers.get(name)
+            if before is not None and not before.ended:
                 raise UsageError(f"generation {name!r} is followed already")
-            follower = self._add(name)
+            self._check(name)
             make_folder(self._data_dir, name)
+            follower = self._add(name)
             follower.start()
             _log.info("generation %r is followed", name)
         return self._told(follower)
@@ -107,8 +131,9 @@ class FollowedCatalogue:
                 raise UsageError(
                     f"generation {name!r} answers or is the first; it cannot be dropped"
                 )
-            # Out of sight first: a follower that has ended by itself would end the service.
             del self._followers[name]
+            if self._watch is not None:
+                self._watch.forget(follower.name)
             end_all([follower])
             drop_generation(self._data_dir, name)
             _log.info("generation %r is dropped", name)
@@ -120,6 +145,8 @@ class FollowedCatalogue:
     def _add(self, name: str) -> Follower:
         follower = self._make(name, lambda: name == self._current)
         self._followers[name] = follower
+        if self._watch is not None:
+            self._watch.measure(follower)
         return follower
 
     def _known(self, name: str) -> Follower:
@@ -143,4 +170,5 @@ class FollowedCatalogue:
             "videos": counts.get("ready", 0),
             "vectors": opened.index.stats.live if opened else 0,
             "waiting_for": follower.health.reasons(),
+            "error": follower.trouble or None,
         }

@@ -7,6 +7,7 @@ import threading
 
 from fastapi import FastAPI
 
+from common.errors import StoryHashError
 from common.health import Health
 from common.held_model import held_model, hold_model
 from common.http import HttpServer
@@ -28,6 +29,7 @@ from storyhash.querying import LocalEmbedding
 _log = logging.getLogger("storyhash.embed")
 # Longer than any batch takes: SAM 2 on a processor needs the better part of a minute a segment.
 _STUCK_SECONDS = 1800.0
+_TICK_SECONDS = 0.5
 
 
 def run_embedder(settings: Settings, stopping: threading.Event) -> None:
@@ -53,9 +55,11 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
         server = HttpServer(_app(stage, pool, health, metrics, settings), settings.http)
         server.start()
         _log.info("embedding with %s (model %s), at %s", stage.profile, stage.model_id, server.url)
-        threading.Thread(target=_stop_with, args=(stopping, worker), daemon=True).start()
+        threading.Thread(target=_stop_with, args=(stopping, worker, server), daemon=True).start()
         try:
             worker.run()
+            if not server.running:
+                raise StoryHashError("the HTTP server ended by itself; its log says why")
         finally:
             server.stop()
             worker.close()
@@ -88,6 +92,7 @@ def _app(
     return embed_app(embedding.embed, stage.model_id, health, metrics, settings.http)
 
 
-def _stop_with(stopping: threading.Event, worker: Worker) -> None:
-    stopping.wait()
+def _stop_with(stopping: threading.Event, worker: Worker, server: HttpServer) -> None:
+    while server.running and not stopping.wait(_TICK_SECONDS):
+        pass
     worker.stop()

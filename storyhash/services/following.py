@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TypeVar
 
-from common.errors import DependencyError
+from common.errors import DependencyError, StoryHashError
 from common.events import Deletion
 from common.health import Health
 from common.held_model import held_model
@@ -52,10 +52,15 @@ class Follower(Background):
         metrics: Metrics,
         *,
         match_new_videos: Callable[[], bool],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        """check: raises DependencyError while what it follows is not as it must be; then it waits."""
         super().__init__(f"follow-{generation or 'first'}", _log)
         self.generation = generation
         self.health = Health(None, ("index", "log"), _STUCK_SECONDS)
+        self.health.watch("thread", lambda: self.trouble)
+        self.health.watch("merge", self._merge_trouble)
+        self._check = check
         self._settings = generation_settings(settings, generation)
         self._transport = transport
         self._metrics = metrics
@@ -96,8 +101,14 @@ class Follower(Background):
                 opened.index.finish_deletions()
             else:
                 opened.index.save_snapshot()
-        except DependencyError as error:
-            _log.warning("no snapshot: %s", error)
+        except Exception as error:
+            # Whatever it was, answers go on; an index that is closed meanwhile is no failure.
+            if self._opened is opened:
+                self.health.unmet("snapshot", f"no snapshot could be saved: {error}")
+                foreseen = isinstance(error, StoryHashError)
+                _log.warning("no snapshot: %s", error, exc_info=not foreseen)
+        else:
+            self.health.met("snapshot")
 
     def delete_video(self, video_id: str) -> bool:
         """Delete it in the log, then here; false if nothing was known of it, though what is under way
@@ -143,16 +154,25 @@ class Follower(Background):
 
     def work(self) -> None:
         """Open the index and take the log in."""
-        try:
-            model_id = self._wait_for(self._find_model)
-            index = self._wait_for(lambda: self._open(model_id)) if model_id else None
-            if index is None:
-                return
-            with index:
+        model_id = self._wait_for(self._checked_model)
+        index = self._wait_for(lambda: self._open(model_id)) if model_id else None
+        if index is None:
+            return
+        with index:
+            try:
                 self._follow(index)
                 index.save_snapshot()
-        finally:
-            self._opened = self._handler = None
+            finally:
+                # Nobody is to look into an index that is being closed.
+                self._opened = self._handler = None
+
+    def _checked_model(self) -> str | None:
+        self._check()
+        return self._find_model()
+
+    def _merge_trouble(self) -> str:
+        opened = self._opened
+        return "" if opened is None else opened.index.merge_trouble
 
     def _consumer(self, index: LocalIndex) -> LogConsumer:
         group = f"{self.topics.embeddings}.searcher"

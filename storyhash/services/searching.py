@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
+from common.errors import StoryHashError
 from common.health import Health
 from common.http import HttpServer
 from common.kafka.topics import require_topics
@@ -19,7 +21,7 @@ from searcher.observing import watch_vectors
 from storyhash.remote_embedding import RemoteEmbedding
 from storyhash.services.announcing import MatchAnnouncer
 from storyhash.services.auditing import IndexAuditing
-from storyhash.services.background import end_all
+from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.catalogue import FollowedCatalogue
 from storyhash.services.following import Follower, generation_settings
 
@@ -33,15 +35,22 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     metrics = Metrics.create("search")
     transport = KafkaTransport(settings.kafka, settings.video)
 
-    def follower(name: str, answers: Callable[[], bool]) -> Follower:
+    def check(name: str) -> None:
         require_topics(generation_settings(settings, name).kafka, settings.video)
 
+    def follower(name: str, answers: Callable[[], bool]) -> Follower:
         def matched() -> bool:
             return settings.service.match_new_videos and answers()
 
-        return Follower(name, settings, transport, metrics, match_new_videos=matched)
+        return Follower(
+            *(name, settings, transport, metrics),
+            match_new_videos=matched,
+            check=partial(check, name),
+        )
 
-    catalogue = FollowedCatalogue(settings.data_dir, follower, also=settings.kafka.generation)
+    catalogue = FollowedCatalogue(
+        settings.data_dir, follower, also=settings.kafka.generation, check=check
+    )
     announcer = MatchAnnouncer(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics)
     watch_vectors(metrics, catalogue.answering_index)
     auditor = IndexAuditing(catalogue.answering_index, metrics, settings.service.audit_seconds)
@@ -49,6 +58,10 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
     )
     health = CatalogueHealth(metrics, catalogue)
+    watch = ThreadWatch(metrics, health)
+    watch.add(announcer, auditor)
+    watch.tell("merge", catalogue.merge_trouble)
+    catalogue.watched_by(watch)
     app = api_app(catalogue, embedding, health, metrics, settings.http, generations=catalogue)
     server = HttpServer(app, settings.http)
     server.start()
@@ -59,7 +72,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     auditor.start()
     keep_what_is_there()
     try:
-        _wait(settings, catalogue, stopping)
+        _wait(settings, catalogue, server, stopping)
     finally:
         # Those that look into the indexes end before the indexes are closed.
         end_all([auditor, announcer])
@@ -67,31 +80,49 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         server.stop()
         embedding.close()
         transport.close()
-    for one in catalogue:
-        if one.error is not None:
-            raise one.error
+    error = catalogue.follower().error
+    if error is not None:
+        raise error
 
 
 class CatalogueHealth(Health):
-    """As well as the generation that answers."""
+    """As well as the generation that answers; what is wrong with another one is only mentioned."""
 
     def __init__(self, metrics: Metrics, catalogue: FollowedCatalogue) -> None:
         super().__init__(metrics, (), 0.0)
         self._catalogue = catalogue
 
     def reasons(self) -> dict[str, str]:
-        return self._catalogue.follower().health.reasons()
+        return super().reasons() | self._catalogue.follower().health.reasons()
+
+    def warnings(self) -> dict[str, str]:
+        answers = self._catalogue.follower()
+        others = {
+            f"generation {follower.generation or '(first)'}: {condition}": reason
+            for follower in self._catalogue
+            if follower is not answers
+            for condition, reason in follower.health.reasons().items()
+        }
+        return super().warnings() | others
 
     def stuck(self) -> str:
-        return next(filter(None, (follower.health.stuck() for follower in self._catalogue)), "")
+        return self._catalogue.follower().health.stuck()
 
 
-def _wait(settings: Settings, catalogue: FollowedCatalogue, stopping: threading.Event) -> None:
-    """Until stopped, or until a follower has ended by itself; snapshots meanwhile."""
+def _wait(
+    settings: Settings,
+    catalogue: FollowedCatalogue,
+    server: HttpServer,
+    stopping: threading.Event,
+) -> None:
+    """Until stopped, or until the follower of the generation that answers has ended by itself; snapshots
+    meanwhile. Raises StoryHashError when nothing answers any more."""
     ticks = 0.0
     while not stopping.wait(_TICK_SECONDS):
-        if any(not follower.running for follower in catalogue):
+        if catalogue.follower().ended:
             return
+        if not server.running:
+            raise StoryHashError("the HTTP server ended by itself; its log says why")
         ticks += _TICK_SECONDS
         if ticks >= settings.service.snapshot_seconds:
             ticks = 0.0

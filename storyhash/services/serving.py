@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.errors import DependencyError, UsageError
+from common.errors import DependencyError, StoryHashError, UsageError
 from common.health import Health
 from common.http import HttpServer
 from common.metrics import Metrics
@@ -24,7 +24,7 @@ from storyhash.index_report import VideoOutcome
 from storyhash.indexing import Indexer
 from storyhash.querying import LocalEmbedding
 from storyhash.services.auditing import IndexAuditing
-from storyhash.services.background import Background, end_all
+from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.index_queue import IndexQueue
 from storyhash.services.index_worker import IndexWorker
 from storyhash.services.new_videos import in_words, match_new_video
@@ -71,9 +71,14 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
             keep_what_is_there()
             _log.info("answering at %s", server.url)
             auditor = IndexAuditing(lambda: services.index, metrics, settings.service.audit_seconds)
+            watch = ThreadWatch(metrics, health)
+            watch.add(auditor, *workers)
+            watch.tell("merge", lambda: services.index.merge_trouble)
             auditor.start()
+            housekeeping = _Housekeeping(services.index, settings.service, health)
             try:
-                _run(workers, queue, services.index, settings.service, server, stopping)
+                _run(workers, queue, housekeeping, server, stopping)
+                housekeeping.finish()
             finally:
                 end_all([auditor])
 
@@ -81,17 +86,18 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
 def _run(
     workers: Sequence[Background],
     queue: IndexQueue,
-    index: LocalIndex,
-    settings: ServiceSettings,
+    housekeeping: _Housekeeping,
     server: HttpServer,
     stopping: threading.Event,
 ) -> None:
-    """Have them work until stopped, or until one has ended by itself; raises why."""
-    housekeeping = _Housekeeping(index, settings)
+    """Have them work until stopped, or until one has ended by itself or nothing answers any more; raises
+    why."""
     for worker in workers:
         worker.start()
     try:
         while not stopping.wait(_TICK_SECONDS) and all(worker.running for worker in workers):
+            if not server.running:
+                raise StoryHashError("the HTTP server ended by itself; its log says why")
             housekeeping.turn()
     finally:
         _log.info("stopping")
@@ -105,18 +111,19 @@ def _run(
     for worker in workers:
         if worker.error is not None:
             raise worker.error
-    index.finish_deletions()
-    index.save_snapshot()
 
 
 class _Housekeeping:
-    """What is deleted leaves the snapshots soon after; a snapshot from time to time."""
+    """What is deleted leaves the snapshots soon after; a snapshot from time to time. While none can be
+    saved the condition `snapshot` says why."""
 
-    def __init__(self, index: LocalIndex, settings: ServiceSettings) -> None:
+    def __init__(self, index: LocalIndex, settings: ServiceSettings, health: Health) -> None:
         self._index = index
+        self._health = health
         self._snapshots = TimelySnapshots(index, settings.snapshot_seconds)
         self._retry_seconds = settings.max_retry_seconds
         self._not_before = 0.0
+        self._failed = False
 
     def turn(self) -> None:
         """Do what is due; a disk that refuses is asked again after a while."""
@@ -124,10 +131,23 @@ class _Housekeeping:
             return
         try:
             self._index.finish_deletions()
-            self._snapshots.save_if_due()
+            if self._failed:
+                self._index.save_snapshot()
+            else:
+                self._snapshots.save_if_due()
         except DependencyError as error:
             self._not_before = time.monotonic() + self._retry_seconds
+            self._failed = True
+            self._health.unmet("snapshot", f"no snapshot could be saved: {error}")
             _log.warning("no snapshot: %s; trying again in %.0f s", error, self._retry_seconds)
+        else:
+            self._failed = False
+            self._health.met("snapshot")
+
+    def finish(self) -> None:
+        """Do all of it, due or not."""
+        self._index.finish_deletions()
+        self._index.save_snapshot()
 
 
 def _tell(services: IndexServices) -> None:

@@ -32,24 +32,25 @@ class Watcher(Background):
         health: Health,
         pause_seconds: float,
     ) -> None:
-        super().__init__("watch", _log)
+        super().__init__("watch", _log, restarts=True)
         self._watch = watch
         self._videos = videos
         self._queue = queue
         self._health = health
         self._pause_seconds = pause_seconds
+        # Found and not queued yet.
+        self._found: list[Listed] = []
 
     def work(self) -> None:
         """Look from time to time."""
-        found: list[Listed] = []
         reason = ""
         while not self._stopping.is_set():
             started = time.monotonic()
             said, reason = reason, ""
             try:
-                found += self._watch.look()
-                self._take(found)
-                found.clear()
+                self._found += self._watch.look()
+                self._take(self._found)
+                self._found.clear()
             except OSError as error:
                 reason = f"{error.filename or self._watch.folder}: {error.strerror}"
             except DependencyError as error:
