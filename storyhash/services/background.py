@@ -86,9 +86,9 @@ class Background(ABC):
                 return
             except BaseException as error:
                 again = self._restarts and isinstance(error, Exception)
+                self._on_death()
                 self._died, self.error = error, None if again else error
                 self._log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
-                self._on_death()
                 if not again:
                     return
             # One that had worked for a while is not the one that fails at once, over and over.
