@@ -119,6 +119,10 @@ class Schemas:
             told = msgpack.unpackb(data)
         except (ValueError, TypeError, msgpack.exceptions.UnpackException):
             told = None
+        return self.read(told)
+
+    def read(self, told: Any) -> Any:
+        """As `unpack`, of what msgpack made of the bytes."""
         if type(told) is not dict or "schema" not in told or "schema_version" not in told:
             raise WireError("not a message of StoryHash: expected a msgpack map with a schema")
         name, version = told["schema"], told["schema_version"]

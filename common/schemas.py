@@ -8,7 +8,7 @@ are passed over.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -30,8 +30,10 @@ from common.types import (
     GRAPH_DIMENSION,
     VECTOR_DIMENSION,
     Array,
+    BoolArray,
     CatalogEntry,
     Embedding,
+    Float32Array,
     QueryEmbedding,
     Segment,
     SegmentRef,
@@ -129,7 +131,14 @@ def _end_from(fields: Fields) -> VideoEnd:
     )
 
 
-def _query_to(query: QueryEmbedding) -> Fields:
+@dataclass(frozen=True, slots=True)
+class QueryPiece:
+    """A query, or a piece of one, of which only the vectors that are not zero are written."""
+
+    query: QueryEmbedding
+
+
+def _said_to(query: QueryEmbedding) -> Fields:
     return {
         "uri": query.uri,
         "duration_seconds": query.duration_seconds,
@@ -138,27 +147,73 @@ def _query_to(query: QueryEmbedding) -> Fields:
         "windows": len(query.window_start_seconds),
         "window_start_seconds": _bytes_of(query.window_start_seconds),
         "window_end_seconds": _bytes_of(query.window_end_seconds),
-        "vectors": _bytes_of(query.vectors),
-        "informative": np.packbits(query.informative).tobytes(),
     }
 
 
-def _query_from(fields: Fields) -> QueryEmbedding:
-    views, windows = tuple(fields["views"]), fields["windows"]
-    flags = len(views) * windows
+def _query_to(query: QueryEmbedding) -> Fields:
+    return {
+        **_said_to(query),
+        "vectors": _bytes_of(query.vectors),
+        "informative": np.packbits(query.informative).tobytes(),
+        # Left out where nothing is damaged: such a query is written as it always was.
+        **({"damaged": query.damaged} if query.damaged else {}),
+    }
+
+
+def _informative(fields: Fields) -> BoolArray:
+    """bool (V, W)."""
+    views, windows = len(fields["views"]), fields["windows"]
     bits = np.frombuffer(fields["informative"], dtype=np.uint8)
-    if len(bits) != -(-flags // 8):
-        raise ValueError(f"informative: expected {flags} bits, got {len(bits)} bytes")
+    if len(bits) != -(-views * windows // 8):
+        raise ValueError(f"informative: expected {views * windows} bits, got {len(bits)} bytes")
+    return np.unpackbits(bits, count=views * windows).astype(bool).reshape(views, windows)
+
+
+def _read_query(
+    fields: Fields, vectors: Float32Array, informative: BoolArray, number: int, pieces: int
+) -> QueryEmbedding:
+    windows = fields["windows"]
     return QueryEmbedding(
         uri=fields["uri"],
         duration_seconds=float(fields["duration_seconds"]),
         model_id=fields["model_id"],
-        views=views,
+        views=tuple(fields["views"]),
         window_start_seconds=_array(fields["window_start_seconds"], "float64", (windows,)),
         window_end_seconds=_array(fields["window_end_seconds"], "float64", (windows,)),
-        vectors=_array(fields["vectors"], "float32", (len(views), windows, VECTOR_DIMENSION)),
-        informative=np.unpackbits(bits, count=flags).astype(bool).reshape(len(views), windows),
+        vectors=vectors,
+        informative=informative,
+        damaged=fields["damaged"],
+        number=number,
+        pieces=pieces,
     )
+
+
+def _query_from(fields: Fields) -> QueryEmbedding:
+    shape = (len(fields["views"]), fields["windows"], VECTOR_DIMENSION)
+    informative = _informative(fields)
+    return _read_query(fields, _array(fields["vectors"], "float32", shape), informative, 1, 1)
+
+
+def _piece_to(piece: QueryPiece) -> Fields:
+    query = piece.query
+    return {
+        **_said_to(query),
+        "vectors": _bytes_of(query.vectors[query.informative]),
+        "informative": np.packbits(query.informative).tobytes(),
+        "damaged": query.damaged,
+        "number": query.number,
+        "pieces": query.pieces,
+    }
+
+
+def _piece_from(fields: Fields) -> QueryPiece:
+    informative = _informative(fields)
+    shape = (int(informative.sum()), VECTOR_DIMENSION)
+    given = _array(fields["vectors"], "float32", shape)
+    vectors = np.zeros((*informative.shape, VECTOR_DIMENSION), dtype=np.float32)
+    vectors[informative] = given
+    query = _read_query(fields, vectors, informative, fields["number"], fields["pieces"])
+    return QueryPiece(query)
 
 
 EVENTS = (
@@ -268,27 +323,51 @@ EVENTS = (
         lambda fields: MatchEvent(fields["video_id"], fields["version"], fields["report"]),
     ),
 )
+_QUERY_FIELDS = (
+    Field("uri", TEXT, "What the query is called."),
+    Field("duration_seconds", NUMBER, "Of the query."),
+    Field("model_id", TEXT, "The model that made the vectors."),
+    Field("views", TEXTS, "Names of the V views, each another."),
+    Field("windows", WHOLE, "W, the number of windows."),
+    Field("window_start_seconds", BYTES, "float64 (W,), little-endian."),
+    Field("window_end_seconds", BYTES, "float64 (W,), little-endian."),
+)
+_INFORMATIVE = Field(
+    "informative", BYTES, "V x W bits, the first the highest of its byte, filled up with 0."
+)
+_DAMAGED = "What of the query could not be decoded, in words, or empty."
 QUERIES = (
     Schema(
         "query",
         1,
         QueryEmbedding,
         (
-            Field("uri", TEXT, "What the query is called."),
-            Field("duration_seconds", NUMBER, "Of the query."),
-            Field("model_id", TEXT, "The model that made the vectors."),
-            Field("views", TEXTS, "Names of the V views, each another."),
-            Field("windows", WHOLE, "W, the number of windows."),
-            Field("window_start_seconds", BYTES, "float64 (W,), little-endian."),
-            Field("window_end_seconds", BYTES, "float64 (W,), little-endian."),
+            *_QUERY_FIELDS,
             Field("vectors", BYTES, "float32 (V, W, 527), little-endian."),
-            Field(
-                "informative",
-                BYTES,
-                "V x W bits, the first the highest of its byte, filled up with 0.",
-            ),
+            _INFORMATIVE,
+            Field("damaged", TEXT, _DAMAGED, default=""),
         ),
         _query_to,
         _query_from,
+    ),
+    Schema(
+        "query-piece",
+        1,
+        QueryPiece,
+        (
+            *_QUERY_FIELDS,
+            Field(
+                "vectors",
+                BYTES,
+                "float32 (n, 527), little-endian: of the n windows that are informative, in the order "
+                "of their bits.",
+            ),
+            _INFORMATIVE,
+            Field("damaged", TEXT, _DAMAGED),
+            Field("number", WHOLE, "Which piece of the query this is, from 1."),
+            Field("pieces", WHOLE, "How many there are; they come one after the other."),
+        ),
+        _piece_to,
+        _piece_from,
     ),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -219,6 +219,10 @@ class QueryEmbedding:
     window_start_seconds, window_end_seconds: float64 (W,). vectors: float32 (V, W, 527), unit norm,
     zero where `informative` bool (V, W) is false. `views` names the first axis. A query without one
     informative window has nothing to match with.
+
+    A long query comes in `pieces`, of which this one has the number `number`, from 1: it holds the
+    windows that begin in its stretch of the query, in the query's own time. damaged: what of the query
+    could not be decoded, in words, or empty.
     """
 
     uri: str
@@ -229,8 +233,13 @@ class QueryEmbedding:
     window_end_seconds: Float64Array
     vectors: Float32Array
     informative: BoolArray
+    damaged: str = ""
+    number: int = 1
+    pieces: int = 1
 
     def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.pieces:
+            raise ValueError(f"number: expected 1 to {self.pieces}, got {self.number}")
         sizes = check_array("vectors", self.vectors, np.float32, ("V", "W", VECTOR_DIMENSION))
         if len(self.views) != sizes["V"] or len(set(self.views)) != sizes["V"]:
             raise ValueError(f"views: expected {sizes['V']} different names, got {self.views}")
@@ -238,23 +247,32 @@ class QueryEmbedding:
         for name in ("window_start_seconds", "window_end_seconds"):
             check_array(name, getattr(self, name), np.float64, (sizes["W"],))
 
-    def joined(self, other: QueryEmbedding) -> QueryEmbedding:
-        """This query with the views of another look at it as well.
-
-        Raises ValueError unless the other has the same windows, the same model and none of these views.
-        """
+    def check_same_windows(self, other: QueryEmbedding) -> None:
+        """Raises ValueError unless another look at this query has the same windows and the same model."""
         same = self.model_id == other.model_id and all(
             np.array_equal(getattr(self, name), getattr(other, name))
             for name in ("window_start_seconds", "window_end_seconds")
         )
         if not same:
-            raise ValueError("joined: expected the same windows of the same model, got others")
+            raise ValueError("expected the same windows of the same model, got others")
+
+    def joined(self, other: QueryEmbedding) -> QueryEmbedding:
+        """This query with the views of another look at it as well.
+
+        Raises ValueError unless the other has the same windows, the same model and none of these views.
+        """
+        self.check_same_windows(other)
         return replace(
             self,
             views=self.views + other.views,
             vectors=np.concatenate([self.vectors, other.vectors]),
             informative=np.concatenate([self.informative, other.informative]),
         )
+
+
+TakeLook: TypeAlias = Callable[[LookName], Iterator[QueryEmbedding]]
+"""The pieces of a query as a look of this name sees them, one after the other: one of them for all but
+long queries. Raises what embedding raises."""
 
 
 @dataclass(frozen=True, slots=True)

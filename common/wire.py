@@ -9,17 +9,24 @@ from __future__ import annotations
 import math
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgpack
 
 from common.errors import WireError
 from common.events import Deletion, Event, HeldModel, SegmentFailed, VideoEnd
 from common.schema import Schemas
-from common.schemas import EVENTS, QUERIES
+from common.schemas import EVENTS, QUERIES, QueryPiece
 from common.transport import Headers, Message, Received
 from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
 
 _EVENTS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
+# A query of a look at so much is written whole, zeros too, as it always was.
+_WHOLE_QUERY_BYTES = 32 << 20
+# Twenty-two views of ten minutes, every window of each: no piece has more.
+_MOST_PIECE_BYTES = 160 << 20
 
 
 def new_trace() -> str:
@@ -107,14 +114,57 @@ def from_message(received: Received) -> Envelope:
 
 
 def encode_query(query: QueryEmbedding) -> bytes:
-    """An embedded query, as `POST /v1/embed` answers it."""
-    return _QUERIES.pack(query)
+    """An embedded query, or a piece of one, as `POST /v1/embed` answers it: a long one without the
+    vectors that are zero."""
+    whole = query.pieces == 1 and query.vectors.nbytes <= _WHOLE_QUERY_BYTES
+    return _QUERIES.pack(query if whole else QueryPiece(query))
 
 
 def decode_query(data: bytes) -> QueryEmbedding:
     """The reverse. Raises WireError."""
-    query: QueryEmbedding = _QUERIES.unpack(data)
-    return query
+    return _query_of(_QUERIES.unpack(data))
+
+
+class QueryReader:
+    """Reads the pieces of an embedded query from bytes as they come."""
+
+    def __init__(self) -> None:
+        self._unpacker = msgpack.Unpacker(max_buffer_size=_MOST_PIECE_BYTES)
+        self._read = 0
+        self._pieces = 1
+
+    def feed(self, block: bytes) -> Iterator[QueryEmbedding]:
+        """The pieces that end in this block. Raises WireError for what is no query, for a piece that is
+        larger than any can be, and for pieces out of order."""
+        try:
+            self._unpacker.feed(block)
+            for told in self._unpacker:
+                query = _query_of(_QUERIES.read(told))
+                self._check(query)
+                self._read, self._pieces = query.number, query.pieces
+                yield query
+        except msgpack.exceptions.BufferFull:
+            raise WireError(
+                f"query: expected pieces of at most {_MOST_PIECE_BYTES} bytes, got a larger one"
+            ) from None
+        except (ValueError, TypeError, msgpack.exceptions.UnpackException):
+            raise WireError("not a message of StoryHash: expected msgpack maps") from None
+
+    def end(self) -> None:
+        """Raises WireError where pieces are missing."""
+        if self._read != self._pieces:
+            raise WireError(f"query: expected {self._pieces} pieces, got {self._read}")
+
+    def _check(self, query: QueryEmbedding) -> None:
+        if query.number != self._read + 1 or (self._read and query.pieces != self._pieces):
+            raise WireError(
+                f"query: expected piece {self._read + 1} of {self._pieces}, got {query.number} of "
+                f"{query.pieces}"
+            )
+
+
+def _query_of(read: QueryEmbedding | QueryPiece) -> QueryEmbedding:
+    return read.query if isinstance(read, QueryPiece) else read
 
 
 def encode_event(event: Event) -> bytes:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
 import numpy as np
 
+from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.spool import SegmentSpool
 from common.types import (
+    ACTION_DIMENSION,
     VECTOR_DIMENSION,
     VISUAL_DIMENSION,
     BoolArray,
@@ -21,6 +25,7 @@ from common.types import (
 from embedder.action import action_features
 from embedder.fusion import FusionMode, fuse
 from embedder.looks import FIRST, Look
+from embedder.pieces import HOP_SECONDS, Piece, pieces_of
 from embedder.pooling import Pooling, frames_of_windows, pool_windows
 from embedder.remembering import Remembered
 from embedder.seen import SeenQuery, SeenView
@@ -32,13 +37,18 @@ from embedder.visual.views import apply_view
 
 # The last is one frame: it says when a copy begins and ends.
 WINDOW_SECONDS = (4.0, 2.0, 0.5)
-HOP_SECONDS = 0.5
-# Segments of which it is remembered how things move in them: an hour, 60 bytes each.
-_REMEMBERED_SEGMENTS = 900
+# Segments of which it is remembered how things move in them: six hours, some 500 bytes each.
+_REMEMBERED_SEGMENTS = 5400
+# Pictures of one segment that are described together: those of a first look, and nearly always of a
+# closer one.
+_PICTURE_BYTES = 64 << 20
 
 
-def window_grid(duration_seconds: float) -> tuple[Float64Array, Float64Array]:
-    """Starts and ends, float64 (W,), of the windows of a video, every 0.5 s, the longest first.
+def window_grid(
+    duration_seconds: float, begin_seconds: float = 0.0, end_seconds: float = math.inf
+) -> tuple[Float64Array, Float64Array]:
+    """Starts and ends, float64 (W,), of the windows of a video, every 0.5 s, the longest first; of those
+    alone that begin in [begin_seconds, end_seconds).
 
     A video shorter than a window has one that spans all of it.
     """
@@ -47,11 +57,13 @@ def window_grid(duration_seconds: float) -> tuple[Float64Array, Float64Array]:
         if duration_seconds <= length:
             spans.add((0.0, duration_seconds))
             continue
-        last = int((duration_seconds - length) / HOP_SECONDS + 1e-6)
-        spans.update((k * HOP_SECONDS, k * HOP_SECONDS + length) for k in range(last + 1))
+        first = math.ceil(begin_seconds / HOP_SECONDS)
+        last = int((min(duration_seconds - length, end_seconds) / HOP_SECONDS) + 1e-6)
+        spans.update((k * HOP_SECONDS, k * HOP_SECONDS + length) for k in range(first, last + 1))
         if length > HOP_SECONDS:
             # The end of the video is seen even where it does not fall on the hop.
             spans.add((duration_seconds - length, duration_seconds))
+    spans = {span for span in spans if begin_seconds <= span[0] < end_seconds}
     ordered = np.array(sorted(spans, key=lambda span: (span[0] - span[1], span[0])))
     return ordered[:, 0].copy(), ordered[:, 1].copy()
 
@@ -114,10 +126,50 @@ class QueryEmbedder:
         seen = self.see(duration_seconds, segments, look)
         return windows_of(uri, self._stage.model_id, seen, self._stage.visual.pooling)
 
+    def embed_piece(
+        self,
+        uri: str,
+        duration_seconds: float,
+        segments: SegmentSpool,
+        look: Look,
+        piece: Piece,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> QueryEmbedding:
+        """Embed one piece of a query. Raises as `embed` does, and CancelledError."""
+        reach_seconds = piece.end_seconds + max(WINDOW_SECONDS)
+        touched = segments.between(piece.start_seconds, reach_seconds)
+        seen = self.see(duration_seconds, touched, look, piece.seconds, cancellation)
+        return windows_of(uri, self._stage.model_id, seen, self._stage.visual.pooling, piece=piece)
+
+    def pieces(
+        self,
+        uri: str,
+        duration_seconds: float,
+        segments: SegmentSpool,
+        look: Look = FIRST,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> Iterator[QueryEmbedding]:
+        """Embed the segments of one video piece by piece: `embed`'s answer, where there is but one.
+
+        Raises as `embed` does, and CancelledError.
+        """
+        if not len(segments):
+            raise ValueError("segments: expected at least one, got none")
+        seconds = max(duration_seconds, segments.end_seconds)
+        for piece in pieces_of(seconds):
+            yield self.embed_piece(uri, seconds, segments, look, piece, cancellation)
+
     def see(
-        self, duration_seconds: float, segments: Iterable[Segment], look: Look = FIRST
+        self,
+        duration_seconds: float,
+        segments: Iterable[Segment],
+        look: Look = FIRST,
+        seen_seconds: float | None = None,
+        cancellation: Cancellation = NEVER_CANCELLED,
     ) -> SeenQuery:
-        """The frames of a query through every view of a look. Raises as `embed` does."""
+        """The frames of a query through every view of a look; seen_seconds: how much of it these
+        segments are, where they are not all. Raises as `embed` does, and CancelledError."""
+        length_seconds = duration_seconds if seen_seconds is None else seen_seconds
         visual = self._stage.visual
         names = visual.views if look.first else visual.closer_views
         spans: list[tuple[float, float]] = []
@@ -125,21 +177,22 @@ class QueryEmbedder:
         seen: dict[str, list[SeenView]] = {name: [] for name in names}
         before_seconds = -1.0
         for segment in segments:
+            cancellation.check()
             batch = self._stage.decode(segment)
             sampled = self._stage.pictures.sample(batch)
             spans.append((segment.ref.start_seconds, segment.ref.end_seconds))
             actions.append(self._action(segment, batch))
-            chosen = look.chosen(sampled.pts_seconds, duration_seconds, before_seconds)
+            chosen = look.chosen(sampled.pts_seconds, length_seconds, before_seconds)
             before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
             if chosen.any():
                 for one in self._through(names, sampled, np.flatnonzero(chosen)):
                     seen[one.name].append(one)
-        if not spans:
+        if not spans and seen_seconds is None:
             raise ValueError("segments: expected at least one, got none")
         return SeenQuery(
-            max(duration_seconds, spans[-1][1]),
-            np.array(spans),
-            np.stack(actions),
+            max([duration_seconds, *(end for _, end in spans)]),
+            np.array(spans, dtype=np.float64).reshape(-1, 2),
+            np.array(actions, dtype=np.float32).reshape(-1, ACTION_DIMENSION),
             tuple(_joined(name, parts) for name, parts in seen.items()),
         )
 
@@ -151,9 +204,14 @@ class QueryEmbedder:
     def _through(
         self, names: tuple[str, ...], sampled: SampledFrames, chosen: Int64Array
     ) -> list[SeenView]:
-        """One segment's chosen frames through each view, described together."""
+        """One segment's chosen frames through each view, described together, or a few views at a time
+        where pictures are large or many."""
+        seen: list[SeenView] = []
         shown: list[tuple[str, SampledFrames]] = []
         for name in names:
+            if sum(one.frames.nbytes for _, one in shown) > _PICTURE_BYTES:
+                seen += self._described(shown)
+                shown = []
             # All frames of the segment go into looking for a region, the chosen ones are described.
             looked_for = name in FOUND
             part = apply_view(sampled.frames if looked_for else sampled.frames[chosen], name)
@@ -165,6 +223,9 @@ class QueryEmbedder:
             if part.shape[1:] != sampled.frames.shape[1:]:
                 usable = usable & informative(part)
             shown.append((name, SampledFrames(part, usable, sampled.pts_seconds[chosen])))
+        return seen + self._described(shown)
+
+    def _described(self, shown: Sequence[tuple[str, SampledFrames]]) -> list[SeenView]:
         rows = self._stage.pictures.describe([one for _, one in shown], reference=False)
         return [
             SeenView(name, described, one.informative, one.pts_seconds)
@@ -190,31 +251,36 @@ def windows_of(
     seen: SeenQuery,
     pooling: Pooling,
     fusion: FusionMode = "storyhash",
+    piece: Piece | None = None,
 ) -> QueryEmbedding:
     """What was seen, pooled into windows and fused with how it moves; views that saw nothing are left
-    out, the first look's `identity` excepted."""
-    starts, ends = window_grid(seen.duration_seconds)
+    out, the first look's `identity` excepted. Of a piece of a query its windows alone."""
+    of_all = piece or Piece(1, 1, 0.0, math.inf)
+    starts, ends = window_grid(seen.duration_seconds, of_all.start_seconds, of_all.end_seconds)
     action = window_actions(seen.spans, seen.actions, starts, ends)
-    names, vectors, usable = [], [], []
+    told: list[tuple[str, Float32Array, BoolArray]] = []
     for view in seen.views:
         pooled, known = pool_windows(
             view.rows, view.informative, view.pts_seconds, starts, ends, pooling
         )
         known &= telling_windows(view.pts_seconds, starts, ends)
-        if not known.any() and view.name != "identity":
-            continue
-        names.append(view.name)
-        vectors.append(np.where(known[:, None], fuse(pooled, action, fusion), np.float32(0)))
-        usable.append(known)
+        if known.any() or view.name == "identity":
+            told.append((view.name, fuse(pooled[known], action[known], fusion), known))
+    # Most windows of a closer look have no vector: a page of zeros that nobody writes takes no memory.
+    vectors = np.zeros((len(told), len(starts), VECTOR_DIMENSION), dtype=np.float32)
+    for number, (_, fused, known) in enumerate(told):
+        vectors[number, known] = fused
     return QueryEmbedding(
         uri=uri,
         duration_seconds=seen.duration_seconds,
         model_id=model_id,
-        views=tuple(names),
+        views=tuple(name for name, _, _ in told),
         window_start_seconds=starts,
         window_end_seconds=ends,
-        vectors=np.array(vectors, dtype=np.float32).reshape(
-            len(names), len(starts), VECTOR_DIMENSION
+        vectors=vectors,
+        informative=np.array([known for _, _, known in told], dtype=bool).reshape(
+            len(told), len(starts)
         ),
-        informative=np.array(usable, dtype=bool).reshape(len(names), len(starts)),
+        number=of_all.number,
+        pieces=of_all.pieces,
     )

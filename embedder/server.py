@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from common.errors import ModelMismatchError, UsageError
+from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.errors import ModelMismatchError, UsageError, VideoError
 from common.gate import Gate
 from common.health import Health
 from common.http import new_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.types import LookName, QueryEmbedding
+from common.types import LookName, QueryEmbedding, TakeLook
 from common.upload import BODIES, asked
 from common.wire import encode_query
 from embedder.looks import LOOKS
 
 MSGPACK = "application/msgpack"
 MODEL_HEADER = "X-StoryHash-Model"
+_BLOCK_BYTES = 1 << 20
 # Queries share the device with ingestion: two keep it busy, and more would only wait longer.
 _AT_WORK, _WAITING = 2, 16
 _ALLOWED = frozenset({"uri"})
@@ -64,7 +68,8 @@ _DOCUMENTED: dict[str, Any] = {
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "An embedded query.",
+        "description": "An embedded query: one msgpack map, schema `query`. A long one comes as several "
+        "maps, schema `query-piece`, one after the other, each sent as soon as it is made.",
         "content": {MSGPACK: {"schema": {"type": "string", "format": "binary"}}},
     },
     400: {"description": "No video in the request."},
@@ -75,9 +80,9 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     503: {"description": "Too many wait already; Retry-After says when to come again."},
 }
 
-# A video file (or an address) and how to call it, as an embedded query, looked at so closely. Raises
-# VideoError.
-Embed = Callable[[Path | str, str, LookName], QueryEmbedding]
+# A video file (or an address) and how to call it, as a query to be looked at while the block lasts.
+# Entering and looking raise VideoError, CancelledError and what embedding raises.
+Embed = Callable[[Path | str, str, Cancellation], AbstractContextManager[TakeLook]]
 
 
 def embed_app(
@@ -95,15 +100,25 @@ def embed_app(
 
     @app.post("/v1/embed", tags=["embedder"], openapi_extra=_DOCUMENTED, responses=_ANSWERS)
     async def embed_query(request: Request) -> Response:
-        """A video as an embedded query, in msgpack."""
+        """A video as an embedded query, in msgpack; a long one as several, one after the other."""
         wanted = request.query_params.get("model_id", model_id)
         if wanted != model_id:
             raise ModelMismatchError(f"this embedder has model {model_id}, not {wanted}")
         look = _look_of(request)
-        async with gate.entered(), asked(request, settings.max_upload_bytes, _ALLOWED) as given:
-            source = given.path or given.fields["uri"]
-            packed = await gate.run(partial(_packed, embed, source, given.name, look))
-        return Response(packed, headers=headers, media_type=MSGPACK)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(gate.entered())
+            given = await stack.enter_async_context(
+                asked(request, settings.max_upload_bytes, _ALLOWED)
+            )
+            work = _Pieces(embed, given.path or given.fields["uri"], given.name, look)
+            stack.callback(work.close)
+            first = await gate.run(work.next)
+            if first is None:
+                raise VideoError("there is nothing in it to look at")
+            if first.number == first.pieces:
+                return Response(encode_query(first), headers=headers, media_type=MSGPACK)
+            blocks = _blocks(first, work, gate)
+            return PiecesResponse(stack.pop_all(), blocks, headers=headers, media_type=MSGPACK)
 
     return app
 
@@ -116,5 +131,54 @@ def _look_of(request: Request) -> LookName:
     raise UsageError(f"look: expected one of {', '.join(LOOKS)}, got {wanted!r}")
 
 
-def _packed(embed: Embed, source: Path | str, name: str, look: LookName) -> bytes:
-    return encode_query(embed(source, name, look))
+class _Pieces:
+    """The pieces of one query, each made in whichever thread asks for it."""
+
+    def __init__(
+        self,
+        embed: Embed,
+        source: Path | str,
+        name: str,
+        look: LookName,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> None:
+        self._made = self._pieces(embed, source, name, look, cancellation)
+
+    def next(self) -> QueryEmbedding | None:
+        """The next one; None when there is none left."""
+        return next(self._made, None)
+
+    def close(self) -> None:
+        """Let go of the video; a thread that still works on it does so at its end."""
+        with suppress(ValueError):
+            self._made.close()
+
+    @staticmethod
+    def _pieces(
+        embed: Embed, source: Path | str, name: str, look: LookName, cancellation: Cancellation
+    ) -> Generator[QueryEmbedding]:
+        with embed(source, name, cancellation) as take:
+            yield from take(look)
+
+
+class PiecesResponse(StreamingResponse):
+    """An answer that is still being made while it is sent; what it is made from is let go of at its
+    end."""
+
+    def __init__(self, held: AsyncExitStack, blocks: AsyncIterator[bytes], **more: Any) -> None:
+        super().__init__(blocks, **more)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await super().__call__(scope, receive, send)
+
+
+async def _blocks(first: QueryEmbedding, work: _Pieces, gate: Gate) -> AsyncIterator[bytes]:
+    """Every piece as bytes. What fails now breaks the answer off: its status is sent already."""
+    piece: QueryEmbedding | None = first
+    while piece is not None:
+        packed = await gate.run(partial(encode_query, piece))
+        for start in range(0, len(packed), _BLOCK_BYTES):
+            yield packed[start : start + _BLOCK_BYTES]
+        piece = await gate.run(work.next)

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import VideoError
 from common.settings import SearcherSettings
 from common.types import (
@@ -35,6 +36,7 @@ from embedder.query import QueryEmbedder
 from embedder.stage import EmbedderStage
 from embedder.vectors import unit
 from ingest.pool import DecoderPool, SegmentReady, VideoFailed
+from searcher.matching.answer import Answer
 from searcher.matching.calibration import Calibration
 from searcher.matching.looking import match_looking
 from searcher.matching.matcher import Matcher, MatchReport
@@ -122,7 +124,7 @@ class Latency:
             self._shard.add(self._stage.process(segments))
         began = time.perf_counter()
 
-        def look(name: LookName) -> QueryEmbedding:
+        def look(name: LookName) -> Iterator[QueryEmbedding]:
             looks.append(name)
             before = self._stage.clock.seconds
             started = time.perf_counter()
@@ -133,7 +135,7 @@ class Latency:
             for step, taken in steps.items():
                 spent[f"{name} look: {step}"] = taken
             spent[f"{name} look: views and windows"] = whole - sum(steps.values())
-            return query
+            yield query
 
         try:
             report = match_looking(self._matcher(spent, looks), look, thorough=case == "thorough")
@@ -170,9 +172,25 @@ class _TimedMatcher(Matcher):
     spent: dict[str, float]
     looks: Sequence[LookName]
 
-    def match(self, query: QueryEmbedding, only: Filter = EVERYTHING) -> MatchReport:
+    def begin(
+        self, only: Filter = EVERYTHING, cancellation: Cancellation = NEVER_CANCELLED
+    ) -> Answer:
+        answer = _TimedAnswer(self._means, only, cancellation)
+        answer.spent, answer.looks = self.spent, self.looks
+        return answer
+
+
+class _TimedAnswer(Answer):
+    spent: dict[str, float]
+    looks: Sequence[LookName]
+
+    def add(self, *looks: QueryEmbedding) -> None:
         with _measured(self.spent, f"{self.looks[-1]} look: {MATCHING}"):
-            return super().match(query, only)
+            super().add(*looks)
+
+    def report(self) -> MatchReport:
+        with _measured(self.spent, f"{self.looks[-1]} look: {MATCHING}"):
+            return super().report()
 
 
 def strangers(count: int, model_id: str) -> Shard:

@@ -54,7 +54,9 @@ class MatcherAnswers:
         """See `Answerer.answer`."""
         only = Filter(exclude_video=query.video.video_id) if query.group == REAL else EVERYTHING
         matcher = self.matcher(names, self._calibration_of(query.fold))
-        return self._found(match_looking(matcher, self.looks(seen.query), only=only), query, seen)
+        look = self.looks(seen.query)
+        report = match_looking(matcher, lambda name: iter([look(name)]), only=only)
+        return self._found(report, query, seen)
 
     def matcher(self, names: frozenset[str], calibration: Calibration) -> Matcher:
         """One over these videos."""

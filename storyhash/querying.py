@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import StoryHashError, UsageError, VideoError
-from common.types import CatalogEntry, LookName, QueryEmbedding, Segment
+from common.spool import SegmentSpool
+from common.types import CatalogEntry, LookName, QueryEmbedding, TakeLook
 from common.uris import absolute, is_remote
 from embedder.looks import LOOKS
 from embedder.query import QueryEmbedder
@@ -17,6 +21,10 @@ from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoF
 from searcher.matching.looking import match_looking
 from searcher.matching.matcher import MatchReport
 from storyhash.wiring import QueryServices
+
+_TICK_SECONDS = 0.2
+# Clips of queries that wait for their turn, on disk; no further video is begun while there are more.
+_AHEAD_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +53,83 @@ def list_queries(arguments: Sequence[str]) -> list[str]:
 
 
 class LocalEmbedding:
-    """Embeds one query after the other in this process, decoded in a child."""
+    """Embeds queries in this process, decoded in a child: one step of one query at a time."""
 
     def __init__(self, pool: DecoderPool, embedder: QueryEmbedder) -> None:
         self._pool = pool
         self._embedder = embedder
         self._turn = threading.Lock()
 
-    def embed(self, source: Path | str, name: str, look: LookName = "first") -> QueryEmbedding:
-        """A file or an address as a query, called `name`. Raises VideoError and its kin."""
-        segments: list[Segment] = []
+    @contextmanager
+    def opened(
+        self, source: Path | str, name: str, cancellation: Cancellation = NEVER_CANCELLED
+    ) -> Iterator[TakeLook]:
+        """A file or an address as a query, called `name`, to be looked at while the block lasts: it is
+        decoded once, and its clips lie on disk meanwhile.
+
+        Entering and looking raise VideoError and its kin, StorageError and CancelledError.
+        """
+        with SegmentSpool() as segments:
+            with self._my_turn(cancellation):
+                done = self._decoded(source, segments, cancellation)
+
+            def look(kind: LookName) -> Iterator[QueryEmbedding]:
+                pieces = query_pieces(self._embedder, name, done, segments, kind, cancellation)
+                while True:
+                    with self._my_turn(cancellation):
+                        piece = next(pieces, None)
+                    if piece is None:
+                        return
+                    yield piece
+
+            yield look
+
+    def _decoded(
+        self, source: Path | str, segments: SegmentSpool, cancellation: Cancellation
+    ) -> VideoDone:
+        gone = threading.Event()
         work = [(CatalogEntry("query", absolute(str(source))), 1)]
-        with self._turn:
-            for event in self._pool.run(work):
+
+        def check() -> None:
+            if cancellation.cancelled:
+                # A child that is in the middle of something is killed.
+                gone.set()
+
+        with closing(self._pool.run(work, gone, check)) as events:
+            for event in events:
+                check()
+                cancellation.check()
                 if isinstance(event, SegmentReady):
-                    segments.append(event.segment)
+                    segments.add(event.segment)
                 elif isinstance(event, VideoFailed):
                     raise event.error
                 else:
-                    duration_seconds = event.duration_seconds
-            return self._embedder.embed(name, duration_seconds, segments, LOOKS[look])
+                    return event
+        cancellation.check()
+        raise VideoError("the query ended half-way")
+
+    @contextmanager
+    def _my_turn(self, cancellation: Cancellation) -> Iterator[None]:
+        while not self._turn.acquire(timeout=_TICK_SECONDS):
+            cancellation.check()
+        try:
+            cancellation.check()
+            yield
+        finally:
+            self._turn.release()
+
+
+def query_pieces(
+    embedder: QueryEmbedder,
+    name: str,
+    done: VideoDone,
+    segments: SegmentSpool,
+    look: LookName,
+    cancellation: Cancellation = NEVER_CANCELLED,
+) -> Iterator[QueryEmbedding]:
+    """The pieces of a query that was decoded, as a look sees them."""
+    for piece in embedder.pieces(name, done.duration_seconds, segments, LOOKS[look], cancellation):
+        yield replace(piece, damaged=done.damaged or "")
 
 
 def run_queries(
@@ -74,28 +139,40 @@ def run_queries(
     entries = {
         f"query-{number}": CatalogEntry(f"query-{number}", uri) for number, uri in enumerate(uris)
     }
-    segments: dict[str, list[Segment]] = {name: [] for name in entries}
+    spools: dict[str, SegmentSpool] = {}
     finished: dict[str, VideoEvent] = {}
     turn = iter(entries)
     due = next(turn, None)
-    work = [(CatalogEntry(name, absolute(entry.uri)), 1) for name, entry in entries.items()]
-    for event in services.pool.run(work):
-        name = event.entry.video_id
-        if isinstance(event, SegmentReady):
-            segments[name].append(event.segment)
-            continue
-        finished[name] = event
-        while due is not None and due in finished:
-            event, shown = finished.pop(due), segments.pop(due)
-            yield _outcome(services, entries[due].uri, event, shown, thorough)
-            due = next(turn, None)
+
+    def work() -> Iterator[tuple[CatalogEntry, int] | None]:
+        for name, entry in entries.items():
+            # Decoders go on ahead of the one whose turn it is, but do not fill the disk.
+            while sum(spool.size_bytes for spool in [*spools.values()]) > _AHEAD_BYTES:
+                yield None
+            yield CatalogEntry(name, absolute(entry.uri)), 1
+
+    try:
+        for event in services.pool.run(work()):
+            name = event.entry.video_id
+            spool = spools.setdefault(name, SegmentSpool())
+            if isinstance(event, SegmentReady):
+                spool.add(event.segment)
+                continue
+            finished[name] = event
+            while due is not None and due in finished:
+                yield _outcome(services, entries[due].uri, finished.pop(due), spools[due], thorough)
+                spools.pop(due).close()
+                due = next(turn, None)
+    finally:
+        for spool in spools.values():
+            spool.close()
 
 
 def _outcome(
     services: QueryServices,
     uri: str,
     event: VideoEvent,
-    segments: list[Segment],
+    segments: SegmentSpool,
     thorough: bool,
 ) -> QueryOutcome:
     try:
@@ -103,12 +180,7 @@ def _outcome(
             raise event.error
         if not isinstance(event, VideoDone):
             raise VideoError("the query ended half-way")
-        seconds = event.duration_seconds
-
-        def look(name: LookName) -> QueryEmbedding:
-            return services.embedder.embed(uri, seconds, segments, LOOKS[name])
-
-        report = match_looking(services.matcher, look, thorough=thorough)
-        return QueryOutcome(uri, report, None)
+        look = partial(query_pieces, services.embedder, uri, event, segments)
+        return QueryOutcome(uri, match_looking(services.matcher, look, thorough=thorough), None)
     except VideoError as error:
         return QueryOutcome(uri, None, error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -56,8 +58,24 @@ class RemoteService:
         Raises ServiceError when nothing answers, and what the service refused with: VideoError,
         DependencyError, UsageError or StoryHashError with its code and words.
         """
-        try:
+        with self._told():
             answer = self._client.request(method, path, **request)
+        if answer.is_success:
+            return answer
+        raise self._refusal(answer)
+
+    def blocks(self, method: str, path: str, **request: Any) -> Generator[bytes]:
+        """The same as it comes, for an answer that is not to be held whole. Raises as `ask` does."""
+        with self._told(), self._client.stream(method, path, **request) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise self._refusal(answer)
+            yield from answer.iter_raw()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except httpx.TimeoutException as error:
             raise ServiceError(
                 f"{self.url} does not answer in time ({type(error).__name__}); is it overloaded?"
@@ -66,9 +84,6 @@ class RemoteService:
             raise ServiceError(
                 f"{self.url} does not answer ({error}); start the service, or name another address"
             ) from None
-        if answer.is_success:
-            return answer
-        raise self._refusal(answer)
 
     def _refusal(self, answer: httpx.Response) -> StoryHashError:
         status = answer.status_code

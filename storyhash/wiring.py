@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from common.errors import ModelMismatchError
-from common.settings import MatchingSettings, Settings
+from common.settings import Settings
 from embedder.query import QueryEmbedder
 from embedder.stage import EmbedderStage
 from ingest.pool import DecoderPool
 from searcher.folder import FolderManifest, read_manifest, require_manifest
 from searcher.index import LocalIndex
-from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import policies
+from storyhash.matchers import matcher_over
 from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
 
 
@@ -70,20 +69,8 @@ def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
         LocalIndex.open_reader(settings.data_dir, _manifest(stage, settings), settings) as index,
         DecoderPool(settings.video, settings.ingest) as pool,
     ):
-        matcher = matcher_over(index, stage, settings.matching)
+        matcher = matcher_over(index, stage.visual.name, settings.matching)
         yield QueryServices(index, QueryEmbedder(stage), matcher, pool)
-
-
-def matcher_over(index: LocalIndex, stage: EmbedderStage, settings: MatchingSettings) -> Matcher:
-    """The matcher of an index whose vectors a stage makes; a calibration that was not measured is noted
-    among the index' notices."""
-    calibration = load_calibration(stage.visual.name, settings.calibration)
-    if not calibration.measured:
-        index.notices.append(
-            f"the calibration {calibration.version} was not measured on real copies: matches come "
-            "in the right order, their probabilities are not to be trusted"
-        )
-    return Matcher(index, stage.model_id, calibration, policies(calibration, settings))
 
 
 @contextmanager

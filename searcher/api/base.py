@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from common.types import LookName, QueryEmbedding
+from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.types import TakeLook
 from searcher.index import LocalIndex
 from searcher.matching.matcher import Matcher
 
@@ -38,6 +39,20 @@ class Catalogue(Protocol):
         ...
 
 
-# A video file (or an address) and how to call it in the answer, as an embedded query of the model with
-# this id, looked at so closely. Raises VideoError for one that cannot be used, EmbedderUnavailableError.
-EmbedQuery: TypeAlias = Callable[[Path | str, str, str, LookName], QueryEmbedding]
+class EmbedQuery(Protocol):
+    """How queries become vectors."""
+
+    def __call__(
+        self,
+        source: Path | str,
+        name: str,
+        model_id: str,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> AbstractContextManager[TakeLook]:
+        """A video file (or an address), called `name` in the answer, as a query of the model with this
+        id that can be looked at for as long as the block lasts.
+
+        Entering it or looking raises VideoError for one that cannot be used, EmbedderUnavailableError,
+        and CancelledError.
+        """
+        ...

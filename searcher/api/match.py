@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import UsageError
 from common.gate import Gate
 from common.http import NOTICES_HEADER, json_response
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.types import LookName, QueryEmbedding
 from common.upload import BODIES, Asked, asked
 from searcher.api.base import Answering, Catalogue, EmbedQuery
 from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
@@ -89,21 +89,30 @@ def match_router(
 
 
 def _report(
-    answering: Answering, embed: EmbedQuery, given: Asked, banks: Banks, *, thorough: bool
+    answering: Answering,
+    embed: EmbedQuery,
+    given: Asked,
+    banks: Banks,
+    *,
+    thorough: bool,
+    cancellation: Cancellation = NEVER_CANCELLED,
 ) -> MatchReport:
     """The answer; a video of the catalogue is not found in itself."""
     video_id = given.fields.get("video_id")
     if video_id is None:
         source = given.path or given.fields["uri"]
-
-        def look(name: LookName) -> QueryEmbedding:
-            return embed(source, given.name, answering.model_id, name)
-
-        return match_looking(answering.matcher, look, only=Filter(banks), thorough=thorough)
+        with embed(source, given.name, answering.model_id, cancellation) as look:
+            return match_looking(
+                answering.matcher,
+                look,
+                only=Filter(banks),
+                thorough=thorough,
+                cancellation=cancellation,
+            )
     video = answering.index.videos.get(video_id)
     if video is None:
         raise unknown_video(video_id)
-    return answering.matcher.match_video(video, banks)
+    return answering.matcher.match_video(video, banks, cancellation=cancellation)
 
 
 def _flag(request: Request, name: str) -> bool:

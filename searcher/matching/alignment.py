@@ -23,14 +23,15 @@ _EDGE_SHARE = 0.74
 _MAX_GAP_SECONDS = 1.6
 _MAX_GAP_WINDOWS = 1.3
 # A step in reference time that differs from the step in query time by more starts a new run.
-_MAX_JUMP_SECONDS = 6.0
+MAX_JUMP_SECONDS = 6.0
 # Where windows are so much more like other segments than like those on the line, there is no line.
 _OUT_OF_ORDER = 0.25
 # A window shorter than this is one frame, which lies at its start.
 _FRAME_SECONDS = 1.0
 # Offsets tried for each tempo: the most common ones, in steps of seconds.
 _OFFSET_STEP, _OFFSETS_TRIED = 0.5, 5
-_BEST_WINDOWS = 4
+BEST_WINDOWS = 4
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Run:
 
     score: mean similarity of its best windows. tempo: seconds of the reference in one of the query,
     below 0 where it runs backwards, None where it follows no order; the reference's range is then all
-    that is shown of it. pairs: (window, segment, similarity) of the best.
+    that is shown of it. pairs: (window, segment, similarity) of the best. gap_seconds: of the query,
+    between two windows that may belong to one run.
     """
 
     query_start_seconds: float
@@ -57,6 +59,7 @@ class Run:
     score: float
     tempo: float | None
     pairs: tuple[tuple[int, int, float], ...]
+    gap_seconds: float = _MAX_GAP_SECONDS
 
     @property
     def seconds(self) -> float:
@@ -114,8 +117,9 @@ def align(
         return []
     fine = usable if _end_to_end(windows) else _finest(windows, usable)
     order = np.flatnonzero(fine)[np.argsort(windows.starts[fine], kind="stable")]
-    best = similarity[order].max(axis=1)
-    ref_times = _reference_times(similarity[order], segments)
+    peaks = _Peaks.of(similarity, usable)
+    best = peaks.values[order]
+    ref_times = _reference_times(similarity, order, peaks, segments)
     frames = _are_frames(windows, order)
     # A frame shows the moment at which its window begins.
     times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
@@ -129,16 +133,40 @@ def align(
             members,
             order,
             similarity,
+            peaks,
             usable,
             windows,
             segments,
             ref_times,
             times,
             apart / 2 if frames else 0.0,
+            max_gap_seconds,
         )
         for members in _runs(np.flatnonzero(inside), times, ref_times, max_gap_seconds)
     ]
     return sorted(runs, key=lambda run: -run.score)
+
+
+@dataclass(frozen=True, slots=True)
+class _Peaks:
+    """segments: int64 (W,), the segment that is most like each usable window; values: float32 (W,), how
+    much. 0 and -inf of the others."""
+
+    segments: Int64Array
+    values: Float32Array
+
+    @classmethod
+    def of(cls, similarity: Float32Array, usable: BoolArray) -> _Peaks:
+        """A few rows at a time: a copy of all of them would be as large as `similarity`."""
+        segments = np.zeros(len(usable), dtype=np.int64)
+        values = np.full(len(usable), -np.inf, dtype=np.float32)
+        numbers = np.flatnonzero(usable)
+        for first in range(0, len(numbers), _ROWS_AT_ONCE):
+            some = numbers[first : first + _ROWS_AT_ONCE]
+            rows = similarity[some]
+            segments[some] = rows.argmax(axis=1)
+            values[some] = rows[np.arange(len(some)), segments[some]]
+        return cls(segments, values)
 
 
 def _finest(windows: Spans, usable: BoolArray) -> BoolArray:
@@ -158,7 +186,7 @@ def _edge(best: Float32Array, strangers: float, *, frames: bool) -> float:
     A single frame is within a copy or not: half-way between copies and strangers. A longer window may be
     half within it.
     """
-    peak = float(np.mean(np.sort(best)[-_BEST_WINDOWS:]))
+    peak = float(np.mean(np.sort(best)[-BEST_WINDOWS:]))
     if frames:
         return (peak + min(strangers, peak)) / 2
     return _EDGE_SHARE * peak
@@ -170,16 +198,19 @@ def _end_to_end(windows: Spans) -> bool:
     return bool(np.all(windows.starts[order][1:] >= windows.ends[order][:-1] - 1e-6))
 
 
-def _reference_times(similarity: Float32Array, segments: Spans) -> Float64Array:
-    """float64 (W,): where in the reference each window lies, between the segments it resembles."""
+def _reference_times(
+    similarity: Float32Array, order: Int64Array, peaks: _Peaks, segments: Spans
+) -> Float64Array:
+    """float64 (n,): where in the reference each window of `order`, int64 (n,), lies, between the segments
+    it resembles."""
     middle = (segments.starts + segments.ends) / 2
-    rows = np.arange(len(similarity))
-    peak = similarity.argmax(axis=1)
-    near = np.abs(np.arange(similarity.shape[1])[None] - peak[:, None]) <= 1
-    top = similarity[rows, peak][:, None]
-    weight = np.where(near, np.maximum(similarity - 0.5 * top, 0.0), 0.0)
+    peak, top = peaks.segments[order], peaks.values[order][:, None]
+    near = peak[:, None] + np.array([-1, 0, 1])
+    there = (near >= 0) & (near < len(middle))
+    near = near.clip(0, len(middle) - 1)
+    weight = np.where(there, np.maximum(similarity[order[:, None], near] - 0.5 * top, 0.0), 0.0)
     total = weight.sum(axis=1)
-    exact = (weight * middle).sum(axis=1) / np.where(total > 0, total, 1)
+    exact = (weight * middle[near]).sum(axis=1) / np.where(total > 0, total, 1)
     return np.where(total > 0, exact, middle[peak])
 
 
@@ -192,7 +223,7 @@ def _runs(
     """Indices of `inside` cut where time jumps in the query or in the reference."""
     query_step = np.diff(times[inside])
     ref_step = np.diff(ref_times[inside])
-    jumps = (query_step > max_gap_seconds) | (np.abs(ref_step - query_step) > _MAX_JUMP_SECONDS)
+    jumps = (query_step > max_gap_seconds) | (np.abs(ref_step - query_step) > MAX_JUMP_SECONDS)
     return np.split(inside, np.flatnonzero(jumps) + 1)
 
 
@@ -200,12 +231,14 @@ def _run(
     members: Int64Array,
     order: Int64Array,
     similarity: Float32Array,
+    peaks: _Peaks,
     usable: BoolArray,
     windows: Spans,
     segments: Spans,
     ref_times: Float64Array,
     times: Float64Array,
     margin_seconds: float,
+    gap_seconds: float,
 ) -> Run:
     """margin_seconds: how far beyond its first and last time a run reaches."""
     first, last = int(members[0]), int(members[-1])
@@ -217,10 +250,10 @@ def _run(
         end = windows.ends.max()
     if end - start < 1e-3:
         start, end = windows.starts[order[first]], windows.ends[order[last]]
-    shown = similarity[order[members]]
-    line = _fit(times[members], ref_times[members], shown, segments)
+    shown = order[members]
+    line = _fit(times[members], ref_times[members], similarity, shown, peaks, segments)
     if line is None:
-        tempo, ref_start, ref_end = None, *_all_shown(shown, segments)
+        tempo, ref_start, ref_end = None, *_all_shown(peaks.segments[shown], segments)
     else:
         tempo, offset = line
         ref_start, ref_end = bounded(
@@ -228,8 +261,8 @@ def _run(
         )
     # Every window, long ones too, that lies in the run may vouch for it.
     within = usable & (windows.starts >= start - 0.3) & (windows.ends <= end + 0.3)
-    vouching = np.flatnonzero(within) if within.any() else order[members]
-    pairs = _best_pairs(similarity, vouching)
+    vouching = np.flatnonzero(within) if within.any() else shown
+    pairs = _best_pairs(peaks, vouching)
     return Run(
         query_start_seconds=float(start),
         query_end_seconds=float(end),
@@ -238,25 +271,29 @@ def _run(
         score=float(np.mean([pair[2] for pair in pairs])),
         tempo=tempo,
         pairs=pairs,
+        gap_seconds=gap_seconds,
     )
 
 
-def _best_pairs(
-    similarity: Float32Array, vouching: Int64Array
-) -> tuple[tuple[int, int, float], ...]:
-    peak = similarity[vouching].argmax(axis=1)
-    value = similarity[vouching, peak]
-    chosen = np.argsort(-value, kind="stable")[:_BEST_WINDOWS]
-    return tuple((int(vouching[i]), int(peak[i]), float(value[i])) for i in chosen)
+def _best_pairs(peaks: _Peaks, vouching: Int64Array) -> tuple[tuple[int, int, float], ...]:
+    value = peaks.values[vouching]
+    chosen = vouching[np.argsort(-value, kind="stable")[:BEST_WINDOWS]]
+    return tuple((int(i), int(peaks.segments[i]), float(peaks.values[i])) for i in chosen)
 
 
 def _fit(
-    query: Float64Array, ref: Float64Array, similarity: Float32Array, segments: Spans
+    query: Float64Array,
+    ref: Float64Array,
+    similarity: Float32Array,
+    rows: Int64Array,
+    peaks: _Peaks,
+    segments: Spans,
 ) -> tuple[float, float] | None:
     """Tempo and offset of the line ref = tempo * query + offset along which similarity is highest; None
     where it is much higher off every line.
 
-    query, ref: float64 (n,), where windows lie and where each seems to be; similarity: float32 (n, S).
+    query, ref: float64 (n,), where windows lie and where each seems to be; rows: int64 (n,), theirs of
+    similarity, float32 (W, S).
     """
     tempi = TEMPI if len(segments.starts) > 2 and len(query) > 4 else np.ones(1)
     middle = (segments.starts + segments.ends) / 2
@@ -265,18 +302,18 @@ def _fit(
         offsets = _offsets(query, ref, tempo, segments)
         at = tempo * query[None] + np.array(offsets)[:, None]
         inside = (at >= segments.starts[0] - 1e-6) & (at < segments.ends[-1])
-        values = along(similarity, at, middle, inside) - price(tempo)
+        values = along(similarity, at, middle, inside, rows) - price(tempo)
         for offset, value in zip(offsets, values.tolist(), strict=True):
             if value > best_value + 1e-6:
                 best, best_value = (tempo, offset), value
-    if len(tempi) > 1 and float(similarity.max(axis=1).mean()) - best_value > _OUT_OF_ORDER:
+    if len(tempi) > 1 and float(peaks.values[rows].mean()) - best_value > _OUT_OF_ORDER:
         return None
     return best
 
 
-def _all_shown(similarity: Float32Array, segments: Spans) -> tuple[float, float]:
-    """From the first to the last segment that is the most alike of any window, (n, S)."""
-    chosen = np.unique(similarity.argmax(axis=1))
+def _all_shown(peaks: Int64Array, segments: Spans) -> tuple[float, float]:
+    """From the first to the last segment that is the most alike of any window, int64 (n,)."""
+    chosen = np.unique(peaks)
     return float(segments.starts[chosen].min()), float(segments.ends[chosen].max())
 
 

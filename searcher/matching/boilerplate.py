@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import Float32Array, Float64Array
+from common.types import Float32Array
 from searcher.matching.alignment import Run
+from searcher.state import VideoSegments
 
 # A stretch that so many different videos share is boilerplate.
 FREE_VIDEOS = 4
@@ -20,15 +21,23 @@ _PART = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The best run of one video, whose similarity is that of copies.
-
-    starts, ends: float64 (S,) and vectors: float32 (S, 527), the video's segments.
-    """
+    """The best run of one video, whose similarity is that of copies. rest: float32 (527,), unit norm, the
+    mean of the segments that the run does not touch; zero where there is none."""
 
     run: Run
-    starts: Float64Array
-    ends: Float64Array
-    vectors: Float32Array
+    video_seconds: float
+    rest: Float32Array
+
+    @classmethod
+    def of(cls, run: Run, segments: VideoSegments) -> Shared:
+        """segments: the video's, at least one."""
+        starts = np.array([ref.start_seconds for ref in segments.refs])
+        ends = np.array([ref.end_seconds for ref in segments.refs])
+        apart = (ends <= run.ref_start_seconds + 0.5) | (starts >= run.ref_end_seconds - 0.5)
+        mean = segments.vectors[apart].sum(axis=0)
+        norm = float(np.linalg.norm(mean))
+        rest = np.zeros_like(mean) if norm < 1e-6 else mean / norm
+        return cls(run, float(ends[-1]), rest)
 
 
 def document_frequency(
@@ -40,12 +49,11 @@ def document_frequency(
     copies of one another and count once. A run that is most of the query or of its video counts as one,
     however often it is found: what is shared then is the video itself.
     """
-    video_seconds = float(one.ends[-1])
     ref_seconds = one.run.ref_end_seconds - one.run.ref_start_seconds
-    if max(one.run.seconds / query_seconds, ref_seconds / video_seconds) > _PART:
+    if max(one.run.seconds / query_seconds, ref_seconds / one.video_seconds) > _PART:
         return 1
     same = [other for other in others if _same_stretch(one.run, other.run)]
-    return _different([_rest(shared) for shared in (one, *same)], alike)
+    return _different([shared.rest for shared in (one, *same)], alike)
 
 
 def weight(frequency: int) -> float:
@@ -58,16 +66,6 @@ def _same_stretch(one: Run, other: Run) -> bool:
         one.query_start_seconds, other.query_start_seconds
     )
     return both >= _SAME_SHARE * min(one.seconds, other.seconds)
-
-
-def _rest(shared: Shared) -> Float32Array:
-    """float32 (527,), unit norm: the mean of the segments that the run does not touch; zero of none."""
-    apart = (shared.ends <= shared.run.ref_start_seconds + 0.5) | (
-        shared.starts >= shared.run.ref_end_seconds - 0.5
-    )
-    mean = shared.vectors[apart].sum(axis=0)
-    norm = float(np.linalg.norm(mean))
-    return np.zeros_like(mean) if norm < 1e-6 else mean / norm
 
 
 def _different(rests: Sequence[Float32Array], alike: float) -> int:

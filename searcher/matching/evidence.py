@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import Float32Array, Float64Array, Int64Array, QueryEmbedding, SegmentRef
+from common.types import Float32Array, Float64Array, Int64Array, SegmentRef
 from searcher.matching.alignment import Aligner, Run, Spans
-from searcher.matching.boilerplate import Shared
+from searcher.matching.asked import Asked, AskedView
 from searcher.matching.calibration import Calibration, Strangers
-from searcher.matching.retrieval import searched
 from searcher.state import VideoSegments
 
 # A view is looked into when its best window is not further than this below the best view's.
 _NEAR = 0.1
+# Similarities of windows to segments that are held only to find the highest of them: 16 MB.
+_PAIRS_AT_ONCE = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,48 +41,42 @@ class Evidence:
         """The video's."""
         return self.segments.refs[0].bank
 
-    @property
-    def shared(self) -> Shared:
-        """The best run, for comparison with those of other videos."""
-        spans = _spans(self.segments.refs)
-        return Shared(self.runs[0], spans.starts, spans.ends, self.segments.vectors)
+    def logit(self, calibration: Calibration) -> float:
+        """Of the best run being a copy."""
+        return run_logit(self.runs[0], self.view, self.strangers, calibration)
 
-    def logit(self, calibration: Calibration, run: Run | None = None) -> float:
-        """Of the best run, or of another, being a copy."""
-        chosen = run or self.runs[0]
-        excess = calibration.excess(chosen.score, self.view, self.strangers)
-        return calibration.logit(excess, chosen.seconds)
+
+def run_logit(run: Run, view: str, strangers: Strangers, calibration: Calibration) -> float:
+    """Of a run through a view being a copy."""
+    return calibration.logit(calibration.excess(run.score, view, strangers), run.seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A video beside a query. similarity: float32 (V, W, S) of every window through every view to every
-    segment; peaks: float64 (V,), the priced score of the best window through each view."""
+    """A video beside a query. peaks: float64 (V,), the priced score of the best window through each
+    view."""
 
     segments: VideoSegments
-    similarity: Float32Array
     peaks: Float64Array
 
     @classmethod
     def of(
         cls,
-        query: QueryEmbedding,
+        query: Asked,
         segments: VideoSegments,
         strangers: Mapping[str, Strangers],
         calibration: Calibration,
     ) -> Candidate:
         """segments: at least one."""
-        similarity: Float32Array = query.vectors @ segments.vectors.T
-        long = searched(query.window_end_seconds - query.window_start_seconds)
         peaks = [
             calibration.excess(
-                float(similarity[number][query.informative[number] & long].max(initial=-1.0)),
-                view,
-                strangers.get(view, Strangers()),
+                _highest(view.vectors[query.searched[view.windows]], segments.vectors),
+                view.name,
+                strangers.get(view.name, Strangers()),
             )
-            for number, view in enumerate(query.views)
+            for view in query.views
         ]
-        return cls(segments, similarity, np.array(peaks))
+        return cls(segments, np.array(peaks))
 
     @property
     def promising(self) -> Int64Array:
@@ -91,22 +86,47 @@ class Candidate:
     def through(
         self,
         view: int,
-        query: QueryEmbedding,
+        query: Asked,
         strangers: Mapping[str, Strangers],
         calibration: Calibration,
         aligner: Aligner,
     ) -> Evidence | None:
         """What speaks for it through one view, by number; None where that shows nothing."""
-        name = query.views[view]
-        around = strangers.get(name, Strangers())
+        seen = query.views[view]
+        around = strangers.get(seen.name, Strangers())
+        count = len(query.windows.starts)
         runs = aligner(
-            self.similarity[view],
-            query.informative[view],
-            Spans(query.window_start_seconds, query.window_end_seconds),
+            self._similarity(seen, count),
+            seen.informative(count),
+            query.windows,
             _spans(self.segments.refs),
-            calibration.usual(name) + calibration.lift(name, around),
+            calibration.usual(seen.name) + calibration.lift(seen.name, around),
         )
-        return Evidence(self.segments, name, around, tuple(runs)) if runs else None
+        return Evidence(self.segments, seen.name, around, tuple(runs)) if runs else None
+
+    def _similarity(self, seen: AskedView, count: int) -> Float32Array:
+        """float32 (W, S), zero for windows that show nothing through the view."""
+        if len(seen.windows) == count:
+            whole: Float32Array = seen.vectors @ self.segments.vectors.T
+            return whole
+        similarity = np.zeros((count, len(self.segments.refs)), dtype=np.float32)
+        step = max(1, _PAIRS_AT_ONCE // max(1, len(self.segments.refs)))
+        for first in range(0, len(seen.windows), step):
+            some = slice(first, first + step)
+            similarity[seen.windows[some]] = seen.vectors[some] @ self.segments.vectors.T
+        return similarity
+
+
+def _highest(vectors: Float32Array, segments: Float32Array) -> float:
+    """The highest inner product of vectors, float32 (n, 527), with those of segments; -1 of none."""
+    step = max(1, _PAIRS_AT_ONCE // max(1, len(segments)))
+    return max(
+        (
+            float((vectors[first : first + step] @ segments.T).max(initial=-1.0))
+            for first in range(0, len(vectors), step)
+        ),
+        default=-1.0,
+    )
 
 
 def _spans(refs: Sequence[SegmentRef]) -> Spans:

@@ -14,9 +14,9 @@ from common.types import (
     BoolArray,
     Float32Array,
     Float64Array,
-    QueryEmbedding,
 )
 from searcher.matching.alignment import Run
+from searcher.matching.asked import Asked
 from searcher.state import VideoSegments
 
 HALF_FRAME_SECONDS = FRAME_SECONDS / 2
@@ -41,15 +41,14 @@ class QueryFrames:
     duration_seconds: float
 
     @classmethod
-    def of_view(cls, query: QueryEmbedding, view: int) -> QueryFrames:
+    def of_view(cls, query: Asked, view: int) -> QueryFrames:
         """The windows of a view, by number, that are one frame each."""
-        short = query.window_end_seconds - query.window_start_seconds < _MAX_SECONDS
-        seen = np.flatnonzero(short & query.informative[view])
-        seen = seen[np.argsort(query.window_start_seconds[seen], kind="stable")]
+        seen = query.views[view]
+        starts = query.windows.starts[seen.windows]
+        chosen = np.flatnonzero(query.windows.ends[seen.windows] - starts < _MAX_SECONDS)
+        chosen = chosen[np.argsort(starts[chosen], kind="stable")]
         return cls(
-            _unit(query.vectors[view, seen, :VISUAL_DIMENSION]),
-            query.window_start_seconds[seen],
-            query.duration_seconds,
+            _unit(seen.vectors[chosen, :VISUAL_DIMENSION]), starts[chosen], query.duration_seconds
         )
 
     @classmethod

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
-from common.types import LookName, QueryEmbedding
+from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.spool import Spool
+from common.types import QueryEmbedding, TakeLook
+from common.wire import decode_query, encode_query
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.state import EVERYTHING, Filter
 
-# The query as a look of this name sees it. Raises VideoError and what embedding raises.
-Look: TypeAlias = Callable[[LookName], QueryEmbedding]
-
 
 def match_looking(
-    matcher: Matcher, look: Look, *, only: Filter = EVERYTHING, thorough: bool = False
+    matcher: Matcher,
+    look: TakeLook,
+    *,
+    only: Filter = EVERYTHING,
+    thorough: bool = False,
+    cancellation: Cancellation = NEVER_CANCELLED,
 ) -> MatchReport:
-    """The answer to a query: after the first look where that finds a copy, else after a closer one.
+    """The answer to a query: after the first look where that finds a copy anywhere, else after a closer
+    one.
 
     thorough: look closely in any case, and at more moments, so that whatever else the query holds
     beside a copy is found too. Raises what `look` and `Matcher.match` raise.
     """
-    first = look("first")
-    report = matcher.match(first, only)
-    if report.reason or (report.decision == "copy" and not thorough):
-        return report
-    return matcher.match(first.joined(look("thorough" if thorough else "closer")), only)
+    with _Kept() as kept:
+        answer = matcher.begin(only, cancellation)
+        for piece in look("first"):
+            answer.add(piece)
+            kept.keep(piece)
+        report = answer.report()
+        if report.reason or (report.decision == "copy" and not thorough):
+            return report
+        answer = matcher.begin(only, cancellation)
+        for number, piece in enumerate(look("thorough" if thorough else "closer")):
+            answer.add(kept.piece(number), piece)
+        return answer.report()
+
+
+class _Kept(Spool):
+    """The pieces of the first look: on disk, unless there is but one."""
+
+    _only: QueryEmbedding | None = None
+
+    def keep(self, piece: QueryEmbedding) -> None:
+        if piece.pieces == 1:
+            self._only = piece
+        else:
+            self.append(encode_query(piece))
+
+    def piece(self, number: int) -> QueryEmbedding:
+        return self._only or decode_query(self.read(number))

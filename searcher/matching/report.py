@@ -38,6 +38,8 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
             for match, decision in zip(report.matches, report.decisions, strict=True)
         ],
     }
+    if report.damaged:
+        answer["query"]["damaged"] = report.damaged
     if report.reason:
         answer["reason"] = report.reason
     return answer

@@ -1,4 +1,4 @@
-"""Which videos are worth a closer look: every window of every view in one batch of searches."""
+"""Which videos are worth a closer look: those with a segment near to some window of some view."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import BoolArray, Float64Array, Hit, QueryEmbedding
+from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.types import BoolArray, Float64Array
+from searcher.matching.asked import Asked, AskedView
 from searcher.matching.base import SegmentIndex
 from searcher.matching.calibration import Calibration, Strangers
 from searcher.state import Filter
 
 _HITS_PER_WINDOW = 20
 MAX_CANDIDATES = 32
-# Single frames say when, not what: searching with them finds nothing that longer windows do not.
-_SEARCHED_SECONDS = 1.0
+# Of the hits of so many windows, objects all of them, only the best of each video is kept.
+_WINDOWS_AT_ONCE = 256
 # Strangers are the videos after the best few, which may be copies; beyond so many they say nothing new.
 _FIRST_STRANGER, _LAST_STRANGER = 2, 25
 
@@ -29,13 +31,22 @@ class Retrieved:
 
 
 def retrieve(
-    query: QueryEmbedding, index: SegmentIndex, calibration: Calibration, only: Filter
+    query: Asked,
+    index: SegmentIndex,
+    calibration: Calibration,
+    only: Filter,
+    cancellation: Cancellation = NEVER_CANCELLED,
 ) -> Retrieved:
-    """At most MAX_CANDIDATES videos with the nearest single segment, each view less what it costs."""
-    best = _best_scores(query, index, only)
+    """At most MAX_CANDIDATES videos with the nearest single segment, each view less what it costs. Raises
+    CancelledError."""
+    best = {
+        view.name: _best_scores(view, query.searched, index, only, cancellation)
+        for view in query.views
+    }
     strangers = {
         view: strangers_of(np.array(list(scores.values())), calibration.certain)
         for view, scores in best.items()
+        if scores
     }
     value: dict[str, float] = {}
     for view, scores in best.items():
@@ -47,26 +58,23 @@ def retrieve(
 
 
 def _best_scores(
-    query: QueryEmbedding, index: SegmentIndex, only: Filter
-) -> dict[str, dict[str, float]]:
-    """By view and video the score of the nearest segment."""
-    lengths = query.window_end_seconds - query.window_start_seconds
-    asked = query.informative & searched(lengths)[None]
-    numbers = np.argwhere(asked)
-    best: dict[str, dict[str, float]] = {view: {} for view in query.views}
-    hits: list[list[Hit]] = index.search(query.vectors[asked], _HITS_PER_WINDOW, only)
-    for (number, _), found in zip(numbers.tolist(), hits, strict=True):
-        scores = best[query.views[number]]
-        for hit in found:
-            video_id = hit.ref.video_id
-            scores[video_id] = max(hit.score, scores.get(video_id, -1.0))
-    return {view: scores for view, scores in best.items() if scores}
-
-
-def searched(lengths_seconds: Float64Array) -> BoolArray:
-    """bool (W,): windows that are searched with; all of them where the query has none of a second."""
-    long = lengths_seconds >= _SEARCHED_SECONDS
-    return long if long.any() else np.ones(len(lengths_seconds), dtype=bool)
+    view: AskedView,
+    searched: BoolArray,
+    index: SegmentIndex,
+    only: Filter,
+    cancellation: Cancellation,
+) -> dict[str, float]:
+    """By video the score of the nearest segment through a view."""
+    vectors = view.vectors[searched[view.windows]]
+    scores: dict[str, float] = {}
+    for first in range(0, len(vectors), _WINDOWS_AT_ONCE):
+        cancellation.check()
+        some = vectors[first : first + _WINDOWS_AT_ONCE]
+        for found in index.search(some, _HITS_PER_WINDOW, only):
+            for hit in found:
+                video_id = hit.ref.video_id
+                scores[video_id] = max(hit.score, scores.get(video_id, -1.0))
+    return scores
 
 
 def strangers_of(scores: Float64Array, certain: float) -> Strangers:

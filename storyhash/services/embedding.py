@@ -89,7 +89,7 @@ def _app(
     stage: EmbedderStage, pool: DecoderPool, health: Health, metrics: Metrics, settings: Settings
 ) -> FastAPI:
     embedding = LocalEmbedding(pool, QueryEmbedder(stage))
-    return embed_app(embedding.embed, stage.model_id, health, metrics, settings.http)
+    return embed_app(embedding.opened, stage.model_id, health, metrics, settings.http)
 
 
 def _stop_with(stopping: threading.Event, worker: Worker, server: HttpServer) -> None:

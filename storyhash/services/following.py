@@ -25,10 +25,8 @@ from searcher.generations import generation_folder
 from searcher.index import LocalIndex
 from searcher.ingestion import IndexHandler
 from searcher.log_position import LogPosition
-from searcher.matching.calibration import load_calibration
-from searcher.matching.matcher import Matcher
-from searcher.matching.policy import policies
 from searcher.mirror.opening import mirrored_model
+from storyhash.matchers import matcher_over
 from storyhash.profiles import PROFILES
 from storyhash.services.background import Background
 
@@ -218,15 +216,11 @@ class Follower(Background):
         )
 
     def _follow(self, index: LocalIndex) -> None:
-        for message in index.notices:
-            _log.warning("%s", message)
         profile = PROFILES.get(index.manifest.profile)
         visual = profile.visual if profile else index.manifest.profile
-        matching = self._settings.matching
-        calibration = load_calibration(visual, matching.calibration)
-        matcher = Matcher(
-            index, index.manifest.model_id, calibration, policies(calibration, matching)
-        )
+        matcher = matcher_over(index, visual, self._settings.matching)
+        for message in index.notices:
+            _log.warning("%s", message)
         self._handler = IndexHandler(
             index,
             self.topics.embeddings,

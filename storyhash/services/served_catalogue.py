@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import NotReadyError, UsageError
 from common.metrics import Metrics
 from common.settings import IngestSettings
-from common.types import CatalogEntry, LookName, QueryEmbedding
+from common.types import CatalogEntry, TakeLook
 from common.upload import check_address
 from common.uris import public_uri
 from ingest.catalog import check_entry
@@ -46,9 +48,15 @@ class ServedCatalogue:
     def current(self) -> Answering:
         return self._there().answering
 
-    def embed(self, source: Path | str, name: str, model_id: str, look: LookName) -> QueryEmbedding:
+    def embed(
+        self,
+        source: Path | str,
+        name: str,
+        model_id: str,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> AbstractContextManager[TakeLook]:
         """A query; the one model there is here is that of the index."""
-        return self._there().embedding.embed(source, name, look)
+        return self._there().embedding.opened(source, name, cancellation)
 
     def add_video(self, entry: CatalogEntry) -> Video:
         """Take a video on; one that is indexed or pending already, and described the same, is not done

@@ -22,6 +22,7 @@ from searcher.api.base import Answering
 from searcher.index import LocalIndex
 from storyhash.index_report import VideoOutcome
 from storyhash.indexing import Indexer
+from storyhash.matchers import matcher_over
 from storyhash.querying import LocalEmbedding
 from storyhash.services.auditing import IndexAuditing
 from storyhash.services.background import Background, ThreadWatch, end_all
@@ -31,7 +32,7 @@ from storyhash.services.new_videos import in_words, match_new_video
 from storyhash.services.served_catalogue import Opened, ServedCatalogue
 from storyhash.services.watching import Watcher
 from storyhash.snapshots import TimelySnapshots
-from storyhash.wiring import IndexServices, matcher_over, open_for_indexing
+from storyhash.wiring import IndexServices, open_for_indexing
 
 _log = logging.getLogger("storyhash.serve")
 # Longer than any step takes: SAM 2 on a processor needs the better part of a minute a segment.
@@ -59,7 +60,7 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
         # Queries have a decoder that indexing does not keep busy.
         one = settings.ingest.model_copy(update={"workers": 1})
         with DecoderPool(settings.video, one) as decoder:
-            matcher = matcher_over(services.index, services.stage, settings.matching)
+            matcher = matcher_over(services.index, services.stage.visual.name, settings.matching)
             answering = Answering("", services.index, matcher)
             queue = IndexQueue(services.index)
             if len(queue):

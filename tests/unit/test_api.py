@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import EmbedderUnavailableError, NotReadyError, UsageError, VideoError
 from common.health import Health
 from common.http import NOTICES_HEADER
@@ -25,13 +27,14 @@ from common.types import (
     Float32Array,
     LookName,
     QueryEmbedding,
+    TakeLook,
 )
 from searcher.api.app import api_app
 from searcher.api.base import Answering
 from searcher.folder import FolderManifest
 from searcher.index import LocalIndex
 from searcher.matching.calibration import load_calibration
-from searcher.matching.known import known_query
+from searcher.matching.known import known_pieces
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
 from searcher.state import VideoSegments
@@ -87,7 +90,13 @@ class OneIndex:
         return self.current().index.delete_video(video_id)
 
 
-def embed(source: Path | str, name: str, model_id: str, look: LookName) -> QueryEmbedding:
+@contextmanager
+def embed(
+    source: Path | str,
+    name: str,
+    model_id: str,
+    cancellation: Cancellation = NEVER_CANCELLED,
+) -> Iterator[TakeLook]:
     """A query that shows what its content names: a film of the index, or what is wrong."""
     content = source.read_text() if isinstance(source, Path) else source.rpartition("/")[2]
     if content == "broken":
@@ -99,8 +108,12 @@ def embed(source: Path | str, name: str, model_id: str, look: LookName) -> Query
     vectors = np.stack([one.vector for one in film])
     asked_of = "another-model" if content == "stranger.mp4" else model_id
     shown = VideoSegments([one.ref for one in film], vectors, [one.frames for one in film])
-    query = known_query(video, shown, asked_of)
-    return query if look == "first" else replace(query, views=("flip_v",))
+    ((query, _),) = known_pieces(video, shown, asked_of)
+
+    def look(kind: LookName) -> Iterator[QueryEmbedding]:
+        yield query if kind == "first" else replace(query, views=("flip_v",))
+
+    yield look
 
 
 class Api:

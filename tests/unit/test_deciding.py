@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -130,17 +131,22 @@ class Looked:
         self.found_in = found_in
         self.shown: list[tuple[str, ...]] = []
 
-    def look(self, name: LookName) -> QueryEmbedding:
+    def look(self, name: LookName) -> Iterator[QueryEmbedding]:
         views = {"first": ("identity",), "closer": ("left",), "thorough": ("left", "right")}[name]
-        return QueryEmbedding(
+        yield QueryEmbedding(
             *("q", 4.0, "model", views, np.zeros(1), np.full(1, 4.0)),
             np.zeros((len(views), 1, 527), dtype=np.float32),
             np.ones((len(views), 1), dtype=bool),
         )
 
-    def match(self, query: QueryEmbedding, only: object) -> MatchReport:
-        self.shown.append(query.views)
-        decision = "copy" if self.found_in in query.views else "no_match"
+    def begin(self, *_: object) -> Looked:
+        return self
+
+    def add(self, *looks: QueryEmbedding) -> None:
+        self.shown.append(tuple(view for look in looks for view in look.views))
+
+    def report(self) -> MatchReport:
+        decision = "copy" if self.found_in in self.shown[-1] else "no_match"
         return MatchReport("q", 4.0, "model", (match(0.5),), (decision,))  # type: ignore[arg-type]
 
 

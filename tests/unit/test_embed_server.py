@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import httpx
 import numpy as np
 import pytest
 
+from common.cancellation import Cancellation
 from common.errors import DeviceMemoryError, VideoError
 from common.health import Health
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.types import VECTOR_DIMENSION, LookName, QueryEmbedding
+from common.types import VECTOR_DIMENSION, QueryEmbedding, TakeLook
 from common.wire import decode_query
 from embedder.server import MODEL_HEADER, MSGPACK, embed_app
 from tests.asking import Client, error_of, message_of
@@ -34,7 +36,13 @@ class Embed:
         self.begun = threading.Semaphore(0)
         self._lock = threading.Lock()
 
-    def __call__(self, source: Path | str, name: str, look: LookName) -> QueryEmbedding:
+    @contextmanager
+    def __call__(
+        self, source: Path | str, name: str, cancellation: Cancellation
+    ) -> Iterator[TakeLook]:
+        yield lambda look: iter([self.made(source, name)])
+
+    def made(self, source: Path | str, name: str) -> QueryEmbedding:
         with self._lock:
             self.now += 1
             self.most = max(self.most, self.now)

@@ -18,12 +18,12 @@ from embedder.pooling import pool, pool_windows
 from embedder.query import window_grid
 from searcher.matching.alignment import Aligner, Run, Spans, align
 from searcher.matching.calibration import Calibration, load_calibration
-from searcher.matching.known import known_query
+from searcher.matching.known import known_pieces
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, Policy, default_policy, strongest
 from searcher.matching.report import report_to_json
 from searcher.shard import Shard
-from searcher.state import Filter
+from searcher.state import Filter, VideoSegments
 from searcher.videos import Video
 from storyhash.profiles import PROFILES
 from tests.embeddings import MODEL_ID, unit_rows
@@ -94,6 +94,12 @@ def query(
         np.stack(vectors),
         np.stack([known] * 2),
     )
+
+
+def only_piece(video: Video, segments: VideoSegments) -> QueryEmbedding:
+    """A video of the index as a query of one piece."""
+    ((piece, _),) = known_pieces(video, segments, MODEL_ID)
+    return piece
 
 
 @pytest.fixture
@@ -168,7 +174,7 @@ def test_a_copy_within_the_catalogue_is_one_match_over_its_whole_length(
     shard.add(embeddings("copy", copied(rng, frames)))
     shard.add(embeddings("stranger", film(rng, 40)))
     segments = shard.vectors_of("copy")
-    asked = known_query(Video("copy", "/films/copy"), segments, MODEL_ID)
+    asked = only_piece(Video("copy", "/films/copy"), segments)
     report = make_matcher(shard).match(asked, Filter(exclude_video="copy"))
     assert report.matches[0].video_id == "original"
     assert {match.video_id for match in report.matches[1:]} == {"stranger"}
@@ -183,7 +189,7 @@ def test_half_a_film_within_the_catalogue_is_placed_in_both(rng: np.random.Gener
     shard.add(embeddings("original", frames))
     shard.add(embeddings("half", np.concatenate([copied(rng, frames[:40]), film(rng, 18)])))
     segments = shard.vectors_of("half")
-    asked = known_query(Video("half", "/films/half"), segments, MODEL_ID)
+    asked = only_piece(Video("half", "/films/half"), segments)
     report = make_matcher(shard).match(asked, Filter(exclude_video="half"))
     assert (report.decision, report.matches[0].video_id) == ("copy", "original")
     assert ranges(report) == pytest.approx([0, 20, 0, 20], abs=2.5)

@@ -15,6 +15,7 @@ from embedder.fusion import fuse
 from embedder.query import windows_of
 from embedder.seen import SeenQuery, SeenView
 from searcher.matching.alignment import Run
+from searcher.matching.asked import Asked
 from searcher.matching.frames import Frames, QueryFrames
 from searcher.matching.lines import bounded
 from searcher.matching.refining import refined
@@ -61,7 +62,7 @@ def query_of(rows: Float32Array) -> QueryEmbedding:
 
 
 def around(run: Run, query: QueryEmbedding, film: Reference) -> Frames:
-    found = Frames.around(run, QueryFrames.of_view(query, 0), film.segments)
+    found = Frames.around(run, QueryFrames.of_view(Asked.of(query), 0), film.segments)
     assert found is not None
     return found
 
@@ -165,7 +166,9 @@ def test_where_frames_are_not_known_there_is_nothing_to_refine_with(
     none = [np.zeros((0, 64), dtype=np.int8) for _ in film.codes]
     run = rough(query, (0.0, 8.0))
     assert (
-        Frames.around(run, QueryFrames.of_view(query, 0), film.segments._replace(frames=none))
+        Frames.around(
+            run, QueryFrames.of_view(Asked.of(query), 0), film.segments._replace(frames=none)
+        )
         is None
     )
 
@@ -177,7 +180,7 @@ def test_runs_that_are_very_long_keep_the_ranges_of_their_segments(
     rows = walk(rng, 16)
     film, query = Reference(rows), query_of(rows)
     run = rough(query, (0.0, 8.0))
-    assert Frames.around(run, QueryFrames.of_view(query, 0), film.segments) is None
+    assert Frames.around(run, QueryFrames.of_view(Asked.of(query), 0), film.segments) is None
 
 
 def test_a_run_with_no_segment_near_it_has_nothing_to_refine_with(rng: np.random.Generator) -> None:
@@ -190,7 +193,7 @@ def test_a_run_with_no_segment_near_it_has_nothing_to_refine_with(rng: np.random
         frames=film.codes * 2,
     )
     run = rough(query, (30.0, 34.0))
-    assert Frames.around(run, QueryFrames.of_view(query, 0), video) is None
+    assert Frames.around(run, QueryFrames.of_view(Asked.of(query), 0), video) is None
 
 
 @given(

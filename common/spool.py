@@ -1,0 +1,116 @@
+"""What is too much to be held in memory, in an unnamed temporary file that is gone with the process."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Self
+
+from common.errors import StorageError
+from common.types import Segment, SegmentRef
+
+
+class Spool:
+    """Blocks of bytes, kept in the order in which they came and read by number. Thread-safe for readers.
+
+    The file lies in the folder that TMPDIR names; that should not be memory itself.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._ends = [0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all blocks."""
+        return self._ends[-1]
+
+    def append(self, block: bytes) -> None:
+        """Keep a block. Raises StorageError on a full disk."""
+        left, at = memoryview(block), self._ends[-1]
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+            while left:
+                written = os.pwrite(self._file.fileno(), left, at)
+                left, at = left[written:], at + written
+        except OSError as error:
+            raise _full(error) from None
+        self._ends.append(at)
+
+    def read(self, number: int) -> bytes:
+        """The block with this number, from 0."""
+        start, end = self._ends[number], self._ends[number + 1]
+        parts = []
+        while start < end and self._file is not None:
+            part = os.pread(self._file.fileno(), end - start, start)
+            if not part:
+                raise StorageError("a temporary file was cut short by another process")
+            parts.append(part)
+            start += len(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Give the space back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class SegmentSpool:
+    """The segments of one video, in time order; their clips on disk."""
+
+    def __init__(self) -> None:
+        self._clips = Spool()
+        self._refs: list[SegmentRef] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._refs)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all clips."""
+        return self._clips.size_bytes
+
+    @property
+    def end_seconds(self) -> float:
+        """Of the last segment; 0 while there is none."""
+        return self._refs[-1].end_seconds if self._refs else 0.0
+
+    def add(self, segment: Segment) -> None:
+        """Keep the next segment. Raises StorageError."""
+        self._clips.append(segment.clip)
+        self._refs.append(segment.ref)
+
+    def between(self, start_seconds: float, end_seconds: float) -> Iterator[Segment]:
+        """Those that touch [start, end), read one at a time."""
+        for number, ref in enumerate(self._refs):
+            if ref.end_seconds > start_seconds and ref.start_seconds < end_seconds:
+                yield Segment(ref, self._clips.read(number))
+
+    def close(self) -> None:
+        """Give the space back."""
+        self._clips.close()
+
+
+def _full(error: OSError) -> StorageError:
+    return StorageError(
+        f"a query cannot be kept while it is looked at: {error.strerror}; free some space in "
+        f"{tempfile.gettempdir()}, or name another folder in TMPDIR"
+    )

@@ -1,0 +1,41 @@
+"""A long query in pieces, so that what is held of it does not grow with its length."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+# Windows begin at every so many seconds.
+HOP_SECONDS = 0.5
+# Longer queries are seen in pieces. Ten minutes are 3,600 windows, 8 MB a view: twenty views of them fit
+# beside one candidate into the memory that a query may take, and nearly every query is one piece.
+PIECE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The windows of a query that begin in [start, end); `number` of `pieces`, from 1. Every window
+    belongs to one piece, and reaches into the next where it begins near the end of its own."""
+
+    number: int
+    pieces: int
+    start_seconds: float
+    end_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.end_seconds - self.start_seconds
+
+
+def pieces_of(duration_seconds: float) -> list[Piece]:
+    """The pieces of a query: one, or as many as are needed, of about the same length."""
+    count = max(1, math.ceil(duration_seconds / PIECE_SECONDS))
+    hops = duration_seconds / HOP_SECONDS
+    cuts = [HOP_SECONDS * round(number * hops / count) for number in range(count)]
+    return [
+        Piece(number, count, start, end)
+        for number, (start, end) in enumerate(
+            zip(cuts, [*cuts[1:], duration_seconds], strict=True), start=1
+        )
+    ]
