@@ -10,6 +10,7 @@ bytes is a new version of its schema, and a new file.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from common.events import (
     segments_digest,
 )
 from common.schema import Schema
-from common.schemas import EVENTS, QUERIES
+from common.schemas import EVENTS, QUERIES, QueryPiece
 from common.types import (
     FRAME_CODE_SIZE,
     GRAPH_DIMENSION,
@@ -95,14 +96,17 @@ QUERY_SAMPLE = QueryEmbedding(
     window_end_seconds=_WINDOWS + 4,
     vectors=np.stack([np.stack([_VECTOR, -_VECTOR, _VECTOR * 0]), np.stack([_VECTOR] * 3)]),
     informative=np.array([[True, True, False], [True, True, True]]),
+    damaged="3 frames are damaged",
 )
-SAMPLES = (*EVENT_SAMPLES, QUERY_SAMPLE)
+_SHOWN = np.where(QUERY_SAMPLE.informative[:, :, None], QUERY_SAMPLE.vectors, np.float32(0))
+PIECE_SAMPLE = QueryPiece(replace(QUERY_SAMPLE, vectors=_SHOWN, number=2, pieces=3))
+SAMPLES = (*EVENT_SAMPLES, QUERY_SAMPLE, PIECE_SAMPLE)
 
 
 # A field with a default joins a version that stays: its sample is written anew under another name, and
 # the one before it lies there for good.
-_JOINED = {("embedding", 1): "-frames", ("video-end", 1): "-digest"}
-EARLIER = ("embedding-1.msgpack", "video-end-1.msgpack")
+_JOINED = {("embedding", 1): "-frames", ("video-end", 1): "-digest", ("query", 1): "-damaged"}
+EARLIER = ("embedding-1.msgpack", "video-end-1.msgpack", "query-1.msgpack")
 
 
 def golden_path(schema: Schema) -> Path:

@@ -25,7 +25,7 @@ from common.events import (
     segments_digest,
 )
 from common.schema import TEXT, WHOLE, Field, Schema, Schemas
-from common.schemas import EVENTS, QUERIES
+from common.schemas import EVENTS, QUERIES, QueryPiece
 from common.transport import Received
 from common.types import (
     FRAME_CODE_SIZE,
@@ -40,6 +40,7 @@ from common.types import (
 )
 from common.wire import (
     Envelope,
+    QueryReader,
     decode_event,
     decode_query,
     encode_event,
@@ -77,6 +78,8 @@ def same(one: object, other: object) -> bool:
 
 
 def decode(data: bytes, like: object) -> Any:
+    if isinstance(like, QueryPiece):
+        return QueryPiece(decode_query(data))
     return decode_query(data) if isinstance(like, QueryEmbedding) else decode_event(data)
 
 
@@ -176,6 +179,13 @@ def test_an_embedding_of_before_there_were_frames_is_read_as_one_without() -> No
     assert same(decode_event(held), dataclasses.replace(sample, frames=NO_FRAMES))
 
 
+def test_a_query_without_damage_is_written_as_before_it_was_told() -> None:
+    held = (FOLDER / "query-1.msgpack").read_bytes()
+    whole = dataclasses.replace(QUERY_SAMPLE, damaged="")
+    assert encode_query(whole) == held
+    assert same(decode_query(held), whole)
+
+
 def test_an_end_of_before_there_was_a_digest_is_read_as_one_without() -> None:
     (sample,) = [one for one in EVENT_SAMPLES if isinstance(one, VideoEnd)]
     held = (FOLDER / "video-end-1.msgpack").read_bytes()
@@ -229,6 +239,71 @@ def test_every_event_comes_back_as_it_went(event: Event) -> None:
 @given(queries())
 def test_every_query_comes_back_as_it_went(query: QueryEmbedding) -> None:
     assert same(decode_query(encode_query(query)), query)
+
+
+def pieces_of(query: QueryEmbedding, count: int) -> list[QueryEmbedding]:
+    """The query as so many pieces, zero where nothing is informative."""
+    vectors = np.where(query.informative[:, :, None], query.vectors, np.float32(0))
+    return [
+        dataclasses.replace(query, vectors=vectors, number=number, pieces=count)
+        for number in range(1, count + 1)
+    ]
+
+
+def read_blocks(data: bytes, size: int) -> list[QueryEmbedding]:
+    reader = QueryReader()
+    read = [
+        piece
+        for start in range(0, len(data), size)
+        for piece in reader.feed(data[start : start + size])
+    ]
+    reader.end()
+    return read
+
+
+@settings(deadline=None, max_examples=40)
+@given(queries(), st.integers(1, 4), st.integers(1, 10_000))
+def test_the_pieces_of_a_query_come_back_however_their_bytes_are_cut(
+    query: QueryEmbedding, count: int, size: int
+) -> None:
+    pieces = pieces_of(query, count)
+    read = read_blocks(b"".join(map(encode_query, pieces)), size)
+    assert len(read) == count
+    assert all(map(same, read, pieces))
+
+
+def test_pieces_that_are_missing_or_in_another_order_are_refused() -> None:
+    one, two, three = map(encode_query, pieces_of(QUERY_SAMPLE, 3))
+    (four,) = map(encode_query, pieces_of(QUERY_SAMPLE, 4)[1:2])
+    for wrong in (b"", one, one + two, two + three, one + three, one + one, one + four):
+        with pytest.raises(WireError, match="expected"):
+            read_blocks(wrong, 1000)
+    whole = encode_query(QUERY_SAMPLE)
+    with pytest.raises(WireError, match="expected"):
+        read_blocks(whole + whole, 1000)
+
+
+def test_a_piece_larger_than_any_can_be_is_refused_before_it_is_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("common.wire._MOST_PIECE_BYTES", 10_000)
+    (large,) = map(encode_query, pieces_of(QUERY_SAMPLE, 2)[:1])
+    assert len(large) > 10_000
+    with pytest.raises(WireError, match="at most 10000 bytes"):
+        read_blocks(large, 4_000)
+
+
+def test_of_a_large_query_the_zeros_are_not_written() -> None:
+    nothing = np.zeros((8, 3600), dtype=bool)
+    nothing[3, 7] = True
+    vectors = np.zeros((8, 3600, VECTOR_DIMENSION), dtype=np.float32)
+    vectors[3, 7, 0] = 1
+    names = tuple(map(str, range(8)))
+    starts = np.arange(3600.0)
+    large = QueryEmbedding("q", 3604.0, "m", names, starts, starts + 4, vectors, nothing)
+    packed = encode_query(large)
+    assert len(packed) < 100_000
+    assert same(decode_query(packed), large)
 
 
 @settings(deadline=None, max_examples=40)
@@ -331,7 +406,8 @@ def test_a_field_that_is_missing_or_of_another_type_is_named(value: object) -> N
                 decode(without, value)
         else:
             read = decode(without, value)
-            assert msgpack.unpackb(newest(read).pack(read))[name] == field.default
+            written = msgpack.unpackb(newest(read).pack(read))
+                assert written.get(name, field.default) == field.default
         for wrong in (None, {"a": 1}, [1], True, -1, math.nan, b"", "x", 2**63):
             data = mended(value, lambda told, name=name, wrong=wrong: told.update({name: wrong}))
             try:
