@@ -407,7 +407,7 @@ def test_a_field_that_is_missing_or_of_another_type_is_named(value: object) -> N
         else:
             read = decode(without, value)
             written = msgpack.unpackb(newest(read).pack(read))
-                assert written.get(name, field.default) == field.default
+            assert written.get(name, field.default) == field.default
         for wrong in (None, {"a": 1}, [1], True, -1, math.nan, b"", "x", 2**63):
             data = mended(value, lambda told, name=name, wrong=wrong: told.update({name: wrong}))
             try:

@@ -57,7 +57,7 @@ class Log:
 def calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The made-up model has no calibration of its own."""
     offline = load_calibration("offline")
-    monkeypatch.setattr("storyhash.services.following.load_calibration", lambda *_: offline)
+    monkeypatch.setattr("storyhash.matchers.load_calibration", lambda *_: offline)
 
 
 @pytest.fixture
@@ -245,3 +245,19 @@ def test_a_log_is_level_though_a_batch_is_always_taken_ahead(tmp_path: Path) -> 
         position.commit(batch)
     # At the fourth poll the second batch, the last of those that lay there, has been worked on.
     assert told == [True, True, False, False]
+
+
+def test_a_calibration_that_was_not_measured_is_told_with_every_answer(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = load_calibration("clip")
+    assert not clip.measured
+    monkeypatch.setattr("storyhash.matchers.load_calibration", lambda *_: clip)
+    follower = log.follower()
+    follower.start()
+    wait_until(lambda: follower.answering is not None, "answers", 60)
+    answering = follower.answering
+    notices = [] if answering is None else list(answering.index.notices)
+    follower.stop()
+    follower.join()
+    assert [notice for notice in notices if "was not measured" in notice]
