@@ -61,6 +61,13 @@ class DecoderCrashedError(VideoError):
     code = "decoder_crashed"
 
 
+class SetAsideError(VideoError):
+    """It was being worked on, alone, when the service crashed a second time; it is not tried again by
+    itself."""
+
+    code = "crashed"
+
+
 class FetchError(VideoError):
     """A remote video could not be fetched, or its address is not allowed."""
 

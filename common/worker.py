@@ -9,6 +9,9 @@
 While a batch is in work the next one is taken, and made out, from a lane that goes before its own and
 from one that nobody shares.
 
+What is in work is noted in a file meanwhile (`common.in_hand`): what was in work at a crash is worked on
+alone at the next start, and goes to the dead letters when that crashes too.
+
 A dependency that fails is waited for with growing pauses; nothing is committed meanwhile. A message that
 cannot be used is found by halving the batch until it stands alone, and goes to the dead letters.
 """
@@ -22,6 +25,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from typing import Protocol, TypeVar
 
 from common.dead_letters import (
@@ -36,9 +40,11 @@ from common.errors import (
     DataFolderError,
     DependencyError,
     MessageTooLargeError,
+    SetAsideError,
     WireError,
 )
 from common.health import Health
+from common.in_hand import InHand, alone
 from common.metrics import Metrics
 from common.settings import ServiceSettings
 from common.transport import Consumer, Message, Publisher, Received
@@ -50,6 +56,10 @@ _log = logging.getLogger("storyhash.worker")
 _IDLE_SECONDS = 0.2
 _LANE_SECONDS = 0.02
 _KEEP_ALIVE_SECONDS = 0.25
+_SET_ASIDE = (
+    "the service crashed twice while it worked on this message alone; find out why before it is replayed "
+    "(storyhash dead-letters replay)"
+)
 # What no other message or moment would mend, so that the service must stop and say it.
 _FATAL = (CorruptIndexError, DataFolderError)
 
@@ -122,7 +132,9 @@ class Worker:
         health: Health,
         metrics: Metrics,
         settings: ServiceSettings,
+        in_hand: InHand | None = None,
     ) -> None:
+        """in_hand: where what is in work is noted; nowhere by default. The caller closes it."""
         self._handler = handler
         self._lanes = lanes
         self._publisher = publisher
@@ -130,6 +142,7 @@ class Worker:
         self._health = health
         self._metrics = metrics
         self._settings = settings
+        self._in_hand = in_hand or InHand()
         self._last_has_work = False
         self._ahead: _Batch | None = None
         self._stopping = threading.Event()
@@ -249,11 +262,29 @@ class Worker:
     def _work(self, batch: _Batch) -> bool:
         """Process, publish, flush. False when given up on."""
         letters = [self._letter(received, error) for received, error in batch.unreadable]
-        made = self._process(batch.items)
-        if made is None:
+        names = [_name(item.received) for item in batch.items]
+        suspect = map(self._in_hand.is_suspect, names)
+        for run in alone(zip(batch.items, names, strict=True), suspect):
+            if not self._work_on([item for item, _ in run], [name for _, name in run]):
+                return False
+        return self._published(letters)
+
+    def _work_on(self, items: Sequence[Item], names: Sequence[str]) -> bool:
+        """Process, publish and flush messages of these names; False when given up on."""
+        if self._in_hand.is_set_aside(names[0]):
+            made: list[Message] | None = self._refused(items[0], SetAsideError(_SET_ASIDE))
+        else:
+            made = self._process(items)
+        if made is None or not self._published(made, names):
             return False
-        published = self._retried("broker", partial(self._publish, [*made, *letters]))
-        return published is not None
+        self._in_hand.done(*names)
+        return True
+
+    def _published(self, messages: Sequence[Message], names: Sequence[str] = ()) -> bool:
+        """What messages of these names led to; False when given up on."""
+        if not messages:
+            return True
+        return self._retried("broker", partial(self._publish, messages, names)) is not None
 
     def _process(self, items: Sequence[Item]) -> list[Message] | None:
         """What a batch leads to; what in it cannot be used leads to a dead letter. None when given up on.
@@ -271,15 +302,20 @@ class Worker:
                 # What it works with may have been closed under it.
                 return None
             if len(items) == 1:
-                letter = self._letter(items[0].received, error)
-                return [*self._handler.refused(items[0], error), letter]
+                return self._refused(items[0], error)
         middle = len(items) // 2
         first = self._process(items[:middle])
         second = None if first is None else self._process(items[middle:])
         return None if first is None or second is None else [*first, *second]
 
+    def _refused(self, item: Item, error: Exception) -> list[Message]:
+        letter = self._letter(item.received, error)
+        return [*self._handler.refused(item, error), letter]
+
     def _attempt(self, items: Sequence[Item]) -> list[Message]:
-        with self._metrics.time_stage(self._handler.stage):
+        # In hand only while something is done with it: who waits for a dependency is often killed.
+        names = [_name(item.received) for item in items]
+        with self._in_hand.holding(names), self._metrics.time_stage(self._handler.stage):
             made = self._handler.process(items)
         # Found here it is the fault of one message; when it is published, of the whole batch, for ever.
         for message in made:
@@ -305,10 +341,11 @@ class Worker:
                 letter = lighter(letter)
         return letter
 
-    def _publish(self, messages: Sequence[Message]) -> bool:
-        for message in messages:
-            self._publisher.publish(message)
-        self._publisher.flush()
+    def _publish(self, messages: Sequence[Message], names: Sequence[str]) -> bool:
+        with self._in_hand.holding(names):
+            for message in messages:
+                self._publisher.publish(message)
+            self._publisher.flush()
         return True
 
     def _retried(
@@ -346,6 +383,12 @@ class Worker:
                 return False
             self._stopping.wait(min(_KEEP_ALIVE_SECONDS, left))
         return True
+
+
+def _name(received: Received) -> str:
+    """A message's place, and its key, as a log that was made anew has other messages in the same place."""
+    key = blake2b(received.key, digest_size=8).hexdigest()
+    return f"{received.topic}/{received.partition}/{received.offset} {key}"
 
 
 def _made_out(lane: Lane, received: list[Received]) -> _Batch:

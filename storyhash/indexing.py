@@ -7,9 +7,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from common.errors import StoryHashError, VideoError
+from common.errors import SetAsideError, StoryHashError, VideoError
+from common.in_hand import InHand
 from common.metrics import Metrics
 from common.process import usable_cores
 from common.types import CatalogEntry, Embedding, Segment
@@ -30,6 +32,10 @@ _EMBED = "embed"
 # enough that memory stays flat.
 _AHEAD = 4
 
+_SET_ASIDE = (
+    "StoryHash crashed twice while it worked on this video alone; to try again, post it again, or forget "
+    "it (storyhash videos delete) and index it again"
+)
 OnVideo = Callable[[VideoOutcome], None]
 _Waiting = tuple[VideoEvent, "Future[Embedding] | None"]
 
@@ -52,14 +58,22 @@ class Indexer:
     """
 
     def __init__(
-        self, index: LocalIndex, stage: EmbedderStage, pool: DecoderPool, metrics: Metrics
+        self,
+        index: LocalIndex,
+        stage: EmbedderStage,
+        pool: DecoderPool,
+        metrics: Metrics,
+        in_hand: InHand | None = None,
     ) -> None:
+        """in_hand: where the videos under way are noted; nowhere by default. The caller closes it."""
         self._index = index
         self._stage = stage
         self._pool = pool
         self._metrics = metrics
+        self._in_hand = in_hand or InHand()
         self._threads = max(1, usable_cores() // 2)
         self._under_way: dict[str, _UnderWay] = {}
+        self._set_aside: deque[WorkItem] = deque()
         observe_encoders(stage, metrics)
         watch_vectors(metrics, lambda: index)
 
@@ -98,10 +112,12 @@ class Indexer:
         stopping = stopping or threading.Event()
         self._under_way.clear()
         waiting: deque[_Waiting] = deque()
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor:
+        # A run that ends, for whatever reason, has not crashed.
+        with self._noted(), ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor:
             batcher = SegmentBatcher(_Observed(self._stage, self._metrics), executor)
 
             def settle(limit: int) -> None:
+                self._settle_set_aside(on_video, wanted)
                 while waiting and (len(waiting) > limit or _is_done(waiting[0])):
                     self._settle(*waiting.popleft(), batcher, on_video, wanted)
 
@@ -120,6 +136,7 @@ class Indexer:
             finally:
                 events.close()
             if stopping.is_set():
+                self._set_aside.clear()
                 executor.shutdown(cancel_futures=True)
             else:
                 settle(0)
@@ -129,8 +146,33 @@ class Indexer:
             if item is None:
                 yield None
                 continue
+            name = _name(item)
+            if self._in_hand.is_set_aside(name):
+                self._set_aside.append(item)
+                continue
+            suspect = self._in_hand.is_suspect(name)
+            while suspect and self._under_way:
+                yield None
             self._under_way[item.entry.video_id] = _UnderWay(item)
+            self._in_hand.take(name)
             yield item.entry, item.version
+            while suspect and item.entry.video_id in self._under_way:
+                yield None
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._in_hand.release()
+
+    def _settle_set_aside(
+        self, on_video: OnVideo, wanted: Callable[[WorkItem], bool]
+    ) -> None:
+        """Videos that crashed the process twice fail without being opened again."""
+        while self._set_aside:
+            video = _UnderWay(self._set_aside.popleft(), error=SetAsideError(_SET_ASIDE))
+            self._end(None, video, on_video, wanted)
 
     def _submit(
         self, event: VideoEvent, batcher: SegmentBatcher, wanted: Callable[[WorkItem], bool]
@@ -161,17 +203,32 @@ class Indexer:
             if future is not None:
                 self._collect(self._under_way[event.entry.video_id], batcher, future)
             return
-        video = self._under_way.pop(event.entry.video_id)
+        video = self._under_way[event.entry.video_id]
         if isinstance(event, VideoFailed):
             video.error = event.error
+        self._end(event if isinstance(event, VideoDone) else None, video, on_video, wanted)
+
+    def _end(
+        self,
+        done: VideoDone | None,
+        video: _UnderWay,
+        on_video: OnVideo,
+        wanted: Callable[[WorkItem], bool],
+    ) -> None:
+        """Make a video that is `done` searchable, or note why it is not."""
         with self._index.changing:
             if not wanted(video.item):
                 outcome = VideoOutcome(video.item, dropped=True)
-            elif isinstance(event, VideoDone) and video.error is None:
-                outcome = self._try_to_store(event, video)
+            elif done is not None and video.error is None:
+                outcome = self._try_to_store(done, video)
             else:
                 outcome = self._fail(video)
         on_video(outcome)
+        # Only now: what is told of it, such as its matches, may be what crashes.
+        video_id = video.item.entry.video_id
+        if self._under_way.get(video_id, video) is video:
+            self._under_way.pop(video_id, None)
+            self._in_hand.done(_name(video.item))
 
     def _collect(
         self, video: _UnderWay, batcher: SegmentBatcher, future: Future[Embedding]
@@ -232,6 +289,11 @@ class _Observed:
     def process(self, segments: Sequence[Segment]) -> list[Embedding]:
         with self._metrics.time_stage(_EMBED):
             return self._stage.process(segments)
+
+
+def _name(item: WorkItem) -> str:
+    """A video as the note of what is in hand knows it; a changed file is another one."""
+    return f"{item.entry.video_id} {item.fingerprint}"
 
 
 def _is_done(waiting: _Waiting) -> bool:

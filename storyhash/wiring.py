@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 from common.errors import ModelMismatchError
+from common.in_hand import InHand
 from common.settings import Settings
 from embedder.query import QueryEmbedder
 from embedder.stage import EmbedderStage
@@ -25,6 +26,7 @@ class IndexServices:
     index: LocalIndex
     stage: EmbedderStage
     pool: DecoderPool
+    in_hand: InHand
     chosen: bool
 
     @property
@@ -56,8 +58,9 @@ def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterato
             settings.data_dir, _manifest(stage, settings), settings, answering=answering
         ) as index,
         DecoderPool(settings.video, settings.ingest) as pool,
+        closing(InHand.open(settings.data_dir, "index")) as in_hand,
     ):
-        yield IndexServices(index, stage, pool, chosen=held is None)
+        yield IndexServices(index, stage, pool, in_hand, chosen=held is None)
 
 
 @contextmanager

@@ -321,6 +321,7 @@ class Deployment:
             "STORYHASH_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
             "STORYHASH_KAFKA__TOPIC_PREFIX": prefix,
             "STORYHASH_KAFKA__PARTITIONS": "4",
+            "STORYHASH_DATA_DIR": str(folder / "state"),
             **settings,
         }
         self.services: dict[str, Service] = {}

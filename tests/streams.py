@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from common.errors import DependencyError, VideoError
 from common.health import Health
+from common.in_hand import InHand
 from common.memory_transport import MemoryTransport
 from common.metrics import Metrics
 from common.settings import ServiceSettings
@@ -208,6 +209,7 @@ class Bench:
         around: Mapping[str, Callable[[Consumer], Consumer]] = {},
         on_commit: Callable[[Sequence[Received]], None] = lambda _: None,
         on_keep_alive: Callable[[], None] = lambda: None,
+        in_hand: InHand | None = None,
     ) -> None:
         """around: what to put around the consumer of a topic."""
         self.transport = transport or MemoryTransport(partitions=3)
@@ -232,6 +234,7 @@ class Bench:
             health=self.health,
             metrics=self.metrics,
             settings=settings,
+            in_hand=in_hand,
         )
 
     def send(self, *messages: Message) -> None:

@@ -68,7 +68,10 @@ def _run(services: IndexServices, plan: Plan) -> IndexReport:
             snapshots.save_if_due()
             check_interrupt()
 
-        indexer = Indexer(services.index, services.stage, services.pool, Metrics.create("index"))
+        indexer = Indexer(
+            *(services.index, services.stage, services.pool, Metrics.create("index")),
+            services.in_hand,
+        )
         try:
             return indexer.index_all(plan.work, on_video)
         except KeyboardInterrupt:

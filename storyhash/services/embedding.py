@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from common.errors import StoryHashError
 from common.health import Health
 from common.held_model import held_model, hold_model
+from common.in_hand import InHand
 from common.http import HttpServer
 from common.kafka.topics import require_topics
 from common.kafka.transport import KafkaTransport
@@ -42,6 +43,7 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
     stage = build_stage(_profile(settings, transport, topics), settings)
     publisher = transport.publisher()
     hold_model(transport, publisher, topics.embeddings, stage.model_id)
+    in_hand = InHand.open(settings.data_dir, "embed")
     worker = Worker(
         EmbedHandler(stage, topics.embeddings, metrics),
         _lanes(settings, transport, topics),
@@ -50,6 +52,7 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
         health=health,
         metrics=metrics,
         settings=settings.service,
+        in_hand=in_hand,
     )
     with DecoderPool(settings.video, settings.ingest.model_copy(update={"workers": 1})) as pool:
         server = HttpServer(_app(stage, pool, health, metrics, settings), settings.http)
@@ -62,6 +65,7 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
                 raise StoryHashError("the HTTP server ended by itself; its log says why")
         finally:
             server.stop()
+            in_hand.close()
             worker.close()
             publisher.close()
             transport.close()

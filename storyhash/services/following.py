@@ -12,6 +12,7 @@ from typing import TypeVar
 from common.errors import DependencyError, StoryHashError
 from common.events import Deletion
 from common.health import Health
+from common.in_hand import InHand
 from common.held_model import held_model
 from common.metrics import Metrics
 from common.settings import Settings
@@ -242,6 +243,7 @@ class Follower(Background):
             return
         position = LogPosition(consumer, index.staging, self.health, level)
         publisher: Publisher | None = None
+        in_hand = InHand.open(index.folder, "search")
         try:
             publisher = self._wait_for(self._transport.publisher, "log")
             if publisher is None:
@@ -254,10 +256,12 @@ class Follower(Background):
                 health=self.health,
                 metrics=self._metrics,
                 settings=self._settings.service,
+                in_hand=in_hand,
             )
             if not self._stopping.is_set():
                 self._worker.run()
         finally:
+            in_hand.close()
             if publisher is not None:
                 publisher.close()
             position.close()

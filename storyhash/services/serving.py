@@ -181,7 +181,9 @@ def _workers(
         if outcome.damaged:
             _log.warning("%r: %s", name, outcome.damaged)
 
-    indexer = Indexer(services.index, services.stage, services.pool, metrics)
+    indexer = Indexer(
+        services.index, services.stage, services.pool, metrics, services.in_hand
+    )
     workers: list[Background] = [
         IndexWorker(
             indexer,

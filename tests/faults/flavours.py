@@ -1,5 +1,6 @@
 """`python -m tests.faults.flavours NAME ARGUMENTS...`: a storyhash command as another release of it is.
 
+crashing: ends by a fault, as native code does, at every segment of a video whose name begins with "crash".
 flawed: fails, as nobody foresaw, at every segment for which `is_flawed`. newer: knows version 2 of a
 segment's schema beside version 1. watched: writes each batch it embeds to STORYHASH_TEST_JOURNAL.
 """
@@ -28,6 +29,20 @@ SLOWNESS = "STORYHASH_TEST_SLOWNESS"
 def is_flawed(ref: SegmentRef) -> bool:
     """Whether the flawed release fails at a segment: one of fifty."""
     return ref.point_id % 50 == 0
+
+
+def crashing() -> None:
+    from embedder.stage import EmbedderStage
+    from tests.crashing import crash
+
+    real = EmbedderStage.process
+
+    def process(self: EmbedderStage, segments: Sequence[Segment]) -> list[Embedding]:
+        if any(one.ref.video_id.startswith("crash") for one in segments):
+            crash()
+        return real(self, segments)
+
+    EmbedderStage.process = process  # type: ignore[method-assign]
 
 
 def flawed() -> None:
@@ -67,7 +82,9 @@ def watched() -> None:
     EmbedHandler.process = process  # type: ignore[method-assign]
 
 
-FLAVOURS: dict[str, Callable[[], None]] = {"flawed": flawed, "newer": newer, "watched": watched}
+FLAVOURS: dict[str, Callable[[], None]] = {
+    one.__name__: one for one in (crashing, flawed, newer, watched)
+}
 
 
 def main() -> None:
