@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from common.errors import StoryHashError
 from common.health import Health
 from common.held_model import held_model, hold_model
-from common.in_hand import InHand
 from common.http import HttpServer
+from common.in_hand import InHand
 from common.kafka.topics import require_topics
 from common.kafka.transport import KafkaTransport
 from common.metrics import Metrics

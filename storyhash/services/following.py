@@ -12,8 +12,8 @@ from typing import TypeVar
 from common.errors import DependencyError, StoryHashError
 from common.events import Deletion
 from common.health import Health
-from common.in_hand import InHand
 from common.held_model import held_model
+from common.in_hand import InHand
 from common.metrics import Metrics
 from common.settings import Settings
 from common.topics import TopicNames

@@ -1,6 +1,6 @@
 """`python -m tests.faults.flavours NAME ARGUMENTS...`: a storyhash command as another release of it is.
 
-crashing: ends by a fault, as native code does, at every segment of a video whose name begins with "crash".
+crashing: ends by a fault, as native code does, at every segment of a video named `crash...`.
 flawed: fails, as nobody foresaw, at every segment for which `is_flawed`. newer: knows version 2 of a
 segment's schema beside version 1. watched: writes each batch it embeds to STORYHASH_TEST_JOURNAL.
 """
