@@ -1,4 +1,4 @@
-"""`python -m tests.crashing FOLDER KIND`: a worker over a transport in memory, whose stage really crashes.
+"""`python -m tests.crashing FOLDER KIND`: a worker over a transport in memory whose stage really crashes.
 
 The same messages are there at every start, as a broker keeps what is not committed; `fatal` ends the
 process whatever batch it is in. Prints what lies in the log and in the dead letters as JSON.
