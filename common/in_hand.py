@@ -73,7 +73,9 @@ class InHand:
                 f"{folder}: cannot be written to ({error.strerror}); set STORYHASH_DATA_DIR to a folder "
                 "that can, and that outlives a restart"
             ) from None
-        raise StorageError(f"{folder}: {_MAX_SLOTS} processes use it; give them folders of their own")
+        raise StorageError(
+            f"{folder}: {_MAX_SLOTS} processes use it; give them folders of their own"
+        )
 
     def is_suspect(self, name: str) -> bool:
         """Whether it was in hand at a crash, so that it is to be worked on alone."""
@@ -135,7 +137,7 @@ class InHand:
             self._crashes[name] = self._crashes.pop(name, 0) + 1
         if names:
             _log.warning(
-                "the process before this one crashed with %d in hand, such as %s; each is worked on alone",
+                "the process before this one crashed with %d in hand, such as %s; each is done alone",
                 *(len(names), names[0]),
             )
         if len(names) == 1 and self._crashes[names[0]] >= _MAX_CRASHES:

@@ -386,7 +386,7 @@ class Worker:
 
 
 def _name(received: Received) -> str:
-    """A message's place, and its key, as a log that was made anew has other messages in the same place."""
+    """A message's place, and its key, as a log made anew has other messages in the same place."""
     key = blake2b(received.key, digest_size=8).hexdigest()
     return f"{received.topic}/{received.partition}/{received.offset} {key}"
 

@@ -113,7 +113,10 @@ class Indexer:
         self._under_way.clear()
         waiting: deque[_Waiting] = deque()
         # A run that ends, for whatever reason, has not crashed.
-        with self._noted(), ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor:
+        with (
+            self._noted(),
+            ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor,
+        ):
             batcher = SegmentBatcher(_Observed(self._stage, self._metrics), executor)
 
             def settle(limit: int) -> None:
@@ -166,9 +169,7 @@ class Indexer:
         finally:
             self._in_hand.release()
 
-    def _settle_set_aside(
-        self, on_video: OnVideo, wanted: Callable[[WorkItem], bool]
-    ) -> None:
+    def _settle_set_aside(self, on_video: OnVideo, wanted: Callable[[WorkItem], bool]) -> None:
         """Videos that crashed the process twice fail without being opened again."""
         while self._set_aside:
             video = _UnderWay(self._set_aside.popleft(), error=SetAsideError(_SET_ASIDE))

@@ -181,9 +181,7 @@ def _workers(
         if outcome.damaged:
             _log.warning("%r: %s", name, outcome.damaged)
 
-    indexer = Indexer(
-        services.index, services.stage, services.pool, metrics, services.in_hand
-    )
+    indexer = Indexer(services.index, services.stage, services.pool, metrics, services.in_hand)
     workers: list[Background] = [
         IndexWorker(
             indexer,
