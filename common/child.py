@@ -8,6 +8,7 @@ child that a file has taken over can make its parent run nothing.
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import select
@@ -15,14 +16,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Generic, TypeAlias, TypeVar
 
 from common import child_pipe
 from common.child_clock import TICK_SECONDS, ChildClock
-from common.child_codec import Codec, decode_error
+from common.child_codec import Codec, decode_error, one_line
 from common.child_pipe import PipeError
 from common.errors import DecoderCrashedError, StoryHashError, VideoTimeoutError
 
@@ -31,8 +33,13 @@ Result = TypeVar("Result")
 Beat: TypeAlias = Callable[[], None]
 """Called by work as a sign of life; cheap, so as often as one likes."""
 
+_log = logging.getLogger("storyhash.child")
 # Modules are looked for where the parent looks for them.
-_MAIN = "import sys; sys.path[:] = sys.argv[3:]; from common.child_main import main; main()"
+_MAIN = (
+    "import sys; sys.path[:] = sys.argv[4:]\n"
+    "from common.confinement import give_up_rights; give_up_rights(network=sys.argv[3] == 'network')\n"
+    "from common.child_main import main; main()"
+)
 # All that a child gets of the environment: what Python and its libraries need to start.
 _KEPT_VARIABLES = frozenset(
     {"PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
@@ -49,7 +56,9 @@ class ChildLimits:
 
     stall_seconds: without a result or a beat, while it has a job. wall_seconds: in all for one job.
     Of both, only time that the child had counts. memory_mib: what it may add to its start.
-    start_seconds: for its start and its imports. stall_setting, wall_setting: named in the errors.
+    start_seconds: for its start and its imports. network: whether it may use one. file_bytes: the
+    largest file it may write; 0 for none at all. name, doing: what it is and does, and stall_setting,
+    wall_setting: what bounds it, for the errors.
     """
 
     stall_seconds: float
@@ -58,6 +67,10 @@ class ChildLimits:
     start_seconds: float = 120.0
     stall_setting: str = "STORYHASH_VIDEO__STALL_SECONDS"
     wall_setting: str = "STORYHASH_VIDEO__WALL_SECONDS"
+    network: bool = False
+    file_bytes: int = 0
+    name: str = "decoder"
+    doing: str = "decoded"
 
 
 class Child(Generic[Job, Result]):
@@ -78,13 +91,15 @@ class Child(Generic[Job, Result]):
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: socket.socket | None = None
         self._ready = False
+        self.unconfined = ""
+        """Why a process that was started is not confined, or empty."""
 
     @property
     def pid(self) -> int | None:
         """The process that serves now, if one does."""
         return None if self._process is None else self._process.pid
 
-    def run(self, job: Job) -> Iterator[Result]:
+    def run(self, job: Job) -> Generator[Result, None, None]:
         """Yield the results of one job.
 
         Raises the VideoError that the work raised; VideoTimeoutError, VideoLimitError (memory)
@@ -115,7 +130,9 @@ class Child(Generic[Job, Result]):
                     raise error
                 return
         except PipeError as wrong:
-            raise DecoderCrashedError(f"the decoder sent what is no result ({wrong})") from None
+            raise DecoderCrashedError(
+                f"the {self._limits.name} sent what is no result ({wrong})"
+            ) from None
         except (EOFError, OSError):
             # Also OSError: it may die in the middle of a message.
             raise self._crash() from None
@@ -149,6 +166,7 @@ class Child(Generic[Job, Result]):
                     "-P",
                     *("-c", _MAIN),
                     *(str(theirs.fileno()), str(os.getpid())),
+                    "network" if self._limits.network else "apart",
                     *(path or os.getcwd() for path in sys.path),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -172,14 +190,17 @@ class Child(Generic[Job, Result]):
         )
         starting.stall = (
             bound,
-            "the decoder did not start within",
+            f"the {self._limits.name} did not start within",
             "STORYHASH_VIDEO__START_SECONDS",
         )
         setup = pickle.dumps((self._work, self._limits, self._codec.encode))
         child_pipe.send(ours, child_pipe.JOB, [setup], starting.until_writable)
-        kind, _ = child_pipe.receive(ours, 0, starting.until_readable)
+        kind, content = child_pipe.receive(ours, 0, starting.until_readable)
         if kind != child_pipe.READY:
             raise PipeError("an answer before it was ready")
+        self.unconfined = one_line(bytes(content).decode(errors="replace"))
+        if self.unconfined:
+            _tell_once(self.unconfined)
         self._ready = True
         return ours
 
@@ -190,7 +211,7 @@ class Child(Generic[Job, Result]):
 
     def _crash(self) -> StoryHashError:
         if self._process is None:
-            return DecoderCrashedError("the decoder could not be started")
+            return DecoderCrashedError(f"the {self._limits.name} could not be started")
         # It has closed its end; whatever it does now, it is of no more use.
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(TICK_SECONDS)
@@ -198,7 +219,7 @@ class Child(Generic[Job, Result]):
         code = self._process.wait()
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         said = "died on it" if self._ready else "did not start"
-        return DecoderCrashedError(f"the decoder {said} ({name})")
+        return DecoderCrashedError(f"the {self._limits.name} {said} ({name})")
 
 
 class _Waiting:
@@ -209,7 +230,7 @@ class _Waiting:
         self._clock = clock
         self._limits = limits
         self._silent = self._waited = 0.0
-        self.stall = (limits.stall_seconds, "nothing decoded for", limits.stall_setting)
+        self.stall = (limits.stall_seconds, f"nothing {limits.doing} for", limits.stall_setting)
 
     def heard(self) -> None:
         """A whole message came."""
@@ -245,6 +266,13 @@ class _Waiting:
                 f"still at work after {self._limits.wall_seconds:.0f} s "
                 f"({self._limits.wall_setting})"
             )
+
+
+@cache
+def _tell_once(reason: str) -> None:
+    _log.warning(
+        "processes that decode are not confined: %s; a hostile file may do more harm", reason
+    )
 
 
 def _decoded(decode: Callable[[memoryview], Result], content: memoryview) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import resource
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 from common import child_pipe
 from common.child import Beat, ChildLimits
 from common.child_codec import Buffer, encode_error
+from common.confinement import confine
 from common.errors import StoryHashError, VideoError, VideoLimitError
 from common.process import die_with, work_in_one_thread
 
@@ -25,14 +27,18 @@ _MAX_JOB_BYTES = 1 << 40
 
 
 def main() -> None:
-    """The child's life. Arguments: the number of its socket, the process id of its parent."""
+    """The child's life. Arguments: the number of its socket, the process id of its parent, and what
+    `common.child` has used already."""
     pipe = socket.socket(fileno=int(sys.argv[1]))
     die_with(int(sys.argv[2]))
     with suppress(EOFError, ConnectionError):
         work, limits, encode = _next(pipe)
         _bound_memory(limits.memory_mib)
         work_in_one_thread()
-        child_pipe.send(pipe, child_pipe.READY)
+        # What it says from now on is what a file says.
+        os.dup2(0, 2)
+        unconfined = confine(pipe.fileno(), network=limits.network, file_bytes=limits.file_bytes)
+        child_pipe.send(pipe, child_pipe.READY, [unconfined.encode()])
         while True:
             _serve_one(pipe, work, _next(pipe), limits, encode)
 
@@ -63,7 +69,7 @@ def _serve_one(
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        answer = VideoError(f"cannot be decoded ({type(error).__name__}: {reason})")
+        answer = VideoError(f"cannot be {limits.doing} ({type(error).__name__}: {reason})")
     else:
         child_pipe.send(pipe, child_pipe.DONE)
         return

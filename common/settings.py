@@ -69,7 +69,17 @@ class IngestSettings(_Group):
     max_fetch_bytes: int = Field(
         8 * 1024**3, gt=0, description="Largest remote file that is fetched."
     )
-    fetch_timeout_seconds: float = Field(30.0, gt=0, description="Longest silence of a server.")
+    fetch_timeout_seconds: float = Field(
+        30.0, gt=0, description="Longest silence of a server while a video is fetched from it."
+    )
+    max_fetch_seconds: float = Field(
+        3600.0, gt=0, description="Longest time one remote video may take to be fetched."
+    )
+    download_dir: Path | None = Field(
+        None,
+        description="Folder for remote videos while they are decoded; `storyhash-<user>-downloads` in "
+        "the system's temporary folder by default. Give it room for MAX_FETCH_BYTES times the workers.",
+    )
     watch_seconds: float = Field(
         2.0, gt=0, description="How often a watched folder is looked at, where a look is quick."
     )

@@ -32,4 +32,9 @@ def public_uri(uri: str) -> str:
     scheme, rest = found[0], uri[found.end() :]
     ends = _HOST_ENDS.search(rest)
     authority, path = (rest, "") if ends is None else (rest[: ends.start()], rest[ends.start() :])
-    return scheme + authority.rpartition("@")[2] + re.split(r"[?#]", path, maxsplit=1)[0]
+    host = authority.rpartition("@")[2]
+    name, colon, port = host.rpartition(":")
+    if colon and "]" not in port and port and not port.isdecimal():
+        # A password with a slash in it looks like this; what follows is the rest of it.
+        return scheme + name
+    return scheme + host + re.split(r"[?#]", path, maxsplit=1)[0]

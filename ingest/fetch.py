@@ -1,112 +1,158 @@
-"""Fetching a remote video to a temporary file, from public hosts alone."""
+"""Fetching a remote video to a file, from public hosts alone."""
 
 from __future__ import annotations
 
-import ipaddress
-import os
-import socket
-import tempfile
+import ssl
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
 from common.errors import FetchError
 from common.settings import IngestSettings
+from common.uris import public_uri
+from ingest.addresses import is_public
+from ingest.resolving import resolve
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_BLOCK_BYTES = 1 << 20
+# A caller of the API waits for no look-up longer than this.
+CHECK_SECONDS = 5.0
 
 
-@contextmanager
-def fetched(
-    uri: str, settings: IngestSettings, beat: Callable[[], None] = lambda: None
-) -> Iterator[Path]:
-    """A temporary file with what lies at `uri`, for as long as the block lasts.
+def fetch(
+    uri: str, path: Path, settings: IngestSettings, beat: Callable[[], None] = lambda: None
+) -> None:
+    """What lies at `uri`, written to `path`, a file that is there. beat: called for every block.
 
     Only allowed schemes and hosts are asked, and never a private, loopback or link-local address
     unless its host is named in STORYHASH_INGEST__ALLOWED_HOSTS; the address that was checked is the
-    one connected to, and every redirect is checked again. beat: called for every block. Raises
-    FetchError.
+    one connected to, and every redirect is checked again. Content is taken as it is, not unpacked.
+    Raises FetchError, which shows no query and no credentials.
     """
-    descriptor, name = tempfile.mkstemp(prefix="storyhash-fetch-")
+    deadline = time.monotonic() + settings.max_fetch_seconds
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with path.open("r+b", buffering=0) as file:
             for block in _download(uri, settings):
-                file.write(block)
+                _write(file.write, block)
                 beat()
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+                if time.monotonic() > deadline:
+                    raise FetchError(
+                        f"not there after {settings.max_fetch_seconds:.0f} s "
+                        "(STORYHASH_INGEST__MAX_FETCH_SECONDS)"
+                    )
+    except FetchError as error:
+        raise FetchError(f"{public_uri(uri)}: {error}") from None
+    except httpx.TimeoutException:
+        raise FetchError(
+            f"{public_uri(uri)}: the server was silent for {settings.fetch_timeout_seconds:.0f} s "
+            "(STORYHASH_INGEST__FETCH_TIMEOUT_SECONDS)"
+        ) from None
+    except httpx.InvalidURL:
+        raise FetchError(f"{public_uri(uri)}: is no valid address") from None
+    except (httpx.HTTPError, ssl.SSLError) as error:
+        raise FetchError(f"{public_uri(uri)}: {_reason(error)}") from None
+    except OSError as error:
+        raise FetchError(
+            f"{public_uri(uri)}: cannot be kept ({error.strerror}); free some space, or choose another "
+            "folder (STORYHASH_INGEST__DOWNLOAD_DIR)"
+        ) from None
 
 
-def check_allowed(uri: str, settings: IngestSettings) -> None:
-    """Whether an address may be asked at all, by the rules of `fetched`. Raises FetchError."""
+def check_allowed(
+    uri: str, settings: IngestSettings, *, timeout_seconds: float = CHECK_SECONDS
+) -> None:
+    """Whether an address may be asked at all, by the rules of `fetch`.
+
+    Returns within `timeout_seconds`, and at once where many other look-ups are at work. Raises
+    FetchError; DependencyError in the last case.
+    """
     try:
-        _checked_address(httpx.URL(uri), settings)
-    except httpx.InvalidURL as error:
-        raise FetchError(f"{uri}: {error}") from None
+        _checked_address(httpx.URL(uri), settings, timeout_seconds)
+    except httpx.InvalidURL:
+        raise FetchError(f"{public_uri(uri)}: is no valid address") from None
+    except FetchError as error:
+        raise FetchError(f"{public_uri(uri)}: {error}") from None
 
 
 def _download(uri: str, settings: IngestSettings) -> Iterator[bytes]:
+    """The content in blocks; an empty one for each answer that leads on."""
     url = httpx.URL(uri)
-    try:
-        for _ in range(_MAX_REDIRECTS + 1):
-            address = _checked_address(url, settings)
-            pinned = url.copy_with(host=address)
-            request = httpx.Request(
-                "GET",
-                pinned,
-                headers={"Host": url.netloc.decode("ascii"), "User-Agent": "storyhash"},
-                extensions={"sni_hostname": url.host},
-            )
-            with httpx.Client(timeout=settings.fetch_timeout_seconds, trust_env=False) as client:
-                response = client.send(request, stream=True)
-                try:
-                    if response.status_code in _REDIRECTS and "location" in response.headers:
-                        url = url.join(response.headers["location"])
-                        continue
-                    yield from _body(response, url, settings)
-                finally:
-                    response.close()
-                return
-        raise FetchError(f"{uri}: more than {_MAX_REDIRECTS} redirects")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise FetchError(f"{uri}: {error or type(error).__name__}") from None
+    for _ in range(_MAX_REDIRECTS + 1):
+        address = _checked_address(url, settings, settings.fetch_timeout_seconds)
+        # A look-up that took long was no silence.
+        yield b""
+        request = httpx.Request(
+            "GET",
+            url.copy_with(host=address),
+            headers={
+                "Host": url.netloc.decode("ascii"),
+                "User-Agent": "storyhash",
+                "Accept-Encoding": "identity",
+            },
+            extensions={"sni_hostname": url.host},
+        )
+        with httpx.Client(timeout=settings.fetch_timeout_seconds, trust_env=False) as client:
+            response = client.send(request, stream=True)
+            try:
+                if response.status_code in _REDIRECTS and "location" in response.headers:
+                    url = url.join(response.headers["location"])
+                    continue
+                yield from _body(response, settings)
+            finally:
+                response.close()
+            return
+    raise FetchError(f"more than {_MAX_REDIRECTS} redirects")
 
 
-def _body(response: httpx.Response, url: httpx.URL, settings: IngestSettings) -> Iterator[bytes]:
+def _body(response: httpx.Response, settings: IngestSettings) -> Iterator[bytes]:
     if response.status_code != httpx.codes.OK:
-        raise FetchError(f"{url}: the server answered {response.status_code}")
+        raise FetchError(f"the server answered {response.status_code}")
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise FetchError(f"the server sent it packed ({encoding[:20]!r}), which was not asked for")
+    most = settings.max_fetch_bytes
+    too_large = f"larger than {most} bytes (STORYHASH_INGEST__MAX_FETCH_BYTES)"
+    claimed = response.headers.get("content-length", "")
+    if claimed.isdecimal() and int(claimed[:20]) > most:
+        raise FetchError(too_large)
     size = 0
-    for block in response.iter_bytes(1 << 20):
+    for block in response.iter_raw():
         size += len(block)
-        if size > settings.max_fetch_bytes:
-            raise FetchError(
-                f"{url}: larger than {settings.max_fetch_bytes} bytes "
-                "(STORYHASH_INGEST__MAX_FETCH_BYTES)"
-            )
+        if size > most:
+            raise FetchError(too_large)
         yield block
 
 
-def _checked_address(url: httpx.URL, settings: IngestSettings) -> str:
+def _checked_address(url: httpx.URL, settings: IngestSettings, timeout_seconds: float) -> str:
     """The address to connect to. Raises FetchError where the rules forbid it."""
     if url.scheme not in settings.allowed_schemes:
-        raise FetchError(f"{url}: the scheme {url.scheme!r} is not allowed")
+        raise FetchError(f"the scheme {url.scheme!r} is not allowed")
+    if not url.host:
+        raise FetchError("names no host")
     named = url.host in settings.allowed_hosts
     if settings.allowed_hosts and not named:
-        raise FetchError(f"{url}: the host is not among STORYHASH_INGEST__ALLOWED_HOSTS")
-    try:
-        found = socket.getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise FetchError(f"{url}: the host cannot be found ({error.strerror})") from None
-    except UnicodeError:
-        raise FetchError(f"{url}: {url.host[:80]!r} is no host name") from None
-    addresses = [str(entry[4][0]) for entry in found]
-    if not named and not all(ipaddress.ip_address(address).is_global for address in addresses):
+        raise FetchError(f"the host {url.host!r} is not among STORYHASH_INGEST__ALLOWED_HOSTS")
+    port = url.port or (80 if url.scheme == "http" else 443)
+    addresses = resolve(url.host, port, timeout_seconds=timeout_seconds)
+    if not addresses:
+        raise FetchError("the host has no address")
+    if not named and not all(is_public(address) for address in addresses):
         raise FetchError(
-            f"{url}: a private address; name its host in STORYHASH_INGEST__ALLOWED_HOSTS "
-            "if it is meant"
+            "a private address; name its host in STORYHASH_INGEST__ALLOWED_HOSTS if it is meant"
         )
     return addresses[0]
+
+
+def _write(write: Callable[[bytes], int | None], block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[write(bytes(view)) or 0 :]
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in the words of the library, which may repeat an address."""
+    text = " ".join(str(error).split())
+    return type(error).__name__ if not text or "://" in text else text[:200]

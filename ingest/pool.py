@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from common.process import usable_cores
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment, SegmentRef
 from common.uris import is_remote
-from ingest.fetch import fetched
+from ingest.fetcher import DownloadFolder, Fetcher
 from ingest.pool_codec import Piece, Produced, piece_codec
 from ingest.producer import produce
 
@@ -53,7 +53,6 @@ class VideoFailed:
 
 VideoEvent: TypeAlias = SegmentReady | VideoDone | VideoFailed
 _Job: TypeAlias = tuple[CatalogEntry, int]
-_Decoder: TypeAlias = Child[_Job, Produced]
 # What a decoder's thread tells: an event, that it has ended, or what went wrong with the list of jobs.
 _Told: TypeAlias = VideoEvent | BaseException | None
 
@@ -67,8 +66,14 @@ class DecoderPool:
             video.stall_seconds, video.wall_seconds, video.memory_mib, video.start_seconds
         )
         work = partial(_work, video, ingest)
+        self._downloads = DownloadFolder(ingest)
         codec = piece_codec(video)
-        self._children: list[_Decoder] = [Child(work, limits, codec) for _ in range(self._count)]
+        self._children = [
+            _Decoder(
+                Child(work, limits, codec), Fetcher(ingest, self._downloads, video.start_seconds)
+            )
+            for _ in range(self._count)
+        ]
         self._stopping = threading.Event()
 
     def __enter__(self) -> DecoderPool:
@@ -120,7 +125,8 @@ class DecoderPool:
             self._stopping.set()
             while any(thread.is_alive() for thread in threads):
                 _drain(events)
-                if stopping.is_set():
+                # Nobody takes what those still at work would give, however slow they are.
+                if ended < len(threads):
                     for child in self._children:
                         child.kill()
                 for thread in threads:
@@ -133,6 +139,7 @@ class DecoderPool:
         """Kill the children."""
         for child in self._children:
             child.close()
+        self._downloads.close()
 
     def _drive(
         self,
@@ -166,7 +173,7 @@ class DecoderPool:
     def _decode(self, child: _Decoder, job: _Job, events: queue.Queue[_Told]) -> None:
         entry, version = job
         try:
-            for result in child.run(job):
+            for result in child.run(entry.uri):
                 if self._stopping.is_set():
                     break
                 events.put(_event(entry, version, result))
@@ -174,20 +181,43 @@ class DecoderPool:
             events.put(VideoFailed(entry, error))
 
 
+class _Decoder:
+    """A child that decodes and has no network, and one that fetches for it and decodes nothing."""
+
+    def __init__(self, child: Child[str, Produced], fetcher: Fetcher) -> None:
+        self._child = child
+        self._fetcher = fetcher
+
+    @property
+    def pid(self) -> int | None:
+        """The process that decodes, if there is one."""
+        return self._child.pid
+
+    def run(self, uri: str) -> Generator[Produced, None, None]:
+        """Decode a file, a folder of pictures or an address."""
+        with ExitStack() as stack:
+            path = stack.enter_context(self._fetcher.fetched(uri)) if is_remote(uri) else uri
+            # Closed here, a run that is left half-way is over before its file is deleted.
+            yield from stack.enter_context(closing(self._child.run(str(path))))
+
+    def kill(self) -> None:
+        self._fetcher.kill()
+        self._child.kill()
+
+    def close(self) -> None:
+        self._fetcher.close()
+        self._child.close()
+
+
 def _work(
-    video: VideoSettings, ingest: IngestSettings, job: _Job, beat: Beat
+    video: VideoSettings, ingest: IngestSettings, path: str, beat: Beat
 ) -> Iterator[Produced]:
-    """What a child does with one job."""
-    entry, version = job
-    with ExitStack() as stack:
-        path = Path(entry.uri)
-        if is_remote(entry.uri):
-            path = stack.enter_context(fetched(entry.uri, ingest, beat))
-        for made in produce(entry, path, version, video, ingest, beat):
-            if isinstance(made, Segment):
-                yield Piece(made.ref.start_seconds, made.ref.end_seconds, made.clip)
-            else:
-                yield made
+    """What a child does with one job. Which video it is it need not know."""
+    for made in produce(CatalogEntry("video", path), Path(path), 1, video, ingest, beat):
+        if isinstance(made, Segment):
+            yield Piece(made.ref.start_seconds, made.ref.end_seconds, made.clip)
+        else:
+            yield made
 
 
 def _event(entry: CatalogEntry, version: int, result: Produced) -> VideoEvent:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.child_check import examine_child
 from common.errors import StoryHashError
 from common.process import usable_cores
 from common.settings import Settings
@@ -74,6 +75,13 @@ def _clips(_: Settings) -> tuple[str, int]:
     return "H.264 clips are encoded and decoded", 0
 
 
+def _decoder(settings: Settings) -> tuple[str, int]:
+    reason = examine_child(settings.video)
+    if reason:
+        return f"decoder processes are not confined: {reason}; decode only files you trust", 0
+    return "decoder processes have no network, no secrets, and can write nothing", 0
+
+
 def _profile(settings: Settings) -> tuple[str, int]:
     profile = profile_in_force(settings)
     chosen = "" if read_manifest(settings.data_dir) else f" (asked for: {settings.profile})"
@@ -117,6 +125,7 @@ _CHECKS: dict[str, Callable[[Settings], tuple[str, int]]] = {
     "machine": _machine,
     "packages": _packages,
     "clips": _clips,
+    "decoder": _decoder,
     "device": _device,
     "profile": _profile,
     "golden vector": _golden,

@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -17,12 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import FetchError, UsageError
+from common.errors import UsageError
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry
 from common.video import Frame, decode_clip, encode_video
 from ingest.catalog import read_catalog
-from ingest.fetch import fetched
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoFailed
 from ingest.segmenter import segment_frames
 from tests.conftest import checkerboard, quadrants
@@ -199,66 +197,6 @@ def test_leaving_a_run_half_way_leaves_no_process_and_no_thread(tmp_path: Path) 
     assert not any(pid is not None and Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-class _Server(BaseHTTPRequestHandler):
-    content = b""
-
-    def do_GET(self) -> None:
-        if self.path == "/away":
-            self.send_response(302)
-            self.send_header("Location", "http://169.254.1.1/secret")
-            self.end_headers()
-            return
-        found = self.path == "/film.mp4"
-        self.send_response(200 if found else 404)
-        self.end_headers()
-        if found:
-            self.wfile.write(self.content)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    _Server.content = film(tmp_path / "served.mp4", 3).read_bytes()
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Server) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
-
-
-def test_an_address_is_fetched_where_its_host_is_named(server: str) -> None:
-    allowed = IngestSettings(workers=1, allowed_hosts=("127.0.0.1",))
-    with DecoderPool(VideoSettings(), allowed) as pool:
-        events = list(pool.run([(CatalogEntry("film", f"{server}/film.mp4"), 1)]))
-    assert isinstance(events[-1], VideoDone)
-
-
-@pytest.mark.parametrize(
-    ("path", "options", "said"),
-    [
-        ("/film.mp4", {}, "private address"),
-        ("/film.mp4", {"allowed_hosts": ("example.org",)}, "ALLOWED_HOSTS"),
-        ("/film.mp4", {"allowed_hosts": ("127.0.0.1",), "max_fetch_bytes": 10}, "larger than"),
-        ("/gone.mp4", {"allowed_hosts": ("127.0.0.1",)}, "404"),
-        ("/away", {"allowed_hosts": ("127.0.0.1",)}, "ALLOWED_HOSTS"),
-    ],
-)
-def test_what_may_not_be_fetched_is_refused(
-    server: str, path: str, options: dict[str, object], said: str
-) -> None:
-    allowed = IngestSettings.model_validate(options)
-    with pytest.raises(FetchError, match=said), fetched(server + path, allowed):
-        pass
-
-
-def test_other_schemes_are_refused() -> None:
-    with pytest.raises(FetchError, match="scheme"), fetched("ftp://a/b.mp4", IngestSettings()):
-        pass
-
-
 def test_a_pool_that_is_told_to_stop_does_not_wait_for_a_slow_video(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "slow.mp4")
     stopping = threading.Event()
@@ -325,11 +263,3 @@ def test_a_manifest_says_which_metadata_nothing_can_hold(tmp_path: Path) -> None
         lines.write_text(f'{{"uri": "one.mp4", "n": {value}}}\n')
         with pytest.raises(UsageError, match=said):
             read_catalog([str(lines)])
-
-
-def test_a_host_that_is_no_name_is_refused() -> None:
-    with (
-        pytest.raises(FetchError, match="no host name"),
-        fetched(f"http://{'a' * 70}.org/film.mp4", IngestSettings()),
-    ):
-        pass

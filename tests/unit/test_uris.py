@@ -35,6 +35,7 @@ SHOWN = "https://bucket.example.org/films/one.mp4"
         ("http://host#token", "http://host"),
         ("http://user:pass@[fe80::1]:80/x", "http://[fe80::1]:80/x"),
         ("http://u:p@host\\@other/x?q", "http://host\\@other/x"),
+        ("http://user:hunter/2@host/x", "http://user"),
         ("s3://key@bucket/x", "s3://bucket/x"),
         ("/films/what?.mp4", "/films/what?.mp4"),
         ("a@b.mp4", "a@b.mp4"),

@@ -1,0 +1,108 @@
+"""A folder for files that must not outlive the process that needs them, not even when it is killed.
+
+Each process has a folder of its own in it, with a lock it holds for as long as it lives; a folder whose
+lock nobody holds is left over from a process that was killed, and is deleted by the next that comes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from common.errors import StorageError
+
+_LOCK = "in-use.lock"
+_PREFIX = "process-"
+_OPEN = os.O_RDWR | os.O_CLOEXEC
+
+
+class ScratchFolder:
+    """This process' own folder, mode 0700. Close it to delete it."""
+
+    def __init__(self, parent: Path) -> None:
+        """Make it in `parent`, which is made as well, and delete what dead processes left there.
+
+        Raises StorageError, also where `parent` belongs to somebody else or others may write to it.
+        """
+        try:
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(parent):
+                _delete_dead(parent)
+                self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+                self._lock = os.open(self.path / _LOCK, _OPEN | os.O_CREAT, 0o600)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StorageError(f"{parent}: {error.strerror}; choose another folder") from None
+
+    def new_file(self) -> Path:
+        """A new empty file, mode 0600. Raises StorageError."""
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self.path)
+            os.close(descriptor)
+        except OSError as error:
+            raise StorageError(f"{self.path}: {error.strerror}; free some space") from None
+        return Path(name)
+
+    def close(self) -> None:
+        """Delete it with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def empty_scratch(parent: Path) -> None:
+    """Delete what dead processes left in a folder, if it is there. Raises StorageError as above."""
+    try:
+        if parent.exists():
+            with _locked(parent):
+                _delete_dead(parent)
+    except OSError as error:
+        raise StorageError(f"{parent}: {error.strerror}; choose another folder") from None
+
+
+def default_scratch(name: str) -> Path:
+    """The folder `storyhash-<user>-<name>` in the system's temporary folder."""
+    return Path(tempfile.gettempdir()) / f"storyhash-{os.geteuid()}-{name}"
+
+
+@contextmanager
+def _locked(parent: Path) -> Iterator[None]:
+    """One process at a time: a folder that has just been made has no lock yet."""
+    _check_own(parent)
+    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _delete_dead(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}*"):
+        try:
+            lock = os.open(folder / _LOCK, _OPEN)
+        except OSError:
+            # It was killed before it had a lock.
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        try:
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _check_own(folder: Path) -> None:
+    """In a folder all may write to, somebody may have made it first, or made a link of it."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise StorageError(
+            f"{folder}: expected a folder of this user that nobody else may write to; "
+            "delete it or choose another"
+        )

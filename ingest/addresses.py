@@ -1,0 +1,31 @@
+"""Which network addresses anybody may be asked to connect to."""
+
+from __future__ import annotations
+
+import ipaddress
+
+# Of IPv6 only what is handed out to be reached from everywhere (RFC 4291), without the parts of it that
+# lead elsewhere: special uses and Teredo, documentation, and 6to4, which has an IPv4 address inside.
+# So NAT64, IPv4-mapped and -compatible, site-local and multicast addresses are none of these.
+_PUBLIC_V6 = ipaddress.ip_network("2000::/3")
+_SPECIAL_V6 = tuple(
+    map(ipaddress.ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+)
+# Protocol assignments, of which Python calls some global; and relays of 6to4, which are anybody's.
+_SPECIAL_V4 = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24")))
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public internet: not private, loopback, link-local, shared,
+    multicast or reserved, and none that stands for an IPv4 address or has a scope."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if not parsed.is_global or parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified:
+        return False
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return not any(parsed in network for network in _SPECIAL_V4)
+    if parsed.scope_id is not None or parsed not in _PUBLIC_V6:
+        return False
+    return not any(parsed in network for network in _SPECIAL_V6)

@@ -1,0 +1,109 @@
+"""Downloads, each made by a child process that has the network and that decodes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import TypeAlias
+
+from common.child import Beat, Child, ChildLimits
+from common.child_codec import Buffer, Codec
+from common.errors import StorageError
+from common.scratch import ScratchFolder, default_scratch, empty_scratch
+from common.settings import IngestSettings
+from ingest.fetch import fetch
+
+# Buffers, certificates and what a server may have an HTTP library hold.
+_MEMORY_MIB = 512
+# Connecting, shaking hands, sending and waiting may each take the longest silence between two blocks.
+_SILENCES, _SPARE_SECONDS = 5, 10.0
+_Job: TypeAlias = tuple[str, str]
+
+
+class DownloadFolder:
+    """Where downloads lie. Nothing stays in it, not even of a process that was killed. Thread-safe."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        """Deletes what processes that were killed left."""
+        self._parent = settings.download_dir or default_scratch("downloads")
+        self._lock = Lock()
+        self._folder: ScratchFolder | None = None
+        # A folder that cannot be used matters where something is fetched.
+        with suppress(StorageError):
+            empty_scratch(self._parent)
+
+    def new_file(self) -> Path:
+        """A new empty file. Raises StorageError."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = ScratchFolder(self._parent)
+            return self._folder.new_file()
+
+    def close(self) -> None:
+        """Delete everything."""
+        with self._lock:
+            if self._folder is not None:
+                self._folder.close()
+                self._folder = None
+
+
+class Fetcher:
+    """Fetches one address at a time. Use from one thread."""
+
+    def __init__(
+        self, settings: IngestSettings, folder: DownloadFolder, start_seconds: float
+    ) -> None:
+        limits = ChildLimits(
+            stall_seconds=_SILENCES * settings.fetch_timeout_seconds + _SPARE_SECONDS,
+            wall_seconds=settings.max_fetch_seconds + _SPARE_SECONDS,
+            memory_mib=_MEMORY_MIB,
+            start_seconds=start_seconds,
+            stall_setting="STORYHASH_INGEST__FETCH_TIMEOUT_SECONDS",
+            wall_setting="STORYHASH_INGEST__MAX_FETCH_SECONDS",
+            network=True,
+            file_bytes=settings.max_fetch_bytes + 1,
+            name="download",
+            doing="received",
+        )
+        self._folder = folder
+        self._child: Child[_Job, None] = Child(
+            partial(_work, settings), limits, Codec(_encode, _decode, 0)
+        )
+
+    @contextmanager
+    def fetched(self, uri: str) -> Iterator[Path]:
+        """A file with what lies at an address, for as long as the block lasts. Raises FetchError and
+        what `Child.run` does; StorageError."""
+        path = self._folder.new_file()
+        try:
+            for _ in self._child.run((uri, str(path))):
+                pass
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """End a download, from any thread."""
+        self._child.kill()
+
+    def close(self) -> None:
+        """Kill the child."""
+        self._child.close()
+
+
+def _work(settings: IngestSettings, job: _Job, beat: Beat) -> Iterator[None]:
+    """What the child does with one job. It yields nothing: what it has fetched lies in the file."""
+    uri, path = job
+    fetch(uri, Path(path), settings, beat)
+    yield from ()
+
+
+def _encode(result: None) -> list[Buffer]:
+    return []
+
+
+def _decode(data: memoryview) -> None:
+    raise ValueError("a download has no result")

@@ -1,0 +1,67 @@
+"""Looking up host names, for no longer than somebody wants to wait.
+
+`getaddrinfo` takes no deadline: behind a name server that does not answer it takes half a minute or
+more. So it runs in threads of its own, and only so many of them.
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+
+from common.errors import DependencyError, FetchError
+
+# Look-ups at once. Each keeps its place until the system gives it up, however early its caller does.
+_AT_ONCE = 8
+_places = threading.BoundedSemaphore(_AT_ONCE)
+
+
+def resolve(host: str, port: int, *, timeout_seconds: float) -> list[str]:
+    """The addresses of a host, in the order the system prefers.
+
+    Raises FetchError for a host that cannot be found, or not within `timeout_seconds`; DependencyError,
+    at once, while as many other look-ups as may run do.
+    """
+    if not _places.acquire(blocking=False):
+        raise DependencyError(
+            f"{_AT_ONCE} host names are being looked up already; try again in a while, or look at the "
+            "name server"
+        )
+    answer: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+    try:
+        threading.Thread(
+            target=_look_up, args=(host, port, answer), name="look-up", daemon=True
+        ).start()
+    except RuntimeError:
+        _places.release()
+        raise
+    try:
+        found = answer.get(timeout=timeout_seconds)
+    except queue.Empty:
+        raise FetchError(
+            f"the host cannot be found: no answer within {timeout_seconds:.0f} s"
+        ) from None
+    if isinstance(found, UnicodeError):
+        raise FetchError(f"{host[:80]!r} is no host name")
+    if isinstance(found, OSError):
+        raise FetchError(f"the host cannot be found ({found.strerror or found})")
+    if isinstance(found, Exception):
+        raise FetchError(f"the host cannot be found ({type(found).__name__})")
+    return found
+
+
+def _look_up(host: str, port: int, answer: queue.SimpleQueue[list[str] | Exception]) -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # A scope (fe80::1%eth0) stands in a field of its own on some systems.
+        answer.put(
+            [
+                str(one[4][0]) + (f"%{one[4][3]}" if len(one[4]) > 3 and one[4][3] else "")
+                for one in found
+            ]
+        )
+    except Exception as error:
+        answer.put(error)
+    finally:
+        _places.release()

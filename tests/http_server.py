@@ -1,0 +1,79 @@
+"""A small HTTP server for tests that answers what a test says, slowly where it says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeAlias
+
+Answer: TypeAlias = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def serving(answers: Mapping[str, Answer]) -> Iterator[str]:
+    """Its address. answers: by path, without the query; anything else is 404."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = answers.get(self.path.partition("?")[0])
+            try:
+                if answer is None:
+                    self.send_error(404)
+                else:
+                    answer(self)
+            except OSError:
+                return
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def content(data: bytes, **headers: str) -> Answer:
+    """200 with this content, at once."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return answer
+
+
+def dripping(blocks: Iterator[bytes] | list[bytes], pause: Callable[[], object]) -> Answer:
+    """200 with these blocks, and a pause before each."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for block in blocks:
+            pause()
+            handler.wfile.write(block)
+            handler.wfile.flush()
+
+    return answer
+
+
+def redirect(location: str) -> Answer:
+    """302 to there."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", location)
+        handler.end_headers()
+
+    return answer
