@@ -17,7 +17,7 @@ from common.process import keep_what_is_there
 from common.settings import Settings
 from common.topics import TopicNames
 from searcher.api.app import api_app
-from searcher.observing import watch_vectors
+from searcher.observing import watch_staged, watch_vectors
 from storyhash.remote_embedding import RemoteEmbedding
 from storyhash.services.announcing import MatchAnnouncer
 from storyhash.services.auditing import IndexAuditing
@@ -53,6 +53,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     )
     announcer = MatchAnnouncer(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics)
     watch_vectors(metrics, catalogue.answering_index)
+    watch_staged(metrics, catalogue.answering_index)
     auditor = IndexAuditing(catalogue.answering_index, metrics, settings.service.audit_seconds)
     embedding = RemoteEmbedding(
         settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
@@ -62,7 +63,15 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     watch.add(announcer, auditor)
     watch.tell("merge", catalogue.merge_trouble)
     catalogue.watched_by(watch)
-    app = api_app(catalogue, embedding, health, metrics, settings.http, generations=catalogue)
+    app = api_app(
+        catalogue,
+        embedding,
+        health,
+        metrics,
+        settings.http,
+        generations=catalogue,
+        staged=catalogue,
+    )
     server = HttpServer(app, settings.http)
     server.start()
     _log.info("answering at %s", server.url)
