@@ -10,6 +10,7 @@ from functools import partial
 from common.errors import StoryHashError
 from common.health import Health
 from common.http import HttpServer
+from common.in_hand import InHand
 from common.kafka.topics import require_topics
 from common.kafka.transport import KafkaTransport
 from common.metrics import Metrics
@@ -51,7 +52,10 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     catalogue = FollowedCatalogue(
         settings.data_dir, follower, also=settings.kafka.generation, check=check
     )
-    announcer = MatchAnnouncer(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics)
+    in_hand = InHand.open(settings.data_dir, "match")
+    announcer = MatchAnnouncer(
+        catalogue, transport, TopicNames.of(settings.kafka).matches, metrics, in_hand
+    )
     watch_vectors(metrics, catalogue.answering_index)
     watch_staged(metrics, catalogue.answering_index)
     auditor = IndexAuditing(catalogue.answering_index, metrics, settings.service.audit_seconds)
@@ -85,6 +89,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     finally:
         # Those that look into the indexes end before the indexes are closed.
         end_all([auditor, announcer])
+        in_hand.close()
         end_all(list(catalogue))
         server.stop()
         embedding.close()
