@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry
 from common.uris import is_remote, public_uri
-from ingest.folders import frame_paths
+from ingest.frame_folders import frame_paths
 
 _REMOTE = "remote"
 _CONTENT, _CUT = "content", "cut"
@@ -33,11 +34,12 @@ def source_fingerprint(uri: str) -> str:
     if is_remote(uri):
         return _REMOTE
     try:
-        stats = [file.stat() for file in _files(uri)]
+        found = os.stat(uri)
+        stats = [file.stat() for file in _files(uri)] if stat.S_ISDIR(found.st_mode) else [found]
     except (OSError, ValueError):
         return ""
-    newest = max((stat.st_mtime_ns for stat in stats), default=0)
-    return f"{len(stats)}-{sum(stat.st_size for stat in stats)}-{newest}"
+    newest = max((one.st_mtime_ns for one in stats), default=0)
+    return f"{len(stats)}-{sum(one.st_size for one in stats)}-{newest}"
 
 
 def with_content(fingerprint: str, uri: str) -> str:
@@ -103,7 +105,7 @@ def same_content(uri: str, fingerprint: str, other_uri: str, other: str) -> bool
     still there, else by its size and time of change.
     """
     counts, other_counts = _counts(fingerprint), _counts(other)
-    if not fingerprint or not other or counts[:2] != other_counts[:2]:
+    if not fingerprint or fingerprint == _REMOTE or counts[:2] != other_counts[:2]:
         return False
     # Copies and moves that keep the time need no look at the content of an older version's row.
     known = _parts(other).get(_CONTENT) or content_digest(other_uri)

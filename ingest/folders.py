@@ -1,56 +1,269 @@
-"""What counts as a video in a folder: files by their suffix, and folders of numbered pictures."""
+"""The videos below a folder: files by their suffix or first bytes, and folders of numbered pictures.
+
+One thing that cannot be read hides nothing else: it is noted, and the walk goes on. The walk costs a few
+system calls for each folder and none for most files, however deep the folders lie.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
-import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("3gp", "asf", "avi", "divx", "f4v", "flv", "gif", "h264", "h265", "hevc", "ivf", "m2ts"),
-        *("m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "vob", "webm"),
-        *("wmv", "y4m"),
-    )
+from ingest.first_bytes import Kind, kind_of_file
+from ingest.frame_folders import (
+    FRAME_FOLDER_FPS,
+    PICTURE_SUFFIXES,
+    frame_paths,
+    is_frame_sequence,
 )
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-# Picture folders carry no rate; this is the one DAVIS was shot and is published at.
-FRAME_FOLDER_FPS = 24.0
-_NUMBERED = re.compile(r"\d+$")
+from ingest.suffixes import (
+    OTHER_SUFFIXES,
+    PARTIAL_SUFFIXES,
+    SYSTEM_FOLDERS,
+    TEXT_OR_VIDEO_SUFFIXES,
+    VIDEO_SUFFIXES,
+)
+
+__all__ = [
+    "FRAME_FOLDER_FPS",
+    "VIDEO_SUFFIXES",
+    "FolderScan",
+    "FoundVideo",
+    "PassedOver",
+    "Problem",
+    "find_videos",
+    "frame_paths",
+    "scan_folder",
+]
+
+# Links may lead from many folders to one; a folder is walked this often at most.
+_MOST_ENTRIES = 16
+KindOf = Callable[[str], Kind]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundVideo:
+    """A video file, or a folder of pictures. `unfinished`: a file beside it says that more is to come."""
+
+    path: str
+    unfinished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What could not be looked at, or not taken, and why: `code` for machines, `message` for people."""
+
+    path: str
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class PassedOver:
+    """What was no video: how many, by suffix or name, and why; and the first one of each."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add(self, what: str, why: str, path: str, count: int = 1) -> None:
+        """Count one."""
+        self.counts[what, why] += count
+        self.examples.setdefault((what, why), path)
+
+    def update(self, other: PassedOver) -> None:
+        """Count those of another folder too."""
+        self.counts.update(other.counts)
+        self.examples = {**other.examples, **self.examples}
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The most frequent first."""
+        return [
+            {"what": what, "why": why, "count": count, "example": self.examples[what, why]}
+            for (what, why), count in self.counts.most_common()
+        ]
+
+
+@dataclass(slots=True)
+class FolderScan:
+    """What one walk found, in the order of the names."""
+
+    videos: list[FoundVideo] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
 
 def find_videos(folder: Path) -> Iterator[Path]:
-    """Every video below a folder, in the order of its name; hidden ones are passed over.
+    """Every video below a folder that can be read, in the order of its name."""
+    return (Path(video.path) for video in scan_folder(folder).videos)
 
-    A folder that holds numbered pictures and no video is one video. Links that lead back into a
-    folder on the way here are not followed.
+
+def scan_folder(folder: Path, kind_of: KindOf = kind_of_file) -> FolderScan:
+    """Every video below a folder. Raises OSError when the folder itself cannot be read.
+
+    Hidden files, and folders that systems keep for themselves, are passed over. A folder with numbered
+    pictures and no video in or below it is one video. Links that lead back into a folder on the way are
+    not followed. kind_of: tells what a file is whose name does not say.
     """
-    yield from _walk(folder, frozenset())
+    return _Walk(kind_of).run(str(folder))
 
 
-def frame_paths(folder: Path) -> list[Path]:
-    """The numbered pictures of a folder in the order of their numbers."""
-    pictures = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and _NUMBERED.search(path.stem)
-    ]
-    return sorted(pictures, key=lambda path: (int(_NUMBERED.findall(path.stem)[0]), path.name))
+@dataclass(slots=True)
+class _Frame:
+    """A folder on the way: what is left to look at in it, and its pictures."""
+
+    path: str
+    key: tuple[int, int]
+    entries: Iterator[os.DirEntry[str]]
+    unfinished: frozenset[str]
+    found_before: int
+    is_root: bool
+    pictures: list[str] = field(default_factory=list)
+    folders: int = 0
 
 
-def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
-    here = os.path.realpath(folder)
-    if here in above:
-        return
-    children = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    videos = [path for path in children if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
-    if not videos and len(frame_paths(folder)) > 1:
-        yield folder
-        return
-    for path in children:
-        if path in videos:
-            yield path
-        elif path.is_dir():
-            yield from _walk(path, above | {here})
+class _Walk:
+    """One walk, depth first; the folders on the way are a list, so their number is bounded by nothing."""
+
+    def __init__(self, kind_of: KindOf) -> None:
+        self._kind_of = kind_of
+        self._scan = FolderScan()
+        self._way: list[_Frame] = []
+        self._on_the_way: set[tuple[int, int]] = set()
+        self._entered: Counter[tuple[int, int]] = Counter()
+
+    def run(self, root: str) -> FolderScan:
+        self._enter(root, os.stat(root), is_root=True)
+        while self._way:
+            frame = self._way[-1]
+            entry = next(frame.entries, None)
+            if entry is None:
+                self._leave(self._way.pop())
+                continue
+            try:
+                self._look_at(frame, entry)
+            except OSError as error:
+                self._cannot(entry.path, error)
+        return self._scan
+
+    def _enter(self, path: str, status: os.stat_result, *, is_root: bool = False) -> None:
+        key = (status.st_dev, status.st_ino)
+        if key in self._on_the_way:
+            self._scan.passed_over.add("link", "leads back into a folder on the way", path)
+            return
+        if self._entered[key] >= _MOST_ENTRIES:
+            self._scan.passed_over.add(
+                "link", f"leads to a folder reached {_MOST_ENTRIES} times", path
+            )
+            return
+        with os.scandir(path) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+        self._entered[key] += 1
+        self._on_the_way.add(key)
+        ends = (os.path.splitext(entry.name) for entry in entries)
+        unfinished = frozenset(stem for stem, suffix in ends if suffix.lower() in PARTIAL_SUFFIXES)
+        found = len(self._scan.videos)
+        self._way.append(_Frame(path, key, iter(entries), unfinished, found, is_root))
+
+    def _leave(self, frame: _Frame) -> None:
+        self._on_the_way.discard(frame.key)
+        # A folder of pictures that somebody names is taken at their word.
+        named = frame.is_root and not frame.folders and len(frame.pictures) > 1
+        nothing_else = len(self._scan.videos) == frame.found_before
+        if nothing_else and is_frame_sequence(frame.pictures, named=named):
+            self._scan.videos.append(FoundVideo(frame.path))
+            return
+        for name in frame.pictures:
+            self._pass_over(_suffix(name), "a picture", os.path.join(frame.path, name))
+
+    def _look_at(self, frame: _Frame, entry: os.DirEntry[str]) -> None:
+        name = entry.name
+        if name.startswith("."):
+            self._pass_over("hidden", "its name begins with a dot", entry.path)
+        elif name in SYSTEM_FOLDERS:
+            self._pass_over(name, "kept by the system for itself", entry.path)
+        elif entry.is_symlink() and _is_broken(entry):
+            self._broken_link(entry)
+        elif entry.is_dir():
+            if self._is_named(entry):
+                frame.folders += 1
+                self._enter(entry.path, entry.stat())
+        elif entry.is_file():
+            self._file(frame, entry)
+        else:
+            self._pass_over("special", "neither a file nor a folder", entry.path)
+
+    def _file(self, frame: _Frame, entry: os.DirEntry[str]) -> None:
+        suffix = _suffix(entry.name)
+        if suffix in PICTURE_SUFFIXES:
+            frame.pictures.append(entry.name)
+        elif suffix in PARTIAL_SUFFIXES:
+            self._pass_over(suffix, "still being written", entry.path)
+        elif suffix in OTHER_SUFFIXES:
+            self._pass_over(suffix, "not a video by its name", entry.path)
+        elif suffix in VIDEO_SUFFIXES or self._is_video(suffix, entry.path):
+            self._take(frame, entry)
+
+    def _take(self, frame: _Frame, entry: os.DirEntry[str]) -> None:
+        if self._is_named(entry):
+            self._scan.videos.append(FoundVideo(entry.path, entry.name in frame.unfinished))
+
+    def _is_video(self, suffix: str, path: str) -> bool:
+        """Look into a file whose name does not say; where it could be a damaged stream, decoding says."""
+        try:
+            kind = self._kind_of(path)
+        except OSError as error:
+            if suffix in TEXT_OR_VIDEO_SUFFIXES:
+                raise
+            self._pass_over(suffix or "no suffix", error.strerror or str(error), path)
+            return False
+        if kind == "video" or (kind == "unknown" and suffix in TEXT_OR_VIDEO_SUFFIXES):
+            return True
+        why = {"text": "text", "empty": "empty"}.get(kind, "not a video by its first bytes")
+        self._pass_over(suffix or "no suffix", why, path)
+        return False
+
+    def _is_named(self, entry: os.DirEntry[str]) -> bool:
+        """Whether its name can be one in the catalogue."""
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            problem = Problem(entry.path, "name", "its name is not UTF-8 text; rename it")
+            self._scan.problems.append(problem)
+            return False
+        return True
+
+    def _broken_link(self, entry: os.DirEntry[str]) -> None:
+        if _suffix(entry.name) in VIDEO_SUFFIXES | TEXT_OR_VIDEO_SUFFIXES:
+            reason = "a link to something that is not there; mend or remove it"
+            self._scan.problems.append(Problem(entry.path, "unreadable", reason))
+        else:
+            self._pass_over("link", "leads to something that is not there", entry.path)
+
+    def _cannot(self, path: str, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        self._scan.problems.append(
+            Problem(path, "unreadable", f"{reason}; what is in it is left out")
+        )
+
+    def _pass_over(self, what: str, why: str, path: str) -> None:
+        self._scan.passed_over.add(what, why, path)
+
+
+def _is_broken(entry: os.DirEntry[str]) -> bool:
+    """Whether a link leads to nothing, or to itself. Raises OSError where that cannot be told."""
+    try:
+        entry.stat()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return True
+        raise
+    return False
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()

@@ -1,19 +1,40 @@
-"""Manifests: a catalogue written down as CSV or JSON Lines."""
+"""Manifests: a catalogue written down as CSV or JSON Lines.
+
+Spreadsheets write tables in several ways: with commas, semicolons or tabs, as UTF-8 or UTF-16 with a
+byte-order mark, with a capital in a heading. All of them are read; what is refused is refused with its
+line and what to change.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from common.errors import UsageError
+from common.printable import printable
 from common.types import CatalogEntry
-from common.uris import absolute, public_uri
+from common.uris import absolute, is_remote, public_uri
 
-MANIFEST_SUFFIXES = frozenset({".csv", ".jsonl"})
-_OWN = ("video_id", "uri", "bank", "title")
+MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})
+_OWN = ("video_id", "uri", "bank", "title", "metadata")
+_TEXTS = _OWN[:4]
+_DELIMITERS = (",", ";", "\t", "|")
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    # Before UTF-16, whose mark its mark begins with.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# A line longer than this is no row about one video.
+_MAX_FIELD_BYTES = 1 << 20
 
 
 def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
@@ -21,18 +42,25 @@ def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
     JSON Lines); what else a line holds is metadata too.
 
     A relative uri is relative to the manifest; without a video_id the uri as written is the id, an
-    address without its query and credentials.
-    Raises UsageError that names the line.
+    address without its query and credentials. A `file://` address is the path it means. Raises UsageError
+    that names the line.
     """
     for line, row in _rows(path):
+        where = f"{printable(str(path))}, line {line}"
+        row = _named(row, where)
         uri = row.get("uri")
-        if not isinstance(uri, str) or not uri:
-            raise UsageError(f"{path}, line {line}: expected a uri, got {uri!r}")
-        names = {name: row.get(name) or "" for name in _OWN}
+        if not isinstance(uri, str) or not uri.strip():
+            raise UsageError(f"{where}: expected a uri, got {uri!r}")
+        names = {name: row.get(name) or "" for name in _TEXTS}
         if not all(isinstance(value, str) for value in names.values()):
-            raise UsageError(f"{path}, line {line}: {', '.join(_OWN)} must be strings")
+            raise UsageError(f"{where}: {', '.join(_TEXTS)} must be strings")
+        try:
+            uri = local_path(uri)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
         yield CatalogEntry(
-            video_id=names["video_id"] or public_uri(uri),
+            video_id=names["video_id"]
+            or (public_uri(uri) if is_remote(uri) else os.path.normpath(uri)),
             uri=absolute(uri, path.parent),
             bank=names["bank"] or bank,
             title=names["title"],
@@ -40,8 +68,33 @@ def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
         )
 
 
+def local_path(uri: str) -> str:
+    """The path that a `file://` address means; anything else as it is. Raises UsageError for a file of
+    another machine."""
+    if not uri.lower().startswith("file:/"):
+        return uri
+    parts = urlsplit(uri)
+    if parts.netloc not in ("", "localhost"):
+        raise UsageError(
+            f"{printable(uri)}: a file of another machine; mount it and give its path here"
+        )
+    return unquote(parts.path, errors="surrogateescape")
+
+
+def _named(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The row with our own names written as we do, whatever their case."""
+    named: dict[str, Any] = {}
+    for key, value in row.items():
+        own = key.strip().lower()
+        name = own if own in _OWN else key
+        if name in named:
+            raise UsageError(f"{where}: {name} is given twice; leave one out")
+        named[name] = value
+    return named
+
+
 def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
-    rest = {key: value for key, value in row.items() if key not in _OWN}
+    rest = {key: value for key, value in row.items() if key not in _TEXTS}
     given = rest.get("metadata")
     if isinstance(given, dict):
         del rest["metadata"]
@@ -50,25 +103,98 @@ def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    shown = printable(str(path))
+    encoding = _encoding(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            if path.suffix.lower() == ".csv":
-                reader = csv.DictReader(file, restkey="")
-                for row in reader:
-                    if "" in row:
-                        raise UsageError(
-                            f"{path}, line {reader.line_num}: more values than the header names"
-                        )
-                    yield reader.line_num, row
-                return
-            for line, text in enumerate(file, 1):
-                if not text.strip():
-                    continue
-                row = json.loads(text)
-                if not isinstance(row, dict):
-                    raise UsageError(f"{path}, line {line}: expected a JSON object")
-                yield line, row
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}: {error.msg} in {error.doc.strip()[:60]!r}") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not a readable manifest ({error})") from None
+        with path.open(newline="", encoding=encoding) as file:
+            yield from (_objects if path.suffix.lower() == ".jsonl" else _table)(shown, file)
+    except (UnicodeDecodeError, UnicodeError) as error:
+        line = _line_of(path, error)
+        raise UsageError(
+            f"{shown}{line}: not {encoding.removesuffix('-sig').upper()} text; save it as UTF-8"
+        ) from None
+
+
+def _table(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    lines = iter(file)
+    skipped = 0
+    heading = next(lines, "")
+    if heading.strip().lower().startswith("sep="):
+        # What Excel writes to tell itself.
+        heading, skipped = next(lines, ""), 1
+    delimiter = _delimiter(heading)
+    if delimiter is None:
+        raise UsageError(
+            f"{shown}, line {1 + skipped}: no column is named uri in "
+            f"'{printable(heading.strip()[:60])}'; write the names of the columns there, such as "
+            "video_id,uri,title"
+        )
+    csv.field_size_limit(_MAX_FIELD_BYTES)
+    reader = csv.DictReader(_again(heading, lines), restkey="", delimiter=delimiter, strict=True)
+    try:
+        for row in reader:
+            if "" in row:
+                raise UsageError(
+                    f"{shown}, line {reader.line_num + skipped}: more values than the header names; "
+                    f"put a value with '{printable(delimiter)}' in it in quotes"
+                )
+            yield reader.line_num + skipped, row
+    except csv.Error as error:
+        raise UsageError(
+            f"{shown}, line {reader.line_num + skipped}: {error}; mend the line"
+        ) from None
+
+
+def _objects(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for line, text in enumerate(file, 1):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", "nested too deeply, or a number too long")
+            raise UsageError(
+                f"{shown}, line {line}: {reason} in '{printable(text.strip()[:60])}'; "
+                "each line is one JSON object"
+            ) from None
+        if not isinstance(row, dict):
+            raise UsageError(f"{shown}, line {line}: expected a JSON object")
+        yield line, row
+
+
+def _delimiter(heading: str) -> str | None:
+    """What stands between the columns: that by which one of them is named `uri`."""
+    for delimiter in _DELIMITERS:
+        names = next(csv.reader([heading], delimiter=delimiter), [])
+        if "uri" in (name.strip().lower() for name in names):
+            return delimiter
+    return None
+
+
+def _again(heading: str, lines: Iterator[str]) -> Iterator[str]:
+    yield heading
+    yield from lines
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(4)
+    if b"\0" in head and not head.startswith(tuple(mark for mark, _ in _MARKS)):
+        raise UsageError(
+            f"{printable(str(path))}, line 1: UTF-16 text without a byte-order mark, or no text; save "
+            "it as UTF-8"
+        )
+    return next((name for mark, name in _MARKS if head.startswith(mark)), "utf-8")
+
+
+def _line_of(path: Path, error: UnicodeError) -> str:
+    """Where text that is not UTF-8 stands, as far as that can be told."""
+    if getattr(error, "encoding", "") != "utf-8":
+        return ""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return f", line {number}"
+    return ""

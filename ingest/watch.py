@@ -7,26 +7,22 @@ whoever copies a file may set it to that of the original.
 
 from __future__ import annotations
 
+import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.types import DEFAULT_BANK
 from ingest.catalog import Listed, in_folder
 from ingest.fingerprint import source_fingerprint
-from ingest.folders import find_videos
+from ingest.first_bytes import Kind, kind_of_file
+from ingest.folders import FoundVideo, Problem, scan_folder
+from ingest.suffixes import PARTIAL_SUFFIXES
 
-# What browsers and downloaders add to the name of a file that is still coming: `film.mp4.part`,
-# `film.part.mp4`, or an `aria2` beside it.
-PARTIAL_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("!qb", "!ut", "aria2", "crdownload", "download", "filepart", "opdownload", "part"),
-        *("partial", "temp", "tmp", "ytdl"),
-    )
-)
+# What a file that was looked into was like then: size, time of change, number.
+_Status = tuple[int, int, int]
 
 
 @dataclass(slots=True)
@@ -49,45 +45,73 @@ class FolderWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
+        # What the last look found wrong that no look before did.
+        self.new_problems: Sequence[Problem] = ()
         self._quiet_seconds = quiet_seconds
         self._bank = bank
         self._clock = clock
-        self._seen: dict[Path, _Seen] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._kinds = _Kinds()
+        self._problems: frozenset[Problem] = frozenset()
 
     def look(self) -> list[Listed]:
         """The videos that are finished and were not given before, or have changed since.
 
-        Raises OSError when the folder cannot be read; what was seen is kept.
+        Raises OSError when the folder itself cannot be read; what was seen is kept. What cannot be read
+        in it is passed over, and stands in `new_problems` once.
         """
         now = self._clock()
-        seen: dict[Path, _Seen] = {}
+        scan = scan_folder(self.folder, self._kinds)
+        self._kinds.forget_others()
+        self.new_problems = [one for one in scan.problems if one not in self._problems]
+        self._problems = frozenset(scan.problems)
+        seen: dict[str, _Seen] = {}
         finished: list[Listed] = []
-        for path in find_videos(self.folder):
-            fingerprint = source_fingerprint(str(path))
-            held = self._seen.get(path)
+        for video in scan.videos:
+            fingerprint = source_fingerprint(video.path)
+            held = self._seen.get(video.path)
             if held is None or held.fingerprint != fingerprint:
                 held = _Seen(fingerprint, now)
-            seen[path] = held
+            seen[video.path] = held
             quiet = now - held.since >= self._quiet_seconds
-            if quiet and not held.told and not is_partial(path) and has_content(path):
+            if quiet and not held.told and not is_partial(video) and has_content(video.path):
                 held.told = True
-                finished.append(in_folder(path, self.folder, self._bank))
+                finished.append(in_folder(video.path, self.folder, self._bank))
         self._seen = seen
         return finished
 
 
-def is_partial(path: Path) -> bool:
+class _Kinds:
+    """What files are by their first bytes; each is read once, and again when it has changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[_Status, Kind]] = {}
+        self._asked: dict[str, tuple[_Status, Kind]] = {}
+
+    def __call__(self, path: str) -> Kind:
+        found = os.stat(path)
+        status = (found.st_size, found.st_mtime_ns, found.st_ino)
+        known = self._known.get(path)
+        kind = known[1] if known and known[0] == status else kind_of_file(path)
+        self._asked[path] = (status, kind)
+        return kind
+
+    def forget_others(self) -> None:
+        """Keep what was asked for since the last time."""
+        self._known, self._asked = self._asked, {}
+
+
+def is_partial(video: FoundVideo) -> bool:
     """Whether the name of a video, or of a file beside it, says that more of it is to come."""
-    named = {path.suffix.lower(), Path(path.stem).suffix.lower()}
-    return bool(named & PARTIAL_SUFFIXES) or any(
-        path.with_name(path.name + suffix).exists() for suffix in PARTIAL_SUFFIXES
-    )
+    stem, suffix = os.path.splitext(os.path.basename(video.path))
+    named = {suffix.lower(), os.path.splitext(stem)[1].lower()}
+    return video.unfinished or bool(named & PARTIAL_SUFFIXES)
 
 
-def has_content(path: Path) -> bool:
+def has_content(path: str) -> bool:
     """Whether it is a folder or a file with something in it; an empty one is still to be written."""
     try:
-        found = path.stat()
-    except FileNotFoundError:
+        found = os.stat(path)
+    except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) or found.st_size > 0

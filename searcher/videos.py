@@ -183,6 +183,14 @@ class VideoStore:
         with self._database.change() as execute:
             _put(execute, replace(base, state="failed", error_code=code, error_message=message))
 
+    def move(self, video_id: str, uri: str, root: str, fingerprint: str) -> None:
+        """Note where the source of a video is now; what is searchable stays as it is."""
+        with self._database.change() as execute:
+            execute(
+                "UPDATE videos SET uri = ?, root = ?, fingerprint = ? WHERE video_id = ?",
+                *(uri, root, fingerprint, video_id),
+            )
+
     def delete(self, video_id: str, version: int = 0) -> None:
         """Forget a row and remember that every version up to this one, or to the newest, was deleted."""
         version = max(version, self.next_version(video_id) - 1)

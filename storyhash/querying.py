@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from common.types import CatalogEntry, LookName, QueryEmbedding, TakeLook
 from common.uris import absolute, is_remote
 from embedder.looks import LOOKS
 from embedder.query import QueryEmbedder
-from ingest.catalog import read_catalog
+from ingest.catalog import check_argument, list_catalog
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 from searcher.matching.looking import match_looking
 from searcher.matching.matcher import MatchReport
@@ -36,20 +36,32 @@ class QueryOutcome:
     error: StoryHashError | None
 
 
-def list_queries(arguments: Sequence[str]) -> list[str]:
+@dataclass(slots=True)
+class Queries:
+    """The videos to match; `refused`: what folders have in them that cannot be looked at, and why."""
+
+    uris: list[str] = field(default_factory=list)
+    refused: list[tuple[str, VideoError]] = field(default_factory=list)
+
+
+def list_queries(arguments: Sequence[str]) -> Queries:
     """The videos named by files, folders and addresses, in the order given.
 
-    A path that is not there stays in the list: it gets its own answer.
+    A path that is not there stays in the list: it gets its own answer. Raises UsageError for an empty
+    path and for a folder without a video.
     """
-    uris: list[str] = []
-    for argument in arguments:
+    queries = Queries()
+    for given in arguments:
+        argument = check_argument(given)
         if not is_remote(argument) and Path(argument).is_dir():
-            uris += [one.entry.uri for one in read_catalog([argument])]
+            listing = list_catalog([argument])
+            queries.uris += [one.entry.uri for one in listing.videos]
+            queries.refused += [(one.uri, VideoError(one.message)) for one in listing.refused]
         else:
-            uris.append(argument)
-    if not uris:
+            queries.uris.append(argument)
+    if not queries.uris and not queries.refused:
         raise UsageError("no video to match")
-    return uris
+    return queries
 
 
 class LocalEmbedding:

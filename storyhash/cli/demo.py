@@ -11,7 +11,7 @@ from rich.table import Table
 
 from common.metrics import Metrics
 from common.settings import load_settings
-from ingest.catalog import read_catalog
+from ingest.catalog import list_catalog
 from storyhash.catalogue import plan_work
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption, ProfileOption
@@ -38,7 +38,7 @@ def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
         with open_for_indexing(settings) as indexing:
             chosen = indexing.stage.profile
             err.print(f"indexing them with profile {chosen} ...", markup=False)
-            plan = plan_work(read_catalog([str(films)]), indexing.index.videos)
+            plan = plan_work(list_catalog([str(films)]), indexing.index.videos)
             metrics = Metrics.create("demo")
             indexer = Indexer(indexing.index, indexing.stage, indexing.pool, metrics)
             indexer.index_all(plan.work, _must_work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +12,9 @@ from common.metrics import Metrics
 from common.settings import load_settings
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
-from ingest.catalog import read_catalog
-from storyhash.catalogue import Plan, plan_work
+from ingest.catalog import list_catalog
+from ingest.folders import PassedOver
+from storyhash.catalogue import Plan, note_moves, plan_work
 from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
 from storyhash.cli.options import DataOption, JsonOption, PathsArgument, ProfileOption
 from storyhash.index_report import IndexReport, VideoOutcome
@@ -21,6 +23,8 @@ from storyhash.snapshots import TimelySnapshots
 from storyhash.wiring import IndexServices, open_for_indexing
 
 _SNAPSHOT_SECONDS = 120.0
+# Kinds of files passed over that are worth saying.
+_SHOWN = 8
 
 BankOption = Annotated[str, typer.Option("--bank", help="The bank these videos belong to.")]
 
@@ -37,12 +41,13 @@ def index(
 
     Exit code 1 when a video could not be indexed; the others are.
     """
-    listed = read_catalog(paths, bank)
+    listing = list_catalog(paths, bank)
     with open_for_indexing(load_settings(data_dir=data, profile=profile)) as services:
         _announce(services)
-        plan = plan_work(listed, services.index.videos)
+        plan = plan_work(listing, services.index.videos)
+        note_moves(plan.moved, services.index.videos)
         report = _run(services, plan)
-        summary = _summary(services, plan, report)
+        summary = _summary(services, plan, report, listing.passed_over)
     if json:
         print_json(summary)
     else:
@@ -90,13 +95,19 @@ def _tick(bar: Any, task: TaskID, outcome: VideoOutcome) -> None:
         err.print(f"{name}: not indexed: {outcome.error}", style="red", markup=False)
 
 
-def _summary(services: IndexServices, plan: Plan, report: IndexReport) -> dict[str, Any]:
+def _summary(
+    services: IndexServices, plan: Plan, report: IndexReport, passed_over: PassedOver
+) -> dict[str, Any]:
     failed = [
-        (item.entry.video_id, public_uri(item.entry.uri), error.code, str(error))
-        for item, error in report.failed
-    ] + [
-        (video.video_id, public_uri(video.uri), video.error_code, video.error_message)
-        for video in plan.refused
+        *(
+            (item.entry.video_id, public_uri(item.entry.uri), error.code, str(error))
+            for item, error in report.failed
+        ),
+        *(
+            (video.video_id, public_uri(video.uri), video.error_code, video.error_message)
+            for video in plan.refused
+        ),
+        *((one.video_id, one.uri, one.code, one.message) for one in plan.failed),
     ]
     names = ("video_id", "uri", "code", "message")
     return {
@@ -111,6 +122,9 @@ def _summary(services: IndexServices, plan: Plan, report: IndexReport) -> dict[s
             for item, message in report.damaged
         ],
         "removed": plan.removed,
+        "moved": [{"video_id": one.video_id, "uri": one.uri} for one in plan.moved],
+        "renamed": [asdict(one) for one in plan.renamed],
+        "passed_over": passed_over.to_json(),
         "segments": report.segments,
         "video_seconds": round(report.video_seconds, 3),
         "elapsed_seconds": round(report.elapsed_seconds, 3),
@@ -144,7 +158,25 @@ def _show(summary: dict[str, Any]) -> None:
         out.print("not indexed:")
         for one in summary["failed"]:
             out.print(f"    {one['video_id']}: {one['message']}", markup=False)
+    if summary["moved"]:
+        out.print(f"{len(summary['moved'])} moved: found at another path, and not indexed again")
+    for one in summary["renamed"]:
+        out.print(
+            f"{one['video_id']}: {one['uri']}, as {one['taken_by']} has the id {one['taken_id']} already",
+            markup=False,
+        )
+    _show_passed_over(summary["passed_over"])
     if summary["removed"]:
         out.print("indexed before and no longer there (storyhash videos delete ID forgets one):")
         for video_id in summary["removed"]:
             out.print(f"    {video_id}", markup=False)
+
+
+def _show_passed_over(passed_over: list[dict[str, Any]]) -> None:
+    if not passed_over:
+        return
+    words = [f"{one['count']} {one['what']} ({one['why']})" for one in passed_over[:_SHOWN]]
+    more = len(passed_over) - _SHOWN
+    if more > 0:
+        words.append(f"{more} more kinds, which --json lists")
+    out.print(f"passed over: {', '.join(words)}", markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,11 +44,12 @@ def match(
     Exit code 1 when a video could not be read; the others are still answered.
     """
     one_of(data, server)
-    uris = list_queries(videos)
+    queries = list_queries(videos)
     failed = False
-    with _answers(uris, data, server, thorough) as answers, progress() as bar:
-        task = bar.add_task("matching", total=len(uris))
-        for answer in answers:
+    with _answers(queries.uris, data, server, thorough) as answers, progress() as bar:
+        task = bar.add_task("matching", total=len(queries.uris) + len(queries.refused))
+        unusable = (error_to_json(uri, error) for uri, error in queries.refused)
+        for answer in chain(answers, unusable):
             check_interrupt()
             bar.advance(task)
             failed |= "error" in answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from common.logs import start_logging
 from common.settings import Settings, load_settings
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
-from ingest.catalog import read_catalog
+from ingest.catalog import Refused, list_catalog, without_taken
 from ingest.ledger import Sending, SendingPlan
 from storyhash.cli.console import INTERRUPTED, err, out, print_json, progress
 from storyhash.cli.index import BankOption
@@ -74,7 +75,8 @@ def ingest(
 
     start_logging()
     settings = _listening(load_settings(data_dir=data), _INGEST_PORT)
-    entries = [one.entry for one in read_catalog(paths, bank)]
+    listing = without_taken(list_catalog(paths, bank))
+    entries = [one.entry for one in listing.videos]
     with asked_to_stop() as stopping, progress() as bar:
         run = run_ingest(
             settings,
@@ -84,7 +86,7 @@ def ingest(
             on_plan=lambda plan: _Told(bar, bar.add_task("sending", total=len(plan.work))),
             stopping=stopping,
         )
-    summary = _summary(run.plan, run.report)
+    summary = _summary(run.plan, run.report, listing.refused)
     if json:
         print_json(summary)
     else:
@@ -114,13 +116,17 @@ class _Told:
             err.print(f"{one.entry.video_id}: not sent: {error}", style="red", markup=False)
 
 
-def _summary(plan: SendingPlan, report: Any) -> dict[str, Any]:
+def _summary(plan: SendingPlan, report: Any, refused: Sequence[Refused]) -> dict[str, Any]:
     failed = [
-        (one.entry.video_id, public_uri(one.entry.uri), error.code, str(error))
-        for one, error in report.failed
-    ] + [
-        (entry.video_id, public_uri(entry.uri), code, message)
-        for entry, code, message in plan.refused
+        *(
+            (one.entry.video_id, public_uri(one.entry.uri), error.code, str(error))
+            for one, error in report.failed
+        ),
+        *(
+            (entry.video_id, public_uri(entry.uri), code, message)
+            for entry, code, message in plan.refused
+        ),
+        *((one.video_id, one.uri, one.code, one.message) for one in refused),
     ]
     names = ("video_id", "uri", "code", "message")
     return {

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 from common.errors import DependencyError, UsageError
 from common.health import Health
-from ingest.catalog import Listed, check_entry
+from ingest.catalog import Listed, Refused, check_entry
+from ingest.fingerprint import same_source
 from ingest.watch import FolderWatch
 from searcher.videos import VideoStore
-from storyhash.catalogue import WorkItem, work_on
+from storyhash.catalogue import Moved, WorkItem, note_moves, work_on
+from storyhash.naming import named
 from storyhash.services.background import Background
 from storyhash.services.index_queue import IndexQueue
 
@@ -49,6 +51,8 @@ class Watcher(Background):
             said, reason = reason, ""
             try:
                 self._found += self._watch.look()
+                for problem in self._watch.new_problems:
+                    _log.warning("passed over: %s: %s", problem.path, problem.message)
                 self._take(self._found)
                 self._found.clear()
             except OSError as error:
@@ -66,17 +70,26 @@ class Watcher(Background):
 
     def _take(self, found: Sequence[Listed]) -> None:
         """Queue those that are new or have changed."""
-        work = []
+        work: list[WorkItem] = []
+        in_hand: dict[str, str] = {}
         for one in found:
             try:
                 check_entry(one.entry)
-                item = work_on(one, self._videos)
             except UsageError as error:
                 _log.warning("passed over: %s", error)
                 continue
+            place = named(one, self._videos, in_hand)
+            if isinstance(place, Refused):
+                _log.warning("passed over: %s", place.message)
+                continue
+            item = work_on(place, self._videos)
+            if isinstance(item, Moved):
+                note_moves([item], self._videos)
+                _log.info("%s: found at %s, and not indexed again", item.video_id, item.uri)
             # One without a fingerprint is gone again.
-            if isinstance(item, WorkItem) and item.fingerprint and not self._was_deleted(item):
+            elif isinstance(item, WorkItem) and item.fingerprint and not self._was_deleted(item):
                 work.append(item)
+                in_hand[item.entry.video_id] = item.entry.uri
         if work:
             self._queue.add(work)
             _log.info("%d new or changed in %s", len(work), self._watch.folder)
@@ -84,7 +97,7 @@ class Watcher(Background):
     def _was_deleted(self, item: WorkItem) -> bool:
         """A video that was deleted comes back only when its file has changed since."""
         video_id = item.entry.video_id
-        if self._videos.deleted_fingerprint(video_id) != item.fingerprint:
+        if not same_source(self._videos.deleted_fingerprint(video_id), item.fingerprint):
             return False
-        _log.info("%r was deleted and its file is the same: passed over", video_id)
+        _log.info("%s was deleted and its file is the same: passed over", video_id)
         return True

@@ -78,7 +78,7 @@ def test_manifests_carry_metadata_and_resolve_relative_paths(tmp_path: Path) -> 
     ("name", "content", "said"),
     [
         ("a.csv", "uri\n\n,\n", "line 3"),
-        ("a.csv", "title\nx\n", "line 2: expected a uri"),
+        ("a.csv", "title\nx\n", "line 1: no column is named uri"),
         ("a.jsonl", '{"uri": 5}\n', "line 1"),
         ("a.jsonl", "[]\n", "line 1: expected a JSON object"),
         ("a.jsonl", "{oops\n", "oops"),

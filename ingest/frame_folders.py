@@ -1,0 +1,52 @@
+"""Folders of numbered pictures, which are videos: what counts as one, and its pictures in order."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+# Picture folders carry no rate; this is the one DAVIS was shot and is published at.
+FRAME_FOLDER_FPS = 24.0
+_NUMBERED = re.compile(r"\d+$")
+# Programs that write frames number them with leading zeros; what people and media libraries number
+# (`backdrop1.jpg`, `fanart2.jpg`) takes more pictures to be believed a video.
+_PADDED_DIGITS = 3
+_LEAST_PADDED, _LEAST = 2, 12
+# Frames that were lost, and a cover among them, do not make it another thing.
+_SHARE = 0.9
+
+
+def frame_paths(folder: Path) -> list[Path]:
+    """The numbered pictures of a folder in the order of their numbers."""
+    pictures = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and _NUMBERED.search(path.stem)
+    ]
+    return sorted(pictures, key=lambda path: (int(_NUMBERED.findall(path.stem)[0]), path.name))
+
+
+def is_frame_sequence(pictures: Sequence[str], *, named: bool = False) -> bool:
+    """Whether pictures of these names are the frames of one video: numbered one after another, or with
+    one step, behind one stem. named: somebody says that they are; two numbered ones are enough then."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name in pictures:
+        stem, suffix = os.path.splitext(name)
+        found = _NUMBERED.search(stem)
+        if found:
+            groups.setdefault((stem[: found.start()], suffix.lower()), []).append(found[0])
+    count = sum(map(len, groups.values()))
+    if named:
+        return count > 1
+    digits = max(groups.values(), key=len, default=[])
+    padded = len({len(one) for one in digits}) == 1 and len(digits[0]) >= _PADDED_DIGITS
+    if len(digits) < (_LEAST_PADDED if padded else _LEAST) or len(digits) < _SHARE * count:
+        return False
+    numbers = sorted({int(one) for one in digits})
+    step = math.gcd(*(later - number for number, later in pairwise(numbers)))
+    return bool(step) and len(numbers) >= _SHARE * ((numbers[-1] - numbers[0]) // step + 1)
