@@ -25,9 +25,15 @@ def printable(text: str, *, lines: bool = False) -> str:
 def printable_json(document: str) -> str:
     """A JSON document in which what a terminal obeys is written as JSON escapes; it means the same.
 
-    document: as `json.dumps` writes it on one line, where such characters stand in strings alone.
+    A byte that is not UTF-8 has no escape that every program reads, so it becomes what `printable` makes
+    of it. document: as `json.dumps` writes it on one line, where such characters stand in strings alone.
     """
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
+    return _UNSAFE.sub(_json_escaped, document)
+
+
+def _json_escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -55,8 +55,9 @@ def list_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> Listing:
 
     A video in a folder is named by its path relative to that folder, a single file by its name, an
     address by itself without its query and credentials. Two videos may have one name; `plan_work` and
-    `without_taken` tell them apart. Raises UsageError for what the caller has to mend first: an empty path, one that is not there, a
-    folder with nothing in it that could be taken, a manifest that cannot be read.
+    `without_taken` tell them apart. Raises UsageError for what the caller has to mend first: an empty
+    path, one that is not there, a folder with nothing in it that could be taken, a manifest that cannot
+    be read.
     """
     listing = Listing()
     known: set[tuple[str, str]] = set()
@@ -167,7 +168,8 @@ def _folder(folder: Path, bank: str, listing: Listing, passed_over: PassedOver) 
     for problem in scan.problems:
         name = _relative(problem.path, folder)
         message = f"{printable(problem.path)}: {problem.message}"
-        listing.refused.append(Refused(name, problem.path, problem.code, message))
+        uri = str(Path(problem.path).absolute())
+        listing.refused.append(Refused(name, uri, problem.code, message))
     return [in_folder(video.path, folder, bank) for video in scan.videos]
 
 

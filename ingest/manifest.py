@@ -141,7 +141,7 @@ def _table(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, 
             yield reader.line_num + skipped, row
     except csv.Error as error:
         raise UsageError(
-            f"{shown}, line {reader.line_num + skipped}: {error}; mend the line"
+            f"{shown}, line {reader.line_num + 1 + skipped}: {error}; mend the line"
         ) from None
 
 

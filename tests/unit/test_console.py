@@ -66,7 +66,7 @@ def test_nothing_that_is_printed_moves_a_cursor(capsys: pytest.CaptureFixture[st
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
         r"two\nlines \x1b[2J \u202efilm",
-        r'{"title": "\u009b31m \u202e 👩‍👩‍👧 \udcff"}',
+        r'{"title": "\u009b31m \u202e 👩‍👩‍👧 \\udcff"}',
     ]
     assert captured.err == "error: a\\x1b]0;owned\\x07.mp4: no video\n"
 
