@@ -6,7 +6,7 @@ import hashlib
 import re
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,13 +122,24 @@ def read_dead_letters(transport: Transport, topic: str) -> list[DeadLetter]:
 
 
 def replay(
-    transport: Transport, publisher: Publisher, topic: str, letters: Sequence[DeadLetter]
+    transport: Transport,
+    publisher: Publisher,
+    topic: str,
+    letters: Sequence[DeadLetter],
+    allowed: Callable[[str], bool],
 ) -> Iterator[DeadLetter]:
     """Send each back to where it came from and note that it was; yields each once that is durable.
 
-    One that cannot be used still comes back as a new dead letter. Raises UsageError for one whose value
-    is not kept, BrokerError.
+    One that cannot be used still comes back as a new dead letter. A letter says itself where it came
+    from; `allowed` tells which topics it may go to. Raises UsageError for one that came from elsewhere
+    or whose value is not kept, BrokerError.
     """
+    foreign = [one for one in letters if not allowed(one.source[0])]
+    if foreign:
+        raise UsageError(
+            f"{foreign[0].letter_id}: {foreign[0].source[0]!r} is no topic that StoryHash reads segments "
+            "or embeddings from, so nothing is sent to it; name the others to replay them"
+        )
     too_large = [letter.letter_id for letter in letters if not letter.value_kept]
     if too_large:
         raise UsageError(

@@ -183,6 +183,13 @@ class SchemaVersionError(WireError):
     code = "schema_version"
 
 
+class FutureVersionError(WireError):
+    """A message has a version later than the moment at which it was written to the log: the clock of
+    whoever sent it is wrong. Correct it and send the video again."""
+
+    code = "version_from_future"
+
+
 class EmbedderUnavailableError(DependencyError):
     """No embedder of the index's model answers, so a query cannot be embedded."""
 

@@ -1,6 +1,7 @@
 """Messages within one process: the seam of common/transport.py without a broker, for tests of loops.
 
-Nothing is compacted or deleted, every topic exists, and a partition's offsets are its list's indices.
+Nothing is compacted, nothing deleted but what `expire` is told to, every topic exists, and a partition's
+offsets are its list's indices.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 import uuid
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from common.errors import BrokerError, MessageTooLargeError
 from common.settings import VideoSettings
@@ -24,13 +25,22 @@ _Place = tuple[str, int]
 class MemoryTransport:
     """Topics of `partitions` partitions each, shared by all publishers and consumers made here.
 
-    max_bytes: largest message taken; by default what Kafka would take.
+    max_bytes: largest message taken; by default what Kafka would take. clock: the log's own, Unix
+    milliseconds.
     """
 
-    def __init__(self, partitions: int = 4, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        partitions: int = 4,
+        max_bytes: int | None = None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
         self.partitions = partitions
         self.max_bytes = max_bytes or max_message_bytes(VideoSettings())
         self.changed = threading.Condition()
+        self.clock = clock
+        self._moment = 0
+        self._begins: dict[_Place, int] = {}
         self._topics: dict[str, list[list[Received]]] = {}
         self._log_ids: dict[str, str] = {}
         self._groups: dict[str, _Group] = {}
@@ -56,6 +66,7 @@ class MemoryTransport:
         """Delete a topic and create it again, empty."""
         with self.changed:
             self._topics.pop(topic, None)
+            self._begins = {place: at for place, at in self._begins.items() if place[0] != topic}
             self._log_ids[topic] = uuid.uuid4().hex
 
     def log_id(self, topic: str) -> str:
@@ -65,13 +76,53 @@ class MemoryTransport:
     def scan(self, topic: str) -> Iterable[Received]:
         """Every message that lies in a topic now, partition after partition."""
         with self.changed:
-            messages = [message for partition in self.log(topic) for message in partition]
+            messages = [
+                message
+                for number, partition in enumerate(self.log(topic))
+                for message in partition[self.begin((topic, number)) :]
+            ]
         return iter(messages)
 
-    def committed(self, group: str) -> dict[tuple[str, int], int]:
-        """The next offset of each topic and partition a group has committed."""
+    def committed(self, topic: str, group: str) -> dict[int, int]:
+        """See common.transport.Transport."""
         with self.changed:
-            return dict(self._group(group).committed)
+            held = self._group(group).committed
+            return {number: offset for (name, number), offset in held.items() if name == topic}
+
+    def forget_group(self, group: str) -> None:
+        """Forget what a group committed, as a broker does of one that was away for long."""
+        with self.changed:
+            self._group(group).committed.clear()
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """See common.transport.Transport."""
+        with self.changed:
+            return {number: len(log) for number, log in enumerate(self.log(topic))}
+
+    def overdue(self, topic: str, group: str, before_ms: int) -> int:
+        """See common.transport.Transport."""
+        committed = self.committed(topic, group)
+        with self.changed:
+            return sum(
+                (one.appended_ms or 0) < before_ms
+                for number, log in enumerate(self.log(topic))
+                for one in log[max(committed.get(number, 0), self.begin((topic, number))) :]
+            )
+
+    def moment(self, topic: str) -> int:
+        """See common.transport.Transport."""
+        with self.changed:
+            self._moment = max(self.clock(), self._moment + 1)
+            return self._moment
+
+    def expire(self, topic: str, partition: int, before: int) -> None:
+        """Delete the messages of a partition before an offset, as retention does."""
+        with self.changed:
+            self._begins[topic, partition] = max(before, self.begin((topic, partition)))
+
+    def begin(self, place: _Place) -> int:
+        """The oldest offset of a partition; `changed` must be held."""
+        return self._begins.get(place, 0)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -154,6 +205,7 @@ class MemoryPublisher:
                     key=message.key,
                     value=message.value,
                     headers=message.headers,
+                    appended_ms=self._transport.clock(),
                 )
             )
             self._transport.changed.notify_all()
@@ -182,6 +234,14 @@ class _Reader:
         self.positions: dict[_Place, int] = {}
         self._transport = transport
         self._group = group
+        self._expired = 0
+
+    def expired(self) -> int:
+        """See common.transport.Consumer."""
+        with self._transport.changed:
+            self._take(0)
+            expired, self._expired = self._expired, 0
+        return expired
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
         """Up to `max_messages`, partition after partition; waits for the first."""
@@ -211,6 +271,12 @@ class _Reader:
 
     def _take(self, most: int) -> list[Received]:
         found: list[Received] = []
+        for place, position in self.positions.items():
+            begin = self._transport.begin(place)
+            if position < begin:
+                self._expired += begin - position
+                self.positions[place] = begin
+                self._group.committed[place] = max(begin, self._group.committed.get(place, 0))
         # The one read last goes to the end, so that none starves.
         for place in list(self.positions):
             if len(found) == most:

@@ -40,12 +40,12 @@ class Metrics:
     retries_total: Counter
     freshness_seconds: Histogram
     consumer_lag_messages: Gauge
+    expired_messages_total: Counter
     index_vectors: Gauge
     index_waiting_vectors: Gauge
     index_recall_ratio: Gauge
     mirror_divergence_ratio: Gauge
     match_probability: Histogram
-    staged_videos: Gauge
     background_thread_up: Gauge
     background_thread_deaths_total: Counter
     ready: Gauge
@@ -104,6 +104,9 @@ class Metrics:
             consumer_lag_messages=gauge(
                 "consumer_lag_messages", "Messages not taken yet.", ("stage", "topic")
             ),
+            expired_messages_total=counter(
+                "expired_messages_total", "Messages that expired before they were read.", ("topic",)
+            ),
             index_vectors=gauge("index_vectors", "Vectors in the shard.", ("state",)),
             index_waiting_vectors=gauge(
                 "index_waiting_vectors",
@@ -117,11 +120,6 @@ class Metrics:
             ),
             match_probability=histogram(
                 "match_probability", "Best probability of each query.", _PROBABILITY_BUCKETS
-            ),
-            staged_videos=gauge(
-                "staged_videos",
-                "Videos that wait for segments, by how long nothing has come of them.",
-                ("age",),
             ),
             background_thread_up=gauge(
                 "background_thread_up",

@@ -7,7 +7,7 @@ a crash or a rebalance, what it did not commit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -39,6 +39,10 @@ class Received:
     key: bytes
     value: bytes | None
     headers: Headers = ()
+    # When it was appended, Unix milliseconds; None for what never lay in a log.
+    appended_ms: int | None = field(default=None, compare=False)
+    # Whether the log's own clock says so, or that of whoever wrote it.
+    by_log: bool = field(default=True, compare=False)
 
     def header(self, name: str) -> bytes | None:
         """The last header of that name, or None."""
@@ -90,6 +94,11 @@ class Consumer(Protocol):
         """Messages in its partitions that lie behind the last one polled, as last heard."""
         ...
 
+    def expired(self) -> int:
+        """Messages that retention deleted before this group read them, as noticed since the last call.
+        Each loss is told once, to one member, and logged with its offsets."""
+        ...
+
     def unreachable(self) -> str:
         """Why nothing comes though something may be there; empty while the log answers."""
         ...
@@ -137,6 +146,27 @@ class Transport(Protocol):
 
     def scan(self, topic: str) -> Iterable[Received]:
         """Every message that lies in a topic now, partition after partition, then stops."""
+        ...
+
+    def moment(self, topic: str) -> int:
+        """Unix milliseconds by the log's own clock, not the caller's: later than every moment given
+        before, to whoever asked. A mark is written to `topic` for it.
+
+        Raises BrokerError, TopicMissingError.
+        """
+        ...
+
+    def committed(self, topic: str, group: str) -> dict[int, int]:
+        """The next offset of each partition that a group has committed. Raises BrokerError."""
+        ...
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The offset of the next message of each partition. Raises BrokerError."""
+        ...
+
+    def overdue(self, topic: str, group: str, before_ms: int) -> int:
+        """Messages appended before a moment of the log's clock that a group has not committed and that
+        are still there. Raises BrokerError."""
         ...
 
     def close(self) -> None: ...

@@ -15,19 +15,22 @@ from typing import Any
 
 import msgpack
 
-from common.errors import WireError
-from common.events import Deletion, Event, HeldModel, SegmentFailed, VideoEnd
+from common.errors import FutureVersionError, WireError
+from common.events import Deletion, Event, HeldModel, MatchEvent, SegmentFailed, VideoEnd
 from common.schema import Schemas
 from common.schemas import EVENTS, QUERIES, QueryPiece
 from common.transport import Headers, Message, Received
 from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
-from common.unreadable import SEGMENT_HEADER
 
 _EVENTS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
 # A query of a look at so much is written whole, zeros too, as it always was.
 _WHOLE_QUERY_BYTES = 32 << 20
 # Twenty-two views of ten minutes, every window of each: no piece has more.
 _MOST_PIECE_BYTES = 160 << 20
+# A version is a moment of the brokers' clock, and the clocks of two brokers may differ a little.
+VERSION_AHEAD_MS = 600_000
+# Added where whoever wrote a message gave its time, as before topics kept the brokers'.
+_WRITERS_CLOCK_MS = 86_400_000
 
 
 def new_trace() -> str:
@@ -60,9 +63,6 @@ def to_message(topic: str, envelope: Envelope) -> Message:
     )
     if isinstance(event, (Embedding, HeldModel)):
         headers = (*headers, ("model-id", event.model_id.encode()))
-    if isinstance(event, Segment):
-        # Its key names the video alone; who cannot read it can still tell which segment is lost.
-        headers = (*headers, (SEGMENT_HEADER, segment_key(event.ref)))
     value = schema.pack(event)
     if isinstance(event, HeldModel):
         # Told where a reader begins. Each has a key of its own: compaction must not let a claim that
@@ -108,9 +108,11 @@ def tombstone(topic: str, key: bytes, video_id: str) -> Message:
 def from_message(received: Received) -> Envelope:
     """The event in a message; without their headers it was produced now, in a trace of its own.
 
-    Raises WireError, or SchemaVersionError for a newer one.
+    A deletion covers what was sent before it was written, never more. Raises WireError,
+    SchemaVersionError for a newer one, FutureVersionError for a version that could not be when the
+    message was written: read again at any time, it is refused again.
     """
-    event = decode_event(received.value or b"")
+    event = _within_its_time(decode_event(received.value or b""), received)
     told = received.header("produced-at")
     produced_at = time.time() if told is None else _unix_seconds(told)
     trace = (received.header("trace-id") or b"").decode("ascii", "replace") or new_trace()
@@ -179,6 +181,36 @@ def encode_event(event: Event) -> bytes:
 def decode_event(data: bytes) -> Any:
     """The reverse. Raises WireError."""
     return _EVENTS.unpack(data)
+
+
+def latest_version(appended_ms: int, *, by_log: bool = True) -> int:
+    """The latest version a message may have that was appended at this moment."""
+    return appended_ms + VERSION_AHEAD_MS + (0 if by_log else _WRITERS_CLOCK_MS)
+
+
+def _within_its_time(event: Event, received: Received) -> Event:
+    if received.appended_ms is None or isinstance(event, (HeldModel, MatchEvent)):
+        return event
+    version = event.version if isinstance(event, (VideoEnd, Deletion)) else event.ref.version
+    latest = latest_version(received.appended_ms, by_log=received.by_log)
+    if version <= latest:
+        return event
+    if isinstance(event, Deletion):
+        return Deletion(event.video_id, max(1, latest))
+    raise FutureVersionError(
+        f"version {version} of {_video_of(event)!r} is {_span(version - received.appended_ms)} "
+        "later than its message; correct the clock of the machine that sent it and send the video again "
+        "(storyhash ingest --again)"
+    )
+
+
+def _span(milliseconds: int) -> str:
+    """A length of time in the largest unit of which there are two."""
+    seconds = milliseconds / 1000
+    for size, unit in ((31_557_600, "years"), (86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _unix_seconds(told: bytes) -> float:

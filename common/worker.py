@@ -95,10 +95,6 @@ class Handler(Protocol):
         """What to publish in place of a message that went to the dead letters."""
         ...
 
-    def unreadable(self, received: Received, error: WireError) -> list[Message]:
-        """The same for one that is no message of ours, as far as its key tells what it was."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -227,6 +223,9 @@ class Worker:
         for lane in self._lanes:
             lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, lane.topic)
             lag.set(lane.consumer.lag())
+            # 0 as well, so that an alert sees it grow.
+            expired = self._metrics.expired_messages_total.labels(lane.topic)
+            expired.inc(lane.consumer.expired())
             reason = reason or lane.consumer.unreachable()
         if reason:
             self._health.unmet("broker", reason)
@@ -266,8 +265,6 @@ class Worker:
     def _work(self, batch: _Batch) -> bool:
         """Process, publish, flush. False when given up on."""
         letters = [self._letter(received, error) for received, error in batch.unreadable]
-        for received, error in batch.unreadable:
-            letters += self._handler.unreadable(received, error)
         names = [_name(item.received) for item in batch.items]
         suspect = map(self._in_hand.is_suspect, names)
         for run in alone(zip(batch.items, names, strict=True), suspect):

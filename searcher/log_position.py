@@ -81,6 +81,9 @@ class LogPosition:
     def lag(self) -> int:
         return self._consumer.lag()
 
+    def expired(self) -> int:
+        return self._consumer.expired()
+
     def unreachable(self) -> str:
         return self._consumer.unreachable()
 

@@ -8,17 +8,58 @@ that the order in which versions come decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from common.types import SegmentRef
+from common.events import SegmentFailed, VideoEnd
+from common.types import Embedding, SegmentRef
+from common.wire import decode_event, encode_event, log_key
 from searcher.database import Database
-from searcher.staged import StagedVideos
+
+Part: TypeAlias = Embedding | SegmentFailed
 
 
-class Staging(StagedVideos):
+@dataclass(slots=True)
+class Gathered:
+    """What is known of one version of a video: parts by segment id, each with when it was produced."""
+
+    video_id: str
+    version: int
+    parts: dict[str, tuple[Part, float]] = field(default_factory=dict)
+    end: tuple[VideoEnd, float] | None = None
+
+    def add(self, part: Part, produced_at: float) -> None:
+        """Take in a part; an embedding takes the place of the word that it failed, never the reverse."""
+        segment_id = part.ref.segment_id
+        if isinstance(part, Embedding) or segment_id not in self.parts:
+            self.parts[segment_id] = (part, produced_at)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every segment is accounted for."""
+        return (
+            self.end is not None
+            and self.end[0].outcome == "complete"
+            and len(self.parts) >= self.end[0].segments
+        )
+
+    @property
+    def embeddings(self) -> list[Embedding]:
+        """Those there are, in time order."""
+        found = [part for part, _ in self.parts.values() if isinstance(part, Embedding)]
+        return sorted(found, key=lambda one: one.ref.start_seconds)
+
+    @property
+    def missing(self) -> list[str]:
+        """Ids of the segments that failed."""
+        return [name for name, (part, _) in self.parts.items() if isinstance(part, SegmentFailed)]
+
+
+class Staging:
     """The tables behind it. Changes belong into the caller's transaction."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database)
+        self._database = database
         self._given_out = 0
 
     def settled(self, video_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -40,11 +81,56 @@ class Staging(StagedVideos):
         rows = self._database.query("SELECT video_id, version FROM deleted")
         return {str(video_id): int(version) for video_id, version in rows}
 
+    def complete(self, gathered: Gathered) -> None:
+        """Add what is staged to what has just come."""
+        key = gathered.video_id, gathered.version
+        rows = self._database.query(
+            "SELECT produced_at, event FROM staged_segments WHERE video_id = ? AND version = ?",
+            *key,
+        )
+        for produced_at, event in rows:
+            part: Part = decode_event(event)
+            held = gathered.parts.get(part.ref.segment_id)
+            if held is None or isinstance(part, Embedding):
+                gathered.parts[part.ref.segment_id] = (part, produced_at)
+        if gathered.end is None:
+            for produced_at, event in self._database.query(
+                "SELECT produced_at, event FROM staged_ends WHERE video_id = ? AND version = ?",
+                *key,
+            ):
+                gathered.end = (decode_event(event), produced_at)
+
+    def stage(self, gathered: Gathered, fresh: Iterable[str]) -> None:
+        """Keep what has come of a video that is not whole; `fresh`: ids of the segments that are new."""
+        key = gathered.video_id, gathered.version
+        with self._database.change() as execute:
+            for segment_id in fresh:
+                part, produced_at = gathered.parts[segment_id]
+                execute(
+                    "INSERT OR REPLACE INTO staged_segments VALUES (?, ?, ?, ?, ?)",
+                    *(*key, segment_id, produced_at, encode_event(part)),
+                )
+            if gathered.end is not None:
+                end, produced_at = gathered.end
+                execute(
+                    "INSERT OR REPLACE INTO staged_ends VALUES (?, ?, ?, ?)",
+                    *(*key, produced_at, encode_event(end)),
+                )
+
+    def keys(self, video_id: str, version: int) -> list[bytes]:
+        """Every key the log has of what is staged of a video, up to this version."""
+        parts = self._database.query(
+            "SELECT event FROM staged_segments WHERE video_id = ? AND version <= ? "
+            "UNION ALL SELECT event FROM staged_ends WHERE video_id = ? AND version <= ?",
+            *(video_id, version, video_id, version),
+        )
+        return [log_key(decode_event(event)) for (event,) in parts]
+
     def settle(self, video_id: str, version: int, missing: Iterable[str] = ()) -> None:
         """Take nothing more of this version or an older one, but the segments that are missing."""
         with self._database.change() as execute:
             execute("INSERT OR REPLACE INTO settled VALUES (?, ?)", video_id, version)
-            for table in ("staged_segments", "staged_ends", "staged_videos"):
+            for table in ("staged_segments", "staged_ends"):
                 execute(
                     f"DELETE FROM {table} WHERE video_id = ? AND version <= ?", video_id, version
                 )
@@ -53,6 +139,13 @@ class Staging(StagedVideos):
                 execute(
                     "INSERT INTO missing_segments VALUES (?, ?, ?)", video_id, version, segment_id
                 )
+
+    def fail(self, gathered: Gathered) -> None:
+        """Keep of a failed version that it failed, so that what still comes of it is dropped."""
+        key = gathered.video_id, gathered.version
+        with self._database.change() as execute:
+            execute("DELETE FROM staged_segments WHERE video_id = ? AND version = ?", *key)
+        self.stage(gathered, ())
 
     def missing(self, video_id: str) -> set[str]:
         """Segments that its settled version waits for."""
@@ -76,6 +169,14 @@ class Staging(StagedVideos):
                 "DELETE FROM missing_segments WHERE video_id = ? AND segment_id = ?",
                 *(video_id, segment_id),
             )
+
+    def waiting_videos(self) -> int:
+        """Videos of which something is staged."""
+        ((count,),) = self._database.query(
+            "SELECT count(*) FROM (SELECT video_id FROM staged_segments UNION "
+            "SELECT video_id FROM staged_ends)"
+        )
+        return int(count)
 
     def newest(self, video_id: str) -> int:
         """The newest version of a video of which something is staged, or 0."""
@@ -121,7 +222,37 @@ class Staging(StagedVideos):
         with self._database.change() as execute:
             if before:
                 execute("DELETE FROM offsets")
+                execute("DELETE FROM new_from")
             execute("INSERT OR REPLACE INTO log VALUES (1, ?)", log_id)
+
+    def new_from(self) -> dict[int, int]:
+        """The first message of each partition that no index of this log had taken in when this one was
+        opened: what becomes searchable with one before it was told already."""
+        rows = self._database.query("SELECT partition, next FROM new_from")
+        return {int(partition): int(following) for partition, following in rows}
+
+    def set_new_from(self, offsets: Mapping[int, int]) -> None:
+        """Remember them; none goes back."""
+        with self._database.change() as execute:
+            execute("INSERT OR IGNORE INTO counters VALUES ('new_from', 1)")
+            for partition, following in offsets.items():
+                execute(
+                    "INSERT INTO new_from VALUES (?1, ?2) "
+                    "ON CONFLICT (partition) DO UPDATE SET next = max(next, ?2)",
+                    *(partition, following),
+                )
+
+    @property
+    def knows_new_from(self) -> bool:
+        """Whether it was ever found out."""
+        return bool(self._database.query("SELECT 1 FROM counters WHERE name = 'new_from'"))
+
+    def free(self, video_id: str) -> None:
+        """Forget all that is staged, settled or deleted of a video."""
+        tables = ("settled", "deleted", "staged_segments", "staged_ends", "missing_segments")
+        with self._database.change() as execute:
+            for table in (*tables, "unmatched"):
+                execute(f"DELETE FROM {table} WHERE video_id = ?", video_id)
 
     def forget(self, keys: Iterable[tuple[str, bytes]]) -> None:
         """Remember that the log is to forget these; (video_id, key) of each."""

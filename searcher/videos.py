@@ -218,12 +218,13 @@ class VideoStore:
             "settled",
             "staged_segments",
             "staged_ends",
-            "staged_videos",
             "missing_segments",
             "offsets",
             "log",
         )
         with self._database.change() as execute:
+            # The log is read anew, and what it told is not told again.
+            execute("INSERT OR REPLACE INTO new_from SELECT partition, next FROM offsets")
             for table in (*tables, "unmatched"):
                 execute(f"DELETE FROM {table}")
             execute("DELETE FROM counters WHERE name = 'level'")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from common.errors import DependencyError, VideoError, WireError
+from common.errors import DependencyError, VideoError
 from common.health import Health
 from common.in_hand import InHand
 from common.memory_transport import MemoryTransport
@@ -76,9 +76,6 @@ class Stage:
         (name,) = named([item])
         swells = item.envelope.event.clip == SWELLING  # type: ignore[union-attr]
         return Message(LOG, name.encode(), b"x" * _SWOLLEN_BYTES if swells else b"done")
-
-    def unreadable(self, received: Received, error: WireError) -> list[Message]:
-        return []
 
     def refused(self, item: Item, error: Exception) -> list[Message]:
         (name,) = named([item])
@@ -185,6 +182,9 @@ class WatchedConsumer:
     def lag(self) -> int:
         return self._consumer.lag()
 
+    def expired(self) -> int:
+        return self._consumer.expired()
+
     def unreachable(self) -> str:
         return self.broken
 
@@ -259,7 +259,7 @@ class Bench:
 
     def committed(self, topic: str = LIVE) -> dict[int, int]:
         """The next offset of each partition that has one."""
-        return {p: at for (name, p), at in self.transport.committed(GROUP).items() if name == topic}
+        return self.transport.committed(topic, GROUP)
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"storyhash_{name}", labels) or 0.0

@@ -19,6 +19,7 @@ from kafka.errors import (
 from kafka.structs import MemberState, OffsetAndMetadata
 
 from common.kafka.client import in_our_words, log, refreshed
+from common.kafka.gaps import Gaps
 from common.kafka.joining import keep_ended_joins
 from common.kafka.reading import KafkaReader, next_offsets
 from common.settings import KafkaSettings
@@ -31,9 +32,12 @@ _KEEP_ALIVE_SECONDS = 0.2
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
     """Hears, on the thread of the connection, which partitions come and go."""
 
-    def __init__(self, consumer: KafkaConsumer, assignor: CooperativeStickyAssignor) -> None:
+    def __init__(
+        self, consumer: KafkaConsumer, assignor: CooperativeStickyAssignor, gaps: Gaps
+    ) -> None:
         self._consumer = consumer
         self._assignor = assignor
+        self._gaps = gaps
         self.holding = False
         # Commits that a rebalance put off, of partitions that are here.
         self.owed: dict[TopicPartition, OffsetAndMetadata] = {}
@@ -52,6 +56,8 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assignor.member_assignment = None
 
     def _forget(self, places: Iterable[TopicPartition]) -> None:
+        places = list(places)
+        self._gaps.forget(places)
         for place in places:
             self.owed.pop(place, None)
 
@@ -75,7 +81,9 @@ class KafkaGroupConsumer(KafkaReader):
         )
         keep_ended_joins(self._consumer._coordinator)
         self._topics = tuple(topics)
-        self._listener = _Listener(self._consumer, assignor)
+        # A further generation begins when the log has long been read by others.
+        self._gaps = Gaps(self._consumer, group, new_group_is_loss=not kafka.generation)
+        self._listener = _Listener(self._consumer, assignor, self._gaps)
         self._kept_alive = 0.0
         self._consumer.subscribe(topics=list(topics), listener=self._listener)
         # Who joins before it knows the topics' partitions has to join twice.
@@ -88,6 +96,10 @@ class KafkaGroupConsumer(KafkaReader):
             self._consumer.resume(*self._consumer.paused())
         self._pay_if_possible()
         return super().poll(max_messages, timeout_seconds)
+
+    def expired(self) -> int:
+        """See common.transport.Consumer."""
+        return self._gaps.taken()
 
     def keep_alive(self) -> None:
         """Stay a member, take part in rebalances, and take nothing."""
@@ -121,7 +133,13 @@ class KafkaGroupConsumer(KafkaReader):
         # in the group nor out of it for ever; asked for a rejoin it finishes the one under way.
         if self._state() is MemberState.REBALANCING:
             self._consumer._coordinator.request_rejoin()
-        return super()._poll(max_messages, timeout_seconds)
+        found = super()._poll(max_messages, timeout_seconds)
+        timeout_ms = round(self._kafka.request_timeout_seconds * 1000)
+        for place, offset in self._gaps.look(found, timeout_ms).items():
+            if place not in found:
+                # Nothing before it can be read again, whatever is in work.
+                self._listener.owed[place] = OffsetAndMetadata(offset, "", -1)
+        return found
 
     def _state(self) -> MemberState:
         return self._consumer.group_metadata().state

@@ -102,11 +102,7 @@ class KafkaPublisher:
         producer, self._producer = self._producer, None
         if producer is None:
             return
-        # close() alone waits for what is unsent, and on a timeout leaves its thread running.
-        producer._sender.force_close()
-        producer._sender.join(_CLOSE_SECONDS)
-        with contextlib.suppress(KafkaError):
-            producer.close(timeout=0)
+        close_producer(producer)
 
     def _checked_size(self, message: Message) -> int:
         size = _size(message)
@@ -188,6 +184,15 @@ class KafkaPublisher:
         if isinstance(error, UnknownTopicOrPartitionError):
             raise BrokerError("a topic is gone; `storyhash topics create` makes it again")
         raise in_our_words(error, self._kafka)
+
+
+def close_producer(producer: KafkaProducer) -> None:
+    """Let go of its connections; what is unsent is lost."""
+    # close() alone waits for what is unsent, and on a timeout leaves its thread running.
+    producer._sender.force_close()
+    producer._sender.join(_CLOSE_SECONDS)
+    with contextlib.suppress(KafkaError):
+        producer.close(timeout=0)
 
 
 def _size(message: Message) -> int:

@@ -23,6 +23,8 @@ _FETCH_WAIT_MS = 200
 # What lies fetched in memory and not yet polled, at most, for each broker.
 _FETCH_BYTES = 16 << 20
 _CLOSE_SECONDS = 5.0
+# Kafka's number for a time stamp that the broker gave.
+_LOG_APPEND_TIME = 1
 _PAUSE_SECONDS = 0.2
 # Waiting does not cure these.
 _FATAL = (AuthorizationError, SaslAuthenticationFailedError, FencedInstanceIdError)
@@ -85,6 +87,10 @@ class KafkaReader:
                 total += max(0, end - position)
         return total
 
+    def expired(self) -> int:
+        """See common.transport.Consumer; a compacted topic keeps all that counts."""
+        return 0
+
     def unreachable(self) -> str:
         """Why nothing comes; see common.transport.Consumer."""
         return self._outage.reason
@@ -120,6 +126,8 @@ def received(record: Any) -> Received:
         key=record.key or b"",
         value=record.value,
         headers=tuple((name, value or b"") for name, value in record.headers),
+        appended_ms=record.timestamp,
+        by_log=record.timestamp_type == _LOG_APPEND_TIME,
     )
 
 

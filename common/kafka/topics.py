@@ -20,7 +20,7 @@ from common.topics import TopicSpec, topic_specs
 log = logging.getLogger("storyhash.kafka")
 
 # With these otherwise than they must be messages are lost or refused; the rest is the operator's choice.
-_VITAL = frozenset({"cleanup.policy", "max.message.bytes"})
+_VITAL = frozenset({"cleanup.policy", "max.message.bytes", "message.timestamp.type"})
 
 
 @dataclass(frozen=True, slots=True)

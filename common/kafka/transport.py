@@ -10,8 +10,10 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from common.errors import SettingsError
 from common.kafka.client import in_our_words, open_client, partitions_of
+from common.kafka.clock import KafkaClock
 from common.kafka.group import KafkaGroupConsumer
 from common.kafka.log_reader import KafkaLogConsumer
+from common.kafka.offsets import KafkaOffsets
 from common.kafka.publisher import KafkaPublisher
 from common.kafka.reading import reader_settings, received
 from common.settings import KafkaSettings, VideoSettings
@@ -36,6 +38,8 @@ class KafkaTransport:
             )
         self._kafka = kafka
         self._max_bytes = max_message_bytes(video)
+        self._clock = KafkaClock(kafka)
+        self._offsets = KafkaOffsets(kafka)
 
     def publisher(self) -> KafkaPublisher:
         return KafkaPublisher(self._kafka, self._max_bytes)
@@ -93,5 +97,23 @@ class KafkaTransport:
             elif time.monotonic() - since > patience:
                 raise in_our_words(KafkaTimeoutError(), self._kafka)
 
+    def moment(self, topic: str) -> int:
+        """See common.transport.Transport."""
+        return self._clock.moment(topic)
+
+    def committed(self, topic: str, group: str) -> dict[int, int]:
+        """See common.transport.Transport."""
+        return self._offsets.committed(topic, group)
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """See common.transport.Transport."""
+        return self._offsets.ends(topic)
+
+    def overdue(self, topic: str, group: str, before_ms: int) -> int:
+        """See common.transport.Transport."""
+        return self._offsets.overdue(topic, group, before_ms)
+
     def close(self) -> None:
-        """Nothing to let go of: everything made here has its own connections."""
+        """Let go of its own connections; those of what was made here are closed by who asked."""
+        self._clock.close()
+        self._offsets.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ import typer
 from common.dead_letters import DeadLetter, find_letters, read_dead_letters, replay
 from common.errors import UsageError
 from common.settings import load_settings
-from common.topics import TopicNames
+from common.topics import TopicNames, takes_replays
 from common.transport import Transport
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption
@@ -97,11 +98,17 @@ def replay_letters(
     json: JsonOption = False,
 ) -> None:
     """Send messages back to where they came from, once what was wrong is mended. One that still cannot be
-    used becomes a dead letter again; one of a deleted video stays deleted."""
+    used becomes a dead letter again; one of a deleted video stays deleted. Nothing is sent to a topic
+    that is none of StoryHash's own.
+
+    Exit code 2 when such a letter was left out; the others are replayed.
+    """
     if bool(letter_ids) == everything:
         raise UsageError("name dead letters, or give --all (with --reason or --stage to choose)")
+    foreign: list[str] = []
     with _transport() as (transport, topic):
         letters = read_dead_letters(transport, topic)
+        allowed = partial(takes_replays, prefix=topic.removesuffix(".dead-letters"))
         if letter_ids:
             chosen = find_letters(letters, letter_ids)
         else:
@@ -110,15 +117,25 @@ def replay_letters(
                 for one in _chosen(letters, reason, stage)
                 if one.value_kept and not one.replayed
             ]
+            # One that anybody may have written must not keep the others from being replayed.
+            foreign = [one.letter_id for one in chosen if not allowed(one.source[0])]
+            chosen = [one for one in chosen if allowed(one.source[0])]
         publisher = transport.publisher()
         try:
-            sent = [letter.letter_id for letter in replay(transport, publisher, topic, chosen)]
+            replayed = replay(transport, publisher, topic, chosen, allowed)
+            sent = [letter.letter_id for letter in replayed]
         finally:
             publisher.close()
+    for letter_id in foreign:
+        err.print(
+            f"{letter_id}: not replayed: it did not come from a topic of StoryHash", markup=False
+        )
     if json:
         print_json({"replayed": sent})
-        return
-    out.print(f"{len(sent)} replayed")
+    else:
+        out.print(f"{len(sent)} replayed")
+    if foreign:
+        raise typer.Exit(UsageError.exit_code)
 
 
 @contextmanager

@@ -82,10 +82,11 @@ def _profile(settings: Settings, transport: Transport, topics: TopicNames) -> Pr
 
 def _lanes(settings: Settings, transport: Transport, topics: TopicNames) -> list[Lane]:
     """Live segments first; a backfill when none is there."""
-    group = f"{topics.embeddings}.embedder"
     return [
-        Lane(topics.segments, transport.group_consumer([topics.segments], group)),
-        Lane(topics.backfill, transport.group_consumer([topics.backfill], f"{group}.backfill")),
+        Lane(topics.segments, transport.group_consumer([topics.segments], topics.embedders)),
+        Lane(
+            topics.backfill, transport.group_consumer([topics.backfill], topics.backfill_embedders)
+        ),
     ]
 
 

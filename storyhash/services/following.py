@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TypeVar
 
 from common.errors import DependencyError, StoryHashError
-from common.events import Deletion, VideoEnd
+from common.events import Deletion
 from common.health import Health
 from common.held_model import held_model
 from common.in_hand import InHand
@@ -18,10 +17,9 @@ from common.metrics import Metrics
 from common.settings import Settings
 from common.topics import TopicNames
 from common.transport import LogConsumer, Publisher, Received, Transport
-from common.wire import Envelope, to_message
+from common.wire import Envelope, latest_version, to_message
 from common.worker import Item, Lane, Worker
 from searcher.api.base import Answering
-from searcher.dropping import dropped_end
 from searcher.folder import FolderManifest, read_manifest
 from searcher.generations import generation_folder
 from searcher.index import LocalIndex
@@ -112,18 +110,27 @@ class Follower(Background):
 
     def delete_video(self, video_id: str) -> bool:
         """Delete it in the log, then here; false if nothing was known of it, though what is under way
-        will not come either. Raises BrokerError, with nothing done."""
+        will not come either. An id that a version from the future blocks is free again. Raises
+        BrokerError."""
         opened = self._opened
         if opened is None:
             return False
-        index = opened.index
+        index, handler = opened.index, self._handler
+        moment = self._transport.moment(self.topics.clock)
         with index.changing:
             staged = index.staging.newest(video_id)
             settled, _ = index.staging.settled([video_id])[video_id]
             known = index.videos.get(video_id) is not None or staged > 0
-            # A version is a moment by the producer's clock, which may be ahead of this one.
-            version = max(time.time_ns() // 1_000_000, settled, staged)
-            self.delete({video_id: version})
+            newest = max(settled, staged)
+            if handler is not None and newest > latest_version(moment):
+                # Of before such versions were refused: nothing could take its place until then.
+                _log.warning(
+                    "%r is freed from version %d, which is from the future", video_id, newest
+                )
+                handler.free(video_id)
+                known, newest = True, 0
+            # What came since the moment was asked for goes too.
+            self.delete({video_id: max(moment, newest)})
         return known
 
     def delete(self, versions: Mapping[str, int]) -> None:
@@ -132,46 +139,23 @@ class Follower(Background):
         opened, handler = self._opened, self._handler
         if opened is None or handler is None:
             return
-        with opened.index.changing:
-            settled = opened.index.staging.settled(versions)
-            self._tell_and_take(
-                opened.index,
-                handler,
-                [
-                    Deletion(video_id, version)
-                    for video_id, version in versions.items()
-                    if version > settled[video_id][1]
-                ],
-            )
-
-    def drop_staged(self, video_id: str, version: int | None) -> list[int]:
-        """Give up versions of a video that are not complete, in the log, then here; which ones. Raises
-        BrokerError, with nothing done or some of it."""
-        opened, handler = self._opened, self._handler
-        if opened is None or handler is None:
-            return []
-        with opened.index.changing:
-            waiting = opened.index.staging.staged_versions(video_id)
-            given_up = [one for one in waiting if version in (None, one)]
-            ends = [dropped_end(video_id, one) for one in given_up]
-            self._tell_and_take(opened.index, handler, ends)
-        return given_up
-
-    def _tell_and_take(
-        self, index: LocalIndex, handler: IndexHandler, events: Sequence[Deletion | VideoEnd]
-    ) -> None:
-        """Publish events to the log, then take them in at once; `index.changing` is held."""
-        if not events:
-            return
+        index = opened.index
         here = Received(self.topics.embeddings, -1, -1, b"", b"")
-        items = [Item(Envelope(event), here) for event in events]
         publisher = self._transport.publisher()
         try:
-            for item in items:
-                publisher.publish(to_message(self.topics.embeddings, item.envelope))
-            publisher.flush()
-            # The log tells it again when its turn comes, which changes nothing.
-            handler.take(items)
+            with index.changing:
+                settled = index.staging.settled(versions)
+                items = [
+                    Item(Envelope(Deletion(video_id, version)), here)
+                    for video_id, version in versions.items()
+                    if version > settled[video_id][1]
+                ]
+                for item in items:
+                    publisher.publish(to_message(self.topics.embeddings, item.envelope))
+                publisher.flush()
+                # The log forgets them when it comes to this by itself, as it does now.
+                if items:
+                    handler.take(items)
         finally:
             publisher.close()
 
@@ -198,9 +182,26 @@ class Follower(Background):
         return "" if opened is None else opened.index.merge_trouble
 
     def _consumer(self, index: LocalIndex) -> LogConsumer:
-        group = f"{self.topics.embeddings}.searcher"
+        group = self.topics.searchers
         offsets, log_id = index.staging.offsets(), index.staging.log_id
+        index.staging.set_new_from(self._new_from(index))
         return self._transport.log_consumer(self.topics.embeddings, offsets, group, log_id)
+
+    def _new_from(self, index: LocalIndex) -> dict[int, int]:
+        """From which message on of each partition videos are new, and told of and matched: those that no
+        index of this log has taken in, as far as its group has told."""
+        topics, staging = self.topics, index.staging
+        told = self._transport.committed(topics.embeddings, topics.searchers)
+        if staging.knows_new_from:
+            return told
+        before = staging.offsets() or told
+        # The broker forgets what a group told long ago; that matches were published stays to be seen.
+        if not before and any(self._transport.ends(topics.matches).values()):
+            before = self._transport.ends(topics.embeddings)
+        return {
+            number: max(before.get(number, 0), told.get(number, 0))
+            for number in before.keys() | told.keys()
+        }
 
     def _wait_for(self, look: Callable[[], Found | None], condition: str = "index") -> Found | None:
         """The first answer that is not None; None when stopped before. Meanwhile the condition says what

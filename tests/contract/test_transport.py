@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 
 from common.errors import MessageTooLargeError, TopicMissingError
 from common.kafka.transport import KafkaTransport
@@ -32,9 +32,15 @@ class Stage:
         transport: Transport,
         make_topic: Callable[[str], None],
         remake_topic: Callable[[str], None],
+        expire: Callable[[str, int, int], None],
+        another: Callable[[], Transport],
     ) -> None:
+        """expire: delete what lies before an offset of a partition, as retention does. another: a
+        transport of another process over the same topics."""
         self.transport = transport
         self.recreate = remake_topic
+        self.expire = expire
+        self.another = another
         self._make_topic = make_topic
         self._opened: list[Consumer] = []
 
@@ -74,7 +80,7 @@ class Stage:
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     if request.param == "memory":
         memory = MemoryTransport(PARTITIONS)
-        made = Stage(memory, lambda name: None, memory.recreate)
+        made = Stage(memory, lambda name: None, memory.recreate, memory.expire, lambda: memory)
         yield made
         made.close()
         return
@@ -88,7 +94,10 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
                 name: {
                     "num_partitions": PARTITIONS,
                     "replication_factor": 1,
-                    "configs": {"max.message.bytes": str(max_message_bytes(VideoSettings()))},
+                    "configs": {
+                        "max.message.bytes": str(max_message_bytes(VideoSettings())),
+                        "message.timestamp.type": "LogAppendTime",
+                    },
                 }
             },
             wait_for_metadata=True,
@@ -104,7 +113,13 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
             time.sleep(0.1)
         create(name)
 
-    made = Stage(KafkaTransport(settings, VideoSettings()), create, recreate)
+    def expire(topic: str, partition: int, before: int) -> None:
+        admin.delete_records({TopicPartition(topic, partition): before})
+
+    def another() -> Transport:
+        return KafkaTransport(settings, VideoSettings())
+
+    made = Stage(another(), create, recreate, expire, another)
     try:
         yield made
     finally:
@@ -478,3 +493,140 @@ def test_publishing_from_one_thread_while_another_reads(stage: Stage) -> None:
     found = read(log, 2000)
     writer.join()
     assert sorted(values(found)) == list(range(2000))
+
+
+def in_partition(topic: str, numbers: Iterable[int], partition: int = 0) -> list[Message]:
+    return [Message(topic, b"key", b"%d" % number, partition=partition) for number in numbers]
+
+
+def all_told(consumer: Consumer, count: int) -> int:
+    """How many messages are told to have expired, polled until they are `count` or it takes too long."""
+    told, deadline = consumer.expired(), time.monotonic() + PATIENCE_SECONDS
+    while told < count and time.monotonic() < deadline:
+        consumer.poll(100, 0.2)
+        told += consumer.expired()
+    return told
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_what_expired_before_a_member_came_back_is_told_once(stage: Stage, left: int) -> None:
+    topic = stage.topic()
+    stage.publish(in_partition(topic, range(5)))
+    first = stage.member([topic], "group")
+    read(first, 5, commit=True)
+    assert first.expired() == 0
+    first.close()
+    stage.publish(in_partition(topic, range(5, 15)))
+    stage.expire(topic, 0, 15 - left)
+    second = stage.member([topic], "group")
+    assert all_told(second, 10 - left) == 10 - left
+    if left:
+        # From where it stands now; the messages are polled again by the next member.
+        assert nothing_comes(second) or second.expired() == 0
+    second.keep_alive()
+    second.poll(10, 0.2)
+    second.close()
+    third = stage.member([topic], "group")
+    third.poll(10, 0.5)
+    third.poll(10, 0.5)
+    if not left:
+        assert third.expired() == 0
+
+
+def test_what_expires_under_a_member_that_stands_still_is_told(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(in_partition(topic, range(3)))
+    member = stage.member([topic], "group")
+    assert values(read(member, 3, commit=True)) == [0, 1, 2]
+    held = threading.Event()
+
+    def stand_still() -> None:
+        while not held.is_set():
+            member.keep_alive()
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=stand_still)
+    member.keep_alive()
+    thread.start()
+    stage.publish(in_partition(topic, range(3, 10)))
+    stage.expire(topic, 0, 8)
+    held.set()
+    thread.join()
+    found = read(member, 2)
+    told = member.expired()
+    # What was fetched before it expired was not lost.
+    assert told + len(found) == 7
+    assert values(found)[-2:] == [8, 9]
+
+
+def test_what_expired_before_any_member_came_is_told(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(in_partition(topic, range(4)))
+    stage.expire(topic, 0, 3)
+    member = stage.member([topic], "group")
+    assert values(read(member, 1)) == [3]
+    assert member.expired() == 3
+
+
+def test_a_member_that_was_given_all_is_told_of_no_loss(stage: Stage) -> None:
+    topic = stage.topic()
+    stage.publish(numbered(topic, 40))
+    first, second = stage.member([topic], "group"), None
+    read(first, 40, commit=True)
+    stage.publish(numbered(topic, 40))
+    second = stage.member([topic], "group")
+    found: list[Received] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(found) < 40 and time.monotonic() < deadline:
+        for member in (first, second):
+            batch = member.poll(3, 0.1)
+            member.commit(batch)
+            found += batch
+            member.keep_alive()
+    assert first.expired() == second.expired() == 0
+
+
+def test_moments_grow_for_everybody_who_asks(stage: Stage) -> None:
+    topic = stage.topic()
+    other = stage.another()
+    moments = [each.moment(topic) for each in (stage.transport, other) for _ in range(3)]
+    moments.append(stage.transport.moment(topic))
+    assert moments == sorted(set(moments))
+    if other is not stage.transport:
+        other.close()
+
+
+def test_a_message_tells_when_it_was_appended_by_the_clock_of_the_log(stage: Stage) -> None:
+    topic, marks = stage.topic(), stage.topic()
+    before = stage.transport.moment(marks)
+    stage.publish(numbered(topic, 3))
+    after = stage.transport.moment(marks)
+    for message in stage.transport.scan(topic):
+        assert message.appended_ms is not None
+        assert message.by_log
+        assert before <= message.appended_ms <= after
+
+
+def test_what_a_group_has_not_committed_for_long_is_overdue(stage: Stage) -> None:
+    topic, marks = stage.topic(), stage.topic()
+    stage.publish(in_partition(topic, range(3)))
+    stage.publish(in_partition(topic, range(2), partition=1))
+    time.sleep(0.01)
+    between = stage.transport.moment(marks)
+    time.sleep(0.01)
+    stage.publish(in_partition(topic, range(4)))
+    later = stage.transport.moment(marks) + 1
+    transport = stage.transport
+    assert transport.committed(topic, "group") == {}
+    assert {number: end for number, end in transport.ends(topic).items() if end} == {0: 7, 1: 2}
+    assert transport.overdue(topic, "group", between) == 5
+    assert transport.overdue(topic, "group", later) == 9
+    assert transport.overdue(topic, "group", 0) == 0
+    member = stage.member([topic], "group")
+    found = read(member, 9)
+    member.commit([one for one in found if (one.partition, one.offset) in {(0, 1), (1, 1)}])
+    assert transport.committed(topic, "group") == {0: 2, 1: 2}
+    assert transport.overdue(topic, "group", between) == 1
+    assert transport.overdue(topic, "group", later) == 5
+    stage.expire(topic, 0, 3)
+    assert transport.overdue(topic, "group", between) == 0

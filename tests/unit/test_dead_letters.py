@@ -22,9 +22,11 @@ from common.dead_letters import (
 )
 from common.errors import BrokerError, UsageError, VideoError, WireError
 from common.memory_transport import MemoryTransport
+from common.topics import takes_replays
 from common.transport import Message, Received
 
 TOPIC = "dead-letters"
+SEGMENT_TOPICS = "segments".__eq__
 HEADERS = (("schema", b"segment/1"), ("trace-id", b"\x00\xff"), ("schema", b"twice"))
 
 
@@ -60,7 +62,7 @@ class Post:
         return [letter.letter_id for letter in self.read()]
 
     def replay(self, *letters: DeadLetter) -> list[str]:
-        sent = replay(self.transport, self.publisher, TOPIC, letters or self.read())
+        sent = replay(self.transport, self.publisher, TOPIC, letters or self.read(), SEGMENT_TOPICS)
         return [letter.letter_id for letter in sent]
 
     def returned(self) -> list[Received]:
@@ -252,9 +254,40 @@ def test_one_that_is_not_kept_any_more_is_told_after_the_others_were_sent() -> N
     gone = replace(letter, letter_id="segments/0/0")
     sent: list[DeadLetter] = []
     with pytest.raises(UsageError, match="'segments/0/0' is not kept any more"):
-        sent.extend(replay(post.transport, post.publisher, TOPIC, [gone, letter]))
+        sent.extend(replay(post.transport, post.publisher, TOPIC, [gone, letter], SEGMENT_TOPICS))
     assert sent == [letter]
     assert [one.replayed for one in post.read()] == [True]
+
+
+def test_one_that_names_a_topic_of_others_is_refused_before_any_other_is_sent() -> None:
+    foreign = Received("__consumer_offsets", 0, 3, b"key", b"value")
+    post = Post(letter_of(original(1)), letter_of(foreign))
+    with pytest.raises(UsageError, match=r"'__consumer_offsets' is no topic that StoryHash reads"):
+        post.replay()
+    assert post.returned() == []
+    assert list(post.transport.scan("__consumer_offsets")) == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "allowed"),
+    [
+        ("p.segments", True),
+        ("p.segments.backfill", True),
+        ("p.segments.backfill.clip", True),
+        ("p.embeddings", True),
+        ("p.embeddings.clip-2", True),
+        ("p.dead-letters", False),
+        ("p.matches", False),
+        ("p.clock", False),
+        ("q.segments", False),
+        ("p.segments2", False),
+        ("p.embeddings.clip.more", False),
+        ("p.embeddings.", False),
+        ("__consumer_offsets", False),
+    ],
+)
+def test_only_topics_that_services_read_take_replays(topic: str, allowed: bool) -> None:
+    assert takes_replays(topic, "p") is allowed
 
 
 class Interrupted:
@@ -296,7 +329,7 @@ def test_a_replay_that_is_interrupted_marks_nothing_that_was_not_sent_and_can_be
 
     def run() -> None:
         publisher = Interrupted(post.transport, flushes)
-        told.extend(replay(post.transport, publisher, TOPIC, post.read()))
+        told.extend(replay(post.transport, publisher, TOPIC, post.read(), SEGMENT_TOPICS))
         publisher.flush()
 
     with pytest.raises(BrokerError, match="no leader"):
@@ -311,7 +344,9 @@ def test_a_replay_that_is_interrupted_marks_nothing_that_was_not_sent_and_can_be
 def test_each_letter_is_told_once_it_is_durably_sent() -> None:
     post = Post(letter_of(original(1)))
     publisher = Interrupted(post.transport, 2)
-    sending: Iterator[DeadLetter] = replay(post.transport, publisher, TOPIC, post.read())
+    sending: Iterator[DeadLetter] = replay(
+        post.transport, publisher, TOPIC, post.read(), SEGMENT_TOPICS
+    )
     assert next(sending).letter_id == "segments/0/1"
     assert len(post.returned()) == 1
     assert [letter.replayed for letter in post.read()] == [True]
@@ -340,6 +375,6 @@ def test_any_message_comes_back_exactly_as_it_was(
     post = Post(letter_of(received, raised(kind(text))))
     (letter,) = post.read()
     assert letter.source == (received.topic, received.partition, received.offset)
-    post.replay()
+    list(replay(post.transport, post.publisher, TOPIC, [letter], received.topic.__eq__))
     (returned,) = post.transport.scan(received.topic)
     assert replace(returned, offset=received.offset) == received

@@ -3,6 +3,7 @@ in that lay there, however often it is interrupted and however much still comes.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.events import Deletion, Event, HeldModel
+from common.events import Deletion, Event, HeldModel, MatchEvent
 from common.health import Health
 from common.memory_transport import MemoryTransport
 from common.metrics import Metrics
@@ -135,7 +136,7 @@ def test_one_that_was_level_answers_at_once_whatever_has_come_since(
 def test_a_deletion_is_of_all_that_is_known_though_the_producers_clock_is_ahead(
     log: Log, rng: np.random.Generator, staged: bool
 ) -> None:
-    later = 2 * time.time_ns() // 1_000_000
+    later = time.time_ns() // 1_000_000 + 300_000
     parts = [*video(rng, "c", 2, version=later), end("c", 2, later)]
     log.publish(*(parts[:2] if staged else parts))
     follower = log.follower()
@@ -201,6 +202,9 @@ class Stream:
     def lag(self) -> int:
         return 1
 
+    def expired(self) -> int:
+        return 0
+
     def unreachable(self) -> str:
         return ""
 
@@ -261,3 +265,79 @@ def test_a_calibration_that_was_not_measured_is_told_with_every_answer(
     follower.stop()
     follower.join()
     assert [notice for notice in notices if "was not measured" in notice]
+
+
+def unmatched(follower: Follower, holding: str = "b") -> set[str]:
+    """Run a follower until it is level and holds a video; the videos it is to tell of."""
+    follower.start()
+    wait_until(lambda: follower.answering is not None, "answers", 60)
+    opened = follower.opened
+    assert opened is not None
+    wait_until(lambda: holding in opened.index.shard_versions(), holding, 60)
+    due = opened.index.staging.unmatched(1000)
+    told = {video_id for video_id, _, _ in due if opened.index.videos.get(video_id)}
+    follower.stop()
+    follower.join()
+    return told
+
+
+@pytest.mark.parametrize("lost", ["nothing", "folder", "folder and offsets"])
+def test_a_log_that_is_read_again_tells_of_no_video_again_but_of_those_that_came_since(
+    log: Log, rng: np.random.Generator, lost: str
+) -> None:
+    names = {f"v{n}" for n in range(50)}
+    for name in names:
+        log.publish(*video(rng, name, 1), end(name, 1))
+    assert unmatched(log.follower()) == {*names, "b"}
+    topics = TopicNames.of(log.settings.kafka)
+    publisher = log.transport.publisher()
+    publisher.publish(to_message(topics.matches, Envelope(MatchEvent("b", 1, {}))))
+    if lost == "nothing":
+        database = Database(log.settings.data_dir / "videos.sqlite")
+        for video_id, version, _ in Staging(database).unmatched(1000):
+            Staging(database).matched(video_id, version)
+        database.close()
+    else:
+        shutil.rmtree(log.settings.data_dir)
+    if lost == "folder and offsets":
+        log.transport.forget_group(topics.searchers)
+        assert unmatched(log.follower()) == set()
+    log.publish(*video(rng, "c", 2), end("c", 2))
+    assert unmatched(log.follower(), "c") == {"c"}
+
+
+def test_the_first_searcher_of_a_log_tells_of_all_that_lies_there(log: Log) -> None:
+    assert unmatched(log.follower()) == {"b"}
+
+
+def test_an_id_that_a_version_from_the_future_blocks_is_free_once_it_is_deleted(
+    log: Log, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = 4_102_444_800_000
+    parts = [*video(rng, "c", 2, version=later), end("c", 2, later)]
+    with monkeypatch.context() as patch:
+        # As it was before such versions were refused.
+        patch.setattr("common.wire.VERSION_AHEAD_MS", 10**15)
+        log.publish(*parts)
+        follower = log.follower()
+        follower.start()
+        wait_until(lambda: follower.answering is not None, "answers", 60)
+        answering = follower.answering
+        assert answering is not None
+        assert "c" in answering.index.shard_versions()
+    assert follower.delete_video("c")
+    now = log.transport.clock()
+    log.publish(*video(rng, "c", 1, version=now + 1), end("c", 1, now + 1))
+    wait_until(lambda: answering.index.shard_versions().get("c") == now + 1, "it is back", 60)
+    follower.stop()
+    follower.join()
+    # The same comes of the log alone, in which the version from the future still lies.
+    shutil.rmtree(log.settings.data_dir)
+    again = log.follower()
+    again.start()
+    wait_until(lambda: again.answering is not None, "answers", 60)
+    found = again.answering
+    assert found is not None
+    assert found.index.shard_versions()["c"] == now + 1
+    again.stop()
+    again.join()

@@ -26,6 +26,7 @@ def test_the_first_generation_has_the_plain_names() -> None:
         embeddings="storyhash.embeddings",
         matches="storyhash.matches",
         dead_letters="storyhash.dead-letters",
+        clock="storyhash.clock",
     )
 
 
@@ -34,19 +35,19 @@ def test_another_generation_has_a_log_and_a_backfill_of_its_own_and_shares_the_r
     second = TopicNames.of(KafkaSettings(generation="sscd-2"))
     assert second.embeddings == "storyhash.embeddings.sscd-2"
     assert second.backfill == "storyhash.segments.backfill.sscd-2"
-    for shared in ("segments", "matches", "dead_letters"):
+    for shared in ("segments", "matches", "dead_letters", "clock"):
         assert getattr(first, shared) == getattr(second, shared)
 
 
 @given(st.from_regex(r"\A[A-Za-z0-9._-]{1,100}\Z"), st.from_regex(r"\A[a-z0-9-]{0,40}\Z"))
-def test_any_names_that_settings_allow_are_five_topics_that_kafka_takes(
+def test_any_names_that_settings_allow_are_six_topics_that_kafka_takes(
     prefix: str, generation: str
 ) -> None:
     names = [
         spec.name
         for spec in topic_specs(KafkaSettings(topic_prefix=prefix, generation=generation), VIDEO)
     ]
-    assert len(set(names)) == 5
+    assert len(set(names)) == 6
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) for name in names)
 
 
@@ -70,15 +71,21 @@ def test_the_log_of_vectors_is_compacted_and_kept_for_ever() -> None:
 
 def test_everything_else_goes_after_its_retention() -> None:
     told = specs(retention_hours=1.5)
-    for name in ("t.segments", "t.segments.backfill", "t.matches", "t.dead-letters"):
+    for name in ("t.segments", "t.segments.backfill", "t.matches", "t.dead-letters", "t.clock"):
         assert told[name].config["cleanup.policy"] == "delete"
         assert told[name].config["retention.ms"] == "5400000"
 
 
-def test_dead_letters_have_one_partition_so_that_they_have_an_order() -> None:
+def test_dead_letters_and_the_clock_have_one_partition_so_that_they_have_an_order() -> None:
     told = specs(partitions=12)
-    assert told["t.dead-letters"].partitions == 1
-    assert {spec.partitions for name, spec in told.items() if name != "t.dead-letters"} == {12}
+    single = {"t.dead-letters", "t.clock"}
+    assert {told[name].partitions for name in single} == {1}
+    assert {spec.partitions for name, spec in told.items() if name not in single} == {12}
+
+
+def test_the_time_of_every_message_is_the_brokers() -> None:
+    for spec in specs().values():
+        assert spec.config["message.timestamp.type"] == "LogAppendTime"
 
 
 @pytest.mark.parametrize(("replication", "in_sync"), [(1, "1"), (2, "1"), (3, "2")])

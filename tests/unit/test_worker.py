@@ -742,11 +742,9 @@ class Law:
         assert (set(self.done), set(self.refused), set(self.letters)) == (good, refused, bad)
         told = read_dead_letters(self._transport, DEAD_LETTERS)
         assert sorted(letter.letter_id for letter in told) == sorted(bad)
-        committed = self._transport.committed("embedders")
+        committed = self._transport.committed(LIVE, "embedders")
         assert committed == {
-            (LIVE, partition): len(numbers[partition::3])
-            for partition in range(3)
-            if numbers[partition::3]
+            partition: len(numbers[partition::3]) for partition in range(3) if numbers[partition::3]
         }
         if once:
             counts = self.done + self.refused + self.letters

@@ -1,0 +1,127 @@
+"""The log's clock: moments that grow, whatever the clocks of those who ask say.
+
+A mark is written to a topic whose time stamps the broker gives. The moment is that time stamp, or one
+millisecond more than what the marks before say, where the broker's clock went back or another broker
+leads the topic by now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from common.errors import TopicMissingError
+from common.kafka.client import in_our_words, open_client, partitions_of
+from common.kafka.publisher import close_producer
+from common.kafka.reading import reader_settings
+from common.settings import KafkaSettings
+
+# Marks that are looked at: more than are ever written at the same time.
+_MARKS = 100
+_POLL_MS = 200
+_MARK_BYTES = 1 << 20
+# A producer's time stamp that a broker with a clock of its own does not keep.
+_NO_TIME_MS = 1
+
+
+class KafkaClock:
+    """One connection to write and one to read, opened when first needed and again after an error.
+    Thread-safe."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._lock = threading.Lock()
+        self._producer: Any = None
+        self._consumer: Any = None
+        self._place: TopicPartition | None = None
+
+    def moment(self, topic: str) -> int:
+        """See common.transport.Transport."""
+        with self._lock:
+            try:
+                return self._moment(topic)
+            except KafkaError as error:
+                self._drop()
+                raise in_our_words(error, self._kafka) from None
+            except BaseException:
+                self._drop()
+                raise
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        with self._lock:
+            self._drop()
+
+    def _moment(self, topic: str) -> int:
+        place = self._open(topic)
+        least = self._newest(place) + 1
+        patience = self._kafka.request_timeout_seconds
+        sent = self._producer.send(
+            topic, str(least).encode(), b"mark", partition=place.partition, timestamp_ms=_NO_TIME_MS
+        )
+        self._producer.flush(patience)
+        told = sent.get(patience)
+        if told.timestamp == _NO_TIME_MS:
+            raise TopicMissingError(
+                f"topic {topic} does not keep the broker's time (message.timestamp.type is not "
+                "LogAppendTime); `storyhash topics create` corrects it"
+            )
+        return max(int(told.timestamp), least)
+
+    def _newest(self, place: TopicPartition) -> int:
+        """The latest moment that a mark tells of, or 0."""
+        consumer = self._consumer
+        timeout = round(self._kafka.request_timeout_seconds * 1000)
+        begin = consumer.beginning_offsets([place], timeout_ms=timeout)[place]
+        end = consumer.end_offsets([place], timeout_ms=timeout)[place]
+        if end <= begin:
+            return 0
+        consumer.seek(place, max(begin, end - _MARKS))
+        newest, deadline = 0, time.monotonic() + self._kafka.request_timeout_seconds
+        while True:
+            for record in consumer.poll(timeout_ms=_POLL_MS).get(place, ()):
+                newest = max(newest, record.timestamp, _told(record.value))
+            position = consumer.position(place, timeout_ms=0)
+            if position is not None and position >= end:
+                return newest
+            if time.monotonic() > deadline:
+                raise KafkaTimeoutError("the marks of the clock could not be read in time")
+
+    def _open(self, topic: str) -> TopicPartition:
+        if self._place is not None and self._place.topic == topic:
+            return self._place
+        self._drop()
+        self._consumer, client = open_client(
+            self._kafka, KafkaConsumer, **reader_settings(self._kafka, _MARK_BYTES)
+        )
+        place = TopicPartition(topic, partitions_of(client, self._kafka, topic)[0])
+        self._consumer.assign([place])
+        self._producer, _ = open_client(
+            self._kafka,
+            KafkaProducer,
+            acks="all",
+            enable_idempotence=True,
+            metrics_enabled=False,
+            delivery_timeout_ms=round(self._kafka.delivery_timeout_seconds * 1000),
+        )
+        self._place = place
+        return place
+
+    def _drop(self) -> None:
+        producer, consumer = self._producer, self._consumer
+        self._producer = self._consumer = self._place = None
+        if producer is not None:
+            close_producer(producer)
+        with contextlib.suppress(KafkaError):
+            if consumer is not None:
+                consumer.close(autocommit=False, timeout_ms=1000)
+
+
+def _told(value: bytes | None) -> int:
+    """The moment in a mark; 0 for what is none."""
+    return int(value) if value is not None and value.isdigit() and len(value) <= 18 else 0

@@ -1,0 +1,87 @@
+"""Messages that retention deleted before a consumer group read them.
+
+A consumer whose committed offset is no longer in the log goes on at the oldest message there is. The
+lag is then 0 and nothing looks wrong, but what lay between is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from common.kafka.client import log
+
+
+class Gaps:
+    """Compares where each partition should go on with where it does. One thread, but for `forget`."""
+
+    def __init__(self, consumer: KafkaConsumer, group: str, *, new_group_is_loss: bool) -> None:
+        """new_group_is_loss: whether messages count as lost that expired before the group committed
+        anything at all."""
+        self._consumer = consumer
+        self._group = group
+        self._new_group_is_loss = new_group_is_loss
+        # The offset that should come next, once it is known.
+        self._next: dict[TopicPartition, int] = {}
+        self._lost = 0
+
+    def forget(self, places: Iterable[TopicPartition]) -> None:
+        """These partitions came or went: what comes next is what the group committed."""
+        for place in places:
+            self._next.pop(place, None)
+
+    def taken(self) -> int:
+        """How many messages were lost since the last call."""
+        lost, self._lost = self._lost, 0
+        return lost
+
+    def look(
+        self, found: Mapping[TopicPartition, Sequence[Any]], timeout_ms: int
+    ) -> dict[TopicPartition, int]:
+        """Look for gaps after a poll that gave `found`. Gives, of the partitions that have one, the
+        offset from which there are messages again: committed, it is told only once."""
+        passed = {}
+        for place in self._consumer.assignment():
+            records = found.get(place)
+            try:
+                here = (
+                    records[0].offset if records else self._consumer.position(place, timeout_ms=0)
+                )
+                if here is None:
+                    continue
+                known = self._next.get(place)
+                if known is None:
+                    known = self._begin(place, here, timeout_ms)
+            except KafkaError as error:
+                log.debug("whether messages expired is asked again: %s", error)
+                continue
+            if here > known:
+                self._tell(place, known, here)
+                passed[place] = here
+            self._next[place] = records[-1].offset + 1 if records else here
+        return passed
+
+    def _begin(self, place: TopicPartition, here: int, timeout_ms: int) -> int:
+        """Where a partition that was just assigned should go on."""
+        committed = self._consumer.committed(place, timeout_ms=timeout_ms)
+        if committed is not None:
+            return int(committed)
+        if here and not self._new_group_is_loss:
+            log.warning(
+                "topic %s partition %d: messages before offset %d expired before group %s began; "
+                "`storyhash ingest --backfill` sends what the index lacks",
+                *(place.topic, place.partition, here, self._group),
+            )
+            return here
+        return 0
+
+    def _tell(self, place: TopicPartition, known: int, here: int) -> None:
+        self._lost += here - known
+        log.error(
+            "topic %s partition %d: %d messages (offsets %d to %d) expired before group %s read them; "
+            "`storyhash ingest --reconcile` sends again what the catalogue lacks",
+            *(place.topic, place.partition, here - known, known, here - 1, self._group),
+        )

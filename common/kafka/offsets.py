@@ -1,0 +1,89 @@
+"""Where topics begin and end, and how far groups are, asked without reading a message."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.errors import KafkaError
+
+from common.kafka.client import in_our_words, open_client, topic_missing
+from common.settings import KafkaSettings
+
+# What Kafka calls the first and the next offset of a partition.
+_EARLIEST, _LATEST = -2, -1
+
+
+class KafkaOffsets:
+    """One connection, opened when it is first needed and again after an error. Thread-safe."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._lock = threading.Lock()
+        self._admin: Any = None
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """See common.transport.Transport."""
+        with self._asking() as admin:
+            return self._at(admin, self._places(admin, topic), _LATEST)
+
+    def committed(self, topic: str, group: str) -> dict[int, int]:
+        """See common.transport.Transport."""
+        with self._asking() as admin:
+            return self._committed(admin, self._places(admin, topic), group)
+
+    def overdue(self, topic: str, group: str, before_ms: int) -> int:
+        """See common.transport.Transport."""
+        with self._asking() as admin:
+            places = self._places(admin, topic)
+            begins = self._at(admin, places, _EARLIEST)
+            ends = self._at(admin, places, _LATEST)
+            # The first that is not older; none is when all are.
+            since = self._at(admin, places, max(0, before_ms))
+            committed = self._committed(admin, places, group)
+        overdue = 0
+        for number, end in ends.items():
+            first = since[number] if since[number] >= 0 else end
+            overdue += max(0, first - max(committed.get(number, 0), begins[number]))
+        return overdue
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._lock:
+            self._drop()
+
+    def _places(self, admin: Any, topic: str) -> list[TopicPartition]:
+        # All topics are asked for: asked for by name, a broker may make the one it lacks.
+        for one in admin.describe_topics():
+            if one["name"] == topic:
+                found = sorted(each["partition_index"] for each in one["partitions"])
+                return [TopicPartition(topic, number) for number in found]
+        raise topic_missing(topic)
+
+    def _at(self, admin: Any, places: list[TopicPartition], when: int) -> dict[int, int]:
+        """The offset of each partition at a moment (Unix milliseconds), -1 where there is none."""
+        found = admin.list_partition_offsets(dict.fromkeys(places, when))
+        return {place.partition: int(one.offset) for place, one in found.items()}
+
+    def _committed(self, admin: Any, places: list[TopicPartition], group: str) -> dict[int, int]:
+        found = admin.list_group_offsets({group: places})[group]
+        return {place.partition: int(one.offset) for place, one in found.items() if one.offset >= 0}
+
+    @contextmanager
+    def _asking(self) -> Iterator[Any]:
+        with self._lock:
+            try:
+                if self._admin is None:
+                    self._admin, _ = open_client(self._kafka, KafkaAdminClient)
+                yield self._admin
+            except KafkaError as error:
+                self._drop()
+                raise in_our_words(error, self._kafka) from None
+
+    def _drop(self) -> None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()
