@@ -18,7 +18,7 @@ from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment, SegmentRef
 from common.uris import is_remote
 from ingest.fetcher import DownloadFolder, Fetcher
-from ingest.pool_codec import Piece, Produced, piece_codec
+from ingest.pool_codec import Piece, Produced, in_order, piece_codec
 from ingest.producer import produce
 
 # Events a decoder may have ready that nobody has taken yet.
@@ -198,7 +198,7 @@ class _Decoder:
         with ExitStack() as stack:
             path = stack.enter_context(self._fetcher.fetched(uri)) if is_remote(uri) else uri
             # Closed here, a run that is left half-way is over before its file is deleted.
-            yield from stack.enter_context(closing(self._child.run(str(path))))
+            yield from in_order(stack.enter_context(closing(self._child.run(str(path)))))
 
     def kill(self) -> None:
         self._fetcher.kill()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from common.child_codec import Buffer, Codec, checked, pack, unpack
+from common.child_codec import Buffer, Codec, checked, one_line, pack, unpack
+from common.errors import DecoderCrashedError
 from common.settings import VideoSettings
 from ingest.producer import ProducedVideo
 
 # What a result is larger than its clip, at most.
 _HEADER_BYTES = 1024 * 1024
+_MAX_STAGES = 8
+_STAGE = re.compile(r"[a-z_]{1,20}")
+# Ends of segments are rounded to milliseconds in their ids.
+_SLACK_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,26 @@ def _decode(max_clip_bytes: int, data: memoryview) -> Produced:
             raise ValueError("no clip")
         return piece
     done = checked(ProducedVideo, header["done"])
-    if not 0 <= done.duration_seconds < float("inf") or done.segments < 0:
+    numbers = [done.duration_seconds, *done.stage_seconds.values()]
+    names = [*done.stage_seconds]
+    if not all(0 <= number < float("inf") for number in numbers) or done.segments < 0:
         raise ValueError("no end of a video")
-    return done
+    if len(names) > _MAX_STAGES or not all(map(_STAGE.fullmatch, names)):
+        raise ValueError("no stages of ours")
+    words: dict[str, Any] = {
+        name: one_line(value) for name, value in asdict(done).items() if isinstance(value, str)
+    }
+    return replace(done, **words)
+
+
+def in_order(results: Iterable[Produced]) -> Iterator[Produced]:
+    """The results of one video as they come. Raises DecoderCrashedError where one contradicts another."""
+    count, end = 0, 0.0
+    for result in results:
+        if isinstance(result, Piece):
+            if result.start_seconds < end - _SLACK_SECONDS:
+                raise DecoderCrashedError("the decoder sent segments that overlap")
+            count, end = count + 1, result.end_seconds
+        elif result.segments != count:
+            raise DecoderCrashedError("the decoder counted its segments wrong")
+        yield result

@@ -22,7 +22,7 @@ from common.types import Float32Array
 
 ROOT = Path(__file__).parents[1]
 STORYHASH = ("storyhash",)
-_START_SECONDS = 90.0
+_START_SECONDS = 300.0
 _LISTENS = re.compile(r"at (http://\S+)")
 # Restarts are to be seen, not waited for.
 _QUICK = {

@@ -54,7 +54,7 @@ def storyhash(*arguments: str | Path, cwd: Path | None = None, **settings: str) 
         text=True,
         cwd=cwd or ROOT,
         env=environment(**settings),
-        timeout=240,
+        timeout=800,
         check=False,
     )
     assert "Traceback" not in run.stderr, run.stderr

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 KAFKA_VERSION = "4.1.1"
-_START_SECONDS = 60.0
+_START_SECONDS = 240.0
 _CLUSTER_ID = "c3RvcnloYXNoLXRlc3RzAA"
 # Small and quick: no waiting for further members, short sessions, cleaning as soon as there is dirt.
 _CONFIG = {
