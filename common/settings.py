@@ -47,6 +47,11 @@ class VideoSettings(_Group):
     memory_mib: int = Field(1024, gt=0, description="Address space a decoder may add, MiB.")
     frames_per_second: float = Field(8.0, gt=0, description="Highest frame rate of a clip.")
     short_side: int = Field(480, ge=32, description="Largest short side of a clip, pixels.")
+    max_clip_pixels: int = Field(
+        1280 * 720,
+        ge=32 * 32,
+        description="Largest picture of a clip, width x height; wide ones are made smaller to it.",
+    )
     max_clip_bytes: int = Field(
         4 * 1024 * 1024, gt=0, description="Largest clip; also bounds a Kafka message."
     )

@@ -34,13 +34,15 @@ class SegmentReady:
 
 @dataclass(frozen=True, slots=True)
 class VideoDone:
-    """All segments of the video are out. `damaged` says what could not be decoded."""
+    """All segments of the video are out. `damaged` says what could not be decoded, `notes` what was
+    passed over on purpose."""
 
     entry: CatalogEntry
     duration_seconds: float
     segments: int
     damaged: str | None
     stage_seconds: dict[str, float]
+    notes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,12 @@ def _event(entry: CatalogEntry, version: int, result: Produced) -> VideoEvent:
         )
         return SegmentReady(entry, Segment(ref, result.clip))
     return VideoDone(
-        entry, result.duration_seconds, result.segments, result.damaged, result.stage_seconds
+        entry,
+        result.duration_seconds,
+        result.segments,
+        result.damaged,
+        result.stage_seconds,
+        result.notes,
     )
 
 

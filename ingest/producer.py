@@ -11,17 +11,21 @@ from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment, SegmentRef
 from common.video import Decoder, Frame, decode_images, encode_clip
 from ingest.folders import FRAME_FOLDER_FPS, frame_paths
-from ingest.segmenter import Stretch, segment_frames
+from ingest.segmenter import HOLD_SECONDS, Stretch, segment_frames
 
 
 @dataclass(frozen=True, slots=True)
 class ProducedVideo:
-    """What is known of a video once its last segment is out. Seconds of work by step."""
+    """What is known of a video once its last segment is out. Seconds of work by step.
+
+    damaged: what was lost. notes: what was passed over on purpose, as other tracks; both in words.
+    """
 
     duration_seconds: float
     segments: int
     damaged: str | None
     stage_seconds: dict[str, float]
+    notes: str | None = None
 
 
 def produce(
@@ -46,6 +50,8 @@ def produce(
         lambda: source.end_seconds,
         segment_seconds=ingest.segment_seconds,
         min_tail_seconds=ingest.min_tail_seconds,
+        # Below this the frames between were not looked at, and may be others.
+        hold_seconds=max(HOLD_SECONDS, 1.5 / video.frames_per_second),
     ):
         packed = time.perf_counter()
         segment = _pack(entry, stretch, version, video)
@@ -53,7 +59,8 @@ def produce(
         count, end = count + 1, stretch.end_seconds
         yield segment
     spent = time.perf_counter() - began
-    yield ProducedVideo(end, count, source.damaged, {"decode": spent - packing, "pack": packing})
+    stages = {"decode": spent - packing, "pack": packing}
+    yield ProducedVideo(end, count, source.damaged, stages, source.notes)
 
 
 class _Source:
@@ -92,6 +99,10 @@ class _Source:
     @property
     def damaged(self) -> str | None:
         return self._decoder.damaged
+
+    @property
+    def notes(self) -> str | None:
+        return self._decoder.notes
 
 
 def _pack(entry: CatalogEntry, stretch: Stretch, version: int, video: VideoSettings) -> Segment:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from common.types import FrameBatch
-from common.video import Frame
+from common.video import Frame, one_size
 
 # A frame may be stamped this much before the boundary it belongs behind.
 _SLACK_SECONDS = 1e-6
+# A frame that is shown for longer than this stands again at every half second it is shown through, as
+# embedders describe each half second by the frames that lie in it. Steady videos of 1.4 frames a second
+# and more have no such frame.
+HOLD_SECONDS = 0.75
+_REPEAT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +35,18 @@ def segment_frames(
     *,
     segment_seconds: float,
     min_tail_seconds: float,
+    hold_seconds: float = HOLD_SECONDS,
 ) -> Iterator[Stretch]:
     """Cut a video into [k n, (k + 1) n); a remainder under `min_tail_seconds` joins the one before.
 
     `video_end` is asked once, after the last frame, where the video ends. Stretches cover the video
-    without gap or overlap, except that one in which no frame lies is left out. Holds the frames of
-    two segments at most.
+    without gap or overlap: a frame held for longer than `hold_seconds` is in each that it is shown in,
+    once for every half second. Holds the frames of two segments at most.
     """
     waiting: list[Frame] = []
     current: list[Frame] = []
     start, waiting_start = 0.0, 0.0
-    for frame in frames:
+    for frame in _with_held(frames, video_end, segment_seconds, hold_seconds):
         while frame.pts_seconds >= start + segment_seconds - _SLACK_SECONDS:
             if waiting:
                 yield _stretch(waiting, waiting_start, waiting_start + segment_seconds)
@@ -59,6 +66,40 @@ def segment_frames(
         yield _stretch(current, start, end)
 
 
+def _with_held(
+    frames: Iterable[Frame],
+    video_end: Callable[[], float],
+    segment_seconds: float,
+    hold_seconds: float,
+) -> Iterator[Frame]:
+    """The frames, and those that are held again where they are shown on."""
+    held: Frame | None = None
+    for frame in frames:
+        if held is not None and frame.pts_seconds - held.pts_seconds > hold_seconds:
+            yield from _repeated(held, frame.pts_seconds, segment_seconds)
+        yield frame
+        held = frame
+    if held is not None and video_end() - held.pts_seconds > hold_seconds:
+        yield from _repeated(held, video_end(), segment_seconds)
+
+
+def _repeated(held: Frame, until: float, segment_seconds: float) -> Iterator[Frame]:
+    """A frame at the half seconds, counted from where segments begin, that it is shown through."""
+    index = math.floor((held.pts_seconds + _SLACK_SECONDS) / segment_seconds)
+    while True:
+        begins, ends = index * segment_seconds, (index + 1) * segment_seconds
+        point = begins
+        if held.pts_seconds >= begins - _SLACK_SECONDS:
+            shown = held.pts_seconds - begins + _SLACK_SECONDS
+            point += (math.floor(shown / _REPEAT_SECONDS) + 1) * _REPEAT_SECONDS
+        while point < ends - _SLACK_SECONDS:
+            if min(point + _REPEAT_SECONDS, ends) > until + _SLACK_SECONDS:
+                return
+            yield replace(held, pts_seconds=point)
+            point += _REPEAT_SECONDS
+        index += 1
+
+
 def _stretch(frames: list[Frame], start: float, end: float) -> Stretch:
     pts = np.array([frame.pts_seconds for frame in frames], dtype=np.float64)
-    return Stretch(start, end, FrameBatch(np.stack([frame.rgb for frame in frames]), pts))
+    return Stretch(start, end, FrameBatch(np.stack(one_size([frame.rgb for frame in frames])), pts))

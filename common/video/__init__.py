@@ -5,9 +5,11 @@
 """
 
 from common.video.clip import decode_clip, encode_clip, encode_video
-from common.video.container import VideoInfo, probe
+from common.video.container import VideoInfo
 from common.video.decode import Decoder, Frame
 from common.video.images import decode_images
+from common.video.probing import probe
+from common.video.sizes import one_size
 
 __all__ = [
     "Decoder",
@@ -17,5 +19,6 @@ __all__ = [
     "decode_images",
     "encode_clip",
     "encode_video",
+    "one_size",
     "probe",
 ]

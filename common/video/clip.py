@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,6 +27,8 @@ _PRESET = "ultrafast"
 # 6 roughly halves them; past 48 nothing is left to recognise.
 _CLIP_QP, _QP_STEP, _MAX_QP = 30, 6, 48
 _CLIP_LIMITS = VideoSettings()
+# Two minutes at the usual rate; a segment has seconds.
+_MAX_FRAMES = 1_000
 
 
 def encode_clip(batch: FrameBatch, *, start_seconds: float, max_bytes: int) -> bytes:
@@ -54,10 +56,22 @@ def encode_clip(batch: FrameBatch, *, start_seconds: float, max_bytes: int) -> b
     )
 
 
-def decode_clip(clip: bytes, *, start_seconds: float = 0.0) -> FrameBatch:
-    """All frames of a clip; its time 0 is `start_seconds` of the video. Raises VideoError."""
+def decode_clip(
+    clip: bytes,
+    *,
+    start_seconds: float = 0.0,
+    max_frames: int = _MAX_FRAMES,
+    max_pixels: int = _CLIP_LIMITS.max_pixels,
+    beat: Callable[[], None] = lambda: None,
+) -> FrameBatch:
+    """All frames of a clip, in their own size; its time 0 is `start_seconds` of the video.
+
+    max_pixels: of one picture. So it never holds more than 3 x max_frames x max_pixels bytes of pictures,
+    twice for a moment. Raises VideoError, and VideoLimitError before a bound is passed.
+    """
+    limits = _CLIP_LIMITS.model_copy(update={"max_frames": max_frames, "max_pixels": max_pixels})
     decoder = Decoder(
-        clip, _CLIP_LIMITS, frames_per_second=1000, short_side=1 << 16, origin_seconds=0.0
+        clip, limits, frames_per_second=1000, short_side=None, origin_seconds=0.0, beat=beat
     )
     frames = list(decoder)
     if decoder.damaged:

@@ -13,7 +13,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from common.errors import NoVideoStreamError, VideoError, VideoLimitError
+from common.errors import VideoError, VideoLimitError
 from common.settings import VideoSettings
 from common.video.formats import HEAD_BYTES, OPTIONS, is_text, named_list, shown_name
 
@@ -114,40 +114,15 @@ def _unreadable(error: Exception, file: BinaryIO) -> VideoError:
     return VideoError(f"not a readable video, damaged or encrypted ({_reason(error)})")
 
 
-def picture_stream(container: InputContainer) -> VideoStream:
-    """The stream that is the video: not a cover picture, and the longest where there are several.
-
-    Raises NoVideoStreamError when there is none.
-    """
-    streams = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & av.stream.Disposition.attached_pic
-    ]
-    if not streams:
-        kinds = sorted({stream.type for stream in container.streams})
-        raise NoVideoStreamError(f"no video in it, only: {', '.join(kinds) or 'nothing'}")
-    return max(streams, key=lambda stream: (stream.frames > 1, _seconds(stream), -stream.index))
-
-
-def probe(source: Path | bytes, limits: VideoSettings) -> VideoInfo:
-    """Look at a video. Raises VideoError, NoVideoStreamError or VideoLimitError."""
-    with open_container(source) as container:
-        stream = picture_stream(container)
-        return describe(container, stream, limits)
-
-
 def describe(container: InputContainer, stream: VideoStream, limits: VideoSettings) -> VideoInfo:
-    """What `container` says of `stream`. Raises VideoLimitError when that is already too much."""
+    """What `container` says of `stream`. Raises VideoLimitError for too large a picture.
+
+    Its length is told, not believed: a stray subtitle makes a short film 30 hours long.
+    """
     context = stream.codec_context
     if context is None:
         raise VideoError("its codec is not one this build of FFmpeg can decode")
-    duration = _seconds(stream) or (container.duration or 0) / 1_000_000 or None
-    if duration is not None and duration > limits.max_seconds:
-        raise VideoLimitError(
-            f"{duration:.0f} s long, over the limit of {limits.max_seconds:.0f} s "
-            "(STORYHASH_VIDEO__MAX_SECONDS)"
-        )
+    duration = stream_seconds(stream) or (container.duration or 0) / 1_000_000 or None
     check_pixels(context.width, context.height, limits)
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     return VideoInfo(
@@ -168,7 +143,8 @@ def check_pixels(width: int, height: int, limits: VideoSettings) -> None:
         )
 
 
-def _seconds(stream: VideoStream) -> float:
+def stream_seconds(stream: VideoStream) -> float:
+    """What the header says of a stream's length; 0 where it does not."""
     if stream.duration is None or stream.time_base is None:
         return 0.0
     return float(stream.duration * stream.time_base)

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import av
 from av.container import InputContainer
+from av.format import Flags
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -20,15 +21,18 @@ from common.video.container import (
     check_pixels,
     describe,
     open_container,
-    picture_stream,
+    stream_seconds,
 )
+from common.video.packets import PacketReader
 from common.video.picture import to_picture
+from common.video.timeline import BROADCAST_GAP_SECONDS, GAP_SECONDS, Clock
+from common.video.tracks import choose_stream
 
 _FALLBACK_FPS = 25.0
 # Times are stamped in ticks; a frame may lie this much before the slot it stands for.
 _SLACK_SECONDS = 0.002
-# A stream that yields nothing but errors for this many packets has no more to give.
-_MAX_BAD_PACKETS = 2_000
+# A film may end this much, and this share of its length, before its header says; then some of it is lost.
+_MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +43,41 @@ class Frame:
     rgb: UInt8Array
 
 
+class _Shot:
+    """A decoded frame on its way through the clock; held back as a small picture."""
+
+    def __init__(self, frame: VideoFrame, to_picture: Callable[[VideoFrame], UInt8Array]) -> None:
+        # PyAV types it as a float, and gives None for a frame without a time.
+        self.stamp_seconds: float | None = frame.time
+        self.duration_seconds = _duration(frame)
+        self._frame: VideoFrame | None = frame
+        self._to_picture = to_picture
+        self._picture: UInt8Array | None = None
+
+    def keep(self) -> None:
+        self.picture()
+
+    def picture(self) -> UInt8Array:
+        if self._picture is None:
+            assert self._frame is not None
+            self._picture = self._to_picture(self._frame)
+            self._frame = None
+        return self._picture
+
+
 class Decoder:
     """Decodes one video, once, by iterating over it.
 
     At most one frame is given for every slot of 1 / `frames_per_second`; its time stays its own.
-    Time 0 is the first frame, or `origin_seconds` on the container's clock where that is given.
-    Damaged data does not end the video: what decodes is given, and `damaged` says what was lost.
-    `beat` is called at every packet and every frame, as a sign of life.
+    Time 0 is the first frame, or `origin_seconds` on the container's clock where that is given. Where
+    that clock jumps, time goes on by one frame (timeline.py).
+    Damaged data does not end the video: what decodes is given, `damaged` says what was lost, and `notes`
+    what was passed over on purpose. `beat` is called at every packet and every frame, as a sign of life.
+
+    short_side: pictures are made smaller to it, and to `limits.max_clip_pixels`; None leaves them.
 
     Iterating raises NoFramesError when not one frame decodes, VideoLimitError and VideoTimeoutError
-    when a bound of `limits` is passed, and the errors of `open_container` and `picture_stream`.
+    when a bound of `limits` is passed, and the errors of `open_container` and `choose_stream`.
     """
 
     def __init__(
@@ -57,7 +86,7 @@ class Decoder:
         limits: VideoSettings,
         *,
         frames_per_second: float,
-        short_side: int,
+        short_side: int | None,
         origin_seconds: float | None = None,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
@@ -67,7 +96,13 @@ class Decoder:
         self._limits = limits
         self._rate = frames_per_second
         self._short_side = short_side
-        self._bad_packets = 0
+        self._reader: PacketReader | None = None
+        self._clock: Clock | None = None
+        self._left_out: str | None = None
+        self._deadline = 0.0
+        # What the track's header says of its length.
+        self._said_seconds = 0.0
+        self._ended = False
         self.info: VideoInfo | None = None
         self.end_seconds = 0.0
         """Where the last frame decoded so far ends."""
@@ -75,79 +110,107 @@ class Decoder:
     @property
     def damaged(self) -> str | None:
         """What was lost to damage, in words; None for a sound file."""
-        if not self._bad_packets:
-            return None
-        return f"damaged: {self._bad_packets} packets could not be decoded and were left out"
+        lost = []
+        if self._reader is not None and self._reader.bad:
+            lost.append(f"{self._reader.bad} packets could not be decoded and were left out")
+        if self._reader is not None and self._reader.gave_up:
+            lost.append(f"decoding ended at {self.end_seconds:.1f} s: {self._reader.gave_up}")
+        elif self._ended and self._is_short():
+            lost.append(
+                f"it ends at {self.end_seconds:.1f} s, though its header says "
+                f"{self._said_seconds:.1f} s"
+            )
+        if self._clock is not None and self._clock.late:
+            lost.append(f"frames that came after their time, left out: {self._clock.late}")
+        return f"damaged: {'; '.join(lost)}" if lost else None
+
+    @property
+    def notes(self) -> str | None:
+        """What is worth knowing and no damage: other tracks, a clock that jumps. None for nothing."""
+        said = [self._left_out] if self._left_out else []
+        if self._clock is not None and self._clock.jumps:
+            said.append(
+                f"its clock jumps ({self._clock.jumps} x, first after "
+                f"{self._clock.first_jump_seconds:.1f} s); a jump counts as one frame"
+            )
+        if self._clock is not None and self._clock.wild:
+            said.append(f"frames with a wrong time, put between the others: {self._clock.wild}")
+        return "; ".join(said) or None
 
     def __iter__(self) -> Iterator[Frame]:
         with open_container(self._source) as container:
-            stream = picture_stream(container)
+            stream, self._left_out = choose_stream(container, self._source, self._beat)
             self.info = describe(container, stream, self._limits)
+            self._said_seconds = stream_seconds(stream)
             stream.codec_context.thread_count = 1
             # Smoothing block edges in frames that no other frame refers to shows in nothing we do.
             stream.codec_context.options = {"skip_loop_filter": "noref"}
-            yield from self._sampled(self._frames(container, stream), stream)
+            self._reader = PacketReader(container, stream, self._beat)
+            self._clock = Clock(
+                1.0 / (self.info.frames_per_second or _FALLBACK_FPS),
+                _believed_gap_seconds(container),
+                self._origin,
+            )
+            yield from self._sampled(self._shots(stream), self._clock)
+            self._ended = True
 
-    def _sampled(self, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[Frame]:
-        aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-        typical = 1.0 / ((self.info and self.info.frames_per_second) or _FALLBACK_FPS)
-        origin, previous = self._origin, None
-        slot_done = -1
-        deadline = time.monotonic() + self._limits.wall_seconds
-        for count, frame in enumerate(frames):
+    def _shots(self, stream: VideoStream) -> Iterator[_Shot]:
+        """Every frame that decodes, within bounds."""
+        assert self._reader is not None
+        aspect = float(stream.sample_aspect_ratio or 1)
+
+        def shrink(frame: VideoFrame) -> UInt8Array:
+            return to_picture(frame, self._short_side, aspect, self._limits.max_clip_pixels)
+
+        self._deadline = time.monotonic() + self._limits.wall_seconds
+        for count, frame in enumerate(self._reader.frames()):
             if count >= self._limits.max_frames:
                 raise VideoLimitError(
                     f"more than {self._limits.max_frames} frames (STORYHASH_VIDEO__MAX_FRAMES)"
                 )
-            if time.monotonic() > deadline:
+            if time.monotonic() > self._deadline:
                 raise VideoTimeoutError(
                     f"still decoding after {self._limits.wall_seconds:.0f} s "
                     "(STORYHASH_VIDEO__WALL_SECONDS)"
                 )
             self._beat()
             check_pixels(frame.width, frame.height, self._limits)
-            # PyAV types it as a float, and gives None for a frame without a time.
-            stamp: float | None = frame.time
-            if origin is None:
-                origin = stamp or 0.0
-            expected = 0.0 if previous is None else previous + typical
-            now = expected if stamp is None else stamp - origin
-            if previous is not None and now <= previous:
-                continue
+            yield _Shot(frame, shrink)
+
+    def _sampled(self, shots: Iterator[_Shot], clock: Clock) -> Iterator[Frame]:
+        slot_done = -1
+        empty = True
+        for timed in clock.run(shots):
+            now, empty = timed.start_seconds, False
             if now > self._limits.max_seconds:
                 raise VideoLimitError(
                     f"longer than {self._limits.max_seconds:.0f} s (STORYHASH_VIDEO__MAX_SECONDS)"
                 )
-            previous = now
-            self.end_seconds = now + (_duration(frame) or typical)
+            self.end_seconds = timed.end_seconds
             slot = int((now + _SLACK_SECONDS) * self._rate)
             if slot > slot_done:
                 slot_done = slot
-                picture = to_picture(frame, self._short_side, aspect)
+                picture = timed.shot.picture()
                 paused = time.monotonic()
                 yield Frame(now, picture)
                 # Time in which the reader was elsewhere is not the decoder's.
-                deadline += time.monotonic() - paused
-        if previous is None:
+                self._deadline += time.monotonic() - paused
+        if empty:
             raise NoFramesError("there is a video stream, but not one frame of it can be decoded")
 
-    def _frames(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        """Every frame that decodes; packets that do not are counted and left out."""
-        packets = container.demux(stream)
-        while self._bad_packets < _MAX_BAD_PACKETS:
-            self._beat()
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.error.FFmpegError:
-                # The container itself is broken from here on.
-                self._bad_packets += 1
-                return
-            try:
-                yield from packet.decode()
-            except av.error.FFmpegError:
-                self._bad_packets += 1
+    def _is_short(self) -> bool:
+        """Whether the film ends well before its header says."""
+        missing = self._said_seconds - self.end_seconds
+        jumped = self._clock is not None and self._clock.jumps
+        return not jumped and missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._said_seconds)
+
+
+def _believed_gap_seconds(container: InputContainer) -> float:
+    """How long a gap between two frames is believed: less where clocks restart by design (broadcast)."""
+    # Typed as a flag, and an int.
+    restarting: Any = Flags.ts_discont.value
+    restarts = container.format.flags & restarting
+    return BROADCAST_GAP_SECONDS if restarts else GAP_SECONDS
 
 
 def _duration(frame: VideoFrame) -> float:

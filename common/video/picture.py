@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,15 +18,20 @@ _HDR_CURVES = {int(ColorTrc.SMPTE2084): "pq", int(ColorTrc.ARIB_STD_B67): "hlg"}
 _KNOWN_MATRICES = {int(matrix): matrix for matrix in Colorspace} | {6: Colorspace.ITU601}
 # Untagged video is BT.709 from 720 lines on and BT.601 below, as players assume.
 _HD_LINES = 720
+# No camera has pixels of another shape than this; what says so is wrong.
+_MAX_SAMPLE_ASPECT = 8.0
+_MIN_SIDE, _MAX_STRIP = 32, 16
 
 
-def to_picture(frame: VideoFrame, short_side: int, sample_aspect: float) -> UInt8Array:
-    """uint8 (H, W, 3): scaled so that its short side is at most `short_side`, then turned upright.
+def to_picture(
+    frame: VideoFrame, short_side: int | None, sample_aspect: float, max_area: int
+) -> UInt8Array:
+    """uint8 (H, W, 3): scaled by `scaled_size`, then turned upright.
 
     sample_aspect: width of a pixel over its height. HDR (PQ and HLG) is brought to SDR; an alpha
     channel is ignored, the colours under it are used.
     """
-    width, height = scaled_size(frame.width, frame.height, sample_aspect, short_side)
+    width, height = scaled_size(frame.width, frame.height, sample_aspect, short_side, max_area)
     curve = _HDR_CURVES.get(int(frame.color_trc))
     picture: Array = frame.reformat(
         width=width,
@@ -41,12 +48,28 @@ def to_picture(frame: VideoFrame, short_side: int, sample_aspect: float) -> UInt
     return np.ascontiguousarray(turn_upright(picture, display_matrix(frame)))
 
 
-def scaled_size(width: int, height: int, sample_aspect: float, short_side: int) -> tuple[int, int]:
-    """Even width and height, square pixels, short side at most `short_side`, never enlarged."""
+def scaled_size(
+    width: int, height: int, sample_aspect: float, short_side: int | None, max_area: int
+) -> tuple[int, int]:
+    """Even width and height, in square pixels, short side at most `short_side`, never enlarged.
+
+    The area is at most `max_area`. Strips are squashed to 16 : 1, and a side under 32 pixels is made 32:
+    what looks at a picture later needs some lines of it. short_side: None leaves the picture's size.
+    """
+    if not 1 / _MAX_SAMPLE_ASPECT <= sample_aspect <= _MAX_SAMPLE_ASPECT:
+        sample_aspect = 1.0
     square_width = width * sample_aspect if sample_aspect > 1 else float(width)
     square_height = height / sample_aspect if sample_aspect < 1 else float(height)
+    if short_side is None:
+        return _even(square_width), _even(square_height)
     scale = min(1.0, short_side / min(square_width, square_height))
-    return _even(square_width * scale), _even(square_height * scale)
+    scale = min(scale, math.sqrt(max_area / (square_width * square_height)))
+    wide = max(_MIN_SIDE, _even(square_width * scale))
+    high = max(_MIN_SIDE, _even(square_height * scale))
+    wide, high = min(wide, _MAX_STRIP * high), min(high, _MAX_STRIP * wide)
+    while wide * high > max_area and max(wide, high) > _MIN_SIDE:
+        wide, high = (wide - 2, high) if wide >= high else (wide, high - 2)
+    return wide, high
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
@@ -54,6 +77,7 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
 
     A pixel at (x, y) is shown at (a x + c y, b x + d y) (ISO/IEC 14496-12, 8.2.2).
     """
+    _know_all_side_data()
     # Typed as a mapping of names in some versions.
     sides: Any = frame.side_data
     data = sides.get(SideDataType.DISPLAYMATRIX)
@@ -61,6 +85,23 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
         return None
     a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
     return a, b, c, d
+
+
+@cache
+def _know_all_side_data() -> None:
+    """PyAV fails on a frame with a kind of side data it has no name for, as the EXIF data of photographs.
+
+    Its enumeration is given the way of Python's for values that are not members: one without a name.
+    """
+
+    def missing(kind: Any, value: object) -> Any:
+        unnamed = object.__new__(kind)
+        unnamed._name_, unnamed._value_ = f"UNKNOWN_{value}", value
+        return unnamed
+
+    # Typed as if nothing could be set on it.
+    kinds: Any = SideDataType
+    kinds._missing_ = classmethod(missing)
 
 
 def turn_upright(picture: Array, matrix: tuple[int, int, int, int] | None) -> Array:

@@ -120,7 +120,9 @@ def test_segments_cover_the_video_and_lose_no_frame(steps: list[float], last: fl
         )
     )
     seen = np.concatenate([one.batch.pts_seconds for one in stretches])
-    assert seen == pytest.approx(times)
+    assert (np.diff(seen) > 0).all()
+    # Beside the frames, those that are held.
+    assert set(times) <= set(seen)
     assert stretches[-1].end_seconds == pytest.approx(end)
     for one in stretches:
         assert one.batch.pts_seconds[0] >= one.start_seconds - 1e-5

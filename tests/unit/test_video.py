@@ -24,6 +24,7 @@ from common.video import Decoder, decode_clip, decode_images, encode_clip, encod
 from common.video.hdr import to_sdr
 from common.video.picture import scaled_size, turn_upright
 from tests.conftest import checkerboard, quadrants
+from tests.odd_videos import corners
 
 LIMITS = VideoSettings()
 
@@ -60,20 +61,6 @@ def decoder(source: Path | bytes, limits: VideoSettings = LIMITS, **options: flo
     return Decoder(
         source, limits, frames_per_second=rate, short_side=int(options.get("short_side", 480))
     )
-
-
-def corners(picture: UInt8Array) -> list[str]:
-    """The colour of each quadrant, top left, top right, bottom left, bottom right."""
-    height, width = picture.shape[:2]
-    names = []
-    for y in (height // 4, 3 * height // 4):
-        for x in (width // 4, 3 * width // 4):
-            red, green, blue = picture[y, x].astype(int)
-            if min(red, green, blue) > 180:
-                names.append("white")
-            else:
-                names.append(("red", "green", "blue")[int(np.argmax((red, green, blue)))])
-    return names
 
 
 def test_colours_survive_encoding_and_decoding(tmp_path: Path) -> None:
@@ -128,8 +115,8 @@ def test_pictures_are_shrunk_to_the_short_side_and_never_enlarged(tmp_path: Path
 
 
 def test_pixels_that_are_not_square_are_made_square() -> None:
-    assert scaled_size(720, 576, 64 / 45, 576) == (1024, 576)
-    assert scaled_size(720, 480, 8 / 9, 480) == (640, 480)
+    assert scaled_size(720, 576, 64 / 45, 576, 1 << 20) == (1024, 576)
+    assert scaled_size(720, 480, 8 / 9, 480, 1 << 20) == (640, 480)
 
 
 def test_ten_bits_come_out_as_eight(tmp_path: Path) -> None:

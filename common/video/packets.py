@@ -1,0 +1,66 @@
+"""Frames out of packets, past those that are damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+# A stream that yields nothing but errors for this many packets in a row has no more to give.
+_MAX_BAD_PACKETS = 2_000
+# The same for a container that finds no next packet.
+_MAX_BAD_READS = 64
+
+
+class PacketReader:
+    """Every frame of a stream that decodes. Packets that do not are counted and left out."""
+
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, beat: Callable[[], None]
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._beat = beat
+        self.bad = 0
+        """Packets, and places in the container, that could not be read."""
+        self.gave_up: str | None = None
+        """Why reading ended before the end of the file; None where it did not."""
+
+    def frames(self) -> Iterator[VideoFrame]:
+        bad_in_a_row = reads_in_a_row = 0
+        packets = self._container.demux(self._stream)
+        while True:
+            self._beat()
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError:
+                self.bad += 1
+                reads_in_a_row += 1
+                if reads_in_a_row >= _MAX_BAD_READS:
+                    self.gave_up = "nothing more could be read"
+                    break
+                # What raised has ended; a new one goes on where the container is now.
+                packets = self._container.demux(self._stream)
+                continue
+            reads_in_a_row = 0
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                self.bad += 1
+                bad_in_a_row += 1
+                if bad_in_a_row >= _MAX_BAD_PACKETS:
+                    self.gave_up = f"{bad_in_a_row} packets in a row could not be decoded"
+                    break
+                continue
+            if frames:
+                bad_in_a_row = 0
+            yield from frames
+        # What the decoder still holds back.
+        with suppress(av.error.FFmpegError):
+            yield from self._stream.decode(None)

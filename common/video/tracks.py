@@ -1,0 +1,91 @@
+"""Which of several picture tracks is the film."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from common.errors import NoVideoStreamError
+from common.video.container import open_container, stream_seconds
+
+# As much of a file is looked at to tell a film from a still picture.
+_PACKETS, _BYTES = 2_000, 32 * 1024 * 1024
+
+
+def picture_streams(container: InputContainer) -> list[VideoStream]:
+    """The streams that may be the video: all but cover pictures. Raises NoVideoStreamError for none."""
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
+    if not streams:
+        kinds = sorted({stream.type for stream in container.streams})
+        raise NoVideoStreamError(f"no video in it, only: {', '.join(kinds) or 'nothing'}")
+    return streams
+
+
+def choose_stream(
+    container: InputContainer, source: Path | bytes, beat: Callable[[], None] = lambda: None
+) -> tuple[VideoStream, str | None]:
+    """The stream that is the video, and what is left out, in words.
+
+    One picture is no film where another track has more; then the track that is marked as the default
+    wins, then the larger, then the longer. Raises NoVideoStreamError when there is none.
+    """
+    streams = picture_streams(container)
+    if len(streams) == 1:
+        return streams[0], None
+    packets = _packets(source, [stream.index for stream in streams], beat)
+
+    def rank(stream: VideoStream) -> tuple[object, ...]:
+        context = stream.codec_context
+        return (
+            context is not None,
+            packets[stream.index] > 1,
+            bool(stream.disposition & Disposition.default),
+            0 if context is None else context.width * context.height,
+            stream_seconds(stream),
+            packets[stream.index],
+            -stream.index,
+        )
+
+    best = max(streams, key=rank)
+    others = [_named(stream, packets) for stream in streams if stream is not best]
+    return best, f"picture track {_named(best, packets)} is used; left out: {', '.join(others)}"
+
+
+def _packets(source: Path | bytes, indices: list[int], beat: Callable[[], None]) -> Counter[int]:
+    """How many packets the first part of a file has for each stream; read through an own opening."""
+    seen: Counter[int] = Counter()
+    size = 0
+    if isinstance(source, Path) and not source.is_file():
+        # A pipe can be read but once.
+        return seen
+    with open_container(source) as container:
+        try:
+            for packet in container.demux([container.streams[index] for index in indices]):
+                beat()
+                seen[packet.stream_index] += packet.size > 0
+                size += packet.size
+                if seen.total() >= _PACKETS or size >= _BYTES:
+                    break
+                if all(seen[index] > 1 for index in indices):
+                    break
+        except av.error.FFmpegError:
+            # Decoding meets the damage again, and counts it.
+            pass
+    return seen
+
+
+def _named(stream: VideoStream, packets: Counter[int]) -> str:
+    context = stream.codec_context
+    size = "unknown codec" if context is None else f"{context.width}x{context.height}"
+    still = ", one picture" if packets[stream.index] == 1 else ""
+    return f"{stream.index} ({size}{still})"
