@@ -11,13 +11,14 @@ from storyhash.catalogue import WorkItem
 @dataclass(frozen=True, slots=True)
 class VideoOutcome:
     """What became of one video: searchable, or not, as `error` says, or `dropped`, as nobody wanted it
-    any more. `damaged` says what was lost of it."""
+    any more. `damaged` says what was lost of it, `notes` what was passed over on purpose."""
 
     item: WorkItem
     error: VideoError | None = None
     segments: int = 0
     duration_seconds: float = 0.0
     damaged: str | None = None
+    notes: str | None = None
     dropped: bool = False
 
 
@@ -34,6 +35,7 @@ class IndexReport:
     elapsed_seconds: float = 0.0
     failed: list[tuple[WorkItem, VideoError]] = field(default_factory=list)
     damaged: list[tuple[WorkItem, str]] = field(default_factory=list)
+    notes: list[tuple[WorkItem, str]] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -51,3 +53,5 @@ class IndexReport:
         self.video_seconds += outcome.duration_seconds
         if outcome.damaged:
             self.damaged.append((outcome.item, outcome.damaged))
+        if outcome.notes:
+            self.notes.append((outcome.item, outcome.notes))

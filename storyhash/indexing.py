@@ -266,6 +266,7 @@ class Indexer:
             segments=len(video.embeddings),
             duration_seconds=done.duration_seconds,
             damaged=done.damaged,
+            notes=done.notes,
         )
 
     def _fail(self, video: _UnderWay) -> VideoOutcome:

@@ -121,6 +121,9 @@ def _summary(
             {"video_id": item.entry.video_id, "message": message}
             for item, message in report.damaged
         ],
+        "notes": [
+            {"video_id": item.entry.video_id, "message": message} for item, message in report.notes
+        ],
         "removed": plan.removed,
         "moved": [{"video_id": one.video_id, "uri": one.uri} for one in plan.moved],
         "renamed": [asdict(one) for one in plan.renamed],
@@ -154,6 +157,8 @@ def _show(summary: dict[str, Any]) -> None:
         out.print(f"milliseconds of work a second of video: {spent}")
     for one in summary["damaged"]:
         out.print(f"{one['video_id']}: indexed, but {one['message']}", markup=False)
+    for one in summary["notes"]:
+        out.print(f"{one['video_id']}: indexed, {one['message']}", markup=False)
     if summary["failed"]:
         out.print("not indexed:")
         for one in summary["failed"]:

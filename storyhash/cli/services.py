@@ -136,6 +136,9 @@ def _summary(plan: SendingPlan, report: Any, refused: Sequence[Refused]) -> dict
         "damaged": [
             {"video_id": one.entry.video_id, "message": message} for one, message in report.damaged
         ],
+        "notes": [
+            {"video_id": one.entry.video_id, "message": message} for one, message in report.notes
+        ],
         "left": len(plan.work) - report.sent - len(report.failed),
         "segments": report.segments,
         "clip_bytes": report.clip_bytes,
@@ -156,6 +159,8 @@ def _show(summary: dict[str, Any]) -> None:
         )
     for one in summary["damaged"]:
         out.print(f"{one['video_id']}: sent, but {one['message']}", markup=False)
+    for one in summary["notes"]:
+        out.print(f"{one['video_id']}: sent, {one['message']}", markup=False)
     for one in summary["failed"]:
         out.print(f"    {one['video_id']}: {one['message']}", markup=False)
     if summary["left"]:

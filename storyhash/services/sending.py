@@ -35,6 +35,7 @@ class SendReport:
     elapsed_seconds: float = 0.0
     failed: list[tuple[Sending, VideoError]] = field(default_factory=list)
     damaged: list[tuple[Sending, str]] = field(default_factory=list)
+    notes: list[tuple[Sending, str]] = field(default_factory=list)
     stopped: bool = False
 
 
@@ -125,6 +126,8 @@ class Sender:
         report.video_seconds += event.duration_seconds
         if event.damaged:
             report.damaged.append((one, event.damaged))
+        if event.notes:
+            report.notes.append((one, event.notes))
 
     def _send_segment(self, event: SegmentReady, trace_id: str, report: SendReport) -> None:
         video_id = event.entry.video_id

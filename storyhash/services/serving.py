@@ -180,6 +180,8 @@ def _workers(
         )
         if outcome.damaged:
             _log.warning("%r: %s", name, outcome.damaged)
+        if outcome.notes:
+            _log.info("%r: %s", name, outcome.notes)
 
     indexer = Indexer(services.index, services.stage, services.pool, metrics, services.in_hand)
     workers: list[Background] = [

@@ -277,6 +277,16 @@ def test_films_of_extreme_shape_are_indexed(tmp_path: Path, size: tuple[int, int
     assert min(decode_clip(segment.clip).frames.shape[1:3]) >= 32
 
 
+def test_a_segment_holds_no_more_than_its_bound_at_any_frame_rate(tmp_path: Path) -> None:
+    encode_video(tmp_path / "film.mp4", pictures(1_000, 640, 64), 240)
+    bound = int(6 * LIMITS.frames_per_second)
+    segments, done = produced(tmp_path / "film.mp4", max_clip_pixels=4096)
+    assert done.duration_seconds == pytest.approx(1_000 / 240)
+    for one in segments:
+        frames = decode_clip(one.clip, max_frames=bound, max_pixels=4096).frames
+        assert len(frames) <= bound
+
+
 def test_a_clip_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
     encode_video(tmp_path / "clip.mp4", pictures(600, 640, 480), 60)
     clip = (tmp_path / "clip.mp4").read_bytes()
