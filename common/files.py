@@ -1,11 +1,17 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and that nobody but their owner can read."""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_log = logging.getLogger("storyhash.files")
+# What group and others may do.
+_OTHERS = 0o077
 
 
 @contextmanager
@@ -23,3 +29,35 @@ def replacing(path: Path) -> Iterator[Path]:
             os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder for data, 0700, with what is above it. Whatever this process and its children make
+    from now on, here or elsewhere, is for its owner alone too: files 0600, folders 0700. Raises OSError."""
+    os.umask(os.umask(_OTHERS) | _OTHERS)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def make_private(paths: Iterable[Path]) -> None:
+    """Have files and folders of an earlier release for their owner alone, and say so once. What belongs to
+    somebody else stays as it is."""
+    changed = refused = 0
+    for path in paths:
+        # A file may go while it is looked at.
+        with suppress(FileNotFoundError):
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode) or not mode & _OTHERS:
+                continue
+            try:
+                path.chmod(stat.S_IMODE(mode) & ~_OTHERS)
+                changed += 1
+            except PermissionError:
+                refused += 1
+    if changed:
+        _log.warning(
+            "%d data files and folders could be read by others; now by their owner", changed
+        )
+    if refused:
+        _log.warning(
+            "%d data files and folders can be read by others and belong to another user", refused
+        )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from common.errors import StorageError
+from common.files import private_folder
 
 Thing = TypeVar("Thing")
 
@@ -59,7 +60,7 @@ class InHand:
         """
         try:
             home = folder / FOLDER
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(home)
             for number in range(_MAX_SLOTS):
                 lock = os.open(home / f"{name}-{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
                 try:

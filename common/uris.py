@@ -6,6 +6,13 @@ import re
 from pathlib import Path
 
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
+# What stands before a host, after // or, as in HOST:PORT without a scheme, where a word begins. There may
+# be an @ in a password.
+_CREDENTIALS = re.compile(r"(//)[^\s/,\"']*@|((?:^|(?<=[\s,\"'])))[^\s/,\"'@]*:[^\s/,\"']*@")
+_IN_QUERY = re.compile(
+    r"([?&;][^=&\s]*(?:key|token|password|passwd|secret|signature|sig|auth)[^=&\s]*=)[^&;\s\"',]+",
+    re.I,
+)
 # Where a host ends; browsers take a backslash for a slash.
 _HOST_ENDS = re.compile(r"[/?#\\]")
 
@@ -38,3 +45,9 @@ def public_uri(uri: str) -> str:
         # A password with a slash in it looks like this; what follows is the rest of it.
         return scheme + name
     return scheme + host + re.split(r"[?#]", path, maxsplit=1)[0]
+
+
+def without_passwords(text: str) -> str:
+    """A text, such as a setting, in which user name and password of every address are masked, and what
+    its query names a key, a token, a password, a secret or a signature."""
+    return _IN_QUERY.sub(r"\1***", _CREDENTIALS.sub(lambda found: f"{found[1] or ''}***@", text))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from common.errors import CorruptIndexError, DataFolderError, StorageError
+from common.files import make_private, private_folder
 from common.types import CatalogEntry
 from ingest.fingerprint import entry_fingerprint, same_cut, same_source
 
@@ -67,7 +68,8 @@ class ProducerLedger:
     def __init__(self, folder: Path) -> None:
         """Open it, or make it. Raises DataFolderError while another producer has it, StorageError."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            private_folder(folder)
+            make_private(folder.glob("producer.*"))
             self._lock = (folder / "producer.lock").open("a")
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from common.errors import CorruptIndexError, StorageError
+from common.files import private_folder
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS videos (
@@ -61,7 +62,7 @@ class Database:
                 uri = f"{path.resolve().as_uri()}?mode=ro"
                 self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                private_folder(path.parent)
                 self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from common.errors import StorageError, UsageError
-from common.files import replacing
+from common.files import private_folder, replacing
 
 _POINTER = "current-generation"
 
@@ -34,7 +34,7 @@ def make_folder(data_dir: Path, name: str) -> None:
     """Have a generation known from now on. Raises StorageError."""
     folder = generation_folder(data_dir, name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise StorageError(f"{folder}: {error.strerror}; free some space and try again") from None
 

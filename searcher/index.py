@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from common.errors import DataFolderError, StorageError, VideoError
+from common.files import make_private, private_folder
 from common.settings import Settings
 from common.types import Embedding, Float32Array, Hit, SegmentRef
 from searcher.change import Change, WholeVideo
@@ -86,7 +87,7 @@ class LocalIndex:
         held = read_manifest(folder)
         check_same(folder, held, manifest)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            private_folder(folder)
             lock = take_lock(folder)
             if lock is None:
                 holder = (folder / "lock").read_text().strip() or "unknown"
@@ -99,6 +100,8 @@ class LocalIndex:
                 except BaseException:
                     lock.close()
                     raise
+            # An earlier release made what lies here as readable as anything else of the user.
+            make_private([folder, *folder.rglob("*")])
         except OSError as error:
             raise StorageError(
                 f"{folder}: {error.strerror}; choose another folder with --data"

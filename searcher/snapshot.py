@@ -21,6 +21,7 @@ import faiss
 import numpy as np
 
 from common.errors import ModelMismatchError, StorageError
+from common.files import private_folder
 from common.settings import SearcherSettings
 from common.types import BoolArray, Float32Array
 from searcher.frame_rows import FrameRows
@@ -61,7 +62,7 @@ def save_snapshot(folder: Path, shard: Shard, info: SnapshotInfo, *, keep: int) 
     final = folder / f"{_PREFIX}{info.sequence:012d}"
     temporary = folder / f".{final.name}.{os.getpid()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         _write(temporary, shard, info)

@@ -16,6 +16,7 @@ from common.errors import (
     UsageError,
     VideoError,
 )
+from common.uris import without_passwords
 
 # A service that lives answers a connection at once; the work itself may be a long film's.
 _CONNECT_SECONDS = 3.0
@@ -27,15 +28,16 @@ class RemoteService:
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
         """timeout_seconds: longest silence while it works. Raises UsageError for what is no address."""
-        self.url = url.rstrip("/")
+        # As messages show it.
+        self.url = without_passwords(url.rstrip("/"))
         timeout = httpx.Timeout(timeout_seconds, connect=_CONNECT_SECONDS)
         try:
-            self._client = httpx.Client(base_url=self.url, timeout=timeout)
+            self._client = httpx.Client(base_url=url.rstrip("/"), timeout=timeout)
             usable = self._client.base_url.scheme in ("http", "https")
         except httpx.InvalidURL:
             usable = False
         if not usable or not self._client.base_url.host:
-            raise UsageError(f"expected an address such as http://127.0.0.1:8000, got {url!r}")
+            raise UsageError(f"expected an address such as http://127.0.0.1:8000, got {self.url!r}")
 
     def __enter__(self) -> Self:
         return self

@@ -24,6 +24,7 @@ from kafka.net.compat import KafkaNetClient
 from common.errors import BrokerError, SettingsError, StoryHashError, TopicMissingError
 from common.kafka.tls import addresses, tls_context, trouble
 from common.settings import KafkaSettings
+from common.uris import without_passwords
 
 log = logging.getLogger("storyhash.kafka")
 
@@ -125,7 +126,7 @@ def connection(kafka: KafkaSettings) -> dict[str, Any]:
 
 def in_our_words(error: Exception, kafka: KafkaSettings) -> StoryHashError:
     """The error to raise for one of kafka-python's; its message says what to do."""
-    where = f"Kafka at {kafka.bootstrap_servers}"
+    where = f"Kafka at {without_passwords(kafka.bootstrap_servers)}"
     if isinstance(error, KafkaConfigurationError):
         return SettingsError(f"STORYHASH_KAFKA__...: {error}")
     if isinstance(error, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
@@ -209,7 +210,7 @@ class Outage:
 
     def __init__(self, client: KafkaNetClient, kafka: KafkaSettings) -> None:
         self._client = client
-        self._where = f"Kafka at {kafka.bootstrap_servers}"
+        self._where = f"Kafka at {without_passwords(kafka.bootstrap_servers)}"
         self._since: float | None = None
         self._said = False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from common.errors import SettingsError
 from common.settings import KafkaSettings
+from common.uris import without_passwords
 
 _LOOK_SECONDS = 3.0
 
@@ -20,7 +21,8 @@ def addresses(kafka: KafkaSettings) -> list[str]:
         host, _, port = server.rpartition(":")
         if not host or not port.isdigit():
             raise SettingsError(
-                f"STORYHASH_KAFKA__BOOTSTRAP_SERVERS: expected HOST:PORT, got {server!r}"
+                f"STORYHASH_KAFKA__BOOTSTRAP_SERVERS: expected HOST:PORT, "
+                f"got {without_passwords(server)!r}"
             )
     return servers
 

@@ -18,6 +18,7 @@ from qdrant_client.http.exceptions import (
 from common.errors import DataFolderError, DependencyError, ModelMismatchError
 from common.settings import QdrantSettings
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
+from common.uris import without_passwords
 from searcher.mirror.base import (
     FRAMES_FIELD,
     GRAPH_NAME,
@@ -76,7 +77,7 @@ class QdrantClientMirror:
     @classmethod
     def server(cls, settings: QdrantSettings, model_id: str) -> QdrantClientMirror:
         """A server or a cluster."""
-        return cls(_connect(settings), settings.collection, model_id, settings.url)
+        return cls(_connect(settings), settings.collection, model_id, _shown(settings))
 
     def upsert(
         self, embeddings: Sequence[Embedding], videos: Mapping[str, Video] = NO_VIDEOS
@@ -220,9 +221,9 @@ def mirrored_model(settings: QdrantSettings) -> str | None:
     """The model whose vectors the collection holds, if it is there and not empty."""
     client = _connect(settings)
     try:
-        if not _insist(settings.url, client.collection_exists, settings.collection):
+        if not _insist(_shown(settings), client.collection_exists, settings.collection):
             return None
-        return _insist(settings.url, held_model, client, settings.collection)
+        return _insist(_shown(settings), held_model, client, settings.collection)
     finally:
         client.close()
 
@@ -231,6 +232,11 @@ def held_model(client: QdrantClient, collection: str) -> str | None:
     """The model of a collection's first point; None for an empty one."""
     points, _ = client.scroll(collection, limit=1)
     return (points[0].payload or {}).get("model_id") if points else None
+
+
+def _shown(settings: QdrantSettings) -> str:
+    """Where it is, as messages show it."""
+    return without_passwords(settings.url)
 
 
 def _connect(settings: QdrantSettings) -> QdrantClient:

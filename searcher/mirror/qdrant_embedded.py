@@ -13,6 +13,7 @@ from typing import IO, Any
 import qdrant_edge as edge
 
 from common.errors import CorruptIndexError, DataFolderError, ModelMismatchError, StorageError
+from common.files import private_folder
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
 from searcher.folder import take_lock
 from searcher.mirror.base import (
@@ -52,7 +53,7 @@ class QdrantEmbeddedMirror:
         self.model_id = model_id
         self._folder = folder
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            private_folder(folder)
             self._lock = _locked(folder)
         except OSError as error:
             raise self._refusal(error) from None
@@ -226,7 +227,7 @@ def _locked(folder: Path) -> IO[str]:
 
 
 def _create(folder: Path) -> Any:
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     vectors = {
         VECTOR_NAME: edge.EdgeVectorParams(VECTOR_DIMENSION, edge.Distance.Dot, on_disk=True),
         GRAPH_NAME: edge.EdgeVectorParams(GRAPH_DIMENSION, edge.Distance.Dot, on_disk=True),

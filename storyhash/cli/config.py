@@ -9,19 +9,30 @@ from typing import Any
 from pydantic import BaseModel
 
 from common.settings import load_settings, setting_names
+from common.uris import without_passwords
 from storyhash.cli.console import out, print_json
 from storyhash.cli.options import JsonOption
 
 
 def config(json: JsonOption = False) -> None:
-    """Print every setting in force, as STORYHASH_ variables; secrets are masked."""
+    """Print every setting in force, as STORYHASH_ variables; secrets are masked, passwords in addresses
+    too."""
     settings = load_settings()
-    tree = settings.model_dump(mode="json")
+    tree = _masked(settings.model_dump(mode="json"))
     if json:
         print_json(tree)
         return
     for name, value in zip(setting_names(), _leaves(settings, tree), strict=True):
         out.print(f"{name}={_shown(value)}", markup=False)
+
+
+def _masked(value: Any) -> Any:
+    """A value without the passwords of addresses in it."""
+    if isinstance(value, dict):
+        return {name: _masked(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_masked(inner) for inner in value]
+    return without_passwords(value) if isinstance(value, str) else value
 
 
 def _leaves(settings: BaseModel, tree: dict[str, Any]) -> Iterator[Any]:

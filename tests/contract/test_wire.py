@@ -343,6 +343,9 @@ def test_keys_headers_and_partitions_are_as_the_document_says() -> None:
         assert told.pop("model-id", None) == (
             b"offline-0123456789ab" if name in ("embedding", "model") else None
         )
+        assert told.pop("segment", None) == (
+            video + b"@4000-8500#" + version if name == "segment" else None
+        )
         assert told == {
             "schema": f"{name}/1".encode(),
             "produced-at": b"12.5",

@@ -1,0 +1,185 @@
+"""Data is for its owner's eyes alone, and settings are shown without the passwords in addresses."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import ServiceError
+from common.files import make_private, private_folder
+from common.uris import without_passwords
+from storyhash.remote import RemoteService
+from tests.services import clean_environment
+
+ROOT = Path(__file__).parents[2]
+# What a process of its own does, whatever this one's umask is by now.
+_INDEX = """
+import os, sys
+os.umask(0o022)
+from pathlib import Path
+import numpy as np
+from common.settings import Settings, SearcherSettings
+from searcher.folder import FolderManifest
+from searcher.generations import make_current, make_folder
+from searcher.index import LocalIndex
+from ingest.ledger import ProducerLedger
+from searcher.videos import Video
+from tests.embeddings import MODEL_ID, video
+
+folder, mirror = Path(sys.argv[1]), sys.argv[2]
+settings = Settings(searcher=SearcherSettings(mirror=mirror))
+manifest = FolderManifest("test", MODEL_ID, mirror)
+ProducerLedger(folder).close()
+with LocalIndex.open_writer(folder, manifest, settings, answering=True) as index:
+    parts = video(np.random.default_rng(1), "a", 40)
+    index.replace_video(Video("a", "/a", version=1), parts)
+    index.save_snapshot()
+    make_folder(folder, "clip")
+    make_current(folder, "")
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            print(oct(path.stat().st_mode & 0o777), path.is_dir(), path)
+"""
+
+
+def listed(folder: Path, mirror: str) -> list[tuple[int, bool, str]]:
+    """Mode, whether it is a folder, and path of all that lies in a data folder while an index is open."""
+    run = subprocess.run(
+        [sys.executable, "-c", _INDEX, folder, mirror],
+        env=clean_environment({"PYTHONPATH": str(ROOT)}),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = []
+    for line in run.stdout.splitlines():
+        mode, is_dir, path = line.split(" ", 2)
+        found.append((int(mode, 8), is_dir == "True", path))
+    return found
+
+
+@pytest.mark.parametrize("mirror", ["edge", "local"])
+def test_everything_under_a_data_folder_is_its_owners_alone(tmp_path: Path, mirror: str) -> None:
+    found = listed(tmp_path / "data", mirror)
+    names = {Path(path).name for _, _, path in found}
+    expected = {"videos.sqlite", "videos.sqlite-wal", "videos.sqlite-shm", "storyhash.json", "lock"}
+    assert names >= expected | {
+        "producer.sqlite",
+        "producer.lock",
+        "snapshots",
+        "current-generation",
+    }
+    assert [path for mode, is_dir, path in found if mode != (0o700 if is_dir else 0o600)] == []
+
+
+def test_what_an_earlier_release_left_open_is_closed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    listed(folder, "local")
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    found = listed(folder, "local")
+    assert [path for mode, _, path in found if mode & 0o077] == []
+
+
+def test_what_is_closed_is_said_once_and_links_lead_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outside = tmp_path / "film.mp4"
+    outside.touch(mode=0o644)
+    outside.chmod(0o644)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "link").symlink_to(outside)
+    (folder / "open").touch()
+    (folder / "open").chmod(0o664)
+    make_private([folder / "open", folder / "link", folder / "gone"])
+    make_private([folder / "open"])
+    assert stat.S_IMODE((folder / "open").stat().st_mode) == 0o600
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o644
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 data files and folders could be read by others; now by their owner"
+    ]
+
+
+def test_a_folder_that_is_made_is_private_with_all_above_it(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        private_folder(tmp_path / "a" / "b")
+        (tmp_path / "a" / "b" / "file").touch()
+        modes = [
+            stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/file")
+        ]
+    finally:
+        os.umask(before)
+    assert modes == [0o700, 0o700, 0o600]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://127.0.0.1:6333", "http://127.0.0.1:6333"),
+        ("https://user:pa55@qdrant:6333/x", "https://***@qdrant:6333/x"),
+        ("https://token@qdrant", "https://***@qdrant"),
+        ("http://u:p@ss@host/a@b", "http://***@host/a@b"),
+        ("kafka-1:9092,kafka-2:9092", "kafka-1:9092,kafka-2:9092"),
+        ("me:pa55@kafka-1:9092, me:pa55@kafka-2:9092", "***@kafka-1:9092, ***@kafka-2:9092"),
+        ("http://a:b@x http://c:d@y", "http://***@x http://***@y"),
+        ("http://x/?a=1&api_key=pa55&b=2", "http://x/?a=1&api_key=***&b=2"),
+        ("http://x/?X-Amz-Signature=pa55", "http://x/?X-Amz-Signature=***"),
+        ("/data/films@home/x:y", "/data/films@home/x:y"),
+        ("", ""),
+    ],
+)
+def test_a_text_is_shown_without_the_passwords_in_it(text: str, shown: str) -> None:
+    assert without_passwords(text) == shown
+
+
+def config(*options: str) -> str:
+    settings = {
+        "STORYHASH_QDRANT__URL": "https://me:pa55@qdrant:6333",
+        "STORYHASH_QDRANT__API_KEY": "pa55",
+        "STORYHASH_SERVICE__EMBEDDER_URLS": '["http://me:pa55@one:8001","http://two:8001?token=pa55"]',
+        "STORYHASH_KAFKA__BOOTSTRAP_SERVERS": "me:pa55@kafka:9092",
+        "STORYHASH_KAFKA__SASL_PASSWORD": "pa55",
+        "STORYHASH_KAFKA__KEY_PASSWORD": "pa55",
+        "PYTHONPATH": str(ROOT),
+    }
+    run = subprocess.run(
+        [sys.executable, "-m", "storyhash", "config", *options],
+        env=clean_environment(settings),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return run.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_config_shows_no_password_wherever_it_stands(options: tuple[str, ...]) -> None:
+    told = config(*options)
+    assert "pa55" not in told
+    assert "***@qdrant:6333" in told
+    if options:
+        tree: dict[str, Any] = json.loads(told)
+        assert tree["kafka"]["bootstrap_servers"] == "***@kafka:9092"
+
+
+def test_a_service_that_does_not_answer_is_named_without_its_password() -> None:
+    with (
+        RemoteService("http://me:pa55@127.0.0.1:9", timeout_seconds=1.0) as service,
+        pytest.raises(ServiceError, match="does not answer") as raised,
+    ):
+        service.ask("GET", "/livez")
+    assert "pa55" not in str(raised.value)
