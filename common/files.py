@@ -33,14 +33,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def private_folder(folder: Path) -> None:
     """Make a folder for data, 0700, with what is above it. Whatever this process and its children make
-    from now on, here or elsewhere, is for its owner alone too: files 0600, folders 0700. Raises OSError."""
+    from now on, here or elsewhere, is its owner's alone too: files 0600, folders 0700. Raises OSError."""
     os.umask(os.umask(_OTHERS) | _OTHERS)
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def make_private(paths: Iterable[Path]) -> None:
-    """Have files and folders of an earlier release for their owner alone, and say so once. What belongs to
-    somebody else stays as it is."""
+    """Have files and folders of an earlier release for their owner alone, and say so once. What is of
+    another user stays as it is."""
     changed = refused = 0
     for path in paths:
         # A file may go while it is looked at.
