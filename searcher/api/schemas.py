@@ -59,6 +59,7 @@ class Query(_Shape):
 
     uri: str
     duration_seconds: float
+    damaged: str = Field("", description="What of it could not be decoded; else absent.")
 
 
 class MatchItem(_Shape):

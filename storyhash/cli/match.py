@@ -97,6 +97,9 @@ def _show(answer: dict[str, Any]) -> None:
         )
         return
     out.print(f"{uri}: {answer['decision']}", style="bold", markup=False)
+    if answer["query"].get("damaged"):
+        # A copy may lie in what could not be seen.
+        out.print(f"    damaged: {answer['query']['damaged']}", style="yellow", markup=False)
     if answer.get("reason"):
         out.print(f"    {answer['reason']}", markup=False)
     for number, found in enumerate(answer["matches"]):
