@@ -46,6 +46,7 @@ class Metrics:
     index_recall_ratio: Gauge
     mirror_divergence_ratio: Gauge
     match_probability: Histogram
+    staged_videos: Gauge
     background_thread_up: Gauge
     background_thread_deaths_total: Counter
     ready: Gauge
@@ -120,6 +121,11 @@ class Metrics:
             ),
             match_probability=histogram(
                 "match_probability", "Best probability of each query.", _PROBABILITY_BUCKETS
+            ),
+            staged_videos=gauge(
+                "staged_videos",
+                "Videos that wait for segments, by how long nothing has come of them.",
+                ("age",),
             ),
             background_thread_up=gauge(
                 "background_thread_up",

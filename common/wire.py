@@ -21,6 +21,7 @@ from common.schema import Schemas
 from common.schemas import EVENTS, QUERIES, QueryPiece
 from common.transport import Headers, Message, Received
 from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
+from common.unreadable import SEGMENT_HEADER
 
 _EVENTS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
 # A query of a look at so much is written whole, zeros too, as it always was.
@@ -63,6 +64,9 @@ def to_message(topic: str, envelope: Envelope) -> Message:
     )
     if isinstance(event, (Embedding, HeldModel)):
         headers = (*headers, ("model-id", event.model_id.encode()))
+    if isinstance(event, Segment):
+        # Its key names the video alone; who cannot read it can still tell which segment is lost.
+        headers = (*headers, (SEGMENT_HEADER, segment_key(event.ref)))
     value = schema.pack(event)
     if isinstance(event, HeldModel):
         # Told where a reader begins. Each has a key of its own: compaction must not let a claim that

@@ -95,6 +95,10 @@ class Handler(Protocol):
         """What to publish in place of a message that went to the dead letters."""
         ...
 
+    def unreadable(self, received: Received, error: WireError) -> list[Message]:
+        """The same for one that is no message of ours, as far as its key tells what it was."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -265,6 +269,8 @@ class Worker:
     def _work(self, batch: _Batch) -> bool:
         """Process, publish, flush. False when given up on."""
         letters = [self._letter(received, error) for received, error in batch.unreadable]
+        for received, error in batch.unreadable:
+            letters += self._handler.unreadable(received, error)
         names = [_name(item.received) for item in batch.items]
         suspect = map(self._in_hand.is_suspect, names)
         for run in alone(zip(batch.items, names, strict=True), suspect):

@@ -8,9 +8,10 @@ from common.dead_letters import reason_of
 from common.errors import WireError
 from common.events import SegmentFailed, VideoEnd
 from common.metrics import Metrics
-from common.transport import Message
+from common.transport import Message, Received
 from common.types import Segment
-from common.wire import to_message
+from common.unreadable import stand_in
+from common.wire import Envelope, to_message
 from common.worker import Item
 from embedder.observing import observe_encoders
 from embedder.stage import EmbedderStage
@@ -57,3 +58,12 @@ class EmbedHandler:
         self._metrics.segments_total.labels(self.stage, "failed").inc()
         failed = SegmentFailed(event.ref, reason_of(error))
         return [to_message(self._log_topic, item.envelope.about(failed))]
+
+    def unreadable(self, received: Received, error: WireError) -> list[Message]:
+        """Likewise, for what cannot even be read."""
+        lost = stand_in(received, error)
+        if lost is None:
+            return []
+        if isinstance(lost, SegmentFailed):
+            self._metrics.segments_total.labels(self.stage, "failed").inc()
+        return [to_message(self._log_topic, Envelope(lost))]

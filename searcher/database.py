@@ -32,6 +32,10 @@ CREATE TABLE IF NOT EXISTS staged_segments (
 CREATE TABLE IF NOT EXISTS staged_ends (
   video_id TEXT, version INTEGER, produced_at REAL NOT NULL, event BLOB NOT NULL,
   PRIMARY KEY (video_id, version));
+CREATE TABLE IF NOT EXISTS staged_videos (
+  video_id TEXT, version INTEGER, segments INTEGER NOT NULL, last_at REAL NOT NULL,
+  PRIMARY KEY (video_id, version)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS staged_idle ON staged_videos (last_at);
 CREATE TABLE IF NOT EXISTS missing_segments (
   video_id TEXT, version INTEGER, segment_id TEXT, PRIMARY KEY (video_id, segment_id));
 CREATE TABLE IF NOT EXISTS new_from (partition INTEGER PRIMARY KEY, next INTEGER NOT NULL);
@@ -41,6 +45,14 @@ CREATE TABLE IF NOT EXISTS forgotten (
   number INTEGER PRIMARY KEY AUTOINCREMENT, video_id TEXT NOT NULL, key BLOB NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS unmatched (
   video_id TEXT PRIMARY KEY, version INTEGER NOT NULL, trace_id TEXT NOT NULL);
+"""
+
+# Before version 1 what was staged was not counted.
+_COUNT_STAGED = """
+INSERT OR IGNORE INTO staged_videos
+  SELECT video_id, version, count(*), strftime('%s', 'now') FROM staged_segments
+  GROUP BY video_id, version;
+PRAGMA user_version = 1;
 """
 
 
@@ -67,6 +79,9 @@ class Database:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.executescript(_SCHEMA)
+                ((version,),) = self._db.execute("PRAGMA user_version").fetchall()
+                if version < 1:
+                    self._db.executescript(_COUNT_STAGED)
 
     def close(self) -> None:
         self._db.close()

@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from common.dead_letters import reason_of
 from common.errors import ModelMismatchError, VideoError, WireError
 from common.events import Deletion, HeldModel, SegmentFailed, VideoEnd
 from common.metrics import Metrics
-from common.transport import Message
+from common.transport import Message, Received
 from common.types import Embedding, SegmentRef
-from common.wire import failed_key, log_key, segment_key, tombstone, video_key
+from common.unreadable import stand_in
+from common.wire import (
+    Envelope,
+    log_key,
+    to_message,
+    tombstone,
+    video_key,
+)
 from common.worker import Item
 from searcher.change import Change, WholeVideo
 from searcher.index import LocalIndex
 from searcher.observing import STAGE, observe_searchable
-from searcher.staging import Gathered
+from searcher.staged import MIXED, Gathered
+from searcher.video_rows import SEGMENTS_MISSING, failed_row, keys_of, late_rows, settled_row
 from searcher.videos import Video
 
-# The error code of a video that is whole but for segments that are dead letters.
-_SEGMENTS_MISSING = "segments_missing"
-# That of one that took the place of another producer's video.
-_SHARED_ID = "shared_id"
+# Of one whose segments are not those that its end counts.
+_SEGMENTS_MIXED = "segments_mixed"
 # Two recordings are rarely of one length to a hundredth of a second; a copy of one file is.
 _SAME_LENGTH_SECONDS = 0.01
 _LAST_VERSION = 2**63 - 1
@@ -39,6 +46,7 @@ class _Step:
 
     whole: list[Gathered] = field(default_factory=list)
     failed: list[Gathered] = field(default_factory=list)
+    mixed: list[Gathered] = field(default_factory=list)
     staged: list[tuple[Gathered, list[str]]] = field(default_factory=list)
     late: list[tuple[Embedding, float]] = field(default_factory=list)
     missing: list[SegmentRef] = field(default_factory=list)
@@ -75,8 +83,18 @@ class IndexHandler:
         return self._batch_messages
 
     def refused(self, item: Item, error: Exception) -> list[Message]:
-        """Nothing takes the place of what the index cannot use."""
-        return []
+        """An embedding that cannot be used is a segment that failed; its video is whole without it."""
+        event = item.envelope.event
+        if not isinstance(event, Embedding):
+            return []
+        failed = SegmentFailed(event.ref, reason_of(error))
+        return [to_message(self._log_topic, item.envelope.about(failed))]
+
+    def unreadable(self, received: Received, error: WireError) -> list[Message]:
+        """Likewise, for what cannot even be read. What is told is an event of the log, so an index
+        that is made anew from the log comes to the same."""
+        lost = stand_in(received, error)
+        return [] if lost is None else [to_message(self._log_topic, Envelope(lost))]
 
     def process(self, items: Sequence[Item]) -> list[Message]:
         """As `take`; gives the tombstones of all that the log has not been told yet to forget, also of
@@ -145,27 +163,33 @@ class IndexHandler:
             settled[video_id] = max(floor, version), max(deleted, version)
             step.forgotten += [(video_id, key) for key in index.staging.keys(video_id, version)]
             if row is not None and row.version:
-                step.forgotten += _keys_of(index, row)
+                step.forgotten += keys_of(index, row)
             elif deleted >= version:
                 del step.deleted[video_id]
 
     def _gather(self, index: LocalIndex, step: _Step, gathered: Gathered) -> bool:
         """True when this settles the version."""
         fresh = list(gathered.parts)
-        index.staging.complete(gathered)
-        if gathered.end is not None and gathered.end[0].outcome == "failed":
+        all_there = index.staging.complete(gathered)
+        video_id, version = gathered.video_id, gathered.version
+        if gathered.failed:
             step.failed.append(gathered)
             self._forget(step, gathered, but_end=True)
+            staged = set(index.staging.keys(video_id, version, version))
+            step.forgotten += [(video_id, key) for key in staged - {video_key(video_id, version)}]
             return False
-        if not gathered.whole:
+        if all_there:
+            step.forgotten += [(video_id, log_key(part)) for part in gathered.sort_out()]
+        if not all_there or not gathered.whole:
             step.staged.append((gathered, fresh))
+            if all_there:
+                step.mixed.append(gathered)
             return False
-        video_id = gathered.video_id
         older = index.staging.keys(video_id, gathered.version - 1)
         step.forgotten += [(video_id, key) for key in older]
         row = index.videos.get(video_id)
         if row is not None and row.version:
-            step.forgotten += _keys_of(index, row)
+            step.forgotten += keys_of(index, row)
             self._tell_shared(step, gathered, row)
         step.whole.append(gathered)
         return True
@@ -187,7 +211,7 @@ class IndexHandler:
         it lacks is forgotten where its catalogue was lost, and is told by the log again."""
         row = index.videos.get(gathered.video_id)
         strange = gathered.parts.keys() - missing
-        if row is None or row.error_code != _SEGMENTS_MISSING or not strange:
+        if row is None or row.error_code != SEGMENTS_MISSING or not strange:
             return set()
         return strange - {ref.segment_id for ref in index.segments_of(gathered.video_id)}
 
@@ -199,7 +223,7 @@ class IndexHandler:
         row = index.videos.get(video_id)
         keys = [(video_id, key) for key in index.staging.keys(video_id, _LAST_VERSION)]
         if row is not None and row.version:
-            keys += _keys_of(index, row)
+            keys += keys_of(index, row)
         index.staging.forget(keys)
         index.apply(Change(deleted=[(video_id, 0)]), lambda: index.staging.free(video_id))
 
@@ -248,10 +272,10 @@ class IndexHandler:
         gone = [(name, version) for name, version in step.deleted.items() if name not in again]
         change = Change(
             whole=[
-                WholeVideo(_row(one, step.shared.get(one.video_id, "")), one.embeddings)
+                WholeVideo(settled_row(one, step.shared.get(one.video_id, "")), one.embeddings)
                 for one in step.whole
             ],
-            late=_late_rows(index, step),
+            late=late_rows(index, [one for one, _ in step.late], step.missing),
             deleted=gone,
         )
 
@@ -272,9 +296,14 @@ class IndexHandler:
                 if end is not None:
                     error = VideoError(end.error_message)
                     error.code = end.error_code
-                    index.mark_failed(_row(one), error)
+                    index.mark_failed(failed_row(index, one), error)
             for gathered, fresh in step.staged:
                 staging.stage(gathered, fresh)
+            for one in step.mixed:
+                # It stays staged, so that its keys are known when a newer version takes its place.
+                mixed = VideoError(MIXED)
+                mixed.code = _SEGMENTS_MIXED
+                index.mark_failed(settled_row(one), mixed)
             for ref in step.missing:
                 staging.lack(ref)
             for late, _ in step.late:
@@ -293,7 +322,7 @@ class IndexHandler:
         metrics.segments_total.labels(self.stage, "failed").inc(missing)
         for outcome, count in {
             "done": len(step.whole),
-            "failed": len(step.failed),
+            "failed": len(step.failed) + len(step.mixed),
             "deleted": len(step.deleted),
         }.items():
             metrics.videos_total.labels(self.stage, outcome).inc(count)
@@ -324,71 +353,5 @@ def _check(item: Item, model_id: str) -> None:
         raise WireError(f"{type(event).__name__} has no place in the log of embeddings")
 
 
-def _keys_of(index: LocalIndex, row: Video) -> list[tuple[str, bytes]]:
-    """Every key the log has of the version a row stands for, each with the video's id."""
-    # After a crash the mirror may hold points of a newer version, which is still to become whole.
-    segments = [
-        segment_key(ref) for ref in index.segments_of(row.video_id) if ref.version <= row.version
-    ]
-    failed = [failed_key(name, row.version) for name in index.staging.missing(row.video_id)]
-    keys = [*segments, *failed, video_key(row.video_id, row.version)]
-    return [(row.video_id, key) for key in keys]
-
-
 def _is_embedding(part: Embedding | SegmentFailed) -> bool:
     return isinstance(part, Embedding)
-
-
-def _row(gathered: Gathered, shared: str = "") -> Video:
-    """The catalogue row a version has once it is settled; `shared` says of which other video it took the
-    place."""
-    if gathered.end is None:
-        raise ValueError(f"{gathered.video_id}: expected the end of version {gathered.version}")
-    end = gathered.end[0]
-    missing = len(gathered.missing)
-    entry = end.entry
-    return Video(
-        video_id=entry.video_id,
-        uri=entry.uri,
-        bank=entry.bank,
-        title=entry.title,
-        version=end.version,
-        duration_seconds=end.duration_seconds,
-        metadata=entry.metadata,
-        root=end.origin,
-        error_code=_SEGMENTS_MISSING if missing else _SHARED_ID if shared else "",
-        error_message=_missing(missing, end.segments) if missing else shared,
-    )
-
-
-def _missing(missing: int, segments: int) -> str:
-    return f"{missing} of {segments} segments are dead letters: storyhash dead-letters list"
-
-
-def _late_rows(index: LocalIndex, step: _Step) -> list[WholeVideo]:
-    """The rows of videos that lacked segments, as they are with those that came."""
-    by_video: dict[str, list[Embedding]] = {}
-    for one, _ in step.late:
-        by_video.setdefault(one.ref.video_id, []).append(one)
-    rows = []
-    for video_id, found in by_video.items():
-        row = index.videos.get(video_id)
-        if row is None:
-            continue
-        lacked = index.staging.missing(video_id)
-        lacked |= {ref.segment_id for ref in step.missing if ref.video_id == video_id}
-        left = len(lacked - {one.ref.segment_id for one in found})
-        segments = row.segments + len(found)
-        with_them = replace(
-            row,
-            segments=segments,
-            uninformative_segments=row.uninformative_segments
-            + sum(not one.informative for one in found),
-        )
-        # Which ones it lacks may be forgotten; then it may be still more than those that came.
-        if lacked:
-            message = _missing(left, segments + left) if left else ""
-            code = _SEGMENTS_MISSING if left else ""
-            with_them = replace(with_them, error_code=code, error_message=message)
-        rows.append(WholeVideo(with_them, found))
-    return rows

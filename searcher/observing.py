@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
+from common.errors import StoryHashError
 from common.metrics import Metrics
 from searcher.index import LocalIndex
 
@@ -35,3 +38,26 @@ def watch_vectors(metrics: Metrics, answering: Callable[[], LocalIndex | None]) 
     live.set_function(told(lambda index: index.stats.live))
     dead.set_function(told(lambda index: index.stats.dead))
     metrics.index_waiting_vectors.set_function(told(lambda index: index.waiting))
+
+
+# Of a video that is not complete yet: how long nothing has come of it, seconds.
+_AGES = {"under_10m": 600.0, "under_1h": 3600.0, "under_1d": 86_400.0}
+_OLDEST = "over_1d"
+
+
+def watch_staged(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -> None:
+    """Tell, whenever it is asked for, how many videos of the index that answers are not complete, by how
+    long nothing has come of them."""
+
+    def count(at: int) -> float:
+        index = answering()
+        if index is None:
+            return 0.0
+        try:
+            return float(index.staging.idle(list(_AGES.values()))[at])
+        except StoryHashError:
+            # It is being closed, or its disk is failing; the other metrics are told all the same.
+            return math.nan
+
+    for at, age in enumerate((*_AGES, _OLDEST)):
+        metrics.staged_videos.labels(age).set_function(partial(count, at))

@@ -8,58 +8,17 @@ that the order in which versions come decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from common.events import SegmentFailed, VideoEnd
-from common.types import Embedding, SegmentRef
-from common.wire import decode_event, encode_event, log_key
+from common.types import SegmentRef
 from searcher.database import Database
-
-Part: TypeAlias = Embedding | SegmentFailed
-
-
-@dataclass(slots=True)
-class Gathered:
-    """What is known of one version of a video: parts by segment id, each with when it was produced."""
-
-    video_id: str
-    version: int
-    parts: dict[str, tuple[Part, float]] = field(default_factory=dict)
-    end: tuple[VideoEnd, float] | None = None
-
-    def add(self, part: Part, produced_at: float) -> None:
-        """Take in a part; an embedding takes the place of the word that it failed, never the reverse."""
-        segment_id = part.ref.segment_id
-        if isinstance(part, Embedding) or segment_id not in self.parts:
-            self.parts[segment_id] = (part, produced_at)
-
-    @property
-    def whole(self) -> bool:
-        """Whether every segment is accounted for."""
-        return (
-            self.end is not None
-            and self.end[0].outcome == "complete"
-            and len(self.parts) >= self.end[0].segments
-        )
-
-    @property
-    def embeddings(self) -> list[Embedding]:
-        """Those there are, in time order."""
-        found = [part for part, _ in self.parts.values() if isinstance(part, Embedding)]
-        return sorted(found, key=lambda one: one.ref.start_seconds)
-
-    @property
-    def missing(self) -> list[str]:
-        """Ids of the segments that failed."""
-        return [name for name, (part, _) in self.parts.items() if isinstance(part, SegmentFailed)]
+from searcher.staged import StagedVideos
 
 
-class Staging:
+class Staging(StagedVideos):
     """The tables behind it. Changes belong into the caller's transaction."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._given_out = 0
 
     def settled(self, video_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -81,56 +40,11 @@ class Staging:
         rows = self._database.query("SELECT video_id, version FROM deleted")
         return {str(video_id): int(version) for video_id, version in rows}
 
-    def complete(self, gathered: Gathered) -> None:
-        """Add what is staged to what has just come."""
-        key = gathered.video_id, gathered.version
-        rows = self._database.query(
-            "SELECT produced_at, event FROM staged_segments WHERE video_id = ? AND version = ?",
-            *key,
-        )
-        for produced_at, event in rows:
-            part: Part = decode_event(event)
-            held = gathered.parts.get(part.ref.segment_id)
-            if held is None or isinstance(part, Embedding):
-                gathered.parts[part.ref.segment_id] = (part, produced_at)
-        if gathered.end is None:
-            for produced_at, event in self._database.query(
-                "SELECT produced_at, event FROM staged_ends WHERE video_id = ? AND version = ?",
-                *key,
-            ):
-                gathered.end = (decode_event(event), produced_at)
-
-    def stage(self, gathered: Gathered, fresh: Iterable[str]) -> None:
-        """Keep what has come of a video that is not whole; `fresh`: ids of the segments that are new."""
-        key = gathered.video_id, gathered.version
-        with self._database.change() as execute:
-            for segment_id in fresh:
-                part, produced_at = gathered.parts[segment_id]
-                execute(
-                    "INSERT OR REPLACE INTO staged_segments VALUES (?, ?, ?, ?, ?)",
-                    *(*key, segment_id, produced_at, encode_event(part)),
-                )
-            if gathered.end is not None:
-                end, produced_at = gathered.end
-                execute(
-                    "INSERT OR REPLACE INTO staged_ends VALUES (?, ?, ?, ?)",
-                    *(*key, produced_at, encode_event(end)),
-                )
-
-    def keys(self, video_id: str, version: int) -> list[bytes]:
-        """Every key the log has of what is staged of a video, up to this version."""
-        parts = self._database.query(
-            "SELECT event FROM staged_segments WHERE video_id = ? AND version <= ? "
-            "UNION ALL SELECT event FROM staged_ends WHERE video_id = ? AND version <= ?",
-            *(video_id, version, video_id, version),
-        )
-        return [log_key(decode_event(event)) for (event,) in parts]
-
     def settle(self, video_id: str, version: int, missing: Iterable[str] = ()) -> None:
         """Take nothing more of this version or an older one, but the segments that are missing."""
         with self._database.change() as execute:
             execute("INSERT OR REPLACE INTO settled VALUES (?, ?)", video_id, version)
-            for table in ("staged_segments", "staged_ends"):
+            for table in ("staged_segments", "staged_ends", "staged_videos"):
                 execute(
                     f"DELETE FROM {table} WHERE video_id = ? AND version <= ?", video_id, version
                 )
@@ -139,13 +53,6 @@ class Staging:
                 execute(
                     "INSERT INTO missing_segments VALUES (?, ?, ?)", video_id, version, segment_id
                 )
-
-    def fail(self, gathered: Gathered) -> None:
-        """Keep of a failed version that it failed, so that what still comes of it is dropped."""
-        key = gathered.video_id, gathered.version
-        with self._database.change() as execute:
-            execute("DELETE FROM staged_segments WHERE video_id = ? AND version = ?", *key)
-        self.stage(gathered, ())
 
     def missing(self, video_id: str) -> set[str]:
         """Segments that its settled version waits for."""
@@ -169,14 +76,6 @@ class Staging:
                 "DELETE FROM missing_segments WHERE video_id = ? AND segment_id = ?",
                 *(video_id, segment_id),
             )
-
-    def waiting_videos(self) -> int:
-        """Videos of which something is staged."""
-        ((count,),) = self._database.query(
-            "SELECT count(*) FROM (SELECT video_id FROM staged_segments UNION "
-            "SELECT video_id FROM staged_ends)"
-        )
-        return int(count)
 
     def newest(self, video_id: str) -> int:
         """The newest version of a video of which something is staged, or 0."""

@@ -218,6 +218,7 @@ class VideoStore:
             "settled",
             "staged_segments",
             "staged_ends",
+            "staged_videos",
             "missing_segments",
             "offsets",
             "log",

@@ -65,6 +65,16 @@ class RemoteCatalogue:
         """Forget a video for good."""
         self._service.ask("DELETE", f"/v1/videos/{id_in_path(video_id)}")
 
+    def staged(self, limit: int, cursor: str) -> dict[str, Any]:
+        """A page of the videos that are not complete yet, as `{"items", "next_cursor"}`."""
+        params = {"limit": limit, "cursor": cursor}
+        return dict(self._service.ask("GET", "/v1/staged", params=params).json())
+
+    def drop_staged(self, video_id: str, version: int) -> None:
+        """Wait no longer for a version of a video."""
+        params = {"version": version}
+        self._service.ask("DELETE", f"/v1/staged/{id_in_path(video_id)}", params=params)
+
     def generations(self) -> Sequence[dict[str, Any]]:
         """Every generation the service follows."""
         return list(self._service.ask("GET", "/v1/generations").json()["items"])

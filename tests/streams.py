@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from common.errors import DependencyError, VideoError
+from common.errors import DependencyError, VideoError, WireError
 from common.health import Health
 from common.in_hand import InHand
 from common.memory_transport import MemoryTransport
@@ -76,6 +76,9 @@ class Stage:
         (name,) = named([item])
         swells = item.envelope.event.clip == SWELLING  # type: ignore[union-attr]
         return Message(LOG, name.encode(), b"x" * _SWOLLEN_BYTES if swells else b"done")
+
+    def unreadable(self, received: Received, error: WireError) -> list[Message]:
+        return []
 
     def refused(self, item: Item, error: Exception) -> list[Message]:
         (name,) = named([item])

@@ -12,6 +12,7 @@ from searcher.api.base import Catalogue, EmbedQuery
 from searcher.api.generations import Generations, generations_router
 from searcher.api.match import match_router
 from searcher.api.search import add_search
+from searcher.api.staged import Staged, staged_router
 from searcher.api.videos import AddVideo, videos_router
 
 
@@ -24,13 +25,16 @@ def api_app(
     *,
     add_video: AddVideo | None = None,
     generations: Generations | None = None,
+    staged: Staged | None = None,
 ) -> FastAPI:
     """Everything but the review page. `add_video` is None where videos come another way,
-    `generations` where there is but one."""
+    `generations` where there is but one, `staged` where no video waits for its segments."""
     app = new_app("StoryHash", health, metrics)
     add_search(app, catalogue, metrics)
     app.include_router(match_router(catalogue, embed, metrics, settings))
     app.include_router(videos_router(catalogue, add_video))
     if generations is not None:
         app.include_router(generations_router(generations))
+    if staged is not None:
+        app.include_router(staged_router(staged))
     return app

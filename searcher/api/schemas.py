@@ -143,6 +143,25 @@ class GenerationItem(_Shape):
     error: str | None
 
 
+class StagedItem(_Shape):
+    """A version of a video that is not complete yet. `expected_segments` is null while its end has not
+    come; `idle_seconds`: since something of it came last."""
+
+    video_id: str
+    version: int
+    segments: int
+    expected_segments: int | None
+    idle_seconds: float
+    reason: str
+
+
+class StagedPage(_Shape):
+    """A page of them."""
+
+    items: list[StagedItem]
+    next_cursor: str | None
+
+
 class GenerationPage(_Shape):
     """Every generation there is."""
 

@@ -22,6 +22,7 @@ from storyhash.cli import (
     models,
     serve,
     services,
+    staged,
     topics,
     videos,
 )
@@ -44,6 +45,7 @@ app.command()(services.ingest)
 app.command()(services.embed)
 app.command()(services.search)
 app.add_typer(generations.app, name="generations")
+app.add_typer(staged.app, name="staged")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(features.app, name="features")

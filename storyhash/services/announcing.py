@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from common.errors import DependencyError, MessageTooLargeError
 from common.events import MatchEvent
+from common.in_hand import InHand
 from common.metrics import Metrics
 from common.transport import Publisher, Transport
 from common.wire import Envelope, to_message
@@ -17,6 +18,8 @@ from storyhash.services.catalogue import FollowedCatalogue
 from storyhash.services.new_videos import match_new_video
 
 _log = logging.getLogger("storyhash.search")
+# As in the metrics' label `stage`.
+STAGE = "match"
 _IDLE_SECONDS = 0.2
 _RETRY_SECONDS = 5.0
 
@@ -25,9 +28,17 @@ class MatchAnnouncer(Background):
     """Works off, beside ingestion and never before it, the list of videos that became searchable."""
 
     def __init__(
-        self, catalogue: FollowedCatalogue, transport: Transport, topic: str, metrics: Metrics
+        self,
+        catalogue: FollowedCatalogue,
+        transport: Transport,
+        topic: str,
+        metrics: Metrics,
+        in_hand: InHand | None = None,
     ) -> None:
+        """in_hand: where the video that is being matched is noted; nowhere by default. The caller closes
+        it."""
         super().__init__("announce-matches", _log, restarts=True)
+        self._in_hand = in_hand or InHand()
         self._catalogue = catalogue
         self._transport = transport
         self._topic = topic
@@ -59,16 +70,30 @@ class MatchAnnouncer(Background):
         staging = answering.index.staging
         due = staging.unmatched()
         for video_id, version, trace_id in due:
+            name = f"{video_id}@v{version}"
+            if self._in_hand.is_set_aside(name):
+                self._passed_over("set_aside")
+                _log.error(
+                    "the matches of %r are not published: matching it crashed this process twice",
+                    video_id,
+                )
+                continue
             try:
-                self._tell(answering, publisher, video_id, version, trace_id)
+                with self._in_hand.holding([name]):
+                    self._tell(answering, publisher, video_id, version, trace_id)
             except DependencyError:
                 raise
             except Exception:
-                _log.exception("the matches of %s are not published", video_id)
+                self._passed_over("failed")
+                _log.exception("the matches of %r are not published", video_id)
         publisher.flush()
         for video_id, version, _ in due:
             staging.matched(video_id, version)
+            self._in_hand.done(f"{video_id}@v{version}")
         return bool(due)
+
+    def _passed_over(self, outcome: str) -> None:
+        self._metrics.videos_total.labels(STAGE, outcome).inc()
 
     def _tell(
         self, answering: Answering, publisher: Publisher, video_id: str, version: int, trace_id: str

@@ -18,6 +18,7 @@ from searcher.generations import (
     make_folder,
 )
 from searcher.index import LocalIndex
+from searcher.staged import StagedVideo
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.following import Follower
 
@@ -81,10 +82,18 @@ class FollowedCatalogue:
 
     def delete_video(self, video_id: str) -> bool:
         """In every generation, one after the other; asked again it does what is left."""
-        if self.follower().opened is None:
-            raise self._not_ready()
+        self._opened()
         known = [follower.delete_video(video_id) for follower in self]
         return any(known)
+
+    def staged(self, after: str, limit: int) -> tuple[list[StagedVideo], str | None]:
+        """A page of the videos that are not complete yet."""
+        return self._opened().index.staging.staged(after=after, limit=limit)
+
+    def drop_staged(self, video_id: str, version: int | None) -> list[int]:
+        """Give up versions of a video that are not complete, in the log, then here; which ones."""
+        self._opened()
+        return self.follower().drop_staged(video_id, version)
 
     def follow(self, name: str) -> dict[str, Any]:
         """Follow a further generation from now on, also after a restart; one whose follower died is
@@ -155,6 +164,12 @@ class FollowedCatalogue:
             known = ", ".join(repr(one) for one in self._followers)
             raise UsageError(f"no generation {name!r} is followed here; there are {known}")
         return follower
+
+    def _opened(self) -> Answering:
+        opened = self.follower().opened
+        if opened is None:
+            raise self._not_ready()
+        return opened
 
     def _not_ready(self) -> NotReadyError:
         reasons = "; ".join(self.follower().health.reasons().values())

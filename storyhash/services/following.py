@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
 from common.errors import DependencyError, StoryHashError
-from common.events import Deletion
+from common.events import Deletion, VideoEnd
 from common.health import Health
 from common.held_model import held_model
 from common.in_hand import InHand
@@ -20,6 +20,7 @@ from common.transport import LogConsumer, Publisher, Received, Transport
 from common.wire import Envelope, latest_version, to_message
 from common.worker import Item, Lane, Worker
 from searcher.api.base import Answering
+from searcher.dropping import dropped_end
 from searcher.folder import FolderManifest, read_manifest
 from searcher.generations import generation_folder
 from searcher.index import LocalIndex
@@ -139,23 +140,46 @@ class Follower(Background):
         opened, handler = self._opened, self._handler
         if opened is None or handler is None:
             return
-        index = opened.index
-        here = Received(self.topics.embeddings, -1, -1, b"", b"")
-        publisher = self._transport.publisher()
-        try:
-            with index.changing:
-                settled = index.staging.settled(versions)
-                items = [
-                    Item(Envelope(Deletion(video_id, version)), here)
+        with opened.index.changing:
+            settled = opened.index.staging.settled(versions)
+            self._tell_and_take(
+                opened.index,
+                handler,
+                [
+                    Deletion(video_id, version)
                     for video_id, version in versions.items()
                     if version > settled[video_id][1]
-                ]
-                for item in items:
-                    publisher.publish(to_message(self.topics.embeddings, item.envelope))
-                publisher.flush()
-                # The log forgets them when it comes to this by itself, as it does now.
-                if items:
-                    handler.take(items)
+                ],
+            )
+
+    def drop_staged(self, video_id: str, version: int | None) -> list[int]:
+        """Give up versions of a video that are not complete, in the log, then here; which ones. Raises
+        BrokerError, with nothing done or some of it."""
+        opened, handler = self._opened, self._handler
+        if opened is None or handler is None:
+            return []
+        with opened.index.changing:
+            waiting = opened.index.staging.staged_versions(video_id)
+            given_up = [one for one in waiting if version in (None, one)]
+            ends = [dropped_end(video_id, one) for one in given_up]
+            self._tell_and_take(opened.index, handler, ends)
+        return given_up
+
+    def _tell_and_take(
+        self, index: LocalIndex, handler: IndexHandler, events: Sequence[Deletion | VideoEnd]
+    ) -> None:
+        """Publish events to the log, then take them in at once; `index.changing` is held."""
+        if not events:
+            return
+        here = Received(self.topics.embeddings, -1, -1, b"", b"")
+        items = [Item(Envelope(event), here) for event in events]
+        publisher = self._transport.publisher()
+        try:
+            for item in items:
+                publisher.publish(to_message(self.topics.embeddings, item.envelope))
+            publisher.flush()
+            # The log tells it again when its turn comes, which changes nothing.
+            handler.take(items)
         finally:
             publisher.close()
 

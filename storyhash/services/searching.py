@@ -10,6 +10,7 @@ from functools import partial
 from common.errors import StoryHashError
 from common.health import Health
 from common.http import HttpServer
+from common.in_hand import InHand
 from common.kafka.topics import require_topics
 from common.kafka.transport import KafkaTransport
 from common.metrics import Metrics
@@ -17,7 +18,7 @@ from common.process import keep_what_is_there
 from common.settings import Settings
 from common.topics import TopicNames
 from searcher.api.app import api_app
-from searcher.observing import watch_vectors
+from searcher.observing import watch_staged, watch_vectors
 from storyhash.remote_embedding import RemoteEmbedding
 from storyhash.services.announcing import MatchAnnouncer
 from storyhash.services.auditing import IndexAuditing
@@ -51,8 +52,12 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     catalogue = FollowedCatalogue(
         settings.data_dir, follower, also=settings.kafka.generation, check=check
     )
-    announcer = MatchAnnouncer(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics)
+    in_hand = InHand.open(settings.data_dir, "match")
+    announcer = MatchAnnouncer(
+        catalogue, transport, TopicNames.of(settings.kafka).matches, metrics, in_hand
+    )
     watch_vectors(metrics, catalogue.answering_index)
+    watch_staged(metrics, catalogue.answering_index)
     auditor = IndexAuditing(catalogue.answering_index, metrics, settings.service.audit_seconds)
     embedding = RemoteEmbedding(
         settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
@@ -62,7 +67,15 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     watch.add(announcer, auditor)
     watch.tell("merge", catalogue.merge_trouble)
     catalogue.watched_by(watch)
-    app = api_app(catalogue, embedding, health, metrics, settings.http, generations=catalogue)
+    app = api_app(
+        catalogue,
+        embedding,
+        health,
+        metrics,
+        settings.http,
+        generations=catalogue,
+        staged=catalogue,
+    )
     server = HttpServer(app, settings.http)
     server.start()
     _log.info("answering at %s", server.url)
@@ -76,6 +89,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     finally:
         # Those that look into the indexes end before the indexes are closed.
         end_all([auditor, announcer])
+        in_hand.close()
         end_all(list(catalogue))
         server.stop()
         embedding.close()

@@ -24,6 +24,7 @@ from storyhash.index_report import VideoOutcome
 from storyhash.indexing import Indexer
 from storyhash.matchers import matcher_over
 from storyhash.querying import LocalEmbedding
+from storyhash.services.announcing import STAGE as MATCH
 from storyhash.services.auditing import IndexAuditing
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.index_queue import IndexQueue
@@ -172,7 +173,13 @@ def _workers(
     def on_indexed(outcome: VideoOutcome) -> None:
         name, found = outcome.item.entry.video_id, ""
         if settings.service.match_new_videos:
-            report = match_new_video(answering, name, outcome.item.version, metrics)
+            try:
+                report = match_new_video(answering, name, outcome.item.version, metrics)
+            except Exception:
+                # It is indexed all the same: what was found in it is told, or nothing is.
+                metrics.videos_total.labels(MATCH, "failed").inc()
+                _log.exception("%r could not be matched with the others", name)
+                report = None
             found = "" if report is None else f"; {in_words(report)}"
         _log.info(
             "%r: indexed, %.1f s, segments: %d%s",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 from common.events import MatchEvent
+from common.in_hand import InHand
 from common.memory_transport import MemoryTransport
 from common.metrics import Metrics
 from common.wire import from_message
@@ -39,13 +43,16 @@ def index(tmp_path: Path, rng: np.random.Generator) -> Iterator[LocalIndex]:
         yield opened
 
 
-def announce(index: LocalIndex, transport: MemoryTransport) -> dict[str, dict[str, Any]]:
+def announce(
+    index: LocalIndex, transport: MemoryTransport, in_hand: InHand | None = None
+) -> dict[str, dict[str, Any]]:
     """The report told of each video, once none is left to be told of."""
     calibration = load_calibration("offline")
     matcher = Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
     follower = SimpleNamespace(answering=Answering("", index, matcher))
     catalogue = SimpleNamespace(follower=lambda: follower)
-    announcer = MatchAnnouncer(catalogue, transport, TOPIC, Metrics.create("search"))  # type: ignore[arg-type]
+    metrics = Metrics.create("search")
+    announcer = MatchAnnouncer(catalogue, transport, TOPIC, metrics, in_hand)  # type: ignore[arg-type]
     announcer.start()
     try:
         wait_until(lambda: not index.staging.unmatched(), "every match", 30, 0.01)
@@ -82,3 +89,47 @@ def test_of_more_matches_than_a_message_holds_the_best_are_told(index: LocalInde
     told = announce(index, MemoryTransport(max_bytes=size - 1))["a"]["matches"]
     assert 1 <= len(told) < len(whole)
     assert told == whole[: len(told)]
+
+
+_CRASHING = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+import storyhash.services.announcing as announcing
+from common.in_hand import InHand
+from common.in_hand import InHand
+from common.memory_transport import MemoryTransport
+from tests.unit.test_announcing import announce
+from tests.unit.test_ingestion import open_index
+
+real = announcing.match_new_video
+
+def crashes(answering, video_id, *rest):
+    if video_id == "a":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(answering, video_id, *rest)
+
+announcing.match_new_video = crashes
+folder = Path(sys.argv[1])
+with open_index(folder) as index:
+    print(sorted(announce(index, MemoryTransport(), InHand.open(folder, "match"))))
+"""
+
+
+def test_a_video_whose_matching_kills_the_process_twice_is_passed_over(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    folder = tmp_path / "data"
+    with open_index(folder) as opened:
+        for name in "abc":
+            feed(opened, *video(rng, name, 4), end(name, 4))
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", _CRASHING, str(folder)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert [run().returncode for _ in range(2)] == [-signal.SIGKILL] * 2
+    third = run()
+    assert third.returncode == 0, third.stderr
+    assert third.stdout.strip() == "['b', 'c']"
+    assert "matching it crashed this process twice" in third.stderr

@@ -99,7 +99,7 @@ class Searcher:
 def calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The made-up model has no calibration of its own."""
     offline = load_calibration("offline")
-    monkeypatch.setattr("storyhash.services.following.load_calibration", lambda *_: offline)
+    monkeypatch.setattr("storyhash.matchers.load_calibration", lambda *_: offline)
 
 
 @pytest.fixture
@@ -218,3 +218,38 @@ def test_a_generation_followed_on_a_full_disk_waits_and_the_other_answers(
             assert searcher.told("clip")["error"] is None
         finally:
             searcher.stop()
+
+
+def test_a_video_that_waits_is_dropped_in_the_log_too(
+    searcher: Searcher, rng: np.random.Generator
+) -> None:
+    searcher.start()
+    topic = TopicNames.of(searcher.settings.kafka).embeddings
+    publisher = searcher.transport.publisher()
+    parts = video(rng, "b", 3)
+    for event in (*parts[:2], end("b", 3)):
+        publisher.publish(to_message(topic, Envelope(event)))
+    catalogue = searcher.catalogue
+    wait_until(lambda: catalogue.staged("", 10)[0] != [], "the video to be staged", 60, 0.01)
+    wait_until(lambda: catalogue.staged("", 10)[0][0].segments == 2, "its segments", 60, 0.01)
+    assert catalogue.drop_staged("b", 2) == []
+    assert catalogue.drop_staged("b", None) == [1]
+    assert catalogue.staged("", 10) == ([], None)
+    publisher.publish(to_message(topic, Envelope(parts[2])))
+    publisher.publish(to_message(topic, Envelope(HeldModel(MODEL_ID))))
+    answering = catalogue.current()
+
+    def level() -> bool:
+        offsets = answering.index.staging.offsets()
+        return offsets.get(0, 0) == len(_log(searcher, topic))
+
+    wait_until(level, "the log to be taken in", 60, 0.01)
+    last = dict(_log(searcher, topic))
+    # Compacted, the log holds of the video that it was dropped, and nothing else.
+    assert [key for key, value in last.items() if key.startswith(b"b@") and value] == [b"b@v1"]
+    assert catalogue.staged("", 10) == ([], None)
+    assert {*answering.index.shard_versions()} == {"a"}
+
+
+def _log(searcher: Searcher, topic: str) -> list[tuple[bytes, bytes | None]]:
+    return [(one.key, one.value) for one in searcher.transport.scan(topic)]

@@ -1,0 +1,65 @@
+"""`/v1/staged`: videos that wait for their last segments, and a way to wait no longer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from common.http import ApiError, json_response
+from searcher.api.schemas import ERRORS, StagedPage
+from searcher.staged import StagedVideo
+
+
+class Staged(Protocol):
+    """What knows them, of the generation that answers."""
+
+    def staged(self, after: str, limit: int) -> tuple[list[StagedVideo], str | None]:
+        """A page, and the cursor of the next one."""
+        ...
+
+    def drop_staged(self, video_id: str, version: int | None) -> list[int]:
+        """Wait no longer for this version of a video, or for any; the versions that were waited for."""
+        ...
+
+
+def staged_router(staged: Staged) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["staged"])
+
+    @router.get("/v1/staged", responses={200: {"model": StagedPage}, **ERRORS})
+    def list_staged(
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+        cursor: Annotated[str, Query(description="`next_cursor` of the page before.")] = "",
+    ) -> Response:
+        """A page of the videos that are not complete yet, in the order of their ids."""
+        videos, following = staged.staged(cursor, limit)
+        return json_response(
+            {"items": [video.to_json() for video in videos], "next_cursor": following}
+        )
+
+    @router.delete(
+        "/v1/staged/{video_id:any_id}", status_code=204, responses={204: _DROPPED, **ERRORS}
+    )
+    def drop_staged(
+        video_id: str,
+        version: Annotated[
+            int | None, Query(ge=1, description="Only this version; every one by default.")
+        ] = None,
+    ) -> Response:
+        """Wait no longer for a video: what came of it is forgotten, and what still comes is dropped."""
+        if not staged.drop_staged(video_id, version):
+            raise ApiError(
+                404,
+                "unknown_video",
+                f"nothing is waited for of {video_id[:200]!r}; /v1/staged lists what is",
+            )
+        return Response(status_code=204)
+
+    return router
+
+
+_DROPPED: dict[str, Any] = {
+    "description": "Its version is marked failed; an older complete version stays searchable."
+}

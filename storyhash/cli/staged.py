@@ -1,0 +1,136 @@
+"""`storyhash staged`: videos over Kafka that wait for their last segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from common.errors import UnknownVideoError, UsageError
+from common.settings import load_settings
+from searcher.dropping import drop_staged
+from searcher.index import LocalIndex
+from storyhash.cli.console import err, out, print_json
+from storyhash.cli.options import DataOption, JsonOption, ServerOption, one_of
+from storyhash.wiring import open_catalogue
+
+app = typer.Typer(
+    help="List and drop videos of which the searcher over Kafka has only a part.",
+    no_args_is_help=True,
+)
+_PAGE = 1000
+
+IdleOption = Annotated[
+    float,
+    typer.Option(
+        "--older-than",
+        min=0,
+        metavar="HOURS",
+        help="Only those of which nothing has come for so many hours.",
+    ),
+]
+
+
+class _Staged(Protocol):
+    """Those of a data folder or of a running searcher, as JSON values."""
+
+    def staged(self, limit: int, cursor: str) -> dict[str, Any]: ...
+
+    def drop_staged(self, video_id: str, version: int) -> None: ...
+
+
+class _Local:
+    """Those of a data folder that no searcher has open."""
+
+    def __init__(self, index: LocalIndex) -> None:
+        self._index = index
+
+    def staged(self, limit: int, cursor: str) -> dict[str, Any]:
+        videos, following = self._index.staging.staged(after=cursor, limit=limit)
+        return {"items": [video.to_json() for video in videos], "next_cursor": following}
+
+    def drop_staged(self, video_id: str, version: int) -> None:
+        drop_staged(self._index, video_id, version)
+
+
+@app.command("list")
+def list_staged(
+    data: DataOption = None,
+    server: ServerOption = None,
+    older_than: IdleOption = 0.0,
+    json: JsonOption = False,
+) -> None:
+    """Print every video that is not complete yet, and what it waits for."""
+    with _staged(data, server, writer=False) as staged:
+        found = list(_all(staged, older_than))
+    if json:
+        print_json({"items": found, "next_cursor": None})
+        return
+    for one in found:
+        out.print(
+            f"{one['video_id']!r}  version {one['version']}  {one['segments']} segments  "
+            f"idle for {one['idle_seconds'] / 3600:.1f} h  {one['reason']}",
+            markup=False,
+        )
+
+
+@app.command("drop")
+def drop(
+    video_ids: Annotated[list[str] | None, typer.Argument(metavar="VIDEO_ID...")] = None,
+    data: DataOption = None,
+    server: ServerOption = None,
+    older_than: IdleOption = 0.0,
+    every: Annotated[
+        bool, typer.Option("--all", help="All of them that --older-than leaves.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Wait no longer for these videos. What came of them is forgotten, they are marked failed; an older
+    complete version stays searchable. `storyhash ingest --again` sends them anew.
+
+    Exit code 2 when one is not waited for; the others are dropped.
+    """
+    names = set(video_ids or ())
+    if bool(names) == every:
+        raise UsageError("name the videos to drop, or give --all (and --older-than HOURS)")
+    dropped = []
+    with _staged(data, server, writer=True) as staged:
+        for one in list(_all(staged, older_than)):
+            if every or one["video_id"] in names:
+                staged.drop_staged(one["video_id"], one["version"])
+                dropped.append(one["video_id"])
+    unknown = sorted(names - {*dropped})
+    for name in unknown:
+        err.print(f"error: nothing is waited for of {name!r}", style="red", markup=False)
+    if json:
+        print_json({"dropped": dropped})
+    else:
+        out.print(f"{len(dropped)} dropped")
+    if unknown:
+        raise typer.Exit(UnknownVideoError.exit_code)
+
+
+def _all(staged: _Staged, older_than_hours: float) -> Iterator[dict[str, Any]]:
+    cursor: str | None = ""
+    while cursor is not None:
+        page = staged.staged(_PAGE, cursor)
+        cursor = page["next_cursor"]
+        for one in page["items"]:
+            if one["idle_seconds"] >= 3600 * older_than_hours:
+                yield one
+
+
+@contextmanager
+def _staged(data: Path | None, server: str | None, *, writer: bool) -> Iterator[_Staged]:
+    one_of(data, server)
+    if server is not None:
+        from storyhash.remote_catalogue import RemoteCatalogue
+
+        with RemoteCatalogue(server) as remote:
+            yield remote
+        return
+    with open_catalogue(load_settings(data_dir=data), writer=writer) as index:
+        yield _Local(index)
