@@ -17,10 +17,11 @@ MAX_ID_BYTES = 4096
 _SHOWN = 80
 
 
-def check_video_id(video_id: str) -> None:
-    """Every id: not empty, UTF-8, at most MAX_ID_BYTES bytes, no NUL, no part of it `.` or `..`.
+def check_id_bytes(video_id: str) -> None:
+    """What every id must be that is kept anywhere: not empty, UTF-8, at most MAX_ID_BYTES bytes, no NUL.
 
-    Raises UsageError that says what to change.
+    Messages are held to this alone: logs have ids in them that older versions took. Raises UsageError
+    that says what to change.
     """
     try:
         size = len(video_id.encode())
@@ -29,7 +30,7 @@ def check_video_id(video_id: str) -> None:
             f"the id {_short(video_id)} is not UTF-8 text; rename the file, or give the video another id"
         ) from None
     if not video_id:
-        raise UsageError("expected a video id, got an empty one")
+        raise UsageError("video_id: expected a non-empty string, got an empty one")
     if size > MAX_ID_BYTES:
         raise UsageError(
             f"the id {_short(video_id)} has {size} bytes, at most {MAX_ID_BYTES} are allowed; "
@@ -37,6 +38,12 @@ def check_video_id(video_id: str) -> None:
         )
     if "\0" in video_id:
         raise UsageError(f"the id {_short(video_id)} has a NUL character in it; leave it out")
+
+
+def check_video_id(video_id: str) -> None:
+    """The id of a video that is new: as `check_id_bytes`, and no part of it is `.` or `..`. Raises
+    UsageError."""
+    check_id_bytes(video_id)
     if not {".", ".."}.isdisjoint(video_id.split("/")):
         raise UsageError(
             f"the id {_short(video_id)} has a part '.' or '..', which addresses and paths do not keep; "

@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from common.errors import UsageError
 from common.events import Deletion, HeldModel, MatchEvent, SegmentFailed, VideoEnd
+from common.ids import check_id_bytes
 from common.schema import (
     BYTES,
     FLAG,
@@ -71,9 +73,18 @@ def _ref_to(ref: SegmentRef) -> Fields:
     }
 
 
+def _id_from(fields: Fields) -> str:
+    video_id: str = fields["video_id"]
+    try:
+        check_id_bytes(video_id)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return video_id
+
+
 def _ref_from(fields: Fields) -> SegmentRef:
     return SegmentRef(
-        fields["video_id"],
+        _id_from(fields),
         float(fields["start_seconds"]),
         float(fields["end_seconds"]),
         fields["version"],
@@ -115,9 +126,7 @@ def _end_from(fields: Fields) -> VideoEnd:
     metadata = json.loads(fields["metadata"])
     if not isinstance(metadata, dict):
         raise ValueError("metadata: expected a JSON object")
-    entry = CatalogEntry(
-        fields["video_id"], fields["uri"], fields["bank"], fields["title"], metadata
-    )
+    entry = CatalogEntry(_id_from(fields), fields["uri"], fields["bank"], fields["title"], metadata)
     return VideoEnd(
         entry,
         fields["version"],

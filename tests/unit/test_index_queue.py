@@ -451,3 +451,36 @@ def test_a_folder_that_is_gone_is_told_and_waited_for(bench: Bench, tmp_path: Pa
     finally:
         watcher.stop()
         watcher.join()
+
+
+def test_one_thing_that_cannot_be_read_keeps_a_watched_folder_from_nothing(
+    bench: Bench, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "gone.mp4").symlink_to("nowhere")
+    (folder / "caf\udce9.mp4").write_bytes(b"a film")
+    (folder / "a.mp4").write_bytes(b"a film")
+    health = watch(bench, folder, lambda: "a.mp4" in bench.states())
+    assert health.reasons() == {}
+    assert list(bench.states()) == ["a.mp4"]
+
+
+def test_a_watched_library_that_moved_is_not_indexed_again(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a.mp4").write_bytes(b"a film")
+    watch(bench, tmp_path / "old", lambda: "a.mp4" in bench.states())
+    bench.work()
+    before = bench.index.videos.get("a.mp4")
+    assert before is not None
+    assert before.state == "ready"
+    (tmp_path / "old").rename(tmp_path / "new")
+
+    def uri() -> str:
+        return bench.index.videos.uri_of("a.mp4")
+
+    watch(bench, tmp_path / "new", lambda: uri() == str(tmp_path / "new" / "a.mp4"))
+    after = bench.index.videos.get("a.mp4")
+    assert after is not None
+    assert (after.version, after.state) == (before.version, "ready")
+    assert len(bench.queue) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from ingest.first_bytes import Kind, kind_of_file
 from ingest.watch import FolderWatch
 from tests.conftest import quadrants
 
@@ -150,3 +151,71 @@ def test_a_folder_that_is_away_for_a_while_gives_nothing_twice(
     away.rename(folder)
     (folder / "b.mp4").write_bytes(b"another film")
     assert [one.entry.video_id for one in watch.look()] == ["b.mp4"]
+
+
+def test_what_cannot_be_read_in_it_is_told_once_and_stops_nothing(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "film.mp4").write_bytes(b"a film")
+    (tmp_path / "caf\udce9.mp4").write_bytes(b"a film")
+    watch = FolderWatch(tmp_path, 0.0, clock=clock)
+    scandir = os.scandir
+    locked = {str(tmp_path / "a")}
+
+    def refuse(path: str) -> object:
+        if path in locked:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert [one.entry.video_id for one in watch.look()] == ["b/film.mp4"]
+    assert sorted(Path(one.path).name for one in watch.new_problems) == ["a", "caf\udce9.mp4"]
+    assert watch.look() == []
+    assert watch.new_problems == []
+    locked.clear()
+    assert [one.entry.video_id for one in watch.look()] == ["a/film.mp4"]
+
+
+def test_a_file_is_looked_into_once_until_it_changes(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def counted(path: str) -> Kind:
+        opened.append(Path(path).name)
+        return kind_of_file(path)
+
+    monkeypatch.setattr("ingest.watch.kind_of_file", counted)
+    script, unnamed = tmp_path / "player.ts", tmp_path / "download"
+    script.write_text("export {}\n")
+    unnamed.write_bytes(bytes(100))
+    watch = FolderWatch(tmp_path, 0.0, clock=clock)
+    for _ in range(3):
+        assert watch.look() == []
+    assert sorted(opened) == ["download", "player.ts"]
+    unnamed.write_bytes(b"\x1aE\xdf\xa3" + bytes(200))
+    assert [one.entry.video_id for one in watch.look()] == ["download"]
+    assert opened.count("player.ts") == 1
+
+
+def test_a_look_at_many_finished_films_costs_one_question_each(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 2000
+    for number in range(count):
+        (tmp_path / f"{number}.mp4").write_bytes(b"a film")
+    watch = FolderWatch(tmp_path, 0.0, clock=clock)
+    assert len(watch.look()) == count
+    asked = 0
+    stat = os.stat
+
+    def counted(path: str, **options: object) -> os.stat_result:
+        nonlocal asked
+        asked += 1
+        return stat(path, **options)  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(os, "stat", counted)
+    assert watch.look() == []
+    assert asked <= count + 10
