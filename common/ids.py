@@ -18,7 +18,7 @@ _SHOWN = 80
 
 
 def check_id_bytes(video_id: str) -> None:
-    """What every id must be that is kept anywhere: not empty, UTF-8, at most MAX_ID_BYTES bytes, no NUL.
+    """What every id must be that is kept anywhere: not empty, UTF-8, at most MAX_ID_BYTES bytes.
 
     Messages are held to this alone: logs have ids in them that older versions took. Raises UsageError
     that says what to change.
@@ -36,14 +36,16 @@ def check_id_bytes(video_id: str) -> None:
             f"the id {_short(video_id)} has {size} bytes, at most {MAX_ID_BYTES} are allowed; "
             "give the video a shorter id"
         )
-    if "\0" in video_id:
-        raise UsageError(f"the id {_short(video_id)} has a NUL character in it; leave it out")
 
 
 def check_video_id(video_id: str) -> None:
-    """The id of a video that is new: as `check_id_bytes`, and no part of it is `.` or `..`. Raises
-    UsageError."""
+    """The id of a video that is new: as `check_id_bytes`, no NUL, and no part of it `.` or `..`.
+
+    Raises UsageError.
+    """
     check_id_bytes(video_id)
+    if "\0" in video_id:
+        raise UsageError(f"the id {_short(video_id)} has a NUL character in it; leave it out")
     if not {".", ".."}.isdisjoint(video_id.split("/")):
         raise UsageError(
             f"the id {_short(video_id)} has a part '.' or '..', which addresses and paths do not keep; "

@@ -442,7 +442,7 @@ def test_an_integer_may_stand_for_a_float() -> None:
         (0, {"clip": b""}, "clip: expected MP4 bytes"),
         (0, {"video_id": ""}, "video_id: expected a non-empty string"),
         (0, {"video_id": "a" * 4097}, "4097 bytes, at most 4096"),
-        (2, {"video_id": "a\0b"}, "NUL"),
+        (2, {"video_id": "ü" * 2049}, "4098 bytes, at most 4096"),
         (0, {"version": 0}, "version: expected >= 1"),
         (0, {"end_seconds": 1.0}, "0 <= start_seconds < end_seconds"),
         (1, {"vector": b"\0" * 4}, r"vector: expected bytes: float32 \(527,\)"),
