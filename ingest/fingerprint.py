@@ -82,7 +82,8 @@ def cut_of(video: VideoSettings, ingest: IngestSettings) -> str:
     """A digest of every setting that shapes segments: segments of one version must agree in them."""
     shaping = (
         *(ingest.segment_seconds, ingest.min_tail_seconds),
-        *(video.frames_per_second, video.short_side, video.max_clip_bytes),
+        *(video.frames_per_second, video.short_side),
+        *(video.max_clip_pixels, video.max_clip_bytes),
     )
     return hashlib.blake2b(repr(shaping).encode(), digest_size=4).hexdigest()
 

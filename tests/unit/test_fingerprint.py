@@ -90,6 +90,7 @@ def test_every_setting_that_shapes_segments_changes_the_cut() -> None:
         cut_of(video.model_copy(update={"frames_per_second": 4.0}), ingest),
         cut_of(video.model_copy(update={"short_side": 240}), ingest),
         cut_of(video.model_copy(update={"max_clip_bytes": 5000}), ingest),
+        cut_of(video.model_copy(update={"max_clip_pixels": 5000}), ingest),
     }
-    assert len(cuts) == 6
+    assert len(cuts) == 7
     assert cut_of(video, ingest.model_copy(update={"workers": 7})) in cuts
