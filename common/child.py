@@ -270,9 +270,7 @@ class _Waiting:
 
 @cache
 def _tell_once(reason: str) -> None:
-    _log.warning(
-        "processes that decode are not confined: %s; a hostile file may do more harm", reason
-    )
+    _log.info("processes that decode are not confined: %s; a hostile file may do more harm", reason)
 
 
 def _decoded(decode: Callable[[memoryview], Result], content: memoryview) -> Result:
