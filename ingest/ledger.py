@@ -1,9 +1,12 @@
 """What a producer has sent, so that a run that was stopped or killed goes on where it was.
 
-A version is a moment: the Unix milliseconds at which the run began that first meant to send it. So
-versions grow without anybody being asked, and a deletion, which is a moment too, covers every run that
-began before it. What has not changed keeps its version on every lane, so that a backfill brings back
+A version is a moment of the log's clock: that at which the run began that first meant to send it. So
+versions grow whatever this machine's clock says, and a deletion, which is a moment too, covers every run
+that began before it. What has not changed keeps its version on every lane, so that a backfill brings back
 nothing that was deleted since it was first sent.
+
+What was sent is acknowledged by the log. Whether it became searchable only the catalogue knows: `plan` is
+told what is known of it when producer and catalogue are reconciled.
 """
 
 from __future__ import annotations
@@ -11,9 +14,8 @@ from __future__ import annotations
 import fcntl
 import socket
 import sqlite3
-import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +24,10 @@ from typing import Literal, TypeAlias
 from common.errors import CorruptIndexError, DataFolderError, StorageError
 from common.files import make_private, private_folder
 from common.types import CatalogEntry
+from common.wire import latest_version
 from ingest.fingerprint import entry_fingerprint, same_cut, same_source
 
-SentState: TypeAlias = Literal["begun", "done", "failed"]
+SentState: TypeAlias = Literal["begun", "sent", "searchable", "failed"]
 # Fingerprint, version, state, error code and message of a video on one lane.
 _Held: TypeAlias = tuple[str, int, SentState, str, str]
 # Version, its fingerprint and state.
@@ -38,6 +41,8 @@ CREATE TABLE IF NOT EXISTS sent (
   error_code TEXT NOT NULL, error_message TEXT NOT NULL, PRIMARY KEY (lane, video_id));
 CREATE TABLE IF NOT EXISTS origin (number INTEGER PRIMARY KEY CHECK (number = 1), name TEXT NOT NULL);
 """
+# The log has all of it.
+_OUT = ("sent", "searchable")
 # What made these fail may be gone the next time; other errors lie in the file itself.
 WORTH_A_RETRY = frozenset({"timeout", "decoder_crashed", "fetch"})
 
@@ -53,20 +58,45 @@ class Sending:
     whole: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the catalogue knows of a video: the version that is searchable and the one up to which it was
+    deleted, 0 for none, and the newest of which something has come without being whole yet."""
+
+    version: int = 0
+    deleted: int = 0
+    waiting: int = 0
+
+
 @dataclass(slots=True)
 class SendingPlan:
-    """`refused`: failed before and have not changed since, with code and message."""
+    """`refused`: failed before and have not changed since, with code and message.
+
+    Of the videos that were reconciled, by id: `searchable` are in the catalogue; `lacking` were sent
+    before but are not, and are part of `work`; `under_way` are not there yet, while embedders still have
+    segments to take; `deleted` are left out because they were deleted; `stale` are left out because the
+    catalogue has a newer version, from another producer or another ledger.
+    """
 
     work: list[Sending] = field(default_factory=list)
     unchanged: int = 0
+    searchable: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+    under_way: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
     refused: list[tuple[CatalogEntry, str, str]] = field(default_factory=list)
 
 
 class ProducerLedger:
     """A small database beside the producer; one process at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open it, or make it. Raises DataFolderError while another producer has it, StorageError."""
+    def __init__(self, folder: Path, moment: Callable[[], int]) -> None:
+        """Open it, or make it. moment: asks the log's clock.
+
+        Raises DataFolderError while another producer has it, StorageError.
+        """
+        self._moment = moment
         try:
             private_folder(folder)
             make_private(folder.glob("producer.*"))
@@ -112,23 +142,42 @@ class ProducerLedger:
         *,
         again: bool = False,
         cut: str = "",
+        known: Mapping[str, Known] | None = None,
+        level: bool = True,
     ) -> SendingPlan:
         """What is to be sent on a lane, noted as begun before anything of it is.
 
         again: also what was sent before and has not changed. cut: how segments are cut, `cut_of` the
         settings; what was sent, or begun, cut another way is sent again from the start, as a new version.
+        known: what the catalogue knows of each video, to reconcile with it. level: whether embedders have
+        taken all that was sent, so that what the catalogue lacks by then is lost.
         """
         plan = SendingPlan()
-        now = time.time_ns() // 1_000_000
-        held, newest, whole = self._held(lane)
+        now = self._moment()
+        held, newest, whole = self._held(lane, latest_version(now))
+        arrived: list[Sending] = []
         for entry in entries:
             fingerprint = entry_fingerprint(entry, cut)
             before = held.get(entry.video_id)
+            there = None if known is None else known.get(entry.video_id, Known())
+            if there is not None and there.deleted and not there.version and not again:
+                plan.deleted.append(entry.video_id)
+                continue
             same = before is not None and _is_same(before[0], fingerprint, before[2])
             if before is not None and same and not again:
                 _, version, state, code, message = before
-                if state == "done":
-                    plan.unchanged += 1
+                if state in _OUT:
+                    one = _sending(entry, version, fingerprint, whole)
+                    if there is None or there.version == version:
+                        plan.unchanged += 1
+                        arrived += [] if there is None else [one]
+                    elif there.version > version:
+                        plan.stale.append(entry.video_id)
+                    elif level:
+                        plan.lacking.append(entry.video_id)
+                        plan.work.append(one)
+                    else:
+                        plan.under_way.append(entry.video_id)
                     continue
                 if state == "failed" and code not in WORTH_A_RETRY:
                     plan.refused.append((entry, code, message))
@@ -139,9 +188,18 @@ class ProducerLedger:
             last, last_fingerprint, last_state = newest.get(entry.video_id, (0, "", "failed"))
             # What failed as a version is being taken out of the log under its keys.
             kept = _is_same(last_fingerprint, fingerprint, last_state) and last_state != "failed"
-            version = last if kept and before is None and not again else max(now, last + 1)
+            # A ledger that is new may not know what another one sent.
+            last_anywhere = max(last, 0 if there is None else there.version)
+            version = last if kept and before is None and not again else max(now, last_anywhere + 1)
             plan.work.append(_sending(entry, version, fingerprint, whole))
-        self._note(lane, ((one, "begun", "", "") for one in plan.work))
+        plan.searchable = [one.entry.video_id for one in arrived]
+        self._note(
+            lane,
+            [
+                *((one, "begun", "", "") for one in plan.work),
+                *((one, "searchable", "", "") for one in arrived),
+            ],
+        )
         return plan
 
     def _prepare(self) -> None:
@@ -149,6 +207,8 @@ class ProducerLedger:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
+            # Before producers reconciled there was one word for both.
+            self._db.execute("UPDATE sent SET state = 'sent' WHERE state = 'done'")
             name = f"{socket.gethostname()[:64]}/{uuid.uuid4().hex[:12]}"
             self._db.execute("INSERT OR IGNORE INTO origin VALUES (1, ?)", (name,))
             ((self._origin,),) = self._db.execute("SELECT name FROM origin")
@@ -156,13 +216,17 @@ class ProducerLedger:
             self._db.close()
             raise
 
-    def _held(self, lane: str) -> tuple[dict[str, _Held], dict[str, _Newest], set[_Version]]:
+    def _held(
+        self, lane: str, latest: int
+    ) -> tuple[dict[str, _Held], dict[str, _Newest], set[_Version]]:
         """By video, what is noted on this lane, and the newest version on any; and all that is out whole
-        on another lane."""
+        on another lane. What was sent as a version after `latest`, while this machine's clock was wrong,
+        was refused: it counts as never sent."""
         with self._guarded():
             rows = self._db.execute(
                 "SELECT lane, video_id, fingerprint, version, state, error_code, error_message "
-                "FROM sent ORDER BY version"
+                "FROM sent WHERE version <= ? ORDER BY version",
+                (latest,),
             ).fetchall()
         held: dict[str, _Held] = {}
         newest: dict[str, _Newest] = {}
@@ -171,13 +235,13 @@ class ProducerLedger:
             newest[video_id] = (version, fingerprint, state)
             if where == lane:
                 held[video_id] = (fingerprint, version, state, code, message)
-            elif state == "done":
+            elif state in _OUT:
                 whole.add((video_id, version))
         return held, newest, whole
 
     def done(self, lane: str, sent: Iterable[Sending]) -> None:
-        """These are acknowledged, whole."""
-        self._note(lane, ((one, "done", "", "") for one in sent))
+        """These are acknowledged by the log, whole."""
+        self._note(lane, ((one, "sent", "", "") for one in sent))
 
     def failed(self, lane: str, one: Sending, code: str, message: str) -> None:
         """This one cannot be used."""

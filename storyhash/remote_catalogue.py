@@ -19,6 +19,8 @@ from storyhash.remote import RemoteService
 
 # A film may take minutes to be embedded.
 _TIMEOUT_SECONDS = 900.0
+# Ids of 1 KiB fit into the body that is taken.
+_STATES_AT_ONCE = 500
 
 
 class RemoteCatalogue:
@@ -60,6 +62,14 @@ class RemoteCatalogue:
     def video(self, video_id: str) -> dict[str, Any]:
         """One row."""
         return dict(self._service.ask("GET", f"/v1/videos/{id_in_path(video_id)}").json())
+
+    def states(self, video_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Which versions of videos are searchable, deleted and waiting, in the order asked for."""
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(video_ids), _STATES_AT_ONCE):
+            asked = {"video_ids": list(video_ids[start : start + _STATES_AT_ONCE])}
+            found += self._service.ask("POST", "/v1/videos/states", json=asked).json()["items"]
+        return found
 
     def delete(self, video_id: str) -> None:
         """Forget a video for good."""

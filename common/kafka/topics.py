@@ -42,6 +42,12 @@ class TopicState:
         """Whether services may use it as it is."""
         return not self.missing and not any(self._is_vital(name) for name in self.differences)
 
+    @property
+    def retention_ms(self) -> int:
+        """How long its messages stay as it is; negative for ever."""
+        must = self.spec.config["retention.ms"]
+        return int(self.differences.get("retention.ms", (must, must))[0])
+
     def describe(self) -> str:
         """What is wrong with it, or `ok`."""
         if self.missing:
@@ -62,19 +68,21 @@ def check_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState]
         return _states(admin, topic_specs(kafka, video))
 
 
-def require_topics(kafka: KafkaSettings, video: VideoSettings) -> None:
-    """Return when a service may start: every topic is there, keeps what it must and takes messages as
-    large as they get. What else differs is only logged.
+def require_topics(kafka: KafkaSettings, video: VideoSettings) -> dict[str, TopicState]:
+    """How every topic is, by name, when a service may start: every topic is there, keeps what it must and
+    takes messages as large as they get. What else differs is only logged.
 
     Raises TopicMissingError that says what to do, BrokerError.
     """
-    for state in check_topics(kafka, video):
+    states = check_topics(kafka, video)
+    for state in states:
         if not state.usable:
             raise TopicMissingError(
                 f"topic {state.spec.name}: {state.describe()}; `storyhash topics create` corrects it"
             )
         if not state.correct:
             log.warning("topic %s: %s", state.spec.name, state.describe())
+    return {state.spec.name: state for state in states}
 
 
 def create_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState]:

@@ -13,6 +13,7 @@ from searcher.api.generations import Generations, generations_router
 from searcher.api.match import match_router
 from searcher.api.search import add_search
 from searcher.api.staged import Staged, staged_router
+from searcher.api.states import states_router
 from searcher.api.videos import AddVideo, videos_router
 
 
@@ -32,6 +33,8 @@ def api_app(
     app = new_app("StoryHash", health, metrics)
     add_search(app, catalogue, metrics)
     app.include_router(match_router(catalogue, embed, metrics, settings))
+    # Before the videos' own routes, which take any id.
+    app.include_router(states_router(catalogue))
     app.include_router(videos_router(catalogue, add_video))
     if generations is not None:
         app.include_router(generations_router(generations))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, TaskID
 
-from common.errors import VideoError
+from common.errors import UsageError, VideoError
 from common.logs import start_logging
+from common.printable import printable
 from common.settings import Settings, load_settings
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
@@ -18,6 +20,7 @@ from ingest.ledger import Sending, SendingPlan
 from storyhash.cli.console import INTERRUPTED, err, out, print_json, progress
 from storyhash.cli.index import BankOption
 from storyhash.cli.options import DataOption, JsonOption, PathsArgument, ProfileOption
+from storyhash.services.reconciling import AskStates
 
 # Where each listens when STORYHASH_HTTP__PORT says nothing, so that all fit on one machine.
 _SEARCH_PORT, _EMBED_PORT, _INGEST_PORT = 8000, 8001, 8002
@@ -63,6 +66,17 @@ def ingest(
     again: Annotated[
         bool, typer.Option("--again", help="Send also what was sent before and has not changed.")
     ] = False,
+    reconcile: Annotated[
+        bool,
+        typer.Option(
+            "--reconcile",
+            help="Ask the searcher at --server which videos are searchable, and send again what was sent "
+            "but is not there. What was deleted is left out.",
+        ),
+    ] = False,
+    server: Annotated[
+        str | None, typer.Option("--server", help="Address of a running searcher, for --reconcile.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Send videos to Kafka as segments. Run it again at any time: what was sent and has not changed is
@@ -75,9 +89,13 @@ def ingest(
 
     start_logging()
     settings = _listening(load_settings(data_dir=data), _INGEST_PORT)
+    if reconcile != (server is not None):
+        raise UsageError(
+            "give --reconcile and --server together: what is there is asked of a searcher"
+        )
     listing = without_taken(list_catalog(paths, bank))
     entries = [one.entry for one in listing.videos]
-    with asked_to_stop() as stopping, progress() as bar:
+    with asked_to_stop() as stopping, progress() as bar, _catalogue(server) as states:
         run = run_ingest(
             settings,
             entries,
@@ -85,6 +103,7 @@ def ingest(
             again=again,
             on_plan=lambda plan: _Told(bar, bar.add_task("sending", total=len(plan.work))),
             stopping=stopping,
+            states=states,
         )
     summary = _summary(run.plan, run.report, listing.refused)
     if json:
@@ -97,11 +116,33 @@ def ingest(
         raise typer.Exit(1)
 
 
+@contextmanager
+def _catalogue(server: str | None) -> Iterator[AskStates | None]:
+    """What asks the searcher at an address, if one is given."""
+    if server is None:
+        yield None
+        return
+    from storyhash.remote_catalogue import RemoteCatalogue
+
+    with RemoteCatalogue(server) as remote:
+        yield remote.states
+
+
 def _listening(settings: Settings, port: int) -> Settings:
     if settings.http.port is not None:
         return settings
     http = settings.http.model_copy(update={"port": port})
     return settings.model_copy(update={"http": http})
+
+
+# Of a run with --reconcile.
+_RECONCILED = {
+    "lacking": "were sent before and are not searchable; sent again:",
+    "under_way": "are not searchable yet, but embedders still have segments to take; try again later:",
+    "deleted": "were deleted and are left out; --again sends them:",
+    "stale": "are stale: the catalogue has a newer version, from another producer or ledger; --again "
+    "sends them as the newest:",
+}
 
 
 class _Told:
@@ -140,6 +181,10 @@ def _summary(plan: SendingPlan, report: Any, refused: Sequence[Refused]) -> dict
             {"video_id": one.entry.video_id, "message": message} for one, message in report.notes
         ],
         "left": len(plan.work) - report.sent - len(report.failed),
+        "lacking": plan.lacking,
+        "under_way": plan.under_way,
+        "deleted": plan.deleted,
+        "stale": plan.stale,
         "segments": report.segments,
         "clip_bytes": report.clip_bytes,
         "video_seconds": round(report.video_seconds, 3),
@@ -152,6 +197,11 @@ def _show(summary: dict[str, Any]) -> None:
         f"{summary['sent']} sent, {summary['unchanged']} unchanged, {len(summary['failed'])} failed",
         style="bold",
     )
+    for name, words in _RECONCILED.items():
+        if summary[name]:
+            out.print(f"{len(summary[name])} {words}")
+        for video_id in summary[name]:
+            out.print(f"    {printable(video_id)}", markup=False)
     if summary["segments"]:
         out.print(
             f"{summary['segments']} segments, {summary['clip_bytes'] / 1e6:.1f} MB, of "

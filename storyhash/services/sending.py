@@ -16,6 +16,7 @@ from common.wire import Envelope, new_trace, to_message
 from ingest.ledger import ProducerLedger, Sending
 from ingest.observing import STAGE, observe_decoded
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
+from storyhash.services.flow import EmbedderLag
 
 # Ends of videos are acknowledged and noted together, this many or this often.
 _ENDS_AT_ONCE = 32
@@ -51,8 +52,11 @@ class Sender:
         topic: str,
         metrics: Metrics,
         health: Health,
+        lag: EmbedderLag | None = None,
     ) -> None:
+        """lag: what is waited for before a segment is sent."""
         self._health = health
+        self._lag = lag
         self._pool = pool
         self._publisher = publisher
         self._ledger = ledger
@@ -82,6 +86,8 @@ class Sender:
                 # A decoder that dies now was told to stop as well, and its video has not failed.
                 if stopping.is_set():
                     break
+                if self._lag is not None and isinstance(event, SegmentReady):
+                    self._lag.wait(stopping, lambda: self._settle(lane, on_sent))
                 self._publish(items[event.entry.video_id], event, lane, report, on_sent)
                 late = time.monotonic() - noted > _SECONDS_BETWEEN
                 if len(self._ended) >= _ENDS_AT_ONCE or (late and self._ended):

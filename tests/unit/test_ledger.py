@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from common.errors import CorruptIndexError, DataFolderError, StorageError
 from common.types import CatalogEntry
-from ingest.ledger import WORTH_A_RETRY, ProducerLedger, Sending, SendingPlan
+from ingest.ledger import WORTH_A_RETRY, Known, ProducerLedger, Sending, SendingPlan
 
 LIVE, BACKFILL = "segments", "segments.backfill"
+
+
+def open_ledger(folder: Path) -> ProducerLedger:
+    """One whose log has the clock of the test."""
+    return ProducerLedger(folder, lambda: time.time_ns() // 1_000_000)
 
 
 class Clock:
@@ -20,7 +28,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000
-        monkeypatch.setattr("ingest.ledger.time.time_ns", lambda: self.now * 1_000_000)
+        monkeypatch.setattr("time.time_ns", lambda: self.now * 1_000_000)
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[ProducerLedger]:
-    opened = ProducerLedger(tmp_path / "data")
+    opened = open_ledger(tmp_path / "data")
     yield opened
     opened.close()
 
@@ -62,13 +70,13 @@ def test_what_is_new_is_sent_as_the_moment_the_run_began(
 def test_a_run_that_was_stopped_goes_on_with_the_same_versions(
     tmp_path: Path, films: list[CatalogEntry], clock: Clock
 ) -> None:
-    first = ProducerLedger(tmp_path / "data")
+    first = open_ledger(tmp_path / "data")
     a, _ = first.plan(LIVE, films).work
     first.done(LIVE, [a])
     # As if killed: nothing else is noted.
     first.close()
     clock.now = 2000
-    second = ProducerLedger(tmp_path / "data")
+    second = open_ledger(tmp_path / "data")
     plan = second.plan(LIVE, films)
     second.close()
     assert versions(plan) == {"b": 1000}
@@ -217,26 +225,26 @@ def test_it_is_known_what_is_out_whole_on_another_lane(
 
 
 def test_two_producers_cannot_use_one_ledger(tmp_path: Path) -> None:
-    first = ProducerLedger(tmp_path)
+    first = open_ledger(tmp_path)
     with pytest.raises(DataFolderError, match=r"another `storyhash ingest` uses .* --data"):
-        ProducerLedger(tmp_path)
+        open_ledger(tmp_path)
     first.close()
-    ProducerLedger(tmp_path).close()
+    open_ledger(tmp_path).close()
 
 
 def test_a_damaged_ledger_says_what_to_do_and_holds_nothing_back(tmp_path: Path) -> None:
     path = tmp_path / "producer.sqlite"
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(CorruptIndexError, match=r"delete it: everything is then sent again"):
-        ProducerLedger(tmp_path)
+        open_ledger(tmp_path)
     path.unlink()
-    ProducerLedger(tmp_path).close()
+    open_ledger(tmp_path).close()
 
 
 def test_a_folder_that_cannot_be_had_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="choose another folder with --data"):
-        ProducerLedger(tmp_path / "file")
+        open_ledger(tmp_path / "file")
 
 
 def test_a_disk_that_refuses_is_told_and_nothing_is_half_noted(
@@ -277,3 +285,71 @@ def test_a_ledger_of_an_older_version_sends_nothing_again_but_what_it_left_half_
     clock.now = 2000
     again = ledger.plan(LIVE, films, cut="4s")
     assert (versions(again), again.unchanged) == ({"b": 2000}, 1)
+
+
+def test_what_is_searchable_is_kept_apart_from_what_was_sent(
+    ledger: ProducerLedger, films: list[CatalogEntry], clock: Clock
+) -> None:
+    ledger.done(LIVE, ledger.plan(LIVE, films).work)
+    clock.now = 2000
+    plan = ledger.plan(LIVE, films, known={"a": Known(version=1000)})
+    assert (plan.searchable, plan.lacking, plan.unchanged) == (["a"], ["b"], 1)
+    # The same version, so that what has come of it already is whole with the rest.
+    assert versions(plan) == {"b": 1000}
+    assert ledger.plan(LIVE, films).unchanged == 1
+
+
+def test_what_the_catalogue_lacks_is_left_alone_while_embedders_are_behind(
+    ledger: ProducerLedger, films: list[CatalogEntry], clock: Clock
+) -> None:
+    ledger.done(LIVE, ledger.plan(LIVE, films).work)
+    known = {"a": Known(waiting=1000)}
+    plan = ledger.plan(LIVE, films, known=known, level=False)
+    assert (plan.under_way, plan.work) == (["a", "b"], [])
+    assert ledger.plan(LIVE, films, known=known).lacking == ["a", "b"]
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_was_deleted_is_not_sent_to_a_catalogue_that_lacks_it(
+    ledger: ProducerLedger, films: list[CatalogEntry], clock: Clock, sent: bool
+) -> None:
+    if sent:
+        ledger.done(LIVE, ledger.plan(LIVE, films).work)
+    clock.now = 2000
+    known = {"a": Known(deleted=1500), "b": Known(version=3000, deleted=1500)}
+    plan = ledger.plan(LIVE, films, known=known)
+    assert plan.deleted == ["a"]
+    # Of another producer and newer, or else it is sent as the newest.
+    assert (plan.stale, versions(plan)) == ((["b"], {}) if sent else ([], {"b": 3001}))
+    assert versions(ledger.plan(LIVE, films[:1], known=known, again=True)) == {"a": 2000}
+
+
+def test_what_was_sent_while_the_clock_was_in_another_century_is_sent_again(
+    ledger: ProducerLedger, films: list[CatalogEntry], clock: Clock
+) -> None:
+    clock.now = 4_102_444_800_000
+    ledger.done(LIVE, ledger.plan(LIVE, films).work)
+    clock.now = 1_795_000_000_000
+    assert versions(ledger.plan(LIVE, films)) == {"a": clock.now, "b": clock.now}
+
+
+def test_what_an_older_ledger_calls_done_was_sent(
+    tmp_path: Path, films: list[CatalogEntry], clock: Clock
+) -> None:
+    first = open_ledger(tmp_path / "data")
+    first.done(LIVE, first.plan(LIVE, films).work)
+    first.close()
+    with closing(sqlite3.connect(tmp_path / "data" / "producer.sqlite")) as database, database:
+        database.execute("UPDATE sent SET state = 'done'")
+    second = open_ledger(tmp_path / "data")
+    assert second.plan(LIVE, films).unchanged == 2
+    second.close()
+
+
+def test_each_ledger_has_a_name_that_stays(tmp_path: Path) -> None:
+    names = []
+    for folder in ("a", "b", "a"):
+        opened = open_ledger(tmp_path / folder)
+        names.append(opened.origin)
+        opened.close()
+    assert names[0] == names[2] != names[1]
