@@ -9,7 +9,7 @@ from typing import TypeAlias
 from common.types import CatalogEntry
 from common.uris import public_uri
 from ingest.catalog import Listed, Listing, Refused
-from ingest.fingerprint import same_source
+from ingest.fingerprint import same_source, with_content
 from ingest.ledger import WORTH_A_RETRY
 from searcher.videos import Video, VideoStore
 from storyhash.naming import Named, named
@@ -28,8 +28,14 @@ class WorkItem:
     fingerprint: str
 
     def row(self, duration_seconds: float = 0.0) -> Video:
-        """The catalogue row this version will have."""
-        entry = self.entry
+        """The catalogue row this version will have.
+
+        Once it is whole, and so has a duration, its fingerprint has a digest of the content, by which it
+        is known again at another path.
+        """
+        entry, fingerprint = self.entry, self.fingerprint
+        if duration_seconds:
+            fingerprint = with_content(fingerprint, entry.uri)
         return Video(
             video_id=entry.video_id,
             uri=entry.uri,
@@ -39,7 +45,7 @@ class WorkItem:
             duration_seconds=duration_seconds,
             metadata=entry.metadata,
             root=self.root,
-            fingerprint=self.fingerprint,
+            fingerprint=fingerprint,
         )
 
 
@@ -128,9 +134,10 @@ def work_on(place: Named, videos: VideoStore) -> WorkItem | Moved | Video:
     if held is not None and _is_settled(entry, held, place):
         if _is_here(held, entry) or not place.is_moved:
             return held
-        return Moved(entry.video_id, entry.uri, place.root, place.with_content())
+        content = with_content(place.fingerprint, entry.uri)
+        return Moved(entry.video_id, entry.uri, place.root, content)
     version = videos.next_version(entry.video_id)
-    return WorkItem(entry, version, place.root, place.with_content())
+    return WorkItem(entry, version, place.root, place.fingerprint)
 
 
 def note_moves(moved: Iterable[Moved], videos: VideoStore) -> None:

@@ -17,7 +17,7 @@ from common.ids import MAX_ID_BYTES
 from common.types import CatalogEntry
 from common.uris import is_remote, public_uri
 from ingest.catalog import Listed, Refused, taken
-from ingest.fingerprint import same_content, source_fingerprint, with_content
+from ingest.fingerprint import same_content, source_fingerprint
 from searcher.videos import Video, VideoStore
 
 
@@ -36,10 +36,6 @@ class Named:
     is_moved: bool = False
     is_twin: bool = False
     taken_by: str = ""
-
-    def with_content(self) -> str:
-        """The fingerprint by which it is known again at another path."""
-        return with_content(self.fingerprint, self.entry.uri)
 
 
 def named(one: Listed, videos: VideoStore, in_run: Mapping[str, str]) -> Named | Refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -180,3 +181,47 @@ def test_a_catalogue_on_a_server_is_refused_when_it_is_not_public(tmp_path: Path
     assert run.exit_code == 1
     (failed,) = run.json["failed"]
     assert failed["code"] == "fetch"
+
+
+def test_odd_and_unreadable_things_in_a_folder_hide_no_film(films: Path, tmp_path: Path) -> None:
+    folder, data = tmp_path / "films", tmp_path / "data"
+    (folder / "sub").mkdir(parents=True)
+    for number in (1, 2):
+        (folder / f"backdrop{number}.jpg").write_bytes(b"a picture")
+    odd = "two\nlines\x1b[2J 🎬.mp4"
+    shutil.copyfile(films / "a.mp4", folder / "sub" / odd)
+    shutil.copyfile(films / "a.mp4", folder / "no suffix")
+    (folder / "player.ts").write_text("export {}\n")
+    (folder / "caf\udce9.mp4").write_bytes(b"x")
+    (folder / "gone.mp4").symlink_to("nowhere")
+    run = storyhash("index", folder, "--data", data, "--profile", "offline", "--json")
+    assert run.exit_code == 1
+    assert run.json["indexed"] == 2
+    assert {one["code"] for one in run.json["failed"]} == {"name", "unreadable"}
+    assert {one["what"] for one in run.json["passed_over"]} == {".jpg", ".ts"}
+    again = storyhash("index", folder, "--data", data)
+    assert again.exit_code == 1
+    assert "\x1b" not in again.stdout + again.stderr
+    listed = storyhash("videos", "list", "--data", data)
+    assert len(listed.stdout.splitlines()) == 2
+    assert r"two\nlines\x1b[2J 🎬.mp4" in listed.stdout
+    assert storyhash("videos", "show", f"sub/{odd}", "--data", data).exit_code == 0
+    piped = subprocess.run(
+        f"{shlex.join(command('videos', 'list', '--data', data))} | head -1; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        env=environment(),
+        check=False,
+    )
+    assert piped.returncode == 0
+    # The library moves, and nothing is embedded again.
+    folder.rename(tmp_path / "moved")
+    moved = storyhash("index", tmp_path / "moved", "--data", data, "--json").json
+    assert (moved["indexed"], moved["segments"], len(moved["moved"])) == (0, 0, 2)
+    assert storyhash("videos", "show", "no suffix", "--data", data, "--json").json["uri"] == str(
+        tmp_path / "moved" / "no suffix"
+    )
+    for arguments in (("index", ""), ("match", " ")):
+        refused = storyhash(*arguments, "--data", data)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "write . for the folder" in refused.stderr

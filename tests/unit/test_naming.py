@@ -196,3 +196,12 @@ def test_what_lies_in_a_folder_that_cannot_be_read_is_not_removed(
     plan = library.plan(tmp_path / "films")
     assert plan.removed == ["c.mp4"]
     assert [one.video_id for one in plan.failed] == ["x"]
+
+
+def test_a_plan_reads_no_content_where_no_name_is_taken(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        film(tmp_path / "films" / f"{number}.mp4", str(number))
+    monkeypatch.setattr("ingest.fingerprint._add_pieces", lambda *_: pytest.fail("it was read"))
+    assert len(library.plan(tmp_path / "films").work) == 50
