@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,20 @@ import numpy as np
 import pytest
 
 from common.cancellation import Cancellation
-from common.errors import DeviceMemoryError, VideoError
+from common.errors import (
+    CancelledError,
+    DeviceMemoryError,
+    EmbedderUnavailableError,
+    VideoError,
+)
 from common.health import Health
+from common.http import HttpServer
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.types import VECTOR_DIMENSION, QueryEmbedding, TakeLook
 from common.wire import decode_query
 from embedder.server import MODEL_HEADER, MSGPACK, embed_app
+from storyhash.remote_embedding import RemoteEmbedding
 from tests.asking import Client, error_of, message_of
 
 MODEL = "sscd-motion-0123456789ab"
@@ -189,3 +197,87 @@ def test_every_status_it_answers_with_is_in_its_contract(client: Client) -> None
 def test_it_tells_its_health_and_metrics_like_every_service(client: Client) -> None:
     assert client.get("/livez").json() == client.get("/readyz").json() == {"status": "ok"}
     assert 'storyhash_build_info{service="embed"' in client.get("/metrics").text
+
+
+class LongEmbed:
+    """A query of three pieces; notes whether it was let go of, and may break off after the first."""
+
+    def __init__(self, broken: bool = False) -> None:
+        self.broken = broken
+        self.made = 0
+        self.let_go = threading.Event()
+
+    @contextmanager
+    def __call__(
+        self, source: Path | str, name: str, cancellation: Cancellation
+    ) -> Iterator[TakeLook]:
+        def look(kind: str) -> Iterator[QueryEmbedding]:
+            for number in (1, 2, 3):
+                if self.broken and number == 2:
+                    raise VideoError("a clip of it does not decode")
+                self.made = number
+                yield replace(Embed().made(source, name), number=number, pieces=3)
+
+        try:
+            yield look
+        finally:
+            self.let_go.set()
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[LongEmbed], str]]:
+    with ExitStack() as stack:
+
+        def serve(embed: LongEmbed) -> str:
+            metrics = Metrics.create("embed")
+            health = Health(metrics, (), 60.0)
+            free = HttpSettings(port=0)
+            app = embed_app(embed, MODEL, health, metrics, free)
+            return stack.enter_context(HttpServer(app, free)).url
+
+        yield serve
+
+
+def pieces_from(*urls: str) -> list[QueryEmbedding]:
+    remote = RemoteEmbedding(urls, timeout_seconds=60)
+    try:
+        with remote("https://host/long.mp4", "long", MODEL) as look:
+            return list(look("first"))
+    finally:
+        remote.close()
+
+
+def test_a_long_query_comes_piece_by_piece_and_is_let_go_of_at_its_end(
+    served: Callable[[LongEmbed], str],
+) -> None:
+    embed = LongEmbed()
+    found = pieces_from(served(embed))
+    assert [(piece.number, piece.pieces, piece.uri) for piece in found] == [
+        (number, 3, "long") for number in (1, 2, 3)
+    ]
+    assert embed.let_go.wait(30)
+
+
+def test_what_an_embedder_breaks_off_another_goes_on_with(
+    served: Callable[[LongEmbed], str],
+) -> None:
+    broken, whole = LongEmbed(broken=True), LongEmbed()
+    found = pieces_from(served(broken), served(whole))
+    assert [piece.number for piece in found] == [1, 2, 3]
+    assert broken.let_go.wait(30)
+    with pytest.raises(EmbedderUnavailableError, match="no embedder of"):
+        pieces_from(served(LongEmbed(broken=True)))
+
+
+def test_a_caller_that_goes_away_has_the_query_let_go_of(
+    served: Callable[[LongEmbed], str],
+) -> None:
+    embed = LongEmbed()
+    remote = RemoteEmbedding([served(embed)], timeout_seconds=60)
+    cancellation = Cancellation()
+    with remote("https://host/long.mp4", "long", MODEL, cancellation) as look:
+        cancellation.cancel()
+        with pytest.raises(CancelledError):
+            list(look("first"))
+    remote.close()
+    assert embed.let_go.wait(30)
