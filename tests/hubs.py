@@ -14,9 +14,18 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
-def serve_hub(folder: Path, model: str) -> Iterator[tuple[str, list[str]]]:
-    """Serve the files of a folder as `model`; gives the endpoint, and the paths asked for so far."""
+def serve_hub(folder: Path, model: str, *, lies_of: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Serve the files of a folder as `model`; gives the endpoint, and the paths asked for so far.
+
+    lies_of: a file that is sent otherwise than it is described."""
     asked: list[str] = []
+
+    def said_of(file: Path) -> str:
+        salt = b"another" if file.name == lies_of else b""
+        return hashlib.sha256(file.read_bytes() + salt).hexdigest()
+
+    def lfs_of(file: Path) -> dict[str, object]:
+        return {"sha256": said_of(file), "size": file.stat().st_size, "pointerSize": 134}
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -45,7 +54,10 @@ def serve_hub(folder: Path, model: str) -> Iterator[tuple[str, list[str]]]:
             return None
 
         def _info(self) -> dict[str, object]:
-            names = [{"rfilename": one.name} for one in sorted(folder.iterdir())]
+            names = [
+                {"rfilename": one.name, "size": one.stat().st_size, "lfs": lfs_of(one)}
+                for one in sorted(folder.iterdir())
+            ]
             return {"id": model, "sha": COMMIT, "siblings": names, "private": False, "tags": []}
 
         def _tree(self) -> list[dict[str, object]]:

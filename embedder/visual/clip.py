@@ -127,7 +127,7 @@ def check_clip(settings: ClipSettings, device: DeviceSettings) -> Weights:
 
     Raises WeightsMissingError, WeightsDamagedError, WrongModelError or DeviceError.
     """
-    weights = find_weights(CLIP, settings.model)
+    weights = find_weights(CLIP, settings.model, settings.revision)
     width = weights.config.get("projection_dim", VISUAL_DIMENSION)
     if width != VISUAL_DIMENSION:
         raise WrongModelError(

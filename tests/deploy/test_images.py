@@ -75,6 +75,78 @@ def test_base_images_are_pinned_to_a_patch_and_built_in_stages(name: str) -> Non
     assert re.search(r":\d+\.\d+\.\d+-", outside[0]), outside
 
 
+def pin(deploy: Path, *options: str, docker: str = "") -> subprocess.CompletedProcess[str]:
+    """deploy/pin over a copy of the folder; `docker`: a shell script in its place."""
+    programs = deploy.parent / "programs"
+    programs.mkdir(exist_ok=True)
+    (programs / "docker").write_text(f"#!/bin/sh\n{docker or 'exit 1'}\n")
+    (programs / "docker").chmod(0o755)
+    return subprocess.run(
+        [sys.executable, deploy / "pin", *options],
+        env={"PATH": f"{programs}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """What names images, without digests."""
+    folder = tmp_path / "deploy"
+    folder.mkdir()
+    for name in (*DOCKERFILES, "compose.yaml", "compose.gpu.yaml", "pin"):
+        text = (DEPLOY / name).read_text()
+        (folder / name).write_text(re.sub(r"@sha256:[0-9a-f]{64}", "", text))
+    return folder
+
+
+def named(deploy: Path) -> list[str]:
+    """Every image that is not built here, as it is named."""
+    texts = [path.read_text() for path in sorted(deploy.glob("*")) if path.name != "pin"]
+    found = [one for text in texts for one in re.findall(r"(?:^FROM|image:) (\S+:\S+)", text, re.M)]
+    return [one for one in found if not one.startswith("storyhash:")]
+
+
+def test_an_image_without_a_digest_is_said_by_the_check(copy: Path) -> None:
+    checked = pin(copy, "--check")
+    assert checked.returncode == 1
+    assert len(named(copy)) == len(checked.stdout.splitlines()) == 6
+    assert all(f"{image} has no digest" in checked.stdout for image in named(copy))
+
+
+def test_pinning_writes_the_digest_of_every_image_and_nothing_else(copy: Path) -> None:
+    before = {path.name: path.read_text() for path in copy.glob("*")}
+    digest = "sha256:" + "0123456789abcdef" * 4
+    pinned = pin(copy, docker=f"[ $3 = inspect ] && echo {digest}")
+    assert pinned.returncode == 0, pinned.stderr
+    assert all(image.endswith(f"@{digest}") for image in named(copy))
+    assert pin(copy, "--check").returncode == 0
+    after = {path.name: path.read_text() for path in copy.glob("*")}
+    assert {name: text.replace(f"@{digest}", "") for name, text in after.items()} == before
+    # A newer digest of the tag takes the place of the one there is.
+    newer = digest.replace("0", "f")
+    assert pin(copy, docker=f"echo {newer}").returncode == 0
+    assert all(image.endswith(f"@{newer}") for image in named(copy))
+
+
+@pytest.mark.parametrize("docker", ["exit 1", "echo latest", "echo sha256:abc"])
+def test_what_is_no_digest_is_never_written(copy: Path, docker: str) -> None:
+    before = {path.name: path.read_text() for path in copy.glob("*")}
+    failed = pin(copy, docker=docker)
+    assert failed.returncode == 1
+    assert "no digest" in failed.stderr
+    assert {path.name: path.read_text() for path in copy.glob("*")} == before
+
+
+def test_a_pinned_dockerfile_is_still_read_by_the_linter(copy: Path) -> None:
+    assert pin(copy, docker=f"echo sha256:{'ab' * 32}").returncode == 0
+    for name in DOCKERFILES:
+        run = lint(copy / name)
+        assert run.returncode == 0, run.stdout
+
+
 @pytest.mark.parametrize("name", DOCKERFILES)
 def test_the_image_runs_one_program_as_nobody_special(name: str) -> None:
     image = last_stage(name)

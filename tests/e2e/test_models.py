@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from embedder.weights.pinned import RECORD
 from tests.conftest import skip_or_fail
 from tests.e2e.conftest import environment, storyhash
-from tests.hubs import serve_hub
+from tests.hubs import COMMIT, serve_hub
 
 # What random networks propose has no outline and no trust to speak of.
 ANYTHING = {"STORYHASH_SAM2__MIN_PREDICTED_IOU": "0", "STORYHASH_SAM2__MIN_STABILITY": "0"}
@@ -195,6 +196,42 @@ def test_what_is_pulled_lies_in_the_cache_and_is_used_and_verified(
     place = ("--data", tmp_path / "data", "--profile", "clip-motion")
     run = storyhash("index", films / "a.mp4", *place, **cache)
     assert run.exit_code == 0, run.stderr
+
+
+def test_a_pull_notes_the_commit_and_a_wanted_commit_is_had_or_refused(
+    models: Path, tmp_path: Path
+) -> None:
+    cache = {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    with serve_hub(models / "clip", "openai/clip-vit-base-patch32") as (endpoint, _):
+        run = storyhash("models", "pull", "clip", HF_ENDPOINT=endpoint, **cache)
+        assert run.exit_code == 0, run.stderr
+        assert f"STORYHASH_CLIP__REVISION={COMMIT}" in run.stderr
+        (note,) = (tmp_path / "cache").rglob(RECORD)
+        told = json.loads(note.read_text())
+        assert (told["revision"], note.parent.name) == (COMMIT, COMMIT)
+        assert {"config.json", "model.safetensors"} <= told["files"].keys()
+        wanted = {"STORYHASH_CLIP__REVISION": COMMIT, "HF_HUB_CACHE": str(tmp_path / "second")}
+        run = storyhash("models", "pull", "clip", HF_ENDPOINT=endpoint, **{**cache, **wanted})
+        assert run.exit_code == 0, run.stderr
+        other = {"STORYHASH_CLIP__REVISION": COMMIT[::-1], "HF_HUB_CACHE": str(tmp_path / "third")}
+        run = storyhash("models", "pull", "clip", HF_ENDPOINT=endpoint, **{**cache, **other})
+        assert run.exit_code == 3
+        assert "no such commit" in run.stderr
+    run = storyhash("models", "list", "--json", **{**cache, **wanted})
+    listed = {item["name"]: item for item in run.json["items"]}
+    assert COMMIT in listed["clip"]["path"]
+
+
+def test_what_came_otherwise_than_the_hub_says_is_refused_at_once(
+    models: Path, tmp_path: Path
+) -> None:
+    cache = {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    for name in ("model.safetensors", "config.json"):
+        with serve_hub(models / "clip", "openai/clip-vit-base-patch32", lies_of=name) as (there, _):
+            run = storyhash("models", "pull", "clip", HF_ENDPOINT=there, **cache)
+        assert run.exit_code == 3, run.stderr
+        assert f"{name}: its checksum is" in run.stderr
+        assert "the hub says" in run.stderr
 
 
 def test_a_model_the_hub_does_not_have_or_has_without_weights(models: Path, tmp_path: Path) -> None:

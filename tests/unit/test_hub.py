@@ -21,8 +21,8 @@ from embedder.weights.hub import (
     damage,
     find_weights,
     is_path,
-    published_checksum,
 )
+from embedder.weights.pinned import RECORD, note_pull, noted_commit, published_checksum
 from tests.conftest import skip_or_fail
 
 
@@ -181,3 +181,48 @@ def test_the_list_names_every_model_with_licence_and_place(folder: Path, tmp_pat
     assert models["clip"].checksum
     assert models["sscd (yours)"].path is None
     assert "none.onnx" in models["sscd (yours)"].note
+
+
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+
+
+def test_what_was_pulled_is_compared_with_its_checksums_whenever_it_is_loaded(folder: Path) -> None:
+    (folder / "preprocessor_config.json").write_text('{"size": 224}')
+    names = ["config.json", "preprocessor_config.json", "model.safetensors"]
+    note_pull(folder, CLIP.default, COMMIT, names)
+    assert find_weights(CLIP, str(folder), COMMIT).folder == folder
+    assert noted_commit(folder) == COMMIT
+    # As long as before, and still in form.
+    (folder / "preprocessor_config.json").write_text('{"size": 225}')
+    with pytest.raises(WeightsDamagedError, match=r"preprocessor_config\.json: its sha256 is"):
+        find_weights(CLIP, str(folder))
+    (folder / "preprocessor_config.json").write_text('{"size": 224}')
+    content = bytearray(safetensors())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(WeightsDamagedError, match="not what was pulled"):
+        find_weights(CLIP, str(folder))
+
+
+def test_a_file_of_weights_that_was_put_beside_what_was_pulled_is_not_loaded(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+    note_pull(folder, CLIP.default, COMMIT, ["config.json", "pytorch_model.bin"])
+    with pytest.raises(WeightsDamagedError, match=r"model\.safetensors was not pulled"):
+        find_weights(CLIP, str(folder))
+
+
+@pytest.mark.parametrize("note", ["", "{}", "[1]", '{"files": {"config.json": 1}}'])
+def test_a_note_that_cannot_be_read_is_no_note_of_anything(folder: Path, note: str) -> None:
+    (folder / RECORD).write_text(note)
+    with pytest.raises(WeightsDamagedError, match="not what was pulled"):
+        find_weights(CLIP, str(folder))
+
+
+def test_another_commit_than_the_one_wanted_is_refused(folder: Path) -> None:
+    other = COMMIT[::-1]
+    with pytest.raises(WrongModelError, match=f"unknown commit, expected {COMMIT}"):
+        find_weights(CLIP, str(folder), COMMIT)
+    note_pull(folder, CLIP.default, other, ["config.json", "model.safetensors"])
+    with pytest.raises(WrongModelError, match=f"is of {other}, expected {COMMIT}"):
+        find_weights(CLIP, str(folder), COMMIT)

@@ -32,7 +32,7 @@ def check_sam2(settings: Sam2Settings, device: DeviceSettings) -> Weights:
 
     Raises WeightsMissingError, WeightsDamagedError, WrongModelError or DeviceError.
     """
-    weights = find_weights(SAM2, settings.model)
+    weights = find_weights(SAM2, settings.model, settings.revision)
     check_device(device)
     return weights
 

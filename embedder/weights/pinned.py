@@ -1,0 +1,94 @@
+"""Which commit of the hub a model's files are of, and their checksums, noted beside them when they are
+pulled and compared whenever they are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from common.files import replacing
+
+RECORD = "storyhash-pull.json"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def is_commit(revision: str) -> bool:
+    """Whether it names one state of a model for good, as a branch does not."""
+    return _COMMIT.fullmatch(revision) is not None
+
+
+def note_pull(folder: Path, reference: str, commit: str, names: Iterable[str]) -> None:
+    """Write the note: these files are of this commit, and this is what they hold. Raises OSError."""
+    files = {name: {"sha256": sha256(folder / name)} for name in sorted(names)}
+    told = {"model": reference, "revision": commit, "files": files}
+    with replacing(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def noted_commit(folder: Path) -> str:
+    """The commit the files are of; empty where nobody noted it."""
+    return str(_read(folder).get("revision", ""))
+
+
+def difference(folder: Path, weights: Path) -> str:
+    """How files differ from what was pulled; empty when they do not. Without a note the name that the
+    hub's cache gives the weights, their checksum, is what is known."""
+    files = _read(folder).get("files")
+    if isinstance(files, Mapping):
+        for name, told in files.items():
+            found = _difference(folder / str(name), str(told["sha256"]))
+            if found:
+                return found
+        return "" if weights.name in files else f"{weights.name} was not pulled with the rest"
+    published = published_checksum(weights)
+    return "" if published is None else _difference(weights, published)
+
+
+def published_checksum(file: Path) -> str | None:
+    """The sha256 the hub published for a file in its cache: the name of the blob it links to."""
+    name = Path(os.path.realpath(file)).name
+    return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else None
+
+
+def sha256(file: Path) -> str:
+    """Of its content, as hex digits. What was read once is not read again while it is the same file."""
+    state = file.stat()
+    return _sha256(str(file), state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+def git_blob(file: Path) -> str:
+    """What git, and so the hub, names the content of a small file by."""
+    content = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+@lru_cache(maxsize=32)
+def _sha256(file: str, _inode: int, _size: int, _mtime_ns: int) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _difference(file: Path, expected: str) -> str:
+    try:
+        found = sha256(file)
+    except OSError as error:
+        return f"{file.name}: {error.strerror}"
+    return "" if found == expected else f"{file.name}: its sha256 is {found}, expected {expected}"
+
+
+def _read(folder: Path) -> Mapping[str, object]:
+    try:
+        told = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        for one in told["files"].values():
+            one["sha256"]
+        return dict(told)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # Whoever damaged the note may have damaged the rest.
+        return {"files": {RECORD: {"sha256": "a note that can be read"}}}
