@@ -24,7 +24,7 @@ from common.video.container import (
     stream_seconds,
 )
 from common.video.packets import PacketReader
-from common.video.picture import to_picture
+from common.video.picture import DisplayMatrices, to_picture
 from common.video.timeline import BROADCAST_GAP_SECONDS, GAP_SECONDS, Clock
 from common.video.tracks import choose_stream
 
@@ -158,9 +158,12 @@ class Decoder:
         """Every frame that decodes, within bounds."""
         assert self._reader is not None
         aspect = float(stream.sample_aspect_ratio or 1)
+        matrices = DisplayMatrices()
 
         def shrink(frame: VideoFrame) -> UInt8Array:
-            return to_picture(frame, self._short_side, aspect, self._limits.max_clip_pixels)
+            return to_picture(
+                frame, self._short_side, aspect, self._limits.max_clip_pixels, matrices
+            )
 
         self._deadline = time.monotonic() + self._limits.wall_seconds
         for count, frame in enumerate(self._reader.frames()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from functools import cache
 from typing import Any
@@ -21,10 +22,16 @@ _HD_LINES = 720
 # No camera has pixels of another shape than this; what says so is wrong.
 _MAX_SAMPLE_ASPECT = 8.0
 _MIN_SIDE, _MAX_STRIP = 32, 16
+# Sizes and rotations of one video whose display matrix is kept.
+_MAX_MATRICES = 64
 
 
 def to_picture(
-    frame: VideoFrame, short_side: int | None, sample_aspect: float, max_area: int
+    frame: VideoFrame,
+    short_side: int | None,
+    sample_aspect: float,
+    max_area: int,
+    matrices: DisplayMatrices,
 ) -> UInt8Array:
     """uint8 (H, W, 3): scaled by `scaled_size`, then turned upright.
 
@@ -45,7 +52,7 @@ def to_picture(
     ).to_ndarray()
     if curve:
         picture = to_sdr(picture, curve)
-    return np.ascontiguousarray(turn_upright(picture, display_matrix(frame)))
+    return np.ascontiguousarray(turn_upright(picture, matrices.of(frame)))
 
 
 def scaled_size(
@@ -72,11 +79,32 @@ def scaled_size(
     return wide, high
 
 
-def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
-    """The turning part (a, b, c, d) of a frame's display matrix, or None.
+class DisplayMatrices:
+    """The turning part (a, b, c, d) of the display matrices of a video's frames, or None.
 
     A pixel at (x, y) is shown at (a x + c y, b x + d y) (ISO/IEC 14496-12, 8.2.2).
+
+    PyAV's side data and its frame hold each other, so that a frame whose side data was looked at keeps
+    its memory until Python next looks for such cycles: hundreds of large frames later. So it is looked at
+    once for each rotation and size, and the cycle is broken up before the next.
     """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, int], tuple[int, int, int, int] | None] = {}
+
+    def of(self, frame: VideoFrame) -> tuple[int, int, int, int] | None:
+        key = frame.rotation, frame.width, frame.height
+        if key not in self._known:
+            if self._known:
+                gc.collect()
+            if len(self._known) >= _MAX_MATRICES:
+                self._known.clear()
+            self._known[key] = display_matrix(frame)
+        return self._known[key]
+
+
+def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
+    """The turning part of one frame's display matrix, or None; the frame then lives on for a while."""
     _know_all_side_data()
     # Typed as a mapping of names in some versions.
     sides: Any = frame.side_data

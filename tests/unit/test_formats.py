@@ -138,10 +138,24 @@ def test_whatever_is_promised_to_be_a_video_can_be_opened() -> None:
         for name in FORMATS & set(formats_available)
         for extension in ContainerFormat(name, "r").extensions
     }
-    # Containers for which FFmpeg goes by content alone.
-    by_content = {"asf", "avi", "divx", "ivf", "m2ts", "mpeg", "mpg", "mts", "mxf", "ogv", "ts"}
-    by_content |= {"vob", "wmv", "m4v"}
-    assert {suffix[1:] for suffix in VIDEO_SUFFIXES} <= offered | by_content
+    # FFmpeg names no suffix for these: it goes by content alone. The format that each is read as.
+    by_content = {
+        "mov": "3gp2 3gpp mp4v mpg4 mqv qt",
+        "asf": "asf dvr-ms wmv",
+        "avi": "amv divx xvid",
+        "mpegts": "m2ts mts tod tp trp ts",
+        "mpeg": "m2p mpe mpeg mpg mpv vob vro",
+        "mpegvideo": "m1v m2v mp2v",
+        "ogg": "ogm ogv",
+        "rm": "rm rmvb",
+        **{name: name for name in ("h263", "ivf", "gxf", "mxf", "nsv", "roq", "smk", "wtv")},
+        "av1": "av1",
+        "bink": "bik",
+    }
+    assert set(by_content) <= FORMATS
+    for suffixes in by_content.values():
+        offered |= set(suffixes.split())
+    assert {suffix[1:] for suffix in VIDEO_SUFFIXES} <= offered | {"avi", "m4v"}
 
 
 def test_a_format_that_is_not_read_is_named(tmp_path: Path) -> None:

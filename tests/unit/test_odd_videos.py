@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import resource
 import struct
+import sys
 from pathlib import Path
 
 import cv2
@@ -287,14 +290,29 @@ def test_a_segment_holds_no_more_than_its_bound_at_any_frame_rate(tmp_path: Path
         assert len(frames) <= bound
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_frames_that_were_given_are_let_go(tmp_path: Path) -> None:
+    """Of a film of large pictures, no more than a few are in memory at once."""
+    encode_video(tmp_path / "film.mp4", pictures(80, 1280, 720), 8)
+    memory = Path("/proc/self/statm")
+    decoder = Decoder(tmp_path / "film.mp4", LIMITS, frames_per_second=8, short_side=32)
+    gc.disable()
+    try:
+        seen = [int(memory.read_text().split()[1]) * resource.getpagesize() for _ in decoder]
+    finally:
+        gc.enable()
+    # A decoded frame has 1.4 MB.
+    assert seen[-1] - seen[20] < 20 * 1280 * 720 * 1.5
+
+
 def test_a_clip_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
-    encode_video(tmp_path / "clip.mp4", pictures(600, 640, 480), 60)
+    encode_video(tmp_path / "clip.mp4", pictures(200, 64, 48), 60)
     clip = (tmp_path / "clip.mp4").read_bytes()
-    assert len(decode_clip(clip, max_frames=600, max_pixels=640 * 480).frames) == 600
+    assert len(decode_clip(clip, max_frames=200, max_pixels=64 * 48).frames) == 200
     with pytest.raises(VideoLimitError, match="more than 60 frames"):
         decode_clip(clip, max_frames=60)
-    with pytest.raises(VideoLimitError, match="picture of 640x480"):
-        decode_clip(clip, max_pixels=640 * 479)
+    with pytest.raises(VideoLimitError, match="picture of 64x48"):
+        decode_clip(clip, max_pixels=64 * 47)
 
 
 def test_a_decoder_shows_that_it_lives_while_it_finds_nothing(tmp_path: Path) -> None:
