@@ -6,7 +6,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from common.types import (
     SegmentRef,
     frames_from_bytes,
 )
+from common.uris import public_uri
 from searcher.state import Filter
 from searcher.videos import Video
 
@@ -119,7 +120,11 @@ def to_payload(
     """Everything of an embedding but its arrays, as JSON values: each costs the embedded engine as much
     as a hundred numbers of a vector. Numbers with a fraction are text: Qdrant reads some of them one bit
     off."""
-    kept = {} if video is None else {"video": json.dumps(asdict(video))}
+    kept = {}
+    if video is not None:
+        # Its points are fetched already: what else an address holds is needed no more.
+        shown = replace(video, uri=public_uri(video.uri))
+        kept["video"] = json.dumps(asdict(shown))
     if len(frames):
         kept[FRAMES_FIELD] = base64.b64encode(frames.tobytes()).decode()
     return {

@@ -36,6 +36,7 @@ def kept(path: Path) -> Path:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     data = film(tmp_path / "served.mp4", 3).read_bytes()
+    over = threading.Event()
     answers = {
         "/film.mp4": content(data),
         "/away": redirect("http://169.254.1.1/secret?token=hunter2"),
@@ -44,10 +45,11 @@ def server(tmp_path: Path) -> Iterator[str]:
         "/plain.mp4": content(data, Content_Encoding="identity"),
         "/huge.mp4": content(b"", Content_Length=str(1 << 60)),
         "/endless.mp4": dripping([bytes(1000)] * 10_000, lambda: time.sleep(0.01)),
-        "/silent.mp4": dripping([b"a"], lambda: time.sleep(60)),
+        "/silent.mp4": dripping([b"a"], lambda: over.wait(60)),
     }
     with serving(answers) as url:
         yield url
+        over.set()
 
 
 def test_an_address_is_fetched_where_its_host_is_named(server: str, tmp_path: Path) -> None:

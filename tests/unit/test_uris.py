@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from common.errors import UsageError, VideoError
 from common.events import VideoEnd
 from common.ids import check_chosen_id
-from common.types import CatalogEntry
+from common.types import NO_FRAMES, CatalogEntry, SegmentRef
 from common.uris import is_remote, public_uri
 from common.wire import Envelope, to_message
 from ingest.catalog import read_catalog
@@ -20,6 +20,7 @@ from ingest.fingerprint import entry_fingerprint
 from searcher.api.videos import _entry
 from searcher.database import Database
 from searcher.matching.report import error_to_json
+from searcher.mirror.base import to_payload
 from searcher.videos import Video, VideoStore
 
 PRESIGNED = "https://me:hunter2@bucket.example.org/films/one.mp4?X-Amz-Signature=hunter2#hunter2"
@@ -97,6 +98,8 @@ def test_answers_and_messages_show_the_public_form_alone(tmp_path: Path) -> None
     assert pending.uri == PRESIGNED, "it is still to be fetched"
     assert videos.uri_of(SHOWN) == SHOWN
     told = [pending.to_json(), error_to_json(PRESIGNED, VideoError("x"))]
+    payload = to_payload(SegmentRef(SHOWN, 0.0, 4.0), True, "model", NO_FRAMES, pending)
+    told.append(payload)
     videos.commit(pending)
     whole = videos.get(SHOWN)
     assert whole is not None
