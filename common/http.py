@@ -1,80 +1,67 @@
-"""The one way a service is spoken to over HTTP: a server in the background, health, errors as JSON."""
+"""The one way a service is spoken to over HTTP: a server in the background, health and metrics."""
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
 
-import orjson
 import uvicorn
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, FastAPI
-from fastapi.exceptions import RequestValidationError
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from common.errors import ModelMismatchError, StoryHashError, UsageError, VideoError
+from common.errors import SettingsError, StoryHashError, UsageError
 from common.health import Health
+from common.http_connection import ConnectionBounds, bounded_protocol
+from common.http_errors import error_handlers, json_response
+from common.http_guard import RequestGuard, is_loopback
 from common.metrics import Metrics
 from common.settings import HttpSettings
 
-_log = logging.getLogger("storyhash.http")
-# By exit code: the caller's mistake, a dependency that is down; everything else is ours.
-_STATUS = {2: 400, 3: 503}
-_ROUTE_CODES = {404: "no_such_route", 405: "method_not_allowed"}
-_NO_CLIENT = 499
 # Where the API is when STORYHASH_HTTP__PORT says nothing.
 API_PORT = 8000
 # What an index has to say beside an answer, as a JSON list of strings.
 NOTICES_HEADER = "X-StoryHash-Notices"
-
-
-class ApiError(StoryHashError):
-    """A refusal that HTTP has a status of its own for. The next request may be for another connection:
-    `close` ends this one, as it must where a body was not read."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        close: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.exit_code = 3 if status == 503 else 1 if status >= 500 else 2
-        self.headers = {**(headers or {}), **({"Connection": "close"} if close else {})}
+# Threads that write metrics out: never those that slow routes may use up.
+_METRICS_THREADS = 2
 
 
 class HttpServer:
     """An ASGI app served from a thread of its own. Signals stay with the main thread."""
 
-    def __init__(self, app: ASGIApp, settings: HttpSettings, *, stop_seconds: float = 5.0) -> None:
-        """stop_seconds: how long requests in work may take once it is told to stop."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: HttpSettings,
+        *,
+        stop_seconds: float = 5.0,
+        health_only: bool = False,
+        bounds: ConnectionBounds | None = None,
+    ) -> None:
+        """stop_seconds: how long requests in work may take once it is told to stop. health_only: the app
+        tells how it is and nothing else, so that it may listen anywhere. bounds: else the settings'."""
         self.port = API_PORT if settings.port is None else settings.port
         self._settings = settings
         self._stop_seconds = stop_seconds
+        self._health_only = health_only
         self._config = uvicorn.Config(
             app,
-            http="httptools",
+            http=bounded_protocol(bounds or ConnectionBounds.of(settings)),
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="warning",
+            # A stranger's bytes that are no request are answered, not logged.
+            log_level="error",
+            timeout_keep_alive=max(1, math.ceil(settings.keep_alive_seconds)),
             access_log=False,
             server_header=False,
+            # A caller could say that it is another one, whose connections are counted for it.
+            proxy_headers=False,
             timeout_graceful_shutdown=max(1, math.ceil(stop_seconds)),
         )
         self._server = uvicorn.Server(self._config)
@@ -96,8 +83,11 @@ class HttpServer:
     def start(self) -> None:
         """Listen; returns when it does. Port 0 takes a free one, which `port` then tells.
 
-        Raises UsageError for an address or port that cannot be had.
+        Raises UsageError for an address or port that cannot be had, SettingsError for one that others
+        reach though nothing protects it.
         """
+        if not (self._health_only or self._settings.allow_unauthenticated):
+            _require_loopback(self._settings.host)
         listener = _listen(self._settings.host, self.port)
         self.port = listener.getsockname()[1]
         self._thread = threading.Thread(
@@ -123,13 +113,30 @@ class HttpServer:
         self._thread = None
 
 
+def _require_loopback(host: str) -> None:
+    try:
+        if is_loopback(host):
+            return
+    except OSError as error:
+        raise _no_address(host, error) from None
+    raise SettingsError(
+        f"whoever reaches {host} could read, add and delete videos without a key: set "
+        "STORYHASH_HTTP__HOST to 127.0.0.1, or STORYHASH_HTTP__ALLOW_UNAUTHENTICATED=true where the "
+        "network lets nobody else in"
+    )
+
+
+def _no_address(host: str, error: OSError) -> UsageError:
+    return UsageError(
+        f"{host!r} is no address to listen at ({error.strerror}); change STORYHASH_HTTP__HOST"
+    )
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     except OSError as error:
-        raise UsageError(
-            f"{host!r} is no address to listen at ({error.strerror}); change STORYHASH_HTTP__HOST"
-        ) from None
+        raise _no_address(host, error) from None
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
@@ -141,75 +148,10 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def json_response(
-    value: Any, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    """A value as JSON; NaN and infinity become null."""
-    try:
-        body = orjson.dumps(value)
-    except TypeError:
-        # Metadata is the user's own, and JSON has integers and text that orjson has not.
-        plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
-        body = json.dumps(plain).encode()
-    return Response(body, status, headers, "application/json")
-
-
-def error_response(
-    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    """The shape of every error."""
-    return json_response({"error": {"code": code, "message": message}}, status, headers)
-
-
-def to_response(error: StoryHashError) -> Response:
-    """An error of ours as an answer: 400 the caller's mistake, 409 another model, 422 a video that
-    cannot be used, 503 a dependency that is down, 500 the rest."""
-    if isinstance(error, ApiError):
-        return error_response(error.status, error.code, str(error), error.headers)
-    status = _STATUS.get(error.exit_code, 500)
-    if isinstance(error, VideoError):
-        status = 422
-    if isinstance(error, ModelMismatchError):
-        # What was to be uploaded is not worth reading.
-        return error_response(409, error.code, str(error), {"Connection": "close"})
-    return error_response(status, error.code, str(error))
-
-
-def error_handlers(app: FastAPI) -> None:
-    """Have every error answered as `{"error": {"code", "message"}}`, and no traceback shown."""
-
-    async def ours(_: Request, error: Exception) -> Response:
-        assert isinstance(error, StoryHashError)
-        return to_response(error)
-
-    async def malformed(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body"))
-        return error_response(400, "usage", f"{where or 'request'}: {first['msg']}")
-
-    async def no_route(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        code = _ROUTE_CODES.get(error.status_code, "http")
-        return error_response(error.status_code, code, error.detail, error.headers)
-
-    async def gone(_: Request, __: Exception) -> Response:
-        return Response(status_code=_NO_CLIENT)
-
-    async def unforeseen(_: Request, error: Exception) -> Response:
-        # Starlette raises it again, so that the server logs it with its traceback.
-        return error_response(500, "internal", f"internal error ({type(error).__name__})")
-
-    app.add_exception_handler(StoryHashError, ours)
-    app.add_exception_handler(RequestValidationError, malformed)
-    app.add_exception_handler(HTTPException, no_route)
-    app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(Exception, unforeseen)
-
-
 def health_router(health: Health, metrics: Metrics) -> APIRouter:
     """`/livez`: is the process worth keeping; `/readyz`: may it be asked; `/metrics`."""
     router = APIRouter(tags=["health"])
+    limiter = CapacityLimiter(_METRICS_THREADS)
 
     @router.get("/livez", responses={503: {"description": "It should be restarted."}})
     async def livez() -> Response:
@@ -229,23 +171,25 @@ def health_router(health: Health, metrics: Metrics) -> APIRouter:
         return json_response({"status": "ok", **({"warnings": warnings} if warnings else {})})
 
     @router.get("/metrics", response_class=Response)
-    def exposition() -> Response:
+    async def exposition() -> Response:
         """Every metric, in Prometheus' text format."""
-        return Response(
-            generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
-        )
+        text = await to_thread.run_sync(generate_latest, metrics.registry, limiter=limiter)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return router
 
 
-def new_app(title: str, health: Health, metrics: Metrics) -> FastAPI:
-    """An app with health and errors, and nothing else yet. Its contract is at /openapi.json."""
+def new_app(
+    title: str, health: Health, metrics: Metrics, settings: HttpSettings | None = None
+) -> FastAPI:
+    """An app with health, errors and bounds, and nothing else yet. Its contract is at /openapi.json."""
     app = FastAPI(title=title, docs_url=None, redoc_url=None)
     error_handlers(app)
+    app.add_middleware(RequestGuard, settings=settings or HttpSettings())
     app.include_router(health_router(health, metrics))
     return app
 
 
-def health_app(health: Health, metrics: Metrics) -> FastAPI:
+def health_app(health: Health, metrics: Metrics, settings: HttpSettings | None = None) -> FastAPI:
     """For a service that is asked nothing but how it is."""
-    return new_app("StoryHash", health, metrics)
+    return new_app("StoryHash", health, metrics, settings)

@@ -311,7 +311,46 @@ class HttpSettings(_Group):
         description="Port; 0 takes a free one and prints it. By default 8000 for the API, 8001 for "
         "embedders, 8002 for producers.",
     )
+    allow_unauthenticated: bool = Field(
+        False,
+        description="Listen beyond this machine though callers need no key: whoever reaches the port may "
+        "read, add and delete. Only where the network lets nobody else in.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="Names by which callers may reach the service, besides localhost, its address and "
+        "`host`; also of web pages that may call it. `*` allows every name in Host, not every page.",
+    )
     max_upload_bytes: int = Field(2 * 1024**3, gt=0, description="Largest video taken as a query.")
+    max_uploads: int = Field(64, ge=1, description="Most uploads received at once.")
+    max_uploads_per_address: int = Field(
+        32, ge=0, description="Of which from one address; 0 means no bound of its own."
+    )
+    max_uploads_bytes: int = Field(
+        8 * 1024**3, gt=0, description="Most bytes of uploads on disk at once."
+    )
+    max_connections: int = Field(512, ge=1, description="Most connections at once.")
+    max_connections_per_address: int = Field(
+        64,
+        ge=0,
+        description="Of which from one address (IPv6: one /64 network); 0 means no bound, for a service "
+        "behind a proxy.",
+    )
+    head_seconds: float = Field(
+        10.0, gt=0, description="Longest time in which the head of a request must come."
+    )
+    keep_alive_seconds: float = Field(
+        5.0, gt=0, description="How long a connection is kept between two requests."
+    )
+    body_window_seconds: float = Field(
+        10.0, gt=0, description="Over how long the rate of a request's body is averaged."
+    )
+    min_body_bytes_per_second: int = Field(
+        1024, ge=1, description="A body that comes slower is given up on."
+    )
+    max_body_seconds: float = Field(
+        3600.0, gt=0, description="Longest time in which a body must come, whatever its rate."
+    )
 
 
 class ServiceSettings(_Group):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from common.http import new_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.types import LookName, QueryEmbedding, TakeLook
-from common.upload import BODIES, asked
+from common.upload import BODIES, Uploads
 from common.wire import encode_query
 from embedder.looks import LOOKS
 
@@ -76,6 +76,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     408: {"description": "The rest of the video did not come."},
     409: {"description": "Another model."},
     413: {"description": "Too large."},
+    415: {"description": "Another content type than a video is sent with."},
     422: {"description": "A video that cannot be used."},
     503: {"description": "Too many wait already; Retry-After says when to come again."},
 }
@@ -83,14 +84,16 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 # A video file (or an address) and how to call it, as a query to be looked at while the block lasts.
 # Entering and looking raise VideoError, CancelledError and what embedding raises.
 Embed = Callable[[Path | str, str, Cancellation], AbstractContextManager[TakeLook]]
+# A step of work done in a thread, when it is its turn.
+_Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 def embed_app(
     embed: Embed, model_id: str, health: Health, metrics: Metrics, settings: HttpSettings
 ) -> FastAPI:
     """The embedder's API; `embed` is called in a thread, two at a time."""
-    app = new_app("StoryHash embedder", health, metrics)
-    gate = Gate(_AT_WORK, _WAITING)
+    app = new_app("StoryHash embedder", health, metrics, settings)
+    gate, uploads = Gate(_AT_WORK, _WAITING), Uploads(settings)
     headers = {MODEL_HEADER: model_id}
 
     @app.get("/v1/model", tags=["embedder"])
@@ -106,18 +109,24 @@ def embed_app(
             raise ModelMismatchError(f"this embedder has model {model_id}, not {wanted}")
         look = _look_of(request)
         async with AsyncExitStack() as stack:
+            # A long body is refused before it is sent; a place is taken once it is there.
+            gate.check_room()
+            given = await stack.enter_async_context(uploads.asked(request, _ALLOWED))
             await stack.enter_async_context(gate.entered())
-            given = await stack.enter_async_context(
-                asked(request, settings.max_upload_bytes, _ALLOWED)
-            )
-            work = _Pieces(embed, given.path or given.fields["uri"], given.name, look)
+            cancellation = Cancellation()
+            source = given.path or given.fields["uri"]
+            work = _Pieces(embed, source, given.name, look, cancellation)
             stack.callback(work.close)
-            first = await gate.run(work.next)
+
+            async def run(step: Callable[[], Any]) -> Any:
+                return await gate.run(lambda _: step(), request.receive, cancellation)
+
+            first = await run(work.next)
             if first is None:
                 raise VideoError("there is nothing in it to look at")
             if first.number == first.pieces:
                 return Response(encode_query(first), headers=headers, media_type=MSGPACK)
-            blocks = _blocks(first, work, gate)
+            blocks = _blocks(first, work, run)
             return PiecesResponse(stack.pop_all(), blocks, headers=headers, media_type=MSGPACK)
 
     return app
@@ -174,11 +183,11 @@ class PiecesResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _blocks(first: QueryEmbedding, work: _Pieces, gate: Gate) -> AsyncIterator[bytes]:
+async def _blocks(first: QueryEmbedding, work: _Pieces, run: _Run) -> AsyncIterator[bytes]:
     """Every piece as bytes. What fails now breaks the answer off: its status is sent already."""
     piece: QueryEmbedding | None = first
     while piece is not None:
-        packed = await gate.run(partial(encode_query, piece))
+        packed = await run(partial(encode_query, piece))
         for start in range(0, len(packed), _BLOCK_BYTES):
             yield packed[start : start + _BLOCK_BYTES]
-        piece = await gate.run(work.next)
+        piece = await run(work.next)

@@ -20,7 +20,8 @@ class Client:
         self._app = app
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://api"
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+            base_url="http://localhost",
         )
 
     def __enter__(self) -> Self:
@@ -74,10 +75,14 @@ class Client:
         end: Message = (
             {"type": "http.request", "body": b""} if whole else {"type": "http.disconnect"}
         )
+        waiting.append(end)
         told: list[Message] = []
 
         async def receive() -> Message:
-            return waiting.pop(0) if waiting else end
+            if not waiting:
+                # Behind the end nothing comes until the caller hangs up.
+                await asyncio.Event().wait()
+            return waiting.pop(0)
 
         async def send(message: Message) -> None:
             told.append(message)
@@ -94,7 +99,7 @@ class Client:
             "root_path": "",
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
             "client": ("127.0.0.1", 1),
-            "server": ("api", 80),
+            "server": ("localhost", 80),
         }
         self.run(self._app(scope, receive, send))
         return int(told[0]["status"])

@@ -30,7 +30,7 @@ def api_app(
 ) -> FastAPI:
     """Everything but the review page. `add_video` is None where videos come another way,
     `generations` where there is but one, `staged` where no video waits for its segments."""
-    app = new_app("StoryHash", health, metrics)
+    app = new_app("StoryHash", health, metrics, settings)
     add_search(app, catalogue, metrics)
     app.include_router(match_router(catalogue, embed, metrics, settings))
     # Before the videos' own routes, which take any id.

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
 from starlette.responses import Response
 
-from common.http import json_response
+from common.errors import UsageError
+from common.gate import Gate
+from common.http_errors import json_response
+from common.request_body import no_body, read_json
 from searcher.api.schemas import ERRORS, GenerationItem, GenerationName, GenerationPage
+
+Result = TypeVar("Result")
+_MAX_JSON_BYTES = 1 << 12
+# Following and dropping one opens and closes an index: one after the other.
+_AT_WORK, _WAITING = 1, 8
 
 
 class Generations(Protocol):
@@ -27,6 +36,11 @@ class Generations(Protocol):
 def generations_router(generations: Generations) -> APIRouter:
     """The routes. The first generation's name is empty."""
     router = APIRouter(tags=["generations"])
+    changes = Gate(_AT_WORK, _WAITING)
+
+    async def changed(request: Request, change: Callable[[], Result]) -> Result:
+        async with changes.entered():
+            return await changes.run(lambda _: change(), request.receive)
 
     @router.get("/v1/generations", responses={200: {"model": GenerationPage}, **ERRORS})
     def list_generations() -> Response:
@@ -34,24 +48,51 @@ def generations_router(generations: Generations) -> APIRouter:
         return json_response({"items": generations.generations(), "next_cursor": None})
 
     @router.post(
-        "/v1/generations", status_code=201, responses={201: {"model": GenerationItem}, **ERRORS}
+        "/v1/generations",
+        status_code=201,
+        openapi_extra=_POSTED,
+        responses={201: {"model": GenerationItem}, **ERRORS},
     )
-    def follow(told: GenerationName) -> Response:
+    async def follow(request: Request) -> Response:
         """Follow a further generation: its log is read into an index of its own."""
-        return json_response(generations.follow(told.generation), 201)
+        name = await _named(request)
+        return json_response(await changed(request, lambda: generations.follow(name)), 201)
 
-    @router.post("/v1/generations/activate", responses={200: {"model": GenerationItem}, **ERRORS})
-    def activate(told: GenerationName) -> Response:
+    @router.post(
+        "/v1/generations/activate",
+        openapi_extra=_POSTED,
+        responses={200: {"model": GenerationItem}, **ERRORS},
+    )
+    async def activate(request: Request) -> Response:
         """Have a generation answer, from the next query on; the one before is kept for the way back."""
-        return json_response(generations.activate(told.generation))
+        name = await _named(request)
+        return json_response(await changed(request, lambda: generations.activate(name)))
 
     @router.delete("/v1/generations/{name}", status_code=204, responses={204: _DROPPED, **ERRORS})
-    def drop(name: str) -> Response:
+    async def drop(name: str, request: Request) -> Response:
         """Follow a generation no more and delete its index."""
-        generations.drop(name)
+        await no_body(request)
+        await changed(request, lambda: generations.drop(name))
         return Response(status_code=204)
 
     return router
 
 
+async def _named(request: Request) -> str:
+    """The generation a body names. Raises UsageError, ApiError."""
+    body = await read_json(request, _MAX_JSON_BYTES)
+    try:
+        return GenerationName.model_validate(body).generation
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{where or 'the body'}: {first['msg']}") from None
+
+
 _DROPPED: dict[str, Any] = {"description": "Its index is gone; its topics stay."}
+_POSTED: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": GenerationName.model_json_schema()}},
+    }
+}

@@ -11,10 +11,11 @@ from starlette.responses import Response
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import UsageError
 from common.gate import Gate
-from common.http import NOTICES_HEADER, json_response
+from common.http import NOTICES_HEADER
+from common.http_errors import json_response
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.upload import BODIES, Asked, asked
+from common.upload import BODIES, Asked, Uploads
 from searcher.api.base import Answering, Catalogue, EmbedQuery
 from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
 from searcher.api.search import banks_of
@@ -66,7 +67,7 @@ def match_router(
 ) -> APIRouter:
     """The route; `embed` and the matching run in a thread."""
     router = APIRouter(tags=["match"])
-    gate = Gate(_AT_WORK, _WAITING)
+    gate, uploads = Gate(_AT_WORK, _WAITING), Uploads(settings)
 
     @router.post(
         "/v1/match", openapi_extra=_DOCUMENTED, responses={200: {"model": MatchAnswer}, **ERRORS}
@@ -75,14 +76,18 @@ def match_router(
         """Match a video file, an address or a video of the catalogue."""
         banks, thorough = banks_of(request), _flag(request, "thorough")
         answering = catalogue.current()
-        async with gate.entered(), asked(request, settings.max_upload_bytes, _ALLOWED) as given:
+        # A long body is refused before it is sent; a place is taken once it is there.
+        gate.check_room()
+        async with uploads.asked(request, _ALLOWED) as given, gate.entered():
 
-            def work() -> dict[str, Any]:
-                report = _report(answering, embed, given, banks, thorough=thorough)
+            def work(cancellation: Cancellation) -> dict[str, Any]:
+                report = _report(
+                    answering, embed, given, banks, thorough=thorough, cancellation=cancellation
+                )
                 metrics.match_probability.observe(report.probability)
                 return report_to_json(report, answering.index.videos.uri_of)
 
-            answer = await gate.run(work)
+            answer = await gate.run(work, request.receive)
         return json_response(answer, headers=_notices(answering))
 
     return router

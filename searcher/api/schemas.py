@@ -51,7 +51,9 @@ class SearchAnswer(_Shape):
 class SearchBody(_Shape):
     """Query vectors, each of unit norm."""
 
-    vectors: list[list[float]] = Field(description=f"n lists of {VECTOR_DIMENSION} numbers.")
+    vectors: list[list[float]] = Field(
+        description=f"Up to 64 lists of {VECTOR_DIMENSION} numbers.", min_length=1, max_length=64
+    )
 
 
 class Query(_Shape):

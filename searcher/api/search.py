@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 from typing import Any
@@ -16,16 +17,22 @@ from starlette.routing import request_response
 from common.errors import ModelMismatchError, UsageError
 from common.gate import Gate
 from common.metrics import Metrics
+from common.request_body import JSON_TYPE, parsed, read_bytes, unsupported
 from common.types import VECTOR_DIMENSION, Float32Array, Hit
-from common.upload import read_bytes, too_large
 from searcher.api.base import Answering, Catalogue
 from searcher.api.schemas import BANK, ERRORS, SearchAnswer, SearchBody, parameter
 from searcher.state import EVERYTHING, Filter
 
 MAX_VECTORS, MAX_K, DEFAULT_K = 1024, 1000, 10
+# As JSON a vector is ten times as long, and parsing holds up everything else.
+MAX_JSON_VECTORS = 64
+# Hits in one answer: as JSON some 6 MB.
+MAX_HITS = 20_000
+_NORM_TOLERANCE = 1e-3
 _VECTOR_BYTES = 4 * VECTOR_DIMENSION
 # A number of a JSON vector with all its digits takes no more than this.
-_MAX_JSON_BYTES = MAX_VECTORS * VECTOR_DIMENSION * 28
+_MAX_JSON_BYTES = MAX_JSON_VECTORS * VECTOR_DIMENSION * 28
+_RAW_TYPE = "application/octet-stream"
 # Up to about a millisecond of search the event loop does it itself: a thread would cost as much again.
 _INLINE_WORK = 512
 _USUAL_BEAM = 64
@@ -38,7 +45,7 @@ _DOCUMENTED: dict[str, Any] = {
         parameter(
             "k",
             {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": DEFAULT_K},
-            "Segments a vector.",
+            f"Segments per vector; vectors x k is at most {MAX_HITS:,}.",
         ),
         BANK,
         parameter(
@@ -78,8 +85,13 @@ def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
     async def search(request: Request) -> Response:
         """The nearest indexed segments of each vector."""
         started = time.perf_counter()
-        vectors = await _read_vectors(request)
         k, only, model_id = _parameters(request)
+        vectors = await _read_vectors(request)
+        if len(vectors) * k > MAX_HITS:
+            raise UsageError(
+                f"vectors x k: expected at most {MAX_HITS:,} hits in one answer, got {len(vectors)} x "
+                f"{k}; ask for fewer per vector, or in several requests"
+            )
         answering = catalogue.current()
         if model_id and model_id != answering.model_id:
             raise ModelMismatchError(
@@ -92,7 +104,7 @@ def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
             answer = work()
         else:
             async with gate.entered():
-                answer = await gate.run(work)
+                answer = await gate.run(lambda _: work(), request.receive)
         metrics.query_duration_seconds.observe(time.perf_counter() - started)
         return Response(answer, media_type="application/json")
 
@@ -153,19 +165,36 @@ def _parameters(request: Request) -> tuple[int, Filter, str]:
 
 
 async def _read_vectors(request: Request) -> Float32Array:
-    """float32 (n, 527) of the body. Raises UsageError, ApiError (413)."""
-    if request.headers.get("content-type", "").lower().startswith("application/json"):
-        vectors = _from_json(await read_bytes(request, _MAX_JSON_BYTES))
-    else:
+    """float32 (n, 527) of the body, each of unit norm. Raises UsageError, ApiError (408, 413, 415)."""
+    kind = request.headers.get("content-type", "")
+    if kind != _RAW_TYPE:
+        kind = kind.partition(";")[0].strip().lower()
+    if kind == _RAW_TYPE:
         vectors = _from_bytes(await read_bytes(request, MAX_VECTORS * _VECTOR_BYTES))
+    elif kind == JSON_TYPE:
+        vectors = await parsed(await read_bytes(request, _MAX_JSON_BYTES), _from_json)
+    else:
+        raise unsupported(kind, f"{_RAW_TYPE} or {JSON_TYPE}")
     # Not a number in, not a number out: the norms are finite only when everything is.
     with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(np.einsum("ij,ij->i", vectors, vectors)).all()
-    if not finite:
-        raise UsageError(
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        # Within 0.001 of 1, to first order.
+        unit = np.abs(squares - 1.0) <= 2 * _NORM_TOLERANCE
+    if not unit.all():
+        raise _not_unit(squares)
+    return vectors
+
+
+def _not_unit(squares: Float32Array) -> UsageError:
+    if not np.isfinite(squares).all():
+        return UsageError(
             "vectors: expected finite numbers; at least one is not, or is far too large"
         )
-    return vectors
+    worst = int(np.argmax(np.abs(squares - 1.0)))
+    return UsageError(
+        f"vectors: expected unit norm (within {_NORM_TOLERANCE}), vector {worst} has "
+        f"norm {math.sqrt(squares[worst]):.4g}"
+    )
 
 
 def _from_bytes(body: bytes) -> Float32Array:
@@ -179,15 +208,31 @@ def _from_bytes(body: bytes) -> Float32Array:
 
 
 def _from_json(body: bytes) -> Float32Array:
-    expected = f'expected {{"vectors": [[{VECTOR_DIMENSION} numbers], ...]}}'
+    """The shape is checked before anything is made of it."""
+    # Vectors have a bracket each, and one around them.
+    if body.count(b"[") > MAX_JSON_VECTORS + 1:
+        raise _no_vectors(f"got more than {MAX_JSON_VECTORS} lists")
     try:
-        given = orjson.loads(body)["vectors"]
-        with np.errstate(over="ignore"):
-            vectors = np.asarray(given, dtype=np.float32)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"the body: {expected} ({type(error).__name__}: {error})") from None
-    if vectors.ndim != 2 or vectors.shape[1] != VECTOR_DIMENSION or not len(vectors):
-        raise UsageError(f"the body: {expected}, got an array of shape {vectors.shape}")
-    if len(vectors) > MAX_VECTORS:
-        raise too_large(MAX_VECTORS * _VECTOR_BYTES)
-    return vectors
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _no_vectors(f"got no JSON: {error}") from None
+    if not isinstance(given, dict) or given.keys() != {"vectors"}:
+        raise _no_vectors("got something else")
+    rows = given["vectors"]
+    if not isinstance(rows, list) or not rows:
+        raise _no_vectors("got no list of vectors, or an empty one")
+    for number, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != VECTOR_DIMENSION:
+            raise _no_vectors(f"vector {number} is something else")
+        # A bool is an int to Python, and a text with digits a number to numpy.
+        if not set(map(type, row)) <= {int, float}:
+            raise _no_vectors(f"vector {number} holds something that is no number")
+    with np.errstate(over="ignore"):
+        return np.asarray(rows, dtype=np.float32)
+
+
+def _no_vectors(why: str) -> UsageError:
+    return UsageError(
+        f'the body: expected {{"vectors": [[{VECTOR_DIMENSION} numbers], ...]}} with up to '
+        f"{MAX_JSON_VECTORS} vectors (send more as {_RAW_TYPE}), {why}"
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Protocol
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from common.http import ApiError, json_response
+from common.http_errors import ApiError, json_response
 from searcher.api.schemas import ERRORS, StagedPage
 from searcher.staged import StagedVideo
 

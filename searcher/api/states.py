@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from common.errors import UsageError
-from common.http import json_response
-from common.upload import read_json
+from common.http_errors import json_response
+from common.request_body import read_json
 from searcher.api.base import Catalogue
 from searcher.api.schemas import ERRORS
 

@@ -5,29 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeAlias
 
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from common.errors import UsageError
-from common.http import ApiError, json_response
+from common.gate import Gate
+from common.http_errors import ApiError, json_response, to_json
 from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
+from common.request_body import no_body, read_json
 from common.types import CatalogEntry
-from common.upload import read_json
 from common.uris import public_uri
 from searcher.api.base import Catalogue
 from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
-from searcher.videos import Video
+from searcher.videos import Video, VideoStore
 
 # Takes a video on to index it in the background and returns its row as it is until then; when it does,
 # the video outlives a crash. Raises UsageError for one that may not be read, FetchError for an address
 # that may not be asked.
 AddVideo: TypeAlias = Callable[[CatalogEntry], Video]
 # Metadata is the user's own; this much of it is data about a video.
-_MAX_JSON_BYTES = 1 << 20
+_MAX_JSON_BYTES = 1 << 18
+# A page ends early where its videos have so much metadata.
+_MAX_PAGE_BYTES = 1 << 23
+_STEP_ROWS = 100
+# Adding looks names up and writes, deleting writes: their threads are not those of reading or of health.
+_AT_WORK, _WAITING = 4, 32
 
 
 class _AnyId(Convertor[str]):
@@ -57,17 +62,16 @@ def unknown_video(video_id: str) -> ApiError:
 def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter:
     """The routes. Without `add_video`, what is posted is refused in words."""
     router = APIRouter(tags=["videos"])
+    changes = Gate(_AT_WORK, _WAITING)
 
     @router.get("/v1/videos", responses={200: {"model": VideoPage}, **ERRORS})
     def list_videos(
         limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
         cursor: Annotated[str, Query(description="`next_cursor` of the page before.")] = "",
     ) -> Response:
-        """A page of the catalogue, in the order of the ids."""
-        videos, following = catalogue.current().index.videos.page(after=cursor, limit=limit)
-        return json_response(
-            {"items": [video.to_json() for video in videos], "next_cursor": following}
-        )
+        """A page of the catalogue, in the order of the ids. It is shorter than `limit` where its videos
+        have much metadata."""
+        return _page(catalogue.current().index.videos, cursor, limit)
 
     @router.post(
         "/v1/videos",
@@ -85,8 +89,10 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
                 "this searcher takes videos from Kafka alone; send them with `storyhash ingest`",
                 close=True,
             )
+        changes.check_room()
         entry = _entry(await read_json(request, _MAX_JSON_BYTES))
-        row = await to_thread.run_sync(add_video, entry)
+        async with changes.entered():
+            row = await changes.run(lambda _: add_video(entry), request.receive)
         return json_response(row.to_json(), 202)
 
     # Ids may hold slashes and newlines, as the paths they are made of do.
@@ -101,13 +107,33 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
     @router.delete(
         "/v1/videos/{video_id:any_id}", status_code=204, responses={204: _GONE, **ERRORS}
     )
-    def delete_video(video_id: str) -> Response:
+    async def delete_video(video_id: str, request: Request) -> Response:
         """Forget a video for good: catalogue, index, mirror and snapshots."""
-        if not catalogue.delete_video(video_id):
+        await no_body(request)
+        async with changes.entered():
+            known = await changes.run(lambda _: catalogue.delete_video(video_id), request.receive)
+        if not known:
             raise unknown_video(video_id)
         return Response(status_code=204)
 
     return router
+
+
+def _page(videos: VideoStore, cursor: str, limit: int) -> Response:
+    """Videos from behind the cursor, some at a time, until there are enough or they are large enough."""
+    items: list[bytes] = []
+    following: str | None = cursor
+    size = 0
+    while following is not None and len(items) < limit and size < _MAX_PAGE_BYTES:
+        step = min(_STEP_ROWS, limit - len(items))
+        rows, following = videos.page(after=following, limit=step)
+        items += [to_json(row.to_json()) for row in rows]
+        size += sum(map(len, items[-len(rows) :])) if rows else 0
+    told = b",".join(items)
+    end = to_json(following)
+    return Response(
+        b'{"items":[' + told + b'],"next_cursor":' + end + b"}", media_type="application/json"
+    )
 
 
 def _entry(body: Mapping[str, Any]) -> CatalogEntry:

@@ -61,7 +61,7 @@ def run_ingest(
     topic = topics.backfill if backfill else topics.segments
     metrics = Metrics.create("ingest")
     health = Health(metrics, (), _STUCK_SECONDS)
-    server = HttpServer(health_app(health, metrics), settings.http)
+    server = HttpServer(health_app(health, metrics, settings.http), settings.http, health_only=True)
     transport = KafkaTransport(settings.kafka, settings.video)
     ledger = ProducerLedger(settings.data_dir, lambda: transport.moment(topics.clock))
     try:

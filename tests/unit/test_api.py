@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +16,8 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+import searcher.api.search
+import searcher.api.videos
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import EmbedderUnavailableError, NotReadyError, UsageError, VideoError
 from common.health import Health
@@ -99,6 +103,8 @@ def embed(
 ) -> Iterator[TakeLook]:
     """A query that shows what its content names: a film of the index, or what is wrong."""
     content = source.read_text() if isinstance(source, Path) else source.rpartition("/")[2]
+    if content == "named":
+        raise VideoError(f"{source}: no frame; see /var/log/decoder.log")
     if content == "broken":
         raise VideoError("no frame of it can be decoded")
     if content == "down":
@@ -331,7 +337,97 @@ def test_so_many_vectors_are_too_many(kept: Api) -> None:
     # Not bounded by the setting that bounds uploads: this one holds 1000 bytes.
     assert "MAX_UPLOAD" not in message_of(search(kept, *[axis(0)] * 1025))
     thin = json.dumps({"vectors": [[0] * VECTOR_DIMENSION] * 1025})
-    assert error_of(in_json(kept, thin)) == (413, "too_large")
+    assert error_of(in_json(kept, thin))[0] in (400, 413)
+
+
+@pytest.mark.parametrize(("vectors", "k"), [(21, 1000), (1024, 20)])
+def test_an_answer_has_so_many_hits_and_no_more(kept: Api, vectors: int, k: int) -> None:
+    assert search(kept, *[axis(0)] * (20_000 // k), query=f"?k={k}").is_success
+    answer = search(kept, *[axis(0)] * vectors, query=f"?k={k}")
+    assert error_of(answer) == (400, "usage")
+    assert message_of(answer).startswith("vectors x k: expected at most 20,000 hits")
+
+
+@pytest.mark.parametrize("length", [0.0, 0.5, 0.99, 1.01, 2.0])
+def test_a_vector_has_unit_norm(kept: Api, length: float) -> None:
+    assert search(kept, axis(1) * np.float32(1.0009)).is_success
+    answer = search(kept, axis(1), axis(1) * np.float32(length))
+    assert error_of(answer) == (400, "usage")
+    assert "vector 1 has norm" in message_of(answer)
+
+
+@pytest.mark.parametrize("inner", ["true", '"1"', "null", "[1]", "{}"])
+def test_a_json_vector_holds_numbers_and_nothing_that_could_pass_for_one(
+    kept: Api, inner: str
+) -> None:
+    answer = in_json(kept, f'{{"vectors": [[{inner}{", 0" * 526}]]}}')
+    assert error_of(answer) == (400, "usage")
+
+
+def test_json_of_lists_without_end_is_refused_before_it_is_parsed(
+    kept: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searcher.api.search.orjson, "loads", lambda _: pytest.fail("parsed"))
+    assert error_of(in_json(kept, '{"vectors": [' + "[]," * 100_000)) == (400, "usage")
+    assert error_of(in_json(kept, "[]," * 5_000_000)) == (413, "too_large")
+
+
+def test_json_holds_fewer_vectors_than_raw_numbers_do(kept: Api) -> None:
+    most = json.dumps({"vectors": [axis(0).tolist()] * 64})
+    assert len(hits(in_json(kept, most))) == 64
+    answer = in_json(kept, json.dumps({"vectors": [axis(0).tolist()] * 65}))
+    assert error_of(answer) == (400, "usage")
+    assert "up to 64 vectors (send more as application/octet-stream)" in message_of(answer)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_vectors_come_as_bytes_or_json_and_say_which(kept: Api, kind: str) -> None:
+    headers = {"Content-Type": kind}
+    answer = kept.client.post("/v1/search", content=axis(0).tobytes(), headers=headers)
+    assert error_of(answer) == (415, "unsupported_media_type")
+
+
+def test_a_page_of_much_metadata_ends_early_and_loses_nothing(
+    kept: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searcher.api.videos, "_STEP_ROWS", 1)
+    monkeypatch.setattr(searcher.api.videos, "_MAX_PAGE_BYTES", 1)
+    found = pages(kept, 1000)
+    assert [len(page) for page in found] == [1] * len(FILMS)
+    assert [name for page in found for name in page] == sorted(FILMS)
+
+
+def test_where_an_upload_lay_is_not_told(kept: Api) -> None:
+    answer = kept.client.post("/v1/match", content=b"named")
+    assert error_of(answer) == (422, "unreadable")
+    assert message_of(answer) == "the upload: no frame; see (a path)"
+
+
+def test_a_change_whose_caller_has_gone_holds_its_place_and_no_other_route(kept: Api) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def add_video(entry: CatalogEntry) -> Video:
+        begun.release()
+        go_on.wait(60)
+        return Video(entry.video_id, entry.uri)
+
+    with kept.over(add_video) as client:
+
+        async def check() -> None:
+            def add() -> Any:
+                return client.send("POST", "/v1/videos", json={"uri": "https://host/f.mp4"})
+
+            waiting = [asyncio.ensure_future(add()) for _ in range(36)]
+            for _ in range(4):
+                assert await asyncio.to_thread(begun.acquire, timeout=30)
+            assert error_of(await add()) == (503, "busy")
+            for path in ("/livez", "/readyz", "/metrics", "/v1/videos", "/v1/videos/a.mp4"):
+                assert (await client.send("GET", path)).is_success
+            go_on.set()
+            answers = await asyncio.gather(*waiting)
+            assert {answer.status_code for answer in answers} == {202}
+
+        client.run(check())
 
 
 def test_only_what_is_answered_is_timed(kept: Api) -> None:
@@ -646,8 +742,18 @@ def references(value: object) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("method", "path", "asked_for", "documented"),
     [
-        ("POST", "/v1/search?k=2", {"content": axis(0).tobytes()}, ("/v1/search", "200")),
-        ("POST", "/v1/search?k=0", {"content": axis(0).tobytes()}, ("/v1/search", "4XX")),
+        (
+            "POST",
+            "/v1/search?k=2",
+            {"content": axis(0).tobytes(), "headers": RAW},
+            ("/v1/search", "200"),
+        ),
+        (
+            "POST",
+            "/v1/search?k=0",
+            {"content": axis(0).tobytes(), "headers": RAW},
+            ("/v1/search", "4XX"),
+        ),
         ("GET", "/v1/videos?limit=2", {}, ("/v1/videos", "200")),
         ("GET", "/v1/videos/blind.mp4", {}, ("/v1/videos/{video_id}", "200")),
         ("GET", "/v1/videos/nobody", {}, ("/v1/videos/{video_id}", "4XX")),

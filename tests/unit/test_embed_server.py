@@ -167,11 +167,14 @@ def test_two_are_embedded_at_once_sixteen_wait_and_the_rest_is_sent_away(
     def ask() -> Awaitable[httpx.Response]:
         return client.send("POST", "/v1/embed", content=b"video")
 
+    def ask_by_address() -> Awaitable[httpx.Response]:
+        return client.send("POST", "/v1/embed", json={"uri": "https://host/f"})
+
     async def crowd() -> tuple[list[httpx.Response], httpx.Response]:
-        inside = [asyncio.ensure_future(ask()) for _ in range(18)]
+        inside = [asyncio.ensure_future(ask_by_address()) for _ in range(18)]
         for _ in range(2):
             assert await asyncio.to_thread(embed.begun.acquire, timeout=30)
-        # A place is taken before a body is read: all eighteen are inside by now.
+        # A place is taken when the body is there, here at once: all eighteen are inside by now.
         turned_away = await ask()
         embed.go_on.set()
         return list(await asyncio.gather(*inside)), turned_away
@@ -187,7 +190,7 @@ def test_two_are_embedded_at_once_sixteen_wait_and_the_rest_is_sent_away(
 
 def test_every_status_it_answers_with_is_in_its_contract(client: Client) -> None:
     operation = client.get("/openapi.json").json()["paths"]["/v1/embed"]["post"]
-    assert {"200", "400", "408", "409", "413", "422", "503"} <= set(operation["responses"])
+    assert {"200", "400", "408", "409", "413", "415", "422", "503"} <= set(operation["responses"])
     names = {one["name"] for one in operation["parameters"]}
     assert names == {"name", "model_id", "look"}
     kinds = set(operation["requestBody"]["content"])

@@ -8,9 +8,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
+from common.cancellation import Cancellation
 from common.gate import Gate
-from common.http import ApiError
+from common.http_errors import ApiError
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -19,23 +22,29 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 class Work:
-    """Work in threads that waits until it is let go, and counts how much of it runs at once."""
+    """Work in threads that waits until it is let go, and counts how much of it runs at once; it heeds a
+    cancellation, or does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, heeds: bool = False) -> None:
+        self.heeds = heeds
         self.most = self.now = self.done = 0
         self.begun = threading.Semaphore(0)
         self.go_on = threading.Event()
         self._lock = threading.Lock()
 
-    def __call__(self) -> int:
+    def __call__(self, cancellation: Cancellation) -> int:
         with self._lock:
             self.now += 1
             self.most = max(self.most, self.now)
         self.begun.release()
-        self.go_on.wait(3600)
-        with self._lock:
-            self.now -= 1
-            self.done += 1
+        try:
+            while not self.go_on.wait(0.01):
+                if self.heeds:
+                    cancellation.check()
+        finally:
+            with self._lock:
+                self.now -= 1
+                self.done += 1
         return self.done
 
     async def has_begun(self, times: int) -> None:
@@ -43,9 +52,23 @@ class Work:
             assert await asyncio.to_thread(self.begun.acquire, timeout=30)
 
 
-async def request(gate: Gate, work: Work) -> int:
+class Caller:
+    """Who waits for an answer, until he hangs up."""
+
+    def __init__(self) -> None:
+        self._gone = asyncio.Event()
+
+    def hang_up(self) -> None:
+        self._gone.set()
+
+    async def receive(self) -> Message:
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+
+async def request(gate: Gate, work: Work, caller: Caller | None = None) -> int:
     async with gate.entered():
-        return await gate.run(work)
+        return await gate.run(work, (caller or Caller()).receive)
 
 
 def test_so_many_work_at_once_and_all_that_wait_have_their_turn() -> None:
@@ -81,7 +104,7 @@ def test_a_place_is_free_again_however_a_request_ended() -> None:
         async with gate.entered():
             raise ValueError("the body is no video")
 
-    def broken() -> None:
+    def broken(_: Cancellation) -> None:
         raise ZeroDivisionError
 
     async def check() -> None:
@@ -91,27 +114,81 @@ def test_a_place_is_free_again_however_a_request_ended() -> None:
                 await fail(gate)
             with pytest.raises(ZeroDivisionError):
                 async with gate.entered():
-                    await gate.run(broken)
+                    await gate.run(broken, Caller().receive)
         async with gate.entered():
-            assert await gate.run(lambda: 5) == 5
+            assert await gate.run(lambda _: 5, Caller().receive) == 5
 
     run(check())
 
 
-def test_a_request_given_up_on_makes_room_though_its_thread_still_ends_its_work() -> None:
+@pytest.mark.parametrize("heeds", [True, False])
+def test_work_whose_caller_hangs_up_holds_its_turn_until_it_has_really_ended(heeds: bool) -> None:
     async def check() -> None:
-        gate, work = Gate(1, 0), Work()
-        given_up = asyncio.create_task(request(gate, work))
+        gate, work, caller = Gate(1, 1), Work(heeds=heeds), Caller()
+        left = asyncio.create_task(request(gate, work, caller))
         await work.has_begun(1)
-        given_up.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await given_up
-        next_one = asyncio.create_task(request(gate, work))
+        waiting = asyncio.create_task(request(gate, work))
+        caller.hang_up()
+        if not heeds:
+            # It cannot be ended, so it still counts: nobody can pile up work by asking and leaving.
+            await asyncio.sleep(0.05)
+            assert (left.done(), work.now, work.most) == (False, 1, 1)
+            with pytest.raises(ApiError, match="ask again"):
+                await request(gate, work)
+            work.go_on.set()
+        with pytest.raises(ClientDisconnect):
+            await left
         await work.has_begun(1)
         work.go_on.set()
-        await next_one
-        while work.done < 2:
-            await asyncio.sleep(0.01)
+        await waiting
+        assert (work.most, work.done) == (1, 2)
+
+    run(check())
+
+
+def test_work_that_is_cancelled_is_not_done_after_all() -> None:
+    async def check() -> None:
+        gate, work, caller = Gate(1, 0), Work(heeds=True), Caller()
+        left = asyncio.create_task(request(gate, work, caller))
+        await work.has_begun(1)
+        caller.hang_up()
+        with pytest.raises(ClientDisconnect):
+            await left
+        assert (work.now, work.go_on.is_set()) == (0, False)
+
+    run(check())
+
+
+def test_one_that_waits_and_hangs_up_leaves_its_place_at_once() -> None:
+    async def check() -> None:
+        gate, work, caller = Gate(1, 1), Work(), Caller()
+        first = asyncio.create_task(request(gate, work))
+        await work.has_begun(1)
+        waiting = asyncio.create_task(request(gate, work, caller))
+        await asyncio.sleep(0)
+        caller.hang_up()
+        with pytest.raises(ClientDisconnect):
+            await waiting
+        third = asyncio.create_task(request(gate, work))
+        work.go_on.set()
+        await asyncio.gather(first, third)
+        assert work.done == 2
+
+    run(check())
+
+
+def test_a_server_that_stops_leaves_no_turn_behind() -> None:
+    async def check() -> None:
+        gate, work = Gate(1, 0), Work(heeds=True)
+        for moment in range(6):
+            given_up = asyncio.create_task(request(gate, work))
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            given_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await given_up
+        work.go_on.set()
+        await request(gate, work)
 
     run(check())
 

@@ -31,10 +31,11 @@ from common.errors import (
     VideoError,
 )
 from common.health import Health
-from common.http import API_PORT, ApiError, HttpServer, health_app, json_response, new_app
+from common.http import API_PORT, HttpServer, health_app, new_app
+from common.http_errors import ApiError, json_response
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.upload import asked
+from common.upload import Uploads
 from tests.asking import Client, error_of, message_of
 
 ANYWHERE = HttpSettings(port=0)
@@ -64,9 +65,11 @@ class Service:
             self.go_on.wait(30)
             return PlainTextResponse("done")
 
+        uploads = Uploads(HttpSettings(max_upload_bytes=1 << 20))
+
         @self.app.post("/asked")
         async def upload(request: Request) -> Response:
-            async with asked(request, 1 << 20, frozenset({"uri"})) as given:
+            async with uploads.asked(request, frozenset({"uri"})) as given:
                 return PlainTextResponse(given.name)
 
 
@@ -258,7 +261,9 @@ def test_a_host_that_is_no_address_names_the_setting(service: Service, host: str
 
 def test_an_address_of_another_machine_cannot_be_listened_at(service: Service) -> None:
     # RFC 5737 keeps these addresses for documentation: nobody has one.
-    server = HttpServer(service.app, HttpSettings(host="192.0.2.1", port=0))
+    server = HttpServer(
+        service.app, HttpSettings(host="192.0.2.1", port=0, allow_unauthenticated=True)
+    )
     with pytest.raises(UsageError, match=r"cannot listen at 192.0.2.1:0: .*STORYHASH_HTTP__HOST"):
         server.start()
 

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response
 
-import common.upload
+import common.upload_reading
 from common.health import Health
-from common.http import json_response, new_app
+from common.http import new_app
+from common.http_errors import json_response
 from common.metrics import Metrics
-from common.upload import asked, read_bytes, read_json
+from common.request_body import read_bytes, read_json
+from common.settings import HttpSettings
+from common.upload import Uploads
 from tests.asking import Client, error_of, message_of
 
 MAX_BYTES = 1000
@@ -37,11 +40,13 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def module_client(scratch: Path) -> Iterator[Client]:
     """An app that answers with what it was given."""
     metrics = Metrics.create("test")
-    app = new_app("test", Health(metrics, (), 60.0), metrics)
+    limits = HttpSettings(max_upload_bytes=MAX_BYTES, body_window_seconds=0.5)
+    app = new_app("test", Health(metrics, (), 60.0), metrics, limits)
+    uploads = Uploads(limits)
 
     @app.post("/asked")
     async def echo(request: Request) -> Response:
-        async with asked(request, MAX_BYTES, frozenset({"uri", "video_id"})) as given:
+        async with uploads.asked(request, frozenset({"uri", "video_id"})) as given:
             lying = sorted(scratch.iterdir())
             body = None if given.path is None else given.path.read_bytes().decode("latin-1")
             assert lying == ([] if given.path is None else [given.path])
@@ -81,8 +86,10 @@ def post_form(client: Client, body: bytes) -> tuple[int, str]:
     return (200, answer.json()["body"]) if answer.is_success else error_of(answer)
 
 
-@pytest.mark.parametrize("kind", ["application/octet-stream", "video/mp4", "text/plain", None])
-def test_a_raw_body_of_any_kind_is_the_video(client: Client, kind: str | None) -> None:
+@pytest.mark.parametrize(
+    "kind", ["application/octet-stream", "video/mp4", "application/x-www-form-urlencoded", None]
+)
+def test_a_raw_body_is_the_video(client: Client, kind: str | None) -> None:
     headers = {} if kind is None else {"Content-Type": kind}
     answer = client.post("/asked", content=b"\x00\xffvideo", headers=headers)
     assert answer.json() == {"name": "upload", "fields": {}, "body": "\x00ÿvideo"}
@@ -182,11 +189,7 @@ def test_nothing_stays_of_a_caller_who_hangs_up(
     ],
     ids=["raw", "form", "json"],
 )
-def test_a_caller_who_falls_silent_is_given_up_on(
-    client: Client, monkeypatch: pytest.MonkeyPatch, kind: str, begun: bytes
-) -> None:
-    monkeypatch.setattr(common.upload, "_SILENCE_SECONDS", 0.05)
-
+def test_a_caller_who_falls_silent_is_given_up_on(client: Client, kind: str, begun: bytes) -> None:
     async def blocks() -> object:
         yield begun
         await asyncio.Event().wait()
@@ -199,7 +202,7 @@ def test_a_caller_who_falls_silent_is_given_up_on(
 def test_every_block_of_a_video_is_written_in_order(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(common.upload, "_PIECE_BYTES", 10)
+    monkeypatch.setattr(common.upload_reading, "_PIECE_BYTES", 10)
     body = bytes(range(256)) * 3
 
     async def blocks() -> object:
@@ -373,7 +376,7 @@ def test_a_disk_that_takes_no_upload_is_a_dependency_that_is_down(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(common.upload, "_write_all", full)
+    monkeypatch.setattr(common.upload_reading, "_write_all", full)
     answer = client.post("/asked", content=b"video")
     assert error_of(answer) == (503, "storage")
     assert "No space left on device; free some space in" in message_of(answer)
@@ -393,5 +396,37 @@ def test_a_small_body_is_read_up_to_its_bound(client: Client) -> None:
 
 
 def test_a_json_body_must_be_an_object(client: Client) -> None:
-    assert client.post("/json", content=b'{"a": 1}').json() == {"a": 1}
-    assert error_of(client.post("/json", content=b"[1]")) == (400, "usage")
+    kind = {"Content-Type": "application/json"}
+    assert client.post("/json", content=b'{"a": 1}', headers=kind).json() == {"a": 1}
+    assert error_of(client.post("/json", content=b"[1]", headers=kind)) == (400, "usage")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_json_is_called_json(client: Client, kind: str) -> None:
+    answer = client.post("/json", content=b"{}", headers={"Content-Type": kind})
+    assert error_of(answer) == (415, "unsupported_media_type")
+
+
+def test_json_is_nested_so_deep_and_no_deeper(client: Client) -> None:
+    def nested(depth: int) -> dict[str, object]:
+        value: object = 1
+        for _ in range(depth - 1):
+            value = [value]
+        return {"a": value}
+
+    assert client.post("/json", json=nested(32)).json() == nested(32)
+    assert error_of(client.post("/json", json=nested(33))) == (400, "usage")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/html", "audio/mpeg", "application/zip"])
+def test_what_is_no_video_by_its_own_words_is_refused(client: Client, kind: str) -> None:
+    answer = client.post("/asked", content=b"video", headers={"Content-Type": kind})
+    assert error_of(answer) == (415, "unsupported_media_type")
+
+
+def test_a_form_of_a_web_page_is_no_upload_by_curl(client: Client) -> None:
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Origin": "http://localhost",
+    }
+    assert error_of(client.post("/asked", content=b"video", headers=headers))[0] == 415
