@@ -42,6 +42,40 @@ with open_for_queries(load_settings()) as services:
     print(services.matcher.match_video(video).decision)
 """
 
+# What looks at a film of so many minutes see: the first at every window, the closer one now and then.
+_MADE_UP = """
+import sys
+import numpy as np
+from common.settings import load_settings
+from common.types import QueryEmbedding
+from embedder.pieces import pieces_of
+from embedder.query import window_grid
+from embedder.vectors import unit
+from embedder.visual.offline.backend import OfflineBackend
+from searcher.matching.looking import match_looking
+from storyhash.wiring import open_for_queries
+
+seconds, rng = 60 * float(sys.argv[1]), np.random.default_rng(5)
+with open_for_queries(load_settings()) as services:
+    visual = OfflineBackend
+
+    def look(name):
+        views, share = (visual.views, 1.0) if name == "first" else (visual.closer_views, 0.05)
+        for piece in pieces_of(seconds):
+            starts, ends = window_grid(seconds, piece.start_seconds, piece.end_seconds)
+            known = rng.random((len(views), len(starts))) < share
+            vectors = np.zeros((*known.shape, 527), dtype=np.float32)
+            for number, some in enumerate(known):
+                rows = rng.normal(size=(int(some.sum()), 527)).astype(np.float32)
+                vectors[number, some] = unit(rows)
+            yield QueryEmbedding(
+                "q", seconds, services.index.manifest.model_id, views, starts, ends, vectors, known,
+                number=piece.number, pieces=piece.pieces,
+            )
+
+    print(match_looking(services.matcher, look).decision)
+"""
+
 
 def write_film(path: Path, minutes: float, *, black: bool) -> None:
     """A film of one picture every two seconds."""
@@ -96,6 +130,14 @@ def make_index() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/measure_memory query", description=__doc__)
     parser.add_argument("--minutes", type=float, nargs="*", default=[1.0, 6.0, 60.0, 360.0])
+    parser.add_argument(
+        "--made-up",
+        type=float,
+        nargs="*",
+        default=[],
+        metavar="MINUTES",
+        help="queries of made-up vectors: matching alone, in a fraction of the time",
+    )
     parser.add_argument("--thorough", action="store_true", help="look closely at every second")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     asked = parser.parse_args(arguments)
@@ -126,6 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 kind = "black" if black else "moving"
                 note(f"{minutes:g} min {kind}", peak_of([*command, "--json"], os.environ))
                 film.unlink()
+        for minutes in asked.made_up:
+            command = [*python, _MADE_UP, str(minutes)]
+            note(f"{minutes:g} min of made-up vectors", peak_of(command, os.environ))
         note("6 h video of the index, as new", peak_of([*python, _NEW], os.environ))
     if asked.json:
         asked.json.write_text(
