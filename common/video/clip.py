@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from common.errors import VideoError, VideoLimitError
 from common.settings import VideoSettings
 from common.types import Float64Array, FrameBatch, UInt8Array
-from common.video.decode import Decoder
+from common.video.decode import Decoder, Frame
 
 _CLIP_TIME_BASE = Fraction(1, 1000)
 # Ultrafast costs a third of superfast's time for twice its bytes, and a clip lives minutes.
@@ -29,6 +29,8 @@ _CLIP_QP, _QP_STEP, _MAX_QP = 30, 6, 48
 _CLIP_LIMITS = VideoSettings()
 # Two minutes at the usual rate; a segment has seconds.
 _MAX_FRAMES = 1_000
+# Three times what 48 frames of the largest clip picture take.
+_MAX_BYTES = 384 * 1024 * 1024
 
 
 def encode_clip(batch: FrameBatch, *, start_seconds: float, max_bytes: int) -> bytes:
@@ -62,18 +64,28 @@ def decode_clip(
     start_seconds: float = 0.0,
     max_frames: int = _MAX_FRAMES,
     max_pixels: int = _CLIP_LIMITS.max_pixels,
+    max_bytes: int = _MAX_BYTES,
     beat: Callable[[], None] = lambda: None,
 ) -> FrameBatch:
     """All frames of a clip, in their own size; its time 0 is `start_seconds` of the video.
 
-    max_pixels: of one picture. So it never holds more than 3 x max_frames x max_pixels bytes of pictures,
-    twice for a moment. Raises VideoError, and VideoLimitError before a bound is passed.
+    max_pixels: of one picture. max_bytes: of all pictures; twice that is held for a moment. Raises
+    VideoError, and VideoLimitError before a bound is passed.
     """
     limits = _CLIP_LIMITS.model_copy(update={"max_frames": max_frames, "max_pixels": max_pixels})
     decoder = Decoder(
         clip, limits, frames_per_second=1000, short_side=None, origin_seconds=0.0, beat=beat
     )
-    frames = list(decoder)
+    frames: list[Frame] = []
+    held = 0
+    for frame in decoder:
+        held += frame.rgb.nbytes
+        if held > max_bytes:
+            raise VideoLimitError(
+                f"a clip whose pictures take more than {max_bytes >> 20} MiB; send shorter segments, or "
+                "smaller pictures"
+            )
+        frames.append(frame)
     if decoder.damaged:
         raise VideoError(f"clip {decoder.damaged}")
     if len({frame.rgb.shape for frame in frames}) != 1:

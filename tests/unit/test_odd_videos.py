@@ -313,6 +313,8 @@ def test_a_clip_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
         decode_clip(clip, max_frames=60)
     with pytest.raises(VideoLimitError, match="picture of 64x48"):
         decode_clip(clip, max_pixels=64 * 47)
+    with pytest.raises(VideoLimitError, match="pictures take more than 1 MiB"):
+        decode_clip(clip, max_bytes=1 << 20)
 
 
 def test_a_decoder_shows_that_it_lives_while_it_finds_nothing(tmp_path: Path) -> None:
