@@ -1,0 +1,164 @@
+"""Slow, oversized, half-open, malformed, leaving and parallel callers against `storyhash serve`. An
+honest caller is answered as before, and what the service holds stays bounded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from common.types import VECTOR_DIMENSION
+from tests.faults.memory import MemoryWatch
+from tests.faults.trial import Trial, run
+from tests.faults.videos import draw
+from tests.services import ROOT, Service, clean_environment, wait_until
+
+_SETTINGS = {
+    "STORYHASH_HTTP__PORT": "0",
+    "STORYHASH_PROFILE": "offline",
+    "STORYHASH_INGEST__QUIET_SECONDS": "0.5",
+}
+_FILMS = 8
+# Between two requests of the honest caller, and of his clips.
+_PAUSE_SECONDS, _CLIP_SECONDS = 0.05, 5.0
+_MOST_RATIO = 3.0
+# What it holds beside the idle service: a query's 500 MiB (docs/operations.md), and a bit.
+_MOST_MORE_MIB = 600.0
+# The bounds' own answers; busy is 503.
+_REFUSED_BY_BOUNDS = {"400", "403", "408", "413", "415", "429", "431", "503", "200", "closed"}
+
+
+def callers(trial: Trial) -> None:
+    """The scenario."""
+    films = trial.folder / "films"
+    clip, *_ = [draw(films / f"film-{number}.mp4", number, 12.0) for number in range(_FILMS)]
+    seconds = float(trial.size(120, 20))
+    service = Service(
+        "serve",
+        ["serve", "--data", trial.folder / "data", "--watch", films],
+        trial.folder / "serve.log",
+        _SETTINGS,
+    ).start()
+    try:
+        service.ready()
+        wait_until(lambda: _indexed(service) == _FILMS, "films to be indexed", 240)
+        _tried(trial, service, clip, seconds)
+        trial.promise("it ends in order", service.stop() != 0)
+    finally:
+        if service.running:
+            service.kill()
+
+
+def _tried(trial: Trial, service: Service, clip: Path, seconds: float) -> None:
+    with MemoryWatch(service.pid) as before:
+        idle = _honest(service.url, clip, seconds)
+    attack = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.hostile_callers", service.url, str(seconds), clip],
+        env=clean_environment({}),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    with MemoryWatch(service.pid) as during:
+        busy = _honest(service.url, clip, seconds)
+    told, _ = attack.communicate(timeout=seconds + 240)
+    statuses = json.loads(told)
+    ratios = {
+        kind: round(busy.p99(kind) / idle.p99(kind), 2) for kind in ("livez", "search", "match")
+    }
+    trial.figures |= {
+        "seconds": seconds,
+        "idle_p99_ms": idle.figures,
+        "busy_p99_ms": busy.figures,
+        "ratio": ratios,
+        "idle_memory": before.figures,
+        "busy_memory": during.figures,
+        "hostile_statuses": statuses,
+    }
+    trial.promise("the honest caller is always answered", idle.failed + busy.failed)
+    trial.promise(
+        "his p99 stays within 3 times of idle",
+        [f"{kind}: {ratios[kind]}" for kind in ("livez", "search") if ratios[kind] > _MOST_RATIO],
+    )
+    trial.promise(
+        "memory stays bounded",
+        during.process_mib > before.process_mib + _MOST_MORE_MIB,
+    )
+    trial.promise(
+        "no hostile caller finds an error of the service's own",
+        [
+            f"{kind}: {status}"
+            for kind, seen in statuses.items()
+            for status in seen
+            if status not in _REFUSED_BY_BOUNDS
+        ],
+    )
+    trial.promise("it lives", httpx.get(f"{service.url}/livez", timeout=60).status_code != 200)
+    trial.promise("nothing was deleted by a foreign page", _indexed(service) != _FILMS)
+    trial.promise("no traceback", "Traceback" in service.text())
+
+
+class _Honest:
+    """What one caller saw: seconds by kind of request, and what was not answered."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = {"livez": [], "search": [], "match": []}
+        self.failed: list[str] = []
+
+    def p99(self, kind: str) -> float:
+        """Seconds; of few requests the slowest."""
+        return float(np.quantile(self.seconds[kind], 0.99, method="higher"))
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """p99 by kind, milliseconds."""
+        return {kind: round(1000 * self.p99(kind), 2) for kind in self.seconds}
+
+
+def _honest(url: str, clip: Path, seconds: float) -> _Honest:
+    """One vector searched, health, and now and then a clip, for so long."""
+    vector = np.zeros(VECTOR_DIMENSION, dtype="<f4")
+    vector[7] = 1.0
+    raw = {"Content-Type": "application/octet-stream"}
+    video = clip.read_bytes()
+    found = _Honest()
+    until = time.monotonic() + seconds
+    next_clip = time.monotonic()
+    with httpx.Client(base_url=url, timeout=60) as client:
+        while time.monotonic() < until:
+            asked = {
+                "livez": client.build_request("GET", "/livez"),
+                "search": client.build_request(
+                    "POST", "/v1/search", content=vector.tobytes(), headers=raw
+                ),
+            }
+            if time.monotonic() >= next_clip:
+                next_clip += _CLIP_SECONDS
+                asked["match"] = client.build_request(
+                    "POST", "/v1/match", content=video, headers=raw
+                )
+            for kind, request in asked.items():
+                began = time.perf_counter()
+                try:
+                    answer = client.send(request)
+                except httpx.TransportError as error:
+                    found.failed.append(f"{kind}: {type(error).__name__}")
+                    continue
+                found.seconds[kind].append(time.perf_counter() - began)
+                if answer.status_code != 200:
+                    found.failed.append(f"{kind}: {answer.status_code} {answer.text[:200]}")
+            time.sleep(_PAUSE_SECONDS)
+    return found
+
+
+def _indexed(service: Service) -> int:
+    items = httpx.get(f"{service.url}/v1/videos", timeout=60).json()["items"]
+    return sum(one["state"] == "ready" for one in items)
+
+
+if __name__ == "__main__":
+    run("callers", __doc__ or "", callers)
