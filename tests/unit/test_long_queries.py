@@ -17,6 +17,7 @@ from common.errors import CancelledError
 from common.settings import SearcherSettings
 from common.spool import SegmentSpool, Spool
 from common.types import (
+    CatalogEntry,
     Float32Array,
     Hit,
     LookName,
@@ -29,13 +30,16 @@ from embedder.pieces import PIECE_SECONDS, pieces_of
 from embedder.pooling import pool_windows
 from embedder.query import window_grid, windows_of
 from embedder.seen import SeenQuery, SeenView
+from ingest.pool import VideoDone
 from searcher.matching.alignment import Spans, align
 from searcher.matching.known import PIECE_SEGMENTS, known_pieces
 from searcher.matching.looking import match_looking
 from searcher.matching.matcher import Matcher, MatchReport
+from searcher.matching.report import report_to_json
 from searcher.shard import Shard
 from searcher.state import VideoSegments
 from searcher.videos import Video
+from storyhash.querying import query_pieces
 from tests import reference_alignment
 from tests.embeddings import MODEL_ID, unit_rows
 from tests.unit.test_matching import FPS, copied, embeddings, film, make_matcher, query, ranges
@@ -274,8 +278,20 @@ def test_a_long_query_is_looked_at_closely_piece_by_piece(rng: np.random.Generat
 def test_what_of_a_query_is_damaged_is_told(rng: np.random.Generator) -> None:
     shard = Shard(SearcherSettings())
     shard.add(embeddings("film", film(rng, 20)))
-    asked = replace(query(film(rng, 10)), damaged="3 packets cannot be decoded")
-    assert make_matcher(shard).match(asked).damaged == "3 packets cannot be decoded"
+    asked = query(film(rng, 10))
+
+    class Embedder:
+        def pieces(self, *_: object) -> Iterator[QueryEmbedding]:
+            yield asked
+
+    matcher = make_matcher(shard)
+    for damaged, told in (("3 packets cannot be decoded",) * 2, (None, "")):
+        done = VideoDone(CatalogEntry("query", "/f"), 10.0, 3, damaged, {})
+        with SegmentSpool() as segments:
+            (piece,) = query_pieces(Embedder(), "q", done, segments, "first")  # type: ignore[arg-type]
+        report = matcher.match(piece)
+        assert report.damaged == told
+        assert report_to_json(report, str)["query"].get("damaged", "") == told
 
 
 def test_matching_stops_soon_after_it_is_cancelled(rng: np.random.Generator) -> None:
