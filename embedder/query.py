@@ -17,7 +17,6 @@ from common.types import (
     BoolArray,
     Float32Array,
     Float64Array,
-    FrameBatch,
     Int64Array,
     QueryEmbedding,
     Segment,
@@ -25,12 +24,12 @@ from common.types import (
 from embedder.action import action_features
 from embedder.fusion import FusionMode, fuse
 from embedder.looks import FIRST, Look
+from embedder.opening import SampledFrames
 from embedder.pieces import HOP_SECONDS, Piece, pieces_of
 from embedder.pooling import Pooling, frames_of_windows, pool_windows
 from embedder.remembering import Remembered
 from embedder.seen import SeenQuery, SeenView
 from embedder.stage import EmbedderStage
-from embedder.steps import SampledFrames
 from embedder.visual.information import informative
 from embedder.visual.regions import FOUND
 from embedder.visual.views import apply_view
@@ -178,10 +177,9 @@ class QueryEmbedder:
         before_seconds = -1.0
         for segment in segments:
             cancellation.check()
-            batch = self._stage.decode(segment)
-            sampled = self._stage.pictures.sample(batch)
+            sampled, action = self._open(segment)
             spans.append((segment.ref.start_seconds, segment.ref.end_seconds))
-            actions.append(self._action(segment, batch))
+            actions.append(action)
             chosen = look.chosen(sampled.pts_seconds, length_seconds, before_seconds)
             before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
             if chosen.any():
@@ -196,10 +194,16 @@ class QueryEmbedder:
             tuple(_joined(name, parts) for name, parts in seen.items()),
         )
 
-    def _action(self, segment: Segment, batch: FrameBatch) -> Float32Array:
-        """How things move in a segment, followed at the first look alone."""
+    def _open(self, segment: Segment) -> tuple[SampledFrames, Float32Array]:
+        """A segment's frames, and how things move in it, followed at the first look alone."""
         key = segment.ref.start_seconds, blake2b(segment.clip, digest_size=16).digest()
-        return self._actions.get(key, lambda: action_features(self._stage.motion.follow(batch)))
+        opened = self._stage.open(segment, tracks=key not in self._actions)
+
+        def action() -> Float32Array:
+            # It may have been forgotten meanwhile.
+            return action_features(opened.tracks or self._stage.open(segment).need_tracks)
+
+        return opened.need_sampled, self._actions.get(key, action)
 
     def _through(
         self, names: tuple[str, ...], sampled: SampledFrames, chosen: Int64Array

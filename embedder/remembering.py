@@ -18,6 +18,10 @@ class Remembered(Generic[T]):
         self._kept: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._kept
+
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """That of the key, made where it is not kept; nothing is kept of what `make` raises."""
         with self._lock:

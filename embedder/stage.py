@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from common.types import (
     VECTOR_DIMENSION,
     Embedding,
     Float32Array,
-    FrameBatch,
     Segment,
     Tracks,
 )
@@ -19,18 +18,23 @@ from embedder.action import action_features
 from embedder.frames import segment_frames
 from embedder.fusion import FUSION_FINGERPRINT, fuse
 from embedder.graph import scene_graph
+from embedder.opening import TRACK_STEP, Opener, OpenerHere, SampledFrames
 from embedder.steps import (
-    TRACK_STEP,
     VISUAL_STEP,
+    ClipStep,
     MotionStep,
+    Opened,
     PictureStep,
-    SampledFrames,
     StageClock,
-    decode_segment,
 )
 from embedder.tracking.base import Tracker
 from embedder.visual.base import VisualBackend
 from embedder.weights.checksum import short_id
+
+# Pictures described together may take so much; a single clip may take more.
+BATCH_MIB = 256
+_MIB = 1024 * 1024
+_Opened = tuple[Segment, SampledFrames, Tracks]
 
 
 def model_id(profile: str, visual: str, tracker: str, sampling: str) -> str:
@@ -47,12 +51,20 @@ class EmbedderStage:
     """
 
     def __init__(
-        self, profile: str, visual: VisualBackend, tracker: Tracker, *, sampling: str
+        self,
+        profile: str,
+        visual: VisualBackend,
+        tracker: Tracker,
+        *,
+        sampling: str,
+        opener: Opener | None = None,
     ) -> None:
+        """opener: where clips are opened; in this process by default."""
         self.profile = profile
         self.clock = StageClock()
         self.pictures = PictureStep(visual, self.clock)
         self.motion = MotionStep(tracker, self.clock)
+        self._clips = ClipStep(opener or OpenerHere(), self.clock, self.pictures, self.motion)
         self.model_id = model_id(profile, visual.fingerprint, tracker.fingerprint, sampling)
 
     @property
@@ -70,25 +82,27 @@ class EmbedderStage:
         return self.pictures.segments_at_once
 
     def process(self, segments: Sequence[Segment]) -> list[Embedding]:
-        """One embedding a segment, in order; their pictures are described together.
+        """One embedding a segment, in order; their pictures are described together, as many as
+        BATCH_MIB holds.
 
         Raises VideoError for a clip that does not decode.
         """
-        opened = [self._open(segment) for segment in segments]
-        vectors = self.pictures.describe([sampled for sampled, _ in opened], reference=True)
-        return [
-            self._embed(segment, sampled, rows, tracks)
-            for segment, (sampled, tracks), rows in zip(segments, opened, vectors, strict=True)
-        ]
+        made: list[Embedding] = []
+        for group in _groups(segments, self._clips.open(segments)):
+            vectors = self.pictures.describe([one for _, one, _ in group], reference=True)
+            made += [
+                self._embed(segment, sampled, rows, tracks)
+                for (segment, sampled, tracks), rows in zip(group, vectors, strict=True)
+            ]
+        return made
 
-    def decode(self, segment: Segment) -> FrameBatch:
-        """Every frame of a segment's clip, in video time. Raises VideoError."""
-        return decode_segment(segment, self.clock)
+    def open(self, segment: Segment, *, tracks: bool = True) -> Opened:
+        """Decode a segment's clip once, for the visual backend and, with `tracks`, for the tracker.
 
-    def _open(self, segment: Segment) -> tuple[SampledFrames, Tracks]:
-        """Decode a segment's clip once, for the visual backend and for the tracker."""
-        batch = self.decode(segment)
-        return self.pictures.sample(batch), self.motion.follow(batch)
+        Raises VideoError.
+        """
+        (opened,) = self._clips.open([segment], tracks=tracks)
+        return opened
 
     def _embed(
         self, segment: Segment, sampled: SampledFrames, rows: Float32Array, tracks: Tracks
@@ -111,3 +125,18 @@ class EmbedderStage:
             model_id=self.model_id,
             frames=frames,
         )
+
+
+def _groups(segments: Sequence[Segment], opened: Iterable[Opened]) -> Iterator[list[_Opened]]:
+    """Segments with what came of them, as many together as their pictures' bytes allow."""
+    group: list[_Opened] = []
+    held = 0
+    for segment, one in zip(segments, opened, strict=True):
+        size = one.need_sampled.frames.nbytes
+        if group and held + size > BATCH_MIB * _MIB:
+            yield group
+            group, held = [], 0
+        group.append((segment, one.need_sampled, one.need_tracks))
+        held += size
+    if group:
+        yield group

@@ -15,21 +15,18 @@ from common.types import (
     VISUAL_DIMENSION,
     BoolArray,
     Float32Array,
-    Float64Array,
     FrameBatch,
     Segment,
     Tracks,
-    UInt8Array,
 )
-from common.video import decode_clip
+from embedder.opening import TRACK_STEP, Opener, Recipe, SampledFrames
 from embedder.pooling import pool
-from embedder.sampling import sample_indices
 from embedder.tracking.base import Tracker
+from embedder.tracking.motion import MotionTracker
 from embedder.visual.base import VisualBackend
-from embedder.visual.information import informative
 
 # The clock's steps in which a network, or what stands for one, is called.
-VISUAL_STEP, TRACK_STEP = "visual encode", "track"
+VISUAL_STEP = "visual encode"
 # Pictures a segment of 4 s gives to a visual backend that wants 2 a second.
 _PICTURES_A_SEGMENT = 8
 
@@ -51,9 +48,12 @@ class StageClock:
         try:
             yield
         finally:
-            spent = time.perf_counter() - started
-            self.add({step: spent})
-            self.observe(step, spent)
+            self.note(step, time.perf_counter() - started)
+
+    def note(self, step: str, seconds: float) -> None:
+        """Take in a call that was measured elsewhere."""
+        self.add({step: seconds})
+        self.observe(step, seconds)
 
     def add(self, seconds: Mapping[str, float]) -> None:
         """Add what was measured elsewhere, by step."""
@@ -68,24 +68,6 @@ class StageClock:
             return dict(self._seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class SampledFrames:
-    """The frames of one segment that the visual backend describes.
-
-    frames: uint8 (T, H, W, 3). informative: bool (T,). pts_seconds: float64 (T,), video time.
-    """
-
-    frames: UInt8Array
-    informative: BoolArray
-    pts_seconds: Float64Array
-
-
-def decode_segment(segment: Segment, clock: StageClock) -> FrameBatch:
-    """Every frame of a segment's clip, in video time. Raises VideoError."""
-    with clock.measure("clip decode"):
-        return decode_clip(segment.clip, start_seconds=segment.ref.start_seconds)
-
-
 class PictureStep:
     """Frames to 512 numbers with one visual backend."""
 
@@ -97,12 +79,6 @@ class PictureStep:
     def segments_at_once(self) -> int:
         """How many segments `describe` is best given: enough pictures for the backend."""
         return max(1, self.visual.batch_pictures // _PICTURES_A_SEGMENT)
-
-    def sample(self, batch: FrameBatch) -> SampledFrames:
-        """The frames the visual backend describes."""
-        chosen = sample_indices(batch.pts_seconds, self.visual.frames_per_second)
-        frames = np.ascontiguousarray(batch.frames[chosen])
-        return SampledFrames(frames, informative(frames), batch.pts_seconds[chosen])
 
     def describe(self, sampled: Sequence[SampledFrames], *, reference: bool) -> list[Float32Array]:
         """A float32 (T, 512) a segment: unit rows, zero for frames without information.
@@ -134,10 +110,65 @@ class MotionStep:
         self.tracker = tracker
         self._clock = clock
 
+    @property
+    def followed_at_opening(self) -> bool:
+        """Whether tracks are made where a clip is opened: by a tracker without state and weights."""
+        return type(self.tracker) is MotionTracker
+
     def follow(self, batch: FrameBatch) -> Tracks:
-        """What moves in the frames the tracker looks at."""
-        moving = sample_indices(batch.pts_seconds, self.tracker.frames_per_second)
-        if len(moving) < len(batch.pts_seconds):
-            batch = FrameBatch(batch.frames[moving], batch.pts_seconds[moving])
+        """What moves in frames at the tracker's rate."""
         with self._clock.measure(TRACK_STEP):
             return self.tracker.track(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A clip opened for both halves; of a half that was not wanted, None."""
+
+    sampled: SampledFrames | None
+    tracks: Tracks | None
+
+    @property
+    def need_sampled(self) -> SampledFrames:
+        """Raises ValueError where they were not wanted."""
+        if self.sampled is None:
+            raise ValueError("sampled: expected frames, got none")
+        return self.sampled
+
+    @property
+    def need_tracks(self) -> Tracks:
+        """Raises ValueError where they were not wanted."""
+        if self.tracks is None:
+            raise ValueError("tracks: expected some, got none")
+        return self.tracks
+
+
+class ClipStep:
+    """Clips to what the two halves of an embedding want of them."""
+
+    def __init__(
+        self,
+        opener: Opener,
+        clock: StageClock,
+        pictures: PictureStep | None,
+        motion: MotionStep | None,
+    ) -> None:
+        self._opener = opener
+        self._clock = clock
+        self._motion = motion
+        self._visual_rate = pictures.visual.frames_per_second if pictures else None
+
+    def open(self, segments: Sequence[Segment], *, tracks: bool = True) -> Iterator[Opened]:
+        """One for each segment, in order; without `tracks` nothing is followed. Raises VideoError."""
+        motion = self._motion if tracks else None
+        recipe = Recipe(self._visual_rate)
+        if motion is not None:
+            rate = motion.tracker.frames_per_second
+            recipe = Recipe(self._visual_rate, rate, motion.followed_at_opening)
+        for clip in self._opener.open(segments, recipe):
+            for step, seconds in clip.seconds.items():
+                self._clock.note(step, seconds)
+            followed = clip.tracks
+            if motion is not None and clip.moving is not None:
+                followed = motion.follow(clip.moving)
+            yield Opened(clip.sampled, followed)

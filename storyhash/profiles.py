@@ -8,6 +8,7 @@ from typing import Any
 
 from common.errors import UsageError
 from common.settings import Settings
+from embedder.openers import ChildOpeners
 from embedder.stage import EmbedderStage
 from embedder.tracking.base import Tracker
 from embedder.tracking.motion import MotionTracker
@@ -144,4 +145,5 @@ def build_stage(profile: Profile, settings: Settings) -> EmbedderStage:
         build_visual(profile, settings),
         build_tracker(profile, settings),
         sampling=sampling(settings),
+        opener=ChildOpeners(settings.video, settings.ingest),
     )

@@ -11,6 +11,7 @@ import typer
 
 from common.errors import UsageError, VideoError
 from common.settings import Settings, load_settings
+from embedder.openers import ChildOpeners
 from embedder.steps import MotionStep, PictureStep, StageClock
 from ingest.catalog import read_catalog
 from ingest.pool import DecoderPool
@@ -75,7 +76,8 @@ def clip(
 
     def visual(chosen: Profile, settings: Settings) -> Step:
         clock = StageClock()
-        return VisualStep(PictureStep(build_visual(chosen, settings), clock), clock)
+        pictures = PictureStep(build_visual(chosen, settings), clock)
+        return VisualStep(pictures, clock, ChildOpeners(settings.video, settings.ingest))
 
     _extract(visual, paths, output, profile, per, json)
 
@@ -153,7 +155,8 @@ def query(
 def _tracking(feature: TrackFeature) -> MakeStep:
     def make(chosen: Profile, settings: Settings) -> Step:
         clock = StageClock()
-        return TrackStep(feature, MotionStep(build_tracker(chosen, settings), clock), clock)
+        motion = MotionStep(build_tracker(chosen, settings), clock)
+        return TrackStep(feature, motion, clock, ChildOpeners(settings.video, settings.ingest))
 
     return make
 

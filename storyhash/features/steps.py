@@ -20,7 +20,8 @@ from common.types import (
 )
 from embedder.action import ACTION_VERSION, action_features
 from embedder.graph import scene_graph
-from embedder.steps import MotionStep, PictureStep, StageClock, decode_segment
+from embedder.opening import Opener
+from embedder.steps import ClipStep, MotionStep, PictureStep, StageClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,9 @@ class VisualStep:
     kind, width = "visual", VISUAL_DIMENSION
     units = "unit vector"
 
-    def __init__(self, pictures: PictureStep, clock: StageClock) -> None:
+    def __init__(self, pictures: PictureStep, clock: StageClock, opener: Opener) -> None:
         self._pictures = pictures
-        self._clock = clock
+        self._clips = ClipStep(opener, clock, pictures, None)
 
     @property
     def backend(self) -> str:
@@ -98,7 +99,7 @@ class VisualStep:
 
     def describe(self, segments: Sequence[Segment]) -> list[Piece]:
         """See `Step.describe`; a row a frame."""
-        sampled = [self._pictures.sample(decode_segment(one, self._clock)) for one in segments]
+        sampled = [one.need_sampled for one in self._clips.open(segments)]
         described = self._pictures.describe(sampled, reference=True)
         return [
             Piece(rows, frames.informative, _seconds(segment))
@@ -149,11 +150,13 @@ class TrackStep:
 
     segments_at_once = 1
 
-    def __init__(self, feature: TrackFeature, motion: MotionStep, clock: StageClock) -> None:
+    def __init__(
+        self, feature: TrackFeature, motion: MotionStep, clock: StageClock, opener: Opener
+    ) -> None:
         self.kind, self.width, self.units = feature.kind, feature.width, feature.units
         self._turn = feature.turn
         self._motion = motion
-        self._clock = clock
+        self._clips = ClipStep(opener, clock, None, motion)
 
     @property
     def backend(self) -> str:
@@ -166,8 +169,8 @@ class TrackStep:
     def describe(self, segments: Sequence[Segment]) -> list[Piece]:
         """See `Step.describe`; one row a segment."""
         pieces = []
-        for segment in segments:
-            tracks = self._motion.follow(decode_segment(segment, self._clock))
+        for segment, opened in zip(segments, self._clips.open(segments), strict=True):
+            tracks = opened.need_tracks
             values = self._turn(tracks)[None]
             pieces.append(Piece(values, np.ones(1, dtype=bool), _seconds(segment), tracks.quality))
         return pieces
