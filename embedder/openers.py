@@ -18,8 +18,7 @@ from common.errors import DecoderCrashedError
 from common.process import usable_cores
 from common.settings import IngestSettings, VideoSettings
 from common.types import Array, FrameBatch, Segment, Tracks
-from common.video import ClipBounds
-from embedder.opening import OpenedClip, Recipe, SampledFrames, clip_bounds, open_clip
+from embedder.opening import ClipBounds, OpenedClip, Recipe, SampledFrames, clip_bounds, open_clip
 from embedder.tracking.association import MAX_TRACKS
 
 # Clips opened before they are asked for may take so much, and one more than that.

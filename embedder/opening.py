@@ -25,7 +25,7 @@ from common.types import (
     UInt8Array,
     check_array,
 )
-from common.video import ClipBounds, decode_clip
+from common.video import decode_clip
 from embedder.sampling import sample_indices
 from embedder.tracking.motion import MotionTracker
 from embedder.visual.information import informative
@@ -34,6 +34,14 @@ DECODE_STEP, TRACK_STEP = "clip decode", "track"
 # A frame may lie on either end of a segment, and times are rounded.
 _SPARE_FRAMES = 8
 _CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ClipBounds:
+    """The largest clip that is opened: how many frames, and how many pixels in each."""
+
+    max_frames: int
+    max_pixels: int
 
 
 def clip_bounds(video: VideoSettings, ingest: IngestSettings) -> ClipBounds:
@@ -119,7 +127,13 @@ def open_clip(
     """Decode a clip once, for all that is wanted of it. Raises VideoError."""
     seconds: dict[str, float] = {}
     with _timed(DECODE_STEP, seconds):
-        batch = decode_clip(clip, start_seconds=start_seconds, bounds=bounds, beat=beat)
+        batch = decode_clip(
+            clip,
+            start_seconds=start_seconds,
+            max_frames=bounds.max_frames,
+            max_pixels=bounds.max_pixels,
+            beat=beat,
+        )
     sampled = tracks = moving = None
     if recipe.pictures is not None:
         chosen = sample_indices(batch.pts_seconds, recipe.pictures)

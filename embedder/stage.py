@@ -94,6 +94,8 @@ class EmbedderStage:
                 self._embed(segment, sampled, rows, tracks)
                 for (segment, sampled, tracks), rows in zip(group, vectors, strict=True)
             ]
+            # Or its pictures would stay while those of the next group come in.
+            group.clear()
         return made
 
     def open(self, segment: Segment, *, tracks: bool = True) -> Opened:

@@ -31,6 +31,8 @@ _CLIP_LIMITS = VideoSettings()
 _MAX_FRAMES = 1_000
 # Three times what 48 frames of the largest clip picture take.
 _MAX_BYTES = 384 * 1024 * 1024
+# Frames for which there is room at first.
+_AT_ONCE = 64
 
 
 def encode_clip(batch: FrameBatch, *, start_seconds: float, max_bytes: int) -> bytes:
@@ -69,29 +71,48 @@ def decode_clip(
 ) -> FrameBatch:
     """All frames of a clip, in their own size; its time 0 is `start_seconds` of the video.
 
-    max_pixels: of one picture. max_bytes: of all pictures; twice that is held for a moment. Raises
-    VideoError, and VideoLimitError before a bound is passed.
+    max_pixels: of one picture. max_bytes: of all pictures. Raises VideoError, and
+    VideoLimitError before a bound is passed.
     """
     limits = _CLIP_LIMITS.model_copy(update={"max_frames": max_frames, "max_pixels": max_pixels})
     decoder = Decoder(
         clip, limits, frames_per_second=1000, short_side=None, origin_seconds=0.0, beat=beat
     )
-    frames: list[Frame] = []
+    frames: UInt8Array = np.zeros((0, 0, 0, 3), np.uint8)
+    times: list[float] = []
     held = 0
-    for frame in decoder:
-        held += frame.rgb.nbytes
-        if held > max_bytes:
-            raise VideoLimitError(
-                f"a clip whose pictures take more than {max_bytes >> 20} MiB; send shorter segments, or "
-                "smaller pictures"
-            )
-        frames.append(frame)
+    try:
+        for frame in decoder:
+            _check_size(frame, max_pixels)
+            held += frame.rgb.nbytes
+            if held > max_bytes:
+                raise VideoLimitError(f"its pictures take more than {max_bytes >> 20} MiB")
+            if not times:
+                # Pages of it are taken only as they are written.
+                frames = np.empty((min(max_frames, _AT_ONCE), *frame.rgb.shape), np.uint8)
+            if frame.rgb.shape != frames.shape[1:]:
+                raise VideoError("clip changes its size half-way")
+            if len(times) == len(frames):
+                frames = np.concatenate([frames, np.empty_like(frames)])[:max_frames]
+            frames[len(times)] = frame.rgb
+            times.append(frame.pts_seconds)
+    except VideoLimitError as error:
+        raise VideoLimitError(
+            f"a clip no producer with these settings makes: {error}; clips have at most "
+            f"{max_frames} frames of {max_pixels} pixels "
+            "(STORYHASH_VIDEO__MAX_CLIP_PIXELS, STORYHASH_INGEST__SEGMENT_SECONDS)"
+        ) from None
     if decoder.damaged:
         raise VideoError(f"clip {decoder.damaged}")
-    if len({frame.rgb.shape for frame in frames}) != 1:
-        raise VideoError("clip changes its size half-way")
-    pts: Float64Array = np.array([frame.pts_seconds for frame in frames], dtype=np.float64)
-    return FrameBatch(np.stack([frame.rgb for frame in frames]), pts + start_seconds)
+    pts: Float64Array = np.array(times, dtype=np.float64)
+    return FrameBatch(frames[: len(times)], pts + start_seconds)
+
+
+def _check_size(frame: Frame, max_pixels: int) -> None:
+    """Pixels that are no squares may make a picture larger than it was coded."""
+    height, width = frame.rgb.shape[:2]
+    if height * width > max_pixels:
+        raise VideoLimitError(f"picture of {width}x{height}")
 
 
 def encode_video(
