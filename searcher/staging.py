@@ -148,9 +148,9 @@ class Staging(StagedVideos):
 
     def free(self, video_id: str) -> None:
         """Forget all that is staged, settled or deleted of a video."""
-        tables = ("settled", "deleted", "staged_segments", "staged_ends", "missing_segments")
+        tables = ("settled", "deleted", "staged_segments", "staged_ends", "staged_videos")
         with self._database.change() as execute:
-            for table in (*tables, "unmatched"):
+            for table in (*tables, "missing_segments", "unmatched"):
                 execute(f"DELETE FROM {table} WHERE video_id = ?", video_id)
 
     def forget(self, keys: Iterable[tuple[str, bytes]]) -> None:
