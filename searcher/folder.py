@@ -12,13 +12,14 @@ from typing import IO
 
 from common.errors import DataFolderError, ModelMismatchError
 from common.files import replacing
+from common.in_hand import FOLDER as IN_HAND_FOLDER
 
 _FORMAT = 1
 _MANIFEST = "storyhash.json"
 # What may lie in a folder before an index does: a producer's ledger, other generations, and what is left
 # by a process that was killed as it made the folder.
 _OURS = (
-    frozenset({"generations", "current-generation", "producer.lock", "lock"})
+    frozenset({"generations", "current-generation", "producer.lock", "lock", IN_HAND_FOLDER})
     | {f"{name}.new" for name in ("current-generation", _MANIFEST)}
     | {f"producer.sqlite{tail}" for tail in ("", "-wal", "-shm", "-journal")}
 )

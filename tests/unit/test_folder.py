@@ -39,8 +39,9 @@ def test_a_folder_that_is_not_there_or_empty_holds_nothing_yet(tmp_path: Path) -
         ["producer.lock", "producer.sqlite", "producer.sqlite-wal", "producer.sqlite-shm"],
         ["producer.lock", "producer.sqlite", "producer.sqlite-journal"],
         ["generations", "current-generation", "current-generation.new"],
+        ["in-hand"],
     ],
-    ids=["locked", "half-made", "ledger", "ledger-begun", "generations"],
+    ids=["locked", "half-made", "ledger", "ledger-begun", "generations", "in-hand"],
 )
 def test_a_process_killed_at_any_moment_leaves_a_folder_that_can_be_used(
     tmp_path: Path, left: list[str]
