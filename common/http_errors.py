@@ -75,13 +75,11 @@ def to_response(error: StoryHashError) -> Response:
     cannot be used, 503 a dependency that is down, 500 the rest."""
     if isinstance(error, ApiError):
         return error_response(error.status, error.code, str(error), error.headers)
-    status = _STATUS.get(error.exit_code, 500)
+    status = 422 if isinstance(error, VideoError) else _STATUS.get(error.exit_code, 500)
     if status >= 500:
         # Whoever runs the server may know the path that its caller is not told.
         _log.warning("answered %d: %s", status, error)
     told = without_paths(str(error))
-    if isinstance(error, VideoError):
-        status = 422
     if isinstance(error, ModelMismatchError):
         # What was to be uploaded is not worth reading.
         return error_response(409, error.code, told, {"Connection": "close"})
