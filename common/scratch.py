@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from common.errors import StorageError
 
 _LOCK = "in-use.lock"
 _PREFIX = "process-"
+_YOUNG_SECONDS = 10.0
 _OPEN = os.O_RDWR | os.O_CLOEXEC
 
 
@@ -63,6 +65,35 @@ def empty_scratch(parent: Path) -> None:
                 _delete_dead(parent)
     except OSError as error:
         raise StorageError(f"{parent}: {error.strerror}; choose another folder") from None
+
+
+def locked_file(prefix: str) -> tuple[int, Path]:
+    """A new file in the system's temporary folder, mode 0600, and its descriptor, which holds its lock:
+    while it, or a duplicate of it, is open, `delete_dead_files` leaves the file. Raises OSError."""
+    descriptor, name = tempfile.mkstemp(prefix=prefix)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor, Path(name)
+
+
+def delete_dead_files(prefix: str) -> None:
+    """Delete this user's files of `locked_file` that no living process needs."""
+    with suppress(OSError):
+        for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+            with suppress(OSError):
+                _delete_if_dead(path)
+
+
+def _delete_if_dead(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(descriptor)
+        # One that is new may be about to be locked.
+        old = time.time() - found.st_mtime > _YOUNG_SECONDS
+        if old and stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def default_scratch(name: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +16,7 @@ from common.errors import StoryHashError, UsageError
 from common.gate import busy
 from common.http_connection import network_of
 from common.request_body import JSON_TYPE, content_type, read_json, unsupported
+from common.scratch import delete_dead_files, locked_file
 from common.settings import HttpSettings
 from common.upload_reading import FORM_TYPE, Sink, cannot_keep, receive_upload
 from common.uris import is_remote, public_uri
@@ -29,6 +29,7 @@ _RAW_TYPES = frozenset(
 _RAW_FAMILIES = ("video/", "image/")
 _CURL_TYPE = "application/x-www-form-urlencoded"
 _UPLOAD_NAME = "the upload"
+_PREFIX = "storyhash-upload-"
 
 # The body as OpenAPI documents it.
 BODIES: Mapping[str, Any] = {
@@ -62,6 +63,7 @@ class Uploads:
         self._settings = settings
         self._receiving: Counter[str] = Counter()
         self._bytes = 0
+        delete_dead_files(_PREFIX)
 
     @asynccontextmanager
     async def asked(self, request: Request, allowed: frozenset[str]) -> AsyncIterator[Asked]:
@@ -79,10 +81,12 @@ class Uploads:
             yield Asked(None, name or public_uri(next(iter(fields.values()))), fields)
             return
         _check_type(request, kind)
-        path, sink = None, None
+        path, sink, lock = None, None, None
         try:
             with self._place(request):
                 descriptor, path = _scratch()
+                # Shares the lock of the file, and keeps it until the file is deleted.
+                lock = os.dup(descriptor)
                 with os.fdopen(descriptor, "wb", buffering=0) as file:
                     sink = Sink(file, self)
                     given = await receive_upload(request, kind, sink)
@@ -102,6 +106,8 @@ class Uploads:
                 self._bytes -= sink.size
             if path is not None:
                 path.unlink(missing_ok=True)
+            if lock is not None:
+                os.close(lock)
 
     @property
     def max_bytes(self) -> int:
@@ -144,10 +150,9 @@ def _check_type(request: Request, kind: str) -> None:
 
 def _scratch() -> tuple[int, Path]:
     try:
-        descriptor, path = tempfile.mkstemp(prefix="storyhash-upload-")
+        return locked_file(_PREFIX)
     except OSError as error:
         raise cannot_keep(error) from None
-    return descriptor, Path(path)
 
 
 def one_field(body: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, str]:
