@@ -90,7 +90,7 @@ class Child(Generic[Job, Result]):
         self._codec = codec
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: socket.socket | None = None
-        self._ready = False
+        self._ready = self._killed = False
         self.unconfined = ""
         """Why a process that was started is not confined, or empty."""
 
@@ -106,6 +106,9 @@ class Child(Generic[Job, Result]):
         or DecoderCrashedError when the child had to be or was killed; VideoError for anything else.
         """
         finished = False
+        if self._killed:
+            # The signal may have come when the job before was done; it must not cost this one.
+            self.close()
         try:
             pipe = self._start() if self._pipe is None else self._pipe
             waiting = self._waiting(pipe)
@@ -148,12 +151,14 @@ class Child(Generic[Job, Result]):
             self._process.kill()
             self._process.wait()
         self._process = self._pipe = None
-        self._ready = False
+        self._ready = self._killed = False
 
     def kill(self) -> None:
-        """Kill the child, from any thread: the job it has raises DecoderCrashedError."""
+        """Kill the child, from any thread: a job it has raises DecoderCrashedError, the next one gets a
+        fresh child."""
         process = self._process
         if process is not None:
+            self._killed = True
             process.kill()
 
     def _start(self) -> socket.socket:

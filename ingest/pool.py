@@ -24,6 +24,8 @@ from ingest.producer import produce
 # Events a decoder may have ready that nobody has taken yet.
 _AHEAD = 2
 _TICK_SECONDS = 0.2
+# How long a decoder whose run nobody follows may take to end by itself, before it is killed.
+_END_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +129,12 @@ class DecoderPool:
             self._stopping.set()
             while any(thread.is_alive() for thread in threads):
                 _drain(events)
+                for thread in threads:
+                    thread.join(_END_SECONDS)
                 # Nobody takes what those still at work would give, however slow they are.
-                if ended < len(threads):
+                if ended < len(threads) and any(thread.is_alive() for thread in threads):
                     for child in self._children:
                         child.kill()
-                for thread in threads:
-                    thread.join(0.01)
             if stopping.is_set():
                 self.close()
             self._stopping.clear()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from common.errors import DependencyError, UsageError
 from common.health import Health
+from common.printable import printable
 from ingest.catalog import Listed, Refused, check_entry
 from ingest.fingerprint import same_source
 from ingest.watch import FolderWatch
@@ -52,7 +53,7 @@ class Watcher(Background):
             try:
                 self._found += self._watch.look()
                 for problem in self._watch.new_problems:
-                    _log.warning("passed over: %s: %s", problem.path, problem.message)
+                    _log.warning("passed over: %s: %s", printable(problem.path), problem.message)
                 self._take(self._found)
                 self._found.clear()
             except OSError as error:

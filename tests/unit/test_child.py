@@ -199,6 +199,12 @@ def test_a_bad_job_is_told_and_the_next_one_runs(
     assert list(child.run("next")) == ["next begun", "next done"]
 
 
+def test_a_child_killed_between_two_jobs_costs_neither(child: Child[str, str]) -> None:
+    assert list(child.run("good")) == ["good begun", "good done"]
+    child.kill()
+    assert list(child.run("again")) == ["again begun", "again done"]
+
+
 def test_leaving_a_job_half_way_kills_the_child(child: Child[str, str]) -> None:
     run = child.run("drip")
     assert next(run) == "drip begun"
