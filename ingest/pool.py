@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from ingest.producer import produce
 _AHEAD = 2
 _TICK_SECONDS = 0.2
 # How long a decoder whose run nobody follows may take to end by itself, before it is killed.
-_END_SECONDS = 0.05
+_LAST_WORDS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +128,16 @@ class DecoderPool:
                     yield event
         finally:
             self._stopping.set()
+            patience = time.monotonic() + _LAST_WORDS_SECONDS
             while any(thread.is_alive() for thread in threads):
                 _drain(events)
-                for thread in threads:
-                    thread.join(_END_SECONDS)
-                # Nobody takes what those still at work would give, however slow they are.
-                if ended < len(threads) and any(thread.is_alive() for thread in threads):
+                # Nobody takes what those still at work would give, however slow they are. One that
+                # has given its last result is let end, and serves again.
+                if stopping.is_set() or time.monotonic() > patience:
                     for child in self._children:
                         child.kill()
+                for thread in threads:
+                    thread.join(0.01)
             if stopping.is_set():
                 self.close()
             self._stopping.clear()

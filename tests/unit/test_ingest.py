@@ -265,3 +265,16 @@ def test_a_manifest_says_which_metadata_nothing_can_hold(tmp_path: Path) -> None
         lines.write_text(f'{{"uri": "one.mp4", "n": {value}}}\n')
         with pytest.raises(UsageError, match=said):
             read_catalog([str(lines)])
+
+
+def test_a_run_that_is_left_while_a_decoder_hangs_ends(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "slow.mp4")
+    path = film(tmp_path / "film.mp4", 3)
+    endless = VideoSettings(stall_seconds=3600, wall_seconds=3600)
+    with DecoderPool(endless, IngestSettings(workers=2)) as pool:
+        work = [CatalogEntry("slow", str(tmp_path / "slow.mp4")), CatalogEntry("film", str(path))]
+        run = pool.run([(entry, 1) for entry in work])
+        assert any(isinstance(event, VideoDone) for event in run)
+        run.close()
+        again = list(pool.run([(CatalogEntry("film", str(path)), 1)]))
+        assert isinstance(again[-1], VideoDone)
