@@ -5,10 +5,13 @@
 
 Ten minutes on one GPU, drawing included; on a CPU only small runs make sense (--pool 200 --pairs 16).
 OUT gets network.pt (half precision), log.json and a checkpoint: run again, it goes on from there. No
-picture is downloaded. Photographs of these Debian packages may be used (each package's copyright file names the
-licence of each picture; none is part of this project): mate-backgrounds, gnome-backgrounds,
-sway-backgrounds, lomiri-wallpapers-16.04, lomiri-wallpapers-20.04, ukui-wallpapers,
+picture is downloaded. Free photographs come with these Debian packages; each package's copyright file
+names the licence of each picture, and none of them is part of this project: mate-backgrounds,
+gnome-backgrounds, sway-backgrounds, lomiri-wallpapers-16.04, lomiri-wallpapers-20.04, ukui-wallpapers,
 plasma-workspace-wallpapers.
+
+350 s on one H200 with 108 of those photographs (2,740 steps), 80 held-out frames x 20 edits, one view:
+Recall@1 .791, recall at a false-positive rate of 1e-2 .473.
 """
 
 from __future__ import annotations
