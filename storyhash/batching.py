@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from typing import Protocol
 
-from common.errors import DependencyError
 from common.types import Embedding, Segment
+from storyhash.video_errors import SHARED
 
-# What goes wrong for all segments alike; anything else may lie in one of them.
-SHARED = (DependencyError, MemoryError)
 _Waiting = tuple[Segment, "Future[Embedding]"]
 
 

@@ -23,9 +23,10 @@ from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoF
 from searcher.index import LocalIndex
 from searcher.observing import STAGE as SEARCH
 from searcher.observing import observe_searchable, watch_vectors
-from storyhash.batching import SHARED, SegmentBatcher
+from storyhash.batching import SegmentBatcher
 from storyhash.catalogue import WorkItem
 from storyhash.index_report import IndexReport, VideoOutcome
+from storyhash.video_errors import SHARED, as_video_error
 
 _EMBED = "embed"
 # Segments waiting for or in the embedder, for each of its threads: enough to keep it busy, few
@@ -240,7 +241,7 @@ class Indexer:
         except SHARED:
             raise
         except Exception as error:
-            outcome, video.error = "failed", _as_video_error(error)
+            outcome, video.error = "failed", as_video_error(error)
         self._metrics.segments_total.labels(_EMBED, outcome).inc()
 
     def _try_to_store(self, done: VideoDone, video: _UnderWay) -> VideoOutcome:
@@ -250,7 +251,7 @@ class Indexer:
         except (StoryHashError, MemoryError):
             raise
         except Exception as error:
-            video.error = _as_video_error(error)
+            video.error = as_video_error(error)
             return self._fail(video)
 
     def _store(self, done: VideoDone, video: _UnderWay) -> VideoOutcome:
@@ -301,14 +302,3 @@ def _name(item: WorkItem) -> str:
 def _is_done(waiting: _Waiting) -> bool:
     future = waiting[1]
     return future is None or future.done()
-
-
-def _as_video_error(error: Exception) -> VideoError:
-    """What one video made go wrong, so that the others go on."""
-    if isinstance(error, VideoError):
-        return error
-    reason = " ".join(str(error).split())[:200]
-    unforeseen = VideoError(f"internal error ({type(error).__name__}: {reason})")
-    unforeseen.code = "internal"
-    unforeseen.__cause__ = error
-    return unforeseen

@@ -10,7 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.errors import StoryHashError, UsageError, VideoError
+from common.errors import (
+    CancelledError,
+    CorruptIndexError,
+    StoryHashError,
+    UsageError,
+    VideoError,
+)
 from common.spool import SegmentSpool
 from common.types import CatalogEntry, LookName, QueryEmbedding, TakeLook
 from common.uris import absolute, is_remote
@@ -20,11 +26,14 @@ from ingest.catalog import check_argument, list_catalog
 from ingest.pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 from searcher.matching.looking import match_looking
 from searcher.matching.matcher import MatchReport
+from storyhash.video_errors import SHARED, as_video_error
 from storyhash.wiring import QueryServices
 
 _TICK_SECONDS = 0.2
 # Clips of queries that wait for their turn, on disk; no further video is begun while there are more.
 _AHEAD_BYTES = 1 << 30
+# What no other query would be spared: a wrong setting or model, an index that cannot be read.
+_OF_ALL = (*SHARED, UsageError, CorruptIndexError, CancelledError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,12 @@ def query_pieces(
 def run_queries(
     services: QueryServices, uris: Sequence[str], *, thorough: bool = False
 ) -> Iterator[QueryOutcome]:
-    """Match every video; outcomes come in the order given, each as soon as it is its turn."""
+    """Match every video; outcomes come in the order given, each as soon as it is its turn. What goes
+    wrong with one video is its own outcome, whatever it is.
+
+    Raises what no other video mends: DependencyError and its kin, UsageError such as another model,
+    CorruptIndexError.
+    """
     entries = {
         f"query-{number}": CatalogEntry(f"query-{number}", uri) for number, uri in enumerate(uris)
     }
@@ -194,5 +208,7 @@ def _outcome(
             raise VideoError("the query ended half-way")
         look = partial(query_pieces, services.embedder, uri, event, segments)
         return QueryOutcome(uri, match_looking(services.matcher, look, thorough=thorough), None)
-    except VideoError as error:
-        return QueryOutcome(uri, None, error)
+    except _OF_ALL:
+        raise
+    except Exception as error:
+        return QueryOutcome(uri, None, as_video_error(error))

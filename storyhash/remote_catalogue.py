@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-from common.errors import VideoError
+from common.errors import DependencyError, StoryHashError, UsageError, VideoError
 from common.http import NOTICES_HEADER
 from common.ids import id_in_path
 from common.uris import is_remote, public_uri
@@ -44,10 +44,13 @@ class RemoteCatalogue:
 
     def match(self, uri: str, *, thorough: bool = False) -> dict[str, Any]:
         """The report of a file, which is sent, or of an address, which the service fetches; a video that
-        cannot be used gives a line with its error. As `storyhash match --json` prints both."""
+        cannot be used, or with which something else goes wrong, gives a line with its error. As
+        `storyhash match --json` prints both."""
         try:
             answer = self._match(uri, thorough)
-        except VideoError as error:
+        except (DependencyError, UsageError):
+            raise
+        except StoryHashError as error:
             return error_to_json(uri, error)
         for notice in json.loads(answer.headers.get(NOTICES_HEADER, "[]")):
             if notice not in self.notices:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
 import searcher.api.search
@@ -34,7 +35,7 @@ from common.types import (
     TakeLook,
 )
 from searcher.api.app import api_app
-from searcher.api.base import Answering
+from searcher.api.base import Answering, EmbedQuery
 from searcher.folder import FolderManifest
 from searcher.index import LocalIndex
 from searcher.matching.calibration import load_calibration
@@ -145,10 +146,12 @@ class Api:
         self.client = self.over(None)
 
     def over(self, add_video: Any) -> Client:
+        return Client(self.app(embed, HttpSettings(max_upload_bytes=1000), add_video))
+
+    def app(self, embed: EmbedQuery, settings: HttpSettings, add_video: Any = None) -> FastAPI:
+        """Its API, with queries embedded in another way."""
         health = Health(self.metrics, (), 60.0)
-        settings = HttpSettings(max_upload_bytes=1000)
-        app = api_app(self.catalogue, embed, health, self.metrics, settings, add_video=add_video)
-        return Client(app)
+        return api_app(self.catalogue, embed, health, self.metrics, settings, add_video=add_video)
 
     def close(self) -> None:
         self.client.__exit__(None, None, None)
