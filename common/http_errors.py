@@ -113,8 +113,8 @@ def error_handlers(app: FastAPI) -> None:
         return Response(status_code=_NO_CLIENT)
 
     async def unforeseen(_: Request, error: Exception) -> Response:
-        # Starlette raises it again, so that the server logs it with its traceback and ends the connection:
-        # a caller that is told so asks its next question on another one.
+        # Starlette raises it again, so that the server logs it with its traceback and ends the
+        # connection: a caller that is told so asks its next question on another one.
         message = f"internal error ({type(error).__name__})"
         return error_response(500, "internal", message, {"Connection": "close"})
 
