@@ -74,8 +74,8 @@ class SendingPlan:
 
     Of the videos that were reconciled, by id: `searchable` are in the catalogue; `lacking` were sent
     before but are not, and are part of `work`; `under_way` are not there yet, while embedders still have
-    segments to take; `deleted` are left out because they were deleted; `stale` are left out because the
-    catalogue has a newer version, from another producer or another ledger.
+    segments to take; `deleted` are left out because they were deleted and have not changed since; `stale`
+    are left out because the catalogue has a newer version, from another producer or another ledger.
     """
 
     work: list[Sending] = field(default_factory=list)
@@ -160,7 +160,10 @@ class ProducerLedger:
             fingerprint = entry_fingerprint(entry, cut)
             before = held.get(entry.video_id)
             there = None if known is None else known.get(entry.video_id, Known())
-            if there is not None and there.deleted and not there.version and not again:
+            last, last_fingerprint, last_state = newest.get(entry.video_id, (0, "", "failed"))
+            # What has changed since, or was sent after the deletion, is another film to the log.
+            gone = there is not None and not there.version and 0 < there.deleted >= last
+            if gone and not again and (not last or same_source(last_fingerprint, fingerprint)):
                 plan.deleted.append(entry.video_id)
                 continue
             same = before is not None and _is_same(before[0], fingerprint, before[2])
@@ -185,7 +188,6 @@ class ProducerLedger:
                 if state == "begun":
                     plan.work.append(_sending(entry, version, fingerprint, whole))
                     continue
-            last, last_fingerprint, last_state = newest.get(entry.video_id, (0, "", "failed"))
             # What failed as a version is being taken out of the log under its keys.
             kept = _is_same(last_fingerprint, fingerprint, last_state) and last_state != "failed"
             # A ledger that is new may not know what another one sent.

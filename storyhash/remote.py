@@ -11,6 +11,7 @@ import httpx
 
 from common.errors import (
     DependencyError,
+    NotReadyError,
     ServiceError,
     StoryHashError,
     UsageError,
@@ -65,6 +66,19 @@ class RemoteService:
         if answer.is_success:
             return answer
         raise self._refusal(answer)
+
+    def check_ready(self) -> None:
+        """Raises NotReadyError while the service says that it is not ready, and as `ask` does."""
+        with self._told():
+            answer = self._client.request("GET", "/readyz")
+        if answer.is_success:
+            return
+        try:
+            reasons = dict(answer.json()["reasons"])
+        except (ValueError, KeyError, TypeError):
+            raise self._refusal(answer) from None
+        told = "; ".join(f"{condition}: {reason}" for condition, reason in reasons.items())
+        raise NotReadyError(f"{self.url} is not ready ({told}); wait until its /readyz says ok")
 
     def blocks(self, method: str, path: str, **request: Any) -> Generator[bytes]:
         """The same as it comes, for an answer that is not to be held whole. Raises as `ask` does."""

@@ -67,7 +67,12 @@ class RemoteCatalogue:
         return dict(self._service.ask("GET", f"/v1/videos/{id_in_path(video_id)}").json())
 
     def states(self, video_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Which versions of videos are searchable, deleted and waiting, in the order asked for."""
+        """Which versions of videos are searchable, deleted and waiting, in the order asked for.
+
+        Raises NotReadyError while the service is not level with its log: it may not know yet what was
+        deleted.
+        """
+        self._service.check_ready()
         found: list[dict[str, Any]] = []
         for start in range(0, len(video_ids), _STATES_AT_ONCE):
             asked = {"video_ids": list(video_ids[start : start + _STATES_AT_ONCE])}

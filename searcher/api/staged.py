@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from common.gate import Gate
 from common.http_errors import ApiError, json_response
+from common.request_body import no_body
 from searcher.api.schemas import ERRORS, StagedPage
 from searcher.staged import StagedVideo
+
+# Dropping tells the log and waits for it: its threads are not those of other routes.
+_AT_WORK, _WAITING = 2, 16
 
 
 class Staged(Protocol):
@@ -27,6 +32,7 @@ class Staged(Protocol):
 def staged_router(staged: Staged) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["staged"])
+    changes = Gate(_AT_WORK, _WAITING)
 
     @router.get("/v1/staged", responses={200: {"model": StagedPage}, **ERRORS})
     def list_staged(
@@ -42,14 +48,20 @@ def staged_router(staged: Staged) -> APIRouter:
     @router.delete(
         "/v1/staged/{video_id:any_id}", status_code=204, responses={204: _DROPPED, **ERRORS}
     )
-    def drop_staged(
+    async def drop_staged(
+        request: Request,
         video_id: str,
         version: Annotated[
             int | None, Query(ge=1, description="Only this version; every one by default.")
         ] = None,
     ) -> Response:
         """Wait no longer for a video: what came of it is forgotten, and what still comes is dropped."""
-        if not staged.drop_staged(video_id, version):
+        await no_body(request)
+        async with changes.entered():
+            dropped = await changes.run(
+                lambda _: staged.drop_staged(video_id, version), request.receive
+            )
+        if not dropped:
             raise ApiError(
                 404,
                 "unknown_video",

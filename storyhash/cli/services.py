@@ -71,7 +71,7 @@ def ingest(
         typer.Option(
             "--reconcile",
             help="Ask the searcher at --server which videos are searchable, and send again what was sent "
-            "but is not there. What was deleted is left out.",
+            "but is not there. What was deleted and has not changed is left out.",
         ),
     ] = False,
     server: Annotated[

@@ -324,6 +324,21 @@ def test_what_was_deleted_is_not_sent_to_a_catalogue_that_lacks_it(
     assert versions(ledger.plan(LIVE, films[:1], known=known, again=True)) == {"a": 2000}
 
 
+def test_what_was_deleted_and_has_changed_since_is_sent(
+    ledger: ProducerLedger, films: list[CatalogEntry], clock: Clock
+) -> None:
+    ledger.done(LIVE, ledger.plan(LIVE, films).work)
+    clock.now = 2000
+    known = {"a": Known(deleted=1500), "b": Known(deleted=1500)}
+    Path(films[0].uri).write_bytes(b"another film")
+    plan = ledger.plan(LIVE, films, known=known)
+    assert (plan.deleted, versions(plan)) == (["b"], {"a": 2000})
+    # Stopped meanwhile it goes on, and sent but lost it is sent again: the deletion was of another one.
+    assert versions(ledger.plan(LIVE, films, known=known)) == {"a": 2000}
+    ledger.done(LIVE, plan.work)
+    assert ledger.plan(LIVE, films, known=known).lacking == ["a"]
+
+
 def test_what_was_sent_while_the_clock_was_in_another_century_is_sent_again(
     ledger: ProducerLedger, films: list[CatalogEntry], clock: Clock
 ) -> None:

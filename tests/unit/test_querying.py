@@ -18,11 +18,14 @@ from common.errors import (
     CorruptIndexError,
     EmbedderUnavailableError,
     ModelMismatchError,
+    NotReadyError,
     StorageError,
     StoryHashError,
     VideoError,
 )
-from common.http import HttpServer
+from common.health import Health
+from common.http import HttpServer, health_app
+from common.metrics import Metrics
 from common.settings import HttpSettings, IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment, SegmentRef, TakeLook
 from common.video import encode_video
@@ -176,3 +179,14 @@ def test_a_video_that_a_server_fails_with_is_a_line_and_the_next_is_asked_for(
     with HttpServer(failing[1], HttpSettings(port=0)) as server, RemoteCatalogue(server.url) as ask:
         codes = [ask.match(str(path))["error"]["code"] for _ in range(2)]
     assert codes == ["internal", "unreadable"]
+
+
+def test_a_searcher_that_reads_its_log_is_not_asked_which_videos_it_has() -> None:
+    """It may not know yet which were deleted, and they would be sent again."""
+    health = Health(None, ("log",), 60.0)
+    health.unmet("log", "catching up: 7 messages behind")
+    app = health_app(health, Metrics.create("search"))
+    with HttpServer(app, HttpSettings(port=0)) as server, RemoteCatalogue(server.url) as ask:
+        with pytest.raises(NotReadyError, match=r"7 messages behind.*/readyz says ok") as raised:
+            ask.states(["a.mp4"])
+        assert raised.value.exit_code == 3
