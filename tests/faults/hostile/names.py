@@ -60,9 +60,12 @@ def make(chance: random.Random, count: int) -> Iterator[HostileInput]:
         if number >= len(_NAMES):
             name = b"%d-" % number + name[-200:]
         content = pack(film(chance, count=20), container="mp4", codec="libx264")
+        usable: bool | None = True
         try:
             name.decode()
-            usable = True
+            # A hidden file is passed over in a folder, and read where it is named.
+            if name.startswith(b"."):
+                usable = None
         except UnicodeDecodeError:
             usable = False
         yield HostileInput("names", repr(name[:60]), name, content, usable=usable)

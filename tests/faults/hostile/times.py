@@ -57,8 +57,10 @@ _CLOCKS: dict[str, Clock] = {
 
 
 def make(chance: random.Random, count: int) -> Iterator[HostileInput]:
-    """The long black film first, then every clock in turn."""
-    yield HostileInput("times", "six hours of black", b"black-6h.mkv", _black(6 * 3600))
+    """A long black film first (six hours; one where few inputs are wanted), then every clock in turn."""
+    hours = 6 if count > 20 else 1
+    black = _black(hours * 3600)
+    yield HostileInput("times", f"{hours} h of black", b"black.mkv", black, usable=True)
     clocks = list(_CLOCKS.items())
     for number in range(count - 1):
         what, clock = clocks[number % len(clocks)]
