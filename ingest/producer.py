@@ -70,6 +70,7 @@ class _Source:
         self._pictures = frame_paths(path) if path.is_dir() else []
         self._settings = settings
         self._beat = beat
+        self._unreadable: list[Path] = []
         self._decoder = Decoder(
             path,
             settings,
@@ -88,6 +89,7 @@ class _Source:
             frames_per_second=self._settings.frames_per_second,
             short_side=self._settings.short_side,
             beat=self._beat,
+            unreadable=self._unreadable,
         )
 
     @property
@@ -98,6 +100,11 @@ class _Source:
 
     @property
     def damaged(self) -> str | None:
+        if self._unreadable:
+            return (
+                f"damaged: {len(self._unreadable)} pictures could not be read and were left out, first "
+                f"{self._unreadable[0].name}"
+            )
         return self._decoder.damaged
 
     @property

@@ -18,11 +18,12 @@ from common.errors import (
     VideoLimitError,
     VideoTimeoutError,
 )
-from common.settings import VideoSettings
-from common.types import FrameBatch, UInt8Array
+from common.settings import IngestSettings, VideoSettings
+from common.types import CatalogEntry, FrameBatch, UInt8Array
 from common.video import Decoder, decode_clip, decode_images, encode_clip, encode_video, probe
 from common.video.hdr import to_sdr
 from common.video.picture import scaled_size, turn_upright
+from ingest.producer import ProducedVideo, produce
 from tests.conftest import checkerboard, quadrants
 from tests.odd_videos import corners
 
@@ -217,6 +218,40 @@ def test_a_folder_of_pictures_is_a_video(tmp_path: Path) -> None:
     paths[2].write_bytes(b"broken")
     with pytest.raises(VideoError, match=paths[2].name):
         list(decode_images(paths, LIMITS, source_fps=24, frames_per_second=12, short_side=480))
+
+
+@pytest.mark.parametrize(
+    ("broken", "count"), [([0], 1), ([2], 0), ([6, 7], 2), ([117, 118, 119], 3)]
+)
+def test_a_picture_that_cannot_be_read_is_left_out_of_its_folder_and_counted(
+    tmp_path: Path, broken: list[int], count: int
+) -> None:
+    import cv2
+
+    for number in range(120):
+        cv2.imwrite(str(tmp_path / f"{number:05}.png"), quadrants()[..., ::-1])
+    paths = sorted(tmp_path.iterdir())
+    for number in broken:
+        paths[number].write_bytes(b"broken")
+    entry = CatalogEntry("a", str(tmp_path))
+    *segments, done = produce(entry, tmp_path, 1, VideoSettings(), IngestSettings())
+    assert isinstance(done, ProducedVideo)
+    assert (len(segments), done.duration_seconds) == (1, 5.0)
+    # Of each eighth of a second one picture is looked at, and the next where it cannot be read.
+    told = f"damaged: {count} pictures could not be read" if count else ""
+    assert (done.damaged or "").startswith(told)
+    assert bool(done.damaged) == bool(count)
+
+
+def test_a_folder_of_which_no_picture_can_be_read_is_refused(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"{number:05}.png").write_bytes(b"broken")
+    with pytest.raises(VideoError, match=r"00000\.png"):
+        list(
+            produce(
+                CatalogEntry("a", str(tmp_path)), tmp_path, 1, VideoSettings(), IngestSettings()
+            )
+        )
 
 
 def test_a_stream_without_one_frame_says_so(tmp_path: Path) -> None:
