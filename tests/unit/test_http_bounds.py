@@ -8,14 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-import common.http_guard
 from common.cancellation import Cancellation
 from common.errors import SettingsError
 from common.gate import Gate
@@ -36,18 +34,20 @@ SETTINGS = HttpSettings(
     max_uploads_bytes=100_000,
     max_upload_bytes=80_000,
 )
+# Where a test is not about how slowly a body may come.
+PATIENT = SETTINGS.model_copy(update={"body_window_seconds": 3600.0})
 BOUNDS = ConnectionBounds(connections=6, per_address=4, head_seconds=0.4, drain_seconds=0.4)
 
 
 class Service:
     """Uploads, JSON and slow work behind a server of small bounds."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: HttpSettings = SETTINGS) -> None:
         metrics = Metrics.create("test")
-        self.app = new_app("test", Health(metrics, (), 3600.0), metrics, SETTINGS)
+        self.app = new_app("test", Health(metrics, (), 3600.0), metrics, settings)
         self.begun, self.ended = threading.Semaphore(0), threading.Semaphore(0)
         self.folder = folder
-        uploads, gate = Uploads(SETTINGS), Gate(1, 1)
+        uploads, gate = Uploads(settings), Gate(1, 1)
 
         @self.app.post("/upload")
         async def upload(request: Request) -> Response:
@@ -219,15 +219,27 @@ def test_a_body_that_comes_too_slowly_is_given_up_on(
     assert service.lying() == []
 
 
-def test_a_body_at_a_good_rate_may_take_many_windows(server: HttpServer) -> None:
+def test_a_body_at_a_good_rate_may_take_many_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows long enough that a machine that stands still for a while fills each of them."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    patient = SETTINGS.model_copy(update={"body_window_seconds": 4.0})
+    began = time.monotonic()
+    sent = 0
+
     def blocks() -> Iterator[bytes]:
-        for _ in range(15):
-            yield b"x" * 4096
+        nonlocal sent
+        while time.monotonic() < began + 3 * patient.body_window_seconds:
+            sent += 600
+            yield b"x" * 600
             time.sleep(0.1)
 
     headers = {"Content-Type": "video/mp4"}
-    answer = httpx.post(f"{server.url}/upload", content=blocks(), headers=headers, timeout=60)
-    assert (answer.status_code, answer.text) == (200, str(15 * 4096))
+    service = Service(tmp_path, patient)
+    with HttpServer(service.app, patient, stop_seconds=1.0) as server:
+        answer = httpx.post(f"{server.url}/upload", content=blocks(), headers=headers, timeout=60)
+    assert (answer.status_code, answer.text) == (200, str(sent))
 
 
 def test_a_body_nobody_wants_is_not_read_for_ever(server: HttpServer) -> None:
@@ -250,10 +262,8 @@ def test_uploads_under_way_hold_no_place_of_those_that_are_there(
 ) -> None:
     """More of them than the gate has places, and each of them may still take its time."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    service = Service(tmp_path)
-    patient = SETTINGS.model_copy(update={"body_window_seconds": 3600.0})
-    monkeypatch.setattr(common.http_guard.RequestGuard, "__init__", _guard_of(patient))
-    with HttpServer(service.app, patient, stop_seconds=1.0) as server, contextlib.ExitStack() as on:
+    service = Service(tmp_path, PATIENT)
+    with HttpServer(service.app, PATIENT, stop_seconds=1.0) as server, contextlib.ExitStack() as on:
         for number in range(3):
             on.enter_context(begun_upload(server, f"127.0.0.{2 + number}"))
         eventually(lambda: len(service.lying()) == 3)
@@ -267,17 +277,15 @@ def test_uploads_under_way_hold_no_place_of_those_that_are_there(
     eventually(lambda: service.lying() == [])
 
 
-def _guard_of(settings: HttpSettings) -> Any:
-    ours = common.http_guard.RequestGuard.__init__
-
-    def init(self: Any, app: Any, settings_: HttpSettings | None = None, **_: Any) -> None:
-        ours(self, app, settings)
-
-    return init
-
-
-def test_uploads_of_one_address_are_bounded(server: HttpServer, service: Service) -> None:
-    with contextlib.ExitStack() as stack:
+def test_uploads_of_one_address_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    service = Service(tmp_path, PATIENT)
+    with (
+        HttpServer(service.app, PATIENT, stop_seconds=1.0) as server,
+        contextlib.ExitStack() as stack,
+    ):
         for _ in range(3):
             stack.enter_context(opened(server)).sendall(
                 head("/upload", "Content-Type: video/mp4", "Content-Length: 79000") + b"x" * 600
