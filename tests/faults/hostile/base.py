@@ -72,8 +72,12 @@ def pack(
         if rotation is not None:
             stream.set_display_rotation(rotation)
         packets = []
+        shown: UInt8Array | None = None
         for number, rgb in enumerate(frames):
-            frame = VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pix_fmt)
+            if rgb is not shown:
+                # A picture that is held is converted once: large ones take long.
+                frame = VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pix_fmt)
+                shown = rgb
             frame.pts, frame.time_base = number, base
             packets += stream.encode(frame)
         for number, packet in enumerate([*packets, *stream.encode()]):
