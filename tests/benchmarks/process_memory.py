@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,15 +29,18 @@ def peak_of(command: Sequence[str], environment: Mapping[str, str]) -> Peak:
     """Run a command and look at its memory ten times a second. Raises RuntimeError where it fails."""
     began = time.monotonic()
     own = tree = 0.0
-    with subprocess.Popen(
-        command, env=dict(environment), stdout=subprocess.PIPE, text=True
-    ) as process:
+    # A file, as nobody reads a pipe while memory is looked at: the command would wait for ever.
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as printed,
+        subprocess.Popen(command, env=dict(environment), stdout=printed) as process,
+    ):
         while process.poll() is None:
             held = _resident(process.pid)
             own = max(own, held)
             tree = max(tree, held + sum(map(_resident, _children(process.pid))))
             time.sleep(0.1)
-        output = process.stdout.read() if process.stdout else ""
+        printed.seek(0)
+        output = printed.read()
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}")
     return Peak(own / MIB, tree / MIB, time.monotonic() - began, output)
