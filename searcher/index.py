@@ -70,6 +70,8 @@ class LocalIndex:
         self._snapshot_sequence = -1
         # Videos of which a change that was cut short may have left points in the mirror.
         self._half_done: set[str] = set()
+        # From the moment at which rows may say more than the shard holds, until it holds it.
+        self._shard_is_behind = False
         self._shard = Shard(settings.searcher)
         self.sampled: deque[Float32Array] = deque(maxlen=_SAMPLES)
         self._searches = 0
@@ -231,15 +233,22 @@ class LocalIndex:
                 mirror.delete_video(video_id)
             if change:
                 mirror.flush()
+            behind, self._shard_is_behind = self._shard_is_behind, True
             # Rows, and what is noted with them, in one transaction.
-            with self._database.change():
-                for row in rows.values():
-                    self.videos.commit(row)
-                for video_id, version in change.deleted:
-                    self.videos.delete(video_id, version)
-                record()
+            try:
+                with self._database.change():
+                    for row in rows.values():
+                        self.videos.commit(row)
+                    for video_id, version in change.deleted:
+                        self.videos.delete(video_id, version)
+                    record()
+            except Exception:
+                # Nothing of it was written. After an interrupt nobody knows.
+                self._shard_is_behind = behind
+                raise
             self._half_done.difference_update(rows)
             if not change:
+                self._shard_is_behind = behind
                 return
             self._shard.replace_videos(
                 [embedding for one in change.whole for embedding in one.embeddings],
@@ -247,6 +256,7 @@ class LocalIndex:
                 + [video_id for video_id, _ in change.deleted],
             )
             self._shard.add([embedding for one in change.late for embedding in one.embeddings])
+            self._shard_is_behind = behind
 
     def segments_of(self, video_id: str) -> list[SegmentRef]:
         """Every segment the mirror holds of a video, also those without information."""
@@ -270,8 +280,14 @@ class LocalIndex:
             return True
 
     def save_snapshot(self, *, keep: int | None = None) -> None:
-        """Write the shard as it is now, unless the newest snapshot already holds it."""
+        """Write the shard as it is now, unless the newest snapshot already holds it.
+
+        A shard that was not brought level with the rows, as after an interrupt, is not written: the next
+        start makes it level from the mirror.
+        """
         with self.changing:
+            if self._shard_is_behind:
+                return
             sequence = self.videos.sequence
             if sequence == self._snapshot_sequence and keep is None:
                 return

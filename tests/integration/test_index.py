@@ -72,6 +72,26 @@ def test_what_was_written_is_there_when_opened_again(
     assert read_manifest(folder) == MANIFEST
 
 
+def test_an_interrupt_between_rows_and_shard_loses_no_video(
+    folder: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = video(rng, "a", 10), video(rng, "b", 10)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        write(index, first)
+        monkeypatch.setattr(index._shard, "replace_videos", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write(index, second)
+        # As `storyhash index` does when it is interrupted.
+        index.save_snapshot()
+    with open_reader(folder) as index:
+        assert finds(index, first)
+        assert finds(index, second)
+
+
 def test_a_new_version_replaces_the_old_one_whole(folder: Path, rng: np.random.Generator) -> None:
     old, new = video(rng, "a", 10), video(rng, "a", 4, version=2)
     with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:

@@ -36,7 +36,7 @@ from tests.embeddings import MODEL_ID, video
 folder, mirror = Path(sys.argv[1]), sys.argv[2]
 settings = Settings(searcher=SearcherSettings(mirror=mirror))
 manifest = FolderManifest("test", MODEL_ID, mirror)
-ProducerLedger(folder).close()
+ProducerLedger(folder, lambda: 1).close()
 with LocalIndex.open_writer(folder, manifest, settings, answering=True) as index:
     parts = video(np.random.default_rng(1), "a", 40)
     index.replace_video(Video("a", "/a", version=1), parts)
