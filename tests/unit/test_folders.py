@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -225,11 +227,18 @@ class Calls:
 CALLS = Calls()
 
 
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """Where nested folders are made; deleted by a program that has no limit of depth, as pytest's has."""
+    yield tmp_path
+    subprocess.run(["rm", "-rf", str(tmp_path / "deep")], check=True)
+
+
 def test_two_thousand_nested_folders_and_twenty_thousand_files_take_few_calls(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     depth, files = 1900, 20_000
-    make_nested(tmp_path / "deep", depth)
+    make_nested(deep / "deep", depth)
     (tmp_path / "flat").mkdir()
     for number in range(files):
         os.close(os.open(tmp_path / "flat" / f"{number}.mp4", os.O_CREAT))
@@ -255,8 +264,10 @@ def test_two_thousand_nested_folders_and_twenty_thousand_files_take_few_calls(
     assert CALLS.count["open"] + CALLS.count["os.listdir"] + stats["stat"] <= 10
 
 
-def test_a_folder_too_deep_for_any_path_is_told_and_ends_nothing(tmp_path: Path) -> None:
-    make_nested(tmp_path / "deep", 2500)
+def test_a_folder_too_deep_for_any_path_is_told_and_ends_nothing(
+    deep: Path, tmp_path: Path
+) -> None:
+    make_nested(deep / "deep", 2500)
     put(tmp_path / "film.mp4")
     scan = scan_folder(tmp_path)
     assert [Path(video.path).name for video in scan.videos] == ["film.mp4"]
