@@ -92,11 +92,13 @@ class ChildOpeners:
         child = self._idle.get()
         try:
             found = list(child.run(job))
+            if len(found) != 1 or not _fits(found[0], job.recipe):
+                child.close()
+                raise DecoderCrashedError(
+                    "the decoder gave something else than what it was asked for"
+                )
         finally:
             self._idle.put(child)
-        if len(found) != 1 or not _fits(found[0], job.recipe):
-            child.kill()
-            raise DecoderCrashedError("the decoder gave something else than what it was asked for")
         return found[0]
 
 
