@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import typer
 
 from common.errors import UnknownVideoError, UsageError
-from common.settings import load_settings
 from searcher.dropping import drop_staged
 from searcher.index import LocalIndex
+from storyhash.cli.catalogues import opened_catalogue
 from storyhash.cli.console import err, out, print_json
-from storyhash.cli.options import DataOption, JsonOption, ServerOption, one_of
-from storyhash.wiring import open_catalogue
+from storyhash.cli.options import DataOption, JsonOption, ServerOption
 
 app = typer.Typer(
     help="List and drop videos of which the searcher over Kafka has only a part.",
@@ -64,7 +61,7 @@ def list_staged(
     json: JsonOption = False,
 ) -> None:
     """Print every video that is not complete yet, and what it waits for."""
-    with _staged(data, server, writer=False) as staged:
+    with opened_catalogue(_Local, data, server, writer=False) as staged:
         found = list(_all(staged, older_than))
     if json:
         print_json({"items": found, "next_cursor": None})
@@ -97,7 +94,7 @@ def drop(
     if bool(names) == every:
         raise UsageError("name the videos to drop, or give --all (and --older-than HOURS)")
     dropped = []
-    with _staged(data, server, writer=True) as staged:
+    with opened_catalogue(_Local, data, server, writer=True) as staged:
         for one in list(_all(staged, older_than)):
             if every or one["video_id"] in names:
                 staged.drop_staged(one["video_id"], one["version"])
@@ -121,16 +118,3 @@ def _all(staged: _Staged, older_than_hours: float) -> Iterator[dict[str, Any]]:
         for one in page["items"]:
             if one["idle_seconds"] >= 3600 * older_than_hours:
                 yield one
-
-
-@contextmanager
-def _staged(data: Path | None, server: str | None, *, writer: bool) -> Iterator[_Staged]:
-    one_of(data, server)
-    if server is not None:
-        from storyhash.remote_catalogue import RemoteCatalogue
-
-        with RemoteCatalogue(server) as remote:
-            yield remote
-        return
-    with open_catalogue(load_settings(data_dir=data), writer=writer) as index:
-        yield _Local(index)

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import typer
 
 from common.errors import UnknownVideoError, UsageError
-from common.settings import load_settings
 from searcher.index import LocalIndex
+from storyhash.cli.catalogues import opened_catalogue
 from storyhash.cli.console import err, out, print_json
-from storyhash.cli.options import DataOption, JsonOption, ServerOption, one_of
-from storyhash.wiring import open_catalogue
+from storyhash.cli.options import DataOption, JsonOption, ServerOption
 
 app = typer.Typer(help="List, show and delete indexed videos.", no_args_is_help=True)
 
 VideoIdArgument = Annotated[str, typer.Argument(metavar="VIDEO_ID")]
 
 
-class _Catalogue(Protocol):
-    """The rows of a data folder or of a running searcher, as JSON values."""
-
-    def videos(self, limit: int, cursor: str) -> dict[str, Any]: ...
-
-    def video(self, video_id: str) -> dict[str, Any]: ...
-
-    def delete(self, video_id: str) -> None: ...
-
-
 class _Local:
-    """Those of a data folder."""
+    """The rows of a data folder, as JSON values; `RemoteCatalogue` gives those of a service."""
 
     def __init__(self, index: LocalIndex) -> None:
         self._index = index
@@ -61,7 +47,7 @@ def list_videos(
     json: JsonOption = False,
 ) -> None:
     """Print the catalogue in the order of its ids, a page at a time."""
-    with _catalogue(data, server, writer=False) as catalogue:
+    with opened_catalogue(_Local, data, server, writer=False) as catalogue:
         page = catalogue.videos(limit, cursor)
     if json:
         print_json(page)
@@ -85,7 +71,7 @@ def show_video(
     json: JsonOption = False,
 ) -> None:
     """Print everything known of one video."""
-    with _catalogue(data, server, writer=False) as catalogue:
+    with opened_catalogue(_Local, data, server, writer=False) as catalogue:
         shown = catalogue.video(video_id)
     if json:
         print_json(shown)
@@ -107,7 +93,7 @@ def delete_videos(
     Exit code 2 when one is not indexed; the others are deleted.
     """
     deleted = []
-    with _catalogue(data, server, writer=True) as catalogue:
+    with opened_catalogue(_Local, data, server, writer=True) as catalogue:
         for video_id in video_ids:
             try:
                 catalogue.delete(video_id)
@@ -129,16 +115,3 @@ def _unknown(video_id: str) -> UnknownVideoError:
     return UnknownVideoError(
         f"no video {video_id!r} is indexed; `storyhash videos list` shows them"
     )
-
-
-@contextmanager
-def _catalogue(data: Path | None, server: str | None, *, writer: bool) -> Iterator[_Catalogue]:
-    one_of(data, server)
-    if server is not None:
-        from storyhash.remote_catalogue import RemoteCatalogue
-
-        with RemoteCatalogue(server) as remote:
-            yield remote
-        return
-    with open_catalogue(load_settings(data_dir=data), writer=writer) as index:
-        yield _Local(index)
