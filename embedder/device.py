@@ -18,10 +18,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from common.errors import DependencyError, DeviceError, DeviceMemoryError
-from common.process import usable_cores
+from common.runtime_tuning import usable_cores
 from common.settings import DeviceSettings
 from common.types import Float32Array, UInt8Array
-from embedder.vectors import unit
+from embedder.normalise import unit
 
 # Vectors closer than this to full precision are the same for every decision made of them.
 MIN_COSINE = 0.999

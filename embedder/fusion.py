@@ -14,7 +14,7 @@ import numpy as np
 
 from common.types import ACTION_DIMENSION, VECTOR_DIMENSION, VISUAL_DIMENSION, Float32Array
 from embedder.action import ACTION_VERSION, min_max
-from embedder.vectors import unit
+from embedder.normalise import unit
 
 FusionMode: TypeAlias = Literal["storyhash", "paper", "visual", "action"]
 

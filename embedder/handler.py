@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.dead_letters import reason_of
 from common.errors import WireError
-from common.events import SegmentFailed, VideoEnd
+from common.messaging.dead_letters import reason_of
+from common.messaging.events import SegmentFailed, VideoEnd
+from common.messaging.transport import Message, Received
+from common.messaging.unreadable import stand_in
+from common.messaging.wire import Envelope, to_message
+from common.messaging.worker import Item
 from common.metrics import Metrics
-from common.transport import Message, Received
 from common.types import Segment
-from common.unreadable import stand_in
-from common.wire import Envelope, to_message
-from common.worker import Item
-from embedder.observing import observe_encoders
+from embedder.metrics import observe_encoders
 from embedder.stage import EmbedderStage
 
 

@@ -14,15 +14,15 @@ from starlette.types import Receive, Scope, Send
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import ModelMismatchError, UsageError, VideoError
-from common.gate import Gate
-from common.health import Health
-from common.http import new_app
+from common.http.health import Health
+from common.http.load_shedding import Gate
+from common.http.server import new_app
+from common.http.upload import BODIES, Uploads
+from common.messaging.wire import encode_query
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.types import LookName, QueryEmbedding, TakeLook
-from common.upload import BODIES, Uploads
-from common.wire import encode_query
-from embedder.looks import LOOKS
+from embedder.query.passes import LOOKS
 
 MSGPACK = "application/msgpack"
 MODEL_HEADER = "X-StoryHash-Model"

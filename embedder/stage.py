@@ -15,11 +15,8 @@ from common.types import (
     Tracks,
 )
 from embedder.action import action_features
-from embedder.frames import segment_frames
-from embedder.fusion import FUSION_FINGERPRINT, fuse
-from embedder.graph import scene_graph
-from embedder.opening import TRACK_STEP, Opener, OpenerHere, SampledFrames
-from embedder.steps import (
+from embedder.clip_opening import TRACK_STEP, Opener, OpenerHere, SampledFrames
+from embedder.encoders import (
     VISUAL_STEP,
     ClipStep,
     MotionStep,
@@ -27,6 +24,9 @@ from embedder.steps import (
     PictureStep,
     StageClock,
 )
+from embedder.fusion import FUSION_FINGERPRINT, fuse
+from embedder.scene_graph import scene_graph
+from embedder.segment_frame_codes import segment_frames
 from embedder.tracking.base import Tracker
 from embedder.visual.base import VisualBackend
 from embedder.weights.checksum import short_id

@@ -13,7 +13,7 @@ from common.errors import FetchError
 from common.settings import IngestSettings
 from common.uris import public_uri
 from ingest.addresses import is_public
-from ingest.resolving import resolve
+from ingest.dns import resolve
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

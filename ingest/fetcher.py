@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeAlias
 
-from common.child import Beat, Child, ChildLimits
-from common.child_codec import Buffer, Codec
 from common.errors import StorageError
+from common.sandbox.codec import Buffer, Codec
+from common.sandbox.process import Beat, Child, ChildLimits
 from common.scratch import ScratchFolder, default_scratch, empty_scratch
 from common.settings import IngestSettings
 from ingest.fetch import fetch

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from common.atomic_write import make_private, private_folder
 from common.errors import CorruptIndexError, DataFolderError, StorageError
-from common.files import make_private, private_folder
+from common.messaging.wire import latest_version
 from common.types import CatalogEntry
-from common.wire import latest_version
 from ingest.fingerprint import entry_fingerprint, same_cut, same_source
 
 SentState: TypeAlias = Literal["begun", "sent", "searchable", "failed"]

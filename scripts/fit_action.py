@@ -18,7 +18,7 @@ from itertools import islice
 
 import numpy as np
 
-from common.process import usable_cores, work_in_one_thread
+from common.runtime_tuning import usable_cores, work_in_one_thread
 from common.types import Float64Array, FrameBatch
 from embedder.action import CONSTANTS_PATH, raw_features, squash
 from embedder.tracking.motion import MotionTracker

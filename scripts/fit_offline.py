@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from common.process import usable_cores
+from common.runtime_tuning import usable_cores
 from common.types import Float32Array
-from embedder.vectors import unit
+from embedder.normalise import unit
 from embedder.visual.offline.backend import WEIGHTS_PATH
 from embedder.visual.offline.bank import balance
 from embedder.visual.offline.features import PictureFeatures, picture_features

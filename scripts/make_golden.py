@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from common.settings import SscdSettings
-from embedder.golden import GOLDEN_PATH
-from embedder.picture import golden_picture
+from embedder.golden_image import golden_picture
+from embedder.self_check import GOLDEN_PATH
 from embedder.visual.base import VisualBackend
 from embedder.visual.offline import OfflineBackend
 from embedder.visual.sscd import SscdBackend

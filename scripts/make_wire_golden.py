@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common.events import (
+from common.messaging.codec import Schema
+from common.messaging.event_schemas import EVENTS, QUERIES, QueryPiece
+from common.messaging.events import (
     Deletion,
     Event,
     HeldModel,
@@ -24,8 +26,6 @@ from common.events import (
     VideoEnd,
     segments_digest,
 )
-from common.schema import Schema
-from common.schemas import EVENTS, QUERIES, QueryPiece
 from common.types import (
     FRAME_CODE_SIZE,
     GRAPH_DIMENSION,

@@ -27,18 +27,18 @@ import cv2
 import numpy as np
 
 from common.errors import VideoError
-from common.process import work_in_one_thread
+from common.runtime_tuning import work_in_one_thread
 from common.settings import Settings, SscdSettings
 from common.types import Float32Array, UInt8Array
 from common.video import Decoder
 from embedder.pooling import pool
 from embedder.visual.base import VisualBackend
-from embedder.visual.border import trim_border
-from embedder.visual.information import informative
+from embedder.visual.frame_quality import informative
+from embedder.visual.letterbox import trim_border
 from embedder.visual.offline import OfflineBackend
 from embedder.visual.sscd import SscdBackend
 from embedder.visual.views import WHOLE_NAMES, apply_view
-from ingest.catalog import read_catalog
+from ingest.catalogue import read_catalog
 from scripts.visual_edits import EDITS, Edit
 
 _SHORT_SIDE = 288

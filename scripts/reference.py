@@ -19,7 +19,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, SecretStr
 
 from common import errors
-from common.health import Health
+from common.http.health import Health
 from common.metrics import Metrics
 from common.settings import ENV_PREFIX, HttpSettings, Settings
 from embedder.server import embed_app

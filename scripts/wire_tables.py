@@ -13,11 +13,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from common.schema import Schema
-from common.schemas import EVENTS, QUERIES
+from common.messaging.codec import Schema
+from common.messaging.event_schemas import EVENTS, QUERIES
+from common.messaging.topics import topic_specs
+from common.messaging.wire import Envelope, to_message
 from common.settings import KafkaSettings, VideoSettings
-from common.topics import topic_specs
-from common.wire import Envelope, to_message
 from scripts.make_wire_golden import EVENT_SAMPLES, golden_path, newest
 
 PATH = Path(__file__).parents[1] / "docs" / "wire.md"

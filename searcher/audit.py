@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import Float32Array
-from searcher.index import LocalIndex
-from searcher.shard import Shard
+from searcher.index.shard import Shard
+from searcher.local_index import LocalIndex
 
 _K = 10
 _QUERIES, _VIDEOS = 32, 64

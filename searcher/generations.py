@@ -10,8 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
+from common.atomic_write import private_folder, replacing
 from common.errors import StorageError, UsageError
-from common.files import private_folder, replacing
 
 _POINTER = "current-generation"
 

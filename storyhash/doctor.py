@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from common.child_check import examine_child
 from common.errors import StoryHashError
-from common.process import usable_cores
+from common.runtime_tuning import usable_cores
+from common.sandbox.check import examine_child
 from common.settings import Settings
 from common.types import FrameBatch
 from common.video import decode_clip, encode_clip
 from embedder.device import Device
-from embedder.golden import check_golden
-from searcher.folder import read_manifest
+from embedder.self_check import check_golden
+from searcher.storage.data_dir import read_manifest
 from storyhash.profiles import build_stage, build_visual
 from storyhash.wiring import open_catalogue, profile_in_force
 

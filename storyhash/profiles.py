@@ -8,7 +8,7 @@ from typing import Any
 
 from common.errors import UsageError
 from common.settings import Settings
-from embedder.openers import ChildOpeners
+from embedder.clip_processes import ChildOpeners
 from embedder.stage import EmbedderStage
 from embedder.tracking.base import Tracker
 from embedder.tracking.motion import MotionTracker

@@ -7,16 +7,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 from common.errors import ModelMismatchError
-from common.in_hand import InHand
 from common.settings import Settings
-from embedder.query import QueryEmbedder
+from common.work_in_progress import InHand
+from embedder.query.embedder import QueryEmbedder
 from embedder.stage import EmbedderStage
-from ingest.pool import DecoderPool
-from searcher.folder import FolderManifest, read_manifest, require_manifest
-from searcher.index import LocalIndex
+from ingest.decoder_pool import DecoderPool
+from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
-from storyhash.matchers import matcher_over
+from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
 from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
+from storyhash.query.matchers import matcher_over
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Kafka: the one place that knows kafka-python.
 
-`transport` is the seam of `common.transport` over it: `publisher`, and two ways of `reading`, `group` and
-`log_reader`. `client` opens connections and says in our words what went wrong; `topics` makes and checks
-topics.
+`transport` implements `common.messaging.transport` with `publisher`, `group_consumer` and `log_consumer`.
+`client` opens connections and translates their errors; `topics` creates and checks topics.
 """

@@ -16,9 +16,9 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from common.errors import TopicMissingError
+from common.kafka.base_consumer import reader_settings
 from common.kafka.client import in_our_words, open_client, partitions_of
 from common.kafka.publisher import close_producer
-from common.kafka.reading import reader_settings
 from common.settings import KafkaSettings
 
 # Marks that are looked at: more than are ever written at the same time.
@@ -41,7 +41,7 @@ class KafkaClock:
         self._place: TopicPartition | None = None
 
     def moment(self, topic: str) -> int:
-        """See common.transport.Transport."""
+        """See common.messaging.transport.Transport."""
         with self._lock:
             try:
                 return self._moment(topic)

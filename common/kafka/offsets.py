@@ -26,17 +26,17 @@ class KafkaOffsets:
         self._admin: Any = None
 
     def ends(self, topic: str) -> dict[int, int]:
-        """See common.transport.Transport."""
+        """See common.messaging.transport.Transport."""
         with self._asking() as admin:
             return self._at(admin, self._places(admin, topic), _LATEST)
 
     def committed(self, topic: str, group: str) -> dict[int, int]:
-        """See common.transport.Transport."""
+        """See common.messaging.transport.Transport."""
         with self._asking() as admin:
             return self._committed(admin, self._places(admin, topic), group)
 
     def overdue(self, topic: str, group: str, before_ms: int) -> int:
-        """See common.transport.Transport."""
+        """See common.messaging.transport.Transport."""
         with self._asking() as admin:
             places = self._places(admin, topic)
             begins = self._at(admin, places, _EARLIEST)

@@ -20,8 +20,8 @@ from kafka.partitioner.default import murmur2
 
 from common.errors import BrokerError, MessageTooLargeError
 from common.kafka.client import in_our_words, open_client, refreshed, topic_missing
+from common.messaging.transport import Message
 from common.settings import KafkaSettings
-from common.transport import Message
 
 LINGER_MS = 5
 # One batch of a partition is on its way at a time, so a batch should hold much: with 2 kB messages
@@ -56,7 +56,7 @@ class KafkaPublisher:
         self._open()
 
     def publish(self, message: Message) -> None:
-        """Queue a message. See common.transport.Publisher."""
+        """Queue a message. See common.messaging.transport.Publisher."""
         size = self._checked_size(message)
         self._settle()
         while self._waiting and self._waiting_bytes + size > self._max_waiting:

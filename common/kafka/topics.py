@@ -14,8 +14,8 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from common.errors import BrokerError, TopicMissingError
 from common.kafka.client import in_our_words, open_client
+from common.messaging.topics import TopicSpec, topic_specs
 from common.settings import KafkaSettings, VideoSettings
-from common.topics import TopicSpec, topic_specs
 
 log = logging.getLogger("storyhash.kafka")
 

@@ -1,4 +1,4 @@
-"""The seam of common/transport.py over Kafka."""
+"""The seam of common/messaging/transport.py over Kafka."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from common.errors import SettingsError
+from common.kafka.base_consumer import reader_settings, received
 from common.kafka.client import in_our_words, open_client, partitions_of
 from common.kafka.clock import KafkaClock
-from common.kafka.group import KafkaGroupConsumer
-from common.kafka.log_reader import KafkaLogConsumer
+from common.kafka.group_consumer import KafkaGroupConsumer
+from common.kafka.log_consumer import KafkaLogConsumer
 from common.kafka.offsets import KafkaOffsets
 from common.kafka.publisher import KafkaPublisher
-from common.kafka.reading import reader_settings, received
+from common.messaging.topics import max_message_bytes
+from common.messaging.transport import Received
 from common.settings import KafkaSettings, VideoSettings
-from common.topics import max_message_bytes
-from common.transport import Received
 
 _SCAN_MESSAGES = 1000
 _SCAN_POLL_MS = 200
@@ -98,19 +98,19 @@ class KafkaTransport:
                 raise in_our_words(KafkaTimeoutError(), self._kafka)
 
     def moment(self, topic: str) -> int:
-        """See common.transport.Transport."""
+        """See common.messaging.transport.Transport."""
         return self._clock.moment(topic)
 
     def committed(self, topic: str, group: str) -> dict[int, int]:
-        """See common.transport.Transport."""
+        """See common.messaging.transport.Transport."""
         return self._offsets.committed(topic, group)
 
     def ends(self, topic: str) -> dict[int, int]:
-        """See common.transport.Transport."""
+        """See common.messaging.transport.Transport."""
         return self._offsets.ends(topic)
 
     def overdue(self, topic: str, group: str, before_ms: int) -> int:
-        """See common.transport.Transport."""
+        """See common.messaging.transport.Transport."""
         return self._offsets.overdue(topic, group, before_ms)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@
 from common.video.clip import decode_clip, encode_clip, encode_video
 from common.video.container import VideoInfo
 from common.video.decode import Decoder, Frame
-from common.video.images import decode_images
+from common.video.image_sequence import decode_images
 from common.video.probing import probe
 from common.video.sizes import one_size
 

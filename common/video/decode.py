@@ -23,8 +23,8 @@ from common.video.container import (
     open_container,
     stream_seconds,
 )
+from common.video.frame_to_rgb import DisplayMatrices, to_picture
 from common.video.packets import PacketReader
-from common.video.picture import DisplayMatrices, to_picture
 from common.video.timeline import BROADCAST_GAP_SECONDS, GAP_SECONDS, Clock
 from common.video.tracks import choose_stream
 

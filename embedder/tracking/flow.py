@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from common.pixels import shrink
+from common.resize import shrink
 from common.types import Array, BoolArray, Float32Array, Float64Array, UInt8Array
 from embedder.tracking.camera import camera_flow
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.pixels import shrink
+from common.resize import shrink
 from common.types import (
     BoolArray,
     Float32Array,
@@ -20,8 +20,8 @@ from common.types import (
 )
 from embedder.tracking.appearance import Appearance, colours_of
 from embedder.tracking.flow import FlowFinder, is_cut, moving_points, small_grey
+from embedder.tracking.mask_segmenter import NOTHING, Masks, Segmenter, SegmenterSession
 from embedder.tracking.proposals import Proposal, Proposer, pairwise_iou
-from embedder.tracking.segmenter import NOTHING, Masks, Segmenter, SegmenterSession
 
 MAX_THINGS = 8
 # The grid leaves places for what moves or appears later.

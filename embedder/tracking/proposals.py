@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import BoolArray, Float32Array, Float64Array
-from embedder.tracking.segmenter import Masks, SegmenterSession
+from embedder.tracking.mask_segmenter import Masks, SegmenterSession
 
 # Points in a row of the grid.
 _GRID = 8

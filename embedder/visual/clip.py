@@ -13,12 +13,12 @@ from common.errors import WrongModelError
 from common.settings import ClipSettings, DeviceSettings
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 from embedder.device import Device, check_device
-from embedder.picture import sample_pictures
-from embedder.vectors import unit
+from embedder.golden_image import sample_pictures
+from embedder.normalise import unit
 from embedder.visual.views import IDENTITY, REGION_NAMES
 from embedder.weights.checksum import weights_checksum
 from embedder.weights.hub import CLIP, Weights, find_weights
-from embedder.weights.pretrained import load_pretrained, loading
+from embedder.weights.loader import load_pretrained, loading
 
 # Pictures that are longer than this are cut before they are enlarged.
 _MAX_ASPECT = 4

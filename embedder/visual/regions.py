@@ -8,9 +8,9 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from common.pixels import shrink
+from common.resize import shrink
 from common.types import Float32Array, Int64Array, UInt8Array
-from embedder.visual.border import within_border
+from embedder.visual.letterbox import within_border
 
 # Shares of height and width: top, bottom, left, right.
 _CUTS: dict[str, tuple[float, float, float, float]] = {

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from common.files import replacing
+from common.atomic_write import replacing
 
 RECORD = "storyhash-pull.json"
 _COMMIT = re.compile(r"[0-9a-f]{40}")

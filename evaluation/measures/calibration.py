@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import BoolArray, Float64Array
-from evaluation.measures.answers import (
+from evaluation.data.records import Found, QueryRow
+from evaluation.measures.relevance import (
     best_right,
     best_wrong,
     negatives,
@@ -18,8 +19,7 @@ from evaluation.measures.answers import (
     score_of,
     wrong_matches,
 )
-from evaluation.measures.intervals import Share
-from evaluation.rows import Found, QueryRow
+from evaluation.measures.statistics import Share
 
 BINS = 10
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import BoolArray, Float64Array, Int64Array
-from evaluation.measures.answers import (
+from evaluation.data.records import QueryRow
+from evaluation.measures.relevance import (
     NOT_FOUND,
     Score,
     best_of_each_video,
@@ -24,8 +25,7 @@ from evaluation.measures.answers import (
     score_of,
     wrong_matches,
 )
-from evaluation.measures.intervals import Share
-from evaluation.rows import QueryRow
+from evaluation.measures.statistics import Share
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from common.errors import UsageError
-from evaluation.measures.intervals import Paired
-from evaluation.rows import Catalogue, QueryRow
+from evaluation.data.records import Catalogue, QueryRow
+from evaluation.measures.statistics import Paired
 
 QueryKey: TypeAlias = tuple[Catalogue, str, str]
 """(catalogue, transform, video_id): what is asked of what."""

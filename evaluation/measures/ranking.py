@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import Float64Array
-from evaluation.measures.answers import best_right, best_wrong, expects_copy, rank_of_right
-from evaluation.measures.intervals import Share
-from evaluation.rows import Found, QueryRow
+from evaluation.data.records import Found, QueryRow
+from evaluation.measures.relevance import best_right, best_wrong, expects_copy, rank_of_right
+from evaluation.measures.statistics import Share
 
 SATURATION = 1e-12
 """Probabilities are kept this far from 0 and 1 before their logit is taken."""

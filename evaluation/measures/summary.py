@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from evaluation.measures.answers import negatives
+from evaluation.data.records import QueryRow
 from evaluation.measures.calibration import (
     Decisions,
     answers,
@@ -16,11 +16,11 @@ from evaluation.measures.calibration import (
     reliability,
 )
 from evaluation.measures.detection import micro_ap, pooled, recall_at_fpr, recall_at_precision
-from evaluation.measures.intervals import Share
-from evaluation.measures.ranges import RangeSummary, summarise_ranges
 from evaluation.measures.ranking import Separation, recall_at, separation
-from evaluation.measures.segments import segment_ap
-from evaluation.rows import QueryRow
+from evaluation.measures.relevance import negatives
+from evaluation.measures.segment_ap import segment_ap
+from evaluation.measures.statistics import Share
+from evaluation.measures.temporal_iou import RangeSummary, summarise_ranges
 
 By: TypeAlias = tuple[Literal["transform", "group"], ...]
 

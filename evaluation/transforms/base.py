@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from common.types import UInt8Array, check_array
-from evaluation.rows import Piece
+from evaluation.data.records import Piece
 
 Group: TypeAlias = Literal["paper", "photometric", "composed", "temporal"]
 

@@ -10,10 +10,7 @@ import numpy as np
 
 from common.types import UInt8Array
 from evaluation.transforms.base import Film, Made, Material, Transform
-from evaluation.transforms.drawing import BLACK, WHITE, Colour, sentence, text_width, write
-from evaluation.transforms.drawing import write_centred as centred_line
-from evaluation.transforms.guests import Guest, guest
-from evaluation.transforms.pictures import (
+from evaluation.transforms.frame_ops import (
     FrameEdit,
     canvas,
     centred,
@@ -24,6 +21,9 @@ from evaluation.transforms.pictures import (
     resized,
     whole,
 )
+from evaluation.transforms.inserted_video import Guest, guest
+from evaluation.transforms.overlay_art import BLACK, WHITE, Colour, sentence, text_width, write
+from evaluation.transforms.overlay_art import write_centred as centred_line
 
 Compose: TypeAlias = Callable[[Film, Material, Sequence[Guest]], FrameEdit]
 """Draws what is left to chance; the guests are the partners asked for, in order."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.types import UInt8Array
 from evaluation.transforms.base import Film, Material
-from evaluation.transforms.pictures import (
+from evaluation.transforms.frame_ops import (
     FrameEdit,
     Prepare,
     canvas,

@@ -6,7 +6,8 @@ import cv2
 
 from common.types import UInt8Array
 from evaluation.transforms.base import Film, Material
-from evaluation.transforms.drawing import (
+from evaluation.transforms.frame_ops import FrameEdit, canvas, paste, per_frame
+from evaluation.transforms.overlay_art import (
     BLACK,
     WHITE,
     Colour,
@@ -19,7 +20,6 @@ from evaluation.transforms.drawing import (
     write,
     write_centred,
 )
-from evaluation.transforms.pictures import FrameEdit, canvas, paste, per_frame
 
 _SUBTITLE_SECONDS = 2.0
 _PAPER: Colour = (244, 245, 247)

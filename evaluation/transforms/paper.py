@@ -6,10 +6,10 @@ from typing import Any
 
 from common.types import UInt8Array
 from evaluation.transforms.base import Film, Made, Material, Transform
-from evaluation.transforms.drawing import WHITE, logo_stamp, text_stamp
+from evaluation.transforms.frame_ops import FrameEdit, Prepare, per_frame
 from evaluation.transforms.geometric import centre_crop, flipped, turned
+from evaluation.transforms.overlay_art import WHITE, logo_stamp, text_stamp
 from evaluation.transforms.photometric import brighter, jpeg
-from evaluation.transforms.pictures import FrameEdit, Prepare, per_frame
 from evaluation.transforms.timeline import chain, play, stretch
 
 

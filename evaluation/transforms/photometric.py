@@ -7,7 +7,7 @@ import numpy as np
 
 from common.types import UInt8Array
 from evaluation.transforms.base import Film, Made, Material, Transform
-from evaluation.transforms.pictures import (
+from evaluation.transforms.frame_ops import (
     FrameEdit,
     Prepare,
     looked_up,

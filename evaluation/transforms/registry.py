@@ -11,16 +11,9 @@ from typing import get_args
 import numpy as np
 
 from common.errors import UsageError
-from evaluation.transforms import (
-    composed,
-    filming,
-    geometric,
-    mixes,
-    overlays,
-    paper,
-    photometric,
-    temporal,
-)
+from evaluation.transforms import camcording as filming
+from evaluation.transforms import composed, geometric, overlays, paper, photometric, temporal
+from evaluation.transforms import composites as mixes
 from evaluation.transforms.base import Film, Group, Material, Transform
 
 GROUPS: tuple[Group, ...] = get_args(Group)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.transforms.base import Film, Made, Material, Transform
+from evaluation.transforms.frame_ops import each
 from evaluation.transforms.geometric import centre_crop
-from evaluation.transforms.guests import guest
-from evaluation.transforms.pictures import each
+from evaluation.transforms.inserted_video import guest
 from evaluation.transforms.timeline import (
     Cut,
     backwards,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from common.types import Int64Array
-from evaluation.rows import Piece
+from evaluation.data.records import Piece
 from evaluation.transforms.base import Film, Made, Material, Transform
-from evaluation.transforms.guests import Guest
-from evaluation.transforms.pictures import whole
+from evaluation.transforms.frame_ops import whole
+from evaluation.transforms.inserted_video import Guest
 
 
 @dataclass(frozen=True, slots=True)

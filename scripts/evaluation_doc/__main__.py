@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 
 from common.errors import StoryHashError
-from evaluation import tables
-from scripts.evaluation_doc.goals import targets_of
+from evaluation.report import tables
 from scripts.evaluation_doc.results import read_results
 from scripts.evaluation_doc.sections import DOCUMENT, document
+from scripts.evaluation_doc.targets import targets_of
 from scripts.figures import filled
 
 ROOT = Path(__file__).parents[2]

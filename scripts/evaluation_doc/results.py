@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UsageError
-from evaluation.baseline import of_full
-from evaluation.row_files import read_rows
-from evaluation.rows import QueryRow
+from evaluation.data.record_io import read_rows
+from evaluation.data.records import QueryRow
+from evaluation.experiment.regression_baseline import of_full
 from scripts import figures
 from storyhash.profiles import PROFILES
 

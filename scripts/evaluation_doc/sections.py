@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from embedder.fusion import ACTION_SHARE
-from evaluation import curves, figures, tables
-from evaluation.layout import Column, Table
+from evaluation.data.records import QueryRow
 from evaluation.measures.calibration import answers, reliability
-from evaluation.measures.intervals import Share
+from evaluation.measures.statistics import Share
 from evaluation.measures.summary import summarise
-from evaluation.report import composition, fusions_of, without_peers
-from evaluation.rows import QueryRow
-from evaluation.small_tables import stage_times_of
-from scripts.evaluation_doc import prose
-from scripts.evaluation_doc.bars import bars
-from scripts.evaluation_doc.goals import RANGE_TRANSFORMS, targets_of
-from scripts.evaluation_doc.prose import COMPARED
+from evaluation.report import curves, figures, tables
+from evaluation.report.report import composition, fusions_of, without_peers
+from evaluation.report.small_tables import stage_times_of
+from evaluation.report.table import Column, Table
+from scripts.evaluation_doc import generated_text as prose
+from scripts.evaluation_doc.generated_text import COMPARED
 from scripts.evaluation_doc.results import Results
-from scripts.evaluation_doc.words import (
+from scripts.evaluation_doc.static_text import (
     FUSION,
     GOALS,
     HEAD,
@@ -30,6 +28,8 @@ from scripts.evaluation_doc.words import (
     SPEED,
     TRANSFORMS,
 )
+from scripts.evaluation_doc.targets import RANGE_TRANSFORMS, targets_of
+from scripts.evaluation_doc.threshold_table import bars
 
 DOCUMENT, FIGURES = Path("docs/evaluation.md"), Path("docs/figures")
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from common.health import Health
-from common.http import new_app
+from common.http.health import Health
+from common.http.server import new_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from searcher.api.base import Catalogue, EmbedQuery
 from searcher.api.generations import Generations, generations_router
 from searcher.api.match import match_router
+from searcher.api.protocols import Catalogue, EmbedQuery
 from searcher.api.search import add_search
 from searcher.api.staged import Staged, staged_router
-from searcher.api.states import states_router
+from searcher.api.video_states import states_router
 from searcher.api.videos import AddVideo, videos_router
 
 

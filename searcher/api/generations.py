@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from common.errors import UsageError
-from common.gate import Gate
-from common.http_errors import json_response
-from common.request_body import no_body, read_json
+from common.http.errors import json_response
+from common.http.load_shedding import Gate
+from common.http.request_body import no_body, read_json
 from searcher.api.schemas import ERRORS, GenerationItem, GenerationName, GenerationPage
 
 Result = TypeVar("Result")

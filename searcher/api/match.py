@@ -10,20 +10,20 @@ from starlette.responses import Response
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import UsageError
-from common.gate import Gate
-from common.http import NOTICES_HEADER
-from common.http_errors import json_response
+from common.http.errors import json_response
+from common.http.load_shedding import Gate
+from common.http.server import NOTICES_HEADER
+from common.http.upload import BODIES, Asked, Uploads
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.upload import BODIES, Asked, Uploads
-from searcher.api.base import Answering, Catalogue, EmbedQuery
+from searcher.api.protocols import Answering, Catalogue, EmbedQuery
 from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
 from searcher.api.search import banks_of
 from searcher.api.videos import unknown_video
-from searcher.matching.looking import match_looking
+from searcher.index.state import Banks, Filter
+from searcher.matching.cascade import match_looking
+from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import MatchReport
-from searcher.matching.report import report_to_json
-from searcher.state import Banks, Filter
 
 _AT_WORK, _WAITING = 2, 16
 _ALLOWED = frozenset({"uri", "video_id"})

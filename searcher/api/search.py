@@ -15,13 +15,13 @@ from starlette.responses import Response
 from starlette.routing import request_response
 
 from common.errors import ModelMismatchError, UsageError
-from common.gate import Gate
+from common.http.load_shedding import Gate
+from common.http.request_body import JSON_TYPE, parsed, read_bytes, unsupported
 from common.metrics import Metrics
-from common.request_body import JSON_TYPE, parsed, read_bytes, unsupported
 from common.types import VECTOR_DIMENSION, Float32Array, Hit
-from searcher.api.base import Answering, Catalogue
+from searcher.api.protocols import Answering, Catalogue
 from searcher.api.schemas import BANK, ERRORS, SearchAnswer, SearchBody, parameter
-from searcher.state import EVERYTHING, Filter
+from searcher.index.state import EVERYTHING, Filter
 
 MAX_VECTORS, MAX_K, DEFAULT_K = 1024, 1000, 10
 # As JSON a vector is ten times as long, and parsing holds up everything else.

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Protocol
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from common.gate import Gate
-from common.http_errors import ApiError, json_response
-from common.request_body import no_body
+from common.http.errors import ApiError, json_response
+from common.http.load_shedding import Gate
+from common.http.request_body import no_body
 from searcher.api.schemas import ERRORS, StagedPage
-from searcher.staged import StagedVideo
+from searcher.storage.staged_videos import StagedVideo
 
 # Dropping tells the log and waits for it: its threads are not those of other routes.
 _AT_WORK, _WAITING = 2, 16

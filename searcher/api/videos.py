@@ -11,16 +11,16 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from common.errors import UsageError
-from common.gate import Gate
-from common.http_errors import ApiError, json_response, to_json
+from common.http.errors import ApiError, json_response, to_json
+from common.http.load_shedding import Gate
+from common.http.request_body import no_body, read_json
 from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
-from common.request_body import no_body, read_json
 from common.types import CatalogEntry
 from common.uris import public_uri
-from searcher.api.base import Catalogue
+from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
-from searcher.videos import Video, VideoStore
+from searcher.storage.video_store import Video, VideoStore
 
 # Takes a video on to index it in the background and returns its row as it is until then; when it does,
 # the video outlives a crash. Raises UsageError for one that may not be read, FetchError for an address

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
-from searcher.matching.lines import TEMPI, along, bounded, price
+from searcher.matching.temporal_fit import TEMPI, along, bounded, price
 
 # A little above cos 45 degrees, for the noise that lifts a half-covered window.
 _EDGE_SHARE = 0.74

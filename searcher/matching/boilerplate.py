@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import Float32Array
+from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Run
-from searcher.state import VideoSegments
 
 # A stretch that so many different videos share is boilerplate.
 FREE_VIDEOS = 4

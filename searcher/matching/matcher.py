@@ -6,19 +6,19 @@ import numpy as np
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.types import QueryEmbedding
+from searcher.index.state import EVERYTHING, Banks, Filter, VideoSegments
 from searcher.matching.alignment import Aligner, align
-from searcher.matching.answer import Answer, MatchReport, Means
-from searcher.matching.asked import Asked
-from searcher.matching.base import SegmentIndex
 from searcher.matching.calibration import Calibration
-from searcher.matching.evidence import Candidate, Evidence
-from searcher.matching.findings import FramesOf
-from searcher.matching.frames import QueryFrames
-from searcher.matching.known import known_pieces
+from searcher.matching.candidates import Candidate, Evidence
+from searcher.matching.frame_similarity import QueryFrames
+from searcher.matching.indexed_query import known_pieces
+from searcher.matching.match_report import Answer, MatchReport, Means
+from searcher.matching.piece_findings import FramesOf
 from searcher.matching.policy import Policies
+from searcher.matching.protocols import SegmentIndex
+from searcher.matching.query_windows import Asked
 from searcher.matching.retrieval import retrieve
-from searcher.state import EVERYTHING, Banks, Filter, VideoSegments
-from searcher.videos import Video
+from searcher.storage.video_store import Video
 
 __all__ = ["MatchReport", "Matcher"]
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.types import BoolArray, Float64Array
-from searcher.matching.asked import Asked, AskedView
-from searcher.matching.base import SegmentIndex
+from searcher.index.state import Filter
 from searcher.matching.calibration import Calibration, Strangers
-from searcher.state import Filter
+from searcher.matching.protocols import SegmentIndex
+from searcher.matching.query_windows import Asked, AskedView
 
 _HITS_PER_WINDOW = 20
 MAX_CANDIDATES = 32

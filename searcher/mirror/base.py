@@ -20,8 +20,8 @@ from common.types import (
     frames_from_bytes,
 )
 from common.uris import public_uri
-from searcher.state import Filter
-from searcher.videos import Video
+from searcher.index.state import Filter
+from searcher.storage.video_store import Video
 
 NO_VIDEOS: Mapping[str, Video] = {}
 VECTOR_NAME, GRAPH_NAME = "fused", "graph"

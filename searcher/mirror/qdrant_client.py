@@ -19,6 +19,7 @@ from common.errors import DataFolderError, DependencyError, ModelMismatchError
 from common.settings import QdrantSettings
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
 from common.uris import without_passwords
+from searcher.index.state import Filter
 from searcher.mirror.base import (
     FRAMES_FIELD,
     GRAPH_NAME,
@@ -30,8 +31,7 @@ from searcher.mirror.base import (
     to_payload,
     to_ref,
 )
-from searcher.state import Filter
-from searcher.videos import Video
+from searcher.storage.video_store import Video
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")

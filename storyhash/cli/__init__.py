@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from common.process import work_in_one_thread
+from common.runtime_tuning import work_in_one_thread
 from storyhash.cli import (
     config,
     dead_letters,

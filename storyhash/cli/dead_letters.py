@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from common.dead_letters import DeadLetter, find_letters, read_dead_letters, replay
 from common.errors import UsageError
+from common.messaging.dead_letters import DeadLetter, find_letters, read_dead_letters, replay
+from common.messaging.topics import TopicNames, takes_replays
+from common.messaging.transport import Transport
 from common.settings import load_settings
-from common.topics import TopicNames, takes_replays
-from common.transport import Transport
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption
 

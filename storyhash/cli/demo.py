@@ -11,14 +11,14 @@ from rich.table import Table
 
 from common.metrics import Metrics
 from common.settings import load_settings
-from ingest.catalog import list_catalog
-from storyhash.catalogue import plan_work
+from ingest.catalogue import list_catalog
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption, ProfileOption
 from storyhash.demo import QUERIES, DemoQuery, write_catalogue, write_queries
-from storyhash.index_report import VideoOutcome
-from storyhash.indexing import Indexer
-from storyhash.querying import QueryOutcome, run_queries
+from storyhash.pipeline.index_pipeline import Indexer
+from storyhash.pipeline.index_plan import plan_work
+from storyhash.pipeline.index_report import VideoOutcome
+from storyhash.query.local import QueryOutcome, run_queries
 from storyhash.wiring import open_for_indexing, open_for_queries
 
 

@@ -11,25 +11,25 @@ from typing import Annotated, Any
 import typer
 
 from common.errors import UsageError
-from evaluation import runs, tables
-from evaluation.baseline import of_full, queries_of
-from evaluation.calibrating import check_calibrations, write_calibrations
-from evaluation.configurations import chosen_configurations
-from evaluation.gate import compare
-from evaluation.layout import Table
+from evaluation.calibration.folds import check_calibrations, write_calibrations
+from evaluation.data.record_io import read_rows
+from evaluation.data.records import QueryRow
+from evaluation.experiment import commands as runs
+from evaluation.experiment.regression_baseline import of_full, queries_of
+from evaluation.experiment.regression_gate import compare
 from evaluation.measures.summary import Summary, summarise
-from evaluation.report import (
+from evaluation.methods.configurations import chosen_configurations
+from evaluation.report import tables
+from evaluation.report.report import (
     GROUPS,
     Report,
     ablation_report,
     group_tables,
     robustness_report,
 )
-from evaluation.results import summaries_to_json, summary_to_json
-from evaluation.row_files import read_rows
-from evaluation.rows import QueryRow
-from evaluation.small_tables import before_and_after
-from storyhash.cli.asking import asking, perhaps_asking
+from evaluation.report.small_tables import before_and_after
+from evaluation.report.summary_json import summaries_to_json, summary_to_json
+from evaluation.report.table import Table
 from storyhash.cli.console import notice, out, print_json
 from storyhash.cli.evaluate_options import (
     OUT,
@@ -39,9 +39,10 @@ from storyhash.cli.evaluate_options import (
     PeersOption,
 )
 from storyhash.cli.evaluate_progress import evaluating
+from storyhash.cli.evaluate_shared_options import asking, perhaps_asking
 from storyhash.cli.latency import latency
 from storyhash.cli.options import JsonOption
-from storyhash.evaluating import Asked
+from storyhash.evaluation_setup import Asked
 
 app = typer.Typer(
     help="How well copies are found and strangers left alone, on videos of your own.",
@@ -193,7 +194,11 @@ def _again(
     )
     with evaluating(asked) as evaluation:
         result = runs.robustness(
-            evaluation, evaluation.backends[0], output, cross_validate=cross_validate, peers=False
+            evaluation,
+            evaluation.backends[0],
+            output,
+            cross_validate=cross_validate,
+            peers=False,
         )
     return list(result.rows)
 

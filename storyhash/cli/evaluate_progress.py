@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from evaluation.run import Advance, Evaluation, edits_of
+from evaluation.experiment.experiment import Advance, Evaluation, edits_of
 from storyhash.cli.console import check_interrupt, err, notice, progress
-from storyhash.evaluating import Asked, open_evaluation
+from storyhash.evaluation_setup import Asked, open_evaluation
 
 
 @contextmanager

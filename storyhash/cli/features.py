@@ -11,10 +11,10 @@ import typer
 
 from common.errors import UsageError, VideoError
 from common.settings import Settings, load_settings
-from embedder.openers import ChildOpeners
-from embedder.steps import MotionStep, PictureStep, StageClock
-from ingest.catalog import read_catalog
-from ingest.pool import DecoderPool
+from embedder.clip_processes import ChildOpeners
+from embedder.encoders import MotionStep, PictureStep, StageClock
+from ingest.catalogue import read_catalog
+from ingest.decoder_pool import DecoderPool
 from storyhash.cli.console import check_interrupt, err, out, print_json, progress
 from storyhash.cli.options import JsonOption, PathsArgument, ProfileOption
 from storyhash.features.extract import Extractor

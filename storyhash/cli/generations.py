@@ -8,7 +8,7 @@ import typer
 
 from storyhash.cli.console import out, print_json
 from storyhash.cli.options import JsonOption
-from storyhash.remote_catalogue import RemoteCatalogue
+from storyhash.client.catalogue import RemoteCatalogue
 
 app = typer.Typer(
     help="Follow, activate and drop generations of the index of a running searcher.",

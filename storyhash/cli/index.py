@@ -12,14 +12,14 @@ from common.metrics import Metrics
 from common.settings import load_settings
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
-from ingest.catalog import list_catalog
-from ingest.folders import PassedOver
-from storyhash.catalogue import Plan, note_moves, plan_work
+from ingest.catalogue import list_catalog
+from ingest.video_discovery import PassedOver
 from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
 from storyhash.cli.options import DataOption, JsonOption, PathsArgument, ProfileOption
-from storyhash.index_report import IndexReport, VideoOutcome
-from storyhash.indexing import Indexer
-from storyhash.snapshots import TimelySnapshots
+from storyhash.pipeline.index_pipeline import Indexer
+from storyhash.pipeline.index_plan import Plan, note_moves, plan_work
+from storyhash.pipeline.index_report import IndexReport, VideoOutcome
+from storyhash.pipeline.snapshot_timer import TimelySnapshots
 from storyhash.wiring import IndexServices, open_for_indexing
 
 _SNAPSHOT_SECONDS = 120.0

@@ -10,17 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
+from common.atomic_write import replacing
 from common.errors import UsageError
-from common.files import replacing
-from common.process import usable_cores
+from common.runtime_tuning import usable_cores
 from common.settings import Settings
-from evaluation.latency import CASES, Latency, Timed
-from evaluation.small_tables import stage_times
-from ingest.pool import DecoderPool
+from evaluation.experiment.latency import CASES, Latency, Timed
+from evaluation.report.small_tables import stage_times
+from ingest.decoder_pool import DecoderPool
 from storyhash.cli.console import check_interrupt, out, print_json, progress
 from storyhash.cli.evaluate_options import OUT, OutOption, ProfilesOption
 from storyhash.cli.options import JsonOption
-from storyhash.evaluating import calibration_of, drawn_film, profile_settings
+from storyhash.evaluation_setup import calibration_of, drawn_film, profile_settings
 from storyhash.profiles import build_stage, resolve_profile
 
 _DRAWN_SECONDS = 60.0

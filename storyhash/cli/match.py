@@ -12,10 +12,10 @@ import typer
 
 from common.errors import VideoError
 from common.settings import load_settings
-from searcher.matching.report import error_to_json, report_to_json
+from searcher.matching.match_json import error_to_json, report_to_json
 from storyhash.cli.console import check_interrupt, notice, out, print_json, progress
 from storyhash.cli.options import DataOption, JsonOption, ServerOption, one_of
-from storyhash.querying import QueryOutcome, list_queries, run_queries
+from storyhash.query.local import QueryOutcome, list_queries, run_queries
 from storyhash.wiring import QueryServices, open_for_queries
 
 VideosArgument = Annotated[
@@ -67,7 +67,7 @@ def _answers(
 ) -> Iterator[Iterator[dict[str, Any]]]:
     """One answer a video, as `--json` prints it: from the data folder, or from a running searcher."""
     if server is not None:
-        from storyhash.remote_catalogue import RemoteCatalogue
+        from storyhash.client.catalogue import RemoteCatalogue
 
         with RemoteCatalogue(server) as catalogue:
             yield (catalogue.match(uri, thorough=thorough) for uri in uris)

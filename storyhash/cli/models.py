@@ -9,9 +9,9 @@ import typer
 from common.errors import UsageError
 from common.settings import Settings, load_settings
 from embedder.models import list_models, verify_models
+from embedder.weights.download import pull_model
 from embedder.weights.hub import HUB_MODELS
 from embedder.weights.pinned import noted_commit
-from embedder.weights.pulling import pull_model
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption
 from storyhash.profiles import PROFILES, resolve_profile

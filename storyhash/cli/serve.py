@@ -25,8 +25,8 @@ def serve(
 
     Ends in an orderly way on SIGTERM or Ctrl-C; what is not indexed by then is when it is started again.
     """
-    from storyhash.services.serving import run_serve
-    from storyhash.services.stopping import asked_to_stop
+    from storyhash.services.shutdown import asked_to_stop
+    from storyhash.services.single_process import run_serve
 
     start_logging()
     settings = load_settings(data_dir=data, profile=profile)

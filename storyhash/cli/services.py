@@ -15,12 +15,12 @@ from common.printable import printable
 from common.settings import Settings, load_settings
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
-from ingest.catalog import Refused, list_catalog, without_taken
+from ingest.catalogue import Refused, list_catalog, without_taken
 from ingest.ledger import Sending, SendingPlan
 from storyhash.cli.console import INTERRUPTED, err, out, print_json, progress
 from storyhash.cli.index import BankOption
 from storyhash.cli.options import DataOption, JsonOption, PathsArgument, ProfileOption
-from storyhash.services.reconciling import AskStates
+from storyhash.services.reconcile import AskStates
 
 # Where each listens when STORYHASH_HTTP__PORT says nothing, so that all fit on one machine.
 _SEARCH_PORT, _EMBED_PORT, _INGEST_PORT = 8000, 8001, 8002
@@ -32,8 +32,8 @@ def embed(profile: ProfileOption = None) -> None:
 
     Ends in an orderly way on SIGTERM or Ctrl-C.
     """
-    from storyhash.services.embedding import run_embedder
-    from storyhash.services.stopping import asked_to_stop
+    from storyhash.services.embed_service import run_embedder
+    from storyhash.services.shutdown import asked_to_stop
 
     start_logging()
     settings = _listening(load_settings(profile=profile), _EMBED_PORT)
@@ -46,8 +46,8 @@ def search(data: DataOption = None) -> None:
 
     Ends in an orderly way on SIGTERM or Ctrl-C.
     """
-    from storyhash.services.searching import run_searcher
-    from storyhash.services.stopping import asked_to_stop
+    from storyhash.services.search_service import run_searcher
+    from storyhash.services.shutdown import asked_to_stop
 
     start_logging()
     settings = _listening(load_settings(data_dir=data), _SEARCH_PORT)
@@ -84,8 +84,8 @@ def ingest(
 
     Exit code 1 when a video could not be sent; the others are.
     """
-    from storyhash.services.ingesting import run_ingest
-    from storyhash.services.stopping import asked_to_stop
+    from storyhash.services.ingest_service import run_ingest
+    from storyhash.services.shutdown import asked_to_stop
 
     start_logging()
     settings = _listening(load_settings(data_dir=data), _INGEST_PORT)
@@ -122,7 +122,7 @@ def _catalogue(server: str | None) -> Iterator[AskStates | None]:
     if server is None:
         yield None
         return
-    from storyhash.remote_catalogue import RemoteCatalogue
+    from storyhash.client.catalogue import RemoteCatalogue
 
     with RemoteCatalogue(server) as remote:
         yield remote.states

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from common.errors import UnknownVideoError, UsageError
-from searcher.dropping import drop_staged
-from searcher.index import LocalIndex
-from storyhash.cli.catalogues import opened_catalogue
+from searcher.local_index import LocalIndex
+from searcher.storage.drop_staged import drop_staged
 from storyhash.cli.console import err, out, print_json
+from storyhash.cli.open_catalogue import opened_catalogue
 from storyhash.cli.options import DataOption, JsonOption, ServerOption
 
 app = typer.Typer(

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from common.errors import UnknownVideoError, UsageError
-from searcher.index import LocalIndex
-from storyhash.cli.catalogues import opened_catalogue
+from searcher.local_index import LocalIndex
 from storyhash.cli.console import err, out, print_json
+from storyhash.cli.open_catalogue import opened_catalogue
 from storyhash.cli.options import DataOption, JsonOption, ServerOption
 
 app = typer.Typer(help="List, show and delete indexed videos.", no_args_is_help=True)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from common.atomic_write import replacing
 from common.errors import StorageError, VideoError
-from common.files import replacing
 from common.types import CatalogEntry, Segment, SegmentRef
 from embedder.weights.checksum import short_id
-from ingest.catalog import Listed
+from ingest.catalogue import Listed
+from ingest.decoder_pool import DecoderPool, SegmentReady, VideoFailed
 from ingest.fingerprint import source_fingerprint
-from ingest.pool import DecoderPool, SegmentReady, VideoFailed
 from storyhash.features.files import Features, Row, write_features
 from storyhash.features.steps import Piece, Step
 

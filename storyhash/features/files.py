@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from common.atomic_write import replacing
 from common.errors import StorageError, UsageError
-from common.files import replacing
 from common.types import Float32Array
 
 _FORMAT = 1

@@ -19,9 +19,9 @@ from common.types import (
     Tracks,
 )
 from embedder.action import ACTION_VERSION, action_features
-from embedder.graph import scene_graph
-from embedder.opening import Opener
-from embedder.steps import ClipStep, MotionStep, PictureStep, StageClock
+from embedder.clip_opening import Opener
+from embedder.encoders import ClipStep, MotionStep, PictureStep, StageClock
+from embedder.scene_graph import scene_graph
 
 
 @dataclass(frozen=True, slots=True)

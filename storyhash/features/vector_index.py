@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from common.atomic_write import replacing
 from common.errors import ModelMismatchError, UsageError
-from common.files import replacing
 from common.settings import SearcherSettings
-from searcher.vector_file import search_vector_file, write_vector_file
+from searcher.index.vector_file import search_vector_file, write_vector_file
 from storyhash.features.files import Features, Row
 
 

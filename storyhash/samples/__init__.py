@@ -8,7 +8,7 @@ from storyhash.samples.edits import (
     unchanged,
     upside_down,
 )
-from storyhash.samples.film import FRAMES_PER_SECOND, film
+from storyhash.samples.synthetic_video import FRAMES_PER_SECOND, film
 
 __all__ = [
     "FRAMES_PER_SECOND",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from common.errors import StoryHashError
-from common.health import Health
+from common.http.health import Health
 from common.metrics import Metrics
 
 # Pauses before work that died is begun again: the first, and the longest they grow to.

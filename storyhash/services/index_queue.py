@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from common.types import CatalogEntry
-from searcher.change import Change
-from searcher.index import LocalIndex
-from searcher.videos import Video
-from storyhash.catalogue import WorkItem
+from searcher.index_transaction import Change
+from searcher.local_index import LocalIndex
+from searcher.storage.video_store import Video
+from storyhash.pipeline.index_plan import WorkItem
 
 
 class IndexQueue:

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable
 
 from common.errors import DependencyError
-from common.health import Health
+from common.http.health import Health
 from common.metrics import Metrics
 from common.settings import ServiceSettings
-from searcher.observing import STAGE
-from storyhash.index_report import VideoOutcome
-from storyhash.indexing import Indexer
+from searcher.metrics import STAGE
+from storyhash.pipeline.index_pipeline import Indexer
+from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.services.background import Background
 from storyhash.services.index_queue import IndexQueue
 

@@ -19,12 +19,12 @@ from typing import Any
 
 import cv2
 
-from common.process import usable_cores, work_in_one_thread
+from common.runtime_tuning import usable_cores, work_in_one_thread
 from common.settings import Settings, SscdSettings
 from common.types import UInt8Array
 from common.video import Decoder, encode_video
 from embedder.visual import sscd
-from ingest.catalog import read_catalog
+from ingest.catalogue import read_catalog
 from storyhash.samples import film
 from tests.benchmarks.report import options, publish
 

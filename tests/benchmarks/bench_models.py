@@ -28,7 +28,7 @@ from common.types import UInt8Array
 from common.video import Decoder, encode_video
 from embedder.tracking.sam2.segmenter import Sam2Segmenter
 from embedder.visual.clip import ClipBackend
-from ingest.catalog import read_catalog
+from ingest.catalogue import read_catalog
 from scripts.random_weights import write
 from storyhash.samples import FRAMES_PER_SECOND, film
 from tests.benchmarks.report import options, publish

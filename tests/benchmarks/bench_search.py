@@ -18,11 +18,11 @@ import numpy as np
 
 from common.settings import SearcherSettings
 from common.types import Embedding, Float32Array
-from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
-from searcher.shard import Shard
-from searcher.state import EVERYTHING
+from searcher.index.shard import Shard
+from searcher.index.state import EVERYTHING
+from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
 from tests.benchmarks.report import microseconds, options, publish
-from tests.embeddings import MODEL_ID, embedding, near, unit_rows
+from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows
 
 _SEGMENTS = 20
 _BATCH = 1000

@@ -21,11 +21,11 @@ import numpy as np
 from common.settings import Settings, load_settings
 from common.types import FrameBatch, Segment, SegmentRef
 from common.video import encode_clip
-from embedder.openers import AHEAD_MIB
-from embedder.opening import clip_bounds
+from embedder.clip_opening import clip_bounds
+from embedder.clip_processes import AHEAD_MIB
 from embedder.stage import BATCH_MIB
 from storyhash.profiles import build_stage, resolve_profile
-from tests.services import children
+from tests.support.services import children
 
 _MIB = 1024 * 1024
 # Segments a GPU is given at once: 512 pictures, 8 of each.

@@ -21,8 +21,8 @@ import numpy as np
 
 from common.settings import load_settings
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, SegmentRef
-from embedder.vectors import unit
-from searcher.videos import Video
+from embedder.normalise import unit
+from searcher.storage.video_store import Video
 from storyhash.wiring import open_for_indexing
 from tests.benchmarks.process_memory import Peak, peak_of
 
@@ -48,11 +48,11 @@ import sys
 import numpy as np
 from common.settings import load_settings
 from common.types import QueryEmbedding
-from embedder.pieces import pieces_of
-from embedder.query import window_grid
-from embedder.vectors import unit
+from embedder.query.pieces import pieces_of
+from embedder.query.embedder import window_grid
+from embedder.normalise import unit
 from embedder.visual.offline.backend import OfflineBackend
-from searcher.matching.looking import match_looking
+from searcher.matching.cascade import match_looking
 from storyhash.wiring import open_for_queries
 
 seconds, rng = 60 * float(sys.argv[1]), np.random.default_rng(5)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from common.process import usable_cores
+from common.runtime_tuning import usable_cores
 
 
 def options(description: str) -> argparse.ArgumentParser:

@@ -13,14 +13,14 @@ from qdrant_client import QdrantClient
 from common.errors import DependencyError, ModelMismatchError
 from common.settings import QdrantSettings, SearcherSettings
 from common.types import Embedding, SegmentRef
+from searcher.index.shard import Shard
+from searcher.index.state import EVERYTHING, Filter
 from searcher.mirror.base import Mirror
-from searcher.mirror.process import MirrorProcess
 from searcher.mirror.qdrant_client import QdrantClientMirror
-from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
-from searcher.shard import Shard
-from searcher.state import EVERYTHING, Filter
-from searcher.videos import Video
-from tests.embeddings import MODEL_ID, embedding, unit_rows, video
+from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
+from searcher.mirror.subprocess_mirror import MirrorProcess
+from searcher.storage.video_store import Video
+from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 
 Open = Callable[[str], Mirror]
 

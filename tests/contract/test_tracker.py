@@ -10,13 +10,13 @@ import pytest
 from common.settings import DeviceSettings
 from common.types import FrameBatch
 from embedder.action import action_features
-from embedder.graph import scene_graph
+from embedder.scene_graph import scene_graph
 from embedder.tracking.base import Tracker
 from embedder.tracking.motion import MotionTracker
 from embedder.tracking.objects import MAX_THINGS, ObjectTracker
 from embedder.tracking.proposals import Proposer
 from storyhash.samples import FRAMES_PER_SECOND, film
-from tests.segmenters import PerfectSegmenter
+from tests.support.segmenters import PerfectSegmenter
 
 
 def _sam2(request: pytest.FixtureRequest) -> Tracker:

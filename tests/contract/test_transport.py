@@ -14,10 +14,10 @@ from kafka import KafkaAdminClient, TopicPartition
 
 from common.errors import MessageTooLargeError, TopicMissingError
 from common.kafka.transport import KafkaTransport
-from common.memory_transport import MemoryTransport
+from common.messaging.topics import max_message_bytes
+from common.messaging.transport import Consumer, LogConsumer, Message, Received, Transport
 from common.settings import KafkaSettings, VideoSettings
-from common.topics import max_message_bytes
-from common.transport import Consumer, LogConsumer, Message, Received, Transport
+from tests.support.memory_transport import MemoryTransport
 
 PARTITIONS = 4
 # How long anything may take before a test gives up; nothing is asserted about how long it took.

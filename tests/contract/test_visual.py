@@ -16,7 +16,7 @@ from embedder.visual.base import VisualBackend
 from embedder.visual.views import VIEW_NAMES
 from storyhash.samples import film
 from tests.conftest import quadrants, skip_or_fail
-from tests.networks import torchscript_sscd
+from tests.support.networks import torchscript_sscd
 
 FULL = DeviceSettings(precision="fp32")
 

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import SchemaVersionError, WireError
-from common.events import (
+from common.messaging.codec import TEXT, WHOLE, Field, Schema, Schemas
+from common.messaging.event_schemas import EVENTS, QUERIES, QueryPiece
+from common.messaging.events import (
     Deletion,
     Event,
     HeldModel,
@@ -24,9 +26,17 @@ from common.events import (
     VideoEnd,
     segments_digest,
 )
-from common.schema import TEXT, WHOLE, Field, Schema, Schemas
-from common.schemas import EVENTS, QUERIES, QueryPiece
-from common.transport import Received
+from common.messaging.transport import Received
+from common.messaging.wire import (
+    Envelope,
+    QueryReader,
+    decode_event,
+    decode_query,
+    encode_event,
+    encode_query,
+    from_message,
+    to_message,
+)
 from common.types import (
     FRAME_CODE_SIZE,
     GRAPH_DIMENSION,
@@ -37,16 +47,6 @@ from common.types import (
     QueryEmbedding,
     Segment,
     SegmentRef,
-)
-from common.wire import (
-    Envelope,
-    QueryReader,
-    decode_event,
-    decode_query,
-    encode_event,
-    encode_query,
-    from_message,
-    to_message,
 )
 from scripts.make_wire_golden import (
     EARLIER,
@@ -286,7 +286,7 @@ def test_pieces_that_are_missing_or_in_another_order_are_refused() -> None:
 def test_a_piece_larger_than_any_can_be_is_refused_before_it_is_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("common.wire._MOST_PIECE_BYTES", 10_000)
+    monkeypatch.setattr("common.messaging.wire._MOST_PIECE_BYTES", 10_000)
     (large,) = map(encode_query, pieces_of(QUERY_SAMPLE, 2)[:1])
     assert len(large) > 10_000
     with pytest.raises(WireError, match="at most 10000 bytes"):

@@ -14,8 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from common.health import Health
-from common.http import HttpServer, health_app
+from common.http.health import Health
+from common.http.server import HttpServer, health_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from tests.deploy.files import (

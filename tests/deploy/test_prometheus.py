@@ -20,7 +20,7 @@ from tests.deploy.files import (
     panel_expressions,
     services,
 )
-from tests.prometheus import promtool
+from tests.support.prometheus import promtool
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

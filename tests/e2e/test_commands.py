@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from common.settings import Settings
-from searcher.folder import read_manifest
-from searcher.index import LocalIndex
+from searcher.local_index import LocalIndex
+from searcher.storage.data_dir import read_manifest
 from tests.e2e.conftest import Run, copied, storyhash
 
 

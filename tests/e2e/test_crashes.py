@@ -16,9 +16,9 @@ import httpx
 from tests.e2e.conftest import ROOT, draw, environment
 from tests.e2e.test_serve import SETTINGS
 from tests.faults.stream import all_ready, deployment_of, rows
-from tests.services import Service, wait_until, write_manifest
+from tests.support.services import Service, wait_until, write_manifest
 
-CRASHING = ("tests.faults.flavours", "crashing")
+CRASHING = ("tests.faults.command_variants", "crashing")
 _SECONDS = 240.0
 _FAULTS = {-signal.SIGSEGV, -signal.SIGBUS}
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from common.settings import Settings
-from searcher.folder import require_manifest
-from searcher.index import LocalIndex
+from searcher.local_index import LocalIndex
+from searcher.storage.data_dir import require_manifest
 from tests.e2e.conftest import command, draw, environment, storyhash
 from tests.e2e.test_models import named
 

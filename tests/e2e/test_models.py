@@ -12,7 +12,7 @@ import pytest
 from embedder.weights.pinned import RECORD
 from tests.conftest import skip_or_fail
 from tests.e2e.conftest import environment, storyhash
-from tests.hubs import COMMIT, serve_hub
+from tests.support.model_hub import COMMIT, serve_hub
 
 # What random networks propose has no outline and no trust to speak of.
 ANYTHING = {"STORYHASH_SAM2__MIN_PREDICTED_IOU": "0", "STORYHASH_SAM2__MIN_STABILITY": "0"}

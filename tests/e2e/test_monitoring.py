@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from common.kafka.transport import KafkaTransport
+from common.messaging.transport import Message
 from common.settings import KafkaSettings, VideoSettings
-from common.transport import Message
 from common.types import VECTOR_DIMENSION
 from tests.conftest import skip_or_fail
 from tests.deploy.files import (
@@ -33,8 +33,8 @@ from tests.deploy.files import (
 )
 from tests.e2e.conftest import draw
 from tests.kafka_broker import KafkaBroker, can_run
-from tests.prometheus import Prometheus, prometheus
-from tests.services import Deployment, Searcher, Service, wait_until, write_manifest
+from tests.support.prometheus import Prometheus, prometheus
+from tests.support.services import Deployment, Searcher, Service, wait_until, write_manifest
 
 JOBS = {"searcher", "embedder", "producer"}
 # More than the producer sends while everything else happens, one film at a time.

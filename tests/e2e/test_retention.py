@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient, TopicPartition
 
 from tests.faults.stream import Topics, all_ready, delete, deployment_of, rows
 from tests.faults.videos import draw
-from tests.services import Deployment, wait_until, write_manifest
+from tests.support.services import Deployment, wait_until, write_manifest
 
 _SECONDS = 240.0
 

@@ -13,14 +13,14 @@ import httpx
 import numpy as np
 from kafka import KafkaAdminClient
 
-from common.events import Event, HeldModel
-from common.transport import Message
-from common.wire import Envelope, to_message
-from searcher.folder import FolderManifest, write_manifest
-from tests.embeddings import video
+from common.messaging.events import Event, HeldModel
+from common.messaging.transport import Message
+from common.messaging.wire import Envelope, to_message
+from searcher.storage.data_dir import FolderManifest, write_manifest
 from tests.faults.stream import Topics, deployment_of, rows
-from tests.services import Deployment, Service, wait_until
-from tests.unit.test_ingestion import end
+from tests.support.embeddings import video
+from tests.support.services import Deployment, Service, wait_until
+from tests.unit.searcher.test_consumer import end
 
 MODEL = "offline-0123456789ab"
 _SECONDS = 120.0

@@ -19,7 +19,7 @@ from common.settings import load_settings
 from common.types import Float32Array
 from storyhash.wiring import open_catalogue
 from tests.e2e.conftest import draw, storyhash
-from tests.services import Service, wait_until
+from tests.support.services import Service, wait_until
 
 _MAX_UPLOAD_BYTES = 4 << 20
 SETTINGS = {

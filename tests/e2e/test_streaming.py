@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from common.dead_letters import read_dead_letters
-from common.events import VideoEnd
+from common.messaging.dead_letters import read_dead_letters
+from common.messaging.events import VideoEnd
+from common.messaging.transport import Message
+from common.messaging.wire import Envelope, to_message
 from common.settings import IngestSettings, VideoSettings
-from common.transport import Message
 from common.types import CatalogEntry, Float32Array, Segment
-from common.wire import Envelope, to_message
-from ingest.producer import produce
-from tests.faults.killing import Chain
+from ingest.clip_packer import produce
+from tests.faults.kill_processes import Chain
 from tests.faults.stream import (
     Topics,
     all_ready,
@@ -33,7 +33,7 @@ from tests.faults.stream import (
     start_all,
 )
 from tests.faults.videos import draw
-from tests.services import Answers, Deployment, Service, wait_until, write_manifest
+from tests.support.services import Answers, Deployment, Service, wait_until, write_manifest
 
 _SECONDS = 120.0
 _K = 40

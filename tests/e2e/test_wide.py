@@ -11,7 +11,7 @@ from common.video import encode_video
 from storyhash.samples import film
 from tests.e2e.conftest import storyhash
 from tests.e2e.test_serve import SETTINGS
-from tests.services import Service
+from tests.support.services import Service
 
 
 def strip(path: Path, seed: int = 1) -> Path:

@@ -13,20 +13,20 @@ from typing import Any
 import httpx
 import numpy as np
 
-from common.events import VideoEnd
+from common.messaging.events import VideoEnd
+from common.messaging.wire import Envelope, to_message
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment, SegmentRef
-from common.wire import Envelope, to_message
-from ingest.producer import produce
-from tests.faults.comparing import SECONDS
-from tests.faults.distance import Distance
-from tests.faults.flavours import JOURNAL, SLOWNESS
+from ingest.clip_packer import produce
+from tests.faults.command_variants import JOURNAL, SLOWNESS
+from tests.faults.compare_catalogues import SECONDS
+from tests.faults.harness import Trial, run
+from tests.faults.network_delay import Distance
 from tests.faults.stream import SETTINGS, Topics, all_ready, deployment_of
-from tests.faults.trial import Trial, run
 from tests.faults.videos import draw, manifest, sources
 from tests.kafka_broker import KafkaBroker
 from tests.kafka_broker.broker import free_ports
-from tests.services import Deployment, wait_until
+from tests.support.services import Deployment, wait_until
 
 _DISTANCE_SECONDS = 0.04
 
@@ -86,7 +86,7 @@ class Lanes:
         journal = deployment.folder / "journal.jsonl"
         embedder = deployment.service(
             *("embedder-1", "embed"),
-            module=("tests.faults.flavours", "watched"),
+            module=("tests.faults.command_variants", "watched"),
             **{JOURNAL: str(journal), SLOWNESS: str(self._slowness)},
         )
         searcher = deployment.searcher().ready()

@@ -13,10 +13,10 @@ import httpx
 import numpy as np
 
 from common.types import VECTOR_DIMENSION
+from tests.faults.harness import Trial, run
 from tests.faults.memory import MemoryWatch
-from tests.faults.trial import Trial, run
 from tests.faults.videos import draw
-from tests.services import ROOT, Service, clean_environment, wait_until
+from tests.support.services import ROOT, Service, clean_environment, wait_until
 
 _SETTINGS = {
     "STORYHASH_HTTP__PORT": "0",

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from common.types import Embedding
+from tests.faults.harness import Trial, run
 from tests.faults.stream import (
     Topics,
     all_ready,
@@ -22,10 +23,9 @@ from tests.faults.stream import (
     searchable_segments,
     start_all,
 )
-from tests.faults.trial import Trial, run
 from tests.faults.videos import manifest, sources
 from tests.kafka_broker import KafkaBroker
-from tests.services import Deployment, Searcher, Service, wait_until
+from tests.support.services import Deployment, Searcher, Service, wait_until
 
 _SECONDS = 900.0
 # So small that a log is read again in many steps, between which something can be deleted.

@@ -16,18 +16,18 @@ from typing import Any
 
 import httpx
 
-from common.events import VideoEnd
+from common.messaging.events import VideoEnd
+from common.messaging.wire import Envelope, to_message
 from common.printable import printable
 from common.types import CatalogEntry, Segment, SegmentRef
-from common.wire import Envelope, to_message
+from tests.faults.harness import Trial, run
 from tests.faults.hostile import HostileInput, inputs
 from tests.faults.hostile.documents import SECRET
 from tests.faults.memory import MemoryWatch
 from tests.faults.stream import Topics, deployment_of
-from tests.faults.trial import Trial, run
 from tests.faults.videos import draw
 from tests.kafka_broker import KafkaBroker
-from tests.services import ROOT, Deployment, Service, clean_environment, wait_until
+from tests.support.services import ROOT, Deployment, Service, clean_environment, wait_until
 
 # Resident memory, MiB, as "Limits" in docs/operations.md states it. An idle process holds some 300 with
 # its models; a query may add 500, and a batch of segments that is embedded 768.

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from common.types import Embedding, Float32Array
+from tests.faults.harness import Trial
 from tests.faults.stream import Topics, all_ready, answers_of, delete, not_once, query_vectors, rows
-from tests.faults.trial import Trial
 from tests.faults.videos import manifest, sources
-from tests.services import Answers, Deployment, Searcher, Service, wait_until
+from tests.support.services import Answers, Deployment, Searcher, Service, wait_until
 
 SECONDS = 900.0
 _MATCHED = 10

@@ -7,7 +7,8 @@ import random
 import time
 from typing import Any
 
-from tests.faults.killing import Killer
+from tests.faults.harness import Trial, run
+from tests.faults.kill_processes import Killer
 from tests.faults.stream import (
     Topics,
     answers_of,
@@ -18,10 +19,9 @@ from tests.faults.stream import (
     settled,
     start_all,
 )
-from tests.faults.trial import Trial, run
 from tests.faults.videos import Manifest, manifest, sources
 from tests.kafka_broker import KafkaBroker
-from tests.services import Answers, Deployment, Service, wait_until
+from tests.support.services import Answers, Deployment, Service, wait_until
 
 _SECONDS = 1800.0
 _MATCHED = 25

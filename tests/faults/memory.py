@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.services import children
+from tests.support.services import children
 
 _EVERY_SECONDS = 0.05
 _MIB = 1 << 20

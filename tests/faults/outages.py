@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.faults.comparing import Reference, reference, streamed
+from tests.faults.compare_catalogues import Reference, reference, streamed
 from tests.faults.disks import Disk, can_mount
+from tests.faults.harness import Trial, run
 from tests.faults.stream import Watch, deployment_of, searchable_segments, start_all, unready
-from tests.faults.trial import Trial, run
 from tests.kafka_broker import KafkaBroker
-from tests.services import Deployment, Service, children, wait_until
+from tests.support.services import Deployment, Service, children, wait_until
 
 _DISK_MEBIBYTES = 320
 _SESSION_SECONDS = 6.0

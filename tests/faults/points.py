@@ -6,13 +6,13 @@ from __future__ import annotations
 import contextlib
 
 from common.types import Float32Array
-from tests.faults.cut import EMBEDDER, PRODUCER, SEARCHER
+from tests.faults.die_at_point import EMBEDDER, PRODUCER, SEARCHER
+from tests.faults.harness import Trial, run
 from tests.faults.history import SECONDS, History
-from tests.faults.killing import Chain, cut, dies
+from tests.faults.kill_processes import Chain, cut, dies
 from tests.faults.stream import Topics, all_ready, delete, deployment_of, mended, rows, start_all
-from tests.faults.trial import Trial, run
 from tests.kafka_broker import KafkaBroker
-from tests.services import Answers, Deployment, Service, wait_until
+from tests.support.services import Answers, Deployment, Service, wait_until
 
 _SETTINGS = {
     "STORYHASH_SERVICE__BATCH_MESSAGES": "20",

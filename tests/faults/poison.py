@@ -11,18 +11,18 @@ from typing import Any
 
 import msgpack
 
-from common.events import VideoEnd
-from common.transport import Message, Received
+from common.messaging.events import VideoEnd
+from common.messaging.transport import Message, Received
+from common.messaging.wire import Envelope, to_message
 from common.types import Segment
-from common.wire import Envelope, to_message
-from tests.faults.comparing import SECONDS
+from tests.faults.compare_catalogues import SECONDS
+from tests.faults.corrupt_messages import NO_MESSAGES, Sent, send_spoiled
+from tests.faults.harness import Trial, run
 from tests.faults.history import described
-from tests.faults.spoiling import NO_MESSAGES, Sent, send_spoiled
 from tests.faults.stream import Topics, delete, deployment_of, not_once, rows
-from tests.faults.trial import Trial, run
 from tests.faults.videos import manifest, sources
 from tests.kafka_broker import KafkaBroker
-from tests.services import Deployment, wait_until
+from tests.support.services import Deployment, wait_until
 
 _SETTINGS = {"STORYHASH_KAFKA__PARTITIONS": "4"}
 
@@ -50,7 +50,7 @@ def _set_aside(trial: Trial, deployment: Deployment, sent: Sent) -> None:
     """What the flawed release makes of it."""
     for number in (1, 2):
         deployment.service(
-            f"embedder-{number}", "embed", module=("tests.faults.flavours", "flawed")
+            f"embedder-{number}", "embed", module=("tests.faults.command_variants", "flawed")
         )
     searcher = deployment.searcher().ready()
     wanted = {
@@ -143,7 +143,9 @@ def _mended(trial: Trial, deployment: Deployment, sent: Sent) -> None:
     delete(deployment.services["searcher"], lost)
     for number in (1, 2):
         deployment.services[f"embedder-{number}"].stop()
-        deployment.service(f"embedder-{number}", "embed", module=("tests.faults.flavours", "newer"))
+        deployment.service(
+            f"embedder-{number}", "embed", module=("tests.faults.command_variants", "newer")
+        )
     before = _letters(deployment)
     told = deployment.run("dead-letters", "replay", "--all", "--json")
     replayed = json.loads(told.stdout)["replayed"]

@@ -7,11 +7,11 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 
-from tests.faults.comparing import Reference, reference, streamed
+from tests.faults.compare_catalogues import Reference, reference, streamed
+from tests.faults.harness import Trial, run
 from tests.faults.stream import Topics, Watch, deployment_of, searchable_segments, start_all
-from tests.faults.trial import Trial, run
 from tests.kafka_broker import KafkaBroker, KafkaCluster
-from tests.services import Deployment, wait_until
+from tests.support.services import Deployment, wait_until
 
 _MOST_SECONDS = 30.0
 # What Kafka and the services come with: the quick settings of other tests would flatter.

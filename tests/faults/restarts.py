@@ -14,14 +14,14 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from common.transport import Message
+from common.messaging.transport import Message
 from common.types import Float32Array
+from tests.faults.harness import Trial, run
 from tests.faults.history import SECONDS, History, described
 from tests.faults.stream import Topics, all_ready, deployment_of, mended, start_all
-from tests.faults.trial import Trial, run
 from tests.faults.videos import draw
 from tests.kafka_broker import KafkaBroker
-from tests.services import Answers, Deployment, Service, wait_until
+from tests.support.services import Answers, Deployment, Service, wait_until
 
 # Compacted as soon as there is anything to compact, and what was forgotten is forgotten at once.
 _EAGER = {

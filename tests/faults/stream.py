@@ -18,14 +18,14 @@ import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
 from common.errors import WireError
-from common.events import Event, MatchEvent
 from common.kafka.transport import KafkaTransport
+from common.messaging.events import Event, MatchEvent
+from common.messaging.topics import TopicNames
+from common.messaging.transport import Received
+from common.messaging.wire import from_message
 from common.settings import KafkaSettings, VideoSettings
-from common.topics import TopicNames
-from common.transport import Received
 from common.types import Embedding, Float32Array
-from common.wire import from_message
-from tests.services import Answers, Deployment, Searcher, Service
+from tests.support.services import Answers, Deployment, Searcher, Service
 
 # Small clips: what is tried is delivery, not pictures. A wide beam and few rows before the graph takes
 # them: builds happen in every run, and answers are still exact enough to compare.

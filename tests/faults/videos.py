@@ -11,8 +11,8 @@ from common.errors import VideoError
 from common.settings import VideoSettings
 from common.video import encode_video, probe
 from storyhash.samples import FRAMES_PER_SECOND, film
-from tests.faults.trial import Trial
-from tests.services import write_manifest
+from tests.faults.harness import Trial
+from tests.support.services import write_manifest
 
 _SEGMENT_SECONDS, _MIN_TAIL_SECONDS = 4.0, 2.0
 _SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi"}

@@ -10,20 +10,20 @@ import pytest
 
 from common.errors import StoryHashError, UsageError
 from common.settings import IngestSettings, VideoSettings
-from embedder.seen import SeenQuery, SeenView
-from embedder.vectors import unit
-from evaluation.asking import Query
-from evaluation.backends import Backend
-from evaluation.configurations import FULL
-from evaluation.crew import Crew, Recipe
-from evaluation.datasets import DatasetVideo
-from evaluation.entrants import Entrant
-from evaluation.extraction import ORIGINAL
-from evaluation.features import Seen, write_seen
-from evaluation.rows import Piece
-from evaluation.run import Evaluation
-from evaluation.runs import calibrate
-from evaluation.study import Plan, Study
+from embedder.normalise import unit
+from embedder.query.features import SeenQuery, SeenView
+from evaluation.data.datasets import DatasetVideo
+from evaluation.data.extraction import ORIGINAL
+from evaluation.data.feature_cache import Seen, write_seen
+from evaluation.data.records import Piece
+from evaluation.experiment.commands import calibrate
+from evaluation.experiment.experiment import Evaluation
+from evaluation.experiment.experiment_data import Plan, Study
+from evaluation.experiment.profile import Backend
+from evaluation.experiment.protocol import Query
+from evaluation.experiment.worker_pool import Crew, Recipe
+from evaluation.methods.configurations import FULL
+from evaluation.methods.methods import Entrant
 from evaluation.transforms.registry import TRANSFORMS
 from searcher.matching.calibration import load_calibration
 

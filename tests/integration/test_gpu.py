@@ -15,7 +15,7 @@ from embedder.visual.clip import ClipBackend
 from embedder.visual.sscd import SscdBackend
 from storyhash.samples import film
 from tests.conftest import skip_or_fail
-from tests.networks import torchscript_sscd
+from tests.support.networks import torchscript_sscd
 
 CPU = DeviceSettings(name="cpu", precision="fp32")
 

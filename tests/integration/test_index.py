@@ -18,11 +18,11 @@ import pytest
 from common.errors import DataFolderError, ModelMismatchError, NoFramesError
 from common.settings import SearcherSettings, Settings
 from common.types import Embedding
-from searcher.folder import FolderManifest, read_manifest
-from searcher.index import LocalIndex
-from searcher.snapshot import snapshots
-from searcher.videos import Video
-from tests.embeddings import MODEL_ID, embedding, unit_rows, video
+from searcher.index.snapshot import snapshots
+from searcher.local_index import LocalIndex
+from searcher.storage.data_dir import FolderManifest, read_manifest
+from searcher.storage.video_store import Video
+from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 
 MANIFEST = FolderManifest("test", MODEL_ID)
 SETTINGS = Settings(searcher=SearcherSettings(delta_rows=16))
@@ -277,9 +277,9 @@ _WRITER = """
 import sys
 import numpy as np
 from tests.integration.test_index import MANIFEST, SETTINGS, write
-from tests.embeddings import video
+from tests.support.embeddings import video
 from pathlib import Path
-from searcher.index import LocalIndex
+from searcher.local_index import LocalIndex
 
 with LocalIndex.open_writer(Path(sys.argv[1]), MANIFEST, SETTINGS) as index:
     for number in range(1000):

@@ -19,9 +19,9 @@ from pydantic import SecretStr
 from common.errors import BrokerError, StoryHashError
 from common.kafka.topics import check_topics, create_topics, require_topics
 from common.kafka.transport import KafkaTransport
+from common.messaging.topics import TopicNames
+from common.messaging.transport import Message
 from common.settings import KafkaSettings, VideoSettings
-from common.topics import TopicNames
-from common.transport import Message
 from tests.conftest import skip_or_fail
 from tests.kafka_broker import KafkaBroker, can_run
 from tests.kafka_broker.broker import free_ports

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedder.vectors import unit
+from embedder.normalise import unit
 from embedder.visual.offline import OfflineBackend
 from scripts.fit_offline import fit, measure
 from scripts.measure_visual import measure as measure_visual

@@ -14,7 +14,7 @@ from common.settings import DeviceSettings, SscdSettings
 from embedder.visual.sscd import SscdBackend
 from storyhash.samples import film
 from tests.conftest import skip_or_fail
-from tests.networks import onnx_sscd, torchscript_sscd
+from tests.support.networks import onnx_sscd, torchscript_sscd
 
 FULL = DeviceSettings(name="cpu", precision="fp32")
 

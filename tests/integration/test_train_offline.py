@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import ROOT, clean_environment
+from tests.support.services import ROOT, clean_environment
 
 torch = pytest.importorskip("torch", reason="pip install -e '.[models]' to train the network")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from common.atomic_write import make_private, private_folder
 from common.errors import ServiceError
-from common.files import make_private, private_folder
 from common.uris import without_passwords
-from storyhash.remote import RemoteService
-from tests.services import clean_environment
+from storyhash.client.http_client import RemoteService
+from tests.support.services import clean_environment
 
 ROOT = Path(__file__).parents[2]
 # What a process of its own does, whatever this one's umask is by now.
@@ -26,12 +26,12 @@ os.umask(0o022)
 from pathlib import Path
 import numpy as np
 from common.settings import Settings, SearcherSettings
-from searcher.folder import FolderManifest
+from searcher.storage.data_dir import FolderManifest
 from searcher.generations import make_current, make_folder
-from searcher.index import LocalIndex
+from searcher.local_index import LocalIndex
 from ingest.ledger import ProducerLedger
-from searcher.videos import Video
-from tests.embeddings import MODEL_ID, video
+from searcher.storage.video_store import Video
+from tests.support.embeddings import MODEL_ID, video
 
 folder, mirror = Path(sys.argv[1]), sys.argv[2]
 settings = Settings(searcher=SearcherSettings(mirror=mirror))

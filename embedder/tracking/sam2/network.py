@@ -15,9 +15,9 @@ from common.errors import DependencyError, WrongModelError
 from common.settings import DeviceSettings
 from common.types import Float32Array, Float64Array, UInt8Array
 from embedder.device import Device
-from embedder.picture import sample_pictures
+from embedder.golden_image import sample_pictures
 from embedder.weights.hub import SAM2, Weights
-from embedder.weights.pretrained import load_pretrained, loading
+from embedder.weights.loader import load_pretrained, loading
 
 # Points decoded at once: each has three masks of its own.
 _POINTS_AT_ONCE = 16

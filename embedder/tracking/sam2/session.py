@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.types import Float64Array, UInt8Array
+from embedder.tracking.mask_segmenter import NOTHING, Masks
 from embedder.tracking.sam2.network import Sam2Network
-from embedder.tracking.segmenter import NOTHING, Masks
 
 # What an output holds for the memory of the next pictures; the pointer alone is looked at for longer.
 _HEAVY = ("maskmem_features", "maskmem_pos_enc", "pred_masks")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from common.types import Float32Array, UInt8Array
-from embedder.vectors import unit
+from embedder.normalise import unit
 from embedder.visual.offline.colour import colour_blocks
 from embedder.visual.offline.gabor import gist_blocks
 from embedder.visual.offline.gradients import gradient_blocks

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from common.pixels import shrink
+from common.resize import shrink
 from common.types import Float32Array, UInt8Array
-from embedder.visual.border import trim_border
+from embedder.visual.letterbox import trim_border
 from embedder.visual.offline.bank import bank_features
 from embedder.visual.offline.patches import patches
 from embedder.visual.offline.windows import SIDE

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from common.types import VISUAL_DIMENSION, Float32Array
-from embedder.vectors import unit
+from embedder.normalise import unit
 from embedder.visual.offline.bank import balance
 from embedder.visual.offline.features import PictureFeatures
 from embedder.visual.offline.patches import vlad

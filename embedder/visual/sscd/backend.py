@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from common.process import usable_cores
+from common.runtime_tuning import usable_cores
 from common.settings import DeviceSettings, SscdSettings
 from common.types import Float32Array, UInt8Array
-from embedder.vectors import unit
+from embedder.normalise import unit
 from embedder.visual.sscd.weights import is_torchscript, weights_path
 from embedder.visual.views import IDENTITY, REGION_NAMES
 from embedder.weights.checksum import weights_checksum

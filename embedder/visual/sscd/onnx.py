@@ -11,7 +11,7 @@ import numpy as np
 
 from common.errors import WeightsDamagedError, WeightsMissingError
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
-from embedder.visual.sscd.picture import normalised, squashed
+from embedder.visual.sscd.preprocessing import normalised, squashed
 from embedder.visual.sscd.weights import WAY_OUT
 
 _BATCH = 8

@@ -15,8 +15,8 @@ from common.errors import WeightsDamagedError
 from common.settings import DeviceSettings
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 from embedder.device import Device, check_device
-from embedder.picture import sample_pictures
-from embedder.visual.sscd.picture import normalised, squashed
+from embedder.golden_image import sample_pictures
+from embedder.visual.sscd.preprocessing import normalised, squashed
 from embedder.visual.sscd.weights import WAY_OUT
 
 

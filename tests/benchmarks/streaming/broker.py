@@ -12,8 +12,8 @@ from kafka import KafkaAdminClient
 
 from common.kafka.topics import create_topics
 from common.kafka.transport import KafkaTransport
+from common.messaging.topics import TopicNames, topic_specs
 from common.settings import KafkaSettings, VideoSettings
-from common.topics import TopicNames, topic_specs
 from tests.conftest import docker_runs
 from tests.kafka_broker import KafkaBroker
 from tests.kafka_broker.container import kafka_container

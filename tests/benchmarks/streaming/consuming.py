@@ -18,15 +18,15 @@ import httpx
 import numpy as np
 from kafka import KafkaConsumer
 
-from common.held_model import hold_model
-from common.process import usable_cores
+from common.messaging.log_model import hold_model
+from common.runtime_tuning import usable_cores
 from common.settings import ServiceSettings
 from common.types import Float32Array
-from searcher.mirror.qdrant_embedded import QdrantEmbeddedMirror
+from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
 from tests.benchmarks.streaming.broker import Topics
 from tests.benchmarks.streaming.synthetic import MODEL_ID, Catalogue
 from tests.benchmarks.streaming.watching import Watch, cpu_seconds, memory_bytes, vectors
-from tests.services import Deployment, Searcher, Service
+from tests.support.services import Deployment, Searcher, Service
 
 _PARTITIONS = 12
 _CHECKED = 200

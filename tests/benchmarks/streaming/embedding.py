@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common.process import usable_cores
+from common.runtime_tuning import usable_cores
 from common.settings import Settings
 from storyhash.profiles import build_stage, resolve_profile
 from tests.benchmarks.streaming.broker import Topics
 from tests.benchmarks.streaming.films import Film
 from tests.benchmarks.streaming.watching import cpu_seconds
-from tests.services import Deployment, Service
+from tests.support.services import Deployment, Service
 
 _PARTITIONS = 12
 _PATIENCE_SECONDS = 900.0

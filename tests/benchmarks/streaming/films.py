@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.events import VideoEnd
+from common.messaging.events import VideoEnd
+from common.messaging.transport import Message
+from common.messaging.wire import Envelope, to_message
 from common.settings import Settings
-from common.transport import Message
 from common.types import CatalogEntry, Segment
-from common.wire import Envelope, to_message
-from ingest.catalog import read_catalog
-from ingest.pool import DecoderPool, SegmentReady, VideoDone
+from ingest.catalogue import read_catalog
+from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone
 from tests.benchmarks.bench_embedding import draw
 
 

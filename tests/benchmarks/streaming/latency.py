@@ -20,12 +20,12 @@ import httpx
 import numpy as np
 from kafka import KafkaConsumer, KafkaProducer
 
-from common.held_model import hold_model
-from common.transport import Message, Publisher
+from common.messaging.log_model import hold_model
+from common.messaging.transport import Message, Publisher
 from tests.benchmarks.streaming.broker import Topics
 from tests.benchmarks.streaming.films import Film
 from tests.benchmarks.streaming.synthetic import MODEL_ID, Catalogue
-from tests.services import Deployment, Service
+from tests.support.services import Deployment, Service
 
 _POLL_SECONDS = 0.005
 _PATIENCE_SECONDS = 120.0

@@ -22,11 +22,11 @@ import numpy as np
 from kafka import KafkaProducer
 
 from common.kafka.publisher import BATCH_BYTES, LINGER_MS
-from common.transport import Message, Publisher
+from common.messaging.transport import Message, Publisher
+from common.messaging.wire import Envelope, to_message
 from common.types import Segment, SegmentRef
-from common.wire import Envelope, to_message
 from tests.benchmarks.streaming.broker import Topics
-from tests.embeddings import embedding, unit_rows
+from tests.support.embeddings import embedding, unit_rows
 
 _SEGMENTS_A_VIDEO = 20
 _REPETITIONS = 5

@@ -13,8 +13,9 @@ from itertools import zip_longest
 
 import numpy as np
 
-from common.events import VideoEnd
-from common.transport import Message, Publisher
+from common.messaging.events import VideoEnd
+from common.messaging.transport import Message, Publisher
+from common.messaging.wire import Envelope, to_message
 from common.types import (
     GRAPH_DIMENSION,
     VECTOR_DIMENSION,
@@ -23,7 +24,6 @@ from common.types import (
     Float32Array,
     SegmentRef,
 )
-from common.wire import Envelope, to_message
 
 MODEL_ID = "offline-0123456789ab"
 _DIRECTIONS, _DECAY = 96, 0.25

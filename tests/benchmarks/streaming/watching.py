@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 
 from common.types import Float32Array
-from tests.services import Service
+from tests.support.services import Service
 
 
 def memory_bytes(pid: int) -> dict[str, int]:

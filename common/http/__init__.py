@@ -1,0 +1,1 @@
+"""HTTP: servers, bounds on what callers may cost, uploads and request bodies."""

@@ -1,0 +1,270 @@
+"""What one connection may cost: bytes and time of a request's head, and connections at once.
+
+uvicorn's parser has no bounds of its own. `common.http.guard` bounds how slowly a body may come, and each
+route how long it may be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from common.http.errors import error_response
+from common.settings import HttpSettings
+
+MAX_HEAD_BYTES = 16 * 1024
+MAX_HEADERS = 100
+# Requests sent before the one in work is answered; no ordinary client does that at all.
+_MAX_PIPELINED = 8
+# A body that is not wanted any more is read for so long, so that its sender sees the answer.
+_DRAIN_SECONDS = 2.0
+# An answer that its reader leaves half-read is kept for so long.
+_UNREAD_SECONDS = 120.0
+_IPV6_NETWORK_BITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBounds:
+    """See HttpSettings; 0 connections per address means no bound."""
+
+    connections: int
+    per_address: int
+    head_seconds: float
+    head_bytes: int = MAX_HEAD_BYTES
+    headers: int = MAX_HEADERS
+    drain_seconds: float = _DRAIN_SECONDS
+    unread_seconds: float = _UNREAD_SECONDS
+
+    @classmethod
+    def of(cls, settings: HttpSettings) -> ConnectionBounds:
+        return cls(
+            settings.max_connections,
+            settings.max_connections_per_address,
+            settings.head_seconds,
+        )
+
+
+def bounded_protocol(bounds: ConnectionBounds) -> type[asyncio.Protocol]:
+    """A protocol for one server's connections, which share the bounds."""
+
+    class Bounded(BoundedProtocol):
+        shared = Connections(bounds)
+
+    return Bounded
+
+
+def network_of(address: str) -> str:
+    """What is counted as one caller: an IPv4 address, or an IPv6 /64 network, as a host has it whole."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, _IPV6_NETWORK_BITS), strict=False))
+
+
+class _RefusedError(Exception):
+    """Ends the parsing of a request that was refused."""
+
+
+class Connections:
+    """The connections of one server: counted in, and looked at again and again. For one event loop."""
+
+    def __init__(self, bounds: ConnectionBounds) -> None:
+        self.bounds = bounds
+        self._open: set[BoundedProtocol] = set()
+        self._admitted: dict[BoundedProtocol, str] = {}
+        self._by_network: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def enter(self, connection: BoundedProtocol, address: str) -> bool:
+        """Whether there is room for it."""
+        self._open.add(connection)
+        self._look_later(connection.loop)
+        network = network_of(address)
+        most = self.bounds.per_address
+        if len(self._admitted) >= self.bounds.connections:
+            return False
+        if most and self._by_network[network] >= most:
+            return False
+        self._admitted[connection] = network
+        self._by_network[network] += 1
+        return True
+
+    def leave(self, connection: BoundedProtocol) -> None:
+        self._open.discard(connection)
+        network = self._admitted.pop(connection, None)
+        if network is None:
+            return
+        self._by_network[network] -= 1
+        if not self._by_network[network]:
+            del self._by_network[network]
+
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is None:
+            bounds = self.bounds
+            pause = min(1.0, bounds.head_seconds / 4, bounds.drain_seconds / 2)
+            self._timer = loop.call_later(pause, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        for connection in list(self._open):
+            connection.look(now)
+        if self._open:
+            self._look_later(loop)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. A request is at its head until its last header has come, then at its body."""
+
+    shared: ClassVar[Connections]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._bounds = self.shared.bounds
+        self._refused = False
+        self._working: RequestResponseCycle | None = None
+        self._at_head = True
+        # Since when the head is waited for; None between requests and during one.
+        self._head_since: float | None = None
+        self._drain_since: float | None = None
+        self._unread_since: float | None = None
+        # Read since the last thing that is bounded elsewhere, and what of it is kept.
+        self._head_bytes = self._kept_bytes = self._headers = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_since = self.loop.time()
+        if not self.shared.enter(self, self.client[0] if self.client else ""):
+            self._refuse(
+                503, "busy", "too many connections are open; close some, or come again later"
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.shared.leave(self)
+        self.pipeline.clear()
+        if self._working is not None and not self._working.response_complete:
+            # uvicorn tells the newest request alone, which may be one that waits behind this.
+            self._working.disconnected = True
+            self._working.message_event.set()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._working = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._at_head and self._head_since is None:
+            self._head_since = self.loop.time()
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._refused or self._head_bytes <= self._bounds.head_bytes:
+            return
+        if self._at_head:
+            self._refuse(*self._too_large())
+        else:
+            # Neither a body nor its end: trailers without end, or the like.
+            self._refuse(400, "usage", "the body's framing is larger than the body")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._kept_bytes = self._headers = 0
+        self._at_head = True
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._keep(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._headers += 1
+        self._keep(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        self._at_head, self._head_since, self._head_bytes = False, None, 0
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            self._refuse(400, "usage", "too many requests at once; wait for an answer")
+            raise _RefusedError
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._at_head, self._drain_since, self._head_bytes = True, None, 0
+        if self.cycle.response_complete:
+            self._head_since = self.loop.time()
+
+    def on_response_complete(self) -> None:
+        if not self.pipeline and self.cycle.more_body:
+            self._drain_since = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What could not be parsed, or was refused while it was."""
+        self._refuse(400, "usage", "the request is no HTTP/1.1 that can be read")
+
+    def look(self, now: float) -> None:
+        """End what has taken too long."""
+        bounds = self._bounds
+        if self._head_since is not None and now - self._head_since > bounds.head_seconds:
+            if self._in_work:
+                self._head_since = now
+            else:
+                self._refuse(408, "timeout", "the request's head did not come; send it again")
+        if self._drain_since is not None and now - self._drain_since > bounds.drain_seconds:
+            self.transport.close()
+        if not self.transport.get_write_buffer_size():
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now
+        elif now - self._unread_since > bounds.unread_seconds:
+            self.transport.abort()
+
+    @property
+    def _in_work(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _keep(self, size: int) -> None:
+        self._kept_bytes += size
+        if self._kept_bytes > self._bounds.head_bytes or self._headers > self._bounds.headers:
+            self._refuse(*self._too_large())
+            raise _RefusedError
+
+    def _too_large(self) -> tuple[int, str, str]:
+        bounds = self._bounds
+        return (
+            431,
+            "too_large",
+            f"the request's head is larger than {bounds.head_bytes} bytes or {bounds.headers} headers",
+        )
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answer and close; where another answer is under way, only close."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        if not self._in_work:
+            answer = error_response(status, code, message, {"Connection": "close"})
+            head = [name + b": " + value + b"\r\n" for name, value in answer.raw_headers]
+            self.transport.write(
+                b"".join([STATUS_LINE[status], *head, b"\r\n", bytes(answer.body)])
+            )
+        self.transport.close()

@@ -1,0 +1,195 @@
+"""The one way a service is spoken to over HTTP: a server in the background, health and metrics."""
+
+from __future__ import annotations
+
+import math
+import socket
+import threading
+import time
+
+import uvicorn
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, FastAPI
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from common.errors import SettingsError, StoryHashError, UsageError
+from common.http.connection import ConnectionBounds, bounded_protocol
+from common.http.errors import error_handlers, json_response
+from common.http.guard import RequestGuard, is_loopback
+from common.http.health import Health
+from common.metrics import Metrics
+from common.settings import HttpSettings
+
+# Where the API is when STORYHASH_HTTP__PORT says nothing.
+API_PORT = 8000
+# What an index has to say beside an answer, as a JSON list of strings.
+NOTICES_HEADER = "X-StoryHash-Notices"
+# Threads that write metrics out: never those that slow routes may use up.
+_METRICS_THREADS = 2
+
+
+class HttpServer:
+    """An ASGI app served from a thread of its own. Signals stay with the main thread."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: HttpSettings,
+        *,
+        stop_seconds: float = 5.0,
+        health_only: bool = False,
+        bounds: ConnectionBounds | None = None,
+    ) -> None:
+        """stop_seconds: how long requests in work may take once it is told to stop. health_only: the app
+        tells how it is and nothing else, so that it may listen anywhere. bounds: else the settings'."""
+        self.port = API_PORT if settings.port is None else settings.port
+        self._settings = settings
+        self._stop_seconds = stop_seconds
+        self._health_only = health_only
+        self._config = uvicorn.Config(
+            app,
+            http=bounded_protocol(bounds or ConnectionBounds.of(settings)),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            # A stranger's bytes that are no request are answered, not logged.
+            log_level="error",
+            timeout_keep_alive=max(1, math.ceil(settings.keep_alive_seconds)),
+            access_log=False,
+            server_header=False,
+            # A caller could say that it is another one, whose connections are counted for it.
+            proxy_headers=False,
+            timeout_graceful_shutdown=max(1, math.ceil(stop_seconds)),
+        )
+        self._server = uvicorn.Server(self._config)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it can be asked from this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def __enter__(self) -> HttpServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen; returns when it does. Port 0 takes a free one, which `port` then tells.
+
+        Raises UsageError for an address or port that cannot be had, SettingsError for one that others
+        reach though nothing protects it.
+        """
+        if not (self._health_only or self._settings.allow_unauthenticated):
+            _require_loopback(self._settings.host)
+        listener = _listen(self._settings.host, self.port)
+        self.port = listener.getsockname()[1]
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="http", daemon=True
+        )
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise StoryHashError("the HTTP server ended as it began; its log says why")
+            time.sleep(0.005)
+
+    @property
+    def running(self) -> bool:
+        """Whether it answers; it does from `start` to `stop`, unless it died."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Take no more, finish what is in work for `stop_seconds` at most, and close."""
+        if self._thread is None:
+            return
+        self._server.should_exit = True
+        self._thread.join(self._stop_seconds + 2)
+        self._thread = None
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        if is_loopback(host):
+            return
+    except OSError as error:
+        raise _no_address(host, error) from None
+    raise SettingsError(
+        f"whoever reaches {host} could read, add and delete videos without a key: set "
+        "STORYHASH_HTTP__HOST to 127.0.0.1, or STORYHASH_HTTP__ALLOW_UNAUTHENTICATED=true where the "
+        "network lets nobody else in"
+    )
+
+
+def _no_address(host: str, error: OSError) -> UsageError:
+    return UsageError(
+        f"{host!r} is no address to listen at ({error.strerror}); change STORYHASH_HTTP__HOST"
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise _no_address(host, error) from None
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        # create_server repeats the address in its words.
+        why = (error.strerror or str(error)).split(" (")[0]
+        raise UsageError(
+            f"cannot listen at {host}:{port}: {why}; set STORYHASH_HTTP__PORT to another port "
+            "(0 takes a free one) or STORYHASH_HTTP__HOST to another address"
+        ) from None
+
+
+def health_router(health: Health, metrics: Metrics) -> APIRouter:
+    """`/livez`: is the process worth keeping; `/readyz`: may it be asked; `/metrics`."""
+    router = APIRouter(tags=["health"])
+    limiter = CapacityLimiter(_METRICS_THREADS)
+
+    @router.get("/livez", responses={503: {"description": "It should be restarted."}})
+    async def livez() -> Response:
+        """Whether the process lives."""
+        reason = health.stuck()
+        if reason:
+            return json_response({"status": "stuck", "reason": reason}, 503)
+        return json_response({"status": "ok"})
+
+    @router.get("/readyz", responses={503: {"description": "What it waits for, by condition."}})
+    async def readyz() -> Response:
+        """Whether it can do its work now."""
+        reasons = health.reasons()
+        if reasons:
+            return json_response({"status": "not ready", "reasons": reasons}, 503)
+        warnings = health.warnings()
+        return json_response({"status": "ok", **({"warnings": warnings} if warnings else {})})
+
+    @router.get("/metrics", response_class=Response)
+    async def exposition() -> Response:
+        """Every metric, in Prometheus' text format."""
+        text = await to_thread.run_sync(generate_latest, metrics.registry, limiter=limiter)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    return router
+
+
+def new_app(
+    title: str, health: Health, metrics: Metrics, settings: HttpSettings | None = None
+) -> FastAPI:
+    """An app with health, errors and bounds, and nothing else yet. Its contract is at /openapi.json."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None)
+    error_handlers(app)
+    app.add_middleware(RequestGuard, settings=settings or HttpSettings())
+    app.include_router(health_router(health, metrics))
+    return app
+
+
+def health_app(health: Health, metrics: Metrics, settings: HttpSettings | None = None) -> FastAPI:
+    """For a service that is asked nothing but how it is."""
+    return new_app("StoryHash", health, metrics, settings)

@@ -1,0 +1,164 @@
+"""The bytes of an upload into a file: as they come, or out of a form."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import IO, Any, Protocol
+
+from anyio import to_thread
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from common.errors import StorageError, UsageError
+from common.http.request_body import check_claim, too_large
+
+# Written to disk in pieces of this size, by a thread: the event loop never waits for a disk.
+_PIECE_BYTES = 1 << 20
+# Headers and boundaries of a form may take this much beside the file.
+_FORM_BYTES = 1 << 16
+_FIELD = b"file"
+_BOUND = "STORYHASH_HTTP__MAX_UPLOAD_BYTES"
+FORM_TYPE = "multipart/form-data"
+
+
+class Room(Protocol):
+    """Counts the bytes of every upload."""
+
+    @property
+    def max_bytes(self) -> int:
+        """Of one upload."""
+        ...
+
+    def take(self, size: int) -> None:
+        """Count bytes in. Raises ApiError when there is no room for them."""
+        ...
+
+
+class Sink:
+    """Bytes on their way to a file."""
+
+    def __init__(self, file: IO[bytes], room: Room) -> None:
+        self.size = 0
+        self.max_bytes = room.max_bytes
+        self._room = room
+        self._file = file
+        self._waiting = bytearray()
+
+    def take(self, block: bytes) -> None:
+        if self.size + len(block) > self.max_bytes:
+            raise too_large(self.max_bytes, _BOUND)
+        self._room.take(len(block))
+        self.size += len(block)
+        self._waiting += block
+
+    async def write(self, *, at_least: int = 1) -> None:
+        """Write what waits, if it is so much."""
+        if len(self._waiting) < at_least:
+            return
+        piece, self._waiting = bytes(self._waiting), bytearray()
+        try:
+            await to_thread.run_sync(_write_all, self._file, piece)
+        except OSError as error:
+            raise cannot_keep(error) from None
+
+
+def cannot_keep(error: OSError) -> StorageError:
+    return StorageError(
+        f"the upload cannot be kept: {error.strerror}; free some space in the server's temporary folder"
+    )
+
+
+def _write_all(file: IO[bytes], piece: bytes) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[file.write(left) :]
+
+
+async def receive_upload(request: Request, kind: str, sink: Sink) -> str:
+    """The body into the sink; the name a form gives it."""
+    if kind != FORM_TYPE:
+        await _read_raw(request, sink)
+        return ""
+    _, options = parse_options_header(request.headers["content-type"])
+    return await _read_form(request, options.get(b"boundary", b""), sink)
+
+
+async def _read_raw(request: Request, sink: Sink) -> None:
+    check_claim(request, sink.max_bytes, _BOUND)
+    async for block in request.stream():
+        sink.take(block)
+        await sink.write(at_least=_PIECE_BYTES)
+    await sink.write()
+
+
+async def _read_form(request: Request, boundary: bytes, sink: Sink) -> str:
+    """The file of a form into the sink; its name."""
+    check_claim(request, sink.max_bytes + _FORM_BYTES, _BOUND)
+    if not boundary:
+        raise UsageError("the form: its Content-Type names no boundary")
+    form = _Form(sink)
+    beside = 0
+    try:
+        parser = MultipartParser(boundary, form.callbacks())
+        async for block in request.stream():
+            held = sink.size
+            parser.write(block)
+            beside += len(block) - (sink.size - held)
+            if beside > _FORM_BYTES:
+                raise UsageError(f"the form: expected the video in its field {_FIELD.decode()!r}")
+            await sink.write(at_least=_PIECE_BYTES)
+        parser.finalize()
+    except FormParserError as error:
+        raise UsageError(f"the form cannot be read: {error}") from None
+    await sink.write()
+    if not form.ended:
+        raise UsageError("the form is cut short")
+    return form.filename
+
+
+class _Form:
+    """What the parser of a form calls back."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.filename = ""
+        self.ended = False
+        self._sink = sink
+        self._header, self._value = b"", b""
+        self._found = self._inside = False
+
+    def callbacks(self) -> Any:
+        return {
+            "on_part_begin": self._part_begin,
+            "on_header_field": partial(self._add, "_header"),
+            "on_header_value": partial(self._add, "_value"),
+            "on_header_end": self._header_end,
+            "on_part_data": self._part_data,
+            "on_end": self._end,
+        }
+
+    def _part_begin(self) -> None:
+        self._inside = False
+
+    def _add(self, name: str, data: bytes, start: int, end: int) -> None:
+        setattr(self, name, getattr(self, name) + data[start:end])
+
+    def _header_end(self) -> None:
+        header, value = self._header.lower(), self._value
+        self._header, self._value = b"", b""
+        if header != b"content-disposition":
+            return
+        _, options = parse_options_header(value)
+        if options.get(b"name") != _FIELD:
+            return
+        if self._found:
+            raise UsageError("the form: expected one video, got several")
+        self._found = self._inside = True
+        self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._inside:
+            self._sink.take(data[start:end])
+
+    def _end(self) -> None:
+        self.ended = True

@@ -1,0 +1,143 @@
+"""What every consumer does: polling, lag, closing; records of kafka-python as messages of ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import (
+    AuthorizationError,
+    FencedInstanceIdError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+)
+from kafka.structs import OffsetAndMetadata
+
+from common.kafka.client import Missing, Outage, in_our_words, log, open_client
+from common.messaging.transport import Received
+from common.settings import KafkaSettings
+
+_FETCH_WAIT_MS = 200
+# What lies fetched in memory and not yet polled, at most, for each broker.
+_FETCH_BYTES = 16 << 20
+_CLOSE_SECONDS = 5.0
+# Kafka's number for a time stamp that the broker gave.
+_LOG_APPEND_TIME = 1
+_PAUSE_SECONDS = 0.2
+# Waiting does not cure these.
+_FATAL = (AuthorizationError, SaslAuthenticationFailedError, FencedInstanceIdError)
+
+
+def reader_settings(kafka: KafkaSettings, max_bytes: int) -> dict[str, Any]:
+    """What every consumer is told besides its connection; `max_bytes` is the largest message."""
+    return {
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "max_partition_fetch_bytes": max_bytes,
+        "fetch_max_bytes": max(_FETCH_BYTES, max_bytes),
+        "fetch_max_wait_ms": min(_FETCH_WAIT_MS, round(kafka.request_timeout_seconds * 500)),
+        "metrics_enabled": False,
+    }
+
+
+class KafkaReader:
+    """What both consumers have in common: polling, lag, closing."""
+
+    def __init__(self, kafka: KafkaSettings, max_bytes: int, **settings: Any) -> None:
+        self._kafka = kafka
+        self._consumer, self._client = open_client(
+            kafka, KafkaConsumer, **reader_settings(kafka, max_bytes), **settings
+        )
+        self._outage = Outage(self._client, kafka)
+        self._missing = Missing()
+        self._topics: tuple[str, ...] = ()
+        # Where partitions ended when reading began, for as long as nothing newer was heard.
+        self._ends: dict[TopicPartition, int] = {}
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+        """The next messages; see common.messaging.transport.Consumer."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            found = self._poll(max_messages, left)
+            if found:
+                self._outage.watch()
+                return [received(record) for records in found.values() for record in records]
+            if time.monotonic() >= deadline:
+                self._outage.watch()
+                self._missing.look(self._client, self._topics)
+                return []
+
+    def lag(self) -> int:
+        """Messages behind the last one polled, as last heard; a partition not heard of counts 0."""
+        total = 0
+        for place in self._consumer.assignment():
+            end = self._consumer.highwater(place)
+            if end is None:
+                end = self._ends.get(place)
+            if end is None:
+                continue
+            try:
+                position = self._consumer.position(place, timeout_ms=0)
+            except KafkaError:
+                continue
+            if position is not None:
+                total += max(0, end - position)
+        return total
+
+    def expired(self) -> int:
+        """See common.messaging.transport.Consumer; a compacted topic keeps all that counts."""
+        return 0
+
+    def unreachable(self) -> str:
+        """Why nothing comes; see common.messaging.transport.Consumer."""
+        return self._outage.reason
+
+    def close(self) -> None:
+        """Leave the group at once; a static member stays in it until its session times out."""
+        timeout = min(_CLOSE_SECONDS, self._kafka.request_timeout_seconds)
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=round(timeout * 1000))
+        except KafkaError as error:
+            log.info("a consumer could not say goodbye: %s", error)
+
+    def _poll(self, max_messages: int, timeout_seconds: float) -> dict[TopicPartition, list[Any]]:
+        try:
+            found: dict[TopicPartition, list[Any]] = self._consumer.poll(
+                timeout_ms=timeout_seconds * 1000, max_records=max_messages
+            )
+        except _FATAL as error:
+            raise in_our_words(error, self._kafka) from None
+        except KafkaError as error:
+            log.debug("a poll failed and is tried again: %s", error)
+            time.sleep(min(_PAUSE_SECONDS, timeout_seconds))
+            return {}
+        return found
+
+
+def received(record: Any) -> Received:
+    """A record of kafka-python as ours; what other programs may leave out is empty."""
+    return Received(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key or b"",
+        value=record.value,
+        headers=tuple((name, value or b"") for name, value in record.headers),
+        appended_ms=record.timestamp,
+        by_log=record.timestamp_type == _LOG_APPEND_TIME,
+    )
+
+
+def next_offsets(messages: Iterable[Received]) -> dict[TopicPartition, OffsetAndMetadata]:
+    """The offset after the last message of each partition."""
+    last: dict[tuple[str, int], int] = {}
+    for message in messages:
+        place = (message.topic, message.partition)
+        last[place] = max(last.get(place, -1), message.offset)
+    return {
+        TopicPartition(*place): OffsetAndMetadata(offset + 1, "", -1)
+        for place, offset in last.items()
+    }

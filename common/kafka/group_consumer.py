@@ -1,0 +1,168 @@
+"""A member of a consumer group: partitions come and go, offsets are committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from kafka.structs import MemberState, OffsetAndMetadata
+
+from common.kafka.base_consumer import KafkaReader, next_offsets
+from common.kafka.client import in_our_words, log, refreshed
+from common.kafka.gaps import Gaps
+from common.kafka.kafka_python_patch import keep_ended_joins
+from common.messaging.transport import Received
+from common.settings import KafkaSettings
+
+# How often staying a member costs a round trip.
+_KEEP_ALIVE_SECONDS = 0.2
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Hears, on the thread of the connection, which partitions come and go."""
+
+    def __init__(
+        self, consumer: KafkaConsumer, assignor: CooperativeStickyAssignor, gaps: Gaps
+    ) -> None:
+        self._consumer = consumer
+        self._assignor = assignor
+        self._gaps = gaps
+        self.holding = False
+        # Commits that a rebalance put off, of partitions that are here.
+        self.owed: dict[TopicPartition, OffsetAndMetadata] = {}
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._forget(assigned)
+        if self.holding:
+            self._consumer.pause(*assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._forget(revoked)
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self._forget(lost)
+        # Or it would claim, when it joins again, what others have by now.
+        self._assignor.member_assignment = None
+
+    def _forget(self, places: Iterable[TopicPartition]) -> None:
+        places = list(places)
+        self._gaps.forget(places)
+        for place in places:
+            self.owed.pop(place, None)
+
+
+class KafkaGroupConsumer(KafkaReader):
+    """A member of a consumer group."""
+
+    def __init__(
+        self, kafka: KafkaSettings, max_bytes: int, topics: Sequence[str], group: str
+    ) -> None:
+        assignor = CooperativeStickyAssignor()
+        super().__init__(
+            kafka,
+            max_bytes,
+            group_id=group,
+            group_instance_id=kafka.instance_id,
+            partition_assignment_strategy=[assignor],
+            session_timeout_ms=round(kafka.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=min(3000, round(kafka.session_timeout_seconds * 1000 / 3)),
+            max_poll_interval_ms=round(kafka.max_poll_seconds * 1000),
+        )
+        keep_ended_joins(self._consumer._coordinator)
+        self._topics = tuple(topics)
+        # A further generation begins when the log has long been read by others.
+        self._gaps = Gaps(self._consumer, group, new_group_is_loss=not kafka.generation)
+        self._listener = _Listener(self._consumer, assignor, self._gaps)
+        self._kept_alive = 0.0
+        self._consumer.subscribe(topics=list(topics), listener=self._listener)
+        # Who joins before it knows the topics' partitions has to join twice.
+        refreshed(self._client, kafka.request_timeout_seconds)
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+        """The next messages; see common.messaging.transport.Consumer."""
+        if self._listener.holding:
+            self._listener.holding = False
+            self._consumer.resume(*self._consumer.paused())
+        self._pay_if_possible()
+        return super().poll(max_messages, timeout_seconds)
+
+    def expired(self) -> int:
+        """See common.messaging.transport.Consumer."""
+        return self._gaps.taken()
+
+    def keep_alive(self) -> None:
+        """Stay a member, take part in rebalances, and take nothing."""
+        now = time.monotonic()
+        if now - self._kept_alive < _KEEP_ALIVE_SECONDS:
+            return
+        self._listener.holding = True
+        self._consumer.pause(*self._consumer.assignment())
+        # A rebalance needs a moment to get on; otherwise nothing is waited for.
+        patience = 0.0 if self._state() is MemberState.STABLE else _KEEP_ALIVE_SECONDS / 2
+        for place, records in self._poll(1, patience).items():
+            self._consumer.seek(place, records[0].offset)
+        self._kept_alive = time.monotonic()
+        self._pay_if_possible()
+
+    def commit(self, messages: Iterable[Received]) -> None:
+        """See common.messaging.transport.Consumer. A commit made during a rebalance is kept and done
+        when the rebalance is over, if the partition is still here. Raises BrokerError."""
+        assigned = self._consumer.assignment()
+        self._listener.owed.update(
+            (place, offset) for place, offset in next_offsets(messages).items() if place in assigned
+        )
+        try:
+            self._pay()
+        except KafkaError as error:
+            raise in_our_words(error, self._kafka) from None
+
+    def _poll(self, max_messages: int, timeout_seconds: float) -> dict[TopicPartition, list[Any]]:
+        # A poll that ends while the group rebalances leaves joining under way. When new partitions
+        # are why the member joins, kafka-python forgets about it then, and the member is neither
+        # in the group nor out of it for ever; asked for a rejoin it finishes the one under way.
+        if self._state() is MemberState.REBALANCING:
+            self._consumer._coordinator.request_rejoin()
+        found = super()._poll(max_messages, timeout_seconds)
+        timeout_ms = round(self._kafka.request_timeout_seconds * 1000)
+        for place, offset in self._gaps.look(found, timeout_ms).items():
+            if place not in found:
+                # Nothing before it can be read again, whatever is in work.
+                self._listener.owed[place] = OffsetAndMetadata(offset, "", -1)
+        return found
+
+    def _state(self) -> MemberState:
+        return self._consumer.group_metadata().state
+
+    def _pay_if_possible(self) -> None:
+        try:
+            self._pay()
+        except KafkaError as error:
+            log.debug("a commit failed and is tried again: %s", error)
+
+    def _pay(self) -> None:
+        """Commit what is owed, unless the group rebalances: then it stays owed."""
+        owed = dict(self._listener.owed)
+        if not owed or self._state() is not MemberState.STABLE:
+            return
+        timeout = round(self._kafka.request_timeout_seconds * 1000)
+        try:
+            self._consumer.commit(owed, timeout_ms=timeout)
+        except RebalanceInProgressError:
+            return
+        except (CommitFailedError, IllegalGenerationError, UnknownMemberIdError) as error:
+            if error.args and isinstance(error.args[0], RebalanceInProgressError):
+                return
+            log.info("partitions were taken away; their new owner does the work again")
+        for place in owed:
+            self._listener.owed.pop(place, None)

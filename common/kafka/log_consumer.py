@@ -1,0 +1,147 @@
+"""A whole topic, read by one from a place it knows."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from kafka import TopicPartition
+from kafka.errors import KafkaError
+
+from common.kafka.base_consumer import KafkaReader, next_offsets
+from common.kafka.client import in_our_words, log, partitions_of
+from common.messaging.transport import Received
+from common.settings import KafkaSettings
+
+_NEW_PARTITIONS_SECONDS = 30.0
+
+
+class KafkaLogConsumer(KafkaReader):
+    """Reads every partition of a topic, whatever others read."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        max_bytes: int,
+        topic: str,
+        offsets: Mapping[int, int],
+        group: str,
+        log_id: str = "",
+    ) -> None:
+        super().__init__(kafka, max_bytes, group_id=group)
+        self._topics = (topic,)
+        self._log_id = log_id
+        self._looked = time.monotonic()
+        # Where partitions ended that have not been read so far.
+        self._behind: dict[TopicPartition, int] = {}
+        try:
+            places = self._places()
+            self._consumer.assign(places)
+            self._seek(places, {} if self._was_recreated() else offsets)
+        except BaseException:
+            super().close()
+            raise
+
+    @property
+    def log_id(self) -> str:
+        """See common.messaging.transport.LogConsumer."""
+        return self._log_id
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+        """The next messages; see common.messaging.transport.Consumer."""
+        before = self._log_id
+        if self._was_recreated():
+            try:
+                places = self._places()
+                self._consumer.assign(places)
+                self._seek(places, {})
+            except BaseException:
+                # The next poll has to notice it again.
+                self._log_id = before
+                raise
+        if time.monotonic() - self._looked > _NEW_PARTITIONS_SECONDS:
+            self._looked = time.monotonic()
+            self._add_new_partitions()
+        return super().poll(max_messages, timeout_seconds)
+
+    def caught_up(self) -> bool:
+        """See common.messaging.transport.LogConsumer."""
+        if not self._behind:
+            return True
+        for place, end in list(self._behind.items()):
+            with contextlib.suppress(KafkaError):
+                position = self._consumer.position(place, timeout_ms=0)
+                # What was last may have been compacted away; the position passes it all the same.
+                if position is not None and position >= end:
+                    del self._behind[place]
+        return not self._behind
+
+    def keep_alive(self) -> None:
+        """Nobody else wants these partitions."""
+
+    def commit(self, messages: Iterable[Received]) -> None:
+        """Tell monitoring how far it is; a commit that fails is not repeated."""
+        offsets = next_offsets(messages)
+        if not offsets:
+            return
+        try:
+            self._consumer.commit_async(offsets)
+        except KafkaError as error:
+            log.debug("progress was not told: %s", error)
+
+    def _places(self) -> list[TopicPartition]:
+        topic = self._topics[0]
+        found = partitions_of(self._client, self._kafka, topic)
+        return [TopicPartition(topic, partition) for partition in found]
+
+    def _was_recreated(self) -> bool:
+        """Whether the topic is another one than that of the offsets so far; its id is known from then."""
+        topic = self._topics[0]
+        known = self._client.cluster.topic_id(topic)
+        found = "" if known is None else known.hex
+        before = self._log_id
+        # Asked in the moment in which it is gone, nothing is known of it.
+        if not found or found == before:
+            return False
+        self._log_id = found
+        if not before:
+            return False
+        log.warning(
+            "topic %s was deleted and created again (id %s, before %s): reading all of it",
+            *(topic, found, before),
+        )
+        return True
+
+    def _seek(self, places: Sequence[TopicPartition], offsets: Mapping[int, int]) -> None:
+        """Go to the offsets given. Those beyond the end are of a log that was there before."""
+        timeout = round(self._kafka.request_timeout_seconds * 1000)
+        try:
+            first = self._consumer.beginning_offsets(places, timeout_ms=timeout)
+            end = self._consumer.end_offsets(places, timeout_ms=timeout)
+        except KafkaError as error:
+            raise in_our_words(error, self._kafka) from None
+        self._ends = end
+        for place in places:
+            offset = offsets.get(place.partition, first[place])
+            if offset > end[place]:
+                log.warning(
+                    "%s partition %d ends at %d, before %d: it was made anew; reading all of it",
+                    *(place.topic, place.partition, end[place], offset),
+                )
+                offset = first[place]
+            self._consumer.seek(place, max(offset, first[place]))
+        self._behind = dict(end)
+
+    def _add_new_partitions(self) -> None:
+        topic = self._topics[0]
+        known = self._consumer.assignment()
+        now = {
+            TopicPartition(topic, n) for n in self._client.cluster.partitions_for_topic(topic) or ()
+        }
+        new = sorted(now - known)
+        if new:
+            log.info("%s has %d new partitions", topic, len(new))
+            # Where the position is not known, reading begins at the oldest message.
+            self._consumer.assign(sorted(known | now))
+            self._consumer.seek_to_beginning(*new)

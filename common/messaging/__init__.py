@@ -1,0 +1,1 @@
+"""Messages between services: events, their bytes, topics, the transport interface, the worker loop."""

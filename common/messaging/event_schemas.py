@@ -1,0 +1,382 @@
+"""What an event is as a msgpack map: every schema, field by field. docs/wire.md is made from this.
+
+A field a reader may do without is added under the same version, with a default; any other change is a
+new version beside the old one, which stays readable as long as a log may hold it. Fields nobody knows
+are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from common.errors import UsageError
+from common.ids import check_id_bytes
+from common.messaging.codec import (
+    BYTES,
+    FLAG,
+    MAP,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    Field,
+    Fields,
+    Schema,
+    floats,
+)
+from common.messaging.events import Deletion, HeldModel, MatchEvent, SegmentFailed, VideoEnd
+from common.types import (
+    GRAPH_DIMENSION,
+    VECTOR_DIMENSION,
+    Array,
+    BoolArray,
+    CatalogEntry,
+    Embedding,
+    Float32Array,
+    QueryEmbedding,
+    Segment,
+    SegmentRef,
+    frames_from_bytes,
+)
+from common.uris import public_uri
+
+
+def _bytes_of(values: Array) -> bytes:
+    """Little-endian, whatever the machine."""
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _array(data: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
+    flat = np.frombuffer(data, dtype=np.dtype(dtype).newbyteorder("<"))
+    return flat.astype(dtype, copy=False).reshape(shape)
+
+
+_REF_FIELDS = (
+    Field("video_id", TEXT, "The video; not empty."),
+    Field("start_seconds", NUMBER, "Where the segment begins in the video."),
+    Field("end_seconds", NUMBER, "Where it ends; later than it begins."),
+    Field("version", WHOLE, "Of the video, at least 1; a newer one takes an older one's place."),
+    Field("bank", TEXT, "The bank the video belongs to; not empty."),
+)
+
+
+def _ref_to(ref: SegmentRef) -> Fields:
+    return {
+        "video_id": ref.video_id,
+        "start_seconds": ref.start_seconds,
+        "end_seconds": ref.end_seconds,
+        "version": ref.version,
+        "bank": ref.bank,
+    }
+
+
+def _id_from(fields: Fields) -> str:
+    video_id: str = fields["video_id"]
+    try:
+        check_id_bytes(video_id)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return video_id
+
+
+def _ref_from(fields: Fields) -> SegmentRef:
+    return SegmentRef(
+        _id_from(fields),
+        float(fields["start_seconds"]),
+        float(fields["end_seconds"]),
+        fields["version"],
+        fields["bank"],
+    )
+
+
+def _embedding_to(one: Embedding) -> Fields:
+    return {
+        **_ref_to(one.ref),
+        "vector": _bytes_of(one.vector),
+        "graph": _bytes_of(one.graph),
+        "informative": one.informative,
+        "model_id": one.model_id,
+        "frames": one.frames.tobytes(),
+    }
+
+
+def _embedding_from(fields: Fields) -> Embedding:
+    return Embedding(
+        _ref_from(fields),
+        _array(fields["vector"], "float32", (VECTOR_DIMENSION,)),
+        _array(fields["graph"], "float32", (GRAPH_DIMENSION,)),
+        fields["informative"],
+        fields["model_id"],
+        frames_from_bytes(fields["frames"]),
+    )
+
+
+def _end_to(end: VideoEnd) -> Fields:
+    fields = asdict(end)
+    entry = fields.pop("entry")
+    # JSON, because it is the user's own and msgpack holds neither every integer nor every text.
+    shown = {"uri": public_uri(entry["uri"]), "metadata": json.dumps(entry["metadata"])}
+    return {**entry, **shown, **fields}
+
+
+def _end_from(fields: Fields) -> VideoEnd:
+    metadata = json.loads(fields["metadata"])
+    if not isinstance(metadata, dict):
+        raise ValueError("metadata: expected a JSON object")
+    entry = CatalogEntry(_id_from(fields), fields["uri"], fields["bank"], fields["title"], metadata)
+    return VideoEnd(
+        entry,
+        fields["version"],
+        fields["outcome"],
+        float(fields["duration_seconds"]),
+        fields["segments"],
+        fields["error_code"],
+        fields["error_message"],
+        fields["segments_digest"],
+        fields["origin"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPiece:
+    """A query, or a piece of one, of which only the vectors that are not zero are written."""
+
+    query: QueryEmbedding
+
+
+def _said_to(query: QueryEmbedding) -> Fields:
+    return {
+        "uri": query.uri,
+        "duration_seconds": query.duration_seconds,
+        "model_id": query.model_id,
+        "views": list(query.views),
+        "windows": len(query.window_start_seconds),
+        "window_start_seconds": _bytes_of(query.window_start_seconds),
+        "window_end_seconds": _bytes_of(query.window_end_seconds),
+    }
+
+
+def _query_to(query: QueryEmbedding) -> Fields:
+    return {
+        **_said_to(query),
+        "vectors": _bytes_of(query.vectors),
+        "informative": np.packbits(query.informative).tobytes(),
+        # Left out where nothing is damaged: such a query is written as it always was.
+        **({"damaged": query.damaged} if query.damaged else {}),
+    }
+
+
+def _informative(fields: Fields) -> BoolArray:
+    """bool (V, W)."""
+    views, windows = len(fields["views"]), fields["windows"]
+    bits = np.frombuffer(fields["informative"], dtype=np.uint8)
+    if len(bits) != -(-views * windows // 8):
+        raise ValueError(f"informative: expected {views * windows} bits, got {len(bits)} bytes")
+    return np.unpackbits(bits, count=views * windows).astype(bool).reshape(views, windows)
+
+
+def _read_query(
+    fields: Fields, vectors: Float32Array, informative: BoolArray, number: int, pieces: int
+) -> QueryEmbedding:
+    windows = fields["windows"]
+    return QueryEmbedding(
+        uri=fields["uri"],
+        duration_seconds=float(fields["duration_seconds"]),
+        model_id=fields["model_id"],
+        views=tuple(fields["views"]),
+        window_start_seconds=_array(fields["window_start_seconds"], "float64", (windows,)),
+        window_end_seconds=_array(fields["window_end_seconds"], "float64", (windows,)),
+        vectors=vectors,
+        informative=informative,
+        damaged=fields["damaged"],
+        number=number,
+        pieces=pieces,
+    )
+
+
+def _query_from(fields: Fields) -> QueryEmbedding:
+    shape = (len(fields["views"]), fields["windows"], VECTOR_DIMENSION)
+    informative = _informative(fields)
+    return _read_query(fields, _array(fields["vectors"], "float32", shape), informative, 1, 1)
+
+
+def _piece_to(piece: QueryPiece) -> Fields:
+    query = piece.query
+    return {
+        **_said_to(query),
+        "vectors": _bytes_of(query.vectors[query.informative]),
+        "informative": np.packbits(query.informative).tobytes(),
+        "damaged": query.damaged,
+        "number": query.number,
+        "pieces": query.pieces,
+    }
+
+
+def _piece_from(fields: Fields) -> QueryPiece:
+    informative = _informative(fields)
+    shape = (int(informative.sum()), VECTOR_DIMENSION)
+    given = _array(fields["vectors"], "float32", shape)
+    vectors = np.zeros((*informative.shape, VECTOR_DIMENSION), dtype=np.float32)
+    vectors[informative] = given
+    query = _read_query(fields, vectors, informative, fields["number"], fields["pieces"])
+    return QueryPiece(query)
+
+
+EVENTS = (
+    Schema(
+        "segment",
+        1,
+        Segment,
+        (*_REF_FIELDS, Field("clip", BYTES, "A small H.264 MP4 whose own times begin at 0.")),
+        lambda one: {**_ref_to(one.ref), "clip": one.clip},
+        lambda fields: Segment(_ref_from(fields), fields["clip"]),
+    ),
+    Schema(
+        "embedding",
+        1,
+        Embedding,
+        (
+            *_REF_FIELDS,
+            Field(
+                "vector",
+                floats(VECTOR_DIMENSION),
+                "512 visual numbers, then 15 of action; norm 1, or all 0 when not informative.",
+            ),
+            Field("graph", floats(GRAPH_DIMENSION), "The scene graph."),
+            Field("informative", FLAG, "Whether the segment shows anything to compare."),
+            Field("model_id", TEXT, "Fingerprint of all that decides what a vector is."),
+            Field(
+                "frames",
+                BYTES,
+                "int8 (T, 64): a code for each half second of the segment, zero where it shows nothing.",
+                default=b"",
+            ),
+        ),
+        _embedding_to,
+        _embedding_from,
+    ),
+    Schema(
+        "video-end",
+        1,
+        VideoEnd,
+        (
+            Field("video_id", TEXT, "The video; not empty."),
+            Field(
+                "uri",
+                TEXT,
+                "Where it was read from, without query and credentials; not empty.",
+            ),
+            Field("bank", TEXT, "The bank it belongs to; not empty."),
+            Field("title", TEXT, "Its title, or empty."),
+            Field("metadata", TEXT, "The user's own: a JSON object, as text."),
+            Field("version", WHOLE, "The version that has ended; at least 1."),
+            Field(
+                "outcome", TEXT, "`complete`, or `failed`: what is out of it counts for nothing."
+            ),
+            Field("duration_seconds", NUMBER, "Of the video; 0 when it failed."),
+            Field("segments", WHOLE, "How many it has; it is whole with as many."),
+            Field("error_code", TEXT, "Why it failed, `damaged` if it is in part, or empty."),
+            Field("error_message", TEXT, "The same in words, or empty."),
+            Field(
+                "segments_digest",
+                TEXT,
+                "BLAKE2b-128, hex, of the sorted segment ids, each after its length in bytes "
+                "(8 bytes, little-endian); the video is complete when its segments have this digest.",
+                default="",
+            ),
+            Field("origin", TEXT, "Name of the producer that sent it.", default=""),
+        ),
+        _end_to,
+        _end_from,
+    ),
+    Schema(
+        "segment-failed",
+        1,
+        SegmentFailed,
+        (*_REF_FIELDS, Field("error_code", TEXT, "The reason its dead letter tells.")),
+        lambda one: {**_ref_to(one.ref), "error_code": one.error_code},
+        lambda fields: SegmentFailed(_ref_from(fields), fields["error_code"]),
+    ),
+    Schema(
+        "deletion",
+        1,
+        Deletion,
+        (
+            Field("video_id", TEXT, "The video; not empty."),
+            Field("version", WHOLE, "This version and every older one is gone for good."),
+        ),
+        asdict,
+        lambda fields: Deletion(fields["video_id"], fields["version"]),
+    ),
+    Schema(
+        "model",
+        1,
+        HeldModel,
+        (Field("model_id", TEXT, "The model whose vectors the log holds."),),
+        asdict,
+        lambda fields: HeldModel(fields["model_id"]),
+    ),
+    Schema(
+        "match",
+        1,
+        MatchEvent,
+        (
+            Field("video_id", TEXT, "The video that became searchable; not empty."),
+            Field("version", WHOLE, "Its version."),
+            Field("report", MAP, "What `storyhash match --json` prints of a query."),
+        ),
+        asdict,
+        lambda fields: MatchEvent(fields["video_id"], fields["version"], fields["report"]),
+    ),
+)
+_QUERY_FIELDS = (
+    Field("uri", TEXT, "What the query is called."),
+    Field("duration_seconds", NUMBER, "Of the query."),
+    Field("model_id", TEXT, "The model that made the vectors."),
+    Field("views", TEXTS, "Names of the V views, each another."),
+    Field("windows", WHOLE, "W, the number of windows."),
+    Field("window_start_seconds", BYTES, "float64 (W,), little-endian."),
+    Field("window_end_seconds", BYTES, "float64 (W,), little-endian."),
+)
+_INFORMATIVE = Field(
+    "informative", BYTES, "V x W bits, the first the highest of its byte, filled up with 0."
+)
+_DAMAGED = "What of the query could not be decoded, in words, or empty."
+QUERIES = (
+    Schema(
+        "query",
+        1,
+        QueryEmbedding,
+        (
+            *_QUERY_FIELDS,
+            Field("vectors", BYTES, "float32 (V, W, 527), little-endian."),
+            _INFORMATIVE,
+            Field("damaged", TEXT, _DAMAGED, default=""),
+        ),
+        _query_to,
+        _query_from,
+    ),
+    Schema(
+        "query-piece",
+        1,
+        QueryPiece,
+        (
+            *_QUERY_FIELDS,
+            Field(
+                "vectors",
+                BYTES,
+                "float32 (n, 527), little-endian: of the n windows that are informative, in the order "
+                "of their bits.",
+            ),
+            _INFORMATIVE,
+            Field("damaged", TEXT, _DAMAGED),
+            Field("number", WHOLE, "Which piece of the query this is, from 1."),
+            Field("pieces", WHOLE, "How many there are; they come one after the other."),
+        ),
+        _piece_to,
+        _piece_from,
+    ),
+)

@@ -1,0 +1,233 @@
+"""Events as messages, and back: keys, headers, partitions, and values by their schema.
+
+docs/wire.md describes every field; tests/contract/wire holds one value of each kind, byte for byte. A
+version this code does not know is refused, never guessed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from common.errors import FutureVersionError, WireError
+from common.messaging.codec import Schemas
+from common.messaging.event_schemas import EVENTS, QUERIES, QueryPiece
+from common.messaging.events import Deletion, Event, HeldModel, MatchEvent, SegmentFailed, VideoEnd
+from common.messaging.transport import Headers, Message, Received
+from common.messaging.unreadable import SEGMENT_HEADER
+from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
+
+_EVENTS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
+# A query of a look at so much is written whole, zeros too, as it always was.
+_WHOLE_QUERY_BYTES = 32 << 20
+# Twenty-two views of ten minutes, every window of each: no piece has more.
+_MOST_PIECE_BYTES = 160 << 20
+# A version is a moment of the brokers' clock, and the clocks of two brokers may differ a little.
+VERSION_AHEAD_MS = 600_000
+# Added where whoever wrote a message gave its time, as before topics kept the brokers'.
+_WRITERS_CLOCK_MS = 86_400_000
+
+
+def new_trace() -> str:
+    """A trace id nobody has."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An event with what its headers say: when its segment was produced (Unix seconds), and the trace
+    it belongs to."""
+
+    event: Event
+    produced_at: float = field(default_factory=time.time)
+    trace_id: str = field(default_factory=new_trace)
+
+    def about(self, event: Event) -> Envelope:
+        """Another event that follows from this one."""
+        return Envelope(event, self.produced_at, self.trace_id)
+
+
+def to_message(topic: str, envelope: Envelope) -> Message:
+    """An event as it goes to a topic. All messages of a video lie in one partition."""
+    event = envelope.event
+    schema = _EVENTS.of(event)
+    headers: Headers = (
+        ("schema", f"{schema.name}/{schema.version}".encode()),
+        ("produced-at", repr(envelope.produced_at).encode()),
+        ("trace-id", envelope.trace_id.encode()),
+    )
+    if isinstance(event, (Embedding, HeldModel)):
+        headers = (*headers, ("model-id", event.model_id.encode()))
+    if isinstance(event, Segment):
+        # Its key names the video alone; who cannot read it can still tell which segment is lost.
+        headers = (*headers, (SEGMENT_HEADER, segment_key(event.ref)))
+    value = schema.pack(event)
+    if isinstance(event, HeldModel):
+        # Told where a reader begins. Each has a key of its own: compaction must not let a claim that
+        # came second stay in the place of the first.
+        return Message(topic, f"@model/{envelope.trace_id}".encode(), value, headers, partition=0)
+    return Message(topic, log_key(event), value, headers, _video_of(event).encode())
+
+
+def log_key(event: Event) -> bytes:
+    """What names an event of a video. Versions and outcomes are part of it: compaction must let neither
+    a late message of an older version nor a failure of what has succeeded take another's place."""
+    if isinstance(event, Embedding):
+        return segment_key(event.ref)
+    if isinstance(event, SegmentFailed):
+        return failed_key(event.ref.segment_id, event.ref.version)
+    if isinstance(event, VideoEnd):
+        return video_key(event.video_id, event.version)
+    if isinstance(event, Deletion):
+        return f"{event.video_id}@deleted".encode()
+    return _video_of(event).encode()
+
+
+def segment_key(ref: SegmentRef) -> bytes:
+    """The key of one version of a segment in the log."""
+    return f"{ref.segment_id}#{ref.version}".encode()
+
+
+def failed_key(segment_id: str, version: int) -> bytes:
+    """The key of the word that one version of a segment failed."""
+    return f"{segment_id}#{version}@failed".encode()
+
+
+def video_key(video_id: str, version: int) -> bytes:
+    """The key of the end of one version of a video in the log."""
+    return f"{video_id}@v{version}".encode()
+
+
+def tombstone(topic: str, key: bytes, video_id: str) -> Message:
+    """Has compaction forget a key of this video."""
+    return Message(topic, key, None, partition_key=video_id.encode())
+
+
+def from_message(received: Received) -> Envelope:
+    """The event in a message; without their headers it was produced now, in a trace of its own.
+
+    A deletion covers what was sent before it was written, never more. Raises WireError,
+    SchemaVersionError for a newer one, FutureVersionError for a version that could not be when the
+    message was written: read again at any time, it is refused again.
+    """
+    event = _within_its_time(decode_event(received.value or b""), received)
+    told = received.header("produced-at")
+    produced_at = time.time() if told is None else _unix_seconds(told)
+    trace = (received.header("trace-id") or b"").decode("ascii", "replace") or new_trace()
+    return Envelope(event, produced_at, trace)
+
+
+def encode_query(query: QueryEmbedding) -> bytes:
+    """An embedded query, or a piece of one, as `POST /v1/embed` answers it: a long one without the
+    vectors that are zero."""
+    whole = query.pieces == 1 and query.vectors.nbytes <= _WHOLE_QUERY_BYTES
+    return _QUERIES.pack(query if whole else QueryPiece(query))
+
+
+def decode_query(data: bytes) -> QueryEmbedding:
+    """The reverse. Raises WireError."""
+    return _query_of(_QUERIES.unpack(data))
+
+
+class QueryReader:
+    """Reads the pieces of an embedded query from bytes as they come."""
+
+    def __init__(self) -> None:
+        self._unpacker = msgpack.Unpacker(max_buffer_size=_MOST_PIECE_BYTES)
+        self._read = 0
+        self._pieces = 1
+
+    def feed(self, block: bytes) -> Iterator[QueryEmbedding]:
+        """The pieces that end in this block. Raises WireError for what is no query, for a piece that is
+        larger than any can be, and for pieces out of order."""
+        try:
+            self._unpacker.feed(block)
+            for told in self._unpacker:
+                query = _query_of(_QUERIES.read(told))
+                self._check(query)
+                self._read, self._pieces = query.number, query.pieces
+                yield query
+        except msgpack.exceptions.BufferFull:
+            raise WireError(
+                f"query: expected pieces of at most {_MOST_PIECE_BYTES} bytes, got a larger one"
+            ) from None
+        except (ValueError, TypeError, msgpack.exceptions.UnpackException):
+            raise WireError("not a message of StoryHash: expected msgpack maps") from None
+
+    def end(self) -> None:
+        """Raises WireError where pieces are missing."""
+        if self._read != self._pieces:
+            raise WireError(f"query: expected {self._pieces} pieces, got {self._read}")
+
+    def _check(self, query: QueryEmbedding) -> None:
+        if query.number != self._read + 1 or (self._read and query.pieces != self._pieces):
+            raise WireError(
+                f"query: expected piece {self._read + 1} of {self._pieces}, got {query.number} of "
+                f"{query.pieces}"
+            )
+
+
+def _query_of(read: QueryEmbedding | QueryPiece) -> QueryEmbedding:
+    return read.query if isinstance(read, QueryPiece) else read
+
+
+def encode_event(event: Event) -> bytes:
+    """An event's value alone, for keeping it."""
+    return _EVENTS.pack(event)
+
+
+def decode_event(data: bytes) -> Any:
+    """The reverse. Raises WireError."""
+    return _EVENTS.unpack(data)
+
+
+def latest_version(appended_ms: int, *, by_log: bool = True) -> int:
+    """The latest version a message may have that was appended at this moment."""
+    return appended_ms + VERSION_AHEAD_MS + (0 if by_log else _WRITERS_CLOCK_MS)
+
+
+def _within_its_time(event: Event, received: Received) -> Event:
+    if received.appended_ms is None or isinstance(event, (HeldModel, MatchEvent)):
+        return event
+    version = event.version if isinstance(event, (VideoEnd, Deletion)) else event.ref.version
+    latest = latest_version(received.appended_ms, by_log=received.by_log)
+    if version <= latest:
+        return event
+    if isinstance(event, Deletion):
+        return Deletion(event.video_id, max(1, latest))
+    raise FutureVersionError(
+        f"version {version} of {_video_of(event)!r} is {_span(version - received.appended_ms)} "
+        "later than its message; correct the clock of the machine that sent it and send the video again "
+        "(storyhash ingest --again)"
+    )
+
+
+def _span(milliseconds: int) -> str:
+    """A length of time in the largest unit of which there are two."""
+    seconds = milliseconds / 1000
+    for size, unit in ((31_557_600, "years"), (86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _unix_seconds(told: bytes) -> float:
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise WireError(f"header produced-at: expected Unix seconds, got {told[:40]!r}")
+    return seconds
+
+
+def _video_of(event: Event) -> str:
+    if isinstance(event, (Segment, Embedding, SegmentFailed)):
+        return event.ref.video_id
+    return "" if isinstance(event, HeldModel) else event.video_id

@@ -1,0 +1,38 @@
+"""Whether children are confined on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from common.sandbox.codec import Buffer, Codec
+from common.sandbox.process import Beat, Child, ChildLimits
+from common.settings import VideoSettings
+
+
+def examine_child(video: VideoSettings) -> str:
+    """Start one and let it do nothing: why it is not confined, or an empty string.
+
+    Raises DecoderCrashedError and VideoTimeoutError when it does not start.
+    """
+    limits = ChildLimits(
+        video.stall_seconds, video.wall_seconds, video.memory_mib, video.start_seconds
+    )
+    child: Child[str, None] = Child(_work, limits, Codec(_encode, _decode, 0))
+    try:
+        for _ in child.run(""):
+            pass
+        return child.unconfined
+    finally:
+        child.close()
+
+
+def _work(job: str, beat: Beat) -> Iterator[None]:
+    yield from ()
+
+
+def _encode(result: None) -> list[Buffer]:
+    return []
+
+
+def _decode(data: memoryview) -> None:
+    raise ValueError("no result was expected")

@@ -1,0 +1,181 @@
+"""What a process gives up before it works on input nobody can trust: rights, files, network, processes.
+
+All of it is refused by the kernel, so code that a file has smuggled in cannot take it back. It imports
+the standard library alone, because the first step must come before anything starts a thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import resource
+import struct
+import sys
+
+from common.sandbox.syscalls import ARCHITECTURES, Architecture
+
+_MAX_OPEN_FILES = 64
+# <linux/sched.h>, <linux/prctl.h>, <linux/seccomp.h>, <linux/capability.h>
+_NEW_IPC, _NEW_USER, _NEW_NET, _THREAD = 0x08000000, 0x10000000, 0x40000000, 0x00010000
+_NO_NEW_PRIVILEGES = 38
+_SET_FILTER, _ALL_THREADS = 1, 1
+_CAPABILITIES_VERSION = 0x20080522
+# Reading what belongs to others, as a service that runs as root in a container does.
+_KEPT_CAPABILITIES = 1 << 1 | 1 << 2
+# <linux/bpf_common.h>: load a word, jump if equal, greater or equal, any bit set; return.
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000
+_EPERM, _ENOSYS = 1, 38
+# Where `struct seccomp_data` has the number, the architecture and the low half of an argument.
+_NUMBER, _ARCHITECTURE = 0, 4
+_X32_CALLS = 0x40000000
+# Any way to open a file but for reading: O_WRONLY, O_RDWR, O_CREAT, O_TRUNC.
+_WRITING = 0o1 | 0o2 | 0o100 | 0o1000
+
+
+def give_up_rights(*, network: bool) -> None:
+    """The first step, while there is one thread. What the system does not allow is left as it is.
+
+    Afterwards the memory and the environment of the parent cannot be read any more: root gives up its
+    capabilities but those to read files; others go to a user namespace of their own. Without `network`
+    also to a network of their own, with nothing in it.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    apart = 0 if network else _NEW_NET | _NEW_IPC
+    if _capabilities(libc):
+        if apart:
+            libc.unshare(apart)
+        _keep_capabilities(libc)
+    elif libc.unshare(_NEW_USER | apart) and apart:
+        libc.unshare(_NEW_USER)
+
+
+def confine(keep: int, *, network: bool, file_bytes: int) -> str:
+    """The second step, after the imports. Returns what the system did not allow, or an empty string.
+
+    keep: the one file descriptor beside stdin, stdout and stderr that stays open. No new file is larger
+    than file_bytes; with 0 nothing can be written, changed or deleted. No core is dumped, no process
+    started, signalled or looked into; without `network` no socket is opened.
+    """
+    for number in _open_files():
+        if number > 2 and number != keep:
+            os.close(number)
+    _bound(resource.RLIMIT_CORE, 0)
+    _bound(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
+    _bound(resource.RLIMIT_FSIZE, file_bytes)
+    if sys.platform != "linux":
+        return f"{sys.platform} has no filter for system calls"
+    architecture = ARCHITECTURES.get(platform.machine())
+    if architecture is None:
+        return f"no filter for system calls is known for {platform.machine()}"
+    libc = ctypes.CDLL(None, use_errno=True)
+    program = _filter(architecture, network=network, writing=file_bytes > 0)
+    one, zero = ctypes.c_ulong(1), ctypes.c_ulong(0)
+    if libc.prctl(_NO_NEW_PRIVILEGES, one, zero, zero, zero):
+        return f"the kernel refuses it ({os.strerror(ctypes.get_errno())})"
+    count = len(program) // 8
+    buffer = ctypes.create_string_buffer(program, len(program))
+    told = ctypes.create_string_buffer(struct.pack("HxxxxxxP", count, ctypes.addressof(buffer)))
+    if libc.syscall(*map(ctypes.c_long, (architecture.seccomp, _SET_FILTER, _ALL_THREADS)), told):
+        return f"the kernel refuses a filter for system calls ({os.strerror(ctypes.get_errno())})"
+    if _can_read_parent():
+        return "user namespaces are not allowed here, so the environment of its parent can be read"
+    return ""
+
+
+def _can_read_parent() -> bool:
+    try:
+        with open(f"/proc/{os.getppid()}/environ", "rb") as file:
+            return bool(file.read(1))
+    except OSError:
+        return False
+
+
+def _bound(which: int, value: int) -> None:
+    hard = resource.getrlimit(which)[1]
+    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(which, (bound, bound))
+
+
+def _open_files() -> list[int]:
+    folder = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+    found = []
+    for name in os.listdir(folder):
+        try:
+            os.fstat(int(name))
+        except OSError:
+            # The descriptor of this very folder.
+            continue
+        found.append(int(name))
+    return found
+
+
+def _capabilities(libc: ctypes.CDLL) -> int:
+    """The permitted ones, as bits."""
+    header, data = _capability_buffers()
+    if libc.capget(header, data):
+        return 0
+    _, low, _, _, high, _ = struct.unpack("6I", data.raw)
+    return int(low | high << 32)
+
+
+def _keep_capabilities(libc: ctypes.CDLL) -> None:
+    kept = _capabilities(libc) & _KEPT_CAPABILITIES
+    header, _ = _capability_buffers()
+    libc.capset(header, ctypes.create_string_buffer(struct.pack("6I", kept, kept, 0, 0, 0, 0)))
+
+
+def _capability_buffers() -> tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]]:
+    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITIES_VERSION, 0))
+    return header, ctypes.create_string_buffer(24)
+
+
+def _filter(machine: Architecture, *, network: bool, writing: bool) -> bytes:
+    """The filter as `struct sock_filter[]`: 8 bytes an instruction."""
+    denied = machine.processes + machine.system
+    if not network:
+        denied += machine.network
+    if not writing:
+        denied += machine.writing
+    lines = [
+        _line(_LOAD, _ARCHITECTURE),
+        _line(_EQUAL, machine.audit, 1, 0),
+        _line(_RETURN, _REFUSE | _EPERM),
+        _line(_LOAD, _NUMBER),
+        # 64-bit processes on x86 have a second set of numbers for the same calls.
+        _line(_AT_LEAST, _X32_CALLS, 0, 1),
+        _line(_RETURN, _REFUSE | _EPERM),
+    ]
+    for number in denied:
+        lines += [_line(_EQUAL, number, 0, 1), _line(_RETURN, _REFUSE | _EPERM)]
+    # The C library then does with the older calls, whose arguments can be seen.
+    for number in (machine.clone3, machine.openat2):
+        lines += [_line(_EQUAL, number, 0, 1), _line(_RETURN, _REFUSE | _ENOSYS)]
+    # Threads, and no processes.
+    lines += _only(machine.clone, 0, _line(_ANY_BIT, _THREAD, 0, 1))
+    for number in machine.signalling:
+        lines += _only(number, 0, _line(_EQUAL, os.getpid(), 0, 1))
+    # Limits of this process.
+    lines += _only(machine.prlimit64, 0, _line(_EQUAL, 0, 0, 1))
+    if not writing:
+        for number, argument in machine.opening:
+            lines += _only(number, argument, _line(_ANY_BIT, _WRITING, 1, 0))
+    return b"".join([*lines, _line(_RETURN, _ALLOW)])
+
+
+def _only(number: int, argument: int, test: bytes) -> list[bytes]:
+    """A call is allowed where the test of an argument goes on to the next line, and refused else."""
+    return [
+        _line(_EQUAL, number, 0, 4),
+        _line(_LOAD, 16 + 8 * argument),
+        test,
+        _line(_RETURN, _ALLOW),
+        _line(_RETURN, _REFUSE | _EPERM),
+    ]
+
+
+def _line(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("HBBI", code, if_true, if_false, value)

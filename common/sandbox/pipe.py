@@ -1,0 +1,89 @@
+"""Messages between a process and its child over a pair of sockets: a kind, a length, the bytes."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Sequence
+
+from common.sandbox.codec import Buffer
+
+# Kind of message and length of what follows.
+_HEADER = struct.Struct("!cQ")
+# The most pieces one call may send (IOV_MAX is 1024 on Linux).
+_PIECES = 512
+
+READY, JOB, BEAT, RESULT, ERROR, DONE = b"r", b"j", b"b", b"o", b"e", b"d"
+KINDS = frozenset({READY, JOB, BEAT, RESULT, ERROR, DONE})
+# Of anything but a result.
+MAX_SMALL_BYTES = 64 * 1024
+
+
+class PipeError(Exception):
+    """What the other side sent is no message."""
+
+
+def send(
+    pipe: socket.socket,
+    kind: bytes,
+    parts: Sequence[Buffer] = (),
+    wait: Callable[[], None] | None = None,
+) -> None:
+    """Send one message whole. wait: called, where the socket does not block, until it takes more."""
+    views = [memoryview(part).cast("B") for part in parts]
+    header = _HEADER.pack(kind, sum(len(view) for view in views))
+    left = [memoryview(header), *(view for view in views if len(view))]
+    while left:
+        try:
+            sent = pipe.sendmsg(left[:_PIECES])
+        except BlockingIOError:
+            if wait is None:
+                raise
+            wait()
+            continue
+        while left and sent >= len(left[0]):
+            sent -= len(left.pop(0))
+        if sent:
+            left[0] = left[0][sent:]
+
+
+def send_beat(pipe: socket.socket) -> None:
+    """Send a sign of life, or nothing where the reader has not taken earlier messages yet."""
+    try:
+        pipe.send(_HEADER.pack(BEAT, 0), socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return
+
+
+def receive(
+    pipe: socket.socket, max_bytes: int, wait: Callable[[], None] | None = None
+) -> tuple[bytes, memoryview]:
+    """The next message: its kind and its content.
+
+    Raises EOFError when the other side is gone, PipeError for what is no message or is larger than
+    `max_bytes` (of a result) or 64 KiB (of any other kind but a job).
+    """
+    header = bytearray(_HEADER.size)
+    _fill(pipe, memoryview(header), wait)
+    kind, size = _HEADER.unpack(header)
+    if kind not in KINDS:
+        raise PipeError("an unknown kind of message")
+    if size > (max_bytes if kind in (RESULT, JOB) else MAX_SMALL_BYTES):
+        raise PipeError(f"a message of {size} bytes")
+    content = memoryview(bytearray(size))
+    _fill(pipe, content, wait)
+    return kind, content
+
+
+def _fill(pipe: socket.socket, view: memoryview, wait: Callable[[], None] | None) -> None:
+    while len(view):
+        try:
+            count = pipe.recv_into(view)
+        except BlockingIOError:
+            if wait is None:
+                raise
+            wait()
+            continue
+        if not count:
+            raise EOFError
+        view = view[count:]

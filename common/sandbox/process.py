@@ -1,0 +1,295 @@
+"""A generator run in a child process that can be killed: for work on input nobody can trust.
+
+The child serves one job after another, so its start is paid once. It dies with its parent, is killed
+when it shows no sign of life or is busy for too long, and may add no more than so much memory; the next
+job then gets a fresh one. Results go through a pair of sockets as checked data, not as pickles, so a
+child that a file has taken over can make its parent run nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Generic, TypeAlias, TypeVar
+
+from common.errors import DecoderCrashedError, StoryHashError, VideoTimeoutError
+from common.sandbox import pipe as child_pipe
+from common.sandbox.clock import TICK_SECONDS, ChildClock
+from common.sandbox.codec import Codec, decode_error, one_line
+from common.sandbox.pipe import PipeError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Beat: TypeAlias = Callable[[], None]
+"""Called by work as a sign of life; cheap, so as often as one likes."""
+
+_log = logging.getLogger("storyhash.child")
+# Modules are looked for where the parent looks for them.
+_MAIN = (
+    "import sys; sys.path[:] = sys.argv[4:]\n"
+    "from common.sandbox.confinement import give_up_rights\n"
+    "give_up_rights(network=sys.argv[3] == 'network')\n"
+    "from common.sandbox.main import main; main()"
+)
+# All that a child gets of the environment: what Python and its libraries need to start.
+_KEPT_VARIABLES = frozenset(
+    {"PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "COVERAGE_PROCESS_START"}
+    | {"PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONUTF8", "PYTHONMALLOC"}
+    | {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
+)
+_KEPT_PREFIXES = ("LC_", "DYLD_", "OMP_", "OPENBLAS_", "MKL_", "MALLOC_")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLimits:
+    """Bounds on a child.
+
+    stall_seconds: without a result or a beat, while it has a job. wall_seconds: in all for one job.
+    Of both, only time that the child had counts. memory_mib: what it may add to its start.
+    start_seconds: for its start and its imports. network: whether it may use one. file_bytes: the
+    largest file it may write; 0 for none at all. name, doing: what it is and does, and stall_setting,
+    wall_setting: what bounds it, for the errors.
+    """
+
+    stall_seconds: float
+    wall_seconds: float
+    memory_mib: int
+    start_seconds: float = 120.0
+    stall_setting: str = "STORYHASH_VIDEO__STALL_SECONDS"
+    wall_setting: str = "STORYHASH_VIDEO__WALL_SECONDS"
+    network: bool = False
+    file_bytes: int = 0
+    name: str = "decoder"
+    doing: str = "decoded"
+
+
+class Child(Generic[Job, Result]):
+    """Runs `work(job, beat)` in a child process and yields what it yields. Use from one thread.
+
+    work, and the functions of `codec`, are sent to the child by name; jobs are pickled.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Job, Beat], Iterator[Result]],
+        limits: ChildLimits,
+        codec: Codec[Result],
+    ) -> None:
+        self._work = work
+        self._limits = limits
+        self._codec = codec
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: socket.socket | None = None
+        self._ready = self._killed = False
+        self.unconfined = ""
+        """Why a process that was started is not confined, or empty."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process that serves now, if one does."""
+        return None if self._process is None else self._process.pid
+
+    def run(self, job: Job) -> Generator[Result, None, None]:
+        """Yield the results of one job.
+
+        Raises the VideoError that the work raised; VideoTimeoutError, VideoLimitError (memory)
+        or DecoderCrashedError when the child had to be or was killed; VideoError for anything else.
+        """
+        finished = False
+        if self._killed:
+            # The signal may have come when the job before was done; it must not cost this one.
+            self.close()
+        try:
+            pipe = self._start() if self._pipe is None else self._pipe
+            waiting = self._waiting(pipe)
+            child_pipe.send(pipe, child_pipe.JOB, [pickle.dumps(job)], waiting.until_writable)
+            while True:
+                kind, content = child_pipe.receive(
+                    pipe, self._codec.max_bytes, waiting.until_readable
+                )
+                waiting.heard()
+                if kind == child_pipe.BEAT:
+                    continue
+                if kind == child_pipe.RESULT:
+                    result = _decoded(self._codec.decode, content)
+                    yield result
+                    waiting.resume()
+                    continue
+                if kind not in (child_pipe.DONE, child_pipe.ERROR):
+                    raise PipeError("an answer to no question")
+                error = _decoded(decode_error, content) if kind == child_pipe.ERROR else None
+                finished = True
+                if error is not None:
+                    raise error
+                return
+        except PipeError as wrong:
+            raise DecoderCrashedError(
+                f"the {self._limits.name} sent what is no result ({wrong})"
+            ) from None
+        except (EOFError, OSError):
+            # Also OSError: it may die in the middle of a message.
+            raise self._crash() from None
+        finally:
+            if not finished:
+                self.close()
+
+    def close(self) -> None:
+        """Kill the child, whatever it is doing."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = self._pipe = None
+        self._ready = self._killed = False
+
+    def kill(self) -> None:
+        """Kill the child, from any thread: a job it has raises DecoderCrashedError, the next one gets a
+        fresh child."""
+        process = self._process
+        if process is not None:
+            self._killed = True
+            process.kill()
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
+                    "-P",
+                    *("-c", _MAIN),
+                    *(str(theirs.fileno()), str(os.getpid())),
+                    "network" if self._limits.network else "apart",
+                    *(path or os.getcwd() for path in sys.path),
+                ],
+                stdin=subprocess.DEVNULL,
+                # What a program prints belongs to whoever reads it.
+                stdout=subprocess.DEVNULL,
+                env=_environment(os.environ),
+                pass_fds=[theirs.fileno()],
+                # Ctrl-C reaches the whole terminal group; the parent decides about its children.
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._pipe = ours
+        ours.setblocking(False)
+        bound = self._limits.start_seconds
+        starting = _Waiting(
+            ours, ChildClock(self._process.pid), replace(self._limits, wall_seconds=float("inf"))
+        )
+        starting.stall = (
+            bound,
+            f"the {self._limits.name} did not start within",
+            "STORYHASH_VIDEO__START_SECONDS",
+        )
+        setup = pickle.dumps((self._work, self._limits, self._codec.encode))
+        child_pipe.send(ours, child_pipe.JOB, [setup], starting.until_writable)
+        kind, content = child_pipe.receive(ours, 0, starting.until_readable)
+        if kind != child_pipe.READY:
+            raise PipeError("an answer before it was ready")
+        self.unconfined = one_line(bytes(content).decode(errors="replace"))
+        if self.unconfined:
+            _tell_once(self.unconfined)
+        self._ready = True
+        return ours
+
+    def _waiting(self, pipe: socket.socket) -> _Waiting:
+        if self._process is None:
+            raise EOFError
+        return _Waiting(pipe, ChildClock(self._process.pid), self._limits)
+
+    def _crash(self) -> StoryHashError:
+        if self._process is None:
+            return DecoderCrashedError(f"the {self._limits.name} could not be started")
+        # It has closed its end; whatever it does now, it is of no more use.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(TICK_SECONDS)
+        self._process.kill()
+        code = self._process.wait()
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        said = "died on it" if self._ready else "did not start"
+        return DecoderCrashedError(f"the {self._limits.name} {said} ({name})")
+
+
+class _Waiting:
+    """Waits for a child, and for no longer than it may take."""
+
+    def __init__(self, pipe: socket.socket, clock: ChildClock, limits: ChildLimits) -> None:
+        self._pipe = pipe
+        self._clock = clock
+        self._limits = limits
+        self._silent = self._waited = 0.0
+        self.stall = (limits.stall_seconds, f"nothing {limits.doing} for", limits.stall_setting)
+
+    def heard(self) -> None:
+        """A whole message came."""
+        self._silent = 0.0
+
+    def resume(self) -> None:
+        """The reader was elsewhere until now; that is not the child's time."""
+        self._clock.restart()
+
+    def until_readable(self) -> None:
+        self._until(select.POLLIN)
+
+    def until_writable(self) -> None:
+        self._until(select.POLLOUT)
+
+    def _until(self, event: int) -> None:
+        """Raises VideoTimeoutError when it takes too long."""
+        poll = select.poll()
+        poll.register(self._pipe, event)
+        while True:
+            ready = poll.poll(TICK_SECONDS * 1000)
+            spent = self._clock.lap()
+            self._silent += spent
+            self._waited += spent
+            # After a late awakening something may be there all the same.
+            if ready or poll.poll(0):
+                break
+            seconds, said, setting = self.stall
+            if self._silent > seconds:
+                raise VideoTimeoutError(f"{said} {seconds:.0f} s ({setting})")
+        if self._waited > self._limits.wall_seconds:
+            raise VideoTimeoutError(
+                f"still at work after {self._limits.wall_seconds:.0f} s "
+                f"({self._limits.wall_setting})"
+            )
+
+
+@cache
+def _tell_once(reason: str) -> None:
+    _log.info("processes that decode are not confined: %s; a hostile file may do more harm", reason)
+
+
+def _decoded(decode: Callable[[memoryview], Result], content: memoryview) -> Result:
+    try:
+        return decode(content)
+    except Exception as error:
+        raise PipeError(type(error).__name__) from None
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """What a child gets of the environment; no secret is in it."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
+    }

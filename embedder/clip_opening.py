@@ -1,0 +1,159 @@
+"""A segment's clip opened: the frames a visual backend describes, and what moves in it.
+
+Clips come from files nobody can trust. So they are decoded, and followed by optical flow, in a child
+process where that matters (`embedder.clip_processes`); here is what either place does with one clip.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from common.settings import IngestSettings, VideoSettings
+from common.types import (
+    BoolArray,
+    Float64Array,
+    FrameBatch,
+    Segment,
+    Tracks,
+    UInt8Array,
+    check_array,
+)
+from common.video import decode_clip
+from embedder.frame_sampling import sample_indices
+from embedder.tracking.motion import MotionTracker
+from embedder.visual.frame_quality import informative
+
+DECODE_STEP, TRACK_STEP = "clip decode", "track"
+# A frame may lie on either end of a segment, and times are rounded.
+_SPARE_FRAMES = 8
+_CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ClipBounds:
+    """The largest clip that is opened: how many frames, and how many pixels in each."""
+
+    max_frames: int
+    max_pixels: int
+
+
+def clip_bounds(video: VideoSettings, ingest: IngestSettings) -> ClipBounds:
+    """The largest clip that a producer with these settings makes: the longest segment is one and the
+    remainder that joined it."""
+    seconds = ingest.segment_seconds + ingest.min_tail_seconds
+    frames = math.ceil(seconds * video.frames_per_second) + _SPARE_FRAMES
+    return ClipBounds(frames, video.max_clip_pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class SampledFrames:
+    """The frames of one segment that the visual backend describes.
+
+    frames: uint8 (T, H, W, 3). informative: bool (T,). pts_seconds: float64 (T,), video time.
+    """
+
+    frames: UInt8Array
+    informative: BoolArray
+    pts_seconds: Float64Array
+
+    def __post_init__(self) -> None:
+        sizes = check_array("frames", self.frames, np.uint8, ("T", "H", "W", 3))
+        check_array("informative", self.informative, np.bool_, (sizes["T"],))
+        check_array("pts_seconds", self.pts_seconds, np.float64, (sizes["T"],))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is wanted of a clip, in frames per second; None for nothing.
+
+    pictures: for the visual backend. moving: for the tracker. follow: whether those are followed by
+    optical flow where the clip is opened; otherwise they are given as they are.
+    """
+
+    pictures: float | None
+    moving: float | None = None
+    follow: bool = False
+
+    def most_bytes(self, bounds: ClipBounds) -> int:
+        """Bytes of the largest clip opened."""
+        kept = (self.pictures is not None) + (self.moving is not None and not self.follow)
+        return kept * bounds.max_frames * bounds.max_pixels * _CHANNELS
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedClip:
+    """What came of a recipe. seconds: spent, by step of the clock."""
+
+    sampled: SampledFrames | None
+    tracks: Tracks | None
+    moving: FrameBatch | None
+    seconds: dict[str, float]
+
+
+class Opener(Protocol):
+    """Opens the clips of segments."""
+
+    def open(self, segments: Sequence[Segment], recipe: Recipe) -> Iterator[OpenedClip]:
+        """One for each, in order; some may be opened ahead. Raises VideoError for one that cannot be."""
+        ...
+
+
+class OpenerHere:
+    """Opens clips in this process: for clips of our own making."""
+
+    def __init__(self, bounds: ClipBounds | None = None) -> None:
+        self._bounds = bounds or clip_bounds(VideoSettings(), IngestSettings())
+
+    def open(self, segments: Sequence[Segment], recipe: Recipe) -> Iterator[OpenedClip]:
+        """See `Opener.open`."""
+        for one in segments:
+            yield open_clip(one.clip, one.ref.start_seconds, recipe, self._bounds)
+
+
+def open_clip(
+    clip: bytes,
+    start_seconds: float,
+    recipe: Recipe,
+    bounds: ClipBounds,
+    beat: Callable[[], None] = lambda: None,
+) -> OpenedClip:
+    """Decode a clip once, for all that is wanted of it. Raises VideoError."""
+    seconds: dict[str, float] = {}
+    with _timed(DECODE_STEP, seconds):
+        batch = decode_clip(
+            clip,
+            start_seconds=start_seconds,
+            max_frames=bounds.max_frames,
+            max_pixels=bounds.max_pixels,
+            beat=beat,
+        )
+    sampled = tracks = moving = None
+    if recipe.pictures is not None:
+        chosen = sample_indices(batch.pts_seconds, recipe.pictures)
+        frames = np.ascontiguousarray(batch.frames[chosen])
+        sampled = SampledFrames(frames, informative(frames), batch.pts_seconds[chosen])
+    beat()
+    if recipe.moving is not None:
+        chosen = sample_indices(batch.pts_seconds, recipe.moving)
+        if len(chosen) < len(batch.pts_seconds):
+            batch = FrameBatch(batch.frames[chosen], batch.pts_seconds[chosen])
+        if recipe.follow:
+            with _timed(TRACK_STEP, seconds):
+                tracks = MotionTracker().track(batch)
+        else:
+            moving = batch
+    return OpenedClip(sampled, tracks, moving, seconds)
+
+
+@contextmanager
+def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - started

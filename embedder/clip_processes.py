@@ -1,0 +1,193 @@
+"""Clips opened in child processes that can be killed and may use only so much memory."""
+
+from __future__ import annotations
+
+import queue
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from common.errors import DecoderCrashedError
+from common.runtime_tuning import usable_cores
+from common.sandbox.codec import Buffer, Codec, pack, unpack
+from common.sandbox.process import Beat, Child, ChildLimits
+from common.settings import IngestSettings, VideoSettings
+from common.types import Array, FrameBatch, Segment, Tracks
+from embedder.clip_opening import (
+    ClipBounds,
+    OpenedClip,
+    Recipe,
+    SampledFrames,
+    clip_bounds,
+    open_clip,
+)
+from embedder.tracking.association import MAX_TRACKS
+
+# Clips opened before they are asked for may take so much, and one more than that.
+AHEAD_MIB = 256
+_MIB = 1024 * 1024
+# What a clip opened is larger than its pictures, at most.
+_SPARE_BYTES = _MIB
+_STEPS = ("clip decode", "track")
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    clip: bytes
+    start_seconds: float
+    recipe: Recipe
+
+
+_Opening = Child[_Job, OpenedClip]
+
+
+class ChildOpeners:
+    """An `Opener` over a few children, which start with the first clips. Thread-safe."""
+
+    def __init__(
+        self, video: VideoSettings, ingest: IngestSettings, count: int | None = None
+    ) -> None:
+        """count: of children; by default one for every two cores, as decoders and networks want some."""
+        self._bounds = clip_bounds(video, ingest)
+        self._count = count or max(1, usable_cores() // 2)
+        limits = ChildLimits(
+            video.stall_seconds, video.wall_seconds, video.memory_mib, video.start_seconds
+        )
+        both = Recipe(1.0, 1.0)
+        codec = Codec(
+            _encode, partial(_decode, self._bounds), both.most_bytes(self._bounds) + _SPARE_BYTES
+        )
+        work = partial(_work, self._bounds)
+        self._children: list[_Opening] = [Child(work, limits, codec) for _ in range(self._count)]
+        self._idle: queue.LifoQueue[_Opening] = queue.LifoQueue()
+        for child in self._children:
+            self._idle.put(child)
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="open")
+        # Stages live as long as their process, or are forgotten: their children go with them.
+        self._finalizer = weakref.finalize(self, _end, self._children, self._threads)
+
+    def close(self) -> None:
+        """Kill the children."""
+        self._finalizer()
+
+    def open(self, segments: Sequence[Segment], recipe: Recipe) -> Iterator[OpenedClip]:
+        """See `Opener.open`."""
+        jobs = [_Job(one.clip, one.ref.start_seconds, recipe) for one in segments]
+        if len(jobs) == 1:
+            yield self._opened(jobs[0])
+            return
+        each = max(1, recipe.most_bytes(self._bounds))
+        ahead = max(1, min(self._count, AHEAD_MIB * _MIB // each))
+        waiting: deque[Future[OpenedClip]] = deque()
+        try:
+            for job in jobs:
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+                waiting.append(self._threads.submit(self._opened, job))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _opened(self, job: _Job) -> OpenedClip:
+        child = self._idle.get()
+        try:
+            found = list(child.run(job))
+            if len(found) != 1 or not _fits(found[0], job.recipe):
+                child.close()
+                raise DecoderCrashedError(
+                    "the decoder gave something else than what it was asked for"
+                )
+        finally:
+            self._idle.put(child)
+        return found[0]
+
+
+def _work(bounds: ClipBounds, job: _Job, beat: Beat) -> Iterator[OpenedClip]:
+    yield open_clip(job.clip, job.start_seconds, job.recipe, bounds, beat)
+
+
+def _end(children: Sequence[_Opening], threads: ThreadPoolExecutor) -> None:
+    threads.shutdown(wait=False, cancel_futures=True)
+    for child in children:
+        child.close()
+
+
+def _fits(opened: OpenedClip, recipe: Recipe) -> bool:
+    """Whether all that was wanted is there, and nothing else."""
+    follow = recipe.moving is not None and recipe.follow
+    return (
+        (opened.sampled is not None) == (recipe.pictures is not None)
+        and (opened.tracks is not None) == follow
+        and (opened.moving is not None) == (recipe.moving is not None and not follow)
+    )
+
+
+def _encode(opened: OpenedClip) -> Sequence[Buffer]:
+    arrays: list[Array] = []
+    parts: list[str] = []
+    quality = 0.0
+    if opened.sampled is not None:
+        parts.append("sampled")
+        one = opened.sampled
+        arrays += [one.frames, one.informative, one.pts_seconds]
+    if opened.tracks is not None:
+        parts.append("tracks")
+        found = opened.tracks
+        quality = found.quality
+        arrays += [found.centroids, found.areas, found.visible, found.pts_seconds]
+    if opened.moving is not None:
+        parts.append("moving")
+        arrays += [opened.moving.frames, opened.moving.pts_seconds]
+    header = {"parts": parts, "quality": quality, "seconds": opened.seconds}
+    return pack(header, *arrays)
+
+
+def _decode(bounds: ClipBounds, data: memoryview) -> OpenedClip:
+    """Everything is checked: shapes by the types, sizes and numbers here."""
+    header, arrays = unpack(data)
+    left = iter(arrays)
+    parts = header["parts"]
+    sampled = tracks = moving = None
+    if "sampled" in parts:
+        sampled = SampledFrames(next(left), next(left), _times(next(left)))
+        _check_frames(sampled.frames, bounds)
+    if "tracks" in parts:
+        numbers = (_finite(next(left)), _finite(next(left)), next(left), _times(next(left)))
+        tracks = Tracks(*numbers, quality=float(header["quality"]))
+        moments, things = tracks.visible.shape
+        if moments > bounds.max_frames or things > MAX_TRACKS:
+            raise ValueError("too many tracks")
+    if "moving" in parts:
+        moving = FrameBatch(next(left), _times(next(left)))
+        _check_frames(moving.frames, bounds)
+    if next(left, None) is not None:
+        raise ValueError("arrays left over")
+    seconds = {step: float(header["seconds"].get(step, 0.0)) for step in _STEPS}
+    if not all(0 <= spent < float("inf") for spent in seconds.values()):
+        raise ValueError("no time that passed")
+    return OpenedClip(sampled, tracks, moving, seconds)
+
+
+def _check_frames(frames: Array, bounds: ClipBounds) -> None:
+    count, height, width = frames.shape[:3]
+    if not 0 < count <= bounds.max_frames or not 0 < height * width <= bounds.max_pixels:
+        raise ValueError(f"pictures of {frames.shape}")
+
+
+def _finite(numbers: Array) -> Array:
+    if not np.isfinite(numbers).all():
+        raise ValueError("no numbers")
+    return numbers
+
+
+def _times(pts_seconds: Array) -> Array:
+    if not (np.diff(_finite(pts_seconds)) > 0).all():
+        raise ValueError("times out of order")
+    return pts_seconds

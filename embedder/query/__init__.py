@@ -1,0 +1,1 @@
+"""Query videos: passes, views, windows and long queries in pieces."""

@@ -1,0 +1,290 @@
+"""A query video as overlapping windows, each seen through several views."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+
+import numpy as np
+
+from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.spool import SegmentSpool
+from common.types import (
+    ACTION_DIMENSION,
+    VECTOR_DIMENSION,
+    VISUAL_DIMENSION,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    QueryEmbedding,
+    Segment,
+)
+from embedder.action import action_features
+from embedder.clip_opening import SampledFrames
+from embedder.fusion import FusionMode, fuse
+from embedder.pooling import Pooling, frames_of_windows, pool_windows
+from embedder.query.features import SeenQuery, SeenView
+from embedder.query.passes import FIRST, Look
+from embedder.query.pieces import HOP_SECONDS, Piece, pieces_of
+from embedder.query.remembering import Remembered
+from embedder.stage import EmbedderStage
+from embedder.visual.frame_quality import informative
+from embedder.visual.regions import FOUND
+from embedder.visual.views import apply_view
+
+# The last is one frame: it says when a copy begins and ends.
+WINDOW_SECONDS = (4.0, 2.0, 0.5)
+# Segments of which it is remembered how things move in them: six hours, some 500 bytes each.
+_REMEMBERED_SEGMENTS = 5400
+# Pictures of one segment that are described together: those of a first look, and nearly always of a
+# closer one.
+_PICTURE_BYTES = 64 << 20
+
+
+def window_grid(
+    duration_seconds: float, begin_seconds: float = 0.0, end_seconds: float = math.inf
+) -> tuple[Float64Array, Float64Array]:
+    """Starts and ends, float64 (W,), of the windows of a video, every 0.5 s, the longest first; of those
+    alone that begin in [begin_seconds, end_seconds).
+
+    A video shorter than a window has one that spans all of it.
+    """
+    spans: set[tuple[float, float]] = set()
+    for length in WINDOW_SECONDS:
+        if duration_seconds <= length:
+            spans.add((0.0, duration_seconds))
+            continue
+        first = math.ceil(begin_seconds / HOP_SECONDS)
+        last = int((min(duration_seconds - length, end_seconds) / HOP_SECONDS) + 1e-6)
+        spans.update((k * HOP_SECONDS, k * HOP_SECONDS + length) for k in range(first, last + 1))
+        if length > HOP_SECONDS:
+            # The end of the video is seen even where it does not fall on the hop.
+            spans.add((duration_seconds - length, duration_seconds))
+    spans = {span for span in spans if begin_seconds <= span[0] < end_seconds}
+    ordered = np.array(sorted(spans, key=lambda span: (span[0] - span[1], span[0])))
+    return ordered[:, 0].copy(), ordered[:, 1].copy()
+
+
+def telling_windows(
+    pts_seconds: Float64Array, starts: Float64Array, ends: Float64Array
+) -> BoolArray:
+    """bool (W,): of windows of one length that hold the same frames, the one that lies best around them.
+
+    Where frames are far apart most windows say what others do, and each would be searched with.
+    """
+    first, last = frames_of_windows(pts_seconds, starts, ends)
+    best: dict[tuple[int, int, int], tuple[float, int]] = {}
+    for window, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        if low == high:
+            continue
+        middle = float(pts_seconds[low:high].mean())
+        off = abs(middle - float(starts[window] + ends[window]) / 2)
+        key = (low, high, round(1000 * float(ends[window] - starts[window])))
+        if key not in best or off < best[key][0] - 1e-9:
+            best[key] = (off, window)
+    telling = np.zeros(len(starts), dtype=bool)
+    telling[[window for _, window in best.values()]] = True
+    return telling
+
+
+def window_actions(
+    segments: Float64Array, actions: Float32Array, starts: Float64Array, ends: Float64Array
+) -> Float32Array:
+    """Action of each window: the mean of its segments' actions, weighted by seconds of overlap.
+
+    segments: float64 (S, 2), start and end. actions: float32 (S, 15). Returns float32 (W, 15). A
+    window that coincides with a segment has exactly that segment's action, as in the index.
+    """
+    overlap = np.minimum(ends[:, None], segments[None, :, 1]) - np.maximum(
+        starts[:, None], segments[None, :, 0]
+    )
+    weights = np.maximum(overlap, 0.0)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+    return (weights @ actions).astype(np.float32)
+
+
+class QueryEmbedder:
+    """Embeds a whole query with the parts of an `EmbedderStage`; one segment's frames in memory.
+
+    Thread-safe.
+    """
+
+    def __init__(self, stage: EmbedderStage) -> None:
+        self._stage = stage
+        self._actions = Remembered[Float32Array](_REMEMBERED_SEGMENTS)
+
+    def embed(
+        self, uri: str, duration_seconds: float, segments: Iterable[Segment], look: Look = FIRST
+    ) -> QueryEmbedding:
+        """Embed the segments of one video, in time order.
+
+        Raises VideoError for a clip that does not decode, ValueError when there is no segment.
+        """
+        seen = self.see(duration_seconds, segments, look)
+        return windows_of(uri, self._stage.model_id, seen, self._stage.visual.pooling)
+
+    def embed_piece(
+        self,
+        uri: str,
+        duration_seconds: float,
+        segments: SegmentSpool,
+        look: Look,
+        piece: Piece,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> QueryEmbedding:
+        """Embed one piece of a query. Raises as `embed` does, and CancelledError."""
+        reach_seconds = piece.end_seconds + max(WINDOW_SECONDS)
+        touched = segments.between(piece.start_seconds, reach_seconds)
+        seen = self.see(duration_seconds, touched, look, piece.seconds, cancellation)
+        return windows_of(uri, self._stage.model_id, seen, self._stage.visual.pooling, piece=piece)
+
+    def pieces(
+        self,
+        uri: str,
+        duration_seconds: float,
+        segments: SegmentSpool,
+        look: Look = FIRST,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> Iterator[QueryEmbedding]:
+        """Embed the segments of one video piece by piece: `embed`'s answer, where there is but one.
+
+        Raises as `embed` does, and CancelledError.
+        """
+        if not len(segments):
+            raise ValueError("segments: expected at least one, got none")
+        seconds = max(duration_seconds, segments.end_seconds)
+        for piece in pieces_of(seconds):
+            yield self.embed_piece(uri, seconds, segments, look, piece, cancellation)
+
+    def see(
+        self,
+        duration_seconds: float,
+        segments: Iterable[Segment],
+        look: Look = FIRST,
+        seen_seconds: float | None = None,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> SeenQuery:
+        """The frames of a query through every view of a look; seen_seconds: how much of it these
+        segments are, where they are not all. Raises as `embed` does, and CancelledError."""
+        length_seconds = duration_seconds if seen_seconds is None else seen_seconds
+        visual = self._stage.visual
+        names = visual.views if look.first else visual.closer_views
+        spans: list[tuple[float, float]] = []
+        actions: list[Float32Array] = []
+        seen: dict[str, list[SeenView]] = {name: [] for name in names}
+        before_seconds = -1.0
+        for segment in segments:
+            cancellation.check()
+            sampled, action = self._open(segment)
+            spans.append((segment.ref.start_seconds, segment.ref.end_seconds))
+            actions.append(action)
+            chosen = look.chosen(sampled.pts_seconds, length_seconds, before_seconds)
+            before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
+            if chosen.any():
+                for one in self._through(names, sampled, np.flatnonzero(chosen)):
+                    seen[one.name].append(one)
+        if not spans and seen_seconds is None:
+            raise ValueError("segments: expected at least one, got none")
+        return SeenQuery(
+            max([duration_seconds, *(end for _, end in spans)]),
+            np.array(spans, dtype=np.float64).reshape(-1, 2),
+            np.array(actions, dtype=np.float32).reshape(-1, ACTION_DIMENSION),
+            tuple(_joined(name, parts) for name, parts in seen.items()),
+        )
+
+    def _open(self, segment: Segment) -> tuple[SampledFrames, Float32Array]:
+        """A segment's frames, and how things move in it, followed at the first look alone."""
+        key = segment.ref.start_seconds, blake2b(segment.clip, digest_size=16).digest()
+        opened = self._stage.open(segment, tracks=key not in self._actions)
+
+        def action() -> Float32Array:
+            # It may have been forgotten meanwhile.
+            return action_features(opened.tracks or self._stage.open(segment).need_tracks)
+
+        return opened.need_sampled, self._actions.get(key, action)
+
+    def _through(
+        self, names: tuple[str, ...], sampled: SampledFrames, chosen: Int64Array
+    ) -> list[SeenView]:
+        """One segment's chosen frames through each view, described together, or a few views at a time
+        where pictures are large or many."""
+        seen: list[SeenView] = []
+        shown: list[tuple[str, SampledFrames]] = []
+        for name in names:
+            if sum(one.frames.nbytes for _, one in shown) > _PICTURE_BYTES:
+                seen += self._described(shown)
+                shown = []
+            # All frames of the segment go into looking for a region, the chosen ones are described.
+            looked_for = name in FOUND
+            part = apply_view(sampled.frames if looked_for else sampled.frames[chosen], name)
+            if part is None:
+                continue
+            if looked_for:
+                part = part[chosen]
+            usable = sampled.informative[chosen]
+            if part.shape[1:] != sampled.frames.shape[1:]:
+                usable = usable & informative(part)
+            shown.append((name, SampledFrames(part, usable, sampled.pts_seconds[chosen])))
+        return seen + self._described(shown)
+
+    def _described(self, shown: Sequence[tuple[str, SampledFrames]]) -> list[SeenView]:
+        rows = self._stage.pictures.describe([one for _, one in shown], reference=False)
+        return [
+            SeenView(name, described, one.informative, one.pts_seconds)
+            for (name, one), described in zip(shown, rows, strict=True)
+        ]
+
+
+def _joined(name: str, parts: list[SeenView]) -> SeenView:
+    if not parts:
+        nothing = np.zeros((0, VISUAL_DIMENSION), dtype=np.float32)
+        return SeenView(name, nothing, np.zeros(0, dtype=bool), np.zeros(0))
+    return SeenView(
+        name,
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.informative for part in parts]),
+        np.concatenate([part.pts_seconds for part in parts]),
+    )
+
+
+def windows_of(
+    uri: str,
+    model_id: str,
+    seen: SeenQuery,
+    pooling: Pooling,
+    fusion: FusionMode = "storyhash",
+    piece: Piece | None = None,
+) -> QueryEmbedding:
+    """What was seen, pooled into windows and fused with how it moves; views that saw nothing are left
+    out, the first look's `identity` excepted. Of a piece of a query its windows alone."""
+    of_all = piece or Piece(1, 1, 0.0, math.inf)
+    starts, ends = window_grid(seen.duration_seconds, of_all.start_seconds, of_all.end_seconds)
+    action = window_actions(seen.spans, seen.actions, starts, ends)
+    told: list[tuple[str, Float32Array, BoolArray]] = []
+    for view in seen.views:
+        pooled, known = pool_windows(
+            view.rows, view.informative, view.pts_seconds, starts, ends, pooling
+        )
+        known &= telling_windows(view.pts_seconds, starts, ends)
+        if known.any() or view.name == "identity":
+            told.append((view.name, fuse(pooled[known], action[known], fusion), known))
+    # Most windows of a closer look have no vector: a page of zeros that nobody writes takes no memory.
+    vectors = np.zeros((len(told), len(starts), VECTOR_DIMENSION), dtype=np.float32)
+    for number, (_, fused, known) in enumerate(told):
+        vectors[number, known] = fused
+    return QueryEmbedding(
+        uri=uri,
+        duration_seconds=seen.duration_seconds,
+        model_id=model_id,
+        views=tuple(name for name, _, _ in told),
+        window_start_seconds=starts,
+        window_end_seconds=ends,
+        vectors=vectors,
+        informative=np.array([known for _, _, known in told], dtype=bool).reshape(
+            len(told), len(starts)
+        ),
+        number=of_all.number,
+        pieces=of_all.pieces,
+    )

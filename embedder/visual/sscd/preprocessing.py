@@ -1,0 +1,24 @@
+"""How a picture is made ready for SSCD, whichever file the network comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from common.resize import shrink
+from common.types import Float32Array, UInt8Array
+
+_IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
+_IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+
+
+def squashed(pictures: Sequence[UInt8Array], side: int) -> UInt8Array:
+    """uint8 (B, side, side, 3): the whole picture, its aspect lost, so that nothing at its edge is."""
+    return np.stack([shrink(picture, side, side) for picture in pictures])
+
+
+def normalised(squares: UInt8Array) -> Float32Array:
+    """float32 (B, 3, side, side), less ImageNet's mean and by its deviation."""
+    scaled = (squares.astype(np.float32) / 255.0 - _IMAGENET_MEAN) / _IMAGENET_DEVIATION
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))

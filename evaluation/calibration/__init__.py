@@ -1,0 +1,1 @@
+"""Calibrations: training samples, fits and cross-validation folds."""

@@ -1,0 +1,1 @@
+"""Datasets, edited videos, cached features and result records."""

@@ -1,0 +1,220 @@
+"""Rows in files: JSON Lines (`.jsonl`, `.json`), one row a line, or Parquet (`.parquet`).
+
+Both hold the fields of `evaluation.data.records` under their own names, matches and pieces nested. A file
+is there whole or not at all; one that is not ours or damaged is a UsageError that says where.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import orjson
+
+from common.atomic_write import replacing
+from common.errors import UsageError
+from evaluation.data.records import Catalogue, Found, Piece, QueryRow, Relation
+
+if TYPE_CHECKING:
+    import pyarrow
+
+LINES_SUFFIXES = (".jsonl", ".json")
+PARQUET_SUFFIX = ".parquet"
+
+_PIECE: dict[str, type] = {
+    "query_start_seconds": float,
+    "query_end_seconds": float,
+    "ref_start_seconds": float,
+    "ref_end_seconds": float,
+    "in_order": bool,
+}
+_FOUND: dict[str, type] = {
+    "video_id": str,
+    "relation": str,
+    "probability": float,
+    "similarity": float,
+    "decision": str,
+    "view": str,
+    "query_start_seconds": float,
+    "query_end_seconds": float,
+    "ref_start_seconds": float,
+    "ref_end_seconds": float,
+}
+_ROW: dict[str, type] = {
+    "configuration": str,
+    "profile": str,
+    "catalogue": str,
+    "transform": str,
+    "group": str,
+    "video_id": str,
+    "family": str,
+    "fold": int,
+    "duration_seconds": float,
+    "error": str,
+    "pieces": list,
+    "matches": list,
+}
+_RELATIONS, _CATALOGUES = get_args(Relation), get_args(Catalogue)
+
+
+def write_rows(path: Path, rows: Iterable[QueryRow]) -> None:
+    """Write rows in the format the suffix names. UsageError for another suffix, or Parquet without
+    pyarrow; ValueError for a number that is not finite."""
+    if _is_parquet(path):
+        _write_parquet(path, rows)
+    else:
+        _write_lines(path, rows)
+
+
+def read_rows(path: Path) -> list[QueryRow]:
+    """Read what `write_rows` wrote. UsageError for a file that is missing, damaged or not of rows."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; rows are written by `storyhash evaluate`")
+    return list(_read_parquet(path) if _is_parquet(path) else _read_lines(path))
+
+
+def to_line(row: QueryRow) -> bytes:
+    """One row as a line of JSON, its end included."""
+    line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    # JSON has no NaN and orjson writes null instead, which no field of a row may be.
+    if b":null" in line:
+        _check_finite(asdict(row))
+    return line
+
+
+def from_line(line: bytes) -> QueryRow:
+    """A row from its line; ValueError that says what is wrong with it."""
+    return _row(orjson.loads(line))
+
+
+def _is_parquet(path: Path) -> bool:
+    if path.suffix not in (*LINES_SUFFIXES, PARQUET_SUFFIX):
+        raise UsageError(
+            f"{path}: expected a name that ends in .jsonl or .parquet, got {path.suffix!r}"
+        )
+    return path.suffix == PARQUET_SUFFIX
+
+
+def _write_lines(path: Path, rows: Iterable[QueryRow]) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines(map(to_line, rows))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_lines(path: Path) -> Iterator[QueryRow]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield from_line(line)
+            except ValueError as error:
+                raise UsageError(
+                    f"{path}, line {number}: not a row of an evaluation ({error}); make the file anew"
+                ) from error
+
+
+def _write_parquet(path: Path, rows: Iterable[QueryRow]) -> None:
+    arrow, parquet = _arrow()
+    records = [asdict(row) for row in rows]
+    for record in records:
+        _check_finite(record)
+    table = arrow.Table.from_pylist(records, schema=_schema(arrow))
+    with replacing(path) as temporary:
+        parquet.write_table(table, temporary, compression="zstd")
+
+
+def _read_parquet(path: Path) -> Iterator[QueryRow]:
+    arrow, parquet = _arrow()
+    try:
+        # A file that is open is read by its own name alone: no folder of it becomes a column.
+        with path.open("rb") as file:
+            table = parquet.read_table(file)
+        for batch in table.to_batches(max_chunksize=1000):
+            for record in batch.to_pylist():
+                yield _row(record)
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        raise UsageError(
+            f"{path}: not rows of an evaluation ({_first_line(error)}); make the file anew"
+        ) from error
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError(
+            "Parquet needs pyarrow: pip install 'storyhash[evaluation]', or use a .jsonl file"
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+def _schema(arrow: Any) -> pyarrow.Schema:
+    """Every field required, pieces and matches as lists of structs."""
+    kinds = {str: arrow.string(), float: arrow.float64(), bool: arrow.bool_(), int: arrow.int64()}
+
+    def fields(of: Mapping[str, type]) -> list[Any]:
+        nested = {"pieces": _PIECE, "matches": _FOUND}
+        return [
+            arrow.field(
+                name,
+                arrow.list_(arrow.field("item", arrow.struct(fields(nested[name])), nullable=False))
+                if kind is list
+                else kinds[kind],
+                nullable=False,
+            )
+            for name, kind in of.items()
+        ]
+
+    return arrow.schema(fields(_ROW))
+
+
+def _row(record: Any) -> QueryRow:
+    values = _checked("row", record, _ROW)
+    if values["catalogue"] not in _CATALOGUES:
+        raise ValueError(
+            f"catalogue: expected one of {', '.join(_CATALOGUES)}, got {values['catalogue']!r}"
+        )
+    pieces = tuple(Piece(**_checked("piece", piece, _PIECE)) for piece in values.pop("pieces"))
+    matches = tuple(map(_found, values.pop("matches")))
+    return QueryRow(**values, pieces=pieces, matches=matches)
+
+
+def _found(record: Any) -> Found:
+    values = _checked("match", record, _FOUND)
+    if values["relation"] not in _RELATIONS:
+        raise ValueError(
+            f"relation: expected one of {', '.join(_RELATIONS)}, got {values['relation']!r}"
+        )
+    return Found(**values)
+
+
+def _checked(what: str, record: Any, fields: Mapping[str, type]) -> dict[str, Any]:
+    """The record's values by name, each of its type; ValueError that says expected and got."""
+    if not isinstance(record, dict) or record.keys() != fields.keys():
+        got = ", ".join(sorted(record)) if isinstance(record, dict) else type(record).__name__
+        raise ValueError(f"{what}: expected the fields {', '.join(fields)}, got {got}")
+    for name, kind in fields.items():
+        value = record[name]
+        if type(value) is not kind:
+            if kind is not float or type(value) is not int:
+                raise ValueError(f"{name}: expected {kind.__name__}, got {value!r}")
+            record[name] = float(value)
+    return record
+
+
+def _check_finite(record: Mapping[str, Any]) -> None:
+    for name, value in record.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name}: expected a finite number, got {value}")
+        if isinstance(value, (list, tuple)):
+            for part in value:
+                _check_finite(part)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

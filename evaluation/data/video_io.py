@@ -1,0 +1,133 @@
+"""Films on disk: a video or a folder of pictures read whole at a fixed rate, and an edit written back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from common.errors import VideoError, VideoLimitError
+from common.settings import VideoSettings
+from common.types import UInt8Array
+from common.video import Decoder, Frame, decode_images, encode_video
+from evaluation.transforms.base import Film, Made
+from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
+
+# Above any real rate, so that the decoder gives every frame: which one a moment shows is decided here.
+_EVERY_FRAME = 1000.0
+# A container that says less is taken to say nothing.
+_MIN_PLAUSIBLE_FPS = 1.0
+# Times are stamped in ticks; a frame may come this much after the moment it is shown at.
+_SLACK_SECONDS = 0.002
+# Edits hold the film, what they make of it and their partners: several times this.
+_MAX_BYTES = 3 << 30
+
+
+def read_film(
+    source: Path,
+    *,
+    frames_per_second: float = 16,
+    short_side: int = 480,
+    max_seconds: float | None = None,
+    limits: VideoSettings | None = None,
+) -> Film:
+    """A video file, or a folder of numbered pictures (24 a second, as DAVIS), whole and in memory.
+
+    Frame k is the latest one shown at k / rate. The rate is `frames_per_second`, or the source's own
+    where that is lower and known. The short side is at most `short_side` pixels; only the first
+    `max_seconds` are read. Raises VideoError when the source cannot be read, VideoLimitError when it
+    passes a bound of `limits` or takes more than 3 GiB.
+    """
+    bounds = limits or VideoSettings()
+    if source.is_dir():
+        return _read_pictures(source, frames_per_second, short_side, max_seconds, bounds)
+    decoder = Decoder(source, bounds, frames_per_second=_EVERY_FRAME, short_side=short_side)
+    frames = iter(decoder)
+    first = next(frames)
+    own = decoder.info.frames_per_second if decoder.info is not None else None
+    rate = frames_per_second
+    if own is not None and _MIN_PLAUSIBLE_FPS <= own < rate:
+        rate = own
+    kept: list[UInt8Array] = []
+    shown = first.rgb
+    for frame in _until(frames, max_seconds):
+        _hold(kept, shown, frame.pts_seconds - _SLACK_SECONDS, rate)
+        shown = frame.rgb
+    end = decoder.end_seconds if max_seconds is None else min(decoder.end_seconds, max_seconds)
+    # The last frame is shown to the end; the length is the nearest whole number of frames.
+    _hold(kept, shown, (round(end * rate) - 0.5) / rate, rate)
+    return Film(_stack(kept or [shown]), rate)
+
+
+def write_film(path: Path, made: Made) -> None:
+    """Write what an edit made: H.264 as coarse as `made.crf` says, in the container of the path's suffix.
+
+    Odd heights and widths lose a line at the bottom or right: H.264 halves the colour planes. Raises
+    VideoError when it cannot be encoded or written.
+    """
+    frames = made.film.frames
+    height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2
+    if not height or not width:
+        raise VideoError(
+            f"{path.name}: expected frames of 2 x 2 pixels or more, "
+            f"got {frames.shape[2]} x {frames.shape[1]}"
+        )
+    even = (np.ascontiguousarray(frame[:height, :width]) for frame in frames)
+    try:
+        encode_video(path, even, made.film.frames_per_second, crf=made.crf)
+    except (OSError, ValueError) as error:
+        raise VideoError(f"{path.name}: could not be encoded ({error})") from None
+
+
+def _read_pictures(
+    folder: Path, wanted: float, short_side: int, max_seconds: float | None, limits: VideoSettings
+) -> Film:
+    try:
+        paths = frame_paths(folder)
+    except OSError as error:
+        raise VideoError(f"{folder}: {error.strerror}") from None
+    if not paths:
+        raise VideoError(f"{folder}: a folder without numbered pictures is no video")
+    rate = min(wanted, FRAME_FOLDER_FPS)
+    seconds = len(paths) / FRAME_FOLDER_FPS
+    if max_seconds is not None:
+        seconds = min(seconds, max_seconds)
+    count = max(1, round(seconds * rate))
+    shown = [paths[int(k / rate * FRAME_FOLDER_FPS + 1e-6)] for k in range(count)]
+    pictures = decode_images(
+        shown, limits, source_fps=rate, frames_per_second=_EVERY_FRAME, short_side=short_side
+    )
+    return Film(_stack([picture.rgb for picture in pictures]), rate)
+
+
+def _until(frames: Iterator[Frame], max_seconds: float | None) -> Iterator[Frame]:
+    for frame in frames:
+        if max_seconds is not None and frame.pts_seconds >= max_seconds:
+            return
+        yield frame
+
+
+def _hold(kept: list[UInt8Array], shown: UInt8Array, until_seconds: float, rate: float) -> None:
+    """Show a picture at every moment k / rate before `until_seconds` that shows none yet."""
+    while len(kept) / rate < until_seconds:
+        if (len(kept) + 1) * shown.nbytes > _MAX_BYTES:
+            raise VideoLimitError(
+                f"longer than {len(kept) / rate:.0f} s, which is more than {_MAX_BYTES >> 30} GiB "
+                "of pictures; read its first seconds, or read it smaller"
+            )
+        kept.append(shown)
+
+
+def _stack(kept: list[UInt8Array]) -> UInt8Array:
+    """uint8 (T, H, W, 3) of the first one's size. Empties the list, so that no picture is held twice."""
+    height, width = kept[0].shape[:2]
+    frames = np.empty((len(kept), height, width, 3), dtype=np.uint8)
+    for index in range(len(kept)):
+        picture = kept[index]
+        if picture.shape[:2] != (height, width):
+            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        frames[index] = picture
+        kept[index] = frames[index]
+    return frames

@@ -1,0 +1,1 @@
+"""Experiments: queries against indexes, resumable, in worker processes."""

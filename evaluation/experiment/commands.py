@@ -1,0 +1,167 @@
+"""The runs there are: robustness, ablation, and the fit of a calibration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.atomic_write import replacing
+from common.errors import UsageError
+from evaluation.calibration.folds import named
+from evaluation.data.record_io import write_rows
+from evaluation.data.records import QueryRow
+from evaluation.experiment.experiment import Asking, Evaluation
+from evaluation.experiment.profile import Backend
+from evaluation.methods.baselines import PEERS
+from evaluation.methods.configurations import FULL, FUSIONS, Configuration
+from evaluation.methods.methods import Calibrations, Entrant
+from searcher.matching.calibration import Calibration
+
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run of one profile came to. path: of the rows; about: how they were made, as JSON."""
+
+    backend: Backend
+    rows: tuple[QueryRow, ...]
+    path: Path
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A calibration and the answers to judge it by: before, and under calibrations fitted without the
+    fold that is asked."""
+
+    backend: Backend
+    calibration: Calibration
+    before: tuple[QueryRow, ...]
+    after: tuple[QueryRow, ...]
+
+
+def robustness(
+    evaluation: Evaluation,
+    backend: Backend,
+    out: Path,
+    *,
+    cross_validate: bool = False,
+    peers: bool = True,
+) -> Result:
+    """Every query under the shipped configuration and, with `peers`, answered by those to compare with.
+
+    cross_validate: with calibrations fitted on four folds and asked of the fifth, instead of the one in
+    force. Writes out/rows-PROFILE.jsonl and out/robustness-PROFILE.json. Raises UsageError where there is
+    too little to fit.
+    """
+    with evaluation.asking(backend) as asking:
+        held: Calibrations = {None: backend.calibration}
+        entrants = [Entrant(FULL, asking.fitted(FULL) if cross_validate else held)]
+        if peers:
+            entrants += [Entrant(name, {}) for name in PEERS]
+        about = _about(evaluation, asking, backend, entrants, cross_validated=cross_validate)
+        return _finish(asking, backend, entrants, out, "robustness", about)
+
+
+def ablation(
+    evaluation: Evaluation,
+    backend: Backend,
+    out: Path,
+    configurations: Sequence[Configuration],
+    notice: Notice,
+) -> Result:
+    """Every query under each configuration, each with calibrations of its own fitted on four folds.
+
+    A configuration whose copies do not score higher than strangers keeps the calibration in force, and
+    `notice` is told. Writes out/ablation-PROFILE.jsonl and out/ablation-PROFILE.json. Raises UsageError
+    where there is too little to fit the first.
+    """
+    with evaluation.asking(backend) as asking:
+        entrants = []
+        for configuration in configurations:
+            try:
+                entrants.append(Entrant(configuration, asking.fitted(configuration)))
+            except UsageError as error:
+                if configuration is configurations[0]:
+                    raise
+                notice(
+                    f"{backend.profile}, {configuration.name}: {error}; it keeps the calibration"
+                )
+                entrants.append(Entrant(configuration, {None: backend.calibration}))
+        about = _about(evaluation, asking, backend, entrants, cross_validated=True)
+        fusions = {one.name: one.fusion for one in configurations if one.name in FUSIONS}
+        about["action_energy"] = {
+            name: round(asking.action_energy(fusion), 6) for name, fusion in fusions.items()
+        }
+        return _finish(asking, backend, entrants, out, "ablation", about)
+
+
+def calibrate(evaluation: Evaluation, backend: Backend, date: str) -> Fitted:
+    """Fit a calibration on everything, and ask what can be said of it. date: YYYYMMDD, of its name.
+
+    Raises UsageError where there is too little to fit.
+    """
+    with evaluation.asking(backend) as asking:
+        fitted = asking.fitted(FULL)
+        entrants = [Entrant(FULL, {None: backend.calibration}), Entrant(FULL, fitted)]
+        before, after = (tuple(asking.rows(entrant)) for entrant in entrants)
+        asking.forget(entrants)
+    visual, told = fitted[None].version.rsplit("-", 1)
+    return Fitted(backend, named(fitted[None], f"{visual}-{date}-{told}"), before, after)
+
+
+def _finish(
+    asking: Asking,
+    backend: Backend,
+    entrants: Sequence[Entrant],
+    out: Path,
+    kind: str,
+    about: dict[str, Any],
+) -> Result:
+    rows = tuple(row for entrant in entrants for row in asking.rows(entrant))
+    out.mkdir(parents=True, exist_ok=True)
+    name = "rows" if kind == "robustness" else kind
+    path = out / f"{name}-{backend.profile}.jsonl"
+    write_rows(path, rows)
+    with replacing(out / f"{kind}-{backend.profile}.json") as temporary:
+        temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    asking.forget(entrants)
+    return Result(backend, rows, path, about)
+
+
+def _about(
+    evaluation: Evaluation,
+    asking: Asking,
+    backend: Backend,
+    entrants: Sequence[Entrant],
+    *,
+    cross_validated: bool,
+) -> dict[str, Any]:
+    """How rows were made. Nothing in it names a video or a folder."""
+    videos = asking.videos
+    families = [video.family for video in videos]
+    return {
+        "profile": backend.profile,
+        "model_id": backend.model_id,
+        "cross_validated": cross_validated,
+        "calibrations": {
+            entrant.name: (
+                entrant.calibrations[None].version if None in entrant.calibrations else None
+            )
+            for entrant in entrants
+        },
+        "videos": len(videos),
+        "families": len(set(families)),
+        "copies": sum(families.count(family) > 1 for family in families),
+        "lookalikes": sum(
+            bool(video.lookalike_group) and families.count(video.family) == 1 for video in videos
+        ),
+        "video_seconds": round(asking.seconds_of_video, 1),
+        "transforms": [one.name for one in evaluation.plan.transforms],
+        "per_transform": evaluation.plan.per_transform,
+        "edits": len(evaluation.plan.edits()),
+    }

@@ -1,0 +1,227 @@
+"""A run: what is missing is extracted, calibrations are fitted, every query is asked; rows come out.
+
+All of it can be stopped and goes on where it was: features, fits and the rows of an unfinished run are
+kept in one folder, each under the name of all that decides it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from common.atomic_write import replacing
+from common.errors import UsageError
+from common.settings import IngestSettings, VideoSettings
+from embedder.fusion import FusionMode
+from evaluation.calibration.folds import digest, fit_on_folds, joined, of_json, to_json
+from evaluation.calibration.samples import Samples
+from evaluation.data.datasets import DatasetVideo
+from evaluation.data.extraction import ORIGINAL, FeatureStore, Job, extract, missing_jobs
+from evaluation.data.records import QueryRow
+from evaluation.experiment.checkpoint import Journal, code_digest
+from evaluation.experiment.experiment_data import FOLDS, Plan
+from evaluation.experiment.profile import Backend
+from evaluation.experiment.worker_pool import Crew, Recipe, worker_deaths_told
+from evaluation.methods.configurations import Configuration
+from evaluation.methods.methods import Calibrations, Entrant, answered, gathered
+
+Advance: TypeAlias = Callable[[int], None]
+Watch: TypeAlias = Callable[[str, int], Advance]
+"""Begins a piece of work, told its name and how many steps it has; the answer is told of steps done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is evaluated, with what, and where results are kept.
+
+    cache: the folder of kept features. workers: processes, as many as cores when left out.
+    """
+
+    plan: Plan
+    backends: tuple[Backend, ...]
+    cache: Path
+    video: VideoSettings
+    ingest: IngestSettings
+    workers: int | None
+    watch: Watch
+
+    def __post_init__(self) -> None:
+        families = {video.family for video in self.plan.videos}
+        if len(families) < 2:
+            raise UsageError(
+                f"expected videos of at least two families, got {len(families)}: a copy is told from "
+                "strangers, so there must be some"
+            )
+
+    @property
+    def store(self) -> FeatureStore:
+        return FeatureStore(
+            self.cache / "features", {one.profile: one.model_id for one in self.backends}
+        )
+
+    def missing(self) -> list[Job]:
+        """What is still to be extracted."""
+        profiles = [one.profile for one in self.backends]
+        return missing_jobs(self.store, profiles, self.plan.wanted(), self.plan.videos)
+
+    def extract(self, jobs: Sequence[Job]) -> None:
+        """Extract it, the videos themselves before what is made of them.
+
+        Raises UsageError at once for a video that cannot be read, StoryHashError when a process died;
+        what is done is kept.
+        """
+        if not jobs:
+            return
+        advance = self.watch("extracting", edits_of(jobs))
+        stages = {one.profile: one.make for one in self.backends}
+        videos = {video.video_id: video for video in self.plan.videos}
+        ordered = [*_part(jobs, lambda name: name == ORIGINAL)]
+        ordered += _part(jobs, lambda name: name != ORIGINAL)
+        working = extract(ordered, stages, self.video, self.ingest, self.workers)
+        # Closed at once when something is raised here, so that nothing goes on behind it.
+        with worker_deaths_told(), closing(working):
+            for video_id, name in working:
+                advance(1)
+                if name == ORIGINAL:
+                    self._check_readable(videos[video_id])
+
+    def _check_readable(self, video: DatasetVideo) -> None:
+        seen = self.store.read(self.backends[0].profile, video, ORIGINAL)
+        if seen is not None and seen.error:
+            raise UsageError(
+                f"{video.uri} cannot be evaluated on ({seen.error}); take it out of the folder"
+            )
+
+    @contextmanager
+    def asking(self, backend: Backend) -> Iterator[Asking]:
+        """One profile's queries, once all is extracted. Raises as `Recipe.open`."""
+        recipe = Recipe(
+            self.plan.videos,
+            tuple(one.name for one in self.plan.transforms),
+            self.plan.per_transform,
+            self.cache / "features",
+            backend.profile,
+            backend.model_id,
+            backend.pooling,
+        )
+        with Crew(recipe, self.workers) as crew:
+            yield Asking(backend, crew, self.cache, self.watch, _key_of(recipe))
+
+
+class Asking:
+    """One profile's queries and those who work on them."""
+
+    def __init__(
+        self, backend: Backend, crew: Crew, cache: Path, watch: Watch, recipe_key: str
+    ) -> None:
+        self._backend = backend
+        self._crew = crew
+        self._cache = cache
+        self._watch = watch
+        self._key = f"{recipe_key} {code_digest()}"
+
+    @property
+    def videos(self) -> Sequence[DatasetVideo]:
+        return tuple(self._crew.study.dataset.videos.values())
+
+    @property
+    def seconds_of_video(self) -> float:
+        return self._crew.study.seconds_of_video
+
+    def action_energy(self, fusion: FusionMode) -> float:
+        """Mean share of the energy of the videos' vectors that is action, 0 to 1."""
+        return self._crew.study.action_energy(fusion)
+
+    def fitted(self, configuration: Configuration) -> Calibrations:
+        """Calibrations fitted on four folds each, and under None on all; they are called by the visual
+        backend and a digest of the samples. Raises UsageError where there are too few answers."""
+        base = self._backend.calibration
+        path = self._cache / "calibrations" / f"{self._named(configuration, base)}.json"
+        try:
+            return of_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
+            samples = self._samples(configuration)
+        called = f"{self._backend.visual}-{digest(samples)}"
+        advance = self._watch(f"{self._backend.profile}: fitting {configuration.name}", FOLDS + 1)
+        fitted = fit_on_folds(samples, FOLDS, configuration, base, called, advance)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(to_json(fitted)), encoding="utf-8")
+        return fitted
+
+    def _samples(self, configuration: Configuration) -> Samples:
+        numbers = [
+            number for number, query in enumerate(self._crew.queries) if query.group != "real"
+        ]
+        work = partial(gathered, configuration, self._backend.calibration)
+        what = f"{self._backend.profile}: gathering for {configuration.name}"
+        advance = self._watch(what, len(numbers))
+        parts: dict[tuple[int, ...], Samples] = {}
+        for chunk, samples in self._crew.run(work, numbers):
+            parts[chunk] = samples
+            advance(len(chunk))
+        return joined([parts[chunk] for chunk in sorted(parts)])
+
+    def rows(self, entrant: Entrant) -> list[QueryRow]:
+        """Every query's rows, in the order of the queries."""
+        numbers = range(len(self._crew.queries))
+        name = self._named(entrant.who, to_json(entrant.calibrations))
+        advance = self._watch(f"{self._backend.profile}: asking {entrant.name}", len(numbers))
+        with Journal(self._cache / "unfinished" / f"{name}.jsonl") as journal:
+            left = journal.left(numbers)
+            advance(len(numbers) - len(left))
+            for chunk, rows in self._crew.run(partial(answered, entrant), left):
+                journal.add(self._by_query(chunk, rows))
+                advance(len(chunk))
+        return [row for number in numbers for row in journal.rows[number]]
+
+    def forget(self, entrants: Sequence[Entrant]) -> None:
+        """Remove what was kept of unfinished answers: they are finished and kept elsewhere."""
+        for entrant in entrants:
+            name = self._named(entrant.who, to_json(entrant.calibrations))
+            (self._cache / "unfinished" / f"{name}.jsonl").unlink(missing_ok=True)
+
+    def _by_query(
+        self, chunk: Sequence[int], rows: Sequence[QueryRow]
+    ) -> dict[int, list[QueryRow]]:
+        by_name: dict[tuple[str, str], list[QueryRow]] = {}
+        for row in rows:
+            by_name.setdefault((row.transform, row.video_id), []).append(row)
+        queries = self._crew.queries
+        return {
+            number: by_name[queries[number].transform, queries[number].video.video_id]
+            for number in chunk
+        }
+
+    def _named(self, *parts: object) -> str:
+        told = "\n".join([self._key, *map(repr, parts)])
+        return hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
+
+
+def _part(jobs: Sequence[Job], of: Callable[[str], bool]) -> Iterator[Job]:
+    """The jobs with those of their edits that are asked for; none without any."""
+    for job in jobs:
+        outputs = {name: paths for name, paths in job.outputs.items() if of(name)}
+        if outputs:
+            yield replace(job, outputs=outputs)
+
+
+def edits_of(jobs: Sequence[Job]) -> int:
+    """How many edits the jobs are of."""
+    return sum(len(job.outputs) for job in jobs)
+
+
+def _key_of(recipe: Recipe) -> str:
+    """Of the videos as they lie on disk, what they are to one another, and what is asked of them."""
+    told = hashlib.blake2b(digest_size=12)
+    for video, transform in recipe.plan.wanted():
+        told.update(str(recipe.store.path(recipe.profile, video, transform)).encode())
+    for video in recipe.videos:
+        told.update(f"{video.video_id}\n{video.family}\n{video.lookalike_group}\n".encode())
+    return f"{told.hexdigest()} {recipe.profile} {recipe.transforms} {recipe.per_transform}"

@@ -1,0 +1,1 @@
+"""The methods that are compared: StoryHash under several configurations, and baselines."""

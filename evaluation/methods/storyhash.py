@@ -1,0 +1,106 @@
+"""A matcher under a configuration, as one who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from common.types import LookName, QueryEmbedding
+from embedder.pooling import Pooling
+from embedder.query.embedder import windows_of
+from embedder.query.features import SeenQuery
+from evaluation.data.feature_cache import Seen
+from evaluation.data.records import Found
+from evaluation.experiment.protocol import REAL, Dataset, Query
+from evaluation.methods.configurations import Configuration
+from evaluation.methods.exact_index import ArrayIndex, indexed
+from searcher.index.state import EVERYTHING, Filter
+from searcher.matching.alignment import align, best_window
+from searcher.matching.calibration import Calibration
+from searcher.matching.cascade import match_looking
+from searcher.matching.matcher import Matcher, MatchReport
+from searcher.matching.policy import Policies, default_policy
+
+_MODEL = "evaluation"
+_KEPT_INDEXES = 8
+
+
+class MatcherAnswers:
+    """Answers as `storyhash match` does, from features that were kept."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        dataset: Dataset,
+        originals: Mapping[str, SeenQuery],
+        pooling: Pooling,
+        calibration_of: Callable[[int], Calibration],
+    ) -> None:
+        """originals: what was seen of each video. calibration_of: that of a query's fold."""
+        self._configuration = configuration
+        self._dataset = dataset
+        self._pooling = pooling
+        self._calibration_of = calibration_of
+        self._held = {
+            name: indexed(name, seen, pooling, configuration.fusion)
+            for name, seen in originals.items()
+        }
+        self._indexes: dict[frozenset[str], ArrayIndex] = {}
+
+    @property
+    def name(self) -> str:
+        return self._configuration.name
+
+    def answer(self, query: Query, seen: Seen, names: frozenset[str]) -> tuple[Found, ...]:
+        """See `Answerer.answer`."""
+        only = Filter(exclude_video=query.video.video_id) if query.group == REAL else EVERYTHING
+        matcher = self.matcher(names, self._calibration_of(query.fold))
+        look = self.looks(seen.query)
+        report = match_looking(matcher, lambda name: iter([look(name)]), only=only)
+        return self._found(report, query, seen)
+
+    def matcher(self, names: frozenset[str], calibration: Calibration) -> Matcher:
+        """One over these videos."""
+        if names not in self._indexes:
+            if len(self._indexes) >= _KEPT_INDEXES:
+                self._indexes.pop(next(iter(self._indexes)))
+            self._indexes[names] = ArrayIndex(self._held, sorted(names))
+        return Matcher(
+            self._indexes[names],
+            _MODEL,
+            calibration,
+            Policies(default_policy(calibration)),
+            align if self._configuration.aligned else best_window,
+            by_frames=self._configuration.by_frames,
+        )
+
+    def looks(self, seen: SeenQuery) -> Callable[[LookName], QueryEmbedding]:
+        """The looks at a query, of which each was taken before."""
+
+        def look(name: LookName) -> QueryEmbedding:
+            views = tuple(
+                view
+                for view in seen.views
+                if self._configuration.sees(view.name)
+                and (view.name == "identity") == (name == "first")
+            )
+            shown = SeenQuery(seen.duration_seconds, seen.spans, seen.actions, views)
+            return windows_of("", _MODEL, shown, self._pooling, self._configuration.fusion)
+
+        return look
+
+    def _found(self, report: MatchReport, query: Query, seen: Seen) -> tuple[Found, ...]:
+        return tuple(
+            Found(
+                video_id=match.video_id,
+                relation=self._dataset.relation(query.video, match.video_id, seen.partners),
+                probability=match.probability,
+                similarity=match.score,
+                decision=decision,
+                view=match.view,
+                query_start_seconds=match.query_start_seconds,
+                query_end_seconds=match.query_end_seconds,
+                ref_start_seconds=match.ref_start_seconds,
+                ref_end_seconds=match.ref_end_seconds,
+            )
+            for match, decision in zip(report.matches, report.decisions, strict=True)
+        )

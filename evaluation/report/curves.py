@@ -1,0 +1,129 @@
+"""Figures of curves: what thresholds trade, and whether probabilities mean what they say.
+
+Each writes one file; its suffix, .png, .pdf or .svg, names the format. Rows of several profiles and
+configurations give a line each. UsageError where matplotlib is missing or there is nothing to draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.data.records import QueryRow
+from evaluation.measures.calibration import answers, expected_calibration_error, reliability
+from evaluation.measures.detection import Curve, micro_ap, pooled, precision_recall, roc
+from evaluation.measures.grouping import by_label
+from evaluation.measures.relevance import negatives
+from evaluation.report.plot_style import INK, check_any, colour, dash, legend, legend_above, panels
+
+RATES = (1e-3, 1e-2)
+
+
+def roc_curves(rows: Iterable[QueryRow], path: Path) -> None:
+    """Share of copies found against the share of strangers accepted, which is drawn logarithmically
+    because only its small values are of use; the rates that recall is quoted at are marked."""
+    parts = {label: part for label, part in by_label(rows).items() if negatives(part)}
+    check_any(parts)
+    # Below one negative there is nothing to see: such points are drawn at the left edge.
+    lowest = min(1e-3, *(1 / len(negatives(part)) for part in parts.values())) / 2
+    with panels(path, 4.6, 3.6) as made:
+        axes = made.axes[0]
+        for rate in RATES:
+            axes.axvline(100 * rate, color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
+        for place, (label, part) in enumerate(parts.items()):
+            curve = roc(part)
+            axes.step(
+                100 * np.maximum(np.append(curve.x, 1.0), lowest),
+                100 * np.append(curve.y, curve.y[-1]),
+                where="post",
+                color=colour(place),
+                linestyle=dash(place),
+                linewidth=1.6,
+                label=label,
+            )
+        axes.set_xscale("log")
+        axes.set_xlim(100 * lowest, 100)
+        axes.set_ylim(0, 102)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel("strangers accepted, % of queries without a copy")
+        axes.set_ylabel("copies accepted, %")
+        legend(axes, "lower right")
+
+
+def precision_recall_curves(rows: Iterable[QueryRow], path: Path) -> None:
+    """Precision against recall over all pooled predictions; uAP, the area, stands in the legend."""
+    parts = {label: pooled(part) for label, part in by_label(rows).items()}
+    parts = {label: part for label, part in parts.items() if part.positives}
+    check_any(parts)
+    with panels(path, 4.6, 3.6) as made:
+        axes = made.axes[0]
+        for place, (label, predictions) in enumerate(parts.items()):
+            curve = _from_the_left(precision_recall(predictions))
+            axes.plot(
+                100 * curve.x,
+                100 * curve.y,
+                color=colour(place),
+                linestyle=dash(place),
+                linewidth=1.6,
+                label=f"{label} (uAP {micro_ap(predictions):.3f})",
+            )
+        axes.set_xlim(0, 102)
+        axes.set_ylim(0, 102)
+        axes.set_xlabel("recall, %")
+        axes.set_ylabel("precision, %")
+        legend(axes, "lower left", always=True)
+
+
+def reliability_diagram(rows: Iterable[QueryRow], path: Path) -> None:
+    """How often answers of a probability are right, with Wilson's interval, and how many there are.
+
+    On the diagonal a probability is what it says. ECE stands in the legend.
+    """
+    parts = {label: answers(part) for label, part in by_label(rows).items()}
+    parts = {label: part for label, part in parts.items() if len(part[0])}
+    check_any(parts)
+    with panels(path, 4.6, 4.6, rows=2, height_ratios=(3, 1), share_x=True) as made:
+        diagram, counts = made.axes
+        diagram.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
+        for place, (label, (probabilities, right)) in enumerate(parts.items()):
+            bins = reliability(probabilities, right)
+            middles = [one.mean_probability for one in bins]
+            shares = np.array([one.right.value for one in bins])
+            arms = np.abs(np.array([one.right.interval for one in bins]).T - shares)
+            diagram.errorbar(
+                middles,
+                shares,
+                yerr=arms,
+                color=colour(place),
+                linestyle=dash(place),
+                marker="o",
+                markersize=4,
+                linewidth=1.2,
+                elinewidth=0.9,
+                capsize=2,
+                label=f"{label} (ECE {expected_calibration_error(bins):.3f})",
+            )
+            width = 0.08 / len(parts)
+            counts.bar(
+                [(one.low + one.high) / 2 + width * (place - (len(parts) - 1) / 2) for one in bins],
+                [one.right.total for one in bins],
+                width=width,
+                color=colour(place),
+            )
+        diagram.set_xlim(0, 1)
+        diagram.set_ylim(0, 1.02)
+        diagram.set_ylabel("share that is right")
+        counts.set_yscale("log")
+        # One answer has a bar too.
+        counts.set_ylim(bottom=0.5)
+        counts.set_ylabel("answers")
+        counts.set_xlabel("probability of being a copy")
+        legend_above(made.figure, diagram, always=True)
+
+
+def _from_the_left(curve: Curve) -> Curve:
+    """The curve from recall 0, at the precision of its first threshold."""
+    first = curve.y[:1] if len(curve.y) else np.array([1.0])
+    return Curve(np.concatenate([[0.0], curve.x]), np.concatenate([first, curve.y]))

@@ -1,0 +1,234 @@
+"""Bar charts and histograms, drawn from summaries and rows. Curves are in `evaluation.report.curves`.
+
+Each writes one file; its suffix, .png, .pdf or .svg, names the format. UsageError where matplotlib
+is missing or there is nothing to draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.errors import UsageError
+from evaluation.data.records import QueryRow
+from evaluation.measures.grouping import by_label
+from evaluation.measures.ranking import similarities
+from evaluation.measures.registry import MEASURES
+from evaluation.measures.statistics import Share
+from evaluation.measures.summary import Summary
+from evaluation.report.plot_style import INK, check_any, colour, legend_above, panels, title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FLIPS = ("flip_h", "flip_v", "rotate_90", "rotate_180")
+_HISTOGRAM_BINS = 50
+_LABELLED_INSIDE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One block of the vector: its name, how many numbers it has, and its share of the energy, 0 to 1."""
+
+    name: str
+    dimensions: int
+    energy: float
+
+
+def ablation_bars(summaries: Sequence[Summary], path: Path, measure: str = "recall_at_1") -> None:
+    """A panel for each group, a bar for each configuration, Wilson's 95 % interval on each."""
+    check_any(summaries)
+    if measure not in MEASURES:
+        raise UsageError(f"no measure {measure!r}; there are {', '.join(MEASURES)}")
+    groups = list(dict.fromkeys(one.group for one in summaries))
+    labels = by_label(summaries)
+    known = {
+        (one.group, label): MEASURES[measure].of(one)
+        for label, part in labels.items()
+        for one in part
+    }
+    with panels(
+        path, 1.6 + 1.9 * len(groups), 0.9 + 0.28 * len(labels), columns=len(groups)
+    ) as made:
+        for axes, group in zip(made.axes, groups, strict=True):
+            for place, label in enumerate(labels):
+                value = known.get((group, label), math.nan)
+                if isinstance(value, Share):
+                    _interval_bar(axes, place, value)
+                else:
+                    axes.barh(place, value, height=0.62, color=colour(0))
+            axes.set_yticks(
+                range(len(labels)), labels if axes is made.axes[0] else [""] * len(labels)
+            )
+            axes.set_ylim(len(labels) - 0.4, -0.6)
+            axes.grid(False, axis="y")
+            axes.tick_params(axis="y", length=0)
+            title(axes, group or "all transforms")
+            if all(isinstance(value, Share) for value in known.values()):
+                axes.set_xticks(range(0, 101, 25))
+                axes.set_xlim(0, 124)
+        made.figure.supxlabel(MEASURES[measure].title, fontsize=9, color=INK)
+
+
+def similarity_histograms(rows: Iterable[QueryRow], path: Path) -> None:
+    """Raw similarity of copies against best strangers, a panel for each profile and configuration; closed
+    set. Both histograms are shares of their own number."""
+    parts = by_label(rows)
+    check_any(parts)
+    drawn = {label: similarities(part) for label, part in parts.items()}
+    everything = np.concatenate([values for pair in drawn.values() for values in pair])
+    check_any(everything)
+    edges = np.linspace(min(0.0, everything.min()), max(1.0, everything.max()), _HISTOGRAM_BINS + 1)
+    with panels(path, 5.2, 0.7 + 1.7 * len(drawn), rows=len(drawn)) as made:
+        for axes, (label, (copies, strangers)) in zip(made.axes, drawn.items(), strict=True):
+            for place, (name, values) in enumerate(
+                [("copies", copies), ("best strangers", strangers)]
+            ):
+                if len(values):
+                    weights = np.full(len(values), 100 / len(values))
+                    style: dict[str, Any] = {
+                        "bins": edges,
+                        "weights": weights,
+                        "color": colour(place),
+                    }
+                    axes.hist(values, **style, alpha=0.35, histtype="stepfilled", label=name)
+                    axes.hist(values, **style, histtype="step", linewidth=1.1)
+                    axes.axvline(values.mean(), color=colour(place), linewidth=1, linestyle=":")
+            title(axes, label)
+            axes.set_ylabel("share of queries, %")
+            axes.set_xlim(edges[0], edges[-1])
+        made.axes[-1].set_xlabel("similarity (inner product); dotted: means")
+        legend_above(made.figure, made.axes[0])
+
+
+def flip_bias(summaries: Sequence[Summary], path: Path, transforms: Sequence[str] = FLIPS) -> None:
+    """Recall@1 with its interval, and mean similarity of copies (filled) and best strangers
+    (hollow), under flips and right-angle turns; summaries by transform."""
+    known = {
+        (one.transform, label): one
+        for label, part in by_label(summaries).items()
+        for one in part
+        if one.transform in transforms
+    }
+    check_any(known)
+    labels = list(dict.fromkeys(label for _, label in known))
+    shown = [name for name in transforms if any(name == transform for transform, _ in known)]
+    with panels(path, 7.2, 2.8, columns=2) as made:
+        recall, similarity = made.axes
+        for place, label in enumerate(labels):
+            shift = 0.2 * (place - (len(labels) - 1) / 2)
+            for x, transform in enumerate(shown):
+                one = known.get((transform, label))
+                if one is None:
+                    continue
+                name = label if x == 0 else None
+                _interval_dot(recall, x + shift, one.recall_at_1, colour(place), name)
+                dot: dict[str, Any] = {"color": colour(place), "marker": "o", "linestyle": ""}
+                similarity.plot(x + shift, one.separation.copies.mean, **dot)
+                similarity.plot(
+                    x + shift, one.separation.strangers.mean, **dot, markerfacecolor="white"
+                )
+        for axes in made.axes:
+            axes.set_xticks(range(len(shown)), shown)
+            axes.set_xlim(-0.5, len(shown) - 0.5)
+            axes.grid(False, axis="x")
+        recall.set_ylabel("Recall@1, %")
+        recall.set_ylim(0, 104)
+        similarity.set_ylabel("mean similarity")
+        similarity.set_ylim(min(0.0, similarity.get_ylim()[0]), 1.02)
+        title(recall, "right video first")
+        title(similarity, "filled: copies; hollow: best strangers")
+        legend_above(made.figure, recall)
+
+
+def vector_composition(
+    fusions: Mapping[str, Sequence[Part]], path: Path, beside: Sequence[Part] = ()
+) -> None:
+    """Share of the vector's energy by block, a bar for each fusion; blocks kept beside the vector,
+    which have none of its energy, are named under it. Energies of a fusion sum up to 1."""
+    check_any(fusions)
+    for name, parts in fusions.items():
+        total = math.fsum(part.energy for part in parts)
+        if not math.isclose(total, 1, abs_tol=1e-3):
+            raise ValueError(f"{name}: expected energies that sum up to 1, got {total:.4f}")
+    blocks = list(
+        dict.fromkeys((part.name, part.dimensions) for parts in fusions.values() for part in parts)
+    )
+    with panels(path, 6.4, 1.1 + 0.42 * len(fusions)) as made:
+        axes = made.axes[0]
+        for place, parts in enumerate(fusions.values()):
+            left = 0.0
+            for part in parts:
+                width = 100 * part.energy
+                block = blocks.index((part.name, part.dimensions))
+                axes.barh(place, width, left=left, height=0.6, color=colour(block))
+                _energy_label(axes, place, left, width)
+                left += width
+        for block, (name, dimensions) in enumerate(blocks):
+            axes.barh(0, 0, color=colour(block), label=f"{name}, {dimensions} numbers")
+        axes.set_yticks(range(len(fusions)), list(fusions))
+        axes.set_ylim(len(fusions) - 0.5, -0.6)
+        axes.set_xlim(0, 100)
+        axes.grid(False, axis="y")
+        note = ", ".join(f"{part.name}, {part.dimensions} numbers" for part in beside)
+        axes.set_xlabel(
+            "share of the vector's energy, %" + (f"; kept beside it: {note}" if note else "")
+        )
+        legend_above(made.figure, axes)
+
+
+def _interval_bar(axes: Axes, place: int, value: Share) -> None:
+    if not value.total:
+        return
+    low, high = value.interval
+    at = 100 * value.value
+    axes.barh(place, at, height=0.62, color=colour(0), alpha=0.85)
+    axes.errorbar(
+        at,
+        place,
+        xerr=[[at - 100 * low], [100 * high - at]],
+        color="black",
+        linewidth=1,
+        capsize=2.5,
+    )
+    axes.text(103, place, f"{at:.1f}", fontsize=8, color=INK, va="center")
+
+
+def _interval_dot(axes: Axes, x: float, value: Share, shade: str, name: str | None) -> None:
+    if not value.total:
+        return
+    low, high = value.interval
+    at = 100 * value.value
+    axes.errorbar(
+        x,
+        at,
+        yerr=[[at - 100 * low], [100 * high - at]],
+        color=shade,
+        marker="o",
+        markersize=5,
+        linewidth=1,
+        capsize=2.5,
+        linestyle="",
+        label=name,
+    )
+
+
+def _energy_label(axes: Axes, place: int, left: float, width: float) -> None:
+    """The share inside its block, or above one too narrow to hold it."""
+    if width <= 0:
+        return
+    inside = width >= _LABELLED_INSIDE
+    axes.text(
+        min(max(left + width / 2, 1.5), 98.5),
+        place if inside else place - 0.41,
+        f"{width:.1f}",
+        color="white" if inside else INK,
+        fontsize=8,
+        va="center",
+        ha="center",
+    )

@@ -1,0 +1,197 @@
+"""What a run leaves beside its rows: Parquet, tables as Markdown and LaTeX, figures."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.atomic_write import replacing
+from common.errors import UsageError
+from common.types import ACTION_DIMENSION, GRAPH_DIMENSION, VISUAL_DIMENSION
+from evaluation.data.record_io import write_rows
+from evaluation.data.records import QueryRow
+from evaluation.measures.summary import summarise
+from evaluation.methods.configurations import FUSIONS
+from evaluation.report import curves, figures, tables
+from evaluation.report.table import Table
+
+FIGURE_SUFFIXES = (".png", ".pdf")
+EXTRA = "pip install 'storyhash[evaluation]'"
+GROUPS = (
+    "recall_at_1",
+    "recall_at_fpr_1e2",
+    "recall_at_fpr_1e3",
+    "uap",
+    "copies_accepted",
+    "strangers_accepted",
+    "calibration_error",
+    "good_ranges",
+)
+PEERS = ("recall_at_1", "recall_at_fpr_1e2", "recall_at_fpr_1e3", "uap")
+
+Draw = Callable[[Path], None]
+
+
+@dataclass
+class Report:
+    """What was written, and what is to be said of what was not."""
+
+    written: list[Path] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    def add_tables(self, folder: Path, made: Mapping[str, Table]) -> None:
+        """Each as NAME.md and NAME.tex."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in made.items():
+            for suffix, text in (
+                (".md", f"{table.caption}.\n\n{table.to_markdown()}"),
+                (".tex", table.to_latex(f"tab:{name}")),
+            ):
+                with replacing(folder / f"{name}{suffix}") as temporary:
+                    temporary.write_text(text + "\n", encoding="utf-8")
+                self.written.append(folder / f"{name}{suffix}")
+
+    def add_figures(self, folder: Path, made: Mapping[str, Draw]) -> None:
+        """Each in every format; one there is nothing to draw of is left out."""
+        if not _has("matplotlib"):
+            self.notices.append(f"no figures: they need matplotlib ({EXTRA})")
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, draw in made.items():
+            try:
+                for suffix in FIGURE_SUFFIXES:
+                    draw(folder / f"{name}{suffix}")
+                    self.written.append(folder / f"{name}{suffix}")
+            except UsageError as error:
+                self.notices.append(f"no figure of {name.replace('_', ' ')}: {error}")
+
+    def add_parquet(self, path: Path, rows: Sequence[QueryRow]) -> None:
+        """The rows as Parquet beside their lines, where that can be written."""
+        if not _has("pyarrow"):
+            self.notices.append(f"no Parquet: it needs pyarrow ({EXTRA})")
+            return
+        write_rows(path.with_suffix(".parquet"), rows)
+        self.written.append(path.with_suffix(".parquet"))
+
+
+def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: Path) -> Report:
+    """Tables and figures of rows of one or more profiles; paths: of the rows, by profile."""
+    report = _begun(rows, paths)
+    by_group, by_transform = summarise(rows, ("group",)), summarise(rows, ("transform",))
+    report.add_tables(
+        out / "tables",
+        {
+            **group_tables(rows),
+            "transforms": tables.per_transform(by_transform),
+            "ranking": tables.per_transform(by_transform, tables.RANKING, "Recall@1, 3 and 5"),
+            "separation": tables.per_configuration(
+                by_group, tables.SEPARATION, "Copies and best strangers"
+            ),
+            "decisions": tables.per_configuration(
+                summarise(without_peers(rows), ("group",)),
+                tables.DECISIONS,
+                "Decisions at the default policy",
+            ),
+            "ranges": tables.per_transform(
+                summarise(without_peers(rows), ("transform",)), tables.RANGES, "Time ranges"
+            ),
+        },
+    )
+    report.add_figures(
+        out / "figures",
+        {
+            "similarity": lambda path: figures.similarity_histograms(rows, path),
+            "flip_bias": lambda path: figures.flip_bias(by_transform, path),
+            "roc": lambda path: curves.roc_curves(rows, path),
+            "precision_recall": lambda path: curves.precision_recall_curves(rows, path),
+            "reliability": lambda path: curves.reliability_diagram(without_peers(rows), path),
+        },
+    )
+    return report
+
+
+def group_tables(rows: Sequence[QueryRow]) -> dict[str, Table]:
+    """Group by group: all measures of ours, and where there are peers what they can be compared by."""
+    ours = without_peers(rows)
+    made = {"groups": tables.per_configuration(summarise(ours, ("group",)), GROUPS, "By group")}
+    if len(ours) < len(rows):
+        made["peers"] = tables.per_transform(
+            summarise(rows, ("group",)), PEERS, "Beside two plain ways of matching"
+        )
+    return made
+
+
+def ablation_report(
+    rows: Sequence[QueryRow],
+    paths: Mapping[str, Path],
+    out: Path,
+    action_energy: Mapping[str, float],
+) -> Report:
+    """Tables and figures of configurations beside each other, for one or more profiles; action_energy: by
+    fusion, the share of a vector's energy that is action."""
+    report = _begun(rows, paths)
+    made: dict[str, Table] = {}
+    for profile, part in _by_profile(rows):
+        end = f"-{profile}" if len(paths) > 1 else ""
+        made[f"ablation{end}"] = tables.ablation(part)
+        made[f"ablation_at_fpr{end}"] = tables.ablation(part, "recall_at_fpr_1e2")
+        made[f"fusion{end}"] = tables.fusion(summarise(fusions_of(part)))
+    report.add_tables(out / "tables", made)
+    report.add_figures(
+        out / "figures",
+        {
+            "ablation": lambda path: figures.ablation_bars(summarise(rows, ("group",)), path),
+            "ablation_at_fpr": lambda path: figures.ablation_bars(
+                summarise(rows, ("group",)), path, "recall_at_fpr_1e2"
+            ),
+            "fusion_similarity": lambda path: figures.similarity_histograms(fusions_of(rows), path),
+            "composition": lambda path: composition(action_energy, path),
+        },
+    )
+    return report
+
+
+def composition(action_energy: Mapping[str, float], path: Path) -> None:
+    """What a vector is made of under each fusion, and what is kept beside it."""
+    figures.vector_composition(
+        {
+            name: (
+                figures.Part("visual", VISUAL_DIMENSION, 1 - share),
+                figures.Part("action", ACTION_DIMENSION, share),
+            )
+            for name, share in action_energy.items()
+        },
+        path,
+        (figures.Part("scene graph", GRAPH_DIMENSION, 0.0),),
+    )
+
+
+def fusions_of(rows: Sequence[QueryRow]) -> list[QueryRow]:
+    """Rows of the configurations that differ in nothing but the fusion."""
+    return [row for row in rows if row.configuration in FUSIONS]
+
+
+def _begun(rows: Sequence[QueryRow], paths: Mapping[str, Path]) -> Report:
+    report = Report(written=list(paths.values()))
+    for profile, part in _by_profile(rows):
+        report.add_parquet(paths[profile], part)
+    report.notices = list(dict.fromkeys(report.notices))
+    return report
+
+
+def _by_profile(rows: Sequence[QueryRow]) -> Iterator[tuple[str, list[QueryRow]]]:
+    parts: dict[str, list[QueryRow]] = {}
+    for row in rows:
+        parts.setdefault(row.profile, []).append(row)
+    yield from parts.items()
+
+
+def without_peers(rows: Sequence[QueryRow]) -> list[QueryRow]:
+    """Those whose probabilities and ranges mean something."""
+    return [row for row in rows if not row.configuration.startswith("peer-")]
+
+
+def _has(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

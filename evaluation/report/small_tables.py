@@ -1,0 +1,48 @@
+"""Tables that are no rows of measures: a fit before and after, and what a query takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from evaluation.experiment.latency import Timed
+from evaluation.measures.registry import MEASURES
+from evaluation.measures.summary import Summary
+from evaluation.report.table import Column, Table
+from evaluation.report.tables import NOTHING, cell
+
+
+def before_and_after(before: Summary, after: Summary, measures: Sequence[str]) -> Table:
+    """A row for each measure: under the calibration that was in force, and cross-validated."""
+    return Table(
+        "The calibration in force, and the fitted one on videos it was not fitted on",
+        (Column("measure"), Column("before"), Column("after")),
+        tuple(
+            (MEASURES[name].title, *(cell(one, MEASURES[name]) for one in (before, after)))
+            for name in measures
+        ),
+    )
+
+
+def stage_times(timed: Sequence[Timed]) -> Table:
+    """A row for each stage, a column for each case; milliseconds."""
+    return stage_times_of({one.case: one.stages for one in timed})
+
+
+def stage_times_of(cases: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The same from seconds by case and stage. The whole comes last."""
+    names = sorted(
+        dict.fromkeys(name for stages in cases.values() for name in stages),
+        key=lambda name: name == "total",
+    )
+
+    def cells(name: str) -> Iterator[str]:
+        for stages in cases.values():
+            spent = stages.get(name)
+            yield NOTHING if spent is None else f"{1000 * spent:.1f}"
+
+    return Table(
+        "Milliseconds of a query by stage",
+        (Column("stage"), *(Column(f"{case}, ms") for case in cases)),
+        tuple((name, *cells(name)) for name in names),
+    )

@@ -1,0 +1,48 @@
+"""Summaries as JSON: for programs, and for what is printed of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from evaluation.measures.registry import MEASURES, Value
+from evaluation.measures.statistics import Share
+from evaluation.measures.summary import Summary
+
+
+def summary_to_json(summary: Summary) -> dict[str, Any]:
+    """What rows have in common, how many there are, and every measure by its name.
+
+    A share is {"value", "count", "total", "low", "high"} with Wilson's 95 % interval; what was not
+    measured is null.
+    """
+    return {
+        "profile": summary.profile,
+        "configuration": summary.configuration,
+        "group": summary.group,
+        "rows": summary.rows,
+        "failed": summary.failed,
+        **{name: value_to_json(measure.of(summary)) for name, measure in MEASURES.items()},
+    }
+
+
+def summaries_to_json(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
+    """Each of them."""
+    return [summary_to_json(one) for one in summaries]
+
+
+def value_to_json(value: Value) -> dict[str, Any] | float | None:
+    """A share or a number; null for what was not measured or has no end."""
+    if not isinstance(value, Share):
+        return round(value, 6) if math.isfinite(value) else None
+    if not value.total:
+        return None
+    low, high = value.interval
+    return {
+        "value": round(value.value, 6),
+        "count": value.count,
+        "total": value.total,
+        "low": round(low, 6),
+        "high": round(high, 6),
+    }

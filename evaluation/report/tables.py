@@ -1,0 +1,263 @@
+"""Tables from summaries and rows. Shares are percentages with one decimal and their 95 % interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from common.errors import UsageError
+from evaluation.data.records import QueryRow
+from evaluation.measures.grouping import by_label
+from evaluation.measures.outcomes import OUTCOMES
+from evaluation.measures.pairing import pair
+from evaluation.measures.registry import MEASURES, Measure, Value
+from evaluation.measures.statistics import Share
+from evaluation.measures.summary import Summary
+from evaluation.report.table import Column, Table
+
+_T = TypeVar("_T")
+
+NOTHING = "–"
+"""What was not measured."""
+
+ROBUSTNESS = ("recall_at_1", "recall_at_fpr_1e2", "uap", "copies_accepted")
+RANKING = ("recall_at_1", "recall_at_3", "recall_at_5")
+SEPARATION = (
+    "copy_similarity",
+    "stranger_similarity",
+    "d_prime",
+    "recall_at_1",
+    "recall_at_fpr_1e2",
+    "recall_at_fpr_1e3",
+)
+DECISIONS = (
+    "copies_accepted",
+    "copies_to_review",
+    "copies_missed",
+    "copies_with_wrong",
+    "strangers_accepted",
+    "strangers_to_review",
+    "calibration_error",
+)
+RANGES = ("range_iou", "good_ranges", "segment_uap")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A goal and what was measured. goal: None where the number is only stated; at_least: else at
+    most."""
+
+    what: str
+    profile: str
+    measured: Value
+    goal: float | None = None
+    at_least: bool = True
+
+    @property
+    def met(self) -> bool | None:
+        """None where there is no goal; what was not measured is not met."""
+        value = _number(self.measured)
+        if self.goal is None:
+            return None
+        return value >= self.goal if self.at_least else value <= self.goal
+
+
+def percent(value: float) -> str:
+    """One decimal, without the sign."""
+    return NOTHING if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def share(value: Share) -> str:
+    """`99.8 [98.1, 100.0]`: percentages, Wilson's interval in brackets."""
+    if not value.total:
+        return NOTHING
+    low, high = value.interval
+    return f"{percent(value.value)} [{percent(low)}, {percent(high)}]"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number that is not a share."""
+    if math.isnan(value):
+        return NOTHING
+    return f"{value:.{digits}f}" if math.isfinite(value) else ("∞" if value > 0 else "−∞")
+
+
+def p_value(value: float) -> str:
+    """Three decimals, never 0.000."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def per_transform(
+    summaries: Sequence[Summary], measures: Sequence[str] = ROBUSTNESS, caption: str = ""
+) -> Table:
+    """A row for each transform (or group, where summaries were made by group), the measures of each
+    profile and configuration beside each other. A rule parts the groups."""
+    chosen = _chosen(measures)
+    labels = by_label(summaries)
+    places = _unique((one.group, one.transform) for one in summaries)
+    known = {
+        (one.group, one.transform, label): one for label, part in labels.items() for one in part
+    }
+    by_transform = any(transform for _, transform in places)
+    rows = [
+        (
+            transform or group or "all",
+            *(
+                cell(known.get((group, transform, label)), measure)
+                for label in labels
+                for measure in chosen
+            ),
+        )
+        for group, transform in places
+    ]
+    return Table(
+        caption or ("Transform by transform" if by_transform else "Group by group"),
+        (
+            Column("transform" if by_transform else "group", code=by_transform),
+            *(
+                Column(measure.title, label if len(labels) > 1 else "")
+                for label in labels
+                for measure in chosen
+            ),
+        ),
+        tuple(rows),
+        _breaks([group for group, _ in places]) if by_transform else frozenset(),
+    )
+
+
+def per_configuration(
+    summaries: Sequence[Summary], measures: Sequence[str] = SEPARATION, caption: str = ""
+) -> Table:
+    """A row for each profile and configuration; with a group's name where there are several groups."""
+    chosen = _chosen(measures)
+    several = len({one.group for one in summaries}) > 1
+    return Table(
+        caption or "Configurations",
+        (
+            Column("configuration", code=True),
+            *([Column("group")] if several else []),
+            *(Column(measure.title) for measure in chosen),
+        ),
+        tuple(
+            (
+                label,
+                *([one.group or "all"] if several else []),
+                *(cell(one, measure) for measure in chosen),
+            )
+            for label, part in by_label(summaries).items()
+            for one in part
+        ),
+    )
+
+
+def fusion(summaries: Sequence[Summary]) -> Table:
+    """What a fusion does to copies *and* to strangers: similarity of both, and how well they are
+    parted."""
+    return per_configuration(
+        summaries,
+        SEPARATION,
+        "Mean similarity of copies and of the best strangers, and what parts them",
+    )
+
+
+def ablation(rows: Iterable[QueryRow], outcome: str = "recall_at_1", caption: str = "") -> Table:
+    """Configurations against groups: the share of queries with that outcome and, against the first
+    configuration, McNemar's p over the queries that both were asked.
+
+    UsageError for an outcome that is not one of OUTCOMES, or for a query with two rows.
+    """
+    if outcome not in OUTCOMES:
+        raise UsageError(f"no outcome {outcome!r}; there are {', '.join(OUTCOMES)}")
+    measured = OUTCOMES[outcome]
+    parts: dict[str, dict[str, list[QueryRow]]] = {}
+    for label, part in by_label(rows).items():
+        for row in part:
+            parts.setdefault(label, {}).setdefault(row.group, []).append(row)
+    groups = _unique(group for by_group in parts.values() for group in by_group)
+    results = {
+        label: {group: measured.of(by_group.get(group, [])) for group in groups}
+        for label, by_group in parts.items()
+    }
+    first = next(iter(results.values()), {})
+
+    def cells(label: str, group: str) -> tuple[str, str]:
+        mine = results[label][group]
+        paired = pair(first[group], mine)
+        against = mine is not first[group] and paired.total
+        return (
+            share(Share(sum(mine.values()), len(mine))),
+            p_value(paired.p_value) if against else NOTHING,
+        )
+
+    return Table(
+        caption
+        or f"{measured.title[0].upper()}{measured.title[1:]} by configuration; p against the first",
+        (
+            Column("configuration", code=True),
+            *(Column(title, group) for group in groups for title in (f"{measured.title}, %", "p")),
+        ),
+        tuple(
+            (label, *(cell for group in groups for cell in cells(label, group)))
+            for label in results
+        ),
+    )
+
+
+def targets(goals: Sequence[Target]) -> Table:
+    """What was wanted and what was measured, a row for each goal and a column group for each profile."""
+    profiles = _unique(goal.profile for goal in goals)
+    known = {(goal.what, goal.profile): goal for goal in goals}
+
+    def cells(goal: Target | None) -> tuple[str, str, str]:
+        if goal is None:
+            return NOTHING, NOTHING, NOTHING
+        is_share = isinstance(goal.measured, Share)
+        measured = (
+            share(goal.measured) if isinstance(goal.measured, Share) else number(goal.measured)
+        )
+        if goal.goal is None:
+            return measured, NOTHING, NOTHING
+        wanted = f"{100 * goal.goal:.4g}" if is_share else f"{goal.goal:.4g}"
+        return measured, f"{'≥' if goal.at_least else '≤'} {wanted}", "yes" if goal.met else "no"
+
+    return Table(
+        "Goals",
+        (
+            Column("goal"),
+            *(Column(head, one) for one in profiles for head in ("measured", "wanted", "met")),
+        ),
+        tuple(
+            (what, *(cell for one in profiles for cell in cells(known.get((what, one)))))
+            for what in _unique(goal.what for goal in goals)
+        ),
+    )
+
+
+def _chosen(names: Sequence[str]) -> list[Measure]:
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown:
+        raise UsageError(f"no measure {unknown[0]!r}; there are {', '.join(MEASURES)}")
+    return [MEASURES[name] for name in names]
+
+
+def cell(summary: Summary | None, measure: Measure) -> str:
+    """A measure as a table says it; NOTHING where there is no summary."""
+    if summary is None:
+        return NOTHING
+    value = measure.of(summary)
+    return share(value) if isinstance(value, Share) else number(value, measure.digits)
+
+
+def _number(value: Value) -> float:
+    return value.value if isinstance(value, Share) else value
+
+
+def _breaks(groups: Sequence[str]) -> frozenset[int]:
+    return frozenset(i for i in range(1, len(groups)) if groups[i] != groups[i - 1])
+
+
+def _unique(values: Iterable[_T]) -> list[_T]:
+    """In the order of their first appearance."""
+    return list(dict.fromkeys(values))

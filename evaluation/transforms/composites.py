@@ -1,0 +1,82 @@
+"""Several mild edits one after the other, as a film that went through many hands: which ones is left to
+chance, another choice for every video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from evaluation.transforms import camcording as filming
+from evaluation.transforms import composed, geometric, overlays, paper, photometric, temporal
+from evaluation.transforms.base import Film, Group, Made, Material, Transform
+from evaluation.transforms.timeline import chain
+
+_KNOWN: Mapping[str, Transform] = {
+    transform.name: transform
+    for module in (paper, photometric, geometric, overlays, composed, filming, temporal)
+    for transform in module.TRANSFORMS
+}
+
+
+def _named(names: Iterable[str]) -> tuple[Transform, ...]:
+    return tuple(_KNOWN[name] for name in names)
+
+
+_PICTURES = _named(
+    (
+        *("crop_10", "rotate_5", "brightness_20", "compress_50", "flip_h", "grayscale", "blur"),
+        *("noise", "contrast_up", "gamma_light", "saturation", "filter_sepia", "filter_vignette"),
+        *("letterbox", "stretch", "border", "low_res_144"),
+    )
+)
+_LAYOUTS = _named(
+    (
+        "pip_large",
+        "on_background",
+        "vertical_repost",
+        "facecam",
+        "ticker_and_logo",
+        "split_screen_h",
+    )
+)
+_SIGNS = _named(("caption_band", "subtitles", "emoji", "social_frame", "logo_banner", "watermark"))
+_TIMES = _named(
+    (
+        *(
+            "speed_0.9",
+            "speed_1.1",
+            "fps_drop",
+            "trim_start",
+            "trim_end",
+            "trim_middle",
+            "insert_5",
+        ),
+        *("concatenate", "ramp", "jump_cuts", "excerpt_5"),
+    )
+)
+
+
+def _mix(number: int, group: Group, laid_out: tuple[Transform, ...]) -> Transform:
+    """One edit of the picture, one of what is around it, one of time; the latter two in either order."""
+
+    def apply(film: Film, material: Material) -> Made:
+        steps = [_one(pool, material) for pool in (_PICTURES, laid_out, _TIMES)]
+        if material.rng.integers(0, 2):
+            steps[1], steps[2] = steps[2], steps[1]
+        return chain(film, material, steps)
+
+    parameters = {
+        "one_each_of": ", ".join(
+            "/".join(step.name for step in pool) for pool in (_PICTURES, laid_out, _TIMES)
+        )
+    }
+    return Transform(f"mix_{number}", group, apply, parameters)
+
+
+def _one(pool: tuple[Transform, ...], material: Material) -> Transform:
+    return pool[int(material.rng.integers(0, len(pool)))]
+
+
+TRANSFORMS = (
+    *(_mix(number, "composed", _LAYOUTS) for number in (1, 2, 3, 4)),
+    *(_mix(number, "temporal", _SIGNS) for number in (5, 6)),
+)

@@ -1,0 +1,37 @@
+"""Partner films as a transform shows them: at the original's rate, any length, any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.types import UInt8Array
+from evaluation.transforms.base import Film, Material
+from evaluation.transforms.frame_ops import cover
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A partner, played at `frames_per_second` and again from its start when it is over."""
+
+    video_id: str
+    film: Film
+    frames_per_second: float
+
+    def __len__(self) -> int:
+        """Frames of one showing, at least 1."""
+        return max(1, round(self.film.duration_seconds * self.frames_per_second))
+
+    def still(self, number: int) -> UInt8Array:
+        """Its frame at number / frames_per_second, of its own size: uint8 (H, W, 3)."""
+        at = int((number % len(self)) / self.frames_per_second * self.film.frames_per_second + 1e-6)
+        return self.film.frames[min(at, len(self.film.frames) - 1)]
+
+    def frame(self, number: int, width: int, height: int) -> UInt8Array:
+        """The middle of that frame, filling `width` x `height`."""
+        return cover(self.still(number), width, height)
+
+
+def guest(material: Material, index: int, beside: Film) -> Guest:
+    """The partner of that index, at the rate of the film it is shown with."""
+    video_id, film = material.partner(index)
+    return Guest(video_id, film, beside.frames_per_second)

@@ -1,0 +1,213 @@
+"""Paths and addresses as catalogue entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import orjson
+
+from common.errors import UsageError
+from common.ids import check_chosen_id, check_video_id
+from common.printable import printable
+from common.types import DEFAULT_BANK, CatalogEntry
+from common.uris import is_remote, public_uri
+from ingest.manifest import MANIFEST_SUFFIXES, local_path, read_manifest
+from ingest.video_discovery import PassedOver, scan_folder
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry and the path or address, as given, under which it was found. `chosen`: its id was chosen
+    by somebody, and does not follow from where it lies."""
+
+    entry: CatalogEntry
+    root: str
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A video, or a part of a folder, that cannot be taken; the others are."""
+
+    video_id: str
+    uri: str
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class Listing:
+    """Everything that some paths name. `refused`: what cannot be taken; `passed_over`: what is no
+    video."""
+
+    videos: list[Listed] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    passed_over: PassedOver = field(default_factory=PassedOver)
+
+
+def list_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> Listing:
+    """Every video named by files, folders, manifests and addresses; what cannot be taken beside it.
+
+    A video in a folder is named by its path relative to that folder, a single file by its name, an
+    address by itself without its query and credentials. Two videos may have one name; `plan_work` and
+    `without_taken` tell them apart. Raises UsageError for what the caller has to mend first: an empty
+    path, one that is not there, a folder with nothing in it that could be taken, a manifest that cannot
+    be read.
+    """
+    listing = Listing()
+    known: set[tuple[str, str]] = set()
+    for argument in arguments:
+        for one in _read(argument, bank, listing):
+            name = (one.entry.video_id, one.entry.uri)
+            if name in known:
+                continue
+            known.add(name)
+            public = public_uri(one.entry.uri)
+            try:
+                check_entry(one.entry, chosen=one.chosen and one.entry.video_id != public)
+            except UsageError as error:
+                refused = Refused(one.entry.video_id, public, error.code, str(error))
+                listing.refused.append(refused)
+            else:
+                listing.videos.append(one)
+    return listing
+
+
+def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Listed]:
+    """As `list_catalog`, for work that needs every video: raises UsageError for the first that cannot be
+    taken, and for two videos under one name."""
+    listing = without_taken(list_catalog(arguments, bank))
+    for refused in listing.refused:
+        raise UsageError(refused.message)
+    return listing.videos
+
+
+def without_taken(listing: Listing) -> Listing:
+    """The listing with each name given to the first video of that name; the others are refused."""
+    first: dict[str, CatalogEntry] = {}
+    kept: list[Listed] = []
+    refused = list(listing.refused)
+    for one in listing.videos:
+        other = first.setdefault(one.entry.video_id, one.entry)
+        if other is one.entry:
+            kept.append(one)
+        else:
+            refused.append(taken(one.entry, other.uri))
+    return Listing(kept, refused, listing.passed_over)
+
+
+def taken(entry: CatalogEntry, other_uri: str) -> Refused:
+    """The refusal of a video whose name another one has."""
+    one, other = public_uri(other_uri), public_uri(entry.uri)
+    if one == other:
+        message = (
+            "two addresses differ only in what stands behind '?', which is no part of an id: "
+            f"{printable(one)}; give each a video_id in a manifest"
+        )
+    else:
+        message = (
+            f"two videos are named '{printable(entry.video_id)}': {printable(one)} and "
+            f"{printable(other)}; index the folder above both, or name them in a manifest"
+        )
+    return Refused(entry.video_id, other, "name_taken", message)
+
+
+def check_argument(argument: str) -> str:
+    """The path or address that a command was given; a `file://` address as the path it means. Raises
+    UsageError for an empty one, which scripts give whose variable is not set: it is not this folder."""
+    if not argument.strip():
+        raise UsageError(
+            f"expected a path or an address, got '{printable(argument)}'; write . for the folder "
+            "you are in"
+        )
+    if "\0" in argument:
+        raise UsageError(f"{printable(argument)}: a path has no NUL character in it")
+    return local_path(argument)
+
+
+def _read(argument: str, bank: str, listing: Listing) -> Iterator[Listed]:
+    argument = check_argument(argument)
+    if is_remote(argument):
+        name = PurePosixPath(unquote(urlsplit(argument).path)).name
+        public = public_uri(argument)
+        yield Listed(CatalogEntry(public, argument, bank, title=name), public, chosen=True)
+        return
+    path = Path(argument)
+    root = str(path.absolute())
+    shown = printable(argument)
+    refused = len(listing.refused)
+    passed_over = PassedOver()
+    try:
+        if path.is_dir():
+            found = _folder(path, bank, listing, passed_over)
+        elif path.suffix.lower() in MANIFEST_SUFFIXES and path.exists():
+            entries = read_manifest(path, bank)
+            found = [Listed(entry, root, chosen=True) for entry in entries]
+        elif path.exists():
+            found = [Listed(CatalogEntry(path.name, root, bank), root)]
+        else:
+            raise UsageError(f"{shown}: there is no such file or folder")
+    except OSError as error:
+        raise UsageError(
+            f"{printable(str(error.filename or argument))}: {error.strerror}"
+        ) from None
+    if not found and len(listing.refused) == refused:
+        raise UsageError(f"{shown}: no video in it{_in_words(passed_over)}")
+    yield from found
+
+
+def _folder(folder: Path, bank: str, listing: Listing, passed_over: PassedOver) -> list[Listed]:
+    scan = scan_folder(folder)
+    passed_over.update(scan.passed_over)
+    listing.passed_over.update(scan.passed_over)
+    for problem in scan.problems:
+        name = _relative(problem.path, folder)
+        message = f"{printable(problem.path)}: {problem.message}"
+        uri = str(Path(problem.path).absolute())
+        listing.refused.append(Refused(name, uri, problem.code, message))
+    return [in_folder(video.path, folder, bank) for video in scan.videos]
+
+
+def _in_words(passed_over: PassedOver) -> str:
+    most = passed_over.counts.most_common(_SHOWN)
+    words = ", ".join(f"{count} {what} ({why})" for (what, why), count in most)
+    return f"; passed over: {printable(words)}" if words else ""
+
+
+def in_folder(video: str, folder: Path, bank: str = DEFAULT_BANK) -> Listed:
+    """A video of a folder, named by its path relative to it."""
+    # A folder of pictures may be given itself; then it is its own name.
+    name = _relative(video, folder) or folder.absolute().name
+    return Listed(CatalogEntry(name, str(Path(video).absolute()), bank), str(folder.absolute()))
+
+
+def _relative(path: str, folder: Path) -> str:
+    # A walk joins names to the folder as it was given, so this costs no look at its parts.
+    return path[len(str(folder)) :].lstrip("/")
+
+
+def check_entry(entry: CatalogEntry, *, chosen: bool = False) -> None:
+    """Refuse what databases and messages cannot hold: names that are no UTF-8, as file names may be, and
+    metadata that JSON has no words for. chosen: somebody chose its id. Raises UsageError."""
+    (check_chosen_id if chosen else check_video_id)(entry.video_id)
+    for text in (entry.uri, entry.bank, entry.title):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"'{printable(text)}' is not UTF-8 text; rename the file") from None
+    if "\0" in entry.uri:
+        raise UsageError(f"'{printable(entry.uri)}' has a NUL character in it; no path has one")
+    metadata = dict(entry.metadata)
+    name = f"'{printable(entry.video_id)}'"
+    try:
+        kept = orjson.loads(orjson.dumps(metadata))
+    except (orjson.JSONEncodeError, orjson.JSONDecodeError) as error:
+        raise UsageError(f"{name}: its metadata is no JSON: {error}") from None
+    # Infinity and NaN become null on the way, and NaN equals nothing.
+    if kept != metadata:
+        raise UsageError(f"{name}: its metadata has a number that is not finite; leave it out")

@@ -1,0 +1,117 @@
+"""A folder that grows: its videos, each once it is finished.
+
+The folder is looked at again and again, which works on every file system, network shares among them. A
+file is finished when it has not changed between looks for a while. Its time of change alone says little:
+whoever copies a file may set it to that of the original.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.types import DEFAULT_BANK
+from ingest.catalogue import Listed, in_folder
+from ingest.fingerprint import source_fingerprint
+from ingest.first_bytes import Kind, kind_of_file
+from ingest.suffixes import PARTIAL_SUFFIXES
+from ingest.video_discovery import FoundVideo, Problem, scan_folder
+
+# What a file that was looked into was like then: size, time of change, number.
+_Status = tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A video as it was at the last look, and since when it has been so; `told` once it was given out."""
+
+    fingerprint: str
+    since: float
+    told: bool = False
+
+
+class FolderWatch:
+    """Looks at one folder. Use from one thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        quiet_seconds: float,
+        bank: str = DEFAULT_BANK,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder = folder
+        # What the last look found wrong that no look before did.
+        self.new_problems: Sequence[Problem] = ()
+        self._quiet_seconds = quiet_seconds
+        self._bank = bank
+        self._clock = clock
+        self._seen: dict[str, _Seen] = {}
+        self._kinds = _Kinds()
+        self._problems: frozenset[Problem] = frozenset()
+
+    def look(self) -> list[Listed]:
+        """The videos that are finished and were not given before, or have changed since.
+
+        Raises OSError when the folder itself cannot be read; what was seen is kept. What cannot be read
+        in it is passed over, and stands in `new_problems` once.
+        """
+        now = self._clock()
+        scan = scan_folder(self.folder, self._kinds)
+        self._kinds.forget_others()
+        self.new_problems = [one for one in scan.problems if one not in self._problems]
+        self._problems = frozenset(scan.problems)
+        seen: dict[str, _Seen] = {}
+        finished: list[Listed] = []
+        for video in scan.videos:
+            fingerprint = source_fingerprint(video.path)
+            held = self._seen.get(video.path)
+            if held is None or held.fingerprint != fingerprint:
+                held = _Seen(fingerprint, now)
+            seen[video.path] = held
+            quiet = now - held.since >= self._quiet_seconds
+            if quiet and not held.told and not is_partial(video) and has_content(video.path):
+                held.told = True
+                finished.append(in_folder(video.path, self.folder, self._bank))
+        self._seen = seen
+        return finished
+
+
+class _Kinds:
+    """What files are by their first bytes; each is read once, and again when it has changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[_Status, Kind]] = {}
+        self._asked: dict[str, tuple[_Status, Kind]] = {}
+
+    def __call__(self, path: str) -> Kind:
+        found = os.stat(path)
+        status = (found.st_size, found.st_mtime_ns, found.st_ino)
+        known = self._known.get(path)
+        kind = known[1] if known and known[0] == status else kind_of_file(path)
+        self._asked[path] = (status, kind)
+        return kind
+
+    def forget_others(self) -> None:
+        """Keep what was asked for since the last time."""
+        self._known, self._asked = self._asked, {}
+
+
+def is_partial(video: FoundVideo) -> bool:
+    """Whether the name of a video, or of a file beside it, says that more of it is to come."""
+    stem, suffix = os.path.splitext(os.path.basename(video.path))
+    named = {suffix.lower(), os.path.splitext(stem)[1].lower()}
+    return video.unfinished or bool(named & PARTIAL_SUFFIXES)
+
+
+def has_content(path: str) -> bool:
+    """Whether it is a folder or a file with something in it; an empty one is still to be written."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) or found.st_size > 0

@@ -1,0 +1,86 @@
+"""What was wanted before anything was measured, as data; by profile, None where it is only stated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evaluation.data.records import QueryRow
+from evaluation.measures.registry import MEASURES, Value
+from evaluation.measures.statistics import Share
+from evaluation.measures.summary import summarise
+from evaluation.report.tables import Target
+
+RANGE_TRANSFORMS = (
+    *("trim_start", "trim_end", "trim_middle", "excerpt_3", "excerpt_5", "insert_3", "insert_5"),
+)
+"""Trims, and excerpts and inserts of 3 s and more: those whose time ranges are to be told exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A measure of some of the rows. wanted: by profile."""
+
+    what: str
+    rows: Callable[[QueryRow], bool]
+    measure: str
+    wanted: Mapping[str, float | None]
+    at_least: bool = True
+
+    def measured(self, rows: Iterable[QueryRow]) -> Value:
+        """Its value over the rows it is about; an empty share where there are none."""
+        summaries = summarise(row for row in rows if self.rows(row))
+        return MEASURES[self.measure].of(summaries[0]) if summaries else Share(0, 0)
+
+
+def _both(sscd: float | None, offline: float | None) -> dict[str, float | None]:
+    return {"sscd-motion": sscd, "offline": offline}
+
+
+def _group(name: str) -> Callable[[QueryRow], bool]:
+    return lambda row: row.group == name
+
+
+def _of(*transforms: str) -> Callable[[QueryRow], bool]:
+    return lambda row: row.transform in transforms
+
+
+def _all(_: QueryRow) -> bool:
+    return True
+
+
+GOALS = (
+    Goal("the paper's 14: Recall@1", _group("paper"), "recall_at_1", _both(0.998, 0.99)),
+    Goal("flip_v: Recall@1", _of("flip_v"), "recall_at_1", _both(0.998, 0.99)),
+    Goal("photometric: Recall@1", _group("photometric"), "recall_at_1", _both(0.99, 0.95)),
+    Goal(
+        "photometric: recall at 1 % FPR",
+        _group("photometric"),
+        "recall_at_fpr_1e2",
+        _both(0.99, 0.90),
+    ),
+    Goal("composed: Recall@1", _group("composed"), "recall_at_1", _both(0.97, None)),
+    Goal("composed: recall at 1 % FPR", _group("composed"), "recall_at_fpr_1e2", _both(0.94, None)),
+    Goal("temporal: Recall@1", _group("temporal"), "recall_at_1", _both(0.99, 0.95)),
+    Goal("temporal: recall at 1 % FPR", _group("temporal"), "recall_at_fpr_1e2", _both(0.97, 0.90)),
+    Goal(
+        "trims, and inserts of 3 s and more: range IoU >= 0.8",
+        _of(*RANGE_TRANSFORMS),
+        "good_ranges",
+        _both(0.95, 0.85),
+    ),
+    Goal("copies made by others: found first", _of("copy"), "recall_at_1", _both(1.0, 1.0)),
+    Goal("look-alikes: accepted", _of("lookalike"), "lookalikes_accepted", _both(0.0, 0.0), False),
+    Goal("all: copies accepted", _all, "copies_accepted", _both(0.97, 0.88)),
+    Goal("all: strangers accepted", _all, "strangers_accepted", _both(0.002, 0.005), False),
+    Goal("all: calibration error (ECE)", _all, "calibration_error", _both(0.03, 0.05), False),
+)
+
+
+def targets_of(rows: Mapping[str, Sequence[QueryRow]]) -> list[Target]:
+    """Every goal of every profile; rows: of the shipped configuration, by profile."""
+    return [
+        Target(goal.what, profile, goal.measured(held), goal.wanted.get(profile), goal.at_least)
+        for goal in GOALS
+        for profile, held in rows.items()
+    ]

@@ -1,0 +1,1 @@
+"""The vector index: an HNSW graph, a flat delta and immutable states of both."""

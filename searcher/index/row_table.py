@@ -1,0 +1,139 @@
+"""Which segment each row of the shard is: columns that only grow.
+
+At a million rows objects would take several times the memory, and the garbage collector would stop
+everything to look at them; so a `SegmentRef` is made only for what is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from common.types import BoolArray, Int64Array, SegmentRef
+from searcher.index.array_growth import with_room
+
+COLUMNS = np.dtype(
+    [
+        ("video", "<i4"),
+        ("bank", "<i4"),
+        ("version", "<i8"),
+        ("start_seconds", "<f8"),
+        ("end_seconds", "<f8"),
+    ]
+)
+
+
+class Names:
+    """Texts by number, and back."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self.texts = list(texts)
+        self._numbers = {text: number for number, text in enumerate(self.texts)}
+
+    def number(self, text: str) -> int:
+        """The number of a text, which is given one if it has none."""
+        number = self._numbers.setdefault(text, len(self.texts))
+        if number == len(self.texts):
+            self.texts.append(text)
+        return number
+
+    def known(self, texts: Iterable[str]) -> list[int]:
+        """The numbers of those that have one."""
+        return [self._numbers[text] for text in texts if text in self._numbers]
+
+
+class Rows:
+    """Rows of one numbering, shared by every state that has it: a row, once there, stays as it is, so
+    readers may use those below their state's total while one writer appends."""
+
+    def __init__(
+        self,
+        table: npt.NDArray[Any] | None = None,
+        videos: Iterable[str] = (),
+        banks: Iterable[str] = (),
+    ) -> None:
+        """table: COLUMNS (n,), in which `video` and `bank` are numbers of these texts; a video below 0 is
+        none. Raises IndexError for a number that no text has."""
+        self._table = np.zeros(0, COLUMNS) if table is None else table
+        self._videos, self._banks = Names(videos), Names(banks)
+        # Every row of a video, also those that are dead: a reader of an older state needs them still.
+        self._of_video: dict[str, tuple[int, ...]] = {}
+        named = np.flatnonzero(self._table["video"] >= 0)
+        numbers = self._table["video"][named]
+        order = np.argsort(numbers, kind="stable")
+        starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+        for rows in np.split(named[order], starts[1:]) if len(named) else ():
+            name = self._videos.texts[self._table["video"][rows[0]]]
+            self._of_video[name] = tuple(rows.tolist())
+        if len(named) and int(self._table["bank"].max()) >= len(self._banks.texts):
+            raise IndexError("a row's bank has no name")
+
+    def put(self, start: int, refs: Sequence[SegmentRef]) -> None:
+        """Say what the rows from `start`, the first that no state has, are."""
+        stop = start + len(refs)
+        self._table = with_room(self._table, start, stop)
+        self._table[start:stop] = [
+            (
+                self._videos.number(ref.video_id),
+                self._banks.number(ref.bank),
+                ref.version,
+                ref.start_seconds,
+                ref.end_seconds,
+            )
+            for ref in refs
+        ]
+        fresh: dict[str, list[int]] = {}
+        for row, ref in enumerate(refs, start):
+            fresh.setdefault(ref.video_id, []).append(row)
+        for video_id, rows in fresh.items():
+            held = (row for row in self._of_video.get(video_id, ()) if row < start)
+            self._of_video[video_id] = (*held, *rows)
+
+    def refs(self, rows: Int64Array) -> list[SegmentRef]:
+        """The segments that rows are."""
+        found = self._table[rows]
+        videos, banks = self._videos.texts, self._banks.texts
+        return [
+            SegmentRef(videos[video], start, end, version, banks[bank])
+            for video, bank, version, start, end in found.tolist()
+        ]
+
+    def of_video(self, video_id: str, alive: BoolArray) -> Int64Array:
+        """Its living rows, in the order they came; alive: bool (total,) of the reader's state."""
+        rows = np.array(self._of_video.get(video_id, ()), dtype=np.int64)
+        rows = rows[rows < len(alive)]
+        return rows[alive[rows]]
+
+    def in_banks(self, banks: Iterable[str], total: int) -> BoolArray:
+        """bool (total,): whether a row's video belongs to one of these banks."""
+        return np.isin(self._table["bank"][:total], self._banks.known(banks))
+
+    def videos(self, alive: BoolArray) -> tuple[list[str], Int64Array, Int64Array]:
+        """Every video with a living row, with its version and how many such rows it has."""
+        living = np.flatnonzero(alive)
+        numbers, first, counts = np.unique(
+            self._table["video"][living], return_index=True, return_counts=True
+        )
+        names = [self._videos.texts[number] for number in numbers.tolist()]
+        return names, self._table["version"][living[first]], counts
+
+    def kept(self, rows: Int64Array) -> Rows:
+        """These rows alone, numbered anew in the order given, with no name of another."""
+        table = self._table[rows]
+        names = []
+        for column, known in (("video", self._videos), ("bank", self._banks)):
+            used, numbers = np.unique(table[column], return_inverse=True)
+            table[column] = numbers
+            names.append([known.texts[number] for number in used.tolist()])
+        return Rows(table, *names)
+
+    def export(self, alive: BoolArray) -> tuple[npt.NDArray[Any], list[str], list[str]]:
+        """The constructor's arguments that make these rows anew; dead ones are of no video."""
+        living = self.kept(np.flatnonzero(alive))
+        table = np.zeros(len(alive), COLUMNS)
+        table["video"] = -1
+        table[alive] = living._table
+        return table, living._videos.texts, living._banks.texts

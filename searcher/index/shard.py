@@ -1,0 +1,279 @@
+"""The FAISS shard: an immutable HNSW graph, a flat delta, and one swap between states.
+
+Rows are numbered once: the graph holds rows [0, g), the delta rows [g, n). Readers take the current
+`State` and never a lock; one writer at a time makes a new state and swaps it in. What the delta holds is
+merged into a copy of the graph in the background (`searcher.index.delta_merge`); the copy is swapped in.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from common.settings import SearcherSettings
+from common.types import VECTOR_DIMENSION, BoolArray, Embedding, Float32Array, Hit, SegmentRef
+from searcher.index.delta import Delta
+from searcher.index.delta_merge import Fold, build, due, folded
+from searcher.index.frame_code_table import FrameRows
+from searcher.index.graph import PADDED_DIMENSION
+from searcher.index.graph_dedup import Nodes
+from searcher.index.row_table import Rows
+from searcher.index.state import (
+    EVERYTHING,
+    MISSING,
+    Filter,
+    Nearest,
+    State,
+    VideoSegments,
+    search_exact,
+    search_state,
+)
+
+_log = logging.getLogger("storyhash.shard")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStats:
+    """live, dead: vectors. graph, delta: rows. bytes_per_vector: of vectors, graph and frames."""
+
+    live: int
+    dead: int
+    graph: int
+    delta: int
+    bytes_per_vector: float
+
+
+class Shard:
+    """Nearest segments by inner product. Many readers, one writer at a time."""
+
+    def __init__(self, settings: SearcherSettings, state: State | None = None) -> None:
+        self._settings = settings
+        self._write = threading.RLock()
+        self._state = state or State()
+        self._folding: threading.Thread | None = None
+        self._closing = threading.Event()
+        # Why the last merge of the delta into the graph failed; empty when it did not.
+        self.merge_trouble = ""
+
+    def __len__(self) -> int:
+        return self._state.live
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are in no graph yet; each search compares them one by one."""
+        return self._state.total - self._state.graph_rows
+
+    def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
+        """The k nearest segments of each query, best first; fewer where fewer are allowed.
+
+        vectors: float32 (n, 527).
+        """
+        state = self._state
+        return _hits(state, search_state(state, vectors, k, only, self._settings.ef_search))
+
+    def search_ids(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> Nearest:
+        """The hot path: scores float32 (n, k) and rows int64 (n, k), -1 where there is none."""
+        return search_state(self._state, vectors, k, only, self._settings.ef_search)
+
+    def search_exact(
+        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
+    ) -> list[list[Hit]]:
+        """As `search`, by comparing every vector: the truth that `search` is measured against."""
+        state = self._state
+        return _hits(state, search_exact(state, vectors, k, only))
+
+    def vectors_of(self, video_id: str) -> VideoSegments:
+        """A video's searchable segments in time order, with their vectors and frames."""
+        state = self._state
+        rows = state.rows_of(video_id)
+        refs = state.refs(rows)
+        order = sorted(range(len(refs)), key=lambda at: refs[at].start_seconds)
+        rows = rows[order]
+        return VideoSegments(
+            [refs[at] for at in order],
+            state.vectors(rows)[:, :VECTOR_DIMENSION],
+            state.frames.of(rows),
+        )
+
+    def some_videos(self, count: int, rng: random.Random) -> list[str]:
+        """Ids of so many videos with a searchable segment, by chance."""
+        state = self._state
+        names, _, _ = state.rows.videos(state.alive)
+        return rng.sample(names, min(count, len(names)))
+
+    def versions(self) -> dict[str, int]:
+        """The version held of every video with a searchable segment, by video_id."""
+        state = self._state
+        names, versions, _ = state.rows.videos(state.alive)
+        return dict(sorted(zip(names, versions.tolist(), strict=True)))
+
+    def counts(self) -> dict[str, int]:
+        """Searchable segments of every video that has one."""
+        state = self._state
+        names, _, counts = state.rows.videos(state.alive)
+        return dict(zip(names, counts.tolist(), strict=True))
+
+    def replace_video(self, video_id: str, embeddings: Sequence[Embedding]) -> None:
+        """As `replace_videos`, for one."""
+        self.replace_videos(embeddings, [video_id])
+
+    def replace_videos(self, embeddings: Sequence[Embedding], video_ids: Iterable[str]) -> None:
+        """Put these in place of everything held of these videos, in one step for readers."""
+        self._change(embeddings, video_ids)
+
+    def add(self, embeddings: Sequence[Embedding], *, replacing: bool = True) -> None:
+        """Add segments; one already held under the same segment id is replaced, unless the caller knows
+        that there is none and `replacing` is false."""
+        self._change(embeddings, [], replacing=replacing)
+
+    def remove_videos(self, video_ids: Iterable[str]) -> None:
+        """Forget videos; the rows are dead at once and leave the graph when it is next built."""
+        self._change([], video_ids)
+
+    def frozen(self) -> Shard:
+        """The shard as it is now, for a snapshot: changes to this one do not show in it."""
+        return Shard(self._settings, self._state)
+
+    def fold(self) -> None:
+        """Begin folding if it is due; every change does so by itself."""
+        with self._write:
+            fold = due(self._state, self._settings)
+            if self._folding is not None or self._closing.is_set() or fold is None:
+                return
+            thread = threading.Thread(target=self._fold, args=(fold,), name="shard-fold")
+            # It cannot end before the lock that is held here is free, so it is known in time.
+            thread.start()
+            self._folding = thread
+
+    def wait_for_build(self) -> None:
+        """Return when nothing is left to fold: for tests, benchmarks and before a snapshot."""
+        while True:
+            with self._write:
+                thread = self._folding
+            if thread is None:
+                return
+            thread.join()
+
+    def close(self) -> None:
+        """Give up on folding, which can take minutes. What is held can be searched on."""
+        self._closing.set()
+        self.wait_for_build()
+
+    def stats(self) -> ShardStats:
+        """Counts and memory of the current state."""
+        state = self._state
+        links = 0 if state.graph is None else int(state.graph.hnsw.neighbors.size()) * 4
+        held = state.nodes.count + state.total - state.graph_rows
+        size = held * PADDED_DIMENSION * 4 + links + state.frames.bytes_of(state.total)
+        return ShardStats(
+            live=state.live,
+            dead=state.total - state.live,
+            graph=state.graph_rows,
+            delta=state.total - state.graph_rows,
+            bytes_per_vector=size / max(state.total, 1),
+        )
+
+    def export(self) -> State:
+        """Everything as it stands, for a snapshot."""
+        return self._state
+
+    @classmethod
+    def restore(
+        cls,
+        settings: SearcherSettings,
+        graph: Any,
+        nodes: Nodes,
+        delta: Float32Array,
+        rows: Rows,
+        frames: FrameRows,
+        alive: BoolArray,
+    ) -> Shard:
+        """A shard from a graph of the first rows, which node each of them is, the vectors of the others,
+        float32 (m, 528), what the rows are, and their frames."""
+        graph_rows = len(nodes.of_row)
+        held_nodes = 0 if graph is None else int(graph.ntotal)
+        if held_nodes != nodes.count:
+            raise ValueError(f"nodes: expected {held_nodes}, as the graph has, got {nodes.count}")
+        total = graph_rows + len(delta)
+        if len(alive) != total:
+            raise ValueError(f"alive: expected ({total},), got {alive.shape}")
+        held = Delta(graph_rows).with_room(total)
+        held.write(graph_rows, delta)
+        live = int(np.count_nonzero(alive))
+        return cls(settings, State(graph, nodes, held, total, rows, frames, alive, live))
+
+    def _change(
+        self, embeddings: Sequence[Embedding], gone: Iterable[str], *, replacing: bool = True
+    ) -> None:
+        # Of two with one segment id the later one stays.
+        fresh = {_place(one.ref): one for one in embeddings if one.informative}
+        refs = [one.ref for one in fresh.values()]
+        with self._write:
+            state = self._state
+            total = state.total + len(refs)
+            dead = [state.rows_of(video_id) for video_id in gone]
+            for video_id in {ref.video_id for ref in refs} if replacing else ():
+                rows = state.rows_of(video_id)
+                again = [_place(ref) in fresh for ref in state.refs(rows)]
+                dead.append(rows[np.array(again, dtype=bool)])
+            delta = state.delta.with_room(total)
+            if refs:
+                delta.write(state.total, np.stack([one.vector for one in fresh.values()]))
+                state.rows.put(state.total, refs)
+                state.frames.put(state.total, [one.frames for one in fresh.values()])
+            alive = np.concatenate([state.alive, np.ones(len(refs), dtype=bool)])
+            for rows in dead:
+                alive[rows] = False
+            self._state = replace(
+                state,
+                delta=delta,
+                total=total,
+                alive=alive,
+                live=int(np.count_nonzero(alive)),
+                _allowed={},
+                _packed={},
+            )
+            self.fold()
+
+    def _fold(self, fold: Fold) -> None:
+        try:
+            built = build(fold, self._settings, self._closing)
+            if built is not None:
+                with self._write:
+                    self._state = folded(self._state, fold, built)
+                    self.merge_trouble = ""
+        except Exception as error:
+            built = None
+            self.merge_trouble = (
+                f"the graph could not be built ({type(error).__name__}); searches compare more vectors "
+                "one by one, the next change tries again; see the log"
+            )
+            _log.exception(
+                "the graph could not be built; searches go on as they were, the next change tries again"
+            )
+        finally:
+            with self._write:
+                self._folding = None
+                if built is not None:
+                    self.fold()
+
+
+def _hits(state: State, nearest: Nearest) -> list[list[Hit]]:
+    scores, rows = nearest
+    found = rows != MISSING
+    refs = iter(state.refs(rows[found]))
+    return [
+        [Hit(next(refs), score) for score in line[there].tolist()]
+        for line, there in zip(scores, found, strict=True)
+    ]
+
+
+def _place(ref: SegmentRef) -> tuple[str, int, int]:
+    """What two segments with one segment id have in common."""
+    return ref.video_id, round(ref.start_seconds * 1000), round(ref.end_seconds * 1000)

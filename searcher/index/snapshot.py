@@ -1,0 +1,227 @@
+"""Snapshots of the shard: written atomically, checked when read, the newest good one wins.
+
+A snapshot is a folder `snapshot-{sequence}`: the graph as FAISS writes it, which node of it each row is,
+the delta, which rows live, the rows' identities and the names in them, their frames, and `manifest.json`
+with a checksum for each. Vectors, frames and identities of dead rows are overwritten on the way out, so a
+deleted video is in no snapshot made after its deletion.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from common.atomic_write import private_folder
+from common.errors import ModelMismatchError, StorageError
+from common.settings import SearcherSettings
+from common.types import BoolArray, Float32Array
+from searcher.index.frame_code_table import FrameRows
+from searcher.index.graph import PADDED_DIMENSION, graph_vectors
+from searcher.index.graph_dedup import Nodes
+from searcher.index.row_table import Rows
+from searcher.index.shard import Shard
+from searcher.index.state import State
+
+_FORMAT = 3
+_PREFIX = "snapshot-"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """What a snapshot holds. `sequence` counts the changes of the index it includes."""
+
+    sequence: int
+    model_id: str
+    rows: int
+    offsets: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A shard read back; `refused` names newer snapshots that were damaged and why."""
+
+    shard: Shard
+    info: SnapshotInfo
+    refused: tuple[str, ...]
+
+
+def save_snapshot(folder: Path, shard: Shard, info: SnapshotInfo, *, keep: int) -> Path:
+    """Write a snapshot and drop all but the newest `keep`.
+
+    Raises StorageError when the disk refuses; the snapshots there already stay as they are.
+    """
+    final = folder / f"{_PREFIX}{info.sequence:012d}"
+    temporary = folder / f".{final.name}.{os.getpid()}"
+    try:
+        private_folder(folder)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        _write(temporary, shard, info)
+        _replace(temporary, final)
+    except (OSError, RuntimeError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        # FAISS reports a full disk as a RuntimeError of its own.
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else str(error).splitlines()[0]
+        raise StorageError(
+            f"{folder}: the snapshot could not be written ({reason}); older ones are kept; "
+            "free some space and run the same command again"
+        ) from None
+    for old in snapshots(folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def snapshots(folder: Path) -> list[Path]:
+    """The snapshots there, newest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        (path for path in folder.iterdir() if path.name.startswith(_PREFIX)), reverse=True
+    )
+
+
+def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> Loaded | None:
+    """The newest snapshot that is whole, or None when there is none.
+
+    Raises ModelMismatchError when it holds another model's vectors.
+    """
+    refused: list[str] = []
+    for path in snapshots(folder):
+        try:
+            info, shard = _read(path, settings)
+        except (OSError, ValueError, LookupError, RuntimeError) as error:
+            refused.append(f"{path.name} is damaged ({str(error).splitlines()[0][:160]})")
+            continue
+        if info.model_id != model_id:
+            raise ModelMismatchError(
+                f"{folder} holds vectors of {info.model_id}, not of {model_id}; "
+                "use another data folder"
+            )
+        return Loaded(shard, info, tuple(refused))
+    return (
+        None
+        if not refused
+        else Loaded(Shard(settings), SnapshotInfo(-1, model_id, 0, {}), tuple(refused))
+    )
+
+
+def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
+    state = shard.export()
+    graph, alive = state.graph, state.alive
+    if graph is not None:
+        faiss.write_index(graph, str(folder / "graph.faiss"))
+        living = state.nodes.with_any(alive[: state.graph_rows])
+        if not living.all():
+            _forget(folder / "graph.faiss", graph, living)
+    np.save(folder / "nodes.npy", state.nodes.of_row, allow_pickle=False)
+    np.save(folder / "delta.npy", _living_delta(state), allow_pickle=False)
+    np.save(folder / "alive.npy", alive, allow_pickle=False)
+    table, videos, banks = state.rows.export(alive)
+    np.save(folder / "rows.npy", table, allow_pickle=False)
+    codes, counts = state.frames.export(alive)
+    np.save(folder / "frames.npy", codes, allow_pickle=False)
+    np.save(folder / "frame_counts.npy", counts, allow_pickle=False)
+    names = {"videos": videos, "banks": banks}
+    (folder / "names.json").write_text(json.dumps(names, ensure_ascii=False))
+    files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+    manifest = {"format": _FORMAT, **asdict(info), "rows": state.total, "files": files}
+    manifest["checksum"] = _manifest_checksum(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    for path in folder.iterdir():
+        _sync(path)
+    _sync(folder)
+
+
+def _living_delta(state: State) -> Float32Array:
+    """float32 (m, 528): the vectors of the delta; those of dead rows are zero."""
+    delta = np.zeros((state.total - state.graph_rows, PADDED_DIMENSION), dtype=np.float32)
+    for first, vectors in state.delta.pieces(state.graph_rows, state.total):
+        living = state.alive[first : first + len(vectors)]
+        at = first - state.graph_rows
+        delta[at : at + len(vectors)][living] = vectors[living]
+    return delta
+
+
+def _forget(path: Path, graph: Any, living: BoolArray) -> None:
+    """Overwrite, in the file a graph was written to, the vectors of dead nodes: a copy of a large graph
+    would not fit beside it. Searches still walk over these to reach others, so each takes the vector
+    of a living neighbour; one that has none becomes zero."""
+    vectors = graph_vectors(graph)
+    # FAISS writes a graph's vectors last.
+    place = path.stat().st_size - vectors.nbytes
+    stored = np.memmap(path, np.float32, "r+", offset=place, shape=vectors.shape)
+    if any(not np.array_equal(stored[node], vectors[node]) for node in (0, -1)):
+        raise RuntimeError("this version of FAISS keeps vectors elsewhere in its file")
+    hnsw = graph.hnsw
+    links, starts = faiss.vector_to_array(hnsw.neighbors), faiss.vector_to_array(hnsw.offsets)
+    for node in np.flatnonzero(~living).tolist():
+        near = links[int(starts[node]) : int(starts[node]) + hnsw.nb_neighbors(0)]
+        near = near[near >= 0]
+        near = near[living[near]]
+        stored[node] = vectors[near[0]] if len(near) else 0
+    stored.flush()
+
+
+def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard]:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    stated = manifest.pop("checksum")
+    if stated != _manifest_checksum(manifest):
+        raise ValueError("manifest.json does not match its checksum")
+    if manifest["format"] != _FORMAT:
+        raise ValueError(f"format {manifest['format']}, this version reads {_FORMAT}")
+    for name, checksum in manifest["files"].items():
+        if _checksum(folder / name) != checksum:
+            raise ValueError(f"{name} does not match its checksum")
+    graph = None
+    if "graph.faiss" in manifest["files"]:
+        graph = faiss.read_index(str(folder / "graph.faiss"))
+    names = json.loads((folder / "names.json").read_text())
+    table = np.load(folder / "rows.npy", allow_pickle=False)
+    rows = Rows(table, names["videos"], names["banks"])
+    alive = np.load(folder / "alive.npy", allow_pickle=False)
+    delta = np.load(folder / "delta.npy", allow_pickle=False)
+    info = SnapshotInfo(
+        manifest["sequence"], manifest["model_id"], manifest["rows"], manifest["offsets"]
+    )
+    nodes = Nodes(np.load(folder / "nodes.npy", allow_pickle=False))
+    frames = FrameRows(
+        np.load(folder / "frames.npy", allow_pickle=False),
+        np.load(folder / "frame_counts.npy", allow_pickle=False),
+    )
+    return info, Shard.restore(settings, graph, nodes, delta, rows, frames, alive)
+
+
+def _replace(temporary: Path, final: Path) -> None:
+    """Move a finished folder into place, durably; one of the same name gives way."""
+    if final.exists():
+        shutil.rmtree(final)
+    temporary.rename(final)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _manifest_checksum(manifest: dict[str, Any]) -> str:
+    text = json.dumps(manifest, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,48 @@
+"""A FAISS index in one file: vectors alone, for experiments. A catalogue has its shard instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from common.atomic_write import replacing
+from common.errors import CorruptIndexError, StorageError
+from common.settings import SearcherSettings
+from common.types import Float32Array, Int64Array
+from searcher.index.graph import PADDED_DIMENSION, new_graph, padded
+
+
+def write_vector_file(path: Path, vectors: Float32Array, settings: SearcherSettings) -> None:
+    """Build the HNSW graph of vectors, float32 (n, 527), and write it. Raises StorageError."""
+    graph = new_graph(settings)
+    graph.add(padded(vectors))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            faiss.write_index(graph, str(temporary))
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"{path} cannot be written ({error}); choose another --out") from None
+
+
+def search_vector_file(
+    path: Path, queries: Float32Array, k: int, settings: SearcherSettings
+) -> tuple[Float32Array, Int64Array]:
+    """Scores, float32 (q, k), and rows, int64 (q, k), best first; row -1 where there are fewer.
+
+    queries: float32 (q, 527). Raises CorruptIndexError for a file that is none of ours.
+    """
+    try:
+        graph = faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise CorruptIndexError(
+            f"{path} is no index that FAISS can read ({str(error).splitlines()[0][:100]}); make it anew"
+        ) from None
+    if graph.d != PADDED_DIMENSION:
+        raise CorruptIndexError(
+            f"{path} holds {graph.d} numbers a row, expected {PADDED_DIMENSION}"
+        )
+    parameters = faiss.SearchParametersHNSW(efSearch=max(settings.ef_search, k))
+    scores, rows = graph.search(padded(queries), k, params=parameters)
+    return scores.astype(np.float32), rows.astype(np.int64)

@@ -1,0 +1,135 @@
+"""Why a video may be in a query: the runs of one through each view, and what speaks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import Float32Array, Float64Array, Int64Array, SegmentRef
+from searcher.index.state import VideoSegments
+from searcher.matching.alignment import Aligner, Run, Spans
+from searcher.matching.calibration import Calibration, Strangers
+from searcher.matching.query_windows import Asked, AskedView
+
+# A view is looked into when its best window is not further than this below the best view's.
+_NEAR = 0.1
+# Similarities of windows to segments that are held only to find the highest of them: 16 MB.
+_PAIRS_AT_ONCE = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One video through one view.
+
+    segments: the video's. runs: best first. strangers: those of the query, through this view.
+    """
+
+    segments: VideoSegments
+    view: str
+    strangers: Strangers
+    runs: tuple[Run, ...]
+
+    @property
+    def video_id(self) -> str:
+        """Of the video."""
+        return self.segments.refs[0].video_id
+
+    @property
+    def bank(self) -> str:
+        """The video's."""
+        return self.segments.refs[0].bank
+
+    def logit(self, calibration: Calibration) -> float:
+        """Of the best run being a copy."""
+        return run_logit(self.runs[0], self.view, self.strangers, calibration)
+
+
+def run_logit(run: Run, view: str, strangers: Strangers, calibration: Calibration) -> float:
+    """Of a run through a view being a copy."""
+    return calibration.logit(calibration.excess(run.score, view, strangers), run.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A video beside a query. peaks: float64 (V,), the priced score of the best window through each
+    view."""
+
+    segments: VideoSegments
+    peaks: Float64Array
+
+    @classmethod
+    def of(
+        cls,
+        query: Asked,
+        segments: VideoSegments,
+        strangers: Mapping[str, Strangers],
+        calibration: Calibration,
+    ) -> Candidate:
+        """segments: at least one."""
+        peaks = [
+            calibration.excess(
+                _highest(view.vectors[query.searched[view.windows]], segments.vectors),
+                view.name,
+                strangers.get(view.name, Strangers()),
+            )
+            for view in query.views
+        ]
+        return cls(segments, np.array(peaks))
+
+    @property
+    def promising(self) -> Int64Array:
+        """The views that are not far from the best one."""
+        return np.flatnonzero(self.peaks >= self.peaks.max(initial=-2.0) - _NEAR)
+
+    def through(
+        self,
+        view: int,
+        query: Asked,
+        strangers: Mapping[str, Strangers],
+        calibration: Calibration,
+        aligner: Aligner,
+    ) -> Evidence | None:
+        """What speaks for it through one view, by number; None where that shows nothing."""
+        seen = query.views[view]
+        around = strangers.get(seen.name, Strangers())
+        count = len(query.windows.starts)
+        runs = aligner(
+            self._similarity(seen, count),
+            seen.informative(count),
+            query.windows,
+            _spans(self.segments.refs),
+            calibration.usual(seen.name) + calibration.lift(seen.name, around),
+        )
+        return Evidence(self.segments, seen.name, around, tuple(runs)) if runs else None
+
+    def _similarity(self, seen: AskedView, count: int) -> Float32Array:
+        """float32 (W, S), zero for windows that show nothing through the view."""
+        if len(seen.windows) == count:
+            whole: Float32Array = seen.vectors @ self.segments.vectors.T
+            return whole
+        similarity = np.zeros((count, len(self.segments.refs)), dtype=np.float32)
+        step = max(1, _PAIRS_AT_ONCE // max(1, len(self.segments.refs)))
+        for first in range(0, len(seen.windows), step):
+            some = slice(first, first + step)
+            similarity[seen.windows[some]] = seen.vectors[some] @ self.segments.vectors.T
+        return similarity
+
+
+def _highest(vectors: Float32Array, segments: Float32Array) -> float:
+    """The highest inner product of vectors, float32 (n, 527), with those of segments; -1 of none."""
+    step = max(1, _PAIRS_AT_ONCE // max(1, len(segments)))
+    return max(
+        (
+            float((vectors[first : first + step] @ segments.T).max(initial=-1.0))
+            for first in range(0, len(vectors), step)
+        ),
+        default=-1.0,
+    )
+
+
+def _spans(refs: Sequence[SegmentRef]) -> Spans:
+    return Spans(
+        np.array([ref.start_seconds for ref in refs]), np.array([ref.end_seconds for ref in refs])
+    )

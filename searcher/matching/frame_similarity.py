@@ -1,0 +1,145 @@
+"""The frames of a query beside those of a reference, around a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.frame_codes import FRAME_SECONDS, CodedFrames, known_frames
+from common.types import (
+    NO_FRAMES,
+    VISUAL_DIMENSION,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+)
+from searcher.index.state import VideoSegments
+from searcher.matching.alignment import Run
+from searcher.matching.query_windows import Asked
+
+HALF_FRAME_SECONDS = FRAME_SECONDS / 2
+# A longer window is no frame; frames further apart say little of when.
+_MAX_SECONDS, _MAX_STEP_SECONDS = 1.0, 1.0
+# The ranges of a run may be so wrong: a window, and a segment and a half.
+_QUERY_MARGIN_SECONDS, _REF_MARGIN_SECONDS = 4.0, 8.0
+# Of longer runs the segments alone tell the ranges well enough: 16 MB.
+_MAX_PAIRS = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFrames:
+    """The frames of a query in time order.
+
+    shown: float32 (T, 512), unit rows, or as the index holds them, where the query is a video of it;
+    seconds: float64 (T,); duration_seconds: of the query.
+    """
+
+    shown: Float32Array | CodedFrames
+    seconds: Float64Array
+    duration_seconds: float
+
+    @classmethod
+    def of_view(cls, query: Asked, view: int) -> QueryFrames:
+        """The windows of a view, by number, that are one frame each."""
+        seen = query.views[view]
+        starts = query.windows.starts[seen.windows]
+        chosen = np.flatnonzero(query.windows.ends[seen.windows] - starts < _MAX_SECONDS)
+        chosen = chosen[np.argsort(starts[chosen], kind="stable")]
+        return cls(
+            _unit(seen.vectors[chosen, :VISUAL_DIMENSION]), starts[chosen], query.duration_seconds
+        )
+
+    @classmethod
+    def of_video(cls, video: VideoSegments, duration_seconds: float) -> QueryFrames:
+        """All those of a video of the index."""
+        return cls(*_coded(video, range(len(video.refs))), duration_seconds)
+
+    def near(self, run: Run) -> BoolArray:
+        """bool (T,): those that may belong to it; none where frames are too far apart."""
+        steps = np.diff(self.seconds)
+        if len(steps) and float(np.median(steps)) > _MAX_STEP_SECONDS:
+            return np.zeros(len(self.seconds), dtype=bool)
+        return (self.seconds >= run.query_start_seconds - _QUERY_MARGIN_SECONDS) & (
+            self.seconds <= run.query_end_seconds + _QUERY_MARGIN_SECONDS
+        )
+
+    def similarity(self, chosen: BoolArray, known: CodedFrames) -> Float32Array:
+        """float32 (n, Tr): of those of bool (T,) to frames of the index."""
+        if isinstance(self.shown, CodedFrames):
+            return known.like_coded(self.shown.of(chosen))
+        return known.like(self.shown[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Frames of a query beside frames of a reference, around a run.
+
+    similarity: float32 (Tq, Tr); query_seconds, ref_seconds: float64, increasing. first_seconds: of the
+    whole query's first frame, last_seconds: of its last, duration_seconds: of it; ref_start_seconds,
+    ref_end_seconds: of the whole reference.
+    """
+
+    similarity: Float32Array
+    query_seconds: Float64Array
+    ref_seconds: Float64Array
+    first_seconds: float
+    last_seconds: float
+    duration_seconds: float
+    ref_start_seconds: float
+    ref_end_seconds: float
+
+    @classmethod
+    def around(cls, run: Run, query: QueryFrames, video: VideoSegments) -> Frames | None:
+        """Those near a run; None where one of the two has no frames there, or too many."""
+        near = query.near(run)
+        if not near.any():
+            return None
+        segments = [
+            number
+            for number, ref in enumerate(video.refs)
+            if ref.end_seconds >= run.ref_start_seconds - _REF_MARGIN_SECONDS
+            and ref.start_seconds <= run.ref_end_seconds + _REF_MARGIN_SECONDS
+        ]
+        known, seconds = _coded(video, segments)
+        if not len(seconds) or int(near.sum()) * len(seconds) > _MAX_PAIRS:
+            return None
+        return cls(
+            query.similarity(near, known),
+            query.seconds[near],
+            seconds,
+            float(query.seconds[0]),
+            float(query.seconds[-1]),
+            query.duration_seconds,
+            video.refs[0].start_seconds,
+            video.refs[-1].end_seconds,
+        )
+
+
+def _coded(video: VideoSegments, segments: Sequence[int]) -> tuple[CodedFrames, Float64Array]:
+    """The frames of some segments, by number, that are known, and when each is shown, float64 (T,)."""
+    counts = [len(video.frames[number]) for number in segments]
+    codes = np.concatenate([NO_FRAMES, *(video.frames[number] for number in segments)])
+    frames = CodedFrames(
+        _unit(video.vectors[list(segments), :VISUAL_DIMENSION]),
+        codes,
+        np.repeat(np.arange(len(counts)), counts),
+    )
+    seconds = np.concatenate(
+        [
+            np.zeros(0),
+            *(
+                video.refs[number].start_seconds + FRAME_SECONDS * np.arange(count)
+                for number, count in zip(segments, counts, strict=True)
+            ),
+        ]
+    )
+    known = known_frames(codes)
+    return frames.of(known), seconds[known]
+
+
+def _unit(rows: Float32Array) -> Float32Array:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: Float32Array = rows / np.maximum(norms, 1e-6)
+    return scaled

@@ -1,0 +1,58 @@
+"""A video of the catalogue as a query against the rest of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from common.types import VECTOR_DIMENSION, QueryEmbedding
+from common.uris import public_uri
+from searcher.index.state import VideoSegments
+from searcher.storage.video_store import Video
+
+# Longer videos are matched in pieces of about so many segments: an hour, with one window each.
+PIECE_SEGMENTS = 900
+
+
+def known_pieces(
+    video: Video, segments: VideoSegments, model_id: str
+) -> Iterator[tuple[QueryEmbedding, VideoSegments]]:
+    """A video of the index as a query, in one piece or, if it is long, in several of about the same
+    length; and the segments that each of them is.
+
+    Search with `Filter(exclude_video=video.video_id)`, or it finds itself. A video without a segment
+    gives one piece without a window, which matches nothing.
+    """
+    count = len(segments.refs)
+    seconds = max([video.duration_seconds, *(ref.end_seconds for ref in segments.refs)])
+    pieces = max(1, -(-count // PIECE_SEGMENTS))
+    cuts = [number * count // pieces for number in range(pieces + 1)]
+    for number in range(pieces):
+        some = slice(cuts[number], cuts[number + 1])
+        shown = VideoSegments(segments.refs[some], segments.vectors[some], segments.frames[some])
+        yield _query(video, shown, model_id, seconds, (number + 1, pieces)), shown
+
+
+def _query(
+    video: Video,
+    segments: VideoSegments,
+    model_id: str,
+    duration_seconds: float,
+    piece: tuple[int, int],
+) -> QueryEmbedding:
+    """The indexed segments of a video as the windows of a query, seen through no view but identity."""
+    refs = segments.refs
+    seen = segments.vectors.reshape(1, len(refs), VECTOR_DIMENSION)
+    return QueryEmbedding(
+        uri=public_uri(video.uri),
+        duration_seconds=duration_seconds,
+        model_id=model_id,
+        views=("identity",),
+        window_start_seconds=np.array([ref.start_seconds for ref in refs], dtype=np.float64),
+        window_end_seconds=np.array([ref.end_seconds for ref in refs], dtype=np.float64),
+        vectors=seen,
+        informative=np.linalg.norm(seen, axis=2) > 0.5,
+        number=piece[0],
+        pieces=piece[1],
+    )

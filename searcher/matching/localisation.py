@@ -1,0 +1,149 @@
+"""A run's ranges to half a second, by the frames of the query and of the reference.
+
+Segments say which few seconds of the reference a window shows; their frames say when. The best path
+through the similarities of frames tells which frames belong to the copy. Where they lie on a line (one
+offset, one tempo), the line tells the reference's range more exactly than any frame; where they do not,
+as after cuts, the range is from the first to the last of them. Where nothing moves one frame is as good
+as another and the path may stand still: there the line knows more, or else the segments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from common.frame_codes import FRAME_SECONDS
+from common.types import Float32Array, Float64Array
+from searcher.matching.alignment import Run
+from searcher.matching.frame_similarity import HALF_FRAME_SECONDS, Frames
+from searcher.matching.temporal_fit import TEMPI, along, bounded, price
+from searcher.matching.viterbi import Stretch, follow
+
+# What following a copy earns a frame, in which the prices of paths are told.
+_EARNED = 0.4
+# Similarity that a line may lose against the path and still be believed; and where both begin and end at
+# about the same moments, as between cuts from one still picture to another.
+_LINE_LOSS, _AGREED_LOSS = 0.03, 0.08
+_AGREE_SECONDS = 1.0
+# A line goes on so far beyond the first frame of the reference, and twice as far beyond the last.
+_BEYOND_SECONDS = 0.6 * FRAME_SECONDS
+# A copy may begin and end with a fade.
+_DARK_SECONDS = 2.0
+_MIN_FRAMES, _MIN_FRAMES_OF_TEMPO = 2, 5
+_PEAK_FRAMES = 4
+# Seconds of the reference in one of the query, below which the path has stood still.
+_MIN_PACE = 0.25
+
+
+def refined(run: Run, frames: Frames, strangers: float) -> Run:
+    """The run with the ranges that its frames show; as it is where too few of them show anything, or they
+    show nothing that moves.
+
+    strangers: how similar frames of strangers are.
+    """
+    best = np.sort(frames.similarity.max(axis=1, initial=-1.0))
+    peak = float(best[-_PEAK_FRAMES:].mean()) if len(best) else -1.0
+    if peak <= strangers or not len(frames.ref_seconds):
+        return run
+    level = (peak + strangers) / 2
+    earned = (frames.similarity - level) * (_EARNED / (peak - level))
+    found = [
+        one
+        for one in follow(earned, frames.query_seconds, frames.ref_seconds)
+        if len(one.query) >= min(_MIN_FRAMES, len(frames.query_seconds))
+        and _overlaps(run, frames.query_seconds[one.query])
+    ]
+    told = [_ref_range(frames, one) for one in found]
+    stretches = [one for one in told if one is not None]
+    if not stretches:
+        return run
+    start, end = _query_range(frames, int(found[0].query[0]), int(found[-1].query[-1]))
+    ref_start, ref_end = bounded(
+        min(one[0] for one in stretches), max(one[1] for one in stretches), frames.ref_end_seconds
+    )
+    tempo = stretches[0][2] if len(stretches) == 1 else None
+    return replace(
+        run,
+        query_start_seconds=start,
+        query_end_seconds=end,
+        ref_start_seconds=ref_start,
+        ref_end_seconds=ref_end,
+        tempo=tempo,
+    )
+
+
+def _query_range(frames: Frames, first: int, last: int) -> tuple[float, float]:
+    """From half-way to the frame before the first to half-way to the one after the last; from end to end
+    of the query where only a little of it before and after shows nothing."""
+    start, end = float(frames.query_seconds[first]), float(frames.query_seconds[last])
+    begins = start <= min(frames.first_seconds, _DARK_SECONDS)
+    ends = end >= max(frames.last_seconds, frames.duration_seconds - _DARK_SECONDS)
+    return (
+        0.0 if begins else start - HALF_FRAME_SECONDS,
+        frames.duration_seconds if ends else end + HALF_FRAME_SECONDS,
+    )
+
+
+def _ref_range(frames: Frames, stretch: Stretch) -> tuple[float, float, float | None] | None:
+    """Start and end in the reference of one stretch, and its tempo where it has one; None where neither
+    a line nor the path says where it lies."""
+    similarity, times = frames.similarity[stretch.query], frames.query_seconds[stretch.query]
+    shown = frames.ref_seconds[stretch.ref]
+    tempo, offset, value = _line(similarity, times, frames.ref_seconds)
+    on_path = float(similarity[np.arange(len(times)), stretch.ref].mean())
+    apart = np.abs(tempo * times + offset - shown)[[0, -1]].max()
+    if value >= on_path - (_LINE_LOSS if apart > _AGREE_SECONDS else _AGREED_LOSS):
+        start, end = _query_range(frames, int(stretch.query[0]), int(stretch.query[-1]))
+        low, high = sorted((tempo * start + offset, tempo * end + offset))
+        return low, high, tempo
+    if np.ptp(shown) < _MIN_PACE * (np.ptp(times) - 2 * FRAME_SECONDS):
+        return None
+    return *_shown(frames, shown), None
+
+
+def _shown(frames: Frames, times: Float64Array) -> tuple[float, float]:
+    """From half-way to the frame before the first to half-way to the one after the last."""
+    first, last = float(times.min()), float(times.max())
+    low, high = first - HALF_FRAME_SECONDS, last + HALF_FRAME_SECONDS
+    if first < frames.ref_start_seconds + FRAME_SECONDS:
+        low = frames.ref_start_seconds
+    if last >= frames.ref_end_seconds - FRAME_SECONDS:
+        high = frames.ref_end_seconds
+    return low, high
+
+
+def _overlaps(run: Run, times: Float64Array) -> bool:
+    """Whether frames of a query belong to a run, and not to another beside it."""
+    return bool(times[0] < run.query_end_seconds and times[-1] >= run.query_start_seconds)
+
+
+def _line(
+    similarity: Float32Array, query: Float64Array, ref: Float64Array
+) -> tuple[float, float, float]:
+    """Tempo and offset of the line ref = tempo * query + offset along which frames are most alike, and
+    their mean similarity. similarity: float32 (n, Tr) of frames at query, float64 (n,)."""
+    best = (1.0, 0.0, -np.inf, -np.inf)
+    starts = np.arange(ref[0], ref[-1] + HALF_FRAME_SECONDS, FRAME_SECONDS)
+    for tempo in TEMPI.tolist() if len(query) >= _MIN_FRAMES_OF_TEMPO else [1.0]:
+        offsets = starts - tempo * query[0]
+        at = tempo * query[None] + offsets[:, None]
+        inside = (at >= ref[0] - _BEYOND_SECONDS) & (at <= ref[-1] + 2 * _BEYOND_SECONDS)
+        values = along(similarity, at, ref, inside)
+        top = int(np.argmax(values))
+        value = float(values[top])
+        if value - price(tempo) > best[3] + 1e-6:
+            offset = float(offsets[top]) + _between(values, top)
+            best = (tempo, offset, value, value - price(tempo))
+    return best[:3]
+
+
+def _between(values: Float64Array, at: int) -> float:
+    """Seconds from the best offset to the top of the parabola through it and its neighbours."""
+    if not 0 < at < len(values) - 1:
+        return 0.0
+    before, top, after = values[at - 1 : at + 2].tolist()
+    bend = before - 2 * top + after
+    if bend > -1e-9:
+        return 0.0
+    return float(FRAME_SECONDS * np.clip((before - after) / (2 * bend), -0.5, 0.5))

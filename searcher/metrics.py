@@ -1,0 +1,63 @@
+"""What a change of the index tells Prometheus."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from common.errors import StoryHashError
+from common.metrics import Metrics
+from searcher.local_index import LocalIndex
+
+STAGE = "search"
+
+
+def observe_searchable(metrics: Metrics, produced_at: Iterable[float]) -> None:
+    """These segments, told by when each was produced (Unix seconds), can be found from now on."""
+    now = time.time()
+    moments = list(produced_at)
+    for moment in moments:
+        metrics.freshness_seconds.observe(max(0.0, now - moment))
+    metrics.segments_total.labels(STAGE, "done").inc(len(moments))
+
+
+def watch_vectors(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -> None:
+    """Tell, whenever it is asked for, how many vectors the index that answers holds, and how many of them
+    wait for the graph: those get fewer without any change."""
+
+    def told(count: Callable[[LocalIndex], int]) -> Callable[[], float]:
+        def tell() -> float:
+            index = answering()
+            return 0.0 if index is None else float(count(index))
+
+        return tell
+
+    live, dead = (metrics.index_vectors.labels(state) for state in ("live", "dead"))
+    live.set_function(told(lambda index: index.stats.live))
+    dead.set_function(told(lambda index: index.stats.dead))
+    metrics.index_waiting_vectors.set_function(told(lambda index: index.waiting))
+
+
+# Of a video that is not complete yet: how long nothing has come of it, seconds.
+_AGES = {"under_10m": 600.0, "under_1h": 3600.0, "under_1d": 86_400.0}
+_OLDEST = "over_1d"
+
+
+def watch_staged(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -> None:
+    """Tell, whenever it is asked for, how many videos of the index that answers are not complete, by how
+    long nothing has come of them."""
+
+    def count(at: int) -> float:
+        index = answering()
+        if index is None:
+            return 0.0
+        try:
+            return float(index.staging.idle(list(_AGES.values()))[at])
+        except StoryHashError:
+            # It is being closed, or its disk is failing; the other metrics are told all the same.
+            return math.nan
+
+    for at, age in enumerate((*_AGES, _OLDEST)):
+        metrics.staged_videos.labels(age).set_function(partial(count, at))

@@ -1,0 +1,112 @@
+"""A data folder: what it was made for, and who may write to it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from common.atomic_write import replacing
+from common.errors import DataFolderError, ModelMismatchError
+from common.work_in_progress import FOLDER as IN_HAND_FOLDER
+
+_FORMAT = 1
+_MANIFEST = "storyhash.json"
+# What may lie in a folder before an index does: a producer's ledger, other generations, and what is left
+# by a process that was killed as it made the folder.
+_OURS = (
+    frozenset({"generations", "current-generation", "producer.lock", "lock", IN_HAND_FOLDER})
+    | {f"{name}.new" for name in ("current-generation", _MANIFEST)}
+    | {f"producer.sqlite{tail}" for tail in ("", "-wal", "-shm", "-journal")}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderManifest:
+    """What a data folder was made for; held from then on."""
+
+    profile: str
+    model_id: str
+    mirror: str = "edge"
+
+
+def read_manifest(folder: Path) -> FolderManifest | None:
+    """What the folder holds, or None when there is no index in it. Raises DataFolderError."""
+    path = folder / _MANIFEST
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        if folder.is_dir() and any(path.name not in _OURS for path in folder.iterdir()):
+            raise DataFolderError(
+                f"{folder} is not empty and not a StoryHash data folder; choose another with --data"
+            ) from None
+        return None
+    except OSError as error:
+        raise DataFolderError(f"{path}: {error.strerror}; choose another with --data") from None
+    try:
+        held = json.loads(text)
+        if held["format"] != _FORMAT:
+            raise DataFolderError(
+                f"{folder} has format {held['format']}, this version reads {_FORMAT}; "
+                "use the version that made it, or index again into another folder"
+            )
+        return FolderManifest(held["profile"], held["model_id"], held["mirror"])
+    except (ValueError, KeyError, TypeError):
+        raise DataFolderError(
+            f"{path} is damaged; restore it from a backup, or index again into another folder"
+        ) from None
+
+
+def require_manifest(folder: Path) -> FolderManifest:
+    """What the folder holds. Raises DataFolderError where there is no index in it."""
+    held = read_manifest(folder)
+    if held is None:
+        raise DataFolderError(
+            f"there is no index in {folder}; make one with: storyhash index PATH --data {folder}"
+        )
+    return held
+
+
+def check_same(folder: Path, held: FolderManifest | None, wanted: FolderManifest) -> None:
+    """Raise ModelMismatchError or DataFolderError unless the folder is new or was made for the same."""
+    if held is None:
+        return
+    if held.mirror != wanted.mirror:
+        raise DataFolderError(
+            f"{folder} has its vectors mirrored by {held.mirror}, not by {wanted.mirror}; "
+            f"set STORYHASH_SEARCHER__MIRROR={held.mirror}, or use --data for another folder"
+        )
+    if held.model_id != wanted.model_id:
+        raise ModelMismatchError(
+            f"{folder} was made with {held.model_id} (profile {held.profile}), not with "
+            f"{wanted.model_id}; use --data for another folder, or --profile {held.profile}"
+        )
+
+
+def take_lock(folder: Path) -> IO[str] | None:
+    """The folder's lock, held until the file is closed or the process ends; None if it is taken."""
+    file = (folder / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    # Whoever is refused reads the number. Where there is no room for it the lock holds all the same.
+    with suppress(OSError):
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f"{os.getpid()}\n".encode())
+    return file
+
+
+def write_manifest(folder: Path, manifest: FolderManifest) -> None:
+    """Write it durably, in one step."""
+    path = folder / _MANIFEST
+    held = {"format": _FORMAT, **asdict(manifest)}
+    with replacing(path) as temporary, temporary.open("w") as file:
+        json.dump(held, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,33 @@
+"""Videos that wait for their last segments, given up."""
+
+from __future__ import annotations
+
+from common.messaging.events import VideoEnd
+from common.messaging.transport import Received
+from common.messaging.unreadable import lost_end
+from common.messaging.wire import Envelope
+from common.messaging.worker import Item
+from common.metrics import Metrics
+from searcher.consumer import IndexHandler
+from searcher.local_index import LocalIndex
+from searcher.storage.staged_videos import DROPPED
+
+_MESSAGE = "dropped while it was waiting; send it again: storyhash ingest --again"
+
+
+def dropped_end(video_id: str, version: int) -> VideoEnd:
+    """The event that gives up a version: it failed, and what came or still comes of it is forgotten."""
+    return lost_end(video_id, version, DROPPED, _MESSAGE)
+
+
+def drop_staged(index: LocalIndex, video_id: str, version: int) -> None:
+    """Give up a version in an index that nobody follows a log into now. What the log is to forget is
+    published when somebody does again."""
+    handler = IndexHandler(
+        index,
+        "",
+        batch_messages=1,
+        match_new_videos=lambda: False,
+        metrics=Metrics.create("search"),
+    )
+    handler.take([Item(Envelope(dropped_end(video_id, version)), Received("", -1, -1, b"", b""))])

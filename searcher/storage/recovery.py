@@ -1,0 +1,138 @@
+"""What one store of an index lacks, taken from another: catalogue, mirror, snapshots and shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.settings import SearcherSettings
+from common.types import Embedding
+from searcher.index.shard import Shard
+from searcher.index.snapshot import load_newest
+from searcher.mirror.base import Mirror
+from searcher.storage.video_store import Video, VideoStore
+
+# Of a shard that no snapshot holds as it is.
+NO_SNAPSHOT = -1
+# One question for many videos costs the mirror little more than one for each.
+_VIDEOS_AT_ONCE = 100
+
+
+def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
+    """Where the catalogue is lost and the mirror is not, make it anew from the mirror. Where the mirror
+    is lost and the catalogue is not, forget what the log was read up to: it is read from its beginning.
+
+    Returns what the user should know.
+    """
+    points = mirror.count()
+    if points and not videos.owns_mirror:
+        whole = [Video(**row) for row, count in mirror.videos() if count == row["segments"]]
+        # In one step: a part of it would pass for all of it at the next start.
+        videos.commit_all(whole)
+        return [f"the catalogue was made anew from the mirror: {len(whole)} videos"]
+    if not points and any(video.segments for video in videos.all()):
+        videos.forget_everything()
+        return [
+            "the mirror is empty: every video is to be indexed again (the searcher over Kafka does so by "
+            "itself, from the log)"
+        ]
+    return []
+
+
+def recovered_shard(
+    snapshots: Path, settings: SearcherSettings, model_id: str, videos: VideoStore, mirror: Mirror
+) -> tuple[Shard, int, list[str]]:
+    """The newest good snapshot brought level with the catalogue, or a shard from the mirror alone.
+
+    Returns with it the sequence of the snapshot that holds it as it is, or NO_SNAPSHOT, and what the user
+    should know.
+    """
+    loaded = load_newest(snapshots, settings, model_id)
+    if loaded is None or loaded.info.sequence < 0:
+        said = (
+            [] if loaded is None else [f"{why}; rebuilt from the mirror" for why in loaded.refused]
+        )
+        return rebuilt_shard(settings, videos, mirror), NO_SNAPSHOT, said
+    said = [
+        f"{why}; the older snapshot {loaded.info.sequence} is used and brought up to date"
+        for why in loaded.refused
+    ]
+    shard = loaded.shard
+    if loaded.info.sequence == videos.sequence and not loaded.refused:
+        return shard, loaded.info.sequence, said
+    versions, held, counts = videos.versions(), shard.versions(), shard.counts()
+    shard.remove_videos([gone for gone in held if gone not in versions])
+    behind = [
+        video
+        for video in videos.all()
+        if held.get(video.video_id) != video.version
+        or counts.get(video.video_id, 0) != _searchable(video)
+    ]
+    for start in range(0, len(behind), _VIDEOS_AT_ONCE):
+        level(shard, behind[start : start + _VIDEOS_AT_ONCE], mirror)
+    return shard, NO_SNAPSHOT, said
+
+
+def rebuilt_shard(settings: SearcherSettings, videos: VideoStore, mirror: Mirror) -> Shard:
+    """A shard from the mirror alone."""
+    shard = Shard(settings)
+    rows = {video.video_id: video for video in videos.all()}
+
+    def is_current(one: Embedding) -> bool:
+        row = rows.get(one.ref.video_id)
+        return row is not None and row.version == one.ref.version
+
+    for batch in mirror.scan():
+        # A mirror holds a segment once.
+        shard.add([one for one in batch if is_current(one)], replacing=False)
+    # Part of a version is none: what is left of it is done again from its source.
+    shard.remove_videos(
+        video_id
+        for video_id, count in shard.counts().items()
+        if count != _searchable(rows[video_id])
+    )
+    return shard
+
+
+def level(shard: Shard, videos: Sequence[Video], mirror: Mirror) -> bool:
+    """Have the shard hold of these videos what the mirror does; False where that lacks a part of one, of
+    which the shard then keeps what it has."""
+    held = _mirrored(videos, mirror)
+    whole = [
+        one for one in videos if held[one.video_id] and len(held[one.video_id]) == one.segments
+    ]
+    shard.replace_videos(
+        [point for one in whole for point in held[one.video_id]], [one.video_id for one in whole]
+    )
+    return len(whole) == len(videos)
+
+
+def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -> bool:
+    """Whether the shard holds of a video just what the mirror holds of its whole version; `video` is its
+    row, None where there is none."""
+    held = {} if video is None else {one.ref: one for one in _mirrored([video], mirror)[video_id]}
+    wanted = {ref: one for ref, one in held.items() if one.informative}
+    found = shard.vectors_of(video_id)
+    return len(found.refs) == len(wanted) and all(
+        ref in wanted
+        and np.allclose(wanted[ref].vector, vector, atol=1e-6)
+        and np.array_equal(wanted[ref].frames, frames)
+        for ref, vector, frames in zip(*found, strict=True)
+    )
+
+
+def _mirrored(videos: Sequence[Video], mirror: Mirror) -> dict[str, list[Embedding]]:
+    """What the mirror holds of the whole version of each of these videos."""
+    held: dict[str, list[Embedding]] = {one.video_id: [] for one in videos}
+    versions = {one.video_id: one.version for one in videos}
+    for batch in mirror.scan(list(held)):
+        for point in batch:
+            if point.ref.version == versions[point.ref.video_id]:
+                held[point.ref.video_id].append(point)
+    return held
+
+
+def _searchable(video: Video) -> int:
+    return video.segments - video.uninformative_segments

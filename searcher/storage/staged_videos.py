@@ -1,0 +1,290 @@
+"""What has come of videos that are not whole yet.
+
+How much is there of a version is counted as it comes, so that a message costs the same whether it is a
+video's second or its ten thousandth; the parts themselves are read once, when all of them are in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
+
+from common.messaging.events import SegmentFailed, VideoEnd, segments_digest
+from common.messaging.wire import decode_event, encode_event, log_key
+from common.types import Embedding, SegmentRef
+from searcher.storage.database import Database
+
+Part: TypeAlias = Embedding | SegmentFailed
+# SQLite takes so many values in one statement for certain.
+_AT_ONCE = 500
+# A version has one segmentation; more than a few others nobody sends by mistake.
+_MOST_LENGTHS = 8
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What is known of one version of a video: parts by segment id, each with when it was produced."""
+
+    video_id: str
+    version: int
+    parts: dict[str, tuple[Part, float]] = field(default_factory=dict)
+    end: tuple[VideoEnd, float] | None = None
+
+    def add(self, part: Part, produced_at: float) -> None:
+        """Take in a part; an embedding takes the place of the word that it failed, never the reverse."""
+        segment_id = part.ref.segment_id
+        if isinstance(part, Embedding) or segment_id not in self.parts:
+            self.parts[segment_id] = (part, produced_at)
+
+    @property
+    def failed(self) -> bool:
+        """Whether its producer said that it cannot be used, or somebody that it is not wanted."""
+        return self.end is not None and self.end[0].outcome == "failed"
+
+    def enough(self, count: int) -> bool:
+        """Whether so many parts may be all of them."""
+        return self.end is not None and not self.failed and count >= self.end[0].segments
+
+    @property
+    def whole(self) -> bool:
+        """Whether every segment is accounted for, and nothing else is there."""
+        if self.end is None or not self.enough(len(self.parts)):
+            return False
+        return self.end[0].segments_digest in ("", segments_digest(self.parts))
+
+    def sort_out(self) -> list[Part]:
+        """Leave the segments that its end counts, where they can be told from those of another
+        segmentation of the same version, which are returned."""
+        if self.end is None or self.whole:
+            return []
+        refs = [part.ref for part, _ in self.parts.values()]
+        for names in segmentations(refs):
+            if segments_digest(names) == self.end[0].segments_digest:
+                others = [part for name, (part, _) in self.parts.items() if name not in names]
+                self.parts = {name: self.parts[name] for name in names}
+                return others
+        return []
+
+    @property
+    def embeddings(self) -> list[Embedding]:
+        """Those of its segments, in time order."""
+        found = [part for part, _ in self.parts.values() if isinstance(part, Embedding)]
+        return sorted(found, key=lambda one: one.ref.start_seconds)
+
+    @property
+    def missing(self) -> list[str]:
+        """Ids of the segments that failed."""
+        return [name for name, (part, _) in self.parts.items() if isinstance(part, SegmentFailed)]
+
+
+@dataclass(frozen=True, slots=True)
+class StagedVideo:
+    """A version of a video that is not whole yet. `expected_segments` is None while its end has not
+    come; `idle_seconds`: since something of it came last; `reason`: what it waits for."""
+
+    video_id: str
+    version: int
+    segments: int
+    expected_segments: int | None
+    idle_seconds: float
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API and the command line print it."""
+        return asdict(self)
+
+
+class StagedVideos:
+    """The tables behind it. Changes belong into the caller's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def complete(self, gathered: Gathered) -> bool:
+        """Add what is staged to what has just come, if that may make it whole: false where it does not.
+        Its end is added in any case."""
+        key = gathered.video_id, gathered.version
+        self._add_end(gathered)
+        if gathered.failed:
+            return False
+        known = self._known(gathered)
+        if not gathered.enough(self._count(*key) + len(gathered.parts) - len(known)):
+            return False
+        for produced_at, event in self._database.query(
+            "SELECT produced_at, event FROM staged_segments WHERE video_id = ? AND version = ?",
+            *key,
+        ):
+            part: Part = decode_event(event)
+            held = gathered.parts.get(part.ref.segment_id)
+            if held is None or isinstance(part, Embedding):
+                gathered.parts[part.ref.segment_id] = (part, produced_at)
+        return True
+
+    def stage(self, gathered: Gathered, fresh: Iterable[str]) -> None:
+        """Keep what has come of a video that is not whole; `fresh`: ids of the segments that came."""
+        key = gathered.video_id, gathered.version
+        with self._database.change() as execute:
+            added = 0
+            for segment_id in fresh:
+                part, produced_at = gathered.parts[segment_id]
+                values = (*key, segment_id, produced_at, encode_event(part))
+                # One that is staged already stays, unless it only tells that the segment failed.
+                added += execute(
+                    "INSERT OR IGNORE INTO staged_segments VALUES (?, ?, ?, ?, ?)", *values
+                ).rowcount
+                if isinstance(part, Embedding):
+                    execute(
+                        "INSERT OR REPLACE INTO staged_segments VALUES (?, ?, ?, ?, ?)", *values
+                    )
+            if gathered.end is not None:
+                end, produced_at = gathered.end
+                execute(
+                    "INSERT OR REPLACE INTO staged_ends VALUES (?, ?, ?, ?)",
+                    *(*key, produced_at, encode_event(end)),
+                )
+            if not gathered.failed:
+                execute(
+                    "INSERT INTO staged_videos VALUES (?, ?, ?, ?) ON CONFLICT (video_id, version) "
+                    "DO UPDATE SET segments = segments + excluded.segments, last_at = excluded.last_at",
+                    *(*key, added, time.time()),
+                )
+
+    def fail(self, gathered: Gathered) -> None:
+        """Keep of a failed version that it failed, so that what still comes of it is dropped."""
+        key = gathered.video_id, gathered.version
+        with self._database.change() as execute:
+            for table in ("staged_segments", "staged_videos"):
+                execute(f"DELETE FROM {table} WHERE video_id = ? AND version = ?", *key)
+        self.stage(gathered, ())
+
+    def keys(self, video_id: str, version: int, first_version: int = 0) -> list[bytes]:
+        """Every key the log has of what is staged of a video, from `first_version` up to this one."""
+        between = (video_id, first_version, version)
+        parts = self._database.query(
+            "SELECT event FROM staged_segments WHERE video_id = ? AND version BETWEEN ? AND ? "
+            "UNION ALL SELECT event FROM staged_ends WHERE video_id = ? AND version BETWEEN ? AND ?",
+            *(*between, *between),
+        )
+        return [log_key(decode_event(event)) for (event,) in parts]
+
+    def waiting_videos(self) -> int:
+        """Versions of videos that are not whole."""
+        ((count,),) = self._database.query("SELECT count(*) FROM staged_videos")
+        return int(count)
+
+    def idle(self, bounds_seconds: Sequence[float]) -> list[int]:
+        """How many versions nothing has come of for less than each bound but not less than the one
+        before, and for longer than all of them."""
+        now = time.time()
+        counts: list[int] = []
+        for bound in bounds_seconds:
+            ((count,),) = self._database.query(
+                "SELECT count(*) FROM staged_videos WHERE last_at > ?", now - bound
+            )
+            counts.append(int(count) - sum(counts))
+        return [*counts, self.waiting_videos() - sum(counts)]
+
+    def staged(self, *, after: str = "", limit: int = 100) -> tuple[list[StagedVideo], str | None]:
+        """A page of what waits, by id and version, and the cursor of the next page, or None."""
+        video_id, _, version = after.rpartition("@v") if after else ("", "", "0")
+        rows = self._database.query(
+            "SELECT staged_videos.video_id, staged_videos.version, segments, last_at, event "
+            "FROM staged_videos LEFT JOIN staged_ends USING (video_id, version) "
+            "WHERE (video_id, version) > (?, ?) ORDER BY video_id, version LIMIT ?",
+            *(video_id, int(version) if version.isdigit() else 0, limit + 1),
+        )
+        found = [self._told(*row) for row in rows[:limit]]
+        last = f"{found[-1].video_id}@v{found[-1].version}" if len(rows) > limit else None
+        return found, last
+
+    def staged_versions(self, video_id: str) -> list[int]:
+        """The versions of a video that are not whole."""
+        rows = self._database.query(
+            "SELECT version FROM staged_videos WHERE video_id = ? ORDER BY version", video_id
+        )
+        return [int(version) for (version,) in rows]
+
+    def end_of(self, video_id: str, version: int) -> VideoEnd | None:
+        """What is staged of the end of a version."""
+        rows = self._database.query(
+            "SELECT event FROM staged_ends WHERE video_id = ? AND version = ?", video_id, version
+        )
+        return decode_event(rows[0][0]) if rows else None
+
+    def _told(
+        self, video_id: str, version: int, segments: int, last_at: float, event: bytes | None
+    ) -> StagedVideo:
+        end: VideoEnd | None = None if event is None else decode_event(event)
+        if end is None:
+            expected, reason = None, "its end has not come"
+        elif segments < end.segments:
+            expected = end.segments
+            reason = f"{end.segments - segments} of {end.segments} segments have not come"
+        else:
+            expected, reason = end.segments, MIXED
+        idle = max(0.0, time.time() - last_at)
+        return StagedVideo(video_id, version, segments, expected, idle, reason)
+
+    def _add_end(self, gathered: Gathered) -> None:
+        rows = self._database.query(
+            "SELECT produced_at, event FROM staged_ends WHERE video_id = ? AND version = ?",
+            *(gathered.video_id, gathered.version),
+        )
+        for produced_at, event in rows:
+            end: VideoEnd = decode_event(event)
+            # What is not wanted stays so, in whatever order its ends come.
+            if gathered.end is None or end.error_code == DROPPED:
+                gathered.end = (end, produced_at)
+
+    def _count(self, video_id: str, version: int) -> int:
+        rows = self._database.query(
+            "SELECT segments FROM staged_videos WHERE video_id = ? AND version = ?",
+            *(video_id, version),
+        )
+        return int(rows[0][0]) if rows else 0
+
+    def _known(self, gathered: Gathered) -> set[str]:
+        """Those of the segments that have just come that are staged already."""
+        found: set[str] = set()
+        for names in _slices(list(gathered.parts)):
+            marks = ", ".join("?" * len(names))
+            rows = self._database.query(
+                "SELECT segment_id FROM staged_segments WHERE video_id = ? AND version = ? "
+                f"AND segment_id IN ({marks})",
+                *(gathered.video_id, gathered.version, *names),
+            )
+            found.update(str(name) for (name,) in rows)
+        return found
+
+
+# The error code of a version that somebody dropped while it was waiting.
+DROPPED = "dropped"
+# Why a version never becomes whole.
+MIXED = "its segments are not those that its end counts; send it again: storyhash ingest --again"
+
+
+def segmentations(refs: Iterable[SegmentRef]) -> Iterator[list[str]]:
+    """Segment ids that follow one another without a gap from the first on, one list for each of the most
+    common lengths; the last segment of each may be shorter or longer."""
+    # Milliseconds: where segments begin, each with where it ends.
+    by_start: dict[int, dict[int, str]] = {}
+    lengths: Counter[int] = Counter()
+    for ref in refs:
+        start, end = round(ref.start_seconds * 1000), round(ref.end_seconds * 1000)
+        by_start.setdefault(start, {})[end] = ref.segment_id
+        lengths[end - start] += 1
+    for length, _ in lengths.most_common(_MOST_LENGTHS):
+        names, at = [], min(by_start)
+        while at in by_start:
+            ends = by_start[at]
+            at = at + length if at + length in ends else max(ends)
+            names.append(ends[at])
+        yield names
+
+
+def _slices(names: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(names), _AT_ONCE):
+        yield names[start : start + _AT_ONCE]

@@ -1,0 +1,192 @@
+"""What the log has told of videos that are not whole yet, and what is settled for good.
+
+A version of a video is settled when it became searchable or was deleted. Of versions up to the settled
+one nothing more is taken, but a segment that was missing. A version that failed is kept as that alone, so
+that the order in which versions come decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from common.types import SegmentRef
+from searcher.storage.database import Database
+from searcher.storage.staged_videos import StagedVideos
+
+
+class Staging(StagedVideos):
+    """The tables behind it. Changes belong into the caller's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._given_out = 0
+
+    def settled(self, video_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """(settled version, deleted version) of each video; 0 where there is none."""
+        known = {}
+        for video_id in video_ids:
+            ((version, deleted),) = self._database.query(
+                """SELECT max(ifnull((SELECT version FROM settled WHERE video_id = ?1), 0),
+                              ifnull((SELECT version FROM videos WHERE video_id = ?1), 0),
+                              ifnull((SELECT version FROM deleted WHERE video_id = ?1), 0)),
+                          ifnull((SELECT version FROM deleted WHERE video_id = ?1), 0)""",
+                video_id,
+            )
+            known[video_id] = (int(version), int(deleted))
+        return known
+
+    def deletions(self) -> dict[str, int]:
+        """The version up to which each video that was deleted is gone."""
+        rows = self._database.query("SELECT video_id, version FROM deleted")
+        return {str(video_id): int(version) for video_id, version in rows}
+
+    def settle(self, video_id: str, version: int, missing: Iterable[str] = ()) -> None:
+        """Take nothing more of this version or an older one, but the segments that are missing."""
+        with self._database.change() as execute:
+            execute("INSERT OR REPLACE INTO settled VALUES (?, ?)", video_id, version)
+            for table in ("staged_segments", "staged_ends", "staged_videos"):
+                execute(
+                    f"DELETE FROM {table} WHERE video_id = ? AND version <= ?", video_id, version
+                )
+            execute("DELETE FROM missing_segments WHERE video_id = ?", video_id)
+            for segment_id in missing:
+                execute(
+                    "INSERT INTO missing_segments VALUES (?, ?, ?)", video_id, version, segment_id
+                )
+
+    def missing(self, video_id: str) -> set[str]:
+        """Segments that its settled version waits for."""
+        rows = self._database.query(
+            "SELECT segment_id FROM missing_segments WHERE video_id = ?", video_id
+        )
+        return {str(segment_id) for (segment_id,) in rows}
+
+    def lack(self, ref: SegmentRef) -> None:
+        """A segment of a settled version is missing."""
+        with self._database.change() as execute:
+            execute(
+                "INSERT OR IGNORE INTO missing_segments VALUES (?, ?, ?)",
+                *(ref.video_id, ref.version, ref.segment_id),
+            )
+
+    def found(self, video_id: str, segment_id: str) -> None:
+        """A missing segment came."""
+        with self._database.change() as execute:
+            execute(
+                "DELETE FROM missing_segments WHERE video_id = ? AND segment_id = ?",
+                *(video_id, segment_id),
+            )
+
+    def newest(self, video_id: str) -> int:
+        """The newest version of a video of which something is staged, or 0."""
+        ((version,),) = self._database.query(
+            "SELECT max(ifnull((SELECT max(version) FROM staged_segments WHERE video_id = ?1), 0), "
+            "ifnull((SELECT max(version) FROM staged_ends WHERE video_id = ?1), 0))",
+            video_id,
+        )
+        return int(version)
+
+    @property
+    def was_level(self) -> bool:
+        """Whether the log was caught up with once since the catalogue was begun."""
+        return bool(self._database.query("SELECT 1 FROM counters WHERE name = 'level'"))
+
+    def note_level(self) -> None:
+        """It is now."""
+        with self._database.change() as execute:
+            execute("INSERT OR IGNORE INTO counters VALUES ('level', 1)")
+
+    def offsets(self) -> dict[int, int]:
+        """The next message to read, by partition of the log."""
+        rows = self._database.query("SELECT partition, next FROM offsets")
+        return {int(partition): int(following) for partition, following in rows}
+
+    def set_offsets(self, offsets: Mapping[int, int]) -> None:
+        """Remember them."""
+        with self._database.change() as execute:
+            for partition, following in offsets.items():
+                execute("INSERT OR REPLACE INTO offsets VALUES (?, ?)", partition, following)
+
+    @property
+    def log_id(self) -> str:
+        """Which log the offsets are of; empty when that is not known."""
+        rows = self._database.query("SELECT id FROM log")
+        return str(rows[0][0]) if rows else ""
+
+    def follow_log(self, log_id: str) -> None:
+        """Offsets are of this log from now on. Those of another one are forgotten."""
+        before = self.log_id
+        if not log_id or log_id == before:
+            return
+        with self._database.change() as execute:
+            if before:
+                execute("DELETE FROM offsets")
+                execute("DELETE FROM new_from")
+            execute("INSERT OR REPLACE INTO log VALUES (1, ?)", log_id)
+
+    def new_from(self) -> dict[int, int]:
+        """The first message of each partition that no index of this log had taken in when this one was
+        opened: what becomes searchable with one before it was told already."""
+        rows = self._database.query("SELECT partition, next FROM new_from")
+        return {int(partition): int(following) for partition, following in rows}
+
+    def set_new_from(self, offsets: Mapping[int, int]) -> None:
+        """Remember them; none goes back."""
+        with self._database.change() as execute:
+            execute("INSERT OR IGNORE INTO counters VALUES ('new_from', 1)")
+            for partition, following in offsets.items():
+                execute(
+                    "INSERT INTO new_from VALUES (?1, ?2) "
+                    "ON CONFLICT (partition) DO UPDATE SET next = max(next, ?2)",
+                    *(partition, following),
+                )
+
+    @property
+    def knows_new_from(self) -> bool:
+        """Whether it was ever found out."""
+        return bool(self._database.query("SELECT 1 FROM counters WHERE name = 'new_from'"))
+
+    def free(self, video_id: str) -> None:
+        """Forget all that is staged, settled or deleted of a video."""
+        tables = ("settled", "deleted", "staged_segments", "staged_ends", "staged_videos")
+        with self._database.change() as execute:
+            for table in (*tables, "missing_segments", "unmatched"):
+                execute(f"DELETE FROM {table} WHERE video_id = ?", video_id)
+
+    def forget(self, keys: Iterable[tuple[str, bytes]]) -> None:
+        """Remember that the log is to forget these; (video_id, key) of each."""
+        with self._database.change() as execute:
+            for video_id, key in keys:
+                execute(
+                    "INSERT OR IGNORE INTO forgotten (video_id, key) VALUES (?, ?)", video_id, key
+                )
+
+    def forgotten(self) -> list[tuple[str, bytes]]:
+        """(video_id, key) of what the log is still to forget, as far as is known."""
+        rows = self._database.query("SELECT number, video_id, key FROM forgotten ORDER BY number")
+        self._given_out = max((int(number) for number, _, _ in rows), default=0)
+        return [(str(video_id), bytes(key)) for _, video_id, key in rows]
+
+    def told_to_forget(self) -> None:
+        """The log has been told of all that `forgotten` last gave."""
+        with self._database.change() as execute:
+            execute("DELETE FROM forgotten WHERE number <= ?", self._given_out)
+
+    def want_match(self, video_id: str, version: int, trace_id: str) -> None:
+        """Remember that a new video is to be matched."""
+        with self._database.change() as execute:
+            execute(
+                "INSERT OR REPLACE INTO unmatched VALUES (?, ?, ?)", video_id, version, trace_id
+            )
+
+    def unmatched(self, limit: int = 16) -> list[tuple[str, int, str]]:
+        """(video_id, version, trace_id) of new videos that are still to be matched."""
+        rows = self._database.query(
+            "SELECT video_id, version, trace_id FROM unmatched ORDER BY rowid LIMIT ?", limit
+        )
+        return [(str(video_id), int(version), str(trace)) for video_id, version, trace in rows]
+
+    def matched(self, video_id: str, version: int) -> None:
+        """Its match was published."""
+        with self._database.change() as execute:
+            execute("DELETE FROM unmatched WHERE video_id = ? AND version = ?", video_id, version)

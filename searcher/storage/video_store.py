@@ -1,0 +1,266 @@
+"""The catalogue of videos: one row a video, in SQLite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+
+from common.types import DEFAULT_BANK
+from common.uris import public_uri
+from searcher.storage.database import Database, Execute
+
+VideoState: TypeAlias = Literal["pending", "ready", "failed", "disabled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One row. `version` is the newest whole one, 0 before the first; segments count that version.
+
+    `uri` may hold a query or credentials until the video is whole, as it is fetched with them; it is
+    shown without. `root` is the path given to `index` under which it was found; `fingerprint` tells
+    whether the source has changed. For a failed video the error fields say why.
+    """
+
+    video_id: str
+    uri: str
+    bank: str = DEFAULT_BANK
+    title: str = ""
+    version: int = 0
+    duration_seconds: float = 0.0
+    segments: int = 0
+    uninformative_segments: int = 0
+    state: VideoState = "pending"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    indexed_at: str = ""
+    root: str = ""
+    fingerprint: str = ""
+    error_code: str = ""
+    error_message: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The public form, as the API and the command line print it."""
+        hidden = {"root", "fingerprint", "error_code", "error_message"}
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
+        shown["uri"] = public_uri(self.uri)
+        shown["indexed_at"] = self.indexed_at or None
+        if self.error_code:
+            shown["error"] = {"code": self.error_code, "message": self.error_message}
+        return shown
+
+
+_COLUMNS = tuple(f.name for f in fields(Video))
+
+
+class VideoStore:
+    """The rows, and the sequence number that counts every change of what is searchable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def sequence(self) -> int:
+        """Grows with every change of what is searchable; snapshots carry it."""
+        ((value,),) = self._database.query("SELECT value FROM counters WHERE name = 'sequence'")
+        return int(value)
+
+    @property
+    def owns_mirror(self) -> bool:
+        """Whether what the mirror holds was written beside this catalogue, so that points without a row
+        are of a change that was cut short and not of a catalogue that was lost."""
+        rows = self._database.query("SELECT 1 FROM counters WHERE name = 'owns_mirror'")
+        return bool(rows) or self.sequence > 0
+
+    def own_mirror(self) -> None:
+        """Note it, before the first point is written."""
+        with self._database.change() as execute:
+            execute("INSERT OR IGNORE INTO counters VALUES ('owns_mirror', 1)")
+
+    def get(self, video_id: str) -> Video | None:
+        """One row, or None."""
+        rows = self._database.query(
+            f"SELECT {', '.join(_COLUMNS)} FROM videos WHERE video_id = ?", video_id
+        )
+        return _to_video(rows[0]) if rows else None
+
+    def uri_of(self, video_id: str) -> str:
+        """Where a video was read from, as it may be shown; empty when it is unknown."""
+        video = self.get(video_id)
+        return "" if video is None else public_uri(video.uri)
+
+    def page(self, *, after: str = "", limit: int = 100) -> tuple[list[Video], str | None]:
+        """Rows in the order of their ids, and the cursor that asks for the next ones, or None."""
+        rows = self._database.query(
+            f"SELECT {', '.join(_COLUMNS)} FROM videos WHERE video_id > ? ORDER BY video_id LIMIT ?",
+            after,
+            limit + 1,
+        )
+        videos = [_to_video(row) for row in rows[:limit]]
+        return videos, videos[-1].video_id if len(rows) > limit else None
+
+    def all(self) -> Iterator[Video]:
+        """Every row."""
+        cursor: str | None = ""
+        while cursor is not None:
+            videos, cursor = self.page(after=cursor, limit=1000)
+            yield from videos
+
+    def counts(self) -> dict[str, int]:
+        """Videos by state."""
+        return dict(self._database.query("SELECT state, count(*) FROM videos GROUP BY state"))
+
+    def pending(self) -> list[str]:
+        """Ids of the videos that are still to be indexed, or were begun and not finished."""
+        rows = self._database.query(
+            "SELECT video_id FROM videos WHERE state = 'pending' ORDER BY rowid"
+        )
+        return [str(video_id) for (video_id,) in rows]
+
+    def some(self, count: int) -> list[str]:
+        """Ids of so many videos that have a whole version, by chance."""
+        rows = self._database.query(
+            "SELECT video_id FROM videos WHERE version > 0 ORDER BY random() LIMIT ?", count
+        )
+        return [str(video_id) for (video_id,) in rows]
+
+    def versions(self) -> dict[str, int]:
+        """The whole version of every video that has one."""
+        return dict(self._database.query("SELECT video_id, version FROM videos WHERE version > 0"))
+
+    def next_version(self, video_id: str) -> int:
+        """The version a re-ingest gets: above every earlier one, deleted ones too."""
+        rows = self._database.query(
+            "SELECT version FROM videos WHERE video_id = ? UNION "
+            "SELECT version FROM deleted WHERE video_id = ?",
+            video_id,
+            video_id,
+        )
+        return max((int(version) for (version,) in rows), default=0) + 1
+
+    def begin(self, *videos: Video) -> None:
+        """Mark videos pending; what their newest whole version is stays as it was."""
+        with self._database.change() as execute:
+            for video in videos:
+                kept = replace(video, state="pending")
+                old = self.get(video.video_id)
+                if old is not None:
+                    kept = replace(
+                        kept,
+                        version=old.version,
+                        segments=old.segments,
+                        uninformative_segments=old.uninformative_segments,
+                        duration_seconds=old.duration_seconds,
+                        indexed_at=old.indexed_at,
+                    )
+                _put(execute, kept)
+
+    def commit_all(self, videos: Iterable[Video]) -> None:
+        """As `commit`, for all of them or none."""
+        with self._database.change():
+            for video in videos:
+                self.commit(video)
+
+    def commit(self, video: Video) -> None:
+        """Make a version the whole one. What only its fetching needed is forgotten."""
+        kept = replace(video, uri=public_uri(video.uri), indexed_at=video.indexed_at or now())
+        with self._database.change() as execute:
+            _put(execute, kept)
+            for table in ("deleted", "deleted_sources"):
+                execute(f"DELETE FROM {table} WHERE video_id = ?", video.video_id)
+            _count(execute)
+
+    def fail(self, video: Video, code: str, message: str) -> None:
+        """Note that a video could not be read; an older whole version stays searchable."""
+        old = self.get(video.video_id)
+        # A version that failed is no whole one, or older ones that come later would be past already.
+        base = (
+            replace(video, version=0)
+            if old is None
+            else replace(old, fingerprint=video.fingerprint, root=video.root, uri=video.uri)
+        )
+        with self._database.change() as execute:
+            _put(execute, replace(base, state="failed", error_code=code, error_message=message))
+
+    def move(self, video_id: str, uri: str, root: str, fingerprint: str) -> None:
+        """Note where the source of a video is now; what is searchable stays as it is."""
+        with self._database.change() as execute:
+            execute(
+                "UPDATE videos SET uri = ?, root = ?, fingerprint = ? WHERE video_id = ?",
+                *(uri, root, fingerprint, video_id),
+            )
+
+    def delete(self, video_id: str, version: int = 0) -> None:
+        """Forget a row and remember that every version up to this one, or to the newest, was deleted."""
+        version = max(version, self.next_version(video_id) - 1)
+        with self._database.change() as execute:
+            execute(
+                "INSERT OR REPLACE INTO deleted_sources "
+                "SELECT video_id, fingerprint FROM videos WHERE video_id = ? AND fingerprint <> ''",
+                video_id,
+            )
+            execute("DELETE FROM videos WHERE video_id = ?", video_id)
+            execute("INSERT OR REPLACE INTO deleted VALUES (?, ?, 0)", video_id, version)
+            _count(execute)
+
+    def deleted_fingerprint(self, video_id: str) -> str:
+        """What the source of a deleted video was like when it was deleted; empty when that is unknown."""
+        rows = self._database.query(
+            "SELECT fingerprint FROM deleted_sources WHERE video_id = ?", video_id
+        )
+        return str(rows[0][0]) if rows else ""
+
+    def forget_everything(self) -> None:
+        """Every row, and what the log was read up to; what was deleted stays noted."""
+        tables = (
+            "videos",
+            "settled",
+            "staged_segments",
+            "staged_ends",
+            "staged_videos",
+            "missing_segments",
+            "offsets",
+            "log",
+        )
+        with self._database.change() as execute:
+            # The log is read anew, and what it told is not told again.
+            execute("INSERT OR REPLACE INTO new_from SELECT partition, next FROM offsets")
+            for table in (*tables, "unmatched"):
+                execute(f"DELETE FROM {table}")
+            execute("DELETE FROM counters WHERE name = 'level'")
+            _count(execute)
+
+    def unpurged(self) -> list[str]:
+        """Deleted videos whose vectors may still lie somewhere."""
+        return [
+            row[0] for row in self._database.query("SELECT video_id FROM deleted WHERE purged = 0")
+        ]
+
+    def mark_purged(self, video_ids: Iterable[str]) -> None:
+        """Their vectors are gone from everywhere."""
+        with self._database.change() as execute:
+            for video_id in video_ids:
+                execute("UPDATE deleted SET purged = 1 WHERE video_id = ?", video_id)
+
+
+def _put(execute: Execute, video: Video) -> None:
+    values = [getattr(video, name) for name in _COLUMNS]
+    values[_COLUMNS.index("metadata")] = json.dumps(dict(video.metadata), ensure_ascii=False)
+    marks = ", ".join("?" * len(_COLUMNS))
+    execute(f"INSERT OR REPLACE INTO videos ({', '.join(_COLUMNS)}) VALUES ({marks})", *values)
+
+
+def _count(execute: Execute) -> None:
+    execute("UPDATE counters SET value = value + 1 WHERE name = 'sequence'")
+
+
+def _to_video(row: tuple[Any, ...]) -> Video:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["metadata"] = json.loads(values["metadata"])
+    return Video(**values)
+
+
+def now() -> str:
+    """The moment as rows tell it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

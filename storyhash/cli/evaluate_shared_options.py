@@ -1,0 +1,93 @@
+"""What is asked of an evaluation, as options that its commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from storyhash.cli.evaluate_options import ProfilesOption
+from storyhash.evaluation_setup import Asked
+
+_Command = Callable[..., None]
+
+
+def _asked(
+    videos: Annotated[
+        Path | None,
+        typer.Option("--videos", help="Folder of videos, or of DAVIS 2017 with --davis."),
+    ],
+    davis: Annotated[
+        bool,
+        typer.Option("--davis", help="The folder is DAVIS 2017 as published: JPEGImages in it."),
+    ] = False,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Part of DAVIS: a name of ImageSets/2017, as val.")
+    ] = None,
+    families: Annotated[
+        Path | None,
+        typer.Option(
+            "--families",
+            help="CSV with columns file, posgroup (copies of one another) and hardneg (look-alikes).",
+        ),
+    ] = None,
+    profile: ProfilesOption = None,
+    transforms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--transforms",
+            help="A transform, a group (paper, photometric, composed, temporal) or a pattern; may be "
+            "repeated. All.",
+        ),
+    ] = None,
+    per_transform: Annotated[
+        int | None,
+        typer.Option("--per-transform", min=1, help="Videos that each transform is made of. All."),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", help="Where features are kept. The user's cache folder."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes. As many as there are cores.")
+    ] = None,
+) -> Asked | None:
+    if videos is None:
+        return None
+    return Asked(
+        *(videos, davis, split, families, profile or (), transforms or ()),
+        *(per_transform, cache, workers),
+    )
+
+
+_SHARED = signature(_asked, eval_str=True).parameters
+
+
+def asking(command: _Command) -> _Command:
+    """Gives a command the options of `Asked` before its own; its parameter `asked` is what they say."""
+    return _with_options(command, _SHARED)
+
+
+def perhaps_asking(command: _Command) -> _Command:
+    """As `asking`, but without --videos `asked` is None."""
+    return _with_options(command, {**_SHARED, "videos": _SHARED["videos"].replace(default=None)})
+
+
+def _with_options(command: _Command, shared: Mapping[str, Parameter]) -> _Command:
+    own = dict(signature(command, eval_str=True).parameters)
+    del own["asked"]
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        asked = _asked(**{name: given.pop(name) for name in shared})
+        command(asked=asked, **given)
+
+    taken = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in (*shared.values(), *own.values())]
+    # Typer reads both.
+    called.__signature__ = Signature(taken)  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in taken}
+    return called

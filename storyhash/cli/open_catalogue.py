@@ -1,0 +1,34 @@
+"""A catalogue that commands ask: of a data folder, or of a running service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from common.settings import load_settings
+from searcher.local_index import LocalIndex
+from storyhash.cli.options import one_of
+from storyhash.wiring import open_catalogue
+
+if TYPE_CHECKING:
+    from storyhash.client.catalogue import RemoteCatalogue
+
+Local = TypeVar("Local")
+
+
+@contextmanager
+def opened_catalogue(
+    local: Callable[[LocalIndex], Local], data: Path | None, server: str | None, *, writer: bool
+) -> Iterator[Local | RemoteCatalogue]:
+    """The service at `server`, or `local` over the folder's index. Raises UsageError for both at once."""
+    one_of(data, server)
+    if server is not None:
+        from storyhash.client.catalogue import RemoteCatalogue
+
+        with RemoteCatalogue(server) as remote:
+            yield remote
+        return
+    with open_catalogue(load_settings(data_dir=data), writer=writer) as index:
+        yield local(index)

@@ -1,0 +1,1 @@
+"""StoryHash services called over HTTP."""

@@ -1,0 +1,124 @@
+"""A running searcher's catalogue, for commands that are given `--server`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from common.errors import DependencyError, StoryHashError, UsageError, VideoError
+from common.http.server import NOTICES_HEADER
+from common.ids import id_in_path
+from common.uris import is_remote, public_uri
+from searcher.matching.match_json import error_to_json
+from storyhash.client.http_client import RemoteService
+
+# A film may take minutes to be embedded.
+_TIMEOUT_SECONDS = 900.0
+# Ids of 1 KiB fit into the body that is taken.
+_STATES_AT_ONCE = 500
+
+
+class RemoteCatalogue:
+    """What the commands want of it; raises what RemoteService does."""
+
+    def __init__(self, url: str) -> None:
+        self._service = RemoteService(url, timeout_seconds=_TIMEOUT_SECONDS)
+        # What the service said beside its answers, each once.
+        self.notices: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._service.close()
+
+    def match(self, uri: str, *, thorough: bool = False) -> dict[str, Any]:
+        """The report of a file, which is sent, or of an address, which the service fetches; a video that
+        cannot be used, or with which something else goes wrong, gives a line with its error. As
+        `storyhash match --json` prints both."""
+        try:
+            answer = self._match(uri, thorough)
+        except (DependencyError, UsageError):
+            raise
+        except StoryHashError as error:
+            return error_to_json(uri, error)
+        for notice in json.loads(answer.headers.get(NOTICES_HEADER, "[]")):
+            if notice not in self.notices:
+                self.notices.append(notice)
+        return dict(answer.json())
+
+    def videos(self, limit: int, cursor: str) -> dict[str, Any]:
+        """A page of rows, as `{"items", "next_cursor"}`."""
+        params = {"limit": limit, "cursor": cursor}
+        return dict(self._service.ask("GET", "/v1/videos", params=params).json())
+
+    def video(self, video_id: str) -> dict[str, Any]:
+        """One row."""
+        return dict(self._service.ask("GET", f"/v1/videos/{id_in_path(video_id)}").json())
+
+    def states(self, video_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Which versions of videos are searchable, deleted and waiting, in the order asked for.
+
+        Raises NotReadyError while the service is not level with its log: it may not know yet what was
+        deleted.
+        """
+        self._service.check_ready()
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(video_ids), _STATES_AT_ONCE):
+            asked = {"video_ids": list(video_ids[start : start + _STATES_AT_ONCE])}
+            found += self._service.ask("POST", "/v1/videos/states", json=asked).json()["items"]
+        return found
+
+    def delete(self, video_id: str) -> None:
+        """Forget a video for good."""
+        self._service.ask("DELETE", f"/v1/videos/{id_in_path(video_id)}")
+
+    def staged(self, limit: int, cursor: str) -> dict[str, Any]:
+        """A page of the videos that are not complete yet, as `{"items", "next_cursor"}`."""
+        params = {"limit": limit, "cursor": cursor}
+        return dict(self._service.ask("GET", "/v1/staged", params=params).json())
+
+    def drop_staged(self, video_id: str, version: int) -> None:
+        """Wait no longer for a version of a video."""
+        params = {"version": version}
+        self._service.ask("DELETE", f"/v1/staged/{id_in_path(video_id)}", params=params)
+
+    def generations(self) -> Sequence[dict[str, Any]]:
+        """Every generation the service follows."""
+        return list(self._service.ask("GET", "/v1/generations").json()["items"])
+
+    def follow(self, name: str) -> dict[str, Any]:
+        """Have one followed beside the others."""
+        return dict(self._service.ask("POST", "/v1/generations", json={"generation": name}).json())
+
+    def activate(self, name: str) -> dict[str, Any]:
+        """Have one answer."""
+        told = {"generation": name}
+        return dict(self._service.ask("POST", "/v1/generations/activate", json=told).json())
+
+    def drop(self, name: str) -> None:
+        """Stop following one and delete its index."""
+        self._service.ask("DELETE", f"/v1/generations/{id_in_path(name)}")
+
+    def _match(self, uri: str, thorough: bool) -> httpx.Response:
+        ask, params = self._service.ask, {"name": public_uri(uri)}
+        if thorough:
+            params["thorough"] = "true"
+        if is_remote(uri):
+            return ask("POST", "/v1/match", params=params, json={"uri": uri})
+        headers = {"Content-Type": "application/octet-stream"}
+        try:
+            with Path(uri).open("rb") as file:
+                return ask("POST", "/v1/match", params=params, content=file, headers=headers)
+        except OSError as error:
+            raise VideoError(f"{uri}: {error.strerror}") from None

@@ -1,0 +1,133 @@
+"""What an evaluation is given: profiles as it needs them, the videos, and where results are kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+
+from common.errors import UsageError
+from common.settings import Settings, load_settings
+from common.types import UInt8Array
+from common.video import encode_video
+from embedder.stage import EmbedderStage
+from evaluation.data.datasets import DatasetVideo, read_dataset, read_davis
+from evaluation.experiment.experiment import Evaluation, Watch
+from evaluation.experiment.experiment_data import Plan
+from evaluation.experiment.profile import Backend
+from evaluation.transforms.registry import choose
+from searcher.matching.calibration import Calibration, load_calibration
+from storyhash.profiles import build_stage, resolve_profile
+from storyhash.samples import FRAMES_PER_SECOND, film
+
+# As an upload is: the drawn film is enlarged and played faster, so that decoding has its usual share.
+_DRAWN_SIZE, _DRAWN_FPS, _DRAWN_SEED = (854, 480), 25.0, 60
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the caller wants evaluated. cache: None is the user's cache folder."""
+
+    videos: Path
+    davis: bool = False
+    split: str | None = None
+    families: Path | None = None
+    profiles: Sequence[str] = ()
+    transforms: Sequence[str] = ()
+    per_transform: int | None = None
+    cache: Path | None = None
+    workers: int | None = None
+
+
+def open_evaluation(asked: Asked, watch: Watch) -> Evaluation:
+    """Everything a run needs; what is wrong with any of it is found before anything is made.
+
+    Raises UsageError for videos, profiles or transforms that are not there, and what loading a profile
+    raises.
+    """
+    transforms = choose(asked.transforms)
+    videos = dataset_of(asked)
+    settings = load_settings()
+    backends = [backend_of(one) for one in profile_settings(asked.profiles)]
+    return Evaluation(
+        Plan(videos, transforms, asked.per_transform),
+        tuple(backends),
+        asked.cache or cache_folder(),
+        settings.video,
+        settings.ingest,
+        asked.workers,
+        watch,
+    )
+
+
+def dataset_of(asked: Asked) -> tuple[DatasetVideo, ...]:
+    """The videos of a folder, or of DAVIS. Raises UsageError."""
+    if asked.davis:
+        if asked.families is not None:
+            raise UsageError("--families: every sequence of DAVIS is a family of its own")
+        return read_davis(asked.videos, asked.split)
+    if asked.split is not None:
+        raise UsageError("--split names a part of DAVIS; give --davis too")
+    return read_dataset(asked.videos, asked.families)
+
+
+def profile_settings(names: Sequence[str]) -> list[Settings]:
+    """The settings of each profile named, or of the one in force; `profile` in them is no longer auto.
+
+    Raises UsageError for a name that is none.
+    """
+    made: dict[str, Settings] = {}
+    wanted: Sequence[str | None] = list(names) or [None]
+    for name in wanted:
+        settings = load_settings(profile=name)
+        chosen = resolve_profile(settings).name
+        made[chosen] = settings.model_copy(update={"profile": chosen})
+    return list(made.values())
+
+
+def backend_of(settings: Settings) -> Backend:
+    """A profile as an evaluation needs it. Raises what loading it raises, and UsageError for a
+    calibration that cannot be used."""
+    make = partial(build_stage, resolve_profile(settings), settings)
+    stage = make()
+    return Backend(
+        stage.profile,
+        stage.visual.name,
+        stage.model_id,
+        stage.visual.pooling,
+        make,
+        calibration_of(stage, settings),
+    )
+
+
+def calibration_of(stage: EmbedderStage, settings: Settings) -> Calibration:
+    """The calibration in force for a stage's vectors. Raises UsageError."""
+    return load_calibration(stage.visual.name, settings.matching.calibration)
+
+
+def cache_folder() -> Path:
+    """`storyhash/evaluation` in the user's cache folder, as the XDG base directory specification has it:
+    one that is not absolute is ignored."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    root = named if named.is_absolute() else Path.home() / ".cache"
+    return root / "storyhash" / "evaluation"
+
+
+@contextmanager
+def drawn_film(seconds: float) -> Iterator[Path]:
+    """A film of that length in a file of its own: 854 x 480, 25 frames a second."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "drawn.mp4"
+        frames = film(_DRAWN_SEED, seconds * _DRAWN_FPS / FRAMES_PER_SECOND)
+        encode_video(path, map(_enlarged, frames), _DRAWN_FPS)
+        yield path
+
+
+def _enlarged(frame: UInt8Array) -> UInt8Array:
+    return cv2.resize(frame, _DRAWN_SIZE, interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,1 @@
+"""Indexing in one process: the plan, the stages and the report."""

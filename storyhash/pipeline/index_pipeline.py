@@ -1,0 +1,304 @@
+"""Catalogue ingestion in one process: decoders, embedder and index joined by bounded queues."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from common.errors import SetAsideError, StoryHashError, VideoError
+from common.metrics import Metrics
+from common.runtime_tuning import usable_cores
+from common.types import CatalogEntry, Embedding, Segment
+from common.work_in_progress import InHand
+from embedder.metrics import observe_encoders
+from embedder.stage import EmbedderStage
+from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
+from ingest.metrics import STAGE as INGEST
+from ingest.metrics import observe_decoded
+from searcher.local_index import LocalIndex
+from searcher.metrics import STAGE as SEARCH
+from searcher.metrics import observe_searchable, watch_vectors
+from storyhash.pipeline.batching import SegmentBatcher
+from storyhash.pipeline.index_plan import WorkItem
+from storyhash.pipeline.index_report import IndexReport, VideoOutcome
+from storyhash.video_errors import SHARED, as_video_error
+
+_EMBED = "embed"
+# Segments waiting for or in the embedder, for each of its threads: enough to keep it busy, few
+# enough that memory stays flat.
+_AHEAD = 4
+
+_SET_ASIDE = (
+    "StoryHash crashed twice while it worked on this video alone; to try again, post it again, or forget "
+    "it (storyhash videos delete) and index it again"
+)
+OnVideo = Callable[[VideoOutcome], None]
+_Waiting = tuple[VideoEvent, "Future[Embedding] | None"]
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """What is known of a video whose segments are still coming. `produced_at`: of each, Unix seconds."""
+
+    item: WorkItem
+    embeddings: list[Embedding] = field(default_factory=list)
+    produced_at: list[float] = field(default_factory=list)
+    error: VideoError | None = None
+
+
+class Indexer:
+    """Runs videos through decode, embed and index, several at once.
+
+    A video becomes visible whole, when its last segment is embedded; a run stopped at any point
+    leaves whole videos behind and does the others again.
+    """
+
+    def __init__(
+        self,
+        index: LocalIndex,
+        stage: EmbedderStage,
+        pool: DecoderPool,
+        metrics: Metrics,
+        in_hand: InHand | None = None,
+    ) -> None:
+        """in_hand: where the videos under way are noted; nowhere by default. The caller closes it."""
+        self._index = index
+        self._stage = stage
+        self._pool = pool
+        self._metrics = metrics
+        self._in_hand = in_hand or InHand()
+        self._threads = max(1, usable_cores() // 2)
+        self._under_way: dict[str, _UnderWay] = {}
+        self._set_aside: deque[WorkItem] = deque()
+        observe_encoders(stage, metrics)
+        watch_vectors(metrics, lambda: index)
+
+    def index_all(self, work: Sequence[WorkItem], on_video: OnVideo) -> IndexReport:
+        """Index every item; `on_video` is told of each as it ends."""
+        report = IndexReport()
+        started = time.monotonic()
+
+        def tell(outcome: VideoOutcome) -> None:
+            report.add(outcome)
+            on_video(outcome)
+
+        self.run(work, tell)
+        report.elapsed_seconds = time.monotonic() - started
+        report.stage_seconds = dict(self._stage.clock.seconds)
+        return report
+
+    def run(
+        self,
+        work: Iterable[WorkItem | None],
+        on_video: OnVideo,
+        *,
+        wanted: Callable[[WorkItem], bool] = lambda item: True,
+        on_turn: Callable[[], None] = lambda: None,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        """Index what `work` gives, until it ends. It may give None, see `DecoderPool.run`, and gives no
+        video a second time before `on_video` was told of the first.
+
+        A video that is not `wanted` when it would become searchable is dropped without a trace; that is
+        asked while the index cannot change. `on_turn` is called several times a second. Once `stopping`
+        is set, videos whose segments are not all embedded are left as they were.
+
+        Raises what no other video mends: DependencyError and its kin, CorruptIndexError.
+        """
+        stopping = stopping or threading.Event()
+        self._under_way.clear()
+        waiting: deque[_Waiting] = deque()
+        # A run that ends, for whatever reason, has not crashed.
+        with (
+            self._noted(),
+            ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor,
+        ):
+            batcher = SegmentBatcher(_Observed(self._stage, self._metrics), executor)
+
+            def settle(limit: int) -> None:
+                self._settle_set_aside(on_video, wanted)
+                while waiting and (len(waiting) > limit or _is_done(waiting[0])):
+                    self._settle(*waiting.popleft(), batcher, on_video, wanted)
+
+            def idle() -> None:
+                on_turn()
+                settle(0)
+
+            events = self._pool.run(self._jobs(work), stopping, idle)
+            try:
+                for event in events:
+                    on_turn()
+                    waiting.append((event, self._submit(event, batcher, wanted)))
+                    settle(self._threads * _AHEAD * batcher.size)
+                    if stopping.is_set():
+                        break
+            finally:
+                events.close()
+            if stopping.is_set():
+                self._set_aside.clear()
+                executor.shutdown(cancel_futures=True)
+            else:
+                settle(0)
+
+    def _jobs(self, work: Iterable[WorkItem | None]) -> Iterator[tuple[CatalogEntry, int] | None]:
+        for item in work:
+            if item is None:
+                yield None
+                continue
+            name = _name(item)
+            if self._in_hand.is_set_aside(name):
+                self._set_aside.append(item)
+                continue
+            suspect = self._in_hand.is_suspect(name)
+            while suspect and self._under_way:
+                yield None
+            self._under_way[item.entry.video_id] = _UnderWay(item)
+            self._in_hand.take(name)
+            yield item.entry, item.version
+            while suspect and item.entry.video_id in self._under_way:
+                yield None
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._in_hand.release()
+
+    def _settle_set_aside(self, on_video: OnVideo, wanted: Callable[[WorkItem], bool]) -> None:
+        """Videos that crashed the process twice fail without being opened again."""
+        while self._set_aside:
+            video = _UnderWay(self._set_aside.popleft(), error=SetAsideError(_SET_ASIDE))
+            self._end(None, video, on_video, wanted)
+
+    def _submit(
+        self, event: VideoEvent, batcher: SegmentBatcher, wanted: Callable[[WorkItem], bool]
+    ) -> Future[Embedding] | None:
+        """Have a segment embedded, unless nobody wants its video any more."""
+        if isinstance(event, (SegmentReady, VideoDone)):
+            observe_decoded(self._metrics, event)
+        if not isinstance(event, SegmentReady):
+            outcome = "failed" if isinstance(event, VideoFailed) else "done"
+            self._metrics.videos_total.labels(INGEST, outcome).inc()
+            return None
+        video = self._under_way[event.entry.video_id]
+        if video.error is not None or not wanted(video.item):
+            return None
+        video.produced_at.append(time.time())
+        return batcher.submit(event.segment)
+
+    def _settle(
+        self,
+        event: VideoEvent,
+        future: Future[Embedding] | None,
+        batcher: SegmentBatcher,
+        on_video: OnVideo,
+        wanted: Callable[[WorkItem], bool],
+    ) -> None:
+        """Take in what came of one event; they come in the order the decoders told them."""
+        if isinstance(event, SegmentReady):
+            if future is not None:
+                self._collect(self._under_way[event.entry.video_id], batcher, future)
+            return
+        video = self._under_way[event.entry.video_id]
+        if isinstance(event, VideoFailed):
+            video.error = event.error
+        self._end(event if isinstance(event, VideoDone) else None, video, on_video, wanted)
+
+    def _end(
+        self,
+        done: VideoDone | None,
+        video: _UnderWay,
+        on_video: OnVideo,
+        wanted: Callable[[WorkItem], bool],
+    ) -> None:
+        """Make a video that is `done` searchable, or note why it is not."""
+        with self._index.changing:
+            if not wanted(video.item):
+                outcome = VideoOutcome(video.item, dropped=True)
+            elif done is not None and video.error is None:
+                outcome = self._try_to_store(done, video)
+            else:
+                outcome = self._fail(video)
+        on_video(outcome)
+        # Only now: what is told of it, such as its matches, may be what crashes.
+        video_id = video.item.entry.video_id
+        if self._under_way.get(video_id, video) is video:
+            self._under_way.pop(video_id, None)
+            self._in_hand.done(_name(video.item))
+
+    def _collect(
+        self, video: _UnderWay, batcher: SegmentBatcher, future: Future[Embedding]
+    ) -> None:
+        outcome = "done"
+        try:
+            video.embeddings.append(batcher.result(future))
+        except SHARED:
+            raise
+        except Exception as error:
+            outcome, video.error = "failed", as_video_error(error)
+        self._metrics.segments_total.labels(_EMBED, outcome).inc()
+
+    def _try_to_store(self, done: VideoDone, video: _UnderWay) -> VideoOutcome:
+        """One that the index cannot hold, for a reason nobody foresaw, fails alone."""
+        try:
+            return self._store(done, video)
+        except (StoryHashError, MemoryError):
+            raise
+        except Exception as error:
+            video.error = as_video_error(error)
+            return self._fail(video)
+
+    def _store(self, done: VideoDone, video: _UnderWay) -> VideoOutcome:
+        """Make it searchable."""
+        item = video.item
+        with self._stage.clock.measure("index"), self._metrics.time_stage(SEARCH):
+            self._index.replace_video(item.row(done.duration_seconds), video.embeddings)
+        self._stage.clock.add(done.stage_seconds)
+        self._metrics.videos_total.labels(SEARCH, "done").inc()
+        observe_searchable(self._metrics, video.produced_at)
+        return VideoOutcome(
+            item,
+            segments=len(video.embeddings),
+            duration_seconds=done.duration_seconds,
+            damaged=done.damaged,
+            notes=done.notes,
+        )
+
+    def _fail(self, video: _UnderWay) -> VideoOutcome:
+        """Note why it cannot be used."""
+        error = video.error or VideoError("it ended half-way")
+        self._index.mark_failed(video.item.row(), error)
+        self._metrics.videos_total.labels(SEARCH, "failed").inc()
+        return VideoOutcome(video.item, error)
+
+
+class _Observed:
+    """The embedder stage, with its batches counted."""
+
+    def __init__(self, stage: EmbedderStage, metrics: Metrics) -> None:
+        self._stage = stage
+        self._metrics = metrics
+
+    @property
+    def segments_at_once(self) -> int:
+        return self._stage.segments_at_once
+
+    def process(self, segments: Sequence[Segment]) -> list[Embedding]:
+        with self._metrics.time_stage(_EMBED):
+            return self._stage.process(segments)
+
+
+def _name(item: WorkItem) -> str:
+    """A video as the note of what is in hand knows it; a changed file is another one."""
+    return f"{item.entry.video_id} {item.fingerprint}"
+
+
+def _is_done(waiting: _Waiting) -> bool:
+    future = waiting[1]
+    return future is None or future.done()

@@ -1,0 +1,181 @@
+"""What an `index` run has to do: the videos named, held against those indexed already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from common.types import CatalogEntry
+from common.uris import public_uri
+from ingest.catalogue import Listed, Listing, Refused
+from ingest.fingerprint import same_source, with_content
+from ingest.ledger import WORTH_A_RETRY
+from searcher.storage.video_store import Video, VideoStore
+from storyhash.pipeline.naming import Named, named
+
+# An internal error may be mended by the next version.
+_WORTH_A_RETRY = WORTH_A_RETRY | {"internal"}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One video to index, as a version."""
+
+    entry: CatalogEntry
+    version: int
+    root: str
+    fingerprint: str
+
+    def row(self, duration_seconds: float = 0.0) -> Video:
+        """The catalogue row this version will have.
+
+        Once it is whole, and so has a duration, its fingerprint has a digest of the content, by which it
+        is known again at another path.
+        """
+        entry, fingerprint = self.entry, self.fingerprint
+        if duration_seconds:
+            fingerprint = with_content(fingerprint, entry.uri)
+        return Video(
+            video_id=entry.video_id,
+            uri=entry.uri,
+            bank=entry.bank,
+            title=entry.title,
+            version=self.version,
+            duration_seconds=duration_seconds,
+            metadata=entry.metadata,
+            root=self.root,
+            fingerprint=fingerprint,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A video that is indexed, and is now at another path; nothing of it is embedded again."""
+
+    video_id: str
+    uri: str
+    root: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A video that got another id than its path gives, as another video has that one."""
+
+    video_id: str
+    uri: str
+    taken_id: str
+    taken_by: str
+
+
+Found: TypeAlias = WorkItem | Moved | Refused | Video
+
+
+@dataclass(slots=True)
+class Plan:
+    """`refused`: failed before and have not changed since. `removed`: indexed from one of the paths
+    given, and no longer there. `failed`: cannot be taken at all."""
+
+    work: list[WorkItem] = field(default_factory=list)
+    unchanged: int = 0
+    refused: list[Video] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
+    renamed: list[Renamed] = field(default_factory=list)
+    failed: list[Refused] = field(default_factory=list)
+
+
+def plan_work(listing: Listing, videos: VideoStore) -> Plan:
+    """Which of the videos named are new, changed, unfinished, moved or gone.
+
+    Two videos under one name are both kept where their names follow from their paths: see `named`.
+    """
+    plan = Plan(failed=list(listing.refused))
+    in_run: dict[str, str] = {}
+    for one in listing.videos:
+        place = named(one, videos, in_run)
+        if isinstance(place, Refused):
+            plan.failed.append(place)
+            continue
+        if place.is_twin:
+            listing.passed_over.add("copy", "the same video under the same name", place.entry.uri)
+            continue
+        in_run.setdefault(place.entry.video_id, place.entry.uri)
+        _add(plan, one, place, work_on(place, videos))
+    known = in_run.keys() | {refused.video_id for refused in listing.refused}
+    plan.removed = [
+        video.video_id
+        for video in _of_roots(videos, {one.root for one in listing.videos})
+        if video.video_id not in known and not _is_below(video.uri, listing.refused)
+    ]
+    return plan
+
+
+def _add(plan: Plan, one: Listed, place: Named, found: WorkItem | Moved | Video) -> None:
+    if isinstance(found, WorkItem):
+        plan.work.append(found)
+        if place.taken_by:
+            plan.renamed.append(
+                Renamed(found.entry.video_id, found.entry.uri, one.entry.video_id, place.taken_by)
+            )
+    elif isinstance(found, Moved):
+        plan.moved.append(found)
+    elif found.state == "failed":
+        plan.refused.append(found)
+    else:
+        plan.unchanged += 1
+
+
+def work_on(place: Named, videos: VideoStore) -> WorkItem | Moved | Video:
+    """What is to be done for a video; its row where that is nothing, as it is indexed, or failed, and has
+    not changed since."""
+    entry, held = place.entry, place.held
+    if held is not None and _is_settled(entry, held, place):
+        if _is_here(held, entry) or not place.is_moved:
+            return held
+        content = with_content(place.fingerprint, entry.uri)
+        return Moved(entry.video_id, entry.uri, place.root, content)
+    version = videos.next_version(entry.video_id)
+    return WorkItem(entry, version, place.root, place.fingerprint)
+
+
+def note_moves(moved: Iterable[Moved], videos: VideoStore) -> None:
+    """Have the catalogue say where they are now."""
+    for one in moved:
+        videos.move(one.video_id, one.uri, one.root, one.fingerprint)
+
+
+def _is_settled(entry: CatalogEntry, held: Video, place: Named) -> bool:
+    if held.state == "pending":
+        return False
+    here = _is_here(held, entry)
+    if here and not same_source(held.fingerprint, place.fingerprint):
+        return False
+    if not here and not place.same_content:
+        return False
+    # One that failed at another path is tried at this one.
+    if place.is_moved and held.state != "ready":
+        return False
+    if held.state == "failed" and held.error_code in _WORTH_A_RETRY:
+        return False
+    return is_described(held, entry)
+
+
+def _is_here(held: Video, entry: CatalogEntry) -> bool:
+    return public_uri(held.uri) == public_uri(entry.uri)
+
+
+def is_described(held: Video, entry: CatalogEntry) -> bool:
+    """Whether the row says of the video what the entry does."""
+    described = (held.bank, held.title, dict(held.metadata))
+    return described == (entry.bank, entry.title, dict(entry.metadata))
+
+
+def _of_roots(videos: VideoStore, roots: set[str]) -> Iterable[Video]:
+    return (video for video in videos.all() if video.root in roots)
+
+
+def _is_below(uri: str, refused: Iterable[Refused]) -> bool:
+    """Whether a video lies in what could not be looked at this time."""
+    return any(uri == one.uri or uri.startswith(f"{one.uri}/") for one in refused)

@@ -1,0 +1,1 @@
+"""Queries: decoded and embedded here or by an embedder elsewhere, then matched."""

@@ -1,0 +1,103 @@
+"""`storyhash embed`: segments from Kafka to embeddings in Kafka, and queries over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from fastapi import FastAPI
+
+from common.errors import StoryHashError
+from common.http.health import Health
+from common.http.server import HttpServer
+from common.kafka.topics import require_topics
+from common.kafka.transport import KafkaTransport
+from common.messaging.log_model import held_model, hold_model
+from common.messaging.topics import TopicNames
+from common.messaging.transport import Transport
+from common.messaging.worker import Lane, Worker
+from common.metrics import Metrics
+from common.settings import Settings
+from common.work_in_progress import InHand
+from embedder.handler import EmbedHandler
+from embedder.query.embedder import QueryEmbedder
+from embedder.server import embed_app
+from embedder.stage import EmbedderStage
+from ingest.decoder_pool import DecoderPool
+from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
+from storyhash.query.local import LocalEmbedding
+
+_log = logging.getLogger("storyhash.embed")
+# Longer than any batch takes: SAM 2 on a processor needs the better part of a minute a segment.
+_STUCK_SECONDS = 1800.0
+_TICK_SECONDS = 0.5
+
+
+def run_embedder(settings: Settings, stopping: threading.Event) -> None:
+    """Embed until stopped. Raises BrokerError, ModelMismatchError, WeightsMissingError and their kin."""
+    require_topics(settings.kafka, settings.video)
+    transport = KafkaTransport(settings.kafka, settings.video)
+    topics = TopicNames.of(settings.kafka)
+    metrics = Metrics.create("embed")
+    health = Health(metrics, ("broker",), _STUCK_SECONDS)
+    stage = build_stage(_profile(settings, transport, topics), settings)
+    publisher = transport.publisher()
+    hold_model(transport, publisher, topics.embeddings, stage.model_id)
+    in_hand = InHand.open(settings.data_dir, "embed")
+    worker = Worker(
+        EmbedHandler(stage, topics.embeddings, metrics),
+        _lanes(settings, transport, topics),
+        publisher,
+        topics.dead_letters,
+        health=health,
+        metrics=metrics,
+        settings=settings.service,
+        in_hand=in_hand,
+    )
+    with DecoderPool(settings.video, settings.ingest.model_copy(update={"workers": 1})) as pool:
+        server = HttpServer(_app(stage, pool, health, metrics, settings), settings.http)
+        server.start()
+        _log.info("embedding with %s (model %s), at %s", stage.profile, stage.model_id, server.url)
+        threading.Thread(target=_stop_with, args=(stopping, worker, server), daemon=True).start()
+        try:
+            worker.run()
+            if not server.running:
+                raise StoryHashError("the HTTP server ended by itself; its log says why")
+        finally:
+            server.stop()
+            in_hand.close()
+            worker.close()
+            publisher.close()
+            transport.close()
+
+
+def _profile(settings: Settings, transport: Transport, topics: TopicNames) -> Profile:
+    """The one asked for; for `auto` the one whose vectors the log holds already."""
+    if settings.profile == AUTO:
+        held = held_model(transport, topics.embeddings)
+        if held is not None:
+            settings = settings.model_copy(update={"profile": held.rpartition("-")[0]})
+    return resolve_profile(settings)
+
+
+def _lanes(settings: Settings, transport: Transport, topics: TopicNames) -> list[Lane]:
+    """Live segments first; a backfill when none is there."""
+    return [
+        Lane(topics.segments, transport.group_consumer([topics.segments], topics.embedders)),
+        Lane(
+            topics.backfill, transport.group_consumer([topics.backfill], topics.backfill_embedders)
+        ),
+    ]
+
+
+def _app(
+    stage: EmbedderStage, pool: DecoderPool, health: Health, metrics: Metrics, settings: Settings
+) -> FastAPI:
+    embedding = LocalEmbedding(pool, QueryEmbedder(stage))
+    return embed_app(embedding.opened, stage.model_id, health, metrics, settings.http)
+
+
+def _stop_with(stopping: threading.Event, worker: Worker, server: HttpServer) -> None:
+    while server.running and not stopping.wait(_TICK_SECONDS):
+        pass
+    worker.stop()

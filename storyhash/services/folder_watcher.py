@@ -1,0 +1,104 @@
+"""The thread that looks at a growing folder and has queued what is finished there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from common.errors import DependencyError, UsageError
+from common.http.health import Health
+from common.printable import printable
+from ingest.catalogue import Listed, Refused, check_entry
+from ingest.fingerprint import same_source
+from ingest.folder_watch import FolderWatch
+from searcher.storage.video_store import VideoStore
+from storyhash.pipeline.index_plan import Moved, WorkItem, note_moves, work_on
+from storyhash.pipeline.naming import named
+from storyhash.services.background import Background
+from storyhash.services.index_queue import IndexQueue
+
+_log = logging.getLogger("storyhash.serve")
+# Looking takes a tenth of the time at most, however large the folder is.
+_PAUSE_FACTOR = 9.0
+
+
+class Watcher(Background):
+    """One folder's videos into the queue. While the folder cannot be read, the condition `watch` says
+    why; what lies in it and is indexed stays so."""
+
+    def __init__(
+        self,
+        watch: FolderWatch,
+        videos: VideoStore,
+        queue: IndexQueue,
+        health: Health,
+        pause_seconds: float,
+    ) -> None:
+        super().__init__("watch", _log, restarts=True)
+        self._watch = watch
+        self._videos = videos
+        self._queue = queue
+        self._health = health
+        self._pause_seconds = pause_seconds
+        # Found and not queued yet.
+        self._found: list[Listed] = []
+
+    def work(self) -> None:
+        """Look from time to time."""
+        reason = ""
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            said, reason = reason, ""
+            try:
+                self._found += self._watch.look()
+                for problem in self._watch.new_problems:
+                    _log.warning("passed over: %s: %s", printable(problem.path), problem.message)
+                self._take(self._found)
+                self._found.clear()
+            except OSError as error:
+                reason = f"{error.filename or self._watch.folder}: {error.strerror}"
+            except DependencyError as error:
+                reason = str(error)
+            if reason:
+                self._health.unmet("watch", reason)
+            else:
+                self._health.met("watch")
+            if reason and reason != said:
+                _log.warning("%s; looking again", reason)
+            spent = time.monotonic() - started
+            self._stopping.wait(max(self._pause_seconds, _PAUSE_FACTOR * spent))
+
+    def _take(self, found: Sequence[Listed]) -> None:
+        """Queue those that are new or have changed."""
+        work: list[WorkItem] = []
+        in_hand: dict[str, str] = {}
+        for one in found:
+            try:
+                check_entry(one.entry)
+            except UsageError as error:
+                _log.warning("passed over: %s", error)
+                continue
+            place = named(one, self._videos, in_hand)
+            if isinstance(place, Refused):
+                _log.warning("passed over: %s", place.message)
+                continue
+            item = work_on(place, self._videos)
+            if isinstance(item, Moved):
+                note_moves([item], self._videos)
+                _log.info("%s: found at %s, and not indexed again", item.video_id, item.uri)
+            # One without a fingerprint is gone again.
+            elif isinstance(item, WorkItem) and item.fingerprint and not self._was_deleted(item):
+                work.append(item)
+                in_hand[item.entry.video_id] = item.entry.uri
+        if work:
+            self._queue.add(work)
+            _log.info("%d new or changed in %s", len(work), self._watch.folder)
+
+    def _was_deleted(self, item: WorkItem) -> bool:
+        """A video that was deleted comes back only when its file has changed since."""
+        video_id = item.entry.video_id
+        if not same_source(self._videos.deleted_fingerprint(video_id), item.fingerprint):
+            return False
+        _log.info("%s was deleted and its file is the same: passed over", video_id)
+        return True

@@ -1,0 +1,50 @@
+"""The index looked at from time to time, and what was found told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from common.errors import StoryHashError
+from common.metrics import Metrics
+from searcher.audit import Auditor
+from searcher.local_index import LocalIndex
+from storyhash.services.background import Background
+
+_log = logging.getLogger("storyhash.audit")
+
+
+class IndexAuditing(Background):
+    """Audits the index that answers; `current` gives it, or None while there is none."""
+
+    def __init__(
+        self, current: Callable[[], LocalIndex | None], metrics: Metrics, every_seconds: float
+    ) -> None:
+        super().__init__("audit", _log, restarts=True)
+        self._current = current
+        self._metrics = metrics
+        self._every_seconds = every_seconds
+
+    def work(self) -> None:
+        """Look from time to time."""
+        while not self._stopping.wait(self._every_seconds):
+            index = self._current()
+            if index is None:
+                continue
+            try:
+                self._look(index)
+            except StoryHashError as error:
+                _log.warning("the index could not be audited: %s", error)
+
+    def _look(self, index: LocalIndex) -> None:
+        audit = Auditor(index).audit()
+        if audit.recall is not None:
+            self._metrics.index_recall_ratio.set(audit.recall)
+        self._metrics.mirror_divergence_ratio.set(audit.divergence)
+        for video_id in audit.repaired:
+            _log.warning("%s differed from the mirror and was brought level with it", video_id)
+        for video_id in audit.broken:
+            _log.error(
+                "the mirror lacks a part of %s; send it again (storyhash ingest --again, or index)",
+                video_id,
+            )

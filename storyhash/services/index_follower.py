@@ -1,0 +1,328 @@
+"""One generation of the index kept level with its log."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TypeVar
+
+from common.errors import DependencyError, StoryHashError
+from common.http.health import Health
+from common.messaging.events import Deletion, VideoEnd
+from common.messaging.log_model import held_model
+from common.messaging.topics import TopicNames
+from common.messaging.transport import LogConsumer, Publisher, Received, Transport
+from common.messaging.wire import Envelope, latest_version, to_message
+from common.messaging.worker import Item, Lane, Worker
+from common.metrics import Metrics
+from common.settings import Settings
+from common.work_in_progress import InHand
+from searcher.api.protocols import Answering
+from searcher.consumer import IndexHandler
+from searcher.generations import generation_folder
+from searcher.local_index import LocalIndex
+from searcher.mirror.factory import mirrored_model
+from searcher.offset_consumer import LogPosition
+from searcher.storage.data_dir import FolderManifest, read_manifest
+from searcher.storage.drop_staged import dropped_end
+from storyhash.profiles import PROFILES
+from storyhash.query.matchers import matcher_over
+from storyhash.services.background import Background
+
+_log = logging.getLogger("storyhash.search")
+# Longer than any step takes; opening an index without a snapshot is the longest.
+_STUCK_SECONDS = 1800.0
+# Seconds between two looks for what is not there yet.
+_WAIT_SECONDS = 1.0
+
+Found = TypeVar("Found")
+
+
+class Follower(Background):
+    """Finds the log's model, opens the index and takes the log in, in a thread of its own."""
+
+    def __init__(
+        self,
+        generation: str,
+        settings: Settings,
+        transport: Transport,
+        metrics: Metrics,
+        *,
+        match_new_videos: Callable[[], bool],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """check: raises DependencyError while what it follows is not as it must be; then it waits."""
+        super().__init__(f"follow-{generation or 'first'}", _log)
+        self.generation = generation
+        self.health = Health(None, ("index", "log"), _STUCK_SECONDS)
+        self.health.watch("thread", lambda: self.trouble)
+        self.health.watch("merge", self._merge_trouble)
+        self._check = check
+        self._settings = generation_settings(settings, generation)
+        self._transport = transport
+        self._metrics = metrics
+        self._match_new_videos = match_new_videos
+        self._worker: Worker | None = None
+        self._handler: IndexHandler | None = None
+        self._opened: Answering | None = None
+        self._whole = threading.Event()
+
+    @cached_property
+    def topics(self) -> TopicNames:
+        return TopicNames.of(self._settings.kafka)
+
+    @property
+    def opened(self) -> Answering | None:
+        """The index, once it is open."""
+        return self._opened
+
+    @property
+    def answering(self) -> Answering | None:
+        """What answers: the index, once it has been level with its log. Read from the log anew it holds
+        at first a part of the catalogue, and videos that are deleted further on."""
+        return self._opened if self._whole.is_set() else None
+
+    def stop(self) -> None:
+        """Finish the batch in work; `join` waits for it, and until the index is closed."""
+        super().stop()
+        if self._worker is not None:
+            self._worker.stop()
+
+    def save_snapshot(self) -> None:
+        """Write the shard to disk; snapshots that still hold what was deleted go."""
+        opened = self._opened
+        if opened is None:
+            return
+        try:
+            if opened.index.videos.unpurged():
+                opened.index.finish_deletions()
+            else:
+                opened.index.save_snapshot()
+        except Exception as error:
+            # Whatever it was, answers go on; an index that is closed meanwhile is no failure.
+            if self._opened is opened:
+                self.health.unmet("snapshot", f"no snapshot could be saved: {error}")
+                foreseen = isinstance(error, StoryHashError)
+                _log.warning("no snapshot: %s", error, exc_info=not foreseen)
+        else:
+            self.health.met("snapshot")
+
+    def delete_video(self, video_id: str) -> bool:
+        """Delete it in the log, then here; false if nothing was known of it, though what is under way
+        will not come either. An id that a version from the future blocks is free again. Raises
+        BrokerError."""
+        opened = self._opened
+        if opened is None:
+            return False
+        index, handler = opened.index, self._handler
+        moment = self._transport.moment(self.topics.clock)
+        with index.changing:
+            staged = index.staging.newest(video_id)
+            settled, _ = index.staging.settled([video_id])[video_id]
+            known = index.videos.get(video_id) is not None or staged > 0
+            newest = max(settled, staged)
+            if handler is not None and newest > latest_version(moment):
+                # Of before such versions were refused: nothing could take its place until then.
+                _log.warning(
+                    "%r is freed from version %d, which is from the future", video_id, newest
+                )
+                handler.free(video_id)
+                known, newest = True, 0
+            # What came since the moment was asked for goes too.
+            self.delete({video_id: max(moment, newest)})
+        return known
+
+    def delete(self, versions: Mapping[str, int]) -> None:
+        """Delete every version of videos up to the one given, in the log, then here; what is deleted so
+        far already is passed over. Raises BrokerError, with nothing done or some of it."""
+        opened, handler = self._opened, self._handler
+        if opened is None or handler is None:
+            return
+        with opened.index.changing:
+            settled = opened.index.staging.settled(versions)
+            self._tell_and_take(
+                opened.index,
+                handler,
+                [
+                    Deletion(video_id, version)
+                    for video_id, version in versions.items()
+                    if version > settled[video_id][1]
+                ],
+            )
+
+    def drop_staged(self, video_id: str, version: int | None) -> list[int]:
+        """Give up versions of a video that are not complete, in the log, then here; which ones. Raises
+        BrokerError, with nothing done or some of it."""
+        opened, handler = self._opened, self._handler
+        if opened is None or handler is None:
+            return []
+        with opened.index.changing:
+            waiting = opened.index.staging.staged_versions(video_id)
+            given_up = [one for one in waiting if version in (None, one)]
+            ends = [dropped_end(video_id, one) for one in given_up]
+            self._tell_and_take(opened.index, handler, ends)
+        return given_up
+
+    def _tell_and_take(
+        self, index: LocalIndex, handler: IndexHandler, events: Sequence[Deletion | VideoEnd]
+    ) -> None:
+        """Publish events to the log, then take them in at once; `index.changing` is held."""
+        if not events:
+            return
+        here = Received(self.topics.embeddings, -1, -1, b"", b"")
+        items = [Item(Envelope(event), here) for event in events]
+        publisher = self._transport.publisher()
+        try:
+            for item in items:
+                publisher.publish(to_message(self.topics.embeddings, item.envelope))
+            publisher.flush()
+            # The log tells it again when its turn comes, which changes nothing.
+            handler.take(items)
+        finally:
+            publisher.close()
+
+    def work(self) -> None:
+        """Open the index and take the log in."""
+        model_id = self._wait_for(self._checked_model)
+        index = self._wait_for(lambda: self._open(model_id)) if model_id else None
+        if index is None:
+            return
+        with index:
+            try:
+                self._follow(index)
+                index.save_snapshot()
+            finally:
+                # Nobody is to look into an index that is being closed.
+                self._opened = self._handler = None
+
+    def _checked_model(self) -> str | None:
+        self._check()
+        return self._find_model()
+
+    def _merge_trouble(self) -> str:
+        opened = self._opened
+        return "" if opened is None else opened.index.merge_trouble
+
+    def _consumer(self, index: LocalIndex) -> LogConsumer:
+        group = self.topics.searchers
+        offsets, log_id = index.staging.offsets(), index.staging.log_id
+        index.staging.set_new_from(self._new_from(index))
+        return self._transport.log_consumer(self.topics.embeddings, offsets, group, log_id)
+
+    def _new_from(self, index: LocalIndex) -> dict[int, int]:
+        """From which message on of each partition videos are new, and told of and matched: those that no
+        index of this log has taken in, as far as its group has told."""
+        topics, staging = self.topics, index.staging
+        told = self._transport.committed(topics.embeddings, topics.searchers)
+        if staging.knows_new_from:
+            return told
+        before = staging.offsets() or told
+        # The broker forgets what a group told long ago; that matches were published stays to be seen.
+        if not before and any(self._transport.ends(topics.matches).values()):
+            before = self._transport.ends(topics.embeddings)
+        return {
+            number: max(before.get(number, 0), told.get(number, 0))
+            for number in before.keys() | told.keys()
+        }
+
+    def _wait_for(self, look: Callable[[], Found | None], condition: str = "index") -> Found | None:
+        """The first answer that is not None; None when stopped before. Meanwhile the condition says what
+        is waited for."""
+        told = ""
+        while not self._stopping.is_set():
+            self.health.beat()
+            try:
+                found = look()
+            except DependencyError as error:
+                self.health.unmet(condition, str(error))
+                if str(error) != told:
+                    told = str(error)
+                    _log.warning("%s; trying again until it can be done", error)
+            else:
+                if found is not None:
+                    return found
+            self._stopping.wait(_WAIT_SECONDS)
+        return None
+
+    def _find_model(self) -> str | None:
+        manifest = read_manifest(self._settings.data_dir)
+        if manifest is not None:
+            return manifest.model_id
+        found = mirrored_model(self._settings.searcher, self._settings.qdrant)
+        found = found or held_model(self._transport, self.topics.embeddings)
+        if found is None:
+            self.health.unmet(
+                "index", "no embedder has told yet which model the log holds; start one"
+            )
+        return found
+
+    def _open(self, model_id: str) -> LocalIndex:
+        profile = model_id.rpartition("-")[0]
+        manifest = FolderManifest(profile, model_id, self._settings.searcher.mirror)
+        return LocalIndex.open_writer(
+            self._settings.data_dir, manifest, self._settings, answering=True
+        )
+
+    def _follow(self, index: LocalIndex) -> None:
+        profile = PROFILES.get(index.manifest.profile)
+        visual = profile.visual if profile else index.manifest.profile
+        matcher = matcher_over(index, visual, self._settings.matching)
+        for message in index.notices:
+            _log.warning("%s", message)
+        self._handler = IndexHandler(
+            index,
+            self.topics.embeddings,
+            batch_messages=self._settings.service.batch_messages,
+            match_new_videos=self._match_new_videos,
+            metrics=self._metrics,
+        )
+        if index.staging.was_level:
+            self._whole.set()
+        self._opened = Answering(self.generation, index, matcher)
+        self.health.met("index")
+
+        def level() -> None:
+            index.staging.note_level()
+            self._whole.set()
+
+        consumer = self._wait_for(lambda: self._consumer(index), "log")
+        if consumer is None:
+            return
+        position = LogPosition(consumer, index.staging, self.health, level)
+        publisher: Publisher | None = None
+        in_hand = InHand.open(index.folder, "search")
+        try:
+            publisher = self._wait_for(self._transport.publisher, "log")
+            if publisher is None:
+                return
+            self._worker = Worker(
+                self._handler,
+                [Lane(self.topics.embeddings, position, ahead=True)],
+                publisher,
+                self.topics.dead_letters,
+                health=self.health,
+                metrics=self._metrics,
+                settings=self._settings.service,
+                in_hand=in_hand,
+            )
+            if not self._stopping.is_set():
+                self._worker.run()
+        finally:
+            in_hand.close()
+            if publisher is not None:
+                publisher.close()
+            position.close()
+
+
+def generation_settings(settings: Settings, generation: str) -> Settings:
+    """The settings of one generation: its topics, its folder, its Qdrant collection."""
+    collection = settings.qdrant.collection + (f"-{generation}" if generation else "")
+    return settings.model_copy(
+        update={
+            "data_dir": generation_folder(settings.data_dir, generation),
+            "kafka": settings.kafka.model_copy(update={"generation": generation}),
+            "qdrant": settings.qdrant.model_copy(update={"collection": collection}),
+        }
+    )

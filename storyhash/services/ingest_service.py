@@ -1,0 +1,100 @@
+"""`storyhash ingest`: a catalogue's segments to Kafka."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.http.health import Health
+from common.http.server import HttpServer, health_app
+from common.kafka.topics import require_topics
+from common.kafka.transport import KafkaTransport
+from common.messaging.topics import TopicNames
+from common.metrics import Metrics
+from common.settings import Settings
+from common.types import CatalogEntry
+from ingest.decoder_pool import DecoderPool
+from ingest.fingerprint import cut_of
+from ingest.ledger import ProducerLedger, SendingPlan
+from storyhash.services.backpressure import EmbedderLag
+from storyhash.services.reconcile import AskStates, known_videos
+from storyhash.services.segment_publisher import OnSent, Sender, SendReport
+
+_log = logging.getLogger("storyhash.ingest")
+_STUCK_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class IngestRun:
+    """What was to be done, and what was."""
+
+    plan: SendingPlan
+    report: SendReport
+
+
+class OnPlan(Protocol):
+    """Told what is to be done before it begins; gives what is told of each video."""
+
+    def __call__(self, plan: SendingPlan) -> OnSent: ...
+
+
+def run_ingest(
+    settings: Settings,
+    entries: Sequence[CatalogEntry],
+    *,
+    backfill: bool,
+    again: bool,
+    on_plan: OnPlan,
+    stopping: threading.Event,
+    states: AskStates | None = None,
+) -> IngestRun:
+    """Send what is new or changed. states: asks the catalogue, to send again what it lacks.
+
+    Raises BrokerError, DataFolderError while another producer uses the ledger, StorageError; with
+    `states`, what asking raises.
+    """
+    there = require_topics(settings.kafka, settings.video)
+    topics = TopicNames.of(settings.kafka)
+    topic = topics.backfill if backfill else topics.segments
+    metrics = Metrics.create("ingest")
+    health = Health(metrics, (), _STUCK_SECONDS)
+    server = HttpServer(health_app(health, metrics, settings.http), settings.http, health_only=True)
+    transport = KafkaTransport(settings.kafka, settings.video)
+    ledger = ProducerLedger(settings.data_dir, lambda: transport.moment(topics.clock))
+    try:
+        server.start()
+        _log.info("sending to %s; health and metrics at %s", topic, server.url)
+        cut = cut_of(settings.video, settings.ingest)
+        lag = EmbedderLag(
+            transport,
+            topic,
+            topics.backfill_embedders if backfill else topics.embedders,
+            max_seconds=_max_lag_seconds(settings, there[topic].retention_ms),
+            moment=transport.moment(topics.clock),
+            health=health,
+        )
+        level = states is None or not lag.behind()
+        known = None
+        if states is not None:
+            known = known_videos(states, [entry.video_id for entry in entries], stopping)
+        plan = ledger.plan(topic, entries, again=again, cut=cut, known=known, level=level)
+        publisher = transport.publisher()
+        with DecoderPool(settings.video, settings.ingest) as pool:
+            sender = Sender(pool, publisher, ledger, topic, metrics, health, lag)
+            report = sender.run(topic, plan.work, on_plan(plan), stopping)
+        publisher.close()
+        return IngestRun(plan, report)
+    finally:
+        server.stop()
+        transport.close()
+        ledger.close()
+
+
+def _max_lag_seconds(settings: Settings, retention_ms: int) -> float:
+    """How long a segment may wait for embedders, by the topic's own retention."""
+    if retention_ms < 0:
+        return float("inf")
+    return settings.kafka.max_lag_share * retention_ms / 1000

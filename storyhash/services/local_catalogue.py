@@ -1,0 +1,97 @@
+"""The catalogue behind the API of the one process: it answers, takes videos on and forgets them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.errors import NotReadyError, UsageError
+from common.http.upload import check_address
+from common.metrics import Metrics
+from common.settings import IngestSettings
+from common.types import CatalogEntry, TakeLook
+from common.uris import public_uri
+from ingest.catalogue import check_entry
+from ingest.fetch import check_allowed
+from ingest.fingerprint import source_fingerprint
+from searcher.api.protocols import Answering
+from searcher.metrics import STAGE
+from searcher.storage.video_store import Video
+from storyhash.pipeline.index_plan import WorkItem, is_described
+from storyhash.query.local import LocalEmbedding
+from storyhash.services.index_queue import IndexQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is there once the index is open."""
+
+    answering: Answering
+    embedding: LocalEmbedding
+    queue: IndexQueue
+
+
+class ServedCatalogue:
+    """There before the index is, so that health can be asked while it is opened."""
+
+    def __init__(self, metrics: Metrics, settings: IngestSettings) -> None:
+        self._metrics = metrics
+        self._settings = settings
+        self._opened: Opened | None = None
+
+    def open(self, opened: Opened) -> None:
+        """Answer from now on."""
+        self._opened = opened
+
+    def current(self) -> Answering:
+        return self._there().answering
+
+    def embed(
+        self,
+        source: Path | str,
+        name: str,
+        model_id: str,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> AbstractContextManager[TakeLook]:
+        """A query; the one model there is here is that of the index."""
+        return self._there().embedding.opened(source, name, cancellation)
+
+    def add_video(self, entry: CatalogEntry) -> Video:
+        """Take a video on; one that is indexed or pending already, and described the same, is not done
+        again.
+
+        Raises UsageError for a path and for what is no text, FetchError for an address that may not be
+        asked.
+        """
+        check_address(entry.uri)
+        check_entry(entry)
+        check_allowed(entry.uri, self._settings)
+        opened = self._there()
+        videos = opened.answering.index.videos
+        held = videos.get(entry.video_id)
+        if held is None or held.state == "failed" or not _is_same(held, entry):
+            opened.queue.add([WorkItem(entry, 0, "", source_fingerprint(entry.uri))])
+            held = videos.get(entry.video_id)
+        if held is None:
+            raise UsageError(f"{entry.video_id!r} was deleted as it was posted; post it again")
+        return held
+
+    def delete_video(self, video_id: str) -> bool:
+        opened = self._there()
+        known = opened.queue.delete(video_id)
+        if known:
+            self._metrics.videos_total.labels(STAGE, "deleted").inc()
+        return known
+
+    def _there(self) -> Opened:
+        if self._opened is None:
+            raise NotReadyError("the index is being opened; ask again in a while")
+        return self._opened
+
+
+def _is_same(held: Video, entry: CatalogEntry) -> bool:
+    # A new query may be a new key; what is still to be fetched needs the newest.
+    same = held.uri == entry.uri or held.state != "pending"
+    return same and public_uri(held.uri) == public_uri(entry.uri) and is_described(held, entry)

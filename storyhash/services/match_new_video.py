@@ -1,0 +1,33 @@
+"""Every video that has become searchable is a question to the rest of the catalogue."""
+
+from __future__ import annotations
+
+from common.metrics import Metrics
+from searcher.api.protocols import Answering
+from searcher.matching.matcher import MatchReport
+
+
+def match_new_video(
+    answering: Answering, video_id: str, version: int, metrics: Metrics
+) -> MatchReport | None:
+    """What a new version of a video matches among the others; None where it was deleted or replaced
+    since."""
+    index = answering.index
+    video = index.videos.get(video_id)
+    if video is None or video.version != version:
+        return None
+    report = answering.matcher.match_video(video)
+    metrics.match_probability.observe(report.probability)
+    return report
+
+
+def in_words(report: MatchReport) -> str:
+    """The report in one line, for a log."""
+    if not report.matches or report.decision == "no_match":
+        return report.reason or "nothing like it is in the catalogue"
+    best = report.matches[0]
+    return (
+        f"{report.decision}, {best.probability:.1%}: "
+        f"{best.query_start_seconds:.1f}-{best.query_end_seconds:.1f} s of it is "
+        f"{best.ref_start_seconds:.1f}-{best.ref_end_seconds:.1f} s of {best.video_id!r}"
+    )

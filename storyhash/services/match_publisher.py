@@ -1,0 +1,118 @@
+"""New videos matched against the catalogue, and what was found published."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+
+from common.errors import DependencyError, MessageTooLargeError
+from common.messaging.events import MatchEvent
+from common.messaging.transport import Publisher, Transport
+from common.messaging.wire import Envelope, to_message
+from common.metrics import Metrics
+from common.work_in_progress import InHand
+from searcher.api.protocols import Answering
+from searcher.matching.match_json import report_to_json
+from storyhash.services.background import Background
+from storyhash.services.followed_catalogue import FollowedCatalogue
+from storyhash.services.match_new_video import match_new_video
+
+_log = logging.getLogger("storyhash.search")
+# As in the metrics' label `stage`.
+STAGE = "match"
+_IDLE_SECONDS = 0.2
+_RETRY_SECONDS = 5.0
+
+
+class MatchAnnouncer(Background):
+    """Works off, beside ingestion and never before it, the list of videos that became searchable."""
+
+    def __init__(
+        self,
+        catalogue: FollowedCatalogue,
+        transport: Transport,
+        topic: str,
+        metrics: Metrics,
+        in_hand: InHand | None = None,
+    ) -> None:
+        """in_hand: where the video that is being matched is noted; nowhere by default. The caller closes
+        it."""
+        super().__init__("announce-matches", _log, restarts=True)
+        self._in_hand = in_hand or InHand()
+        self._catalogue = catalogue
+        self._transport = transport
+        self._topic = topic
+        self._metrics = metrics
+
+    def work(self) -> None:
+        """Tell of what is new, as long as there is something."""
+        with ExitStack() as opened:
+            self._work(opened)
+
+    def _work(self, opened: ExitStack) -> None:
+        publisher: Publisher | None = None
+        while not self._stopping.is_set():
+            answering = self._catalogue.follower().answering
+            try:
+                if publisher is None:
+                    publisher = self._transport.publisher()
+                    opened.callback(publisher.close)
+                worked = answering is not None and self._announce(answering, publisher)
+            except DependencyError as error:
+                _log.warning("matches wait to be published: %s", error)
+                self._stopping.wait(_RETRY_SECONDS)
+            else:
+                if not worked:
+                    self._stopping.wait(_IDLE_SECONDS)
+
+    def _announce(self, answering: Answering, publisher: Publisher) -> bool:
+        """Tell of some videos; whether there was one. What nobody foresaw costs one video's match."""
+        staging = answering.index.staging
+        due = staging.unmatched()
+        for video_id, version, trace_id in due:
+            name = f"{video_id}@v{version}"
+            if self._in_hand.is_set_aside(name):
+                self._passed_over("set_aside")
+                _log.error(
+                    "the matches of %r are not published: matching it crashed this process twice",
+                    video_id,
+                )
+                continue
+            try:
+                with self._in_hand.holding([name]):
+                    self._tell(answering, publisher, video_id, version, trace_id)
+            except DependencyError:
+                raise
+            except Exception:
+                self._passed_over("failed")
+                _log.exception("the matches of %r are not published", video_id)
+        publisher.flush()
+        for video_id, version, _ in due:
+            staging.matched(video_id, version)
+            self._in_hand.done(f"{video_id}@v{version}")
+        return bool(due)
+
+    def _passed_over(self, outcome: str) -> None:
+        self._metrics.videos_total.labels(STAGE, outcome).inc()
+
+    def _tell(
+        self, answering: Answering, publisher: Publisher, video_id: str, version: int, trace_id: str
+    ) -> None:
+        report = match_new_video(answering, video_id, version, self._metrics)
+        if report is None:
+            return
+        told = report_to_json(report, answering.index.videos.uri_of)
+        while True:
+            event = MatchEvent(video_id, version, told)
+            envelope = Envelope(event, trace_id=trace_id) if trace_id else Envelope(event)
+            try:
+                publisher.publish(to_message(self._topic, envelope))
+            except MessageTooLargeError:
+                # They come best first.
+                kept = told["matches"][: len(told["matches"]) // 2]
+                if not kept:
+                    raise
+                _log.warning("%s matches too much for a message: telling the best", video_id)
+                told = {**told, "matches": kept}
+            else:
+                return

@@ -1,0 +1,144 @@
+"""`storyhash search`: the log of embeddings into the index, and answers over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from common.errors import StoryHashError
+from common.http.health import Health
+from common.http.server import HttpServer
+from common.kafka.topics import require_topics
+from common.kafka.transport import KafkaTransport
+from common.messaging.topics import TopicNames
+from common.metrics import Metrics
+from common.runtime_tuning import keep_what_is_there
+from common.settings import Settings
+from common.work_in_progress import InHand
+from searcher.api.app import api_app
+from searcher.metrics import watch_staged, watch_vectors
+from storyhash.query.remote import RemoteEmbedding
+from storyhash.services.background import ThreadWatch, end_all
+from storyhash.services.followed_catalogue import FollowedCatalogue
+from storyhash.services.index_auditor import IndexAuditing
+from storyhash.services.index_follower import Follower, generation_settings
+from storyhash.services.match_publisher import MatchAnnouncer
+
+_log = logging.getLogger("storyhash.search")
+_TICK_SECONDS = 0.5
+
+
+def run_searcher(settings: Settings, stopping: threading.Event) -> None:
+    """Follow every generation there is and answer, until stopped. Raises BrokerError, what opening an
+    index raises, and what no retry mends."""
+    metrics = Metrics.create("search")
+    transport = KafkaTransport(settings.kafka, settings.video)
+
+    def check(name: str) -> None:
+        require_topics(generation_settings(settings, name).kafka, settings.video)
+
+    def follower(name: str, answers: Callable[[], bool]) -> Follower:
+        def matched() -> bool:
+            return settings.service.match_new_videos and answers()
+
+        return Follower(
+            *(name, settings, transport, metrics),
+            match_new_videos=matched,
+            check=partial(check, name),
+        )
+
+    catalogue = FollowedCatalogue(
+        settings.data_dir, follower, also=settings.kafka.generation, check=check
+    )
+    in_hand = InHand.open(settings.data_dir, "match")
+    announcer = MatchAnnouncer(
+        catalogue, transport, TopicNames.of(settings.kafka).matches, metrics, in_hand
+    )
+    watch_vectors(metrics, catalogue.answering_index)
+    watch_staged(metrics, catalogue.answering_index)
+    auditor = IndexAuditing(catalogue.answering_index, metrics, settings.service.audit_seconds)
+    embedding = RemoteEmbedding(
+        settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
+    )
+    health = CatalogueHealth(metrics, catalogue)
+    watch = ThreadWatch(metrics, health)
+    watch.add(announcer, auditor)
+    watch.tell("merge", catalogue.merge_trouble)
+    catalogue.watched_by(watch)
+    app = api_app(
+        catalogue,
+        embedding,
+        health,
+        metrics,
+        settings.http,
+        generations=catalogue,
+        staged=catalogue,
+    )
+    server = HttpServer(app, settings.http)
+    server.start()
+    _log.info("answering at %s", server.url)
+    for one in catalogue:
+        one.start()
+    announcer.start()
+    auditor.start()
+    keep_what_is_there()
+    try:
+        _wait(settings, catalogue, server, stopping)
+    finally:
+        # Those that look into the indexes end before the indexes are closed.
+        end_all([auditor, announcer])
+        in_hand.close()
+        end_all(list(catalogue))
+        server.stop()
+        embedding.close()
+        transport.close()
+    error = catalogue.follower().error
+    if error is not None:
+        raise error
+
+
+class CatalogueHealth(Health):
+    """As well as the generation that answers; what is wrong with another one is only mentioned."""
+
+    def __init__(self, metrics: Metrics, catalogue: FollowedCatalogue) -> None:
+        super().__init__(metrics, (), 0.0)
+        self._catalogue = catalogue
+
+    def reasons(self) -> dict[str, str]:
+        return super().reasons() | self._catalogue.follower().health.reasons()
+
+    def warnings(self) -> dict[str, str]:
+        answers = self._catalogue.follower()
+        others = {
+            f"generation {follower.generation or '(first)'}: {condition}": reason
+            for follower in self._catalogue
+            if follower is not answers
+            for condition, reason in follower.health.reasons().items()
+        }
+        return super().warnings() | others
+
+    def stuck(self) -> str:
+        return self._catalogue.follower().health.stuck()
+
+
+def _wait(
+    settings: Settings,
+    catalogue: FollowedCatalogue,
+    server: HttpServer,
+    stopping: threading.Event,
+) -> None:
+    """Until stopped, or until the follower of the generation that answers has ended by itself; snapshots
+    meanwhile. Raises StoryHashError when nothing answers any more."""
+    ticks = 0.0
+    while not stopping.wait(_TICK_SECONDS):
+        if catalogue.follower().ended:
+            return
+        if not server.running:
+            raise StoryHashError("the HTTP server ended by itself; its log says why")
+        ticks += _TICK_SECONDS
+        if ticks >= settings.service.snapshot_seconds:
+            ticks = 0.0
+            for follower in catalogue:
+                follower.save_snapshot()

@@ -1,0 +1,204 @@
+"""A catalogue's segments onto a topic: decoded in children, published, noted once acknowledged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from common.errors import MessageTooLargeError, VideoError
+from common.http.health import Health
+from common.messaging.events import Event, VideoEnd, segments_digest
+from common.messaging.transport import Publisher
+from common.messaging.wire import Envelope, new_trace, to_message
+from common.metrics import Metrics
+from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
+from ingest.ledger import ProducerLedger, Sending
+from ingest.metrics import STAGE, observe_decoded
+from storyhash.services.backpressure import EmbedderLag
+
+# Ends of videos are acknowledged and noted together, this many or this often.
+_ENDS_AT_ONCE = 32
+_SECONDS_BETWEEN = 1.0
+
+OnSent = Callable[[Sending, VideoError | None], None]
+
+
+@dataclass(slots=True)
+class SendReport:
+    """What a run did. Seconds are of video; `elapsed_seconds` of the clock."""
+
+    sent: int = 0
+    segments: int = 0
+    clip_bytes: int = 0
+    video_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
+    failed: list[tuple[Sending, VideoError]] = field(default_factory=list)
+    damaged: list[tuple[Sending, str]] = field(default_factory=list)
+    notes: list[tuple[Sending, str]] = field(default_factory=list)
+    stopped: bool = False
+
+
+class Sender:
+    """Sends videos to one topic. What is acknowledged is noted in the ledger; what was under way when the
+    run ended is sent again by the next, as the same version, which changes nothing at the other end."""
+
+    def __init__(
+        self,
+        pool: DecoderPool,
+        publisher: Publisher,
+        ledger: ProducerLedger,
+        topic: str,
+        metrics: Metrics,
+        health: Health,
+        lag: EmbedderLag | None = None,
+    ) -> None:
+        """lag: what is waited for before a segment is sent."""
+        self._health = health
+        self._lag = lag
+        self._pool = pool
+        self._publisher = publisher
+        self._ledger = ledger
+        self._topic = topic
+        self._metrics = metrics
+        self._traces: dict[str, str] = {}
+        self._segment_ids: dict[str, set[str]] = {}
+        self._too_large: dict[str, MessageTooLargeError] = {}
+        self._ended: list[Sending] = []
+
+    def run(
+        self,
+        lane: str,
+        work: Sequence[Sending],
+        on_sent: OnSent,
+        stopping: threading.Event,
+    ) -> SendReport:
+        """Send everything; `on_sent` is told of each as it is acknowledged or failed. Stops early, with
+        what is acknowledged noted, once `stopping` is set. Raises BrokerError."""
+        report = SendReport()
+        items = {one.entry.video_id: one for one in work}
+        started = noted = time.monotonic()
+        events = self._pool.run([(one.entry, one.version) for one in work], stopping)
+        try:
+            for event in events:
+                self._health.beat()
+                # A decoder that dies now was told to stop as well, and its video has not failed.
+                if stopping.is_set():
+                    break
+                if self._lag is not None and isinstance(event, SegmentReady):
+                    self._lag.wait(stopping, lambda: self._settle(lane, on_sent))
+                self._publish(items[event.entry.video_id], event, lane, report, on_sent)
+                late = time.monotonic() - noted > _SECONDS_BETWEEN
+                if len(self._ended) >= _ENDS_AT_ONCE or (late and self._ended):
+                    self._settle(lane, on_sent)
+                    noted = time.monotonic()
+        finally:
+            events.close()
+        report.stopped = stopping.is_set()
+        self._settle(lane, on_sent)
+        report.elapsed_seconds = time.monotonic() - started
+        return report
+
+    def _publish(
+        self, one: Sending, event: VideoEvent, lane: str, report: SendReport, on_sent: OnSent
+    ) -> None:
+        video_id = one.entry.video_id
+        trace_id = self._traces.setdefault(video_id, new_trace())
+        if isinstance(event, SegmentReady):
+            self._segment_ids.setdefault(video_id, set()).add(event.segment.ref.segment_id)
+            self._send_segment(event, trace_id, report)
+            return
+        del self._traces[video_id]
+        refused = self._too_large.pop(video_id, None)
+        if refused is None:
+            refused = self._send_end(one, event, trace_id)
+        if refused is not None:
+            event = VideoFailed(one.entry, _too_much(refused))
+            shorter = replace(one, entry=replace(one.entry, title="", metadata={}))
+            refused = self._send_end(shorter, event, trace_id)
+        if refused is not None:
+            raise refused
+        if isinstance(event, VideoFailed):
+            self._publisher.flush()
+            self._ledger.failed(lane, one, event.error.code, str(event.error))
+            self._metrics.videos_total.labels(STAGE, "failed").inc()
+            report.failed.append((one, event.error))
+            on_sent(one, event.error)
+            return
+        self._ended.append(one)
+        observe_decoded(self._metrics, event)
+        report.sent += 1
+        report.video_seconds += event.duration_seconds
+        if event.damaged:
+            report.damaged.append((one, event.damaged))
+        if event.notes:
+            report.notes.append((one, event.notes))
+
+    def _send_segment(self, event: SegmentReady, trace_id: str, report: SendReport) -> None:
+        video_id = event.entry.video_id
+        if video_id in self._too_large:
+            return
+        try:
+            self._send(event.segment, trace_id)
+        except MessageTooLargeError as refused:
+            # Its other segments are worth nothing without this one.
+            self._too_large[video_id] = refused
+            return
+        observe_decoded(self._metrics, event)
+        report.segments += 1
+        report.clip_bytes += len(event.segment.clip)
+
+    def _send_end(
+        self, one: Sending, event: VideoDone | VideoFailed, trace_id: str
+    ) -> MessageTooLargeError | None:
+        """Tell how a video ended; gives why that cannot be told."""
+        if one.whole and isinstance(event, VideoFailed):
+            return None
+        try:
+            digest = segments_digest(self._segment_ids.pop(one.entry.video_id, ()))
+            self._send(_end(one, event, digest, self._ledger.origin), trace_id)
+        except MessageTooLargeError as refused:
+            return refused
+        return None
+
+    def _send(self, event: Event, trace_id: str) -> None:
+        self._publisher.publish(to_message(self._topic, Envelope(event, trace_id=trace_id)))
+
+    def _settle(self, lane: str, on_sent: OnSent) -> None:
+        """Have everything acknowledged, then note the videos that ended."""
+        self._publisher.flush()
+        ended, self._ended = self._ended, []
+        self._ledger.done(lane, ended)
+        self._metrics.videos_total.labels(STAGE, "done").inc(len(ended))
+        for one in ended:
+            on_sent(one, None)
+
+
+def _too_much(refused: MessageTooLargeError) -> VideoError:
+    error = VideoError(f"what is told of it is too much for a message: {refused}")
+    error.code = refused.code
+    return error
+
+
+def _end(one: Sending, event: VideoDone | VideoFailed, digest: str, origin: str) -> VideoEnd:
+    if isinstance(event, VideoFailed):
+        return VideoEnd(
+            one.entry,
+            one.version,
+            "failed",
+            error_code=event.error.code,
+            error_message=str(event.error),
+            origin=origin,
+        )
+    return VideoEnd(
+        one.entry,
+        one.version,
+        "complete",
+        event.duration_seconds,
+        event.segments,
+        "damaged" if event.damaged else "",
+        event.damaged or "",
+        digest,
+        origin,
+    )

@@ -1,0 +1,208 @@
+"""`storyhash serve`: the API, indexing and a watched folder in one process, without Kafka."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import DependencyError, StoryHashError, UsageError
+from common.http.health import Health
+from common.http.server import HttpServer
+from common.metrics import Metrics
+from common.runtime_tuning import keep_what_is_there
+from common.settings import ServiceSettings, Settings
+from embedder.query.embedder import QueryEmbedder
+from ingest.decoder_pool import DecoderPool
+from ingest.folder_watch import FolderWatch
+from searcher.api.app import api_app
+from searcher.api.protocols import Answering
+from searcher.local_index import LocalIndex
+from storyhash.pipeline.index_pipeline import Indexer
+from storyhash.pipeline.index_report import VideoOutcome
+from storyhash.pipeline.snapshot_timer import TimelySnapshots
+from storyhash.query.local import LocalEmbedding
+from storyhash.query.matchers import matcher_over
+from storyhash.services.background import Background, ThreadWatch, end_all
+from storyhash.services.folder_watcher import Watcher
+from storyhash.services.index_auditor import IndexAuditing
+from storyhash.services.index_queue import IndexQueue
+from storyhash.services.index_worker import IndexWorker
+from storyhash.services.local_catalogue import Opened, ServedCatalogue
+from storyhash.services.match_new_video import in_words, match_new_video
+from storyhash.services.match_publisher import STAGE as MATCH
+from storyhash.wiring import IndexServices, open_for_indexing
+
+_log = logging.getLogger("storyhash.serve")
+# Longer than any step takes: SAM 2 on a processor needs the better part of a minute a segment.
+_STUCK_SECONDS = 1800.0
+_TICK_SECONDS = 0.5
+
+
+def run_serve(settings: Settings, watched: Path | None, stopping: threading.Event) -> None:
+    """Answer and index until stopped. Raises UsageError, what opening an index raises, and what no retry
+    mends."""
+    if watched is not None and not watched.is_dir():
+        raise UsageError(f"{watched}: there is no such folder to watch")
+    metrics = Metrics.create("serve")
+    health = Health(metrics, ("index",), _STUCK_SECONDS)
+    catalogue = ServedCatalogue(metrics, settings.ingest)
+    app = api_app(
+        catalogue, catalogue.embed, health, metrics, settings.http, add_video=catalogue.add_video
+    )
+    health.unmet("index", "it is being opened")
+    with (
+        HttpServer(app, settings.http) as server,
+        open_for_indexing(settings, answering=True) as services,
+    ):
+        _tell(services)
+        # Queries have a decoder that indexing does not keep busy.
+        one = settings.ingest.model_copy(update={"workers": 1})
+        with DecoderPool(settings.video, one) as decoder:
+            matcher = matcher_over(services.index, services.stage.visual.name, settings.matching)
+            answering = Answering("", services.index, matcher)
+            queue = IndexQueue(services.index)
+            if len(queue):
+                _log.info("%d videos pending from before go on", len(queue))
+            workers = _workers(settings, watched, services, answering, queue, metrics, health)
+            embedding = LocalEmbedding(decoder, QueryEmbedder(services.stage))
+            catalogue.open(Opened(answering, embedding, queue))
+            health.met("index")
+            keep_what_is_there()
+            _log.info("answering at %s", server.url)
+            auditor = IndexAuditing(lambda: services.index, metrics, settings.service.audit_seconds)
+            watch = ThreadWatch(metrics, health)
+            watch.add(auditor, *workers)
+            watch.tell("merge", lambda: services.index.merge_trouble)
+            auditor.start()
+            housekeeping = _Housekeeping(services.index, settings.service, health)
+            try:
+                _run(workers, queue, housekeeping, server, stopping)
+                housekeeping.finish()
+            finally:
+                end_all([auditor])
+
+
+def _run(
+    workers: Sequence[Background],
+    queue: IndexQueue,
+    housekeeping: _Housekeeping,
+    server: HttpServer,
+    stopping: threading.Event,
+) -> None:
+    """Have them work until stopped, or until one has ended by itself or nothing answers any more; raises
+    why."""
+    for worker in workers:
+        worker.start()
+    try:
+        while not stopping.wait(_TICK_SECONDS) and all(worker.running for worker in workers):
+            if not server.running:
+                raise StoryHashError("the HTTP server ended by itself; its log says why")
+            housekeeping.turn()
+    finally:
+        _log.info("stopping")
+        for worker in workers:
+            worker.stop()
+        server.stop()
+        for worker in workers:
+            worker.join()
+    if len(queue):
+        _log.info("%d videos are pending; they go on at the next start", len(queue))
+    for worker in workers:
+        if worker.error is not None:
+            raise worker.error
+
+
+class _Housekeeping:
+    """What is deleted leaves the snapshots soon after; a snapshot from time to time. While none can be
+    saved the condition `snapshot` says why."""
+
+    def __init__(self, index: LocalIndex, settings: ServiceSettings, health: Health) -> None:
+        self._index = index
+        self._health = health
+        self._snapshots = TimelySnapshots(index, settings.snapshot_seconds)
+        self._retry_seconds = settings.max_retry_seconds
+        self._not_before = 0.0
+        self._failed = False
+
+    def turn(self) -> None:
+        """Do what is due; a disk that refuses is asked again after a while."""
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            self._index.finish_deletions()
+            if self._failed:
+                self._index.save_snapshot()
+            else:
+                self._snapshots.save_if_due()
+        except DependencyError as error:
+            self._not_before = time.monotonic() + self._retry_seconds
+            self._failed = True
+            self._health.unmet("snapshot", f"no snapshot could be saved: {error}")
+            _log.warning("no snapshot: %s; trying again in %.0f s", error, self._retry_seconds)
+        else:
+            self._failed = False
+            self._health.met("snapshot")
+
+    def finish(self) -> None:
+        """Do all of it, due or not."""
+        self._index.finish_deletions()
+        self._index.save_snapshot()
+
+
+def _tell(services: IndexServices) -> None:
+    """What the folder has to say, once and to whoever started the process."""
+    for notice in services.index.notices:
+        _log.warning("%s", notice)
+    services.index.notices.clear()
+    if services.chosen:
+        _log.info("%s", services.announcement)
+
+
+def _workers(
+    settings: Settings,
+    watched: Path | None,
+    services: IndexServices,
+    answering: Answering,
+    queue: IndexQueue,
+    metrics: Metrics,
+    health: Health,
+) -> list[Background]:
+    def on_indexed(outcome: VideoOutcome) -> None:
+        name, found = outcome.item.entry.video_id, ""
+        if settings.service.match_new_videos:
+            try:
+                report = match_new_video(answering, name, outcome.item.version, metrics)
+            except Exception:
+                # It is indexed all the same: what was found in it is told, or nothing is.
+                metrics.videos_total.labels(MATCH, "failed").inc()
+                _log.exception("%r could not be matched with the others", name)
+                report = None
+            found = "" if report is None else f"; {in_words(report)}"
+        _log.info(
+            "%r: indexed, %.1f s, segments: %d%s",
+            *(name, outcome.duration_seconds, outcome.segments, found),
+        )
+        if outcome.damaged:
+            _log.warning("%r: %s", name, outcome.damaged)
+        if outcome.notes:
+            _log.info("%r: %s", name, outcome.notes)
+
+    indexer = Indexer(services.index, services.stage, services.pool, metrics, services.in_hand)
+    workers: list[Background] = [
+        IndexWorker(
+            indexer,
+            queue,
+            on_indexed,
+            health=health,
+            metrics=metrics,
+            settings=settings.service,
+        )
+    ]
+    if watched is not None:
+        watch = FolderWatch(watched, settings.ingest.quiet_seconds)
+        pause = settings.ingest.watch_seconds
+        workers.append(Watcher(watch, services.index.videos, queue, health, pause))
+    return workers

@@ -1,0 +1,53 @@
+"""`python -m tests.support.crashing FOLDER KIND`: a worker in memory that really crashes.
+
+The same messages are there at every start, as a broker keeps what is not committed; `fatal` ends the
+process whatever batch it is in. Prints what lies in the log and in the dead letters as JSON.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.messaging.dead_letters import read_dead_letters
+from common.messaging.worker import Item
+from common.work_in_progress import InHand
+from tests.support.streams import DEAD_LETTERS, Bench, Stage, named, segment
+
+
+def crash() -> None:
+    """End this process by a fault, as native code does."""
+    ctypes.string_at(0)
+
+
+def _before(items: Sequence[Item]) -> None:
+    if "fatal" in named(items):
+        if sys.argv[2] == "abort":
+            os.abort()
+        crash()
+
+
+def main() -> None:
+    in_hand = InHand.open(Path(sys.argv[1]), "embed")
+    stage = Stage(batch_messages=4, before=_before)
+    bench = Bench(stage, in_hand=in_hand)
+    names = ("a", "b", "fatal", "c", "d", "e")
+    bench.send(*(segment(name, partition=number % 3) for number, name in enumerate(names)))
+    bench.work_it_off()
+    in_hand.close()
+    letters = read_dead_letters(bench.transport, DEAD_LETTERS)
+    told = {
+        "log": [[key, (value or b"").decode()] for key, value in bench.told()],
+        "letters": [[one.reason, one.explanation] for one in letters],
+        "committed": sum(bench.committed().values()),
+        "batches": stage.batches,
+    }
+    sys.stdout.write(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Alignment as plainly as it can be written, whole arrays at once: what `align` must equal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.types import BoolArray, Float32Array, Float64Array, Int64Array
+from searcher.matching import alignment
+from searcher.matching.alignment import BEST_WINDOWS, Run, Spans
+from searcher.matching.temporal_fit import TEMPI, along, bounded, price
+
+
+def align(
+    similarity: Float32Array, usable: BoolArray, windows: Spans, segments: Spans, strangers: float
+) -> list[Run]:
+    """Runs in which the query follows the reference, best first.
+
+    similarity: float32 (W, S). usable: bool (W,), windows with information. strangers: how similar
+    windows of strangers are. At least one run is given wherever one window is usable, so that a weak
+    pair has a score too.
+    """
+    if not usable.any() or not similarity.shape[1]:
+        return []
+    fine = usable if alignment._end_to_end(windows) else alignment._finest(windows, usable)
+    order = np.flatnonzero(fine)[np.argsort(windows.starts[fine], kind="stable")]
+    best = similarity[order].max(axis=1)
+    ref_times = _reference_times(similarity[order], segments)
+    frames = alignment._are_frames(windows, order)
+    # A frame shows the moment at which its window begins.
+    times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
+    inside = best >= alignment._edge(best, strangers, frames=frames)
+    if not inside.any():
+        inside[int(np.argmax(best))] = True
+    apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    max_gap_seconds = max(alignment._MAX_GAP_SECONDS, alignment._MAX_GAP_WINDOWS * apart)
+    runs = [
+        _run(
+            members,
+            order,
+            similarity,
+            usable,
+            windows,
+            segments,
+            ref_times,
+            times,
+            apart / 2 if frames else 0.0,
+        )
+        for members in alignment._runs(np.flatnonzero(inside), times, ref_times, max_gap_seconds)
+    ]
+    return sorted(runs, key=lambda run: -run.score)
+
+
+def _reference_times(similarity: Float32Array, segments: Spans) -> Float64Array:
+    """float64 (W,): where in the reference each window lies, between the segments it resembles."""
+    middle = (segments.starts + segments.ends) / 2
+    rows = np.arange(len(similarity))
+    peak = similarity.argmax(axis=1)
+    near = np.abs(np.arange(similarity.shape[1])[None] - peak[:, None]) <= 1
+    top = similarity[rows, peak][:, None]
+    weight = np.where(near, np.maximum(similarity - 0.5 * top, 0.0), 0.0)
+    total = weight.sum(axis=1)
+    exact = (weight * middle).sum(axis=1) / np.where(total > 0, total, 1)
+    return np.where(total > 0, exact, middle[peak])
+
+
+def _run(
+    members: Int64Array,
+    order: Int64Array,
+    similarity: Float32Array,
+    usable: BoolArray,
+    windows: Spans,
+    segments: Spans,
+    ref_times: Float64Array,
+    times: Float64Array,
+    margin_seconds: float,
+) -> Run:
+    """margin_seconds: how far beyond its first and last time a run reaches."""
+    first, last = int(members[0]), int(members[-1])
+    # At the ends of the query there is no window further out: the outer edge is the boundary.
+    start = windows.starts[order[first]] if first == 0 else max(0.0, times[first] - margin_seconds)
+    end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
+    # What is left of the query behind its last frame holds no window of its own.
+    if windows.ends.max() - end < alignment._FRAME_SECONDS / 2:
+        end = windows.ends.max()
+    if end - start < 1e-3:
+        start, end = windows.starts[order[first]], windows.ends[order[last]]
+    shown = similarity[order[members]]
+    line = _fit(times[members], ref_times[members], shown, segments)
+    if line is None:
+        tempo, ref_start, ref_end = None, *_all_shown(shown, segments)
+    else:
+        tempo, offset = line
+        ref_start, ref_end = bounded(
+            tempo * start + offset, tempo * end + offset, float(segments.ends[-1])
+        )
+    # Every window, long ones too, that lies in the run may vouch for it.
+    within = usable & (windows.starts >= start - 0.3) & (windows.ends <= end + 0.3)
+    vouching = np.flatnonzero(within) if within.any() else order[members]
+    pairs = _best_pairs(similarity, vouching)
+    return Run(
+        query_start_seconds=float(start),
+        query_end_seconds=float(end),
+        ref_start_seconds=float(ref_start),
+        ref_end_seconds=float(ref_end),
+        score=float(np.mean([pair[2] for pair in pairs])),
+        tempo=tempo,
+        pairs=pairs,
+    )
+
+
+def _best_pairs(
+    similarity: Float32Array, vouching: Int64Array
+) -> tuple[tuple[int, int, float], ...]:
+    peak = similarity[vouching].argmax(axis=1)
+    value = similarity[vouching, peak]
+    chosen = np.argsort(-value, kind="stable")[:BEST_WINDOWS]
+    return tuple((int(vouching[i]), int(peak[i]), float(value[i])) for i in chosen)
+
+
+def _fit(
+    query: Float64Array, ref: Float64Array, similarity: Float32Array, segments: Spans
+) -> tuple[float, float] | None:
+    """Tempo and offset of the line ref = tempo * query + offset along which similarity is highest; None
+    where it is much higher off every line.
+
+    query, ref: float64 (n,), where windows lie and where each seems to be; similarity: float32 (n, S).
+    """
+    tempi = TEMPI if len(segments.starts) > 2 and len(query) > 4 else np.ones(1)
+    middle = (segments.starts + segments.ends) / 2
+    best, best_value = (1.0, float(np.median(ref - query))), -np.inf
+    for tempo in tempi.tolist():
+        offsets = alignment._offsets(query, ref, tempo, segments)
+        at = tempo * query[None] + np.array(offsets)[:, None]
+        inside = (at >= segments.starts[0] - 1e-6) & (at < segments.ends[-1])
+        values = along(similarity, at, middle, inside) - price(tempo)
+        for offset, value in zip(offsets, values.tolist(), strict=True):
+            if value > best_value + 1e-6:
+                best, best_value = (tempo, offset), value
+    if (
+        len(tempi) > 1
+        and float(similarity.max(axis=1).mean()) - best_value > alignment._OUT_OF_ORDER
+    ):
+        return None
+    return best
+
+
+def _all_shown(similarity: Float32Array, segments: Spans) -> tuple[float, float]:
+    """From the first to the last segment that is the most alike of any window, (n, S)."""
+    chosen = np.unique(similarity.argmax(axis=1))
+    return float(segments.starts[chosen].min()), float(segments.ends[chosen].max())

@@ -1,0 +1,407 @@
+"""StoryHash's services as real processes: started, asked, killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from common.types import Float32Array
+
+ROOT = Path(__file__).parents[2]
+STORYHASH = ("storyhash",)
+_START_SECONDS = 300.0
+_LISTENS = re.compile(r"at (http://\S+)")
+# Restarts are to be seen, not waited for.
+_QUICK = {
+    "STORYHASH_HTTP__PORT": "0",
+    "STORYHASH_PROFILE": "offline",
+    "STORYHASH_SERVICE__RETRY_SECONDS": "0.2",
+    "STORYHASH_SERVICE__MAX_RETRY_SECONDS": "2",
+    "STORYHASH_KAFKA__SESSION_TIMEOUT_SECONDS": "6",
+}
+
+
+def clean_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without its StoryHash settings, and these."""
+    kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("STORYHASH_")}
+    # Several processes share the cores here, as in production one has its own.
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**kept, **threads, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **settings}
+
+
+class Service:
+    """One `storyhash` command as a process; killed and started again it is the same service."""
+
+    def __init__(
+        self, name: str, arguments: Sequence[str | Path], log: Path, settings: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.kills = 0
+        self._arguments = [str(one) for one in arguments]
+        self._environment = clean_environment(settings)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began_at = 0
+        self._orphans: list[int] = []
+
+    def start(self, module: Sequence[str] = STORYHASH) -> Self:
+        """Run it. `module`: what to run in place of `storyhash`, and its first arguments."""
+        with self.log.open("ab") as log:
+            self._began_at = log.tell()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *module, *self._arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                cwd=ROOT,
+                start_new_session=True,
+            )
+        return self
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone. Its children see their parent gone and follow."""
+        self.kills += 1
+        self._orphans = children(self.pid) if self.running else []
+        self._end(signal.SIGKILL)
+
+    def gone(self) -> None:
+        """Return when the children of what was killed have followed it: they may still be writing."""
+        wait_until(lambda: not any(map(_runs, self._orphans)), "children to end", 30, 0.01)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code of its orderly end."""
+        return self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def wait(self, seconds: float) -> int:
+        """Its exit code, once it has ended by itself."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self._process.wait(seconds)
+
+    def text(self) -> str:
+        """What it printed since it was last started."""
+        with self.log.open("rb") as log:
+            log.seek(self._began_at)
+            return log.read().decode(errors="replace")
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once it says so. Raises RuntimeError when it ends before."""
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            found = _LISTENS.search(self.text())
+            if found:
+                return found.group(1).rstrip(".,")
+            if not self.running:
+                break
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.name} does not listen:\n{self.text()[-3000:]}")
+
+    def ready(self) -> Self:
+        """Wait until /readyz says so."""
+        url = self.url
+        told = ""
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self.running:
+            with contextlib.suppress(httpx.TransportError):
+                answer = httpx.get(f"{url}/readyz", timeout=5)
+                told = answer.text
+                if answer.status_code == 200:
+                    return self
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.name} is not ready: {told}\n{self.text()[-3000:]}")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels; 0 while it cannot be asked."""
+        try:
+            text = httpx.get(f"{self.url}/metrics", timeout=5).text
+        except (httpx.TransportError, RuntimeError):
+            return 0.0
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        total = 0.0
+        for line in text.splitlines():
+            head, _, value = line.rpartition(" ")
+            if head.partition("{")[0] == name and all(one in head for one in wanted):
+                total += float(value)
+        return total
+
+    def _end(self, number: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+            # A stopped process ends only when it goes on.
+            os.kill(self._process.pid, signal.SIGCONT)
+        return self._process.wait(60)
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started and that still run."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # One that has ended is known until its parent has asked for it.
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@dataclass
+class Answers:
+    """What a searcher tells of its whole catalogue, in a form two searchers can be compared in."""
+
+    videos: dict[str, tuple[str, int, int]]
+    vectors: int
+    hits: list[dict[str, float]]
+    matches: dict[str, tuple[str, list[tuple[str, float]]]] = field(default_factory=dict)
+
+    @property
+    def segments(self) -> int:
+        return sum(count for _, count, _ in self.videos.values())
+
+    def differences(self, other: Answers, tolerance: float = 1e-4) -> list[str]:
+        """How another's differ; nothing when they are the same."""
+        found = [
+            f"video {video_id}: {self.videos.get(video_id)} and {other.videos.get(video_id)}"
+            for video_id in sorted(self.videos.keys() | other.videos.keys())
+            if self.videos.get(video_id) != other.videos.get(video_id)
+        ]
+        if self.vectors != other.vectors:
+            found.append(f"vectors: {self.vectors} and {other.vectors}")
+        for number, (mine, theirs) in enumerate(zip(self.hits, other.hits, strict=True)):
+            # Among equals at the end of the list it is chance who is in it.
+            least = max(min(mine.values(), default=0), min(theirs.values(), default=0)) + tolerance
+            first = {name for name, score in mine.items() if score > least}
+            second = {name for name, score in theirs.items() if score > least}
+            if first != second:
+                found.append(f"query {number}: {sorted(first ^ second)[:3]} in one alone")
+            elif any(abs(mine[name] - theirs[name]) > tolerance for name in first):
+                found.append(f"query {number}: the same segments with other scores")
+        for video_id, (decision, ranked) in self.matches.items():
+            others, there = other.matches[video_id]
+            mine, theirs = dict(ranked), dict(there)
+            # Of many that are equally near it is chance, too, which ones are looked at closely.
+            apart = [
+                sorted(score for name, score in one.items() if name not in two)
+                for one, two in ((mine, theirs), (theirs, mine))
+            ]
+            shared = [abs(mine[name] - theirs[name]) for name in mine.keys() & theirs.keys()]
+            if decision != others or len(apart[0]) != len(apart[1]):
+                found.append(f"match {video_id}: {decision} {ranked} and {others} {there}")
+                continue
+            shared += [abs(one - two) for one, two in zip(*apart, strict=True)]
+            if max(shared, default=0.0) > tolerance:
+                found.append(f"match {video_id}: scores are up to {max(shared):.2g} apart")
+        return found
+
+
+class Searcher:
+    """The API of a searcher, as a client."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=60)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def videos(self) -> dict[str, dict[str, Any]]:
+        """Every row, page after page."""
+        found: dict[str, dict[str, Any]] = {}
+        cursor: str | None = None
+        while True:
+            page = self._client.get(
+                "/v1/videos", params={"limit": 500, **({"cursor": cursor} if cursor else {})}
+            )
+            page.raise_for_status()
+            found |= {row["video_id"]: row for row in page.json()["items"]}
+            cursor = page.json()["next_cursor"]
+            if cursor is None:
+                return found
+
+    def search(self, vectors: Float32Array, k: int) -> list[list[dict[str, Any]]]:
+        answer = self._client.post(
+            f"/v1/search?k={k}",
+            content=vectors.astype("<f4").tobytes(),
+            headers={"content-type": "application/octet-stream"},
+        )
+        answer.raise_for_status()
+        return list(answer.json()["items"])
+
+    def match(self, video_id: str) -> dict[str, Any]:
+        answer = self._client.post("/v1/match", json={"video_id": video_id})
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    def delete(self, video_id: str) -> int:
+        """The status of the answer."""
+        return self._client.delete(f"/v1/videos/{video_id}").status_code
+
+    def answers(
+        self,
+        vectors: Float32Array,
+        matched: Iterable[str] = (),
+        vectors_held: float = 0,
+        *,
+        k: int = 20,
+    ) -> Answers:
+        """Everything that is compared: rows, nearest segments, matches of some videos."""
+        rows = {
+            name: (row["state"], row["segments"], row["uninformative_segments"])
+            for name, row in self.videos().items()
+        }
+        hits = [
+            {hit["segment_id"]: hit["score"] for hit in found} for found in self.search(vectors, k)
+        ]
+        answers = Answers(rows, int(vectors_held), hits)
+        for video_id in matched:
+            report = self.match(video_id)
+            # Of strangers, too, it is chance who is looked at closely when many are equally near.
+            ranked = [
+                (one["video_id"], one["score"])
+                for one in report["matches"]
+                if one["decision"] != "no_match"
+            ]
+            answers.matches[video_id] = report["decision"], sorted(ranked)
+        return answers
+
+
+class Deployment:
+    """Producer, embedders and searcher on one broker, under a topic prefix of their own."""
+
+    def __init__(
+        self, folder: Path, bootstrap_servers: str, prefix: str, settings: Mapping[str, str] = {}
+    ) -> None:
+        self.folder = folder
+        self.prefix = prefix
+        folder.mkdir(parents=True, exist_ok=True)
+        self.settings = {
+            **_QUICK,
+            "STORYHASH_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
+            "STORYHASH_KAFKA__TOPIC_PREFIX": prefix,
+            "STORYHASH_KAFKA__PARTITIONS": "4",
+            "STORYHASH_DATA_DIR": str(folder / "state"),
+            **settings,
+        }
+        self.services: dict[str, Service] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for service in self.services.values():
+            if service.running:
+                service.kill()
+
+    def run(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+        """One command to its end, with this deployment's settings, and these."""
+        return subprocess.run(
+            [sys.executable, "-m", "storyhash", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=clean_environment({**self.settings, **settings}),
+            timeout=600,
+            check=False,
+        )
+
+    def create_topics(self, **settings: str) -> None:
+        made = self.run("topics", "create", **settings)
+        if made.returncode:
+            raise RuntimeError(f"topics create: {made.stderr}")
+
+    def service(
+        self,
+        name: str,
+        *arguments: str | Path,
+        module: Sequence[str] = STORYHASH,
+        **settings: str,
+    ) -> Service:
+        """Define a service and start it; `module` as in `Service.start`."""
+        made = Service(name, arguments, self.folder / f"{name}.log", {**self.settings, **settings})
+        self.services[name] = made
+        return made.start(module)
+
+    def searcher(self, name: str = "searcher", data: str = "data", **settings: str) -> Service:
+        return self.service(name, "search", "--data", self.folder / data, **settings)
+
+    def embedder(self, number: int = 1, **settings: str) -> Service:
+        return self.service(f"embedder-{number}", "embed", **settings)
+
+    def producer(self, *sources: str | Path, name: str = "producer", **settings: str) -> Service:
+        """`storyhash ingest`, going on where it was when it is started again."""
+        return self.service(
+            name, "ingest", *sources, "--data", self.folder / name, "--json", **settings
+        )
+
+
+def wait_until(
+    true: Callable[[], bool], what: str, seconds: float = 120.0, pause: float = 0.1
+) -> float:
+    """Seconds until it was true. Raises TimeoutError that says what was waited for."""
+    started = time.monotonic()
+    while not true():
+        if time.monotonic() - started > seconds:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(pause)
+    return time.monotonic() - started
+
+
+def write_manifest(
+    path: Path, videos: Iterable[Path], copies: int, *, prefix: str = ""
+) -> list[str]:
+    """A manifest that names every video `copies` times, each under an id of its own; the ids."""
+    names = []
+    with path.open("w") as file:
+        for copy in range(copies):
+            for video in videos:
+                name = f"{prefix}{video.stem}-{copy:03d}"
+                names.append(name)
+                file.write(json.dumps({"video_id": name, "uri": str(video.resolve())}) + "\n")
+    return names

@@ -1,0 +1,218 @@
+"""So many at work, so many waiting, and the rest is turned away at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from common.cancellation import Cancellation
+from common.http.errors import ApiError
+from common.http.load_shedding import Gate
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """One event loop, as a server has it; a test that hangs in it has found something."""
+    asyncio.run(asyncio.wait_for(work, 30))
+
+
+class Work:
+    """Work in threads that waits until it is let go, and counts how much of it runs at once; it heeds a
+    cancellation, or does not."""
+
+    def __init__(self, *, heeds: bool = False) -> None:
+        self.heeds = heeds
+        self.most = self.now = self.done = 0
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Event()
+        self._lock = threading.Lock()
+
+    def __call__(self, cancellation: Cancellation) -> int:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        self.begun.release()
+        try:
+            while not self.go_on.wait(0.01):
+                if self.heeds:
+                    cancellation.check()
+        finally:
+            with self._lock:
+                self.now -= 1
+                self.done += 1
+        return self.done
+
+    async def has_begun(self, times: int) -> None:
+        for _ in range(times):
+            assert await asyncio.to_thread(self.begun.acquire, timeout=30)
+
+
+class Caller:
+    """Who waits for an answer, until he hangs up."""
+
+    def __init__(self) -> None:
+        self._gone = asyncio.Event()
+
+    def hang_up(self) -> None:
+        self._gone.set()
+
+    async def receive(self) -> Message:
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+
+async def request(gate: Gate, work: Work, caller: Caller | None = None) -> int:
+    async with gate.entered():
+        return await gate.run(work, (caller or Caller()).receive)
+
+
+def test_so_many_work_at_once_and_all_that_wait_have_their_turn() -> None:
+    async def check() -> None:
+        gate, work = Gate(2, 5), Work()
+        requests = [asyncio.create_task(request(gate, work)) for _ in range(7)]
+        await work.has_begun(2)
+        work.go_on.set()
+        assert sorted(await asyncio.gather(*requests)) == list(range(1, 8))
+        assert work.most == 2
+
+    run(check())
+
+
+def test_one_too_many_is_told_when_to_come_again() -> None:
+    async def check() -> None:
+        gate, work = Gate(1, 2, retry_seconds=7), Work()
+        inside = [asyncio.create_task(request(gate, work)) for _ in range(3)]
+        await work.has_begun(1)
+        with pytest.raises(ApiError, match="3 requests are in work or wait already") as refused:
+            await request(gate, work)
+        assert (refused.value.status, refused.value.code) == (503, "busy")
+        # Its body is not read, so the connection cannot go on.
+        assert refused.value.headers == {"Retry-After": "7", "Connection": "close"}
+        work.go_on.set()
+        await asyncio.gather(*inside)
+
+    run(check())
+
+
+def test_a_place_is_free_again_however_a_request_ended() -> None:
+    async def fail(gate: Gate) -> None:
+        async with gate.entered():
+            raise ValueError("the body is no video")
+
+    def broken(_: Cancellation) -> None:
+        raise ZeroDivisionError
+
+    async def check() -> None:
+        gate = Gate(1, 0)
+        for _ in range(3):
+            with pytest.raises(ValueError, match="no video"):
+                await fail(gate)
+            with pytest.raises(ZeroDivisionError):
+                async with gate.entered():
+                    await gate.run(broken, Caller().receive)
+        async with gate.entered():
+            assert await gate.run(lambda _: 5, Caller().receive) == 5
+
+    run(check())
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_work_whose_caller_hangs_up_holds_its_turn_until_it_has_really_ended(heeds: bool) -> None:
+    async def check() -> None:
+        gate, work, caller = Gate(1, 1), Work(heeds=heeds), Caller()
+        left = asyncio.create_task(request(gate, work, caller))
+        await work.has_begun(1)
+        waiting = asyncio.create_task(request(gate, work))
+        caller.hang_up()
+        if not heeds:
+            # It cannot be ended, so it still counts: nobody can pile up work by asking and leaving.
+            await asyncio.sleep(0.05)
+            assert (left.done(), work.now, work.most) == (False, 1, 1)
+            with pytest.raises(ApiError, match="ask again"):
+                await request(gate, work)
+            work.go_on.set()
+        with pytest.raises(ClientDisconnect):
+            await left
+        await work.has_begun(1)
+        work.go_on.set()
+        await waiting
+        assert (work.most, work.done) == (1, 2)
+
+    run(check())
+
+
+def test_work_that_is_cancelled_is_not_done_after_all() -> None:
+    async def check() -> None:
+        gate, work, caller = Gate(1, 0), Work(heeds=True), Caller()
+        left = asyncio.create_task(request(gate, work, caller))
+        await work.has_begun(1)
+        caller.hang_up()
+        with pytest.raises(ClientDisconnect):
+            await left
+        assert (work.now, work.go_on.is_set()) == (0, False)
+
+    run(check())
+
+
+def test_one_that_waits_and_hangs_up_leaves_its_place_at_once() -> None:
+    async def check() -> None:
+        gate, work, caller = Gate(1, 1), Work(), Caller()
+        first = asyncio.create_task(request(gate, work))
+        await work.has_begun(1)
+        waiting = asyncio.create_task(request(gate, work, caller))
+        await asyncio.sleep(0)
+        caller.hang_up()
+        with pytest.raises(ClientDisconnect):
+            await waiting
+        third = asyncio.create_task(request(gate, work))
+        work.go_on.set()
+        await asyncio.gather(first, third)
+        assert work.done == 2
+
+    run(check())
+
+
+def test_a_server_that_stops_leaves_no_turn_behind() -> None:
+    async def check() -> None:
+        gate, work = Gate(1, 0), Work(heeds=True)
+        for moment in range(6):
+            given_up = asyncio.create_task(request(gate, work))
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            given_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await given_up
+        work.go_on.set()
+        await request(gate, work)
+
+    run(check())
+
+
+def test_one_that_waits_and_gives_up_takes_no_turn() -> None:
+    async def check() -> None:
+        gate, work = Gate(1, 2), Work()
+        first, second, third = (asyncio.create_task(request(gate, work)) for _ in range(3))
+        await work.has_begun(1)
+        second.cancel()
+        work.go_on.set()
+        await asyncio.gather(first, third)
+        assert work.done == 2
+
+    run(check())
+
+
+def test_the_event_loop_goes_on_while_threads_work() -> None:
+    async def check() -> None:
+        gate, work = Gate(1, 0), Work()
+        slow = asyncio.create_task(request(gate, work))
+        await work.has_begun(1)
+        # This line is the proof: the loop has come here with the work still waiting.
+        work.go_on.set()
+        assert await slow == 1
+
+    run(check())

@@ -1,0 +1,140 @@
+"""Whose vectors a log holds: the first word in it decides, however many speak at once."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from common.errors import ModelMismatchError
+from common.messaging.events import Deletion, HeldModel
+from common.messaging.log_model import held_model, hold_model
+from common.messaging.transport import Message
+from common.messaging.wire import Envelope, to_message
+from tests.support.embeddings import MODEL_ID, video
+from tests.support.memory_transport import MemoryTransport
+
+LOG = "embeddings"
+
+
+def hold(transport: MemoryTransport, model_id: str) -> None:
+    hold_model(transport, transport.publisher(), LOG, model_id)
+
+
+def messages(transport: MemoryTransport) -> int:
+    return len(list(transport.scan(LOG)))
+
+
+def test_an_empty_log_is_nobodys_until_it_is_claimed() -> None:
+    transport = MemoryTransport()
+    assert held_model(transport, LOG) is None
+    hold(transport, "clip-1")
+    assert held_model(transport, LOG) == "clip-1"
+
+
+def test_who_claims_again_what_is_theirs_writes_nothing() -> None:
+    transport = MemoryTransport()
+    for _ in range(3):
+        hold(transport, "clip-1")
+    assert messages(transport) == 1
+
+
+def test_another_model_is_refused_and_told_where_to_go() -> None:
+    transport = MemoryTransport()
+    hold(transport, "clip-1")
+    with pytest.raises(
+        ModelMismatchError,
+        match=r"holds vectors of clip-1, not of sscd-2; .*STORYHASH_KAFKA__GENERATION",
+    ):
+        hold(transport, "sscd-2")
+    assert messages(transport) == 1
+
+
+@pytest.mark.parametrize("first", ["clip-1", "sscd-2"])
+def test_of_two_claims_the_first_in_the_log_decides(first: str) -> None:
+    transport = MemoryTransport()
+    second = {"clip-1": "sscd-2", "sscd-2": "clip-1"}[first]
+    publisher = transport.publisher()
+    for model_id in (first, second):
+        publisher.publish(to_message(LOG, Envelope(HeldModel(model_id))))
+    hold(transport, first)
+    with pytest.raises(ModelMismatchError):
+        hold(transport, second)
+
+
+class Overtaken:
+    """A publisher whose first message comes second: another model's claim is quicker."""
+
+    def __init__(self, transport: MemoryTransport, model_id: str) -> None:
+        self._publisher = transport.publisher()
+        self._claims = [to_message(LOG, Envelope(HeldModel(model_id)))]
+
+    def publish(self, message: Message) -> None:
+        for claim in (*self._claims, message):
+            self._publisher.publish(claim)
+        self._claims = []
+
+    def check(self, message: Message) -> None:
+        self._publisher.check(message)
+
+    def flush(self) -> None:
+        self._publisher.flush()
+
+    def close(self) -> None:
+        self._publisher.close()
+
+
+def test_who_is_overtaken_between_looking_and_claiming_is_refused() -> None:
+    transport = MemoryTransport()
+    with pytest.raises(ModelMismatchError, match="holds vectors of sscd-2, not of clip-1"):
+        hold_model(transport, Overtaken(transport, "sscd-2"), LOG, "clip-1")
+    # Of the same model two may begin at once.
+    other = MemoryTransport()
+    hold_model(other, Overtaken(other, "clip-1"), LOG, "clip-1")
+    assert held_model(other, LOG) == "clip-1"
+
+
+def test_claims_lie_where_every_reader_begins_and_compaction_keeps_them_all() -> None:
+    claims = [to_message(LOG, Envelope(HeldModel("clip-1"))) for _ in range(2)]
+    assert [claim.partition for claim in claims] == [0, 0]
+    assert claims[0].key != claims[1].key
+
+
+def test_of_many_that_begin_at_once_one_model_stays() -> None:
+    transport = MemoryTransport()
+    models = [f"model-{number}" for number in range(8)]
+    refused: list[str] = []
+    together = threading.Barrier(len(models))
+
+    def begin(model_id: str) -> None:
+        together.wait(30)
+        try:
+            hold(transport, model_id)
+        except ModelMismatchError:
+            refused.append(model_id)
+
+    threads = [threading.Thread(target=begin, args=(model_id,)) for model_id in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    (kept,) = set(models) - set(refused)
+    assert held_model(transport, LOG) == kept
+
+
+def test_vectors_tell_whose_log_it_is_where_nobody_claimed_it(rng: np.random.Generator) -> None:
+    transport = MemoryTransport()
+    transport.publisher().publish(to_message(LOG, Envelope(video(rng, "a", 1)[0])))
+    assert held_model(transport, LOG) == MODEL_ID
+
+
+def test_what_is_none_of_ours_and_what_tells_of_no_model_is_passed_over() -> None:
+    transport = MemoryTransport(partitions=1)
+    publisher = transport.publisher()
+    publisher.publish(Message(LOG, b"x", b"\xc1 damaged"))
+    publisher.publish(Message(LOG, b"y", None))
+    publisher.publish(to_message(LOG, Envelope(Deletion("a", 5))))
+    assert held_model(transport, LOG) is None
+    hold(transport, "clip-1")
+    assert held_model(transport, LOG) == "clip-1"

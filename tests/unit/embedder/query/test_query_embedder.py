@@ -1,0 +1,119 @@
+"""Queries: which moments are looked at, and how what is seen becomes windows."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from common.types import ACTION_DIMENSION, VISUAL_DIMENSION
+from embedder.query.embedder import QueryEmbedder, telling_windows, window_grid, windows_of
+from embedder.query.features import SeenQuery, SeenView
+from embedder.query.passes import CLOSER, FIRST, LOOKS, THOROUGH
+from embedder.query.remembering import Remembered
+from embedder.stage import EmbedderStage
+from tests.support.counting import CountingBackend, CountingTracker, segment
+
+
+def view(name: str, pts: np.ndarray, usable: np.ndarray | None = None) -> SeenView:
+    """Every frame shows its own direction."""
+    rows = np.zeros((len(pts), VISUAL_DIMENSION), dtype=np.float32)
+    rows[np.arange(len(pts)), np.arange(len(pts))] = 1
+    seen = np.ones(len(pts), dtype=bool) if usable is None else usable
+    return SeenView(name, np.where(seen[:, None], rows, np.float32(0)), seen, pts)
+
+
+def seen(seconds: float, *views: SeenView) -> SeenQuery:
+    actions = np.zeros((1, ACTION_DIMENSION), dtype=np.float32)
+    return SeenQuery(seconds, np.array([[0.0, seconds]]), actions, views)
+
+
+def test_the_first_look_sees_every_frame_and_a_closer_one_a_moment_every_three_seconds() -> None:
+    pts = np.arange(24) * 0.5
+    assert FIRST.chosen(pts, 12.0).all()
+    assert pts[CLOSER.chosen(pts, 12.0)].tolist() == [0.0, 3.0, 6.0, 9.0]
+    assert pts[THOROUGH.chosen(pts, 12.0)].tolist() == list(range(12))
+    assert list(LOOKS) == ["first", "closer", "thorough"]
+
+
+def test_a_long_query_is_looked_at_closely_at_no_more_moments_than_a_short_one() -> None:
+    pts = np.arange(7200) * 0.5
+    assert CLOSER.chosen(pts, 3600.0).sum() == 24
+    assert THOROUGH.chosen(pts, 3600.0).sum() == 3600
+
+
+def test_moments_are_the_same_whichever_segment_they_are_looked_for_in() -> None:
+    pts = np.arange(24) * 0.5
+    found, before = [], -1.0
+    for part in (pts[pts < 4], pts[(pts >= 4) & (pts < 8)], pts[pts >= 8]):
+        found += part[CLOSER.chosen(part, 12.0, before)].tolist()
+        before = part[-1]
+    assert found == pts[CLOSER.chosen(pts, 12.0)].tolist()
+
+
+def test_of_windows_that_hold_the_same_frames_the_most_central_is_kept() -> None:
+    starts, ends = np.array([0.0, 0.5, 1.0, 1.5]), np.array([2.0, 2.5, 3.0, 3.5])
+    assert telling_windows(np.array([1.9]), starts, ends).tolist() == [False, False, True, False]
+    assert telling_windows(np.array([0.1, 3.2]), starts, ends).tolist() == [
+        True, False, False, True,
+    ]  # fmt: skip
+    every = telling_windows(np.arange(8) * 0.5, starts, ends)
+    assert every.all()
+
+
+def test_windows_hold_the_mean_of_their_frames_in_every_view() -> None:
+    pts = np.arange(12) * 0.5
+    query = windows_of("q", "m", seen(6.0, view("identity", pts), view("left", pts[::6])), "mean")
+    assert query.views == ("identity", "left")
+    starts, ends = window_grid(6.0)
+    assert query.window_start_seconds.tolist() == starts.tolist()
+    lengths = ends - starts
+    whole = int(np.flatnonzero((lengths == 4) & (starts == 1))[0])
+    held = query.vectors[0, whole, :VISUAL_DIMENSION]
+    assert np.flatnonzero(held).tolist() == list(range(2, 10))
+    frame = int(np.flatnonzero((lengths == 0.5) & (starts == 3))[0])
+    assert np.flatnonzero(query.vectors[1, frame]).tolist() == [1]
+    assert np.linalg.norm(query.vectors[query.informative], axis=1) == pytest.approx(1)
+    assert not query.vectors[~query.informative].any()
+
+
+def test_a_view_that_saw_nothing_is_left_out_but_for_the_picture_as_it_is() -> None:
+    pts = np.arange(4) * 0.5
+    blind = np.zeros(4, dtype=bool)
+    query = windows_of(
+        "q", "m", seen(2.0, view("identity", pts, blind), view("left", pts, blind)), "mean"
+    )
+    assert query.views == ("identity",)
+    assert not query.informative.any()
+    nothing = windows_of("q", "m", seen(2.0, view("left", pts, blind)), "mean")
+    assert nothing.vectors.shape[0] == 0
+
+
+def test_what_moves_is_followed_once_however_often_a_query_is_looked_at() -> None:
+    tracker = CountingTracker()
+    embedder = QueryEmbedder(EmbedderStage("t", CountingBackend(), tracker, sampling="none"))
+    query, other = [segment("query", 0)], [segment("query", 1)]
+    first, closer = (embedder.see(2.0, query, LOOKS[name]) for name in ("first", "closer"))
+    assert tracker.calls == 1
+    np.testing.assert_array_equal(first.actions, closer.actions)
+    assert np.abs(embedder.see(2.0, other).actions - first.actions).max() > 0.01
+    assert tracker.calls == 2
+
+
+def test_only_the_last_results_are_remembered_and_no_failure() -> None:
+    remembered, made = Remembered[int](2), []
+
+    def make(value: int) -> int:
+        made.append(value)
+        if value < 0:
+            raise ValueError("no")
+        return value
+
+    for value in (1, 2, 1, 3, 1, 2):
+        assert remembered.get(value, partial(make, value)) == value
+    assert made == [1, 2, 3, 2]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            remembered.get(-1, partial(make, -1))
+    assert made == [1, 2, 3, 2, -1, -1]

@@ -1,0 +1,286 @@
+"""`POST /v1/embed`: a video in, its embedded query out, of the model that was asked for or none."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from common.cancellation import Cancellation
+from common.errors import (
+    CancelledError,
+    DeviceMemoryError,
+    EmbedderUnavailableError,
+    VideoError,
+)
+from common.http.health import Health
+from common.http.server import HttpServer
+from common.messaging.wire import decode_query
+from common.metrics import Metrics
+from common.settings import HttpSettings
+from common.types import VECTOR_DIMENSION, QueryEmbedding, TakeLook
+from embedder.server import MODEL_HEADER, MSGPACK, embed_app
+from storyhash.query.remote import RemoteEmbedding
+from tests.support.queries import Client, error_of, message_of
+
+MODEL = "sscd-motion-0123456789ab"
+
+
+class Embed:
+    """Says what it was given in the embedding's first window; waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.most = self.now = 0
+        self.begun = threading.Semaphore(0)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def __call__(
+        self, source: Path | str, name: str, cancellation: Cancellation
+    ) -> Iterator[TakeLook]:
+        yield lambda look: iter([self.made(source, name)])
+
+    def made(self, source: Path | str, name: str) -> QueryEmbedding:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        self.begun.release()
+        self.go_on.wait(30)
+        with self._lock:
+            self.now -= 1
+        content = source.read_bytes() if isinstance(source, Path) else source.encode()
+        if content == b"broken":
+            raise VideoError("no frame of it can be decoded")
+        if content == b"too large for the device":
+            raise DeviceMemoryError("the device's memory is full; lower the batch size")
+        vectors = np.zeros((2, 1, VECTOR_DIMENSION), dtype=np.float32)
+        vectors[:, :, len(content)] = 1
+        return QueryEmbedding(
+            name,
+            4.0,
+            MODEL,
+            ("identity", "flip_h"),
+            np.zeros(1),
+            np.full(1, 4.0),
+            vectors,
+            np.ones((2, 1), dtype=bool),
+        )
+
+
+@pytest.fixture
+def embed() -> Embed:
+    return Embed()
+
+
+@pytest.fixture
+def client(embed: Embed) -> Iterator[Client]:
+    metrics = Metrics.create("embed")
+    settings = HttpSettings(max_upload_bytes=100)
+    with Client(embed_app(embed, MODEL, Health(metrics, (), 60.0), metrics, settings)) as made:
+        yield made
+
+
+def given(answer: httpx.Response) -> tuple[str, int]:
+    """The name of a query, and how many bytes its video had."""
+    assert answer.status_code == 200, answer.text
+    query = decode_query(answer.content)
+    return query.uri, int(query.vectors[0, 0].argmax())
+
+
+@pytest.mark.parametrize(
+    ("request_", "name", "size"),
+    [
+        ({"content": b"video"}, "upload", 5),
+        ({"files": {"file": ("film.mp4", b"film")}}, "film.mp4", 4),
+        ({"json": {"uri": "https://host/f"}}, "https://host/f", 14),
+    ],
+    ids=["raw", "form", "address"],
+)
+def test_a_video_becomes_an_embedded_query(
+    client: Client, request_: Mapping[str, Any], name: str, size: int
+) -> None:
+    answer = client.post("/v1/embed", **request_)
+    assert given(answer) == (name, size)
+    assert answer.headers["Content-Type"] == MSGPACK
+    assert answer.headers[MODEL_HEADER] == MODEL
+
+
+def test_a_query_is_called_what_it_is_asked_to_be_called(client: Client) -> None:
+    assert given(client.post("/v1/embed?name=my%20film", content=b"x")) == ("my film", 1)
+
+
+def test_the_model_is_told(client: Client) -> None:
+    assert client.get("/v1/model").json() == {"model_id": MODEL}
+
+
+def test_another_model_is_refused_before_the_video_is_read(client: Client) -> None:
+    read: list[bytes] = []
+
+    async def blocks() -> object:
+        read.append(b"x")
+        yield b"x"
+
+    answer = client.post("/v1/embed?model_id=clip-1", content=blocks())
+    assert error_of(answer) == (409, "model_mismatch")
+    assert message_of(answer) == f"this embedder has model {MODEL}, not clip-1"
+    assert answer.headers["Connection"] == "close"
+    assert read == []
+
+
+def test_the_right_model_may_be_named(client: Client) -> None:
+    assert given(client.post(f"/v1/embed?model_id={MODEL}", content=b"x"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        ({"content": b"broken"}, 422, "unreadable"),
+        ({"content": b"too large for the device"}, 503, "device_memory"),
+        ({"content": b""}, 400, "usage"),
+        ({"content": b"x" * 101}, 413, "too_large"),
+        ({"json": {"video_id": "a"}}, 400, "usage"),
+        ({"json": {"uri": "/etc/passwd"}}, 400, "usage"),
+    ],
+    ids=["video", "device", "empty", "large", "no-catalogue", "path"],
+)
+def test_what_cannot_be_embedded_says_whose_fault_it_is(
+    client: Client, request_: Mapping[str, Any], status: int, code: str
+) -> None:
+    assert error_of(client.post("/v1/embed", **request_)) == (status, code)
+
+
+def test_two_are_embedded_at_once_sixteen_wait_and_the_rest_is_sent_away(
+    client: Client, embed: Embed
+) -> None:
+    embed.go_on.clear()
+
+    def ask() -> Awaitable[httpx.Response]:
+        return client.send("POST", "/v1/embed", content=b"video")
+
+    def ask_by_address() -> Awaitable[httpx.Response]:
+        return client.send("POST", "/v1/embed", json={"uri": "https://host/f"})
+
+    async def crowd() -> tuple[list[httpx.Response], httpx.Response]:
+        inside = [asyncio.ensure_future(ask_by_address()) for _ in range(18)]
+        for _ in range(2):
+            assert await asyncio.to_thread(embed.begun.acquire, timeout=30)
+        # A place is taken when the body is there, here at once: all eighteen are inside by now.
+        turned_away = await ask()
+        embed.go_on.set()
+        return list(await asyncio.gather(*inside)), turned_away
+
+    answers, turned_away = client.run(crowd())
+    assert [answer.status_code for answer in answers] == [200] * 18
+    assert embed.most == 2
+    assert error_of(turned_away) == (503, "busy")
+    assert turned_away.headers["Retry-After"] == "5"
+    assert turned_away.headers["Connection"] == "close"
+    assert given(client.post("/v1/embed", content=b"later")) == ("upload", 5)
+
+
+def test_every_status_it_answers_with_is_in_its_contract(client: Client) -> None:
+    operation = client.get("/openapi.json").json()["paths"]["/v1/embed"]["post"]
+    assert {"200", "400", "408", "409", "413", "415", "422", "503"} <= set(operation["responses"])
+    names = {one["name"] for one in operation["parameters"]}
+    assert names == {"name", "model_id", "look"}
+    kinds = set(operation["requestBody"]["content"])
+    assert kinds == {"application/octet-stream", "multipart/form-data", "application/json"}
+
+
+def test_it_tells_its_health_and_metrics_like_every_service(client: Client) -> None:
+    assert client.get("/livez").json() == client.get("/readyz").json() == {"status": "ok"}
+    assert 'storyhash_build_info{service="embed"' in client.get("/metrics").text
+
+
+class LongEmbed:
+    """A query of three pieces; notes whether it was let go of, and may break off after the first."""
+
+    def __init__(self, broken: bool = False) -> None:
+        self.broken = broken
+        self.made = 0
+        self.let_go = threading.Event()
+
+    @contextmanager
+    def __call__(
+        self, source: Path | str, name: str, cancellation: Cancellation
+    ) -> Iterator[TakeLook]:
+        def look(kind: str) -> Iterator[QueryEmbedding]:
+            for number in (1, 2, 3):
+                if self.broken and number == 2:
+                    raise VideoError("a clip of it does not decode")
+                self.made = number
+                yield replace(Embed().made(source, name), number=number, pieces=3)
+
+        try:
+            yield look
+        finally:
+            self.let_go.set()
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[LongEmbed], str]]:
+    with ExitStack() as stack:
+
+        def serve(embed: LongEmbed) -> str:
+            metrics = Metrics.create("embed")
+            health = Health(metrics, (), 60.0)
+            free = HttpSettings(port=0)
+            app = embed_app(embed, MODEL, health, metrics, free)
+            return stack.enter_context(HttpServer(app, free)).url
+
+        yield serve
+
+
+def pieces_from(*urls: str) -> list[QueryEmbedding]:
+    remote = RemoteEmbedding(urls, timeout_seconds=60)
+    try:
+        with remote("https://host/long.mp4", "long", MODEL) as look:
+            return list(look("first"))
+    finally:
+        remote.close()
+
+
+def test_a_long_query_comes_piece_by_piece_and_is_let_go_of_at_its_end(
+    served: Callable[[LongEmbed], str],
+) -> None:
+    embed = LongEmbed()
+    found = pieces_from(served(embed))
+    assert [(piece.number, piece.pieces, piece.uri) for piece in found] == [
+        (number, 3, "long") for number in (1, 2, 3)
+    ]
+    assert embed.let_go.wait(30)
+
+
+def test_what_an_embedder_breaks_off_another_goes_on_with(
+    served: Callable[[LongEmbed], str],
+) -> None:
+    broken, whole = LongEmbed(broken=True), LongEmbed()
+    found = pieces_from(served(broken), served(whole))
+    assert [piece.number for piece in found] == [1, 2, 3]
+    assert broken.let_go.wait(30)
+    with pytest.raises(EmbedderUnavailableError, match="no embedder of"):
+        pieces_from(served(LongEmbed(broken=True)))
+
+
+def test_a_caller_that_goes_away_has_the_query_let_go_of(
+    served: Callable[[LongEmbed], str],
+) -> None:
+    embed = LongEmbed()
+    remote = RemoteEmbedding([served(embed)], timeout_seconds=60)
+    cancellation = Cancellation()
+    with remote("https://host/long.mp4", "long", MODEL, cancellation) as look:
+        cancellation.cancel()
+        with pytest.raises(CancelledError):
+            list(look("first"))
+    remote.close()
+    assert embed.let_go.wait(30)

@@ -1,0 +1,370 @@
+"""The shard against brute force, through adds, replacements, deletions and folds in any order."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.settings import SearcherSettings
+from common.types import Embedding, Hit
+from searcher.index.delta_merge import Fold, build
+from searcher.index.shard import Shard
+from searcher.index.state import EVERYTHING, Filter
+from tests.support.embeddings import embedding, near, unit_rows, video
+
+# A delta this small makes a graph of a handful of rows, and folds all the time.
+SMALL = SearcherSettings(delta_rows=8, max_dead_ratio=0.25)
+
+Change = tuple[str, str, int]
+
+
+def changes() -> st.SearchStrategy[list[Change]]:
+    names = st.sampled_from(["a", "b", "c", "d"])
+    return st.lists(
+        st.tuples(st.sampled_from(["replace", "remove", "wait"]), names, st.integers(0, 12)),
+        max_size=25,
+    )
+
+
+def scores(hits: list[Hit]) -> dict[str, float]:
+    return {f"{hit.ref.segment_id} v{hit.ref.version}": round(hit.score, 4) for hit in hits}
+
+
+def brute_force(model: dict[str, list[Embedding]], query: np.ndarray, k: int) -> dict[str, float]:
+    living = [one for points in model.values() for one in points if one.informative]
+    ranked = sorted(living, key=lambda one: -float(one.vector @ query))[:k]
+    return {
+        f"{one.ref.segment_id} v{one.ref.version}": round(float(one.vector @ query), 4)
+        for one in ranked
+    }
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(changes(), st.integers(0, 2**31))
+def test_any_history_of_changes_answers_as_brute_force(history: list[Change], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shard = Shard(SMALL)
+    model: dict[str, list[Embedding]] = {}
+    for version, (what, name, size) in enumerate(history, 1):
+        if what == "replace":
+            model[name] = video(rng, name, size, version=version)
+            shard.replace_video(name, model[name])
+        elif what == "remove":
+            model.pop(name, None)
+            shard.remove_videos([name])
+        else:
+            shard.wait_for_build()
+        query = unit_rows(rng, 1)
+        # With ef above the number of rows HNSW visits them all, so it is exact here.
+        assert scores(shard.search(query, 5)[0]) == pytest.approx(
+            brute_force(model, query[0], 5), abs=2e-4
+        )
+    assert len(shard) == sum(len(points) for points in model.values())
+    for name, points in model.items():
+        refs, vectors, frames = shard.vectors_of(name)
+        assert refs == [one.ref for one in points]
+        assert [one.tobytes() for one in frames] == [one.frames.tobytes() for one in points]
+        np.testing.assert_array_equal(
+            vectors, np.array([p.vector for p in points]).reshape(-1, 527)
+        )
+    shard.wait_for_build()
+
+
+def test_a_filter_acts_inside_the_search(rng: np.random.Generator) -> None:
+    shard = Shard(SMALL)
+    target = unit_rows(rng, 1)[0]
+    crowd = [embedding("crowd", i, near(rng, target)) for i in range(60)]
+    news = [embedding("far", 0, unit_rows(rng, 1)[0], bank="news")]
+    shard.add([*crowd, *news])
+    shard.wait_for_build()
+    found = shard.search(target[None], 3, Filter(banks=frozenset({"news"})))[0]
+    assert [hit.ref.video_id for hit in found] == ["far"]
+    found = shard.search(target[None], 3, Filter(exclude_video="crowd"))[0]
+    assert [hit.ref.video_id for hit in found] == ["far"]
+    assert shard.search(target[None], 3, Filter(banks=frozenset()))[0] == []
+
+
+def test_a_segment_without_information_is_never_found(rng: np.random.Generator) -> None:
+    shard = Shard(SMALL)
+    shard.add([embedding("a", 0, None), embedding("a", 1, unit_rows(rng, 1)[0])])
+    assert [hit.ref.start_seconds for hit in shard.search(unit_rows(rng, 1), 9)[0]] == [4.0]
+    assert len(shard) == 1
+
+
+def test_adding_a_segment_again_replaces_it(rng: np.random.Generator) -> None:
+    shard = Shard(SMALL)
+    first, second = unit_rows(rng, 2)
+    shard.add([embedding("a", 0, first)])
+    shard.add([embedding("a", 0, second)])
+    assert len(shard) == 1
+    (hit,) = shard.search(second[None], 5)[0]
+    assert hit.score == pytest.approx(1.0, abs=1e-5)
+
+
+def test_an_empty_shard_answers_with_nothing(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings())
+    assert shard.search(unit_rows(rng, 2), 5) == [[], []]
+    assert shard.search_exact(unit_rows(rng, 1), 5) == [[]]
+    assert shard.vectors_of("nobody")[0] == []
+
+
+def test_k_and_width_are_checked(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings())
+    with pytest.raises(ValueError, match="k: expected >= 1"):
+        shard.search(unit_rows(rng, 1), 0)
+    with pytest.raises(ValueError, match="vectors"):
+        shard.search(unit_rows(rng, 1, 512), 1)
+
+
+def test_the_graph_finds_nearly_all_that_exact_search_finds(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=500))
+    centres = unit_rows(rng, 300)
+    points = [
+        embedding(f"v{number}", take, near(rng, centre, 0.03))
+        for number, centre in enumerate(centres)
+        for take in range(10)
+    ]
+    shard.add(points)
+    shard.wait_for_build()
+    assert shard.stats().graph == 3000
+    queries = np.stack([near(rng, centre, 0.03) for centre in centres[:100]])
+    found, exact = shard.search(queries, 10), shard.search_exact(queries, 10)
+    shared = [
+        len({hit.ref for hit in mine} & {hit.ref for hit in right}) / 10
+        for mine, right in zip(found, exact, strict=True)
+    ]
+    assert np.mean(shared) > 0.98
+
+
+def test_readers_see_whole_versions_while_a_writer_replaces_and_folds(
+    rng: np.random.Generator,
+) -> None:
+    shard = Shard(SMALL)
+    centre = unit_rows(rng, 1)[0]
+    shard.replace_video("a", [embedding("a", n, near(rng, centre), version=1) for n in range(6)])
+    torn: list[set[int]] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            versions = {hit.ref.version for hit in shard.search(centre[None], 6)[0]}
+            if len(versions) != 1:
+                torn.append(versions)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for version in range(2, 60):
+        shard.replace_video(
+            "a", [embedding("a", n, near(rng, centre), version=version) for n in range(6)]
+        )
+    done.set()
+    for reader in readers:
+        reader.join()
+    shard.wait_for_build()
+    assert torn == []
+    assert {hit.ref.version for hit in shard.search(centre[None], 6)[0]} == {59}
+
+
+def test_dead_rows_leave_the_graph(rng: np.random.Generator) -> None:
+    shard = Shard(SMALL)
+    for number in range(20):
+        shard.replace_video(f"v{number}", video(rng, f"v{number}", 6))
+    shard.remove_videos([f"v{number}" for number in range(15)])
+    shard.add(video(rng, "last", 1))
+    shard.wait_for_build()
+    stats = shard.stats()
+    assert stats.live == 31
+    assert stats.dead <= max(SMALL.delta_rows, 0.25 * (stats.live + stats.dead))
+
+
+def test_statistics_count_bytes(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=100))
+    shard.add(video(rng, "a", 1000))
+    shard.wait_for_build()
+    # 528 floats, and 2 x M links of 4 bytes at the lowest level with a few above.
+    assert 528 * 4 + 128 <= shard.stats().bytes_per_vector <= 528 * 4 + 400
+    assert shard.search(unit_rows(rng, 1), 1, EVERYTHING)[0]
+
+
+def test_a_build_that_fails_leaves_the_shard_searchable_and_is_tried_again(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: SearcherSettings) -> None:
+        raise MemoryError("no room for a graph")
+
+    shard = Shard(SMALL)
+    with monkeypatch.context() as patched:
+        patched.setattr("searcher.index.delta_merge.new_graph", fail)
+        shard.add(video(rng, "a", 9))
+        shard.wait_for_build()
+    assert shard.stats().graph == 0
+    assert "could not be built" in caplog.text
+    assert len(shard.search(unit_rows(rng, 1), 20)[0]) == 9
+    shard.add(video(rng, "b", 1))
+    shard.wait_for_build()
+    assert shard.stats().graph == 10
+
+
+def test_a_larger_graph_lets_more_vectors_wait(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=10, delta_ratio=0.5))
+    shard.add(video(rng, "a", 100))
+    shard.wait_for_build()
+    shard.add(video(rng, "b", 49))
+    shard.wait_for_build()
+    assert (shard.stats().graph, shard.waiting) == (100, 49)
+    shard.add(video(rng, "c", 1))
+    shard.wait_for_build()
+    assert (shard.stats().graph, shard.waiting) == (150, 0)
+
+
+def test_very_many_vectors_join_the_graph_step_by_step(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("searcher.index.delta_merge._STEP_ROWS", 16)
+    built = threading.Event()
+    sizes: list[int] = []
+
+    def watched(*given: Any) -> Any:
+        built.wait()
+        result = build(*given)
+        assert result is not None
+        sizes.append(int(result.graph.ntotal))
+        return result
+
+    monkeypatch.setattr("searcher.index.shard.build", watched)
+    shard = Shard(SMALL)
+    points = video(rng, "a", 100)
+    for point in points:
+        shard.add([point])
+    assert shard.waiting == 100
+    built.set()
+    shard.wait_for_build()
+    assert sizes == [8, 24, 48, 96]
+    query = points[99].vector
+    assert shard.search(query[None], 1)[0][0].ref == points[99].ref
+
+
+def test_a_shard_that_closes_gives_up_folding_and_answers_on(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def endless(fold: Fold, _: SearcherSettings, closing: threading.Event) -> None:
+        begun.set()
+        closing.wait()
+
+    monkeypatch.setattr("searcher.index.shard.build", endless)
+    shard = Shard(SMALL)
+    points = video(rng, "a", 9)
+    shard.add(points)
+    assert begun.wait(30)
+    shard.close()
+    assert shard.stats().graph == 0
+    assert {hit.ref for hit in shard.search(unit_rows(rng, 1), 20)[0]} == {p.ref for p in points}
+
+
+def test_deleted_rows_of_a_delta_of_many_blocks_are_never_found(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("searcher.index.delta.BLOCK_ROWS", 4)
+    shard = Shard(SearcherSettings(delta_rows=1000))
+    for name in "abcdef":
+        shard.replace_video(name, video(rng, name, 5))
+    shard.remove_videos(["b", "e"])
+    queries = unit_rows(rng, 3)
+    found = shard.search(queries, 100)
+    assert {hit.ref.video_id for hit in found[0]} == set("acdf")
+    assert [len(hits) for hits in found] == [20, 20, 20]
+    assert found == shard.search_exact(queries, 100)
+
+
+def twins(
+    rng: np.random.Generator, groups: int, copies: int
+) -> tuple[dict[str, list[Embedding]], list[np.ndarray]]:
+    """Videos of one segment, `copies` with the same vector of each group, and the vectors."""
+    vectors = list(unit_rows(rng, groups))
+    names = [(group, number) for group in range(groups) for number in range(copies)]
+    rng.shuffle(names)
+    made = {f"{g}-{n}": [embedding(f"{g}-{n}", 0, vectors[g])] for g, n in names}
+    return made, vectors
+
+
+def test_every_one_of_many_equal_vectors_is_found(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=64))
+    made, vectors = twins(rng, 30, 60)
+    for name, points in made.items():
+        shard.replace_video(name, points)
+    shard.wait_for_build()
+    assert shard.stats().graph > 1700
+    for group, vector in enumerate(vectors):
+        hits = shard.search(vector[None], 60)[0]
+        assert {hit.ref.video_id for hit in hits} == {f"{group}-{n}" for n in range(60)}
+
+
+def test_equal_vectors_are_told_apart_by_bank_video_and_deletion(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=4, max_dead_ratio=0.9))
+    (vector,) = unit_rows(rng, 1)
+    others = video(rng, "z", 20)
+    shard.add(others)
+    for number in range(20):
+        bank = "news" if number % 2 else "shows"
+        shard.add([embedding(f"v{number:02d}", 0, vector, bank=bank)])
+    shard.wait_for_build()
+    shard.remove_videos(["v03", "v04"])
+
+    def found(k: int, only: Filter) -> list[str]:
+        return [hit.ref.video_id for hit in shard.search(vector[None], k, only)[0]]
+
+    news = [f"v{number:02d}" for number in range(1, 20, 2) if number != 3]
+    assert found(9, Filter(frozenset({"news"}))) == news
+    assert found(8, Filter(frozenset({"news"}), "v05")) == [name for name in news if name != "v05"]
+    assert found(3, Filter(frozenset({"shows"}), "v00")) == ["v02", "v06", "v08"]
+    shard.remove_videos([f"v{number:02d}" for number in range(20) if number != 7])
+    assert found(2, EVERYTHING)[0] == "v07"
+    assert "v07" not in found(20, Filter(exclude_video="v07"))
+    assert len(found(50, Filter(exclude_video="v07"))) == 20
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(0, 5), max_size=60), st.integers(0, 59), st.integers(1, 12))
+def test_vectors_that_repeat_answer_as_brute_force(which: list[int], gone: int, k: int) -> None:
+    rng = np.random.default_rng(7)
+    vectors = unit_rows(rng, 6)
+    shard = Shard(SMALL)
+    for number, one in enumerate(which):
+        shard.add([embedding(f"v{number}", 0, vectors[one])])
+        if number == len(which) // 2:
+            shard.wait_for_build()
+            shard.remove_videos([f"v{gone}"])
+    shard.wait_for_build()
+    only = Filter(exclude_video="v1")
+    for query in (vectors[:1], unit_rows(rng, 1)):
+        near, truth = shard.search(query, k, only)[0], shard.search_exact(query, k, only)[0]
+        assert [hit.score for hit in near] == pytest.approx([hit.score for hit in truth], abs=1e-5)
+        assert len({hit.ref for hit in near}) == len(near)
+
+
+def test_a_query_that_is_no_number_finds_nothing(rng: np.random.Generator) -> None:
+    shard = Shard(SMALL)
+    shard.add(video(rng, "a", 3))
+    assert shard.search(np.full((1, 527), np.nan, dtype=np.float32), 2) == [[]]
+
+
+def test_banks_that_callers_make_up_are_not_remembered_for_ever(rng: np.random.Generator) -> None:
+    shard = Shard(SMALL)
+    shard.add([*video(rng, "a", 9, bank="news"), *video(rng, "b", 2, bank="shows")])
+    shard.wait_for_build()
+    query = unit_rows(rng, 1)
+    news = shard.search(query, 20, Filter(frozenset({"news"})))
+    state = shard._state
+    for number in range(100):
+        assert shard.search(query, 20, Filter(frozenset({f"made-up-{number}"}))) == [[]]
+    assert max(len(state._allowed), len(state._packed)) < 50
+    assert shard.search(query, 20, Filter(frozenset({"news"}))) == news
+    assert {hit.ref.video_id for hit in news[0]} == {"a"}

@@ -1,0 +1,486 @@
+"""The queue of `serve`: what was asked for is done, once, whatever is deleted or asked for meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import FetchError, StorageError, UsageError, VideoError
+from common.http.health import Health
+from common.metrics import Metrics
+from common.settings import IngestSettings, SearcherSettings, ServiceSettings, Settings
+from common.types import CatalogEntry, Embedding, Segment, SegmentRef
+from embedder.encoders import StageClock
+from ingest.decoder_pool import SegmentReady, VideoDone, VideoEvent, VideoFailed
+from ingest.folder_watch import FolderWatch
+from searcher.api.protocols import Answering
+from searcher.local_index import LocalIndex
+from searcher.metrics import watch_vectors
+from searcher.storage.data_dir import FolderManifest
+from storyhash.pipeline.index_pipeline import Indexer
+from storyhash.pipeline.index_plan import WorkItem
+from storyhash.pipeline.index_report import VideoOutcome
+from storyhash.services.folder_watcher import Watcher
+from storyhash.services.index_queue import IndexQueue
+from storyhash.services.index_worker import IndexWorker
+from storyhash.services.local_catalogue import Opened, ServedCatalogue
+from tests.support.embeddings import MODEL_ID, embedding, unit_rows
+from tests.support.services import wait_until
+
+SETTINGS = Settings(searcher=SearcherSettings(delta_rows=64))
+SEGMENTS = 3
+
+
+class MadeUpPool:
+    """Every video has three segments. `half_way` is called, with its id, when two of them are out."""
+
+    def __init__(self) -> None:
+        self.half_way: Callable[[str], None] = lambda video_id: None
+        self.unreadable: set[str] = set()
+
+    def run(
+        self,
+        work: Iterable[tuple[CatalogEntry, int] | None],
+        stopping: threading.Event | None = None,
+        on_idle: Callable[[], None] = lambda: None,
+    ) -> Generator[VideoEvent, None, None]:
+        for job in work:
+            if stopping is not None and stopping.is_set():
+                return
+            if job is None:
+                on_idle()
+                time.sleep(0.001)
+                continue
+            entry, version = job
+            if entry.video_id in self.unreadable:
+                yield VideoFailed(entry, VideoError("not a film"))
+                continue
+            for number in range(SEGMENTS):
+                if number == SEGMENTS - 1:
+                    self.half_way(entry.video_id)
+                ref = SegmentRef(
+                    entry.video_id, 4.0 * number, 4.0 * number + 4.0, version, entry.bank
+                )
+                yield SegmentReady(entry, Segment(ref, b"clip"))
+            yield VideoDone(entry, 4.0 * SEGMENTS, SEGMENTS, None, {"decode": 0.1})
+
+
+class MadeUpStage:
+    """Every segment gets a random vector; those of the videos named `refused` raise what they should."""
+
+    segments_at_once = 2
+
+    def __init__(self) -> None:
+        self.encoders: dict[str, str] = {}
+        self.clock = StageClock()
+        self.refused: dict[str, Exception] = {}
+        self._rng = np.random.default_rng(7)
+
+    def process(self, segments: Sequence[Segment]) -> list[Embedding]:
+        for one in segments:
+            if one.ref.video_id in self.refused:
+                raise self.refused[one.ref.video_id]
+        return [
+            embedding(
+                one.ref.video_id,
+                int(one.ref.start_seconds // 4),
+                vector,
+                version=one.ref.version,
+                bank=one.ref.bank,
+            )
+            for one, vector in zip(segments, unit_rows(self._rng, len(segments)), strict=True)
+        ]
+
+
+class Bench:
+    """An index, its queue and an indexer that has made-up videos."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pool, self.stage = MadeUpPool(), MadeUpStage()
+        self.metrics = Metrics.create("serve")
+        self.outcomes: list[VideoOutcome] = []
+        self.index = LocalIndex.open_writer(folder, FolderManifest("test", MODEL_ID), SETTINGS)
+        self.queue = IndexQueue(self.index)
+
+    def reopen(self) -> None:
+        """As after a crash: nothing but what is durable is left."""
+        self.index.close()
+        self.__init__(self.folder)  # type: ignore[misc]
+
+    def indexer(self) -> Indexer:
+        return Indexer(self.index, self.stage, self.pool, self.metrics)  # type: ignore[arg-type]
+
+    def add(self, *video_ids: str, title: str = "") -> None:
+        self.queue.add(
+            WorkItem(CatalogEntry(name, f"/{name}", title=title), 0, "", "f") for name in video_ids
+        )
+
+    def work(self) -> None:
+        """Index until there is nothing left to do."""
+
+        def ended(outcome: VideoOutcome) -> None:
+            self.outcomes.append(outcome)
+            self.queue.ended(outcome.item)
+
+        def until_idle() -> Iterator[WorkItem | None]:
+            for item in self.queue.draw():
+                if item is None and self.queue.idle:
+                    return
+                yield item
+
+        self.indexer().run(until_idle(), ended, wanted=self.queue.wanted)
+
+    def states(self) -> dict[str, tuple[str, int]]:
+        """(state, version) of every row."""
+        return {one.video_id: (one.state, one.version) for one in self.index.videos.all()}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "data")
+    yield made
+    made.index.close()
+
+
+def test_what_was_taken_on_outlives_a_crash_and_is_indexed_in_its_order(bench: Bench) -> None:
+    bench.add("b", "a", "c", title="kept")
+    assert bench.states() == dict.fromkeys("abc", ("pending", 0))
+    bench.reopen()
+    bench.work()
+    assert bench.states() == dict.fromkeys("abc", ("ready", 1))
+    assert [one.item.entry.video_id for one in bench.outcomes] == ["b", "a", "c"]
+    assert {one.item.entry.title for one in bench.outcomes} == {"kept"}
+    assert bench.index.shard_versions() == dict.fromkeys("abc", 1)
+
+
+def test_a_video_deleted_while_it_is_indexed_never_comes_back(bench: Bench) -> None:
+    bench.add("gone", "stays")
+    bench.pool.half_way = lambda name: name == "gone" and bench.queue.delete("gone")
+    bench.work()
+    assert bench.states() == {"stays": ("ready", 1)}
+    assert [one.dropped for one in bench.outcomes] == [True, False]
+    assert bench.index.shard_versions() == {"stays": 1}
+    bench.reopen()
+    assert bench.states() == {"stays": ("ready", 1)}
+    assert bench.index.shard_versions() == {"stays": 1}
+
+
+def test_a_video_deleted_before_its_turn_is_never_read(bench: Bench) -> None:
+    bench.add("a", "b")
+    assert bench.queue.delete("b")
+    assert not bench.queue.delete("b")
+    bench.work()
+    assert bench.states() == {"a": ("ready", 1)}
+    assert [one.item.entry.video_id for one in bench.outcomes] == ["a"]
+
+
+def test_a_video_asked_for_anew_while_it_is_indexed_is_done_as_last_asked(bench: Bench) -> None:
+    bench.add("a", title="old")
+    again = iter(["new"])
+
+    def half_way(name: str) -> None:
+        for title in again:
+            bench.add(name, title=title)
+
+    bench.pool.half_way = half_way
+    bench.work()
+    assert [(one.dropped, one.item.entry.title) for one in bench.outcomes] == [
+        (True, "old"),
+        (False, "new"),
+    ]
+    row = bench.index.videos.get("a")
+    assert row is not None
+    assert (row.title, row.version, row.segments) == ("new", 1, SEGMENTS)
+
+
+def test_one_deleted_and_posted_again_waits_until_its_first_try_has_ended(bench: Bench) -> None:
+    bench.add("a", title="first")
+    again = iter(["second"])
+
+    def half_way(name: str) -> None:
+        for title in again:
+            bench.queue.delete(name)
+            bench.add(name, title=title)
+            assert next(bench.queue.draw()) is None
+
+    bench.pool.half_way = half_way
+    bench.work()
+    assert [one.dropped for one in bench.outcomes] == [True, False]
+    assert bench.states() == {"a": ("ready", 1)}
+    refs, _, _ = bench.index.vectors_of("a")
+    assert len(refs) == SEGMENTS
+
+
+def test_the_old_version_answers_until_the_new_one_is_whole(bench: Bench) -> None:
+    bench.add("a")
+    bench.work()
+    seen = []
+    bench.pool.half_way = lambda name: seen.append((bench.states(), bench.index.shard_versions()))
+    bench.add("a")
+    bench.work()
+    assert seen == [({"a": ("pending", 1)}, {"a": 1})]
+    assert bench.states() == {"a": ("ready", 2)}
+    assert bench.index.shard_versions() == {"a": 2}
+
+
+def test_an_unreadable_video_fails_with_its_reason_and_an_older_version_stays(
+    bench: Bench,
+) -> None:
+    bench.add("a", "b")
+    bench.work()
+    bench.pool.unreadable = {"a"}
+    bench.add("a", "c")
+    bench.work()
+    assert bench.states() == {"a": ("failed", 1), "b": ("ready", 1), "c": ("ready", 1)}
+    row = bench.index.videos.get("a")
+    assert row is not None
+    assert row.error_message == "not a film"
+    assert bench.index.shard_versions() == dict.fromkeys("abc", 1)
+
+
+def test_what_nobody_foresaw_costs_one_video(bench: Bench) -> None:
+    bench.stage.refused = {"odd": ZeroDivisionError("of\nall")}
+    bench.add("a", "odd", "b")
+    bench.work()
+    row = bench.index.videos.get("odd")
+    assert row is not None
+    assert (row.state, row.error_code) == ("failed", "internal")
+    assert row.error_message == "internal error (ZeroDivisionError: of all)"
+    assert {name for name, (state, _) in bench.states().items() if state == "ready"} == {"a", "b"}
+
+
+def test_metrics_tell_what_became_of_segments_and_videos(bench: Bench) -> None:
+    bench.pool.unreadable = {"noise"}
+    bench.stage.refused = {"broken": VideoError("a clip does not decode")}
+    watch_vectors(bench.metrics, lambda: bench.index)
+    bench.add("a", "noise", "broken")
+    bench.work()
+
+    def value(name: str, **labels: str) -> float:
+        return bench.metrics.registry.get_sample_value(f"storyhash_{name}", labels) or 0.0
+
+    assert value("segments_total", stage="ingest", outcome="done") == 2 * SEGMENTS
+    assert value("segments_total", stage="embed", outcome="done") == SEGMENTS
+    assert value("segments_total", stage="embed", outcome="failed") >= 1
+    assert value("segments_total", stage="search", outcome="done") == SEGMENTS
+    assert value("videos_total", stage="ingest", outcome="failed") == 1
+    assert value("videos_total", stage="search", outcome="done") == 1
+    assert value("videos_total", stage="search", outcome="failed") == 2
+    assert value("freshness_seconds_count") == SEGMENTS
+    assert value("index_vectors", state="live") == SEGMENTS
+    assert value("stage_duration_seconds_count", stage="search") == 1
+    assert value("stage_duration_seconds_count", stage="embed") >= 2
+
+
+def test_a_full_disk_is_waited_for_and_loses_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = threading.Event()
+    full.set()
+    store = bench.index.replace_video
+
+    def replace_video(*arguments: object) -> None:
+        if full.is_set():
+            raise StorageError("the disk is full")
+        store(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bench.index, "replace_video", replace_video)
+    health = Health(bench.metrics, (), 60.0)
+    worker = IndexWorker(
+        bench.indexer(),
+        bench.queue,
+        bench.outcomes.append,
+        health=health,
+        metrics=bench.metrics,
+        settings=ServiceSettings(retry_seconds=0.01, max_retry_seconds=0.02),
+    )
+    bench.add("a", "b")
+    worker.start()
+    try:
+        wait_until(lambda: health.reasons() == {"indexing": "the disk is full"}, "the reason")
+        assert bench.states() == dict.fromkeys("ab", ("pending", 0))
+        full.clear()
+        wait_until(lambda: bench.queue.idle, "the queue to be empty")
+        wait_until(lambda: not health.reasons(), "readiness")
+    finally:
+        worker.stop()
+        worker.join()
+    assert worker.error is None
+    assert bench.states() == dict.fromkeys("ab", ("ready", 1))
+    assert sorted(one.item.entry.video_id for one in bench.outcomes) == ["a", "b"]
+
+
+@pytest.fixture
+def served(bench: Bench) -> ServedCatalogue:
+    """The catalogue over the bench; 127.0.0.1 may be asked."""
+    catalogue = ServedCatalogue(bench.metrics, IngestSettings(allowed_hosts=("127.0.0.1",)))
+    answering = Answering("", bench.index, None)  # type: ignore[arg-type]
+    catalogue.open(Opened(answering, None, bench.queue))  # type: ignore[arg-type]
+    return catalogue
+
+
+FILM = "http://127.0.0.1/a.mp4"
+
+
+def test_a_posted_video_is_done_once_however_often_it_is_posted(
+    bench: Bench, served: ServedCatalogue
+) -> None:
+    entry = CatalogEntry("a", FILM)
+    assert served.add_video(entry).state == "pending"
+    assert served.add_video(entry).state == "pending"
+    bench.work()
+    assert served.add_video(entry).state == "ready"
+    assert bench.queue.idle
+    described = served.add_video(CatalogEntry("a", FILM, title="A film"))
+    assert (described.state, described.title, described.version) == ("pending", "A film", 1)
+    bench.work()
+    assert bench.states() == {"a": ("ready", 2)}
+
+
+def test_a_posted_video_that_failed_is_tried_again(bench: Bench, served: ServedCatalogue) -> None:
+    entry = CatalogEntry("a", FILM)
+    bench.pool.unreadable = {"a"}
+    served.add_video(entry)
+    bench.work()
+    bench.pool.unreadable = set()
+    again = served.add_video(entry)
+    assert (again.state, again.error_message) == ("pending", "")
+    bench.work()
+    assert bench.states() == {"a": ("ready", 1)}
+
+
+@pytest.mark.parametrize(
+    ("entry", "error", "said"),
+    [
+        (CatalogEntry("a", "/etc/passwd"), UsageError, "expected an address"),
+        (CatalogEntry("a", "x://../a.mp4"), UsageError, "expected an address"),
+        (CatalogEntry("a", "file:///etc/passwd"), FetchError, "scheme"),
+        (CatalogEntry("a", "http://169.254.169.254/a"), FetchError, "ALLOWED_HOSTS"),
+        (CatalogEntry("a", f"http://{'a' * 70}.org/a"), FetchError, "ALLOWED_HOSTS"),
+        (CatalogEntry("a\udcff", FILM), UsageError, "UTF-8"),
+        (CatalogEntry("a", FILM, metadata={"n": float("nan")}), UsageError, "not finite"),
+        (CatalogEntry("a", FILM, metadata={"n": 10**30}), UsageError, "metadata is no JSON"),
+    ],
+)
+def test_what_may_not_be_read_or_kept_is_refused_before_it_is_noted(
+    bench: Bench, served: ServedCatalogue, entry: CatalogEntry, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        served.add_video(entry)
+    assert bench.states() == {}
+
+
+def watch(bench: Bench, folder: Path, until: Callable[[], bool]) -> Health:
+    """Watch a folder until so, with readiness as it was then."""
+    health = Health(None, (), 60.0)
+    watcher = Watcher(FolderWatch(folder, 0.0), bench.index.videos, bench.queue, health, 0.01)
+    watcher.start()
+    try:
+        wait_until(until, "what is to be seen of the folder")
+    finally:
+        watcher.stop()
+        watcher.join()
+    assert watcher.error is None
+    return health
+
+
+def test_a_watched_video_that_was_deleted_comes_back_only_when_its_file_changes(
+    bench: Bench, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(b"a film")
+    watch(bench, folder, lambda: "a.mp4" in bench.states())
+    bench.work()
+    assert bench.queue.delete("a.mp4")
+    bench.reopen()
+    (folder / "b.mp4").write_bytes(b"another film")
+    # A look gives all there is, so one that gave b.mp4 gave a.mp4 with it.
+    watch(bench, folder, lambda: "b.mp4" in bench.states())
+    assert bench.states() == {"b.mp4": ("pending", 0)}
+    (folder / "a.mp4").write_bytes(b"a new film of the same name")
+    watch(bench, folder, lambda: "a.mp4" in bench.states())
+    bench.work()
+    assert bench.states() == {"a.mp4": ("ready", 2), "b.mp4": ("ready", 1)}
+
+
+def test_what_is_indexed_already_is_not_queued_when_watching_begins(
+    bench: Bench, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(b"a film")
+    watch(bench, folder, lambda: "a.mp4" in bench.states())
+    bench.work()
+    (folder / "b.mp4").write_bytes(b"another film")
+    watch(bench, folder, lambda: "b.mp4" in bench.states())
+    assert bench.states() == {"a.mp4": ("ready", 1), "b.mp4": ("pending", 0)}
+
+
+def test_a_name_that_is_taken_is_passed_over_and_the_rest_goes_on(
+    bench: Bench, tmp_path: Path
+) -> None:
+    folder, other = tmp_path / "films", tmp_path / "a.mp4"
+    folder.mkdir()
+    other.write_bytes(b"the first of that name")
+    bench.queue.add([WorkItem(CatalogEntry("a.mp4", str(other)), 0, "", "f")])
+    for name in ("a.mp4", "b.mp4"):
+        (folder / name).write_bytes(b"another")
+    watch(bench, folder, lambda: "b.mp4" in bench.states())
+    row = bench.index.videos.get("a.mp4")
+    assert row is not None
+    assert row.uri == str(other)
+
+
+def test_a_folder_that_is_gone_is_told_and_waited_for(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    health = Health(None, (), 60.0)
+    watcher = Watcher(FolderWatch(folder, 0.0), bench.index.videos, bench.queue, health, 0.01)
+    watcher.start()
+    try:
+        wait_until(lambda: "No such file" in health.reasons().get("watch", ""), "the reason")
+        folder.mkdir()
+        (folder / "a.mp4").write_bytes(b"a film")
+        wait_until(lambda: "a.mp4" in bench.states() and not health.reasons(), "the film")
+    finally:
+        watcher.stop()
+        watcher.join()
+
+
+def test_one_thing_that_cannot_be_read_keeps_a_watched_folder_from_nothing(
+    bench: Bench, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "gone.mp4").symlink_to("nowhere")
+    (folder / "caf\udce9.mp4").write_bytes(b"a film")
+    (folder / "a.mp4").write_bytes(b"a film")
+    health = watch(bench, folder, lambda: "a.mp4" in bench.states())
+    assert health.reasons() == {}
+    assert list(bench.states()) == ["a.mp4"]
+
+
+def test_a_watched_library_that_moved_is_not_indexed_again(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a.mp4").write_bytes(b"a film")
+    watch(bench, tmp_path / "old", lambda: "a.mp4" in bench.states())
+    bench.work()
+    before = bench.index.videos.get("a.mp4")
+    assert before is not None
+    assert before.state == "ready"
+    (tmp_path / "old").rename(tmp_path / "new")
+
+    def uri() -> str:
+        return bench.index.videos.uri_of("a.mp4")
+
+    watch(bench, tmp_path / "new", lambda: uri() == str(tmp_path / "new" / "a.mp4"))
+    after = bench.index.videos.get("a.mp4")
+    assert after is not None
+    assert (after.version, after.state) == (before.version, "ready")
+    assert len(bench.queue) == 0

@@ -1,0 +1,135 @@
+"""New videos are matched and told of, one after the other, whatever one of them does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from common.messaging.events import MatchEvent
+from common.messaging.wire import from_message
+from common.metrics import Metrics
+from common.work_in_progress import InHand
+from searcher.api.protocols import Answering
+from searcher.local_index import LocalIndex
+from searcher.matching.calibration import load_calibration
+from searcher.matching.matcher import Matcher
+from searcher.matching.policy import Policies, default_policy
+from storyhash.services.background import end_all
+from storyhash.services.match_new_video import match_new_video
+from storyhash.services.match_publisher import MatchAnnouncer
+from tests.support.embeddings import MODEL_ID, video
+from tests.support.memory_transport import MemoryTransport
+from tests.support.services import wait_until
+from tests.unit.searcher.test_consumer import end, feed, open_index
+
+TOPIC = "matches"
+
+
+@pytest.fixture
+def index(tmp_path: Path, rng: np.random.Generator) -> Iterator[LocalIndex]:
+    """Three videos that are to be matched; `b` is a copy of `a`."""
+    with open_index(tmp_path / "data") as opened:
+        again = np.random.default_rng(3), np.random.default_rng(3)
+        for name, each in zip("abc", (*again, rng), strict=True):
+            feed(opened, *video(each, name, 4), end(name, 4))
+        yield opened
+
+
+def announce(
+    index: LocalIndex, transport: MemoryTransport, in_hand: InHand | None = None
+) -> dict[str, dict[str, Any]]:
+    """The report told of each video, once none is left to be told of."""
+    calibration = load_calibration("offline")
+    matcher = Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
+    follower = SimpleNamespace(answering=Answering("", index, matcher))
+    catalogue = SimpleNamespace(follower=lambda: follower)
+    metrics = Metrics.create("search")
+    announcer = MatchAnnouncer(catalogue, transport, TOPIC, metrics, in_hand)  # type: ignore[arg-type]
+    announcer.start()
+    try:
+        wait_until(lambda: not index.staging.unmatched(), "every match", 30, 0.01)
+    finally:
+        end_all([announcer])
+    events = [from_message(one).event for one in transport.scan(TOPIC)]
+    return {one.video_id: dict(one.report) for one in events if isinstance(one, MatchEvent)}
+
+
+def test_every_new_video_is_told_of_with_what_it_matches(index: LocalIndex) -> None:
+    told = announce(index, MemoryTransport())
+    decisions = {name: report["decision"] for name, report in told.items()}
+    assert decisions == {"a": "copy", "b": "copy", "c": "no_match"}
+    assert told["a"]["matches"][0]["video_id"] == "b"
+
+
+def test_what_nobody_foresaw_costs_one_videos_match(
+    index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(answering: Answering, video_id: str, *rest: Any) -> Any:
+        if video_id == "a":
+            raise ZeroDivisionError("nobody thought of it")
+        return match_new_video(answering, video_id, *rest)
+
+    monkeypatch.setattr("storyhash.services.match_publisher.match_new_video", fails)
+    assert announce(index, MemoryTransport()).keys() == {"b", "c"}
+
+
+def test_of_more_matches_than_a_message_holds_the_best_are_told(index: LocalIndex) -> None:
+    roomy = MemoryTransport()
+    whole = announce(index, roomy)["a"]["matches"]
+    (size,) = (len(one.value or b"") for one in roomy.scan(TOPIC) if one.key == b"a")
+    index.staging.want_match("a", 1, "")
+    told = announce(index, MemoryTransport(max_bytes=size - 1))["a"]["matches"]
+    assert 1 <= len(told) < len(whole)
+    assert told == whole[: len(told)]
+
+
+_CRASHING = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+import storyhash.services.match_publisher as announcing
+from common.work_in_progress import InHand
+from common.work_in_progress import InHand
+from tests.support.memory_transport import MemoryTransport
+from tests.unit.storyhash.services.test_match_publisher import announce
+from tests.unit.searcher.test_consumer import open_index
+
+real = announcing.match_new_video
+
+def crashes(answering, video_id, *rest):
+    if video_id == "a":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(answering, video_id, *rest)
+
+announcing.match_new_video = crashes
+folder = Path(sys.argv[1])
+with open_index(folder) as index:
+    print(sorted(announce(index, MemoryTransport(), InHand.open(folder, "match"))))
+"""
+
+
+def test_a_video_whose_matching_kills_the_process_twice_is_passed_over(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    folder = tmp_path / "data"
+    with open_index(folder) as opened:
+        for name in "abc":
+            feed(opened, *video(rng, name, 4), end(name, 4))
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", _CRASHING, str(folder)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert [run().returncode for _ in range(2)] == [-signal.SIGKILL] * 2
+    third = run()
+    assert third.returncode == 0, third.stderr
+    assert third.stdout.strip() == "['b', 'c']"
+    assert "matching it crashed this process twice" in third.stderr

@@ -1,0 +1,45 @@
+"""The house stands as it is drawn: imports run one way, and importing does nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run_script
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_imports_run_in_one_direction() -> None:
+    linter = Path(sys.executable).parent / "lint-imports"
+    run = subprocess.run(
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("heavy", ["torch", "transformers", "onnxruntime", "faiss"])
+def test_the_decoder_processes_import_nothing_heavy(heavy: str) -> None:
+    code = f"import sys, ingest.clip_packer; sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+
+
+def test_readme_opens_with_two_commands_of_one_line_each() -> None:
+    blocks = (ROOT / "README.md").read_text().split("```sh\n")[1:]
+    commands = [block.split("\n```")[0] for block in blocks[:2]]
+    assert len(commands) == 2
+    assert all("\n" not in command for command in commands)
+    assert commands[0].endswith("storyhash demo")
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    test_command = (ROOT / "README.md").read_text().split("```sh\n")[2].split("\n```")[0]
+    assert test_command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_reference_is_fresh() -> None:
+    run = run_script("reference", "--check")
+    assert run.returncode == 0, run.stdout
