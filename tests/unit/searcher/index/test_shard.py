@@ -321,10 +321,13 @@ def test_equal_vectors_are_told_apart_by_bank_video_and_deletion(rng: np.random.
     def found(k: int, only: Filter) -> list[str]:
         return [hit.ref.video_id for hit in shard.search(vector[None], k, only)[0]]
 
-    news = [f"v{number:02d}" for number in range(1, 20, 2) if number != 3]
-    assert found(9, Filter(frozenset({"news"}))) == news
-    assert found(8, Filter(frozenset({"news"}), "v05")) == [name for name in news if name != "v05"]
-    assert found(3, Filter(frozenset({"shows"}), "v00")) == ["v02", "v06", "v08"]
+    # Graph and delta add up a product in different orders, so equal vectors may differ in the last bit:
+    # which of them comes first depends on how far the background merge is.
+    news = {f"v{number:02d}" for number in range(1, 20, 2) if number != 3}
+    shows = {f"v{number:02d}" for number in range(0, 20, 2) if number != 4}
+    assert set(found(9, Filter(frozenset({"news"})))) == news
+    assert set(found(8, Filter(frozenset({"news"}), "v05"))) == news - {"v05"}
+    assert set(found(8, Filter(frozenset({"shows"}), "v00"))) == shows - {"v00"}
     shard.remove_videos([f"v{number:02d}" for number in range(20) if number != 7])
     assert found(2, EVERYTHING)[0] == "v07"
     assert "v07" not in found(20, Filter(exclude_video="v07"))
