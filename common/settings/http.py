@@ -1,0 +1,72 @@
+"""Settings of the HTTP server of every service."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from common.settings.group import SettingsGroup
+
+
+class HttpSettings(SettingsGroup):
+    """The API, health and metrics of the running service."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port to listen on (default: 8000 for the API, 8001 for embedders, 8002 for "
+        "producers). 0 takes a free port and prints it.",
+    )
+    allow_unauthenticated: bool = Field(
+        False,
+        description="Allow listening on addresses other than localhost. There is no authentication: "
+        "whoever reaches the port may read, add and delete videos. Use it only in a protected network.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="Additional host names under which callers reach the service, and web origins that "
+        "may call it. localhost, the server's address and `host` are always allowed. `*` allows every "
+        "Host header, but not every origin.",
+    )
+    max_upload_bytes: int = Field(
+        2 * 1024**3, gt=0, description="Largest video accepted as a query, in bytes."
+    )
+    max_uploads: int = Field(64, ge=1, description="Maximum number of concurrent uploads.")
+    max_uploads_per_address: int = Field(
+        32,
+        ge=0,
+        description="Maximum number of concurrent uploads per client address. 0 means no limit.",
+    )
+    max_uploads_bytes: int = Field(
+        8 * 1024**3,
+        gt=0,
+        description="Maximum disk space used by uploads at the same time, in bytes.",
+    )
+    max_connections: int = Field(512, ge=1, description="Maximum number of open connections.")
+    max_connections_per_address: int = Field(
+        64,
+        ge=0,
+        description="Maximum number of open connections per client address (IPv6: per /64 network). 0 "
+        "means no limit, for a service behind a proxy.",
+    )
+    head_seconds: float = Field(
+        10.0, gt=0, description="Maximum seconds to receive the headers of a request."
+    )
+    keep_alive_seconds: float = Field(
+        5.0, gt=0, description="Seconds that an idle connection is kept open for the next request."
+    )
+    body_window_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds over which the transfer rate of a request body is averaged.",
+    )
+    min_body_bytes_per_second: int = Field(
+        1024,
+        ge=1,
+        description="Minimum transfer rate of a request body, in bytes per second. A slower request is "
+        "rejected.",
+    )
+    max_body_seconds: float = Field(
+        3600.0, gt=0, description="Maximum seconds to receive a request body, at any rate."
+    )

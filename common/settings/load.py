@@ -1,0 +1,48 @@
+"""Reading the settings from the environment."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from common.errors import SettingsError
+from common.settings.tree import ENV_PREFIX, Settings
+
+# Variables of the test suite, not settings of the product.
+_TEST_VARIABLES = ("STORYHASH_TEST_", "STORYHASH_REQUIRE")
+
+
+def setting_names(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -> Iterator[str]:
+    """The environment variable of every leaf setting, in the order they are declared."""
+    for name, info in model.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from setting_names(inner, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings from the environment; keyword arguments that are not None override it.
+
+    Raises SettingsError that names the variable, and the closest known one when it is misspelt.
+    """
+    known = set(setting_names())
+    for variable in environ if environ is not None else os.environ:
+        name = variable.upper()
+        if not name.startswith(ENV_PREFIX) or name.startswith(_TEST_VARIABLES) or name in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`storyhash config` lists every setting"
+        raise SettingsError(f"unknown setting {variable}: {hint}")
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = ENV_PREFIX + "__".join(str(part).upper() for part in first["loc"])
+        raise SettingsError(f"{variable}: {first['msg']}") from None

@@ -1,0 +1,48 @@
+"""Settings of the long-running services."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from common.settings.group import SettingsGroup
+
+
+class ServiceSettings(SettingsGroup):
+    """Batches, retries, shutdown, and the searcher's embedders."""
+
+    batch_messages: int = Field(
+        2_000, ge=1, description="Maximum number of messages the searcher processes per batch."
+    )
+    retry_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="Seconds before the first retry after a dependency failed. The delay doubles with "
+        "every retry.",
+    )
+    max_retry_seconds: float = Field(30.0, gt=0, description="Maximum seconds between two retries.")
+    stop_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="Maximum seconds a service may take to finish its work after SIGTERM.",
+    )
+    snapshot_seconds: float = Field(
+        300.0, gt=0, description="Seconds between two snapshots of the searcher's index."
+    )
+    audit_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds between two audits, which compare a sample of the index with exact search "
+        "and with the mirror.",
+    )
+    match_new_videos: bool = Field(
+        True,
+        description="Match every new video against the catalogue and publish the matches.",
+    )
+    embedder_urls: tuple[str, ...] = Field(
+        ("http://127.0.0.1:8001",),
+        description="Embedders that the searcher sends queries to. The first one that responds with the "
+        "index's model is used.",
+    )
+    embed_timeout_seconds: float = Field(
+        600.0, gt=0, description="Maximum seconds an embedder may take for one query."
+    )

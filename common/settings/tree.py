@@ -1,0 +1,45 @@
+"""The root of the settings tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.settings.http import HttpSettings
+from common.settings.kafka import KafkaSettings
+from common.settings.matching import MatchingSettings
+from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, SscdSettings
+from common.settings.searcher import QdrantSettings, SearcherSettings
+from common.settings.service import ServiceSettings
+from common.settings.video import IngestSettings, VideoSettings
+
+ENV_PREFIX = "STORYHASH_"
+
+
+class Settings(BaseSettings):
+    """Every setting."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Field(Path("storyhash-data"), description="Folder of the local index.")
+    profile: str = Field(
+        "auto",
+        description="Profile that makes the vectors: auto, or one of `storyhash models list`. auto "
+        "chooses once, when the data folder is created, and the choice is kept.",
+    )
+    video: VideoSettings = VideoSettings()
+    ingest: IngestSettings = IngestSettings()
+    sscd: SscdSettings = SscdSettings()
+    clip: ClipSettings = ClipSettings()
+    sam2: Sam2Settings = Sam2Settings()
+    device: DeviceSettings = DeviceSettings()
+    searcher: SearcherSettings = SearcherSettings()
+    matching: MatchingSettings = MatchingSettings()
+    qdrant: QdrantSettings = QdrantSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    service: ServiceSettings = ServiceSettings()
+    http: HttpSettings = HttpSettings()
