@@ -47,6 +47,7 @@ from common.messaging.dead_letters import (
 from common.messaging.transport import Consumer, Message, Publisher, Received
 from common.messaging.wire import Envelope, from_message
 from common.metrics import Metrics
+from common.retry import dependency_backoff
 from common.settings import ServiceSettings
 from common.work_in_progress import InHand, alone
 
@@ -364,34 +365,24 @@ class Worker:
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Result | None:
         """`work`'s answer, tried again while a dependency fails; None when given up on."""
-        pause = self._settings.retry_seconds
-        while not self._given_up.is_set():
-            self._health.beat()
-            try:
-                answer = work()
-            except DependencyError as error:
-                self._health.unmet(condition, str(error))
-                self._metrics.retries_total.labels(self._handler.stage, error.code).inc()
-                _log.warning("%s; trying again in %.1f s", error, pause)
-                if self._wait(pause, meanwhile):
-                    break
-                pause = min(2 * pause, self._settings.max_retry_seconds)
-            else:
-                self._health.met(condition)
-                return answer
-        return None
 
-    def _wait(self, seconds: float, meanwhile: Callable[[], None]) -> bool:
-        """Pause; true when the work should be given back instead."""
-        until = time.monotonic() + seconds
-        while not self._stopping.is_set():
+        def attempt() -> Result | None:
+            if self._given_up.is_set():
+                return None
             self._health.beat()
-            meanwhile()
-            left = until - time.monotonic()
-            if left <= 0:
-                return False
-            self._stopping.wait(min(_KEEP_ALIVE_SECONDS, left))
-        return True
+            result = work()
+            self._health.met(condition)
+            return result
+
+        return dependency_backoff(
+            condition,
+            self._handler.stage,
+            health=self._health,
+            metrics=self._metrics,
+            settings=self._settings,
+            stopping=self._stopping,
+            while_waiting=meanwhile,
+        ).call(attempt)
 
 
 def _name(received: Received) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from qdrant_client.http.exceptions import (
     ResponseHandlingException,
     UnexpectedResponse,
 )
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_chain, wait_fixed
 
 from common.errors import DataFolderError, DependencyError, ModelMismatchError
 from common.settings import QdrantSettings
@@ -259,15 +259,22 @@ def _insist(
     **options: Parameters.kwargs,
 ) -> Answer:
     """A server's error 5xx or silence leaves the outcome open, so the same call is made again."""
-    for pause in (*_PAUSES_SECONDS, None):
-        try:
-            return call(*args, **options)
-        except (ResponseHandlingException, UnexpectedResponse) as error:
-            status = error.status_code if isinstance(error, UnexpectedResponse) else None
-            if pause is None or (status is not None and status < 500):
-                raise DependencyError(_explain(where, error)) from None
-        time.sleep(pause)
-    raise AssertionError("the last attempt either returns or raises")
+    retrying = Retrying(
+        retry=retry_if_exception(_leaves_outcome_open),
+        wait=wait_chain(*map(wait_fixed, _PAUSES_SECONDS)),
+        stop=stop_after_attempt(1 + len(_PAUSES_SECONDS)),
+        reraise=True,
+    )
+    try:
+        return retrying(call, *args, **options)
+    except (ResponseHandlingException, UnexpectedResponse) as error:
+        raise DependencyError(_explain(where, error)) from None
+
+
+def _leaves_outcome_open(error: BaseException) -> bool:
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code is None or error.status_code >= 500
+    return isinstance(error, ResponseHandlingException)
 
 
 def _explain(where: str, error: ApiException) -> str:

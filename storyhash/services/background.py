@@ -12,6 +12,7 @@ from functools import partial
 from common.errors import StoryHashError
 from common.http.health import Health
 from common.metrics import Metrics
+from common.retry import Backoff
 
 # Pauses before work that died is begun again: the first, and the longest they grow to.
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
@@ -78,26 +79,35 @@ class Background(ABC):
         """Returns when `_stopping` is set."""
 
     def _run(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            began = time.monotonic()
+        backoff = Backoff(
+            _FIRST_PAUSE_SECONDS,
+            _LONGEST_PAUSE_SECONDS,
+            self._stopping,
+            lambda error, _: self._note_death(error),
+            errors=(Exception,) if self._restarts else (),
+        )
+
+        def work() -> None:
+            began, self._died = time.monotonic(), None
             try:
                 self.work()
-                return
-            except BaseException as error:
-                again = self._restarts and isinstance(error, Exception)
-                self._on_death()
-                self._died, self.error = error, None if again else error
-                self._log.error("%s", error, exc_info=not isinstance(error, StoryHashError))
-                if not again:
-                    return
-            # One that had worked for a while is not the one that fails at once, over and over.
-            if time.monotonic() - began > _LONGEST_PAUSE_SECONDS:
-                pause = _FIRST_PAUSE_SECONDS
-            if self._stopping.wait(pause):
-                return
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            self._died = None
+            finally:
+                # Work that ran for a while is not failing at once, over and over.
+                if time.monotonic() - began > _LONGEST_PAUSE_SECONDS:
+                    backoff.restart()
+
+        try:
+            backoff.call(work)
+        except BaseException as error:
+            self._note_death(error)
+            self.error = error
+
+    def _note_death(self, error: BaseException) -> None:
+        self._on_death()
+        self._died = error
+        self._log.error(
+            "%s", error, exc_info=error if not isinstance(error, StoryHashError) else None
+        )
 
 
 class ThreadWatch:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from common.errors import DependencyError
 from common.http.health import Health
 from common.metrics import Metrics
+from common.retry import dependency_backoff
 from common.settings import ServiceSettings
 from searcher.metrics import STAGE
 from storyhash.pipeline.index_pipeline import Indexer
@@ -16,8 +17,6 @@ from storyhash.services.background import Background
 from storyhash.services.index_queue import IndexQueue
 
 _log = logging.getLogger("storyhash.serve")
-# A pause between tries is cut in slices, so that the process is seen to live.
-_SLICE_SECONDS = 0.25
 
 OnIndexed = Callable[[VideoOutcome], None]
 
@@ -42,25 +41,33 @@ class IndexWorker(Background):
         self._queue = queue
         self._on_indexed = on_indexed
         self._health = health
-        self._metrics = metrics
-        self._settings = settings
-        self._pause = settings.retry_seconds
+        self._backoff = dependency_backoff(
+            "indexing",
+            STAGE,
+            health=health,
+            metrics=metrics,
+            settings=settings,
+            stopping=self._stopping,
+        )
 
     def work(self) -> None:
         """What is under way when it is told to stop is left; it is pending still, so the next start does
         it."""
         while not self._stopping.is_set():
-            try:
-                self._indexer.run(
-                    self._queue.draw(),
-                    self._ended,
-                    wanted=self._queue.wanted,
-                    on_turn=self._turn,
-                    stopping=self._stopping,
-                )
-            except DependencyError as error:
-                self._queue.give_back()
-                self._wait(error)
+            self._backoff.call(self._index)
+
+    def _index(self) -> None:
+        try:
+            self._indexer.run(
+                self._queue.draw(),
+                self._ended,
+                wanted=self._queue.wanted,
+                on_turn=self._turn,
+                stopping=self._stopping,
+            )
+        except DependencyError:
+            self._queue.give_back()
+            raise
 
     def _turn(self) -> None:
         self._health.beat()
@@ -85,14 +92,4 @@ class IndexWorker(Background):
 
     def _recovered(self) -> None:
         self._health.met("indexing")
-        self._pause = self._settings.retry_seconds
-
-    def _wait(self, error: DependencyError) -> None:
-        self._health.unmet("indexing", str(error))
-        self._metrics.retries_total.labels(STAGE, error.code).inc()
-        _log.warning("%s; trying again in %.1f s", error, self._pause)
-        left = self._pause
-        self._pause = min(2 * self._pause, self._settings.max_retry_seconds)
-        while left > 0 and not self._stopping.wait(min(left, _SLICE_SECONDS)):
-            left -= _SLICE_SECONDS
-            self._health.beat()
+        self._backoff.restart()

@@ -1,0 +1,57 @@
+"""Calls of a Qdrant server: repeated while the outcome is open, and refused in our words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from common.errors import DependencyError
+from searcher.mirror import qdrant_client
+from searcher.mirror.qdrant_client import QdrantClientMirror
+from tests.support.embeddings import MODEL_ID
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> QdrantClientMirror:
+    """Qdrant's local mode; repeated calls follow at once."""
+    monkeypatch.setattr(qdrant_client, "_PAUSES_SECONDS", (0.0, 0.0))
+    return QdrantClientMirror(QdrantClient(path=str(tmp_path)), "films", MODEL_ID, "here")
+
+
+def refusing(
+    monkeypatch: pytest.MonkeyPatch, mirror: QdrantClientMirror, status: int, times: int
+) -> list[int]:
+    """The server answers so many counts with this status; returns the calls."""
+    calls: list[int] = []
+    count = QdrantClient.count
+
+    def answer(*arguments: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) <= times:
+            raise UnexpectedResponse(status, "refused", b"", httpx.Headers())
+        return count(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(QdrantClient, "count", answer)
+    return calls
+
+
+def test_a_server_error_is_retried(
+    mirror: QdrantClientMirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = refusing(monkeypatch, mirror, 503, 2)
+    assert mirror.count() == 0
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(("status", "expected"), [(503, 3), (400, 1)])
+def test_what_stays_refused_is_an_error_of_ours(
+    mirror: QdrantClientMirror, monkeypatch: pytest.MonkeyPatch, status: int, expected: int
+) -> None:
+    calls = refusing(monkeypatch, mirror, status, 100)
+    with pytest.raises(DependencyError, match=f"answered.*{status}"):
+        mirror.count()
+    assert len(calls) == expected
