@@ -53,7 +53,7 @@ def encode_frames(rows: Float32Array, known: BoolArray, vector: Float32Array) ->
     return np.where(known[:, None], np.clip(codes, -127, 127), 0).astype(np.int8)
 
 
-def known_frames(codes: Int8Array) -> BoolArray:
+def valid_frames(codes: Int8Array) -> BoolArray:
     """bool (T,): codes, int8 (T, 64), that are of a frame."""
     return codes[:, 0] > 0
 

@@ -11,7 +11,7 @@ import numpy as np
 from common.errors import UsageError
 from common.types import BoolArray, Float64Array, Int64Array
 from evaluation.calibration.samples import Samples
-from searcher.matching.calibration import Calibration, length_of, trust_of
+from searcher.matching.calibration import Calibration, log_length, shrinkage
 
 # Tried for each: how much a query's own strangers count, and what a view costs beyond what makes its
 # strangers as rare as those of the picture as it is. Few videos were turned or put into another.
@@ -51,7 +51,7 @@ def fit(
     queries whose original is absent. Raises UsageError where there are too few answers.
     """
     usual = _usual(samples)
-    trust = trust_of(samples.count)
+    trust = shrinkage(samples.count)
     lift = trust * (samples.strangers - usual[samples.view])
     best: tuple[float, Calibration] | None = None
     for weight, extra in product(background_weights, _EXTRA_PRICES):
@@ -122,7 +122,7 @@ def _best_pairs(samples: Samples, excess: Float64Array) -> _Answers:
             f"wrong ones, expected {_MIN_ANSWERS} of each; take more videos or more transforms"
         )
     return _Answers(
-        right, samples.absent[samples.answer[best]], excess[best], length_of(samples.seconds[best])
+        right, samples.absent[samples.answer[best]], excess[best], log_length(samples.seconds[best])
     )
 
 

@@ -85,8 +85,8 @@ def gather_samples(
                         views.setdefault(one.view, len(views)),
                         one.runs[0].score,
                         one.runs[0].seconds,
-                        one.strangers.mean,
-                        one.strangers.count,
+                        one.background.mean,
+                        one.background.count,
                     )
                     for one in evidence
                 ]

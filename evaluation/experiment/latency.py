@@ -39,8 +39,8 @@ from ingest.decoder_pool import DecoderPool, SegmentReady, VideoFailed
 from searcher.index.shard import Shard
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.calibration import Calibration
-from searcher.matching.cascade import match_looking
-from searcher.matching.match_report import Answer
+from searcher.matching.cascade import match_cascade
+from searcher.matching.match_report import ReportBuilder
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, default_policy
 
@@ -138,7 +138,7 @@ class Latency:
             yield query
 
         try:
-            report = match_looking(self._matcher(spent, looks), look, thorough=case == "thorough")
+            report = match_cascade(self._matcher(spent, looks), look, thorough=case == "thorough")
         finally:
             if case == "copy":
                 self._shard.remove_videos([_QUERY])
@@ -174,13 +174,13 @@ class _TimedMatcher(Matcher):
 
     def begin(
         self, only: Filter = EVERYTHING, cancellation: Cancellation = NEVER_CANCELLED
-    ) -> Answer:
-        answer = _TimedAnswer(self._means, only, cancellation)
+    ) -> ReportBuilder:
+        answer = _TimedAnswer(self._config, only, cancellation)
         answer.spent, answer.looks = self.spent, self.looks
         return answer
 
 
-class _TimedAnswer(Answer):
+class _TimedAnswer(ReportBuilder):
     spent: dict[str, float]
     looks: Sequence[LookName]
 

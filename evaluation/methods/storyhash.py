@@ -16,7 +16,7 @@ from evaluation.methods.exact_index import ArrayIndex, indexed
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.alignment import align, best_window
 from searcher.matching.calibration import Calibration
-from searcher.matching.cascade import match_looking
+from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, default_policy
 
@@ -55,7 +55,7 @@ class MatcherAnswers:
         only = Filter(exclude_video=query.video.video_id) if query.group == REAL else EVERYTHING
         matcher = self.matcher(names, self._calibration_of(query.fold))
         look = self.looks(seen.query)
-        report = match_looking(matcher, lambda name: iter([look(name)]), only=only)
+        report = match_cascade(matcher, lambda name: iter([look(name)]), only=only)
         return self._found(report, query, seen)
 
     def matcher(self, names: frozenset[str], calibration: Calibration) -> Matcher:

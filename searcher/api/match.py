@@ -21,7 +21,7 @@ from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
 from searcher.api.search import banks_of
 from searcher.api.videos import unknown_video
 from searcher.index.state import Banks, Filter
-from searcher.matching.cascade import match_looking
+from searcher.matching.cascade import match_cascade
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import MatchReport
 
@@ -107,7 +107,7 @@ def _report(
     if video_id is None:
         source = given.path or given.fields["uri"]
         with embed(source, given.name, answering.model_id, cancellation) as look:
-            return match_looking(
+            return match_cascade(
                 answering.matcher,
                 look,
                 only=Filter(banks),

@@ -1,8 +1,8 @@
-"""Where in the query and where in the reference: runs of windows that follow the reference in time.
+"""Alignment: runs of query windows that follow the reference in time.
 
-A window that lies half inside a copied stretch is, as a mean of unit vectors, at cos 45 degrees of the
-stretch. So the windows above that share of the run's peak are those at least half inside, and the
-*centre* of the first and the last of them is where the copy begins and ends.
+A window vector is a mean of unit vectors. If half of the window lies in the copied part, its
+similarity is cos 45 degrees of the peak. So windows above that share of the run's peak are at least
+half inside, and the copy begins and ends at the *centres* of the first and the last of them.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from typing import TypeAlias
 import numpy as np
 
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
-from searcher.matching.temporal_fit import TEMPI, along, bounded, price
+from searcher.matching.temporal_fit import TEMPI, mean_along, ordered_range, tempo_penalty
 
-# A little above cos 45 degrees, for the noise that lifts a half-covered window.
+# A little above cos 45 degrees, because noise raises the similarity of a half-covered window.
 _EDGE_SHARE = 0.74
-# Windows further apart than this are two runs, unless they lie end to end, as the segments of a video
-# of the catalogue do; the last of these may be half as long again.
+# Windows further apart than this belong to two runs, unless they lie end to end like the segments
+# of an indexed video. The last of these may be 1.5 times as long.
 _MAX_GAP_SECONDS = 1.6
 _MAX_GAP_WINDOWS = 1.3
-# A step in reference time that differs from the step in query time by more starts a new run.
+# A new run starts when the steps in reference time and in query time differ by more than this.
 MAX_JUMP_SECONDS = 6.0
-# Where windows are so much more like other segments than like those on the line, there is no line.
+# If windows are this much more similar to segments off the line than to those on it, there is no
+# line.
 _OUT_OF_ORDER = 0.25
-# A window shorter than this is one frame, which lies at its start.
+# A window shorter than this is one frame, located at its start.
 _FRAME_SECONDS = 1.0
-# Offsets tried for each tempo: the most common ones, in steps of seconds.
+# Offsets tried per tempo: the most common ones, in steps of this many seconds.
 _OFFSET_STEP, _OFFSETS_TRIED = 0.5, 5
 BEST_WINDOWS = 4
 _ROWS_AT_ONCE = 256
@@ -44,12 +45,12 @@ class Spans:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One stretch of the query that follows one stretch of the reference.
+    """One range of the query that follows one range of the reference.
 
-    score: mean similarity of its best windows. tempo: seconds of the reference in one of the query,
-    below 0 where it runs backwards, None where it follows no order; the reference's range is then all
-    that is shown of it. pairs: (window, segment, similarity) of the best. gap_seconds: of the query,
-    between two windows that may belong to one run.
+    score: mean similarity of its best windows. tempo: seconds of reference per second of query;
+    negative if it runs backwards; None if there is no temporal order, and then only the reference
+    range is meaningful. pairs: (window, segment, similarity) of the best windows. gap_seconds:
+    largest gap in the query between two windows of one run.
     """
 
     query_start_seconds: float
@@ -63,11 +64,11 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Of the query."""
+        """Length in the query."""
         return self.query_end_seconds - self.query_start_seconds
 
     def is_within(self, other: Run) -> bool:
-        """Whether another run says all that this one does, to a twentieth of a second."""
+        """Whether both ranges lie inside those of the other run, to a twentieth of a second."""
         slack = 0.05
         return (
             self.query_start_seconds >= other.query_start_seconds - slack
@@ -82,10 +83,14 @@ Aligner: TypeAlias = Callable[[Float32Array, BoolArray, Spans, Spans, float], li
 
 
 def best_window(
-    similarity: Float32Array, usable: BoolArray, windows: Spans, segments: Spans, strangers: float
+    similarity: Float32Array,
+    usable: BoolArray,
+    windows: Spans,
+    segments: Spans,
+    background_similarity: float,
 ) -> list[Run]:
-    """As `align`, but the one window decides that is most like any segment: what alignment is worth is
-    measured against it."""
+    """Like `align`, but uses only the single best window. A baseline that shows what alignment
+    adds."""
     if not usable.any() or not similarity.shape[1]:
         return []
     seen = np.where(usable[:, None], similarity, -np.inf)
@@ -105,13 +110,17 @@ def best_window(
 
 
 def align(
-    similarity: Float32Array, usable: BoolArray, windows: Spans, segments: Spans, strangers: float
+    similarity: Float32Array,
+    usable: BoolArray,
+    windows: Spans,
+    segments: Spans,
+    background_similarity: float,
 ) -> list[Run]:
-    """Runs in which the query follows the reference, best first.
+    """Runs where the query follows the reference, best first.
 
-    similarity: float32 (W, S). usable: bool (W,), windows with information. strangers: how similar
-    windows of strangers are. At least one run is given wherever one window is usable, so that a weak
-    pair has a score too.
+    similarity: float32 (W, S). usable: bool (W,), windows with information. background_similarity:
+    mean similarity of windows of non-matches. Returns at least one run if any window is usable, so
+    that a weak pair has a score too.
     """
     if not usable.any() or not similarity.shape[1]:
         return []
@@ -123,7 +132,7 @@ def align(
     frames = _are_frames(windows, order)
     # A frame shows the moment at which its window begins.
     times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
-    inside = best >= _edge(best, strangers, frames=frames)
+    inside = best >= _edge(best, background_similarity, frames=frames)
     if not inside.any():
         inside[int(np.argmax(best))] = True
     apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
@@ -149,15 +158,15 @@ def align(
 
 @dataclass(frozen=True, slots=True)
 class _Peaks:
-    """segments: int64 (W,), the segment that is most like each usable window; values: float32 (W,), how
-    much. 0 and -inf of the others."""
+    """segments: int64 (W,), the most similar segment per usable window, else 0; values: float32
+    (W,), its similarity, else -inf."""
 
     segments: Int64Array
     values: Float32Array
 
     @classmethod
     def of(cls, similarity: Float32Array, usable: BoolArray) -> _Peaks:
-        """A few rows at a time: a copy of all of them would be as large as `similarity`."""
+        """Works on a few rows at a time; a copy of all rows would be as large as `similarity`."""
         segments = np.zeros(len(usable), dtype=np.int64)
         values = np.full(len(usable), -np.inf, dtype=np.float32)
         numbers = np.flatnonzero(usable)
@@ -170,7 +179,7 @@ class _Peaks:
 
 
 def _finest(windows: Spans, usable: BoolArray) -> BoolArray:
-    """The shortest usable windows, which tell most exactly where a copy begins."""
+    """The shortest usable windows, which locate the start of a copy most precisely."""
     lengths = windows.ends - windows.starts
     return usable & (lengths <= np.min(lengths[usable]) + 1e-6)
 
@@ -180,20 +189,21 @@ def _are_frames(windows: Spans, order: Int64Array) -> bool:
     return len(order) > 1 and float(np.median(lengths)) < _FRAME_SECONDS
 
 
-def _edge(best: Float32Array, strangers: float, *, frames: bool) -> float:
-    """The similarity that a window has whose centre is the edge of a copy.
+def _edge(best: Float32Array, background_similarity: float, *, frames: bool) -> float:
+    """The similarity of a window centred on the edge of a copy.
 
-    A single frame is within a copy or not: half-way between copies and strangers. A longer window may be
-    half within it.
+    A single frame is inside a copy or not, so the edge is half-way between copies and non-matches.
+    A longer window may be half inside.
     """
     peak = float(np.mean(np.sort(best)[-BEST_WINDOWS:]))
     if frames:
-        return (peak + min(strangers, peak)) / 2
+        return (peak + min(background_similarity, peak)) / 2
     return _EDGE_SHARE * peak
 
 
 def _end_to_end(windows: Spans) -> bool:
-    """Whether no two windows overlap. Then each is all there is of its stretch, short or long."""
+    """Whether no two windows overlap. Then each window is the only one of its part, short or
+    long."""
     order = np.argsort(windows.starts, kind="stable")
     return bool(np.all(windows.starts[order][1:] >= windows.ends[order][:-1] - 1e-6))
 
@@ -201,8 +211,8 @@ def _end_to_end(windows: Spans) -> bool:
 def _reference_times(
     similarity: Float32Array, order: Int64Array, peaks: _Peaks, segments: Spans
 ) -> Float64Array:
-    """float64 (n,): where in the reference each window of `order`, int64 (n,), lies, between the segments
-    it resembles."""
+    """float64 (n,): reference time of each window of `order`, int64 (n,), interpolated between
+    similar segments."""
     middle = (segments.starts + segments.ends) / 2
     peak, top = peaks.segments[order], peaks.values[order][:, None]
     near = peak[:, None] + np.array([-1, 0, 1])
@@ -220,7 +230,7 @@ def _runs(
     ref_times: Float64Array,
     max_gap_seconds: float,
 ) -> list[Int64Array]:
-    """Indices of `inside` cut where time jumps in the query or in the reference."""
+    """Indices of `inside`, split where time jumps in the query or in the reference."""
     query_step = np.diff(times[inside])
     ref_step = np.diff(ref_times[inside])
     jumps = (query_step > max_gap_seconds) | (np.abs(ref_step - query_step) > MAX_JUMP_SECONDS)
@@ -240,12 +250,12 @@ def _run(
     margin_seconds: float,
     gap_seconds: float,
 ) -> Run:
-    """margin_seconds: how far beyond its first and last time a run reaches."""
+    """margin_seconds: how far a run extends beyond its first and last time."""
     first, last = int(members[0]), int(members[-1])
-    # At the ends of the query there is no window further out: the outer edge is the boundary.
+    # There is no window beyond the ends of the query, so the outer edge of the window is used.
     start = windows.starts[order[first]] if first == 0 else max(0.0, times[first] - margin_seconds)
     end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
-    # What is left of the query behind its last frame holds no window of its own.
+    # The rest of the query after its last frame has no window of its own.
     if windows.ends.max() - end < _FRAME_SECONDS / 2:
         end = windows.ends.max()
     if end - start < 1e-3:
@@ -253,13 +263,13 @@ def _run(
     shown = order[members]
     line = _fit(times[members], ref_times[members], similarity, shown, peaks, segments)
     if line is None:
-        tempo, ref_start, ref_end = None, *_all_shown(peaks.segments[shown], segments)
+        tempo, ref_start, ref_end = None, *_segment_range(peaks.segments[shown], segments)
     else:
         tempo, offset = line
-        ref_start, ref_end = bounded(
+        ref_start, ref_end = ordered_range(
             tempo * start + offset, tempo * end + offset, float(segments.ends[-1])
         )
-    # Every window, long ones too, that lies in the run may vouch for it.
+    # Every window inside the run counts towards its score, also the long ones.
     within = usable & (windows.starts >= start - 0.3) & (windows.ends <= end + 0.3)
     vouching = np.flatnonzero(within) if within.any() else shown
     pairs = _best_pairs(peaks, vouching)
@@ -289,11 +299,11 @@ def _fit(
     peaks: _Peaks,
     segments: Spans,
 ) -> tuple[float, float] | None:
-    """Tempo and offset of the line ref = tempo * query + offset along which similarity is highest; None
-    where it is much higher off every line.
+    """Tempo and offset of the line ref = tempo * query + offset with the highest similarity; None
+    if similarity is much higher off every line.
 
-    query, ref: float64 (n,), where windows lie and where each seems to be; rows: int64 (n,), theirs of
-    similarity, float32 (W, S).
+    query, ref: float64 (n,), times of the windows and their estimated reference times; rows: int64
+    (n,), their rows of similarity, float32 (W, S).
     """
     tempi = TEMPI if len(segments.starts) > 2 and len(query) > 4 else np.ones(1)
     middle = (segments.starts + segments.ends) / 2
@@ -302,7 +312,7 @@ def _fit(
         offsets = _offsets(query, ref, tempo, segments)
         at = tempo * query[None] + np.array(offsets)[:, None]
         inside = (at >= segments.starts[0] - 1e-6) & (at < segments.ends[-1])
-        values = along(similarity, at, middle, inside, rows) - price(tempo)
+        values = mean_along(similarity, at, middle, inside, rows) - tempo_penalty(tempo)
         for offset, value in zip(offsets, values.tolist(), strict=True):
             if value > best_value + 1e-6:
                 best, best_value = (tempo, offset), value
@@ -311,14 +321,15 @@ def _fit(
     return best
 
 
-def _all_shown(peaks: Int64Array, segments: Spans) -> tuple[float, float]:
-    """From the first to the last segment that is the most alike of any window, int64 (n,)."""
+def _segment_range(peaks: Int64Array, segments: Spans) -> tuple[float, float]:
+    """Range from the first to the last segment in peaks, int64 (n,)."""
     chosen = np.unique(peaks)
     return float(segments.starts[chosen].min()), float(segments.ends[chosen].max())
 
 
 def _offsets(query: Float64Array, ref: Float64Array, tempo: float, segments: Spans) -> list[float]:
-    """Where a line of this tempo may lie: whole on whole first, then where windows seem to be."""
+    """Candidate offsets of a line of this tempo: whole on whole first, then the windows'
+    estimates."""
     apart = ref - tempo * query
     bins, counts = np.unique(np.round(apart / _OFFSET_STEP), return_counts=True)
     common = bins[np.argsort(-counts, kind="stable")][:_OFFSETS_TRIED] * _OFFSET_STEP

@@ -1,4 +1,5 @@
-"""Idents, intros and credits: stretches that many otherwise different videos share prove little."""
+"""Down-weights boilerplate: idents, intros and credits that many otherwise different videos
+share."""
 
 from __future__ import annotations
 
@@ -11,26 +12,26 @@ from common.types import Float32Array
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Run
 
-# A stretch that so many different videos share is boilerplate.
+# Content shared by more different videos than this is boilerplate.
 FREE_VIDEOS = 4
-# Of two runs that share so much of the shorter one's query seconds, both show the same.
+# Two runs show the same content if they share this much of the shorter one's query range.
 _SAME_SHARE = 0.5
-# A run that is more than this share of its query or of its reference is no mere part of either.
+# A run longer than this share of its query or its reference is never boilerplate.
 _PART = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """The best run of one video, whose similarity is that of copies. rest: float32 (527,), unit norm, the
-    mean of the segments that the run does not touch; zero where there is none."""
+class SharedRun:
+    """The best run of one video that scores like a copy. rest: float32 (527,), unit norm, mean of
+    the segments outside the run; zero if there are none."""
 
     run: Run
     video_seconds: float
     rest: Float32Array
 
     @classmethod
-    def of(cls, run: Run, segments: VideoSegments) -> Shared:
-        """segments: the video's, at least one."""
+    def of(cls, run: Run, segments: VideoSegments) -> SharedRun:
+        """segments: all segments of the video, at least one."""
         starts = np.array([ref.start_seconds for ref in segments.refs])
         ends = np.array([ref.end_seconds for ref in segments.refs])
         apart = (ends <= run.ref_start_seconds + 0.5) | (starts >= run.ref_end_seconds - 0.5)
@@ -41,13 +42,13 @@ class Shared:
 
 
 def document_frequency(
-    one: Shared, others: Sequence[Shared], query_seconds: float, alike: float
+    one: SharedRun, others: Sequence[SharedRun], query_seconds: float, alike: float
 ) -> int:
-    """How many different videos show what `one`'s run shows, itself among them.
+    """Number of different videos that show the content of `one`'s run, including itself.
 
-    Videos whose other segments are alike, by an inner product of their means of `alike` or more, are
-    copies of one another and count once. A run that is most of the query or of its video counts as one,
-    however often it is found: what is shared then is the video itself.
+    Videos whose other segments are similar (inner product of their means at least `alike`) are
+    copies of one another and count once. A run that covers most of the query or of its video counts
+    as one: the video itself is shared then, not a part of it.
     """
     ref_seconds = one.run.ref_end_seconds - one.run.ref_start_seconds
     if max(one.run.seconds / query_seconds, ref_seconds / one.video_seconds) > _PART:
@@ -56,8 +57,8 @@ def document_frequency(
     return _different([shared.rest for shared in (one, *same)], alike)
 
 
-def weight(frequency: int) -> float:
-    """By what a probability is multiplied: 1 up to FREE_VIDEOS, then in inverse proportion."""
+def boilerplate_weight(frequency: int) -> float:
+    """Factor for a probability: 1 up to FREE_VIDEOS, then FREE_VIDEOS / frequency."""
     return min(1.0, FREE_VIDEOS / frequency)
 
 
@@ -69,7 +70,7 @@ def _same_stretch(one: Run, other: Run) -> bool:
 
 
 def _different(rests: Sequence[Float32Array], alike: float) -> int:
-    """Counted greedily; a video without a rest is one of its own."""
+    """Greedy count of clusters; a video without a rest is its own cluster."""
     kept: list[Float32Array] = []
     for rest in rests:
         if not any(float(rest @ other) >= alike for other in kept):

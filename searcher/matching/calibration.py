@@ -1,4 +1,5 @@
-"""From evidence to the probability of being a copy: a logistic curve, versioned, one a visual backend."""
+"""Score calibration: from a score to the probability of a copy, by one logistic curve per visual
+backend."""
 
 from __future__ import annotations
 
@@ -14,17 +15,17 @@ import numpy as np
 from common.errors import UsageError
 from common.types import Float64Array
 
-# A match of so many seconds is neither more nor less to be believed for its length.
-USUAL_SECONDS = 4.0
+# The length at which the length term of the logit is zero.
+TYPICAL_SECONDS = 4.0
 _MIN_SECONDS, _MAX_SECONDS = 0.25, 16.0
-# What strangers usually are counts as so many of this query's.
+# The fitted background mean weighs as much as this many background scores of the query.
 _PRIOR_COUNT = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Strangers:
-    """The videos that are most like a query, through one view, without being copies of it: how many
-    there were, and the mean of their scores."""
+class BackgroundScores:
+    """The query's best non-matches through one view: the mean of their scores, and how many there
+    are."""
 
     mean: float = 0.0
     count: int = 0
@@ -34,12 +35,12 @@ class Strangers:
 class Calibration:
     """The constants of one visual backend, fitted by `storyhash evaluate calibrate`.
 
-    probability = 1 / (1 + exp(-slope (x - midpoint) - length_weight log2(seconds / 4))), with x the score
-    less what its view costs and less `background_weight` times by how much this query's strangers are
-    more alike than strangers usually are. `views`: for each view its price and the usual similarity of
-    strangers. `certain`: similarities above it are no strangers'. `copy_probability` and
-    `review_probability` are the default policy. `measured`: whether the constants were fitted on real
-    copies and strangers; where they were not, probabilities order matches and say no more.
+    probability = 1 / (1 + exp(-slope (x - midpoint) - length_weight log2(seconds / 4))), where x is
+    the normalised score: the score minus the offset of its view, minus `background_weight` times
+    the background shift. `views`: for each view its offset and its background mean. `certain`: no
+    non-match scores higher. `copy_probability` and `review_probability` are the default policy.
+    `measured`: whether the constants were fitted on real videos; if not, probabilities only rank
+    matches.
     """
 
     version: str
@@ -53,44 +54,49 @@ class Calibration:
     copy_probability: float
     review_probability: float
 
-    def price(self, view: str) -> float:
-        """What a score through a view costs; one that is not known costs as much as the dearest."""
+    def view_offset(self, view: str) -> float:
+        """The offset of a view; for an unknown view the largest offset."""
         known = self.views.get(view) or max(self.views.values())
         return known[0]
 
-    def usual(self, view: str) -> float:
-        """How similar strangers usually are through a view."""
+    def background_mean(self, view: str) -> float:
+        """Mean score of non-matches through a view."""
         known = self.views.get(view) or max(self.views.values(), key=lambda pair: pair[1])
         return known[1]
 
-    def lift(self, view: str, strangers: Strangers) -> float:
-        """By how much a query's strangers are more alike than strangers usually are; what a few of them
-        say is drawn towards nothing."""
-        return float(trust_of(np.array(float(strangers.count)))) * (
-            strangers.mean - self.usual(view)
+    def background_shift(self, view: str, background: BackgroundScores) -> float:
+        """How far the query's background mean lies above that of the view; shrunk towards 0 if
+        there are few scores."""
+        return float(shrinkage(np.array(float(background.count)))) * (
+            background.mean - self.background_mean(view)
         )
 
-    def excess(self, score: float, view: str, strangers: Strangers) -> float:
-        """A score less all that it costs."""
-        return score - self.price(view) - self.background_weight * self.lift(view, strangers)
+    def normalised_score(self, score: float, view: str, background: BackgroundScores) -> float:
+        """The score minus the view's offset and the weighted background shift."""
+        return (
+            score
+            - self.view_offset(view)
+            - self.background_weight * self.background_shift(view, background)
+        )
 
-    def logit(self, excess: float, seconds: float) -> float:
-        """Logarithm of the odds that a match of so many seconds with this priced score is a copy."""
-        length = float(length_of(np.array(seconds)))
-        return self.slope * (excess - self.midpoint) + self.length_weight * length
+    def logit(self, normalised_score: float, seconds: float) -> float:
+        """Log odds that a match of this length with this normalised score is a copy."""
+        length = float(log_length(np.array(seconds)))
+        return self.slope * (normalised_score - self.midpoint) + self.length_weight * length
 
-    def probability(self, excess: float, seconds: float = USUAL_SECONDS) -> float:
-        """Probability that it is one."""
-        return probability_of(self.logit(excess, seconds))
-
-
-def length_of(seconds: Float64Array) -> Float64Array:
-    """float64 (...): log2 of matched seconds against the usual ones, bounded both ways."""
-    return np.log2(np.clip(seconds, _MIN_SECONDS, _MAX_SECONDS) / USUAL_SECONDS)
+    def probability(self, normalised_score: float, seconds: float = TYPICAL_SECONDS) -> float:
+        """Probability that it is a copy."""
+        return probability_of(self.logit(normalised_score, seconds))
 
 
-def trust_of(count: Float64Array) -> Float64Array:
-    """float64 (...), 0 to 1: how far so many strangers are believed against what is usual."""
+def log_length(seconds: Float64Array) -> Float64Array:
+    """float64 (...): log2(seconds / TYPICAL_SECONDS), with seconds clipped."""
+    return np.log2(np.clip(seconds, _MIN_SECONDS, _MAX_SECONDS) / TYPICAL_SECONDS)
+
+
+def shrinkage(count: Float64Array) -> Float64Array:
+    """float64 (...), 0 to 1: weight of a background mean of this many scores against the fitted
+    one."""
     return count / (count + _PRIOR_COUNT)
 
 
@@ -100,11 +106,11 @@ def probability_of(logit: float) -> float:
 
 
 def load_calibration(visual: str, path: Path | None = None) -> Calibration:
-    """The calibration for the profiles of a visual backend: what a vector shows decides its scale, of
-    which the tracker's share is 2.8 %. It is the one that ships, or that of a file in the same form.
+    """The calibration of a visual backend, built in or from a file of the same form. The tracker
+    does not matter: its share of a vector is 2.8 %.
 
-    Raises UsageError for a file that cannot be used or says nothing of the backend, KeyError where none
-    ships for it.
+    Raises UsageError if the file is unusable or lacks the backend, KeyError if no built-in one
+    exists.
     """
     if path is None:
         text = (files("searcher.matching") / "calibrations.json").read_text(encoding="utf-8")
@@ -124,7 +130,7 @@ def load_calibration(visual: str, path: Path | None = None) -> Calibration:
 
 
 def from_json(held: Mapping[str, object]) -> Calibration:
-    """Raises TypeError or ValueError for fields that are missing, unknown or of another kind."""
+    """Raises TypeError or ValueError for fields that are missing, unknown or of a wrong type."""
     fields = dict(held)
     views = fields.pop("views")
     if not isinstance(views, Mapping):

@@ -1,4 +1,4 @@
-"""Why a video may be in a query: the runs of one through each view, and what speaks for them."""
+"""Candidates: the runs of one video through each view, and their scores."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from common.types import Float32Array, Float64Array, Int64Array, SegmentRef
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Aligner, Run, Spans
-from searcher.matching.calibration import Calibration, Strangers
-from searcher.matching.query_windows import Asked, AskedView
+from searcher.matching.calibration import BackgroundScores, Calibration
+from searcher.matching.query_windows import QueryWindows, ViewWindows
 
-# A view is looked into when its best window is not further than this below the best view's.
+# A view is aligned if its best window is not further than this below the best view's.
 _NEAR = 0.1
-# Similarities of windows to segments that are held only to find the highest of them: 16 MB.
+# Similarities of windows to segments computed at once to find the highest: 16 MB.
 _PAIRS_AT_ONCE = 4 << 20
 
 
@@ -23,12 +23,12 @@ _PAIRS_AT_ONCE = 4 << 20
 class Evidence:
     """One video through one view.
 
-    segments: the video's. runs: best first. strangers: those of the query, through this view.
+    segments: the video's. runs: best first. background: those of the query, through this view.
     """
 
     segments: VideoSegments
     view: str
-    strangers: Strangers
+    background: BackgroundScores
     runs: tuple[Run, ...]
 
     @property
@@ -38,17 +38,17 @@ class Evidence:
 
     @property
     def bank(self) -> str:
-        """The video's."""
+        """Bank of the video."""
         return self.segments.refs[0].bank
 
     def logit(self, calibration: Calibration) -> float:
         """Of the best run being a copy."""
-        return run_logit(self.runs[0], self.view, self.strangers, calibration)
+        return run_logit(self.runs[0], self.view, self.background, calibration)
 
 
-def run_logit(run: Run, view: str, strangers: Strangers, calibration: Calibration) -> float:
+def run_logit(run: Run, view: str, background: BackgroundScores, calibration: Calibration) -> float:
     """Of a run through a view being a copy."""
-    return calibration.logit(calibration.excess(run.score, view, strangers), run.seconds)
+    return calibration.logit(calibration.normalised_score(run.score, view, background), run.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,58 +62,61 @@ class Candidate:
     @classmethod
     def of(
         cls,
-        query: Asked,
+        query: QueryWindows,
         segments: VideoSegments,
-        strangers: Mapping[str, Strangers],
+        backgrounds: Mapping[str, BackgroundScores],
         calibration: Calibration,
     ) -> Candidate:
         """segments: at least one."""
         peaks = [
-            calibration.excess(
+            calibration.normalised_score(
                 _highest(view.vectors[query.searched[view.windows]], segments.vectors),
                 view.name,
-                strangers.get(view.name, Strangers()),
+                backgrounds.get(view.name, BackgroundScores()),
             )
             for view in query.views
         ]
         return cls(segments, np.array(peaks))
 
     @property
-    def promising(self) -> Int64Array:
+    def promising_views(self) -> Int64Array:
         """The views that are not far from the best one."""
         return np.flatnonzero(self.peaks >= self.peaks.max(initial=-2.0) - _NEAR)
 
-    def through(
+    def align_view(
         self,
         view: int,
-        query: Asked,
-        strangers: Mapping[str, Strangers],
+        query: QueryWindows,
+        backgrounds: Mapping[str, BackgroundScores],
         calibration: Calibration,
         aligner: Aligner,
     ) -> Evidence | None:
         """What speaks for it through one view, by number; None where that shows nothing."""
-        seen = query.views[view]
-        around = strangers.get(seen.name, Strangers())
+        view_windows = query.views[view]
+        background = backgrounds.get(view_windows.name, BackgroundScores())
         count = len(query.windows.starts)
         runs = aligner(
-            self._similarity(seen, count),
-            seen.informative(count),
+            self._similarity(view_windows, count),
+            view_windows.mask(count),
             query.windows,
             _spans(self.segments.refs),
-            calibration.usual(seen.name) + calibration.lift(seen.name, around),
+            calibration.background_mean(view_windows.name)
+            + calibration.background_shift(view_windows.name, background),
         )
-        return Evidence(self.segments, seen.name, around, tuple(runs)) if runs else None
+        return Evidence(self.segments, view_windows.name, background, tuple(runs)) if runs else None
 
-    def _similarity(self, seen: AskedView, count: int) -> Float32Array:
+    def _similarity(self, view_windows: ViewWindows, count: int) -> Float32Array:
         """float32 (W, S), zero for windows that show nothing through the view."""
-        if len(seen.windows) == count:
-            whole: Float32Array = seen.vectors @ self.segments.vectors.T
+        if len(view_windows.windows) == count:
+            whole: Float32Array = view_windows.vectors @ self.segments.vectors.T
             return whole
         similarity = np.zeros((count, len(self.segments.refs)), dtype=np.float32)
         step = max(1, _PAIRS_AT_ONCE // max(1, len(self.segments.refs)))
-        for first in range(0, len(seen.windows), step):
+        for first in range(0, len(view_windows.windows), step):
             some = slice(first, first + step)
-            similarity[seen.windows[some]] = seen.vectors[some] @ self.segments.vectors.T
+            similarity[view_windows.windows[some]] = (
+                view_windows.vectors[some] @ self.segments.vectors.T
+            )
         return similarity
 
 

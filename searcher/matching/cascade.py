@@ -1,4 +1,4 @@
-"""How closely a query is looked at: once, and again where that does not decide."""
+"""The cascade: a second pass only if the first does not decide."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.matcher import Matcher, MatchReport
 
 
-def match_looking(
+def match_cascade(
     matcher: Matcher,
     look: TakeLook,
     *,
@@ -18,13 +18,12 @@ def match_looking(
     thorough: bool = False,
     cancellation: Cancellation = NEVER_CANCELLED,
 ) -> MatchReport:
-    """The answer to a query: after the first look where that finds a copy anywhere, else after a closer
-    one.
+    """The report of the first pass if it finds a copy, else that of a second pass.
 
-    thorough: look closely in any case, and at more moments, so that whatever else the query holds
-    beside a copy is found too. Raises what `look` and `Matcher.match` raise.
+    thorough: always run the exhaustive pass, over more windows, so that further copies are found
+    too. Raises what `look` and `Matcher.match` raise.
     """
-    with _Kept() as kept:
+    with _FirstPassPieces() as kept:
         answer = matcher.begin(only, cancellation)
         for piece in look("first"):
             answer.add(piece)
@@ -38,8 +37,8 @@ def match_looking(
         return answer.report()
 
 
-class _Kept(Spool):
-    """The pieces of the first look: on disk, unless there is but one."""
+class _FirstPassPieces(Spool):
+    """The pieces of the first pass: on disk, or in memory if there is only one."""
 
     _only: QueryEmbedding | None = None
 

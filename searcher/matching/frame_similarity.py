@@ -1,4 +1,4 @@
-"""The frames of a query beside those of a reference, around a run."""
+"""Similarities of query frames to reference frames around a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.frame_codes import FRAME_SECONDS, CodedFrames, known_frames
+from common.frame_codes import FRAME_SECONDS, CodedFrames, valid_frames
 from common.types import (
     NO_FRAMES,
     VISUAL_DIMENSION,
@@ -17,14 +17,14 @@ from common.types import (
 )
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Run
-from searcher.matching.query_windows import Asked
+from searcher.matching.query_windows import QueryWindows
 
 HALF_FRAME_SECONDS = FRAME_SECONDS / 2
-# A longer window is no frame; frames further apart say little of when.
+# A longer window is not a frame; frames further apart are too coarse to localise by.
 _MAX_SECONDS, _MAX_STEP_SECONDS = 1.0, 1.0
-# The ranges of a run may be so wrong: a window, and a segment and a half.
+# The ranges of a run may be off by this much: a window, and two segments.
 _QUERY_MARGIN_SECONDS, _REF_MARGIN_SECONDS = 4.0, 8.0
-# Of longer runs the segments alone tell the ranges well enough: 16 MB.
+# For longer runs segments alone are precise enough: 16 MB.
 _MAX_PAIRS = 4_000_000
 
 
@@ -32,8 +32,8 @@ _MAX_PAIRS = 4_000_000
 class QueryFrames:
     """The frames of a query in time order.
 
-    shown: float32 (T, 512), unit rows, or as the index holds them, where the query is a video of it;
-    seconds: float64 (T,); duration_seconds: of the query.
+    shown: float32 (T, 512), unit rows, or frame codes if the query is an indexed video; seconds:
+    float64 (T,); duration_seconds: of the query.
     """
 
     shown: Float32Array | CodedFrames
@@ -41,8 +41,8 @@ class QueryFrames:
     duration_seconds: float
 
     @classmethod
-    def of_view(cls, query: Asked, view: int) -> QueryFrames:
-        """The windows of a view, by number, that are one frame each."""
+    def of_view(cls, query: QueryWindows, view: int) -> QueryFrames:
+        """The windows of the view with this number that are single frames."""
         seen = query.views[view]
         starts = query.windows.starts[seen.windows]
         chosen = np.flatnonzero(query.windows.ends[seen.windows] - starts < _MAX_SECONDS)
@@ -53,11 +53,11 @@ class QueryFrames:
 
     @classmethod
     def of_video(cls, video: VideoSegments, duration_seconds: float) -> QueryFrames:
-        """All those of a video of the index."""
+        """All frames of an indexed video."""
         return cls(*_coded(video, range(len(video.refs))), duration_seconds)
 
     def near(self, run: Run) -> BoolArray:
-        """bool (T,): those that may belong to it; none where frames are too far apart."""
+        """bool (T,): frames that may belong to the run; none if frames are too far apart."""
         steps = np.diff(self.seconds)
         if len(steps) and float(np.median(steps)) > _MAX_STEP_SECONDS:
             return np.zeros(len(self.seconds), dtype=bool)
@@ -65,20 +65,20 @@ class QueryFrames:
             self.seconds <= run.query_end_seconds + _QUERY_MARGIN_SECONDS
         )
 
-    def similarity(self, chosen: BoolArray, known: CodedFrames) -> Float32Array:
-        """float32 (n, Tr): of those of bool (T,) to frames of the index."""
+    def similarity(self, chosen: BoolArray, codes: CodedFrames) -> Float32Array:
+        """float32 (n, Tr): similarity of the chosen frames, bool (T,), to indexed frames."""
         if isinstance(self.shown, CodedFrames):
-            return known.like_coded(self.shown.of(chosen))
-        return known.like(self.shown[chosen])
+            return codes.like_coded(self.shown.of(chosen))
+        return codes.like(self.shown[chosen])
 
 
 @dataclass(frozen=True, slots=True)
-class Frames:
-    """Frames of a query beside frames of a reference, around a run.
+class FrameSimilarity:
+    """Similarities of query frames to reference frames around a run.
 
-    similarity: float32 (Tq, Tr); query_seconds, ref_seconds: float64, increasing. first_seconds: of the
-    whole query's first frame, last_seconds: of its last, duration_seconds: of it; ref_start_seconds,
-    ref_end_seconds: of the whole reference.
+    similarity: float32 (Tq, Tr); query_seconds, ref_seconds: float64, increasing. first_seconds,
+    last_seconds: of the query's first and last frame. duration_seconds: of the query.
+    ref_start_seconds, ref_end_seconds: of the whole reference.
     """
 
     similarity: Float32Array
@@ -91,8 +91,8 @@ class Frames:
     ref_end_seconds: float
 
     @classmethod
-    def around(cls, run: Run, query: QueryFrames, video: VideoSegments) -> Frames | None:
-        """Those near a run; None where one of the two has no frames there, or too many."""
+    def around(cls, run: Run, query: QueryFrames, video: VideoSegments) -> FrameSimilarity | None:
+        """Frames near a run; None if either side has no frames there, or too many."""
         near = query.near(run)
         if not near.any():
             return None
@@ -102,11 +102,11 @@ class Frames:
             if ref.end_seconds >= run.ref_start_seconds - _REF_MARGIN_SECONDS
             and ref.start_seconds <= run.ref_end_seconds + _REF_MARGIN_SECONDS
         ]
-        known, seconds = _coded(video, segments)
+        codes, seconds = _coded(video, segments)
         if not len(seconds) or int(near.sum()) * len(seconds) > _MAX_PAIRS:
             return None
         return cls(
-            query.similarity(near, known),
+            query.similarity(near, codes),
             query.seconds[near],
             seconds,
             float(query.seconds[0]),
@@ -118,7 +118,7 @@ class Frames:
 
 
 def _coded(video: VideoSegments, segments: Sequence[int]) -> tuple[CodedFrames, Float64Array]:
-    """The frames of some segments, by number, that are known, and when each is shown, float64 (T,)."""
+    """The valid frame codes of the segments with these numbers, and their times, float64 (T,)."""
     counts = [len(video.frames[number]) for number in segments]
     codes = np.concatenate([NO_FRAMES, *(video.frames[number] for number in segments)])
     frames = CodedFrames(
@@ -135,8 +135,8 @@ def _coded(video: VideoSegments, segments: Sequence[int]) -> tuple[CodedFrames, 
             ),
         ]
     )
-    known = known_frames(codes)
-    return frames.of(known), seconds[known]
+    codes = valid_frames(codes)
+    return frames.of(codes), seconds[codes]
 
 
 def _unit(rows: Float32Array) -> Float32Array:

@@ -1,4 +1,4 @@
-"""A video of the catalogue as a query against the rest of it."""
+"""An indexed video as a query against the rest of the catalogue."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from common.uris import public_uri
 from searcher.index.state import VideoSegments
 from searcher.storage.video_store import Video
 
-# Longer videos are matched in pieces of about so many segments: an hour, with one window each.
+# Longer videos are matched in pieces of about this many segments: one hour, one window each.
 PIECE_SEGMENTS = 900
 
 
-def known_pieces(
+def indexed_query_pieces(
     video: Video, segments: VideoSegments, model_id: str
 ) -> Iterator[tuple[QueryEmbedding, VideoSegments]]:
-    """A video of the index as a query, in one piece or, if it is long, in several of about the same
-    length; and the segments that each of them is.
+    """An indexed video as a query: one piece, or several of similar length if it is long, each with
+    its segments.
 
-    Search with `Filter(exclude_video=video.video_id)`, or it finds itself. A video without a segment
-    gives one piece without a window, which matches nothing.
+    Search with `Filter(exclude_video=video.video_id)`, or the video finds itself. A video without
+    segments gives one piece without windows, which matches nothing.
     """
     count = len(segments.refs)
     seconds = max([video.duration_seconds, *(ref.end_seconds for ref in segments.refs)])
@@ -41,7 +41,7 @@ def _query(
     duration_seconds: float,
     piece: tuple[int, int],
 ) -> QueryEmbedding:
-    """The indexed segments of a video as the windows of a query, seen through no view but identity."""
+    """The indexed segments of a video as the windows of a query, with the identity view only."""
     refs = segments.refs
     seen = segments.vectors.reshape(1, len(refs), VECTOR_DIMENSION)
     return QueryEmbedding(

@@ -1,10 +1,10 @@
-"""A run's ranges to half a second, by the frames of the query and of the reference.
+"""Localisation: refines the ranges of a run to half a second with frame codes.
 
-Segments say which few seconds of the reference a window shows; their frames say when. The best path
-through the similarities of frames tells which frames belong to the copy. Where they lie on a line (one
-offset, one tempo), the line tells the reference's range more exactly than any frame; where they do not,
-as after cuts, the range is from the first to the last of them. Where nothing moves one frame is as good
-as another and the path may stand still: there the line knows more, or else the segments.
+Segments locate a window to a few seconds; frame codes are finer. The best path (Viterbi) through
+the frame similarities selects the frames of the copy. If they lie on a line (one offset, one
+tempo), the line gives a more precise reference range than single frames. If they do not, as after
+cuts, the range is from the first to the last frame. In a still scene all frames are similar and the
+path may not advance; then the line or else the segments decide.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ import numpy as np
 from common.frame_codes import FRAME_SECONDS
 from common.types import Float32Array, Float64Array
 from searcher.matching.alignment import Run
-from searcher.matching.frame_similarity import HALF_FRAME_SECONDS, Frames
-from searcher.matching.temporal_fit import TEMPI, along, bounded, price
-from searcher.matching.viterbi import Stretch, follow
+from searcher.matching.frame_similarity import HALF_FRAME_SECONDS, FrameSimilarity
+from searcher.matching.temporal_fit import TEMPI, mean_along, ordered_range, tempo_penalty
+from searcher.matching.viterbi import MatchedFrames, best_path
 
-# What following a copy earns a frame, in which the prices of paths are told.
-_EARNED = 0.4
-# Similarity that a line may lose against the path and still be believed; and where both begin and end at
-# about the same moments, as between cuts from one still picture to another.
+# Reward per frame of a copy; the path penalties are in the same unit.
+_COPY_REWARD = 0.4
+# A line is accepted if its similarity is at most this much below that of the path. More is allowed
+# if both begin and end at about the same times, as with cuts between still pictures.
 _LINE_LOSS, _AGREED_LOSS = 0.03, 0.08
 _AGREE_SECONDS = 1.0
-# A line goes on so far beyond the first frame of the reference, and twice as far beyond the last.
+# A line may extend this far before the first reference frame, and twice as far beyond the last.
 _BEYOND_SECONDS = 0.6 * FRAME_SECONDS
 # A copy may begin and end with a fade.
 _DARK_SECONDS = 2.0
 _MIN_FRAMES, _MIN_FRAMES_OF_TEMPO = 2, 5
 _PEAK_FRAMES = 4
-# Seconds of the reference in one of the query, below which the path has stood still.
+# Seconds of reference per second of query; below it the path does not advance.
 _MIN_PACE = 0.25
 
 
-def refined(run: Run, frames: Frames, strangers: float) -> Run:
-    """The run with the ranges that its frames show; as it is where too few of them show anything, or they
-    show nothing that moves.
+def refine(run: Run, frames: FrameSimilarity, background_similarity: float) -> Run:
+    """The run with ranges refined by its frames; unchanged if too few frames match, or the scene is
+    still.
 
-    strangers: how similar frames of strangers are.
+    background_similarity: mean similarity of frames of non-matches.
     """
     best = np.sort(frames.similarity.max(axis=1, initial=-1.0))
     peak = float(best[-_PEAK_FRAMES:].mean()) if len(best) else -1.0
-    if peak <= strangers or not len(frames.ref_seconds):
+    if peak <= background_similarity or not len(frames.ref_seconds):
         return run
-    level = (peak + strangers) / 2
-    earned = (frames.similarity - level) * (_EARNED / (peak - level))
+    level = (peak + background_similarity) / 2
+    reward = (frames.similarity - level) * (_COPY_REWARD / (peak - level))
     found = [
         one
-        for one in follow(earned, frames.query_seconds, frames.ref_seconds)
+        for one in best_path(reward, frames.query_seconds, frames.ref_seconds)
         if len(one.query) >= min(_MIN_FRAMES, len(frames.query_seconds))
         and _overlaps(run, frames.query_seconds[one.query])
     ]
@@ -59,7 +59,7 @@ def refined(run: Run, frames: Frames, strangers: float) -> Run:
     if not stretches:
         return run
     start, end = _query_range(frames, int(found[0].query[0]), int(found[-1].query[-1]))
-    ref_start, ref_end = bounded(
+    ref_start, ref_end = ordered_range(
         min(one[0] for one in stretches), max(one[1] for one in stretches), frames.ref_end_seconds
     )
     tempo = stretches[0][2] if len(stretches) == 1 else None
@@ -73,9 +73,9 @@ def refined(run: Run, frames: Frames, strangers: float) -> Run:
     )
 
 
-def _query_range(frames: Frames, first: int, last: int) -> tuple[float, float]:
-    """From half-way to the frame before the first to half-way to the one after the last; from end to end
-    of the query where only a little of it before and after shows nothing."""
+def _query_range(frames: FrameSimilarity, first: int, last: int) -> tuple[float, float]:
+    """From half a frame before the first to half a frame after the last; extended to the ends of
+    the query if only a little of it is left there."""
     start, end = float(frames.query_seconds[first]), float(frames.query_seconds[last])
     begins = start <= min(frames.first_seconds, _DARK_SECONDS)
     ends = end >= max(frames.last_seconds, frames.duration_seconds - _DARK_SECONDS)
@@ -85,9 +85,11 @@ def _query_range(frames: Frames, first: int, last: int) -> tuple[float, float]:
     )
 
 
-def _ref_range(frames: Frames, stretch: Stretch) -> tuple[float, float, float | None] | None:
-    """Start and end in the reference of one stretch, and its tempo where it has one; None where neither
-    a line nor the path says where it lies."""
+def _ref_range(
+    frames: FrameSimilarity, stretch: MatchedFrames
+) -> tuple[float, float, float | None] | None:
+    """Reference start and end of a matched part, and its tempo if it has one; None if neither line
+    nor path locates it."""
     similarity, times = frames.similarity[stretch.query], frames.query_seconds[stretch.query]
     shown = frames.ref_seconds[stretch.ref]
     tempo, offset, value = _line(similarity, times, frames.ref_seconds)
@@ -102,8 +104,8 @@ def _ref_range(frames: Frames, stretch: Stretch) -> tuple[float, float, float | 
     return *_shown(frames, shown), None
 
 
-def _shown(frames: Frames, times: Float64Array) -> tuple[float, float]:
-    """From half-way to the frame before the first to half-way to the one after the last."""
+def _shown(frames: FrameSimilarity, times: Float64Array) -> tuple[float, float]:
+    """From half a frame before the first time to half a frame after the last."""
     first, last = float(times.min()), float(times.max())
     low, high = first - HALF_FRAME_SECONDS, last + HALF_FRAME_SECONDS
     if first < frames.ref_start_seconds + FRAME_SECONDS:
@@ -114,32 +116,32 @@ def _shown(frames: Frames, times: Float64Array) -> tuple[float, float]:
 
 
 def _overlaps(run: Run, times: Float64Array) -> bool:
-    """Whether frames of a query belong to a run, and not to another beside it."""
+    """Whether these query frames overlap the run."""
     return bool(times[0] < run.query_end_seconds and times[-1] >= run.query_start_seconds)
 
 
 def _line(
     similarity: Float32Array, query: Float64Array, ref: Float64Array
 ) -> tuple[float, float, float]:
-    """Tempo and offset of the line ref = tempo * query + offset along which frames are most alike, and
-    their mean similarity. similarity: float32 (n, Tr) of frames at query, float64 (n,)."""
+    """Tempo and offset of the line ref = tempo * query + offset with the highest mean similarity,
+    and that similarity. similarity: float32 (n, Tr) of frames at query, float64 (n,)."""
     best = (1.0, 0.0, -np.inf, -np.inf)
     starts = np.arange(ref[0], ref[-1] + HALF_FRAME_SECONDS, FRAME_SECONDS)
     for tempo in TEMPI.tolist() if len(query) >= _MIN_FRAMES_OF_TEMPO else [1.0]:
         offsets = starts - tempo * query[0]
         at = tempo * query[None] + offsets[:, None]
         inside = (at >= ref[0] - _BEYOND_SECONDS) & (at <= ref[-1] + 2 * _BEYOND_SECONDS)
-        values = along(similarity, at, ref, inside)
+        values = mean_along(similarity, at, ref, inside)
         top = int(np.argmax(values))
         value = float(values[top])
-        if value - price(tempo) > best[3] + 1e-6:
+        if value - tempo_penalty(tempo) > best[3] + 1e-6:
             offset = float(offsets[top]) + _between(values, top)
-            best = (tempo, offset, value, value - price(tempo))
+            best = (tempo, offset, value, value - tempo_penalty(tempo))
     return best[:3]
 
 
 def _between(values: Float64Array, at: int) -> float:
-    """Seconds from the best offset to the top of the parabola through it and its neighbours."""
+    """Seconds from the best offset to the vertex of the parabola through it and its neighbours."""
     if not 0 < at < len(values) - 1:
         return 0.0
     before, top, after = values[at - 1 : at + 2].tolist()

@@ -1,4 +1,4 @@
-"""The answer to one query, gathered piece by piece."""
+"""Builds the match report of one query, piece by piece."""
 
 from __future__ import annotations
 
@@ -13,27 +13,32 @@ from common.errors import ModelMismatchError
 from common.types import VECTOR_DIMENSION, Match, QueryEmbedding
 from searcher.index.state import Filter
 from searcher.matching.alignment import Aligner, align
-from searcher.matching.boilerplate import FREE_VIDEOS, Shared, document_frequency, weight
+from searcher.matching.boilerplate import (
+    FREE_VIDEOS,
+    SharedRun,
+    boilerplate_weight,
+    document_frequency,
+)
 from searcher.matching.calibration import Calibration, probability_of
 from searcher.matching.candidates import Candidate, Evidence
 from searcher.matching.frame_similarity import QueryFrames
-from searcher.matching.piece_findings import FURTHER_SHARE, Finding, FramesOf, findings_of
 from searcher.matching.policy import Decision, Policies, strongest
 from searcher.matching.protocols import SegmentIndex
-from searcher.matching.query_windows import Asked
+from searcher.matching.query_windows import QueryWindows
 from searcher.matching.retrieval import MAX_CANDIDATES, retrieve
-from searcher.matching.run_merge import best_of, merged
+from searcher.matching.run_matches import FURTHER_SHARE, FramesOf, RunMatch, run_matches_of
+from searcher.matching.run_merge import best_of, merge_runs
 
-# Findings of a long query that are kept between two pieces, some 2 kB each.
-_MOST_FINDINGS = 4000
+# # Matches of a long query kept between two pieces, about 2 kB each.
+_MAX_RUN_MATCHES = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class MatchReport:
-    """The answer to one query: every candidate, best first, and the decision on each.
+    """The report of one query: every candidate, best first, and the decision on each.
 
-    `reason` says why a query could not match anything, `damaged` what of it could not be decoded; both
-    are empty otherwise.
+    `reason`: why the query cannot match anything. `damaged`: which part could not be decoded. Both
+    are usually empty.
     """
 
     uri: str
@@ -56,9 +61,9 @@ class MatchReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What answers are made with. aligner: how runs are found; by_frames: whether frames tell the ranges
-    where there are some, or segments always."""
+class MatcherConfig:
+    """What a report is built with. aligner: finds the runs; by_frames: whether ranges are refined
+    with frame codes."""
 
     index: SegmentIndex
     model_id: str
@@ -68,96 +73,107 @@ class Means:
     by_frames: bool = True
 
 
-class Answer:
-    """Takes the pieces of a query in their order, and holds of each only what was found."""
+class ReportBuilder:
+    """Takes the pieces of a query in order and keeps only their matches."""
 
     def __init__(
-        self, means: Means, only: Filter, cancellation: Cancellation = NEVER_CANCELLED
+        self, config: MatcherConfig, only: Filter, cancellation: Cancellation = NEVER_CANCELLED
     ) -> None:
-        self._means = means
+        self._config = config
         self._only = only
         self._cancellation = cancellation
-        self._findings: list[Finding] = []
+        self._run_matches: list[RunMatch] = []
         self._first: QueryEmbedding | None = None
         self._shows_something = False
 
     def add(self, *looks: QueryEmbedding) -> None:
-        """Take one piece, seen by one look or by several.
+        """Add one piece, embedded in one pass or several.
 
-        Raises ModelMismatchError for a query embedded by another model than the index was,
-        CancelledError.
+        Raises ModelMismatchError if query and index have different models, CancelledError.
         """
-        asked = Asked.of(*looks)
+        query_windows = QueryWindows.of(*looks)
 
         @cache
         def frames_of(view: str) -> QueryFrames:
-            return QueryFrames.of_view(asked, [one.name for one in asked.views].index(view))
+            return QueryFrames.of_view(
+                query_windows, [one.name for one in query_windows.views].index(view)
+            )
 
-        self.add_seen(looks[0], asked, frames_of)
+        self.add_windows(looks[0], query_windows, frames_of)
 
-    def add_seen(self, piece: QueryEmbedding, asked: Asked, frames_of: FramesOf) -> None:
-        """The same with what was asked made ready, and its frames through a view. Raises as `add`."""
-        means = self._means
-        if piece.model_id != means.model_id:
+    def add_windows(
+        self, piece: QueryEmbedding, query_windows: QueryWindows, frames_of: FramesOf
+    ) -> None:
+        """Like `add`, with the query windows and frames prepared by the caller."""
+        config = self._config
+        if piece.model_id != config.model_id:
             raise ModelMismatchError(
-                f"the query was embedded with {piece.model_id}, the index with {means.model_id}"
+                f"the query was embedded with {piece.model_id}, the index with {config.model_id}"
             )
         self._first = self._first or _without_windows(piece)
-        # Where nothing shows anything, as in a black film, there is nothing to do.
-        if not asked.shows_something:
+        # A query without information, such as a black video, matches nothing.
+        if not query_windows.shows_something:
             return
         self._shows_something = True
-        found = retrieve(asked, means.index, means.calibration, self._only, self._cancellation)
-        for video_id in found.candidates:
-            # One at a time: each is as large as its video is long.
+        retrieval = retrieve(
+            query_windows, config.index, config.calibration, self._only, self._cancellation
+        )
+        for video_id in retrieval.candidates:
+            # One at a time, because the size grows with the length of the video.
             self._cancellation.check()
-            segments = means.index.vectors_of(video_id)
+            segments = config.index.vectors_of(video_id)
             if not segments.refs:
                 continue
-            candidate = Candidate.of(asked, segments, found.strangers, means.calibration)
+            candidate = Candidate.of(
+                query_windows, segments, retrieval.backgrounds, config.calibration
+            )
             best = _best(
                 [
-                    candidate.through(
-                        view, asked, found.strangers, means.calibration, means.aligner
+                    candidate.align_view(
+                        view,
+                        query_windows,
+                        retrieval.backgrounds,
+                        config.calibration,
+                        config.aligner,
                     )
-                    for view in candidate.promising.tolist()
+                    for view in candidate.promising_views.tolist()
                 ],
-                means.calibration,
+                config.calibration,
             )
             if best is not None:
-                self._findings += findings_of(
+                self._run_matches += run_matches_of(
                     best,
-                    asked,
+                    query_windows,
                     piece.number,
-                    frames_of if means.by_frames else None,
-                    means.calibration,
+                    frames_of if config.by_frames else None,
+                    config.calibration,
                 )
-        self._findings = best_of(merged(self._findings), _MOST_FINDINGS)
+        self._run_matches = best_of(merge_runs(self._run_matches), _MAX_RUN_MATCHES)
 
     def report(self) -> MatchReport:
-        """The answer. Raises ValueError before the first piece."""
+        """The finished report. Raises ValueError before the first piece."""
         if self._first is None:
             raise ValueError("report: expected a piece of the query before it")
         if not self._shows_something:
             return self._report([], "no frame of the query shows anything to recognise")
-        best: dict[str, Finding] = {}
-        for finding in self._findings:
-            held = best.setdefault(finding.video_id, finding)
-            if finding.run.score > held.run.score:
-                best[finding.video_id] = finding
+        best: dict[str, RunMatch] = {}
+        for run_match in self._run_matches:
+            held = best.setdefault(run_match.video_id, run_match)
+            if run_match.run.score > held.run.score:
+                best[run_match.video_id] = run_match
         frequency = self._frequencies(best)
         matches = [
-            self._match(finding, frequency.get(finding.video_id, 1))
-            for finding in self._findings
-            if finding.run.score >= FURTHER_SHARE * best[finding.video_id].run.score
+            self._match(run_match, frequency.get(run_match.video_id, 1))
+            for run_match in self._run_matches
+            if run_match.run.score >= FURTHER_SHARE * best[run_match.video_id].run.score
         ]
         return self._report(matches, "")
 
     def _report(self, matches: list[Match], reason: str) -> MatchReport:
         query = self._query
         matches.sort(key=lambda match: (-match.probability, -match.score, match.video_id))
-        judged = [(match, self._means.policies.of(match.bank).decide(match)) for match in matches]
-        # Each piece of a long query has strangers of its own.
+        judged = [(match, self._config.policies.of(match.bank).decide(match)) for match in matches]
+        # Each piece of a long query has its own non-matches, so the number is limited again.
         nearest = list(dict.fromkeys(match.video_id for match in matches))[:MAX_CANDIDATES]
         kept = [
             (match, decision)
@@ -180,18 +196,18 @@ class Answer:
             raise ValueError("expected a piece of the query")
         return self._first
 
-    def _frequencies(self, best: Mapping[str, Finding]) -> Mapping[str, int]:
-        """How many different videos share what each video shares with the query."""
-        alike = self._means.calibration.certain
+    def _frequencies(self, best: Mapping[str, RunMatch]) -> Mapping[str, int]:
+        """For each video: how many different videos share its part of the query."""
+        alike = self._config.calibration.certain
         certain = {name: one for name, one in best.items() if one.run.score >= alike}
         if len(certain) <= FREE_VIDEOS:
             return {}
-        shared: dict[str, Shared] = {}
+        shared: dict[str, SharedRun] = {}
         for name, one in certain.items():
             self._cancellation.check()
-            segments = self._means.index.vectors_of(name)
+            segments = self._config.index.vectors_of(name)
             if segments.refs:
-                shared[name] = Shared.of(one.run, segments)
+                shared[name] = SharedRun.of(one.run, segments)
         return {
             name: document_frequency(
                 one,
@@ -202,33 +218,35 @@ class Answer:
             for name, one in shared.items()
         }
 
-    def _match(self, finding: Finding, frequency: int) -> Match:
-        shown = finding.shown
-        logit = finding.logit(self._means.calibration)
+    def _match(self, run_match: RunMatch, frequency: int) -> Match:
+        shown = run_match.shown
+        logit = run_match.logit(self._config.calibration)
         return Match(
-            video_id=finding.video_id,
-            bank=finding.bank,
+            video_id=run_match.video_id,
+            bank=run_match.bank,
             query_start_seconds=shown.query_start_seconds,
             query_end_seconds=shown.query_end_seconds,
             ref_start_seconds=shown.ref_start_seconds,
             ref_end_seconds=shown.ref_end_seconds,
-            score=finding.run.score,
-            probability=weight(frequency) * probability_of(logit),
-            view=finding.view,
+            score=run_match.run.score,
+            probability=boilerplate_weight(frequency) * probability_of(logit),
+            view=run_match.view,
             coverage=min(1.0, shown.seconds / self._query.duration_seconds),
-            evidence=self._explained(finding, frequency),
+            evidence=self._evidence_json(run_match, frequency),
         )
 
-    def _explained(self, finding: Finding, frequency: int) -> dict[str, object]:
-        """Why the probability is what it is, as JSON values."""
-        calibration = self._means.calibration
-        policy = self._means.policies.of(finding.bank)
+    def _evidence_json(self, run_match: RunMatch, frequency: int) -> dict[str, object]:
+        """The terms that led to the probability, as JSON values."""
+        calibration = self._config.calibration
+        policy = self._config.policies.of(run_match.bank)
         return {
-            "similarity": round(finding.run.score, 4),
-            "view_price": calibration.price(finding.view),
-            "background_lift": round(calibration.lift(finding.view, finding.strangers), 4),
+            "similarity": round(run_match.run.score, 4),
+            "view_price": calibration.view_offset(run_match.view),
+            "background_lift": round(
+                calibration.background_shift(run_match.view, run_match.background), 4
+            ),
             "document_frequency": frequency,
-            "tempo": finding.shown.tempo,
+            "tempo": run_match.shown.tempo,
             "pairs": [
                 {
                     "query_start_seconds": round(pair.query_start_seconds, 3),
@@ -236,7 +254,7 @@ class Answer:
                     "segment_id": pair.segment_id,
                     "similarity": round(pair.similarity, 4),
                 }
-                for pair in finding.pairs
+                for pair in run_match.pairs
             ],
             "calibration": calibration.version,
             "copy_probability": policy.copy_probability,
@@ -245,7 +263,7 @@ class Answer:
 
 
 def _best(found: Sequence[Evidence | None], calibration: Calibration) -> Evidence | None:
-    """The view that speaks most for a video."""
+    """The view with the highest logit."""
     return max(
         (one for one in found if one is not None),
         key=lambda one: one.logit(calibration),
@@ -254,7 +272,7 @@ def _best(found: Sequence[Evidence | None], calibration: Calibration) -> Evidenc
 
 
 def _without_windows(piece: QueryEmbedding) -> QueryEmbedding:
-    """What is said of the whole query."""
+    """The piece without windows: only the facts about the whole query."""
     return replace(
         piece,
         views=(),

@@ -11,13 +11,13 @@ from searcher.matching.alignment import Aligner, align
 from searcher.matching.calibration import Calibration
 from searcher.matching.candidates import Candidate, Evidence
 from searcher.matching.frame_similarity import QueryFrames
-from searcher.matching.indexed_query import known_pieces
-from searcher.matching.match_report import Answer, MatchReport, Means
-from searcher.matching.piece_findings import FramesOf
+from searcher.matching.indexed_query import indexed_query_pieces
+from searcher.matching.match_report import MatcherConfig, MatchReport, ReportBuilder
 from searcher.matching.policy import Policies
 from searcher.matching.protocols import SegmentIndex
-from searcher.matching.query_windows import Asked
+from searcher.matching.query_windows import QueryWindows
 from searcher.matching.retrieval import retrieve
+from searcher.matching.run_matches import FramesOf
 from searcher.storage.video_store import Video
 
 __all__ = ["MatchReport", "Matcher"]
@@ -36,15 +36,15 @@ class Matcher:
         *,
         by_frames: bool = True,
     ) -> None:
-        """aligner: how runs are found; another than `align` is for comparison. by_frames: whether frames
-        tell the ranges where there are some, or segments always."""
-        self._means = Means(index, model_id, calibration, policies, aligner, by_frames)
+        """aligner: finds the runs; others than `align` are for comparison. by_frames: whether
+        ranges are refined with frame codes."""
+        self._config = MatcherConfig(index, model_id, calibration, policies, aligner, by_frames)
 
     def begin(
         self, only: Filter = EVERYTHING, cancellation: Cancellation = NEVER_CANCELLED
-    ) -> Answer:
-        """An answer that takes a query piece by piece."""
-        return Answer(self._means, only, cancellation)
+    ) -> ReportBuilder:
+        """A report builder that takes a query piece by piece."""
+        return ReportBuilder(self._config, only, cancellation)
 
     def match(
         self,
@@ -55,8 +55,7 @@ class Matcher:
     ) -> MatchReport:
         """Every candidate with its probability, best first.
 
-        Raises ModelMismatchError for a query embedded by another model than the index was,
-        CancelledError.
+        Raises ModelMismatchError if query and index have different models, CancelledError.
         """
         answer = self.begin(only, cancellation)
         answer.add(query)
@@ -69,42 +68,49 @@ class Matcher:
         *,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> MatchReport:
-        """The same for a video of the index, asked of the others by what the index holds of it."""
-        segments = self._means.index.vectors_of(video.video_id)
+        """Match an indexed video against the other videos, with its stored vectors."""
+        segments = self._config.index.vectors_of(video.video_id)
         answer = self.begin(Filter(banks, video.video_id), cancellation)
-        for piece, shown in known_pieces(video, segments, self._means.model_id):
-            answer.add_seen(piece, Asked.of(piece), _held(shown, piece.duration_seconds))
+        for piece, shown in indexed_query_pieces(video, segments, self._config.model_id):
+            answer.add_windows(
+                piece, QueryWindows.of(piece), _stored_frames(shown, piece.duration_seconds)
+            )
         return answer.report()
 
     def evidence(
         self, query: QueryEmbedding, only: Filter = EVERYTHING, *, best_of_view: int = 0
     ) -> dict[str, list[Evidence]]:
-        """What speaks for each video worth a look, through the views that show it best; best_of_view: and
-        for so many videos that each view shows best. For fitting: it holds all candidates at once."""
-        means, asked = self._means, Asked.of(query)
-        found = retrieve(asked, means.index, means.calibration, only)
+        """Evidence for each candidate through its promising views; best_of_view: and for this many
+        of each view's best videos. For fitting only: it keeps all candidates in memory."""
+        config, query_windows = self._config, QueryWindows.of(query)
+        retrieval = retrieve(query_windows, config.index, config.calibration, only)
         candidates = []
-        for video_id in found.candidates:
-            segments = means.index.vectors_of(video_id)
+        for video_id in retrieval.candidates:
+            segments = config.index.vectors_of(video_id)
             if segments.refs:
-                candidates.append(Candidate.of(asked, segments, found.strangers, means.calibration))
+                candidates.append(
+                    Candidate.of(query_windows, segments, retrieval.backgrounds, config.calibration)
+                )
         peaks = np.array([one.peaks for one in candidates]).reshape(
             len(candidates), len(query.views)
         )
         best = np.argsort(-peaks, axis=0, kind="stable")[:best_of_view]
         gathered: dict[str, list[Evidence]] = {}
         for number, candidate in enumerate(candidates):
-            views = {*candidate.promising.tolist(), *np.flatnonzero((best == number).any(axis=0))}
+            views = {
+                *candidate.promising_views.tolist(),
+                *np.flatnonzero((best == number).any(axis=0)),
+            }
             for view in sorted(views):
-                one = candidate.through(
-                    view, asked, found.strangers, means.calibration, means.aligner
+                one = candidate.align_view(
+                    view, query_windows, retrieval.backgrounds, config.calibration, config.aligner
                 )
                 if one is not None:
                     gathered.setdefault(one.video_id, []).append(one)
         return gathered
 
 
-def _held(segments: VideoSegments, duration_seconds: float) -> FramesOf:
-    """The frames that the index holds, whatever the view."""
+def _stored_frames(segments: VideoSegments, duration_seconds: float) -> FramesOf:
+    """The stored frame codes, the same for every view."""
     frames = QueryFrames.of_video(segments, duration_seconds)
     return lambda view: frames

@@ -1,4 +1,4 @@
-"""From a match to a decision, by the rules of its bank."""
+"""Decides on a match by the policy of its bank."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _STRENGTH: dict[Decision, int] = {"no_match": 0, "review": 1, "copy": 2}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Probabilities from which a match is called a copy, or shown to a reviewer; one that is shorter, or
-    covers a smaller share of the query, is neither."""
+    """Matches at or above these probabilities are copies or go to review. Matches that are shorter
+    than `min_seconds` or cover less than `min_coverage` of the query are neither."""
 
     copy_probability: float
     review_probability: float
@@ -47,7 +47,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policy of each bank that has its own, and that of all others."""
+    """The policies of single banks, and the default of all others."""
 
     default: Policy
     banks: Mapping[str, Policy] = field(default_factory=dict)
@@ -62,9 +62,9 @@ def default_policy(calibration: Calibration) -> Policy:
 
 
 def policies(calibration: Calibration, settings: MatchingSettings) -> Policies:
-    """The policies in force: what settings leave out comes from the calibration, then from the default.
+    """The policies in force: settings override the calibration, a bank overrides the default.
 
-    Raises ValueError where a bank would be reviewed at a higher probability than it is decided at.
+    Raises ValueError if review_probability is above copy_probability.
     """
     default = _with(default_policy(calibration), settings.policy)
     return Policies(default, {bank: _with(default, own) for bank, own in settings.banks.items()})
@@ -76,7 +76,7 @@ def _with(base: Policy, own: PolicySettings) -> Policy:
         return float(getattr(base, name) if set_to is None else set_to)
 
     copy = value("copy_probability")
-    # A bank that only lowers the one moves the other along, as it cannot lie above it.
+    # If a bank only lowers copy_probability, review_probability follows, as it cannot be higher.
     review = value("review_probability")
     if own.review_probability is None:
         review = min(review, copy)
@@ -84,5 +84,5 @@ def _with(base: Policy, own: PolicySettings) -> Policy:
 
 
 def strongest(decisions: Iterable[Decision]) -> Decision:
-    """A query's decision: the strongest of its matches', no_match when there are none."""
+    """The strongest decision of the matches; no_match if there are none."""
     return max(decisions, key=_STRENGTH.__getitem__, default="no_match")

@@ -1,4 +1,4 @@
-"""A query, or a piece of a long one, as matching works on it: only the windows that show something."""
+"""The windows of a query, or of a piece of a long one, that carry information."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ import numpy as np
 from common.types import BoolArray, Float32Array, Int64Array, QueryEmbedding
 from searcher.matching.alignment import Spans
 
-# Single frames say when, not what: searching with them finds nothing that longer windows do not.
+# Single frames are for localisation; searching with them finds nothing that longer windows miss.
 _SEARCHED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class AskedView:
-    """The windows that show something through one view. windows: int64 (n,), their numbers, increasing;
-    vectors: float32 (n, 527), unit norm."""
+class ViewWindows:
+    """The windows that carry information through one view. windows: int64 (n,), their numbers,
+    increasing; vectors: float32 (n, 527), unit norm."""
 
     name: str
     windows: Int64Array
     vectors: Float32Array
 
-    def informative(self, count: int) -> BoolArray:
-        """bool (count,): these of all windows."""
+    def mask(self, count: int) -> BoolArray:
+        """bool (count,): True for these windows."""
         among = np.zeros(count, dtype=bool)
         among[self.windows] = True
         return among
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """windows: all there are. searched: bool (W,), those that are searched with; all of them where the
-    query has none of a second. duration_seconds: of the whole query."""
+class QueryWindows:
+    """windows: all windows. searched: bool (W,), windows to search with; all of them if none is as
+    long as a second. duration_seconds: of the whole query."""
 
     uri: str
     duration_seconds: float
     model_id: str
     windows: Spans
     searched: BoolArray
-    views: tuple[AskedView, ...]
+    views: tuple[ViewWindows, ...]
 
     @classmethod
-    def of(cls, *looks: QueryEmbedding) -> Asked:
-        """What several looks at the same windows saw. Raises ValueError for looks at others, or through
-        views of the same name."""
+    def of(cls, *looks: QueryEmbedding) -> QueryWindows:
+        """Combines passes over the same windows. Raises ValueError if the windows differ or view
+        names repeat."""
         first, *others = looks
         for other in others:
             first.check_same_windows(other)
         views = [
-            AskedView(name, np.flatnonzero(known), look.vectors[number, known])
+            ViewWindows(name, np.flatnonzero(known), look.vectors[number, known])
             for look in looks
             for number, (name, known) in enumerate(zip(look.views, look.informative, strict=True))
         ]
@@ -67,5 +67,5 @@ class Asked:
 
     @property
     def shows_something(self) -> bool:
-        """Whether one window has information."""
+        """Whether any window carries information."""
         return any(len(view.windows) for view in self.views)

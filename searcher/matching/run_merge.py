@@ -1,4 +1,4 @@
-"""Runs that a long query's pieces cut in two, made one again."""
+"""Merges runs that were split between the pieces of a long query."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from dataclasses import replace
 import numpy as np
 
 from searcher.matching.alignment import BEST_WINDOWS, MAX_JUMP_SECONDS, Run
-from searcher.matching.piece_findings import Finding
+from searcher.matching.run_matches import RunMatch
 
-# A run in the next piece may begin so much before the one in this piece ends: a window and its margin.
+# A run in the next piece may begin this much before the end of this one: a window and its margin.
 _OVERLAP_SECONDS = 5.0
-# Tempi are tried in steps of about so much; one of a shorter run is a guess.
+# Tempi are tried in steps of about this size; the tempo of a shorter run is unreliable.
 _TEMPO_STEP, _TEMPO_SECONDS = 0.21, 6.0
 
 
-def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Runs of one video through one view, of which the second goes on in the next piece where the first
-    ends, as one: its ranges span both, and the best pairs of both are its score."""
-    told: list[Finding] = []
-    # Those that may go on, by video and view.
-    ending: dict[tuple[str, str], list[Finding]] = {}
-    for finding in sorted(findings, key=_order):
-        before = ending.setdefault((finding.video_id, finding.view), [])
+def merge_runs(run_matches: Iterable[RunMatch]) -> list[RunMatch]:
+    """Merges two runs of one video and view if the second continues the first in the next piece.
+    The ranges span both; the score is the mean of the best pairs of both."""
+    told: list[RunMatch] = []
+    # Runs that may continue, by video and view.
+    ending: dict[tuple[str, str], list[RunMatch]] = {}
+    for run_match in sorted(run_matches, key=_order):
+        before = ending.setdefault((run_match.video_id, run_match.view), [])
         for number, one in enumerate(before):
-            if goes_on(one, finding):
-                before[number] = _joined(one, finding)
+            if continues_run(one, run_match):
+                before[number] = _join(one, run_match)
                 break
         else:
-            before.append(finding)
+            before.append(run_match)
     for some in ending.values():
         told += some
     return told
 
 
-def _order(finding: Finding) -> tuple[int, float]:
-    return finding.pieces[0], finding.shown.query_start_seconds
+def _order(run_match: RunMatch) -> tuple[int, float]:
+    return run_match.pieces[0], run_match.shown.query_start_seconds
 
 
-def goes_on(one: Finding, other: Finding) -> bool:
-    """Whether a run is the other's beginning, in the piece before."""
+def continues_run(one: RunMatch, other: RunMatch) -> bool:
+    """Whether `other` continues `one` in the next piece."""
     if one.pieces[1] + 1 != other.pieces[0]:
         return False
     first, second = one.shown, other.shown
@@ -48,7 +48,7 @@ def goes_on(one: Finding, other: Finding) -> bool:
     if not -_OVERLAP_SECONDS <= gap_seconds <= max(first.gap_seconds, second.gap_seconds):
         return False
     if first.tempo is None or second.tempo is None:
-        # Nothing is known but where they lie.
+        # Without a tempo only the distance of the ranges decides.
         apart = max(
             second.ref_start_seconds - first.ref_end_seconds,
             first.ref_start_seconds - second.ref_end_seconds,
@@ -67,24 +67,24 @@ def goes_on(one: Finding, other: Finding) -> bool:
     return abs(begins - ends - tempo * gap_seconds) <= MAX_JUMP_SECONDS
 
 
-def _joined(one: Finding, other: Finding) -> Finding:
+def _join(one: RunMatch, other: RunMatch) -> RunMatch:
     pairs = [*zip(one.run.pairs, one.pairs, strict=True)]
     pairs += zip(other.run.pairs, other.pairs, strict=True)
     # The best pairs of both are the best of all.
     best = sorted(pairs, key=lambda pair: -pair[1].similarity)[:BEST_WINDOWS]
     score = float(np.mean([pair.similarity for _, pair in best]))
-    run = _spanning(one.run, other.run)
-    better = max(one, other, key=lambda finding: finding.run.score)
+    run = _span(one.run, other.run)
+    better = max(one, other, key=lambda run_match: run_match.run.score)
     return replace(
         better,
         run=replace(run, score=score, pairs=tuple(told for told, _ in best)),
-        shown=_spanning(one.shown, other.shown),
+        shown=_span(one.shown, other.shown),
         pairs=tuple(pair for _, pair in best),
         pieces=(one.pieces[0], other.pieces[1]),
     )
 
 
-def _spanning(first: Run, second: Run) -> Run:
+def _span(first: Run, second: Run) -> Run:
     tempo = None
     if first.tempo is not None and second.tempo is not None:
         tempo = _longer(first, second).tempo
@@ -103,6 +103,6 @@ def _longer(first: Run, second: Run) -> Run:
     return second if second.seconds > first.seconds else first
 
 
-def best_of(findings: Sequence[Finding], most: int) -> list[Finding]:
-    """At most so many, the best by the score of their run."""
-    return sorted(findings, key=lambda finding: -finding.run.score)[:most]
+def best_of(run_matches: Sequence[RunMatch], most: int) -> list[RunMatch]:
+    """The `most` matches with the best run scores."""
+    return sorted(run_matches, key=lambda run_match: -run_match.run.score)[:most]

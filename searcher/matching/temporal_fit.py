@@ -1,4 +1,4 @@
-"""Lines through similarities: one tempo and one offset lead from the query's time to the reference's."""
+"""Temporal fit: lines (one tempo, one offset) from query time to reference time."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import numpy as np
 
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 
-# Seconds of the reference in one of the query; -1 runs backwards.
+# Seconds of reference per second of query; -1 runs backwards.
 TEMPI = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, -1.0])
-# What another tempo, or running backwards, must add to the mean similarity before it is believed.
-_TEMPO_PRICE, _BACKWARDS_PRICE = 0.02, 0.04
+# Another tempo, or running backwards, must raise the mean similarity by more than this.
+_TEMPO_PENALTY, _BACKWARDS_PENALTY = 0.02, 0.04
 _PLACES_AT_ONCE = 1 << 18
 
 
-def price(tempo: float) -> float:
-    """What a tempo costs."""
-    return _TEMPO_PRICE * (tempo != 1.0) + _BACKWARDS_PRICE * (tempo < 0)
+def tempo_penalty(tempo: float) -> float:
+    """What is subtracted from the mean similarity of a line with this tempo."""
+    return _TEMPO_PENALTY * (tempo != 1.0) + _BACKWARDS_PENALTY * (tempo < 0)
 
 
-def along(
+def mean_along(
     similarity: Float32Array,
     at: Float64Array,
     times: Float64Array,
@@ -27,13 +27,13 @@ def along(
 ) -> Float64Array:
     """float64 (k,): mean similarity along each of k lines, between columns and zero outside.
 
-    similarity: float32 (n, S), of columns that lie at times, float64 (S,), increasing; at: float64 (k,
-    n), where each line is in the reference; inside: bool (k, n), where that is in it at all. rows: int64
-    (n,), where similarity has others too.
+    similarity: float32 (n, S), whose columns lie at times, float64 (S,), increasing; at: float64
+    (k, n), reference times of each line; inside: bool (k, n), whether that time is in the
+    reference. rows: int64 (n,), if only some rows of similarity count.
     """
     rows = np.arange(len(similarity)) if rows is None else rows
     mean = np.zeros(len(at))
-    # A few lines at a time: there are as many as a reference has frames.
+    # A few lines at a time, as there are as many as reference frames.
     step = max(1, _PLACES_AT_ONCE // max(1, len(rows)))
     for first in range(0, len(at), step):
         some = slice(first, first + step)
@@ -46,7 +46,7 @@ def along(
     return mean
 
 
-def bounded(first: float, last: float, end_seconds: float) -> tuple[float, float]:
+def ordered_range(first: float, last: float, end_seconds: float) -> tuple[float, float]:
     """Start and end of a range between two times in either order, not empty, in [0, end_seconds]."""
     low, high = min(first, last), max(first, last)
     start = min(max(low, 0.0), end_seconds - 1e-3)

@@ -1,9 +1,9 @@
-"""Which frame of the query follows which frame of the reference: the best path through similarities.
+"""Viterbi: the best path of query frames through reference frames.
 
-The state at a frame of the query is either a frame of the reference or `outside`; the path of the
-highest sum is found by dynamic programming (Viterbi, 1967). Staying outside earns nothing, and every
-cut between two stretches has a price, so that noise makes none. A stretch may run forwards at up to
-twice the speed, stand still, or run backwards.
+The state at a query frame is a reference frame or `outside`. Dynamic programming (Viterbi, 1967)
+finds the path with the highest sum of rewards. Staying outside has no reward, and every cut has a
+penalty, so noise creates no cuts. A matched part may run forwards at up to twice the speed, stand
+still, or run backwards.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from common.types import Float32Array, Float64Array, Int64Array
 
-# Prices, in the units of what is earned. Entering and leaving a stretch; going on elsewhere in the
-# reference; each second by which a step differs from the query's own pace; running backwards, a step.
-_EDGE_PRICE, _JUMP_PRICE = 0.2, 0.45
-_PACE_PRICE, _BACKWARDS_PRICE = 0.015, 0.02
+# Penalties, in units of the reward: entering or leaving a matched part; a jump in the reference;
+# per second that a step differs from the query's pace; per step backwards.
+_EDGE_PENALTY, _JUMP_PENALTY = 0.2, 0.45
+_PACE_PENALTY, _BACKWARDS_PENALTY = 0.015, 0.02
 _MAX_TEMPO = 2.25
 _OUTSIDE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Frames of the query, one after the other, and the frame of the reference that each shows.
+class MatchedFrames:
+    """Consecutive query frames and the reference frame that each shows.
 
     query: int64 (n,), increasing; ref: int64 (n,).
     """
@@ -34,60 +34,60 @@ class Stretch:
     ref: Int64Array
 
 
-def follow(
-    earned: Float32Array,
+def best_path(
+    reward: Float32Array,
     query_pts_seconds: Float64Array,
     ref_pts_seconds: Float64Array,
-) -> list[Stretch]:
-    """The stretches of the best path, in the query's order; none where no pairs earn enough.
+) -> list[MatchedFrames]:
+    """The matched parts of the best path, in query order; empty if no pairs have enough reward.
 
-    earned: float32 (Tq, Tr), what each pair of frames at these times earns, below 0 where it is no copy;
-    both times increase, the reference's evenly spaced.
+    reward: float32 (Tq, Tr), the reward of each pair of frames at these times, negative for
+    non-copies. Both times increase; the reference's are evenly spaced.
     """
-    if not earned.size:
+    if not reward.size:
         return []
     hop = float(np.median(np.diff(ref_pts_seconds))) if len(ref_pts_seconds) > 1 else 1.0
-    states, came_from = _forward(earned.astype(np.float64), query_pts_seconds, hop)
-    return _stretches(*_backward(states, came_from))
+    states, came_from = _forward(reward.astype(np.float64), query_pts_seconds, hop)
+    return _split_path(*_backward(states, came_from))
 
 
 def _forward(
-    earned: Float64Array, pts: Float64Array, hop: float
+    reward: Float64Array, pts: Float64Array, hop: float
 ) -> tuple[tuple[Float64Array, float], Int64Array]:
-    """Value of every last state, and (Tq, Tr + 1) from where each was best reached: the index of a frame
-    of the reference, with Tr more where the path was cut, or -1 for outside, as the last column is."""
-    frames, refs = earned.shape
+    """Value of every last state, and back pointers (Tq, Tr + 1): the index of a reference frame,
+    plus Tr if the path was cut, or -1 for outside. The last column is the outside state."""
+    frames, refs = reward.shape
     came_from: Int64Array = np.full((frames, refs + 1), _OUTSIDE, dtype=np.int64)
-    inside, outside = earned[0] - _EDGE_PRICE, 0.0
+    inside, outside = reward[0] - _EDGE_PENALTY, 0.0
     for frame in range(1, frames):
         step = pts[frame] - pts[frame - 1]
         best, origin = _best_step(inside, step / hop, step)
         leader = int(np.argmax(inside))
-        jump = inside[leader] - _JUMP_PRICE
+        jump = inside[leader] - _JUMP_PENALTY
         origin = np.where(jump > best, leader + refs, origin)
         best = np.maximum(best, jump)
-        enter = outside - _EDGE_PRICE
+        enter = outside - _EDGE_PENALTY
         came_from[frame, :refs] = np.where(enter > best, _OUTSIDE, origin)
-        leave = inside[leader] - _EDGE_PRICE
+        leave = inside[leader] - _EDGE_PENALTY
         came_from[frame, refs] = leader if leave > outside else _OUTSIDE
-        inside, outside = np.maximum(best, enter) + earned[frame], max(outside, leave)
-    return (inside - _EDGE_PRICE, outside), came_from
+        inside, outside = np.maximum(best, enter) + reward[frame], max(outside, leave)
+    return (inside - _EDGE_PENALTY, outside), came_from
 
 
 def _best_step(
     inside: Float64Array, pace: float, step_seconds: float
 ) -> tuple[Float64Array, Int64Array]:
-    """Value and index of the best frame from which each could be reached in one step without a cut.
+    """Value and index of the best predecessor of each frame in one step without a cut.
 
-    pace: frames of the reference in a step of the query.
+    pace: reference frames per query step.
     """
     reach = max(1, int(np.ceil(pace * _MAX_TEMPO - 1e-6)))
     advance = np.arange(-reach, reach + 1)
-    prices = _PACE_PRICE * np.abs(np.abs(advance) - pace) / max(pace, 1e-9) * step_seconds
-    prices += _BACKWARDS_PRICE * (advance < 0)
+    penalties = _PACE_PENALTY * np.abs(np.abs(advance) - pace) / max(pace, 1e-9) * step_seconds
+    penalties += _BACKWARDS_PENALTY * (advance < 0)
     around = sliding_window_view(np.pad(inside, reach, constant_values=-np.inf), len(inside))
-    # Row k of it is the values k - reach places on, and who advances comes from places before.
-    values = around[::-1] - prices[:, None]
+    # Row k holds the values k - reach places later; a path that advances comes from earlier places.
+    values = around[::-1] - penalties[:, None]
     chosen = values.argmax(axis=0)
     places = np.arange(len(inside))
     return values[chosen, places], places - advance[chosen]
@@ -96,8 +96,7 @@ def _best_step(
 def _backward(
     states: tuple[Float64Array, float], came_from: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
-    """For each frame of the query its frame of the reference, -1 outside, and whether a cut precedes
-    it."""
+    """For each query frame its reference frame (-1: outside), and whether a cut precedes it."""
     inside, outside = states
     frames, refs = came_from.shape[0], came_from.shape[1] - 1
     place = np.full(frames, _OUTSIDE, dtype=np.int64)
@@ -112,10 +111,12 @@ def _backward(
     return place, cut
 
 
-def _stretches(place: Int64Array, cut: Int64Array) -> list[Stretch]:
+def _split_path(place: Int64Array, cut: Int64Array) -> list[MatchedFrames]:
     begins = cut.astype(bool)
     begins[1:] |= (place[1:] < 0) != (place[:-1] < 0)
     parts = np.split(np.arange(len(place)), np.flatnonzero(begins))
     return [
-        Stretch(part, place[part]) for part in parts if len(part) and place[part[0]] != _OUTSIDE
+        MatchedFrames(part, place[part])
+        for part in parts
+        if len(part) and place[part[0]] != _OUTSIDE
     ]

@@ -24,7 +24,7 @@ from embedder.query.embedder import QueryEmbedder
 from embedder.query.passes import LOOKS
 from ingest.catalogue import check_argument, list_catalog
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
-from searcher.matching.cascade import match_looking
+from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import MatchReport
 from storyhash.video_errors import SHARED, as_video_error
 from storyhash.wiring import QueryServices
@@ -207,7 +207,7 @@ def _outcome(
         if not isinstance(event, VideoDone):
             raise VideoError("the query ended half-way")
         look = partial(query_pieces, services.embedder, uri, event, segments)
-        return QueryOutcome(uri, match_looking(services.matcher, look, thorough=thorough), None)
+        return QueryOutcome(uri, match_cascade(services.matcher, look, thorough=thorough), None)
     except _OF_ALL:
         raise
     except Exception as error:

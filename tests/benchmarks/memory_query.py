@@ -52,7 +52,7 @@ from embedder.query.pieces import pieces_of
 from embedder.query.embedder import window_grid
 from embedder.normalise import unit
 from embedder.visual.offline.backend import OfflineBackend
-from searcher.matching.cascade import match_looking
+from searcher.matching.cascade import match_cascade
 from storyhash.wiring import open_for_queries
 
 seconds, rng = 60 * float(sys.argv[1]), np.random.default_rng(5)
@@ -73,7 +73,7 @@ with open_for_queries(load_settings()) as services:
                 number=piece.number, pieces=piece.pieces,
             )
 
-    print(match_looking(services.matcher, look).decision)
+    print(match_cascade(services.matcher, look).decision)
 """
 
 

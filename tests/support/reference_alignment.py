@@ -7,17 +7,20 @@ import numpy as np
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 from searcher.matching import alignment
 from searcher.matching.alignment import BEST_WINDOWS, Run, Spans
-from searcher.matching.temporal_fit import TEMPI, along, bounded, price
+from searcher.matching.temporal_fit import TEMPI, mean_along, ordered_range, tempo_penalty
 
 
 def align(
-    similarity: Float32Array, usable: BoolArray, windows: Spans, segments: Spans, strangers: float
+    similarity: Float32Array,
+    usable: BoolArray,
+    windows: Spans,
+    segments: Spans,
+    background_similarity: float,
 ) -> list[Run]:
     """Runs in which the query follows the reference, best first.
 
-    similarity: float32 (W, S). usable: bool (W,), windows with information. strangers: how similar
-    windows of strangers are. At least one run is given wherever one window is usable, so that a weak
-    pair has a score too.
+    similarity: float32 (W, S). usable: bool (W,), windows with information. background_similarity:
+    mean similarity of windows of non-matches. Returns at least one run if any window is usable.
     """
     if not usable.any() or not similarity.shape[1]:
         return []
@@ -28,7 +31,7 @@ def align(
     frames = alignment._are_frames(windows, order)
     # A frame shows the moment at which its window begins.
     times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
-    inside = best >= alignment._edge(best, strangers, frames=frames)
+    inside = best >= alignment._edge(best, background_similarity, frames=frames)
     if not inside.any():
         inside[int(np.argmax(best))] = True
     apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
@@ -90,7 +93,7 @@ def _run(
         tempo, ref_start, ref_end = None, *_all_shown(shown, segments)
     else:
         tempo, offset = line
-        ref_start, ref_end = bounded(
+        ref_start, ref_end = ordered_range(
             tempo * start + offset, tempo * end + offset, float(segments.ends[-1])
         )
     # Every window, long ones too, that lies in the run may vouch for it.
@@ -132,7 +135,7 @@ def _fit(
         offsets = alignment._offsets(query, ref, tempo, segments)
         at = tempo * query[None] + np.array(offsets)[:, None]
         inside = (at >= segments.starts[0] - 1e-6) & (at < segments.ends[-1])
-        values = along(similarity, at, middle, inside) - price(tempo)
+        values = mean_along(similarity, at, middle, inside) - tempo_penalty(tempo)
         for offset, value in zip(offsets, values.tolist(), strict=True):
             if value > best_value + 1e-6:
                 best, best_value = (tempo, offset), value

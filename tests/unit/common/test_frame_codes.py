@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.frame_codes import CodedFrames, _projection, encode_frames, known_frames
+from common.frame_codes import CodedFrames, _projection, encode_frames, valid_frames
 from common.types import VISUAL_DIMENSION, Float32Array, Int8Array
 from tests.support.embeddings import unit_rows
 
@@ -74,8 +74,8 @@ def test_every_frame_is_told_from_the_others(rng: np.random.Generator) -> None:
 def test_a_frame_without_information_is_like_nothing(rng: np.random.Generator) -> None:
     rows, vector = segment(rng, 3, 0.3)
     codes = encode_frames(rows, np.array([True, False, True]), vector)
-    assert known_frames(codes).tolist() == [True, False, True]
+    assert valid_frames(codes).tolist() == [True, False, True]
     told = coded(codes, vector).like(rows)
     assert told[:, 1] == pytest.approx(0)
     # One that is the opposite of its segment is a frame all the same.
-    assert known_frames(encode_frames(-rows, np.ones(3, dtype=bool), vector)).all()
+    assert valid_frames(encode_frames(-rows, np.ones(3, dtype=bool), vector)).all()

@@ -10,7 +10,7 @@ import pytest
 from common.errors import UsageError
 from evaluation.calibration.fit import fit
 from evaluation.calibration.samples import Samples
-from searcher.matching.calibration import Calibration, Strangers, load_calibration
+from searcher.matching.calibration import BackgroundScores, Calibration, load_calibration
 
 ANSWERS = 4000
 VIEWS = ("identity", "left")
@@ -67,8 +67,10 @@ def test_the_probability_is_the_share_that_is_right(
     best: dict[int, tuple[float, bool]] = {}
     for number, answer in enumerate(fresh.answer.tolist()):
         view = VIEWS[fresh.view[number]]
-        around = Strangers(float(fresh.strangers[number]), 23)
-        probability = fitted.probability(fitted.excess(float(fresh.score[number]), view, around))
+        around = BackgroundScores(float(fresh.strangers[number]), 23)
+        probability = fitted.probability(
+            fitted.normalised_score(float(fresh.score[number]), view, around)
+        )
         best[answer] = max(
             best.get(answer, (-1.0, False)), (probability, bool(fresh.right[number]))
         )
@@ -85,9 +87,9 @@ def test_the_default_policy_accepts_hardly_a_stranger(
     fresh = samples(np.random.default_rng(98))
     accepted = 0
     for number in np.flatnonzero(~fresh.right & fresh.absent[fresh.answer]):
-        around = Strangers(float(fresh.strangers[number]), 23)
+        around = BackgroundScores(float(fresh.strangers[number]), 23)
         view = VIEWS[fresh.view[number]]
-        excess = fitted.excess(float(fresh.score[number]), view, around)
+        excess = fitted.normalised_score(float(fresh.score[number]), view, around)
         accepted += fitted.probability(excess) >= fitted.copy_probability
     assert accepted <= 0.006 * ANSWERS / 2
     assert 0.1 <= fitted.review_probability <= fitted.copy_probability
@@ -98,9 +100,9 @@ def test_a_view_that_lifts_strangers_costs_what_it_lifts_them_by(
 ) -> None:
     level = fit(samples(rng), base, "level")
     higher = fit(samples(rng, left_is_higher_by=0.1), base, "higher")
-    assert higher.price("left") - level.price("left") == pytest.approx(0.1, abs=0.06)
-    assert level.price("identity") == higher.price("identity") == 0.0
-    assert higher.usual("left") == pytest.approx(0.2, abs=0.01)
+    assert higher.view_offset("left") - level.view_offset("left") == pytest.approx(0.1, abs=0.06)
+    assert level.view_offset("identity") == higher.view_offset("identity") == 0.0
+    assert higher.background_mean("left") == pytest.approx(0.2, abs=0.01)
 
 
 def test_strangers_are_looked_at_where_queries_differ_in_them(

@@ -39,7 +39,7 @@ from searcher.api.protocols import Answering, EmbedQuery
 from searcher.index.state import VideoSegments
 from searcher.local_index import LocalIndex
 from searcher.matching.calibration import load_calibration
-from searcher.matching.indexed_query import known_pieces
+from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
 from searcher.storage.data_dir import FolderManifest
@@ -115,7 +115,7 @@ def embed(
     vectors = np.stack([one.vector for one in film])
     asked_of = "another-model" if content == "stranger.mp4" else model_id
     shown = VideoSegments([one.ref for one in film], vectors, [one.frames for one in film])
-    ((query, _),) = known_pieces(video, shown, asked_of)
+    ((query, _),) = indexed_query_pieces(video, shown, asked_of)
 
     def look(kind: LookName) -> Iterator[QueryEmbedding]:
         yield query if kind == "first" else replace(query, views=("flip_v",))

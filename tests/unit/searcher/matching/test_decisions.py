@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from common.errors import UsageError
 from common.settings import MatchingSettings, PolicySettings, SettingsError, load_settings
 from common.types import LookName, Match, QueryEmbedding
-from searcher.matching.calibration import Calibration, Strangers, load_calibration
-from searcher.matching.cascade import match_looking
+from searcher.matching.calibration import BackgroundScores, Calibration, load_calibration
+from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import MatchReport
 from searcher.matching.policy import Policies, Policy, policies
-from searcher.matching.retrieval import strangers_of
+from searcher.matching.retrieval import background_scores
 
 CALIBRATION = Calibration(
     version="by-hand",
@@ -41,26 +41,30 @@ def match(probability: float, seconds: float = 4.0, coverage: float = 1.0) -> Ma
 
 
 def test_a_view_costs_its_price_and_a_strange_one_the_dearest() -> None:
-    nobody = Strangers()
+    nobody = BackgroundScores()
     # Without strangers of its own a query has none that are unusual.
-    assert CALIBRATION.excess(0.7, "identity", nobody) == pytest.approx(0.7)
-    assert CALIBRATION.excess(0.7, "left", nobody) == pytest.approx(0.6)
-    assert CALIBRATION.price("unheard of") == 0.1
+    assert CALIBRATION.normalised_score(0.7, "identity", nobody) == pytest.approx(0.7)
+    assert CALIBRATION.normalised_score(0.7, "left", nobody) == pytest.approx(0.6)
+    assert CALIBRATION.view_offset("unheard of") == 0.1
 
 
 def test_strangers_that_are_more_alike_than_usual_count_against_a_score() -> None:
-    many, few = Strangers(0.4, 23), Strangers(0.4, 2)
-    assert CALIBRATION.lift("identity", many) == pytest.approx(0.2 * 23 / 29)
-    assert 0 < CALIBRATION.lift("identity", few) < CALIBRATION.lift("identity", many)
-    assert CALIBRATION.excess(0.7, "identity", many) == pytest.approx(0.7 - 0.1 * 23 / 29)
+    many, few = BackgroundScores(0.4, 23), BackgroundScores(0.4, 2)
+    assert CALIBRATION.background_shift("identity", many) == pytest.approx(0.2 * 23 / 29)
+    assert (
+        0
+        < CALIBRATION.background_shift("identity", few)
+        < CALIBRATION.background_shift("identity", many)
+    )
+    assert CALIBRATION.normalised_score(0.7, "identity", many) == pytest.approx(0.7 - 0.1 * 23 / 29)
 
 
 def test_strangers_are_those_after_the_best_few_and_no_copies() -> None:
     scores = np.array([0.95, 0.93, 0.5, 0.45, 0.3, 0.2, 0.1])
-    found = strangers_of(scores, certain=0.8)
+    found = background_scores(scores, certain=0.8)
     assert found.count == 3
     assert found.mean == pytest.approx(np.mean([0.3, 0.2, 0.1]))
-    assert strangers_of(np.array([0.95] * 40), certain=0.8) == Strangers()
+    assert background_scores(np.array([0.95] * 40), certain=0.8) == BackgroundScores()
 
 
 def test_a_longer_match_is_more_probable_where_length_counts() -> None:
@@ -163,6 +167,6 @@ def test_a_closer_look_is_taken_where_the_first_does_not_decide(
     found_in: str, thorough: bool, shown: list[tuple[str, ...]]
 ) -> None:
     looked = Looked(found_in)
-    report = match_looking(looked, looked.look, thorough=thorough)  # type: ignore[arg-type]
+    report = match_cascade(looked, looked.look, thorough=thorough)  # type: ignore[arg-type]
     assert looked.shown == shown
     assert report.decision == ("no_match" if found_in == "nowhere" else "copy")

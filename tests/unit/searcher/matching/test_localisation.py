@@ -16,10 +16,10 @@ from embedder.query.embedder import windows_of
 from embedder.query.features import SeenQuery, SeenView
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Run
-from searcher.matching.frame_similarity import Frames, QueryFrames
-from searcher.matching.localisation import refined
-from searcher.matching.query_windows import Asked
-from searcher.matching.temporal_fit import bounded
+from searcher.matching.frame_similarity import FrameSimilarity, QueryFrames
+from searcher.matching.localisation import refine
+from searcher.matching.query_windows import QueryWindows
+from searcher.matching.temporal_fit import ordered_range
 from tests.support.embeddings import unit_rows
 
 STRANGERS = 0.1
@@ -61,8 +61,10 @@ def query_of(rows: Float32Array) -> QueryEmbedding:
     return windows_of("query", "model", seen, "mean")
 
 
-def around(run: Run, query: QueryEmbedding, film: Reference) -> Frames:
-    found = Frames.around(run, QueryFrames.of_view(Asked.of(query), 0), film.segments)
+def around(run: Run, query: QueryEmbedding, film: Reference) -> FrameSimilarity:
+    found = FrameSimilarity.around(
+        run, QueryFrames.of_view(QueryWindows.of(query), 0), film.segments
+    )
     assert found is not None
     return found
 
@@ -85,7 +87,7 @@ def test_an_excerpt_of_a_single_segment_is_placed_in_it(rng: np.random.Generator
     rows = walk(rng, 10)
     film, query = Reference(rows), query_of(rows[3:9])
     run = rough(query, (0.0, 5.0))
-    found = refined(run, around(run, query, film), STRANGERS)
+    found = refine(run, around(run, query, film), STRANGERS)
     assert ranges(found) == pytest.approx((0.0, 3.0, 1.5, 4.5), abs=0.15)
 
 
@@ -94,7 +96,7 @@ def test_an_insert_is_cut_out_of_what_is_around_it(rng: np.random.Generator) -> 
     strange = unit_rows(rng, 20, VISUAL_DIMENSION)
     film, query = Reference(rows), query_of(np.concatenate([strange[:9], rows[21:29], strange[9:]]))
     run = replace(rough(query, (8.0, 16.0)), query_start_seconds=3.0, query_end_seconds=10.0)
-    found = refined(run, around(run, query, film), STRANGERS)
+    found = refine(run, around(run, query, film), STRANGERS)
     assert ranges(found) == pytest.approx((4.5, 8.5, 10.5, 14.5), abs=0.3)
     assert found.tempo == 1.0
     # What the run is worth is not the frames' to say.
@@ -107,7 +109,7 @@ def test_another_tempo_is_told(rng: np.random.Generator, tempo: float) -> None:
     film = Reference(rows)
     query = query_of(rows[(np.arange(int(24 / tempo)) * tempo).astype(int) + 4])
     run = rough(query, (0.0, 16.0))
-    found = refined(run, around(run, query, film), STRANGERS)
+    found = refine(run, around(run, query, film), STRANGERS)
     assert found.tempo == tempo
     assert ranges(found)[2:] == pytest.approx((2.0, 14.0), abs=0.6)
 
@@ -116,7 +118,7 @@ def test_what_is_out_of_order_has_the_range_of_all_that_is_shown(rng: np.random.
     rows = walk(rng, 40)
     film, query = Reference(rows), query_of(np.concatenate([rows[20:28], rows[8:16]]))
     run = rough(query, (4.0, 16.0))
-    found = refined(run, around(run, query, film), STRANGERS)
+    found = refine(run, around(run, query, film), STRANGERS)
     assert found.tempo is None
     assert ranges(found) == pytest.approx((0.0, 8.0, 4.0, 14.0), abs=0.3)
 
@@ -126,7 +128,7 @@ def test_another_run_beside_it_is_left_alone(rng: np.random.Generator) -> None:
     strange = unit_rows(rng, 6, VISUAL_DIMENSION)
     film, query = Reference(rows), query_of(np.concatenate([rows[:6], strange, rows[6:12]]))
     run = replace(rough(query, (0.0, 4.0)), query_end_seconds=3.0)
-    found = refined(run, around(run, query, film), STRANGERS)
+    found = refine(run, around(run, query, film), STRANGERS)
     assert ranges(found) == pytest.approx((0.0, 3.0, 0.0, 3.0), abs=0.3)
 
 
@@ -139,7 +141,7 @@ def test_where_nothing_moves_segments_tell_the_ranges(rng: np.random.Generator) 
     film = Reference(rows / np.linalg.norm(rows, axis=1, keepdims=True))
     query = query_of(still[:12])
     run = rough(query, (0.0, 8.0))
-    assert refined(run, around(run, query, film), STRANGERS) == run
+    assert refine(run, around(run, query, film), STRANGERS) == run
 
 
 def test_a_picture_that_is_held_in_the_query_alone_is_no_such_case(
@@ -149,14 +151,14 @@ def test_a_picture_that_is_held_in_the_query_alone_is_no_such_case(
     held = np.repeat(rows[11:12], 8, axis=0)
     film, query = Reference(rows), query_of(np.concatenate([rows[:12], held, rows[12:]]))
     run = rough(query, (0.0, 12.0))
-    found = refined(run, around(run, query, film), STRANGERS)
+    found = refine(run, around(run, query, film), STRANGERS)
     assert ranges(found) == pytest.approx((0.0, 16.0, 0.0, 12.0), abs=0.3)
 
 
 def test_frames_of_strangers_change_nothing(rng: np.random.Generator) -> None:
     film, query = Reference(walk(rng, 16)), query_of(unit_rows(rng, 8, VISUAL_DIMENSION))
     run = rough(query, (0.0, 8.0))
-    assert refined(run, around(run, query, film), 0.9) == run
+    assert refine(run, around(run, query, film), 0.9) == run
 
 
 def test_where_frames_are_not_known_there_is_nothing_to_refine_with(
@@ -166,8 +168,8 @@ def test_where_frames_are_not_known_there_is_nothing_to_refine_with(
     none = [np.zeros((0, 64), dtype=np.int8) for _ in film.codes]
     run = rough(query, (0.0, 8.0))
     assert (
-        Frames.around(
-            run, QueryFrames.of_view(Asked.of(query), 0), film.segments._replace(frames=none)
+        FrameSimilarity.around(
+            run, QueryFrames.of_view(QueryWindows.of(query), 0), film.segments._replace(frames=none)
         )
         is None
     )
@@ -180,7 +182,10 @@ def test_runs_that_are_very_long_keep_the_ranges_of_their_segments(
     rows = walk(rng, 16)
     film, query = Reference(rows), query_of(rows)
     run = rough(query, (0.0, 8.0))
-    assert Frames.around(run, QueryFrames.of_view(Asked.of(query), 0), film.segments) is None
+    assert (
+        FrameSimilarity.around(run, QueryFrames.of_view(QueryWindows.of(query), 0), film.segments)
+        is None
+    )
 
 
 def test_a_run_with_no_segment_near_it_has_nothing_to_refine_with(rng: np.random.Generator) -> None:
@@ -193,7 +198,9 @@ def test_a_run_with_no_segment_near_it_has_nothing_to_refine_with(rng: np.random
         frames=film.codes * 2,
     )
     run = rough(query, (30.0, 34.0))
-    assert Frames.around(run, QueryFrames.of_view(Asked.of(query), 0), video) is None
+    assert (
+        FrameSimilarity.around(run, QueryFrames.of_view(QueryWindows.of(query), 0), video) is None
+    )
 
 
 @given(
@@ -204,5 +211,5 @@ def test_a_run_with_no_segment_near_it_has_nothing_to_refine_with(rng: np.random
 def test_a_range_is_never_empty_nor_beyond_the_reference(
     first: float, last: float, end_seconds: float
 ) -> None:
-    start, end = bounded(first, last, end_seconds)
+    start, end = ordered_range(first, last, end_seconds)
     assert 0 <= start < end <= end_seconds

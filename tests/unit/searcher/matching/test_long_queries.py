@@ -34,8 +34,8 @@ from ingest.decoder_pool import VideoDone
 from searcher.index.shard import Shard
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Spans, align
-from searcher.matching.cascade import match_looking
-from searcher.matching.indexed_query import PIECE_SEGMENTS, known_pieces
+from searcher.matching.cascade import match_cascade
+from searcher.matching.indexed_query import PIECE_SEGMENTS, indexed_query_pieces
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.storage.video_store import Video
@@ -230,7 +230,7 @@ def test_a_long_video_of_the_index_is_one_match_with_its_copy(rng: np.random.Gen
     shard.add(embeddings("source", source))
     shard.add(embeddings("copy", copied(rng, source)))
     video = Video("copy", "/films/copy", duration_seconds=seconds)
-    assert len(list(known_pieces(video, shard.vectors_of("copy"), MODEL_ID))) == 3
+    assert len(list(indexed_query_pieces(video, shard.vectors_of("copy"), MODEL_ID))) == 3
     report = make_matcher(shard).match_video(video)
     assert [match.video_id for match in report.matches] == ["source"]
     assert ranges(report) == pytest.approx([0, seconds, 0, seconds], abs=1.0)
@@ -276,7 +276,7 @@ def test_a_long_query_is_looked_at_closely_piece_by_piece(rng: np.random.Generat
             else:
                 yield replace(piece, views=("flip_h",))
 
-    report = match_looking(make_matcher(shard), look)
+    report = match_cascade(make_matcher(shard), look)
     assert looks == ["first", "closer"]
     assert copies(report) == [0]
     assert report.matches[0].view == "flip_h"

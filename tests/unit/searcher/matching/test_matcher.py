@@ -20,7 +20,7 @@ from searcher.index.shard import Shard
 from searcher.index.state import Filter, VideoSegments
 from searcher.matching.alignment import Aligner, Run, Spans, align
 from searcher.matching.calibration import Calibration, load_calibration
-from searcher.matching.indexed_query import known_pieces
+from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, Policy, default_policy, strongest
@@ -98,7 +98,7 @@ def query(
 
 def only_piece(video: Video, segments: VideoSegments) -> QueryEmbedding:
     """A video of the index as a query of one piece."""
-    ((piece, _),) = known_pieces(video, segments, MODEL_ID)
+    ((piece, _),) = indexed_query_pieces(video, segments, MODEL_ID)
     return piece
 
 
@@ -453,7 +453,7 @@ def test_the_report_is_json_with_the_promised_fields(
 @pytest.mark.parametrize("profile", sorted(PROFILES))
 def test_every_profile_has_a_calibration_that_prices_its_views(profile: str) -> None:
     calibration = load_calibration(PROFILES[profile].visual)
-    assert calibration.price("identity") == 0.0
+    assert calibration.view_offset("identity") == 0.0
     assert all(price >= 0 for price, _ in calibration.views.values())
     policy = default_policy(calibration)
     assert policy.decide_probability(calibration.probability(1.0)) == "copy"

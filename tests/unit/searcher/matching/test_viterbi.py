@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.types import Float32Array
-from searcher.matching.viterbi import Stretch, follow
+from searcher.matching.viterbi import MatchedFrames, best_path
 
 HOP = 0.5
 LEVEL = 0.6
@@ -28,14 +28,14 @@ def others(count: int) -> Float32Array:
     return unit(np.random.default_rng(7).normal(0, 1, (count, 64)))
 
 
-def stretches(query: Float32Array, ref: Float32Array) -> list[Stretch]:
+def stretches(query: Float32Array, ref: Float32Array) -> list[MatchedFrames]:
     def times(rows: Float32Array) -> np.ndarray:
         return np.arange(len(rows)) * HOP
 
-    return follow(query @ ref.T - LEVEL, times(query), times(ref))
+    return best_path(query @ ref.T - LEVEL, times(query), times(ref))
 
 
-def ends(found: list[Stretch]) -> list[tuple[int, int, int, int]]:
+def ends(found: list[MatchedFrames]) -> list[tuple[int, int, int, int]]:
     """First and last frame, of the query and of the reference."""
     return [
         (int(one.query[0]), int(one.query[-1]), int(one.ref[0]), int(one.ref[-1])) for one in found
@@ -81,7 +81,7 @@ def test_a_frame_that_stands_still_does_not_cut(walk: Float32Array) -> None:
 
 def test_moments_two_seconds_apart_are_followed_too(walk: Float32Array) -> None:
     query = walk[4:40:4]
-    found = follow(query @ walk.T - LEVEL, np.arange(len(query)) * 2.0, np.arange(40) * HOP)
+    found = best_path(query @ walk.T - LEVEL, np.arange(len(query)) * 2.0, np.arange(40) * HOP)
     assert ends(found) == [(0, 8, 4, 36)]
 
 
@@ -90,7 +90,7 @@ def test_stretches_lie_in_both_films_and_apart_in_the_query(
     frames: int, refs: int, seed: int
 ) -> None:
     similarity = np.random.default_rng(seed).uniform(-1, 1, (frames, refs)).astype(np.float32)
-    found = follow(similarity - 0.2, np.arange(frames) * HOP, np.arange(refs) * HOP)
+    found = best_path(similarity - 0.2, np.arange(frames) * HOP, np.arange(refs) * HOP)
     seen: list[int] = []
     for one in found:
         assert len(one.query) == len(one.ref) > 0
@@ -103,4 +103,4 @@ def test_stretches_lie_in_both_films_and_apart_in_the_query(
 
 def test_nothing_follows_nothing() -> None:
     nothing = np.zeros((0, 3), dtype=np.float32)
-    assert follow(nothing, np.zeros(0), np.arange(3.0)) == []
+    assert best_path(nothing, np.zeros(0), np.arange(3.0)) == []

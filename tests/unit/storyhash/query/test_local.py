@@ -77,7 +77,7 @@ def outcomes(
         return list(look("first"))
 
     monkeypatch.setattr(storyhash.query.local, "query_pieces", lambda e, uri, *_: e.pieces(uri))
-    monkeypatch.setattr(storyhash.query.local, "match_looking", seen)
+    monkeypatch.setattr(storyhash.query.local, "match_cascade", seen)
     services = QueryServices(
         cast(Any, None), cast(Any, Embedder(raised)), cast(Any, None), cast(Any, Pool())
     )

@@ -1,4 +1,4 @@
-"""What was found of one video in one piece of a query: runs, and what they show."""
+"""The matching runs of one video in one piece of a query, with refined ranges."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from searcher.matching.alignment import Run
-from searcher.matching.calibration import Calibration, Strangers
+from searcher.matching.calibration import BackgroundScores, Calibration
 from searcher.matching.candidates import Evidence, run_logit
-from searcher.matching.frame_similarity import Frames, QueryFrames
-from searcher.matching.localisation import refined
-from searcher.matching.query_windows import Asked
+from searcher.matching.frame_similarity import FrameSimilarity, QueryFrames
+from searcher.matching.localisation import refine
+from searcher.matching.query_windows import QueryWindows
 
-# Runs of one video after its best are further copies only when they are as good as this share of it.
+# Further runs of a video count as copies if their score is at least this share of its best run's.
 FURTHER_SHARE = 0.8
-# Further copies of one video in one piece of a query beyond so many tell nothing new.
+# Most runs of one video in one piece of a query.
 _MOST_RUNS = 200
 
-# The frames of a query through the view of this name; None where segments always tell the ranges.
+# Returns the query frames of the view with this name.
 FramesOf = Callable[[str], QueryFrames]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A window of the query and the segment that it is most like."""
+    """A window of the query and its most similar segment."""
 
     query_start_seconds: float
     query_end_seconds: float
@@ -32,39 +32,40 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One run of one video through one view. run: what decides; shown: its ranges; pairs: its best, as
-    those of `run`; pieces: the numbers of the first and the last piece of the query it was found in."""
+class RunMatch:
+    """One run of one video through one view. run: gives the score; shown: gives the refined ranges;
+    pairs: the best pairs of `run`; pieces: numbers of the first and the last query piece it
+    covers."""
 
     video_id: str
     bank: str
     view: str
-    strangers: Strangers
+    background: BackgroundScores
     run: Run
     shown: Run
     pairs: tuple[Pair, ...]
     pieces: tuple[int, int]
 
     def logit(self, calibration: Calibration) -> float:
-        """Of being a copy."""
-        return run_logit(self.run, self.view, self.strangers, calibration)
+        """Log odds of a copy."""
+        return run_logit(self.run, self.view, self.background, calibration)
 
 
-def findings_of(
+def run_matches_of(
     evidence: Evidence,
-    query: Asked,
+    query: QueryWindows,
     number: int,
     frames_of: FramesOf | None,
     calibration: Calibration,
-) -> list[Finding]:
-    """The runs that are matches, each with the same as its frames show it. number: of the piece."""
+) -> list[RunMatch]:
+    """The runs good enough to be matches, each with its refined ranges. number: of the piece."""
     refs = evidence.segments.refs
     return [
-        Finding(
+        RunMatch(
             evidence.video_id,
             evidence.bank,
             evidence.view,
-            evidence.strangers,
+            evidence.background,
             run,
             shown,
             tuple(
@@ -85,13 +86,12 @@ def findings_of(
 def _shown(
     evidence: Evidence, frames_of: FramesOf | None, calibration: Calibration
 ) -> list[tuple[Run, Run]]:
-    """Of two runs that come to the same, or of which one says all that the other does, the wider ranges
-    with the better run."""
+    """Drops runs that lie inside another: keeps the wider ranges with the better score."""
     told: list[tuple[Run, Run]] = []
     for run in evidence.runs[:_MOST_RUNS]:
         if run.score < FURTHER_SHARE * evidence.runs[0].score:
             continue
-        shown = run if frames_of is None else _refined(run, evidence, frames_of, calibration)
+        shown = run if frames_of is None else _refine(run, evidence, frames_of, calibration)
         if any(shown.is_within(other) for _, other in told):
             continue
         inner = [pair for pair in told if pair[1].is_within(shown)]
@@ -100,7 +100,7 @@ def _shown(
     return told
 
 
-def _refined(run: Run, evidence: Evidence, frames_of: FramesOf, calibration: Calibration) -> Run:
-    frames = Frames.around(run, frames_of(evidence.view), evidence.segments)
-    usual = calibration.usual(evidence.view)
-    return run if frames is None else refined(run, frames, usual)
+def _refine(run: Run, evidence: Evidence, frames_of: FramesOf, calibration: Calibration) -> Run:
+    frames = FrameSimilarity.around(run, frames_of(evidence.view), evidence.segments)
+    usual = calibration.background_mean(evidence.view)
+    return run if frames is None else refine(run, frames, usual)
