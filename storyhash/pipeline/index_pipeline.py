@@ -230,7 +230,9 @@ class Indexer:
         video_id = video.item.entry.video_id
         if self._under_way.get(video_id, video) is video:
             self._under_way.pop(video_id, None)
-            self._in_hand.done(_name(video.item))
+            # A video that was dropped has not been worked on to its end: its crashes still count.
+            settle = self._in_hand.release if outcome.dropped else self._in_hand.done
+            settle(_name(video.item))
 
     def _collect(
         self, video: _UnderWay, batcher: SegmentBatcher, future: Future[Embedding]

@@ -39,11 +39,18 @@ class IndexQueue:
             return len(self._due.keys() | self._under_way.keys())
 
     def add(self, items: Iterable[WorkItem]) -> None:
-        """Take videos on. They are noted durably; what is under way for one of them is dropped."""
-        wanted = list(items)
+        """Take videos on. They are noted durably. What is under way for one of them is dropped, unless it
+        is the same: the same description of a file that has not changed."""
         with self._index.changing:
+            wanted = [item for item in items if not self._is_under_way(item)]
             self._index.videos.begin(*(replace(item.row(), version=0) for item in wanted))
             self._due.update(dict.fromkeys(item.entry.video_id for item in wanted))
+
+    def _is_under_way(self, item: WorkItem) -> bool:
+        now = self._under_way.get(item.entry.video_id)
+        if now is None or not item.fingerprint or item.entry.video_id in self._due:
+            return False
+        return (now.entry, now.root, now.fingerprint) == (item.entry, item.root, item.fingerprint)
 
     def delete(self, video_id: str) -> bool:
         """Forget a video for good, whether it is indexed or still to be; False if it is unknown."""

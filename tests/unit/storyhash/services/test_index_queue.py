@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from common.http.health import Health
 from common.metrics import Metrics
 from common.settings import IngestSettings, SearcherSettings, ServiceSettings, Settings
 from common.types import CatalogEntry, Embedding, Segment, SegmentRef
+from common.work_in_progress import FOLDER, InHand
 from embedder.encoders import StageClock
 from ingest.decoder_pool import SegmentReady, VideoDone, VideoEvent, VideoFailed
 from ingest.folder_watch import FolderWatch
@@ -113,15 +115,15 @@ class Bench:
         self.index.close()
         self.__init__(self.folder)  # type: ignore[misc]
 
-    def indexer(self) -> Indexer:
-        return Indexer(self.index, self.stage, self.pool, self.metrics)  # type: ignore[arg-type]
+    def indexer(self, in_progress: InHand | None = None) -> Indexer:
+        return Indexer(self.index, self.stage, self.pool, self.metrics, in_progress)  # type: ignore[arg-type]
 
     def add(self, *video_ids: str, title: str = "") -> None:
         self.queue.add(
             WorkItem(CatalogEntry(name, f"/{name}", title=title), 0, "", "f") for name in video_ids
         )
 
-    def work(self) -> None:
+    def work(self, in_progress: InHand | None = None) -> None:
         """Index until there is nothing left to do."""
 
         def ended(outcome: VideoOutcome) -> None:
@@ -134,7 +136,7 @@ class Bench:
                     return
                 yield item
 
-        self.indexer().run(until_idle(), ended, wanted=self.queue.wanted)
+        self.indexer(in_progress).run(until_idle(), ended, wanted=self.queue.wanted)
 
     def states(self) -> dict[str, tuple[str, int]]:
         """(state, version) of every row."""
@@ -215,6 +217,36 @@ def test_one_deleted_and_posted_again_waits_until_its_first_try_has_ended(bench:
     assert bench.states() == {"a": ("ready", 1)}
     refs, _, _ = bench.index.vectors_of("a")
     assert len(refs) == SEGMENTS
+
+
+def test_what_is_asked_for_again_unchanged_while_it_is_indexed_goes_on(bench: Bench) -> None:
+    bench.add("a", title="same")
+    bench.pool.half_way = lambda name: bench.add(name, title="same")
+    bench.work()
+    assert [one.dropped for one in bench.outcomes] == [False]
+    assert bench.states() == {"a": ("ready", 1)}
+
+
+def test_a_video_that_is_dropped_keeps_the_crashes_that_count_against_it(bench: Bench) -> None:
+    note = bench.folder / FOLDER / "index-0.json"
+    note.parent.mkdir()
+    note.write_text(json.dumps({"in_hand": ["a f"], "crashes": {}, "set_aside": []}))
+    in_progress = InHand.open(bench.folder, "index")
+    suspect = []
+    titles = iter(["new"])
+
+    def half_way(name: str) -> None:
+        suspect.append(in_progress.is_suspect("a f"))
+        for title in titles:
+            bench.add(name, title=title)
+
+    bench.pool.half_way = half_way
+    bench.add("a", title="old")
+    bench.work(in_progress)
+    assert [one.dropped for one in bench.outcomes] == [True, False]
+    assert suspect == [True, True]
+    assert not in_progress.is_suspect("a f")
+    in_progress.close()
 
 
 def test_the_old_version_answers_until_the_new_one_is_whole(bench: Bench) -> None:
