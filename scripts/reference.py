@@ -55,14 +55,21 @@ def _commands() -> Iterator[str]:
 
 def _command(command: Any, name: str) -> Iterator[str]:
     if hasattr(command, "commands"):
+        if name == "storyhash":
+            yield "### `storyhash`\n"
+            yield from _options(command)
         for child in command.commands.values():
             yield from _command(child, f"{name} {child.name}")
         return
     arguments = [one for one in command.params if one.param_type_name == "argument"]
-    options = [one for one in command.params if one.param_type_name == "option"]
     usage = " ".join([name, *(argument.metavar or "" for argument in arguments)])
     yield f"### `{usage}`\n"
     yield " ".join((command.help or "").split()) + "\n"
+    yield from _options(command)
+
+
+def _options(command: Any) -> Iterator[str]:
+    options = [one for one in command.params if one.param_type_name == "option"]
     rows = [
         (
             ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts)),

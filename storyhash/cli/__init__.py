@@ -4,55 +4,31 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
-from common.runtime_tuning import work_in_one_thread
-from storyhash.cli import (
-    config,
-    dead_letters,
-    demo,
-    doctor,
-    evaluate,
-    features,
-    generations,
-    index,
-    match,
-    models,
-    serve,
-    services,
-    staged,
-    topics,
-    videos,
-)
 from storyhash.cli.console import run_guarded
+from storyhash.cli.lazy_commands import LazyGroup
 
 app = typer.Typer(
     name="storyhash",
+    cls=LazyGroup,
     help="Know whether a video, or a part of it, has been seen before.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(demo.demo)
-app.command()(index.index)
-app.command()(match.match)
-app.add_typer(videos.app, name="videos")
-app.command()(serve.serve)
-app.command()(services.ingest)
-app.command()(services.embed)
-app.command()(services.search)
-app.add_typer(generations.app, name="generations")
-app.add_typer(staged.app, name="staged")
-app.add_typer(topics.app, name="topics")
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(features.app, name="features")
-app.add_typer(evaluate.app, name="evaluate")
-app.add_typer(models.app, name="models")
-app.command()(config.config)
-app.command()(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"storyhash {version('storyhash')}")
+        except PackageNotFoundError:
+            typer.echo("storyhash, version unknown: it is not installed as a package")
+        raise typer.Exit
 
 
 @app.callback()
@@ -60,11 +36,19 @@ def _options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Print a traceback when something fails.")
     ] = False,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
 ) -> None:
     """Know whether a video, or a part of it, has been seen before."""
+    from common.runtime_tuning import work_in_one_thread
+
+    work_in_one_thread()
 
 
 def main() -> None:
     """Entry point of the console script."""
-    work_in_one_thread()
     sys.exit(run_guarded(lambda: app(prog_name="storyhash"), debug="--debug" in sys.argv[1:2]))

@@ -12,6 +12,7 @@ from embedder.models import list_models, verify_models
 from embedder.weights.download import pull_model
 from embedder.weights.hub import HUB_MODELS
 from embedder.weights.pinned import noted_commit
+from storyhash.cli.completion import model_names
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption
 from storyhash.profiles import PROFILES, resolve_profile
@@ -19,7 +20,10 @@ from storyhash.profiles import PROFILES, resolve_profile
 app = typer.Typer(help="The models and the profiles made of them.", no_args_is_help=True)
 
 NamesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="NAME...", help="clip, sam2; both when left out.")
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME...", autocompletion=model_names, help="clip, sam2; both when left out."
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Fetch again what is there already.")]
 

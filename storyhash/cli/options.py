@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from common.errors import UsageError
+from storyhash.cli.completion import profile_names
 
 PathsArgument = Annotated[
     list[str],
@@ -23,7 +24,9 @@ DataOption = Annotated[
 ProfileOption = Annotated[
     str | None,
     typer.Option(
-        "--profile", help="Recipe of the vector: auto, or one of `storyhash models list`."
+        "--profile",
+        autocompletion=profile_names,
+        help="Recipe of the vector: auto, or one of `storyhash models list`.",
     ),
 ]
 ServerOption = Annotated[

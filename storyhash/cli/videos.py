@@ -8,13 +8,14 @@ import typer
 
 from common.errors import UnknownVideoError, UsageError
 from searcher.local_index import LocalIndex
+from storyhash.cli.completion import video_ids
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.open_catalogue import opened_catalogue
 from storyhash.cli.options import DataOption, JsonOption, ServerOption
 
 app = typer.Typer(help="List, show and delete indexed videos.", no_args_is_help=True)
 
-VideoIdArgument = Annotated[str, typer.Argument(metavar="VIDEO_ID")]
+VideoIdArgument = Annotated[str, typer.Argument(metavar="VIDEO_ID", autocompletion=video_ids)]
 
 
 class _Local:
@@ -82,7 +83,7 @@ def show_video(
 
 @app.command("delete")
 def delete_videos(
-    video_ids: Annotated[list[str], typer.Argument(metavar="VIDEO_ID...")],
+    ids: Annotated[list[str], typer.Argument(metavar="VIDEO_ID...", autocompletion=video_ids)],
     data: DataOption = None,
     server: ServerOption = None,
     json: JsonOption = False,
@@ -94,7 +95,7 @@ def delete_videos(
     """
     deleted = []
     with opened_catalogue(_Local, data, server, writer=True) as catalogue:
-        for video_id in video_ids:
+        for video_id in ids:
             try:
                 catalogue.delete(video_id)
             except UsageError as error:
@@ -107,7 +108,7 @@ def delete_videos(
         print_json({"deleted": deleted})
     else:
         out.print(f"{len(deleted)} deleted")
-    if len(deleted) < len(video_ids):
+    if len(deleted) < len(ids):
         raise typer.Exit(UnknownVideoError.exit_code)
 
 

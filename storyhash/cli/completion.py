@@ -1,0 +1,53 @@
+"""What a shell offers for an argument. An error is an empty offer: a shell cannot show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common.errors import StoryHashError
+from common.settings import load_settings
+
+_MOST_IDS = 50
+
+
+def profile_names(incomplete: str) -> list[str]:
+    """Profiles that begin so."""
+    from storyhash.profiles import AUTO, PROFILES
+
+    return [name for name in (AUTO, *PROFILES) if name.startswith(incomplete)]
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Models of the hub that begin so."""
+    from embedder.weights.hub import HUB_MODELS
+
+    return [name for name in HUB_MODELS if name.startswith(incomplete)]
+
+
+def video_ids(ctx: Any, incomplete: str) -> list[str]:
+    """Indexed videos whose id begins so, from the data folder of the command line or the settings."""
+    try:
+        return list(_video_ids(ctx.params.get("data"), incomplete))
+    except (StoryHashError, OSError):
+        return []
+
+
+def _video_ids(data: Path | None, incomplete: str) -> Iterator[str]:
+    from searcher.storage.database import Database
+    from searcher.storage.video_store import VideoStore
+
+    path = load_settings(data_dir=data).data_dir / "videos.sqlite"
+    if not path.is_file():
+        return
+    database = Database(path, read_only=True)
+    try:
+        # The id itself is not after itself: begin just before it.
+        exact = VideoStore(database).get(incomplete)
+        if exact is not None:
+            yield exact.video_id
+        videos, _ = VideoStore(database).page(after=incomplete, limit=_MOST_IDS)
+        yield from (one.video_id for one in videos if one.video_id.startswith(incomplete))
+    finally:
+        database.close()

@@ -1,0 +1,80 @@
+"""The root command: its version, its lazy imports, and what it offers to a shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from searcher.storage.database import Database
+from searcher.storage.video_store import Video, VideoStore
+
+ROOT = Path(__file__).parents[4]
+
+
+def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("STORYHASH_")}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | {"PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def completed(*words: str, **variables: str) -> list[str]:
+    """What bash is offered for the last of some words."""
+    code = "import sys; sys.argv = ['storyhash']; from storyhash.cli import main; main()"
+    done = run(
+        code,
+        _STORYHASH_COMPLETE="complete_bash",
+        COMP_WORDS=" ".join(("storyhash", *words)),
+        COMP_CWORD=str(len(words)),
+        **variables,
+    )
+    assert done.stderr == ""
+    return sorted(done.stdout.split())
+
+
+def test_the_version_is_printed_without_importing_what_videos_need() -> None:
+    done = run(
+        "import sys; sys.argv = ['storyhash', '--version']\n"
+        "from storyhash.cli import app\n"
+        "try:\n    app()\nexcept SystemExit as stop:\n    code = stop.code\n"
+        "heavy = {'numpy', 'cv2', 'av', 'faiss', 'pydantic', 'fastapi', 'torch'} & set(sys.modules)\n"
+        "print(code, sorted(heavy))"
+    )
+    version, rest = done.stdout.splitlines()
+    assert version.split()[0] == "storyhash"
+    assert version.split()[1][0].isdigit()
+    assert rest == "0 []"
+
+
+def test_commands_complete_by_their_beginning() -> None:
+    assert completed("mo") == ["models"]
+    assert completed("in") == ["index", "ingest"]
+    assert completed("nothing-of-ours") == []
+
+
+def test_arguments_complete_from_the_program_and_the_index(tmp_path: Path) -> None:
+    assert completed("models", "pull", "") == ["clip", "sam2"]
+    assert completed("index", "--profile", "off") == ["offline", "offline-sam2"]
+    assert completed("videos", "show", "b", STORYHASH_DATA_DIR=str(tmp_path)) == []
+    store = VideoStore(Database(tmp_path / "videos.sqlite"))
+    for name in ("a.mp4", "b", "b.mp4", "c.mp4"):
+        store.commit(Video(name, f"/films/{name}", state="ready"))
+    assert completed("videos", "show", "b", STORYHASH_DATA_DIR=str(tmp_path)) == ["b", "b.mp4"]
+    by_option = completed("videos", "delete", "--data", str(tmp_path), "c")
+    assert by_option == ["c.mp4"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_gets_a_script(shell: str) -> None:
+    code = f"from storyhash.cli import app; app(['--show-completion', '{shell}'], prog_name='storyhash')"
+    done = run(code, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert "_STORYHASH_COMPLETE" in done.stdout
