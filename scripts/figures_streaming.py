@@ -22,13 +22,13 @@ def service(load: Load) -> str:
     kills = load("kills")
     times = sum(kills["figures"]["disturbed"]["kills"].values())
     return (
-        f"On two cores shared by broker, services and test, a searcher took in {taken['embeddings']:,} "
-        f"embeddings at {taken['embeddings_per_second']:,} a second, and was back "
-        f"{taken['recovery']['with a snapshot']['seconds']:.0f} s after it was killed; a video's "
+        f"With Kafka on the same cores, a searcher takes in {taken['embeddings_per_second']:,} "
+        f"embeddings per second ({taken['embeddings']:,} in the test) and answers again "
+        f"{taken['recovery']['with a snapshot']['seconds']:.0f} s after it is killed. A video's "
         f"embeddings are searchable {direct['video_milliseconds']['p50']:.0f} ms after they are sent "
-        f"(median; 99th percentile {direct['video_milliseconds']['p99']:.0f}). Of "
-        f"{kills['figures']['segments']:,} segments streamed while producer, embedders and searcher "
-        f"were killed {times} times, each was searchable exactly once, with the answers of an "
+        f"(median; 99th percentile {direct['video_milliseconds']['p99']:.0f}). In a test that sent "
+        f"{kills['figures']['segments']:,} segments and killed producer, embedders and searcher {times} "
+        "times, every segment was searchable exactly once, and the answers were those of an "
         "undisturbed run. More in [docs/streaming.md](docs/streaming.md)."
     )
 

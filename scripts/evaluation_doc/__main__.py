@@ -15,10 +15,9 @@ import sys
 from pathlib import Path
 
 from common.errors import StoryHashError
-from evaluation.report import tables
 from scripts.evaluation_doc.results import read_results
 from scripts.evaluation_doc.sections import DOCUMENT, document
-from scripts.evaluation_doc.targets import targets_of
+from scripts.evaluation_doc.targets import headlines, targets_of
 from scripts.figures import filled
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +41,7 @@ def main() -> int:
     path.write_text(text, encoding="utf-8")
     readme = asked.root / "README.md"
     if readme.is_file():
-        table = tables.targets(targets_of(results.full)).to_markdown()
+        table = headlines(targets_of(results.full)).to_markdown()
         held = readme.read_text(encoding="utf-8")
         readme.write_text(filled(held, "detection", table), encoding="utf-8")
     return 0

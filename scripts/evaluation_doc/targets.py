@@ -9,7 +9,8 @@ from evaluation.data.records import QueryRow
 from evaluation.measures.registry import MEASURES, Value
 from evaluation.measures.statistics import Share
 from evaluation.measures.summary import summarise
-from evaluation.report.tables import Target
+from evaluation.report.table import Column, Table
+from evaluation.report.tables import NOTHING, Target, share
 
 RANGE_TRANSFORMS = (
     *("trim_start", "trim_end", "trim_middle", "excerpt_3", "excerpt_5", "insert_3", "insert_5"),
@@ -75,6 +76,40 @@ GOALS = (
     Goal("all: strangers accepted", _all, "strangers_accepted", _both(0.002, 0.005), False),
     Goal("all: calibration error (ECE)", _all, "calibration_error", _both(0.03, 0.05), False),
 )
+
+
+HEADLINES = {
+    "all: copies accepted": "copies accepted",
+    "all: strangers accepted": "non-matches accepted",
+    "look-alikes: accepted": "look-alikes accepted",
+    "the paper's 14: Recall@1": "original found first: the paper's 14 edits",
+    "photometric: Recall@1": "original found first: edits of colour, sharpness, compression",
+    "composed: Recall@1": "original found first: edits that combine pictures",
+    "temporal: Recall@1": "original found first: edits of time",
+    "trims, and inserts of 3 s and more: range IoU >= 0.8": "time range right (temporal IoU ≥ 0.8)",
+}
+"""The goals that README.md shows, each with what it is called there."""
+
+
+def headlines(targets: Sequence[Target]) -> Table:
+    """The short table of README.md: what was measured per profile, and which goal is missed."""
+    profiles = list(dict.fromkeys(target.profile for target in targets))
+    cells = {(target.what, target.profile): _headline(target) for target in targets}
+    return Table(
+        "How well copies are found",
+        (Column("%"), *(Column(f"`{profile}`") for profile in profiles)),
+        tuple(
+            (title, *(cells[what, profile] for profile in profiles))
+            for what, title in HEADLINES.items()
+        ),
+    )
+
+
+def _headline(target: Target) -> str:
+    measured = share(target.measured) if isinstance(target.measured, Share) else NOTHING
+    if target.goal is None or target.met:
+        return measured
+    return f"{measured}; goal missed: {'≥' if target.at_least else '≤'} {100 * target.goal:.4g}"
 
 
 def targets_of(rows: Mapping[str, Sequence[QueryRow]]) -> list[Target]:

@@ -60,6 +60,9 @@ def test_models_are_listed_with_source_and_licence() -> None:
     items = storyhash("models", "list", "--json").json["items"]
     assert {"sscd", "offline"} <= {item["name"].split()[0] for item in items}
     assert all(item["licence"] for item in items)
+    licence = next(item["licence"] for item in items if item["name"] == "sscd")
+    assert "Meta's weights: MIT" in licence
+    assert "may not be passed on" in licence
 
 
 def test_doctor_finds_this_machine_well(indexed: Path) -> None:

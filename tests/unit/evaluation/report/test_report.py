@@ -17,7 +17,7 @@ from evaluation.report.report import ablation_report, robustness_report
 from scripts.evaluation_doc import generated_text as prose
 from scripts.evaluation_doc.results import read_results
 from scripts.evaluation_doc.sections import document
-from scripts.evaluation_doc.targets import GOALS, targets_of
+from scripts.evaluation_doc.targets import GOALS, HEADLINES, headlines, targets_of
 from tests.support.evaluation_rows import found, piece, row
 
 WHOLE = (piece((0, 10), (0, 10)),)
@@ -151,6 +151,14 @@ def test_the_document_says_what_the_rows_say(results: Path, tmp_path: Path) -> N
     shown = {line.split("(")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")}
     assert shown == {f"figures/{one.name}" for one in (tmp_path / "docs" / "figures").iterdir()}
     assert document(read_results(results), tmp_path) == text
+
+
+def test_the_short_table_names_the_goal_that_is_missed() -> None:
+    assert set(HEADLINES) <= {goal.what for goal in GOALS}
+    table = headlines(targets_of({"offline": rows("full", 6)})).to_markdown()
+    assert "| original found first: the paper's 14 edits | 100.0 [75.8, 100.0] |" in table
+    assert "; goal missed: ≥ 88 |" in table
+    assert len(table.splitlines()) == 2 + len(HEADLINES)
 
 
 def test_results_that_lack_something_say_what(results: Path, tmp_path: Path) -> None:

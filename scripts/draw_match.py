@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Draw docs/figures/match.png, the picture in README.md: a query, a reference, and their match.
+
+    python -m scripts.draw_match
+
+The videos are those of `storyhash demo`. The query is another video with 4 s of `city` in the middle,
+mirrored. `storyhash index` and `storyhash match` find the match; the picture shows what they print.
+Needs matplotlib (the extra `evaluation`).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.types import UInt8Array
+from common.video import encode_video
+from storyhash.demo import CATALOGUE, FILM_SECONDS, write_catalogue
+from storyhash.samples import FRAMES_PER_SECOND, film, mirror
+
+OUT = Path(__file__).parents[1] / "docs" / "figures" / "match.png"
+_OTHER_SEED = 103
+_FROM, _TO = 2, 6
+"""Seconds of the reference that are copied; they begin at second 4 of the query."""
+_COPY, _GREY = "#2f6fb3", "#555555"
+
+
+def query() -> list[UInt8Array]:
+    """4 s of another video, 4 s of `city` mirrored, and 4 s of the other video again."""
+    rate = FRAMES_PER_SECOND
+    other = list(film(_OTHER_SEED, FILM_SECONDS))
+    copied = list(film(CATALOGUE["city"], FILM_SECONDS))[_FROM * rate : _TO * rate]
+    return [*other[: 4 * rate], *map(mirror, copied), *other[4 * rate :]]
+
+
+def best_match(frames: list[UInt8Array], profile: str) -> dict[str, Any]:
+    """Index the demo's videos, match the query, and return its best match as `match --json` prints it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        videos, asked, data = (Path(scratch) / name for name in ("videos", "query.mp4", "data"))
+        videos.mkdir()
+        write_catalogue(videos)
+        encode_video(asked, iter(frames), FRAMES_PER_SECOND)
+        _storyhash("index", str(videos), "--data", str(data), "--profile", profile)
+        printed = _storyhash("match", str(asked), "--data", str(data), "--json")
+    return json.loads(printed)["matches"][0]
+
+
+def _storyhash(*arguments: str) -> str:
+    command = [sys.executable, "-m", "storyhash", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def draw(frames: list[UInt8Array], match: dict[str, Any], path: Path) -> None:
+    """Two strips of one picture per second, and the two matched ranges joined by a band."""
+    from matplotlib.figure import Figure
+
+    reference = list(film(CATALOGUE["city"], FILM_SECONDS))
+    figure = Figure(figsize=(9.6, 3.3))
+    axes = figure.add_axes((0.005, 0.01, 0.99, 0.98))
+    axes.set_xlim(0, 12)
+    axes.set_ylim(0, 4.4)
+    axes.axis("off")
+    start = 4 - _FROM  # The strips are placed so that the band runs straight down.
+    for strip, left, bottom in ((frames, 0, 3.0), (reference, start, 0.75)):
+        for second in range(len(strip) // FRAMES_PER_SECOND):
+            picture = strip[second * FRAMES_PER_SECOND + FRAMES_PER_SECOND // 2][::2, ::2]
+            place = (left + second + 0.02, left + second + 0.98, bottom, bottom + 0.75)
+            axes.imshow(picture, extent=place, aspect="auto", interpolation="none")
+    upper = [match["query_start_seconds"], match["query_end_seconds"]]
+    lower = [start + match["ref_start_seconds"], start + match["ref_end_seconds"]]
+    axes.fill([*upper, *reversed(lower)], [3.0, 3.0, 1.5, 1.5], color=_COPY, alpha=0.22, lw=0)
+    for (left, right), bottom in ((upper, 3.0), (lower, 0.75)):
+        axes.plot(
+            np.array([left, right, right, left, left]),
+            bottom + 0.75 * np.array([0, 0, 1, 1, 0]),
+            color=_COPY,
+            lw=2.5,
+        )
+    text = {"ha": "center", "va": "center", "color": _GREY}
+    axes.text(6, 4.05, "query: a new upload, 12 s", **text)
+    axes.text(6, 0.4, f"reference: {match['video_id']}, in the index, 8 s", **text)
+    found = (
+        f"seconds {upper[0]:.1f} to {upper[1]:.1f} of the query are seconds "
+        f"{match['ref_start_seconds']:.1f} to {match['ref_end_seconds']:.1f} of {match['video_id']}\n"
+        f"view {match['view']}, probability {100 * match['probability']:.1f} %: {match['decision']}"
+    )
+    axes.text(6, 2.25, found, ha="center", va="center", color="#123a63", fontsize=11)
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    frames = query()
+    draw(frames, best_match(frames, "sscd-motion"), OUT)
+
+
+if __name__ == "__main__":
+    main()
