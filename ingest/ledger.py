@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import fcntl
 import socket
-import sqlite3
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from common.atomic_write import make_private, private_folder
-from common.errors import CorruptIndexError, DataFolderError, StorageError
+from common.errors import DataFolderError, StorageError
 from common.messaging.wire import latest_version
+from common.sqlite import Database
 from common.types import CatalogEntry
 from ingest.fingerprint import entry_fingerprint, same_cut, same_source
 
@@ -112,14 +111,13 @@ class ProducerLedger:
             raise StorageError(
                 f"{folder}: {error.strerror}; choose another folder with --data"
             ) from None
-        self._path = folder / "producer.sqlite"
-        self._origin = ""
         try:
-            with self._guarded():
-                self._db = sqlite3.connect(
-                    self._path, isolation_level=None, check_same_thread=False
-                )
-                self._prepare()
+            self._db = Database(
+                folder / "producer.sqlite",
+                _SCHEMA,
+                remedy="delete it: everything is then sent again, which does no harm",
+            )
+            self._origin = self._prepare()
         except BaseException:
             self._lock.close()
             raise
@@ -204,19 +202,18 @@ class ProducerLedger:
         )
         return plan
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> str:
+        name = f"{socket.gethostname()[:64]}/{uuid.uuid4().hex[:12]}"
         try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-            # Before producers reconciled there was one word for both.
-            self._db.execute("UPDATE sent SET state = 'sent' WHERE state = 'done'")
-            name = f"{socket.gethostname()[:64]}/{uuid.uuid4().hex[:12]}"
-            self._db.execute("INSERT OR IGNORE INTO origin VALUES (1, ?)", (name,))
-            ((self._origin,),) = self._db.execute("SELECT name FROM origin")
+            with self._db.change() as execute:
+                # Before producers reconciled there was one word for both.
+                execute("UPDATE sent SET state = 'sent' WHERE state = 'done'")
+                execute("INSERT OR IGNORE INTO origin VALUES (1, ?)", name)
+            ((origin,),) = self._db.query("SELECT name FROM origin")
         except BaseException:
             self._db.close()
             raise
+        return str(origin)
 
     def _held(
         self, lane: str, latest: int
@@ -224,12 +221,11 @@ class ProducerLedger:
         """By video, what is noted on this lane, and the newest version on any; and all that is out whole
         on another lane. What was sent as a version after `latest`, while this machine's clock was wrong,
         was refused: it counts as never sent."""
-        with self._guarded():
-            rows = self._db.execute(
-                "SELECT lane, video_id, fingerprint, version, state, error_code, error_message "
-                "FROM sent WHERE version <= ? ORDER BY version",
-                (latest,),
-            ).fetchall()
+        rows = self._db.query(
+            "SELECT lane, video_id, fingerprint, version, state, error_code, error_message "
+            "FROM sent WHERE version <= ? ORDER BY version",
+            latest,
+        )
         held: dict[str, _Held] = {}
         newest: dict[str, _Newest] = {}
         whole: set[_Version] = set()
@@ -250,43 +246,12 @@ class ProducerLedger:
         self._note(lane, [(one, "failed", code, message)])
 
     def _note(self, lane: str, rows: Iterable[tuple[Sending, SentState, str, str]]) -> None:
-        with self._guarded():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany(
+        with self._db.change() as execute:
+            for one, state, code, message in rows:
+                execute(
                     "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        (
-                            lane,
-                            one.entry.video_id,
-                            one.fingerprint,
-                            one.version,
-                            state,
-                            code,
-                            message,
-                        )
-                        for one, state, code, message in rows
-                    ),
+                    *(lane, one.entry.video_id, one.fingerprint, one.version, state, code, message),
                 )
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise StorageError(
-                f"{self._path}: {error}; free some space or mend the permissions, then run the same "
-                "command again"
-            ) from None
-        except sqlite3.DatabaseError as error:
-            raise CorruptIndexError(
-                f"{self._path}: {error}; delete it: everything is then sent again, which does no harm"
-            ) from None
 
 
 def _is_same(held: str, fingerprint: str, state: SentState) -> bool:

@@ -1,16 +1,10 @@
-"""The data folder's SQLite database: one connection, short transactions, errors in our words."""
+"""The data folder's SQLite database and its schema."""
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
 
-from common.atomic_write import private_folder
-from common.errors import CorruptIndexError, StorageError
+from common import sqlite
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS videos (
@@ -56,76 +50,16 @@ PRAGMA user_version = 1;
 """
 
 
-class Execute(Protocol):
-    """`execute(sql, *arguments)` inside a transaction."""
-
-    def __call__(self, sql: str, *arguments: Any) -> sqlite3.Cursor: ...
-
-
-class Database:
-    """One file. Any thread may use it; they take turns."""
+class Database(sqlite.Database):
+    """The catalogue of one data folder."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the file, or make it. Raises CorruptIndexError or StorageError."""
-        self._lock = threading.RLock()
-        self._path = path
-        with self._guarded():
-            if read_only:
-                uri = f"{path.resolve().as_uri()}?mode=ro"
-                self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            else:
-                private_folder(path.parent)
-                self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
-                self._db.executescript(_SCHEMA)
-                ((version,),) = self._db.execute("PRAGMA user_version").fetchall()
-                if version < 1:
-                    self._db.executescript(_COUNT_STAGED)
-
-    def close(self) -> None:
-        self._db.close()
-
-    def query(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
-        """Every row a statement gives."""
-        with self._guarded():
-            return self._db.execute(sql, arguments).fetchall()
-
-    @contextmanager
-    def change(self) -> Iterator[Execute]:
-        """One transaction, all or nothing; one inside another is a part of it."""
-        with self._guarded():
-            if self._db.in_transaction:
-                yield self._execute
-                return
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._execute
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
-
-    def _roll_back(self) -> None:
-        # Some errors have ended the transaction already.
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
-
-    def _execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
-        return self._db.execute(sql, arguments)
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except sqlite3.OperationalError as error:
-                raise StorageError(
-                    f"{self._path}: {error}; free some space or mend the permissions, "
-                    "then run the same command again"
-                ) from None
-            except sqlite3.DatabaseError as error:
-                raise CorruptIndexError(
-                    f"{self._path}: {error}; restore the data folder from a backup, "
-                    "or delete it and index again"
-                ) from None
+        super().__init__(
+            path,
+            _SCHEMA,
+            remedy="restore the data folder from a backup, or delete it and index again",
+            read_only=read_only,
+        )
+        if not read_only and self.query("PRAGMA user_version") == [(0,)]:
+            self.run_script(_COUNT_STAGED)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
+from common.sqlite import Execute
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
-from searcher.storage.database import Database, Execute
+from searcher.storage.database import Database
 
 VideoState: TypeAlias = Literal["pending", "ready", "failed", "disabled"]
 

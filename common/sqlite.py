@@ -1,0 +1,93 @@
+"""SQLite: one connection, short transactions, errors in our words."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from common.atomic_write import private_folder
+from common.errors import CorruptIndexError, StorageError
+
+
+class Execute(Protocol):
+    """`execute(sql, *arguments)` inside a transaction."""
+
+    def __call__(self, sql: str, *arguments: Any) -> sqlite3.Cursor: ...
+
+
+class Database:
+    """One file, for its owner alone. Any thread may use it; they take turns."""
+
+    def __init__(self, path: Path, schema: str, *, remedy: str, read_only: bool = False) -> None:
+        """Open the file, or make it with its folder. remedy: what to do about a damaged file, for the
+        error. Raises CorruptIndexError or StorageError."""
+        self._lock = threading.RLock()
+        self._path = path
+        self._remedy = remedy
+        with self._guarded():
+            if read_only:
+                uri = f"{path.resolve().as_uri()}?mode=ro"
+                self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+                return
+            private_folder(path.parent)
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.executescript(schema)
+            except BaseException:
+                self._db.close()
+                raise
+
+    def close(self) -> None:
+        self._db.close()
+
+    def run_script(self, statements: str) -> None:
+        """Run several statements, each a transaction of its own."""
+        with self._guarded():
+            self._db.executescript(statements)
+
+    def query(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """Every row a statement gives."""
+        with self._guarded():
+            return self._db.execute(sql, arguments).fetchall()
+
+    @contextmanager
+    def change(self) -> Iterator[Execute]:
+        """One transaction, all or nothing; one inside another is a part of it."""
+        with self._guarded():
+            if self._db.in_transaction:
+                yield self._execute
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._execute
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        # Some errors have ended the transaction already.
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def _execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        return self._db.execute(sql, arguments)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.OperationalError as error:
+                raise StorageError(
+                    f"{self._path}: {error}; free some space or mend the permissions, "
+                    "then run the same command again"
+                ) from None
+            except sqlite3.DatabaseError as error:
+                raise CorruptIndexError(f"{self._path}: {error}; {self._remedy}") from None

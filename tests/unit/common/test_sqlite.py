@@ -1,0 +1,50 @@
+"""SQLite: all of a transaction or none of it, for its owner alone, errors that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import CorruptIndexError, StorageError
+from common.sqlite import Database
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY);"
+
+
+def opened(folder: Path, *, read_only: bool = False) -> Database:
+    return Database(folder / "a.sqlite", SCHEMA, remedy="delete it", read_only=read_only)
+
+
+def test_a_transaction_that_fails_changes_nothing_and_the_next_one_works(tmp_path: Path) -> None:
+    database = opened(tmp_path)
+    with pytest.raises(ZeroDivisionError), database.change() as execute:
+        execute("INSERT INTO names VALUES (?)", "a")
+        raise ZeroDivisionError
+    with database.change() as execute:
+        execute("INSERT INTO names VALUES (?)", "b")
+    assert database.query("SELECT name FROM names") == [("b",)]
+    database.close()
+
+
+def test_files_are_their_owners_alone(tmp_path: Path) -> None:
+    database = opened(tmp_path / "data")
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+    files = list((tmp_path / "data").iterdir())
+    assert files
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+    database.close()
+
+
+def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(CorruptIndexError, match=r"a\.sqlite: .*; delete it"):
+        opened(tmp_path)
+
+
+def test_what_is_read_only_takes_no_change(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    database = opened(tmp_path, read_only=True)
+    with pytest.raises(StorageError, match="readonly"), database.change() as execute:
+        execute("INSERT INTO names VALUES (?)", "a")
+    database.close()
