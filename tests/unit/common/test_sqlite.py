@@ -18,9 +18,14 @@ def opened(folder: Path, *, read_only: bool = False) -> Database:
 
 def test_a_transaction_that_fails_changes_nothing_and_the_next_one_works(tmp_path: Path) -> None:
     database = opened(tmp_path)
-    with pytest.raises(ZeroDivisionError), database.change() as execute:
-        execute("INSERT INTO names VALUES (?)", "a")
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with database.change() as execute:
+            execute("INSERT INTO names VALUES (?)", "a")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with database.change() as execute:
         execute("INSERT INTO names VALUES (?)", "b")
     assert database.query("SELECT name FROM names") == [("b",)]
