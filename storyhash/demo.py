@@ -59,8 +59,8 @@ QUERIES = (
     DemoQuery("orchard, mirrored", "orchard", mirror),
     DemoQuery("hall, upside down", "hall", upside_down),
     DemoQuery("valley, letterboxed with a caption", "valley", letterbox_and_caption),
-    DemoQuery("4 s of city inside another film", "city", inside_stranger=True),
-    DemoQuery("a film never seen before", None),
+    DemoQuery("4 s of city inside another video", "city", inside_stranger=True),
+    DemoQuery("a video that is not indexed", None),
 )
 
 

@@ -15,7 +15,7 @@ from storyhash.cli.lazy_commands import LazyGroup
 app = typer.Typer(
     name="storyhash",
     cls=LazyGroup,
-    help="Know whether a video, or a part of it, has been seen before.",
+    help="Find out whether a video, or a part of it, has been seen before.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -34,7 +34,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Print a traceback when something fails.")
+        bool, typer.Option("--debug", help="Print a traceback when a command fails.")
     ] = False,
     show_version: Annotated[
         bool,
@@ -43,7 +43,7 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Know whether a video, or a part of it, has been seen before."""
+    """Find out whether a video, or a part of it, has been seen before."""
     from common.runtime_tuning import work_in_one_thread
 
     work_in_one_thread()

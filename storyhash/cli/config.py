@@ -15,8 +15,8 @@ from storyhash.cli.options import JsonOption
 
 
 def config(json: JsonOption = False) -> None:
-    """Print every setting in force, as STORYHASH_ variables; secrets are masked, passwords in addresses
-    too."""
+    """Print every setting in force as a STORYHASH_ variable. Secrets, and passwords in addresses, are
+    masked."""
     settings = load_settings()
     tree = _masked(settings.model_dump(mode="json"))
     if json:

@@ -128,13 +128,13 @@ def _run(command: Callable[[], None], debug: bool) -> int:
         return 0
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-        hint = ": free some space and run the same command again" if full else ""
+        hint = ": free some disk space and run the same command again" if full else ""
         where = f" ({error.filename})" if error.filename else ""
         return _report(f"{error.strerror or error}{where}{hint}", 3 if full else 1, debug)
     except Exception as error:
         return _report(
-            f"internal error: {type(error).__name__}: {error}; "
-            "run again with --debug and report what it prints",
+            f"internal error: {type(error).__name__}: {error}; run the command again with "
+            "--debug and report the traceback",
             1,
             debug,
         )

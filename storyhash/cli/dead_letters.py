@@ -18,13 +18,14 @@ from common.settings import load_settings
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption
 
-app = typer.Typer(help="List, show and replay messages that were set aside.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show and replay dead letters: messages that could not be processed.",
+    no_args_is_help=True,
+)
 
-ReasonOption = Annotated[
-    str, typer.Option("--reason", help="Only those set aside for this reason.")
-]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Only dead letters with this reason.")]
 StageOption = Annotated[
-    str, typer.Option("--stage", help="Only those of this stage: embed or search.")
+    str, typer.Option("--stage", help="Only dead letters of this stage: embed or search.")
 ]
 
 
@@ -33,19 +34,25 @@ def list_letters(
     reason: ReasonOption = "",
     stage: StageOption = "",
     everything: Annotated[
-        bool, typer.Option("--all", help="Also those that were replayed.")
+        bool, typer.Option("--all", help="Also dead letters that were replayed.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Most rows to print.")] = 1000,
-    cursor: Annotated[str, typer.Option(help="Go on where the last page ended.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = 1000,
+    cursor: Annotated[
+        str,
+        typer.Option(help="Continue after this row: the cursor that the previous page printed."),
+    ] = "",
     json: JsonOption = False,
 ) -> None:
-    """Print what was set aside and not replayed, oldest first."""
+    """Print the dead letters that were not replayed, oldest first."""
     with _transport() as (transport, topic):
         letters = read_dead_letters(transport, topic)
     # The cursor is looked for among all: what it names may have been replayed since.
     ids = [letter.letter_id for letter in letters]
     if cursor and cursor not in ids:
-        raise UsageError(f"--cursor: there is no dead letter {cursor!r}")
+        raise UsageError(
+            f"--cursor: there is no dead letter {cursor!r}; `storyhash dead-letters list` "
+            "shows them"
+        )
     left = letters[ids.index(cursor) + 1 :] if cursor else letters
     shown = [one for one in _chosen(left, reason, stage) if everything or not one.replayed]
     page = shown[:limit]
@@ -67,7 +74,7 @@ def list_letters(
 def show_letter(
     letter_id: Annotated[str, typer.Argument(metavar="ID")], json: JsonOption = False
 ) -> None:
-    """Print everything known of one, its headers included."""
+    """Print one dead letter with its headers."""
     with _transport() as (transport, topic):
         (letter,) = find_letters(read_dead_letters(transport, topic), [letter_id])
     headers = [[name, value.decode("utf-8", "replace")] for name, value in letter.headers]
@@ -88,23 +95,24 @@ def show_letter(
 @app.command("replay")
 def replay_letters(
     letter_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID...]", help="Which; or --all.")
+        list[str] | None,
+        typer.Argument(metavar="[ID...]", help="IDs of dead letters, or use --all."),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Every one that was not replayed yet.")
+        bool, typer.Option("--all", help="Every dead letter that was not replayed.")
     ] = False,
     reason: ReasonOption = "",
     stage: StageOption = "",
     json: JsonOption = False,
 ) -> None:
-    """Send messages back to where they came from, once what was wrong is mended. One that still cannot be
-    used becomes a dead letter again; one of a deleted video stays deleted. Nothing is sent to a topic
-    that is none of StoryHash's own.
+    """Send dead letters back to the topics they came from, after the cause was fixed. A message that
+    still fails becomes a dead letter again. A deleted video stays deleted. Messages that did not come
+    from a StoryHash topic are not sent.
 
-    Exit code 2 when such a letter was left out; the others are replayed.
+    Exit code 2 when such a message was skipped; the others are replayed.
     """
     if bool(letter_ids) == everything:
-        raise UsageError("name dead letters, or give --all (with --reason or --stage to choose)")
+        raise UsageError("name dead letters, or use --all (with --reason or --stage to select)")
     foreign: list[str] = []
     with _transport() as (transport, topic):
         letters = read_dead_letters(transport, topic)
@@ -128,7 +136,7 @@ def replay_letters(
             publisher.close()
     for letter_id in foreign:
         err.print(
-            f"{letter_id}: not replayed: it did not come from a topic of StoryHash", markup=False
+            f"{letter_id}: not replayed: it did not come from a StoryHash topic", markup=False
         )
     if json:
         print_json({"replayed": sent})

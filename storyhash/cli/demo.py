@@ -23,21 +23,21 @@ from storyhash.wiring import open_for_indexing, open_for_queries
 
 
 def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
-    """Draw six films, index them, and match edited copies and a stranger against them.
+    """Draw six videos, index them, and match edited copies and one non-match against them.
 
-    Exit code 1 when an answer is wrong.
+    Exit code 1 when a decision is wrong.
     """
     with tempfile.TemporaryDirectory(prefix="storyhash-demo-") as scratch:
         films, asked = Path(scratch) / "films", Path(scratch) / "queries"
         films.mkdir()
         asked.mkdir()
-        err.print("drawing six films and seven queries ...")
+        err.print("drawing six videos and seven queries ...")
         write_catalogue(films)
         paths = write_queries(asked)
         settings = load_settings(data_dir=Path(scratch) / "data", profile=profile)
         with open_for_indexing(settings) as indexing:
             chosen = indexing.stage.profile
-            err.print(f"indexing them with profile {chosen} ...", markup=False)
+            err.print(f"indexing the videos with profile {chosen} ...", markup=False)
             plan = plan_work(list_catalog([str(films)]), indexing.index.videos)
             metrics = Metrics.create("demo")
             indexer = Indexer(indexing.index, indexing.stage, indexing.pool, metrics)
@@ -63,7 +63,7 @@ def _must_work(outcome: VideoOutcome) -> None:
 
 def _row(query: DemoQuery, outcome: QueryOutcome) -> dict[str, Any]:
     if outcome.report is None:
-        raise outcome.error or RuntimeError("a query of the demo has no answer")
+        raise outcome.error or RuntimeError("a demo query has no result")
     best = outcome.report.matches[0] if outcome.report.matches else None
     decision = outcome.report.decision
     found = None if best is None else Path(best.video_id).stem
@@ -79,7 +79,7 @@ def _row(query: DemoQuery, outcome: QueryOutcome) -> dict[str, Any]:
 
 
 def _show(rows: list[dict[str, Any]], correct: int) -> None:
-    table = Table("query", "expected", "decision", "nearest film", "probability")
+    table = Table("query", "expected", "decision", "nearest video", "probability")
     for row in rows:
         probability = row["probability"]
         table.add_row(
@@ -90,5 +90,5 @@ def _show(rows: list[dict[str, Any]], correct: int) -> None:
             "" if probability is None else f"{probability:.1%}",
         )
     out.print(table)
-    out.print(f"{correct} of {len(rows)} right", style="bold")
+    out.print(f"{correct} of {len(rows)} correct", style="bold")
     out.print("next: storyhash index FOLDER, then storyhash match VIDEO")

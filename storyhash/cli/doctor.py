@@ -15,9 +15,10 @@ from storyhash.doctor import examine
 def doctor(
     data: DataOption = None, profile: ProfileOption = None, json: JsonOption = False
 ) -> None:
-    """Check packages, codecs, models, disk and index; embed a made picture and compare.
+    """Check packages, codecs, models, disk space and the index. Embeds a test image and compares the
+    result with the expected vector.
 
-    Exit code 0 when all is well, else that of the gravest finding.
+    Exit code 0 when every check passes, else the code of the most severe failure.
     """
     checks = []
     for check in examine(load_settings(data_dir=data, profile=profile)):

@@ -45,7 +45,8 @@ from storyhash.cli.options import JsonOption
 from storyhash.evaluation_setup import Asked
 
 app = typer.Typer(
-    help="How well copies are found and strangers left alone, on videos of your own.",
+    help="Measure on your own videos how many copies are found and how many non-matches are "
+    "reported.",
     no_args_is_help=True,
 )
 app.command()(latency)
@@ -60,9 +61,10 @@ def robustness(
     output: OutOption = OUT,
     json: JsonOption = False,
 ) -> None:
-    """Edit the videos in many ways and ask for each: are originals found, and strangers left alone?
+    """Edit the videos in many ways and match every edited video: is the original found, and are
+    non-matches rejected?
 
-    Run it again after an interruption: what is done is kept.
+    After an interruption, run the same command again: it resumes.
     """
 
     with evaluating(asked) as evaluation:
@@ -84,10 +86,11 @@ def ablation(
     output: OutOption = OUT,
     json: JsonOption = False,
 ) -> None:
-    """Ask the same queries with parts of the method left out or replaced: what does each part do?
+    """Match the same queries with parts of the method removed or replaced, to measure what each part
+    contributes.
 
-    Every configuration has calibrations of its own, fitted on four fifths of the videos and asked of the
-    last, five times over.
+    Every configuration gets its own calibrations in 5-fold cross-validation: they are fitted on four
+    folds of the videos and applied to the fifth.
     """
     chosen = chosen_configurations(configurations or ())
     with evaluating(asked) as evaluation:
@@ -111,13 +114,18 @@ def ablation(
 def calibrate(
     asked: Asked,
     file: Annotated[
-        Path, typer.Option("--out", help="The JSON file; other backends' calibrations in it stay.")
+        Path,
+        typer.Option(
+            "--out",
+            help="JSON file to write. Calibrations of other visual backends in it are kept.",
+        ),
     ],
     json: JsonOption = False,
 ) -> None:
-    """Fit the calibration to the videos, so that a probability of 0.9 is right nine times in ten on them.
+    """Fit the calibration to the videos, so that a probability of 0.9 is correct nine times out of ten.
 
-    What is printed of it was measured on videos that it was not fitted on.
+    The printed figures come from cross-validation: every video was left out of the fit that it was
+    measured with.
     """
     check_calibrations(file)
     today = f"{datetime.now(UTC):%Y%m%d}"
@@ -125,7 +133,8 @@ def calibrate(
         visuals = [one.visual for one in evaluation.backends]
         if len(set(visuals)) < len(visuals):
             raise UsageError(
-                "--profile: a visual backend has one calibration; name one profile of each"
+                "--profile: two profiles have the same visual backend, which has one "
+                "calibration; name only one of them"
             )
         fitted = [runs.calibrate(evaluation, one, today) for one in evaluation.backends]
     write_calibrations(file, {one.backend.visual: one.calibration for one in fitted})
@@ -146,27 +155,33 @@ def calibrate(
 def gate(
     asked: Asked | None,
     baseline: Annotated[
-        Path, typer.Option("--baseline", help="Rows of an earlier run: rows-PROFILE.jsonl.")
+        Path, typer.Option("--baseline", help="Results of an earlier run: rows-PROFILE.jsonl.")
     ],
     rows: Annotated[
         Path | None,
-        typer.Option("--rows", help="Rows of the run to judge, if it was made already."),
+        typer.Option(
+            "--rows",
+            help="Results to compare with the baseline (default: run the evaluation on --videos).",
+        ),
     ] = None,
     cross_validate: CrossValidateOption = False,
     output: OutOption = OUT,
     json: JsonOption = False,
 ) -> None:
-    """Compare a run with an earlier one.
+    """Compare a run with an earlier run.
 
-    Exit code 1 when recall or false positives got worse beyond chance.
+    Exit code 1 when recall or the false-positive rate got significantly worse.
 
-    With --videos it asks what the baseline asked, with its profile, unless told otherwise.
+    With --videos, the queries and the profile are those of the baseline unless options say otherwise.
     """
     if (rows is None) == (asked is None):
-        raise UsageError("give --rows or --videos: one run to compare with the baseline")
+        raise UsageError("give either --rows or --videos: one run to compare with the baseline")
     before = of_full(read_rows(baseline))
     if not before:
-        raise UsageError(f"{baseline}: no rows to compare with; make it with `evaluate robustness`")
+        raise UsageError(
+            f"{baseline}: no results to compare with; create them with `storyhash evaluate "
+            "robustness`"
+        )
     if asked is not None:
         after = _again(asked, before, output, cross_validate=cross_validate)
     else:
@@ -225,7 +240,7 @@ def _tell(
         return
     for table in shown:
         out.print_lines(table.to_markdown() + "\n", markup=False)
-    out.print(f"rows, tables and figures are in {folder}", markup=False)
+    out.print(f"results, tables and figures are in {folder}", markup=False)
 
 
 def _fit_to_json(fitted: runs.Fitted) -> dict[str, Any]:

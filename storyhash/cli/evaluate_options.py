@@ -9,23 +9,28 @@ import typer
 
 ProfilesOption = Annotated[
     list[str] | None,
-    typer.Option("--profile", help="Recipe of the vector; may be repeated. The one in force."),
+    typer.Option(
+        "--profile", help="Profile to evaluate; repeat for more (default: the profile in force)."
+    ),
 ]
 CrossValidateOption = Annotated[
     bool,
     typer.Option(
         "--cross-validate",
-        help="Fit calibrations on four fifths of the videos and ask the last, five times over.",
+        help="Fit calibrations in 5-fold cross-validation and apply each to the fold that was "
+        "left out.",
     ),
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder for rows, tables and figures.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for results, tables and figures.")]
 PeersOption = Annotated[
-    bool, typer.Option("--peers/--no-peers", help="Ask two plain ways of matching beside ours.")
+    bool, typer.Option("--peers/--no-peers", help="Also evaluate two baseline methods.")
 ]
 ConfigurationsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--configurations", help="Of the ablation; may be repeated. All. `full` comes first always."
+        "--configurations",
+        help="Configuration of the ablation; repeat for more (default: all). `full` always "
+        "runs first.",
     ),
 ]
 

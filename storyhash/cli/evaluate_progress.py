@@ -28,14 +28,18 @@ def evaluating(asked: Asked) -> Iterator[Evaluation]:
         for one in evaluation.backends:
             if not one.calibration.measured:
                 notice(
-                    f"{one.profile}: its calibration {one.calibration.version} was not measured: what is "
-                    "decided means nothing, how copies and strangers are ordered does"
+                    f"{one.profile}: calibration {one.calibration.version} was not "
+                    "measured: its decisions are not meaningful, but the order of copies "
+                    "and non-matches is"
                 )
         try:
             _extract(evaluation)
             yield evaluation
         except KeyboardInterrupt:
-            err.print("stopped; run the same command to go on: what is done is kept", markup=False)
+            err.print(
+                "stopped; run the same command again to resume: completed work is kept",
+                markup=False,
+            )
             raise
 
 
@@ -45,8 +49,9 @@ def _extract(evaluation: Evaluation) -> None:
     total = len(evaluation.plan.wanted())
     profiles = ", ".join(one.profile for one in evaluation.backends)
     err.print(
-        f"{profiles}: {len(evaluation.plan.videos)} videos, {total - len(evaluation.plan.videos)} edits; "
-        f"{total - missing} kept from before, {missing} to extract",
+        f"{profiles}: {len(evaluation.plan.videos)} videos, "
+        f"{total - len(evaluation.plan.videos)} edited videos; {total - missing} in the "
+        f"cache, {missing} to extract",
         markup=False,
     )
     evaluation.extract(jobs)

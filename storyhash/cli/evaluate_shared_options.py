@@ -23,16 +23,20 @@ def _asked(
     ],
     davis: Annotated[
         bool,
-        typer.Option("--davis", help="The folder is DAVIS 2017 as published: JPEGImages in it."),
+        typer.Option(
+            "--davis", help="The folder has the layout of DAVIS 2017, with JPEGImages in it."
+        ),
     ] = False,
     split: Annotated[
-        str | None, typer.Option("--split", help="Part of DAVIS: a name of ImageSets/2017, as val.")
+        str | None,
+        typer.Option("--split", help="Split of DAVIS: a name in ImageSets/2017, for example val."),
     ] = None,
     families: Annotated[
         Path | None,
         typer.Option(
             "--families",
-            help="CSV with columns file, posgroup (copies of one another) and hardneg (look-alikes).",
+            help="CSV with the columns file, posgroup (group of copies of one another) and "
+            "hardneg (group of look-alikes).",
         ),
     ] = None,
     profile: ProfilesOption = None,
@@ -40,20 +44,26 @@ def _asked(
         list[str] | None,
         typer.Option(
             "--transforms",
-            help="A transform, a group (paper, photometric, composed, temporal) or a pattern; may be "
-            "repeated. All.",
+            help="Transform, group (paper, photometric, composed, temporal) or pattern; repeat "
+            "for more (default: all).",
         ),
     ] = None,
     per_transform: Annotated[
         int | None,
-        typer.Option("--per-transform", min=1, help="Videos that each transform is made of. All."),
+        typer.Option("--per-transform", min=1, help="Videos per transform (default: all)."),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option("--cache", help="Where features are kept. The user's cache folder."),
+        typer.Option(
+            "--cache",
+            help="Folder for cached features (default: a folder in the user's cache folder).",
+        ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes. As many as there are cores.")
+        int | None,
+        typer.Option(
+            "--workers", min=1, help="Number of worker processes (default: one per CPU core)."
+        ),
     ] = None,
 ) -> Asked | None:
     if videos is None:

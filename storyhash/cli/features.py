@@ -25,7 +25,7 @@ from storyhash.features.vector_index import build_index_file, query_index_file
 from storyhash.profiles import Profile, build_tracker, build_visual, resolve_profile, sampling
 
 app = typer.Typer(
-    help="The paper's steps one by one: videos to features, features to an index.",
+    help="Run the paper's steps one by one: from videos to features to an index.",
     no_args_is_help=True,
 )
 
@@ -46,14 +46,24 @@ class Per(StrEnum):
 
 
 OutOption = Annotated[
-    Path, typer.Option("--out", help="The .npy to write; its .json comes beside.")
+    Path,
+    typer.Option(
+        "--out", help="The .npy file to write. A .json file beside it describes the rows."
+    ),
 ]
 PerOption = Annotated[
-    Per, typer.Option("--per", help="A row a segment, as `index` has it, or a row a video.")
+    Per,
+    typer.Option(
+        "--per", help="One row per segment, as in `storyhash index`, or one row per video."
+    ),
 ]
 ModeOption = Annotated[
     Mode,
-    typer.Option("--mode", help="Ours, the published concatenation, or the visual part alone."),
+    typer.Option(
+        "--mode",
+        help="storyhash (weighted fusion), paper (the published concatenation) or visual (without "
+        "action features).",
+    ),
 ]
 
 
@@ -69,9 +79,9 @@ def clip(
     per: PerOption = Per.segment,
     json: JsonOption = False,
 ) -> None:
-    """The 512 visual numbers: CLIP's, or those of the profile's own visual backend.
+    """Extract visual features, 512 dimensions: CLIP's, or those of the profile's own visual backend.
 
-    Run it again after an interruption: what is done is kept.
+    After an interruption, run the same command again: it resumes.
     """
 
     def visual(chosen: Profile, settings: Settings) -> Step:
@@ -90,7 +100,7 @@ def action(
     per: PerOption = Per.segment,
     json: JsonOption = False,
 ) -> None:
-    """The 15 action numbers of the profile's tracker."""
+    """Extract action features, 15 dimensions, with the profile's tracker."""
     _extract(_tracking(ACTION), paths, output, profile, per, json)
 
 
@@ -102,7 +112,7 @@ def graph(
     per: PerOption = Per.segment,
     json: JsonOption = False,
 ) -> None:
-    """The 8 numbers of the scene graph, from the profile's tracker."""
+    """Extract scene-graph features, 8 dimensions, with the profile's tracker."""
     _extract(_tracking(GRAPH), paths, output, profile, per, json)
 
 
@@ -114,7 +124,7 @@ def fuse(
     mode: ModeOption = Mode.storyhash,
     json: JsonOption = False,
 ) -> None:
-    """Visual and action features of the same stretches as vectors of 527."""
+    """Fuse visual and action features of the same segments into vectors of 527 dimensions."""
     fused = fuse_features(
         read_features(visual, "visual"), read_features(action, "action"), mode.value
     )
@@ -128,7 +138,7 @@ def index(
     output: Annotated[Path, typer.Option("--out", help="The index file to write.")],
     json: JsonOption = False,
 ) -> None:
-    """A FAISS HNSW index of fused features in a file, its rows in a .json beside it."""
+    """Build a FAISS HNSW index of fused features in a file. A .json file beside it describes the rows."""
     features = read_features(fused, "fused")
     rows = build_index_file(features, output, load_settings().searcher)
     _tell({"out": str(output), "rows": rows, "model_id": features.model_id}, json)
@@ -137,17 +147,19 @@ def index(
 @app.command()
 def query(
     index_file: Annotated[Path, typer.Argument(metavar="INDEX", help="An index file.")],
-    fused: Annotated[Path, typer.Argument(metavar="FUSED.npy", help="What to ask for.")],
-    k: Annotated[int, typer.Option("--k", min=1, help="How many of the nearest.")] = 5,
+    fused: Annotated[
+        Path, typer.Argument(metavar="FUSED.npy", help="Fused features of the queries.")
+    ],
+    k: Annotated[int, typer.Option("--k", min=1, help="Number of nearest rows per query.")] = 5,
     json: JsonOption = False,
 ) -> None:
-    """Print the nearest rows of an index file to each row of fused features, with their scores."""
+    """Print the rows of an index file that are nearest to each row of fused features, with scores."""
     features = read_features(fused, "fused")
     for row, found in query_index_file(index_file, features, k, load_settings().searcher):
         if json:
             print_json({"query": _place(row), "hits": [_place(h.row, h.score) for h in found]})
             continue
-        out.print(_words(row) + ("" if row.informative else ": shows nothing"), markup=False)
+        out.print(_words(row) + ("" if row.informative else ": low information"), markup=False)
         for hit in found:
             out.print(f"    {hit.score:.4f}  {_words(hit.row)}", markup=False)
 
@@ -170,21 +182,21 @@ def _extract(
     settings = load_settings(profile=profile)
     listed = read_catalog(paths)
     step = make(resolve_profile(settings), settings)
-    err.print(f"{step.kind} features by {step.backend}", markup=False)
+    err.print(f"extracting {step.kind} features with {step.backend}", markup=False)
     with DecoderPool(settings.video, settings.ingest) as pool, progress() as bar:
         task = bar.add_task(step.kind, total=len(listed))
 
         def on_video(video_id: str, error: VideoError | None) -> None:
             bar.advance(task)
             if error is not None:
-                err.print(f"{video_id}: left out: {error}", style="red", markup=False)
+                err.print(f"{video_id}: skipped: {error}", style="red", markup=False)
             check_interrupt()
 
         extractor = Extractor(step, pool, sampling=sampling(settings), whole=per is Per.video)
         try:
             report = extractor.run(listed, output, on_video)
         except KeyboardInterrupt:
-            err.print("stopped; run the same command to go on", markup=False)
+            err.print("stopped; run the same command again to resume", markup=False)
             raise
     told = {
         "out": str(output),

@@ -11,12 +11,12 @@ from storyhash.cli.options import JsonOption
 from storyhash.client.catalogue import RemoteCatalogue
 
 app = typer.Typer(
-    help="Follow, activate and drop generations of the index of a running searcher.",
+    help="List, follow, activate and drop index generations of a running searcher.",
     no_args_is_help=True,
 )
 
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="Its name; '' is the first generation's.")
+    str, typer.Argument(metavar="NAME", help="Name of the generation; '' is the first one.")
 ]
 SearcherOption = Annotated[str, typer.Option("--server", help="Address of the searcher.")]
 _HERE = "http://127.0.0.1:8000"
@@ -24,7 +24,7 @@ _HERE = "http://127.0.0.1:8000"
 
 @app.command("list")
 def list_generations(server: SearcherOption = _HERE, json: JsonOption = False) -> None:
-    """Print every generation the searcher follows."""
+    """Print every generation that the searcher follows."""
     with RemoteCatalogue(server) as catalogue:
         items = catalogue.generations()
     if json:
@@ -36,23 +36,23 @@ def list_generations(server: SearcherOption = _HERE, json: JsonOption = False) -
 
 @app.command("follow")
 def follow(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
-    """Have the searcher read the log of a further generation into an index of its own, beside the one
-    that answers. One that has failed is tried again."""
+    """Have the searcher build an index of a new generation from its log, beside the active index. A
+    generation that failed is tried again."""
     with RemoteCatalogue(server) as catalogue:
         _tell(catalogue.follow(name), json)
 
 
 @app.command("activate")
 def activate(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
-    """Have a generation answer from the next query on. The one before is kept and followed, so the way
-    back is the same command with its name."""
+    """Answer queries from this generation, starting with the next query. The previous one is still
+    followed; to go back, activate it again."""
     with RemoteCatalogue(server) as catalogue:
         _tell(catalogue.activate(name), json)
 
 
 @app.command("drop")
 def drop(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
-    """Follow a generation no more and delete its index. Its topics stay."""
+    """Stop following a generation and delete its index. Its topics are kept."""
     with RemoteCatalogue(server) as catalogue:
         catalogue.drop(name)
     if json:
@@ -71,9 +71,10 @@ def _tell(item: dict[str, Any], json: bool) -> None:
 def _show(item: dict[str, Any]) -> None:
     waiting = "; ".join(item["waiting_for"].values())
     out.print(
-        f"{'answers' if item['answers'] else 'stands by':9}  {item['generation'] or '(first)'}  "
-        f"{item['model_id'] or 'no model yet'}  {item['videos']} videos, {item['vectors']} vectors"
-        + (f"  waits: {waiting}" if waiting and not item.get("error") else "")
+        f"{'active' if item['answers'] else 'standby':9}  "
+        f"{item['generation'] or '(first)'}  {item['model_id'] or 'no model yet'}  "
+        f"{item['videos']} videos, {item['vectors']} vectors"
+        + (f"  waiting for: {waiting}" if waiting and not item.get("error") else "")
         + (f"  failed: {item['error']}" if item.get("error") else ""),
         markup=False,
     )

@@ -26,7 +26,7 @@ _SNAPSHOT_SECONDS = 120.0
 # Kinds of files passed over that are worth saying.
 _SHOWN = 8
 
-BankOption = Annotated[str, typer.Option("--bank", help="The bank these videos belong to.")]
+BankOption = Annotated[str, typer.Option("--bank", help="Bank that the videos belong to.")]
 
 
 def index(
@@ -36,10 +36,10 @@ def index(
     bank: BankOption = DEFAULT_BANK,
     json: JsonOption = False,
 ) -> None:
-    """Index videos. Run it again at any time: what is unchanged is passed over, what was interrupted
-    goes on.
+    """Index videos. You can run it again at any time: unchanged videos are skipped, and interrupted work
+    resumes.
 
-    Exit code 1 when a video could not be indexed; the others are.
+    Exit code 1 when a video could not be indexed; the others are indexed.
     """
     listing = list_catalog(paths, bank)
     with open_for_indexing(load_settings(data_dir=data, profile=profile)) as services:
@@ -81,7 +81,8 @@ def _run(services: IndexServices, plan: Plan) -> IndexReport:
             return indexer.index_all(plan.work, on_video)
         except KeyboardInterrupt:
             err.print(
-                "stopped; what is indexed is kept, run the same command to go on", markup=False
+                "stopped; indexed videos are kept, run the same command again to resume",
+                markup=False,
             )
             raise
         finally:
@@ -154,25 +155,26 @@ def _show(summary: dict[str, Any]) -> None:
             f"{step} {1000 * seconds / each:.1f}"
             for step, seconds in summary["stage_seconds"].items()
         )
-        out.print(f"milliseconds of work a second of video: {spent}")
+        out.print(f"milliseconds of work per second of video: {spent}")
     for one in summary["damaged"]:
         out.print(f"{one['video_id']}: indexed, but {one['message']}", markup=False)
     for one in summary["notes"]:
-        out.print(f"{one['video_id']}: indexed, {one['message']}", markup=False)
+        out.print(f"{one['video_id']}: indexed; {one['message']}", markup=False)
     if summary["failed"]:
         out.print("not indexed:")
         for one in summary["failed"]:
             out.print(f"    {one['video_id']}: {one['message']}", markup=False)
     if summary["moved"]:
-        out.print(f"{len(summary['moved'])} moved: found at another path, and not indexed again")
+        out.print(f"{len(summary['moved'])} moved: found at a new path, not indexed again")
     for one in summary["renamed"]:
         out.print(
-            f"{one['video_id']}: {one['uri']}, as {one['taken_by']} has the id {one['taken_id']} already",
+            f"{one['uri']} has the id {one['video_id']}, because {one['taken_by']} already "
+            f"has the id {one['taken_id']}",
             markup=False,
         )
     _show_passed_over(summary["passed_over"])
     if summary["removed"]:
-        out.print("indexed before and no longer there (storyhash videos delete ID forgets one):")
+        out.print("indexed, but the file is gone (to remove a video: storyhash videos delete ID):")
         for video_id in summary["removed"]:
             out.print(f"    {video_id}", markup=False)
 
@@ -183,5 +185,5 @@ def _show_passed_over(passed_over: list[dict[str, Any]]) -> None:
     words = [f"{one['count']} {one['what']} ({one['why']})" for one in passed_over[:_SHOWN]]
     more = len(passed_over) - _SHOWN
     if more > 0:
-        words.append(f"{more} more kinds, which --json lists")
-    out.print(f"passed over: {', '.join(words)}", markup=False)
+        words.append(f"{more} more kinds (listed with --json)")
+    out.print(f"skipped: {', '.join(words)}", markup=False)

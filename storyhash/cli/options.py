@@ -14,7 +14,8 @@ PathsArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH...",
-        help="Files, folders (also of numbered pictures), CSV or JSONL manifests, http(s) URIs.",
+        help="Video files, folders of videos or of numbered images, CSV or JSONL manifests, or "
+        "http(s) URIs.",
     ),
 ]
 DataOption = Annotated[
@@ -26,17 +27,19 @@ ProfileOption = Annotated[
     typer.Option(
         "--profile",
         autocompletion=profile_names,
-        help="Recipe of the vector: auto, or one of `storyhash models list`.",
+        help="Profile that makes the vectors: auto, or one of `storyhash models list`.",
     ),
 ]
 ServerOption = Annotated[
     str | None,
-    typer.Option("--server", help="Address of a running searcher, instead of a data folder."),
+    typer.Option(
+        "--server", help="Address of a running searcher, to use instead of a data folder."
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def one_of(data: Path | None, server: str | None) -> None:
     """Refuse `--data` beside `--server`."""
     if data is not None and server is not None:
-        raise UsageError("--data and --server: give one of them, the index is in one place")
+        raise UsageError("--data and --server: give only one of them")

@@ -13,17 +13,17 @@ from storyhash.cli.options import DataOption, ProfileOption
 
 WatchOption = Annotated[
     Path | None,
-    typer.Option("--watch", help="A folder whose videos are indexed as they appear in it."),
+    typer.Option("--watch", help="Index new videos of this folder as they appear."),
 ]
 
 
 def serve(
     watch: WatchOption = None, data: DataOption = None, profile: ProfileOption = None
 ) -> None:
-    """Answer over HTTP, and index what is posted or appears in a folder: everything in one process, no
-    Kafka.
+    """Run the whole service in one process, without Kafka: match videos over HTTP, and index videos that
+    are posted or that appear in a folder.
 
-    Ends in an orderly way on SIGTERM or Ctrl-C; what is not indexed by then is when it is started again.
+    SIGTERM or Ctrl-C stops it cleanly. Videos still waiting are indexed after the next start.
     """
     from storyhash.services.shutdown import asked_to_stop
     from storyhash.services.single_process import run_serve

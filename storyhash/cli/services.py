@@ -27,10 +27,10 @@ _SEARCH_PORT, _EMBED_PORT, _INGEST_PORT = 8000, 8001, 8002
 
 
 def embed(profile: ProfileOption = None) -> None:
-    """Run an embedder: segments from Kafka to embeddings in Kafka, and queries over HTTP. Any number
-    may run; they share the work.
+    """Run an embedder: read segments from Kafka, write embeddings to Kafka, and embed queries over HTTP.
+    Several embedders share the work.
 
-    Ends in an orderly way on SIGTERM or Ctrl-C.
+    SIGTERM or Ctrl-C stops it cleanly.
     """
     from storyhash.services.embed_service import run_embedder
     from storyhash.services.shutdown import asked_to_stop
@@ -42,9 +42,9 @@ def embed(profile: ProfileOption = None) -> None:
 
 
 def search(data: DataOption = None) -> None:
-    """Run the searcher: embeddings from Kafka into the index, answers over HTTP.
+    """Run the searcher: read embeddings from Kafka into the index, and match videos over HTTP.
 
-    Ends in an orderly way on SIGTERM or Ctrl-C.
+    SIGTERM or Ctrl-C stops it cleanly.
     """
     from storyhash.services.search_service import run_searcher
     from storyhash.services.shutdown import asked_to_stop
@@ -61,17 +61,23 @@ def ingest(
     bank: BankOption = DEFAULT_BANK,
     backfill: Annotated[
         bool,
-        typer.Option("--backfill", help="Send on the lane that live videos always overtake."),
+        typer.Option(
+            "--backfill",
+            help="Send to the backfill topic. Live videos always have priority over it.",
+        ),
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Send also what was sent before and has not changed.")
+        bool,
+        typer.Option(
+            "--again", help="Also send videos that were sent before and have not changed."
+        ),
     ] = False,
     reconcile: Annotated[
         bool,
         typer.Option(
             "--reconcile",
-            help="Ask the searcher at --server which videos are searchable, and send again what was sent "
-            "but is not there. What was deleted and has not changed is left out.",
+            help="Ask the searcher at --server which videos are searchable, and send missing "
+            "ones again. Deleted videos that have not changed are not sent.",
         ),
     ] = False,
     server: Annotated[
@@ -79,10 +85,10 @@ def ingest(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Send videos to Kafka as segments. Run it again at any time: what was sent and has not changed is
-    passed over, what was interrupted goes on. What was sent is noted in the data folder.
+    """Send videos to Kafka as segments. You can run it again at any time: unchanged videos are skipped,
+    and interrupted work resumes. The data folder keeps a record of what was sent.
 
-    Exit code 1 when a video could not be sent; the others are.
+    Exit code 1 when a video could not be sent; the others are sent.
     """
     from storyhash.services.ingest_service import run_ingest
     from storyhash.services.shutdown import asked_to_stop
@@ -91,7 +97,7 @@ def ingest(
     settings = _listening(load_settings(data_dir=data), _INGEST_PORT)
     if reconcile != (server is not None):
         raise UsageError(
-            "give --reconcile and --server together: what is there is asked of a searcher"
+            "give --reconcile and --server together: the searcher says which videos are missing"
         )
     listing = without_taken(list_catalog(paths, bank))
     entries = [one.entry for one in listing.videos]
@@ -137,11 +143,13 @@ def _listening(settings: Settings, port: int) -> Settings:
 
 # Of a run with --reconcile.
 _RECONCILED = {
-    "lacking": "were sent before and are not searchable; sent again:",
-    "under_way": "are not searchable yet, but embedders still have segments to take; try again later:",
-    "deleted": "were deleted and are left out; --again sends them:",
-    "stale": "are stale: the catalogue has a newer version, from another producer or ledger; --again "
-    "sends them as the newest:",
+    "lacking": "were sent before but are not searchable; sent again:",
+    "under_way": "are not searchable yet, and embedders still have segments to process; try again later:",
+    "deleted": "were deleted and are not sent; --again sends them:",
+    "stale": (
+        "are stale: the catalogue has a newer version from another producer; --again sends "
+        "them as the newest version:"
+    ),
 }
 
 
@@ -210,8 +218,10 @@ def _show(summary: dict[str, Any]) -> None:
     for one in summary["damaged"]:
         out.print(f"{one['video_id']}: sent, but {one['message']}", markup=False)
     for one in summary["notes"]:
-        out.print(f"{one['video_id']}: sent, {one['message']}", markup=False)
+        out.print(f"{one['video_id']}: sent; {one['message']}", markup=False)
     for one in summary["failed"]:
         out.print(f"    {one['video_id']}: {one['message']}", markup=False)
     if summary["left"]:
-        err.print(f"stopped; {summary['left']} are left, run the same command to go on")
+        err.print(
+            f"stopped; {summary['left']} videos are left, run the same command again to resume"
+        )

@@ -15,7 +15,8 @@ from storyhash.cli.open_catalogue import opened_catalogue
 from storyhash.cli.options import DataOption, JsonOption, ServerOption
 
 app = typer.Typer(
-    help="List and drop videos of which the searcher over Kafka has only a part.",
+    help="List and drop incomplete videos: the searcher over Kafka has received only some of "
+    "their segments.",
     no_args_is_help=True,
 )
 _PAGE = 1000
@@ -26,7 +27,7 @@ IdleOption = Annotated[
         "--older-than",
         min=0,
         metavar="HOURS",
-        help="Only those of which nothing has come for so many hours.",
+        help="Only videos that received no segment for this many hours.",
     ),
 ]
 
@@ -60,7 +61,7 @@ def list_staged(
     older_than: IdleOption = 0.0,
     json: JsonOption = False,
 ) -> None:
-    """Print every video that is not complete yet, and what it waits for."""
+    """Print every incomplete video and what it waits for."""
     with opened_catalogue(_Local, data, server, writer=False) as staged:
         found = list(_all(staged, older_than))
     if json:
@@ -81,18 +82,19 @@ def drop(
     server: ServerOption = None,
     older_than: IdleOption = 0.0,
     every: Annotated[
-        bool, typer.Option("--all", help="All of them that --older-than leaves.")
+        bool,
+        typer.Option("--all", help="Every incomplete video, or those that --older-than selects."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Wait no longer for these videos. What came of them is forgotten, they are marked failed; an older
-    complete version stays searchable. `storyhash ingest --again` sends them anew.
+    """Stop waiting for these videos: their received segments are deleted and they are marked as failed.
+    An older complete version stays searchable. `storyhash ingest --again` sends a video again.
 
-    Exit code 2 when one is not waited for; the others are dropped.
+    Exit code 2 when a given video is not incomplete; the others are dropped.
     """
     names = set(video_ids or ())
     if bool(names) == every:
-        raise UsageError("name the videos to drop, or give --all (and --older-than HOURS)")
+        raise UsageError("name the videos to drop, or use --all (and --older-than HOURS)")
     dropped = []
     with opened_catalogue(_Local, data, server, writer=True) as staged:
         for one in list(_all(staged, older_than)):
@@ -101,7 +103,11 @@ def drop(
                 dropped.append(one["video_id"])
     unknown = sorted(names - {*dropped})
     for name in unknown:
-        err.print(f"error: nothing is waited for of {name!r}", style="red", markup=False)
+        err.print(
+            f"error: {name!r} is not an incomplete video; `storyhash staged list` shows them",
+            style="red",
+            markup=False,
+        )
     if json:
         print_json({"dropped": dropped})
     else:

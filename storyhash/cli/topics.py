@@ -10,12 +10,13 @@ from common.settings import load_settings
 from storyhash.cli.console import out, print_json
 from storyhash.cli.options import JsonOption
 
-app = typer.Typer(help="Make and check the topics of Kafka.", no_args_is_help=True)
+app = typer.Typer(help="Create and check the Kafka topics.", no_args_is_help=True)
 
 
 @app.command("create")
 def create(json: JsonOption = False) -> None:
-    """Make what is missing and correct what differs. Run it again at any time.
+    """Create missing topics and correct the configuration of existing ones. You can run it again at any
+    time.
 
     The topics are those of STORYHASH_KAFKA__TOPIC_PREFIX and STORYHASH_KAFKA__GENERATION.
     """
@@ -41,7 +42,7 @@ def create(json: JsonOption = False) -> None:
 
 @app.command("check")
 def check(json: JsonOption = False) -> None:
-    """Compare the topics with what they must be. Exit code 1 when one differs."""
+    """Compare the topics with the required configuration. Exit code 1 when one differs."""
     from common.kafka.topics import check_topics
 
     settings = load_settings()

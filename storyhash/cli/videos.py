@@ -43,11 +43,14 @@ class _Local:
 def list_videos(
     data: DataOption = None,
     server: ServerOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most rows to print.")] = 100,
-    cursor: Annotated[str, typer.Option(help="Go on where the last page ended.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 100,
+    cursor: Annotated[
+        str,
+        typer.Option(help="Continue after this row: the cursor that the previous page printed."),
+    ] = "",
     json: JsonOption = False,
 ) -> None:
-    """Print the catalogue in the order of its ids, a page at a time."""
+    """Print the catalogue ordered by video id, one page at a time."""
     with opened_catalogue(_Local, data, server, writer=False) as catalogue:
         page = catalogue.videos(limit, cursor)
     if json:
@@ -71,7 +74,7 @@ def show_video(
     server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print everything known of one video."""
+    """Print all data of one video."""
     with opened_catalogue(_Local, data, server, writer=False) as catalogue:
         shown = catalogue.video(video_id)
     if json:
@@ -88,10 +91,10 @@ def delete_videos(
     server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Delete videos: from the catalogue, the mirror, the index and every snapshot. With `--server`, in
-    every generation and in the log too, so that nothing under way brings them back.
+    """Delete videos from the catalogue, the mirror, the index and every snapshot. With `--server`, also
+    from every generation and from the log, so that messages still in Kafka cannot bring them back.
 
-    Exit code 2 when one is not indexed; the others are deleted.
+    Exit code 2 when a video is not indexed; the others are deleted.
     """
     deleted = []
     with opened_catalogue(_Local, data, server, writer=True) as catalogue:

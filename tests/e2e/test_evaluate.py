@@ -70,7 +70,7 @@ def made(drawn: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     assert 6 <= kept < 16
     run = storyhash(*arguments, "--json", OMP_NUM_THREADS="1")
     assert run.exit_code == 0, run.stderr
-    assert f"{kept} kept from before, {16 - kept} to extract" in run.stderr
+    assert f"{kept} in the cache, {16 - kept} to extract" in run.stderr
     (out / "told.json").write_text(run.stdout)
     return out
 
@@ -112,7 +112,7 @@ def test_the_gate_asks_what_the_baseline_asked(
     where = ("--videos", drawn, "--cache", cache, "--out", tmp_path, "--workers", "1")
     run = evaluate("gate", "--baseline", baseline, *where)
     assert run.exit_code == 0, run.stderr
-    assert "16 kept from before, 0 to extract" in run.stderr
+    assert "16 in the cache, 0 to extract" in run.stderr
     ours = [line for line in baseline.read_text().splitlines() if '"configuration":"full"' in line]
     assert (tmp_path / baseline.name).read_text().splitlines() == ours
 

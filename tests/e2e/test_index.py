@@ -123,7 +123,7 @@ def test_a_run_stopped_half_way_goes_on_where_it_was(how: signal.Signals, tmp_pa
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == (130 if how is signal.SIGINT else -signal.SIGKILL)
     if how is signal.SIGINT:
-        assert "run the same command to go on" in stderr
+        assert "run the same command again to resume" in stderr
         assert "Traceback" not in stderr
     done = ready_videos(data)
     assert 3 <= done < 12
