@@ -11,6 +11,7 @@ from common.http.errors import ApiError, json_response
 from common.http.load_shedding import Gate
 from common.http.request_body import no_body
 from searcher.api.schemas import ERRORS, StagedPage
+from searcher.api.video_path import VIDEO_ID
 from searcher.storage.staged_videos import StagedVideo
 
 # Dropping tells the log and waits for it: its threads are not those of other routes.
@@ -46,7 +47,7 @@ def staged_router(staged: Staged) -> APIRouter:
         )
 
     @router.delete(
-        "/v1/staged/{video_id:any_id}", status_code=204, responses={204: _DROPPED, **ERRORS}
+        f"/v1/staged/{VIDEO_ID}", status_code=204, responses={204: _DROPPED, **ERRORS}
     )
     async def drop_staged(
         request: Request,

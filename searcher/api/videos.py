@@ -7,7 +7,6 @@ from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from common.errors import UsageError
@@ -20,6 +19,7 @@ from common.types import CatalogEntry
 from common.uris import public_uri
 from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
+from searcher.api.video_path import VIDEO_ID
 from searcher.storage.video_store import Video, VideoStore
 
 # Takes a video on to index it in the background and returns its row as it is until then; when it does,
@@ -33,21 +33,6 @@ _MAX_PAGE_BYTES = 1 << 23
 _STEP_ROWS = 100
 # Adding looks names up and writes, deleting writes: their threads are not those of reading or of health.
 _AT_WORK, _WAITING = 4, 32
-
-
-class _AnyId(Convertor[str]):
-    """The rest of a path, newlines too: Starlette's own `path` ends at one."""
-
-    regex = r"[\s\S]*"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("any_id", _AnyId())
 
 
 def unknown_video(video_id: str) -> ApiError:
@@ -96,7 +81,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
         return json_response(row.to_json(), 202)
 
     # Ids may hold slashes and newlines, as the paths they are made of do.
-    @router.get("/v1/videos/{video_id:any_id}", responses={200: {"model": VideoItem}, **ERRORS})
+    @router.get(f"/v1/videos/{VIDEO_ID}", responses={200: {"model": VideoItem}, **ERRORS})
     def show_video(video_id: str) -> Response:
         """One video."""
         video = catalogue.current().index.videos.get(video_id)
@@ -105,7 +90,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
         return json_response(video.to_json())
 
     @router.delete(
-        "/v1/videos/{video_id:any_id}", status_code=204, responses={204: _GONE, **ERRORS}
+        f"/v1/videos/{VIDEO_ID}", status_code=204, responses={204: _GONE, **ERRORS}
     )
     async def delete_video(video_id: str, request: Request) -> Response:
         """Forget a video for good: catalogue, index, mirror and snapshots."""
