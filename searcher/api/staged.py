@@ -46,9 +46,7 @@ def staged_router(staged: Staged) -> APIRouter:
             {"items": [video.to_json() for video in videos], "next_cursor": following}
         )
 
-    @router.delete(
-        f"/v1/staged/{VIDEO_ID}", status_code=204, responses={204: _DROPPED, **ERRORS}
-    )
+    @router.delete(f"/v1/staged/{VIDEO_ID}", status_code=204, responses={204: _DROPPED, **ERRORS})
     async def drop_staged(
         request: Request,
         video_id: str,

@@ -89,9 +89,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
             raise unknown_video(video_id)
         return json_response(video.to_json())
 
-    @router.delete(
-        f"/v1/videos/{VIDEO_ID}", status_code=204, responses={204: _GONE, **ERRORS}
-    )
+    @router.delete(f"/v1/videos/{VIDEO_ID}", status_code=204, responses={204: _GONE, **ERRORS})
     async def delete_video(video_id: str, request: Request) -> Response:
         """Forget a video for good: catalogue, index, mirror and snapshots."""
         await no_body(request)
