@@ -221,7 +221,8 @@ def test_one_deleted_and_posted_again_waits_until_its_first_try_has_ended(bench:
 
 def test_what_is_asked_for_again_unchanged_while_it_is_indexed_goes_on(bench: Bench) -> None:
     bench.add("a", title="same")
-    bench.pool.half_way = lambda name: bench.add(name, title="same")
+    again = iter(["same"])
+    bench.pool.half_way = lambda name: [bench.add(name, title=title) for title in again]
     bench.work()
     assert [one.dropped for one in bench.outcomes] == [False]
     assert bench.states() == {"a": ("ready", 1)}
