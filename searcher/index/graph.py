@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import faiss
@@ -28,6 +29,28 @@ def graph_vectors(graph: Any) -> Float32Array:
     flat = faiss.rev_swig_ptr(storage.get_xb(), graph.ntotal * PADDED_DIMENSION)
     view: Float32Array = flat.reshape(graph.ntotal, PADDED_DIMENSION)
     return view
+
+
+def write_links(path: Path, graph: Any) -> None:
+    """Write a graph without its vectors. Raises RuntimeError when the disk refuses."""
+    faiss.write_index(graph, str(path), faiss.IO_FLAG_SKIP_STORAGE)
+
+
+def read_graph(links: Path, vectors: Path) -> Any:
+    """A graph from what `write_links` wrote and its vectors, a .npy of float32 (rows, 528). A file of
+    links that has vectors of its own needs no other. Raises OSError, ValueError, RuntimeError."""
+    graph = faiss.read_index(str(links))
+    if graph.storage is not None:
+        return graph
+    storage = faiss.IndexFlatIP(PADDED_DIMENSION)
+    # Mapped, so that the vectors are in memory once.
+    stored = np.load(vectors, mmap_mode="r", allow_pickle=False)
+    check_array("vectors", stored, np.float32, (graph.ntotal, PADDED_DIMENSION))
+    storage.add(stored)
+    # The graph frees it.
+    storage.this.disown()
+    graph.storage, graph.own_fields = storage, True
+    return graph
 
 
 def padded(vectors: Float32Array) -> Float32Array:

@@ -1,9 +1,9 @@
 """Snapshots of the shard: written atomically, checked when read, the newest good one wins.
 
-A snapshot is a folder `snapshot-{sequence}`: the graph as FAISS writes it, which node of it each row is,
-the delta, which rows live, the rows' identities and the names in them, their frames, and `manifest.json`
-with a checksum for each. Vectors, frames and identities of dead rows are overwritten on the way out, so a
-deleted video is in no snapshot made after its deletion.
+A snapshot is a folder `snapshot-{sequence}`: the graph's links as FAISS writes them, the vectors of its
+nodes, which node each row is, the delta, which rows live, the rows' identities and the names in them,
+their frames, and `manifest.json` with a checksum for each. Vectors, frames and identities of dead rows
+are overwritten on the way out, so a deleted video is in no snapshot made after its deletion.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
 from common.types import BoolArray, Float32Array
 from searcher.index.frame_code_table import FrameRows
-from searcher.index.graph import PADDED_DIMENSION, graph_vectors
+from searcher.index.graph import PADDED_DIMENSION, graph_vectors, read_graph, write_links
 from searcher.index.graph_dedup import Nodes
 from searcher.index.row_table import Rows
 from searcher.index.shard import Shard
 from searcher.index.state import State
 
-_FORMAT = 3
+_FORMAT = 4
+# In format 3 the vectors lie in the graph's own file.
+_READ_FORMATS = (3, 4)
 _PREFIX = "snapshot-"
 
 
@@ -119,10 +121,11 @@ def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
     state = shard.export()
     graph, alive = state.graph, state.alive
     if graph is not None:
-        faiss.write_index(graph, str(folder / "graph.faiss"))
+        write_links(folder / "graph.faiss", graph)
+        np.save(folder / "vectors.npy", graph_vectors(graph), allow_pickle=False)
         living = state.nodes.with_any(alive[: state.graph_rows])
         if not living.all():
-            _forget(folder / "graph.faiss", graph, living)
+            _forget(folder / "vectors.npy", graph, living)
     np.save(folder / "nodes.npy", state.nodes.of_row, allow_pickle=False)
     np.save(folder / "delta.npy", _living_delta(state), allow_pickle=False)
     np.save(folder / "alive.npy", alive, allow_pickle=False)
@@ -153,16 +156,11 @@ def _living_delta(state: State) -> Float32Array:
 
 
 def _forget(path: Path, graph: Any, living: BoolArray) -> None:
-    """Overwrite, in the file a graph was written to, the vectors of dead nodes: a copy of a large graph
-    would not fit beside it. Searches still walk over these to reach others, so each takes the vector
-    of a living neighbour; one that has none becomes zero."""
-    vectors = graph_vectors(graph)
-    # FAISS writes a graph's vectors last.
-    place = path.stat().st_size - vectors.nbytes
-    stored = np.memmap(path, np.float32, "r+", offset=place, shape=vectors.shape)
-    if any(not np.array_equal(stored[node], vectors[node]) for node in (0, -1)):
-        raise RuntimeError("this version of FAISS keeps vectors elsewhere in its file")
-    hnsw = graph.hnsw
+    """Overwrite, in the file of a graph's vectors, those of dead nodes: a copy of a large graph would not
+    fit beside it. Searches still walk over these to reach others, so each takes the vector of a living
+    neighbour; one that has none becomes zero."""
+    stored = np.load(path, mmap_mode="r+", allow_pickle=False)
+    vectors, hnsw = graph_vectors(graph), graph.hnsw
     links, starts = faiss.vector_to_array(hnsw.neighbors), faiss.vector_to_array(hnsw.offsets)
     for node in np.flatnonzero(~living).tolist():
         near = links[int(starts[node]) : int(starts[node]) + hnsw.nb_neighbors(0)]
@@ -177,14 +175,14 @@ def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard
     stated = manifest.pop("checksum")
     if stated != _manifest_checksum(manifest):
         raise ValueError("manifest.json does not match its checksum")
-    if manifest["format"] != _FORMAT:
-        raise ValueError(f"format {manifest['format']}, this version reads {_FORMAT}")
+    if manifest["format"] not in _READ_FORMATS:
+        raise ValueError(f"format {manifest['format']}, this version reads {_READ_FORMATS}")
     for name, checksum in manifest["files"].items():
         if _checksum(folder / name) != checksum:
             raise ValueError(f"{name} does not match its checksum")
     graph = None
     if "graph.faiss" in manifest["files"]:
-        graph = faiss.read_index(str(folder / "graph.faiss"))
+        graph = read_graph(folder / "graph.faiss", folder / "vectors.npy")
     names = json.loads((folder / "names.json").read_text())
     table = np.load(folder / "rows.npy", allow_pickle=False)
     rows = Rows(table, names["videos"], names["banks"])

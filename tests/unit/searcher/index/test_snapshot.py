@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
 from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
 from searcher.index import snapshot
+from searcher.index.graph import read_graph
 from searcher.index.shard import Shard
 from searcher.index.snapshot import SnapshotInfo, load_newest, save_snapshot, snapshots
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
@@ -76,6 +78,7 @@ def test_a_deleted_video_is_in_no_file(tmp_path: Path, rng: np.random.Generator)
     "name",
     [
         "graph.faiss",
+        "vectors.npy",
         "delta.npy",
         "alive.npy",
         "rows.npy",
@@ -171,6 +174,7 @@ def test_the_manifest_is_readable_by_people(tmp_path: Path, rng: np.random.Gener
     assert manifest["model_id"] == MODEL_ID
     assert set(manifest["files"]) == {
         "graph.faiss",
+        "vectors.npy",
         "nodes.npy",
         "delta.npy",
         "alive.npy",
@@ -195,18 +199,28 @@ def test_what_waits_in_a_snapshot_joins_the_graph_after_it_is_read(
     assert loaded.shard.waiting == 0
 
 
-def test_a_graph_that_is_not_as_expected_makes_no_snapshot(
-    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+def test_a_snapshot_whose_graph_has_its_own_vectors_still_opens(
+    tmp_path: Path, rng: np.random.Generator
 ) -> None:
     shard = filled(rng)
-    write = snapshot.faiss.write_index
-
-    def longer(graph: object, path: str) -> None:
-        write(graph, path)
-        with open(path, "ab") as file:
-            file.write(bytes(64))
-
-    monkeypatch.setattr(snapshot.faiss, "write_index", longer)
-    with pytest.raises(StorageError, match="elsewhere"):
-        save_snapshot(tmp_path, shard, info(1, shard), keep=1)
-    assert list(tmp_path.iterdir()) == []
+    path = save_snapshot(tmp_path, shard, info(1, shard), keep=1)
+    graph = read_graph(path / "graph.faiss", path / "vectors.npy")
+    (path / "vectors.npy").unlink()
+    faiss.write_index(graph, str(path / "graph.faiss"))
+    manifest = json.loads((path / "manifest.json").read_text())
+    del manifest["checksum"], manifest["files"]["vectors.npy"]
+    manifest["format"] = 3
+    manifest["files"]["graph.faiss"] = snapshot._checksum(path / "graph.faiss")
+    manifest["checksum"] = snapshot._manifest_checksum(manifest)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    loaded = load_newest(tmp_path, SMALL, MODEL_ID)
+    assert loaded is not None
+    assert (loaded.info.sequence, loaded.refused) == (1, ())
+    queries = unit_rows(rng, 5)
+    for found, exact in zip(
+        loaded.shard.search(queries, 10), shard.search_exact(queries, 10), strict=True
+    ):
+        assert [hit.ref for hit in found] == [hit.ref for hit in exact]
+    loaded.shard.replace_video("e", video(rng, "e", 20))
+    loaded.shard.wait_for_build()
+    assert len(loaded.shard) == len(shard) + 20
