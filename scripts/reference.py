@@ -97,7 +97,8 @@ def _settings(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -> It
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _settings(inner, f"{variable}__")
             continue
-        default = info.get_default(call_default_factory=True)
+        # A default that is computed depends on the machine; its description says what it is.
+        default = None if info.default_factory else info.default
         shown = "" if default is None or isinstance(default, SecretStr) else f"`{default}`"
         yield f"| `{variable}` | {shown} | {info.description} |"
 

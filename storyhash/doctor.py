@@ -17,7 +17,7 @@ import numpy as np
 from common.errors import StoryHashError
 from common.runtime_tuning import usable_cores
 from common.sandbox.check import examine_child
-from common.settings import Settings
+from common.settings import Settings, describe_data_dir
 from common.types import FrameBatch
 from common.video import decode_clip, encode_clip
 from embedder.device import Device
@@ -112,6 +112,10 @@ def _space(settings: Settings) -> tuple[str, int]:
     return f"{free / 1e9:.0f} GB free at {folder}", 0
 
 
+def _data_folder(settings: Settings) -> tuple[str, int]:
+    return describe_data_dir(settings), 0
+
+
 def _index(settings: Settings) -> tuple[str, int]:
     if read_manifest(Path(settings.data_dir)) is None:
         return f"none in {settings.data_dir} yet", 0
@@ -129,6 +133,7 @@ _CHECKS: dict[str, Callable[[Settings], tuple[str, int]]] = {
     "device": _device,
     "profile": _profile,
     "golden vector": _golden,
+    "data folder": _data_folder,
     "disk": _space,
     "index": _index,
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +20,11 @@ from common.settings import Sam2Settings
 from common.types import UInt8Array
 from tests.kafka_broker import KafkaBroker, can_run
 from tests.kafka_broker.container import kafka_container
+
+# The user's own data folder is not for tests; commands that tests start inherit this.
+_user_data = tempfile.mkdtemp(prefix="storyhash-tests-user-data-")
+os.environ["XDG_DATA_HOME"] = _user_data
+atexit.register(shutil.rmtree, _user_data, ignore_errors=True)
 
 QDRANT_IMAGE = "qdrant/qdrant:v1.18.3"
 REQUIRED = frozenset(

@@ -4,6 +4,7 @@
 misspelt one is never silently ignored. Only `load_settings` reads the environment.
 """
 
+from common.settings.data_folder import data_dir_is_given, describe_data_dir
 from common.settings.http import HttpSettings
 from common.settings.kafka import KafkaSettings
 from common.settings.load import load_settings, setting_names
@@ -30,6 +31,8 @@ __all__ = [
     "Settings",
     "SscdSettings",
     "VideoSettings",
+    "data_dir_is_given",
+    "describe_data_dir",
     "load_settings",
     "setting_names",
 ]

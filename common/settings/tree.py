@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from common.settings.data_folder import default_data_dir
 from common.settings.http import HttpSettings
 from common.settings.kafka import KafkaSettings
 from common.settings.matching import MatchingSettings
@@ -25,7 +26,11 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    data_dir: Path = Field(Path("storyhash-data"), description="Folder of the local index.")
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Folder of the local index (default: `storyhash-data` in the current folder if it "
+        "exists, otherwise `storyhash` in the user's data directory, `~/.local/share` on Linux).",
+    )
     profile: str = Field(
         "auto",
         description="Profile that makes the vectors: auto, or one of `storyhash models list`. auto "

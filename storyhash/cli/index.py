@@ -15,7 +15,13 @@ from common.uris import public_uri
 from ingest.catalogue import list_catalog
 from ingest.video_discovery import PassedOver
 from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
-from storyhash.cli.options import DataOption, JsonOption, PathsArgument, ProfileOption
+from storyhash.cli.options import (
+    DataOption,
+    JsonOption,
+    PathsArgument,
+    ProfileOption,
+    announce_data_folder,
+)
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import Plan, note_moves, plan_work
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
@@ -42,7 +48,9 @@ def index(
     Exit code 1 when a video could not be indexed; the others are indexed.
     """
     listing = list_catalog(paths, bank)
-    with open_for_indexing(load_settings(data_dir=data, profile=profile)) as services:
+    settings = load_settings(data_dir=data, profile=profile)
+    announce_data_folder(settings)
+    with open_for_indexing(settings) as services:
         _announce(services)
         plan = plan_work(listing, services.index.videos)
         note_moves(plan.moved, services.index.videos)

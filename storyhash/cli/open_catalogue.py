@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from common.settings import load_settings
 from searcher.local_index import LocalIndex
-from storyhash.cli.options import one_of
+from storyhash.cli.options import announce_data_folder, one_of
 from storyhash.wiring import open_catalogue
 
 if TYPE_CHECKING:
@@ -30,5 +30,8 @@ def opened_catalogue(
         with RemoteCatalogue(server) as remote:
             yield remote
         return
-    with open_catalogue(load_settings(data_dir=data), writer=writer) as index:
+    settings = load_settings(data_dir=data)
+    if writer:
+        announce_data_folder(settings)
+    with open_catalogue(settings, writer=writer) as index:
         yield local(index)

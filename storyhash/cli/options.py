@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from common.errors import UsageError
+from common.settings import Settings, data_dir_is_given, describe_data_dir
 from storyhash.cli.completion import profile_names
+from storyhash.cli.console import err
 
 PathsArgument = Annotated[
     list[str],
@@ -37,6 +39,12 @@ ServerOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def announce_data_folder(settings: Settings) -> None:
+    """Say where a command writes, unless the caller has said it."""
+    if not data_dir_is_given(settings):
+        err.print(f"data folder: {describe_data_dir(settings)}", markup=False)
 
 
 def one_of(data: Path | None, server: str | None) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from common.logs import start_logging
 from common.settings import load_settings
-from storyhash.cli.options import DataOption, ProfileOption
+from storyhash.cli.options import DataOption, ProfileOption, announce_data_folder
 
 WatchOption = Annotated[
     Path | None,
@@ -30,5 +30,6 @@ def serve(
 
     start_logging()
     settings = load_settings(data_dir=data, profile=profile)
+    announce_data_folder(settings)
     with asked_to_stop() as stopping:
         run_serve(settings, watch, stopping)

@@ -19,7 +19,13 @@ from ingest.catalogue import Refused, list_catalog, without_taken
 from ingest.ledger import Sending, SendingPlan
 from storyhash.cli.console import INTERRUPTED, err, out, print_json, progress
 from storyhash.cli.index import BankOption
-from storyhash.cli.options import DataOption, JsonOption, PathsArgument, ProfileOption
+from storyhash.cli.options import (
+    DataOption,
+    JsonOption,
+    PathsArgument,
+    ProfileOption,
+    announce_data_folder,
+)
 from storyhash.services.reconcile import AskStates
 
 # Where each listens when STORYHASH_HTTP__PORT says nothing, so that all fit on one machine.
@@ -51,6 +57,7 @@ def search(data: DataOption = None) -> None:
 
     start_logging()
     settings = _listening(load_settings(data_dir=data), _SEARCH_PORT)
+    announce_data_folder(settings)
     with asked_to_stop() as stopping:
         run_searcher(settings, stopping)
 
@@ -95,6 +102,7 @@ def ingest(
 
     start_logging()
     settings = _listening(load_settings(data_dir=data), _INGEST_PORT)
+    announce_data_folder(settings)
     if reconcile != (server is not None):
         raise UsageError(
             "give --reconcile and --server together: the searcher says which videos are missing"

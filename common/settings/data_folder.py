@@ -1,0 +1,37 @@
+"""Where the index lies when no setting says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs import user_data_path
+
+if TYPE_CHECKING:
+    from common.settings.tree import Settings
+
+# Where earlier releases made it: in the folder they were started in.
+FORMER_DEFAULT = Path("storyhash-data")
+
+
+def default_data_dir() -> Path:
+    """`storyhash-data` in the current folder where it exists, otherwise the user's data directory."""
+    if FORMER_DEFAULT.is_dir():
+        return FORMER_DEFAULT
+    return user_data_path("storyhash", appauthor=False)
+
+
+def data_dir_is_given(settings: Settings) -> bool:
+    """Whether an option or the environment names the data folder."""
+    return "data_dir" in settings.model_fields_set
+
+
+def describe_data_dir(settings: Settings) -> str:
+    """The data folder and why it is this one."""
+    if data_dir_is_given(settings):
+        why = "set by --data or STORYHASH_DATA_DIR"
+    elif settings.data_dir == FORMER_DEFAULT:
+        why = "found in the current folder; --data names another"
+    else:
+        why = "your user data directory; --data names another"
+    return f"{settings.data_dir.absolute()} ({why})"
