@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from common.errors import HubError, UsageError, WeightsDamagedError
+from embedder.weights.download_lines import plain_progress
 from embedder.weights.hub import (
     PULLED_FILES,
     WEIGHT_FILES,
@@ -27,13 +28,20 @@ _SHA256_DIGITS = 64
 
 
 def pull_model(
-    model: HubModel, reference: str, *, revision: str | None = None, force: bool = False
+    model: HubModel,
+    reference: str,
+    *,
+    revision: str | None = None,
+    force: bool = False,
+    print_line: Callable[[str], None] | None = None,
 ) -> Path:
     """Fetch config, preprocessing and weights of `reference`; returns where the weights lie.
 
     `revision` is a commit of the hub; without one, the newest there is. All files are compared with what
     the hub says of them, and their checksums are noted beside them with the commit. What is in the cache
     already is not fetched again, and a download that was cut short goes on, unless `force`.
+
+    print_line: shows progress as plain lines; without it, the hub draws its bars.
 
     Raises HubError where the hub cannot be reached or does not have it, WeightsDamagedError where what
     came is not what it said, UsageError for a folder.
@@ -59,7 +67,11 @@ def pull_model(
     try:
         folder = Path(
             hub.snapshot_download(
-                reference, revision=revision, allow_patterns=wanted, force_download=force
+                reference,
+                revision=revision,
+                allow_patterns=wanted,
+                force_download=force,
+                tqdm_class=plain_progress(print_line) if print_line else None,
             )
         )
     except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:

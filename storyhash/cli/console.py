@@ -17,14 +17,6 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from common.errors import StoryHashError
 from common.printable import printable, printable_json
@@ -59,23 +51,18 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
+_DECISION_STYLES = {"copy": "green", "review": "yellow", "no_match": "dim"}
+
+
+def decision_style(decision: str) -> str:
+    """The colour of a decision on a terminal; Rich leaves it out where NO_COLOR is set or nothing is a
+    terminal."""
+    return _DECISION_STYLES.get(decision, "")
+
+
 def notice(message: str) -> None:
     """Something the user should know, though nothing failed."""
     err.print("note:", message, style="yellow", markup=False)
-
-
-def progress() -> Progress:
-    """A progress bar on standard error; silent where that is not a terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
 
 
 _interrupted = threading.Event()

@@ -8,11 +8,12 @@ from typing import Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from common.metrics import Metrics
 from common.settings import load_settings
 from ingest.catalogue import list_catalog
-from storyhash.cli.console import err, out, print_json
+from storyhash.cli.console import decision_style, err, out, print_json
 from storyhash.cli.options import JsonOption, ProfileOption
 from storyhash.demo import QUERIES, DemoQuery, write_catalogue, write_queries
 from storyhash.pipeline.index_pipeline import Indexer
@@ -85,7 +86,7 @@ def _show(rows: list[dict[str, Any]], correct: int) -> None:
         table.add_row(
             row["name"],
             row["expected"],
-            row["decision"],
+            Text(row["decision"], style=decision_style(row["decision"])),
             row["video_id"] or "",
             "" if probability is None else f"{probability:.1%}",
         )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from evaluation.experiment.experiment import Advance, Evaluation, edits_of
-from storyhash.cli.console import check_interrupt, err, notice, progress
+from storyhash.cli.console import check_interrupt, err, notice
+from storyhash.cli.progress import progress
 from storyhash.evaluation_setup import Asked, open_evaluation
 
 
@@ -16,11 +17,11 @@ def evaluating(asked: Asked) -> Iterator[Evaluation]:
     with progress() as bar:
 
         def watch(what: str, steps: int) -> Advance:
-            task = bar.add_task(what, total=steps)
+            task = bar.task(what, steps, unit="steps")
 
             def advance(done: int) -> None:
                 check_interrupt()
-                bar.advance(task, done)
+                task.advance(done)
 
             return advance
 

@@ -15,8 +15,9 @@ from embedder.clip_processes import ChildOpeners
 from embedder.encoders import MotionStep, PictureStep, StageClock
 from ingest.catalogue import read_catalog
 from ingest.decoder_pool import DecoderPool
-from storyhash.cli.console import check_interrupt, err, out, print_json, progress
+from storyhash.cli.console import check_interrupt, err, out, print_json
 from storyhash.cli.options import JsonOption, PathsArgument, ProfileOption
+from storyhash.cli.progress import progress
 from storyhash.features.extract import Extractor
 from storyhash.features.files import Row, read_features, write_features
 from storyhash.features.fusing import fuse_features
@@ -184,10 +185,12 @@ def _extract(
     step = make(resolve_profile(settings), settings)
     err.print(f"extracting {step.kind} features with {step.backend}", markup=False)
     with DecoderPool(settings.video, settings.ingest) as pool, progress() as bar:
-        task = bar.add_task(step.kind, total=len(listed))
+        task = bar.task(
+            f"{step.kind} features", len(listed), [one.entry.video_id for one in listed]
+        )
 
         def on_video(video_id: str, error: VideoError | None) -> None:
-            bar.advance(task)
+            task.advance(name=video_id)
             if error is not None:
                 err.print(f"{video_id}: skipped: {error}", style="red", markup=False)
             check_interrupt()

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.progress import TaskID
 
 from common.metrics import Metrics
 from common.settings import load_settings
@@ -14,7 +13,7 @@ from common.types import DEFAULT_BANK
 from common.uris import public_uri
 from ingest.catalogue import list_catalog
 from ingest.video_discovery import PassedOver
-from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
+from storyhash.cli.console import check_interrupt, err, notice, out, print_json
 from storyhash.cli.options import (
     DataOption,
     JsonOption,
@@ -22,6 +21,7 @@ from storyhash.cli.options import (
     ProfileOption,
     announce_data_folder,
 )
+from storyhash.cli.progress import Task, progress
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import Plan, note_moves, plan_work
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
@@ -73,11 +73,11 @@ def _announce(services: IndexServices) -> None:
 
 def _run(services: IndexServices, plan: Plan) -> IndexReport:
     with progress() as bar:
-        task = bar.add_task("indexing", total=len(plan.work))
+        task = bar.task("indexing", len(plan.work), [item.entry.video_id for item in plan.work])
         snapshots = TimelySnapshots(services.index, _SNAPSHOT_SECONDS)
 
         def on_video(outcome: VideoOutcome) -> None:
-            _tick(bar, task, outcome)
+            _tick(task, outcome)
             snapshots.save_if_due()
             check_interrupt()
 
@@ -97,10 +97,10 @@ def _run(services: IndexServices, plan: Plan) -> IndexReport:
             services.index.save_snapshot()
 
 
-def _tick(bar: Any, task: TaskID, outcome: VideoOutcome) -> None:
-    bar.advance(task)
+def _tick(task: Task, outcome: VideoOutcome) -> None:
+    name = outcome.item.entry.video_id
+    task.advance(name=name, video_seconds=outcome.duration_seconds)
     if outcome.error is not None:
-        name = outcome.item.entry.video_id
         err.print(f"{name}: not indexed: {outcome.error}", style="red", markup=False)
 
 

@@ -17,9 +17,10 @@ from common.settings import Settings
 from evaluation.experiment.latency import CASES, Latency, Timed
 from evaluation.report.small_tables import stage_times
 from ingest.decoder_pool import DecoderPool
-from storyhash.cli.console import check_interrupt, out, print_json, progress
+from storyhash.cli.console import check_interrupt, out, print_json
 from storyhash.cli.evaluate_options import OUT, OutOption, ProfilesOption
 from storyhash.cli.options import JsonOption
+from storyhash.cli.progress import progress
 from storyhash.evaluation_setup import calibration_of, drawn_film, profile_settings
 from storyhash.profiles import build_stage, resolve_profile
 
@@ -93,11 +94,11 @@ def _measure(
 ) -> tuple[float, list[Timed], str]:
     stage = build_stage(resolve_profile(settings), settings)
     with DecoderPool(settings.video, settings.ingest) as pool, progress() as bar:
-        task = bar.add_task(settings.profile, total=len(CASES) * len(queries) * (runs + 1))
+        task = bar.task(settings.profile, len(CASES) * len(queries) * (runs + 1), unit="queries")
 
         def advance(done: int) -> None:
             check_interrupt()
-            bar.advance(task, done)
+            task.advance(done)
 
         measured = Latency(stage, calibration_of(stage, settings), pool, vectors)
         try:

@@ -12,9 +12,11 @@ import typer
 
 from common.errors import VideoError
 from common.settings import load_settings
+from common.uris import public_uri
 from searcher.matching.match_json import error_to_json, report_to_json
-from storyhash.cli.console import check_interrupt, notice, out, print_json, progress
+from storyhash.cli.console import check_interrupt, decision_style, notice, out, print_json
 from storyhash.cli.options import DataOption, JsonOption, ServerOption, one_of
+from storyhash.cli.progress import progress
 from storyhash.query.local import QueryOutcome, list_queries, run_queries
 from storyhash.wiring import QueryServices, open_for_queries
 
@@ -48,11 +50,15 @@ def match(
     queries = list_queries(videos)
     failed = False
     with _answers(queries.uris, data, server, thorough) as answers, progress() as bar:
-        task = bar.add_task("matching", total=len(queries.uris) + len(queries.refused))
+        task = bar.task(
+            "matching",
+            len(queries.uris) + len(queries.refused),
+            list(map(public_uri, queries.uris)),
+        )
         unusable = (error_to_json(uri, error) for uri, error in queries.refused)
         for answer in chain(answers, unusable):
             check_interrupt()
-            bar.advance(task)
+            task.advance(name=answer["query"]["uri"])
             failed |= "error" in answer
             if json:
                 print_json(answer)
@@ -97,7 +103,8 @@ def _show(answer: dict[str, Any]) -> None:
             f"{uri}: cannot be matched: {answer['error']['message']}", style="red", markup=False
         )
         return
-    out.print(f"{uri}: {answer['decision']}", style="bold", markup=False)
+    style = decision_style(answer["decision"])
+    out.print(f"{uri}: {answer['decision']}", style=f"bold {style}", markup=False)
     if answer["query"].get("damaged"):
         # A copy may lie in what could not be seen.
         out.print(f"    damaged: {answer['query']['damaged']}", style="yellow", markup=False)
@@ -110,6 +117,7 @@ def _show(answer: dict[str, Any]) -> None:
             f"    {found['decision']:8} {found['probability']:6.1%}  {found['video_id']}"
             f"  {_span(found, 'query')} is {_span(found, 'ref')} of it"
             + ("" if found["view"] == "identity" else f", {found['view']}"),
+            style=decision_style(found["decision"]),
             markup=False,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from embedder.weights.pinned import noted_commit
 from storyhash.cli.completion import model_names
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import JsonOption
+from storyhash.cli.progress import can_draw_bars
 from storyhash.profiles import PROFILES, resolve_profile
 
 app = typer.Typer(
@@ -62,6 +64,7 @@ def pull(names: NamesArgument = None, force: ForceOption = False) -> None:
     Exit code 3 when the hub cannot be reached.
     """
     settings = load_settings()
+    print_line = None if can_draw_bars() else partial(err.print, markup=False)
     for name in names or HUB_MODELS:
         if name not in HUB_MODELS:
             raise UsageError(
@@ -73,7 +76,7 @@ def pull(names: NamesArgument = None, force: ForceOption = False) -> None:
             f"downloading {name} ({reference}, about {model.megabytes} MB, {model.licence})",
             markup=False,
         )
-        pulled = pull_model(model, reference, revision=revision, force=force)
+        pulled = pull_model(model, reference, revision=revision, force=force, print_line=print_line)
         out.print(f"{name}: {pulled}", markup=False)
         if revision is None:
             variable = model.variable.replace("MODEL", "REVISION")

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress, TaskID
 
 from common.errors import UsageError, VideoError
 from common.logs import start_logging
@@ -17,7 +16,7 @@ from common.types import DEFAULT_BANK
 from common.uris import public_uri
 from ingest.catalogue import Refused, list_catalog, without_taken
 from ingest.ledger import Sending, SendingPlan
-from storyhash.cli.console import INTERRUPTED, err, out, print_json, progress
+from storyhash.cli.console import INTERRUPTED, err, out, print_json
 from storyhash.cli.index import BankOption
 from storyhash.cli.options import (
     DataOption,
@@ -26,6 +25,7 @@ from storyhash.cli.options import (
     ProfileOption,
     announce_data_folder,
 )
+from storyhash.cli.progress import Task, progress
 from storyhash.services.reconcile import AskStates
 
 # Where each listens when STORYHASH_HTTP__PORT says nothing, so that all fit on one machine.
@@ -115,7 +115,9 @@ def ingest(
             entries,
             backfill=backfill,
             again=again,
-            on_plan=lambda plan: _Told(bar, bar.add_task("sending", total=len(plan.work))),
+            on_plan=lambda plan: _Told(
+                bar.task("sending", len(plan.work), [one.entry.video_id for one in plan.work])
+            ),
             stopping=stopping,
             states=states,
         )
@@ -164,11 +166,11 @@ _RECONCILED = {
 class _Told:
     """Moves the bar, and says what failed."""
 
-    def __init__(self, bar: Progress, task: TaskID) -> None:
-        self._bar, self._task = bar, task
+    def __init__(self, task: Task) -> None:
+        self._task = task
 
     def __call__(self, one: Sending, error: VideoError | None) -> None:
-        self._bar.advance(self._task)
+        self._task.advance(name=one.entry.video_id)
         if error is not None:
             err.print(f"{one.entry.video_id}: not sent: {error}", style="red", markup=False)
 
