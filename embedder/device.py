@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from common.errors import DependencyError, DeviceError, DeviceMemoryError
+from common.extras import install_command
 from common.runtime_tuning import usable_cores
 from common.settings import DeviceSettings
 from common.types import Float32Array, UInt8Array
@@ -33,8 +34,8 @@ def check_device(settings: DeviceSettings) -> None:
     """Raise DeviceError for a device that is not here, DependencyError where torch is not."""
     if importlib.util.find_spec("torch") is None:
         raise DependencyError(
-            "torch is not installed: pip install 'storyhash[models]', or use --profile sscd-motion "
-            "or offline, which need no torch"
+            f"torch is not installed: {install_command('models')}, or use --profile sscd-motion or "
+            "offline, which need no torch"
         )
     kind, _, number = settings.name.partition(":")
     if kind == "cuda":

@@ -59,7 +59,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         importlib.util.find_spec("torch") is None
         or importlib.util.find_spec("transformers") is None
     ):
-        skip_or_fail("models", "pip install 'storyhash[models]'")
+        skip_or_fail("models", "pip install -e '.[models]'")
     from scripts.random_weights import write
 
     folder = tmp_path_factory.mktemp("models")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DependencyError, WeightsDamagedError, WeightsMissingError, WrongModelError
+from common.extras import install_command
 from embedder.weights.pinned import difference, noted_commit
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -134,7 +135,7 @@ def hub_package() -> Any:
         import huggingface_hub
     except ImportError:
         raise DependencyError(
-            "the package huggingface-hub is not installed: pip install 'storyhash[models]'"
+            f"the package huggingface-hub is not installed: {install_command('models')}"
         ) from None
     return huggingface_hub
 

@@ -17,6 +17,7 @@ import orjson
 
 from common.atomic_write import replacing
 from common.errors import UsageError
+from common.extras import install_command
 from evaluation.data.records import Catalogue, Found, Piece, QueryRow, Relation
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError as error:
         raise UsageError(
-            "Parquet needs pyarrow: pip install 'storyhash[evaluation]', or use a .jsonl file"
+            f"Parquet needs pyarrow: {install_command('evaluation')}, or use a .jsonl file"
         ) from error
     return pyarrow, pyarrow.parquet
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from common.atomic_write import replacing
 from common.errors import UsageError
+from common.extras import install_command
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +72,8 @@ def panels(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UsageError("figures need matplotlib: pip install 'storyhash[evaluation]'") from error
+        command = install_command("evaluation")
+        raise UsageError(f"figures need matplotlib: {command}") from error
     figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
     FigureCanvasAgg(figure)
     axes = tuple(

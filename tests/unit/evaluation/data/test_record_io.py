@@ -160,5 +160,5 @@ def test_parquet_without_pyarrow_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UsageError, match=r"pip install 'storyhash\[evaluation\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[evaluation\]'"):
         write_rows(tmp_path / "rows.parquet", [])

@@ -107,7 +107,7 @@ def test_without_matplotlib_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(UsageError, match=r"pip install 'storyhash\[evaluation\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[evaluation\]'"):
         vector_composition(FUSIONS, tmp_path / "figure.png")
 
 

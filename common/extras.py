@@ -1,0 +1,6 @@
+"""How an optional part of StoryHash is installed."""
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra, for messages; it needs a clone: StoryHash is not on PyPI."""
+    return f"pip install -e '.[{extra}]' in the folder of StoryHash's repository"
