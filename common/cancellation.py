@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from common.errors import CancelledError
 
@@ -12,6 +14,8 @@ class Cancellation:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
 
     @property
     def cancelled(self) -> bool:
@@ -20,7 +24,26 @@ class Cancellation:
 
     def cancel(self) -> None:
         """Have the work end at its next check."""
-        self._event.set()
+        with self._lock:
+            self._event.set()
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            callback()
+
+    @contextmanager
+    def calling(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Call this as well, in the thread that cancels, while the block lasts: for work that waits for
+        something and cannot check. It must be quick and raise nothing."""
+        with self._lock:
+            self._callbacks.append(callback)
+            cancelled = self._event.is_set()
+        try:
+            if cancelled:
+                callback()
+            yield
+        finally:
+            with self._lock:
+                self._callbacks.remove(callback)
 
     def check(self) -> None:
         """Raises CancelledError once the work should end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import IO, Self
 
 from common.errors import StorageError
@@ -107,6 +108,20 @@ class SegmentSpool:
     def close(self) -> None:
         """Give the space back."""
         self._clips.close()
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedVideo:
+    """A video that was decoded and packed; its clips are on disk until it is closed. `damaged` says what
+    could not be decoded."""
+
+    segments: SegmentSpool
+    duration_seconds: float
+    damaged: str = ""
+
+    def close(self) -> None:
+        """Give the space back."""
+        self.segments.close()
 
 
 def _full(error: OSError) -> StorageError:

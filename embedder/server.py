@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import AbstractContextManager, AsyncExitStack, suppress
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.errors import ModelMismatchError, UsageError, VideoError
+from common.cancellation import Cancellation
+from common.errors import ModelMismatchError, VideoError
 from common.http.health import Health
 from common.http.load_shedding import Gate
 from common.http.server import new_app
@@ -21,39 +22,22 @@ from common.http.upload import BODIES, Uploads
 from common.messaging.wire import encode_query
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.types import LookName, QueryEmbedding, TakeLook
-from embedder.query.passes import LOOKS
+from common.types import LookName, QueryEmbedding
+from embedder.query.open_queries import OpenQueries, OpenQuery, QueryLimits
 
 MSGPACK = "application/msgpack"
 MODEL_HEADER = "X-StoryHash-Model"
+QUERY_HEADER = "X-StoryHash-Query"
 _BLOCK_BYTES = 1 << 20
+# The timers of an event loop may be early.
+_SPARE_SECONDS = 1.0
 # Queries share the device with ingestion: two keep it busy, and more would only wait longer.
-_AT_WORK, _WAITING = 2, 16
+AT_WORK, _WAITING = 2, 16
 _ALLOWED = frozenset({"uri"})
-_DOCUMENTED: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "name",
-            "in": "query",
-            "schema": {"type": "string"},
-            "description": "How to call the video in the answer.",
-        },
-        {
-            "name": "model_id",
-            "in": "query",
-            "schema": {"type": "string"},
-            "description": "Refuse (409) where this is not the embedder's model.",
-        },
-        {
-            "name": "look",
-            "in": "query",
-            "schema": {"type": "string", "enum": list(LOOKS), "default": "first"},
-            "description": "How closely to look: at the whole picture, or at parts of it, turned and "
-            "inverted, at some moments or at many.",
-        },
-    ],
+_BODY: dict[str, Any] = {
     "requestBody": {
-        "required": True,
+        "description": "The video. None where `query_id` names a query.",
+        "required": False,
         "content": {
             **BODIES,
             "application/json": {
@@ -66,13 +50,25 @@ _DOCUMENTED: dict[str, Any] = {
         },
     },
 }
+_UNKNOWN = {"description": "No query with this id is here: it expired or was deleted."}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "An embedded query: one msgpack map, schema `query`. A long one comes as several "
         "maps, schema `query-piece`, one after the other, each sent as soon as it is made.",
         "content": {MSGPACK: {"schema": {"type": "string", "format": "binary"}}},
+        "headers": {
+            QUERY_HEADER: {
+                "description": "Id of the decoded query, for the next pass.",
+                "schema": {"type": "string"},
+            },
+            MODEL_HEADER: {
+                "description": "Model of the vectors.",
+                "schema": {"type": "string"},
+            },
+        },
     },
-    400: {"description": "No video in the request."},
+    400: {"description": "No video in the request, or a parameter that cannot be used."},
+    404: _UNKNOWN,
     408: {"description": "The rest of the video did not come."},
     409: {"description": "Another model."},
     413: {"description": "Too large."},
@@ -81,98 +77,147 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     503: {"description": "Too many wait already; Retry-After says when to come again."},
 }
 
-# A video file (or an address) and how to call it, as a query to be looked at while the block lasts.
-# Entering and looking raise VideoError, CancelledError and what embedding raises.
-Embed = Callable[[Path | str, str, Cancellation], AbstractContextManager[TakeLook]]
+# Decodes a video file (or an address) as a query with this name. Raises VideoError, StorageError and
+# CancelledError.
+Open = Callable[[Path | str, str, Cancellation], OpenQuery]
 # A step of work done in a thread, when it is its turn.
 _Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 def embed_app(
-    embed: Embed, model_id: str, health: Health, metrics: Metrics, settings: HttpSettings
+    open_query: Open,
+    model_id: str,
+    health: Health,
+    metrics: Metrics,
+    settings: HttpSettings,
+    limits: QueryLimits | None = None,
 ) -> FastAPI:
-    """The embedder's API; `embed` is called in a thread, two at a time."""
+    """The embedder's API; queries are decoded and embedded in threads, two at a time."""
     app = new_app("StoryHash embedder", health, metrics, settings)
-    gate, uploads = Gate(_AT_WORK, _WAITING), Uploads(settings)
-    headers = {MODEL_HEADER: model_id}
+    gate, uploads = Gate(AT_WORK, _WAITING), Uploads(settings)
+    queries = OpenQueries(limits or QueryLimits())
 
     @app.get("/v1/model", tags=["embedder"])
     async def model() -> dict[str, str]:
         """The model whose vectors this embedder makes."""
         return {"model_id": model_id}
 
-    @app.post("/v1/embed", tags=["embedder"], openapi_extra=_DOCUMENTED, responses=_ANSWERS)
-    async def embed_query(request: Request) -> Response:
-        """A video as an embedded query, in msgpack; a long one as several, one after the other."""
-        wanted = request.query_params.get("model_id", model_id)
+    @app.post("/v1/embed", tags=["embedder"], openapi_extra=_BODY, responses=_ANSWERS)
+    async def embed_query(
+        request: Request,
+        name: Annotated[str, Query(description="Name of the video in the answer.")] = "",
+        wanted: Annotated[
+            str,
+            Query(
+                alias="model_id", description="Refuse (409) where this is not the embedder's model."
+            ),
+        ] = model_id,
+        look: Annotated[
+            LookName,
+            Query(
+                description="Which pass: `first` embeds the whole picture, `closer` parts of it, turned "
+                "and inverted, at some moments, `thorough` the same at many.",
+            ),
+        ] = "first",
+        query_id: Annotated[
+            str,
+            Query(
+                description=f"A query that is here already, by the {QUERY_HEADER} of an earlier answer: "
+                "nothing is sent and nothing is decoded again."
+            ),
+        ] = "",
+    ) -> Response:
+        """Embed a video as a query, in msgpack; a long one in several pieces, one after the other."""
         if wanted != model_id:
             raise ModelMismatchError(f"this embedder has model {model_id}, not {wanted}")
-        look = _look_of(request)
         async with AsyncExitStack() as stack:
             # A long body is refused before it is sent; a place is taken once it is there.
             gate.check_room()
-            given = await stack.enter_async_context(uploads.asked(request, _ALLOWED))
-            await stack.enter_async_context(gate.entered())
             cancellation = Cancellation()
-            source = given.path or given.fields["uri"]
-            work = _Pieces(embed, source, given.name, look, cancellation)
+            work = _Pass(queries, look, cancellation)
             stack.callback(work.close)
 
             async def run(step: Callable[[], Any]) -> Any:
                 return await gate.run(lambda _: step(), request.receive, cancellation)
 
-            first = await run(work.next)
+            async with AsyncExitStack() as body:
+                if query_id:
+                    work.take(query_id)
+                    begin = work.next
+                else:
+                    given = await body.enter_async_context(uploads.asked(request, _ALLOWED))
+                    source = given.path or given.fields["uri"]
+                    begin = partial(work.open, open_query, source, given.name)
+                await stack.enter_async_context(gate.entered())
+                first = await run(begin)
             if first is None:
                 raise VideoError("there is nothing in it to look at")
+            headers = {MODEL_HEADER: model_id, QUERY_HEADER: work.query_id}
             if first.number == first.pieces:
                 return Response(encode_query(first), headers=headers, media_type=MSGPACK)
             blocks = _blocks(first, work, run)
             return PiecesResponse(stack.pop_all(), blocks, headers=headers, media_type=MSGPACK)
 
+    @app.delete(
+        "/v1/embed/{query_id}",
+        tags=["embedder"],
+        status_code=204,
+        responses={404: _UNKNOWN},
+    )
+    async def delete_query(query_id: str) -> None:
+        """Delete a query that needs no further pass."""
+        queries.delete(query_id)
+
     return app
 
 
-def _look_of(request: Request) -> LookName:
-    wanted = request.query_params.get("look", "first")
-    for name in LOOKS:
-        if name == wanted:
-            return name
-    raise UsageError(f"look: expected one of {', '.join(LOOKS)}, got {wanted!r}")
-
-
-class _Pieces:
-    """The pieces of one query, each made in whichever thread asks for it."""
+class _Pass:
+    """One pass over a query, each step done in whichever thread runs it."""
 
     def __init__(
-        self,
-        embed: Embed,
-        source: Path | str,
-        name: str,
-        look: LookName,
-        cancellation: Cancellation = NEVER_CANCELLED,
+        self, queries: OpenQueries, pass_name: LookName, cancellation: Cancellation
     ) -> None:
-        self._made = self._pieces(embed, source, name, look, cancellation)
+        self.query_id = ""
+        self._queries = queries
+        self._pass_name = pass_name
+        self._cancellation = cancellation
+        self._pieces: Iterator[QueryEmbedding] = iter(())
+        self._whole = True
+
+    def take(self, query_id: str) -> None:
+        """Begin on a query that is here. Raises ApiError (404)."""
+        query = self._queries.take(query_id)
+        self.query_id = query_id
+        self._pieces = query.pieces(self._pass_name, self._cancellation)
+
+    def open(self, open_query: Open, source: Path | str, name: str) -> QueryEmbedding | None:
+        """Decode a video and embed the first piece."""
+        query = open_query(source, name, self._cancellation)
+        self.query_id = self._queries.add(query)
+        self._pieces = query.pieces(self._pass_name, self._cancellation)
+        return self.next()
 
     def next(self) -> QueryEmbedding | None:
-        """The next one; None when there is none left."""
-        return next(self._made, None)
+        """Embed the next piece; None when there is none left."""
+        self._whole = False
+        piece = next(self._pieces, None)
+        self._whole = piece is None or piece.number == piece.pieces
+        return piece
 
     def close(self) -> None:
-        """Let go of the video; a thread that still works on it does so at its end."""
-        with suppress(ValueError):
-            self._made.close()
-
-    @staticmethod
-    def _pieces(
-        embed: Embed, source: Path | str, name: str, look: LookName, cancellation: Cancellation
-    ) -> Generator[QueryEmbedding]:
-        with embed(source, name, cancellation) as take:
-            yield from take(look)
+        """Let go of the query. It is kept for another pass unless this one was broken off: then whoever
+        asked has gone, or asks another embedder."""
+        if not self.query_id:
+            return
+        self._queries.give_back(self.query_id, keep=self._whole)
+        # What nobody asks for gives its space back all the same.
+        asyncio.get_running_loop().call_later(
+            self._queries.limits.idle_seconds + _SPARE_SECONDS, self._queries.expire
+        )
 
 
 class PiecesResponse(StreamingResponse):
-    """An answer that is still being made while it is sent; what it is made from is let go of at its
-    end."""
+    """An answer that is still being made while it is sent; its query is let go of at its end."""
 
     def __init__(self, held: AsyncExitStack, blocks: AsyncIterator[bytes], **more: Any) -> None:
         super().__init__(blocks, **more)
@@ -183,7 +228,7 @@ class PiecesResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _blocks(first: QueryEmbedding, work: _Pieces, run: _Run) -> AsyncIterator[bytes]:
+async def _blocks(first: QueryEmbedding, work: _Pass, run: _Run) -> AsyncIterator[bytes]:
     """Every piece as bytes. What fails now breaks the answer off: its status is sent already."""
     piece: QueryEmbedding | None = first
     while piece is not None:

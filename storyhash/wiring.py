@@ -12,10 +12,12 @@ from common.work_in_progress import InHand
 from embedder.query.embedder import QueryEmbedder
 from embedder.stage import EmbedderStage
 from ingest.decoder_pool import DecoderPool
+from ingest.query_decoder import QueryDecoder
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
 from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
 from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
+from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import matcher_over
 
 
@@ -43,9 +45,8 @@ class QueryServices:
     """What matching needs."""
 
     index: LocalIndex
-    embedder: QueryEmbedder
+    queries: LocalQueries
     matcher: Matcher
-    pool: DecoderPool
 
 
 @contextmanager
@@ -70,10 +71,10 @@ def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
     stage = build_stage(profile_in_force(settings), settings)
     with (
         LocalIndex.open_reader(settings.data_dir, _manifest(stage, settings), settings) as index,
-        DecoderPool(settings.video, settings.ingest) as pool,
+        QueryDecoder(settings.video, settings.ingest) as decoder,
     ):
         matcher = matcher_over(index, stage.visual.name, settings.matching)
-        yield QueryServices(index, QueryEmbedder(stage), matcher, pool)
+        yield QueryServices(index, LocalQueries(decoder, QueryEmbedder(stage)), matcher)
 
 
 @contextmanager

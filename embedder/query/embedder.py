@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from hashlib import blake2b
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.spool import SegmentSpool
 from common.types import (
     ACTION_DIMENSION,
     VECTOR_DIMENSION,
@@ -27,8 +25,7 @@ from embedder.fusion import FusionMode, fuse
 from embedder.pooling import Pooling, frames_of_windows, pool_windows
 from embedder.query.features import SeenQuery, SeenView
 from embedder.query.passes import FIRST, Look
-from embedder.query.pieces import HOP_SECONDS, Piece, pieces_of
-from embedder.query.remembering import Remembered
+from embedder.query.pieces import HOP_SECONDS, Piece
 from embedder.stage import EmbedderStage
 from embedder.visual.frame_quality import informative
 from embedder.visual.regions import FOUND
@@ -36,8 +33,6 @@ from embedder.visual.views import apply_view
 
 # The last is one frame: it says when a copy begins and ends.
 WINDOW_SECONDS = (4.0, 2.0, 0.5)
-# Segments of which it is remembered how things move in them: six hours, some 500 bytes each.
-_REMEMBERED_SEGMENTS = 5400
 # Pictures of one segment that are described together: those of a first look, and nearly always of a
 # closer one.
 _PICTURE_BYTES = 64 << 20
@@ -106,57 +101,23 @@ def window_actions(
 
 
 class QueryEmbedder:
-    """Embeds a whole query with the parts of an `EmbedderStage`; one segment's frames in memory.
+    """Describes the frames of queries with the parts of an `EmbedderStage`, one segment at a time.
 
-    Thread-safe.
+    Thread-safe, as the parts of the stage are.
     """
 
     def __init__(self, stage: EmbedderStage) -> None:
         self._stage = stage
-        self._actions = Remembered[Float32Array](_REMEMBERED_SEGMENTS)
 
-    def embed(
-        self, uri: str, duration_seconds: float, segments: Iterable[Segment], look: Look = FIRST
-    ) -> QueryEmbedding:
-        """Embed the segments of one video, in time order.
+    @property
+    def model_id(self) -> str:
+        """Of the vectors it makes."""
+        return self._stage.model_id
 
-        Raises VideoError for a clip that does not decode, ValueError when there is no segment.
-        """
-        seen = self.see(duration_seconds, segments, look)
-        return windows_of(uri, self._stage.model_id, seen, self._stage.visual.pooling)
-
-    def embed_piece(
-        self,
-        uri: str,
-        duration_seconds: float,
-        segments: SegmentSpool,
-        look: Look,
-        piece: Piece,
-        cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> QueryEmbedding:
-        """Embed one piece of a query. Raises as `embed` does, and CancelledError."""
-        reach_seconds = piece.end_seconds + max(WINDOW_SECONDS)
-        touched = segments.between(piece.start_seconds, reach_seconds)
-        seen = self.see(duration_seconds, touched, look, piece.seconds, cancellation)
-        return windows_of(uri, self._stage.model_id, seen, self._stage.visual.pooling, piece=piece)
-
-    def pieces(
-        self,
-        uri: str,
-        duration_seconds: float,
-        segments: SegmentSpool,
-        look: Look = FIRST,
-        cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> Iterator[QueryEmbedding]:
-        """Embed the segments of one video piece by piece: `embed`'s answer, where there is but one.
-
-        Raises as `embed` does, and CancelledError.
-        """
-        if not len(segments):
-            raise ValueError("segments: expected at least one, got none")
-        seconds = max(duration_seconds, segments.end_seconds)
-        for piece in pieces_of(seconds):
-            yield self.embed_piece(uri, seconds, segments, look, piece, cancellation)
+    @property
+    def pooling(self) -> Pooling:
+        """How frames become windows."""
+        return self._stage.visual.pooling
 
     def see(
         self,
@@ -164,22 +125,29 @@ class QueryEmbedder:
         segments: Iterable[Segment],
         look: Look = FIRST,
         seen_seconds: float | None = None,
+        *,
+        actions: dict[float, Float32Array],
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> SeenQuery:
-        """The frames of a query through every view of a look; seen_seconds: how much of it these
-        segments are, where they are not all. Raises as `embed` does, and CancelledError."""
+        """The frames of a query through every view of a pass.
+
+        seen_seconds: how much of it these segments are, where they are not all. actions: how things move
+        in the segments of this query, by their start in seconds; what is missing is computed and added.
+        Raises VideoError for a clip that does not decode, ValueError when there is no segment, and
+        CancelledError.
+        """
         length_seconds = duration_seconds if seen_seconds is None else seen_seconds
         visual = self._stage.visual
         names = visual.views if look.first else visual.closer_views
         spans: list[tuple[float, float]] = []
-        actions: list[Float32Array] = []
+        moving: list[Float32Array] = []
         seen: dict[str, list[SeenView]] = {name: [] for name in names}
         before_seconds = -1.0
         for segment in segments:
             cancellation.check()
-            sampled, action = self._open(segment)
+            sampled, action = self._open(segment, actions)
             spans.append((segment.ref.start_seconds, segment.ref.end_seconds))
-            actions.append(action)
+            moving.append(action)
             chosen = look.chosen(sampled.pts_seconds, length_seconds, before_seconds)
             before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
             if chosen.any():
@@ -190,20 +158,20 @@ class QueryEmbedder:
         return SeenQuery(
             max([duration_seconds, *(end for _, end in spans)]),
             np.array(spans, dtype=np.float64).reshape(-1, 2),
-            np.array(actions, dtype=np.float32).reshape(-1, ACTION_DIMENSION),
+            np.array(moving, dtype=np.float32).reshape(-1, ACTION_DIMENSION),
             tuple(_joined(name, parts) for name, parts in seen.items()),
         )
 
-    def _open(self, segment: Segment) -> tuple[SampledFrames, Float32Array]:
-        """A segment's frames, and how things move in it, followed at the first look alone."""
-        key = segment.ref.start_seconds, blake2b(segment.clip, digest_size=16).digest()
-        opened = self._stage.open(segment, tracks=key not in self._actions)
-
-        def action() -> Float32Array:
-            # It may have been forgotten meanwhile.
-            return action_features(opened.tracks or self._stage.open(segment).need_tracks)
-
-        return opened.need_sampled, self._actions.get(key, action)
+    def _open(
+        self, segment: Segment, actions: dict[float, Float32Array]
+    ) -> tuple[SampledFrames, Float32Array]:
+        """A segment's frames, and how things move in it."""
+        start_seconds = segment.ref.start_seconds
+        action = actions.get(start_seconds)
+        opened = self._stage.open(segment, tracks=action is None)
+        if action is None:
+            action = actions[start_seconds] = action_features(opened.need_tracks)
+        return opened.need_sampled, action
 
     def _through(
         self, names: tuple[str, ...], sampled: SampledFrames, chosen: Int64Array

@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +17,12 @@ from pathlib import Path
 from common.errors import VideoError
 from common.runtime_tuning import die_with, usable_cores, work_in_one_thread
 from common.settings import IngestSettings, VideoSettings
+from common.spool import DecodedVideo, SegmentSpool
 from common.types import CatalogEntry, Segment
 from embedder.query.embedder import QueryEmbedder
 from embedder.query.features import SeenQuery
-from embedder.query.passes import CLOSER, FIRST
+from embedder.query.passes import CLOSER
+from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.feature_cache import Seen, read_seen, write_seen
@@ -181,15 +184,19 @@ class _Worker:
             self.original(job.video.uri), material(transform, job.video.video_id, partner)
         )
 
-    def segments(self, path: Path) -> tuple[list[Segment], float]:
-        segments: list[Segment] = []
+    def decoded(self, path: Path) -> DecodedVideo:
+        segments = SegmentSpool()
         seconds = 0.0
-        for one in produce(CatalogEntry("query", str(path)), path, 1, self.video, self.ingest):
-            if isinstance(one, Segment):
-                segments.append(one)
-            else:
-                seconds = one.duration_seconds
-        return segments, seconds
+        try:
+            for one in produce(CatalogEntry("query", str(path)), path, 1, self.video, self.ingest):
+                if isinstance(one, Segment):
+                    segments.add(one)
+                else:
+                    seconds = one.duration_seconds
+        except BaseException:
+            segments.close()
+            raise
+        return DecodedVideo(segments, seconds)
 
 
 _worker: _Worker | None = None
@@ -230,7 +237,8 @@ def _make(job: Job, transform: str, outputs: Mapping[str, Path]) -> tuple[str, s
 
 def _see(worker: _Worker, job: Job, transform: str, profiles: Sequence[str]) -> dict[str, Seen]:
     if transform == ORIGINAL:
-        segments, seconds = worker.segments(Path(job.video.uri))
+        decoded = worker.decoded(Path(job.video.uri))
+        seconds = decoded.duration_seconds
         pieces: tuple[Piece, ...] = (Piece(0.0, seconds, 0.0, seconds),)
         partners: tuple[str, ...] = ()
     else:
@@ -240,14 +248,15 @@ def _see(worker: _Worker, job: Job, transform: str, profiles: Sequence[str]) -> 
             path = Path(folder) / "query.mp4"
             write_film(path, made)
             del made
-            segments, seconds = worker.segments(path)
-    return {
-        profile: Seen(_through(worker.embedders[profile], segments, seconds), pieces, partners)
-        for profile in profiles
-    }
+            decoded = worker.decoded(path)
+    with closing(decoded):
+        return {
+            profile: Seen(_through(worker.embedders[profile], decoded), pieces, partners)
+            for profile in profiles
+        }
 
 
-def _through(embedder: QueryEmbedder, segments: list[Segment], seconds: float) -> SeenQuery:
-    first = embedder.see(seconds, segments, FIRST)
-    closer = embedder.see(seconds, segments, CLOSER)
+def _through(embedder: QueryEmbedder, decoded: DecodedVideo) -> SeenQuery:
+    session = QuerySession(embedder, "query", decoded)
+    first, closer = session.features("first"), session.features("closer")
     return SeenQuery(first.duration_seconds, first.spans, first.actions, first.views + closer.views)

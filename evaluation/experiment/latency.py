@@ -8,6 +8,7 @@ case `copy` the query's own segments are added: that one is decided at the first
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,30 +19,25 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.errors import VideoError
 from common.settings import SearcherSettings
 from common.types import (
     GRAPH_DIMENSION,
     VECTOR_DIMENSION,
-    CatalogEntry,
     Embedding,
     LookName,
     QueryEmbedding,
-    Segment,
     SegmentRef,
 )
+from embedder.encoders import StageClock
 from embedder.normalise import unit
 from embedder.query.embedder import QueryEmbedder
-from embedder.query.passes import LOOKS
+from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
-from ingest.decoder_pool import DecoderPool, SegmentReady, VideoFailed
+from ingest.query_decoder import QueryDecoder
 from searcher.index.shard import Shard
-from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.calibration import Calibration
 from searcher.matching.cascade import match_cascade
-from searcher.matching.match_report import ReportBuilder
-from searcher.matching.matcher import Matcher, MatchReport
+from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
 
 Case: TypeAlias = Literal["copy", "stranger", "thorough"]
@@ -74,12 +70,14 @@ class Latency:
     """One profile's parts, and a shard of strangers."""
 
     def __init__(
-        self, stage: EmbedderStage, calibration: Calibration, pool: DecoderPool, vectors: int
+        self, stage: EmbedderStage, calibration: Calibration, decoder: QueryDecoder, vectors: int
     ) -> None:
         self._stage = stage
-        self._calibration = calibration
-        self._pool = pool
+        self._embedder = QueryEmbedder(stage)
+        self._decoder = decoder
         self._shard = strangers(vectors, stage.model_id)
+        policies = Policies(default_policy(calibration))
+        self._matcher = Matcher(self._shard, stage.model_id, calibration, policies)
 
     def measure(
         self, videos: Sequence[Path], runs: int, advance: Callable[[int], None]
@@ -111,86 +109,68 @@ class Latency:
 
     def _ask(self, video: Path, case: Case) -> tuple[float, str, dict[str, float]]:
         """Length of the query, the decision, and seconds by stage."""
-        # One that has not seen the query yet: it remembers what moves in it.
-        embedder = QueryEmbedder(self._stage)
         spent: dict[str, float] = {}
-        looks: list[LookName] = []
         began = time.perf_counter()
         with _measured(spent, DECODING):
-            seconds, segments = self._decoded(video)
+            decoded = self._decoder.decode(video)
         ended = time.perf_counter() - began
-        if case == "copy":
-            # What it is a copy of is indexed before: none of this is the query's time.
-            self._shard.add(self._stage.process(segments))
-        began = time.perf_counter()
-
-        def look(name: LookName) -> Iterator[QueryEmbedding]:
-            looks.append(name)
-            before = self._stage.clock.seconds
-            started = time.perf_counter()
-            query = embedder.embed(_QUERY, seconds, segments, LOOKS[name])
-            whole = time.perf_counter() - started
-            after = self._stage.clock.seconds
-            steps = {step: after[step] - before.get(step, 0.0) for step in after}
-            for step, taken in steps.items():
-                spent[f"{name} look: {step}"] = taken
-            spent[f"{name} look: views and windows"] = whole - sum(steps.values())
-            yield query
-
-        try:
-            report = match_cascade(self._matcher(spent, looks), look, thorough=case == "thorough")
-        finally:
+        with QuerySession(self._embedder, _QUERY, decoded) as session:
             if case == "copy":
-                self._shard.remove_videos([_QUERY])
-        spent[TOTAL] = ended + time.perf_counter() - began
-        return seconds, report.decision, spent
-
-    def _matcher(self, spent: dict[str, float], looks: Sequence[LookName]) -> Matcher:
-        policies = Policies(default_policy(self._calibration))
-        matcher = _TimedMatcher(self._shard, self._stage.model_id, self._calibration, policies)
-        matcher.spent, matcher.looks = spent, looks
-        return matcher
-
-    def _decoded(self, video: Path) -> tuple[float, list[Segment]]:
-        segments: list[Segment] = []
-        seconds = 0.0
-        for event in self._pool.run([(CatalogEntry(_QUERY, str(video)), 1)]):
-            if isinstance(event, SegmentReady):
-                segments.append(event.segment)
-            elif isinstance(event, VideoFailed):
-                raise event.error
-            else:
-                seconds = event.duration_seconds
-        if not segments:
-            raise VideoError(f"{video}: nothing in it to ask for")
-        return seconds, segments
+                # What it is a copy of is indexed before: none of this is the query's time.
+                segments = list(decoded.segments.between(0.0, math.inf))
+                self._shard.add(self._stage.process(segments))
+            began = time.perf_counter()
+            passes = _TimedPasses(session, self._stage.clock, spent)
+            try:
+                report = match_cascade(self._matcher, passes.pieces, thorough=case == "thorough")
+                passes.end()
+            finally:
+                if case == "copy":
+                    self._shard.remove_videos([_QUERY])
+            spent[TOTAL] = ended + time.perf_counter() - began
+        return decoded.duration_seconds, report.decision, spent
 
 
-class _TimedMatcher(Matcher):
-    """Notes what matching takes after each look; looks: those taken so far."""
+class _TimedPasses:
+    """The passes over a query; notes what embedding and matching take in each. What passes between two
+    pieces, and after the last, is matching."""
 
-    spent: dict[str, float]
-    looks: Sequence[LookName]
+    def __init__(self, session: QuerySession, clock: StageClock, spent: dict[str, float]) -> None:
+        self._session = session
+        self._clock = clock
+        self._spent = spent
+        self._matching_in: LookName | None = None
+        self._since = 0.0
 
-    def begin(
-        self, only: Filter = EVERYTHING, cancellation: Cancellation = NEVER_CANCELLED
-    ) -> ReportBuilder:
-        answer = _TimedAnswer(self._config, only, cancellation)
-        answer.spent, answer.looks = self.spent, self.looks
-        return answer
+    def pieces(self, name: LookName) -> Iterator[QueryEmbedding]:
+        """See `QuerySession.pieces`."""
+        self.end()
+        pieces = self._session.pieces(name)
+        while (piece := self._embedded(name, pieces)) is not None:
+            yield piece
 
+    def end(self) -> None:
+        """The matching of a pass has ended, if one was at work."""
+        if self._matching_in is not None:
+            self._add(f"{self._matching_in} look: {MATCHING}", time.perf_counter() - self._since)
+        self._matching_in = None
 
-class _TimedAnswer(ReportBuilder):
-    spent: dict[str, float]
-    looks: Sequence[LookName]
+    def _embedded(self, name: LookName, pieces: Iterator[QueryEmbedding]) -> QueryEmbedding | None:
+        self.end()
+        before = self._clock.seconds
+        began = time.perf_counter()
+        piece = next(pieces, None)
+        whole = time.perf_counter() - began
+        after = self._clock.seconds
+        steps = {step: after[step] - before.get(step, 0.0) for step in after}
+        for step, taken in steps.items():
+            self._add(f"{name} look: {step}", taken)
+        self._add(f"{name} look: views and windows", whole - sum(steps.values()))
+        self._matching_in, self._since = name, time.perf_counter()
+        return piece
 
-    def add(self, *looks: QueryEmbedding) -> None:
-        with _measured(self.spent, f"{self.looks[-1]} look: {MATCHING}"):
-            super().add(*looks)
-
-    def report(self) -> MatchReport:
-        with _measured(self.spent, f"{self.looks[-1]} look: {MATCHING}"):
-            return super().report()
+    def _add(self, name: str, seconds: float) -> None:
+        self._spent[name] = self._spent.get(name, 0.0) + seconds
 
 
 def strangers(count: int, model_id: str) -> Shard:

@@ -25,7 +25,7 @@ from searcher.matching.cascade import match_cascade
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import MatchReport
 
-_AT_WORK, _WAITING = 2, 16
+AT_WORK, _WAITING = 2, 16
 _ALLOWED = frozenset({"uri", "video_id"})
 
 _DOCUMENTED: dict[str, Any] = {
@@ -67,7 +67,7 @@ def match_router(
 ) -> APIRouter:
     """The route; `embed` and the matching run in a thread."""
     router = APIRouter(tags=["match"])
-    gate, uploads = Gate(_AT_WORK, _WAITING), Uploads(settings)
+    gate, uploads = Gate(AT_WORK, _WAITING), Uploads(settings)
 
     @router.post(
         "/v1/match", openapi_extra=_DOCUMENTED, responses={200: {"model": MatchAnswer}, **ERRORS}

@@ -46,7 +46,9 @@ def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
             indexing.index.save_snapshot()
         err.print("matching the queries ...")
         with open_for_queries(settings) as querying:
-            outcomes = list(run_queries(querying, [str(path) for path in paths]))
+            outcomes = list(
+                run_queries(querying.queries, querying.matcher, [str(path) for path in paths])
+            )
     rows = [_row(query, outcome) for query, outcome in zip(QUERIES, outcomes, strict=True)]
     correct = sum(row.pop("correct") for row in rows)
     if json:

@@ -16,7 +16,7 @@ from common.runtime_tuning import usable_cores
 from common.settings import Settings
 from evaluation.experiment.latency import CASES, Latency, Timed
 from evaluation.report.small_tables import stage_times
-from ingest.decoder_pool import DecoderPool
+from ingest.query_decoder import QueryDecoder
 from storyhash.cli.console import check_interrupt, out, print_json
 from storyhash.cli.evaluate_options import OUT, OutOption, ProfilesOption
 from storyhash.cli.options import JsonOption
@@ -93,14 +93,14 @@ def _measure(
     settings: Settings, queries: Sequence[Path], vectors: int, runs: int
 ) -> tuple[float, list[Timed], str]:
     stage = build_stage(resolve_profile(settings), settings)
-    with DecoderPool(settings.video, settings.ingest) as pool, progress() as bar:
+    with QueryDecoder(settings.video, settings.ingest) as decoder, progress() as bar:
         task = bar.task(settings.profile, len(CASES) * len(queries) * (runs + 1), unit="queries")
 
         def advance(done: int) -> None:
             check_interrupt()
             task.advance(done)
 
-        measured = Latency(stage, calibration_of(stage, settings), pool, vectors)
+        measured = Latency(stage, calibration_of(stage, settings), decoder, vectors)
         try:
             seconds, timed = measured.measure(queries, runs, advance)
         finally:

@@ -85,7 +85,8 @@ def _answers(
         for message in services.index.notices:
             notice(message)
         yield (
-            to_json(outcome, services) for outcome in run_queries(services, uris, thorough=thorough)
+            to_json(outcome, services)
+            for outcome in run_queries(services.queries, services.matcher, uris, thorough=thorough)
         )
 
 

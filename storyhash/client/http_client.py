@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import (
     DependencyError,
     NotReadyError,
@@ -27,13 +30,18 @@ _KINDS = {422: VideoError, 503: DependencyError}
 class RemoteService:
     """One service, by its address."""
 
-    def __init__(self, url: str, *, timeout_seconds: float) -> None:
-        """timeout_seconds: longest silence while it works. Raises UsageError for what is no address."""
+    def __init__(self, url: str, *, timeout_seconds: float, keep_alive: bool = True) -> None:
+        """timeout_seconds: longest silence while it works. keep_alive: whether connections serve several
+        requests. Raises UsageError for what is no address."""
         # As messages show it.
         self.url = without_passwords(url.rstrip("/"))
         timeout = httpx.Timeout(timeout_seconds, connect=_CONNECT_SECONDS)
         try:
-            self._client = httpx.Client(base_url=url.rstrip("/"), timeout=timeout)
+            self._client = httpx.Client(
+                base_url=url.rstrip("/"),
+                timeout=timeout,
+                limits=httpx.Limits(max_keepalive_connections=None if keep_alive else 0),
+            )
             usable = self._client.base_url.scheme in ("http", "https")
         except httpx.InvalidURL:
             usable = False
@@ -80,13 +88,30 @@ class RemoteService:
         told = "; ".join(f"{condition}: {reason}" for condition, reason in reasons.items())
         raise NotReadyError(f"{self.url} is not ready ({told}); wait until its /readyz says ok")
 
-    def blocks(self, method: str, path: str, **request: Any) -> Generator[bytes]:
-        """The same as it comes, for an answer that is not to be held whole. Raises as `ask` does."""
-        with self._told(), self._client.stream(method, path, **request) as answer:
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        cancellation: Cancellation = NEVER_CANCELLED,
+        **request: Any,
+    ) -> Iterator[httpx.Response]:
+        """An answer that is read as it comes. Raises as `ask` does.
+
+        When it is cancelled, a new connection ends at once, so the service sees that nobody waits; for
+        one that is reused (`keep_alive`) it ends with the next block.
+        """
+        connection = _Connection()
+        request["extensions"] = {"trace": connection.note}
+        with (
+            self._told(),
+            cancellation.calling(connection.end),
+            self._client.stream(method, path, **request) as answer,
+        ):
             if not answer.is_success:
                 answer.read()
                 raise self._refusal(answer)
-            yield from answer.iter_raw()
+            yield answer
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -114,3 +139,32 @@ class RemoteService:
         error = kind(message)
         error.code = code
         return error
+
+
+class _Connection:
+    """The socket of one request, to be ended from another thread: closing it would not wake a reader."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: Any = None
+        self._ended = False
+
+    def note(self, event: str, info: Mapping[str, Any]) -> None:
+        """What httpx reports of a request; a connection among it."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            with self._lock:
+                self._socket = info["return_value"].get_extra_info("socket")
+                if self._ended:
+                    self._shut_down()
+
+    def end(self) -> None:
+        """Have whoever waits for it wait no longer."""
+        with self._lock:
+            self._ended = True
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                # Not that of TLS, which another thread may be reading with.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)

@@ -1,12 +1,12 @@
-"""Queries in one process: decoded in children, embedded and matched in the order they were given."""
+"""Queries in one process: decoded in children, embedded and matched here."""
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
@@ -17,20 +17,17 @@ from common.errors import (
     UsageError,
     VideoError,
 )
-from common.spool import SegmentSpool
-from common.types import CatalogEntry, LookName, QueryEmbedding, TakeLook
-from common.uris import absolute, is_remote
+from common.uris import is_remote
 from embedder.query.embedder import QueryEmbedder
-from embedder.query.passes import LOOKS
+from embedder.query.session import QuerySession
 from ingest.catalogue import check_argument, list_catalog
-from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
+from ingest.query_decoder import QueryDecoder
 from searcher.matching.cascade import match_cascade
-from searcher.matching.matcher import MatchReport
+from searcher.matching.matcher import Matcher, MatchReport
 from storyhash.video_errors import SHARED, as_video_error
-from storyhash.wiring import QueryServices
 
 _TICK_SECONDS = 0.2
-# Clips of queries that wait for their turn, on disk; no further video is begun while there are more.
+# Clips of queries that wait for their turn, on disk; no further query is decoded while there are more.
 _AHEAD_BYTES = 1 << 30
 # What no other query would be spared: a wrong setting or model, an index that cannot be read.
 _OF_ALL = (*SHARED, UsageError, CorruptIndexError, CancelledError)
@@ -73,88 +70,30 @@ def list_queries(arguments: Sequence[str]) -> Queries:
     return queries
 
 
-class LocalEmbedding:
-    """Embeds queries in this process, decoded in a child: one step of one query at a time."""
+class LocalQueries:
+    """Opens queries in this process: each is decoded once, in a child. Thread-safe."""
 
-    def __init__(self, pool: DecoderPool, embedder: QueryEmbedder) -> None:
-        self._pool = pool
+    def __init__(self, decoder: QueryDecoder, embedder: QueryEmbedder) -> None:
+        self._decoder = decoder
         self._embedder = embedder
-        self._turn = threading.Lock()
 
-    @contextmanager
-    def opened(
+    @property
+    def decoders(self) -> int:
+        """How many queries are decoded at once."""
+        return self._decoder.workers
+
+    def open(
         self, source: Path | str, name: str, cancellation: Cancellation = NEVER_CANCELLED
-    ) -> Iterator[TakeLook]:
-        """A file or an address as a query, called `name`, to be looked at while the block lasts: it is
-        decoded once, and its clips lie on disk meanwhile.
+    ) -> QuerySession:
+        """A file or an address as a query, called `name`; to be closed.
 
-        Entering and looking raise VideoError and its kin, StorageError and CancelledError.
+        Raises VideoError and its kin, StorageError and CancelledError.
         """
-        with SegmentSpool() as segments:
-            with self._my_turn(cancellation):
-                done = self._decoded(source, segments, cancellation)
-
-            def look(kind: LookName) -> Iterator[QueryEmbedding]:
-                pieces = query_pieces(self._embedder, name, done, segments, kind, cancellation)
-                while True:
-                    with self._my_turn(cancellation):
-                        piece = next(pieces, None)
-                    if piece is None:
-                        return
-                    yield piece
-
-            yield look
-
-    def _decoded(
-        self, source: Path | str, segments: SegmentSpool, cancellation: Cancellation
-    ) -> VideoDone:
-        gone = threading.Event()
-        work = [(CatalogEntry("query", absolute(str(source))), 1)]
-
-        def check() -> None:
-            if cancellation.cancelled:
-                # A child that is in the middle of something is killed.
-                gone.set()
-
-        with closing(self._pool.run(work, gone, check)) as events:
-            for event in events:
-                check()
-                cancellation.check()
-                if isinstance(event, SegmentReady):
-                    segments.add(event.segment)
-                elif isinstance(event, VideoFailed):
-                    raise event.error
-                else:
-                    return event
-        cancellation.check()
-        raise VideoError("the query ended half-way")
-
-    @contextmanager
-    def _my_turn(self, cancellation: Cancellation) -> Iterator[None]:
-        while not self._turn.acquire(timeout=_TICK_SECONDS):
-            cancellation.check()
-        try:
-            cancellation.check()
-            yield
-        finally:
-            self._turn.release()
-
-
-def query_pieces(
-    embedder: QueryEmbedder,
-    name: str,
-    done: VideoDone,
-    segments: SegmentSpool,
-    look: LookName,
-    cancellation: Cancellation = NEVER_CANCELLED,
-) -> Iterator[QueryEmbedding]:
-    """The pieces of a query that was decoded, as a look sees them."""
-    for piece in embedder.pieces(name, done.duration_seconds, segments, LOOKS[look], cancellation):
-        yield replace(piece, damaged=done.damaged or "")
+        return QuerySession(self._embedder, name, self._decoder.decode(source, cancellation))
 
 
 def run_queries(
-    services: QueryServices, uris: Sequence[str], *, thorough: bool = False
+    queries: LocalQueries, matcher: Matcher, uris: Sequence[str], *, thorough: bool = False
 ) -> Iterator[QueryOutcome]:
     """Match every video; outcomes come in the order given, each as soon as it is its turn. What goes
     wrong with one video is its own outcome, whatever it is.
@@ -162,53 +101,62 @@ def run_queries(
     Raises what no other video mends: DependencyError and its kin, UsageError such as another model,
     CorruptIndexError.
     """
-    entries = {
-        f"query-{number}": CatalogEntry(f"query-{number}", uri) for number, uri in enumerate(uris)
-    }
-    spools: dict[str, SegmentSpool] = {}
-    finished: dict[str, VideoEvent] = {}
-    turn = iter(entries)
-    due = next(turn, None)
-
-    def work() -> Iterator[tuple[CatalogEntry, int] | None]:
-        for name, entry in entries.items():
-            # Decoders go on ahead of the one whose turn it is, but do not fill the disk.
-            while sum(spool.size_bytes for spool in [*spools.values()]) > _AHEAD_BYTES:
-                yield None
-            yield CatalogEntry(name, absolute(entry.uri)), 1
-
-    try:
-        for event in services.pool.run(work()):
-            name = event.entry.video_id
-            spool = spools.setdefault(name, SegmentSpool())
-            if isinstance(event, SegmentReady):
-                spool.add(event.segment)
-                continue
-            finished[name] = event
-            while due is not None and due in finished:
-                yield _outcome(services, entries[due].uri, finished.pop(due), spools[due], thorough)
-                spools.pop(due).close()
-                due = next(turn, None)
-    finally:
-        for spool in spools.values():
-            spool.close()
+    with _OpenedAhead(queries, uris) as opened:
+        for uri, future in opened:
+            try:
+                with future.result() as session:
+                    report = match_cascade(matcher, session.pieces, thorough=thorough)
+            except _OF_ALL:
+                raise
+            except Exception as error:
+                yield QueryOutcome(uri, None, as_video_error(error))
+            else:
+                yield QueryOutcome(uri, report, None)
 
 
-def _outcome(
-    services: QueryServices,
-    uri: str,
-    event: VideoEvent,
-    segments: SegmentSpool,
-    thorough: bool,
-) -> QueryOutcome:
-    try:
-        if isinstance(event, VideoFailed):
-            raise event.error
-        if not isinstance(event, VideoDone):
-            raise VideoError("the query ended half-way")
-        look = partial(query_pieces, services.embedder, uri, event, segments)
-        return QueryOutcome(uri, match_cascade(services.matcher, look, thorough=thorough), None)
-    except _OF_ALL:
-        raise
-    except Exception as error:
-        return QueryOutcome(uri, None, as_video_error(error))
+class _OpenedAhead:
+    """Queries opened in threads, in the order given, while others are matched."""
+
+    def __init__(self, queries: LocalQueries, uris: Sequence[str]) -> None:
+        self._queries = queries
+        self._cancellation = Cancellation()
+        self._room = threading.Condition()
+        self._waiting_bytes = 0
+        self._due = 0
+        self._threads = ThreadPoolExecutor(queries.decoders, thread_name_prefix="decode")
+        self._opened: deque[tuple[str, Future[QuerySession]]] = deque(
+            (uri, self._threads.submit(self._open, number, uri)) for number, uri in enumerate(uris)
+        )
+
+    def __enter__(self) -> _OpenedAhead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cancellation.cancel()
+        self._threads.shutdown(cancel_futures=True)
+        for _uri, future in self._opened:
+            if not future.cancelled() and future.exception() is None:
+                future.result().close()
+
+    def __iter__(self) -> Iterator[tuple[str, Future[QuerySession]]]:
+        while self._opened:
+            uri, future = self._opened[0]
+            # Its own error is for whoever takes it.
+            size = 0 if future.exception() else future.result().size_bytes
+            self._opened.popleft()
+            with self._room:
+                self._due += 1
+                self._waiting_bytes -= size
+                self._room.notify_all()
+            yield uri, future
+
+    def _open(self, number: int, uri: str) -> QuerySession:
+        with self._room:
+            # The one that is due never waits for those behind it.
+            while self._waiting_bytes > _AHEAD_BYTES and number != self._due:
+                self._cancellation.check()
+                self._room.wait(_TICK_SECONDS)
+        session = self._queries.open(uri, uri, self._cancellation)
+        with self._room:
+            self._waiting_bytes += session.size_bytes
+        return session

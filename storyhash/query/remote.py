@@ -1,23 +1,38 @@
-"""Queries embedded by the embedders that run elsewhere, for a searcher that has no models."""
+"""Queries decoded and embedded by embedders that run elsewhere, for a searcher that has no models."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.errors import DependencyError, EmbedderUnavailableError, ModelMismatchError, UsageError
+from common.errors import (
+    DependencyError,
+    EmbedderUnavailableError,
+    ModelMismatchError,
+    StoryHashError,
+    UsageError,
+)
 from common.messaging.wire import QueryReader
 from common.types import LookName, QueryEmbedding, TakeLook
+from embedder.query.open_queries import UNKNOWN_QUERY
+from embedder.server import QUERY_HEADER
 from storyhash.client.http_client import RemoteService
 
+_PATH = "/v1/embed"
+# Deleting is a courtesy: a query that is not deleted expires.
+_DELETE_SECONDS = 5.0
 
-class RemoteEmbedding:
+
+class RemoteQueries:
     """Asks one embedder after the other, in the order of their addresses. Any thread may call it."""
 
     def __init__(self, urls: Sequence[str], *, timeout_seconds: float) -> None:
-        self._embedders = [RemoteService(url, timeout_seconds=timeout_seconds) for url in urls]
+        self._embedders = [
+            RemoteService(url, timeout_seconds=timeout_seconds, keep_alive=False) for url in urls
+        ]
 
     def close(self) -> None:
         """Let go of connections."""
@@ -25,40 +40,66 @@ class RemoteEmbedding:
             embedder.close()
 
     @contextmanager
-    def __call__(
+    def open(
         self,
         source: Path | str,
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> Iterator[TakeLook]:
-        """A file or an address as a query of this model, called `name`.
+        """A file or an address as a query of this model, called `name`; it is sent with the first pass.
 
-        Looking raises VideoError for one that cannot be used, EmbedderUnavailableError when no embedder
+        A pass raises VideoError for one that cannot be used, EmbedderUnavailableError when no embedder
         of the model answers, CancelledError.
         """
+        query = _RemoteQuery(self._embedders, source, name, model_id, cancellation)
+        try:
+            yield query.pieces
+        finally:
+            query.close()
 
-        def look(kind: LookName) -> Iterator[QueryEmbedding]:
-            params = {"name": name, "model_id": model_id, "look": kind}
-            return self._pieces(source, params, cancellation)
 
-        yield look
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Where a query was decoded, and its id there."""
 
-    def _pieces(
-        self, source: Path | str, params: Mapping[str, str], cancellation: Cancellation
-    ) -> Iterator[QueryEmbedding]:
-        """From the first that answers; where it breaks off, the rest from the next."""
+    embedder: RemoteService
+    query_id: str
+
+
+class _RemoteQuery:
+    """One query; the embedder that has decoded it does the further passes too. Use from one thread."""
+
+    def __init__(
+        self,
+        embedders: Sequence[RemoteService],
+        source: Path | str,
+        name: str,
+        model_id: str,
+        cancellation: Cancellation,
+    ) -> None:
+        self._embedders = embedders
+        self._source = source
+        self._params = {"name": name, "model_id": model_id}
+        self._cancellation = cancellation
+        self._kept: _Kept | None = None
+
+    def pieces(self, pass_name: LookName) -> Iterator[QueryEmbedding]:
+        """From the first embedder that answers; where it breaks off, the rest from the next."""
         reasons = []
         given = 0
-        for embedder in self._embedders:
+        holder = None if self._kept is None else self._kept.embedder
+        # The one that has decoded it is asked first.
+        for embedder in sorted(self._embedders, key=lambda one: one is not holder):
             try:
-                with closing(_asked(embedder, source, params)) as blocks:
-                    for piece in _read(blocks, cancellation):
-                        if piece.number > given:
-                            given = piece.number
-                            yield piece
+                for piece in self._from(embedder, pass_name):
+                    if piece.number > given:
+                        given = piece.number
+                        yield piece
                 return
             except DependencyError as error:
+                self._cancellation.check()
+                self._kept = None
                 reasons.append(str(error))
             except UsageError as error:
                 if error.code != ModelMismatchError.code:
@@ -66,31 +107,45 @@ class RemoteEmbedding:
                 reasons.append(f"{embedder.url}: {error}")
         why = "; ".join(reasons) or "none is named"
         raise EmbedderUnavailableError(
-            f"no embedder of {params['model_id']} answers ({why}); start one with `storyhash embed`, or "
-            "name it in STORYHASH_SERVICE__EMBEDDER_URLS"
+            f"no embedder of {self._params['model_id']} answers ({why}); start one with "
+            "`storyhash embed`, or name it in STORYHASH_SERVICE__EMBEDDER_URLS"
         )
 
+    def close(self) -> None:
+        """Have the embedder let go of it; where it cannot be told, the query expires there."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            with suppress(StoryHashError):
+                kept.embedder.ask("DELETE", f"{_PATH}/{kept.query_id}", timeout=_DELETE_SECONDS)
 
-def _asked(
-    embedder: RemoteService, source: Path | str, params: Mapping[str, str]
-) -> Generator[bytes]:
-    if isinstance(source, str):
-        yield from embedder.blocks("POST", "/v1/embed", params=params, json={"uri": source})
-        return
-    with source.open("rb") as file:
-        yield from embedder.blocks(
-            "POST",
-            "/v1/embed",
-            params=params,
-            content=file,
-            headers={"Content-Type": "application/octet-stream"},
-        )
+    def _from(self, embedder: RemoteService, pass_name: LookName) -> Iterator[QueryEmbedding]:
+        """All pieces from one embedder: without sending the video where it has it."""
+        params = {**self._params, "look": pass_name}
+        kept, self._kept = self._kept, None
+        if kept is not None and kept.embedder is embedder:
+            try:
+                yield from self._read(embedder, {**params, "query_id": kept.query_id})
+                return
+            except UsageError as error:
+                if error.code != UNKNOWN_QUERY:
+                    raise
+        if isinstance(self._source, str):
+            yield from self._read(embedder, params, json={"uri": self._source})
+            return
+        with self._source.open("rb") as file:
+            headers = {"Content-Type": "application/octet-stream"}
+            yield from self._read(embedder, params, content=file, headers=headers)
 
-
-def _read(blocks: Iterable[bytes], cancellation: Cancellation) -> Iterator[QueryEmbedding]:
-    """The pieces of an answer. Raises WireError for what is none."""
-    reader = QueryReader()
-    for block in blocks:
-        cancellation.check()
-        yield from reader.feed(block)
-    reader.end()
+    def _read(
+        self, embedder: RemoteService, params: dict[str, str], **body: object
+    ) -> Iterator[QueryEmbedding]:
+        """The pieces of one answer. Raises WireError for what is none."""
+        self._cancellation.check()
+        reader = QueryReader()
+        with embedder.stream("POST", _PATH, self._cancellation, params=params, **body) as answer:
+            query_id = answer.headers.get(QUERY_HEADER)
+            self._kept = _Kept(embedder, query_id) if query_id else None
+            for block in answer.iter_raw():
+                self._cancellation.check()
+                yield from reader.feed(block)
+            reader.end()

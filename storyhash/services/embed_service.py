@@ -21,11 +21,11 @@ from common.settings import Settings
 from common.work_in_progress import InHand
 from embedder.handler import EmbedHandler
 from embedder.query.embedder import QueryEmbedder
-from embedder.server import embed_app
+from embedder.server import AT_WORK, embed_app
 from embedder.stage import EmbedderStage
-from ingest.decoder_pool import DecoderPool
+from ingest.query_decoder import QueryDecoder
 from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
-from storyhash.query.local import LocalEmbedding
+from storyhash.query.local import LocalQueries
 
 _log = logging.getLogger("storyhash.embed")
 # Longer than any batch takes: SAM 2 on a processor needs the better part of a minute a segment.
@@ -54,8 +54,8 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
         settings=settings.service,
         in_hand=in_hand,
     )
-    with DecoderPool(settings.video, settings.ingest.model_copy(update={"workers": 1})) as pool:
-        server = HttpServer(_app(stage, pool, health, metrics, settings), settings.http)
+    with QueryDecoder(settings.video, settings.ingest, AT_WORK) as decoder:
+        server = HttpServer(_app(stage, decoder, health, metrics, settings), settings.http)
         server.start()
         _log.info("embedding with %s (model %s), at %s", stage.profile, stage.model_id, server.url)
         threading.Thread(target=_stop_with, args=(stopping, worker, server), daemon=True).start()
@@ -91,10 +91,14 @@ def _lanes(settings: Settings, transport: Transport, topics: TopicNames) -> list
 
 
 def _app(
-    stage: EmbedderStage, pool: DecoderPool, health: Health, metrics: Metrics, settings: Settings
+    stage: EmbedderStage,
+    decoder: QueryDecoder,
+    health: Health,
+    metrics: Metrics,
+    settings: Settings,
 ) -> FastAPI:
-    embedding = LocalEmbedding(pool, QueryEmbedder(stage))
-    return embed_app(embedding.opened, stage.model_id, health, metrics, settings.http)
+    queries = LocalQueries(decoder, QueryEmbedder(stage))
+    return embed_app(queries.open, stage.model_id, health, metrics, settings.http)
 
 
 def _stop_with(stopping: threading.Event, worker: Worker, server: HttpServer) -> None:

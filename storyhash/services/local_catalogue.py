@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
@@ -20,7 +22,7 @@ from searcher.api.protocols import Answering
 from searcher.metrics import STAGE
 from searcher.storage.video_store import Video
 from storyhash.pipeline.index_plan import WorkItem, is_described
-from storyhash.query.local import LocalEmbedding
+from storyhash.query.local import LocalQueries
 from storyhash.services.index_queue import IndexQueue
 
 
@@ -29,7 +31,7 @@ class Opened:
     """What is there once the index is open."""
 
     answering: Answering
-    embedding: LocalEmbedding
+    queries: LocalQueries
     queue: IndexQueue
 
 
@@ -48,15 +50,17 @@ class ServedCatalogue:
     def current(self) -> Answering:
         return self._there().answering
 
+    @contextmanager
     def embed(
         self,
         source: Path | str,
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> AbstractContextManager[TakeLook]:
+    ) -> Iterator[TakeLook]:
         """A query; the one model there is here is that of the index."""
-        return self._there().embedding.opened(source, name, cancellation)
+        with self._there().queries.open(source, name, cancellation) as query:
+            yield partial(query.pieces, cancellation=cancellation)
 
     def add_video(self, entry: CatalogEntry) -> Video:
         """Take a video on; one that is indexed or pending already, and described the same, is not done

@@ -19,7 +19,7 @@ from common.settings import Settings
 from common.work_in_progress import InHand
 from searcher.api.app import api_app
 from searcher.metrics import watch_staged, watch_vectors
-from storyhash.query.remote import RemoteEmbedding
+from storyhash.query.remote import RemoteQueries
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.followed_catalogue import FollowedCatalogue
 from storyhash.services.index_auditor import IndexAuditing
@@ -59,7 +59,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     watch_vectors(metrics, catalogue.answering_index)
     watch_staged(metrics, catalogue.answering_index)
     auditor = IndexAuditing(catalogue.answering_index, metrics, settings.service.audit_seconds)
-    embedding = RemoteEmbedding(
+    queries = RemoteQueries(
         settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
     )
     health = CatalogueHealth(metrics, catalogue)
@@ -69,7 +69,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     catalogue.watched_by(watch)
     app = api_app(
         catalogue,
-        embedding,
+        queries.open,
         health,
         metrics,
         settings.http,
@@ -92,7 +92,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         in_hand.close()
         end_all(list(catalogue))
         server.stop()
-        embedding.close()
+        queries.close()
         transport.close()
     error = catalogue.follower().error
     if error is not None:

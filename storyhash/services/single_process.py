@@ -15,15 +15,16 @@ from common.metrics import Metrics
 from common.runtime_tuning import keep_what_is_there
 from common.settings import ServiceSettings, Settings
 from embedder.query.embedder import QueryEmbedder
-from ingest.decoder_pool import DecoderPool
 from ingest.folder_watch import FolderWatch
+from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
+from searcher.api.match import AT_WORK
 from searcher.api.protocols import Answering
 from searcher.local_index import LocalIndex
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.pipeline.snapshot_timer import TimelySnapshots
-from storyhash.query.local import LocalEmbedding
+from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import matcher_over
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.folder_watcher import Watcher
@@ -58,17 +59,16 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
         open_for_indexing(settings, answering=True) as services,
     ):
         _tell(services)
-        # Queries have a decoder that indexing does not keep busy.
-        one = settings.ingest.model_copy(update={"workers": 1})
-        with DecoderPool(settings.video, one) as decoder:
+        # Queries have decoders that indexing does not keep busy.
+        with QueryDecoder(settings.video, settings.ingest, AT_WORK) as decoder:
             matcher = matcher_over(services.index, services.stage.visual.name, settings.matching)
             answering = Answering("", services.index, matcher)
             queue = IndexQueue(services.index)
             if len(queue):
                 _log.info("%d videos pending from before go on", len(queue))
             workers = _workers(settings, watched, services, answering, queue, metrics, health)
-            embedding = LocalEmbedding(decoder, QueryEmbedder(services.stage))
-            catalogue.open(Opened(answering, embedding, queue))
+            queries = LocalQueries(decoder, QueryEmbedder(services.stage))
+            catalogue.open(Opened(answering, queries, queue))
             health.met("index")
             keep_what_is_there()
             _log.info("answering at %s", server.url)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from common.cancellation import Cancellation
+from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import (
     CancelledError,
     DeviceMemoryError,
@@ -26,12 +27,35 @@ from common.http.server import HttpServer
 from common.messaging.wire import decode_query
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.types import VECTOR_DIMENSION, QueryEmbedding, TakeLook
-from embedder.server import MODEL_HEADER, MSGPACK, embed_app
-from storyhash.query.remote import RemoteEmbedding
+from common.types import VECTOR_DIMENSION, LookName, QueryEmbedding
+from embedder.query.open_queries import QueryLimits
+from embedder.server import MODEL_HEADER, MSGPACK, QUERY_HEADER, embed_app
+from storyhash.query.remote import RemoteQueries
 from tests.support.queries import Client, error_of, message_of
 
 MODEL = "sscd-motion-0123456789ab"
+
+
+class Query:
+    """A decoded query; notes its passes, and whether it was closed."""
+
+    size_bytes = 10
+
+    def __init__(
+        self,
+        pieces: Callable[[str, Cancellation], Iterator[QueryEmbedding]],
+        let_go: threading.Event | None = None,
+    ) -> None:
+        self._pieces = pieces
+        self.let_go = let_go or threading.Event()
+
+    def pieces(
+        self, pass_name: LookName, cancellation: Cancellation = NEVER_CANCELLED
+    ) -> Iterator[QueryEmbedding]:
+        return self._pieces(pass_name, cancellation)
+
+    def close(self) -> None:
+        self.let_go.set()
 
 
 class Embed:
@@ -44,11 +68,8 @@ class Embed:
         self.begun = threading.Semaphore(0)
         self._lock = threading.Lock()
 
-    @contextmanager
-    def __call__(
-        self, source: Path | str, name: str, cancellation: Cancellation
-    ) -> Iterator[TakeLook]:
-        yield lambda look: iter([self.made(source, name)])
+    def __call__(self, source: Path | str, name: str, cancellation: Cancellation) -> Query:
+        return Query(lambda pass_name, _: iter([self.made(source, name)]))
 
     def made(self, source: Path | str, name: str) -> QueryEmbedding:
         with self._lock:
@@ -190,9 +211,11 @@ def test_two_are_embedded_at_once_sixteen_wait_and_the_rest_is_sent_away(
 
 def test_every_status_it_answers_with_is_in_its_contract(client: Client) -> None:
     operation = client.get("/openapi.json").json()["paths"]["/v1/embed"]["post"]
-    assert {"200", "400", "408", "409", "413", "415", "422", "503"} <= set(operation["responses"])
+    assert {"200", "400", "404", "408", "409", "413", "415", "422", "503"} <= set(
+        operation["responses"]
+    )
     names = {one["name"] for one in operation["parameters"]}
-    assert names == {"name", "model_id", "look"}
+    assert names == {"name", "model_id", "look", "query_id"}
     kinds = set(operation["requestBody"]["content"])
     assert kinds == {"application/octet-stream", "multipart/form-data", "application/json"}
 
@@ -203,48 +226,57 @@ def test_it_tells_its_health_and_metrics_like_every_service(client: Client) -> N
 
 
 class LongEmbed:
-    """A query of three pieces; notes whether it was let go of, and may break off after the first."""
+    """A query of three pieces; notes its decodes, its passes and whether it was let go of, and may break
+    off after the first piece of a pass."""
 
-    def __init__(self, broken: bool = False) -> None:
+    def __init__(self, broken: bool = False, pieces: int = 3) -> None:
         self.broken = broken
-        self.made = 0
+        self.count = pieces
+        self.decodes = 0
+        self.passes: list[str] = []
         self.let_go = threading.Event()
 
-    @contextmanager
-    def __call__(
-        self, source: Path | str, name: str, cancellation: Cancellation
-    ) -> Iterator[TakeLook]:
-        def look(kind: str) -> Iterator[QueryEmbedding]:
-            for number in (1, 2, 3):
+    def __call__(self, source: Path | str, name: str, cancellation: Cancellation) -> Query:
+        self.decodes += 1
+        content = source if isinstance(source, str) else source.read_text()
+
+        def pieces(pass_name: str, _: Cancellation) -> Iterator[QueryEmbedding]:
+            self.passes.append(pass_name)
+            for number in range(1, self.count + 1):
                 if self.broken and number == 2:
                     raise VideoError("a clip of it does not decode")
-                self.made = number
-                yield replace(Embed().made(source, name), number=number, pieces=3)
+                yield replace(Embed().made(content, name), number=number, pieces=self.count)
 
-        try:
-            yield look
-        finally:
-            self.let_go.set()
+        return Query(pieces, self.let_go)
+
+
+FREE = HttpSettings(port=0)
+
+
+def _health() -> tuple[Health, Metrics]:
+    metrics = Metrics.create("embed")
+    return Health(metrics, (), 60.0), metrics
 
 
 @pytest.fixture
-def served() -> Iterator[Callable[[LongEmbed], str]]:
+def served() -> Iterator[Callable[..., str]]:
     with ExitStack() as stack:
 
-        def serve(embed: LongEmbed) -> str:
-            metrics = Metrics.create("embed")
-            health = Health(metrics, (), 60.0)
-            free = HttpSettings(port=0)
-            app = embed_app(embed, MODEL, health, metrics, free)
-            return stack.enter_context(HttpServer(app, free)).url
+        def serve(embed: Any, limits: QueryLimits | None = None) -> str:
+            app = embed_app(embed, MODEL, *_health(), FREE, limits)
+            return stack.enter_context(HttpServer(app, FREE)).url
 
         yield serve
 
 
+def wait_for(event: threading.Event) -> None:
+    assert event.wait(30)
+
+
 def pieces_from(*urls: str) -> list[QueryEmbedding]:
-    remote = RemoteEmbedding(urls, timeout_seconds=60)
+    remote = RemoteQueries(urls, timeout_seconds=60)
     try:
-        with remote("https://host/long.mp4", "long", MODEL) as look:
+        with remote.open("https://host/long.mp4", "long", MODEL) as look:
             return list(look("first"))
     finally:
         remote.close()
@@ -272,15 +304,140 @@ def test_what_an_embedder_breaks_off_another_goes_on_with(
         pieces_from(served(LongEmbed(broken=True)))
 
 
-def test_a_caller_that_goes_away_has_the_query_let_go_of(
-    served: Callable[[LongEmbed], str],
+class HangingEmbed:
+    """A query whose work never ends by itself: in decoding, or in its second piece."""
+
+    def __init__(self, in_decoding: bool) -> None:
+        self.in_decoding = in_decoding
+        self.hanging = threading.Event()
+        self.ended = threading.Event()
+        self.let_go = threading.Event()
+
+    def __call__(self, source: Path | str, name: str, cancellation: Cancellation) -> Query:
+        if self.in_decoding:
+            self.hang(cancellation)
+
+        def pieces(_: str, cancellation: Cancellation) -> Iterator[QueryEmbedding]:
+            yield replace(Embed().made(source, name), number=1, pieces=2)
+            self.hang(cancellation)
+
+        return Query(pieces, self.let_go)
+
+    def hang(self, cancellation: Cancellation) -> None:
+        self.hanging.set()
+        while not cancellation.cancelled:
+            time.sleep(0.01)
+        self.ended.set()
+        cancellation.check()
+
+
+@pytest.mark.parametrize("in_decoding", [True, False], ids=["decoding", "embedding"])
+def test_no_work_goes_on_for_a_caller_that_has_gone(
+    served: Callable[[Any], str], in_decoding: bool
 ) -> None:
-    embed = LongEmbed()
-    remote = RemoteEmbedding([served(embed)], timeout_seconds=60)
+    embed = HangingEmbed(in_decoding)
+    remote = RemoteQueries([served(embed)], timeout_seconds=60)
     cancellation = Cancellation()
-    with remote("https://host/long.mp4", "long", MODEL, cancellation) as look:
+
+    def leave() -> None:
+        embed.hanging.wait(30)
         cancellation.cancel()
-        with pytest.raises(CancelledError):
-            list(look("first"))
+
+    leaving = threading.Thread(target=leave)
+    leaving.start()
+    with (
+        remote.open("https://host/long.mp4", "long", MODEL, cancellation) as take,
+        pytest.raises(CancelledError),
+    ):
+        list(take("first"))
+    leaving.join()
     remote.close()
+    assert embed.ended.wait(30)
+    assert in_decoding or embed.let_go.wait(30)
+
+
+def test_a_caller_that_has_gone_sends_nothing(served: Callable[[Any], str]) -> None:
+    embed = LongEmbed()
+    remote = RemoteQueries([served(embed)], timeout_seconds=60)
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with (
+        remote.open("https://host/long.mp4", "long", MODEL, cancellation) as take,
+        pytest.raises(CancelledError),
+    ):
+        list(take("first"))
+    remote.close()
+    assert embed.decodes == 0
+
+
+def passes_of(
+    *urls: str, source: Path | str = "https://host/f", between: Callable[[], None] = lambda: None
+) -> list[int]:
+    """The numbers of the pieces of two passes."""
+    remote = RemoteQueries(urls, timeout_seconds=60)
+    try:
+        with remote.open(source, "film", MODEL) as take:
+            first = [piece.number for piece in take("first")]
+            between()
+            return first + [piece.number for piece in take("closer")]
+    finally:
+        remote.close()
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_query_is_sent_and_decoded_once_for_all_its_passes(
+    served: Callable[[Any], str], pieces: int, tmp_path: Path
+) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"video")
+    embed = LongEmbed(pieces=pieces)
+    numbers = list(range(1, pieces + 1))
+    assert passes_of(served(embed), source=tmp_path / "film.mp4") == numbers * 2
+    assert embed.decodes == 1
+    assert embed.passes == ["first", "closer"]
+    # It is deleted as soon as it is no longer needed.
     assert embed.let_go.wait(30)
+
+
+def test_a_query_that_expired_is_sent_again(served: Callable[..., str]) -> None:
+    embed = LongEmbed()
+    url = served(embed, limits=QueryLimits(most=0))
+    assert passes_of(url, between=lambda: wait_for(embed.let_go)) == [1, 2, 3] * 2
+    assert embed.decodes == 2
+
+
+def test_a_query_whose_embedder_died_between_passes_goes_on_at_the_next(
+    served: Callable[[Any], str],
+) -> None:
+    dead, alive = LongEmbed(), LongEmbed()
+    with ExitStack() as first:
+        app = embed_app(dead, MODEL, *_health(), FREE)
+        url = first.enter_context(HttpServer(app, FREE)).url
+        assert passes_of(url, served(alive), between=first.close) == [1, 2, 3] * 2
+    assert (dead.passes, alive.passes) == (["first"], ["closer"])
+    assert (dead.decodes, alive.decodes) == (1, 1)
+
+
+def test_a_query_nobody_asks_for_again_expires(served: Callable[..., str]) -> None:
+    embed = LongEmbed(pieces=1)
+    url = served(embed, limits=QueryLimits(idle_seconds=0.01))
+    assert httpx.post(f"{url}/v1/embed", json={"uri": "https://host/f"}).status_code == 200
+    assert embed.let_go.wait(30)
+
+
+def test_the_next_pass_names_the_query(client: Client) -> None:
+    answer = client.post("/v1/embed?name=film", json={"uri": "https://host/f"})
+    query_id = answer.headers[QUERY_HEADER]
+    again = client.post(f"/v1/embed?query_id={query_id}&look=closer")
+    assert given(again) == given(answer) == ("film", 14)
+    assert again.headers[QUERY_HEADER] == query_id
+    assert client.delete(f"/v1/embed/{query_id}").status_code == 204
+    for refused in (
+        client.post(f"/v1/embed?query_id={query_id}&look=closer"),
+        client.delete(f"/v1/embed/{query_id}"),
+    ):
+        assert error_of(refused) == (404, "unknown_query")
+        assert "send the video again" in message_of(refused)
+
+
+def test_a_pass_that_there_is_not_is_refused(client: Client) -> None:
+    assert error_of(client.post("/v1/embed?look=closest", content=b"x")) == (400, "usage")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 
+from common.spool import DecodedVideo, SegmentSpool
 from common.types import ACTION_DIMENSION, VISUAL_DIMENSION
 from embedder.query.embedder import QueryEmbedder, telling_windows, window_grid, windows_of
 from embedder.query.features import SeenQuery, SeenView
 from embedder.query.passes import CLOSER, FIRST, LOOKS, THOROUGH
-from embedder.query.remembering import Remembered
+from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from tests.support.counting import CountingBackend, CountingTracker, segment
 
@@ -90,30 +89,19 @@ def test_a_view_that_saw_nothing_is_left_out_but_for_the_picture_as_it_is() -> N
     assert nothing.vectors.shape[0] == 0
 
 
-def test_what_moves_is_followed_once_however_often_a_query_is_looked_at() -> None:
+def decoded(seed: int) -> DecodedVideo:
+    segments = SegmentSpool()
+    segments.add(segment("query", seed))
+    return DecodedVideo(segments, 2.0)
+
+
+def test_what_moves_is_followed_once_in_however_many_passes() -> None:
     tracker = CountingTracker()
     embedder = QueryEmbedder(EmbedderStage("t", CountingBackend(), tracker, sampling="none"))
-    query, other = [segment("query", 0)], [segment("query", 1)]
-    first, closer = (embedder.see(2.0, query, LOOKS[name]) for name in ("first", "closer"))
-    assert tracker.calls == 1
-    np.testing.assert_array_equal(first.actions, closer.actions)
-    assert np.abs(embedder.see(2.0, other).actions - first.actions).max() > 0.01
+    with QuerySession(embedder, "query", decoded(0)) as query:
+        first, closer = (query.features(name) for name in ("first", "closer"))
+        assert tracker.calls == 1
+        np.testing.assert_array_equal(first.actions, closer.actions)
+    with QuerySession(embedder, "other", decoded(1)) as other:
+        assert np.abs(other.features("first").actions - first.actions).max() > 0.01
     assert tracker.calls == 2
-
-
-def test_only_the_last_results_are_remembered_and_no_failure() -> None:
-    remembered, made = Remembered[int](2), []
-
-    def make(value: int) -> int:
-        made.append(value)
-        if value < 0:
-            raise ValueError("no")
-        return value
-
-    for value in (1, 2, 1, 3, 1, 2):
-        assert remembered.get(value, partial(make, value)) == value
-    assert made == [1, 2, 3, 2]
-    for _ in range(2):
-        with pytest.raises(ValueError, match="no"):
-            remembered.get(-1, partial(make, -1))
-    assert made == [1, 2, 3, 2, -1, -1]

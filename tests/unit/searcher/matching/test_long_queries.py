@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from common.cancellation import Cancellation
 from common.errors import CancelledError
 from common.settings import SearcherSettings
-from common.spool import SegmentSpool, Spool
+from common.spool import DecodedVideo, SegmentSpool, Spool
 from common.types import (
-    CatalogEntry,
     Float32Array,
     Hit,
     LookName,
@@ -27,10 +26,11 @@ from common.types import (
 )
 from embedder.fusion import fuse
 from embedder.pooling import pool_windows
-from embedder.query.embedder import window_grid, windows_of
+from embedder.query.embedder import QueryEmbedder, window_grid, windows_of
 from embedder.query.features import SeenQuery, SeenView
 from embedder.query.pieces import PIECE_SECONDS, pieces_of
-from ingest.decoder_pool import VideoDone
+from embedder.query.session import QuerySession
+from embedder.stage import EmbedderStage
 from searcher.index.shard import Shard
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Spans, align
@@ -39,8 +39,8 @@ from searcher.matching.indexed_query import PIECE_SEGMENTS, indexed_query_pieces
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.storage.video_store import Video
-from storyhash.query.local import query_pieces
 from tests.support import reference_alignment
+from tests.support.counting import CountingBackend, CountingTracker, segment
 from tests.support.embeddings import MODEL_ID, unit_rows
 from tests.unit.searcher.matching.test_matcher import (
     FPS,
@@ -286,20 +286,17 @@ def test_a_long_query_is_looked_at_closely_piece_by_piece(rng: np.random.Generat
 def test_what_of_a_query_is_damaged_is_told(rng: np.random.Generator) -> None:
     shard = Shard(SearcherSettings())
     shard.add(embeddings("film", film(rng, 20)))
-    asked = query(film(rng, 10))
-
-    class Embedder:
-        def pieces(self, *_: object) -> Iterator[QueryEmbedding]:
-            yield asked
-
+    stage = EmbedderStage("t", CountingBackend(), CountingTracker(), sampling="none")
     matcher = make_matcher(shard)
-    for damaged, told in (("3 packets cannot be decoded",) * 2, (None, "")):
-        done = VideoDone(CatalogEntry("query", "/f"), 10.0, 3, damaged, {})
-        with SegmentSpool() as segments:
-            (piece,) = query_pieces(Embedder(), "q", done, segments, "first")  # type: ignore[arg-type]
-        report = matcher.match(piece)
-        assert report.damaged == told
-        assert report_to_json(report, str)["query"].get("damaged", "") == told
+    for damaged in ("3 packets cannot be decoded", ""):
+        segments = SegmentSpool()
+        segments.add(segment("q", 0))
+        decoded = DecodedVideo(segments, 2.0, damaged)
+        with QuerySession(QueryEmbedder(stage), "q", decoded) as session:
+            (piece,) = session.pieces("first")
+        report = matcher.match(replace(piece, model_id=MODEL_ID))
+        assert report.damaged == damaged
+        assert report_to_json(report, str)["query"].get("damaged", "") == damaged
 
 
 def test_matching_stops_soon_after_it_is_cancelled(rng: np.random.Generator) -> None:

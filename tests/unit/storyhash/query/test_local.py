@@ -3,9 +3,10 @@ ends the run."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import cv2
@@ -27,61 +28,60 @@ from common.http.health import Health
 from common.http.server import HttpServer, health_app
 from common.metrics import Metrics
 from common.settings import HttpSettings, IngestSettings, VideoSettings
-from common.types import CatalogEntry, Segment, SegmentRef, TakeLook
+from common.types import TakeLook
 from common.video import encode_video
-from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent
+from embedder.query.session import QuerySession
+from ingest.query_decoder import QueryDecoder
 from storyhash.client.catalogue import RemoteCatalogue
-from storyhash.query.local import LocalEmbedding, QueryOutcome, run_queries
+from storyhash.query.local import LocalQueries, QueryOutcome, run_queries
 from storyhash.samples import FRAMES_PER_SECOND, film
-from storyhash.wiring import QueryServices
 from tests.support.queries import Client, error_of
 from tests.unit.searcher.api.test_api import Api
 
 
-class Pool:
+class Decoder:
     """Every video has one segment."""
 
-    def run(
-        self,
-        work: Iterable[tuple[CatalogEntry, int] | None],
-        stopping: threading.Event | None = None,
-        on_idle: Callable[[], None] = lambda: None,
-    ) -> Generator[VideoEvent, None, None]:
-        for job in work:
-            assert job is not None
-            entry, version = job
-            yield SegmentReady(
-                entry, Segment(SegmentRef(entry.video_id, 0.0, 4.0, version), b"clip")
-            )
-            yield VideoDone(entry, 4.0, 1, None, {})
+    workers = 2
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    def decode(self, *_: object) -> Any:
+        self.open += 1
+        return Decoded(self)
 
 
-class Embedder:
-    """Raises what a video's name stands for."""
+class Decoded:
+    """Counts itself out when it is closed."""
 
-    def __init__(self, raised: dict[str, BaseException]) -> None:
-        self.raised = raised
+    segments = SimpleNamespace(size_bytes=4)
 
-    def pieces(self, name: str, *_: object) -> Iterator[str]:
-        if name in self.raised:
-            raise self.raised[name]
-        yield name
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+
+    def close(self) -> None:
+        self.decoder.open -= 1
 
 
 def outcomes(
-    monkeypatch: pytest.MonkeyPatch, raised: dict[str, BaseException]
-) -> Iterator[QueryOutcome]:
-    """Of three queries."""
+    monkeypatch: pytest.MonkeyPatch, raised: dict[str, BaseException], decoder: Decoder
+) -> Generator[QueryOutcome]:
+    """Of three queries; matching raises what a video's name stands for."""
 
-    def seen(_: object, look: TakeLook, **__: object) -> Any:
-        return list(look("first"))
+    def pieces(session: Any, *_: object) -> Iterator[str]:
+        name = session._name
+        if name in raised:
+            raise raised[name]
+        yield name
 
-    monkeypatch.setattr(storyhash.query.local, "query_pieces", lambda e, uri, *_: e.pieces(uri))
-    monkeypatch.setattr(storyhash.query.local, "match_cascade", seen)
-    services = QueryServices(
-        cast(Any, None), cast(Any, Embedder(raised)), cast(Any, None), cast(Any, Pool())
-    )
-    return run_queries(services, ["a.mp4", "b.mp4", "c.mp4"])
+    def matched(_: object, take: TakeLook, **__: object) -> Any:
+        return list(take("first"))
+
+    monkeypatch.setattr(QuerySession, "pieces", pieces)
+    monkeypatch.setattr(storyhash.query.local, "match_cascade", matched)
+    queries = LocalQueries(cast(Any, decoder), cast(Any, None))
+    return cast(Any, run_queries(queries, cast(Any, None), ["a.mp4", "b.mp4", "c.mp4"]))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,9 @@ def outcomes(
 def test_what_goes_wrong_with_one_query_is_its_own_line(
     monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
 ) -> None:
-    told = [*outcomes(monkeypatch, {"b.mp4": error})]
+    decoder = Decoder()
+    told = [*outcomes(monkeypatch, {"b.mp4": error}, decoder)]
+    assert decoder.open == 0
     assert [one.uri for one in told] == ["a.mp4", "b.mp4", "c.mp4"]
     assert [one.error is None for one in told] == [True, False, True]
     assert told[1].error is not None
@@ -123,10 +125,22 @@ def test_what_goes_wrong_with_one_query_is_its_own_line(
 def test_what_goes_wrong_for_all_queries_ends_them(
     monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    running = outcomes(monkeypatch, {"b.mp4": error})
+    decoder = Decoder()
+    running = outcomes(monkeypatch, {"b.mp4": error}, decoder)
     assert next(running).error is None
     with pytest.raises(type(error)):
         next(running)
+    assert decoder.open == 0
+
+
+def test_leaving_a_run_closes_the_queries_that_were_decoded_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoder = Decoder()
+    running = outcomes(monkeypatch, {}, decoder)
+    next(running)
+    running.close()
+    assert decoder.open == 0
 
 
 class Failing:
@@ -135,27 +149,28 @@ class Failing:
     def __init__(self) -> None:
         self.failures = 1
 
-    def pieces(self, *_: object) -> Iterator[Any]:
+    def see(self, *_: object, **__: object) -> Any:
         if self.failures:
             self.failures -= 1
             raise cv2.error("resize: ssize.empty()")
         raise VideoError("seen, with nothing in it")
-        yield
 
 
 @pytest.fixture
 def failing(tmp_path: Path) -> Iterator[tuple[Api, Any]]:
-    """An API whose queries are decoded in a real pool."""
+    """An API whose queries are decoded in real children."""
     api = Api(tmp_path / "data")
-    with DecoderPool(VideoSettings(), IngestSettings()) as pool:
-        embedding = LocalEmbedding(pool, cast(Any, Failing()))
+    with QueryDecoder(VideoSettings(), IngestSettings(), 2) as decoder:
+        queries = LocalQueries(decoder, cast(Any, Failing()))
 
+        @contextmanager
         def embed(
             source: Path | str, name: str, _: str, cancellation: Cancellation = NEVER_CANCELLED
-        ) -> Any:
-            return embedding.opened(source, name, cancellation)
+        ) -> Iterator[TakeLook]:
+            with queries.open(source, name, cancellation) as query:
+                yield query.pieces
 
-        yield api, api.app(embed, HttpSettings(port=0))
+        yield api, api.app(cast(Any, embed), HttpSettings(port=0))
     api.close()
 
 

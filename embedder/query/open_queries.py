@@ -1,0 +1,143 @@
+"""Decoded queries by id, so that the next pass over one needs no second upload: they expire, and their
+number and bytes are bounded."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.http.errors import ApiError
+from common.types import LookName, QueryEmbedding
+
+UNKNOWN_QUERY = "unknown_query"
+"""Code of the error for a query that is not here."""
+
+
+class OpenQuery(Protocol):
+    """A decoded query: `QuerySession`."""
+
+    @property
+    def size_bytes(self) -> int:
+        """On disk."""
+        ...
+
+    def pieces(
+        self, pass_name: LookName, cancellation: Cancellation = NEVER_CANCELLED
+    ) -> Iterator[QueryEmbedding]:
+        """The query as one pass sees it, piece by piece."""
+        ...
+
+    def close(self) -> None:
+        """Give the space on disk back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """Bounds on the queries that wait for their next pass.
+
+    idle_seconds: after its last pass a query is kept so long. most, most_bytes: queries, and their bytes
+    on disk; beyond either, those that wait longest are closed.
+    """
+
+    idle_seconds: float = 120.0
+    most: int = 64
+    most_bytes: int = 4 << 30
+
+
+@dataclass(slots=True)
+class _Held:
+    query: OpenQuery
+    passes: int
+    idle_since: float = 0.0
+    deleted: bool = False
+
+
+class OpenQueries:
+    """The queries of one embedder. One that a pass is at work on is never closed. Thread-safe."""
+
+    def __init__(self, limits: QueryLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self._clock = clock
+        self._lock = threading.Lock()
+        # In the order of their last use.
+        self._held: dict[str, _Held] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, query: OpenQuery) -> str:
+        """Keep a query that a pass begins on; its new id, which nobody can guess."""
+        query_id = secrets.token_hex(16)
+        with self._lock:
+            self._held[query_id] = _Held(query, 1)
+        return query_id
+
+    def take(self, query_id: str) -> OpenQuery:
+        """The query, for one more pass. Raises ApiError (404)."""
+        self.expire()
+        with self._lock:
+            held = self._held.get(query_id)
+            if held is None or held.deleted:
+                raise _unknown(query_id)
+            held.passes += 1
+            return held.query
+
+    def give_back(self, query_id: str, *, keep: bool) -> None:
+        """A pass has ended; unless it is to be kept for another one, the query is closed."""
+        with self._lock:
+            held = self._held.pop(query_id)
+            held.passes -= 1
+            held.idle_since = self._clock()
+            held.deleted |= not keep
+            closed = held.deleted and not held.passes
+            if not closed:
+                self._held[query_id] = held
+        if closed:
+            held.query.close()
+        self.expire()
+
+    def delete(self, query_id: str) -> None:
+        """Close a query that needs no further pass; while one is at work, at its end. Raises ApiError
+        (404)."""
+        with self._lock:
+            held = self._held.get(query_id)
+            if held is None or held.deleted:
+                raise _unknown(query_id)
+            held.deleted = True
+            if held.passes:
+                return
+            del self._held[query_id]
+        held.query.close()
+
+    def expire(self) -> None:
+        """Close what has been idle for too long, and what is too much."""
+        with self._lock:
+            closed = [name for name, held in self._held.items() if self._is_old(held)]
+            left = {name: held for name, held in self._held.items() if name not in closed}
+            number, size = len(left), sum(held.query.size_bytes for held in left.values())
+            for name, held in left.items():
+                if number <= self.limits.most and size <= self.limits.most_bytes:
+                    break
+                if not held.passes:
+                    closed.append(name)
+                    number, size = number - 1, size - held.query.size_bytes
+            queries = [self._held.pop(name).query for name in closed]
+        for query in queries:
+            query.close()
+
+    def _is_old(self, held: _Held) -> bool:
+        return not held.passes and self._clock() - held.idle_since >= self.limits.idle_seconds
+
+
+def _unknown(query_id: str) -> ApiError:
+    return ApiError(
+        404,
+        UNKNOWN_QUERY,
+        f"no query {query_id[:40]!r} is here: it expired or was deleted; send the video again",
+    )
