@@ -55,9 +55,12 @@ def make_private(paths: Iterable[Path]) -> None:
                 refused += 1
     if changed:
         _log.warning(
-            "%d data files and folders could be read by others; now by their owner", changed
+            "%d data files and folders were readable by other users; permissions are now "
+            "restricted to the owner",
+            changed,
         )
     if refused:
         _log.warning(
-            "%d data files and folders can be read by others and belong to another user", refused
+            "%d data files and folders are readable by other users and belong to another user",
+            refused,
         )

@@ -48,7 +48,7 @@ class Cancellation:
     def check(self) -> None:
         """Raises CancelledError once the work should end."""
         if self._event.is_set():
-            raise CancelledError("cancelled: the caller has gone")
+            raise CancelledError("cancelled: the caller disconnected")
 
 
 class NeverCancelled(Cancellation):

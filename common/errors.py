@@ -1,44 +1,44 @@
-"""Every error StoryHash raises on purpose, and whose fault each one is.
+"""Every error that StoryHash raises, with its code and exit code.
 
-The command line turns `exit_code` into the process' exit status: 1 something failed, 2 the caller's
-mistake, 3 a dependency is down. A message is one line and says what to do next.
+The command line turns `exit_code` into the exit status of the process: 1 something failed, 2 the caller
+made a mistake, 3 a dependency is unavailable. A message is one line and says what to do next.
 """
 
 
 class StoryHashError(Exception):
-    """Base of the hierarchy: something failed while StoryHash did what it was asked."""
+    """Base class: an operation failed."""
 
     code = "failed"
     exit_code = 1
 
 
 class UsageError(StoryHashError):
-    """The caller asked for something that cannot be: a wrong path, flag, setting or value."""
+    """The caller made a mistake: a wrong path, flag, setting or value."""
 
     code = "usage"
     exit_code = 2
 
 
 class SettingsError(UsageError):
-    """A setting is unknown or has a value that cannot be used."""
+    """A setting is unknown or has an invalid value."""
 
     code = "settings"
 
 
 class VideoError(StoryHashError):
-    """One video cannot be used; the others go on. `code` says why, for machines."""
+    """One video cannot be used; other videos are not affected. `code` gives the reason."""
 
     code = "unreadable"
 
 
 class NoVideoStreamError(VideoError):
-    """The file opens but holds no picture: audio only, or no stream at all."""
+    """The file has no video stream, for example audio only."""
 
     code = "no_video_stream"
 
 
 class NoFramesError(VideoError):
-    """There is a video stream, but not one frame of it could be decoded."""
+    """The file has a video stream, but no frame of it can be decoded."""
 
     code = "no_frames"
 
@@ -56,153 +56,154 @@ class VideoTimeoutError(VideoError):
 
 
 class DecoderCrashedError(VideoError):
-    """The child process that decoded the video died."""
+    """The process that decoded the video crashed."""
 
     code = "decoder_crashed"
 
 
 class SetAsideError(VideoError):
-    """It was being worked on, alone, when the service crashed a second time; it is not tried again by
-    itself."""
+    """The service crashed twice while it processed this video alone, so the video is not retried
+    automatically."""
 
     code = "crashed"
 
 
 class FetchError(VideoError):
-    """A remote video could not be fetched, or its address is not allowed."""
+    """A remote video could not be downloaded, or its address is not allowed."""
 
     code = "fetch"
 
 
 class UnknownVideoError(UsageError):
-    """No video of that id is in the catalogue; `storyhash videos list` shows those that are."""
+    """The catalogue has no video with this id; `storyhash videos list` shows all ids."""
 
     code = "unknown_video"
 
 
 class DataFolderError(UsageError):
-    """The data folder is missing, in use by another process, or not one of ours."""
+    """The data folder is missing, in use by another process, or not a StoryHash data folder."""
 
     code = "data_folder"
 
 
 class ModelMismatchError(UsageError):
-    """An index, mirror or query was made by another model than the one in force."""
+    """An index, mirror or query was made by another model than the current one."""
 
     code = "model_mismatch"
 
 
 class CorruptIndexError(StoryHashError):
-    """Stored index data fails its checksum or cannot be read, and nothing older can replace it."""
+    """Stored index data is damaged, and there is no older copy to load."""
 
     code = "corrupt_index"
 
 
 class CancelledError(StoryHashError):
-    """The caller went away before the work was done; nobody waits for the answer."""
+    """The caller disconnected before the work was done."""
 
     code = "cancelled"
 
 
 class DependencyError(StoryHashError):
-    """Something StoryHash needs is not there: a server, a package, model weights, disk space."""
+    """A dependency is missing: a server, a package, model weights or disk space."""
 
     code = "dependency"
     exit_code = 3
 
 
 class WeightsMissingError(DependencyError):
-    """Model weights are not installed; the message names how to get them, and what needs none."""
+    """Model weights are not installed; the message says how to get them and which profile needs none."""
 
     code = "weights_missing"
 
 
 class WeightsDamagedError(DependencyError):
-    """Model weights are there but not whole; fetch them again."""
+    """Model weights are incomplete or damaged; download them again."""
 
     code = "weights_damaged"
 
 
 class WrongModelError(UsageError):
-    """A setting names a model of another kind than the one needed there."""
+    """A setting names a model of the wrong kind."""
 
     code = "wrong_model"
 
 
 class DeviceError(UsageError):
-    """A setting names a device this machine does not have."""
+    """A setting names a device that this machine does not have."""
 
     code = "device"
 
 
 class DeviceMemoryError(DependencyError):
-    """A network does not fit into the device's memory, not even with one picture."""
+    """A network does not fit into the device's memory, even with a batch of one frame."""
 
     code = "device_memory"
 
 
 class HubError(DependencyError):
-    """The model hub cannot be reached, or does not give what was asked for."""
+    """The Hugging Face Hub cannot be reached, or it does not have the requested file."""
 
     code = "hub"
 
 
 class StorageError(DependencyError):
-    """The disk refused a write: full, read-only or failing. What was acknowledged is kept."""
+    """Writing to disk failed: the disk is full, read-only or broken. Acknowledged data is kept."""
 
     code = "storage"
 
 
 class BrokerError(DependencyError):
-    """Kafka cannot be reached or refuses the work; what was not acknowledged is sent again later."""
+    """Kafka cannot be reached or rejects the request; unacknowledged messages are sent again later."""
 
     code = "broker"
 
 
 class TopicMissingError(BrokerError):
-    """A topic is not there or not set up as it must be; `storyhash topics create` makes it."""
+    """A topic is missing or has a wrong configuration; `storyhash topics create` corrects it."""
 
     code = "topic"
 
 
 class MessageTooLargeError(StoryHashError):
-    """A message is larger than the broker takes."""
+    """A message is larger than the broker accepts."""
 
     code = "message_too_large"
 
 
 class WireError(StoryHashError):
-    """A message is not one of ours, or is damaged."""
+    """A message is not a StoryHash message, or it is damaged."""
 
     code = "wire"
 
 
 class SchemaVersionError(WireError):
-    """A message has a newer schema than this version knows; replay it once the service is updated."""
+    """A message has a newer schema than this version supports; update the service, then replay the
+    message."""
 
     code = "schema_version"
 
 
 class FutureVersionError(WireError):
-    """A message has a version later than the moment at which it was written to the log: the clock of
-    whoever sent it is wrong. Correct it and send the video again."""
+    """A message has a version later than its own timestamp: the sender's clock is wrong. Correct the
+    clock and send the video again."""
 
     code = "version_from_future"
 
 
 class EmbedderUnavailableError(DependencyError):
-    """No embedder of the index's model answers, so a query cannot be embedded."""
+    """No embedder with the index's model responds, so a query cannot be embedded."""
 
     code = "embedder"
 
 
 class ServiceError(DependencyError):
-    """The StoryHash server asked does not answer."""
+    """The StoryHash server does not respond."""
 
     code = "service"
 
 
 class NotReadyError(DependencyError):
-    """The service has nothing to answer with yet; `/readyz` says what it waits for."""
+    """The service is not ready; `/readyz` says what it waits for."""
 
     code = "not_ready"

@@ -45,11 +45,11 @@ def check_video_id(video_id: str) -> None:
     """
     check_id_bytes(video_id)
     if "\0" in video_id:
-        raise UsageError(f"the id {_short(video_id)} has a NUL character in it; leave it out")
+        raise UsageError(f"the id {_short(video_id)} contains a NUL character; remove it")
     if not {".", ".."}.isdisjoint(video_id.split("/")):
         raise UsageError(
-            f"the id {_short(video_id)} has a part '.' or '..', which addresses and paths do not keep; "
-            "give the video an id without it"
+            f"the id {_short(video_id)} has a part '.' or '..', which addresses and paths "
+            "drop; give the video an id without it"
         )
 
 
@@ -61,11 +61,11 @@ def check_chosen_id(video_id: str) -> None:
     """
     check_video_id(video_id)
     if printable(video_id) != video_id:
-        raise UsageError(f"the id {_short(video_id)} has control characters in it; leave them out")
+        raise UsageError(f"the id {_short(video_id)} contains control characters; remove them")
     if public_uri(video_id) != video_id:
         raise UsageError(
-            "the id is an address with a query, a fragment or credentials, which may be secret; "
-            "leave them out"
+            "the id is an address with a query, a fragment or credentials, which may be "
+            "secret; remove them"
         )
     scheme, separator, rest = video_id.partition("://")
     is_address = bool(separator) and scheme.replace("+", "").replace("-", "").isalnum()
@@ -73,7 +73,7 @@ def check_chosen_id(video_id: str) -> None:
     if path.startswith("/") or path.endswith("/") or (not is_address and "//" in path):
         raise UsageError(
             f"the id {_short(video_id)} begins or ends with a slash, or has two in a row; "
-            "leave them out"
+            "remove them"
         )
 
 

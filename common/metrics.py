@@ -58,9 +58,11 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        Info("storyhash_build", "What runs.", registry=registry).info(
-            {"version": _version(), "service": service}
-        )
+        Info(
+            "storyhash_build",
+            "Version and name of the running service; always 1.",
+            registry=registry,
+        ).info({"version": _version(), "service": service})
 
         def histogram(
             name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
@@ -76,66 +78,79 @@ class Metrics:
         made = cls(
             registry=registry,
             search_duration_seconds=histogram(
-                "search_duration_seconds", "One call of the index.", _SEARCH_BUCKETS
+                "search_duration_seconds", "Duration of one index search.", _SEARCH_BUCKETS
             ),
             query_duration_seconds=histogram(
-                "query_duration_seconds", "One request of /v1/search.", _SEARCH_BUCKETS
+                "query_duration_seconds", "Duration of one /v1/search request.", _SEARCH_BUCKETS
             ),
             stage_duration_seconds=histogram(
-                "stage_duration_seconds", "One batch through a stage.", _STAGE_BUCKETS, ("stage",)
+                "stage_duration_seconds",
+                "Processing time of one batch, by stage.",
+                _STAGE_BUCKETS,
+                ("stage",),
             ),
             encode_duration_seconds=histogram(
-                "encode_duration_seconds", "One batch through a model.", _STAGE_BUCKETS, ("model",)
+                "encode_duration_seconds",
+                "Inference time of one batch, by model.",
+                _STAGE_BUCKETS,
+                ("model",),
             ),
             segments_total=counter(
-                "segments_total", "Segments by what became of them.", ("stage", "outcome")
+                "segments_total", "Segments processed, by stage and outcome.", ("stage", "outcome")
             ),
             videos_total=counter(
-                "videos_total", "Videos by what became of them.", ("stage", "outcome")
+                "videos_total", "Videos processed, by stage and outcome.", ("stage", "outcome")
             ),
             dead_letters_total=counter(
-                "dead_letters_total", "Messages set aside.", ("stage", "reason")
+                "dead_letters_total", "Dead letters, by reason.", ("stage", "reason")
             ),
             retries_total=counter(
-                "retries_total", "Tries that waited for a dependency.", ("stage", "dependency")
+                "retries_total",
+                "Retries after a dependency failed, by component.",
+                ("stage", "dependency"),
             ),
             freshness_seconds=histogram(
-                "freshness_seconds", "From produced to searchable.", _FRESHNESS_BUCKETS
+                "freshness_seconds",
+                "Time from the production of a segment until it is searchable.",
+                _FRESHNESS_BUCKETS,
             ),
             consumer_lag_messages=gauge(
-                "consumer_lag_messages", "Messages not taken yet.", ("stage", "topic")
+                "consumer_lag_messages", "Consumer lag, in messages.", ("stage", "topic")
             ),
             expired_messages_total=counter(
-                "expired_messages_total", "Messages that expired before they were read.", ("topic",)
+                "expired_messages_total",
+                "Messages that expired before they were consumed.",
+                ("topic",),
             ),
-            index_vectors=gauge("index_vectors", "Vectors in the shard.", ("state",)),
+            index_vectors=gauge("index_vectors", "Vectors in the index.", ("state",)),
             index_waiting_vectors=gauge(
                 "index_waiting_vectors",
-                "Vectors that no graph has yet; searches compare each of them.",
+                "Vectors not merged into the HNSW graph; searches compare every one of them.",
             ),
             index_recall_ratio=gauge(
-                "index_recall_ratio", "Share of the true nearest segments that searches find."
+                "index_recall_ratio", "Recall of the index against exact search, 0 to 1."
             ),
             mirror_divergence_ratio=gauge(
-                "mirror_divergence_ratio", "Share of videos in which shard and mirror differ."
+                "mirror_divergence_ratio",
+                "Fraction of videos whose data differ between the index and the mirror, 0 to 1.",
             ),
             match_probability=histogram(
-                "match_probability", "Best probability of each query.", _PROBABILITY_BUCKETS
+                "match_probability", "Best match probability per query.", _PROBABILITY_BUCKETS
             ),
             staged_videos=gauge(
                 "staged_videos",
-                "Videos that wait for segments, by how long nothing has come of them.",
+                "Incomplete videos, by hours since their last segment arrived.",
                 ("age",),
             ),
             background_thread_up=gauge(
                 "background_thread_up",
-                "1 while the work of a background thread is done, 0 after it died.",
+                "1 while a background thread runs, 0 after it died.",
                 ("thread",),
             ),
             background_thread_deaths_total=counter(
-                "background_thread_deaths_total", "Deaths of background threads.", ("thread",)
+                "background_thread_deaths_total", "Background threads that died.", ("thread",)
             ),
-            ready=gauge("ready", "1 when /readyz says so."),
+            ready=gauge("ready", "1 if /readyz reports ready, else 0."),
         )
         # Until it is measured it is no number, least of all 0.
         for measured in (made.index_recall_ratio, made.mirror_divergence_ratio):

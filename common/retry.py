@@ -101,7 +101,7 @@ def dependency_backoff(
         code = error.code if isinstance(error, DependencyError) else "internal"
         health.unmet(condition, str(error))
         metrics.retries_total.labels(stage, code).inc()
-        _log.warning("%s; trying again in %.1f s", error, pause)
+        _log.warning("%s; retrying in %.1f s", error, pause)
 
     def wait() -> None:
         health.beat()

@@ -48,7 +48,7 @@ class ScratchFolder:
             descriptor, name = tempfile.mkstemp(dir=self.path)
             os.close(descriptor)
         except OSError as error:
-            raise StorageError(f"{self.path}: {error.strerror}; free some space") from None
+            raise StorageError(f"{self.path}: {error.strerror}; free some disk space") from None
         return Path(name)
 
     def close(self) -> None:
@@ -134,6 +134,6 @@ def _check_own(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise StorageError(
-            f"{folder}: expected a folder of this user that nobody else may write to; "
+            f"{folder}: expected a folder of this user that no other user may write to; "
             "delete it or choose another"
         )

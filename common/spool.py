@@ -56,7 +56,7 @@ class Spool:
         while start < end and self._file is not None:
             part = os.pread(self._file.fileno(), end - start, start)
             if not part:
-                raise StorageError("a temporary file was cut short by another process")
+                raise StorageError("a temporary file was truncated by another process")
             parts.append(part)
             start += len(part)
         return b"".join(parts)
@@ -126,6 +126,6 @@ class DecodedVideo:
 
 def _full(error: OSError) -> StorageError:
     return StorageError(
-        f"a query cannot be kept while it is looked at: {error.strerror}; free some space in "
-        f"{tempfile.gettempdir()}, or name another folder in TMPDIR"
+        f"a query cannot be stored while it is processed: {error.strerror}; free some disk "
+        f"space in {tempfile.gettempdir()}, or set TMPDIR to another folder"
     )

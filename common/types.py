@@ -22,8 +22,10 @@ FRAME_CODE_SIZE = 64
 DEFAULT_BANK = "default"
 
 LookName: TypeAlias = Literal["first", "closer", "thorough"]
-"""How closely a query is looked at: the whole picture; parts of it and ways it may have been turned;
-the same at more moments."""
+(
+    "Passes over a query: first (the whole frame); second (also crops and transforms of the "
+    "frame); exhaustive (the same at more moments)."
+)
 
 Array: TypeAlias = npt.NDArray[Any]
 Float32Array: TypeAlias = npt.NDArray[np.float32]

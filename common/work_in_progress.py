@@ -71,11 +71,11 @@ class InHand:
                 return InHand(home / f"{name}-{number}.json", lock)
         except OSError as error:
             raise StorageError(
-                f"{folder}: cannot be written to ({error.strerror}); set STORYHASH_DATA_DIR to a folder "
-                "that can, and that outlives a restart"
+                f"{folder}: not writable ({error.strerror}); set STORYHASH_DATA_DIR to a "
+                "writable folder that is kept after a restart"
             ) from None
         raise StorageError(
-            f"{folder}: {_MAX_SLOTS} processes use it; give them folders of their own"
+            f"{folder}: {_MAX_SLOTS} processes use it; give some of them another data folder"
         )
 
     def is_suspect(self, name: str) -> bool:
@@ -138,7 +138,8 @@ class InHand:
             self._crashes[name] = self._crashes.pop(name, 0) + 1
         if names:
             _log.warning(
-                "the process before this one crashed with %d in hand, such as %s; each is done alone",
+                "the previous process crashed while it processed %d videos or messages, "
+                "for example %s; each is now processed alone",
                 *(len(names), names[0]),
             )
         if len(names) == 1 and self._crashes[names[0]] >= _MAX_CRASHES:
@@ -162,7 +163,8 @@ class InHand:
             # Work goes on without: what is lost is the protection, not the work.
             self._writable = False
             _log.error(
-                "%s cannot be written (%s): until the next start nothing is set aside after a crash",
+                "%s cannot be written (%s): until the next start, no video or message is "
+                "set aside after a crash",
                 *(self._path, error.strerror),
             )
 
@@ -176,7 +178,7 @@ def _read(path: Path) -> tuple[list[str], dict[str, int], list[str]]:
     except FileNotFoundError:
         return [], {}, []
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        _log.warning("%s cannot be read; what was in hand before is not known", path)
+        _log.warning("%s cannot be read; the work in progress before the crash is unknown", path)
         return [], {}, []
 
 

@@ -101,7 +101,7 @@ class KafkaReader:
         try:
             self._consumer.close(autocommit=False, timeout_ms=round(timeout * 1000))
         except KafkaError as error:
-            log.info("a consumer could not say goodbye: %s", error)
+            log.info("a consumer could not leave its group: %s", error)
 
     def _poll(self, max_messages: int, timeout_seconds: float) -> dict[TopicPartition, list[Any]]:
         try:
@@ -111,7 +111,7 @@ class KafkaReader:
         except _FATAL as error:
             raise in_our_words(error, self._kafka) from None
         except KafkaError as error:
-            log.debug("a poll failed and is tried again: %s", error)
+            log.debug("a poll failed and is retried: %s", error)
             time.sleep(min(_PAUSE_SECONDS, timeout_seconds))
             return {}
         return found

@@ -131,20 +131,22 @@ def in_our_words(error: Exception, kafka: KafkaSettings) -> StoryHashError:
         return SettingsError(f"STORYHASH_KAFKA__...: {error}")
     if isinstance(error, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
         return BrokerError(
-            f"{where} refuses to log in: check STORYHASH_KAFKA__SASL_USERNAME, "
+            f"{where} rejects the login: check STORYHASH_KAFKA__SASL_USERNAME, "
             "STORYHASH_KAFKA__SASL_PASSWORD and STORYHASH_KAFKA__SASL_MECHANISM"
         )
     if isinstance(error, AuthorizationError):
-        return BrokerError(f"{where} forbids it ({_words(error)}): grant this user the right")
+        return BrokerError(
+            f"{where} denies access ({_words(error)}): grant this user the permission"
+        )
     if isinstance(error, FencedInstanceIdError):
         return BrokerError(
-            "another service has the same STORYHASH_KAFKA__INSTANCE_ID: give each its own"
+            "another service uses the same STORYHASH_KAFKA__INSTANCE_ID: give each service its own"
         )
     if getattr(error, "retriable", False):
         return BrokerError(
-            f"{where} does not answer; start it, or set STORYHASH_KAFKA__BOOTSTRAP_SERVERS"
+            f"{where} does not respond; start it, or set STORYHASH_KAFKA__BOOTSTRAP_SERVERS"
         )
-    return BrokerError(f"{where} refuses the work: {_words(error)}")
+    return BrokerError(f"{where} rejects the request: {_words(error)}")
 
 
 def topic_missing(topic: str) -> TopicMissingError:
@@ -217,20 +219,20 @@ class Outage:
     @property
     def reason(self) -> str:
         """What is wrong while an outage lasts, else nothing."""
-        return f"{self._where} does not answer" if self._said else ""
+        return f"{self._where} does not respond" if self._said else ""
 
     def watch(self) -> None:
         """Look whether a broker is connected; cheap enough to be called after every poll."""
         nodes = self._client.cluster.brokers()
         if any(self._client.connected(node.node_id) for node in nodes):
             if self._said:
-                log.info("%s answers again", self._where)
+                log.info("%s responds again", self._where)
             self._since, self._said = None, False
         elif self._since is None:
             self._since = time.monotonic()
         elif not self._said and time.monotonic() - self._since > _OUTAGE_SECONDS:
             self._said = True
-            log.warning("%s does not answer; waiting for it", self._where)
+            log.warning("%s does not respond; waiting for it", self._where)
 
 
 def _words(error: Exception) -> str:

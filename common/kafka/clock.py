@@ -68,8 +68,8 @@ class KafkaClock:
         told = sent.get(patience)
         if told.timestamp == _NO_TIME_MS:
             raise TopicMissingError(
-                f"topic {topic} does not keep the broker's time (message.timestamp.type is not "
-                "LogAppendTime); `storyhash topics create` corrects it"
+                f"topic {topic} does not use the broker's clock (message.timestamp.type is "
+                "not LogAppendTime); `storyhash topics create` corrects it"
             )
         return max(int(told.timestamp), least)
 
@@ -90,7 +90,7 @@ class KafkaClock:
             if position is not None and position >= end:
                 return newest
             if time.monotonic() > deadline:
-                raise KafkaTimeoutError("the marks of the clock could not be read in time")
+                raise KafkaTimeoutError("reading the broker's clock timed out")
 
     def _open(self, topic: str) -> TopicPartition:
         if self._place is not None and self._place.topic == topic:

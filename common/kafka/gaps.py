@@ -56,7 +56,7 @@ class Gaps:
                 if known is None:
                     known = self._begin(place, here, timeout_ms)
             except KafkaError as error:
-                log.debug("whether messages expired is asked again: %s", error)
+                log.debug("the check for expired messages failed and is retried: %s", error)
                 continue
             if here > known:
                 self._tell(place, known, here)
@@ -71,8 +71,8 @@ class Gaps:
             return int(committed)
         if here and not self._new_group_is_loss:
             log.warning(
-                "topic %s partition %d: messages before offset %d expired before group %s began; "
-                "`storyhash ingest --backfill` sends what the index lacks",
+                "topic %s partition %d: messages before offset %d expired before group %s "
+                "existed; `storyhash ingest --backfill` sends what the index lacks",
                 *(place.topic, place.partition, here, self._group),
             )
             return here
@@ -81,7 +81,7 @@ class Gaps:
     def _tell(self, place: TopicPartition, known: int, here: int) -> None:
         self._lost += here - known
         log.error(
-            "topic %s partition %d: %d messages (offsets %d to %d) expired before group %s read them; "
-            "`storyhash ingest --reconcile` sends again what the catalogue lacks",
+            "topic %s partition %d: %d messages (offsets %d to %d) expired before group "
+            "%s read them; `storyhash ingest --reconcile` sends what the catalogue lacks",
             *(place.topic, place.partition, here - known, known, here - 1, self._group),
         )

@@ -148,7 +148,7 @@ class KafkaGroupConsumer(KafkaReader):
         try:
             self._pay()
         except KafkaError as error:
-            log.debug("a commit failed and is tried again: %s", error)
+            log.debug("a commit failed and is retried: %s", error)
 
     def _pay(self) -> None:
         """Commit what is owed, unless the group rebalances: then it stays owed."""
@@ -163,6 +163,6 @@ class KafkaGroupConsumer(KafkaReader):
         except (CommitFailedError, IllegalGenerationError, UnknownMemberIdError) as error:
             if error.args and isinstance(error.args[0], RebalanceInProgressError):
                 return
-            log.info("partitions were taken away; their new owner does the work again")
+            log.info("partitions were revoked; their new owner repeats the work")
         for place in owed:
             self._listener.owed.pop(place, None)

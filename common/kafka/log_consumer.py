@@ -88,7 +88,7 @@ class KafkaLogConsumer(KafkaReader):
         try:
             self._consumer.commit_async(offsets)
         except KafkaError as error:
-            log.debug("progress was not told: %s", error)
+            log.debug("offsets were not committed: %s", error)
 
     def _places(self) -> list[TopicPartition]:
         topic = self._topics[0]
@@ -108,7 +108,7 @@ class KafkaLogConsumer(KafkaReader):
         if not before:
             return False
         log.warning(
-            "topic %s was deleted and created again (id %s, before %s): reading all of it",
+            "topic %s was deleted and created again (id %s, before %s): reading it from the start",
             *(topic, found, before),
         )
         return True
@@ -126,7 +126,8 @@ class KafkaLogConsumer(KafkaReader):
             offset = offsets.get(place.partition, first[place])
             if offset > end[place]:
                 log.warning(
-                    "%s partition %d ends at %d, before %d: it was made anew; reading all of it",
+                    "%s partition %d ends at %d, before %d: it was created again; reading "
+                    "it from the start",
                     *(place.topic, place.partition, end[place], offset),
                 )
                 offset = first[place]

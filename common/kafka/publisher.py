@@ -69,8 +69,9 @@ class KafkaPublisher:
             partition = _hash(key) % count
         elif not 0 <= partition < count:
             raise BrokerError(
-                f"topic {message.topic} has {count} partitions, so there is no {partition}; "
-                "`storyhash topics create` adds partitions while it is empty"
+                f"topic {message.topic} has {count} partitions, so partition {partition} "
+                "does not exist; `storyhash topics create` adds partitions to an empty "
+                "topic"
             )
         try:
             answer = producer.send(
@@ -108,7 +109,7 @@ class KafkaPublisher:
         size = _size(message)
         if size > self._max_bytes:
             raise MessageTooLargeError(
-                f"a message for {message.topic} has {size} bytes; the most is {self._max_bytes}"
+                f"a message for {message.topic} has {size} bytes; the limit is {self._max_bytes}"
             )
         return size
 
@@ -178,11 +179,12 @@ class KafkaPublisher:
         self._partitions.clear()
         if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
             raise BrokerError(
-                "a topic takes only smaller messages than STORYHASH_VIDEO__MAX_CLIP_BYTES asks for; "
-                "`storyhash topics create` corrects its max.message.bytes"
+                "a topic accepts only smaller messages than "
+                "STORYHASH_VIDEO__MAX_CLIP_BYTES requires; `storyhash topics create` "
+                "corrects its max.message.bytes"
             )
         if isinstance(error, UnknownTopicOrPartitionError):
-            raise BrokerError("a topic is gone; `storyhash topics create` makes it again")
+            raise BrokerError("a topic was deleted; `storyhash topics create` creates it again")
         raise in_our_words(error, self._kafka)
 
 

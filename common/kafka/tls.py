@@ -35,7 +35,7 @@ def tls_context(kafka: KafkaSettings) -> ssl.SSLContext:
         ("KEY_FILE", kafka.key_file),
     ):
         if path is not None and not path.is_file():
-            raise SettingsError(f"STORYHASH_KAFKA__{variable}: there is no file {path}")
+            raise SettingsError(f"STORYHASH_KAFKA__{variable}: file not found: {path}")
     if kafka.key_file is not None and kafka.certificate_file is None:
         raise SettingsError("STORYHASH_KAFKA__CERTIFICATE_FILE: must be set when KEY_FILE is")
     try:
@@ -71,14 +71,15 @@ def trouble(kafka: KafkaSettings) -> str:
                     _shake_hands(plain, host, tls_context(kafka))
         except ssl.SSLCertVerificationError as error:
             return (
-                f"Kafka at {address} shows a certificate that is not trusted ({error.verify_message}); "
-                "check STORYHASH_KAFKA__CA_FILE and the host's name"
+                f"Kafka at {address} has a certificate that is not trusted "
+                f"({error.verify_message}); check STORYHASH_KAFKA__CA_FILE and the host "
+                "name"
             )
         except (ssl.SSLError, ConnectionResetError) as error:
             return (
-                f"Kafka at {address} cannot be spoken to over TLS ({error.strerror or error}); check "
-                "STORYHASH_KAFKA__SECURITY_PROTOCOL, STORYHASH_KAFKA__CERTIFICATE_FILE and "
-                "STORYHASH_KAFKA__KEY_FILE"
+                f"TLS connection to Kafka at {address} failed ({error.strerror or error}); "
+                "check STORYHASH_KAFKA__SECURITY_PROTOCOL, "
+                "STORYHASH_KAFKA__CERTIFICATE_FILE and STORYHASH_KAFKA__KEY_FILE"
             )
         except OSError:
             continue
@@ -86,8 +87,9 @@ def trouble(kafka: KafkaSettings) -> str:
         named = "USERNAME, STORYHASH_KAFKA__SASL_PASSWORD, STORYHASH_KAFKA__SASL_MECHANISM"
         suspects = f"STORYHASH_KAFKA__SASL_{named} and " if login else ""
         return (
-            f"Kafka at {address} takes connections and is silent: it may be starting or overloaded; "
-            f"else check {suspects}STORYHASH_KAFKA__SECURITY_PROTOCOL"
+            f"Kafka at {address} accepts connections but does not respond: it may be "
+            "starting or overloaded; otherwise check "
+            f"{suspects}STORYHASH_KAFKA__SECURITY_PROTOCOL"
         )
     return ""
 

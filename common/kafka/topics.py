@@ -52,7 +52,9 @@ class TopicState:
         """What is wrong with it, or `ok`."""
         if self.missing:
             return "missing"
-        told = [f"{name} is {is_}, not {must}" for name, (is_, must) in self.differences.items()]
+        told = [
+            f"{name}: expected {must}, got {is_}" for name, (is_, must) in self.differences.items()
+        ]
         return "; ".join(told) or "ok"
 
     def _is_vital(self, name: str) -> bool:
@@ -167,8 +169,8 @@ def _make(admin: Any, kafka: KafkaSettings, specs: Sequence[TopicSpec]) -> None:
         if one["error_code"] and kind is not TopicAlreadyExistsError:
             why = one.get("error_message") or kind.__name__
             raise BrokerError(
-                f"topic {one['name']} could not be made: {why}; see STORYHASH_KAFKA__REPLICATION "
-                "and STORYHASH_KAFKA__PARTITIONS"
+                f"topic {one['name']} could not be created: {why}; see "
+                "STORYHASH_KAFKA__REPLICATION and STORYHASH_KAFKA__PARTITIONS"
             )
 
 
@@ -181,9 +183,10 @@ def _correct(admin: Any, kafka: KafkaSettings, state: TopicState) -> None:
         is_, must = state.differences["partitions"]
         if not _was_never_written(kafka, name, int(is_)):
             raise BrokerError(
-                f"topic {name} has {is_} partitions, not {must}, and holds messages: more partitions "
-                f"would part those of a video. Set STORYHASH_KAFKA__PARTITIONS={is_}, or begin under "
-                "another STORYHASH_KAFKA__TOPIC_PREFIX"
+                f"topic {name}: expected {must} partitions, got {is_}, and it has "
+                "messages: more partitions would split the messages of a video. Set "
+                f"STORYHASH_KAFKA__PARTITIONS={is_}, or use another "
+                "STORYHASH_KAFKA__TOPIC_PREFIX"
             )
         admin.create_partitions({name: int(must)})
 

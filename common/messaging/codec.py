@@ -128,14 +128,14 @@ class Schemas:
         name, version = told["schema"], told["schema_version"]
         versions = self._versions.get(name) if type(name) is str else None
         if versions is None:
-            raise WireError(f"unknown schema {_shown(name)}; known are {', '.join(self._versions)}")
+            raise WireError(f"unknown schema {_shown(name)}; expected {', '.join(self._versions)}")
         if type(version) is not int:
             raise WireError(f"{name}: schema_version: expected an integer, got {_shown(version)}")
         if version not in versions:
             known = ", ".join(map(str, versions))
             raise SchemaVersionError(
-                f"schema {name} has version {version}, this version of StoryHash knows {known}; "
-                "update the service, then replay the message"
+                f"schema {name} has version {version}, but this version of StoryHash "
+                f"supports {known}; update the service, then replay the message"
             )
         return versions[version].read(told)
 

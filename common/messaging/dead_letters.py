@@ -137,13 +137,14 @@ def replay(
     foreign = [one for one in letters if not allowed(one.source[0])]
     if foreign:
         raise UsageError(
-            f"{foreign[0].letter_id}: {foreign[0].source[0]!r} is no topic that StoryHash reads segments "
-            "or embeddings from, so nothing is sent to it; name the others to replay them"
+            f"{foreign[0].letter_id}: topic {foreign[0].source[0]!r} is not a StoryHash "
+            "topic, so nothing is sent to it; name the other dead letters to replay them"
         )
     too_large = [letter.letter_id for letter in letters if not letter.value_kept]
     if too_large:
         raise UsageError(
-            f"{too_large[0]} was too large to be kept; send its video again (storyhash ingest --again)"
+            f"{too_large[0]} was too large to be stored; send its video again (storyhash "
+            "ingest --again)"
         )
     wanted = {letter.letter_id for letter in letters}
     sent: list[DeadLetter] = []
@@ -162,7 +163,10 @@ def replay(
             sent = []
     yield from _noted(publisher, topic, sent)
     if wanted:
-        raise UsageError(f"dead letter {min(wanted)!r} is not kept any more")
+        raise UsageError(
+            f"dead letter {min(wanted)!r} has expired; send its video again (storyhash ingest "
+            "--again)"
+        )
 
 
 def find_letters(letters: Iterable[DeadLetter], wanted: Iterable[str]) -> list[DeadLetter]:

@@ -33,6 +33,6 @@ def hold_model(transport: Transport, publisher: Publisher, log_topic: str, model
         held = held_model(transport, log_topic)
     if held != model_id:
         raise ModelMismatchError(
-            f"{log_topic} holds vectors of {held}, not of {model_id}; use its profile, or another "
-            "generation (STORYHASH_KAFKA__GENERATION)"
+            f"{log_topic} has vectors of {held}, not of {model_id}; use the profile of "
+            "that model, or another generation (STORYHASH_KAFKA__GENERATION)"
         )

@@ -202,9 +202,9 @@ def _within_its_time(event: Event, received: Received) -> Event:
     if isinstance(event, Deletion):
         return Deletion(event.video_id, max(1, latest))
     raise FutureVersionError(
-        f"version {version} of {_video_of(event)!r} is {_span(version - received.appended_ms)} "
-        "later than its message; correct the clock of the machine that sent it and send the video again "
-        "(storyhash ingest --again)"
+        f"version {version} of {_video_of(event)!r} is "
+        f"{_span(version - received.appended_ms)} later than its message; correct the "
+        "clock of the sending machine and send the video again (storyhash ingest --again)"
     )
 
 

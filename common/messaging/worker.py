@@ -58,8 +58,8 @@ _IDLE_SECONDS = 0.2
 _LANE_SECONDS = 0.02
 _KEEP_ALIVE_SECONDS = 0.25
 _SET_ASIDE = (
-    "the service crashed twice while it worked on this message alone; find out why before it is replayed "
-    "(storyhash dead-letters replay)"
+    "the service crashed twice while it processed this message alone; find the cause "
+    "before you replay it (storyhash dead-letters replay)"
 )
 # What no other message or moment would mend, so that the service must stop and say it.
 _FATAL = (CorruptIndexError, DataFolderError)
@@ -260,7 +260,7 @@ class Worker:
             if self._stopping.is_set():
                 deadline = deadline or time.monotonic() + self._settings.stop_seconds
                 if time.monotonic() > deadline:
-                    _log.warning("giving back a batch that is not done in time")
+                    _log.warning("returning a batch that cannot be finished before shutdown")
                     self._given_up.set()
                     return False
         if isinstance(outcome[0], BaseException):

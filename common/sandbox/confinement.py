@@ -67,22 +67,25 @@ def confine(keep: int, *, network: bool, file_bytes: int) -> str:
     _bound(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
     _bound(resource.RLIMIT_FSIZE, file_bytes)
     if sys.platform != "linux":
-        return f"{sys.platform} has no filter for system calls"
+        return f"{sys.platform} has no system-call filter"
     architecture = ARCHITECTURES.get(platform.machine())
     if architecture is None:
-        return f"no filter for system calls is known for {platform.machine()}"
+        return f"no system-call filter is known for {platform.machine()}"
     libc = ctypes.CDLL(None, use_errno=True)
     program = _filter(architecture, network=network, writing=file_bytes > 0)
     one, zero = ctypes.c_ulong(1), ctypes.c_ulong(0)
     if libc.prctl(_NO_NEW_PRIVILEGES, one, zero, zero, zero):
-        return f"the kernel refuses it ({os.strerror(ctypes.get_errno())})"
+        return f"the kernel does not allow it ({os.strerror(ctypes.get_errno())})"
     count = len(program) // 8
     buffer = ctypes.create_string_buffer(program, len(program))
     told = ctypes.create_string_buffer(struct.pack("HxxxxxxP", count, ctypes.addressof(buffer)))
     if libc.syscall(*map(ctypes.c_long, (architecture.seccomp, _SET_FILTER, _ALL_THREADS)), told):
-        return f"the kernel refuses a filter for system calls ({os.strerror(ctypes.get_errno())})"
+        return f"the kernel does not allow a system-call filter ({os.strerror(ctypes.get_errno())})"
     if _can_read_parent():
-        return "user namespaces are not allowed here, so the environment of its parent can be read"
+        return (
+            "user namespaces are disabled, so the decoder can read the environment of its "
+            "parent process"
+        )
     return ""
 
 

@@ -127,7 +127,7 @@ class Child(Generic[Job, Result]):
                     waiting.resume()
                     continue
                 if kind not in (child_pipe.DONE, child_pipe.ERROR):
-                    raise PipeError("an answer to no question")
+                    raise PipeError("an unexpected reply")
                 error = _decoded(decode_error, content) if kind == child_pipe.ERROR else None
                 finished = True
                 if error is not None:
@@ -135,7 +135,7 @@ class Child(Generic[Job, Result]):
                 return
         except PipeError as wrong:
             raise DecoderCrashedError(
-                f"the {self._limits.name} sent what is no result ({wrong})"
+                f"the {self._limits.name} sent an invalid result ({wrong})"
             ) from None
         except (EOFError, OSError):
             # Also OSError: it may die in the middle of a message.
@@ -203,7 +203,7 @@ class Child(Generic[Job, Result]):
         child_pipe.send(ours, child_pipe.JOB, [setup], starting.until_writable)
         kind, content = child_pipe.receive(ours, 0, starting.until_readable)
         if kind != child_pipe.READY:
-            raise PipeError("an answer before it was ready")
+            raise PipeError("a reply before it was ready")
         self.unconfined = one_line(bytes(content).decode(errors="replace"))
         if self.unconfined:
             _tell_once(self.unconfined)
@@ -224,7 +224,7 @@ class Child(Generic[Job, Result]):
         self._process.kill()
         code = self._process.wait()
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        said = "died on it" if self._ready else "did not start"
+        said = "crashed on this video" if self._ready else "did not start"
         return DecoderCrashedError(f"the {self._limits.name} {said} ({name})")
 
 
@@ -269,14 +269,14 @@ class _Waiting:
                 raise VideoTimeoutError(f"{said} {seconds:.0f} s ({setting})")
         if self._waited > self._limits.wall_seconds:
             raise VideoTimeoutError(
-                f"still at work after {self._limits.wall_seconds:.0f} s "
+                f"still running after {self._limits.wall_seconds:.0f} s "
                 f"({self._limits.wall_setting})"
             )
 
 
 @cache
 def _tell_once(reason: str) -> None:
-    _log.info("processes that decode are not confined: %s; a hostile file may do more harm", reason)
+    _log.info("decoder processes are not sandboxed: %s; a malicious file may do more harm", reason)
 
 
 def _decoded(decode: Callable[[memoryview], Result], content: memoryview) -> Result:

@@ -86,20 +86,20 @@ def decode_clip(
             _check_size(frame, max_pixels)
             held += frame.rgb.nbytes
             if held > max_bytes:
-                raise VideoLimitError(f"its pictures take more than {max_bytes >> 20} MiB")
+                raise VideoLimitError(f"its frames need more than {max_bytes >> 20} MiB")
             if not times:
                 # Pages of it are taken only as they are written.
                 frames = np.empty((min(max_frames, _AT_ONCE), *frame.rgb.shape), np.uint8)
             if frame.rgb.shape != frames.shape[1:]:
-                raise VideoError("clip changes its size half-way")
+                raise VideoError("the frame size changes within the clip")
             if len(times) == len(frames):
                 frames = np.concatenate([frames, np.empty_like(frames)])[:max_frames]
             frames[len(times)] = frame.rgb
             times.append(frame.pts_seconds)
     except VideoLimitError as error:
         raise VideoLimitError(
-            f"a clip no producer with these settings makes: {error}; clips have at most "
-            f"{max_frames} frames of {max_pixels} pixels "
+            f"not a clip that a producer with these settings makes: {error}; clips have at "
+            f"most {max_frames} frames of {max_pixels} pixels "
             "(STORYHASH_VIDEO__MAX_CLIP_PIXELS, STORYHASH_INGEST__SEGMENT_SECONDS)"
         ) from None
     if decoder.damaged:
@@ -112,7 +112,7 @@ def _check_size(frame: Frame, max_pixels: int) -> None:
     """Pixels that are no squares may make a picture larger than it was coded."""
     height, width = frame.rgb.shape[:2]
     if height * width > max_pixels:
-        raise VideoLimitError(f"picture of {width}x{height}")
+        raise VideoLimitError(f"frame of {width}x{height}")
 
 
 def encode_video(

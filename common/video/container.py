@@ -70,11 +70,11 @@ def _open_source(path: Path | bytes) -> BinaryIO:
         # FFmpeg has a buffer of its own.
         return path.open("rb", buffering=0)
     except FileNotFoundError:
-        raise VideoError(f"{path}: there is no such file") from None
+        raise VideoError(f"{path}: file not found") from None
     except IsADirectoryError:
         raise VideoError(f"{path}: is a folder, not a video") from None
     except PermissionError:
-        raise VideoError(f"{path}: may not be read; check its permissions") from None
+        raise VideoError(f"{path}: permission denied; check its permissions") from None
     except (OSError, ValueError) as error:
         raise VideoError(f"{path}: cannot be read ({_reason(error)})") from None
 
@@ -84,7 +84,9 @@ def _open(file: BinaryIO, source: Path | bytes) -> InputContainer:
     if file.seekable():
         named = named_list(_head(file))
         if named is not None:
-            raise VideoError(f"{named} names other files; give the video itself")
+            raise VideoError(
+                f"{named}, which only refers to other files; give the video file itself"
+            )
     name = "video" if isinstance(source, bytes) else shown_name(source.name)
     # Text in a file may be in any encoding; before version 19 PyAV fails on it unless told not to.
     more: dict[str, Any] = (
@@ -106,12 +108,12 @@ def _reason(error: Exception) -> str:
 def _unreadable(error: Exception, file: BinaryIO) -> VideoError:
     log = getattr(error, "log", None)
     if log and "not on whitelist" in log[2]:
-        return VideoError(f"its format ({log[1]}) is none that is read here; give it as MP4 or MKV")
+        return VideoError(f"its format ({log[1]}) is not supported; convert it to MP4 or MKV")
     if file.seekable():
         file.seek(0)
         if is_text(_head(file)):
-            return VideoError("not a readable video but a text")
-    return VideoError(f"not a readable video, damaged or encrypted ({_reason(error)})")
+            return VideoError("not a video but a text file")
+    return VideoError(f"not a readable video: damaged or encrypted ({_reason(error)})")
 
 
 def describe(container: InputContainer, stream: VideoStream, limits: VideoSettings) -> VideoInfo:
@@ -121,7 +123,7 @@ def describe(container: InputContainer, stream: VideoStream, limits: VideoSettin
     """
     context = stream.codec_context
     if context is None:
-        raise VideoError("its codec is not one this build of FFmpeg can decode")
+        raise VideoError("its codec is not supported by this build of FFmpeg; convert it to H.264")
     duration = stream_seconds(stream) or (container.duration or 0) / 1_000_000 or None
     check_pixels(context.width, context.height, limits)
     rate = float(stream.average_rate or stream.guessed_rate or 0)
@@ -138,8 +140,8 @@ def check_pixels(width: int, height: int, limits: VideoSettings) -> None:
     """Raise VideoLimitError for a picture that is larger than allowed."""
     if width * height > limits.max_pixels:
         raise VideoLimitError(
-            f"picture of {width}x{height}, over the limit of {limits.max_pixels} pixels "
-            "(STORYHASH_VIDEO__MAX_PIXELS)"
+            f"frame of {width}x{height} pixels exceeds the limit of {limits.max_pixels} "
+            "pixels (STORYHASH_VIDEO__MAX_PIXELS)"
         )
 
 

@@ -112,16 +112,16 @@ class Decoder:
         """What was lost to damage, in words; None for a sound file."""
         lost = []
         if self._reader is not None and self._reader.bad:
-            lost.append(f"{self._reader.bad} packets could not be decoded and were left out")
+            lost.append(f"{self._reader.bad} packets could not be decoded and were skipped")
         if self._reader is not None and self._reader.gave_up:
             lost.append(f"decoding ended at {self.end_seconds:.1f} s: {self._reader.gave_up}")
         elif self._ended and self._is_short():
             lost.append(
-                f"it ends at {self.end_seconds:.1f} s, though its header says "
+                f"the video ends at {self.end_seconds:.1f} s, but its header says "
                 f"{self._said_seconds:.1f} s"
             )
         if self._clock is not None and self._clock.late:
-            lost.append(f"frames that came after their time, left out: {self._clock.late}")
+            lost.append(f"late frames that were dropped: {self._clock.late}")
         return f"damaged: {'; '.join(lost)}" if lost else None
 
     @property
@@ -130,11 +130,13 @@ class Decoder:
         said = [self._left_out] if self._left_out else []
         if self._clock is not None and self._clock.jumps:
             said.append(
-                f"its clock jumps ({self._clock.jumps} x, first after "
+                f"timestamps jump ({self._clock.jumps} times, first after "
                 f"{self._clock.first_jump_seconds:.1f} s); a jump counts as one frame"
             )
         if self._clock is not None and self._clock.wild:
-            said.append(f"frames with a wrong time, put between the others: {self._clock.wild}")
+            said.append(
+                f"frames with a wrong timestamp, now between their neighbours: {self._clock.wild}"
+            )
         return "; ".join(said) or None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -173,7 +175,7 @@ class Decoder:
                 )
             if time.monotonic() > self._deadline:
                 raise VideoTimeoutError(
-                    f"still decoding after {self._limits.wall_seconds:.0f} s "
+                    f"decoding did not finish within {self._limits.wall_seconds:.0f} s "
                     "(STORYHASH_VIDEO__WALL_SECONDS)"
                 )
             self._beat()
@@ -199,7 +201,7 @@ class Decoder:
                 # Time in which the reader was elsewhere is not the decoder's.
                 self._deadline += time.monotonic() - paused
         if empty:
-            raise NoFramesError("there is a video stream, but not one frame of it can be decoded")
+            raise NoFramesError("there is a video stream, but no frame of it can be decoded")
 
     def _is_short(self) -> bool:
         """Whether the film ends well before its header says."""

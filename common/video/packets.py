@@ -43,7 +43,7 @@ class PacketReader:
                 self.bad += 1
                 reads_in_a_row += 1
                 if reads_in_a_row >= _MAX_BAD_READS:
-                    self.gave_up = "nothing more could be read"
+                    self.gave_up = "the rest of the file cannot be read"
                     break
                 # What raised has ended; a new one goes on where the container is now.
                 packets = self._container.demux(self._stream)

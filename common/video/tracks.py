@@ -27,7 +27,7 @@ def picture_streams(container: InputContainer) -> list[VideoStream]:
     ]
     if not streams:
         kinds = sorted({stream.type for stream in container.streams})
-        raise NoVideoStreamError(f"no video in it, only: {', '.join(kinds) or 'nothing'}")
+        raise NoVideoStreamError(f"no video stream, only: {', '.join(kinds) or 'nothing'}")
     return streams
 
 
@@ -58,7 +58,7 @@ def choose_stream(
 
     best = max(streams, key=rank)
     others = [_named(stream, packets) for stream in streams if stream is not best]
-    return best, f"picture track {_named(best, packets)} is used; left out: {', '.join(others)}"
+    return best, f"video track {_named(best, packets)} is used; ignored tracks: {', '.join(others)}"
 
 
 def _packets(source: Path | bytes, indices: list[int], beat: Callable[[], None]) -> Counter[int]:
@@ -87,5 +87,5 @@ def _packets(source: Path | bytes, indices: list[int], beat: Callable[[], None])
 def _named(stream: VideoStream, packets: Counter[int]) -> str:
     context = stream.codec_context
     size = "unknown codec" if context is None else f"{context.width}x{context.height}"
-    still = ", one picture" if packets[stream.index] == 1 else ""
+    still = ", a still image" if packets[stream.index] == 1 else ""
     return f"{stream.index} ({size}{still})"

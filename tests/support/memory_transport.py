@@ -194,7 +194,7 @@ class MemoryPublisher:
                 number = zlib.crc32(key) % len(partitions)
             elif not 0 <= number < len(partitions):
                 raise BrokerError(
-                    f"topic {message.topic} has {len(partitions)} partitions, so there is no {number}"
+                    f"topic {message.topic} has {len(partitions)} partitions, so partition {number} does not exist"
                 )
             log = partitions[number]
             log.append(
@@ -216,7 +216,7 @@ class MemoryPublisher:
         size += sum(len(name.encode()) + len(value) for name, value in message.headers)
         if size > self._transport.max_bytes:
             raise MessageTooLargeError(
-                f"a message for {message.topic} has {size} bytes; the most is "
+                f"a message for {message.topic} has {size} bytes; the limit is "
                 f"{self._transport.max_bytes}"
             )
 

@@ -379,7 +379,7 @@ def test_a_disk_that_takes_no_upload_is_a_dependency_that_is_down(
     monkeypatch.setattr(common.http.upload_reading, "_write_all", full)
     answer = client.post("/asked", content=b"video")
     assert error_of(answer) == (503, "storage")
-    assert "No space left on device; free some space in" in message_of(answer)
+    assert "No space left on device; free some disk space in" in message_of(answer)
 
 
 def test_a_disk_where_no_upload_can_begin_is_a_dependency_that_is_down(

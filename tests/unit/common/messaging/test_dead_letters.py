@@ -253,7 +253,7 @@ def test_one_that_is_not_kept_any_more_is_told_after_the_others_were_sent() -> N
     (letter,) = post.read()
     gone = replace(letter, letter_id="segments/0/0")
     sent: list[DeadLetter] = []
-    with pytest.raises(UsageError, match="'segments/0/0' is not kept any more"):
+    with pytest.raises(UsageError, match="'segments/0/0' has expired"):
         sent.extend(replay(post.transport, post.publisher, TOPIC, [gone, letter], SEGMENT_TOPICS))
     assert sent == [letter]
     assert [one.replayed for one in post.read()] == [True]
@@ -262,7 +262,7 @@ def test_one_that_is_not_kept_any_more_is_told_after_the_others_were_sent() -> N
 def test_one_that_names_a_topic_of_others_is_refused_before_any_other_is_sent() -> None:
     foreign = Received("__consumer_offsets", 0, 3, b"key", b"value")
     post = Post(letter_of(original(1)), letter_of(foreign))
-    with pytest.raises(UsageError, match=r"'__consumer_offsets' is no topic that StoryHash reads"):
+    with pytest.raises(UsageError, match=r"'__consumer_offsets' is not a StoryHash topic"):
         post.replay()
     assert post.returned() == []
     assert list(post.transport.scan("__consumer_offsets")) == []

@@ -45,7 +45,7 @@ def test_another_model_is_refused_and_told_where_to_go() -> None:
     hold(transport, "clip-1")
     with pytest.raises(
         ModelMismatchError,
-        match=r"holds vectors of clip-1, not of sscd-2; .*STORYHASH_KAFKA__GENERATION",
+        match=r"has vectors of clip-1, not of sscd-2; .*STORYHASH_KAFKA__GENERATION",
     ):
         hold(transport, "sscd-2")
     assert messages(transport) == 1
@@ -87,7 +87,7 @@ class Overtaken:
 
 def test_who_is_overtaken_between_looking_and_claiming_is_refused() -> None:
     transport = MemoryTransport()
-    with pytest.raises(ModelMismatchError, match="holds vectors of sscd-2, not of clip-1"):
+    with pytest.raises(ModelMismatchError, match="has vectors of sscd-2, not of clip-1"):
         hold_model(transport, Overtaken(transport, "sscd-2"), LOG, "clip-1")
     # Of the same model two may begin at once.
     other = MemoryTransport()

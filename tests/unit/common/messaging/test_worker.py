@@ -121,7 +121,7 @@ def test_pauses_grow_to_the_longest_one_and_begin_anew_with_the_next_batch(
     bench.send(segment("a"), segment("b"))
     bench.work_it_off()
     told = [record.getMessage() for record in caplog.records]
-    pauses = [line.rpartition("trying again in ")[2] for line in told]
+    pauses = [line.rpartition("retrying in ")[2] for line in told]
     assert pauses == ["0.1 s", "0.2 s", "0.3 s", "0.3 s", "0.1 s"]
 
 
@@ -343,7 +343,7 @@ def test_a_batch_given_back_is_nobodys_dead_letter(caplog: pytest.LogCaptureFixt
     assert bench.told(DEAD_LETTERS) == []
     assert bench.metric("dead_letters_total", stage="embed", reason="internal") == 0
     assert [record.getMessage() for record in caplog.records] == [
-        "giving back a batch that is not done in time"
+        "returning a batch that cannot be finished before shutdown"
     ]
 
 

@@ -61,7 +61,7 @@ def test_what_follows_a_clock_that_jumps_back_is_kept(tmp_path: Path, suffix: st
     segments, done = produced(joined)
     assert done.duration_seconds == pytest.approx(8.0, abs=0.1)
     assert done.damaged is None
-    assert "clock jumps (1 x" in (done.notes or "")
+    assert "timestamps jump (1 times" in (done.notes or "")
     light = brightness(segments)
     assert np.mean(light[: len(light) // 3]) > 2 * np.mean(light[-len(light) // 3 :])
 
@@ -160,7 +160,7 @@ def test_one_picture_is_no_film_where_another_track_has_more(tmp_path: Path, suf
     path = write_tracks(tmp_path / f"film{suffix}", [pictures(1, 192, 144), pictures(100)])
     _, done = produced(path)
     assert done.duration_seconds == pytest.approx(4.0, abs=0.1)
-    assert "left out: 0 (192x144, one picture)" in (done.notes or "")
+    assert "ignored tracks: 0 (192x144, a still image)" in (done.notes or "")
 
 
 def test_the_default_track_is_the_film_then_the_larger(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_bad_packets_are_counted_in_a_row(tmp_path: Path) -> None:
     )
     _, done = produced(spread)
     assert done.duration_seconds == pytest.approx(count / RATE, abs=0.1)
-    assert done.damaged == "damaged: 2500 packets could not be decoded and were left out"
+    assert done.damaged == "damaged: 2500 packets could not be decoded and were skipped"
 
 
 def test_where_decoding_ended_is_told(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_clip_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
     assert len(decode_clip(clip, max_frames=200, max_pixels=64 * 48).frames) == 200
     with pytest.raises(VideoLimitError, match="more than 60 frames"):
         decode_clip(clip, max_frames=60)
-    with pytest.raises(VideoLimitError, match="picture of 64x48"):
+    with pytest.raises(VideoLimitError, match="frame of 64x48"):
         decode_clip(clip, max_pixels=64 * 47)
     with pytest.raises(VideoLimitError, match="pictures take more than 1 MiB"):
         decode_clip(clip, max_bytes=1 << 20)

@@ -271,7 +271,7 @@ def test_a_decoder_that_dies_because_all_are_told_to_stop_makes_no_video_fail(
     def dying(entry: CatalogEntry, version: int) -> Iterator[VideoEvent]:
         yield ready(entry, version, 0)
         bench.stopping.set()
-        yield VideoFailed(entry, DecoderCrashedError("the decoder died on it (SIGTERM)"))
+        yield VideoFailed(entry, DecoderCrashedError("the decoder crashed on this video (SIGTERM)"))
 
     bench.pool = FakePool(dying)
     report = bench.send(film("a"))
