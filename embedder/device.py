@@ -42,8 +42,8 @@ def check_device(settings: DeviceSettings) -> None:
         count = _cuda_devices()
         if count <= int(number or 0):
             raise DeviceError(
-                f"STORYHASH_DEVICE__NAME={settings.name}: this machine shows {count} CUDA devices; "
-                "set it to cpu or auto"
+                f"STORYHASH_DEVICE__NAME={settings.name}: this machine has {count} CUDA "
+                "devices; set it to cpu or auto"
             )
     if kind == "mps" and not _may_have_mps():
         raise DeviceError(
@@ -197,8 +197,8 @@ class Device:
 
     def _memory_error(self) -> DeviceMemoryError:
         return DeviceMemoryError(
-            f"the memory of {self.target} is full: not even one picture fits; free some, set "
-            "STORYHASH_SAM2__IMAGE_SIZE lower, or STORYHASH_DEVICE__NAME=cpu"
+            f"the memory of {self.target} is full, even for a batch of one frame; free "
+            "some, set STORYHASH_SAM2__IMAGE_SIZE lower, or STORYHASH_DEVICE__NAME=cpu"
         )
 
     def is_out_of_memory(self, error: Exception) -> bool:

@@ -37,7 +37,7 @@ class EmbedHandler:
         for item in items:
             if not isinstance(item.envelope.event, (Segment, VideoEnd)):
                 raise WireError(
-                    f"{type(item.envelope.event).__name__} has no place among the segments"
+                    f"{type(item.envelope.event).__name__} does not belong in the segments topic"
                 )
         segments = [one.envelope.event for one in items if isinstance(one.envelope.event, Segment)]
         embeddings = iter(self._embedder.process(segments) if segments else ())

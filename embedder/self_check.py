@@ -36,7 +36,7 @@ def check_golden(backend: VisualBackend) -> GoldenResult:
     with np.load(GOLDEN_PATH, allow_pickle=False) as stored:
         if backend.fingerprint not in stored.files:
             return GoldenResult(
-                None, f"no golden vector is stored for {backend.fingerprint}: not compared"
+                None, f"no reference vector is stored for {backend.fingerprint}: not compared"
             )
         expected: Float32Array = stored[backend.fingerprint]
     cosine = float(backend.encode([golden_picture()])[0] @ expected)
@@ -44,6 +44,7 @@ def check_golden(backend: VisualBackend) -> GoldenResult:
         return GoldenResult(cosine, f"cosine {cosine:.4f} to the stored vector")
     return GoldenResult(
         cosine,
-        f"cosine {cosine:.4f} to the stored vector, expected {MIN_COSINE} or more: this processor "
-        "computes other vectors; never mix its index with another machine's, or use --profile offline",
+        f"cosine {cosine:.4f} to the stored vector, expected {MIN_COSINE} or more: this "
+        "CPU computes different vectors; do not use its index on another machine, or use "
+        "--profile offline",
     )

@@ -36,7 +36,7 @@ AT_WORK, _WAITING = 2, 16
 _ALLOWED = frozenset({"uri"})
 _BODY: dict[str, Any] = {
     "requestBody": {
-        "description": "The video. None where `query_id` names a query.",
+        "description": "The video; empty if `query_id` is given.",
         "required": False,
         "content": {
             **BODIES,
@@ -50,11 +50,13 @@ _BODY: dict[str, Any] = {
         },
     },
 }
-_UNKNOWN = {"description": "No query with this id is here: it expired or was deleted."}
+_UNKNOWN = {"description": "Unknown query id: the query expired or was deleted."}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "An embedded query: one msgpack map, schema `query`. A long one comes as several "
-        "maps, schema `query-piece`, one after the other, each sent as soon as it is made.",
+        "description": (
+            "An embedded query: one msgpack map, schema `query`. A long query is sent as "
+            "several maps, schema `query-piece`, in order."
+        ),
         "content": {MSGPACK: {"schema": {"type": "string", "format": "binary"}}},
         "headers": {
             QUERY_HEADER: {
@@ -67,14 +69,14 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
             },
         },
     },
-    400: {"description": "No video in the request, or a parameter that cannot be used."},
+    400: {"description": "No video in the request, or an invalid parameter."},
     404: _UNKNOWN,
-    408: {"description": "The rest of the video did not come."},
-    409: {"description": "Another model."},
-    413: {"description": "Too large."},
-    415: {"description": "Another content type than a video is sent with."},
-    422: {"description": "A video that cannot be used."},
-    503: {"description": "Too many wait already; Retry-After says when to come again."},
+    408: {"description": "The rest of the video did not arrive."},
+    409: {"description": "The embedder has another model."},
+    413: {"description": "The video is too large."},
+    415: {"description": "The content type is not supported."},
+    422: {"description": "The video cannot be used."},
+    503: {"description": "Too many requests are waiting; retry after Retry-After seconds."},
 }
 
 # Decodes a video file (or an address) as a query with this name. Raises VideoError, StorageError and
@@ -105,11 +107,11 @@ def embed_app(
     @app.post("/v1/embed", tags=["embedder"], openapi_extra=_BODY, responses=_ANSWERS)
     async def embed_query(
         request: Request,
-        name: Annotated[str, Query(description="Name of the video in the answer.")] = "",
+        name: Annotated[str, Query(description="Name of the video in the response.")] = "",
         wanted: Annotated[
             str,
             Query(
-                alias="model_id", description="Refuse (409) where this is not the embedder's model."
+                alias="model_id", description="Respond with 409 if the embedder has another model."
             ),
         ] = model_id,
         look: Annotated[

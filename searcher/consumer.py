@@ -239,10 +239,10 @@ class IndexHandler:
         if gathered.end is None or (video_id, version) not in step.new:
             return
         self._metrics.videos_total.labels(self.stage, "stale").inc()
-        why = "it was deleted since" if deleted >= version else f"version {floor} is newer"
+        why = "the video was deleted" if deleted >= version else f"version {floor} is newer"
         _log.warning(
-            "version %d of %r, from %s, is dropped: %s; `storyhash ingest --again` sends it as a newer "
-            "one",
+            "version %d of %r, from %s, is dropped: %s; `storyhash ingest --again` sends "
+            "it as a newer version",
             *(version, video_id, gathered.end[0].origin or "an older producer", why),
         )
 
@@ -255,8 +255,9 @@ class IndexHandler:
             return
         self._metrics.videos_total.labels(self.stage, "shared_id").inc()
         step.shared[gathered.video_id] = (
-            f"took the place of another video of this id, from {row.uri} of producer {row.root}; "
-            "ids are paths below the folder that is ingested: give each producer another one"
+            f"replaced another video with the same id, from {row.uri} of producer "
+            f"{row.root}; ids are paths below the ingested folder: give each producer "
+            "another folder name"
         )
         _log.warning(
             "%r of producer %s %s",
@@ -352,11 +353,12 @@ def _check(item: Item, model_id: str) -> None:
     event = item.envelope.event
     if isinstance(event, (Embedding, HeldModel)) and event.model_id != model_id:
         raise ModelMismatchError(
-            f"the index holds vectors of {model_id}, this is one of {event.model_id}; run its embedder "
-            "with the index's profile, or for another generation (STORYHASH_KAFKA__GENERATION)"
+            f"the index has vectors of {model_id}, but this one is of {event.model_id}; "
+            "run its embedder with the index's profile, or for another generation "
+            "(STORYHASH_KAFKA__GENERATION)"
         )
     if not isinstance(event, (Embedding, HeldModel, SegmentFailed, VideoEnd, Deletion)):
-        raise WireError(f"{type(event).__name__} has no place in the log of embeddings")
+        raise WireError(f"{type(event).__name__} does not belong in the log of embeddings")
 
 
 def _is_embedding(part: Embedding | SegmentFailed) -> bool:

@@ -36,7 +36,9 @@ def make_folder(data_dir: Path, name: str) -> None:
     try:
         private_folder(folder)
     except OSError as error:
-        raise StorageError(f"{folder}: {error.strerror}; free some space and try again") from None
+        raise StorageError(
+            f"{folder}: {error.strerror}; free some disk space and try again"
+        ) from None
 
 
 def current_generation(data_dir: Path) -> str:
@@ -56,14 +58,15 @@ def make_current(data_dir: Path, name: str) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}; the generation stays as it was") from None
+        raise StorageError(f"{path}: {error.strerror}; the generation is unchanged") from None
 
 
 def drop_generation(data_dir: Path, name: str) -> None:
     """Delete the index of a named generation that does not answer. Raises UsageError, StorageError."""
     if not name or name == current_generation(data_dir):
         raise UsageError(
-            f"generation {name!r} answers or is the first; only another can be dropped"
+            f"generation {name!r} is active or is the first one; only other generations "
+            "can be dropped"
         )
     # Only what lies there by this very name: a path would lead elsewhere.
     if name not in known_generations(data_dir):
@@ -75,5 +78,5 @@ def drop_generation(data_dir: Path, name: str) -> None:
         shutil.rmtree(folder)
     except OSError as error:
         raise StorageError(
-            f"{folder}: {error.strerror}; mend that and drop it again, what is left is no index"
+            f"{folder}: {error.strerror}; fix that and drop the generation again"
         ) from None

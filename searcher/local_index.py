@@ -150,7 +150,7 @@ class LocalIndex:
                     index.notices, index._shard = writer.notices, writer._shard
                 return index
             index.notices.append(
-                f"another process is writing to {folder}: answers come from its last snapshot"
+                f"another process is writing to {folder}: results come from its last snapshot"
             )
         if loaded is not None:
             index.notices += loaded.refused
@@ -327,7 +327,7 @@ class LocalIndex:
 
     def _writable(self) -> Mirror:
         if self._mirror is None:
-            raise DataFolderError(f"{self.folder} is open for searching only")
+            raise DataFolderError(f"{self.folder} is open read-only")
         return self._mirror
 
     def relevel(self, video_id: str) -> bool:

@@ -149,9 +149,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_since = self.loop.time()
         if not self.shared.enter(self, self.client[0] if self.client else ""):
-            self._refuse(
-                503, "busy", "too many connections are open; close some, or come again later"
-            )
+            self._refuse(503, "busy", "too many open connections; close some, or try again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.shared.leave(self)
@@ -179,7 +177,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(*self._too_large())
         else:
             # Neither a body nor its end: trailers without end, or the like.
-            self._refuse(400, "usage", "the body's framing is larger than the body")
+            self._refuse(400, "usage", "the chunk headers are larger than the body")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -198,7 +196,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._at_head, self._head_since, self._head_bytes = False, None, 0
         if len(self.pipeline) >= _MAX_PIPELINED:
-            self._refuse(400, "usage", "too many requests at once; wait for an answer")
+            self._refuse(
+                400,
+                "usage",
+                "too many pipelined requests; wait for a response before the next request",
+            )
             raise _RefusedError
         super().on_headers_complete()
 
@@ -219,7 +221,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What could not be parsed, or was refused while it was."""
-        self._refuse(400, "usage", "the request is no HTTP/1.1 that can be read")
+        self._refuse(400, "usage", "the request is not valid HTTP/1.1")
 
     def look(self, now: float) -> None:
         """End what has taken too long."""
@@ -228,7 +230,11 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._in_work:
                 self._head_since = now
             else:
-                self._refuse(408, "timeout", "the request's head did not come; send it again")
+                self._refuse(
+                    408,
+                    "timeout",
+                    "the request headers did not arrive in time; send the request again",
+                )
         if self._drain_since is not None and now - self._drain_since > bounds.drain_seconds:
             self.transport.close()
         if not self.transport.get_write_buffer_size():
@@ -253,7 +259,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return (
             431,
             "too_large",
-            f"the request's head is larger than {bounds.head_bytes} bytes or {bounds.headers} headers",
+            f"the request headers exceed {bounds.head_bytes} bytes or {bounds.headers} lines",
         )
 
     def _refuse(self, status: int, code: str, message: str) -> None:

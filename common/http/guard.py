@@ -64,15 +64,15 @@ class RequestGuard:
         if origin:
             self._check_origin(origin, host)
         elif site in _FOREIGN_SITES and scope["method"] not in _READING:
-            raise _foreign_page("a page of another site")
+            raise _foreign_page("a page of another origin")
 
     def _check_host(self, host: bytes) -> None:
         if not self._hosts.allow_host(_hostname(host)):
             raise ApiError(
                 403,
                 "forbidden_host",
-                f"this service is not called {host[:100].decode('latin-1')!r}; if it is, name that in "
-                "STORYHASH_HTTP__ALLOWED_HOSTS",
+                f"unexpected host name {host[:100].decode('latin-1')!r}; if it is correct, "
+                "add it to STORYHASH_HTTP__ALLOWED_HOSTS",
                 close=True,
             )
         if len(self._accepted) < _MAX_REMEMBERED:
@@ -138,7 +138,7 @@ def _foreign_page(whose: str) -> ApiError:
     return ApiError(
         403,
         "forbidden_origin",
-        f"{whose} may not call this service; if it may, name its host in "
+        f"{whose} may not call this service; to allow it, add its host to "
         "STORYHASH_HTTP__ALLOWED_HOSTS",
         close=True,
     )
@@ -175,7 +175,7 @@ class _BoundedBody:
                 message = await self._receive()
         except TimeoutError:
             raise ApiError(
-                408, "timeout", "the body comes too slowly; send it again", close=True
+                408, "timeout", "the request body arrives too slowly; send it again", close=True
             ) from None
         self._complete = not message.get("more_body", False)
         waited = clock() - began

@@ -36,7 +36,7 @@ class Gate:
         is for refusing a long body before it is sent."""
         if self._inside >= self._room:
             raise busy(
-                f"{self._inside} requests are in work or wait already; ask again in a while",
+                f"{self._inside} requests are in progress or waiting; try again later",
                 self._retry_seconds,
             )
 

@@ -96,7 +96,7 @@ class HttpServer:
         self._thread.start()
         while not self._server.started:
             if not self._thread.is_alive():
-                raise StoryHashError("the HTTP server ended as it began; its log says why")
+                raise StoryHashError("the HTTP server stopped at start-up; see its log")
             time.sleep(0.005)
 
     @property
@@ -120,16 +120,14 @@ def _require_loopback(host: str) -> None:
     except OSError as error:
         raise _no_address(host, error) from None
     raise SettingsError(
-        f"whoever reaches {host} could read, add and delete videos without a key: set "
-        "STORYHASH_HTTP__HOST to 127.0.0.1, or STORYHASH_HTTP__ALLOW_UNAUTHENTICATED=true where the "
-        "network lets nobody else in"
+        f"whoever reaches {host} could read, add and delete videos, because there is no "
+        "authentication: set STORYHASH_HTTP__HOST to 127.0.0.1, or "
+        "STORYHASH_HTTP__ALLOW_UNAUTHENTICATED=true in a protected network"
     )
 
 
 def _no_address(host: str, error: OSError) -> UsageError:
-    return UsageError(
-        f"{host!r} is no address to listen at ({error.strerror}); change STORYHASH_HTTP__HOST"
-    )
+    return UsageError(f"cannot listen on {host!r} ({error.strerror}); change STORYHASH_HTTP__HOST")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -143,8 +141,8 @@ def _listen(host: str, port: int) -> socket.socket:
         # create_server repeats the address in its words.
         why = (error.strerror or str(error)).split(" (")[0]
         raise UsageError(
-            f"cannot listen at {host}:{port}: {why}; set STORYHASH_HTTP__PORT to another port "
-            "(0 takes a free one) or STORYHASH_HTTP__HOST to another address"
+            f"cannot listen on {host}:{port}: {why}; set STORYHASH_HTTP__PORT to another "
+            "port (0 takes a free one) or STORYHASH_HTTP__HOST to another address"
         ) from None
 
 
@@ -153,17 +151,20 @@ def health_router(health: Health, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["health"])
     limiter = CapacityLimiter(_METRICS_THREADS)
 
-    @router.get("/livez", responses={503: {"description": "It should be restarted."}})
+    @router.get("/livez", responses={503: {"description": "The service should be restarted."}})
     async def livez() -> Response:
-        """Whether the process lives."""
+        """Liveness: 503 means that the service should be restarted."""
         reason = health.stuck()
         if reason:
             return json_response({"status": "stuck", "reason": reason}, 503)
         return json_response({"status": "ok"})
 
-    @router.get("/readyz", responses={503: {"description": "What it waits for, by condition."}})
+    @router.get(
+        "/readyz",
+        responses={503: {"description": "Reasons why the service is not ready, by condition."}},
+    )
     async def readyz() -> Response:
-        """Whether it can do its work now."""
+        """Readiness: 503 lists what the service waits for."""
         reasons = health.reasons()
         if reasons:
             return json_response({"status": "not ready", "reasons": reasons}, 503)
@@ -172,7 +173,7 @@ def health_router(health: Health, metrics: Metrics) -> APIRouter:
 
     @router.get("/metrics", response_class=Response)
     async def exposition() -> Response:
-        """Every metric, in Prometheus' text format."""
+        """All metrics in the Prometheus text format."""
         text = await to_thread.run_sync(generate_latest, metrics.registry, limiter=limiter)
         return Response(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

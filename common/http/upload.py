@@ -117,7 +117,10 @@ class Uploads:
     def take(self, size: int) -> None:
         """Count bytes in. Raises ApiError (503) when there is no room for them."""
         if self._bytes + size > self._settings.max_uploads_bytes:
-            raise busy("the uploads in work take all the room there is for them; come again later")
+            raise busy(
+                "the uploads in progress use all the disk space reserved for uploads; try "
+                "again later"
+            )
         self._bytes += size
 
     @contextmanager
@@ -126,9 +129,9 @@ class Uploads:
         network = network_of(request.client.host) if request.client else ""
         settings, most = self._settings, self._settings.max_uploads_per_address
         if self._receiving.total() >= settings.max_uploads:
-            raise busy("too many uploads are under way; come again later")
+            raise busy("too many uploads are in progress; try again later")
         if most and self._receiving[network] >= most:
-            raise busy("too many uploads of yours are under way; come again later")
+            raise busy("too many uploads from your address are in progress; try again later")
         self._receiving[network] += 1
         try:
             yield
@@ -162,7 +165,7 @@ def one_field(body: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, 
         raise UsageError(f"the body: expected a JSON object with {names}, got {sorted(body)}")
     ((name, value),) = body.items()
     if not isinstance(value, str) or not value:
-        raise UsageError(f"{name}: expected a string that is not empty")
+        raise UsageError(f"{name}: expected a non-empty string")
     if name == "uri":
         check_address(value)
     return {name: value}
@@ -172,6 +175,6 @@ def check_address(uri: str) -> None:
     """Refuse a path: a server reads no file of its own for a caller. Raises UsageError."""
     if not is_remote(uri):
         raise UsageError(
-            "uri: expected an address such as https://host/film.mp4; "
-            "send a file of yours as the body"
+            "uri: expected an address such as https://host/film.mp4; to send a local "
+            "file, use it as the body"
         )

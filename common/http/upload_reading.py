@@ -65,7 +65,8 @@ class Sink:
 
 def cannot_keep(error: OSError) -> StorageError:
     return StorageError(
-        f"the upload cannot be kept: {error.strerror}; free some space in the server's temporary folder"
+        f"the upload cannot be stored: {error.strerror}; free some disk space in the "
+        "server's temporary folder"
     )
 
 
@@ -96,7 +97,7 @@ async def _read_form(request: Request, boundary: bytes, sink: Sink) -> str:
     """The file of a form into the sink; its name."""
     check_claim(request, sink.max_bytes + _FORM_BYTES, _BOUND)
     if not boundary:
-        raise UsageError("the form: its Content-Type names no boundary")
+        raise UsageError("the form: its Content-Type has no boundary")
     form = _Form(sink)
     beside = 0
     try:
@@ -113,7 +114,7 @@ async def _read_form(request: Request, boundary: bytes, sink: Sink) -> str:
         raise UsageError(f"the form cannot be read: {error}") from None
     await sink.write()
     if not form.ended:
-        raise UsageError("the form is cut short")
+        raise UsageError("the form is incomplete")
     return form.filename
 
 

@@ -131,8 +131,8 @@ def check_clip(settings: ClipSettings, device: DeviceSettings) -> Weights:
     width = weights.config.get("projection_dim", VISUAL_DIMENSION)
     if width != VISUAL_DIMENSION:
         raise WrongModelError(
-            f"{CLIP.variable}: this model gives {width} numbers a picture, expected "
-            f"{VISUAL_DIMENSION}; set it to a ViT-B model, or leave it out"
+            f"{CLIP.variable}: this model has {width} dimensions per image, expected "
+            f"{VISUAL_DIMENSION}; set it to a ViT-B model, or unset it"
         )
     check_device(device)
     return weights

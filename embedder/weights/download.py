@@ -48,8 +48,8 @@ def pull_model(
     """
     if is_path(reference):
         raise UsageError(
-            f"{model.variable}={reference} names a folder: there is nothing to pull; unset it to "
-            f"pull {model.default}"
+            f"{model.variable}={reference} is a folder, so there is nothing to download; "
+            f"unset it to download {model.default}"
         )
     hub = hub_package()
     from huggingface_hub import constants, errors
@@ -76,12 +76,13 @@ def pull_model(
         )
     except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise HubError(
-            f"pulling {reference} broke off ({str(error).splitlines()[0][:120]}); the same command goes "
-            "on where it stopped"
+            f"downloading {reference} failed ({str(error).splitlines()[0][:120]}); the "
+            "same command resumes it"
         ) from None
     if folder.name != commit:
         raise HubError(
-            f"{reference} changed while it was pulled ({commit}, then {folder.name}); pull it again"
+            f"{reference} changed during the download ({commit}, then {folder.name}); "
+            "download it again"
         )
     _check(folder, {name: names[name] for name in wanted}, model)
     note_pull(folder, reference, commit, wanted)
@@ -104,8 +105,8 @@ def _check(folder: Path, files: Mapping[str, str], model: HubModel) -> None:
             found = sha256(file) if len(told) == _SHA256_DIGITS else git_blob(file)
             if found != told:
                 raise WeightsDamagedError(
-                    f"{file}: its checksum is {found}, the hub says {told}; fetch it again with: "
-                    f"storyhash models pull {model.name} --force"
+                    f"{file}: its checksum is {found}, the hub says {told}; download it "
+                    f"again with: storyhash models pull {model.name} --force"
                 )
 
 
@@ -132,7 +133,7 @@ def _published(reference: str, model: HubModel, endpoint: str, revision: str | N
     asking.join(_PROBE_SECONDS)
     response = answer.get("response")
     if response is None:
-        why = str(answer.get("error") or f"no answer in {_PROBE_SECONDS} s")
+        why = str(answer.get("error") or f"no response in {_PROBE_SECONDS} s")
         raise HubError(
             f"the hub at {endpoint} cannot be reached ({why}); on a machine that can, run "
             f"storyhash models pull {model.name} and copy the folder here, then set {model.variable} "
@@ -140,8 +141,8 @@ def _published(reference: str, model: HubModel, endpoint: str, revision: str | N
         )
     if response.status_code != 200:
         raise HubError(
-            f"the hub at {endpoint} answers {response.status_code} for {reference}; check "
-            f"{model.variable}, or set HF_TOKEN if the model wants one"
+            f"the hub at {endpoint} responds with {response.status_code} for {reference}; "
+            f"check {model.variable}, or set HF_TOKEN if the model requires one"
         )
     try:
         told = response.json()
@@ -149,12 +150,10 @@ def _published(reference: str, model: HubModel, endpoint: str, revision: str | N
         files = {str(one["rfilename"]): _checksum(one) for one in told.get("siblings", [])}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise HubError(
-            f"the hub at {endpoint} answers for {reference} in a way that is not understood"
+            f"the hub at {endpoint} sent an unexpected response for {reference}"
         ) from None
     if not is_commit(commit) or revision not in (None, commit):
-        raise HubError(
-            f"the hub at {endpoint} names no such commit of {reference}: {commit[:60]!r}"
-        )
+        raise HubError(f"the hub at {endpoint} has no such commit of {reference}: {commit[:60]!r}")
     return _Published(commit, files)
 
 

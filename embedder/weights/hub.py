@@ -99,7 +99,7 @@ def find_weights(model: HubModel, reference: str, revision: str | None = None) -
     changed = difference(folder, file)
     if changed:
         raise WeightsDamagedError(
-            f"{folder} is not what was pulled ({changed}); {_again(model, reference)}"
+            f"{folder} differs from what was downloaded ({changed}); {_again(model, reference)}"
         )
     return Weights(folder, file, config)
 
@@ -114,9 +114,12 @@ def is_path(reference: str) -> bool:
 def way_out(model: HubModel, reference: str) -> str:
     """What to do when the weights are not here."""
     fetch = (
-        f"set {model.variable} to a folder that holds the model"
+        f"set {model.variable} to a folder with the model"
         if is_path(reference)
-        else f"fetch them with: storyhash models pull {model.name}, or set {model.variable} to a folder"
+        else (
+            f"download them with: storyhash models pull {model.name}, or set {model.variable} "
+            "to a folder"
+        )
     )
     return f"{fetch}; or use {model.instead}"
 
@@ -143,7 +146,7 @@ def hub_package() -> Any:
 def _local_folder(model: HubModel, reference: str) -> Path:
     folder = Path(reference).expanduser()
     if not (folder / "config.json").is_file():
-        found = "holds no config.json" if folder.is_dir() else "is no folder"
+        found = "has no config.json" if folder.is_dir() else "is not a folder"
         raise WeightsMissingError(
             f"{model.variable}={reference} {found}; {way_out(model, reference)}"
         )
@@ -171,8 +174,8 @@ def _read_config(model: HubModel, folder: Path) -> Mapping[str, Any]:
         raise WeightsDamagedError(f"{path} is damaged; {_again(model, str(folder))}") from None
     if kind not in model.kinds:
         raise WrongModelError(
-            f"{folder} holds a model of type {kind!r}, expected {' or '.join(model.kinds)}; "
-            f"set {model.variable} to {model.title}, or leave it out"
+            f"{folder} has a model of type {kind!r}, expected {' or '.join(model.kinds)}; "
+            f"set {model.variable} to {model.title}, or unset it"
         )
     return dict(config)
 
@@ -180,7 +183,7 @@ def _read_config(model: HubModel, folder: Path) -> Mapping[str, Any]:
 def _again(model: HubModel, reference: str) -> str:
     if is_path(reference):
         return f"copy the model there again; or use {model.instead}"
-    return f"fetch it again with: storyhash models pull {model.name} --force"
+    return f"download it again with: storyhash models pull {model.name} --force"
 
 
 def damage(file: Path) -> str:
@@ -191,7 +194,7 @@ def damage(file: Path) -> str:
     """
     if file.suffix == ".safetensors":
         return _safetensors_damage(file)
-    return "" if zipfile.is_zipfile(file) else "no archive of torch"
+    return "" if zipfile.is_zipfile(file) else "not a torch archive"
 
 
 def _safetensors_damage(file: Path) -> str:

@@ -21,8 +21,8 @@ def loading(model: HubModel, weights: Weights) -> Iterator[None]:
     except (RuntimeError, ValueError, OSError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise WeightsDamagedError(
-            f"{weights.folder} cannot be loaded as {model.title} ({reason}); fetch it again, or use "
-            f"{model.instead}"
+            f"{weights.folder} cannot be loaded as {model.title} ({reason}); download it "
+            f"again, or use {model.instead}"
         ) from None
 
 
@@ -56,7 +56,7 @@ def load_pretrained(
             missing.discard(name)
     if missing:
         raise WeightsDamagedError(
-            f"{folder} lacks {len(missing)} tensors of {kind.__name__} ({min(missing)}, ...); "
-            "fetch the model again, or name another folder"
+            f"{folder} lacks {len(missing)} tensors of {kind.__name__} ({min(missing)}, "
+            "...); download the model again, or use another folder"
         )
     return model.eval()

@@ -44,7 +44,7 @@ def difference(folder: Path, weights: Path) -> str:
             found = _difference(folder / str(name), str(told["sha256"]))
             if found:
                 return found
-        return "" if weights.name in files else f"{weights.name} was not pulled with the rest"
+        return "" if weights.name in files else f"{weights.name} is not one of the downloaded files"
     published = published_checksum(weights)
     return "" if published is None else _difference(weights, published)
 

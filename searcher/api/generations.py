@@ -44,7 +44,7 @@ def generations_router(generations: Generations) -> APIRouter:
 
     @router.get("/v1/generations", responses={200: {"model": GenerationPage}, **ERRORS})
     def list_generations() -> Response:
-        """Every generation that is followed."""
+        """List the generations that the searcher follows."""
         return json_response({"items": generations.generations(), "next_cursor": None})
 
     @router.post(
@@ -54,7 +54,7 @@ def generations_router(generations: Generations) -> APIRouter:
         responses={201: {"model": GenerationItem}, **ERRORS},
     )
     async def follow(request: Request) -> Response:
-        """Follow a further generation: its log is read into an index of its own."""
+        """Follow another generation: its log is read into an index of its own."""
         name = await _named(request)
         return json_response(await changed(request, lambda: generations.follow(name)), 201)
 
@@ -64,13 +64,14 @@ def generations_router(generations: Generations) -> APIRouter:
         responses={200: {"model": GenerationItem}, **ERRORS},
     )
     async def activate(request: Request) -> Response:
-        """Have a generation answer, from the next query on; the one before is kept for the way back."""
+        """Activate a generation: it answers queries from the next one on. The previous generation is
+        still followed."""
         name = await _named(request)
         return json_response(await changed(request, lambda: generations.activate(name)))
 
     @router.delete("/v1/generations/{name}", status_code=204, responses={204: _DROPPED, **ERRORS})
     async def drop(name: str, request: Request) -> Response:
-        """Follow a generation no more and delete its index."""
+        """Stop following a generation and delete its index."""
         await no_body(request)
         await changed(request, lambda: generations.drop(name))
         return Response(status_code=204)
@@ -89,7 +90,7 @@ async def _named(request: Request) -> str:
         raise UsageError(f"{where or 'the body'}: {first['msg']}") from None
 
 
-_DROPPED: dict[str, Any] = {"description": "Its index is gone; its topics stay."}
+_DROPPED: dict[str, Any] = {"description": "The index is deleted; the topics are kept."}
 _POSTED: dict[str, Any] = {
     "requestBody": {
         "required": True,

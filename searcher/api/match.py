@@ -30,12 +30,12 @@ _ALLOWED = frozenset({"uri", "video_id"})
 
 _DOCUMENTED: dict[str, Any] = {
     "parameters": [
-        parameter("name", {"type": "string"}, "How to call the video in the answer."),
+        parameter("name", {"type": "string"}, "Name of the video in the response."),
         BANK,
         parameter(
             "thorough",
             {"type": "boolean"},
-            "Look closely even where the first look finds a copy: for what else the video holds.",
+            "Always run the second pass, also when the first one finds a copy.",
         ),
     ],
     "requestBody": {
@@ -73,7 +73,7 @@ def match_router(
         "/v1/match", openapi_extra=_DOCUMENTED, responses={200: {"model": MatchAnswer}, **ERRORS}
     )
     async def match(request: Request) -> Response:
-        """Match a video file, an address or a video of the catalogue."""
+        """Match an uploaded video, the video at an address, or a video of the catalogue."""
         banks, thorough = banks_of(request), _flag(request, "thorough")
         answering = catalogue.current()
         # A long body is refused before it is sent; a place is taken once it is there.

@@ -16,14 +16,14 @@ class _Shape(BaseModel):
 
 
 class ErrorInfo(_Shape):
-    """Why not: `code` is for machines, `message` says what to do next."""
+    """An error: `code` for programs, `message` for people."""
 
     code: str
     message: str
 
 
 class ErrorAnswer(_Shape):
-    """Every answer that is no success."""
+    """The body of every error response."""
 
     error: ErrorInfo
 
@@ -37,7 +37,7 @@ class Hit(_Shape):
     start_seconds: float
     end_seconds: float
     version: int
-    score: float = Field(description="The inner product; higher is closer.")
+    score: float = Field(description="Inner product; higher is more similar.")
 
 
 class SearchAnswer(_Shape):
@@ -57,15 +57,15 @@ class SearchBody(_Shape):
 
 
 class Query(_Shape):
-    """What was asked about."""
+    """The query video."""
 
     uri: str
     duration_seconds: float
-    damaged: str = Field("", description="What of it could not be decoded; else absent.")
+    damaged: str = Field("", description="What could not be decoded; absent if nothing is damaged.")
 
 
 class MatchItem(_Shape):
-    """A stretch of the query that is, with `probability`, a copy of a stretch of `video_id`."""
+    """A range of the query that is, with `probability`, a copy of a range of `video_id`."""
 
     video_id: str
     uri: str
@@ -77,23 +77,23 @@ class MatchItem(_Shape):
     query_end_seconds: float
     ref_start_seconds: float
     ref_end_seconds: float
-    coverage: float = Field(description="The matched share of the query.")
+    coverage: float = Field(description="Matched fraction of the query, 0 to 1.")
     decision: Decision
     evidence: dict[str, Any]
 
 
 class MatchAnswer(_Shape):
-    """Every candidate, best first; `decision` is the strongest of theirs."""
+    """All candidates, best first; `decision` is the strongest of their decisions."""
 
     query: Query
     model_id: str
     decision: Decision
     matches: list[MatchItem]
-    reason: str = Field("", description="Why a query could not match anything; else absent.")
+    reason: str = Field("", description="Why the query cannot match anything; absent otherwise.")
 
 
 class VideoItem(_Shape):
-    """A video of the catalogue; its segments are those of its newest whole version."""
+    """A video of the catalogue; its segments are those of its newest complete version."""
 
     video_id: str
     uri: str
@@ -106,18 +106,18 @@ class VideoItem(_Shape):
     state: Literal["pending", "ready", "failed", "disabled"]
     metadata: dict[str, Any]
     indexed_at: str | None
-    error: ErrorInfo | None = Field(None, description="Why it failed; else absent.")
+    error: ErrorInfo | None = Field(None, description="Why indexing failed; absent otherwise.")
 
 
 class VideoPage(_Shape):
-    """Videos in the order of their ids; `next_cursor` asks for the next page."""
+    """Videos ordered by id; `next_cursor` is the cursor of the next page."""
 
     items: list[VideoItem]
     next_cursor: str | None
 
 
 class NewVideo(_Shape):
-    """A video to index. Without `video_id` its address is its id, without query and credentials."""
+    """A video to index. The default of `video_id` is the address without query and credentials."""
 
     uri: str = Field(min_length=1)
     video_id: str | None = Field(None, min_length=1, max_length=1000)
@@ -127,14 +127,14 @@ class NewVideo(_Shape):
 
 
 class GenerationName(_Shape):
-    """Which generation; the first one's name is empty."""
+    """The name of a generation; the first one's name is empty."""
 
     generation: str = Field(pattern=r"^[a-z0-9-]{0,40}$")
 
 
 class GenerationItem(_Shape):
-    """An index of the catalogue. `waiting_for` tells by condition why it could not answer now. `error`:
-    why it is not kept up to date any more; follow it again, or drop it."""
+    """An index generation. `waiting_for`: why it cannot answer queries now, by condition. `error`: why it
+    is no longer updated; follow it again, or drop it."""
 
     generation: str
     answers: bool
@@ -146,8 +146,8 @@ class GenerationItem(_Shape):
 
 
 class StagedItem(_Shape):
-    """A version of a video that is not complete yet. `expected_segments` is null while its end has not
-    come; `idle_seconds`: since something of it came last."""
+    """An incomplete version of a video. `expected_segments` is null until its end message arrives;
+    `idle_seconds`: time since its last message."""
 
     video_id: str
     version: int
@@ -158,22 +158,22 @@ class StagedItem(_Shape):
 
 
 class StagedPage(_Shape):
-    """A page of them."""
+    """A page of incomplete versions."""
 
     items: list[StagedItem]
     next_cursor: str | None
 
 
 class GenerationPage(_Shape):
-    """Every generation there is."""
+    """All followed generations."""
 
     items: list[GenerationItem]
     next_cursor: str | None
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorAnswer, "description": "Not as asked for."},
-    "5XX": {"model": ErrorAnswer, "description": "Not now."},
+    "4XX": {"model": ErrorAnswer, "description": "Client error."},
+    "5XX": {"model": ErrorAnswer, "description": "Server error or temporarily unavailable."},
 }
 
 
@@ -185,5 +185,5 @@ def parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, 
 BANK = parameter(
     "bank",
     {"type": "array", "items": {"type": "string"}},
-    "Search these banks alone; every bank when left out.",
+    "Search only these banks (default: all).",
 )

@@ -45,11 +45,11 @@ _DOCUMENTED: dict[str, Any] = {
         parameter(
             "k",
             {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": DEFAULT_K},
-            f"Segments per vector; vectors x k is at most {MAX_HITS:,}.",
+            f"Segments per query vector; vectors x k is at most {MAX_HITS:,}.",
         ),
         BANK,
         parameter(
-            "model_id", {"type": "string"}, "Refuse (409) where the index is of another model."
+            "model_id", {"type": "string"}, "Respond with 409 if the index is of another model."
         ),
     ],
     "requestBody": {
@@ -59,8 +59,10 @@ _DOCUMENTED: dict[str, Any] = {
                 "schema": {
                     "type": "string",
                     "format": "binary",
-                    "description": f"float32 little-endian, n x {VECTOR_DIMENSION}, unit norm, "
-                    f"n up to {MAX_VECTORS}.",
+                    "description": (
+                        f"float32, little-endian, shape (n, {VECTOR_DIMENSION}), unit norm, n "
+                        f"up to {MAX_VECTORS}."
+                    ),
                 }
             },
             "application/json": {"schema": SearchBody.model_json_schema()},
@@ -83,14 +85,14 @@ def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
     gate = Gate(_AT_WORK, _WAITING)
 
     async def search(request: Request) -> Response:
-        """The nearest indexed segments of each vector."""
+        """Search the nearest indexed segments of each query vector."""
         started = time.perf_counter()
         k, only, model_id = _parameters(request)
         vectors = await _read_vectors(request)
         if len(vectors) * k > MAX_HITS:
             raise UsageError(
-                f"vectors x k: expected at most {MAX_HITS:,} hits in one answer, got {len(vectors)} x "
-                f"{k}; ask for fewer per vector, or in several requests"
+                f"vectors x k: expected at most {MAX_HITS:,} hits per response, got "
+                f"{len(vectors)} x {k}; ask for fewer per vector, or send several requests"
             )
         answering = catalogue.current()
         if model_id and model_id != answering.model_id:

@@ -38,9 +38,9 @@ def staged_router(staged: Staged) -> APIRouter:
     @router.get("/v1/staged", responses={200: {"model": StagedPage}, **ERRORS})
     def list_staged(
         limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-        cursor: Annotated[str, Query(description="`next_cursor` of the page before.")] = "",
+        cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
     ) -> Response:
-        """A page of the videos that are not complete yet, in the order of their ids."""
+        """List videos that are not complete yet, ordered by id."""
         videos, following = staged.staged(cursor, limit)
         return json_response(
             {"items": [video.to_json() for video in videos], "next_cursor": following}
@@ -51,10 +51,10 @@ def staged_router(staged: Staged) -> APIRouter:
         request: Request,
         video_id: str,
         version: Annotated[
-            int | None, Query(ge=1, description="Only this version; every one by default.")
+            int | None, Query(ge=1, description="Only this version (default: every version).")
         ] = None,
     ) -> Response:
-        """Wait no longer for a video: what came of it is forgotten, and what still comes is dropped."""
+        """Stop waiting for a video: its received segments are deleted, and later ones are dropped."""
         await no_body(request)
         async with changes.entered():
             dropped = await changes.run(
@@ -64,7 +64,7 @@ def staged_router(staged: Staged) -> APIRouter:
             raise ApiError(
                 404,
                 "unknown_video",
-                f"nothing is waited for of {video_id[:200]!r}; /v1/staged lists what is",
+                f"{video_id[:200]!r} is not an incomplete video; /v1/staged lists them",
             )
         return Response(status_code=204)
 
@@ -72,5 +72,5 @@ def staged_router(staged: Staged) -> APIRouter:
 
 
 _DROPPED: dict[str, Any] = {
-    "description": "Its version is marked failed; an older complete version stays searchable."
+    "description": "The version is marked as failed; an older complete version stays searchable."
 }

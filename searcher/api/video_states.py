@@ -24,22 +24,20 @@ class AskedVideos(BaseModel):
     """The body."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    video_ids: list[str] = Field(max_length=MAX_IDS, description="Ids of videos.")
+    video_ids: list[str] = Field(max_length=MAX_IDS, description="Video ids.")
 
 
 class VideoState(BaseModel):
-    """What is known of one video. Versions are 0 where there is none."""
+    """The versions of one video; 0 where there is none."""
 
     video_id: str
-    version: int = Field(description="The version that is searchable.")
-    deleted_version: int = Field(description="Every version up to this one was deleted.")
-    waiting_version: int = Field(
-        description="The newest of which some segments have come, not all."
-    )
+    version: int = Field(description="The searchable version.")
+    deleted_version: int = Field(description="This version and all older ones were deleted.")
+    waiting_version: int = Field(description="The newest version that is incomplete.")
 
 
 class VideoStates(BaseModel):
-    """In the order asked for."""
+    """States in the order of the request."""
 
     items: list[VideoState]
 
@@ -54,8 +52,7 @@ def states_router(catalogue: Catalogue) -> APIRouter:
         responses={200: {"model": VideoStates}, **ERRORS},
     )
     async def states_of_videos(request: Request) -> Response:
-        """Which versions of videos are searchable, deleted or still waiting for segments; of an unknown
-        video every version is 0."""
+        """Get which versions of the given videos are searchable, deleted or incomplete."""
         body = await read_json(request, _MAX_JSON_BYTES)
         try:
             asked = AskedVideos.model_validate(body)

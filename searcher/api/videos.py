@@ -52,9 +52,9 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
     @router.get("/v1/videos", responses={200: {"model": VideoPage}, **ERRORS})
     def list_videos(
         limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-        cursor: Annotated[str, Query(description="`next_cursor` of the page before.")] = "",
+        cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
     ) -> Response:
-        """A page of the catalogue, in the order of the ids. It is shorter than `limit` where its videos
+        """List the videos of the catalogue, ordered by id. A page may be shorter than `limit` when videos
         have much metadata."""
         return _page(catalogue.current().index.videos, cursor, limit)
 
@@ -65,13 +65,13 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
         responses={202: {"model": VideoItem}, **ERRORS},
     )
     async def post_video(request: Request) -> Response:
-        """Have a video indexed; it is searchable when its state is `ready`. One that is ready or pending
-        already, and described the same, is not done again."""
+        """Index a video; it is searchable when its state is `ready`. Posting the same video again does
+        nothing. If its description changed, it is indexed again."""
         if add_video is None:
             raise ApiError(
                 501,
                 "not_here",
-                "this searcher takes videos from Kafka alone; send them with `storyhash ingest`",
+                "this searcher receives videos only from Kafka; send them with `storyhash ingest`",
                 close=True,
             )
         changes.check_room()
@@ -83,7 +83,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
     # Ids may hold slashes and newlines, as the paths they are made of do.
     @router.get(f"/v1/videos/{VIDEO_ID}", responses={200: {"model": VideoItem}, **ERRORS})
     def show_video(video_id: str) -> Response:
-        """One video."""
+        """Get one video."""
         video = catalogue.current().index.videos.get(video_id)
         if video is None:
             raise unknown_video(video_id)
@@ -91,7 +91,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
 
     @router.delete(f"/v1/videos/{VIDEO_ID}", status_code=204, responses={204: _GONE, **ERRORS})
     async def delete_video(video_id: str, request: Request) -> Response:
-        """Forget a video for good: catalogue, index, mirror and snapshots."""
+        """Delete a video permanently from the catalogue, the index, the mirror and the snapshots."""
         await no_body(request)
         async with changes.entered():
             known = await changes.run(lambda _: catalogue.delete_video(video_id), request.receive)
@@ -134,7 +134,7 @@ def _entry(body: Mapping[str, Any]) -> CatalogEntry:
     return CatalogEntry(video_id, given.uri, given.bank, given.title, given.metadata)
 
 
-_GONE: dict[str, Any] = {"description": "No search finds it any more."}
+_GONE: dict[str, Any] = {"description": "The video is deleted; no search finds it any more."}
 _POSTED: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -251,11 +251,12 @@ class Shard:
         except Exception as error:
             built = None
             self.merge_trouble = (
-                f"the graph could not be built ({type(error).__name__}); searches compare more vectors "
-                "one by one, the next change tries again; see the log"
+                f"building the graph failed ({type(error).__name__}); new vectors are "
+                "searched exactly until the next change retries it; see the log"
             )
             _log.exception(
-                "the graph could not be built; searches go on as they were, the next change tries again"
+                "building the graph failed; searches use the old graph, and the next "
+                "change retries it"
             )
         finally:
             with self._write:

@@ -75,8 +75,8 @@ def save_snapshot(folder: Path, shard: Shard, info: SnapshotInfo, *, keep: int) 
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else str(error).splitlines()[0]
         raise StorageError(
-            f"{folder}: the snapshot could not be written ({reason}); older ones are kept; "
-            "free some space and run the same command again"
+            f"{folder}: the snapshot could not be written ({reason}); older snapshots are "
+            "kept; free some disk space and run the same command again"
         ) from None
     for old in snapshots(folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
@@ -106,8 +106,8 @@ def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> Load
             continue
         if info.model_id != model_id:
             raise ModelMismatchError(
-                f"{folder} holds vectors of {info.model_id}, not of {model_id}; "
-                "use another data folder"
+                f"{folder} has vectors of {info.model_id}, not of {model_id}; use another "
+                "data folder"
             )
         return Loaded(shard, info, tuple(refused))
     return (

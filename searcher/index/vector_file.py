@@ -37,11 +37,11 @@ def search_vector_file(
         graph = faiss.read_index(str(path))
     except RuntimeError as error:
         raise CorruptIndexError(
-            f"{path} is no index that FAISS can read ({str(error).splitlines()[0][:100]}); make it anew"
+            f"{path} is not a FAISS index ({str(error).splitlines()[0][:100]}); create it again"
         ) from None
     if graph.d != PADDED_DIMENSION:
         raise CorruptIndexError(
-            f"{path} holds {graph.d} numbers a row, expected {PADDED_DIMENSION}"
+            f"{path} has {graph.d} dimensions per row, expected {PADDED_DIMENSION}"
         )
     parameters = faiss.SearchParametersHNSW(efSearch=max(settings.ef_search, k))
     scores, rows = graph.search(padded(queries), k, params=parameters)

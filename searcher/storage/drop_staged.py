@@ -12,7 +12,7 @@ from searcher.consumer import IndexHandler
 from searcher.local_index import LocalIndex
 from searcher.storage.staged_videos import DROPPED
 
-_MESSAGE = "dropped while it was waiting; send it again: storyhash ingest --again"
+_MESSAGE = "dropped while it was incomplete; send it again: storyhash ingest --again"
 
 
 def dropped_end(video_id: str, version: int) -> VideoEnd:

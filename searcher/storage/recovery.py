@@ -31,12 +31,14 @@ def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
         whole = [Video(**row) for row, count in mirror.videos() if count == row["segments"]]
         # In one step: a part of it would pass for all of it at the next start.
         videos.commit_all(whole)
-        return [f"the catalogue was made anew from the mirror: {len(whole)} videos"]
+        return [f"the catalogue was rebuilt from the mirror: {len(whole)} videos"]
     if not points and any(video.segments for video in videos.all()):
         videos.forget_everything()
         return [
-            "the mirror is empty: every video is to be indexed again (the searcher over Kafka does so by "
-            "itself, from the log)"
+            (
+                "the mirror is empty: every video must be indexed again (the searcher over "
+                "Kafka does so automatically, from the log)"
+            )
         ]
     return []
 
@@ -56,7 +58,7 @@ def recovered_shard(
         )
         return rebuilt_shard(settings, videos, mirror), NO_SNAPSHOT, said
     said = [
-        f"{why}; the older snapshot {loaded.info.sequence} is used and brought up to date"
+        f"{why}; the older snapshot {loaded.info.sequence} is used and updated"
         for why in loaded.refused
     ]
     shard = loaded.shard

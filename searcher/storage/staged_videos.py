@@ -219,10 +219,10 @@ class StagedVideos:
     ) -> StagedVideo:
         end: VideoEnd | None = None if event is None else decode_event(event)
         if end is None:
-            expected, reason = None, "its end has not come"
+            expected, reason = None, "its end message has not arrived"
         elif segments < end.segments:
             expected = end.segments
-            reason = f"{end.segments - segments} of {end.segments} segments have not come"
+            reason = f"{end.segments - segments} of {end.segments} segments have not arrived"
         else:
             expected, reason = end.segments, MIXED
         idle = max(0.0, time.time() - last_at)
@@ -263,7 +263,10 @@ class StagedVideos:
 # The error code of a version that somebody dropped while it was waiting.
 DROPPED = "dropped"
 # Why a version never becomes whole.
-MIXED = "its segments are not those that its end counts; send it again: storyhash ingest --again"
+MIXED = (
+    "its segments differ from those that its end message lists; send it again: storyhash "
+    "ingest --again"
+)
 
 
 def segmentations(refs: Iterable[SegmentRef]) -> Iterator[list[str]]:

@@ -62,7 +62,7 @@ def test_models_are_listed_with_source_and_licence() -> None:
     assert all(item["licence"] for item in items)
     licence = next(item["licence"] for item in items if item["name"] == "sscd")
     assert "Meta's weights: MIT" in licence
-    assert "may not be passed on" in licence
+    assert "not redistributed" in licence
 
 
 def test_doctor_finds_this_machine_well(indexed: Path) -> None:
@@ -197,7 +197,7 @@ MISTAKES: dict[str, tuple[Case, int, str]] = {
     "weights that are none": (
         lambda f, i, s: _with_sscd(f, s, f / "a.mp4"),
         3,
-        "no ONNX or",
+        "not an ONNX or",
     ),
     "no Qdrant server": (_no_server, 3, "does not answer"),
 }

@@ -237,7 +237,7 @@ def test_readers_go_on_while_another_process_writes(
         assert finds(index, first)
         assert index.vectors_of("b")[0] == []
         assert any("another process is writing" in said for said in index.notices)
-        with pytest.raises(DataFolderError, match="open for searching only"):
+        with pytest.raises(DataFolderError, match="is open read-only"):
             index.delete_video("a")
 
 

@@ -179,7 +179,8 @@ def _resize(config: Any, kind: str, size: int) -> None:
     """Make a SAM 2 see squares of another size; its position embeddings are interpolated."""
     if kind != "sam2_video":
         raise WrongModelError(
-            f"STORYHASH_SAM2__IMAGE_SIZE: EdgeTAM sees {config.image_size} pixels only; leave it out"
+            f"STORYHASH_SAM2__IMAGE_SIZE: EdgeTAM has a fixed size of {config.image_size} "
+            "pixels; unset it"
         )
     config.image_size = size
     config.prompt_encoder_config.image_size = size
@@ -216,8 +217,8 @@ def open_network(weights: Weights, size: int | None, settings: DeviceSettings) -
     kind = str(weights.config["model_type"])
     if kind == "edgetam_video" and importlib.util.find_spec("timm") is None:
         raise DependencyError(
-            f"{weights.folder} is an EdgeTAM, whose backbone needs timm: pip install timm, or leave "
-            f"{SAM2.variable} out for SAM 2.1"
+            f"{weights.folder} is an EdgeTAM, whose backbone needs timm: pip install timm, "
+            f"or unset {SAM2.variable} to use SAM 2.1"
         )
     with loading(SAM2, weights):
         return _load_once(weights.folder.resolve(), kind, size, settings)

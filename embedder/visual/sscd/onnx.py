@@ -65,7 +65,7 @@ def _open_session(path: Path, threads: int) -> Any:
         # ONNX Runtime raises types of its own that share no public base.
         reason = str(error).splitlines()[0][:120]
         raise WeightsDamagedError(
-            f"{path} is no ONNX or TorchScript file that can be loaded ({reason}); {WAY_OUT}"
+            f"{path} is not an ONNX or TorchScript file that can be loaded ({reason}); {WAY_OUT}"
         ) from None
     width = session.get_outputs()[0].shape[-1]
     if width != VISUAL_DIMENSION:

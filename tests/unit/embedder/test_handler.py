@@ -115,7 +115,7 @@ def test_a_batch_of_ends_alone_asks_nothing_of_the_network() -> None:
 
 def test_an_event_out_of_place_is_refused_before_any_work() -> None:
     bench = Bench()
-    with pytest.raises(WireError, match="Deletion has no place among the segments"):
+    with pytest.raises(WireError, match="Deletion does not belong in the segments topic"):
         bench.process(segment("a", 0), Deletion("a", 5))
     assert bench.stage.batches == []
 

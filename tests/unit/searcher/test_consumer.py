@@ -216,7 +216,7 @@ def test_the_catalogue_is_made_anew_from_the_mirror_alone(
     for name in ("videos.sqlite", "videos.sqlite-wal", "videos.sqlite-shm"):
         (tmp_path / "data" / name).unlink(missing_ok=True)
     with open_index(tmp_path / "data") as index:
-        assert any("made anew from the mirror: 2" in said for said in index.notices)
+        assert any("rebuilt from the mirror: 2" in said for said in index.notices)
         assert [row.to_json() for row in index.videos.all()] == before
         assert index.search(queries, 5) == answers
 

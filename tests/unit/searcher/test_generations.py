@@ -79,7 +79,7 @@ def test_what_answers_and_the_first_cannot_be_dropped(tmp_path: Path, name: str)
     make_folder(tmp_path, "current")
     make_current(tmp_path, "current")
     (tmp_path / "storyhash.json").write_text("{}")
-    with pytest.raises(UsageError, match="answers or is the first"):
+    with pytest.raises(UsageError, match="is active or is the first one"):
         drop_generation(tmp_path, name)
     assert known_generations(tmp_path) == ["", "current"]
 

@@ -63,7 +63,7 @@ def test_a_version_that_comes_too_late_is_told_and_counted(
     with caplog.at_level(logging.WARNING):
         bench.feed(*video(rng, "a", 1, version=5), replace(end("a", 1, 5), origin="host/1"))
     assert bench.counted("stale") == 1
-    told = {"deleted": "it was deleted since", "newer": "version 9 is newer"}[why]
+    told = {"deleted": "the video was deleted", "newer": "version 9 is newer"}[why]
     assert f"version 5 of 'a', from host/1, is dropped: {told}" in caplog.text
 
 

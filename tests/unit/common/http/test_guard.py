@@ -63,7 +63,7 @@ def test_a_service_of_a_network_is_called_by_addresses_and_by_the_names_it_is_gi
 def test_a_refusal_names_the_setting() -> None:
     with client() as on:
         answer = on.get("/thing", headers={"Host": "films.example"})
-        assert "'films.example'; if it is, name that in STORYHASH_HTTP__ALLOWED_HOSTS" in (
+        assert "'films.example'; if it is correct, add it to STORYHASH_HTTP__ALLOWED_HOSTS" in (
             message_of(answer)
         )
         assert answer.headers["Connection"] == "close"

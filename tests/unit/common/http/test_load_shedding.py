@@ -88,7 +88,7 @@ def test_one_too_many_is_told_when_to_come_again() -> None:
         gate, work = Gate(1, 2, retry_seconds=7), Work()
         inside = [asyncio.create_task(request(gate, work)) for _ in range(3)]
         await work.has_begun(1)
-        with pytest.raises(ApiError, match="3 requests are in work or wait already") as refused:
+        with pytest.raises(ApiError, match="3 requests are in progress or waiting") as refused:
             await request(gate, work)
         assert (refused.value.status, refused.value.code) == (503, "busy")
         # Its body is not read, so the connection cannot go on.

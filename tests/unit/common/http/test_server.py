@@ -245,7 +245,7 @@ def test_a_port_that_is_taken_names_the_setting_to_change(service: Service) -> N
         server = HttpServer(service.app, HttpSettings(port=port))
         with pytest.raises(
             UsageError,
-            match=rf"cannot listen at 127.0.0.1:{port}: Address already in use; "
+            match=rf"cannot listen on 127.0.0.1:{port}: Address already in use; "
             "set STORYHASH_HTTP__PORT to another port",
         ):
             server.start()
@@ -264,7 +264,7 @@ def test_an_address_of_another_machine_cannot_be_listened_at(service: Service) -
     server = HttpServer(
         service.app, HttpSettings(host="192.0.2.1", port=0, allow_unauthenticated=True)
     )
-    with pytest.raises(UsageError, match=r"cannot listen at 192.0.2.1:0: .*STORYHASH_HTTP__HOST"):
+    with pytest.raises(UsageError, match=r"cannot listen on 192.0.2.1:0: .*STORYHASH_HTTP__HOST"):
         server.start()
 
 

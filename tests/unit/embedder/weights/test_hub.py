@@ -90,7 +90,7 @@ def _other_kind(folder: Path) -> None:
         (_cut, WeightsDamagedError, 3, "expected"),
         (_scribble, WeightsDamagedError, 3, "no safetensors header"),
         (_empty, WeightsDamagedError, 3, "no safetensors header"),
-        (_no_config, WeightsMissingError, 3, "holds no config.json"),
+        (_no_config, WeightsMissingError, 3, "has no config.json"),
         (_bad_config, WeightsDamagedError, 3, "config.json is damaged"),
         (_other_kind, WrongModelError, 2, "'bert', expected clip or clip_vision_model"),
     ],
@@ -200,7 +200,7 @@ def test_what_was_pulled_is_compared_with_its_checksums_whenever_it_is_loaded(fo
     content = bytearray(safetensors())
     content[-1] ^= 1
     (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(WeightsDamagedError, match="not what was pulled"):
+    with pytest.raises(WeightsDamagedError, match="differs from what was downloaded"):
         find_weights(CLIP, str(folder))
 
 
@@ -215,7 +215,7 @@ def test_a_file_of_weights_that_was_put_beside_what_was_pulled_is_not_loaded(fol
 @pytest.mark.parametrize("note", ["", "{}", "[1]", '{"files": {"config.json": 1}}'])
 def test_a_note_that_cannot_be_read_is_no_note_of_anything(folder: Path, note: str) -> None:
     (folder / RECORD).write_text(note)
-    with pytest.raises(WeightsDamagedError, match="not what was pulled"):
+    with pytest.raises(WeightsDamagedError, match="differs from what was downloaded"):
         find_weights(CLIP, str(folder))
 
 

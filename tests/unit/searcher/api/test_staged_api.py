@@ -84,7 +84,7 @@ def test_what_waits_is_listed_with_what_it_waits_for(server: str) -> None:
     first = httpx.get(f"{server}/v1/staged", params={"limit": 3}).json()
     rest = httpx.get(f"{server}/v1/staged", params={"cursor": first["next_cursor"]}).json()
     assert [*named(first), *named(rest)] == ALL
-    assert first["items"][1]["reason"] == "1 of 3 segments have not come"
+    assert first["items"][1]["reason"] == "1 of 3 segments have not arrived"
     assert (first["items"][0]["expected_segments"], first["items"][1]["expected_segments"]) == (
         None,
         3,

@@ -114,7 +114,7 @@ def test_a_segment_that_comes_twice_counts_once(
     feed(index, end("a", 3))
     ((one,), _) = index.staging.staged()
     assert (one.segments, one.expected_segments) == (2, 3)
-    assert one.reason == "1 of 3 segments have not come"
+    assert one.reason == "1 of 3 segments have not arrived"
     feed(index, parts[2])
     assert searchable(index) == {"a": (1, 3)}
     assert index.staging.staged() == ([], None)
@@ -217,8 +217,8 @@ def test_what_waits_is_told_page_by_page_with_what_it_waits_for(
         ("b", 12),
         ("c", 1),
     ]
-    assert found[0].reason == "its end has not come"
-    assert found[3].reason == "1 of 2 segments have not come"
+    assert found[0].reason == "its end message has not arrived"
+    assert found[3].reason == "1 of 2 segments have not arrived"
     assert found[3].expected_segments == 2
 
 
