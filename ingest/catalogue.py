@@ -106,13 +106,14 @@ def taken(entry: CatalogEntry, other_uri: str) -> Refused:
     one, other = public_uri(other_uri), public_uri(entry.uri)
     if one == other:
         message = (
-            "two addresses differ only in what stands behind '?', which is no part of an id: "
+            "two addresses differ only in the part after '?', which is not part of an id: "
             f"{printable(one)}; give each a video_id in a manifest"
         )
     else:
         message = (
-            f"two videos are named '{printable(entry.video_id)}': {printable(one)} and "
-            f"{printable(other)}; index the folder above both, or name them in a manifest"
+            f"two videos have the id '{printable(entry.video_id)}': {printable(one)} and "
+            f"{printable(other)}; index the folder above both, or give them ids in a "
+            "manifest"
         )
     return Refused(entry.video_id, other, "name_taken", message)
 
@@ -122,11 +123,11 @@ def check_argument(argument: str) -> str:
     UsageError for an empty one, which scripts give whose variable is not set: it is not this folder."""
     if not argument.strip():
         raise UsageError(
-            f"expected a path or an address, got '{printable(argument)}'; write . for the folder "
-            "you are in"
+            f"expected a path or an address, got '{printable(argument)}'; use . for the "
+            "current folder"
         )
     if "\0" in argument:
-        raise UsageError(f"{printable(argument)}: a path has no NUL character in it")
+        raise UsageError(f"{printable(argument)}: a path cannot contain a NUL character")
     return local_path(argument)
 
 
@@ -151,13 +152,13 @@ def _read(argument: str, bank: str, listing: Listing) -> Iterator[Listed]:
         elif path.exists():
             found = [Listed(CatalogEntry(path.name, root, bank), root)]
         else:
-            raise UsageError(f"{shown}: there is no such file or folder")
+            raise UsageError(f"{shown}: file or folder not found")
     except OSError as error:
         raise UsageError(
             f"{printable(str(error.filename or argument))}: {error.strerror}"
         ) from None
     if not found and len(listing.refused) == refused:
-        raise UsageError(f"{shown}: no video in it{_in_words(passed_over)}")
+        raise UsageError(f"{shown}: no video found{_in_words(passed_over)}")
     yield from found
 
 
@@ -176,7 +177,7 @@ def _folder(folder: Path, bank: str, listing: Listing, passed_over: PassedOver) 
 def _in_words(passed_over: PassedOver) -> str:
     most = passed_over.counts.most_common(_SHOWN)
     words = ", ".join(f"{count} {what} ({why})" for (what, why), count in most)
-    return f"; passed over: {printable(words)}" if words else ""
+    return f"; skipped: {printable(words)}" if words else ""
 
 
 def in_folder(video: str, folder: Path, bank: str = DEFAULT_BANK) -> Listed:
@@ -201,13 +202,13 @@ def check_entry(entry: CatalogEntry, *, chosen: bool = False) -> None:
         except UnicodeEncodeError:
             raise UsageError(f"'{printable(text)}' is not UTF-8 text; rename the file") from None
     if "\0" in entry.uri:
-        raise UsageError(f"'{printable(entry.uri)}' has a NUL character in it; no path has one")
+        raise UsageError(f"'{printable(entry.uri)}' contains a NUL character; remove it")
     metadata = dict(entry.metadata)
     name = f"'{printable(entry.video_id)}'"
     try:
         kept = orjson.loads(orjson.dumps(metadata))
     except (orjson.JSONEncodeError, orjson.JSONDecodeError) as error:
-        raise UsageError(f"{name}: its metadata is no JSON: {error}") from None
+        raise UsageError(f"{name}: its metadata is not JSON: {error}") from None
     # Infinity and NaN become null on the way, and NaN equals nothing.
     if kept != metadata:
-        raise UsageError(f"{name}: its metadata has a number that is not finite; leave it out")
+        raise UsageError(f"{name}: its metadata has a number that is not finite; remove it")

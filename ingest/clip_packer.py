@@ -102,8 +102,8 @@ class _Source:
     def damaged(self) -> str | None:
         if self._unreadable:
             return (
-                f"damaged: {len(self._unreadable)} pictures could not be read and were left out, first "
-                f"{self._unreadable[0].name}"
+                f"damaged: {len(self._unreadable)} images could not be read and were "
+                f"skipped, first {self._unreadable[0].name}"
             )
         return self._decoder.damaged
 

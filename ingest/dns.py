@@ -25,8 +25,8 @@ def resolve(host: str, port: int, *, timeout_seconds: float) -> list[str]:
     """
     if not _places.acquire(blocking=False):
         raise DependencyError(
-            f"{_AT_ONCE} host names are being looked up already; try again in a while, or look at the "
-            "name server"
+            f"{_AT_ONCE} DNS lookups are already in progress; try again later, or check "
+            "the DNS server"
         )
     answer: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
     try:
@@ -40,10 +40,10 @@ def resolve(host: str, port: int, *, timeout_seconds: float) -> list[str]:
         found = answer.get(timeout=timeout_seconds)
     except queue.Empty:
         raise FetchError(
-            f"the host cannot be found: no answer within {timeout_seconds:.0f} s"
+            f"the host cannot be found: no DNS response within {timeout_seconds:.0f} s"
         ) from None
     if isinstance(found, UnicodeError):
-        raise FetchError(f"{host[:80]!r} is no host name")
+        raise FetchError(f"{host[:80]!r} is not a host name")
     if isinstance(found, OSError):
         raise FetchError(f"the host cannot be found ({found.strerror or found})")
     if isinstance(found, Exception):

@@ -40,7 +40,7 @@ def fetch(
                 beat()
                 if time.monotonic() > deadline:
                     raise FetchError(
-                        f"not there after {settings.max_fetch_seconds:.0f} s "
+                        f"not downloaded after {settings.max_fetch_seconds:.0f} s "
                         "(STORYHASH_INGEST__MAX_FETCH_SECONDS)"
                     )
     except FetchError as error:
@@ -51,13 +51,13 @@ def fetch(
             "(STORYHASH_INGEST__FETCH_TIMEOUT_SECONDS)"
         ) from None
     except httpx.InvalidURL:
-        raise FetchError(f"{public_uri(uri)}: is no valid address") from None
+        raise FetchError(f"{public_uri(uri)}: not a valid address") from None
     except (httpx.HTTPError, ssl.SSLError) as error:
         raise FetchError(f"{public_uri(uri)}: {_reason(error)}") from None
     except OSError as error:
         raise FetchError(
-            f"{public_uri(uri)}: cannot be kept ({error.strerror}); free some space, or choose another "
-            "folder (STORYHASH_INGEST__DOWNLOAD_DIR)"
+            f"{public_uri(uri)}: cannot be stored ({error.strerror}); free some disk "
+            "space, or choose another folder (STORYHASH_INGEST__DOWNLOAD_DIR)"
         ) from None
 
 
@@ -72,7 +72,7 @@ def check_allowed(
     try:
         _checked_address(httpx.URL(uri), settings, timeout_seconds)
     except httpx.InvalidURL:
-        raise FetchError(f"{public_uri(uri)}: is no valid address") from None
+        raise FetchError(f"{public_uri(uri)}: not a valid address") from None
     except FetchError as error:
         raise FetchError(f"{public_uri(uri)}: {error}") from None
 
@@ -109,10 +109,12 @@ def _download(uri: str, settings: IngestSettings) -> Iterator[bytes]:
 
 def _body(response: httpx.Response, settings: IngestSettings) -> Iterator[bytes]:
     if response.status_code != httpx.codes.OK:
-        raise FetchError(f"the server answered {response.status_code}")
+        raise FetchError(f"the server responded with {response.status_code}")
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        raise FetchError(f"the server sent it packed ({encoding[:20]!r}), which was not asked for")
+        raise FetchError(
+            f"the server sent the content encoding {encoding[:20]!r}, which was not requested"
+        )
     most = settings.max_fetch_bytes
     too_large = f"larger than {most} bytes (STORYHASH_INGEST__MAX_FETCH_BYTES)"
     claimed = response.headers.get("content-length", "")
@@ -131,7 +133,7 @@ def _checked_address(url: httpx.URL, settings: IngestSettings, timeout_seconds: 
     if url.scheme not in settings.allowed_schemes:
         raise FetchError(f"the scheme {url.scheme!r} is not allowed")
     if not url.host:
-        raise FetchError("names no host")
+        raise FetchError("the address has no host")
     named = url.host in settings.allowed_hosts
     if settings.allowed_hosts and not named:
         raise FetchError(f"the host {url.host!r} is not among STORYHASH_INGEST__ALLOWED_HOSTS")
@@ -141,7 +143,7 @@ def _checked_address(url: httpx.URL, settings: IngestSettings, timeout_seconds: 
         raise FetchError("the host has no address")
     if not named and not all(is_public(address) for address in addresses):
         raise FetchError(
-            "a private address; name its host in STORYHASH_INGEST__ALLOWED_HOSTS if it is meant"
+            "a private address; to allow it, add its host to STORYHASH_INGEST__ALLOWED_HOSTS"
         )
     return addresses[0]
 

@@ -115,7 +115,7 @@ class ProducerLedger:
             self._db = Database(
                 folder / "producer.sqlite",
                 _SCHEMA,
-                remedy="delete it: everything is then sent again, which does no harm",
+                remedy="delete it: every video is then sent again, which is safe",
             )
             self._origin = self._prepare()
         except BaseException:

@@ -76,7 +76,7 @@ def local_path(uri: str) -> str:
     parts = urlsplit(uri)
     if parts.netloc not in ("", "localhost"):
         raise UsageError(
-            f"{printable(uri)}: a file of another machine; mount it and give its path here"
+            f"{printable(uri)}: a file on another machine; mount it and give its path here"
         )
     return unquote(parts.path, errors="surrogateescape")
 
@@ -88,7 +88,7 @@ def _named(row: Mapping[str, Any], where: str) -> dict[str, Any]:
         own = key.strip().lower()
         name = own if own in _OWN else key
         if name in named:
-            raise UsageError(f"{where}: {name} is given twice; leave one out")
+            raise UsageError(f"{where}: {name} is given twice; remove one")
         named[name] = value
     return named
 
@@ -125,9 +125,9 @@ def _table(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, 
     delimiter = _delimiter(heading)
     if delimiter is None:
         raise UsageError(
-            f"{shown}, line {1 + skipped}: no column is named uri in "
-            f"'{printable(heading.strip()[:60])}'; write the names of the columns there, such as "
-            "video_id,uri,title"
+            f"{shown}, line {1 + skipped}: expected a column named uri, got "
+            f"'{printable(heading.strip()[:60])}'; write the column names in the first "
+            "line, such as video_id,uri,title"
         )
     csv.field_size_limit(_MAX_FIELD_BYTES)
     reader = csv.DictReader(_again(heading, lines), restkey="", delimiter=delimiter, strict=True)
@@ -135,13 +135,13 @@ def _table(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, 
         for row in reader:
             if "" in row:
                 raise UsageError(
-                    f"{shown}, line {reader.line_num + skipped}: more values than the header names; "
-                    f"put a value with '{printable(delimiter)}' in it in quotes"
+                    f"{shown}, line {reader.line_num + skipped}: more values than columns; "
+                    f"put a value that contains '{printable(delimiter)}' in quotes"
                 )
             yield reader.line_num + skipped, row
     except csv.Error as error:
         raise UsageError(
-            f"{shown}, line {reader.line_num + 1 + skipped}: {error}; mend the line"
+            f"{shown}, line {reader.line_num + 1 + skipped}: {error}; correct the line"
         ) from None
 
 
@@ -154,8 +154,8 @@ def _objects(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", "nested too deeply, or a number too long")
             raise UsageError(
-                f"{shown}, line {line}: {reason} in '{printable(text.strip()[:60])}'; "
-                "each line is one JSON object"
+                f"{shown}, line {line}: {reason} in '{printable(text.strip()[:60])}'; each "
+                "line must be one JSON object"
             ) from None
         if not isinstance(row, dict):
             raise UsageError(f"{shown}, line {line}: expected a JSON object")
@@ -181,8 +181,8 @@ def _encoding(path: Path) -> str:
         head = file.read(4)
     if b"\0" in head and not head.startswith(tuple(mark for mark, _ in _MARKS)):
         raise UsageError(
-            f"{printable(str(path))}, line 1: UTF-16 text without a byte-order mark, or no text; save "
-            "it as UTF-8"
+            f"{printable(str(path))}, line 1: not text, or UTF-16 without a byte-order "
+            "mark; save it as UTF-8"
         )
     return next((name for mark, name in _MARKS if head.startswith(mark)), "utf-8")
 

@@ -157,7 +157,7 @@ class _Walk:
             return
         if self._entered[key] >= _MOST_ENTRIES:
             self._scan.passed_over.add(
-                "link", f"leads to a folder reached {_MOST_ENTRIES} times", path
+                "link", f"leads to a folder that was already reached {_MOST_ENTRIES} times", path
             )
             return
         with os.scandir(path) as listed:
@@ -185,7 +185,7 @@ class _Walk:
         if name.startswith("."):
             self._pass_over("hidden", "its name begins with a dot", entry.path)
         elif name in SYSTEM_FOLDERS:
-            self._pass_over(name, "kept by the system for itself", entry.path)
+            self._pass_over(name, "used by the operating system", entry.path)
         elif entry.is_symlink() and _is_broken(entry):
             self._broken_link(entry)
         elif entry.is_dir():
@@ -204,7 +204,7 @@ class _Walk:
         elif suffix in PARTIAL_SUFFIXES:
             self._pass_over(suffix, "still being written", entry.path)
         elif suffix in OTHER_SUFFIXES:
-            self._pass_over(suffix, "not a video by its name", entry.path)
+            self._pass_over(suffix, "its suffix is not one of a video", entry.path)
         elif suffix in VIDEO_SUFFIXES or self._is_video(suffix, entry.path):
             self._take(frame, entry)
 
@@ -223,7 +223,7 @@ class _Walk:
             return False
         if kind == "video" or (kind == "unknown" and suffix in TEXT_OR_VIDEO_SUFFIXES):
             return True
-        why = {"text": "text", "empty": "empty"}.get(kind, "not a video by its first bytes")
+        why = {"text": "text", "empty": "empty"}.get(kind, "its content is not a video")
         self._pass_over(suffix or "no suffix", why, path)
         return False
 
@@ -239,16 +239,14 @@ class _Walk:
 
     def _broken_link(self, entry: os.DirEntry[str]) -> None:
         if _suffix(entry.name) in VIDEO_SUFFIXES | TEXT_OR_VIDEO_SUFFIXES:
-            reason = "a link to something that is not there; mend or remove it"
+            reason = "a broken link; correct or remove it"
             self._scan.problems.append(Problem(entry.path, "unreadable", reason))
         else:
-            self._pass_over("link", "leads to something that is not there", entry.path)
+            self._pass_over("link", "leads to a missing file", entry.path)
 
     def _cannot(self, path: str, error: OSError) -> None:
         reason = error.strerror or str(error)
-        self._scan.problems.append(
-            Problem(path, "unreadable", f"{reason}; what is in it is left out")
-        )
+        self._scan.problems.append(Problem(path, "unreadable", f"{reason}; its content is skipped"))
 
     def _pass_over(self, what: str, why: str, path: str) -> None:
         self._scan.passed_over.add(what, why, path)

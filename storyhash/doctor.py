@@ -71,27 +71,30 @@ def _clips(_: Settings) -> tuple[str, int]:
     clip = encode_clip(batch, start_seconds=0.0, max_bytes=1 << 20)
     error = int(np.abs(decode_clip(clip).frames.astype(int) - 128).max())
     if error > 8:
-        return f"a clip came back changed by {error} grey levels; reinstall the package av", 1
-    return "H.264 clips are encoded and decoded", 0
+        return (
+            f"a test clip differed by {error} grey levels after encoding and decoding; "
+            "reinstall the package av"
+        ), 1
+    return "H.264 encoding and decoding work", 0
 
 
 def _decoder(settings: Settings) -> tuple[str, int]:
     reason = examine_child(settings.video)
     if reason:
-        return f"decoder processes are not confined: {reason}; decode only files you trust", 0
-    return "decoder processes have no network, no secrets, and can write nothing", 0
+        return f"decoder processes are not sandboxed: {reason}; decode only files you trust", 0
+    return "decoder processes are sandboxed: no network, no secrets, no writing", 0
 
 
 def _profile(settings: Settings) -> tuple[str, int]:
     profile = profile_in_force(settings)
-    chosen = "" if read_manifest(settings.data_dir) else f" (asked for: {settings.profile})"
+    chosen = "" if read_manifest(settings.data_dir) else f" (requested: {settings.profile})"
     stage = build_stage(profile, settings)
     return f"{profile.name}{chosen}, model {stage.model_id}", 0
 
 
 def _device(settings: Settings) -> tuple[str, int]:
     if find_spec("torch") is None:
-        return "no torch: networks run through ONNX Runtime on the CPU", 0
+        return "torch is not installed: networks run through ONNX Runtime on the CPU", 0
     return Device(settings.device).description, 0
 
 
@@ -106,9 +109,9 @@ def _space(settings: Settings) -> tuple[str, int]:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if not os.access(folder, os.W_OK):
-        return f"{folder} may not be written; choose another data folder", 2
+        return f"{folder} is not writable; choose another data folder", 2
     if free < _MIN_FREE_BYTES:
-        return f"{free / 1e9:.1f} GB free at {folder}; free some space", 3
+        return f"{free / 1e9:.1f} GB free at {folder}; free some disk space", 3
     return f"{free / 1e9:.0f} GB free at {folder}", 0
 
 
@@ -118,7 +121,7 @@ def _data_folder(settings: Settings) -> tuple[str, int]:
 
 def _index(settings: Settings) -> tuple[str, int]:
     if read_manifest(Path(settings.data_dir)) is None:
-        return f"none in {settings.data_dir} yet", 0
+        return f"no index in {settings.data_dir} yet", 0
     with open_catalogue(settings, writer=False) as index:
         stats, notices = index.stats, index.notices
         made = f"{index.manifest.model_id}, {stats.live} vectors, {stats.dead} dead rows"

@@ -70,10 +70,13 @@ def dataset_of(asked: Asked) -> tuple[DatasetVideo, ...]:
     """The videos of a folder, or of DAVIS. Raises UsageError."""
     if asked.davis:
         if asked.families is not None:
-            raise UsageError("--families: every sequence of DAVIS is a family of its own")
+            raise UsageError(
+                "--families cannot be used with --davis: every sequence of DAVIS is a family "
+                "of its own"
+            )
         return read_davis(asked.videos, asked.split)
     if asked.split is not None:
-        raise UsageError("--split names a part of DAVIS; give --davis too")
+        raise UsageError("--split is only for DAVIS; add --davis")
     return read_dataset(asked.videos, asked.families)
 
 

@@ -68,7 +68,7 @@ VISUALS = {
         lambda settings: sscd.SscdBackend(settings.sscd, settings.device),
         lambda settings: sscd.weights_path(settings.sscd),
     ),
-    "offline": Part("a descriptor shipped with StoryHash", _offline),
+    "offline": Part("a descriptor that comes with StoryHash", _offline),
 }
 TRACKERS = {
     "sam2": Part("SAM 2.1, unprompted (torch)", _sam2, _check_sam2),
@@ -110,7 +110,7 @@ def resolve_profile(settings: Settings) -> Profile:
         return PROFILES["sscd-motion" if sscd.available(settings.sscd) else "offline"]
     if settings.profile not in PROFILES:
         names = ", ".join((AUTO, *PROFILES))
-        raise UsageError(f"unknown profile {settings.profile!r}: choose one of {names}")
+        raise UsageError(f"unknown profile {settings.profile!r}: expected one of {names}")
     return PROFILES[settings.profile]
 
 

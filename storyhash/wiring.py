@@ -102,7 +102,7 @@ def profile_in_force(settings: Settings) -> Profile:
         return asked
     if settings.profile not in (AUTO, held.profile):
         raise ModelMismatchError(
-            f"{settings.data_dir} was made with profile {held.profile}, not {settings.profile}; "
-            "use --data for another folder, or leave --profile out"
+            f"{settings.data_dir} was made with profile {held.profile}, not "
+            f"{settings.profile}; use another folder with --data, or omit --profile"
         )
     return resolve_profile(settings.model_copy(update={"profile": held.profile}))

@@ -86,7 +86,7 @@ class RemoteService:
         except (ValueError, KeyError, TypeError):
             raise self._refusal(answer) from None
         told = "; ".join(f"{condition}: {reason}" for condition, reason in reasons.items())
-        raise NotReadyError(f"{self.url} is not ready ({told}); wait until its /readyz says ok")
+        raise NotReadyError(f"{self.url} is not ready ({told}); try again when /readyz reports ok")
 
     @contextmanager
     def stream(
@@ -119,11 +119,12 @@ class RemoteService:
             yield
         except httpx.TimeoutException as error:
             raise ServiceError(
-                f"{self.url} does not answer in time ({type(error).__name__}); is it overloaded?"
+                f"{self.url} does not respond in time ({type(error).__name__}); it may be "
+                "overloaded"
             ) from None
         except httpx.TransportError as error:
             raise ServiceError(
-                f"{self.url} does not answer ({error}); start the service, or name another address"
+                f"{self.url} does not respond ({error}); start the service, or use another address"
             ) from None
 
     def _refusal(self, answer: httpx.Response) -> StoryHashError:
@@ -133,7 +134,8 @@ class RemoteService:
             code, message = str(told["code"]), str(told["message"])
         except (ValueError, KeyError, TypeError):
             return ServiceError(
-                f"{self.url} answered {status} and not as StoryHash does; is it the right address?"
+                f"{self.url} responded with {status} but is not a StoryHash service; check "
+                "the address"
             )
         kind = _KINDS.get(status, UsageError if 400 <= status < 500 else StoryHashError)
         error = kind(message)

@@ -96,7 +96,9 @@ def read_features(path: Path, *kinds: str) -> Features:
         values = np.load(path, allow_pickle=False)
         held = json.loads(json_path(path).read_text(encoding="utf-8"))
         if held["format"] != _FORMAT or list(values.shape) != held["shape"]:
-            raise UsageError(f"{path} and {json_path(path)} do not belong together; make both anew")
+            raise UsageError(
+                f"{path} and {json_path(path)} do not belong together; create both again"
+            )
         features = Features(
             kind=held["kind"],
             values=values,
@@ -109,10 +111,13 @@ def read_features(path: Path, *kinds: str) -> Features:
         )
     except OSError as error:
         raise UsageError(
-            f"{error.filename}: {error.strerror}; features are a .npy and a .json of the same name"
+            f"{error.filename}: {error.strerror}; features are a .npy and a .json file "
+            "with the same name"
         ) from None
     except (ValueError, KeyError, TypeError, EOFError) as error:
-        raise UsageError(f"{path} holds no features of ours ({error}); make it anew") from None
+        raise UsageError(
+            f"{path} is not a StoryHash features file ({error}); create it again"
+        ) from None
     if features.kind not in kinds:
-        raise UsageError(f"{path} holds {features.kind} features, expected {' or '.join(kinds)}")
+        raise UsageError(f"{path} has {features.kind} features, expected {' or '.join(kinds)}")
     return features

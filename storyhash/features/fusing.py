@@ -28,19 +28,19 @@ def fuse_features(visual: Features, action: Features, mode: FusionMode) -> Featu
     """
     if visual.settings != action.settings:
         raise UsageError(
-            f"the features were cut differently: {dict(visual.settings)} and {dict(action.settings)}; "
-            "make both with the same settings"
+            f"the features have different segment settings: {dict(visual.settings)} and "
+            f"{dict(action.settings)}; create both with the same settings"
         )
     for number, (one, other) in enumerate(zip(visual.rows, action.rows, strict=False)):
         if one.place != other.place:
             raise UsageError(
-                f"row {number} is {one.place} in one file and {other.place} in the other; make both "
-                "from the same videos"
+                f"row {number} is {one.place} in one file and {other.place} in the other; "
+                "create both from the same videos"
             )
     if len(visual.rows) != len(action.rows):
         raise UsageError(
-            f"one file has {len(visual.rows)} rows, the other {len(action.rows)}; make both from the "
-            "same videos"
+            f"one file has {len(visual.rows)} rows, the other {len(action.rows)}; create "
+            "both from the same videos"
         )
     shown = np.array([row.informative for row in visual.rows], dtype=bool)
     values = fuse(visual.values, action.values, mode)

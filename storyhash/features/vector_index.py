@@ -30,7 +30,9 @@ def build_index_file(fused: Features, out: Path, settings: SearcherSettings) -> 
     """Index the rows that show anything; returns how many. Raises UsageError where none does."""
     shown = [number for number, row in enumerate(fused.rows) if row.informative]
     if not shown:
-        raise UsageError("these features have no informative row: there is nothing to index")
+        raise UsageError(
+            "every row of these features has low information: there is nothing to index"
+        )
     write_vector_file(out, fused.values[shown], settings)
     described = {
         "model_id": fused.model_id,
@@ -57,14 +59,14 @@ def query_index_file(
         made_by = held["model_id"]
     except OSError as error:
         raise UsageError(
-            f"{error.filename}: {error.strerror}; make the index with: storyhash features index"
+            f"{error.filename}: {error.strerror}; create the index with: storyhash features index"
         ) from None
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{rows_path(path)} is damaged; make the index anew") from None
+        raise UsageError(f"{rows_path(path)} is damaged; create the index again") from None
     if made_by != fused.model_id:
         raise ModelMismatchError(
-            f"{path} was made with {made_by}, the query with {fused.model_id}; make both with the same "
-            "profile, settings and --mode"
+            f"{path} was made with {made_by}, the query with {fused.model_id}; create both "
+            "with the same profile, settings and --mode"
         )
     scores, nearest = search_vector_file(path, fused.values, k, settings)
     answers = []

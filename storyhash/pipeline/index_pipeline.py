@@ -34,8 +34,8 @@ _EMBED = "embed"
 _AHEAD = 4
 
 _SET_ASIDE = (
-    "StoryHash crashed twice while it worked on this video alone; to try again, post it again, or forget "
-    "it (storyhash videos delete) and index it again"
+    "StoryHash crashed twice while it processed this video alone; to try again, post it "
+    "again, or delete it (storyhash videos delete) and index it again"
 )
 OnVideo = Callable[[VideoOutcome], None]
 _Waiting = tuple[VideoEvent, "Future[Embedding] | None"]
@@ -274,7 +274,7 @@ class Indexer:
 
     def _fail(self, video: _UnderWay) -> VideoOutcome:
         """Note why it cannot be used."""
-        error = video.error or VideoError("it ended half-way")
+        error = video.error or VideoError("the video ended before its last segment")
         self._index.mark_failed(video.item.row(), error)
         self._metrics.videos_total.labels(SEARCH, "failed").inc()
         return VideoOutcome(video.item, error)

@@ -15,7 +15,7 @@ def matcher_over(index: LocalIndex, visual: str, settings: MatchingSettings) -> 
     calibration = load_calibration(visual, settings.calibration)
     if not calibration.measured:
         index.notices.append(
-            f"the calibration {calibration.version} was not measured on real copies: matches come "
-            "in the right order, their probabilities are not to be trusted"
+            f"the calibration {calibration.version} was not measured on real copies: the "
+            "order of matches is meaningful, their probabilities are not"
         )
     return Matcher(index, index.manifest.model_id, calibration, policies(calibration, settings))

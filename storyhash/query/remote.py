@@ -105,10 +105,10 @@ class _RemoteQuery:
                 if error.code != ModelMismatchError.code:
                     raise
                 reasons.append(f"{embedder.url}: {error}")
-        why = "; ".join(reasons) or "none is named"
+        why = "; ".join(reasons) or "none is configured"
         raise EmbedderUnavailableError(
-            f"no embedder of {self._params['model_id']} answers ({why}); start one with "
-            "`storyhash embed`, or name it in STORYHASH_SERVICE__EMBEDDER_URLS"
+            f"no embedder with model {self._params['model_id']} responds ({why}); start one with "
+            "`storyhash embed`, or add it to STORYHASH_SERVICE__EMBEDDER_URLS"
         )
 
     def close(self) -> None:

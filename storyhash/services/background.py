@@ -70,9 +70,9 @@ class Background(ABC):
             return ""
         died = self._died
         if died is not None:
-            then = "see its log" if self.error else "it is started again soon"
+            then = "see its log" if self.error else "it restarts automatically"
             return f"it died ({_in_a_line(died)}); {then}"
-        return "it ended by itself; restart the service" if self.ended else ""
+        return "it stopped unexpectedly; restart the service" if self.ended else ""
 
     @abstractmethod
     def work(self) -> None:

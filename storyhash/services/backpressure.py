@@ -53,20 +53,20 @@ class EmbedderLag:
             if not overdue:
                 break
             reason = (
-                f"{overdue} messages of {self._topic} have waited for embedders for more than "
-                f"{self._max_seconds / 3600:.4g} h and could expire; waiting for embedders (group "
-                f"{self._group})"
+                f"{overdue} messages of {self._topic} have waited for embedders for more "
+                f"than {self._max_seconds / 3600:.4g} h and could expire; sending is "
+                f"paused (group {self._group})"
             )
             self._health.unmet(_CONDITION, reason)
             if not waited:
                 before()
-                _log.warning("%s; start more of them", reason)
+                _log.warning("%s; start more embedders", reason)
                 waited = True
             self._health.beat()
             stopping.wait(self._look_seconds)
         self._health.met(_CONDITION)
         if waited and not stopping.is_set():
-            _log.info("embedders have caught up with %s; sending goes on", self._topic)
+            _log.info("embedders have caught up with %s; sending continues", self._topic)
 
     def behind(self) -> int:
         """Messages of the topic that embedders have not taken. Raises BrokerError."""
@@ -79,7 +79,7 @@ class EmbedderLag:
             return self._transport.overdue(self._topic, self._group, before)
         except DependencyError as error:
             # What is sent next waits for the broker, or fails, by itself.
-            _log.warning("how far embedders are is not known: %s", error)
+            _log.warning("the embedders' consumer lag is not known: %s", error)
             return 0
 
     def _now(self) -> int:

@@ -57,12 +57,17 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
     with QueryDecoder(settings.video, settings.ingest, AT_WORK) as decoder:
         server = HttpServer(_app(stage, decoder, health, metrics, settings), settings.http)
         server.start()
-        _log.info("embedding with %s (model %s), at %s", stage.profile, stage.model_id, server.url)
+        _log.info(
+            "embedding with %s (model %s), listening on %s",
+            stage.profile,
+            stage.model_id,
+            server.url,
+        )
         threading.Thread(target=_stop_with, args=(stopping, worker, server), daemon=True).start()
         try:
             worker.run()
             if not server.running:
-                raise StoryHashError("the HTTP server ended by itself; its log says why")
+                raise StoryHashError("the HTTP server stopped unexpectedly; see its log")
         finally:
             server.stop()
             in_hand.close()

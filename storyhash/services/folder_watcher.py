@@ -53,7 +53,7 @@ class Watcher(Background):
             try:
                 self._found += self._watch.look()
                 for problem in self._watch.new_problems:
-                    _log.warning("passed over: %s: %s", printable(problem.path), problem.message)
+                    _log.warning("skipped: %s: %s", printable(problem.path), problem.message)
                 self._take(self._found)
                 self._found.clear()
             except OSError as error:
@@ -65,7 +65,7 @@ class Watcher(Background):
             else:
                 self._health.met("watch")
             if reason and reason != said:
-                _log.warning("%s; looking again", reason)
+                _log.warning("%s; scanning again", reason)
             spent = time.monotonic() - started
             self._stopping.wait(max(self._pause_seconds, _PAUSE_FACTOR * spent))
 
@@ -77,28 +77,28 @@ class Watcher(Background):
             try:
                 check_entry(one.entry)
             except UsageError as error:
-                _log.warning("passed over: %s", error)
+                _log.warning("skipped: %s", error)
                 continue
             place = named(one, self._videos, in_hand)
             if isinstance(place, Refused):
-                _log.warning("passed over: %s", place.message)
+                _log.warning("skipped: %s", place.message)
                 continue
             item = work_on(place, self._videos)
             if isinstance(item, Moved):
                 note_moves([item], self._videos)
-                _log.info("%s: found at %s, and not indexed again", item.video_id, item.uri)
+                _log.info("%s: moved to %s, not indexed again", item.video_id, item.uri)
             # One without a fingerprint is gone again.
             elif isinstance(item, WorkItem) and item.fingerprint and not self._was_deleted(item):
                 work.append(item)
                 in_hand[item.entry.video_id] = item.entry.uri
         if work:
             self._queue.add(work)
-            _log.info("%d new or changed in %s", len(work), self._watch.folder)
+            _log.info("%d new or changed videos in %s", len(work), self._watch.folder)
 
     def _was_deleted(self, item: WorkItem) -> bool:
         """A video that was deleted comes back only when its file has changed since."""
         video_id = item.entry.video_id
         if not same_source(self._videos.deleted_fingerprint(video_id), item.fingerprint):
             return False
-        _log.info("%s was deleted and its file is the same: passed over", video_id)
+        _log.info("%s was deleted and its file has not changed: skipped", video_id)
         return True

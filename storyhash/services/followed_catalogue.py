@@ -102,12 +102,12 @@ class FollowedCatalogue:
         with self._lock:
             before = self._followers.get(name)
             if before is not None and not before.ended:
-                raise UsageError(f"generation {name!r} is followed already")
+                raise UsageError(f"generation {name!r} is already followed")
             self._check(name)
             make_folder(self._data_dir, name)
             follower = self._add(name)
             follower.start()
-            _log.info("generation %r is followed", name)
+            _log.info("following generation %r", name)
         return self._told(follower)
 
     def activate(self, name: str) -> dict[str, Any]:
@@ -120,14 +120,12 @@ class FollowedCatalogue:
             follower = self._known(name)
             reasons = follower.health.reasons()
             if reasons:
-                raise UsageError(
-                    f"generation {name!r} cannot answer yet: {'; '.join(reasons.values())}"
-                )
+                raise UsageError(f"generation {name!r} is not ready: {'; '.join(reasons.values())}")
             before = self.follower().opened
             if before is not None:
                 follower.delete(before.index.staging.deletions())
             make_current(self._data_dir, name)
-            _log.info("generation %r answers from now on, %r before", name, self._current)
+            _log.info("generation %r is now active, %r before", name, self._current)
             self._current = name
         return self._told(follower)
 
@@ -138,14 +136,14 @@ class FollowedCatalogue:
             follower = self._known(name)
             if not name or name == self._current:
                 raise UsageError(
-                    f"generation {name!r} answers or is the first; it cannot be dropped"
+                    f"generation {name!r} is active or is the first one; it cannot be dropped"
                 )
             del self._followers[name]
             if self._watch is not None:
                 self._watch.forget(follower.name)
             end_all([follower])
             drop_generation(self._data_dir, name)
-            _log.info("generation %r is dropped", name)
+            _log.info("dropped generation %r", name)
 
     def generations(self) -> Sequence[dict[str, Any]]:
         """Every one, as the API and the command line tell it."""
@@ -162,7 +160,7 @@ class FollowedCatalogue:
         follower = self._followers.get(name)
         if follower is None:
             known = ", ".join(repr(one) for one in self._followers)
-            raise UsageError(f"no generation {name!r} is followed here; there are {known}")
+            raise UsageError(f"generation {name!r} is not followed here; expected one of {known}")
         return follower
 
     def _opened(self) -> Answering:
@@ -173,7 +171,7 @@ class FollowedCatalogue:
 
     def _not_ready(self) -> NotReadyError:
         reasons = "; ".join(self.follower().health.reasons().values())
-        return NotReadyError(f"the index is not there yet: {reasons or 'it is being opened'}")
+        return NotReadyError(f"the index is not ready: {reasons or 'it is being opened'}")
 
     def _told(self, follower: Follower) -> dict[str, Any]:
         opened = follower.opened

@@ -34,7 +34,7 @@ class IndexAuditing(Background):
             try:
                 self._look(index)
             except StoryHashError as error:
-                _log.warning("the index could not be audited: %s", error)
+                _log.warning("the audit of the index failed: %s", error)
 
     def _look(self, index: LocalIndex) -> None:
         audit = Auditor(index).audit()
@@ -42,9 +42,10 @@ class IndexAuditing(Background):
             self._metrics.index_recall_ratio.set(audit.recall)
         self._metrics.mirror_divergence_ratio.set(audit.divergence)
         for video_id in audit.repaired:
-            _log.warning("%s differed from the mirror and was brought level with it", video_id)
+            _log.warning("%s differed between the index and the mirror and was corrected", video_id)
         for video_id in audit.broken:
             _log.error(
-                "the mirror lacks a part of %s; send it again (storyhash ingest --again, or index)",
+                "the mirror has only a part of %s; send it again (storyhash ingest "
+                "--again, or index)",
                 video_id,
             )

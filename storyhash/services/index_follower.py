@@ -103,9 +103,9 @@ class Follower(Background):
         except Exception as error:
             # Whatever it was, answers go on; an index that is closed meanwhile is no failure.
             if self._opened is opened:
-                self.health.unmet("snapshot", f"no snapshot could be saved: {error}")
+                self.health.unmet("snapshot", f"the snapshot could not be saved: {error}")
                 foreseen = isinstance(error, StoryHashError)
-                _log.warning("no snapshot: %s", error, exc_info=not foreseen)
+                _log.warning("the snapshot could not be saved: %s", error, exc_info=not foreseen)
         else:
             self.health.met("snapshot")
 
@@ -125,9 +125,7 @@ class Follower(Background):
             newest = max(settled, staged)
             if handler is not None and newest > latest_version(moment):
                 # Of before such versions were refused: nothing could take its place until then.
-                _log.warning(
-                    "%r is freed from version %d, which is from the future", video_id, newest
-                )
+                _log.warning("%r: removed version %d, which is later than now", video_id, newest)
                 handler.free(video_id)
                 known, newest = True, 0
             # What came since the moment was asked for goes too.
@@ -239,7 +237,7 @@ class Follower(Background):
                 self.health.unmet(condition, str(error))
                 if str(error) != told:
                     told = str(error)
-                    _log.warning("%s; trying again until it can be done", error)
+                    _log.warning("%s; retrying until it succeeds", error)
             else:
                 if found is not None:
                     return found
@@ -254,7 +252,7 @@ class Follower(Background):
         found = found or held_model(self._transport, self.topics.embeddings)
         if found is None:
             self.health.unmet(
-                "index", "no embedder has told yet which model the log holds; start one"
+                "index", "no embedder has recorded the model of the log yet; start one"
             )
         return found
 

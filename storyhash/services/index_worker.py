@@ -78,7 +78,7 @@ class IndexWorker(Background):
         item, error = outcome.item, outcome.error
         self._queue.ended(item)
         if outcome.dropped:
-            _log.info("%r: dropped, it was deleted or asked for anew", item.entry.video_id)
+            _log.info("%r: dropped, it was deleted or posted again", item.entry.video_id)
             return
         self._recovered()
         if error is None:

@@ -66,7 +66,7 @@ def run_ingest(
     ledger = ProducerLedger(settings.data_dir, lambda: transport.moment(topics.clock))
     try:
         server.start()
-        _log.info("sending to %s; health and metrics at %s", topic, server.url)
+        _log.info("sending to %s; health and metrics on %s", topic, server.url)
         cut = cut_of(settings.video, settings.ingest)
         lag = EmbedderLag(
             transport,

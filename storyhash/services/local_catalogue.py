@@ -79,7 +79,7 @@ class ServedCatalogue:
             opened.queue.add([WorkItem(entry, 0, "", source_fingerprint(entry.uri))])
             held = videos.get(entry.video_id)
         if held is None:
-            raise UsageError(f"{entry.video_id!r} was deleted as it was posted; post it again")
+            raise UsageError(f"{entry.video_id!r} was deleted while it was posted; post it again")
         return held
 
     def delete_video(self, video_id: str) -> bool:
@@ -91,7 +91,7 @@ class ServedCatalogue:
 
     def _there(self) -> Opened:
         if self._opened is None:
-            raise NotReadyError("the index is being opened; ask again in a while")
+            raise NotReadyError("the index is being opened; try again later")
         return self._opened
 
 

@@ -24,7 +24,7 @@ def match_new_video(
 def in_words(report: MatchReport) -> str:
     """The report in one line, for a log."""
     if not report.matches or report.decision == "no_match":
-        return report.reason or "nothing like it is in the catalogue"
+        return report.reason or "no match in the catalogue"
     best = report.matches[0]
     return (
         f"{report.decision}, {best.probability:.1%}: "

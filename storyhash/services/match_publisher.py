@@ -59,7 +59,7 @@ class MatchAnnouncer(Background):
                     opened.callback(publisher.close)
                 worked = answering is not None and self._announce(answering, publisher)
             except DependencyError as error:
-                _log.warning("matches wait to be published: %s", error)
+                _log.warning("publishing matches is delayed: %s", error)
                 self._stopping.wait(_RETRY_SECONDS)
             else:
                 if not worked:
@@ -74,7 +74,8 @@ class MatchAnnouncer(Background):
             if self._in_hand.is_set_aside(name):
                 self._passed_over("set_aside")
                 _log.error(
-                    "the matches of %r are not published: matching it crashed this process twice",
+                    "the matches of %r are not published: this process crashed twice "
+                    "while matching it",
                     video_id,
                 )
                 continue
@@ -112,7 +113,9 @@ class MatchAnnouncer(Background):
                 kept = told["matches"][: len(told["matches"]) // 2]
                 if not kept:
                     raise
-                _log.warning("%s matches too much for a message: telling the best", video_id)
+                _log.warning(
+                    "%s has too many matches for one message: publishing only the best", video_id
+                )
                 told = {**told, "matches": kept}
             else:
                 return

@@ -78,7 +78,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     )
     server = HttpServer(app, settings.http)
     server.start()
-    _log.info("answering at %s", server.url)
+    _log.info("listening on %s", server.url)
     for one in catalogue:
         one.start()
     announcer.start()
@@ -136,7 +136,7 @@ def _wait(
         if catalogue.follower().ended:
             return
         if not server.running:
-            raise StoryHashError("the HTTP server ended by itself; its log says why")
+            raise StoryHashError("the HTTP server stopped unexpectedly; see its log")
         ticks += _TICK_SECONDS
         if ticks >= settings.service.snapshot_seconds:
             ticks = 0.0

@@ -176,7 +176,7 @@ class Sender:
 
 
 def _too_much(refused: MessageTooLargeError) -> VideoError:
-    error = VideoError(f"what is told of it is too much for a message: {refused}")
+    error = VideoError(f"its description is too large for a message: {refused}")
     error.code = refused.code
     return error
 

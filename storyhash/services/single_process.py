@@ -46,7 +46,7 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
     """Answer and index until stopped. Raises UsageError, what opening an index raises, and what no retry
     mends."""
     if watched is not None and not watched.is_dir():
-        raise UsageError(f"{watched}: there is no such folder to watch")
+        raise UsageError(f"{watched}: folder not found")
     metrics = Metrics.create("serve")
     health = Health(metrics, ("index",), _STUCK_SECONDS)
     catalogue = ServedCatalogue(metrics, settings.ingest)
@@ -65,13 +65,13 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
             answering = Answering("", services.index, matcher)
             queue = IndexQueue(services.index)
             if len(queue):
-                _log.info("%d videos pending from before go on", len(queue))
+                _log.info("resuming %d pending videos", len(queue))
             workers = _workers(settings, watched, services, answering, queue, metrics, health)
             queries = LocalQueries(decoder, QueryEmbedder(services.stage))
             catalogue.open(Opened(answering, queries, queue))
             health.met("index")
             keep_what_is_there()
-            _log.info("answering at %s", server.url)
+            _log.info("listening on %s", server.url)
             auditor = IndexAuditing(lambda: services.index, metrics, settings.service.audit_seconds)
             watch = ThreadWatch(metrics, health)
             watch.add(auditor, *workers)
@@ -99,7 +99,7 @@ def _run(
     try:
         while not stopping.wait(_TICK_SECONDS) and all(worker.running for worker in workers):
             if not server.running:
-                raise StoryHashError("the HTTP server ended by itself; its log says why")
+                raise StoryHashError("the HTTP server stopped unexpectedly; see its log")
             housekeeping.turn()
     finally:
         _log.info("stopping")
@@ -109,7 +109,7 @@ def _run(
         for worker in workers:
             worker.join()
     if len(queue):
-        _log.info("%d videos are pending; they go on at the next start", len(queue))
+        _log.info("%d videos are pending; they are indexed after the next start", len(queue))
     for worker in workers:
         if worker.error is not None:
             raise worker.error
@@ -140,8 +140,12 @@ class _Housekeeping:
         except DependencyError as error:
             self._not_before = time.monotonic() + self._retry_seconds
             self._failed = True
-            self._health.unmet("snapshot", f"no snapshot could be saved: {error}")
-            _log.warning("no snapshot: %s; trying again in %.0f s", error, self._retry_seconds)
+            self._health.unmet("snapshot", f"the snapshot could not be saved: {error}")
+            _log.warning(
+                "the snapshot could not be saved: %s; retrying in %.0f s",
+                error,
+                self._retry_seconds,
+            )
         else:
             self._failed = False
             self._health.met("snapshot")
@@ -178,7 +182,7 @@ def _workers(
             except Exception:
                 # It is indexed all the same: what was found in it is told, or nothing is.
                 metrics.videos_total.labels(MATCH, "failed").inc()
-                _log.exception("%r could not be matched with the others", name)
+                _log.exception("%r could not be matched with the other videos", name)
                 report = None
             found = "" if report is None else f"; {in_words(report)}"
         _log.info(

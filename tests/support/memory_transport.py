@@ -194,7 +194,8 @@ class MemoryPublisher:
                 number = zlib.crc32(key) % len(partitions)
             elif not 0 <= number < len(partitions):
                 raise BrokerError(
-                    f"topic {message.topic} has {len(partitions)} partitions, so partition {number} does not exist"
+                    f"topic {message.topic} has {len(partitions)} partitions, so partition "
+                    f"{number} does not exist"
                 )
             log = partitions[number]
             log.append(

@@ -300,7 +300,7 @@ def test_what_an_embedder_breaks_off_another_goes_on_with(
     found = pieces_from(served(broken), served(whole))
     assert [piece.number for piece in found] == [1, 2, 3]
     assert broken.let_go.wait(30)
-    with pytest.raises(EmbedderUnavailableError, match="no embedder of"):
+    with pytest.raises(EmbedderUnavailableError, match="no embedder with model"):
         pieces_from(served(LongEmbed(broken=True)))
 
 

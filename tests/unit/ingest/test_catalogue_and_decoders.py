@@ -78,7 +78,7 @@ def test_manifests_carry_metadata_and_resolve_relative_paths(tmp_path: Path) -> 
     ("name", "content", "said"),
     [
         ("a.csv", "uri\n\n,\n", "line 3"),
-        ("a.csv", "title\nx\n", "line 1: no column is named uri"),
+        ("a.csv", "title\nx\n", "line 1: expected a column named uri"),
         ("a.jsonl", '{"uri": 5}\n', "line 1"),
         ("a.jsonl", "[]\n", "line 1: expected a JSON object"),
         ("a.jsonl", "{oops\n", "oops"),
@@ -98,7 +98,7 @@ def test_what_is_not_there_is_the_callers_mistake(tmp_path: Path) -> None:
         read_catalog([str(tmp_path)])
     film(tmp_path / "a" / "same.mp4")
     film(tmp_path / "b" / "same.mp4")
-    with pytest.raises(UsageError, match="two videos are named"):
+    with pytest.raises(UsageError, match="two videos have the id"):
         read_catalog([str(tmp_path / "a"), str(tmp_path / "b")])
 
 

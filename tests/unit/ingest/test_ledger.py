@@ -235,7 +235,7 @@ def test_two_producers_cannot_use_one_ledger(tmp_path: Path) -> None:
 def test_a_damaged_ledger_says_what_to_do_and_holds_nothing_back(tmp_path: Path) -> None:
     path = tmp_path / "producer.sqlite"
     path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(CorruptIndexError, match=r"delete it: everything is then sent again"):
+    with pytest.raises(CorruptIndexError, match=r"delete it: every video is then sent again"):
         open_ledger(tmp_path)
     path.unlink()
     open_ledger(tmp_path).close()

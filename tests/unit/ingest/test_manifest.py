@@ -75,10 +75,10 @@ def test_one_bad_id_hides_no_other_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"uri,title\na.mp4,A\nb.mp4,B,more\n", "line 3: more values than the header names"),
-        (b"path;title\na.mp4;A\n", "line 1: no column is named uri"),
-        (b"", "line 1: no column is named uri"),
-        (b"a.mp4\nb.mp4\n", "line 1: no column is named uri"),
+        (b"uri,title\na.mp4,A\nb.mp4,B,more\n", "line 3: more values than columns"),
+        (b"path;title\na.mp4;A\n", "line 1: expected a column named uri"),
+        (b"", "line 1: expected a column named uri"),
+        (b"a.mp4\nb.mp4\n", "line 1: expected a column named uri"),
         ("uri,title\na.mp4,Größe\n".encode("latin-1"), "line 2: not UTF-8 text; save it as UTF-8"),
         ("uri\na.mp4\n".encode("utf-16-le"), "without a byte-order mark"),
         ("uri\na.mp4\n".encode("utf-16")[:-1], "not UTF-16 text"),

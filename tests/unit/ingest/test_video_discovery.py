@@ -161,7 +161,7 @@ def test_what_is_no_video_is_counted_by_suffix_with_the_reason(tmp_path: Path) -
     expected = {".srt": 2, ".part": 1, "@eaDir": 1, "lost+found": 1, "hidden": 1, "special": 2}
     assert told == expected
     put(tmp_path / "texts" / "a.txt")
-    with pytest.raises(UsageError, match=r"no video in it; passed over: .*1 \.txt"):
+    with pytest.raises(UsageError, match=r"no video found; skipped: .*1 \.txt"):
         list_catalog([str(tmp_path / "texts")])
 
 

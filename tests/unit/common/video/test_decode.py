@@ -238,7 +238,7 @@ def test_a_picture_that_cannot_be_read_is_left_out_of_its_folder_and_counted(
     assert isinstance(done, ProducedVideo)
     assert (len(segments), done.duration_seconds) == (1, 5.0)
     # Of each eighth of a second one picture is looked at, and the next where it cannot be read.
-    told = f"damaged: {count} pictures could not be read" if count else ""
+    told = f"damaged: {count} images could not be read" if count else ""
     assert (done.damaged or "").startswith(told)
     assert bool(done.damaged) == bool(count)
 

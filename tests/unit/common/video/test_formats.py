@@ -80,7 +80,7 @@ def test_a_list_of_other_files_opens_none_of_them(
             with pytest.raises(VideoError) as refused:
                 list(Decoder(source, LIMITS, frames_per_second=8, short_side=480))
             if name:
-                assert f"{name.strip()} names other files" in str(refused.value)
+                assert f"{name.strip()} refers to other files" in str(refused.value)
             else:
                 assert re.search("a text|its format", str(refused.value))
     assert set(opened) == {path.name}
@@ -175,5 +175,5 @@ def test_a_video_is_no_list(head: bytes) -> None:
 def test_a_refusal_is_one_of_ours(tmp_path: Path) -> None:
     path = tmp_path / ("a" * 200 + ".mp4")
     path.write_bytes(b"\xff\xfe" + "#EXTM3U\n#EXT-X-VERSION:3\n".encode("utf-16-le"))
-    with pytest.raises(StoryHashError, match="an HLS playlist names other files"):
+    with pytest.raises(StoryHashError, match="an HLS playlist refers to other files"):
         probe(path, LIMITS)

@@ -129,7 +129,7 @@ def test_a_damaged_generation_beside_the_one_that_answers_ends_nothing(searcher:
     assert searcher.told("")["error"] is None
     assert "videos.sqlite" in searcher.health.warnings()["generation clip: thread"]
     assert searcher.health.reasons() == {}
-    with pytest.raises(UsageError, match=r"cannot answer yet: .*videos\.sqlite"):
+    with pytest.raises(UsageError, match=r"is not ready: .*videos\.sqlite"):
         searcher.catalogue.activate("clip")
     assert searcher.catalogue.current().generation == ""
     # Once it is mended it is followed again.
