@@ -200,7 +200,7 @@ def _damaged_index(steps: Path, films: Path, scratch: Path) -> tuple[object, ...
 @pytest.mark.parametrize(
     ("case", "exit_code", "words"),
     [
-        (_cut_otherwise, 2, "cut differently"),
+        (_cut_otherwise, 2, "different segment settings"),
         (_other_films, 2, "same videos"),
         (_damaged_index, 1, "make it anew"),
         (lambda s, f, t: ("clip", f, "--out", t / "clip.txt"), 2, ".npy"),

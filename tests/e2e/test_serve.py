@@ -318,7 +318,7 @@ def test_a_video_under_way_is_finished_after_a_kill_and_gone_after_a_deletion(
     process.kill()
     host.go_on.set()
     with httpx.Client(base_url=process.start().ready().url, timeout=60) as client:
-        assert "2 videos pending from before" in process.text()
+        assert "resuming 2 pending videos" in process.text()
         for name in ("killed", "later"):
             wait_until(lambda name=name: state(client, name) == "ready", f"{name} to be indexed")
 

@@ -83,7 +83,7 @@ def test_one_bad_id_hides_no_other_video(tmp_path: Path) -> None:
         ("uri\na.mp4\n".encode("utf-16-le"), "without a byte-order mark"),
         ("uri\na.mp4\n".encode("utf-16")[:-1], "not UTF-16 text"),
         (b"uri,URI\na.mp4,b.mp4\n", "line 2: uri is given twice"),
-        (b"uri\nfile://other/share/a.mp4\n", "line 2: .*a file of another machine"),
+        (b"uri\nfile://other/share/a.mp4\n", "line 2: .*a file on another machine"),
         (b'uri,title\na.mp4,"never closed\n', "line 2: .*mend"),
         (b"uri\n" + b"x" * (1 << 21) + b"\n", "line 2: .*mend"),
     ],

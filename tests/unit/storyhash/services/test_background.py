@@ -123,7 +123,7 @@ def test_one_that_waits_to_be_begun_again_stops_at_once_and_ends_nobody(watched:
     watched.watch.add(work)
     work.start()
     wait_until(lambda: watched.up("work") == 0, "the death", 30, 0.001)
-    assert "started again soon" in watched.health.reasons()["thread work"]
+    assert "it restarts automatically" in watched.health.reasons()["thread work"]
     end_all([work])
     assert work.error is None
 
@@ -135,7 +135,7 @@ def test_one_that_returns_though_nobody_stopped_it_is_seen(watched: Watched) -> 
     work.start()
     work.join()
     assert watched.up("work") == 0
-    assert "ended by itself" in watched.health.reasons()["thread work"]
+    assert "it stopped unexpectedly" in watched.health.reasons()["thread work"]
 
 
 def test_one_that_was_stopped_or_never_started_is_no_death(watched: Watched) -> None:
