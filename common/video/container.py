@@ -84,9 +84,7 @@ def _open(file: BinaryIO, source: Path | bytes) -> InputContainer:
     if file.seekable():
         named = named_list(_head(file))
         if named is not None:
-            raise VideoError(
-                f"{named} refers to other files; give the video file itself"
-            )
+            raise VideoError(f"{named} refers to other files; give the video file itself")
     name = "video" if isinstance(source, bytes) else shown_name(source.name)
     # Text in a file may be in any encoding; before version 19 PyAV fails on it unless told not to.
     more: dict[str, Any] = (

