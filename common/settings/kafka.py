@@ -27,7 +27,7 @@ class KafkaSettings(SettingsGroup):
         "",
         pattern=r"^[a-z0-9-]{0,40}$",
         description="Index generation that this service works for. Empty is the first generation. See "
-        "operations.md.",
+        "streaming.md.",
     )
     partitions: int = Field(12, ge=1, description="Partitions per created topic.")
     replication: int = Field(
