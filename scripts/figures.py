@@ -3,10 +3,10 @@
 
     python -m scripts.figures RESULTS
 
-RESULTS holds what these wrote with --json: search.json, embedding.json and models.json (scripts/bench),
-preparations.json (measure_visual), fusion.json (measure_fusion), streaming.json (scripts/bench), and
-NAME.json of what scripts/faults ran. Each block between `<!-- figures: NAME -->` and `<!-- end -->` is
-replaced; one whose results are not there, and the rest of a document, are left as they are.
+RESULTS holds what these wrote with --json: search.json, embedding.json, models.json and streaming.json
+(scripts/bench), and NAME.json of what scripts/faults ran. Each block between `<!-- figures: NAME -->` and
+`<!-- end -->` is replaced; one whose results are not there, and the rest of a document, are left as they
+are.
 """
 
 from __future__ import annotations
@@ -93,34 +93,6 @@ def search(load: Load) -> str:
     )
 
 
-def preparations(load: Load) -> str:
-    """Ways to prepare SSCD's input."""
-    found = load("preparations")
-    columns = list(next(iter(found.values()))["mean"])
-    hard = ("96 px, jpeg 10", "inset 60 %", "inset 40 %")
-    rows = [
-        [
-            name,
-            *(f"{one['mean'][column]:.3f}" for column in columns),
-            *(f"{one['edits'][edit]['recall@1']:.3f}" for edit in hard),
-        ]
-        for name, one in found.items()
-    ]
-    return table(["preparation", *columns, *(f"{edit}: recall@1" for edit in hard)], rows)
-
-
-def fusion(load: Load) -> str:
-    """Copies and strangers under each fusion."""
-    held = load("fusion")
-    found = held["fusions"]
-    columns = list(found["visual"])
-    rows = [[f"`{mode}`", *(str(one[column]) for column in columns)] for mode, one in found.items()]
-    return (
-        f"{table(['fusion', *columns], rows)}\n\n{held['copies']} pairs of copies, "
-        f"{held['strangers']:,} of strangers; {held['backends']}."
-    )
-
-
 def models(load: Load) -> str:
     """The profiles of CLIP and SAM 2 on random weights, and the networks beside their references."""
     held = load("models")
@@ -172,8 +144,6 @@ BLOCKS: dict[str, Callable[[Load], str]] = {
     "summary": summary,
     "speed": speed,
     "search": search,
-    "preparations": preparations,
-    "fusion": fusion,
     "models": models,
     "streaming": streaming,
     "fire": fire,

@@ -109,7 +109,6 @@ def calibrate(evaluation: Evaluation, backend: Backend, date: str) -> Fitted:
         fitted = asking.fitted(FULL)
         entrants = [Entrant(FULL, {None: backend.calibration}), Entrant(FULL, fitted)]
         before, after = (tuple(asking.rows(entrant)) for entrant in entrants)
-        asking.forget(entrants)
     visual, told = fitted[None].version.rsplit("-", 1)
     return Fitted(backend, named(fitted[None], f"{visual}-{date}-{told}"), before, after)
 
@@ -129,7 +128,6 @@ def _finish(
     write_rows(path, rows)
     with replacing(out / f"{kind}-{backend.profile}.json") as temporary:
         temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    asking.forget(entrants)
     return Result(backend, rows, path, about)
 
 

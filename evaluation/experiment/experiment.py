@@ -1,7 +1,7 @@
 """A run: what is missing is extracted, calibrations are fitted, every query is asked; rows come out.
 
-All of it can be stopped and goes on where it was: features, fits and the rows of an unfinished run are
-kept in one folder, each under the name of all that decides it.
+A run that is stopped continues where it was: features and calibrations are kept in one folder, each under
+a digest of everything that decides it. Answers are made from the features again; that takes minutes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+import embedder
+import evaluation
+import searcher
 from common.atomic_write import replacing
 from common.errors import UsageError
 from common.settings import IngestSettings, VideoSettings
@@ -24,12 +27,13 @@ from evaluation.calibration.samples import Samples
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL, FeatureStore, Job, extract, missing_jobs
 from evaluation.data.records import QueryRow
-from evaluation.experiment.checkpoint import Journal, code_digest
 from evaluation.experiment.experiment_data import FOLDS, Plan
 from evaluation.experiment.profile import Backend
 from evaluation.experiment.worker_pool import Crew, Recipe, worker_deaths_told
 from evaluation.methods.configurations import Configuration
 from evaluation.methods.methods import Calibrations, Entrant, answered, gathered
+
+_PACKAGES = (embedder, evaluation, searcher)
 
 Advance: TypeAlias = Callable[[int], None]
 Watch: TypeAlias = Callable[[str, int], Advance]
@@ -171,37 +175,26 @@ class Asking:
     def rows(self, entrant: Entrant) -> list[QueryRow]:
         """Every query's rows, in the order of the queries."""
         numbers = range(len(self._crew.queries))
-        name = self._named(entrant.who, to_json(entrant.calibrations))
         advance = self._watch(f"{self._backend.profile}: asking {entrant.name}", len(numbers))
-        with Journal(self._cache / "unfinished" / f"{name}.jsonl") as journal:
-            left = journal.left(numbers)
-            advance(len(numbers) - len(left))
-            for chunk, rows in self._crew.run(partial(answered, entrant), left):
-                journal.add(self._by_query(chunk, rows))
-                advance(len(chunk))
-        return [row for number in numbers for row in journal.rows[number]]
-
-    def forget(self, entrants: Sequence[Entrant]) -> None:
-        """Remove what was kept of unfinished answers: they are finished and kept elsewhere."""
-        for entrant in entrants:
-            name = self._named(entrant.who, to_json(entrant.calibrations))
-            (self._cache / "unfinished" / f"{name}.jsonl").unlink(missing_ok=True)
-
-    def _by_query(
-        self, chunk: Sequence[int], rows: Sequence[QueryRow]
-    ) -> dict[int, list[QueryRow]]:
-        by_name: dict[tuple[str, str], list[QueryRow]] = {}
-        for row in rows:
-            by_name.setdefault((row.transform, row.video_id), []).append(row)
-        queries = self._crew.queries
-        return {
-            number: by_name[queries[number].transform, queries[number].video.video_id]
-            for number in chunk
-        }
+        parts: dict[tuple[int, ...], list[QueryRow]] = {}
+        for chunk, rows in self._crew.run(partial(answered, entrant), numbers):
+            parts[chunk] = rows
+            advance(len(chunk))
+        return [row for chunk in sorted(parts) for row in parts[chunk]]
 
     def _named(self, *parts: object) -> str:
         told = "\n".join([self._key, *map(repr, parts)])
         return hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
+
+
+def code_digest() -> str:
+    """Of the source that calibrations come from: those of another version are fitted anew."""
+    digester = hashlib.blake2b(digest_size=8)
+    for package in _PACKAGES:
+        for path in sorted(Path(folder) for folder in package.__path__):
+            for file in sorted(path.rglob("*.py")):
+                digester.update(file.read_bytes())
+    return digester.hexdigest()
 
 
 def _part(jobs: Sequence[Job], of: Callable[[str], bool]) -> Iterator[Job]:

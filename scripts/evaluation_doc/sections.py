@@ -23,7 +23,6 @@ from scripts.evaluation_doc.static_text import (
     HEAD,
     NOT_MEASURED,
     POLICY,
-    PREPARATIONS,
     REPRODUCE,
     SPEED,
     TRANSFORMS,
@@ -208,6 +207,3 @@ def _times(results: Results, held: str) -> Iterator[str]:
     speed, search = results.block("speed", held), results.block("search", held)
     if speed and search:
         yield SPEED.format(speed=speed, search=search)
-    preparations = results.block("preparations", held)
-    if preparations:
-        yield PREPARATIONS.format(block=preparations)

@@ -29,20 +29,6 @@ same decoder processes with nothing else to do.
 
 {search}"""
 
-PREPARATIONS = """## How SSCD's pictures are prepared
-
-    python -m scripts.measure_visual FOLDER --preparations --json RESULTS/preparations.json
-
-SSCD takes any picture; ours are squashed to a square. Compared here on edits of single pictures that
-are not always found (defined in the script), seen upright only, with the full network.
-
-{block}
-
-Squashed to 288 is what ships: it finds small insets that smaller squares miss. Padding is worst,
-because bars make strangers alike; trimming black bars first changes nothing. One frame a video is
-nearly as good as more on whole copies; windows need the frames all the same, to say when a copy
-begins."""
-
 POLICY = """the bar
 that ships was chosen with such a table, for look-alikes are few and easy in some folds:"""
 

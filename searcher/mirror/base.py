@@ -13,14 +13,11 @@ import numpy as np
 
 from common.types import (
     Embedding,
-    Float32Array,
-    Hit,
     Int8Array,
     SegmentRef,
     frames_from_bytes,
 )
 from common.uris import public_uri
-from searcher.index.state import Filter
 from searcher.storage.video_store import Video
 
 NO_VIDEOS: Mapping[str, Video] = {}
@@ -68,10 +65,6 @@ class Mirror(Protocol):
     def videos(self) -> Iterator[tuple[dict[str, Any], int]]:
         """The catalogue row, as a mapping, of every video it holds, and how many points of the row's
         version there are."""
-        ...
-
-    def search(self, vectors: Float32Array, k: int, only: Filter) -> list[list[Hit]]:
-        """As `Shard.search`; points without information are never returned."""
         ...
 
     def close(self) -> None:

@@ -17,9 +17,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_chai
 
 from common.errors import DataFolderError, DependencyError, ModelMismatchError
 from common.settings import QdrantSettings
-from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
+from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding
 from common.uris import without_passwords
-from searcher.index.state import Filter
 from searcher.mirror.base import (
     FRAMES_FIELD,
     GRAPH_NAME,
@@ -29,7 +28,6 @@ from searcher.mirror.base import (
     keepers,
     to_embedding,
     to_payload,
-    to_ref,
 )
 from searcher.storage.video_store import Video
 
@@ -159,23 +157,6 @@ class QdrantClientMirror:
             if offset is None:
                 return
 
-    def search(self, vectors: Float32Array, k: int, only: Filter) -> list[list[Hit]]:
-        requests = [
-            models.QueryRequest(
-                query=vector.tolist(),
-                using=VECTOR_NAME,
-                limit=k,
-                filter=_conditions(only),
-                with_payload=_BUT_FRAMES,
-            )
-            for vector in vectors
-        ]
-        answers = self._ask(self._client.query_batch_points, self._collection, requests)
-        return [
-            [Hit(to_ref(point.payload or {}), point.score) for point in answer.points]
-            for answer in answers
-        ]
-
     def close(self) -> None:
         self._client.close()
 
@@ -291,15 +272,3 @@ def _explain(where: str, error: ApiException) -> str:
 
 def _is(field: str, value: str | int) -> models.FieldCondition:
     return models.FieldCondition(key=field, match=models.MatchValue(value=value))
-
-
-def _conditions(only: Filter) -> models.Filter:
-    must: list[models.Condition] = [_is("informative", 1)]
-    if only.banks is not None:
-        must.append(
-            models.FieldCondition(key="bank", match=models.MatchAny(any=sorted(only.banks)))
-        )
-    spared: list[models.Condition] = (
-        [] if only.exclude_video is None else [_is("video_id", only.exclude_video)]
-    )
-    return models.Filter(must=must, must_not=spared)

@@ -14,8 +14,7 @@ import qdrant_edge as edge
 
 from common.atomic_write import private_folder
 from common.errors import CorruptIndexError, DataFolderError, ModelMismatchError, StorageError
-from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, Hit
-from searcher.index.state import Filter
+from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding
 from searcher.mirror.base import (
     FRAMES_FIELD,
     GRAPH_NAME,
@@ -25,7 +24,6 @@ from searcher.mirror.base import (
     keepers,
     to_embedding,
     to_payload,
-    to_ref,
 )
 from searcher.mirror.embedding_batch import Columns
 from searcher.storage.data_dir import take_lock
@@ -169,21 +167,6 @@ class QdrantEmbeddedMirror:
         )
         return found
 
-    def search(self, vectors: Float32Array, k: int, only: Filter) -> list[list[Hit]]:
-        conditions = _conditions(only)
-        found = []
-        for vector in vectors:
-            points = self._shard.search(
-                edge.SearchRequest(
-                    edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME),
-                    k,
-                    filter=conditions,
-                    with_payload=_BUT_FRAMES,
-                )
-            )
-            found.append([Hit(to_ref(_held(point.payload)), point.score) for point in points])
-        return found
-
     def close(self) -> None:
         self._shard.close()
         self._lock.close()
@@ -262,11 +245,3 @@ def _is(field: str, value: str | int) -> Any:
 
 def _is_one_of(field: str, values: Iterable[str]) -> Any:
     return edge.FieldCondition(field, match=edge.MatchAny(sorted(values)))
-
-
-def _conditions(only: Filter) -> Any:
-    must = [_is("informative", 1)]
-    if only.banks is not None:
-        must.append(_is_one_of("bank", only.banks))
-    spared = [] if only.exclude_video is None else [_is("video_id", only.exclude_video)]
-    return edge.Filter(must=must, must_not=spared)

@@ -19,8 +19,7 @@ from typing import Any
 
 from common.errors import CorruptIndexError, StorageError, StoryHashError
 from common.runtime_tuning import die_with
-from common.types import Embedding, Float32Array, Hit
-from searcher.index.state import Filter
+from common.types import Embedding
 from searcher.mirror.base import NO_VIDEOS
 from searcher.mirror.embedding_batch import Columns
 from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
@@ -80,10 +79,6 @@ class MirrorProcess:
 
     def videos(self) -> Iterator[tuple[dict[str, Any], int]]:
         yield from self._ask("videos")
-
-    def search(self, vectors: Float32Array, k: int, only: Filter) -> list[list[Hit]]:
-        found: list[list[Hit]] = self._ask("search", vectors, k, only)
-        return found
 
     def close(self) -> None:
         with self._turn:

@@ -1,4 +1,4 @@
-"""Writing and searching one shard with its embedded mirror, beside exact search and the mirror's own.
+"""Writing one shard with its embedded mirror, and searching it, beside exact search.
 
 Synthetic embeddings: videos of 20 segments, each near its video's direction. Queries are segments with
 noise, one at a time on one thread. Writing ends when the mirror is flushed to disk; graph building is
@@ -19,7 +19,6 @@ import numpy as np
 from common.settings import SearcherSettings
 from common.types import Embedding, Float32Array
 from searcher.index.shard import Shard
-from searcher.index.state import EVERYTHING
 from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
 from tests.benchmarks.report import microseconds, options, publish
 from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows
@@ -89,7 +88,6 @@ def measure(count: int, repeats: int, folder: Path) -> dict[str, Any]:
     searches = {
         "shard": microseconds(lambda n: built.search_ids(asked[n][None], _K), repeats),
         "faiss flat": microseconds(lambda n: flat.search(asked[n][None], _K), repeats // 4),
-        "mirror": microseconds(lambda n: mirror.search(asked[n][None], _K, EVERYTHING), 40),
     }
     mirror.close()
     p50 = searches["shard"]["p50"]
@@ -106,7 +104,6 @@ def measure(count: int, repeats: int, folder: Path) -> dict[str, Any]:
         },
         "ratios": {
             "exact search over shard, p50": round(searches["faiss flat"]["p50"] / p50, 1),
-            "mirror over shard, p50": round(searches["mirror"]["p50"] / p50, 1),
             "writes over the goal of 5,000 a second": round(writes["both"] / 5000, 2),
         },
     }

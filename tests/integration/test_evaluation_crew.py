@@ -97,11 +97,9 @@ def test_two_processes_and_one_give_the_same_rows(recipe: Recipe) -> None:
         entrant = Entrant(FULL, {None: backend.calibration})
         with held.asking(backend) as asking:
             found.append(asking.rows(entrant))
-            asking.forget([entrant])
         assert watched == {"offline: asking full": 0}
     assert found[0] == found[1]
     assert len(found[0]) == 6 * len(NAMES) * 3
-    assert list((recipe.folder.parent / "unfinished").iterdir()) == []
 
 
 def test_a_calibration_is_fitted_once_and_named_after_its_samples(recipe: Recipe) -> None:
@@ -117,37 +115,6 @@ def test_a_calibration_is_fitted_once_and_named_after_its_samples(recipe: Recipe
     assert "offline: gathering for full" not in watched
     assert second.calibration == replace(first.calibration, version=second.calibration.version)
     assert second.after == first.after
-
-
-def test_answers_of_an_interrupted_run_are_not_asked_again(recipe: Recipe) -> None:
-    watched: dict[str, int] = {}
-    held = evaluation(recipe, 1, watched)
-    (backend,) = held.backends
-    entrant = Entrant(FULL, {None: backend.calibration})
-
-    def stopping(what: str, steps: int) -> Callable[[int], None]:
-        left = [40]
-
-        def advance(done: int) -> None:
-            left[0] -= done
-            if left[0] <= 0:
-                raise KeyboardInterrupt
-
-        return advance
-
-    with (
-        pytest.raises(KeyboardInterrupt),
-        replace(held, watch=stopping).asking(backend) as asking,
-    ):
-        asking.rows(entrant)
-    (journal,) = (recipe.folder.parent / "unfinished").iterdir()
-    kept = journal.read_bytes()
-    with held.asking(backend) as asking:
-        rows = asking.rows(entrant)
-        assert journal.read_bytes().startswith(kept)
-        assert kept.count(b'{"configuration') == 48 * 3
-        asking.forget([entrant])
-    assert len(rows) == 6 * len(NAMES) * 3
 
 
 def test_a_study_that_lacks_features_says_so(recipe: Recipe) -> None:

@@ -14,7 +14,11 @@ _IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
 def squashed(pictures: Sequence[UInt8Array], side: int) -> UInt8Array:
-    """uint8 (B, side, side, 3): the whole picture, its aspect lost, so that nothing at its edge is."""
+    """uint8 (B, side, side, 3): the whole picture, its aspect lost, so that nothing at its edge is.
+
+    Of insets of 40 % of the side, 97 % came first when squashed to 288, 80 % at 224, 90 % of the middle
+    square at 224 and 55 % padded to 224: bars make pictures alike.
+    """
     return np.stack([shrink(picture, side, side) for picture in pictures])
 
 

@@ -20,7 +20,7 @@ from evaluation.calibration.folds import (
     write_calibrations,
 )
 from evaluation.calibration.samples import Samples
-from evaluation.experiment.checkpoint import Journal, code_digest
+from evaluation.experiment.experiment import code_digest
 from evaluation.experiment.regression_baseline import of_full, queries_of
 from evaluation.measures.statistics import Share
 from evaluation.methods.configurations import ABLATION, FULL, chosen_configurations
@@ -40,26 +40,7 @@ def test_a_row_keeps_what_is_right_and_the_best_of_what_is_wrong() -> None:
     assert slimmed(held) is held
 
 
-def test_a_journal_gives_back_what_was_whole_when_its_writer_was_killed(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "rows.jsonl"
-    first, second = row("all", video_id="a"), row("with", found("self", 0.9), video_id="a")
-    with Journal(path) as journal:
-        journal.add({7: [first, second]})
-        journal.add({3: []})
-    whole = path.read_bytes()
-    # Two rows of query 4 are there, and not the line that says that they are all.
-    path.write_bytes(whole + whole.split(b"7\n")[0] + b'{"half')
-    with Journal(path) as journal:
-        assert journal.rows == {7: [first, second], 3: []}
-        assert journal.left(range(8)) == [0, 1, 2, 4, 5, 6]
-        journal.add({4: [first]})
-    with Journal(path) as journal:
-        assert list(journal.rows) == [7, 3, 4]
-        journal.forget()
-    assert not path.exists()
-
-
-def test_rows_of_other_code_have_another_name() -> None:
+def test_calibrations_of_other_code_have_another_name() -> None:
     assert code_digest() == code_digest()
     assert len(code_digest()) == 16
 
