@@ -9,9 +9,10 @@ import ctypes
 import importlib.util
 import platform
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -76,6 +77,13 @@ def _may_have_mps() -> bool:
     return sys.platform == "darwin" and platform.machine() == "arm64"
 
 
+@cache
+def _turn_of(target: str) -> AbstractContextManager[Any]:
+    """One batch at a time on a GPU, of whichever thread and network: its memory holds one, and Metal is
+    not safe with threads. On a CPU several may run at once."""
+    return nullcontext() if target == "cpu" else threading.RLock()
+
+
 class Device:
     """A torch device with a batch size that shrinks when memory runs out."""
 
@@ -88,6 +96,7 @@ class Device:
         self._precision = settings.precision
         self.batch_size = settings.batch_size
         self.target = torch.device(self._choose(settings.name))
+        self._turn = _turn_of(str(self.target))
         if self.target.type == "cpu":
             torch.set_num_threads(usable_cores())
 
@@ -173,7 +182,8 @@ class Device:
         while done < len(items):
             batch = items[done : done + size]
             try:
-                results.append(work(batch))
+                with self._turn:
+                    results.append(work(batch))
             except RuntimeError as error:
                 if not self.is_out_of_memory(error):
                     raise
@@ -189,7 +199,8 @@ class Device:
     def memory_told(self) -> Iterator[None]:
         """Raise DeviceMemoryError where torch raises that memory ran out, for work that cannot be cut."""
         try:
-            yield
+            with self._turn:
+                yield
         except RuntimeError as error:
             if self.is_out_of_memory(error):
                 raise self._memory_error() from None

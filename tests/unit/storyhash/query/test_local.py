@@ -3,7 +3,9 @@ ends the run."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,6 +186,32 @@ def test_a_match_that_nobody_foresaw_failing_is_that_request_alone(
         # The decoders and the place at the gate are there for the next.
         for _ in range(3):
             assert error_of(client.post("/v1/match", content=content)) == (422, "unreadable")
+
+
+class Together:
+    """A query embedder that goes on only while another query is embedded too."""
+
+    def __init__(self) -> None:
+        self.both = threading.Barrier(2, timeout=120)
+
+    def see(self, *_: object, **__: object) -> Any:
+        self.both.wait()
+        raise VideoError("seen, with nothing in it")
+
+
+def test_two_queries_are_embedded_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    encode_video(path, film(1, 1.0), FRAMES_PER_SECOND)
+    with QueryDecoder(VideoSettings(), IngestSettings(), 2) as decoder:
+        queries = LocalQueries(decoder, cast(Any, Together()))
+
+        def embed() -> None:
+            with queries.open(path, "film") as query, pytest.raises(VideoError, match="seen"):
+                list(query.pieces("first"))
+
+        with ThreadPoolExecutor(2) as threads:
+            for future in [threads.submit(embed) for _ in range(2)]:
+                future.result()
 
 
 def test_a_video_that_a_server_fails_with_is_a_line_and_the_next_is_asked_for(
