@@ -14,6 +14,7 @@ from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
 from common.types import DEFAULT_BANK, CatalogEntry
 from common.uris import is_remote, public_uri
+from ingest.exclusion import NOTHING, Exclusion
 from ingest.manifest import MANIFEST_SUFFIXES, local_path, read_manifest
 from ingest.video_discovery import PassedOver, scan_folder
 
@@ -48,9 +49,17 @@ class Listing:
     videos: list[Listed] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     passed_over: PassedOver = field(default_factory=PassedOver)
+    exclusion: Exclusion = NOTHING
+
+    def excludes(self, root: str, uri: str) -> bool:
+        """Whether a path below one of the folders given is left out on purpose."""
+        folder = root.rstrip("/") + "/"
+        return uri.startswith(folder) and self.exclusion.covers(uri[len(folder) :])
 
 
-def list_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> Listing:
+def list_catalog(
+    arguments: Sequence[str], bank: str = DEFAULT_BANK, exclusion: Exclusion = NOTHING
+) -> Listing:
     """Every video named by files, folders, manifests and addresses; what cannot be taken beside it.
 
     A video in a folder is named by its path relative to that folder, a single file by its name, an
@@ -59,7 +68,7 @@ def list_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> Listing:
     path, one that is not there, a folder with nothing in it that could be taken, a manifest that cannot
     be read.
     """
-    listing = Listing()
+    listing = Listing(exclusion=exclusion)
     known: set[tuple[str, str]] = set()
     for argument in arguments:
         for one in _read(argument, bank, listing):
@@ -98,7 +107,7 @@ def without_taken(listing: Listing) -> Listing:
             kept.append(one)
         else:
             refused.append(taken(one.entry, other.uri))
-    return Listing(kept, refused, listing.passed_over)
+    return Listing(kept, refused, listing.passed_over, listing.exclusion)
 
 
 def taken(entry: CatalogEntry, other_uri: str) -> Refused:
@@ -163,7 +172,7 @@ def _read(argument: str, bank: str, listing: Listing) -> Iterator[Listed]:
 
 
 def _folder(folder: Path, bank: str, listing: Listing, passed_over: PassedOver) -> list[Listed]:
-    scan = scan_folder(folder)
+    scan = scan_folder(folder, exclusion=listing.exclusion)
     passed_over.update(scan.passed_over)
     listing.passed_over.update(scan.passed_over)
     for problem in scan.problems:

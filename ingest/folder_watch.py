@@ -16,6 +16,7 @@ from pathlib import Path
 
 from common.types import DEFAULT_BANK
 from ingest.catalogue import Listed, in_folder
+from ingest.exclusion import NOTHING, Exclusion
 from ingest.fingerprint import source_fingerprint
 from ingest.first_bytes import Kind, kind_of_file
 from ingest.suffixes import PARTIAL_SUFFIXES
@@ -43,6 +44,7 @@ class FolderWatch:
         quiet_seconds: float,
         bank: str = DEFAULT_BANK,
         clock: Callable[[], float] = time.monotonic,
+        exclusion: Exclusion = NOTHING,
     ) -> None:
         self.folder = folder
         # What the last look found wrong that no look before did.
@@ -50,6 +52,7 @@ class FolderWatch:
         self._quiet_seconds = quiet_seconds
         self._bank = bank
         self._clock = clock
+        self._exclusion = exclusion
         self._seen: dict[str, _Seen] = {}
         self._kinds = _Kinds()
         self._problems: frozenset[Problem] = frozenset()
@@ -61,7 +64,7 @@ class FolderWatch:
         in it is passed over, and stands in `new_problems` once.
         """
         now = self._clock()
-        scan = scan_folder(self.folder, self._kinds)
+        scan = scan_folder(self.folder, self._kinds, self._exclusion)
         self._kinds.forget_others()
         self.new_problems = [one for one in scan.problems if one not in self._problems]
         self._problems = frozenset(scan.problems)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ingest.exclusion import NOTHING, Exclusion
 from ingest.first_bytes import Kind, kind_of_file
 from ingest.frame_folders import (
     FRAME_FOLDER_FPS,
@@ -80,6 +81,11 @@ class PassedOver:
         self.counts.update(other.counts)
         self.examples = {**other.examples, **self.examples}
 
+    @property
+    def excluded(self) -> int:
+        """Files and folders that patterns left out."""
+        return sum(count for (what, _), count in self.counts.items() if what.startswith("excluded"))
+
     def to_json(self) -> list[dict[str, Any]]:
         """The most frequent first."""
         return [
@@ -102,14 +108,16 @@ def find_videos(folder: Path) -> Iterator[Path]:
     return (Path(video.path) for video in scan_folder(folder).videos)
 
 
-def scan_folder(folder: Path, kind_of: KindOf = kind_of_file) -> FolderScan:
+def scan_folder(
+    folder: Path, kind_of: KindOf = kind_of_file, exclusion: Exclusion = NOTHING
+) -> FolderScan:
     """Every video below a folder. Raises OSError when the folder itself cannot be read.
 
     Hidden files, and folders that systems keep for themselves, are passed over. A folder with numbered
     pictures and no video in or below it is one video. Links that lead back into a folder on the way are
     not followed. kind_of: tells what a file is whose name does not say.
     """
-    return _Walk(kind_of).run(str(folder))
+    return _Walk(kind_of, exclusion).run(str(folder))
 
 
 @dataclass(slots=True)
@@ -129,8 +137,9 @@ class _Frame:
 class _Walk:
     """One walk, depth first; the folders on the way are a list, so their number is bounded by nothing."""
 
-    def __init__(self, kind_of: KindOf) -> None:
+    def __init__(self, kind_of: KindOf, exclusion: Exclusion) -> None:
         self._kind_of = kind_of
+        self._exclusion = exclusion
         self._scan = FolderScan()
         self._way: list[_Frame] = []
         self._on_the_way: set[tuple[int, int]] = set()
@@ -186,6 +195,9 @@ class _Walk:
             self._pass_over("hidden", "its name begins with a dot", entry.path)
         elif name in SYSTEM_FOLDERS:
             self._pass_over(name, "used by the operating system", entry.path)
+        elif why := self._is_excluded(entry):
+            what = "excluded folder" if entry.is_dir() else "excluded"
+            self._pass_over(what, f"matches {why}", entry.path)
         elif entry.is_symlink() and _is_broken(entry):
             self._broken_link(entry)
         elif entry.is_dir():
@@ -196,6 +208,10 @@ class _Walk:
             self._file(frame, entry)
         else:
             self._pass_over("special", "neither a file nor a folder", entry.path)
+
+    def _is_excluded(self, entry: os.DirEntry[str]) -> str:
+        relative = entry.path[len(self._way[0].path) :].lstrip("/")
+        return self._exclusion.why(relative, is_folder=entry.is_dir())
 
     def _file(self, frame: _Frame, entry: os.DirEntry[str]) -> None:
         suffix = _suffix(entry.name)

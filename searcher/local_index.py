@@ -38,6 +38,7 @@ from searcher.storage.database import Database
 from searcher.storage.recovery import (
     is_level,
     level,
+    mirrored,
     rebuilt_shard,
     recover_catalogue,
     recovered_shard,
@@ -264,6 +265,10 @@ class LocalIndex:
             self._shard.add([embedding for one in change.late for embedding in one.embeddings])
             self._shard_is_behind = behind
 
+    def embeddings_of(self, videos: Sequence[Video]) -> dict[str, list[Embedding]]:
+        """What the mirror holds of the whole version of each of these videos, by video_id."""
+        return mirrored(videos, self._writable())
+
     def segments_of(self, video_id: str) -> list[SegmentRef]:
         """Every segment the mirror holds of a video, also those without information."""
         mirror = self._writable()
@@ -277,13 +282,18 @@ class LocalIndex:
 
     def delete_video(self, video_id: str) -> bool:
         """Remove a video from catalogue, mirror, shard and every snapshot; False if unknown."""
+        return self.delete_videos([video_id]) == 1
+
+    def delete_videos(self, video_ids: Sequence[str]) -> int:
+        """As `delete_video`, with one snapshot for all; how many were known."""
         with self.changing:
             self._writable()
-            if self.videos.get(video_id) is None:
-                return False
-            self.videos.delete(video_id)
-            self.finish_deletions()
-            return True
+            known = [one for one in video_ids if self.videos.get(one) is not None]
+            for video_id in known:
+                self.videos.delete(video_id)
+            if known:
+                self.finish_deletions()
+            return len(known)
 
     def save_snapshot(self, *, keep: int | None = None) -> None:
         """Write the shard as it is now, unless the newest snapshot already holds it.

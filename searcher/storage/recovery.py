@@ -101,7 +101,7 @@ def rebuilt_shard(settings: SearcherSettings, videos: VideoStore, mirror: Mirror
 def level(shard: Shard, videos: Sequence[Video], mirror: Mirror) -> bool:
     """Have the shard hold of these videos what the mirror does; False where that lacks a part of one, of
     which the shard then keeps what it has."""
-    held = _mirrored(videos, mirror)
+    held = mirrored(videos, mirror)
     whole = [
         one for one in videos if held[one.video_id] and len(held[one.video_id]) == one.segments
     ]
@@ -114,7 +114,7 @@ def level(shard: Shard, videos: Sequence[Video], mirror: Mirror) -> bool:
 def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -> bool:
     """Whether the shard holds of a video just what the mirror holds of its whole version; `video` is its
     row, None where there is none."""
-    held = {} if video is None else {one.ref: one for one in _mirrored([video], mirror)[video_id]}
+    held = {} if video is None else {one.ref: one for one in mirrored([video], mirror)[video_id]}
     wanted = {ref: one for ref, one in held.items() if one.informative}
     found = shard.vectors_of(video_id)
     return len(found.refs) == len(wanted) and all(
@@ -125,7 +125,7 @@ def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -
     )
 
 
-def _mirrored(videos: Sequence[Video], mirror: Mirror) -> dict[str, list[Embedding]]:
+def mirrored(videos: Sequence[Video], mirror: Mirror) -> dict[str, list[Embedding]]:
     """What the mirror holds of the whole version of each of these videos."""
     held: dict[str, list[Embedding]] = {one.video_id: [] for one in videos}
     versions = {one.video_id: one.version for one in videos}

@@ -8,14 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from common.metrics import Metrics
-from common.settings import load_settings
+from common.settings import Settings, load_settings
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
-from ingest.catalogue import list_catalog
+from ingest.catalogue import Listing, list_catalog
+from ingest.exclusion import Exclusion
 from ingest.video_discovery import PassedOver
 from storyhash.cli.console import check_interrupt, err, notice, out, print_json
 from storyhash.cli.options import (
     DataOption,
+    ExcludeOption,
     JsonOption,
     PathsArgument,
     ProfileOption,
@@ -25,13 +27,30 @@ from storyhash.cli.progress import Task, progress
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import Plan, note_moves, plan_work
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
+from storyhash.pipeline.pruning import gone_videos
+from storyhash.pipeline.relabelling import relabel
 from storyhash.pipeline.snapshot_timer import TimelySnapshots
-from storyhash.wiring import IndexServices, open_for_indexing
+from storyhash.wiring import IndexServices, open_catalogue, open_for_indexing
 
 _SNAPSHOT_SECONDS = 120.0
 # Kinds of files passed over that are worth saying.
 _SHOWN = 8
 
+PruneOption = Annotated[
+    bool,
+    typer.Option(
+        "--prune",
+        help="Delete videos of the given folders and manifests from the index whose files are gone. They "
+        "are listed first. Web addresses, and what lies in a folder that cannot be read, are kept.",
+    ),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Print what would be indexed and what --prune would delete; change nothing.",
+    ),
+]
 BankOption = Annotated[str, typer.Option("--bank", help="Bank that the videos belong to.")]
 
 
@@ -40,6 +59,9 @@ def index(
     data: DataOption = None,
     profile: ProfileOption = None,
     bank: BankOption = DEFAULT_BANK,
+    exclude: ExcludeOption = None,
+    prune: PruneOption = False,
+    dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
     """Index videos. You can run it again at any time: unchanged videos are skipped, and interrupted work
@@ -47,21 +69,61 @@ def index(
 
     Exit code 1 when a video could not be indexed; the others are indexed.
     """
-    listing = list_catalog(paths, bank)
+    listing = list_catalog(paths, bank, Exclusion(exclude or ()))
     settings = load_settings(data_dir=data, profile=profile)
+    if dry_run:
+        _show_plan(settings, listing, json=json)
+        return
     announce_data_folder(settings)
     with open_for_indexing(settings) as services:
         _announce(services)
         plan = plan_work(listing, services.index.videos)
         note_moves(plan.moved, services.index.videos)
+        pruned = _prune(services, plan) if prune else []
+        plan.work += relabel(plan.relabelled, services.index, check_interrupt)
         report = _run(services, plan)
         summary = _summary(services, plan, report, listing.passed_over)
+        summary["pruned"] = pruned
     if json:
         print_json(summary)
     else:
         _show(summary)
     if summary["failed"]:
         raise typer.Exit(1)
+
+
+def _prune(services: IndexServices, plan: Plan) -> list[str]:
+    """Delete the videos whose files are gone, and say which before."""
+    gone = gone_videos(plan.removed, services.index.videos)
+    if gone:
+        err.print(f"deleting {len(gone)} videos whose files are gone:", markup=False)
+        for video_id in gone:
+            err.print(f"    {video_id}", markup=False)
+        services.index.delete_videos(gone)
+        plan.removed = [video_id for video_id in plan.removed if video_id not in set(gone)]
+    return gone
+
+
+def _show_plan(settings: Settings, listing: Listing, *, json: bool) -> None:
+    """What a run with --prune would do."""
+    with open_catalogue(settings, writer=False) as index:
+        plan = plan_work(listing, index.videos)
+        gone = gone_videos(plan.removed, index.videos)
+    told = {
+        "dry_run": True,
+        "index": [item.entry.video_id for item in plan.work],
+        "unchanged": plan.unchanged,
+        "relabel": [one.before.video_id for one in plan.relabelled],
+        "prune": gone,
+        "passed_over": listing.passed_over.to_json(),
+    }
+    if json:
+        print_json(told)
+        return
+    out.print(f"{len(plan.work)} to index, {plan.unchanged} unchanged, {len(gone)} to prune")
+    for video_id in gone:
+        out.print(f"    {video_id}: its file is gone", markup=False)
+    show_passed_over(listing.passed_over.to_json())
 
 
 def _announce(services: IndexServices) -> None:
@@ -135,6 +197,10 @@ def _summary(
         ],
         "removed": plan.removed,
         "moved": [{"video_id": one.video_id, "uri": one.uri} for one in plan.moved],
+        "relabelled": [
+            {"video_id": one.before.video_id, "bank": one.item.entry.bank}
+            for one in plan.relabelled
+        ],
         "renamed": [asdict(one) for one in plan.renamed],
         "passed_over": passed_over.to_json(),
         "segments": report.segments,
@@ -174,20 +240,27 @@ def _show(summary: dict[str, Any]) -> None:
             out.print(f"    {one['video_id']}: {one['message']}", markup=False)
     if summary["moved"]:
         out.print(f"{len(summary['moved'])} moved: found at a new path, not indexed again")
+    if summary["relabelled"]:
+        out.print(
+            f"{len(summary['relabelled'])} have another bank or description, and were not embedded again"
+        )
+    if summary["pruned"]:
+        out.print(f"{len(summary['pruned'])} pruned: their files are gone")
     for one in summary["renamed"]:
         out.print(
             f"{one['uri']} has the id {one['video_id']}, because {one['taken_by']} already "
             f"has the id {one['taken_id']}",
             markup=False,
         )
-    _show_passed_over(summary["passed_over"])
+    show_passed_over(summary["passed_over"])
     if summary["removed"]:
         out.print("indexed, but the file is gone (to remove a video: storyhash videos delete ID):")
         for video_id in summary["removed"]:
             out.print(f"    {video_id}", markup=False)
 
 
-def _show_passed_over(passed_over: list[dict[str, Any]]) -> None:
+def show_passed_over(passed_over: list[dict[str, Any]]) -> None:
+    """What in the folders was no video, or was left out."""
     if not passed_over:
         return
     words = [f"{one['count']} {one['what']} ({one['why']})" for one in passed_over[:_SHOWN]]

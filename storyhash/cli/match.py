@@ -13,9 +13,10 @@ import typer
 from common.errors import VideoError
 from common.settings import load_settings
 from common.uris import public_uri
+from ingest.exclusion import Exclusion
 from searcher.matching.match_json import error_to_json, report_to_json
 from storyhash.cli.console import check_interrupt, decision_style, notice, out, print_json
-from storyhash.cli.options import DataOption, JsonOption, ServerOption, one_of
+from storyhash.cli.options import DataOption, ExcludeOption, JsonOption, ServerOption, one_of
 from storyhash.cli.progress import progress
 from storyhash.query.local import QueryOutcome, list_queries, run_queries
 from storyhash.wiring import QueryServices, open_for_queries
@@ -40,6 +41,7 @@ def match(
     data: DataOption = None,
     server: ServerOption = None,
     thorough: ThoroughOption = False,
+    exclude: ExcludeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Match videos against the index. Prints one result per video, in the order given.
@@ -47,7 +49,9 @@ def match(
     Exit code 1 when a video could not be read; the others are still matched.
     """
     one_of(data, server)
-    queries = list_queries(videos)
+    queries = list_queries(videos, Exclusion(exclude or ()))
+    if queries.excluded:
+        notice(f"{queries.excluded} files and folders are left out by --exclude")
     failed = False
     with _answers(queries.uris, data, server, thorough) as answers, progress() as bar:
         task = bar.task(

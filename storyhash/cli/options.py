@@ -38,6 +38,18 @@ ServerOption = Annotated[
         "--server", help="Address of a running searcher, to use instead of a data folder."
     ),
 ]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="PATTERN",
+        help="Leave out files and folders of the given folders whose relative path matches, as in "
+        ".gitignore: a pattern without a slash matches a name at any depth (*.tmp.mp4), one with a slash "
+        "the path from the given folder (raw/*.mov), ** any number of folders, a slash at the end only "
+        "folders (raw/). There is no !. Files that are named themselves and lines of manifests are never "
+        "left out. Repeatable.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -9,7 +9,8 @@ import typer
 
 from common.logs import start_logging
 from common.settings import load_settings
-from storyhash.cli.options import DataOption, ProfileOption, announce_data_folder
+from ingest.exclusion import Exclusion
+from storyhash.cli.options import DataOption, ExcludeOption, ProfileOption, announce_data_folder
 
 WatchOption = Annotated[
     Path | None,
@@ -18,7 +19,10 @@ WatchOption = Annotated[
 
 
 def serve(
-    watch: WatchOption = None, data: DataOption = None, profile: ProfileOption = None
+    watch: WatchOption = None,
+    exclude: ExcludeOption = None,
+    data: DataOption = None,
+    profile: ProfileOption = None,
 ) -> None:
     """Run the whole service in one process, without Kafka: match videos over HTTP, and index videos that
     are posted or that appear in a folder.
@@ -29,7 +33,8 @@ def serve(
     from storyhash.services.single_process import run_serve
 
     start_logging()
+    exclusion = Exclusion(exclude or ())
     settings = load_settings(data_dir=data, profile=profile)
     announce_data_folder(settings)
     with asked_to_stop() as stopping:
-        run_serve(settings, watch, stopping)
+        run_serve(settings, watch, stopping, exclusion)

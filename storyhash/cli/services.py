@@ -15,11 +15,13 @@ from common.settings import Settings, load_settings
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
 from ingest.catalogue import Refused, list_catalog, without_taken
+from ingest.exclusion import Exclusion
 from ingest.ledger import Sending, SendingPlan
 from storyhash.cli.console import INTERRUPTED, err, out, print_json
-from storyhash.cli.index import BankOption
+from storyhash.cli.index import BankOption, show_passed_over
 from storyhash.cli.options import (
     DataOption,
+    ExcludeOption,
     JsonOption,
     PathsArgument,
     ProfileOption,
@@ -66,6 +68,7 @@ def ingest(
     paths: PathsArgument,
     data: DataOption = None,
     bank: BankOption = DEFAULT_BANK,
+    exclude: ExcludeOption = None,
     backfill: Annotated[
         bool,
         typer.Option(
@@ -107,7 +110,7 @@ def ingest(
         raise UsageError(
             "give --reconcile and --server together: the searcher says which videos are missing"
         )
-    listing = without_taken(list_catalog(paths, bank))
+    listing = without_taken(list_catalog(paths, bank, Exclusion(exclude or ())))
     entries = [one.entry for one in listing.videos]
     with asked_to_stop() as stopping, progress() as bar, _catalogue(server) as states:
         run = run_ingest(
@@ -122,6 +125,7 @@ def ingest(
             states=states,
         )
     summary = _summary(run.plan, run.report, listing.refused)
+    summary["passed_over"] = listing.passed_over.to_json()
     if json:
         print_json(summary)
     else:
@@ -231,6 +235,7 @@ def _show(summary: dict[str, Any]) -> None:
         out.print(f"{one['video_id']}: sent; {one['message']}", markup=False)
     for one in summary["failed"]:
         out.print(f"    {one['video_id']}: {one['message']}", markup=False)
+    show_passed_over(summary["passed_over"])
     if summary["left"]:
         err.print(
             f"stopped; {summary['left']} videos are left, run the same command again to resume"

@@ -60,6 +60,15 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Relabelled:
+    """A video that is indexed as `before` says, and is now in another bank or described differently;
+    nothing of it is embedded again. `item`: how it would be indexed."""
+
+    item: WorkItem
+    before: Video
+
+
+@dataclass(frozen=True, slots=True)
 class Renamed:
     """A video that got another id than its path gives, as another video has that one."""
 
@@ -69,7 +78,7 @@ class Renamed:
     taken_by: str
 
 
-Found: TypeAlias = WorkItem | Moved | Refused | Video
+Found: TypeAlias = WorkItem | Moved | Relabelled | Refused | Video
 
 
 @dataclass(slots=True)
@@ -82,6 +91,7 @@ class Plan:
     refused: list[Video] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
+    relabelled: list[Relabelled] = field(default_factory=list)
     renamed: list[Renamed] = field(default_factory=list)
     failed: list[Refused] = field(default_factory=list)
 
@@ -107,12 +117,16 @@ def plan_work(listing: Listing, videos: VideoStore) -> Plan:
     plan.removed = [
         video.video_id
         for video in _of_roots(videos, {one.root for one in listing.videos})
-        if video.video_id not in known and not _is_below(video.uri, listing.refused)
+        if video.video_id not in known
+        and not _is_below(video.uri, listing.refused)
+        and not listing.excludes(video.root, video.uri)
     ]
     return plan
 
 
-def _add(plan: Plan, one: Listed, place: Named, found: WorkItem | Moved | Video) -> None:
+def _add(
+    plan: Plan, one: Listed, place: Named, found: WorkItem | Moved | Relabelled | Video
+) -> None:
     if isinstance(found, WorkItem):
         plan.work.append(found)
         if place.taken_by:
@@ -121,23 +135,28 @@ def _add(plan: Plan, one: Listed, place: Named, found: WorkItem | Moved | Video)
             )
     elif isinstance(found, Moved):
         plan.moved.append(found)
+    elif isinstance(found, Relabelled):
+        plan.relabelled.append(found)
     elif found.state == "failed":
         plan.refused.append(found)
     else:
         plan.unchanged += 1
 
 
-def work_on(place: Named, videos: VideoStore) -> WorkItem | Moved | Video:
+def work_on(place: Named, videos: VideoStore) -> WorkItem | Moved | Relabelled | Video:
     """What is to be done for a video; its row where that is nothing, as it is indexed, or failed, and has
     not changed since."""
     entry, held = place.entry, place.held
+    version = videos.next_version(entry.video_id)
+    item = WorkItem(entry, version, place.root, place.fingerprint)
     if held is not None and _is_settled(entry, held, place):
+        if not is_described(held, entry):
+            return Relabelled(item, held) if held.state == "ready" else item
         if _is_here(held, entry) or not place.is_moved:
             return held
         content = with_content(place.fingerprint, entry.uri)
         return Moved(entry.video_id, entry.uri, place.root, content)
-    version = videos.next_version(entry.video_id)
-    return WorkItem(entry, version, place.root, place.fingerprint)
+    return item
 
 
 def note_moves(moved: Iterable[Moved], videos: VideoStore) -> None:
@@ -157,9 +176,7 @@ def _is_settled(entry: CatalogEntry, held: Video, place: Named) -> bool:
     # One that failed at another path is tried at this one.
     if place.is_moved and held.state != "ready":
         return False
-    if held.state == "failed" and held.error_code in _WORTH_A_RETRY:
-        return False
-    return is_described(held, entry)
+    return not (held.state == "failed" and held.error_code in _WORTH_A_RETRY)
 
 
 def _is_here(held: Video, entry: CatalogEntry) -> bool:

@@ -21,6 +21,7 @@ from common.uris import is_remote
 from embedder.query.embedder import QueryEmbedder
 from embedder.query.session import QuerySession
 from ingest.catalogue import check_argument, list_catalog
+from ingest.exclusion import NOTHING, Exclusion
 from ingest.query_decoder import QueryDecoder
 from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
@@ -48,9 +49,10 @@ class Queries:
 
     uris: list[str] = field(default_factory=list)
     refused: list[tuple[str, VideoError]] = field(default_factory=list)
+    excluded: int = 0
 
 
-def list_queries(arguments: Sequence[str]) -> Queries:
+def list_queries(arguments: Sequence[str], exclusion: Exclusion = NOTHING) -> Queries:
     """The videos named by files, folders and addresses, in the order given.
 
     A path that is not there stays in the list: it gets its own answer. Raises UsageError for an empty
@@ -60,7 +62,8 @@ def list_queries(arguments: Sequence[str]) -> Queries:
     for given in arguments:
         argument = check_argument(given)
         if not is_remote(argument) and Path(argument).is_dir():
-            listing = list_catalog([argument])
+            listing = list_catalog([argument], exclusion=exclusion)
+            queries.excluded += listing.passed_over.excluded
             queries.uris += [one.entry.uri for one in listing.videos]
             queries.refused += [(one.uri, VideoError(one.message)) for one in listing.refused]
         else:

@@ -13,7 +13,7 @@ from ingest.catalogue import Listed, Refused, check_entry
 from ingest.fingerprint import same_source
 from ingest.folder_watch import FolderWatch
 from searcher.storage.video_store import VideoStore
-from storyhash.pipeline.index_plan import Moved, WorkItem, note_moves, work_on
+from storyhash.pipeline.index_plan import Moved, Relabelled, WorkItem, note_moves, work_on
 from storyhash.pipeline.naming import named
 from storyhash.services.background import Background
 from storyhash.services.index_queue import IndexQueue
@@ -84,6 +84,8 @@ class Watcher(Background):
                 _log.warning("skipped: %s", place.message)
                 continue
             item = work_on(place, self._videos)
+            if isinstance(item, Relabelled):
+                item = item.item
             if isinstance(item, Moved):
                 note_moves([item], self._videos)
                 _log.info("%s: moved to %s, not indexed again", item.video_id, item.uri)

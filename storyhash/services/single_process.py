@@ -15,6 +15,7 @@ from common.metrics import Metrics
 from common.runtime_tuning import keep_what_is_there
 from common.settings import ServiceSettings, Settings
 from embedder.query.embedder import QueryEmbedder
+from ingest.exclusion import NOTHING, Exclusion
 from ingest.folder_watch import FolderWatch
 from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
@@ -42,9 +43,15 @@ _STUCK_SECONDS = 1800.0
 _TICK_SECONDS = 0.5
 
 
-def run_serve(settings: Settings, watched: Path | None, stopping: threading.Event) -> None:
-    """Answer and index until stopped. Raises UsageError, what opening an index raises, and what no retry
-    mends."""
+def run_serve(
+    settings: Settings,
+    watched: Path | None,
+    stopping: threading.Event,
+    exclusion: Exclusion = NOTHING,
+) -> None:
+    """Answer and index until stopped. exclusion: of the watched folder.
+
+    Raises UsageError, what opening an index raises, and what no retry mends."""
     if watched is not None and not watched.is_dir():
         raise UsageError(f"{watched}: folder not found")
     metrics = Metrics.create("serve")
@@ -66,7 +73,9 @@ def run_serve(settings: Settings, watched: Path | None, stopping: threading.Even
             queue = IndexQueue(services.index)
             if len(queue):
                 _log.info("resuming %d pending videos", len(queue))
-            workers = _workers(settings, watched, services, answering, queue, metrics, health)
+            workers = _workers(
+                settings, watched, exclusion, services, answering, queue, metrics, health
+            )
             queries = LocalQueries(decoder, QueryEmbedder(services.stage))
             catalogue.open(Opened(answering, queries, queue))
             health.met("index")
@@ -168,6 +177,7 @@ def _tell(services: IndexServices) -> None:
 def _workers(
     settings: Settings,
     watched: Path | None,
+    exclusion: Exclusion,
     services: IndexServices,
     answering: Answering,
     queue: IndexQueue,
@@ -206,7 +216,7 @@ def _workers(
         )
     ]
     if watched is not None:
-        watch = FolderWatch(watched, settings.ingest.quiet_seconds)
+        watch = FolderWatch(watched, settings.ingest.quiet_seconds, exclusion=exclusion)
         pause = settings.ingest.watch_seconds
         workers.append(Watcher(watch, services.index.videos, queue, health, pause))
     return workers

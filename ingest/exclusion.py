@@ -1,0 +1,89 @@
+"""Patterns of files and folders that are left out, in the manner of .gitignore.
+
+A pattern is compared with the path relative to the folder given, which has no leading slash:
+
+    *.tmp.mp4   a name at any depth, as the pattern has no slash
+    /a.mp4      a.mp4 of the folder itself
+    raw/*.mov   from the folder down; `*` and `?` stay within one name
+    **/raw/**   `**` is any number of folders
+    raw/        only folders
+
+What lies in a folder that is left out is left out too. There is no `!`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from common.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    text: str
+    expression: re.Pattern[str]
+    folders_only: bool
+
+
+class Exclusion:
+    """Patterns; none by default. Raises UsageError for a pattern that says nothing."""
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self._patterns = [_compiled(text) for text in patterns]
+
+    def why(self, relative: str, *, is_folder: bool = False) -> str:
+        """The pattern that leaves this path itself out; empty when none does."""
+        for one in self._patterns:
+            if (is_folder or not one.folders_only) and one.expression.fullmatch(relative):
+                return one.text
+        return ""
+
+    def covers(self, relative: str) -> bool:
+        """Whether a file, or a folder above it, is left out."""
+        above = any(self.why(folder, is_folder=True) for folder in _folders(relative))
+        return bool(self._patterns) and (above or bool(self.why(relative)))
+
+
+NOTHING = Exclusion()
+
+
+def _folders(relative: str) -> Iterator[str]:
+    parts = relative.split("/")
+    return ("/".join(parts[:count]) for count in range(1, len(parts)))
+
+
+def _compiled(text: str) -> _Pattern:
+    bare = text.rstrip("/")
+    if not bare.strip("/") or bare.startswith("!"):
+        raise UsageError(
+            f"--exclude {text!r}: expected a pattern such as '*.tmp.mp4', 'raw/' or 'raw/**'; a pattern "
+            "cannot begin with '!'"
+        )
+    anchored = "/" in bare
+    names = bare.lstrip("/").split("/")
+    expression = "" if anchored else "(?:.*/)?"
+    for place, name in enumerate(names):
+        last = place == len(names) - 1
+        if name == "**":
+            expression += ".*" if last else "(?:.*/)?"
+        else:
+            expression += _name(name) + ("" if last else "/")
+    return _Pattern(text, re.compile(expression, re.DOTALL), text.endswith("/"))
+
+
+def _name(pattern: str) -> str:
+    """A part of a path: `*`, `?` and `[abc]`, as in a shell."""
+    found = ""
+    for part in re.split(r"(\*+|\?|\[!?\]?[^]]*\])", pattern):
+        if part.startswith("*"):
+            found += "[^/]*"
+        elif part == "?":
+            found += "[^/]"
+        elif part.startswith("[") and part.endswith("]") and len(part) > 2:
+            inner = part[1:-1].replace("\\", "\\\\")
+            found += f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]"
+        else:
+            found += re.escape(part)
+    return found

@@ -1,0 +1,105 @@
+"""`index` with patterns, pruning and another bank."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.settings import load_settings
+from searcher.index.state import Filter
+from storyhash.wiring import open_catalogue
+from tests.e2e.conftest import storyhash
+
+
+@pytest.fixture
+def library(films: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A folder of one's own with the four films, and a data folder in which they are indexed."""
+    folder, data = tmp_path / "library", tmp_path / "data"
+    shutil.copytree(films, folder)
+    run = storyhash("index", folder, "--data", data, "--profile", "offline", "--json")
+    assert run.json["indexed"] == 4, run.stderr
+    return folder, data
+
+
+def test_pruning_deletes_only_what_is_gone(library: tuple[Path, Path]) -> None:
+    folder, data = library
+    before = ids(data)
+    gone = "b.mkv"
+    (folder / "b.mkv").unlink()
+    run = storyhash("index", folder, "--data", data, "--exclude", "*.mov", "--json")
+    assert run.json["removed"] == [gone]
+    assert run.json["pruned"] == []
+    assert {"what": "excluded", "why": "matches *.mov", "count": 1} in [
+        {name: one[name] for name in ("what", "why", "count")} for one in run.json["passed_over"]
+    ]
+    arguments = ("index", folder, "--data", data, "--exclude", "*.mov", "--prune")
+    dry = storyhash(*arguments, "--dry-run", "--json").json
+    assert (dry["prune"], dry["index"]) == ([gone], [])
+    assert ids(data) == before
+    pruned = storyhash(*arguments, "--json")
+    assert pruned.json["pruned"] == [gone]
+    assert pruned.stderr.index("deleting 1 videos") < pruned.stderr.index(gone)
+    # The excluded film is not there for the index, and is not gone.
+    assert ids(data) == [one for one in before if one != gone]
+
+
+def test_nothing_is_pruned_of_a_folder_that_is_not_there(library: tuple[Path, Path]) -> None:
+    folder, data = library
+    before = ids(data)
+    folder.rename(folder.with_name("elsewhere"))
+    run = storyhash("index", folder, "--prune", "--data", data)
+    assert run.exit_code == 2
+    folder.mkdir()
+    run = storyhash("index", folder, "--prune", "--data", data)
+    assert run.exit_code == 2
+    assert ids(data) == before
+
+
+def test_another_bank_embeds_nothing_anew(library: tuple[Path, Path]) -> None:
+    folder, data = library
+    before = {one: bytes_of(data, one) for one in ids(data)}
+    assert len(before) == 4
+    for path in folder.rglob("*.*"):
+        if path.is_file():
+            # Whoever decoded it would fail; by size and time of change it is the same file.
+            status = path.stat()
+            path.write_bytes(bytes(status.st_size))
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    run = storyhash("index", folder, "--bank", "other", "--data", data, "--json")
+    assert run.exit_code == 0, run.stderr
+    assert sorted(one["video_id"] for one in run.json["relabelled"]) == sorted(before)
+    assert (run.json["indexed"], run.json["video_seconds"], run.json["failed"]) == (0, 0.0, [])
+    assert "decode" not in run.json["stage_seconds"]
+    assert {one: bytes_of(data, one) for one in before} == before
+    with open_catalogue(load_settings(data_dir=data), writer=True) as index:
+        for video_id in before:
+            row = index.videos.get(video_id)
+            assert row is not None
+            assert (row.bank, row.state, row.duration_seconds) == ("other", "ready", 6.0)
+            vectors = index.vectors_of(video_id).vectors
+            other, default = (
+                {hit.ref.video_id for hit in index.search(vectors, 3, Filter(frozenset([bank])))[0]}
+                for bank in ("other", "default")
+            )
+            assert video_id in other
+            assert video_id not in default
+        # What the mirror holds says so too.
+        index.rebuild()
+        found = index.search(np.eye(1, 527, dtype=np.float32), 99, Filter(frozenset(["other"])))
+        assert {hit.ref.video_id for hit in found[0]} == set(before)
+    again = storyhash("index", folder, "--bank", "other", "--data", data, "--json").json
+    assert (again["relabelled"], again["unchanged"]) == ([], len(before))
+
+
+def ids(data: Path) -> list[str]:
+    listed = storyhash("videos", "list", "--data", data, "--json").json["items"]
+    return [video["video_id"] for video in listed]
+
+
+def bytes_of(data: Path, video_id: str) -> bytes:
+    with open_catalogue(load_settings(data_dir=data), writer=False) as index:
+        return index.vectors_of(video_id).vectors.tobytes()
