@@ -54,7 +54,7 @@ def test_a_pointer_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> Non
     # Where the new one is to be written lies a folder.
     (tmp_path / "current-generation.new").mkdir()
     (tmp_path / "current-generation.new" / "x").touch()
-    with pytest.raises(StorageError, match="the generation stays as it was"):
+    with pytest.raises(StorageError, match="the generation is unchanged"):
         make_current(tmp_path, "new")
     assert current_generation(tmp_path) == "old"
 

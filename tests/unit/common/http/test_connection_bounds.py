@@ -295,7 +295,7 @@ def test_uploads_of_one_address_are_bounded(
         fourth.sendall(head("/upload", "Content-Type: video/mp4", "Content-Length: 5"))
         answer = told(fourth)
         assert status(answer) == 503
-        assert b"uploads of yours" in answer
+        assert b"uploads from your address" in answer
     eventually(lambda: service.lying() == [])
 
 

@@ -133,7 +133,7 @@ def test_work_whose_caller_hangs_up_holds_its_turn_until_it_has_really_ended(hee
             # It cannot be ended, so it still counts: nobody can pile up work by asking and leaving.
             await asyncio.sleep(0.05)
             assert (left.done(), work.now, work.most) == (False, 1, 1)
-            with pytest.raises(ApiError, match="ask again"):
+            with pytest.raises(ApiError, match="try again later"):
                 await request(gate, work)
             work.go_on.set()
         with pytest.raises(ClientDisconnect):

@@ -255,7 +255,7 @@ def test_a_port_that_is_taken_names_the_setting_to_change(service: Service) -> N
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "not a host"])
 def test_a_host_that_is_no_address_names_the_setting(service: Service, host: str) -> None:
     server = HttpServer(service.app, HttpSettings(host=host, port=0))
-    with pytest.raises(UsageError, match=rf"'{host}' is no address .* STORYHASH_HTTP__HOST"):
+    with pytest.raises(UsageError, match=rf"cannot listen on '{host}' .* STORYHASH_HTTP__HOST"):
         server.start()
 
 

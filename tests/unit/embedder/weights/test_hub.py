@@ -166,7 +166,7 @@ def test_verify_says_of_a_folder_that_nothing_was_published_for_it(folder: Path)
     settings = Settings(clip=ClipSettings(model=str(folder)))
     verdict = next(iter(verify_models(settings)))
     assert verdict.ok
-    assert "nobody published" in verdict.message
+    assert "no published checksum" in verdict.message
     _cut(folder)
     assert not next(iter(verify_models(settings))).ok
 
@@ -208,7 +208,7 @@ def test_a_file_of_weights_that_was_put_beside_what_was_pulled_is_not_loaded(fol
     with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
         archive.writestr("archive/data.pkl", b"")
     note_pull(folder, CLIP.default, COMMIT, ["config.json", "pytorch_model.bin"])
-    with pytest.raises(WeightsDamagedError, match=r"model\.safetensors was not pulled"):
+    with pytest.raises(WeightsDamagedError, match=r"model\.safetensors is not one of the downloaded files"):
         find_weights(CLIP, str(folder))
 
 

@@ -166,7 +166,7 @@ def test_a_version_whose_segments_are_not_those_of_its_end_is_never_whole_and_sa
     assert row is not None
     assert (row.state, row.error_code) == ("failed", "segments_mixed")
     ((one,), _) = index.staging.staged()
-    assert "not those that its end counts" in one.reason
+    assert "differ from those that its end message lists" in one.reason
     # It is whole as soon as it can be.
     feed(index, *wanted[6:])
     assert searchable(index) == {"a": (5, 10)}
