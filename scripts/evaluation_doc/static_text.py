@@ -2,26 +2,26 @@
 
 HEAD = """# Evaluation
 
-How well copies are found, and strangers left alone. `python -m scripts.evaluation_doc RESULTS` writes
-this file from the rows of a run; no number in it is typed by hand. [usage.md](usage.md) has the
-commands for your own videos. The videos here are a private folder of real ones; what else there is in
-the world, these numbers do not say. Shares are percentages, with 95 % intervals in brackets; – is what
-was not measured."""
+This file reports how many copies are found and how many non-matches are accepted. `python -m
+scripts.evaluation_doc RESULTS` writes it from the results of a run; no number is typed by hand.
+[usage.md](usage.md) has the commands for your own videos. The videos here are one private folder of
+real videos, so the numbers may differ on other videos. Shares are percentages with 95 % intervals in
+brackets; – means not measured."""
 
-GOALS = "Set before anything was measured; – where a number was only to be stated."
+GOALS = "The goals were set before the first measurement; – means that no goal was set."
 
 FUSION = """The paper joins visual and action features by concatenating them as they come
 (`paper-fusion`) and reports that copies become more alike. Ours scales both, so that action has
-{share:.1f} % of the energy (`full`). What counts is whether copies and strangers are told apart: a
-fusion that makes everything more alike raises the first column and the second."""
+{share:.1f} % of the energy (`full`). What counts is the separation of copies and non-matches: a fusion
+that makes all videos more similar raises the first and the second column."""
 
 SPEED = """## Speed
 
     scripts/bench embedding --json RESULTS/embedding.json        (--videos DIR for films of your own)
 
-Milliseconds of work for a second of video (854 x 480, 25 frames a second), added up over processes and
-threads, and how many seconds are indexed in one second of the clock. Decoding alone is the bound: the
-same decoder processes with nothing else to do.
+Milliseconds of work per second of video (854 x 480, 25 frames per second), summed over processes and
+threads, and seconds of video indexed per second. Decoding alone is the upper limit: the same decoder
+processes without any other work.
 
 {speed}
 
@@ -29,24 +29,24 @@ same decoder processes with nothing else to do.
 
 {search}"""
 
-POLICY = """the bar
-that ships was chosen with such a table, for look-alikes are few and easy in some folds:"""
+POLICY = """the shipped
+threshold was chosen with such a table, because some folds have few and easy look-alikes:"""
 
-TRANSFORMS = """Every edit is made of the decoded film and written as H.264 again. Lengths are shares
-of the picture's unless a unit is given; a range is drawn from, by chance that is the
-same for a video in every run. `storyhash evaluate robustness --transforms NAME` runs some of them."""
+TRANSFORMS = """Every edit is applied to the decoded video and encoded as H.264 again. Lengths are
+fractions of the frame unless a unit is given. A value from a range is drawn at random, with the same seed in
+every run. `storyhash evaluate robustness --transforms NAME` runs some of them."""
 
 NOT_MEASURED = """## What is not measured
 
-- **CLIP and SAM 2.** Their weights are not on the machine that made this file. The commands run on
-  random weights in the tests, which shows that they run and says nothing of quality; the calibration of
-  `clip` profiles was therefore not fitted, and matching says so. With the weights (`storyhash models
-  pull`) one command makes every table here:
+- **CLIP and SAM 2.** Their weights were not available on the machine that made this file. The tests run
+  the commands with random weights, which shows that they work but not how well. The calibration of the
+  `clip` profiles was therefore not fitted, and `storyhash match` says so. With the weights (`storyhash
+  models pull`), one command makes every table here:
 
       storyhash evaluate robustness --profile clip-sam2 --videos DIR --cross-validate --out RESULTS
-- **Sound.** Nothing here listens.
-- **Catalogues of millions.** Rows are asked of the folder's videos; what an index loses against
-  comparing every vector is the recall@10 above."""
+- **Sound.** StoryHash does not use it.
+- **Catalogues of millions.** The queries search only the folder's videos. The recall@10 above shows
+  what the index loses against exact search."""
 
 REPRODUCE = """## How to reproduce this file
 
@@ -58,8 +58,8 @@ REPRODUCE = """## How to reproduce this file
     storyhash evaluate latency $P --out RESULTS
     python -m scripts.evaluation_doc RESULTS
 
-`CSV` has the columns `file`, `posgroup` (copies of one another) and `hardneg` (look-alikes). Each
-command goes on where it was stopped. On DAVIS 2017, as published, with the paper's fourteen edits:
+`CSV` has the columns `file`, `posgroup` (copies of one another) and `hardneg` (look-alikes). After an
+interruption, run a command again: it resumes. On DAVIS 2017, with the paper's fourteen edits:
 
     storyhash evaluate robustness --videos DAVIS --davis --split val --transforms paper \\
         --profile clip-sam2 --out RESULTS"""
