@@ -33,8 +33,8 @@ POLICY = """the shipped
 threshold was chosen with such a table, because some folds have few and easy look-alikes:"""
 
 TRANSFORMS = """Every edit is applied to the decoded video and encoded as H.264 again. Lengths are
-fractions of the frame unless a unit is given. A value from a range is drawn at random, with the same seed in
-every run. `storyhash evaluate robustness --transforms NAME` runs some of them."""
+fractions of the frame unless a unit is given. A value from a range is drawn at random, with the same
+seed in every run. `storyhash evaluate robustness --transforms NAME` runs some of them."""
 
 NOT_MEASURED = """## What is not measured
 

@@ -92,7 +92,7 @@ def test_a_bad_manifest_names_the_line(tmp_path: Path, name: str, content: str, 
 
 
 def test_what_is_not_there_is_the_callers_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="file or folder not found"):
         read_catalog([str(tmp_path / "nowhere")])
     with pytest.raises(UsageError, match="no video"):
         read_catalog([str(tmp_path)])
@@ -260,7 +260,7 @@ def test_jobs_that_cannot_be_listed_end_a_run_with_their_error(tmp_path: Path) -
 
 def test_a_manifest_says_which_metadata_nothing_can_hold(tmp_path: Path) -> None:
     film(tmp_path / "one.mp4")
-    for value, said in (("NaN", "not finite"), ("1" * 30, "no JSON")):
+    for value, said in (("NaN", "not finite"), ("1" * 30, "not JSON")):
         lines = tmp_path / "list.jsonl"
         lines.write_text(f'{{"uri": "one.mp4", "n": {value}}}\n')
         with pytest.raises(UsageError, match=said):

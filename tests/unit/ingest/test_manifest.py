@@ -84,8 +84,8 @@ def test_one_bad_id_hides_no_other_video(tmp_path: Path) -> None:
         ("uri\na.mp4\n".encode("utf-16")[:-1], "not UTF-16 text"),
         (b"uri,URI\na.mp4,b.mp4\n", "line 2: uri is given twice"),
         (b"uri\nfile://other/share/a.mp4\n", "line 2: .*a file on another machine"),
-        (b'uri,title\na.mp4,"never closed\n', "line 2: .*mend"),
-        (b"uri\n" + b"x" * (1 << 21) + b"\n", "line 2: .*mend"),
+        (b'uri,title\na.mp4,"never closed\n', "line 2: .*correct the line"),
+        (b"uri\n" + b"x" * (1 << 21) + b"\n", "line 2: .*correct the line"),
     ],
 )
 def test_it_is_refused_with_the_line_and_what_to_change(

@@ -294,6 +294,6 @@ def test_an_empty_path_is_not_the_current_folder(
 ) -> None:
     put(tmp_path / "film.mp4")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=r"write \. for the folder"):
+    with pytest.raises(UsageError, match=r"use \. for the current folder"):
         list_catalog([argument])
     assert [one.entry.video_id for one in read_catalog(["."])] == ["film.mp4"]

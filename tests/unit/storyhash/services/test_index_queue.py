@@ -398,7 +398,7 @@ def test_a_posted_video_that_failed_is_tried_again(bench: Bench, served: ServedC
         (CatalogEntry("a", f"http://{'a' * 70}.org/a"), FetchError, "ALLOWED_HOSTS"),
         (CatalogEntry("a\udcff", FILM), UsageError, "UTF-8"),
         (CatalogEntry("a", FILM, metadata={"n": float("nan")}), UsageError, "not finite"),
-        (CatalogEntry("a", FILM, metadata={"n": 10**30}), UsageError, "metadata is no JSON"),
+        (CatalogEntry("a", FILM, metadata={"n": 10**30}), UsageError, "metadata is not JSON"),
     ],
 )
 def test_what_may_not_be_read_or_kept_is_refused_before_it_is_noted(
