@@ -33,7 +33,7 @@ def _present() -> str | None:
 def gpu() -> str:
     """`cuda` or `mps`."""
     return _present() or skip_or_fail(
-        "gpu", "run on a machine with CUDA or Apple silicon, with storyhash[models]"
+        "gpu", "run on a machine with CUDA or Apple silicon, with pip install -e '.[models]'"
     )
 
 
