@@ -110,7 +110,7 @@ def _unreadable(error: Exception, file: BinaryIO) -> VideoError:
     if file.seekable():
         file.seek(0)
         if is_text(_head(file)):
-            return VideoError("not a video but a text file")
+            return VideoError("not a readable video but a text file")
     return VideoError(f"not a readable video: damaged or encrypted ({_reason(error)})")
 
 

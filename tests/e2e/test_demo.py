@@ -29,5 +29,5 @@ def test_every_answer_of_the_demo_is_right(profile: str, tmp_path: Path) -> None
 
 def test_the_demo_prints_a_table(tmp_path: Path) -> None:
     run = storyhash("demo", "--profile", "offline", cwd=tmp_path)
-    assert "7 of 7 right" in run.stdout
+    assert "7 of 7 correct" in run.stdout
     assert "storyhash index FOLDER" in run.stdout

@@ -152,7 +152,7 @@ def test_a_full_disk_is_said_and_loses_nothing(films: Path, tmp_path: Path) -> N
                 file.write(bytes(1 << 16))
         full = storyhash("index", films, "--data", data, "--json")
         assert full.exit_code == 3, full.stdout + full.stderr
-        assert "free some space" in full.stderr
+        assert "free some disk space" in full.stderr
         filler.unlink()
         again = storyhash("index", films, "--data", data, "--json")
         assert again.exit_code == 0, again.stderr
@@ -224,4 +224,4 @@ def test_odd_and_unreadable_things_in_a_folder_hide_no_film(films: Path, tmp_pat
     for arguments in (("index", ""), ("match", " ")):
         refused = storyhash(*arguments, "--data", data)
         assert (refused.exit_code, refused.stdout) == (2, "")
-        assert "write . for the folder" in refused.stderr
+        assert "use . for the current folder" in refused.stderr

@@ -190,7 +190,7 @@ def test_what_is_pulled_lies_in_the_cache_and_is_used_and_verified(
         again = storyhash("models", "pull", "clip", HF_ENDPOINT=endpoint, **cache)
         assert again.stdout == run.stdout
         assert sum(one.endswith("model.safetensors") for one in asked if "GET" in one) == 1
-    assert "pulling clip" in run.stderr
+    assert "downloading clip" in run.stderr
     assert str(tmp_path / "cache") in run.stdout
     run = storyhash("models", "verify", "--json", **cache)
     verdict = {item["name"]: item for item in run.json["items"]}["clip"]
@@ -244,6 +244,6 @@ def test_a_model_the_hub_does_not_have_or_has_without_weights(models: Path, tmp_
     with serve_hub(tmp_path / "bare", "someone/clip") as (endpoint, _):
         wanted = {"HF_ENDPOINT": endpoint, **cache}
         run = storyhash("models", "pull", "clip", **wanted)
-        assert (run.exit_code, "answers 404" in run.stderr) == (3, True)
+        assert (run.exit_code, "responds with 404" in run.stderr) == (3, True)
         run = storyhash("models", "pull", "clip", STORYHASH_CLIP__MODEL="someone/clip", **wanted)
         assert (run.exit_code, "none of model.safetensors" in run.stderr) == (3, True)

@@ -374,7 +374,7 @@ def test_a_start_that_cannot_be_is_refused_in_one_line(served: Service, tmp_path
     taken = storyhash("serve", "--data", tmp_path / "data", STORYHASH_HTTP__PORT=port)
     assert (taken.exit_code, "STORYHASH_HTTP__PORT" in taken.stderr) == (2, True)
     missing = storyhash("serve", "--watch", tmp_path / "nowhere", "--data", tmp_path / "data")
-    assert (missing.exit_code, "no such folder to watch" in missing.stderr) == (2, True)
+    assert (missing.exit_code, "folder not found" in missing.stderr) == (2, True)
     data = served.log.parent / "data"
     used = storyhash("serve", "--data", data, STORYHASH_HTTP__PORT="0")
     assert (used.exit_code, "in use by process" in used.stderr) == (2, True)

@@ -151,7 +151,7 @@ def test_rubbish_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(VideoError, match="not a readable video"):
         list(decoder(path))
-    with pytest.raises(VideoError, match="no such file"):
+    with pytest.raises(VideoError, match="file not found"):
         list(decoder(tmp_path / "missing.mp4"))
 
 

@@ -168,7 +168,7 @@ def test_the_default_track_is_the_film_then_the_larger(tmp_path: Path) -> None:
     path = write_tracks(tmp_path / "film.mkv", [large, small], default=1)
     segments, done = produced(path)
     assert decode_clip(segments[0].clip).frames.shape[1:3] == (48, 64)
-    assert "picture track 1 (64x48) is used" in (done.notes or "")
+    assert "video track 1 (64x48) is used" in (done.notes or "")
     segments, done = produced(write_tracks(tmp_path / "film.ts", [small, large]))
     assert decode_clip(segments[0].clip).frames.shape[1:3] == (64, 96)
 
@@ -313,7 +313,7 @@ def test_a_clip_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
         decode_clip(clip, max_frames=60)
     with pytest.raises(VideoLimitError, match="frame of 64x48"):
         decode_clip(clip, max_pixels=64 * 47)
-    with pytest.raises(VideoLimitError, match="pictures take more than 1 MiB"):
+    with pytest.raises(VideoLimitError, match="frames need more than 1 MiB"):
         decode_clip(clip, max_bytes=1 << 20)
 
 
@@ -339,4 +339,4 @@ def test_a_pool_tells_what_was_passed_over(tmp_path: Path) -> None:
         events = list(pool.run([(CatalogEntry("film", str(path)), 1)]))
     assert isinstance(events[0], SegmentReady)
     assert isinstance(events[-1], VideoDone)
-    assert "left out: 0" in (events[-1].notes or "")
+    assert "ignored tracks: 0" in (events[-1].notes or "")
