@@ -110,10 +110,12 @@ class VideoItem(_Shape):
 
 
 class VideoPage(_Shape):
-    """Videos ordered by id; `next_cursor` is the cursor of the next page."""
+    """Videos ordered by id; `next_cursor` is the cursor of the next page, `total`
+    counts all pages."""
 
     items: list[VideoItem]
     next_cursor: str | None
+    total: int
 
 
 class NewVideo(_Shape):

@@ -20,7 +20,7 @@ from common.uris import public_uri
 from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
 from searcher.api.video_path import VIDEO_ID
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video_store import Selection, Video, VideoStore
 
 # Takes a video on to index it in the background and returns its row as it is until then; when it does,
 # the video outlives a crash. Raises UsageError for one that may not be read, FetchError for an address
@@ -53,10 +53,14 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
     def list_videos(
         limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
         cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
+        bank: Annotated[str, Query(description="Only videos of this bank.")] = "",
+        state: Annotated[str, Query(description="Only videos in this state.")] = "",
+        prefix: Annotated[str, Query(description="Only ids that begin with this text.")] = "",
     ) -> Response:
         """List the videos of the catalogue, ordered by id. A page may be shorter than `limit` when videos
         have much metadata."""
-        return _page(catalogue.current().index.videos, cursor, limit)
+        only = Selection(bank, state, prefix)
+        return _page(catalogue.current().index.videos, cursor, limit, only)
 
     @router.post(
         "/v1/videos",
@@ -102,21 +106,19 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
     return router
 
 
-def _page(videos: VideoStore, cursor: str, limit: int) -> Response:
+def _page(videos: VideoStore, cursor: str, limit: int, only: Selection) -> Response:
     """Videos from behind the cursor, some at a time, until there are enough or they are large enough."""
     items: list[bytes] = []
     following: str | None = cursor
     size = 0
     while following is not None and len(items) < limit and size < _MAX_PAGE_BYTES:
         step = min(_STEP_ROWS, limit - len(items))
-        rows, following = videos.page(after=following, limit=step)
+        rows, following = videos.page(after=following, limit=step, only=only)
         items += [to_json(row.to_json()) for row in rows]
         size += sum(map(len, items[-len(rows) :])) if rows else 0
     told = b",".join(items)
-    end = to_json(following)
-    return Response(
-        b'{"items":[' + told + b'],"next_cursor":' + end + b"}", media_type="application/json"
-    )
+    end = b'"next_cursor":%b,"total":%d' % (to_json(following), videos.total(only))
+    return Response(b'{"items":[' + told + b"]," + end + b"}", media_type="application/json")
 
 
 def _entry(body: Mapping[str, Any]) -> CatalogEntry:

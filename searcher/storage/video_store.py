@@ -55,6 +55,23 @@ class Video:
 _COLUMNS = tuple(f.name for f in fields(Video))
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Videos of a bank, in a state, whose id begins with `prefix`; an empty field selects all."""
+
+    bank: str = ""
+    state: str = ""
+    prefix: str = ""
+
+
+ALL_VIDEOS = Selection()
+_SELECTED = "? IN ('', bank) AND ? IN ('', state) AND substr(video_id, 1, ?) = ?"
+
+
+def _values(only: Selection) -> tuple[str, str, int, str]:
+    return only.bank, only.state, len(only.prefix), only.prefix
+
+
 class VideoStore:
     """The rows, and the sequence number that counts every change of what is searchable."""
 
@@ -91,15 +108,23 @@ class VideoStore:
         video = self.get(video_id)
         return "" if video is None else public_uri(video.uri)
 
-    def page(self, *, after: str = "", limit: int = 100) -> tuple[list[Video], str | None]:
+    def page(
+        self, *, after: str = "", limit: int = 100, only: Selection = ALL_VIDEOS
+    ) -> tuple[list[Video], str | None]:
         """Rows in the order of their ids, and the cursor that asks for the next ones, or None."""
         rows = self._database.query(
-            f"SELECT {', '.join(_COLUMNS)} FROM videos WHERE video_id > ? ORDER BY video_id LIMIT ?",
-            after,
-            limit + 1,
+            f"SELECT {', '.join(_COLUMNS)} FROM videos WHERE video_id > ? AND {_SELECTED} "
+            "ORDER BY video_id LIMIT ?",
+            *(after, *_values(only), limit + 1),
         )
         videos = [_to_video(row) for row in rows[:limit]]
         return videos, videos[-1].video_id if len(rows) > limit else None
+
+    def total(self, only: Selection = ALL_VIDEOS) -> int:
+        """How many rows there are of a selection."""
+        query = f"SELECT count(*) FROM videos WHERE {_SELECTED}"
+        ((count,),) = self._database.query(query, *_values(only))
+        return int(count)
 
     def all(self) -> Iterator[Video]:
         """Every row."""

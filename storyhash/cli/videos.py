@@ -8,6 +8,7 @@ import typer
 
 from common.errors import UnknownVideoError, UsageError
 from searcher.local_index import LocalIndex
+from searcher.storage.video_store import Selection
 from storyhash.cli.completion import video_ids
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.open_catalogue import opened_catalogue
@@ -24,9 +25,11 @@ class _Local:
     def __init__(self, index: LocalIndex) -> None:
         self._index = index
 
-    def videos(self, limit: int, cursor: str) -> dict[str, Any]:
-        videos, following = self._index.videos.page(after=cursor, limit=limit)
-        return {"items": [video.to_json() for video in videos], "next_cursor": following}
+    def videos(self, limit: int, cursor: str, only: Selection) -> dict[str, Any]:
+        store = self._index.videos
+        videos, following = store.page(after=cursor, limit=limit, only=only)
+        items = [video.to_json() for video in videos]
+        return {"items": items, "next_cursor": following, "total": store.total(only)}
 
     def video(self, video_id: str) -> dict[str, Any]:
         video = self._index.videos.get(video_id)
@@ -43,6 +46,16 @@ class _Local:
 def list_videos(
     data: DataOption = None,
     server: ServerOption = None,
+    bank: Annotated[str, typer.Option("--bank", help="Only videos of this bank.")] = "",
+    state: Annotated[
+        str,
+        typer.Option(
+            "--state", help="Only videos in this state: ready, pending, failed, disabled."
+        ),
+    ] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Only videos whose id begins with this text.")
+    ] = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 100,
     cursor: Annotated[
         str,
@@ -52,17 +65,20 @@ def list_videos(
 ) -> None:
     """Print the catalogue ordered by video id, one page at a time."""
     with opened_catalogue(_Local, data, server, writer=False) as catalogue:
-        page = catalogue.videos(limit, cursor)
+        page = catalogue.videos(limit, cursor, Selection(bank, state, prefix))
     if json:
         print_json(page)
         return
     for video in page["items"]:
         why = f"  ({video['error']['message']})" if video.get("error") else ""
         out.print(
-            f"{video['state']:8} {video['duration_seconds']:8.1f} s {video['segments']:6} segments  "
+            f"{video['state']:8} {video['bank']:12} {video['duration_seconds']:8.1f} s "
+            f"{video['segments']:6} segments  "
             f"{video['video_id']}{why}",
             markup=False,
         )
+    if "total" in page:
+        err.print(f"{len(page['items'])} of {page['total']} videos")
     if page["next_cursor"] is not None:
         err.print(f"more: storyhash videos list --cursor {page['next_cursor']!r}", markup=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +16,7 @@ from common.http.server import NOTICES_HEADER
 from common.ids import id_in_path
 from common.uris import is_remote, public_uri
 from searcher.matching.match_json import error_to_json
+from searcher.storage.video_store import ALL_VIDEOS, Selection
 from storyhash.client.http_client import RemoteService
 
 # A film may take minutes to be embedded.
@@ -57,9 +59,10 @@ class RemoteCatalogue:
                 self.notices.append(notice)
         return dict(answer.json())
 
-    def videos(self, limit: int, cursor: str) -> dict[str, Any]:
-        """A page of rows, as `{"items", "next_cursor"}`."""
-        params = {"limit": limit, "cursor": cursor}
+    def videos(self, limit: int, cursor: str, only: Selection = ALL_VIDEOS) -> dict[str, Any]:
+        """A page of rows, as `{"items", "next_cursor", "total"}`."""
+        chosen = {name: value for name, value in asdict(only).items() if value}
+        params = {"limit": limit, "cursor": cursor, **chosen}
         return dict(self._service.ask("GET", "/v1/videos", params=params).json())
 
     def video(self, video_id: str) -> dict[str, Any]:

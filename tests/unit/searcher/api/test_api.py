@@ -468,7 +468,7 @@ def pages(api: Api, limit: int) -> list[list[str]]:
     cursor: str | None = ""
     while cursor is not None:
         page = api.client.get("/v1/videos", params={"limit": limit, "cursor": cursor}).json()
-        assert set(page) == {"items", "next_cursor"}
+        assert set(page) == {"items", "next_cursor", "total"}
         found.append([one["video_id"] for one in page["items"]])
         cursor = page["next_cursor"]
     return found
@@ -484,7 +484,7 @@ def test_pages_hold_every_video_once_in_order(kept: Api, limit: int) -> None:
 
 def test_a_page_that_begins_behind_the_last_video_is_empty(kept: Api) -> None:
     answer = kept.client.get("/v1/videos?cursor=zzz").json()
-    assert answer == {"items": [], "next_cursor": None}
+    assert answer == {"items": [], "next_cursor": None, "total": len(FILMS)}
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "100000", "many"])
