@@ -182,7 +182,7 @@ class QdrantEmbeddedMirror:
         if free < _MIN_FREE_BYTES:
             raise StorageError(
                 f"{self._folder}: {free >> 20} MiB are free on the disk and {_MIN_FREE_BYTES >> 20} are "
-                "needed; free some space and run the same command again"
+                "needed; free some disk space and run the same command again"
             )
 
     def _update(self, operation: Any) -> None:
@@ -191,7 +191,8 @@ class QdrantEmbeddedMirror:
             self._shard.update(operation)
         except Exception as error:
             raise StorageError(
-                f"the mirror refused a write ({error}); free some space and run the same command again"
+                f"the mirror refused a write ({error}); free some disk space and run the same "
+                "command again"
             ) from None
 
 

@@ -94,7 +94,7 @@ def test_what_cannot_be_read_is_a_video_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(VideoError, match="without numbered pictures"):
         read_film(tmp_path / "empty")
-    with pytest.raises(VideoError, match="no such file"):
+    with pytest.raises(VideoError, match="file not found"):
         read_film(tmp_path / "gone.mp4")
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(VideoError, match="not a readable video"):
