@@ -33,7 +33,7 @@ from embedder.visual.views import apply_view
 
 # The last is one frame: it says when a copy begins and ends.
 WINDOW_SECONDS = (4.0, 2.0, 0.5)
-# Pictures of one segment that are described together: those of a first look, and nearly always of a
+# Pictures of one segment that are described together: those of a first pass, and nearly always of a
 # closer one.
 _PICTURE_BYTES = 64 << 20
 
@@ -123,7 +123,7 @@ class QueryEmbedder:
         self,
         duration_seconds: float,
         segments: Iterable[Segment],
-        look: Look = FIRST,
+        pass_: Look = FIRST,
         seen_seconds: float | None = None,
         *,
         actions: dict[float, Float32Array],
@@ -138,7 +138,7 @@ class QueryEmbedder:
         """
         length_seconds = duration_seconds if seen_seconds is None else seen_seconds
         visual = self._stage.visual
-        names = visual.views if look.first else visual.closer_views
+        names = visual.views if pass_.first else visual.closer_views
         spans: list[tuple[float, float]] = []
         moving: list[Float32Array] = []
         seen: dict[str, list[SeenView]] = {name: [] for name in names}
@@ -148,7 +148,7 @@ class QueryEmbedder:
             sampled, action = self._open(segment, actions)
             spans.append((segment.ref.start_seconds, segment.ref.end_seconds))
             moving.append(action)
-            chosen = look.chosen(sampled.pts_seconds, length_seconds, before_seconds)
+            chosen = pass_.chosen(sampled.pts_seconds, length_seconds, before_seconds)
             before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
             if chosen.any():
                 for one in self._through(names, sampled, np.flatnonzero(chosen)):
@@ -226,7 +226,7 @@ def windows_of(
     piece: Piece | None = None,
 ) -> QueryEmbedding:
     """What was seen, pooled into windows and fused with how it moves; views that saw nothing are left
-    out, the first look's `identity` excepted. Of a piece of a query its windows alone."""
+    out, the first pass's `identity` excepted. Of a piece of a query its windows alone."""
     of_all = piece or Piece(1, 1, 0.0, math.inf)
     starts, ends = window_grid(seen.duration_seconds, of_all.start_seconds, of_all.end_seconds)
     action = window_actions(seen.spans, seen.actions, starts, ends)
@@ -238,7 +238,7 @@ def windows_of(
         known &= telling_windows(view.pts_seconds, starts, ends)
         if known.any() or view.name == "identity":
             told.append((view.name, fuse(pooled[known], action[known], fusion), known))
-    # Most windows of a closer look have no vector: a page of zeros that nobody writes takes no memory.
+    # Most windows of a closer pass have no vector: a page of zeros that nobody writes takes no memory.
     vectors = np.zeros((len(told), len(starts), VECTOR_DIMENSION), dtype=np.float32)
     for number, (_, fused, known) in enumerate(told):
         vectors[number, known] = fused

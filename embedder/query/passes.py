@@ -1,4 +1,4 @@
-"""How closely a query is looked at."""
+"""The passes over a query: which views each embeds, and at which moments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from common.types import BoolArray, Float64Array, LookName
 
-# A closer look takes a moment every so many seconds, and of a long query no more than so many moments.
+# A closer pass takes a moment every so many seconds, and of a long query no more than so many moments.
 _STEP_SECONDS, _MOMENTS = 3.0, 24
 _THOROUGH_STEP_SECONDS = 1.0
 
@@ -48,4 +48,4 @@ class Look:
 FIRST = Look("first", True)
 CLOSER = Look("closer", False)
 THOROUGH = Look("thorough", False, _THOROUGH_STEP_SECONDS, None)
-LOOKS: dict[LookName, Look] = {look.name: look for look in (FIRST, CLOSER, THOROUGH)}
+PASSES: dict[LookName, Look] = {one.name: one for one in (FIRST, CLOSER, THOROUGH)}

@@ -11,7 +11,7 @@ from common.spool import DecodedVideo
 from common.types import Float32Array, LookName, QueryEmbedding
 from embedder.query.embedder import WINDOW_SECONDS, QueryEmbedder, windows_of
 from embedder.query.features import SeenQuery
-from embedder.query.passes import LOOKS
+from embedder.query.passes import PASSES
 from embedder.query.pieces import Piece, pieces_of
 
 
@@ -70,7 +70,7 @@ class QuerySession:
         return self._embedder.see(
             self._video.duration_seconds,
             self._video.segments.between(0.0, float("inf")),
-            LOOKS[pass_name],
+            PASSES[pass_name],
             actions=self._actions,
         )
 
@@ -85,7 +85,7 @@ class QuerySession:
         return self._embedder.see(
             seconds,
             self._video.segments.between(piece.start_seconds, reach_seconds),
-            LOOKS[pass_name],
+            PASSES[pass_name],
             piece.seconds,
             actions=self._actions,
             cancellation=cancellation,

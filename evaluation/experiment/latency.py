@@ -2,8 +2,8 @@
 
 Each query is decoded and packed in a decoder process, looked at and matched as in production; the clock
 of the embedder's stage says what its steps took. Asked of a shard of made-up vectors, to which for the
-case `copy` the query's own segments are added: that one is decided at the first look. In the case
-`stranger` they are not there, so a closer look follows, and in `thorough` one at more moments.
+case `copy` the query's own segments are added: that one is decided in the first pass. In the case
+`stranger` they are not there, so a closer pass follows, and in `thorough` one at more moments.
 """
 
 from __future__ import annotations

@@ -106,10 +106,10 @@ def _report(
     video_id = given.fields.get("video_id")
     if video_id is None:
         source = given.path or given.fields["uri"]
-        with embed(source, given.name, answering.model_id, cancellation) as look:
+        with embed(source, given.name, answering.model_id, cancellation) as take_pass:
             return match_cascade(
                 answering.matcher,
-                look,
+                take_pass,
                 only=Filter(banks),
                 thorough=thorough,
                 cancellation=cancellation,

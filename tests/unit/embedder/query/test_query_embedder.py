@@ -9,7 +9,7 @@ from common.spool import DecodedVideo, SegmentSpool
 from common.types import ACTION_DIMENSION, VISUAL_DIMENSION
 from embedder.query.embedder import QueryEmbedder, telling_windows, window_grid, windows_of
 from embedder.query.features import SeenQuery, SeenView
-from embedder.query.passes import CLOSER, FIRST, LOOKS, THOROUGH
+from embedder.query.passes import CLOSER, FIRST, PASSES, THOROUGH
 from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from tests.support.counting import CountingBackend, CountingTracker, segment
@@ -33,7 +33,7 @@ def test_the_first_look_sees_every_frame_and_a_closer_one_a_moment_every_three_s
     assert FIRST.chosen(pts, 12.0).all()
     assert pts[CLOSER.chosen(pts, 12.0)].tolist() == [0.0, 3.0, 6.0, 9.0]
     assert pts[THOROUGH.chosen(pts, 12.0)].tolist() == list(range(12))
-    assert list(LOOKS) == ["first", "closer", "thorough"]
+    assert list(PASSES) == ["first", "closer", "thorough"]
 
 
 def test_a_long_query_is_looked_at_closely_at_no_more_moments_than_a_short_one() -> None:
