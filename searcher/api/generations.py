@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from fastapi import APIRouter, Request
-from pydantic import ValidationError
 from starlette.responses import Response
 
-from common.errors import UsageError
 from common.http.errors import json_response
 from common.http.load_shedding import Gate
-from common.http.request_body import no_body, read_json
+from common.http.request_body import documented_body, no_body, read_model
 from searcher.api.schemas import ERRORS, GenerationItem, GenerationName, GenerationPage
 
 Result = TypeVar("Result")
@@ -50,23 +48,23 @@ def generations_router(generations: Generations) -> APIRouter:
     @router.post(
         "/v1/generations",
         status_code=201,
-        openapi_extra=_POSTED,
+        openapi_extra=documented_body(GenerationName),
         responses={201: {"model": GenerationItem}, **ERRORS},
     )
     async def follow(request: Request) -> Response:
         """Follow another generation: its log is read into an index of its own."""
-        name = await _named(request)
+        name = (await read_model(request, GenerationName, _MAX_JSON_BYTES)).generation
         return json_response(await changed(request, lambda: generations.follow(name)), 201)
 
     @router.post(
         "/v1/generations/activate",
-        openapi_extra=_POSTED,
+        openapi_extra=documented_body(GenerationName),
         responses={200: {"model": GenerationItem}, **ERRORS},
     )
     async def activate(request: Request) -> Response:
         """Activate a generation: it answers queries from the next one on. The previous generation is
         still followed."""
-        name = await _named(request)
+        name = (await read_model(request, GenerationName, _MAX_JSON_BYTES)).generation
         return json_response(await changed(request, lambda: generations.activate(name)))
 
     @router.delete("/v1/generations/{name}", status_code=204, responses={204: _DROPPED, **ERRORS})
@@ -79,21 +77,4 @@ def generations_router(generations: Generations) -> APIRouter:
     return router
 
 
-async def _named(request: Request) -> str:
-    """The generation a body names. Raises UsageError, ApiError."""
-    body = await read_json(request, _MAX_JSON_BYTES)
-    try:
-        return GenerationName.model_validate(body).generation
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where or 'the body'}: {first['msg']}") from None
-
-
 _DROPPED: dict[str, Any] = {"description": "The index is deleted; the topics are kept."}
-_POSTED: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": GenerationName.model_json_schema()}},
-    }
-}

@@ -6,12 +6,11 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from common.errors import UsageError
 from common.http.errors import json_response
-from common.http.request_body import read_json
+from common.http.request_body import documented_body, read_model
 from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS
 
@@ -48,18 +47,12 @@ def states_router(catalogue: Catalogue) -> APIRouter:
 
     @router.post(
         "/v1/videos/states",
-        openapi_extra=_ASKED,
+        openapi_extra=documented_body(AskedVideos),
         responses={200: {"model": VideoStates}, **ERRORS},
     )
     async def states_of_videos(request: Request) -> Response:
         """Get which versions of the given videos are searchable, deleted or incomplete."""
-        body = await read_json(request, _MAX_JSON_BYTES)
-        try:
-            asked = AskedVideos.model_validate(body)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise UsageError(f"{where or 'the body'}: {first['msg']}") from None
+        asked = await read_model(request, AskedVideos, _MAX_JSON_BYTES)
         return json_response(await to_thread.run_sync(_states, catalogue, asked.video_ids))
 
     return router
@@ -80,11 +73,3 @@ def _states(catalogue: Catalogue, video_ids: list[str]) -> dict[str, Any]:
             }
         )
     return {"items": items}
-
-
-_ASKED: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": AskedVideos.model_json_schema()}},
-    }
-}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Query, Request
-from pydantic import ValidationError
 from starlette.responses import Response
 
-from common.errors import UsageError
 from common.http.errors import ApiError, json_response, to_json
 from common.http.load_shedding import Gate
-from common.http.request_body import no_body, read_json
+from common.http.request_body import documented_body, no_body, read_model
 from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
 from common.types import CatalogEntry
@@ -65,7 +63,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
     @router.post(
         "/v1/videos",
         status_code=202,
-        openapi_extra=_POSTED,
+        openapi_extra=documented_body(NewVideo),
         responses={202: {"model": VideoItem}, **ERRORS},
     )
     async def post_video(request: Request) -> Response:
@@ -79,7 +77,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
                 close=True,
             )
         changes.check_room()
-        entry = _entry(await read_json(request, _MAX_JSON_BYTES))
+        entry = _entry(await read_model(request, NewVideo, _MAX_JSON_BYTES))
         async with changes.entered():
             row = await changes.run(lambda _: add_video(entry), request.receive)
         return json_response(row.to_json(), 202)
@@ -121,13 +119,7 @@ def _page(videos: VideoStore, cursor: str, limit: int, only: Selection) -> Respo
     return Response(b'{"items":[' + told + b"]," + end + b"}", media_type="application/json")
 
 
-def _entry(body: Mapping[str, Any]) -> CatalogEntry:
-    try:
-        given = NewVideo.model_validate(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where or 'the body'}: {first['msg']}") from None
+def _entry(given: NewVideo) -> CatalogEntry:
     if given.video_id is None:
         check_video_id(public_uri(given.uri))
     else:
@@ -137,9 +129,3 @@ def _entry(body: Mapping[str, Any]) -> CatalogEntry:
 
 
 _GONE: dict[str, Any] = {"description": "The video is deleted; no search finds it any more."}
-_POSTED: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": NewVideo.model_json_schema()}},
-    }
-}
