@@ -87,6 +87,14 @@ def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
         yield index
 
 
+@contextmanager
+def open_for_comparing(settings: Settings) -> Iterator[tuple[LocalIndex, Matcher]]:
+    """Open the data folder to match what it holds with itself; no model is loaded."""
+    with open_catalogue(settings, writer=False) as index:
+        visual = profile_in_force(settings).visual
+        yield index, matcher_over(index, visual, settings.matching)
+
+
 def _manifest(stage: EmbedderStage, settings: Settings) -> FolderManifest:
     return FolderManifest(stage.profile, stage.model_id, settings.searcher.mirror)
 

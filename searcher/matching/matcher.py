@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
@@ -11,6 +13,7 @@ from searcher.matching.alignment import Aligner, align
 from searcher.matching.calibration import Calibration
 from searcher.matching.candidates import Candidate, Evidence
 from searcher.matching.frame_similarity import QueryFrames
+from searcher.matching.index_without import IndexWithout
 from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.match_report import MatcherConfig, MatchReport, ReportBuilder
 from searcher.matching.policy import Policies
@@ -66,11 +69,18 @@ class Matcher:
         video: Video,
         banks: Banks = None,
         *,
+        without: frozenset[str] = frozenset(),
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> MatchReport:
-        """Match an indexed video against the other videos, with its stored vectors."""
+        """Match an indexed video against the other videos, with its stored vectors.
+
+        without: ids of further videos that are not found.
+        """
         segments = self._config.index.vectors_of(video.video_id)
-        answer = self.begin(Filter(banks, video.video_id), cancellation)
+        config = self._config
+        if without:
+            config = replace(config, index=IndexWithout(config.index, without))
+        answer = ReportBuilder(config, Filter(banks, video.video_id), cancellation)
         for piece, shown in indexed_query_pieces(video, segments, self._config.model_id):
             answer.add_windows(
                 piece, QueryWindows.of(piece), _stored_frames(shown, piece.duration_seconds)

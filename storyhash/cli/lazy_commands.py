@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "demo:demo",
     "index": "index:index",
     "match": "match:match",
+    "duplicates": "duplicates:duplicates",
     "videos": "videos:app",
     "serve": "serve:serve",
     "ingest": "services:ingest",

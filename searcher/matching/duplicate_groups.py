@@ -1,0 +1,137 @@
+"""Groups of videos that are copies of one another, from what each two of them share.
+
+Two videos are copies of one another when the ranges they share are at least `share`, more than half,
+of each of them; groups are the connected components of that relation. More than half of both keeps
+unrelated films apart: two videos that each share more than half of a third one have a part of it in
+common, so a video that is put together from two films cannot join them. Where only the shorter video is
+matched that far, it is an excerpt: it is listed with each group that holds it, and joins none. Everything
+else that two videos share is a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from searcher.matching.overlaps import Overlap
+
+DEFAULT_SHARE = 0.6
+"""Of both videos, for copies, and of the shorter one, for an excerpt."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Copies of one another, by id, and what holds or shows a part of them.
+
+    copies: at least one. excerpts: shorter videos that lie in one of the copies, by id. overlaps: of each
+    copy with the others and with the excerpts. parts: of a copy with a video that is neither.
+    """
+
+    copies: tuple[str, ...]
+    excerpts: tuple[str, ...]
+    overlaps: tuple[Overlap, ...]
+    parts: tuple[Overlap, ...]
+
+    @property
+    def videos(self) -> frozenset[str]:
+        """Every video that the group lists."""
+        ends = {end for one in self.parts for end in (one.first, one.second)}
+        return frozenset({*self.copies, *self.excerpts} | ends)
+
+
+class Components:
+    """Union-find over names; each name is alone at first."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+
+    def root(self, name: str) -> str:
+        """The name that stands for all that are joined with this one."""
+        root = name
+        while (parent := self._parents.get(root, root)) != root:
+            root = parent
+        while (parent := self._parents.get(name, name)) != root:
+            self._parents[name] = root
+            name = parent
+        return root
+
+    def join(self, one: str, other: str) -> None:
+        """Join two; the smaller root stands for both, so the order does not matter."""
+        low, high = sorted((self.root(one), self.root(other)))
+        self._parents[high] = low
+
+    def members(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """The names by root, both in their order."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(names):
+            found.setdefault(self.root(name), []).append(name)
+        return found
+
+
+def are_copies(overlap: Overlap, share: float = DEFAULT_SHARE) -> bool:
+    """Whether the two are copies of one another: `share` of both is matched. share: above 0.5, to 1."""
+    return min(overlap.first_coverage, overlap.second_coverage) >= share
+
+
+def grouped(
+    overlaps: Iterable[Overlap], durations: Mapping[str, float], share: float = DEFAULT_SHARE
+) -> list[DuplicateGroup]:
+    """The groups of two copies or more, the largest first, then single videos that hold excerpts or share
+    parts with others. Every overlap is in at least one of them; a copy is in one alone.
+
+    overlaps: one for each pair. durations: seconds by video. Raises ValueError for a share that is not
+    above 0.5, to 1.
+    """
+    if not 0.5 < share <= 1.0:
+        raise ValueError(f"share: expected above 0.5, at most 1, got {share}")
+    pairs = sorted(overlaps, key=lambda one: (one.first, one.second))
+    components = Components()
+    for one in pairs:
+        if are_copies(one, share):
+            components.join(one.first, one.second)
+    members = components.members({end for one in pairs for end in (one.first, one.second)})
+    touching: dict[str, list[Overlap]] = {}
+    for one in pairs:
+        for root in {components.root(one.first), components.root(one.second)}:
+            touching.setdefault(root, []).append(one)
+
+    def length(root: str) -> float:
+        return max(durations[name] for name in members[root])
+
+    # Groups first; then single videos, so that an excerpt is listed below what holds it.
+    order = sorted(members, key=lambda root: (-min(2, len(members[root])), -length(root), root))
+    given: set[tuple[str, str]] = set()
+    groups = []
+    for root in order:
+        new = any((one.first, one.second) not in given for one in touching[root])
+        if len(members[root]) > 1 or new:
+            group = _group(members[root], touching[root], durations, share)
+            groups.append(group)
+            given.update((one.first, one.second) for one in (*group.overlaps, *group.parts))
+    return sorted(groups, key=lambda one: (-len(one.copies), -len(one.excerpts), one.copies))
+
+
+def _group(
+    copies: list[str],
+    touching: list[Overlap],
+    durations: Mapping[str, float],
+    share: float,
+) -> DuplicateGroup:
+    inside = set(copies)
+    excerpts = {
+        shorter
+        for one in touching
+        if (shorter := _excerpt(one, durations, share)) not in inside and shorter is not None
+    }
+    listed = inside | excerpts
+    parts = [one for one in touching if not {one.first, one.second} <= listed]
+    within = [one for one in touching if {one.first, one.second} <= listed]
+    return DuplicateGroup(tuple(copies), tuple(sorted(excerpts)), tuple(within), tuple(parts))
+
+
+def _excerpt(one: Overlap, durations: Mapping[str, float], share: float) -> str | None:
+    """The shorter of the two, where the other holds `share` of it and they are no copies."""
+    if are_copies(one, share):
+        return None
+    shorter = min((one.first, one.second), key=lambda name: (durations[name], name))
+    return shorter if one.coverage_of(shorter) >= share else None

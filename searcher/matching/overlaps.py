@@ -1,0 +1,134 @@
+"""What two videos of the catalogue share, whichever of the two was the query."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from common.types import Match
+from searcher.matching.match_report import MatchReport
+from searcher.matching.policy import Decision, strongest
+
+COPIES: tuple[Decision, ...] = ("copy",)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SharedRange:
+    """A stretch of the first video that is a copy of a stretch of the second."""
+
+    first_start_seconds: float
+    first_end_seconds: float
+    second_start_seconds: float
+    second_end_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """A pair of videos that share something; `first` < `second`, by id.
+
+    ranges: what they share, in the order of the first one's time. first_coverage, second_coverage: which
+    share of each video that is, 0 to 1. probability: the highest of the matches'.
+    """
+
+    first: str
+    second: str
+    ranges: tuple[SharedRange, ...]
+    first_coverage: float
+    second_coverage: float
+    probability: float
+    decision: Decision
+
+    def coverage_of(self, video_id: str) -> float:
+        """The matched share of one of the two."""
+        return self.first_coverage if video_id == self.first else self.second_coverage
+
+    def other(self, video_id: str) -> str:
+        """The one that is not this one."""
+        return self.second if video_id == self.first else self.first
+
+    def ranges_from(self, video_id: str) -> list[SharedRange]:
+        """The ranges with this video as the first one, in the order of its time."""
+        if video_id == self.first:
+            return list(self.ranges)
+        return sorted(
+            SharedRange(
+                one.second_start_seconds,
+                one.second_end_seconds,
+                one.first_start_seconds,
+                one.first_end_seconds,
+            )
+            for one in self.ranges
+        )
+
+
+def overlaps_in(
+    report: MatchReport,
+    video_id: str,
+    durations: Mapping[str, float],
+    decisions: Collection[Decision] = COPIES,
+) -> Iterator[Overlap]:
+    """What a video of the index, as a query, shares with others: one overlap for each of them that has a
+    match with one of these decisions. durations: seconds by video; one that is not in it is left out."""
+    matches: dict[str, list[tuple[Match, Decision]]] = {}
+    for match, decision in zip(report.matches, report.decisions, strict=True):
+        if decision in decisions and match.video_id in durations:
+            matches.setdefault(match.video_id, []).append((match, decision))
+    for other, found in matches.items():
+        yield _overlap(video_id, other, found, durations)
+
+
+def _overlap(
+    query: str,
+    other: str,
+    found: Iterable[tuple[Match, Decision]],
+    durations: Mapping[str, float],
+) -> Overlap:
+    matches = [match for match, _ in found]
+    swapped = other < query
+    first, second = (other, query) if swapped else (query, other)
+    ranges = []
+    for match in matches:
+        mine = (match.query_start_seconds, match.query_end_seconds)
+        its = (match.ref_start_seconds, match.ref_end_seconds)
+        ranges.append(SharedRange(*(its + mine if swapped else mine + its)))
+    ranges.sort()
+    return Overlap(
+        first,
+        second,
+        tuple(ranges),
+        _share(
+            ((one.first_start_seconds, one.first_end_seconds) for one in ranges),
+            durations[first],
+        ),
+        _share(
+            ((one.second_start_seconds, one.second_end_seconds) for one in ranges),
+            durations[second],
+        ),
+        max(match.probability for match in matches),
+        strongest(decision for _, decision in found),
+    )
+
+
+def _share(intervals: Iterable[tuple[float, float]], duration_seconds: float) -> float:
+    """Which share of a video intervals cover together, 0 to 1."""
+    covered, end = 0.0, 0.0
+    for start, stop in sorted(intervals):
+        covered += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return min(1.0, covered / duration_seconds) if duration_seconds > 0 else 0.0
+
+
+def stronger(one: Overlap, other: Overlap) -> Overlap:
+    """Of the same pair found from either side, the one that says more; the order does not matter."""
+    return max(one, other, key=_strength)
+
+
+def _strength(overlap: Overlap) -> tuple[object, ...]:
+    return (
+        overlap.decision == "copy",
+        min(overlap.first_coverage, overlap.second_coverage),
+        overlap.probability,
+        overlap.first_coverage,
+        overlap.second_coverage,
+        overlap.ranges,
+    )

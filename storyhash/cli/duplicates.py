@@ -1,0 +1,181 @@
+"""`storyhash duplicates`: which videos of the catalogue are copies of one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from common.atomic_write import replacing
+from common.errors import StorageError, UsageError
+from common.printable import printable
+from common.settings import load_settings
+from searcher.matching.duplicate_groups import DEFAULT_SHARE, DuplicateGroup
+from searcher.matching.policy import Decision
+from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
+from storyhash.cli.options import DataOption, JsonOption
+from storyhash.duplicates.file_reading import FileReader
+from storyhash.duplicates.moments import MomentReader
+from storyhash.duplicates.page import page, part_text
+from storyhash.duplicates.report import GroupReport, Totals, picture_text, ranges_text, reported
+from storyhash.duplicates.scope import Scope, searchable_videos, videos_below
+from storyhash.duplicates.search import DuplicateSearch
+from storyhash.wiring import open_for_comparing
+
+
+def duplicates(
+    path: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PATH]",
+            help="Only groups that contain a video of this file or folder (default: all).",
+        ),
+    ] = None,
+    data: DataOption = None,
+    review: Annotated[
+        bool, typer.Option("--review", help="Include pairs that a person should review.")
+    ] = False,
+    min_coverage: Annotated[
+        float,
+        typer.Option(
+            "--min-coverage",
+            min=0.51,
+            max=1.0,
+            help="Share of both videos that must match (copies), or of the shorter one (excerpt).",
+        ),
+    ] = DEFAULT_SHARE,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write one page with thumbnails of matched moments."
+        ),
+    ] = None,
+    thumbnails: Annotated[
+        int,
+        typer.Option(min=0, max=2000, help="Most thumbnails in the page, each at most 32 KiB."),
+    ] = 300,
+    json: JsonOption = False,
+) -> None:
+    """Find videos in the catalogue that are copies of one another. Uses the index alone: no video is
+    decoded, but for thumbnails.
+
+    In each group the video with the best picture comes first: the most pixels (width x height), then the
+    most bits per second of the file, then the longest. Videos whose file is missing come last. Excerpts
+    (shorter videos that lie in one of the copies) come after the copies.
+
+    A copy that was mirrored or turned is found where the profile's vectors tolerate it; `storyhash match`
+    also searches mirrored and turned views.
+    """
+    _check_page(html)
+    settings = load_settings(data_dir=data)
+    decisions: tuple[Decision, ...] = ("copy", "review") if review else ("copy",)
+    with (
+        open_for_comparing(settings) as (index, matcher),
+        FileReader(settings.video) as reader,
+    ):
+        for message in index.notices:
+            notice(message)
+        videos = {video.video_id: video for video in searchable_videos(index.videos)}
+        scope = videos_below(path, videos)
+        _announce(scope)
+        search = DuplicateSearch(matcher, videos, min_coverage, decisions)
+        groups = _searched(search, scope)
+        totals = Totals()
+        reports = _shown(reported(groups, videos, reader), totals, json=json)
+        if html is None:
+            for _ in reports:
+                pass
+        else:
+            _write(html, reports, MomentReader(reader, thumbnails), totals)
+    if not json:
+        out.print(str(totals), style="bold")
+
+
+def _check_page(html: Path | None) -> None:
+    """Refuse a page that cannot be written before hours of work, not after."""
+    if html is None:
+        return
+    if html.is_dir():
+        raise UsageError(f"{html} is a folder; give --html the name of a file")
+    if not html.absolute().parent.is_dir():
+        raise UsageError(
+            f"{html.absolute().parent} is not a folder; make it, or choose another --html"
+        )
+
+
+def _announce(scope: Scope) -> None:
+    if scope.not_indexed:
+        count, first = len(scope.not_indexed), scope.not_indexed[0]
+        notice(
+            f"not indexed and not compared: {count}, first {first}; run `storyhash index {scope.path}`"
+        )
+
+
+def _searched(search: DuplicateSearch, scope: Scope) -> list[DuplicateGroup]:
+    with progress() as bar:
+        task = bar.add_task("comparing", total=len(scope.video_ids))
+
+        def on_query(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            check_interrupt()
+
+        search.on_query = on_query
+        return search.groups(scope.video_ids)
+
+
+def _shown(reports: Iterable[GroupReport], totals: Totals, *, json: bool) -> Iterator[GroupReport]:
+    """The reports, each printed as it passes."""
+    for report in reports:
+        check_interrupt()
+        totals.add(report)
+        if json:
+            print_json(report.to_json())
+        else:
+            _print(report)
+        yield report
+
+
+def _print(report: GroupReport) -> None:
+    table = Table("", "video", "picture", "length", "shared ranges", "probability")
+    for row in report.rows:
+        shared = probability = ""
+        if row.partner is not None and row.overlap is not None:
+            shared = f"{ranges_text(row.ranges)} of {row.partner.rank}"
+            probability = f"{row.overlap.probability:.1%}"
+        excerpt = " (excerpt)" if row.role == "excerpt" else ""
+        cells = (
+            str(row.rank),
+            row.video.video_id + excerpt,
+            picture_text(row.ranked),
+            f"{row.video.duration_seconds:.1f} s",
+            *(shared, probability),
+        )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    out.print(report.heading, style="bold", markup=False)
+    out.print(table)
+    for one in report.parts:
+        out.print(f"shared part: {part_text(one)}", markup=False)
+
+
+def _write(
+    path: Path, reports: Iterable[GroupReport], moments: MomentReader, totals: Totals
+) -> None:
+    def closing() -> list[str]:
+        lines = [str(totals)]
+        if moments.left_out:
+            lines.append(f"Pairs without thumbnails, as the page has enough: {moments.left_out}")
+        return lines
+
+    try:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for text in page(reports, moments.of, closing):
+                file.write(text)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: {error.strerror}; choose another file with --html, or free some space"
+        ) from None
+    err.print(f"wrote {path}", markup=False)

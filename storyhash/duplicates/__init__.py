@@ -1,0 +1,1 @@
+"""Duplicates in a catalogue: found, ranked by their picture, and shown."""
