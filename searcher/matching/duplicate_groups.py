@@ -23,8 +23,9 @@ DEFAULT_SHARE = 0.6
 class DuplicateGroup:
     """Copies of one another, by id, and what holds or shows a part of them.
 
-    copies: at least one. excerpts: shorter videos that lie in one of the copies, by id. overlaps: of each
-    copy with the others and with the excerpts. parts: of a copy with a video that is neither.
+    copies: at least one. excerpts: shorter videos that lie in one of the copies, by id. overlaps: of
+    each two of these that share something. parts: with other videos, of which each shares a part with a
+    copy.
     """
 
     copies: tuple[str, ...]
@@ -90,10 +91,10 @@ def grouped(
         if are_copies(one, share):
             components.join(one.first, one.second)
     members = components.members({end for one in pairs for end in (one.first, one.second)})
-    touching: dict[str, list[Overlap]] = {}
+    of_video: dict[str, list[Overlap]] = {}
     for one in pairs:
-        for root in {components.root(one.first), components.root(one.second)}:
-            touching.setdefault(root, []).append(one)
+        for end in (one.first, one.second):
+            of_video.setdefault(end, []).append(one)
 
     def length(root: str) -> float:
         return max(durations[name] for name in members[root])
@@ -103,9 +104,10 @@ def grouped(
     given: set[tuple[str, str]] = set()
     groups = []
     for root in order:
-        new = any((one.first, one.second) not in given for one in touching[root])
+        touching = [one for name in members[root] for one in of_video[name]]
+        new = any((one.first, one.second) not in given for one in touching)
         if len(members[root]) > 1 or new:
-            group = _group(members[root], touching[root], durations, share)
+            group = _group(members[root], of_video, durations, share)
             groups.append(group)
             given.update((one.first, one.second) for one in (*group.overlaps, *group.parts))
     return sorted(groups, key=lambda one: (-len(one.copies), -len(one.excerpts), one.copies))
@@ -113,20 +115,34 @@ def grouped(
 
 def _group(
     copies: list[str],
-    touching: list[Overlap],
+    of_video: Mapping[str, list[Overlap]],
     durations: Mapping[str, float],
     share: float,
 ) -> DuplicateGroup:
     inside = set(copies)
+    touching = [one for name in copies for one in of_video[name]]
     excerpts = {
         shorter
         for one in touching
-        if (shorter := _excerpt(one, durations, share)) not in inside and shorter is not None
+        if (shorter := _excerpt(one, durations, share)) is not None and shorter not in inside
     }
     listed = inside | excerpts
-    parts = [one for one in touching if not {one.first, one.second} <= listed]
-    within = [one for one in touching if {one.first, one.second} <= listed]
-    return DuplicateGroup(tuple(copies), tuple(sorted(excerpts)), tuple(within), tuple(parts))
+    around = listed | {end for one in touching for end in (one.first, one.second)}
+    # Also what excerpts and other videos share with one another, once each.
+    pairs = sorted(
+        {
+            (one.first, one.second): one
+            for name in around
+            for one in of_video[name]
+            if {one.first, one.second} <= around
+        }.items()
+    )
+    return DuplicateGroup(
+        tuple(copies),
+        tuple(sorted(excerpts)),
+        tuple(one for _, one in pairs if {one.first, one.second} <= listed),
+        tuple(one for _, one in pairs if not {one.first, one.second} <= listed),
+    )
 
 
 def _excerpt(one: Overlap, durations: Mapping[str, float], share: float) -> str | None:

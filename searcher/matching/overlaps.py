@@ -126,9 +126,20 @@ def stronger(one: Overlap, other: Overlap) -> Overlap:
 def _strength(overlap: Overlap) -> tuple[object, ...]:
     return (
         overlap.decision == "copy",
-        min(overlap.first_coverage, overlap.second_coverage),
+        round(_agreed_seconds(overlap.ranges), 2),
         overlap.probability,
         overlap.first_coverage,
         overlap.second_coverage,
         overlap.ranges,
     )
+
+
+def _agreed_seconds(ranges: Iterable[SharedRange]) -> float:
+    """How much the two share, less what the one's ranges are longer than the other's: where the query is
+    the longer video, its windows reach over the ends of what it holds of the other."""
+    agreed = 0.0
+    for one in ranges:
+        first = one.first_end_seconds - one.first_start_seconds
+        second = one.second_end_seconds - one.second_start_seconds
+        agreed += min(first, second) - abs(first - second)
+    return agreed

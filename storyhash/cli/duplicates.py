@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from common.atomic_write import replacing
 from common.errors import StorageError, UsageError
-from common.printable import printable
 from common.settings import load_settings
 from searcher.matching.duplicate_groups import DEFAULT_SHARE, DuplicateGroup
 from searcher.matching.policy import Decision
@@ -140,25 +137,24 @@ def _shown(reports: Iterable[GroupReport], totals: Totals, *, json: bool) -> Ite
 
 
 def _print(report: GroupReport) -> None:
-    table = Table("", "video", "picture", "length", "shared ranges", "probability")
+    """The videos as the lines of a table; ids come last, as they have any length."""
+    lines = []
     for row in report.rows:
         shared = probability = ""
         if row.partner is not None and row.overlap is not None:
             shared = f"{ranges_text(row.ranges)} of {row.partner.rank}"
             probability = f"{row.overlap.probability:.1%}"
         excerpt = " (excerpt)" if row.role == "excerpt" else ""
-        cells = (
-            str(row.rank),
-            row.video.video_id + excerpt,
-            picture_text(row.ranked),
-            f"{row.video.duration_seconds:.1f} s",
-            *(shared, probability),
-        )
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        length = f"{row.video.duration_seconds:.1f} s"
+        name = f"{row.video.video_id}{excerpt}"
+        lines.append((str(row.rank), picture_text(row.ranked), length, shared, probability, name))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     out.print(report.heading, style="bold", markup=False)
-    out.print(table)
-    for one in report.parts:
-        out.print(f"shared part: {part_text(one)}", markup=False)
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        out.print("  " + "  ".join(cells[:-1]), line[-1], markup=False)
+    for one in report.shown_parts:
+        out.print(f"  shared part: {part_text(one)}", markup=False)
 
 
 def _write(

@@ -78,9 +78,9 @@ def _section(
     yield f"<section><h2>{_text(report.heading)}</h2>\n"
     for row in report.rows:
         yield _article(row, moments_of(row))
-    if report.parts:
+    if report.shown_parts:
         yield "<article><h3>Shared parts</h3>\n"
-        yield from (f'<p class="quiet">{_text(part_text(one))}</p>\n' for one in report.parts)
+        yield from (f'<p class="quiet">{_text(part_text(one))}</p>\n' for one in report.shown_parts)
         yield "</article>\n"
     yield "</section>\n"
 

@@ -65,6 +65,17 @@ class GroupReport:
             kinds.append(_counted(len(self.rows) - copies, "excerpt"))
         return f"{self.number}. {' and '.join(kinds)}"
 
+    @property
+    def shown_parts(self) -> list[Overlap]:
+        """Of each video that shares a part with the group, the part it shares with the best one."""
+        inside = [row.video.video_id for row in self.rows]
+        shown: dict[str, Overlap] = {}
+        for name in inside:
+            for one in self.parts:
+                if name in (one.first, one.second) and one.other(name) not in inside:
+                    shown.setdefault(one.other(name), one)
+        return [shown[name] for name in sorted(shown)]
+
     def to_json(self) -> dict[str, Any]:
         """One line of `storyhash duplicates --json`; docs/usage.md describes it."""
         return {

@@ -134,7 +134,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_needs_nothing_but_itself(catalogue: tuple[Path, Path], tmp_path: Path) -> None:
-    films, data = catalogue
+    data = catalogue[1]
     path = tmp_path / "page.html"
     run = storyhash("duplicates", "--data", data, "--html", path, "--thumbnails", "40")
     assert run.exit_code == 0, run.stderr
