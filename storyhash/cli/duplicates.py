@@ -13,8 +13,9 @@ from common.errors import StorageError, UsageError
 from common.settings import load_settings
 from searcher.matching.duplicate_groups import DEFAULT_SHARE, DuplicateGroup
 from searcher.matching.policy import Decision
-from storyhash.cli.console import check_interrupt, err, notice, out, print_json, progress
+from storyhash.cli.console import check_interrupt, err, notice, out, print_json
 from storyhash.cli.options import DataOption, JsonOption
+from storyhash.cli.progress import progress
 from storyhash.duplicates.file_reading import FileReader
 from storyhash.duplicates.moments import MomentReader
 from storyhash.duplicates.page import page, part_text
@@ -114,10 +115,11 @@ def _announce(scope: Scope) -> None:
 
 def _searched(search: DuplicateSearch, scope: Scope) -> list[DuplicateGroup]:
     with progress() as bar:
-        task = bar.add_task("comparing", total=len(scope.video_ids))
+        task = bar.task("comparing", len(scope.video_ids))
 
         def on_query(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+            task.total = total
+            task.advance(done - task.done)
             check_interrupt()
 
         search.on_query = on_query
