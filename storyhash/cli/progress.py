@@ -25,7 +25,8 @@ _NAME_WIDTH = 40
 
 
 class Task:
-    """One piece of work of `total` steps; `total` may grow. Safe to use from one thread while another reads `line`."""
+    """One piece of work of `total` steps, which may grow. Safe to use from one thread while another reads
+    `line`."""
 
     def __init__(
         self,
@@ -136,9 +137,7 @@ class Bars:
 
         def show(task: Task) -> None:
             if number is not None:
-                self._bars.update(
-                    number, completed=task.done, total=task.total, **_fields(task)
-                )
+                self._bars.update(number, completed=task.done, total=task.total, **_fields(task))
 
         task = Task(description, total, names, unit=unit, on_change=show)
         number = self._bars.add_task(printable(description), total=total, **_fields(task))
