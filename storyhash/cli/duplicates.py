@@ -29,7 +29,7 @@ def duplicates(
     path: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PATH]",
+            metavar="PATH",
             help="Only groups that contain a video of this file or folder (default: all).",
         ),
     ] = None,
