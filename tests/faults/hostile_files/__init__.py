@@ -1,0 +1,1 @@
+"""Hostile files on disk, through each command that reads files."""
