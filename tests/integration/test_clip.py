@@ -62,7 +62,7 @@ def test_every_frame_is_prepared_as_by_the_processor(
     backend = ClipBackend(ClipSettings(model=str(models / "clip")), FULL)
     processor = transformers.CLIPImageProcessor()
     for picture in pictures:
-        ours = backend._network.prepare([picture]).numpy()
+        ours = backend.network.prepare([picture]).numpy()
         theirs = processor(images=Image.fromarray(picture), return_tensors="np")["pixel_values"]
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -88,4 +88,4 @@ def test_mixed_precision_is_taken_only_where_it_keeps_the_vectors(
 def test_one_process_holds_one_instance(models: Path) -> None:
     settings = ClipSettings(model=str(models / "clip"))
     one, other = ClipBackend(settings, FULL), ClipBackend(settings, FULL)
-    assert one._network is other._network
+    assert one.network is other.network

@@ -72,14 +72,14 @@ def test_clip_goes_on_when_memory_runs_out(models: Path, monkeypatch: pytest.Mon
     backend = ClipBackend(settings, DeviceSettings(precision="fp32", batch_size=7))
     pictures = [quadrants(40 + number, 40) for number in range(9)]
     expected = backend.encode(pictures)
-    network = backend._network
-    plain = network._model.forward
+    network = backend.network
+    plain = network.model.forward
 
     def scarce(*args: Any, **kwargs: Any) -> Any:
         if len(kwargs["pixel_values"]) > 2:
             raise _error("cuda")
         return plain(*args, **kwargs)
 
-    monkeypatch.setattr(network._model, "forward", scarce)
+    monkeypatch.setattr(network.model, "forward", scarce)
     np.testing.assert_allclose(backend.encode(pictures), expected, atol=1e-5)
     assert backend.batch_pictures <= 2

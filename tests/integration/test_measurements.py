@@ -17,8 +17,8 @@ def test_the_action_constants_are_those_the_script_fits() -> None:
 
 
 def test_the_offline_descriptor_is_fitted_from_its_seed_alone() -> None:
-    drawn = [measure(5, number) for number in range(12)]
-    again = [measure(5, number) for number in range(12)]
+    drawn = [measure(5, number) for number in range(4)]
+    again = [measure(5, number) for number in range(4)]
     np.testing.assert_allclose(drawn[3][2].bank, again[3][2].bank, atol=1e-5)
     probe = [variants[1] for variants in drawn]
     one, other = fit(drawn, 5).describe(probe), fit(again, 5).describe(probe)

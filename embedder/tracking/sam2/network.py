@@ -47,7 +47,7 @@ class Sam2Network:
         if size is not None and size != config.image_size:
             _resize(config, kind, size)
         model = load_pretrained(model_class, folder, twins=_TWINS, config=config)
-        self._model = self.device.place(model)
+        self.model = self.device.place(model)
         self._session_class = getattr(transformers, f"{family}InferenceSession")
         self.image_size: int = config.image_size
         self._processor = transformers.Sam2VideoVideoProcessor(
@@ -92,7 +92,7 @@ class Sam2Network:
     def propagate(self, state: Any, moment: int) -> tuple[Float32Array, Float32Array]:
         """Logits, float32 (N, h, w), and presence, float32 (N,), of all things at a moment."""
         with self.device.memory_told(), self._running():
-            output = self._model(state, frame_idx=moment)
+            output = self.model(state, frame_idx=moment)
             logits = output.pred_masks.flatten(0, -3).float().cpu().numpy()
             presence = output.object_score_logits.float().sigmoid().flatten().cpu().numpy()
         return logits, presence
@@ -103,7 +103,7 @@ class Sam2Network:
             held = state.cache.get_vision_features(moment)
             if held is None:
                 image = state.get_frame(moment).unsqueeze(0)
-                features = self._model.get_image_features(image, return_dict=True)
+                features = self.model.get_image_features(image, return_dict=True)
                 held = {
                     "vision_feats": features.fpn_hidden_states,
                     "vision_pos_embeds": features.fpn_position_encoding,
@@ -112,11 +112,11 @@ class Sam2Network:
             maps = [
                 one.permute(1, 2, 0).view(1, -1, *size)
                 for one, size in zip(
-                    held["vision_feats"], self._model.backbone_feature_sizes, strict=True
+                    held["vision_feats"], self.model.backbone_feature_sizes, strict=True
                 )
             ]
             # Nothing is remembered of a thing that is first proposed here.
-            nothing = self._model.no_memory_embedding.reshape(1, -1, 1, 1)
+            nothing = self.model.no_memory_embedding.reshape(1, -1, 1, 1)
             return [*maps[:-1], maps[-1] + nothing]
 
     def decode_points(
@@ -135,7 +135,7 @@ class Sam2Network:
     def _decode(
         self, embeddings: list[Any], points: Float64Array
     ) -> tuple[Float32Array, Float32Array]:
-        torch, model = self._torch, self._model
+        torch, model = self._torch, self.model
         with self._running():
             at = torch.tensor(points * self.image_size, dtype=torch.float32)[None, :, None]
             at = at.to(self.device.target)
@@ -162,7 +162,7 @@ class Sam2Network:
         rows = []
         for picture in sample_pictures()[:2]:
             with self.device.memory_told(), self._running():
-                features = self._model.get_image_features(
+                features = self.model.get_image_features(
                     self.prepare(picture)[None], return_dict=True
                 )
                 rows.append(features.fpn_hidden_states[-1].float().flatten().cpu().numpy())

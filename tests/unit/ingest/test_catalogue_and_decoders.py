@@ -177,7 +177,7 @@ def test_a_killed_decoder_costs_one_video(tmp_path: Path) -> None:
     with DecoderPool(VideoSettings(), IngestSettings(workers=1)) as pool:
         run = pool.run([(CatalogEntry(path.name, str(path)), 1) for path in paths])
         next(run)
-        pid = pool._children[0].pid
+        pid = pool.pids[0]
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         events = list(run)
@@ -193,7 +193,7 @@ def test_leaving_a_run_half_way_leaves_no_process_and_no_thread(tmp_path: Path) 
     with DecoderPool(VideoSettings(), IngestSettings(workers=2)) as pool:
         run = pool.run([(CatalogEntry(path.name, str(path)), 1) for path in paths])
         next(run)
-        pids = [child.pid for child in pool._children]
+        pids = pool.pids
         run.close()
     assert set(threading.enumerate()) <= before
     assert not any(pid is not None and Path(f"/proc/{pid}").exists() for pid in pids)

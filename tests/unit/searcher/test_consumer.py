@@ -445,7 +445,7 @@ def histories(draw: st.DrawFn) -> History:
     return History(batches, expected)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
 def test_order_and_repetition_decide_nothing(history: History) -> None:
     with tempfile.TemporaryDirectory() as scratch, open_index(Path(scratch) / "data") as index:

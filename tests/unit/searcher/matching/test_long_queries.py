@@ -55,7 +55,7 @@ from tests.unit.searcher.matching.test_matcher import (
 SIX_HOURS = 6 * 3600.0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(st.floats(0.2, SIX_HOURS))
 def test_every_window_of_a_query_is_in_one_of_its_pieces(seconds: float) -> None:
     whole = {*zip(*(ends.tolist() for ends in window_grid(seconds)), strict=True)}
@@ -100,7 +100,7 @@ def test_a_window_is_the_same_in_its_piece_as_in_the_whole(rng: np.random.Genera
     assert found == len(whole.window_start_seconds)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32), st.integers(1, 160), st.integers(1, 60), st.booleans())
 def test_runs_are_those_of_the_plain_alignment(
     seed: int, windows: int, segments: int, copied_in_part: bool
