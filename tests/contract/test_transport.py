@@ -474,7 +474,7 @@ def test_what_is_too_large_is_refused_and_publishes_nothing(stage: Stage, part: 
     publisher = stage.transport.publisher()
     try:
         for refuse in (publisher.check, publisher.publish):
-            with pytest.raises(MessageTooLargeError, match=f"the most is {size}"):
+            with pytest.raises(MessageTooLargeError, match=f"the limit is {size}"):
                 refuse(large)
         fits = Message(topic, b"k", content[:-1000])
         publisher.check(fits)
