@@ -23,7 +23,7 @@ from common.types import Float32Array
 ROOT = Path(__file__).parents[2]
 STORYHASH = ("storyhash",)
 _START_SECONDS = 300.0
-_LISTENS = re.compile(r"at (http://\S+)")
+_LISTENS = re.compile(r"(?:at|on) (http://\S+)")
 # Restarts are to be seen, not waited for.
 _QUICK = {
     "STORYHASH_HTTP__PORT": "0",
