@@ -212,7 +212,7 @@ class Totals:
             f"excerpts other than the best ones take {bytes_text(extra)}"
         )
         if self.partial:
-            text += f"; {_counted(self.partial, 'more video')} only share parts with others"
+            text += f"; videos that share only parts with others: {self.partial}"
         return text
 
 
