@@ -27,7 +27,7 @@ def usable_cores() -> int:
 
 
 def keep_what_is_there() -> None:
-    """Have the garbage collector pass over what there is now: in a service that has started it stays to
+    """Make the garbage collector pass over what there is now: in a service that has started it stays to
     the end, and a full collection that looks at all of it stops everything for a tenth of a second."""
     gc.collect()
     gc.freeze()

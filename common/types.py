@@ -185,7 +185,7 @@ def frames_from_bytes(data: bytes) -> Int8Array:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """One segment's fused vector, with its scene graph and its frames beside it.
+    """One segment's fused vector, with its scene graph and its frames next to it.
 
     vector: float32 (527,), unit norm, 512 visual then 15 action; all zero exactly when not
     `informative`. graph: float32 (8,). `model_id` fingerprints weights, sampling, tracker, fusion.

@@ -33,7 +33,7 @@ _MAX_REMEMBERED = 10_000
 _MAX_SLOTS = 1_000
 
 
-class InHand:
+class WorkInProgress:
     """What one process has in hand, by names of the caller's. Thread-safe.
 
     Without a file it notes nothing and suspects nothing.
@@ -53,7 +53,7 @@ class InHand:
             self._write()
 
     @staticmethod
-    def open(folder: Path, name: str) -> InHand:
+    def open(folder: Path, name: str) -> WorkInProgress:
         """The note of this process, `folder`/in-hand/`name`-N: the first that no living process has.
 
         Several replicas may share a folder. Raises StorageError where it cannot be written to.
@@ -68,7 +68,7 @@ class InHand:
                 except BlockingIOError:
                     os.close(lock)
                     continue
-                return InHand(home / f"{name}-{number}.json", lock)
+                return WorkInProgress(home / f"{name}-{number}.json", lock)
         except OSError as error:
             raise StorageError(
                 f"{folder}: not writable ({error.strerror}); set STORYHASH_DATA_DIR to a "

@@ -10,7 +10,7 @@
     14     mean share of things in the largest cluster of close ones
 
 All but 6 and 10-14 are squashed by asinh, and every one is standardised with the mean and deviation
-in action.json, which scripts/fit_action.py measures on made-up films; ACTION_VERSION names both.
+in action.json, which scripts/fit_action.py measures on made-up videos; ACTION_VERSION names both.
 Positions enter only through distances, and turns only through absolute angles, so flips and rotations
 change nothing.
 """

@@ -70,7 +70,7 @@ class SampledFrames:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class ClipRequest:
     """What is wanted of a clip, in frames per second; None for nothing.
 
     pictures: for the visual backend. moving: for the tracker. follow: whether those are followed by
@@ -97,22 +97,22 @@ class OpenedClip:
     seconds: dict[str, float]
 
 
-class Opener(Protocol):
+class ClipOpener(Protocol):
     """Opens the clips of segments."""
 
-    def open(self, segments: Sequence[Segment], recipe: Recipe) -> Iterator[OpenedClip]:
+    def open(self, segments: Sequence[Segment], recipe: ClipRequest) -> Iterator[OpenedClip]:
         """One for each, in order; some may be opened ahead. Raises VideoError for one that cannot be."""
         ...
 
 
-class OpenerHere:
+class InProcessOpener:
     """Opens clips in this process: for clips of our own making."""
 
     def __init__(self, bounds: ClipBounds | None = None) -> None:
         self._bounds = bounds or clip_bounds(VideoSettings(), IngestSettings())
 
-    def open(self, segments: Sequence[Segment], recipe: Recipe) -> Iterator[OpenedClip]:
-        """See `Opener.open`."""
+    def open(self, segments: Sequence[Segment], recipe: ClipRequest) -> Iterator[OpenedClip]:
+        """See `ClipOpener.open`."""
         for one in segments:
             yield open_clip(one.clip, one.ref.start_seconds, recipe, self._bounds)
 
@@ -120,7 +120,7 @@ class OpenerHere:
 def open_clip(
     clip: bytes,
     start_seconds: float,
-    recipe: Recipe,
+    recipe: ClipRequest,
     bounds: ClipBounds,
     beat: Callable[[], None] = lambda: None,
 ) -> OpenedClip:

@@ -20,8 +20,8 @@ from common.settings import IngestSettings, VideoSettings
 from common.types import Array, FrameBatch, Segment, Tracks
 from embedder.clip_opening import (
     ClipBounds,
+    ClipRequest,
     OpenedClip,
-    Recipe,
     SampledFrames,
     clip_bounds,
     open_clip,
@@ -40,13 +40,13 @@ _STEPS = ("clip decode", "track")
 class _Job:
     clip: bytes
     start_seconds: float
-    recipe: Recipe
+    recipe: ClipRequest
 
 
 _Opening = Child[_Job, OpenedClip]
 
 
-class ChildOpeners:
+class SubprocessOpener:
     """An `Opener` over a few children, which start with the first clips. Thread-safe."""
 
     def __init__(
@@ -58,7 +58,7 @@ class ChildOpeners:
         limits = ChildLimits(
             video.stall_seconds, video.wall_seconds, video.memory_mib, video.start_seconds
         )
-        both = Recipe(1.0, 1.0)
+        both = ClipRequest(1.0, 1.0)
         codec = Codec(
             _encode, partial(_decode, self._bounds), both.most_bytes(self._bounds) + _SPARE_BYTES
         )
@@ -75,7 +75,7 @@ class ChildOpeners:
         """Kill the children."""
         self._finalizer()
 
-    def open(self, segments: Sequence[Segment], recipe: Recipe) -> Iterator[OpenedClip]:
+    def open(self, segments: Sequence[Segment], recipe: ClipRequest) -> Iterator[OpenedClip]:
         """See `Opener.open`."""
         jobs = [_Job(one.clip, one.ref.start_seconds, recipe) for one in segments]
         if len(jobs) == 1:
@@ -119,7 +119,7 @@ def _end(children: Sequence[_Opening], threads: ThreadPoolExecutor) -> None:
         child.close()
 
 
-def _fits(opened: OpenedClip, recipe: Recipe) -> bool:
+def _fits(opened: OpenedClip, recipe: ClipRequest) -> bool:
     """Whether all that was wanted is there, and nothing else."""
     follow = recipe.moving is not None and recipe.follow
     return (

@@ -19,7 +19,7 @@ from common.types import (
     Segment,
     Tracks,
 )
-from embedder.clip_opening import TRACK_STEP, Opener, Recipe, SampledFrames
+from embedder.clip_opening import TRACK_STEP, ClipOpener, ClipRequest, SampledFrames
 from embedder.pooling import pool
 from embedder.tracking.base import Tracker
 from embedder.tracking.motion import MotionTracker
@@ -122,7 +122,7 @@ class MotionStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class DecodedClip:
     """A clip opened for both halves; of a half that was not wanted, None."""
 
     sampled: SampledFrames | None
@@ -148,7 +148,7 @@ class ClipStep:
 
     def __init__(
         self,
-        opener: Opener,
+        opener: ClipOpener,
         clock: StageClock,
         pictures: PictureStep | None,
         motion: MotionStep | None,
@@ -158,17 +158,17 @@ class ClipStep:
         self._motion = motion
         self._visual_rate = pictures.visual.frames_per_second if pictures else None
 
-    def open(self, segments: Sequence[Segment], *, tracks: bool = True) -> Iterator[Opened]:
+    def open(self, segments: Sequence[Segment], *, tracks: bool = True) -> Iterator[DecodedClip]:
         """One for each segment, in order; without `tracks` nothing is followed. Raises VideoError."""
         motion = self._motion if tracks else None
-        recipe = Recipe(self._visual_rate)
+        recipe = ClipRequest(self._visual_rate)
         if motion is not None:
             rate = motion.tracker.frames_per_second
-            recipe = Recipe(self._visual_rate, rate, motion.followed_at_opening)
+            recipe = ClipRequest(self._visual_rate, rate, motion.followed_at_opening)
         for clip in self._opener.open(segments, recipe):
             for step, seconds in clip.seconds.items():
                 self._clock.note(step, seconds)
             followed = clip.tracks
             if motion is not None and clip.moving is not None:
                 followed = motion.follow(clip.moving)
-            yield Opened(clip.sampled, followed)
+            yield DecodedClip(clip.sampled, followed)

@@ -3,7 +3,7 @@
 `storyhash`: [a v, b m] with v and m of unit norm and a^2 + b^2 = 1, so that the inner product of two
 fused vectors is a^2 cos(v, v') + b^2 cos(m, m'). `visual`: the action part is zero; `action`: the visual
 one. `paper`: visual and min-max scaled action concatenated raw and then normalised, as published; it
-raises the similarity of strangers as much as that of copies. These three are for the ablation alone.
+raises the similarity of non-matches as much as that of copies. These three are for the ablation alone.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from common.errors import WireError
 from common.messaging.dead_letters import reason_of
 from common.messaging.events import SegmentFailed, VideoEnd
-from common.messaging.transport import Message, Received
+from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.unreadable import stand_in
 from common.messaging.wire import Envelope, to_message
 from common.messaging.worker import Item
@@ -59,7 +59,7 @@ class EmbedHandler:
         failed = SegmentFailed(event.ref, reason_of(error))
         return [to_message(self._log_topic, item.envelope.about(failed))]
 
-    def unreadable(self, received: Received, error: WireError) -> list[Message]:
+    def unreadable(self, received: ReceivedMessage, error: WireError) -> list[Message]:
         """Likewise, for what cannot even be read."""
         lost = stand_in(received, error)
         if lost is None:

@@ -7,7 +7,7 @@ from embedder.stage import EmbedderStage
 
 
 def observe_encoders(stage: EmbedderStage, metrics: Metrics) -> None:
-    """Have the time of every call of the stage's visual backend and tracker observed from now on, for
+    """Make the time of every call of the stage's visual backend and tracker observed from now on, for
     segments and for queries alike."""
     encoders = {
         step: metrics.encode_duration_seconds.labels(name) for step, name in stage.encoders.items()

@@ -65,31 +65,33 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _ModelSource:
     name: str
     source: str
     licence: str
     find: Callable[[], Path]
 
 
-def _models(settings: Settings) -> Iterator[_Known]:
+def _models(settings: Settings) -> Iterator[_ModelSource]:
     yield _hub_model(CLIP, settings.clip.model, settings.clip.revision)
     yield _hub_model(SAM2, settings.sam2.model, settings.sam2.revision)
     full, distilled = SscdSettings(model="full"), SscdSettings(model="distilled")
-    yield _Known("sscd", _SSCD_SOURCE, _SSCD_LICENCE, partial(weights_path, full))
-    yield _Known("sscd_distilled", _SSCD_SOURCE, _SSCD_LICENCE, partial(weights_path, distilled))
+    yield _ModelSource("sscd", _SSCD_SOURCE, _SSCD_LICENCE, partial(weights_path, full))
+    yield _ModelSource(
+        "sscd_distilled", _SSCD_SOURCE, _SSCD_LICENCE, partial(weights_path, distilled)
+    )
     if settings.sscd.path is not None:
-        yield _Known(
+        yield _ModelSource(
             "sscd (yours)", "STORYHASH_SSCD__PATH", "yours", lambda: weights_path(settings.sscd)
         )
-    yield _Known(
+    yield _ModelSource(
         "offline", "fitted on generated images, part of StoryHash", "MIT", lambda: WEIGHTS_PATH
     )
 
 
-def _hub_model(model: HubModel, reference: str, revision: str | None) -> _Known:
+def _hub_model(model: HubModel, reference: str, revision: str | None) -> _ModelSource:
     published = reference == model.default
-    return _Known(
+    return _ModelSource(
         model.name,
         f"{model.title}, "
         + (
@@ -105,7 +107,7 @@ def list_models(settings: Settings) -> list[ModelInfo]:
     return [_describe(known) for known in _models(settings)]
 
 
-def _describe(known: _Known) -> ModelInfo:
+def _describe(known: _ModelSource) -> ModelInfo:
     try:
         path = known.find()
     except StoryHashError as error:
@@ -136,7 +138,7 @@ def verify_models(settings: Settings) -> Iterator[Verdict]:
             yield _compare(known, path)
 
 
-def _compare(known: _Known, path: Path) -> Verdict:
+def _compare(known: _ModelSource, path: Path) -> Verdict:
     found, expected = weights_checksum(path), _KNOWN.get(known.name)
     if expected is None:
         # The hub names a file in its cache by its sha256.

@@ -45,7 +45,7 @@ def pool_windows(
     """`pool` over each window [start, end) of a series of frames.
 
     vectors: float32 (T, D); informative: bool (T,); pts_seconds: float64 (T,), increasing; starts,
-    ends: float64 (W,). Returns float32 (W, D), zero where the bool (W,) beside it is false.
+    ends: float64 (W,). Returns float32 (W, D), zero where the bool (W,) next to it is false.
     """
     pooled = np.zeros((len(starts), vectors.shape[1]), dtype=np.float32)
     known = np.zeros(len(starts), dtype=bool)

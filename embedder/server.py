@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from common.cancellation import Cancellation
 from common.errors import ModelMismatchError, VideoError
 from common.http.health import Health
-from common.http.load_shedding import Gate
+from common.http.load_shedding import LoadShedder
 from common.http.server import new_app
-from common.http.upload import BODIES, Uploads
+from common.http.upload import BODIES, UploadStore
 from common.messaging.wire import encode_query
 from common.metrics import Metrics
 from common.settings import HttpSettings
@@ -96,7 +96,7 @@ def embed_app(
 ) -> FastAPI:
     """The embedder's API; queries are decoded and embedded in threads, two at a time."""
     app = new_app("StoryHash embedder", health, metrics, settings)
-    gate, uploads = Gate(AT_WORK, _WAITING), Uploads(settings)
+    load_shedder, uploads = LoadShedder(AT_WORK, _WAITING), UploadStore(settings)
     queries = OpenQueries(limits or QueryLimits())
 
     @app.get("/v1/model", tags=["embedder"])
@@ -134,13 +134,13 @@ def embed_app(
             raise ModelMismatchError(f"this embedder has model {model_id}, not {wanted}")
         async with AsyncExitStack() as stack:
             # A long body is refused before it is sent; a place is taken once it is there.
-            gate.check_room()
+            load_shedder.check_capacity()
             cancellation = Cancellation()
             work = _Pass(queries, look, cancellation)
             stack.callback(work.close)
 
             async def run(step: Callable[[], Any]) -> Any:
-                return await gate.run(lambda _: step(), request.receive, cancellation)
+                return await load_shedder.run(lambda _: step(), request.receive, cancellation)
 
             async with AsyncExitStack() as body:
                 if query_id:
@@ -150,7 +150,7 @@ def embed_app(
                     given = await body.enter_async_context(uploads.asked(request, _ALLOWED))
                     source = given.path or given.fields["uri"]
                     begin = partial(work.open, open_query, source, given.name)
-                await stack.enter_async_context(gate.entered())
+                await stack.enter_async_context(load_shedder.entered())
                 first = await run(begin)
             if first is None:
                 raise VideoError("there is nothing in it to look at")

@@ -15,12 +15,12 @@ from common.types import (
     Tracks,
 )
 from embedder.action import action_features
-from embedder.clip_opening import TRACK_STEP, Opener, OpenerHere, SampledFrames
+from embedder.clip_opening import TRACK_STEP, ClipOpener, InProcessOpener, SampledFrames
 from embedder.encoders import (
     VISUAL_STEP,
     ClipStep,
+    DecodedClip,
     MotionStep,
-    Opened,
     PictureStep,
     StageClock,
 )
@@ -57,14 +57,14 @@ class EmbedderStage:
         tracker: Tracker,
         *,
         sampling: str,
-        opener: Opener | None = None,
+        opener: ClipOpener | None = None,
     ) -> None:
         """opener: where clips are opened; in this process by default."""
         self.profile = profile
         self.clock = StageClock()
         self.pictures = PictureStep(visual, self.clock)
         self.motion = MotionStep(tracker, self.clock)
-        self._clips = ClipStep(opener or OpenerHere(), self.clock, self.pictures, self.motion)
+        self._clips = ClipStep(opener or InProcessOpener(), self.clock, self.pictures, self.motion)
         self.model_id = model_id(profile, visual.fingerprint, tracker.fingerprint, sampling)
 
     @property
@@ -98,7 +98,7 @@ class EmbedderStage:
             group.clear()
         return made
 
-    def open(self, segment: Segment, *, tracks: bool = True) -> Opened:
+    def open(self, segment: Segment, *, tracks: bool = True) -> DecodedClip:
         """Decode a segment's clip once, for the visual backend and, with `tracks`, for the tracker.
 
         Raises VideoError.
@@ -129,7 +129,7 @@ class EmbedderStage:
         )
 
 
-def _groups(segments: Sequence[Segment], opened: Iterable[Opened]) -> Iterator[list[_Opened]]:
+def _groups(segments: Sequence[Segment], opened: Iterable[DecodedClip]) -> Iterator[list[_Opened]]:
     """Segments with what came of them, as many together as their pictures' bytes allow."""
     group: list[_Opened] = []
     held = 0

@@ -16,15 +16,15 @@ from common.types import DEFAULT_BANK, CatalogEntry
 from common.uris import is_remote, public_uri
 from ingest.exclusion import NOTHING, Exclusion
 from ingest.manifest import MANIFEST_SUFFIXES, local_path, read_manifest
-from ingest.video_discovery import PassedOver, scan_folder
+from ingest.video_discovery import SkippedFiles, scan_folder
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class CatalogueItem:
     """An entry and the path or address, as given, under which it was found. `chosen`: its id was chosen
-    by somebody, and does not follow from where it lies."""
+    by somebody, and does not follow from where it is."""
 
     entry: CatalogEntry
     root: str
@@ -32,7 +32,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RejectedVideo:
     """A video, or a part of a folder, that cannot be taken; the others are."""
 
     video_id: str
@@ -46,9 +46,9 @@ class Listing:
     """Everything that some paths name. `refused`: what cannot be taken; `passed_over`: what is no
     video."""
 
-    videos: list[Listed] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    passed_over: PassedOver = field(default_factory=PassedOver)
+    videos: list[CatalogueItem] = field(default_factory=list)
+    refused: list[RejectedVideo] = field(default_factory=list)
+    passed_over: SkippedFiles = field(default_factory=SkippedFiles)
     exclusion: Exclusion = NOTHING
 
     def excludes(self, root: str, uri: str) -> bool:
@@ -80,14 +80,14 @@ def list_catalog(
             try:
                 check_entry(one.entry, chosen=one.chosen and one.entry.video_id != public)
             except UsageError as error:
-                refused = Refused(one.entry.video_id, public, error.code, str(error))
+                refused = RejectedVideo(one.entry.video_id, public, error.code, str(error))
                 listing.refused.append(refused)
             else:
                 listing.videos.append(one)
     return listing
 
 
-def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Listed]:
+def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[CatalogueItem]:
     """As `list_catalog`, for work that needs every video: raises UsageError for the first that cannot be
     taken, and for two videos under one name."""
     listing = without_taken(list_catalog(arguments, bank))
@@ -99,7 +99,7 @@ def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Lis
 def without_taken(listing: Listing) -> Listing:
     """The listing with each name given to the first video of that name; the others are refused."""
     first: dict[str, CatalogEntry] = {}
-    kept: list[Listed] = []
+    kept: list[CatalogueItem] = []
     refused = list(listing.refused)
     for one in listing.videos:
         other = first.setdefault(one.entry.video_id, one.entry)
@@ -110,7 +110,7 @@ def without_taken(listing: Listing) -> Listing:
     return Listing(kept, refused, listing.passed_over, listing.exclusion)
 
 
-def taken(entry: CatalogEntry, other_uri: str) -> Refused:
+def taken(entry: CatalogEntry, other_uri: str) -> RejectedVideo:
     """The refusal of a video whose name another one has."""
     one, other = public_uri(other_uri), public_uri(entry.uri)
     if one == other:
@@ -124,7 +124,7 @@ def taken(entry: CatalogEntry, other_uri: str) -> Refused:
             f"{printable(other)}; index the folder above both, or give them ids in a "
             "manifest"
         )
-    return Refused(entry.video_id, other, "name_taken", message)
+    return RejectedVideo(entry.video_id, other, "name_taken", message)
 
 
 def check_argument(argument: str) -> str:
@@ -140,26 +140,26 @@ def check_argument(argument: str) -> str:
     return local_path(argument)
 
 
-def _read(argument: str, bank: str, listing: Listing) -> Iterator[Listed]:
+def _read(argument: str, bank: str, listing: Listing) -> Iterator[CatalogueItem]:
     argument = check_argument(argument)
     if is_remote(argument):
         name = PurePosixPath(unquote(urlsplit(argument).path)).name
         public = public_uri(argument)
-        yield Listed(CatalogEntry(public, argument, bank, title=name), public, chosen=True)
+        yield CatalogueItem(CatalogEntry(public, argument, bank, title=name), public, chosen=True)
         return
     path = Path(argument)
     root = str(path.absolute())
     shown = printable(argument)
     refused = len(listing.refused)
-    passed_over = PassedOver()
+    passed_over = SkippedFiles()
     try:
         if path.is_dir():
             found = _folder(path, bank, listing, passed_over)
         elif path.suffix.lower() in MANIFEST_SUFFIXES and path.exists():
             entries = read_manifest(path, bank)
-            found = [Listed(entry, root, chosen=True) for entry in entries]
+            found = [CatalogueItem(entry, root, chosen=True) for entry in entries]
         elif path.exists():
-            found = [Listed(CatalogEntry(path.name, root, bank), root)]
+            found = [CatalogueItem(CatalogEntry(path.name, root, bank), root)]
         else:
             raise UsageError(f"{shown}: file or folder not found")
     except OSError as error:
@@ -171,7 +171,9 @@ def _read(argument: str, bank: str, listing: Listing) -> Iterator[Listed]:
     yield from found
 
 
-def _folder(folder: Path, bank: str, listing: Listing, passed_over: PassedOver) -> list[Listed]:
+def _folder(
+    folder: Path, bank: str, listing: Listing, passed_over: SkippedFiles
+) -> list[CatalogueItem]:
     scan = scan_folder(folder, exclusion=listing.exclusion)
     passed_over.update(scan.passed_over)
     listing.passed_over.update(scan.passed_over)
@@ -179,21 +181,23 @@ def _folder(folder: Path, bank: str, listing: Listing, passed_over: PassedOver) 
         name = _relative(problem.path, folder)
         message = f"{printable(problem.path)}: {problem.message}"
         uri = str(Path(problem.path).absolute())
-        listing.refused.append(Refused(name, uri, problem.code, message))
+        listing.refused.append(RejectedVideo(name, uri, problem.code, message))
     return [in_folder(video.path, folder, bank) for video in scan.videos]
 
 
-def _in_words(passed_over: PassedOver) -> str:
+def _in_words(passed_over: SkippedFiles) -> str:
     most = passed_over.counts.most_common(_SHOWN)
     words = ", ".join(f"{count} {what} ({why})" for (what, why), count in most)
     return f"; skipped: {printable(words)}" if words else ""
 
 
-def in_folder(video: str, folder: Path, bank: str = DEFAULT_BANK) -> Listed:
+def in_folder(video: str, folder: Path, bank: str = DEFAULT_BANK) -> CatalogueItem:
     """A video of a folder, named by its path relative to it."""
     # A folder of pictures may be given itself; then it is its own name.
     name = _relative(video, folder) or folder.absolute().name
-    return Listed(CatalogEntry(name, str(Path(video).absolute()), bank), str(folder.absolute()))
+    return CatalogueItem(
+        CatalogEntry(name, str(Path(video).absolute()), bank), str(folder.absolute())
+    )
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment, SegmentRef
 from common.video import Decoder, Frame, decode_images, encode_clip
-from ingest.segmenter import HOLD_SECONDS, Stretch, segment_frames
+from ingest.segmenter import HOLD_SECONDS, SegmentFrames, segment_frames
 from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
 
 
@@ -112,7 +112,9 @@ class _Source:
         return self._decoder.notes
 
 
-def _pack(entry: CatalogEntry, stretch: Stretch, version: int, video: VideoSettings) -> Segment:
+def _pack(
+    entry: CatalogEntry, stretch: SegmentFrames, version: int, video: VideoSettings
+) -> Segment:
     ref = SegmentRef(
         entry.video_id, stretch.start_seconds, stretch.end_seconds, version, entry.bank
     )

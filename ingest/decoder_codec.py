@@ -22,7 +22,7 @@ _SLACK_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class DecodedSegment:
     """A segment without its identity, which its parent knows and no decoder may choose."""
 
     start_seconds: float
@@ -34,7 +34,7 @@ class Piece:
             raise ValueError("no segment")
 
 
-Produced: TypeAlias = Piece | ProducedVideo
+Produced: TypeAlias = DecodedSegment | ProducedVideo
 
 
 def piece_codec(video: VideoSettings) -> Codec[Produced]:
@@ -44,7 +44,7 @@ def piece_codec(video: VideoSettings) -> Codec[Produced]:
 
 
 def _encode(result: Produced) -> Sequence[Buffer]:
-    if isinstance(result, Piece):
+    if isinstance(result, DecodedSegment):
         span = {"start_seconds": result.start_seconds, "end_seconds": result.end_seconds}
         return pack({"segment": span}, result.clip)
     return pack({"done": asdict(result)})
@@ -54,7 +54,7 @@ def _decode(max_clip_bytes: int, data: memoryview) -> Produced:
     header, buffers = unpack(data)
     if "segment" in header:
         (clip,) = buffers
-        piece = checked(Piece, {**header["segment"], "clip": clip})
+        piece = checked(DecodedSegment, {**header["segment"], "clip": clip})
         if len(clip) > max_clip_bytes or type(clip) is not bytes:
             raise ValueError("no clip")
         return piece
@@ -75,7 +75,7 @@ def in_order(results: Iterable[Produced]) -> Iterator[Produced]:
     """The results of one video as they come. Raises DecoderCrashedError where one contradicts another."""
     count, end = 0, 0.0
     for result in results:
-        if isinstance(result, Piece):
+        if isinstance(result, DecodedSegment):
             if result.start_seconds < end - _SLACK_SECONDS:
                 raise DecoderCrashedError("the decoder sent segments that overlap")
             count, end = count + 1, result.end_seconds

@@ -19,7 +19,7 @@ from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment, SegmentRef
 from common.uris import is_remote
 from ingest.clip_packer import produce
-from ingest.decoder_codec import Piece, Produced, in_order, piece_codec
+from ingest.decoder_codec import DecodedSegment, Produced, in_order, piece_codec
 from ingest.fetcher import DownloadFolder, Fetcher
 
 # Events a decoder may have ready that nobody has taken yet.
@@ -227,13 +227,13 @@ def _work(
     """What a child does with one job. Which video it is it need not know."""
     for made in produce(CatalogEntry("video", path), Path(path), 1, video, ingest, beat):
         if isinstance(made, Segment):
-            yield Piece(made.ref.start_seconds, made.ref.end_seconds, made.clip)
+            yield DecodedSegment(made.ref.start_seconds, made.ref.end_seconds, made.clip)
         else:
             yield made
 
 
 def _event(entry: CatalogEntry, version: int, result: Produced) -> VideoEvent:
-    if isinstance(result, Piece):
+    if isinstance(result, DecodedSegment):
         ref = SegmentRef(
             entry.video_id, result.start_seconds, result.end_seconds, version, entry.bank
         )

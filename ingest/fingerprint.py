@@ -21,7 +21,7 @@ from ingest.frame_folders import frame_paths
 _REMOTE = "remote"
 _CONTENT, _CUT = "content", "cut"
 # So much is read at the head, in the middle and at the end of a file: headers and indexes lie at the
-# ends, and no two films agree in all three.
+# ends, and no two videos agree in all three.
 _PIECE_BYTES = 1 << 16
 
 

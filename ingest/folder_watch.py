@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.types import DEFAULT_BANK
-from ingest.catalogue import Listed, in_folder
+from ingest.catalogue import CatalogueItem, in_folder
 from ingest.exclusion import NOTHING, Exclusion
 from ingest.fingerprint import source_fingerprint
 from ingest.first_bytes import Kind, kind_of_file
@@ -27,7 +27,7 @@ _Status = tuple[int, int, int]
 
 
 @dataclass(slots=True)
-class _Seen:
+class _WatchedFile:
     """A video as it was at the last look, and since when it has been so; `told` once it was given out."""
 
     fingerprint: str
@@ -53,11 +53,11 @@ class FolderWatch:
         self._bank = bank
         self._clock = clock
         self._exclusion = exclusion
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _WatchedFile] = {}
         self._kinds = _Kinds()
         self._problems: frozenset[Problem] = frozenset()
 
-    def look(self) -> list[Listed]:
+    def look(self) -> list[CatalogueItem]:
         """The videos that are finished and were not given before, or have changed since.
 
         Raises OSError when the folder itself cannot be read; what was seen is kept. What cannot be read
@@ -68,13 +68,13 @@ class FolderWatch:
         self._kinds.forget_others()
         self.new_problems = [one for one in scan.problems if one not in self._problems]
         self._problems = frozenset(scan.problems)
-        seen: dict[str, _Seen] = {}
-        finished: list[Listed] = []
+        seen: dict[str, _WatchedFile] = {}
+        finished: list[CatalogueItem] = []
         for video in scan.videos:
             fingerprint = source_fingerprint(video.path)
             held = self._seen.get(video.path)
             if held is None or held.fingerprint != fingerprint:
-                held = _Seen(fingerprint, now)
+                held = _WatchedFile(fingerprint, now)
             seen[video.path] = held
             quiet = now - held.since >= self._quiet_seconds
             if quiet and not held.told and not is_partial(video) and has_content(video.path):
@@ -105,7 +105,7 @@ class _Kinds:
 
 
 def is_partial(video: FoundVideo) -> bool:
-    """Whether the name of a video, or of a file beside it, says that more of it is to come."""
+    """Whether the name of a video, or of a file next to it, says that more of it is to come."""
     stem, suffix = os.path.splitext(os.path.basename(video.path))
     named = {suffix.lower(), os.path.splitext(stem)[1].lower()}
     return video.unfinished or bool(named & PARTIAL_SUFFIXES)

@@ -47,7 +47,7 @@ WORTH_A_RETRY = frozenset({"timeout", "decoder_crashed", "fetch"})
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class SendTask:
     """A video to send, as a version. `whole`: that version is out already, on another lane; failing to
     send it once more takes nothing back."""
 
@@ -58,7 +58,7 @@ class Sending:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CatalogueState:
     """What the catalogue knows of a video: the version that is searchable and the one up to which it was
     deleted, 0 for none, and the newest of which something has come without being whole yet."""
 
@@ -77,7 +77,7 @@ class SendingPlan:
     are left out because the catalogue has a newer version, from another producer or another ledger.
     """
 
-    work: list[Sending] = field(default_factory=list)
+    work: list[SendTask] = field(default_factory=list)
     unchanged: int = 0
     searchable: list[str] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
@@ -140,7 +140,7 @@ class ProducerLedger:
         *,
         again: bool = False,
         cut: str = "",
-        known: Mapping[str, Known] | None = None,
+        known: Mapping[str, CatalogueState] | None = None,
         level: bool = True,
     ) -> SendingPlan:
         """What is to be sent on a lane, noted as begun before anything of it is.
@@ -153,11 +153,11 @@ class ProducerLedger:
         plan = SendingPlan()
         now = self._moment()
         held, newest, whole = self._held(lane, latest_version(now))
-        arrived: list[Sending] = []
+        arrived: list[SendTask] = []
         for entry in entries:
             fingerprint = entry_fingerprint(entry, cut)
             before = held.get(entry.video_id)
-            there = None if known is None else known.get(entry.video_id, Known())
+            there = None if known is None else known.get(entry.video_id, CatalogueState())
             last, last_fingerprint, last_state = newest.get(entry.video_id, (0, "", "failed"))
             # What has changed since, or was sent after the deletion, is another film to the log.
             gone = there is not None and not there.version and 0 < there.deleted >= last
@@ -237,15 +237,15 @@ class ProducerLedger:
                 whole.add((video_id, version))
         return held, newest, whole
 
-    def done(self, lane: str, sent: Iterable[Sending]) -> None:
+    def done(self, lane: str, sent: Iterable[SendTask]) -> None:
         """These are acknowledged by the log, whole."""
         self._note(lane, ((one, "sent", "", "") for one in sent))
 
-    def failed(self, lane: str, one: Sending, code: str, message: str) -> None:
+    def failed(self, lane: str, one: SendTask, code: str, message: str) -> None:
         """This one cannot be used."""
         self._note(lane, [(one, "failed", code, message)])
 
-    def _note(self, lane: str, rows: Iterable[tuple[Sending, SentState, str, str]]) -> None:
+    def _note(self, lane: str, rows: Iterable[tuple[SendTask, SentState, str, str]]) -> None:
         with self._db.change() as execute:
             for one, state, code, message in rows:
                 execute(
@@ -266,5 +266,5 @@ def _is_same(held: str, fingerprint: str, state: SentState) -> bool:
     return same_source(held, fingerprint) and (state != "begun" if cut is None else cut)
 
 
-def _sending(entry: CatalogEntry, version: int, fingerprint: str, whole: set[_Version]) -> Sending:
-    return Sending(entry, version, fingerprint, (entry.video_id, version) in whole)
+def _sending(entry: CatalogEntry, version: int, fingerprint: str, whole: set[_Version]) -> SendTask:
+    return SendTask(entry, version, fingerprint, (entry.video_id, version) in whole)

@@ -21,7 +21,7 @@ _REPEAT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class SegmentFrames:
     """The frames of [start_seconds, end_seconds) of a video."""
 
     start_seconds: float
@@ -36,7 +36,7 @@ def segment_frames(
     segment_seconds: float,
     min_tail_seconds: float,
     hold_seconds: float = HOLD_SECONDS,
-) -> Iterator[Stretch]:
+) -> Iterator[SegmentFrames]:
     """Cut a video into [k n, (k + 1) n); a remainder under `min_tail_seconds` joins the one before.
 
     `video_end` is asked once, after the last frame, where the video ends. Stretches cover the video
@@ -100,6 +100,8 @@ def _repeated(held: Frame, until: float, segment_seconds: float) -> Iterator[Fra
         index += 1
 
 
-def _stretch(frames: list[Frame], start: float, end: float) -> Stretch:
+def _stretch(frames: list[Frame], start: float, end: float) -> SegmentFrames:
     pts = np.array([frame.pts_seconds for frame in frames], dtype=np.float64)
-    return Stretch(start, end, FrameBatch(np.stack(one_size([frame.rgb for frame in frames])), pts))
+    return SegmentFrames(
+        start, end, FrameBatch(np.stack(one_size([frame.rgb for frame in frames])), pts)
+    )

@@ -17,7 +17,7 @@ VIDEO_SUFFIXES = _suffixes(
 # Transport streams, and TypeScript: taken unless the file is text.
 TEXT_OR_VIDEO_SUFFIXES = _suffixes("ts mts")
 # What browsers and downloaders add to the name of a file that is still coming: `film.mp4.part`,
-# `film.part.mp4`, or an `aria2` beside it.
+# `film.part.mp4`, or an `aria2` next to it.
 PARTIAL_SUFFIXES = _suffixes(
     "!qb !ut aria2 crdownload download filepart opdownload part partial temp tmp ytdl"
 )

@@ -35,8 +35,8 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "FolderScan",
     "FoundVideo",
-    "PassedOver",
     "Problem",
+    "SkippedFiles",
     "find_videos",
     "frame_paths",
     "scan_folder",
@@ -49,7 +49,8 @@ KindOf = Callable[[str], Kind]
 
 @dataclass(frozen=True, slots=True)
 class FoundVideo:
-    """A video file, or a folder of pictures. `unfinished`: a file beside it says that more is to come."""
+    """A video file, or a folder of pictures. `unfinished`: a file next to it says that more is to
+    come."""
 
     path: str
     unfinished: bool = False
@@ -65,7 +66,7 @@ class Problem:
 
 
 @dataclass(slots=True)
-class PassedOver:
+class SkippedFiles:
     """What was no video: how many, by suffix or name, and why; and the first one of each."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -76,7 +77,7 @@ class PassedOver:
         self.counts[what, why] += count
         self.examples.setdefault((what, why), path)
 
-    def update(self, other: PassedOver) -> None:
+    def update(self, other: SkippedFiles) -> None:
         """Count those of another folder too."""
         self.counts.update(other.counts)
         self.examples = {**other.examples, **self.examples}
@@ -100,7 +101,7 @@ class FolderScan:
 
     videos: list[FoundVideo] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    passed_over: PassedOver = field(default_factory=PassedOver)
+    passed_over: SkippedFiles = field(default_factory=SkippedFiles)
 
 
 def find_videos(folder: Path) -> Iterator[Path]:

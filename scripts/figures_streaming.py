@@ -34,7 +34,7 @@ def service(load: Load) -> str:
 
 
 def throughput(load: Load) -> list[list[str]]:
-    """What `scripts/bench streaming` measured: a row each, with the bound beside it."""
+    """What `scripts/bench streaming` measured: a row each, with the bound next to it."""
     held = load("streaming")
     small, large = (held["producing"][name] for name in ("2.2 kB", "200 kB"))
     taken, recovery = held["consuming"], held["consuming"]["recovery"]

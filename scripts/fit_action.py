@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fit the constants that standardise the action features, from made-up films alone.
+"""Fit the constants that standardise the action features, from made-up videos alone.
 
     python -m scripts.fit_action            writes embedder/action.json
     python -m scripts.fit_action --check    compares instead, exit code 1 when they differ

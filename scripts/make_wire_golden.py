@@ -20,7 +20,7 @@ from common.messaging.event_schemas import EVENTS, QUERIES, QueryPiece
 from common.messaging.events import (
     Deletion,
     Event,
-    HeldModel,
+    LogModel,
     MatchEvent,
     SegmentFailed,
     VideoEnd,
@@ -75,7 +75,7 @@ EVENT_SAMPLES: tuple[Event, ...] = (
     ),
     SegmentFailed(_REF, "unreadable"),
     Deletion(_REF.video_id, _REF.version + 1),
-    HeldModel(_MODEL_ID),
+    LogModel(_MODEL_ID),
     MatchEvent(
         _REF.video_id,
         _REF.version,

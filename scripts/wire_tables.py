@@ -24,7 +24,7 @@ PATH = Path(__file__).parents[1] / "docs" / "wire.md"
 
 
 def fresh(text: str) -> str:
-    """The file with its tables made anew. Raises ValueError when a place for one is missing."""
+    """The file with its tables rebuilt. Raises ValueError when a place for one is missing."""
     for name, make in _TABLES.items():
         place = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         table = "\n".join(make())

@@ -1,4 +1,4 @@
-"""Is the index as good as it must be? Searches held against exact ones, the shard against the mirror."""
+"""Audits the index: compares searches with exact ones, and the shard with the mirror."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SAME_SCORE = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """One look. recall: share of the ten true nearest segments that searches found; None where nothing is
-    indexed. queries, videos: how many were looked at. repaired, broken: videos in which shard and mirror
-    differed; of the broken the mirror itself lacks a part."""
+    """One audit. recall: share of the ten true nearest segments that searches found; None if
+    nothing is indexed. queries, videos: numbers checked. repaired, broken: videos in which shard
+    and mirror differed; broken ones are incomplete in the mirror itself."""
 
     recall: float | None
     queries: int
@@ -37,14 +37,14 @@ class Audit:
 
 
 class Auditor:
-    """Looks at a part of an index, by chance, each time it is asked."""
+    """Checks a random part of an index at each call."""
 
     def __init__(self, index: LocalIndex, rng: random.Random | None = None) -> None:
         self._index = index
         self._rng = rng or random.Random()
 
     def audit(self) -> Audit:
-        """Look, and bring the shard level with the mirror where they differ."""
+        """Compare, and repair the shard from the mirror if they differ."""
         shard = self._index.frozen_shard()
         queries = self._queries(shard)
         recall = None if queries is None else measured_recall(shard, queries)
@@ -57,7 +57,7 @@ class Auditor:
         return Audit(recall, asked, len(chosen), repaired, broken)
 
     def _queries(self, shard: Shard) -> Float32Array | None:
-        """float32 (n, 527): the newest queries; while there is none, indexed vectors stand in."""
+        """float32 (n, 527): the newest queries, or indexed vectors if there are none yet."""
         sampled = list(self._index.sampled)
         if not sampled:
             for video_id in shard.some_videos(_QUERIES, self._rng):
@@ -66,8 +66,8 @@ class Auditor:
 
 
 def measured_recall(shard: Shard, queries: Float32Array, k: int = _K) -> float:
-    """recall@k of a search against the exact one, over queries float32 (n, 527). A found segment counts
-    when none that was not found is closer; so equals at the end of the list do no harm."""
+    """recall@k of the search against exact search, over queries float32 (n, 527). A found segment
+    counts if no closer one was missed, so ties at the end of the list do no harm."""
     found, wanted = 0, 0
     pairs = zip(shard.search(queries, k), shard.search_exact(queries, k), strict=True)
     for hits, true_hits in pairs:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from common.errors import ModelMismatchError, VideoError, WireError
 from common.messaging.dead_letters import reason_of
-from common.messaging.events import Deletion, HeldModel, SegmentFailed, VideoEnd
-from common.messaging.transport import Message, Received
+from common.messaging.events import Deletion, LogModel, SegmentFailed, VideoEnd
+from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.unreadable import stand_in
 from common.messaging.wire import (
     Envelope,
@@ -25,7 +25,7 @@ from common.messaging.wire import (
 from common.messaging.worker import Item
 from common.metrics import Metrics
 from common.types import Embedding, SegmentRef
-from searcher.index_transaction import Change, WholeVideo
+from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.metrics import STAGE, observe_searchable
 from searcher.storage.event_rows import (
@@ -35,7 +35,7 @@ from searcher.storage.event_rows import (
     late_rows,
     settled_row,
 )
-from searcher.storage.staged_videos import MIXED, Gathered
+from searcher.storage.staged_videos import MIXED, PartialVideo
 from searcher.storage.video_store import Video
 
 # Of one whose segments are not those that its end counts.
@@ -50,10 +50,10 @@ _log = logging.getLogger("storyhash.search")
 class _Step:
     """What one batch comes to."""
 
-    whole: list[Gathered] = field(default_factory=list)
-    failed: list[Gathered] = field(default_factory=list)
-    mixed: list[Gathered] = field(default_factory=list)
-    staged: list[tuple[Gathered, list[str]]] = field(default_factory=list)
+    whole: list[PartialVideo] = field(default_factory=list)
+    failed: list[PartialVideo] = field(default_factory=list)
+    mixed: list[PartialVideo] = field(default_factory=list)
+    staged: list[tuple[PartialVideo, list[str]]] = field(default_factory=list)
     late: list[tuple[Embedding, float]] = field(default_factory=list)
     missing: list[SegmentRef] = field(default_factory=list)
     deleted: dict[str, int] = field(default_factory=dict)
@@ -96,9 +96,9 @@ class IndexHandler:
         failed = SegmentFailed(event.ref, reason_of(error))
         return [to_message(self._log_topic, item.envelope.about(failed))]
 
-    def unreadable(self, received: Received, error: WireError) -> list[Message]:
+    def unreadable(self, received: ReceivedMessage, error: WireError) -> list[Message]:
         """Likewise, for what cannot even be read. What is told is an event of the log, so an index
-        that is made anew from the log comes to the same."""
+        that is rebuilt from the log comes to the same."""
         lost = stand_in(received, error)
         return [] if lost is None else [to_message(self._log_topic, Envelope(lost))]
 
@@ -130,7 +130,7 @@ class IndexHandler:
     def _sort(self, index: LocalIndex, items: Sequence[Item]) -> _Step:
         """Which videos become whole, fail, wait or are gone."""
         step = _Step()
-        groups: dict[tuple[str, int], Gathered] = {}
+        groups: dict[tuple[str, int], PartialVideo] = {}
         for item in items:
             event, produced_at = item.envelope.event, item.envelope.produced_at
             if isinstance(event, Deletion):
@@ -138,10 +138,10 @@ class IndexHandler:
                 step.deleted[event.video_id] = newest
             elif isinstance(event, (Embedding, SegmentFailed)):
                 key = event.ref.video_id, event.ref.version
-                groups.setdefault(key, Gathered(*key)).add(event, produced_at)
+                groups.setdefault(key, PartialVideo(*key)).add(event, produced_at)
             elif isinstance(event, VideoEnd):
                 key = event.video_id, event.version
-                groups.setdefault(key, Gathered(*key)).end = event, produced_at
+                groups.setdefault(key, PartialVideo(*key)).end = event, produced_at
                 step.trace_ids[event.video_id] = item.envelope.trace_id
         step.new = _new_versions(items, index.staging.new_from())
         settled = index.staging.settled({video_id for video_id, _ in groups} | step.deleted.keys())
@@ -173,7 +173,7 @@ class IndexHandler:
             elif deleted >= version:
                 del step.deleted[video_id]
 
-    def _gather(self, index: LocalIndex, step: _Step, gathered: Gathered) -> bool:
+    def _gather(self, index: LocalIndex, step: _Step, gathered: PartialVideo) -> bool:
         """True when this settles the version."""
         fresh = list(gathered.parts)
         all_there = index.staging.complete(gathered)
@@ -200,7 +200,7 @@ class IndexHandler:
         step.whole.append(gathered)
         return True
 
-    def _add_late(self, index: LocalIndex, step: _Step, gathered: Gathered) -> None:
+    def _add_late(self, index: LocalIndex, step: _Step, gathered: PartialVideo) -> None:
         """What comes of a version that is whole already: segments it lacked join it."""
         missing = index.staging.missing(gathered.video_id)
         unknown = self._unknown(index, gathered, missing)
@@ -212,7 +212,7 @@ class IndexHandler:
             elif segment_id in unknown:
                 step.missing.append(part.ref)
 
-    def _unknown(self, index: LocalIndex, gathered: Gathered, missing: set[str]) -> set[str]:
+    def _unknown(self, index: LocalIndex, gathered: PartialVideo, missing: set[str]) -> set[str]:
         """Segments of a video that lacks some that are neither there nor known to be missing: which ones
         it lacks is forgotten where its catalogue was lost, and is told by the log again."""
         row = index.videos.get(gathered.video_id)
@@ -233,7 +233,7 @@ class IndexHandler:
         index.staging.forget(keys)
         index.apply(Change(deleted=[(video_id, 0)]), lambda: index.staging.free(video_id))
 
-    def _tell_stale(self, step: _Step, gathered: Gathered, floor: int, deleted: int) -> None:
+    def _tell_stale(self, step: _Step, gathered: PartialVideo, floor: int, deleted: int) -> None:
         """Say that a version comes too late, unless the log is only read again."""
         video_id, version = gathered.video_id, gathered.version
         if gathered.end is None or (video_id, version) not in step.new:
@@ -246,7 +246,7 @@ class IndexHandler:
             *(version, video_id, gathered.end[0].origin or "an older producer", why),
         )
 
-    def _tell_shared(self, step: _Step, gathered: Gathered, row: Video) -> None:
+    def _tell_shared(self, step: _Step, gathered: PartialVideo, row: Video) -> None:
         """Say when another producer's video of another length has the same id."""
         end = None if gathered.end is None else gathered.end[0]
         if end is None or not end.origin or not row.root or row.root == end.origin:
@@ -264,8 +264,8 @@ class IndexHandler:
             *(gathered.video_id, end.origin, step.shared[gathered.video_id]),
         )
 
-    def _forget(self, step: _Step, gathered: Gathered, *, but_end: bool = False) -> None:
-        """Have the log forget what came too late."""
+    def _forget(self, step: _Step, gathered: PartialVideo, *, but_end: bool = False) -> None:
+        """Make the log forget what came too late."""
         keys = [log_key(part) for part, _ in gathered.parts.values()]
         if gathered.end is not None and not but_end:
             keys.append(video_key(gathered.video_id, gathered.version))
@@ -279,7 +279,7 @@ class IndexHandler:
         gone = [(name, version) for name, version in step.deleted.items() if name not in again]
         change = Change(
             whole=[
-                WholeVideo(settled_row(one, step.shared.get(one.video_id, "")), one.embeddings)
+                CompleteVideo(settled_row(one, step.shared.get(one.video_id, "")), one.embeddings)
                 for one in step.whole
             ],
             late=late_rows(index, [one for one, _ in step.late], step.missing),
@@ -351,13 +351,13 @@ def _new_versions(items: Sequence[Item], new_from: Mapping[int, int]) -> set[tup
 
 def _check(item: Item, model_id: str) -> None:
     event = item.envelope.event
-    if isinstance(event, (Embedding, HeldModel)) and event.model_id != model_id:
+    if isinstance(event, (Embedding, LogModel)) and event.model_id != model_id:
         raise ModelMismatchError(
             f"the index has vectors of {model_id}, but this one is of {event.model_id}; "
             "run its embedder with the index's profile, or for another generation "
             "(STORYHASH_KAFKA__GENERATION)"
         )
-    if not isinstance(event, (Embedding, HeldModel, SegmentFailed, VideoEnd, Deletion)):
+    if not isinstance(event, (Embedding, LogModel, SegmentFailed, VideoEnd, Deletion)):
         raise WireError(f"{type(event).__name__} does not belong in the log of embeddings")
 
 

@@ -10,7 +10,7 @@ from searcher.storage.video_store import Video
 
 
 @dataclass(frozen=True, slots=True)
-class WholeVideo:
+class CompleteVideo:
     """A version of a video with all its segments, to take the place of every older one."""
 
     video: Video
@@ -22,8 +22,8 @@ class Change:
     """whole: new versions. late: segments that join the version that is searchable, with the video's row
     as it is with them. deleted: (video_id, version): gone up to that version."""
 
-    whole: Sequence[WholeVideo] = ()
-    late: Sequence[WholeVideo] = ()
+    whole: Sequence[CompleteVideo] = ()
+    late: Sequence[CompleteVideo] = ()
     deleted: Sequence[tuple[str, int]] = field(default=())
 
     def __bool__(self) -> bool:

@@ -2,7 +2,7 @@
 
 storyhash.json   format, profile, model_id     videos.sqlite   the catalogue
 lock             one writer at a time          mirror/         every vector, durable
-snapshots/       the shard, for a quick start
+snapshots/       the shard, for a fast start
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from common.types import Embedding, Float32Array, Hit, SegmentRef
 from searcher.index.shard import Shard, ShardStats
 from searcher.index.snapshot import SnapshotInfo, load_newest, save_snapshot
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
-from searcher.index_transaction import Change, WholeVideo
+from searcher.index_transaction import Change, CompleteVideo
 from searcher.mirror.base import Mirror
 from searcher.mirror.factory import open_mirror
 from searcher.storage.data_dir import (
@@ -115,7 +115,7 @@ class LocalIndex:
             raise StorageError(
                 f"{folder}: {error.strerror}; choose another folder with --data"
             ) from None
-        # Let go of all of it where opening fails: whoever waits for room on the disk opens it again.
+        # Release all of it where opening fails: whoever waits for room on the disk opens it again.
         with ExitStack() as opened:
             opened.callback(lock.close)
             database = Database(folder / "videos.sqlite")
@@ -129,7 +129,7 @@ class LocalIndex:
             index._recover()
             index._half_done.update(index.videos.pending())
             index.finish_deletions()
-            index._shard.fold()
+            index._shard.merge()
             opened.pop_all()
         return index
 
@@ -205,7 +205,7 @@ class LocalIndex:
         with self.changing:
             self._writable()
             self.videos.begin(video)
-            self.apply(Change(whole=[WholeVideo(video, embeddings)]))
+            self.apply(Change(whole=[CompleteVideo(video, embeddings)]))
 
     def apply(self, change: Change, record: Callable[[], None] = lambda: None) -> None:
         """Make a change, all of it or nothing.
@@ -325,7 +325,7 @@ class LocalIndex:
         self._shard = rebuilt_shard(self._settings.searcher, self.videos, self._writable())
 
     def close(self) -> None:
-        """Let go of the folder. Everything changed is durable already; a snapshot is not made."""
+        """Release the folder. Everything changed is durable already; a snapshot is not made."""
         self._shard.close()
         if self._mirror is not None:
             self._mirror.close()
@@ -341,7 +341,7 @@ class LocalIndex:
         return self._mirror
 
     def relevel(self, video_id: str) -> bool:
-        """Have the shard hold of a video what the mirror does; False where that lacks a part of it."""
+        """Make the shard hold of a video what the mirror does; False where that lacks a part of it."""
         with self.changing:
             video = self.videos.get(video_id)
             if video is not None and video.segments:
@@ -385,7 +385,7 @@ class LocalIndex:
         self.videos.mark_purged(gone)
 
 
-def _ready(one: WholeVideo) -> Video:
+def _ready(one: CompleteVideo) -> Video:
     """The row of a video that has just become whole."""
     return replace(
         one.video,

@@ -1,4 +1,4 @@
-"""What a change of the index tells Prometheus."""
+"""Prometheus metrics of the index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STAGE = "search"
 
 
 def observe_searchable(metrics: Metrics, produced_at: Iterable[float]) -> None:
-    """These segments, told by when each was produced (Unix seconds), can be found from now on."""
+    """Observe the freshness of segments that just became searchable; produced_at: Unix seconds."""
     now = time.time()
     moments = list(produced_at)
     for moment in moments:

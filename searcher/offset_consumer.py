@@ -1,23 +1,23 @@
-"""A consumer of the log that remembers in the index' own database what it has read."""
+"""A log consumer that stores its offsets in the index database."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 from common.http.health import Health
-from common.messaging.transport import LogConsumer, Received
+from common.messaging.transport import LogConsumer, ReceivedMessage
 from searcher.storage.staging import Staging
 
 
-class LogPosition:
-    """Wraps a log consumer. The offsets lie beside the data they led to, so an index that is lost, or
-    one brought back from a backup, reads again exactly what it lacks.
+class OffsetConsumer:
+    """Wraps a log consumer. The offsets are stored with the data, so an index restored from a
+    backup reads again exactly what it lacks.
 
-    Beside the offsets lies the id of their log. A topic that was deleted and created again has another
-    one: it is read from its beginning, and what the index holds stays.
+    The id of the log is stored with them. A topic that was deleted and created again has another
+    id: it is read from its beginning, and the index keeps its videos.
 
-    The condition `log` of `health` is met once all has been taken in that lay in the log when reading
-    began; `on_level` is called then.
+    The health condition `log` is met once everything that was in the log at the start has been
+    indexed; then `on_level` is called.
     """
 
     def __init__(
@@ -32,15 +32,16 @@ class LogPosition:
         self._health = health
         self._on_level = on_level
         self._level = False
-        # Messages given out, messages committed, and how many are to be: all that lay there at first.
+        # Messages polled, messages committed, and the number to reach: those in the log at the
+        # start.
         self._polled = self._committed = 0
         self._level_after: int | None = None
-        # Messages before this one are of a log that is no more.
+        # Messages before this one belong to a deleted log.
         self._first_of_log = 0
         self._log_id = consumer.log_id
         staging.follow_log(self._log_id)
 
-    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         if not self._level and self._level_after is not None:
             self._level = self._committed >= self._level_after
             if self._level:
@@ -59,20 +60,20 @@ class LogPosition:
     def keep_alive(self) -> None:
         self._consumer.keep_alive()
 
-    def commit(self, messages: Iterable[Received]) -> None:
+    def commit(self, messages: Iterable[ReceivedMessage]) -> None:
         taken = list(messages)
         if self._committed >= self._first_of_log:
             following: dict[int, int] = {}
             for one in taken:
                 following[one.partition] = max(following.get(one.partition, 0), one.offset + 1)
             self._staging.set_offsets(following)
-        # What the batch led to is in the log by now.
+        # The tombstones of the batch are in the log by now.
         self._staging.told_to_forget()
         self._committed += len(taken)
         self._consumer.commit(taken)
 
     def _begin_again(self) -> None:
-        """The topic was created again: what is polled from now on lies in another log."""
+        """The topic was created again: from now on another log is polled."""
         self._log_id = self._consumer.log_id
         self._staging.follow_log(self._log_id)
         self._first_of_log = self._polled

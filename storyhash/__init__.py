@@ -1,1 +1,1 @@
-"""The composition root: the command line and the one place that knows every room."""
+"""The composition root: the command line and the only code that knows every package."""

@@ -1,4 +1,4 @@
-"""The demo: made-up films are indexed; edited copies and a stranger are matched against them."""
+"""The demo: made-up videos are indexed; edited copies and a non-match are matched against them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STRANGER, _HOST = 102, 103
 
 @dataclass(frozen=True, slots=True)
 class DemoQuery:
-    """One query of the demo and its right answer; `video_id` is None for a stranger."""
+    """One query of the demo and its right answer; `video_id` is None for a non-match."""
 
     name: str
     video_id: str | None
@@ -65,13 +65,13 @@ QUERIES = (
 
 
 def write_catalogue(folder: Path) -> None:
-    """Draw the films that are indexed, as `{name}.mp4`."""
+    """Draw the videos that are indexed, as `{name}.mp4`."""
     for name, seed in CATALOGUE.items():
         encode_video(folder / f"{name}.mp4", film(seed, FILM_SECONDS), FRAMES_PER_SECOND)
 
 
 def write_queries(folder: Path) -> list[Path]:
-    """Draw the films that are matched, one file for each of `QUERIES`."""
+    """Draw the videos that are matched, one file for each of `QUERIES`."""
     paths = []
     for number, query in enumerate(QUERIES):
         path = folder / f"query-{number}.mp4"

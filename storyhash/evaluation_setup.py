@@ -19,7 +19,7 @@ from common.video import encode_video
 from embedder.stage import EmbedderStage
 from evaluation.data.datasets import DatasetVideo, read_dataset, read_davis
 from evaluation.experiment.experiment import Evaluation, Watch
-from evaluation.experiment.experiment_data import Plan
+from evaluation.experiment.experiment_data import ExperimentPlan
 from evaluation.experiment.profile import Backend
 from evaluation.transforms.registry import choose
 from searcher.matching.calibration import Calibration, load_calibration
@@ -31,7 +31,7 @@ _DRAWN_SIZE, _DRAWN_FPS, _DRAWN_SEED = (854, 480), 25.0, 60
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvaluationOptions:
     """What the caller wants evaluated. cache: None is the user's cache folder."""
 
     videos: Path
@@ -45,7 +45,7 @@ class Asked:
     workers: int | None = None
 
 
-def open_evaluation(asked: Asked, watch: Watch) -> Evaluation:
+def open_evaluation(asked: EvaluationOptions, watch: Watch) -> Evaluation:
     """Everything a run needs; what is wrong with any of it is found before anything is made.
 
     Raises UsageError for videos, profiles or transforms that are not there, and what loading a profile
@@ -56,7 +56,7 @@ def open_evaluation(asked: Asked, watch: Watch) -> Evaluation:
     settings = load_settings()
     backends = [backend_of(one) for one in profile_settings(asked.profiles)]
     return Evaluation(
-        Plan(videos, transforms, asked.per_transform),
+        ExperimentPlan(videos, transforms, asked.per_transform),
         tuple(backends),
         asked.cache or cache_folder(),
         settings.video,
@@ -66,7 +66,7 @@ def open_evaluation(asked: Asked, watch: Watch) -> Evaluation:
     )
 
 
-def dataset_of(asked: Asked) -> tuple[DatasetVideo, ...]:
+def dataset_of(asked: EvaluationOptions) -> tuple[DatasetVideo, ...]:
     """The videos of a folder, or of DAVIS. Raises UsageError."""
     if asked.davis:
         if asked.families is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.errors import UsageError
 from common.settings import Settings
-from embedder.clip_processes import ChildOpeners
+from embedder.clip_processes import SubprocessOpener
 from embedder.stage import EmbedderStage
 from embedder.tracking.base import Tracker
 from embedder.tracking.motion import MotionTracker
@@ -19,7 +19,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ProfilePart:
     """Half of a profile: a visual backend or a tracker.
 
     check: finds what can be wrong without loading anything. What a part needs is imported when it is
@@ -62,17 +62,17 @@ def _offline(_: Settings) -> VisualBackend:
 
 
 VISUALS = {
-    "clip": Part("CLIP ViT-B/32 (torch)", _clip, _check_clip),
-    "sscd": Part(
+    "clip": ProfilePart("CLIP ViT-B/32 (torch)", _clip, _check_clip),
+    "sscd": ProfilePart(
         "SSCD, Meta's copy-detection network (ONNX Runtime or torch)",
         lambda settings: sscd.SscdBackend(settings.sscd, settings.device),
         lambda settings: sscd.weights_path(settings.sscd),
     ),
-    "offline": Part("a descriptor that comes with StoryHash", _offline),
+    "offline": ProfilePart("a descriptor that comes with StoryHash", _offline),
 }
 TRACKERS = {
-    "sam2": Part("SAM 2.1, unprompted (torch)", _sam2, _check_sam2),
-    "motion": Part("optical flow", lambda _: MotionTracker()),
+    "sam2": ProfilePart("SAM 2.1, unprompted (torch)", _sam2, _check_sam2),
+    "motion": ProfilePart("optical flow", lambda _: MotionTracker()),
 }
 
 
@@ -145,5 +145,5 @@ def build_stage(profile: Profile, settings: Settings) -> EmbedderStage:
         build_visual(profile, settings),
         build_tracker(profile, settings),
         sampling=sampling(settings),
-        opener=ChildOpeners(settings.video, settings.ingest),
+        opener=SubprocessOpener(settings.video, settings.ingest),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from common.errors import ModelMismatchError
 from common.settings import Settings
-from common.work_in_progress import InHand
+from common.work_in_progress import WorkInProgress
 from embedder.query.embedder import QueryEmbedder
 from embedder.stage import EmbedderStage
 from ingest.decoder_pool import DecoderPool
@@ -28,7 +28,7 @@ class IndexServices:
     index: LocalIndex
     stage: EmbedderStage
     pool: DecoderPool
-    in_hand: InHand
+    in_hand: WorkInProgress
     chosen: bool
 
     @property
@@ -59,7 +59,7 @@ def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterato
             settings.data_dir, _manifest(stage, settings), settings, answering=answering
         ) as index,
         DecoderPool(settings.video, settings.ingest) as pool,
-        closing(InHand.open(settings.data_dir, "index")) as in_hand,
+        closing(WorkInProgress.open(settings.data_dir, "index")) as in_hand,
     ):
         yield IndexServices(index, stage, pool, in_hand, chosen=held is None)
 

@@ -18,7 +18,7 @@ from common.http.errors import ApiError
 Result = TypeVar("Result")
 
 
-class Gate:
+class LoadShedder:
     """Counts requests in, and runs their work in threads. Use from one event loop."""
 
     def __init__(self, at_work: int, waiting: int, *, retry_seconds: int = 5) -> None:
@@ -27,14 +27,14 @@ class Gate:
         self._turns = asyncio.Semaphore(at_work)
         # Turns are counted here, as a thread ends after the request that was given up on.
         self._limiter = CapacityLimiter(float("inf"))
-        self._room = at_work + waiting
+        self._capacity = at_work + waiting
         self._inside = 0
         self._retry_seconds = retry_seconds
 
-    def check_room(self) -> None:
+    def check_capacity(self) -> None:
         """Raises ApiError, 503 with Retry-After, when there is no place. Taking one checks it again: this
         is for refusing a long body before it is sent."""
-        if self._inside >= self._room:
+        if self._inside >= self._capacity:
             raise busy(
                 f"{self._inside} requests are in progress or waiting; try again later",
                 self._retry_seconds,
@@ -46,7 +46,7 @@ class Gate:
 
         Raises ApiError, 503 with Retry-After, when there is none.
         """
-        self.check_room()
+        self.check_capacity()
         self._inside += 1
         try:
             yield

@@ -55,7 +55,7 @@ class HttpServer:
             ws="none",
             lifespan="off",
             log_config=None,
-            # A stranger's bytes that are no request are answered, not logged.
+            # A non-match's bytes that are no request are answered, not logged.
             log_level="error",
             timeout_keep_alive=max(1, math.ceil(settings.keep_alive_seconds)),
             access_log=False,

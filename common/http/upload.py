@@ -16,7 +16,7 @@ from common.errors import StoryHashError, UsageError
 from common.http.connection import network_of
 from common.http.load_shedding import busy
 from common.http.request_body import JSON_TYPE, content_type, read_json, unsupported
-from common.http.upload_reading import FORM_TYPE, Sink, cannot_keep, receive_upload
+from common.http.upload_reading import FORM_TYPE, UploadWriter, cannot_keep, receive_upload
 from common.scratch import delete_dead_files, locked_file
 from common.settings import HttpSettings
 from common.uris import is_remote, public_uri
@@ -45,7 +45,7 @@ BODIES: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class MatchRequest:
     """What a request is about: a file, else what its JSON says. `name`: how to call it."""
 
     path: Path | None
@@ -53,10 +53,11 @@ class Asked:
     fields: Mapping[str, str]
 
 
-class Uploads:
-    """Bodies on their way to disk, and there: so many at once, so many bytes in all. For one event loop.
+class UploadStore:
+    """Receives uploads into files, with a limit on their number and total bytes. For one event
+    loop.
 
-    They take no place among the requests in work: those who send slowly keep nobody from working.
+    An upload takes no slot of the load shedder: slow senders do not block other requests.
     """
 
     def __init__(self, settings: HttpSettings) -> None:
@@ -66,7 +67,7 @@ class Uploads:
         delete_dead_files(_PREFIX)
 
     @asynccontextmanager
-    async def asked(self, request: Request, allowed: frozenset[str]) -> AsyncIterator[Asked]:
+    async def asked(self, request: Request, allowed: frozenset[str]) -> AsyncIterator[MatchRequest]:
         """Read a request's body; a file in it lies on disk for as long as the block lasts.
 
         A raw body, the field `file` of a form, or a JSON object with exactly one of the fields `allowed`.
@@ -78,7 +79,7 @@ class Uploads:
         name = request.query_params.get("name", "")
         if kind == JSON_TYPE:
             fields = one_field(await read_json(request, _MAX_JSON_BYTES), allowed)
-            yield Asked(None, name or public_uri(next(iter(fields.values()))), fields)
+            yield MatchRequest(None, name or public_uri(next(iter(fields.values()))), fields)
             return
         _check_type(request, kind)
         path, sink, lock = None, None, None
@@ -88,14 +89,14 @@ class Uploads:
                 # Shares the lock of the file, and keeps it until the file is deleted.
                 lock = os.dup(descriptor)
                 with os.fdopen(descriptor, "wb", buffering=0) as file:
-                    sink = Sink(file, self)
+                    sink = UploadWriter(file, self)
                     given = await receive_upload(request, kind, sink)
             if not sink.size:
                 names = " or ".join(f'{{"{field}": ...}}' for field in sorted(allowed))
                 raise UsageError(
                     f"no video in the request: send the file as its body, or JSON {names}"
                 )
-            yield Asked(path, name or given or "upload", {})
+            yield MatchRequest(path, name or given or "upload", {})
         except StoryHashError as error:
             if path is not None:
                 # Where it lay for a while tells its sender nothing.

@@ -22,7 +22,7 @@ _BOUND = "STORYHASH_HTTP__MAX_UPLOAD_BYTES"
 FORM_TYPE = "multipart/form-data"
 
 
-class Room(Protocol):
+class UploadQuota(Protocol):
     """Counts the bytes of every upload."""
 
     @property
@@ -35,20 +35,20 @@ class Room(Protocol):
         ...
 
 
-class Sink:
+class UploadWriter:
     """Bytes on their way to a file."""
 
-    def __init__(self, file: IO[bytes], room: Room) -> None:
+    def __init__(self, file: IO[bytes], quota: UploadQuota) -> None:
         self.size = 0
-        self.max_bytes = room.max_bytes
-        self._room = room
+        self.max_bytes = quota.max_bytes
+        self._quota = quota
         self._file = file
         self._waiting = bytearray()
 
     def take(self, block: bytes) -> None:
         if self.size + len(block) > self.max_bytes:
             raise too_large(self.max_bytes, _BOUND)
-        self._room.take(len(block))
+        self._quota.take(len(block))
         self.size += len(block)
         self._waiting += block
 
@@ -76,7 +76,7 @@ def _write_all(file: IO[bytes], piece: bytes) -> None:
         left = left[file.write(left) :]
 
 
-async def receive_upload(request: Request, kind: str, sink: Sink) -> str:
+async def receive_upload(request: Request, kind: str, sink: UploadWriter) -> str:
     """The body into the sink; the name a form gives it."""
     if kind != FORM_TYPE:
         await _read_raw(request, sink)
@@ -85,7 +85,7 @@ async def receive_upload(request: Request, kind: str, sink: Sink) -> str:
     return await _read_form(request, options.get(b"boundary", b""), sink)
 
 
-async def _read_raw(request: Request, sink: Sink) -> None:
+async def _read_raw(request: Request, sink: UploadWriter) -> None:
     check_claim(request, sink.max_bytes, _BOUND)
     async for block in request.stream():
         sink.take(block)
@@ -93,7 +93,7 @@ async def _read_raw(request: Request, sink: Sink) -> None:
     await sink.write()
 
 
-async def _read_form(request: Request, boundary: bytes, sink: Sink) -> str:
+async def _read_form(request: Request, boundary: bytes, sink: UploadWriter) -> str:
     """The file of a form into the sink; its name."""
     check_claim(request, sink.max_bytes + _FORM_BYTES, _BOUND)
     if not boundary:
@@ -121,7 +121,7 @@ async def _read_form(request: Request, boundary: bytes, sink: Sink) -> str:
 class _Form:
     """What the parser of a form calls back."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: UploadWriter) -> None:
         self.filename = ""
         self.ended = False
         self._sink = sink

@@ -15,8 +15,8 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from common.kafka.client import Missing, Outage, in_our_words, log, open_client
-from common.messaging.transport import Received
+from common.kafka.client import MissingTopics, OutageLog, in_our_words, log, open_client
+from common.messaging.transport import ReceivedMessage
 from common.settings import KafkaSettings
 
 _FETCH_WAIT_MS = 200
@@ -50,13 +50,13 @@ class KafkaReader:
         self._consumer, self._client = open_client(
             kafka, KafkaConsumer, **reader_settings(kafka, max_bytes), **settings
         )
-        self._outage = Outage(self._client, kafka)
-        self._missing = Missing()
+        self._outage = OutageLog(self._client, kafka)
+        self._missing = MissingTopics()
         self._topics: tuple[str, ...] = ()
         # Where partitions ended when reading began, for as long as nothing newer was heard.
         self._ends: dict[TopicPartition, int] = {}
 
-    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         """The next messages; see common.messaging.transport.Consumer."""
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -117,9 +117,9 @@ class KafkaReader:
         return found
 
 
-def received(record: Any) -> Received:
+def received(record: Any) -> ReceivedMessage:
     """A record of kafka-python as ours; what other programs may leave out is empty."""
-    return Received(
+    return ReceivedMessage(
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
@@ -131,7 +131,7 @@ def received(record: Any) -> Received:
     )
 
 
-def next_offsets(messages: Iterable[Received]) -> dict[TopicPartition, OffsetAndMetadata]:
+def next_offsets(messages: Iterable[ReceivedMessage]) -> dict[TopicPartition, OffsetAndMetadata]:
     """The offset after the last message of each partition."""
     last: dict[tuple[str, int], int] = {}
     for message in messages:

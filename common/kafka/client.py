@@ -1,4 +1,4 @@
-"""How Kafka is reached: the settings of every connection, and its errors in our words."""
+"""How Kafka is reached: the settings of every connection, and its errors as our own errors."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def partitions_of(client: KafkaNetClient, kafka: KafkaSettings, topic: str) -> l
     """
     client.cluster.set_topics([topic])
     deadline = time.monotonic() + kafka.request_timeout_seconds
-    missing = Missing()
+    missing = MissingTopics()
     while True:
         left = deadline - time.monotonic()
         answered = refreshed(client, max(0.0, left))
@@ -186,7 +186,7 @@ def partitions_of(client: KafkaNetClient, kafka: KafkaSettings, topic: str) -> l
             raise in_our_words(LeaderNotAvailableError(), kafka)
 
 
-class Missing:
+class MissingTopics:
     """Tells a topic that does not exist from one that a broker has not heard of yet."""
 
     def __init__(self) -> None:
@@ -207,7 +207,7 @@ class Missing:
             self._since = None
 
 
-class Outage:
+class OutageLog:
     """Logs once when no broker is connected any more, and once when one is again."""
 
     def __init__(self, client: KafkaNetClient, kafka: KafkaSettings) -> None:

@@ -53,7 +53,7 @@ class KafkaClock:
                 raise
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Release the connections."""
         with self._lock:
             self._drop()
 

@@ -22,7 +22,7 @@ from common.kafka.base_consumer import KafkaReader, next_offsets
 from common.kafka.client import in_our_words, log, refreshed
 from common.kafka.gaps import Gaps
 from common.kafka.kafka_python_patch import keep_ended_joins
-from common.messaging.transport import Received
+from common.messaging.transport import ReceivedMessage
 from common.settings import KafkaSettings
 
 # How often staying a member costs a round trip.
@@ -89,7 +89,7 @@ class KafkaGroupConsumer(KafkaReader):
         # Who joins before it knows the topics' partitions has to join twice.
         refreshed(self._client, kafka.request_timeout_seconds)
 
-    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         """The next messages; see common.messaging.transport.Consumer."""
         if self._listener.holding:
             self._listener.holding = False
@@ -115,7 +115,7 @@ class KafkaGroupConsumer(KafkaReader):
         self._kept_alive = time.monotonic()
         self._pay_if_possible()
 
-    def commit(self, messages: Iterable[Received]) -> None:
+    def commit(self, messages: Iterable[ReceivedMessage]) -> None:
         """See common.messaging.transport.Consumer. A commit made during a rebalance is kept and done
         when the rebalance is over, if the partition is still here. Raises BrokerError."""
         assigned = self._consumer.assignment()

@@ -20,14 +20,14 @@ def keep_ended_joins(coordinator: Any) -> None:
         ended = task is not None and task.is_done and task.exception is None
         # A member that fell out of the group meanwhile is not rebalancing, and does join anew.
         if ended and coordinator.rebalance_in_progress():
-            coordinator._join_task = _Ended(task.value)
+            coordinator._join_task = _LazyFuture(task.value)
         joined: bool = await join(timeout_ms=timeout_ms)
         return joined
 
     coordinator.join_group_async = join_group_async
 
 
-class _Ended:
+class _LazyFuture:
     """A future of kafka-python that looks pending until it is waited for."""
 
     is_done = False

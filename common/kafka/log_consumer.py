@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 
 from common.kafka.base_consumer import KafkaReader, next_offsets
 from common.kafka.client import in_our_words, log, partitions_of
-from common.messaging.transport import Received
+from common.messaging.transport import ReceivedMessage
 from common.settings import KafkaSettings
 
 _NEW_PARTITIONS_SECONDS = 30.0
@@ -48,7 +48,7 @@ class KafkaLogConsumer(KafkaReader):
         """See common.messaging.transport.LogConsumer."""
         return self._log_id
 
-    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         """The next messages; see common.messaging.transport.Consumer."""
         before = self._log_id
         if self._was_recreated():
@@ -80,7 +80,7 @@ class KafkaLogConsumer(KafkaReader):
     def keep_alive(self) -> None:
         """Nobody else wants these partitions."""
 
-    def commit(self, messages: Iterable[Received]) -> None:
+    def commit(self, messages: Iterable[ReceivedMessage]) -> None:
         """Tell monitoring how far it is; a commit that fails is not repeated."""
         offsets = next_offsets(messages)
         if not offsets:

@@ -51,7 +51,7 @@ class KafkaOffsets:
         return overdue
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         with self._lock:
             self._drop()
 

@@ -97,7 +97,7 @@ class KafkaPublisher:
             self._await_oldest()
 
     def close(self) -> None:
-        """Let go of connections; what is not flushed may be lost."""
+        """Release connections; what is not flushed may be lost."""
         self._waiting.clear()
         self._waiting_bytes = 0
         producer, self._producer = self._producer, None
@@ -189,7 +189,7 @@ class KafkaPublisher:
 
 
 def close_producer(producer: KafkaProducer) -> None:
-    """Let go of its connections; what is unsent is lost."""
+    """Release its connections; what is unsent is lost."""
     # close() alone waits for what is unsent, and on a timeout leaves its thread running.
     producer._sender.force_close()
     producer._sender.join(_CLOSE_SECONDS)

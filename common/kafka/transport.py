@@ -17,7 +17,7 @@ from common.kafka.log_consumer import KafkaLogConsumer
 from common.kafka.offsets import KafkaOffsets
 from common.kafka.publisher import KafkaPublisher
 from common.messaging.topics import max_message_bytes
-from common.messaging.transport import Received
+from common.messaging.transport import ReceivedMessage
 from common.settings import KafkaSettings, VideoSettings
 
 _SCAN_MESSAGES = 1000
@@ -52,7 +52,7 @@ class KafkaTransport:
     ) -> KafkaLogConsumer:
         return KafkaLogConsumer(self._kafka, self._max_bytes, topic, offsets, group, log_id)
 
-    def scan(self, topic: str) -> Iterator[Received]:
+    def scan(self, topic: str) -> Iterator[ReceivedMessage]:
         """Every message that lies in a topic now, partition after partition, then stops.
 
         Raises TopicMissingError; BrokerError when the broker stays away for the request timeout.
@@ -76,7 +76,7 @@ class KafkaTransport:
 
     def _scan_partition(
         self, consumer: KafkaConsumer, place: TopicPartition, end: int
-    ) -> Iterator[Received]:
+    ) -> Iterator[ReceivedMessage]:
         """Up to `end`. The position tells when that is reached: the last messages may have been
         compacted away, and then none with the last offset ever comes."""
         consumer.assign([place])
@@ -114,6 +114,6 @@ class KafkaTransport:
         return self._offsets.overdue(topic, group, before_ms)
 
     def close(self) -> None:
-        """Let go of its own connections; those of what was made here are closed by who asked."""
+        """Release its own connections; those of what was made here are closed by who asked."""
         self._clock.close()
         self._offsets.close()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.errors import StoryHashError, UsageError
-from common.messaging.transport import Headers, Message, Publisher, Received, Transport
+from common.messaging.transport import Headers, Message, Publisher, ReceivedMessage, Transport
 
 _MARK = "dead-letter-"
 _REPLAYED = b"replayed"
@@ -59,7 +59,7 @@ class DeadLetter:
         return _parse(self.letter_id)
 
 
-def dead_letter(topic: str, received: Received, stage: str, error: Exception) -> Message:
+def dead_letter(topic: str, received: ReceivedMessage, stage: str, error: Exception) -> Message:
     """`received` as it goes to the dead letters: its value and headers as they were, and why."""
     known = isinstance(error, StoryHashError)
     about = {
@@ -188,7 +188,7 @@ def _noted(publisher: Publisher, topic: str, letters: Sequence[DeadLetter]) -> S
     return letters
 
 
-def _told(received: Received) -> DeadLetter | None:
+def _told(received: ReceivedMessage) -> DeadLetter | None:
     """The dead letter in a message of their topic, if it is one."""
     letter_id = received.key.decode("utf-8", "replace")
     failed_at = _seconds(_header(received, "failed-at"))
@@ -213,7 +213,7 @@ def _told(received: Received) -> DeadLetter | None:
     )
 
 
-def _header(received: Received, name: str) -> str:
+def _header(received: ReceivedMessage, name: str) -> str:
     return (received.header(f"{_MARK}{name}") or b"").decode("utf-8", "replace")
 
 
@@ -226,7 +226,7 @@ def _seconds(told: str) -> float | None:
     return seconds if 0 <= seconds < _LAST_SECONDS else None
 
 
-def _letter_id(received: Received) -> str:
+def _letter_id(received: ReceivedMessage) -> str:
     return f"{received.topic}/{received.partition}/{received.offset}"
 
 

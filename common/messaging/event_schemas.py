@@ -27,7 +27,7 @@ from common.messaging.codec import (
     Schema,
     floats,
 )
-from common.messaging.events import Deletion, HeldModel, MatchEvent, SegmentFailed, VideoEnd
+from common.messaging.events import Deletion, LogModel, MatchEvent, SegmentFailed, VideoEnd
 from common.types import (
     GRAPH_DIMENSION,
     VECTOR_DIMENSION,
@@ -314,10 +314,10 @@ EVENTS = (
     Schema(
         "model",
         1,
-        HeldModel,
+        LogModel,
         (Field("model_id", TEXT, "The model whose vectors the log holds."),),
         asdict,
-        lambda fields: HeldModel(fields["model_id"]),
+        lambda fields: LogModel(fields["model_id"]),
     ),
     Schema(
         "match",

@@ -68,7 +68,7 @@ class Deletion:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldModel:
+class LogModel:
     """The model whose vectors a log holds."""
 
     model_id: str
@@ -93,9 +93,7 @@ class MatchEvent:
         _check_version(self.version)
 
 
-Event: TypeAlias = (
-    Segment | Embedding | VideoEnd | SegmentFailed | Deletion | HeldModel | MatchEvent
-)
+Event: TypeAlias = Segment | Embedding | VideoEnd | SegmentFailed | Deletion | LogModel | MatchEvent
 
 
 def segments_digest(segment_ids: Iterable[str]) -> str:

@@ -30,8 +30,8 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A message and where it lies."""
+class ReceivedMessage:
+    """A message and where it is."""
 
     topic: str
     partition: int
@@ -69,14 +69,14 @@ class Publisher(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections; what is not flushed may be lost."""
+        """Release connections; what is not flushed may be lost."""
         ...
 
 
 class Consumer(Protocol):
     """Reads topics. One thread at a time."""
 
-    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         """The next messages over all partitions it has now, in order within each; [] after the
         timeout. An unreachable broker is waited for, not raised. Raises TopicMissingError."""
         ...
@@ -85,7 +85,7 @@ class Consumer(Protocol):
         """Stay a member and take nothing: called often while a batch is worked on."""
         ...
 
-    def commit(self, messages: Iterable[Received]) -> None:
+    def commit(self, messages: Iterable[ReceivedMessage]) -> None:
         """Have these, and all before them in their partitions, not delivered again. Partitions that
         were taken away meanwhile are passed over: their new owner does that work again."""
         ...
@@ -144,7 +144,7 @@ class Transport(Protocol):
         nothing. `commit` only tells monitoring, under `group`."""
         ...
 
-    def scan(self, topic: str) -> Iterable[Received]:
+    def scan(self, topic: str) -> Iterable[ReceivedMessage]:
         """Every message that lies in a topic now, partition after partition, then stops."""
         ...
 

@@ -9,7 +9,7 @@ import re
 
 from common.errors import SchemaVersionError, WireError
 from common.messaging.events import SegmentFailed, VideoEnd
-from common.messaging.transport import Received
+from common.messaging.transport import ReceivedMessage
 from common.types import CatalogEntry, SegmentRef
 
 # Names the segment in a message whose key names its video alone: `SEGMENT_ID#VERSION`.
@@ -20,7 +20,7 @@ _SEGMENT = re.compile(r"(.+)@(\d{1,12})-(\d{1,12})#(\d{1,18})(?:@failed)?", re.D
 _END = re.compile(r"(.+)@v(\d{1,18})", re.DOTALL)
 
 
-def stand_in(received: Received, error: WireError) -> SegmentFailed | VideoEnd | None:
+def stand_in(received: ReceivedMessage, error: WireError) -> SegmentFailed | VideoEnd | None:
     """A segment that cannot be read has failed; so has a video whose end cannot be. None where the
     message does not say what it is of, and for one of a later release, which that can still read."""
     if isinstance(error, SchemaVersionError):

@@ -18,8 +18,8 @@ import msgpack
 from common.errors import FutureVersionError, WireError
 from common.messaging.codec import Schemas
 from common.messaging.event_schemas import EVENTS, QUERIES, QueryPiece
-from common.messaging.events import Deletion, Event, HeldModel, MatchEvent, SegmentFailed, VideoEnd
-from common.messaging.transport import Headers, Message, Received
+from common.messaging.events import Deletion, Event, LogModel, MatchEvent, SegmentFailed, VideoEnd
+from common.messaging.transport import Headers, Message, ReceivedMessage
 from common.messaging.unreadable import SEGMENT_HEADER
 from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
 
@@ -62,13 +62,13 @@ def to_message(topic: str, envelope: Envelope) -> Message:
         ("produced-at", repr(envelope.produced_at).encode()),
         ("trace-id", envelope.trace_id.encode()),
     )
-    if isinstance(event, (Embedding, HeldModel)):
+    if isinstance(event, (Embedding, LogModel)):
         headers = (*headers, ("model-id", event.model_id.encode()))
     if isinstance(event, Segment):
         # Its key names the video alone; who cannot read it can still tell which segment is lost.
         headers = (*headers, (SEGMENT_HEADER, segment_key(event.ref)))
     value = schema.pack(event)
-    if isinstance(event, HeldModel):
+    if isinstance(event, LogModel):
         # Told where a reader begins. Each has a key of its own: compaction must not let a claim that
         # came second stay in the place of the first.
         return Message(topic, f"@model/{envelope.trace_id}".encode(), value, headers, partition=0)
@@ -109,7 +109,7 @@ def tombstone(topic: str, key: bytes, video_id: str) -> Message:
     return Message(topic, key, None, partition_key=video_id.encode())
 
 
-def from_message(received: Received) -> Envelope:
+def from_message(received: ReceivedMessage) -> Envelope:
     """The event in a message; without their headers it was produced now, in a trace of its own.
 
     A deletion covers what was sent before it was written, never more. Raises WireError,
@@ -192,8 +192,8 @@ def latest_version(appended_ms: int, *, by_log: bool = True) -> int:
     return appended_ms + VERSION_AHEAD_MS + (0 if by_log else _WRITERS_CLOCK_MS)
 
 
-def _within_its_time(event: Event, received: Received) -> Event:
-    if received.appended_ms is None or isinstance(event, (HeldModel, MatchEvent)):
+def _within_its_time(event: Event, received: ReceivedMessage) -> Event:
+    if received.appended_ms is None or isinstance(event, (LogModel, MatchEvent)):
         return event
     version = event.version if isinstance(event, (VideoEnd, Deletion)) else event.ref.version
     latest = latest_version(received.appended_ms, by_log=received.by_log)
@@ -230,4 +230,4 @@ def _unix_seconds(told: bytes) -> float:
 def _video_of(event: Event) -> str:
     if isinstance(event, (Segment, Embedding, SegmentFailed)):
         return event.ref.video_id
-    return "" if isinstance(event, HeldModel) else event.video_id
+    return "" if isinstance(event, LogModel) else event.video_id

@@ -44,12 +44,12 @@ from common.messaging.dead_letters import (
     without_original,
     without_value,
 )
-from common.messaging.transport import Consumer, Message, Publisher, Received
+from common.messaging.transport import Consumer, Message, Publisher, ReceivedMessage
 from common.messaging.wire import Envelope, from_message
 from common.metrics import Metrics
 from common.retry import dependency_backoff
 from common.settings import ServiceSettings
-from common.work_in_progress import InHand, alone
+from common.work_in_progress import WorkInProgress, alone
 
 Result = TypeVar("Result")
 
@@ -70,7 +70,7 @@ class Item:
     """A message with its event."""
 
     envelope: Envelope
-    received: Received
+    received: ReceivedMessage
 
 
 class Handler(Protocol):
@@ -96,13 +96,13 @@ class Handler(Protocol):
         """What to publish in place of a message that went to the dead letters."""
         ...
 
-    def unreadable(self, received: Received, error: WireError) -> list[Message]:
+    def unreadable(self, received: ReceivedMessage, error: WireError) -> list[Message]:
         """The same for one that is no message of ours, as far as its key tells what it was."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class PriorityConsumer:
     """A consumer and the topic its lag is told under; the first lane of several goes first.
 
     ahead: a batch may be taken before the one before it is committed, because no other member can be
@@ -118,10 +118,10 @@ class Lane:
 class _Batch:
     """What was taken from a lane: `items`, and what is no message of ours, with what is wrong with it."""
 
-    lane: Lane
-    received: list[Received]
+    source: PriorityConsumer
+    received: list[ReceivedMessage]
     items: list[Item]
-    unreadable: list[tuple[Received, WireError]]
+    unreadable: list[tuple[ReceivedMessage, WireError]]
 
 
 class Worker:
@@ -130,24 +130,24 @@ class Worker:
     def __init__(
         self,
         handler: Handler,
-        lanes: Sequence[Lane],
+        sources: Sequence[PriorityConsumer],
         publisher: Publisher,
         dead_letter_topic: str,
         *,
         health: Health,
         metrics: Metrics,
         settings: ServiceSettings,
-        in_hand: InHand | None = None,
+        in_hand: WorkInProgress | None = None,
     ) -> None:
         """in_hand: where what is in work is noted; nowhere by default. The caller closes it."""
         self._handler = handler
-        self._lanes = lanes
+        self._sources = sources
         self._publisher = publisher
         self._dead_letter_topic = dead_letter_topic
         self._health = health
         self._metrics = metrics
         self._settings = settings
-        self._in_hand = in_hand or InHand()
+        self._in_hand = in_hand or WorkInProgress()
         self._last_has_work = False
         self._ahead: _Batch | None = None
         self._stopping = threading.Event()
@@ -174,37 +174,37 @@ class Worker:
                 if idle():
                     return
                 continue
-            if self._alongside(partial(self._work, batch), batch.lane):
-                commit = partial(batch.lane.consumer.commit, batch.received)
+            if self._alongside(partial(self._work, batch), batch.source):
+                commit = partial(batch.source.consumer.commit, batch.received)
                 self._retried("broker", commit, self._stay)
 
     def close(self) -> None:
         """Leave every group, so that others take over."""
-        for lane in self._lanes:
-            lane.consumer.close()
+        for source in self._sources:
+            source.consumer.close()
 
     def _next(self) -> _Batch:
         """The next batch; an empty one after a short wait."""
-        *urgent, last = self._lanes
+        *urgent, last = self._sources
         # An urgent lane is waited for, and only looked at while the last one has work.
         wait = _LANE_SECONDS if self._last_has_work else _IDLE_SECONDS
-        for lane in urgent:
-            batch = lane.consumer.poll(self._handler.batch_messages, wait)
+        for source in urgent:
+            batch = source.consumer.poll(self._handler.batch_messages, wait)
             if batch:
-                self._stay(but=lane)
-                return _made_out(lane, batch)
+                self._stay(but=source)
+                return _made_out(source, batch)
         wait = _LANE_SECONDS if urgent else _IDLE_SECONDS
         batch = last.consumer.poll(self._handler.batch_messages, wait)
         self._last_has_work = bool(batch)
         return _made_out(last, batch)
 
-    def _take_ahead(self, lane: Lane) -> None:
-        """Take the next batch while one of `lane` is in work: what has come on a lane that goes before
+    def _take_ahead(self, source: PriorityConsumer) -> None:
+        """Take the next batch while one of `source` is in work: what has come on a lane that goes before
         it, for which there may be no time between two batches when the log is far away, or else a full
         one of a lane that may be read ahead."""
         size = self._handler.batch_messages
-        before = self._lanes[: self._lanes.index(lane)]
-        full = [lane] if lane.ahead and lane.consumer.lag() >= size else []
+        before = self._sources[: self._sources.index(source)]
+        full = [source] if source.ahead and source.consumer.lag() >= size else []
         for other in (*before, *full):
             if self._ahead is not None or self._stopping.is_set():
                 return
@@ -213,31 +213,31 @@ class Worker:
                 received = other.consumer.poll(size, _LANE_SECONDS)
                 self._ahead = _made_out(other, received) if received else None
 
-    def _stay(self, *, but: Lane | None = None) -> None:
+    def _stay(self, *, but: PriorityConsumer | None = None) -> None:
         """Keep the lanes alive. Raises nothing: a batch in hand would be lost."""
-        for lane in self._lanes:
-            if lane is but:
+        for source in self._sources:
+            if source is but:
                 continue
             try:
-                lane.consumer.keep_alive()
+                source.consumer.keep_alive()
             except DependencyError as error:
                 self._health.unmet("broker", str(error))
 
     def _observe(self) -> None:
         reason = ""
-        for lane in self._lanes:
-            lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, lane.topic)
-            lag.set(lane.consumer.lag())
+        for source in self._sources:
+            lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, source.topic)
+            lag.set(source.consumer.lag())
             # 0 as well, so that an alert sees it grow.
-            expired = self._metrics.expired_messages_total.labels(lane.topic)
-            expired.inc(lane.consumer.expired())
-            reason = reason or lane.consumer.unreachable()
+            expired = self._metrics.expired_messages_total.labels(source.topic)
+            expired.inc(source.consumer.expired())
+            reason = reason or source.consumer.unreachable()
         if reason:
             self._health.unmet("broker", reason)
         else:
             self._health.met("broker")
 
-    def _alongside(self, work: Callable[[], bool], lane: Lane) -> bool:
+    def _alongside(self, work: Callable[[], bool], source: PriorityConsumer) -> bool:
         """Run `work` on a lane's batch in a thread while keeping the lanes alive; its answer, or what it
         raised."""
         done = threading.Event()
@@ -251,12 +251,12 @@ class Worker:
             done.set()
 
         threading.Thread(target=run, name=f"{self._handler.stage}-work", daemon=True).start()
-        self._take_ahead(lane)
+        self._take_ahead(source)
         deadline: float | None = None
         # No beat here: it is the work that must get on, and it beats itself.
         while not done.wait(_KEEP_ALIVE_SECONDS):
             self._stay()
-            self._take_ahead(lane)
+            self._take_ahead(source)
             if self._stopping.is_set():
                 deadline = deadline or time.monotonic() + self._settings.stop_seconds
                 if time.monotonic() > deadline:
@@ -332,7 +332,7 @@ class Worker:
             self._publisher.check(message)
         return made
 
-    def _letter(self, received: Received, error: Exception) -> Message:
+    def _letter(self, received: ReceivedMessage, error: Exception) -> Message:
         stage, reason = self._handler.stage, reason_of(error)
         self._metrics.dead_letters_total.labels(stage, reason).inc()
         where = f"{received.topic}/{received.partition}/{received.offset}"
@@ -385,14 +385,14 @@ class Worker:
         ).call(attempt)
 
 
-def _name(received: Received) -> str:
+def _name(received: ReceivedMessage) -> str:
     """A message's place, and its key, as a log made anew has other messages in the same place."""
     key = blake2b(received.key, digest_size=8).hexdigest()
     return f"{received.topic}/{received.partition}/{received.offset} {key}"
 
 
-def _made_out(lane: Lane, received: list[Received]) -> _Batch:
-    batch = _Batch(lane, received, [], [])
+def _made_out(source: PriorityConsumer, received: list[ReceivedMessage]) -> _Batch:
+    batch = _Batch(source, received, [], [])
     for one in received:
         if one.value is None:
             continue

@@ -1,7 +1,7 @@
 """How results of a child come back: as plain data that is checked, never as objects to be unpickled.
 
 A result is a small msgpack header and raw buffers behind it, so that pictures cost no copy. What a
-child sends is no more to be trusted than the file it was made from.
+child sends no longer exists to be trusted than the file it was made from.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Video in and out: the one place that knows PyAV.
 
 `probe` looks, `decode` and `decode_images` give upright frames sampled by time, `encode_clip` and
-`decode_clip` pack and open the small clips segments travel as, `encode_video` writes a film.
+`decode_clip` pack and open the small clips segments travel as, `encode_video` writes a video.
 """
 
 from common.video.clip import decode_clip, encode_clip, encode_video

@@ -1,4 +1,4 @@
-"""Small H.264 MP4 clips, in memory, and films written to disk."""
+"""Small H.264 MP4 clips, in memory, and videos written to disk."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _check_size(frame: Frame, max_pixels: int) -> None:
 def encode_video(
     path: Path, frames: Iterable[UInt8Array], frames_per_second: float, *, crf: int = 20
 ) -> None:
-    """Write a film: H.264 in the container of the path's suffix, at a fixed rate.
+    """Write a video: H.264 in the container of the path's suffix, at a fixed rate.
 
     frames: uint8 (H, W, 3) RGB, all of one even size.
     """

@@ -25,7 +25,7 @@ from common.video.container import (
 )
 from common.video.frame_to_rgb import DisplayMatrices, to_picture
 from common.video.packets import PacketReader
-from common.video.timeline import BROADCAST_GAP_SECONDS, GAP_SECONDS, Clock
+from common.video.timeline import BROADCAST_GAP_SECONDS, GAP_SECONDS, TimelineClock
 from common.video.tracks import choose_stream
 
 _FALLBACK_FPS = 25.0
@@ -43,7 +43,7 @@ class Frame:
     rgb: UInt8Array
 
 
-class _Shot:
+class _PendingFrame:
     """A decoded frame on its way through the clock; held back as a small picture."""
 
     def __init__(self, frame: VideoFrame, to_picture: Callable[[VideoFrame], UInt8Array]) -> None:
@@ -97,7 +97,7 @@ class Decoder:
         self._rate = frames_per_second
         self._short_side = short_side
         self._reader: PacketReader | None = None
-        self._clock: Clock | None = None
+        self._clock: TimelineClock | None = None
         self._left_out: str | None = None
         self._deadline = 0.0
         # What the track's header says of its length.
@@ -148,7 +148,7 @@ class Decoder:
             # Smoothing block edges in frames that no other frame refers to shows in nothing we do.
             stream.codec_context.options = {"skip_loop_filter": "noref"}
             self._reader = PacketReader(container, stream, self._beat)
-            self._clock = Clock(
+            self._clock = TimelineClock(
                 1.0 / (self.info.frames_per_second or _FALLBACK_FPS),
                 _believed_gap_seconds(container),
                 self._origin,
@@ -156,7 +156,7 @@ class Decoder:
             yield from self._sampled(self._shots(stream), self._clock)
             self._ended = True
 
-    def _shots(self, stream: VideoStream) -> Iterator[_Shot]:
+    def _shots(self, stream: VideoStream) -> Iterator[_PendingFrame]:
         """Every frame that decodes, within bounds."""
         assert self._reader is not None
         aspect = float(stream.sample_aspect_ratio or 1)
@@ -180,9 +180,9 @@ class Decoder:
                 )
             self._beat()
             check_pixels(frame.width, frame.height, self._limits)
-            yield _Shot(frame, shrink)
+            yield _PendingFrame(frame, shrink)
 
-    def _sampled(self, shots: Iterator[_Shot], clock: Clock) -> Iterator[Frame]:
+    def _sampled(self, shots: Iterator[_PendingFrame], clock: TimelineClock) -> Iterator[Frame]:
         slot_done = -1
         empty = True
         for timed in clock.run(shots):
@@ -204,7 +204,7 @@ class Decoder:
             raise NoFramesError("there is a video stream, but no frame of it can be decoded")
 
     def _is_short(self) -> bool:
-        """Whether the film ends well before its header says."""
+        """Whether the video ends well before its header says."""
         missing = self._said_seconds - self.end_seconds
         jumped = self._clock is not None and self._clock.jumps
         return not jumped and missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._said_seconds)

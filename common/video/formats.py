@@ -59,7 +59,7 @@ OPTIONS = {
     "format_whitelist": ",".join(sorted(FORMATS)),
     # The name of no protocol: whatever is to be opened beside the file itself is refused.
     "protocol_whitelist": "none",
-    # Off by default; a film may not name another that holds its data.
+    # Off by default; a video may not name another that holds its data.
     "enable_drefs": "0",
 }
 

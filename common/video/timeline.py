@@ -26,7 +26,7 @@ BROADCAST_GAP_SECONDS, GAP_SECONDS = 10.0, 600.0
 _SAME_SECONDS = 0.1
 
 
-class Shot(Protocol):
+class TimelineFrame(Protocol):
     """A frame as it comes from a decoder.
 
     stamp_seconds: on the container's clock, None where it has none. duration_seconds: 0 where not known.
@@ -40,11 +40,11 @@ class Shot(Protocol):
         """Called before it is held back: it should give up what is large."""
 
 
-AnyShot = TypeVar("AnyShot", bound=Shot)
+AnyShot = TypeVar("AnyShot", bound=TimelineFrame)
 
 
 @dataclass(frozen=True, slots=True)
-class Timed(Generic[AnyShot]):
+class TimedFrame(Generic[AnyShot]):
     """A frame, where it begins and where it ends; seconds from the first frame."""
 
     start_seconds: float
@@ -53,7 +53,7 @@ class Timed(Generic[AnyShot]):
 
 
 @dataclass(slots=True)
-class Clock:
+class TimelineClock:
     """What became of the stamps of a video. Use once.
 
     typical_seconds: a frame's step where nothing else says. gap_seconds: longest gap that is believed
@@ -69,7 +69,7 @@ class Clock:
     first_jump_seconds: float = 0.0
     _offset: float = field(default=0.0, init=False)
 
-    def run(self, shots: Iterable[AnyShot]) -> Iterator[Timed[AnyShot]]:
+    def run(self, shots: Iterable[AnyShot]) -> Iterator[TimedFrame[AnyShot]]:
         """Every frame with its time; times strictly increase. Frames that come late are left out."""
         ahead: deque[AnyShot] = deque()
         source = iter(shots)
@@ -114,17 +114,17 @@ class Clock:
                         self._offset, stamp = round(now + step - given, 9), given
                         now = self._forward(given, now)
             before = shot
-            yield Timed(now, now + self._step(shot, self.gap_seconds), shot)
+            yield TimedFrame(now, now + self._step(shot, self.gap_seconds), shot)
 
     def _forward(self, stamp: float, now: float) -> float:
         """The time of a stamp. Sums of floats may lose the last bit, but never run back."""
         return max(stamp + self._offset, now + 1e-6)
 
-    def _step(self, shot: Shot, most: float = BROADCAST_GAP_SECONDS) -> float:
+    def _step(self, shot: TimelineFrame, most: float = BROADCAST_GAP_SECONDS) -> float:
         """How long a frame is shown, as far as can be believed."""
         return shot.duration_seconds if 0 < shot.duration_seconds <= most else self.typical_seconds
 
-    def _is_held(self, gap: float, before: Shot) -> bool:
+    def _is_held(self, gap: float, before: TimelineFrame) -> bool:
         """Whether the frame before a gap is shown all through it."""
         proved = abs(gap - before.duration_seconds) <= _SAME_SECONDS
         return gap <= (GAP_SECONDS if proved else self.gap_seconds)

@@ -1,4 +1,4 @@
-"""Which of several picture tracks is the film."""
+"""Which of several picture tracks is the video."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from common.errors import NoVideoStreamError
 from common.video.container import open_container, stream_seconds
 
-# As much of a file is looked at to tell a film from a still picture.
+# As much of a file is looked at to tell a video from a still picture.
 _PACKETS, _BYTES = 2_000, 32 * 1024 * 1024
 
 

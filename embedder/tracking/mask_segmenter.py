@@ -45,7 +45,7 @@ class Masks:
 NOTHING = Masks(np.zeros((0, 1, 1), np.float32), np.zeros(0, np.float32))
 
 
-class SegmenterSession(Protocol):
+class MaskSession(Protocol):
     """One stretch of video, seen picture by picture. Things are numbered from 0 as they come."""
 
     def look(self, picture: UInt8Array) -> Masks:
@@ -67,7 +67,7 @@ class SegmenterSession(Protocol):
         ...
 
 
-class Segmenter(Protocol):
+class MaskSegmenter(Protocol):
     """Makes sessions; its weights are shared by all of them."""
 
     @property
@@ -75,6 +75,6 @@ class Segmenter(Protocol):
         """Identifies weights and image size; another one makes other masks."""
         ...
 
-    def start(self, moments: int) -> SegmenterSession:
+    def start(self, moments: int) -> MaskSession:
         """A session over `moments` pictures."""
         ...

@@ -20,7 +20,7 @@ from common.types import (
 )
 from embedder.tracking.appearance import Appearance, colours_of
 from embedder.tracking.flow import FlowFinder, is_cut, moving_points, small_grey
-from embedder.tracking.mask_segmenter import NOTHING, Masks, Segmenter, SegmenterSession
+from embedder.tracking.mask_segmenter import NOTHING, Masks, MaskSegmenter, MaskSession
 from embedder.tracking.proposals import Proposal, Proposer, pairwise_iou
 
 MAX_THINGS = 8
@@ -39,7 +39,7 @@ class ObjectTracker:
     """Follows at most 8 things through one stretch of video with a segmenter."""
 
     def __init__(
-        self, name: str, segmenter: Segmenter, proposer: Proposer, frames_per_second: float
+        self, name: str, segmenter: MaskSegmenter, proposer: Proposer, frames_per_second: float
     ) -> None:
         self.name = name
         self.frames_per_second = frames_per_second
@@ -57,7 +57,7 @@ class ObjectTracker:
         record = _Record(len(frames), frames.shape[1:3])
         if len(frames) < 2:
             return record.tracks(times)
-        things = _Things(self._segmenter.start(len(frames)), self._proposer)
+        things = _TrackedObjects(self._segmenter.start(len(frames)), self._proposer)
         greys = [small_grey(frame) for frame in frames]
         # Whether a scene begins at each moment; what comes after the last is another one.
         begins = [True, *map(is_cut, greys, greys[1:]), True]
@@ -78,10 +78,10 @@ class ObjectTracker:
         return record.tracks(times)
 
 
-class _Things:
+class _TrackedObjects:
     """What is followed so far, as it is at the current picture."""
 
-    def __init__(self, session: SegmenterSession, proposer: Proposer) -> None:
+    def __init__(self, session: MaskSession, proposer: Proposer) -> None:
         self._session = session
         self._proposer = proposer
         self._appearances: list[Appearance] = []
@@ -170,7 +170,7 @@ class _Record:
         self._visible = np.zeros((moments, MAX_THINGS), dtype=bool)
         self._sureness: list[Float32Array] = []
 
-    def add(self, moment: int, things: _Things) -> None:
+    def add(self, moment: int, things: _TrackedObjects) -> None:
         masks = things.masks
         rows, columns = masks.logits.shape[1:]
         for number in np.flatnonzero(things.present):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import BoolArray, Float32Array, Float64Array
-from embedder.tracking.mask_segmenter import Masks, SegmenterSession
+from embedder.tracking.mask_segmenter import Masks, MaskSession
 
 # Points in a row of the grid.
 _GRID = 8
@@ -39,7 +39,7 @@ class Proposer:
     min_stability: float
 
     def moving(
-        self, session: SegmenterSession, points: Float64Array, taken: list[BoolArray], limit: int
+        self, session: MaskSession, points: Float64Array, taken: list[BoolArray], limit: int
     ) -> list[Proposal]:
         """At most `limit` things at points that move, in the order of the points."""
         if not len(points):
@@ -47,9 +47,7 @@ class Proposer:
         masks = session.propose(points)
         return self._distinct(points, masks, range(len(points)), taken, limit)
 
-    def still(
-        self, session: SegmenterSession, taken: list[BoolArray], limit: int
-    ) -> list[Proposal]:
+    def still(self, session: MaskSession, taken: list[BoolArray], limit: int) -> list[Proposal]:
         """At most `limit` things under a grid of points, the surest first."""
         points = np.array([point for point in grid_points() if not _covered(point, taken)])
         if not len(points) or limit < 1:

@@ -34,7 +34,7 @@ _MIN_EDGE = 5.0
 _LINES_TRIED = 7
 # Shares of the picture's sides and area that a picture within it may take.
 _MIN_SIDE, _MIN_AREA, _MAX_AREA = 0.18, 0.04, 0.85
-# A frame's outline stands still while the pictures in it move; so many frames show that.
+# A frame's outline stands still while the pictures in it move; this many frames show that.
 _FRAMES_LOOKED_AT = 8
 
 
@@ -138,7 +138,7 @@ def _best_rectangle(across: Float32Array, down: Float32Array) -> tuple[int, int,
 
 
 def _contrast(edges: Float32Array, axis: int) -> Float32Array:
-    """How much steeper each line is than those two beside it."""
+    """How much steeper each line is than those two next to it."""
     padding = [(0, 0), (0, 0)]
     padding[axis] = (2, 2)
     padded = np.pad(edges, padding, mode="edge")

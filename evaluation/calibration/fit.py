@@ -13,11 +13,11 @@ from common.types import BoolArray, Float64Array, Int64Array
 from evaluation.calibration.samples import Samples
 from searcher.matching.calibration import Calibration, log_length, shrinkage
 
-# Tried for each: how much a query's own strangers count, and what a view costs beyond what makes its
-# strangers as rare as those of the picture as it is. Few videos were turned or put into another.
+# Tried for each: how much a query's own non-matches count, and what a view costs beyond what makes its
+# non-matches as rare as those of the picture as it is. Few videos were turned or put into another.
 BACKGROUND_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _EXTRA_PRICES = (0.0, 0.02, 0.04, 0.06)
-# Views are compared by the score that so many of their best strangers stay below.
+# Views are compared by the score that so many of their best non-matches stay below.
 _STRANGER_QUANTILE = 0.98
 # Of queries without an original in the catalogue so many may be called a copy, or be shown to a reviewer.
 _ACCEPTED_STRANGERS, _REVIEWED_STRANGERS = 0.0015, 0.02
@@ -84,14 +84,14 @@ def fit(
 
 
 def _usual(samples: Samples) -> Float64Array:
-    """float64 (views,): how similar strangers are, weighted by how many were seen."""
+    """float64 (views,): how similar non-matches are, weighted by how many were seen."""
     total = np.bincount(samples.view, samples.count * samples.strangers, len(samples.views))
     count = np.bincount(samples.view, samples.count, len(samples.views))
     return total / np.maximum(count, 1)
 
 
 def _prices(samples: Samples, score: Float64Array, extra: float) -> Float64Array:
-    """float64 (views,): what makes the best strangers of a view as rare as those of `identity`."""
+    """float64 (views,): what makes the best non-matches of a view as rare as those of `identity`."""
     levels = np.full(len(samples.views), np.nan)
     for number in range(len(samples.views)):
         chosen = (samples.view == number) & ~samples.right

@@ -65,7 +65,7 @@ def fit_on_folds(
     """For each fold the calibration fitted on the others; under None that on all of them.
 
     advance: told of each fit. Raises UsageError where there are too few answers, or copies do not score
-    higher than strangers.
+    higher than non-matches.
     """
     if not len(samples.answer):
         raise UsageError(

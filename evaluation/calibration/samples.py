@@ -9,10 +9,10 @@ import numpy as np
 
 from common.types import BoolArray, Float64Array, Int64Array
 from evaluation.experiment.protocol import Dataset, Query
-from evaluation.methods.storyhash import MatcherAnswers
+from evaluation.methods.storyhash import MatcherMethod
 from searcher.matching.calibration import Calibration
 
-# What a view costs is told by the best strangers it shows; the others say nothing.
+# What a view costs is told by the best non-matches it shows; the others say nothing.
 _BEST_OF_VIEW = 3
 
 
@@ -22,7 +22,7 @@ class Samples:
 
     answer: int64 (N,), which query asked of which catalogue. right: bool (N,), whether the video is what
     the query was made of. view: int64 (N,), of `views`. score, seconds: float64 (N,), of the best run.
-    strangers, count: float64 (N,), mean score of the query's strangers through the view, and how many.
+    strangers, count: float64 (N,), mean score of the query's non-matches through the view, and how many.
     fold: int64 (answers,). absent: bool (answers,), whether the catalogue holds no right video.
     """
 
@@ -49,7 +49,7 @@ _COLUMNS = ("answer", "right", "view", "score", "seconds", "strangers", "count")
 def gather_samples(
     queries: Iterable[Query],
     dataset: Dataset,
-    answers: MatcherAnswers,
+    answers: MatcherMethod,
     calibration: Calibration,
 ) -> Samples:
     """Ask every query of the half that holds its family and of the other; look closely each time.

@@ -25,10 +25,10 @@ from embedder.query.passes import CLOSER
 from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from evaluation.data.datasets import DatasetVideo
-from evaluation.data.feature_cache import Seen, read_seen, write_seen
-from evaluation.data.records import Piece
+from evaluation.data.feature_cache import CachedQuery, read_seen, write_seen
+from evaluation.data.records import CopiedRange
 from evaluation.data.video_io import read_film, write_film
-from evaluation.transforms.base import Film, Made
+from evaluation.transforms.base import Film, TransformResult
 from evaluation.transforms.registry import TRANSFORMS, material
 from ingest.clip_packer import produce
 from ingest.fingerprint import source_fingerprint
@@ -45,7 +45,7 @@ MakeStage = Callable[[], EmbedderStage]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ExtractionJob:
     """Edits of one video that are still to be made, with where each profile's result belongs."""
 
     video: DatasetVideo
@@ -74,7 +74,7 @@ class FeatureStore:
         name = hashlib.blake2b("\n".join(told).encode(), digest_size=12).hexdigest()
         return self._folder / self._model_ids[profile] / transform / f"{name}.npz"
 
-    def read(self, profile: str, video: DatasetVideo, transform: str) -> Seen | None:
+    def read(self, profile: str, video: DatasetVideo, transform: str) -> CachedQuery | None:
         """The result, or None where it is still to be made; a damaged one is, and is removed."""
         path = self.path(profile, video, transform)
         seen = read_seen(path)
@@ -88,7 +88,7 @@ def missing_jobs(
     profiles: Sequence[str],
     wanted: Sequence[tuple[DatasetVideo, str]],
     videos: Sequence[DatasetVideo],
-) -> list[Job]:
+) -> list[ExtractionJob]:
     """What is not kept yet of `wanted`, by video."""
     by_video: dict[str, dict[str, dict[str, Path]]] = {}
     for video, transform in wanted:
@@ -98,7 +98,7 @@ def missing_jobs(
             by_video.setdefault(video.video_id, {})[transform] = left
     known = {video.video_id: video for video in videos}
     return [
-        Job(known[name], partners_of(known[name], videos), outputs)
+        ExtractionJob(known[name], partners_of(known[name], videos), outputs)
         for name, outputs in by_video.items()
     ]
 
@@ -106,7 +106,7 @@ def missing_jobs(
 def partners_of(
     video: DatasetVideo, videos: Sequence[DatasetVideo], count: int = 6
 ) -> tuple[DatasetVideo, ...]:
-    """Videos of other families to be put beside it, drawn by a digest: the same in every run."""
+    """Videos of other families to be put next to it, drawn by a digest: the same in every run."""
     others = [
         one
         for one in videos
@@ -121,7 +121,7 @@ def partners_of(
 
 
 def extract(
-    jobs: Sequence[Job],
+    jobs: Sequence[ExtractionJob],
     stages: Mapping[str, MakeStage],
     video: VideoSettings,
     ingest: IngestSettings,
@@ -140,7 +140,7 @@ def extract(
         count, context, _open_worker, (dict(stages), video, ingest, numbers, count, os.getpid())
     ) as pool:
         # One edit each, so that progress is seen and both cores end together; those of one video go to
-        # whoever is free, who then holds the film.
+        # whoever is free, who then holds the video.
         waiting: set[Future[tuple[str, str]]] = set()
         try:
             for job in jobs:
@@ -175,7 +175,7 @@ class _Worker:
     def _partner(self, uri: str) -> Film:
         return read_film(Path(uri), max_seconds=_PARTNER_SECONDS, limits=self.video)
 
-    def made(self, job: Job, transform: str) -> Made:
+    def made(self, job: ExtractionJob, transform: str) -> TransformResult:
         def partner(number: int) -> tuple[str, Film]:
             chosen = job.partners[number % len(job.partners)]
             return chosen.video_id, self.partner(chosen.uri)
@@ -223,23 +223,25 @@ def _open_worker(
     _worker = _Worker(stages, video, ingest)
 
 
-def _make(job: Job, transform: str, outputs: Mapping[str, Path]) -> tuple[str, str]:
+def _make(job: ExtractionJob, transform: str, outputs: Mapping[str, Path]) -> tuple[str, str]:
     if _worker is None:
         raise RuntimeError("the worker was not opened")
     try:
         seen = _see(_worker, job, transform, tuple(outputs))
     except VideoError as error:
-        seen = {profile: Seen.failed(f"{error.code}: {error}") for profile in outputs}
+        seen = {profile: CachedQuery.failed(f"{error.code}: {error}") for profile in outputs}
     for profile, path in outputs.items():
         write_seen(path, seen[profile])
     return job.video.video_id, transform
 
 
-def _see(worker: _Worker, job: Job, transform: str, profiles: Sequence[str]) -> dict[str, Seen]:
+def _see(
+    worker: _Worker, job: ExtractionJob, transform: str, profiles: Sequence[str]
+) -> dict[str, CachedQuery]:
     if transform == ORIGINAL:
         decoded = worker.decoded(Path(job.video.uri))
         seconds = decoded.duration_seconds
-        pieces: tuple[Piece, ...] = (Piece(0.0, seconds, 0.0, seconds),)
+        pieces: tuple[CopiedRange, ...] = (CopiedRange(0.0, seconds, 0.0, seconds),)
         partners: tuple[str, ...] = ()
     else:
         made = worker.made(job, transform)
@@ -251,7 +253,7 @@ def _see(worker: _Worker, job: Job, transform: str, profiles: Sequence[str]) -> 
             decoded = worker.decoded(path)
     with closing(decoded):
         return {
-            profile: Seen(_through(worker.embedders[profile], decoded), pieces, partners)
+            profile: CachedQuery(_through(worker.embedders[profile], decoded), pieces, partners)
             for profile in profiles
         }
 

@@ -13,7 +13,7 @@ import numpy as np
 from common.atomic_write import replacing
 from common.types import ACTION_DIMENSION, VISUAL_DIMENSION
 from embedder.query.features import SeenQuery, SeenView
-from evaluation.data.records import Piece
+from evaluation.data.records import CopiedRange
 
 _FORMAT = 1
 _NOTHING = SeenQuery(
@@ -32,7 +32,7 @@ _NOTHING = SeenQuery(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CachedQuery:
     """A query and the truth about it.
 
     pieces: stretches of it and of the video it was made of; partners: other videos to be seen in it;
@@ -40,17 +40,17 @@ class Seen:
     """
 
     query: SeenQuery
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[CopiedRange, ...] = ()
     partners: tuple[str, ...] = ()
     error: str = ""
 
     @classmethod
-    def failed(cls, error: str) -> Seen:
+    def failed(cls, error: str) -> CachedQuery:
         """A query that could not be made or read."""
         return cls(_NOTHING, error=error)
 
 
-def write_seen(path: Path, seen: Seen) -> None:
+def write_seen(path: Path, seen: CachedQuery) -> None:
     """Write one; vectors in half precision, which moves an inner product by less than 0.001."""
     told = {
         "format": _FORMAT,
@@ -74,7 +74,7 @@ def write_seen(path: Path, seen: Seen) -> None:
         np.savez(file, **arrays)
 
 
-def read_seen(path: Path) -> Seen | None:
+def read_seen(path: Path) -> CachedQuery | None:
     """Read what `write_seen` wrote; None where there is nothing, or nothing that can be read."""
     try:
         with np.load(path, allow_pickle=False) as held:
@@ -93,9 +93,9 @@ def read_seen(path: Path) -> Seen | None:
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
-    return Seen(
+    return CachedQuery(
         query,
-        tuple(Piece(**piece) for piece in told["pieces"]),
+        tuple(CopiedRange(**piece) for piece in told["pieces"]),
         tuple(told["partners"]),
         told["error"],
     )

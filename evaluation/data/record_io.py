@@ -18,7 +18,7 @@ import orjson
 from common.atomic_write import replacing
 from common.errors import UsageError
 from common.extras import install_command
-from evaluation.data.records import Catalogue, Found, Piece, QueryRow, Relation
+from evaluation.data.records import Catalogue, CopiedRange, QueryRow, Relation, ScoredMatch
 
 if TYPE_CHECKING:
     import pyarrow
@@ -180,18 +180,20 @@ def _row(record: Any) -> QueryRow:
         raise ValueError(
             f"catalogue: expected one of {', '.join(_CATALOGUES)}, got {values['catalogue']!r}"
         )
-    pieces = tuple(Piece(**_checked("piece", piece, _PIECE)) for piece in values.pop("pieces"))
+    pieces = tuple(
+        CopiedRange(**_checked("piece", piece, _PIECE)) for piece in values.pop("pieces")
+    )
     matches = tuple(map(_found, values.pop("matches")))
     return QueryRow(**values, pieces=pieces, matches=matches)
 
 
-def _found(record: Any) -> Found:
+def _found(record: Any) -> ScoredMatch:
     values = _checked("match", record, _FOUND)
     if values["relation"] not in _RELATIONS:
         raise ValueError(
             f"relation: expected one of {', '.join(_RELATIONS)}, got {values['relation']!r}"
         )
-    return Found(**values)
+    return ScoredMatch(**values)
 
 
 def _checked(what: str, record: Any, fields: Mapping[str, type]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 Relation: TypeAlias = Literal["self", "copy", "partner", "lookalike", "stranger"]
 """What a video of the catalogue is to the query: the video it was made of (`self`), a true copy of that
-made by others (`copy`), a video that was put into the query beside it (`partner`: neither right nor
+made by others (`copy`), a video that was put into the query next to it (`partner`: neither right nor
 wrong), a look-alike of it that is no copy (`lookalike`), or any other (`stranger`)."""
 
 Catalogue: TypeAlias = Literal["all", "with", "without"]
@@ -15,7 +15,7 @@ Catalogue: TypeAlias = Literal["all", "with", "without"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class CopiedRange:
     """A stretch of the query that shows a stretch of the video it was made of, in seconds.
 
     in_order: false where the stretch runs backwards or was shuffled, so that a time of the query does not
@@ -30,7 +30,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ScoredMatch:
     """One match of an answer, with what the matched video is to the query.
 
     probability: unrounded, decides the order. similarity: raw inner product of the matched vectors.
@@ -70,5 +70,5 @@ class QueryRow:
     fold: int
     duration_seconds: float = 0.0
     error: str = ""
-    pieces: tuple[Piece, ...] = ()
-    matches: tuple[Found, ...] = field(default=())
+    pieces: tuple[CopiedRange, ...] = ()
+    matches: tuple[ScoredMatch, ...] = field(default=())

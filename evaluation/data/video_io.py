@@ -12,7 +12,7 @@ from common.errors import VideoError, VideoLimitError
 from common.settings import VideoSettings
 from common.types import UInt8Array
 from common.video import Decoder, Frame, decode_images, encode_video
-from evaluation.transforms.base import Film, Made
+from evaluation.transforms.base import Film, TransformResult
 from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
 
 # Above any real rate, so that the decoder gives every frame: which one a moment shows is decided here.
@@ -21,7 +21,7 @@ _EVERY_FRAME = 1000.0
 _MIN_PLAUSIBLE_FPS = 1.0
 # Times are stamped in ticks; a frame may come this much after the moment it is shown at.
 _SLACK_SECONDS = 0.002
-# Edits hold the film, what they make of it and their partners: several times this.
+# Edits hold the video, what they make of it and their partners: several times this.
 _MAX_BYTES = 3 << 30
 
 
@@ -61,7 +61,7 @@ def read_film(
     return Film(_stack(kept or [shown]), rate)
 
 
-def write_film(path: Path, made: Made) -> None:
+def write_film(path: Path, made: TransformResult) -> None:
     """Write what an edit made: H.264 as coarse as `made.crf` says, in the container of the path's suffix.
 
     Odd heights and widths lose a line at the bottom or right: H.264 halves the colour planes. Raises

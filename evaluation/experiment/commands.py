@@ -13,11 +13,11 @@ from common.errors import UsageError
 from evaluation.calibration.folds import named
 from evaluation.data.record_io import write_rows
 from evaluation.data.records import QueryRow
-from evaluation.experiment.experiment import Asking, Evaluation
+from evaluation.experiment.experiment import Evaluation, ProfileRun
 from evaluation.experiment.profile import Backend
-from evaluation.methods.baselines import PEERS
+from evaluation.methods.baselines import BASELINES
 from evaluation.methods.configurations import FULL, FUSIONS, Configuration
-from evaluation.methods.methods import Calibrations, Entrant
+from evaluation.methods.methods import Calibrations, ConfiguredMethod
 from searcher.matching.calibration import Calibration
 
 Notice = Callable[[str], None]
@@ -34,7 +34,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedCalibration:
     """A calibration and the answers to judge it by: before, and under calibrations fitted without the
     fold that is asked."""
 
@@ -52,19 +52,20 @@ def robustness(
     cross_validate: bool = False,
     peers: bool = True,
 ) -> Result:
-    """Every query under the shipped configuration and, with `peers`, answered by those to compare with.
+    """Every query under the shipped configuration and, with `baselines`, answered by those to
+    compare with.
 
     cross_validate: with calibrations fitted on four folds and asked of the fifth, instead of the one in
     force. Writes out/rows-PROFILE.jsonl and out/robustness-PROFILE.json. Raises UsageError where there is
     too little to fit.
     """
-    with evaluation.asking(backend) as asking:
+    with evaluation.open_profile(backend) as profile_run:
         held: Calibrations = {None: backend.calibration}
-        entrants = [Entrant(FULL, asking.fitted(FULL) if cross_validate else held)]
+        methods = [ConfiguredMethod(FULL, profile_run.fitted(FULL) if cross_validate else held)]
         if peers:
-            entrants += [Entrant(name, {}) for name in PEERS]
-        about = _about(evaluation, asking, backend, entrants, cross_validated=cross_validate)
-        return _finish(asking, backend, entrants, out, "robustness", about)
+            methods += [ConfiguredMethod(name, {}) for name in BASELINES]
+        about = _about(evaluation, profile_run, backend, methods, cross_validated=cross_validate)
+        return _finish(profile_run, backend, methods, out, "robustness", about)
 
 
 def ablation(
@@ -76,52 +77,55 @@ def ablation(
 ) -> Result:
     """Every query under each configuration, each with calibrations of its own fitted on four folds.
 
-    A configuration whose copies do not score higher than strangers keeps the calibration in force, and
+    A configuration whose copies do not score higher than non-matches keeps the calibration in force, and
     `notice` is told. Writes out/ablation-PROFILE.jsonl and out/ablation-PROFILE.json. Raises UsageError
     where there is too little to fit the first.
     """
-    with evaluation.asking(backend) as asking:
-        entrants = []
+    with evaluation.open_profile(backend) as profile_run:
+        methods = []
         for configuration in configurations:
             try:
-                entrants.append(Entrant(configuration, asking.fitted(configuration)))
+                methods.append(ConfiguredMethod(configuration, profile_run.fitted(configuration)))
             except UsageError as error:
                 if configuration is configurations[0]:
                     raise
                 notice(
                     f"{backend.profile}, {configuration.name}: {error}; it keeps the calibration"
                 )
-                entrants.append(Entrant(configuration, {None: backend.calibration}))
-        about = _about(evaluation, asking, backend, entrants, cross_validated=True)
+                methods.append(ConfiguredMethod(configuration, {None: backend.calibration}))
+        about = _about(evaluation, profile_run, backend, methods, cross_validated=True)
         fusions = {one.name: one.fusion for one in configurations if one.name in FUSIONS}
         about["action_energy"] = {
-            name: round(asking.action_energy(fusion), 6) for name, fusion in fusions.items()
+            name: round(profile_run.action_energy(fusion), 6) for name, fusion in fusions.items()
         }
-        return _finish(asking, backend, entrants, out, "ablation", about)
+        return _finish(profile_run, backend, methods, out, "ablation", about)
 
 
-def calibrate(evaluation: Evaluation, backend: Backend, date: str) -> Fitted:
+def calibrate(evaluation: Evaluation, backend: Backend, date: str) -> FittedCalibration:
     """Fit a calibration on everything, and ask what can be said of it. date: YYYYMMDD, of its name.
 
     Raises UsageError where there is too little to fit.
     """
-    with evaluation.asking(backend) as asking:
-        fitted = asking.fitted(FULL)
-        entrants = [Entrant(FULL, {None: backend.calibration}), Entrant(FULL, fitted)]
-        before, after = (tuple(asking.rows(entrant)) for entrant in entrants)
+    with evaluation.open_profile(backend) as profile_run:
+        fitted = profile_run.fitted(FULL)
+        methods = [
+            ConfiguredMethod(FULL, {None: backend.calibration}),
+            ConfiguredMethod(FULL, fitted),
+        ]
+        before, after = (tuple(profile_run.rows(method)) for method in methods)
     visual, told = fitted[None].version.rsplit("-", 1)
-    return Fitted(backend, named(fitted[None], f"{visual}-{date}-{told}"), before, after)
+    return FittedCalibration(backend, named(fitted[None], f"{visual}-{date}-{told}"), before, after)
 
 
 def _finish(
-    asking: Asking,
+    profile_run: ProfileRun,
     backend: Backend,
-    entrants: Sequence[Entrant],
+    methods: Sequence[ConfiguredMethod],
     out: Path,
     kind: str,
     about: dict[str, Any],
 ) -> Result:
-    rows = tuple(row for entrant in entrants for row in asking.rows(entrant))
+    rows = tuple(row for method in methods for row in profile_run.rows(method))
     out.mkdir(parents=True, exist_ok=True)
     name = "rows" if kind == "robustness" else kind
     path = out / f"{name}-{backend.profile}.jsonl"
@@ -133,24 +137,24 @@ def _finish(
 
 def _about(
     evaluation: Evaluation,
-    asking: Asking,
+    profile_run: ProfileRun,
     backend: Backend,
-    entrants: Sequence[Entrant],
+    methods: Sequence[ConfiguredMethod],
     *,
     cross_validated: bool,
 ) -> dict[str, Any]:
     """How rows were made. Nothing in it names a video or a folder."""
-    videos = asking.videos
+    videos = profile_run.videos
     families = [video.family for video in videos]
     return {
         "profile": backend.profile,
         "model_id": backend.model_id,
         "cross_validated": cross_validated,
         "calibrations": {
-            entrant.name: (
-                entrant.calibrations[None].version if None in entrant.calibrations else None
+            method.name: (
+                method.calibrations[None].version if None in method.calibrations else None
             )
-            for entrant in entrants
+            for method in methods
         },
         "videos": len(videos),
         "families": len(set(families)),
@@ -158,7 +162,7 @@ def _about(
         "lookalikes": sum(
             bool(video.lookalike_group) and families.count(video.family) == 1 for video in videos
         ),
-        "video_seconds": round(asking.seconds_of_video, 1),
+        "video_seconds": round(profile_run.seconds_of_video, 1),
         "transforms": [one.name for one in evaluation.plan.transforms],
         "per_transform": evaluation.plan.per_transform,
         "edits": len(evaluation.plan.edits()),

@@ -25,13 +25,13 @@ from embedder.fusion import FusionMode
 from evaluation.calibration.folds import digest, fit_on_folds, joined, of_json, to_json
 from evaluation.calibration.samples import Samples
 from evaluation.data.datasets import DatasetVideo
-from evaluation.data.extraction import ORIGINAL, FeatureStore, Job, extract, missing_jobs
+from evaluation.data.extraction import ORIGINAL, ExtractionJob, FeatureStore, extract, missing_jobs
 from evaluation.data.records import QueryRow
-from evaluation.experiment.experiment_data import FOLDS, Plan
+from evaluation.experiment.experiment_data import FOLDS, ExperimentPlan
 from evaluation.experiment.profile import Backend
-from evaluation.experiment.worker_pool import Crew, Recipe, worker_deaths_told
+from evaluation.experiment.worker_pool import WorkerPool, WorkerSpec, worker_deaths_told
 from evaluation.methods.configurations import Configuration
-from evaluation.methods.methods import Calibrations, Entrant, answered, gathered
+from evaluation.methods.methods import Calibrations, ConfiguredMethod, answered, gathered
 
 _PACKAGES = (embedder, evaluation, searcher)
 
@@ -47,7 +47,7 @@ class Evaluation:
     cache: the folder of kept features. workers: processes, as many as cores when left out.
     """
 
-    plan: Plan
+    plan: ExperimentPlan
     backends: tuple[Backend, ...]
     cache: Path
     video: VideoSettings
@@ -69,12 +69,12 @@ class Evaluation:
             self.cache / "features", {one.profile: one.model_id for one in self.backends}
         )
 
-    def missing(self) -> list[Job]:
+    def missing(self) -> list[ExtractionJob]:
         """What is still to be extracted."""
         profiles = [one.profile for one in self.backends]
         return missing_jobs(self.store, profiles, self.plan.wanted(), self.plan.videos)
 
-    def extract(self, jobs: Sequence[Job]) -> None:
+    def extract(self, jobs: Sequence[ExtractionJob]) -> None:
         """Extract it, the videos themselves before what is made of them.
 
         Raises UsageError at once for a video that cannot be read, StoryHashError when a process died;
@@ -103,9 +103,9 @@ class Evaluation:
             )
 
     @contextmanager
-    def asking(self, backend: Backend) -> Iterator[Asking]:
-        """One profile's queries, once all is extracted. Raises as `Recipe.open`."""
-        recipe = Recipe(
+    def open_profile(self, backend: Backend) -> Iterator[ProfileRun]:
+        """One profile's queries, once all is extracted. Raises as `WorkerSpec.open`."""
+        spec = WorkerSpec(
             self.plan.videos,
             tuple(one.name for one in self.plan.transforms),
             self.plan.per_transform,
@@ -114,33 +114,33 @@ class Evaluation:
             backend.model_id,
             backend.pooling,
         )
-        with Crew(recipe, self.workers) as crew:
-            yield Asking(backend, crew, self.cache, self.watch, _key_of(recipe))
+        with WorkerPool(spec, self.workers) as pool:
+            yield ProfileRun(backend, pool, self.cache, self.watch, _key_of(spec))
 
 
-class Asking:
+class ProfileRun:
     """One profile's queries and those who work on them."""
 
     def __init__(
-        self, backend: Backend, crew: Crew, cache: Path, watch: Watch, recipe_key: str
+        self, backend: Backend, pool: WorkerPool, cache: Path, watch: Watch, spec_key: str
     ) -> None:
         self._backend = backend
-        self._crew = crew
+        self._pool = pool
         self._cache = cache
         self._watch = watch
-        self._key = f"{recipe_key} {code_digest()}"
+        self._key = f"{spec_key} {code_digest()}"
 
     @property
     def videos(self) -> Sequence[DatasetVideo]:
-        return tuple(self._crew.study.dataset.videos.values())
+        return tuple(self._pool.data.dataset.videos.values())
 
     @property
     def seconds_of_video(self) -> float:
-        return self._crew.study.seconds_of_video
+        return self._pool.data.seconds_of_video
 
     def action_energy(self, fusion: FusionMode) -> float:
         """Mean share of the energy of the videos' vectors that is action, 0 to 1."""
-        return self._crew.study.action_energy(fusion)
+        return self._pool.data.action_energy(fusion)
 
     def fitted(self, configuration: Configuration) -> Calibrations:
         """Calibrations fitted on four folds each, and under None on all; they are called by the visual
@@ -161,23 +161,23 @@ class Asking:
 
     def _samples(self, configuration: Configuration) -> Samples:
         numbers = [
-            number for number, query in enumerate(self._crew.queries) if query.group != "real"
+            number for number, query in enumerate(self._pool.queries) if query.group != "real"
         ]
         work = partial(gathered, configuration, self._backend.calibration)
         what = f"{self._backend.profile}: gathering for {configuration.name}"
         advance = self._watch(what, len(numbers))
         parts: dict[tuple[int, ...], Samples] = {}
-        for chunk, samples in self._crew.run(work, numbers):
+        for chunk, samples in self._pool.run(work, numbers):
             parts[chunk] = samples
             advance(len(chunk))
         return joined([parts[chunk] for chunk in sorted(parts)])
 
-    def rows(self, entrant: Entrant) -> list[QueryRow]:
+    def rows(self, method: ConfiguredMethod) -> list[QueryRow]:
         """Every query's rows, in the order of the queries."""
-        numbers = range(len(self._crew.queries))
-        advance = self._watch(f"{self._backend.profile}: asking {entrant.name}", len(numbers))
+        numbers = range(len(self._pool.queries))
+        advance = self._watch(f"{self._backend.profile}: asking {method.name}", len(numbers))
         parts: dict[tuple[int, ...], list[QueryRow]] = {}
-        for chunk, rows in self._crew.run(partial(answered, entrant), numbers):
+        for chunk, rows in self._pool.run(partial(answered, method), numbers):
             parts[chunk] = rows
             advance(len(chunk))
         return [row for chunk in sorted(parts) for row in parts[chunk]]
@@ -197,7 +197,7 @@ def code_digest() -> str:
     return digester.hexdigest()
 
 
-def _part(jobs: Sequence[Job], of: Callable[[str], bool]) -> Iterator[Job]:
+def _part(jobs: Sequence[ExtractionJob], of: Callable[[str], bool]) -> Iterator[ExtractionJob]:
     """The jobs with those of their edits that are asked for; none without any."""
     for job in jobs:
         outputs = {name: paths for name, paths in job.outputs.items() if of(name)}
@@ -205,16 +205,16 @@ def _part(jobs: Sequence[Job], of: Callable[[str], bool]) -> Iterator[Job]:
             yield replace(job, outputs=outputs)
 
 
-def edits_of(jobs: Sequence[Job]) -> int:
+def edits_of(jobs: Sequence[ExtractionJob]) -> int:
     """How many edits the jobs are of."""
     return sum(len(job.outputs) for job in jobs)
 
 
-def _key_of(recipe: Recipe) -> str:
+def _key_of(spec: WorkerSpec) -> str:
     """Of the videos as they lie on disk, what they are to one another, and what is asked of them."""
     told = hashlib.blake2b(digest_size=12)
-    for video, transform in recipe.plan.wanted():
-        told.update(str(recipe.store.path(recipe.profile, video, transform)).encode())
-    for video in recipe.videos:
+    for video, transform in spec.plan.wanted():
+        told.update(str(spec.store.path(spec.profile, video, transform)).encode())
+    for video in spec.videos:
         told.update(f"{video.video_id}\n{video.family}\n{video.lookalike_group}\n".encode())
-    return f"{told.hexdigest()} {recipe.profile} {recipe.transforms} {recipe.per_transform}"
+    return f"{told.hexdigest()} {spec.profile} {spec.transforms} {spec.per_transform}"

@@ -16,13 +16,13 @@ from embedder.pooling import Pooling
 from embedder.query.features import SeenQuery
 from evaluation.data.datasets import DatasetVideo, folds
 from evaluation.data.extraction import ORIGINAL, FeatureStore
-from evaluation.data.feature_cache import Seen
+from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import QueryRow
-from evaluation.experiment.protocol import REAL, Answerer, Dataset, Query, ask
-from evaluation.methods.baselines import Peer, PeerName
+from evaluation.experiment.protocol import REAL, Dataset, Method, Query, ask
+from evaluation.methods.baselines import Baseline, BaselineName
 from evaluation.methods.configurations import Configuration
 from evaluation.methods.exact_index import indexed
-from evaluation.methods.storyhash import MatcherAnswers
+from evaluation.methods.storyhash import MatcherMethod
 from evaluation.transforms.base import Transform
 from searcher.matching.calibration import Calibration
 
@@ -30,7 +30,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ExperimentPlan:
     """Which edits of which videos are asked."""
 
     videos: tuple[DatasetVideo, ...]
@@ -52,10 +52,12 @@ class Plan:
         return [(video, ORIGINAL) for video in self.videos] + self.edits()
 
 
-class Study:
+class ExperimentData:
     """The kept features of one profile, and what is made of them."""
 
-    def __init__(self, plan: Plan, store: FeatureStore, profile: str, pooling: Pooling) -> None:
+    def __init__(
+        self, plan: ExperimentPlan, store: FeatureStore, profile: str, pooling: Pooling
+    ) -> None:
         """Raises UsageError when a video of the plan cannot be read."""
         self._plan = plan
         self._store = store
@@ -90,7 +92,7 @@ class Study:
         ]
         return float(np.concatenate(shares).mean()) if shares else math.nan
 
-    def _seen(self, video: DatasetVideo, transform: str) -> Seen:
+    def _seen(self, video: DatasetVideo, transform: str) -> CachedQuery:
         seen = self._store.read(self.profile, video, transform)
         if seen is None:
             raise UsageError(f"{video.video_id}, {transform}: not extracted; run it again")
@@ -118,16 +120,16 @@ class Study:
 
     def answers(
         self, configuration: Configuration, calibration_of: Callable[[int], Calibration]
-    ) -> MatcherAnswers:
+    ) -> MatcherMethod:
         """The matcher under a configuration; calibration_of: that of a query's fold."""
-        return MatcherAnswers(
+        return MatcherMethod(
             configuration, self.dataset, self._originals, self.pooling, calibration_of
         )
 
-    def peer(self, name: PeerName) -> Peer:
+    def baseline(self, name: BaselineName) -> Baseline:
         """One to compare with."""
-        return Peer(name, self.dataset, self._originals)
+        return Baseline(name, self.dataset, self._originals)
 
-    def rows(self, queries: Sequence[Query], answerer: Answerer) -> Iterator[QueryRow]:
+    def rows(self, queries: Sequence[Query], method: Method) -> Iterator[QueryRow]:
         """Ask them all."""
-        return ask(queries, self.dataset, answerer, self.profile)
+        return ask(queries, self.dataset, method, self.profile)

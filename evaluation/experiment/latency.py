@@ -50,7 +50,7 @@ _QUERY = "query"
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class TimedCase:
     """A case, what was mostly decided in it, and median seconds by the name of what took them; medians of
     parts need not add up to that of the whole, `total`."""
 
@@ -67,7 +67,7 @@ class Timed:
 
 
 class Latency:
-    """One profile's parts, and a shard of strangers."""
+    """One profile's parts, and a shard of non-matches."""
 
     def __init__(
         self, stage: EmbedderStage, calibration: Calibration, decoder: QueryDecoder, vectors: int
@@ -81,7 +81,7 @@ class Latency:
 
     def measure(
         self, videos: Sequence[Path], runs: int, advance: Callable[[int], None]
-    ) -> tuple[float, list[Timed]]:
+    ) -> tuple[float, list[TimedCase]]:
         """Mean length of the queries in seconds, and the median of all runs over them for each case; one
         run before is not counted. Raises VideoError for a video that cannot be read."""
         lengths, timed = [], []
@@ -100,7 +100,7 @@ class Latency:
             middle = {
                 name: statistics.median(one.get(name, 0.0) for one in spent) for name in names
             }
-            timed.append(Timed(case, statistics.mode(decisions), middle))
+            timed.append(TimedCase(case, statistics.mode(decisions), middle))
         return statistics.fmean(lengths), timed
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class _TimedPasses:
 
 
 def strangers(count: int, model_id: str) -> Shard:
-    """A shard of so many made-up segments, 15 a video, those of one video near to one another."""
+    """A shard of this many made-up segments, 15 a video, those of one video near to one another."""
     rng = np.random.default_rng(7)
     shard = Shard(SearcherSettings())
     videos = -(-count // _SEGMENTS_A_VIDEO)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from evaluation.data.datasets import DatasetVideo, halves
-from evaluation.data.feature_cache import Seen
-from evaluation.data.records import Catalogue, Found, QueryRow, Relation
+from evaluation.data.feature_cache import CachedQuery
+from evaluation.data.records import Catalogue, QueryRow, Relation, ScoredMatch
 
 REAL = "real"
 
@@ -22,20 +22,22 @@ class Query:
     transform: str
     group: str
     fold: int
-    load: Callable[[], Seen]
+    load: Callable[[], CachedQuery]
 
 
-class Answerer(Protocol):
-    """Whatever can be asked: a matcher under a configuration, or a peer."""
+class Method(Protocol):
+    """Whatever can be asked: a matcher under a configuration, or a baseline."""
 
     @property
     def name(self) -> str:
         """The configuration, as rows name it."""
         ...
 
-    def answer(self, query: Query, seen: Seen, names: frozenset[str]) -> tuple[Found, ...]:
-        """The matches among these videos, best first, the query's own video among the strangers of none:
-        for a video asked as it is (group `real`) it is left out."""
+    def answer(
+        self, query: Query, seen: CachedQuery, names: frozenset[str]
+    ) -> tuple[ScoredMatch, ...]:
+        """The matches among these videos, best first, the query's own video among the non-matches
+        of none: for a video asked as it is (group `real`) it is left out."""
         ...
 
 
@@ -83,14 +85,14 @@ class Dataset:
 
 
 def ask(
-    queries: Iterable[Query], dataset: Dataset, answerer: Answerer, profile: str
+    queries: Iterable[Query], dataset: Dataset, method: Method, profile: str
 ) -> Iterator[QueryRow]:
     """A row for each query and catalogue."""
     for query in queries:
         seen = query.load()
         for catalogue, names in dataset.catalogues(query):
             yield QueryRow(
-                configuration=answerer.name,
+                configuration=method.name,
                 profile=profile,
                 catalogue=catalogue,
                 transform=query.transform,
@@ -101,5 +103,5 @@ def ask(
                 duration_seconds=seen.query.duration_seconds,
                 error=seen.error,
                 pieces=seen.pieces,
-                matches=() if seen.error else answerer.answer(query, seen, names),
+                matches=() if seen.error else method.answer(query, seen, names),
             )

@@ -20,8 +20,8 @@ class BaselineQueries:
 
 
 def of_full(rows: Iterable[QueryRow]) -> list[QueryRow]:
-    """The rows to compare: of the shipped configuration where a run has several, as one with peers has,
-    else all."""
+    """The rows to compare: of the shipped configuration where a run has several, as one with
+    baselines has, else all."""
     held = list(rows)
     if len({row.configuration for row in held}) < 2:
         return held

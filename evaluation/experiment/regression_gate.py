@@ -12,7 +12,7 @@ lost and
 
 Recall at a fixed rate of false positives uses each run's own threshold, which is taken as given.
 Each check stands for itself: of many, one in twenty may be called worse by chance where a run is
-repeated on *other* queries. Queries made of one video are not independent, so a film that is lost
+repeated on *other* queries. Queries made of one video are not independent, so a video that is lost
 under many transforms counts for each of them.
 """
 
@@ -29,8 +29,8 @@ from evaluation.measures.outcomes import OUTCOMES, Outcome
 from evaluation.measures.pairing import QueryKey, by_query, pair
 from evaluation.measures.statistics import (
     Z_ONE_SIDED_95,
-    Paired,
-    Share,
+    PairedOutcomes,
+    Proportion,
     mcnemar_more,
     newcombe,
 )
@@ -56,10 +56,10 @@ class Check:
     group: str
     measure: str
     more_is_worse: bool
-    baseline: Share
-    current: Share
+    baseline: Proportion
+    current: Proportion
     verdict: Verdict
-    paired: Paired | None = None
+    paired: PairedOutcomes | None = None
     p: float | None = None
     interval: tuple[float, float] | None = None
 
@@ -169,7 +169,7 @@ def _check(
     """One check, or none where either run has nothing to measure."""
     if same_queries:
         return _paired(group, outcome, pair(before, after))
-    first, second = (Share(sum(run.values()), len(run)) for run in (before, after))
+    first, second = (Proportion(sum(run.values()), len(run)) for run in (before, after))
     if not first.total or not second.total:
         return []
     low, high = newcombe(first, second, Z_ONE_SIDED_95)
@@ -187,7 +187,7 @@ def _check(
     ]
 
 
-def _paired(group: str, outcome: Outcome, outcomes: Paired) -> list[Check]:
+def _paired(group: str, outcome: Outcome, outcomes: PairedOutcomes) -> list[Check]:
     if not outcomes.total:
         return []
     gained, lost = outcomes.second_only, outcomes.first_only

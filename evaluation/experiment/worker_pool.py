@@ -18,13 +18,13 @@ from common.runtime_tuning import die_with, usable_cores, work_in_one_thread
 from embedder.pooling import Pooling
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import FeatureStore
-from evaluation.experiment.experiment_data import Plan, Study
+from evaluation.experiment.experiment_data import ExperimentData, ExperimentPlan
 from evaluation.experiment.protocol import Query
 from evaluation.transforms.registry import TRANSFORMS
 
 T = TypeVar("T")
 
-Work: TypeAlias = Callable[[Study, Sequence[Query]], T]
+Work: TypeAlias = Callable[[ExperimentData, Sequence[Query]], T]
 """What is done with some of the queries; it and its result go between processes."""
 
 CHUNK = 16
@@ -32,7 +32,7 @@ CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class WorkerSpec:
     """How to open one profile's study, in any process. transforms: their names. folder: of the kept
     features."""
 
@@ -45,8 +45,8 @@ class Recipe:
     pooling: Pooling
 
     @property
-    def plan(self) -> Plan:
-        return Plan(
+    def plan(self) -> ExperimentPlan:
+        return ExperimentPlan(
             self.videos, tuple(TRANSFORMS[name] for name in self.transforms), self.per_transform
         )
 
@@ -54,27 +54,27 @@ class Recipe:
     def store(self) -> FeatureStore:
         return FeatureStore(self.folder, {self.profile: self.model_id})
 
-    def open(self) -> Study:
+    def open(self) -> ExperimentData:
         """Raises UsageError where a video was not extracted or cannot be read."""
-        return Study(self.plan, self.store, self.profile, self.pooling)
+        return ExperimentData(self.plan, self.store, self.profile, self.pooling)
 
 
-class Crew:
+class WorkerPool:
     """One study and those who work on it; a context, which ends them."""
 
-    def __init__(self, recipe: Recipe, workers: int | None = None) -> None:
-        """workers: processes, as many as there are cores when left out. Raises as `Recipe.open`."""
-        self.study = recipe.open()
-        self.queries = self.study.queries()
+    def __init__(self, spec: WorkerSpec, workers: int | None = None) -> None:
+        """workers: processes, as many as there are cores when left out. Raises as `WorkerSpec.open`."""
+        self.data = spec.open()
+        self.queries = self.data.queries()
         count = min(workers or usable_cores(), len(self.queries) // (2 * CHUNK))
         self._pool: ProcessPoolExecutor | None = None
         self._count = count
         if count > 1:
             self._pool = ProcessPoolExecutor(
-                count, multiprocessing.get_context("spawn"), _open_worker, (recipe, os.getpid())
+                count, multiprocessing.get_context("spawn"), _open_worker, (spec, os.getpid())
             )
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,7 +89,7 @@ class Crew:
         chunks = [tuple(numbers[at : at + CHUNK]) for at in range(0, len(numbers), CHUNK)]
         if self._pool is None:
             for chunk in chunks:
-                yield chunk, work(self.study, [self.queries[number] for number in chunk])
+                yield chunk, work(self.data, [self.queries[number] for number in chunk])
             return
         with worker_deaths_told():
             yield from self._shared(self._pool, work, chunks)
@@ -124,21 +124,21 @@ def worker_deaths_told() -> Iterator[None]:
         ) from None
 
 
-_held: tuple[Study, list[Query]] | None = None
+_held: tuple[ExperimentData, list[Query]] | None = None
 
 
-def _open_worker(recipe: Recipe, parent: int) -> None:
+def _open_worker(spec: WorkerSpec, parent: int) -> None:
     global _held
     # Ctrl-C reaches the whole terminal group; the parent decides what becomes of its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
     work_in_one_thread()
-    study = recipe.open()
-    _held = study, study.queries()
+    data = spec.open()
+    _held = data, data.queries()
 
 
 def _work_on(work: Work[T], chunk: tuple[int, ...]) -> T:
     if _held is None:
         raise RuntimeError("the worker was not opened")
-    study, queries = _held
-    return work(study, [queries[number] for number in chunk])
+    data, queries = _held
+    return work(data, [queries[number] for number in chunk])

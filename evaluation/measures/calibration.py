@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import BoolArray, Float64Array
-from evaluation.data.records import Found, QueryRow
+from evaluation.data.records import QueryRow, ScoredMatch
 from evaluation.measures.relevance import (
     best_right,
     best_wrong,
@@ -19,7 +19,7 @@ from evaluation.measures.relevance import (
     score_of,
     wrong_matches,
 )
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 
 BINS = 10
 
@@ -31,7 +31,7 @@ class Bin:
     low: float
     high: float
     mean_probability: float
-    right: Share
+    right: Proportion
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Decisions:
     """What the default policy decided, in rows.
 
     Of `copies` rows with a right video to find, it was accepted, left to review, or missed: the
-    three sum up to `copies`. `wrong`: of the same rows, those in which a stranger was accepted,
-    whatever became of the right video. Of `strangers` rows without one, those in which a stranger
+    three sum up to `copies`. `wrong`: of the same rows, those in which a non-match was accepted,
+    whatever became of the right video. Of `strangers` rows without one, those in which a non-match
     or look-alike was accepted or, where none was, left to review.
     """
 
@@ -54,28 +54,28 @@ class Decisions:
     strangers_review: int
 
     @property
-    def copies_accepted(self) -> Share:
-        return Share(self.accepted, self.copies)
+    def copies_accepted(self) -> Proportion:
+        return Proportion(self.accepted, self.copies)
 
     @property
-    def copies_to_review(self) -> Share:
-        return Share(self.review, self.copies)
+    def copies_to_review(self) -> Proportion:
+        return Proportion(self.review, self.copies)
 
     @property
-    def copies_missed(self) -> Share:
-        return Share(self.missed, self.copies)
+    def copies_missed(self) -> Proportion:
+        return Proportion(self.missed, self.copies)
 
     @property
-    def copies_with_wrong(self) -> Share:
-        return Share(self.wrong, self.copies)
+    def copies_with_wrong(self) -> Proportion:
+        return Proportion(self.wrong, self.copies)
 
     @property
-    def false_accepts(self) -> Share:
-        return Share(self.strangers_accepted, self.strangers)
+    def false_accepts(self) -> Proportion:
+        return Proportion(self.strangers_accepted, self.strangers)
 
     @property
-    def strangers_to_review(self) -> Share:
-        return Share(self.strangers_review, self.strangers)
+    def strangers_to_review(self) -> Proportion:
+        return Proportion(self.strangers_review, self.strangers)
 
 
 def answers(rows: Iterable[QueryRow]) -> tuple[Float64Array, BoolArray]:
@@ -105,7 +105,7 @@ def reliability(probabilities: Float64Array, right: BoolArray, bins: int = BINS)
             low=index / bins,
             high=(index + 1) / bins,
             mean_probability=float(probabilities[place == index].mean()),
-            right=Share(int(right[place == index].sum()), int((place == index).sum())),
+            right=Proportion(int(right[place == index].sum()), int((place == index).sum())),
         )
         for index in np.unique(place).tolist()
     ]
@@ -131,7 +131,7 @@ def copy_decision(row: QueryRow) -> str:
 
 
 def stranger_decision(row: QueryRow) -> str:
-    """The strongest decision on a stranger or look-alike."""
+    """The strongest decision on a non-match or look-alike."""
     return _strongest(wrong_matches(row))
 
 
@@ -153,7 +153,7 @@ def decisions(rows: Iterable[QueryRow]) -> Decisions:
     )
 
 
-def lookalikes_accepted(rows: Iterable[QueryRow]) -> Share:
+def lookalikes_accepted(rows: Iterable[QueryRow]) -> Proportion:
     """Look-alikes as they are that were taken for a copy of something they are not, in any catalogue that
     they were asked of; one query each."""
     taken: dict[str, bool] = {}
@@ -161,9 +161,9 @@ def lookalikes_accepted(rows: Iterable[QueryRow]) -> Share:
         if (row.group, row.transform) == ("real", "lookalike") and not row.error:
             accepted = stranger_decision(row) == "copy"
             taken[row.video_id] = taken.get(row.video_id, False) or accepted
-    return Share(sum(taken.values()), len(taken))
+    return Proportion(sum(taken.values()), len(taken))
 
 
-def _strongest(matches: Iterable[Found]) -> str:
+def _strongest(matches: Iterable[ScoredMatch]) -> str:
     made = {found.decision for found in matches}
     return "copy" if "copy" in made else "review" if "review" in made else "no_match"

@@ -25,7 +25,7 @@ from evaluation.measures.relevance import (
     score_of,
     wrong_matches,
 )
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Curve:
 def threshold_at_fpr(strangers: Sequence[Score], rate: float) -> Score:
     """The score that a match must be *above* so that at most `rate` of the negatives are accepted.
 
-    strangers: of each negative, the score of its best stranger, NOT_FOUND where it has none. The
+    strangers: of each negative, the score of its best non-match, NOT_FOUND where it has none. The
     smallest threshold whose share of negatives at or above it is within the rate lies just above
     the negative returned, so a copy that ties with it is rejected. With fewer than 1 / rate
     negatives not one may be accepted: the measure is then recall without a false positive, stricter
@@ -67,11 +67,11 @@ def threshold_at_fpr(strangers: Sequence[Score], rate: float) -> Score:
     return NOT_FOUND if allowed >= len(strangers) else sorted(strangers, reverse=True)[allowed]
 
 
-def recall_at_fpr(rows: Sequence[QueryRow], rate: float) -> Share:
+def recall_at_fpr(rows: Sequence[QueryRow], rate: float) -> Proportion:
     """Share of positives whose right video lies above `threshold_at_fpr`; empty where there are no
     negatives. Its interval takes the threshold as given."""
     accepted = accepted_at_fpr(rows, rate)
-    return Share(sum(accepted), len(accepted))
+    return Proportion(sum(accepted), len(accepted))
 
 
 def accepted_at_fpr(rows: Sequence[QueryRow], rate: float) -> list[bool]:
@@ -144,12 +144,12 @@ def micro_ap(predictions: Predictions) -> float:
     return float(np.sum(np.diff(curve.x, prepend=0.0) * curve.y))
 
 
-def recall_at_precision(predictions: Predictions, precision: float) -> Share:
+def recall_at_precision(predictions: Predictions, precision: float) -> Proportion:
     """The highest recall among thresholds whose precision is at least that high; none gives 0."""
     curve = precision_recall(predictions)
     reached = curve.x[curve.y >= precision - 1e-12]
     recall = float(reached.max()) if len(reached) else 0.0
-    return Share(round(recall * predictions.positives), predictions.positives)
+    return Proportion(round(recall * predictions.positives), predictions.positives)
 
 
 def _thresholds(

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from common.errors import UsageError
 from evaluation.data.records import Catalogue, QueryRow
-from evaluation.measures.statistics import Paired
+from evaluation.measures.statistics import PairedOutcomes
 
 QueryKey: TypeAlias = tuple[Catalogue, str, str]
 """(catalogue, transform, video_id): what is asked of what."""
@@ -30,10 +30,10 @@ def by_query(rows: Iterable[QueryRow]) -> dict[QueryKey, QueryRow]:
     return found
 
 
-def pair(first: Mapping[QueryKey, bool], second: Mapping[QueryKey, bool]) -> Paired:
+def pair(first: Mapping[QueryKey, bool], second: Mapping[QueryKey, bool]) -> PairedOutcomes:
     """Count the four outcomes over the queries that both have."""
     outcomes = [(first[key], second[key]) for key in first.keys() & second.keys()]
-    return Paired(
+    return PairedOutcomes(
         both=outcomes.count((True, True)),
         first_only=outcomes.count((True, False)),
         second_only=outcomes.count((False, True)),
@@ -45,7 +45,7 @@ def pair_rows(
     first: Iterable[QueryRow],
     second: Iterable[QueryRow],
     outcome: Callable[[QueryRow], bool | None],
-) -> Paired:
+) -> PairedOutcomes:
     """Pair two configurations by an outcome of single rows; rows where it is None are not counted."""
 
     def outcomes(rows: Iterable[QueryRow]) -> dict[QueryKey, bool]:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import Float64Array
-from evaluation.data.records import Found, QueryRow
+from evaluation.data.records import QueryRow, ScoredMatch
 from evaluation.measures.relevance import best_right, best_wrong, expects_copy, rank_of_right
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 
 SATURATION = 1e-12
 """Probabilities are kept this far from 0 and 1 before their logit is taken."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class ScoreStatistics:
     """Where values lie; all NaN when there are none. deviation: of a sample, NaN below two values."""
 
     count: int
@@ -29,14 +29,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """The right video's best match against the best stranger's, over the same rows.
+    """The right video's best match against the best non-match's, over the same rows.
 
     copies, strangers: of raw similarity. d_prime: of similarity; d_prime_logit: of the
     probability's logit.
     """
 
-    copies: Spread
-    strangers: Spread
+    copies: ScoreStatistics
+    strangers: ScoreStatistics
     d_prime: float
     d_prime_logit: float
 
@@ -52,14 +52,14 @@ def within(row: QueryRow, k: int) -> bool:
     return rank is not None and rank <= k
 
 
-def recall_at(rows: Iterable[QueryRow], k: int) -> Share:
+def recall_at(rows: Iterable[QueryRow], k: int) -> Proportion:
     """Recall@k over the closed-set rows: the paper's Recall@1, @3 and @5."""
     asked = closed_set(rows)
-    return Share(sum(within(row, k) for row in asked), len(asked))
+    return Proportion(sum(within(row, k) for row in asked), len(asked))
 
 
 def similarities(rows: Iterable[QueryRow]) -> tuple[Float64Array, Float64Array]:
-    """Similarity of the best match of the right video and of the best stranger: float64 (n,), (m,).
+    """Similarity of the best match of the right video and of the best non-match: float64 (n,), (m,).
 
     Closed-set rows; a row in which one of the two is not in the answer adds nothing to that one.
     """
@@ -70,8 +70,9 @@ def similarities(rows: Iterable[QueryRow]) -> tuple[Float64Array, Float64Array]:
 
 
 def separation(rows: Sequence[QueryRow]) -> Separation:
-    """How far copies and strangers lie apart. Mean similarity alone proves nothing: what lifts every pair
-    lifts strangers as well, so both stand side by side and are divided by their spread."""
+    """How far copies and non-matches lie apart. Mean similarity alone proves nothing: what lifts
+    every pair lifts non-matches as well, so both stand side by side and are divided by their
+    spread."""
     right, wrong = _best_matches(rows)
     copies = _values([found.similarity for found in right])
     strangers = _values([found.similarity for found in wrong])
@@ -86,12 +87,12 @@ def separation(rows: Sequence[QueryRow]) -> Separation:
     )
 
 
-def spread(values: Float64Array) -> Spread:
+def spread(values: Float64Array) -> ScoreStatistics:
     """Mean, median and sample deviation of float64 (n,)."""
     if not len(values):
-        return Spread(0, math.nan, math.nan, math.nan)
+        return ScoreStatistics(0, math.nan, math.nan, math.nan)
     deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    return Spread(len(values), float(values.mean()), float(np.median(values)), deviation)
+    return ScoreStatistics(len(values), float(values.mean()), float(np.median(values)), deviation)
 
 
 def d_prime(signal: Float64Array, noise: Float64Array) -> float:
@@ -115,7 +116,7 @@ def logit(probabilities: Float64Array) -> Float64Array:
     return np.log(kept) - np.log1p(-kept)
 
 
-def _best_matches(rows: Iterable[QueryRow]) -> tuple[list[Found], list[Found]]:
+def _best_matches(rows: Iterable[QueryRow]) -> tuple[list[ScoredMatch], list[ScoredMatch]]:
     asked = closed_set(rows)
     right = [found for row in asked if (found := best_right(row)) is not None]
     wrong = [found for row in asked if (found := best_wrong(row)) is not None]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import Summary
 
-Value: TypeAlias = Share | float
+Value: TypeAlias = Proportion | float
 
 
 @dataclass(frozen=True, slots=True)

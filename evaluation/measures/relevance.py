@@ -4,7 +4,7 @@ Every other measure is built on these few rules:
 
 - Right is the video the query was made of, or a true copy of it. A true duplicate that is asked as it is
   (group `real`) is not in the catalogue itself, so there only a copy is right.
-- Wrong are strangers and look-alikes. What is neither (a partner that can be seen in the query too) is
+- Wrong are non-matches and look-alikes. What is neither (a partner that can be seen in the query too) is
   taken out before anything is counted.
 - Matches are ordered by probability and, where that is equal (it may saturate at 1.0), by similarity.
   Where both are equal the wrong one is put first.
@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from evaluation.data.records import Found, QueryRow
+from evaluation.data.records import QueryRow, ScoredMatch
 
 Score: TypeAlias = tuple[float, float]
 """(probability, similarity), compared in that order."""
@@ -26,23 +26,23 @@ NOT_FOUND: Score = (-math.inf, -math.inf)
 """The score of a video that is not in the answer: below every match."""
 
 
-def score_of(found: Found | None) -> Score:
+def score_of(found: ScoredMatch | None) -> Score:
     """The score of a match, NOT_FOUND for none."""
     return NOT_FOUND if found is None else (found.probability, found.similarity)
 
 
-def answer(row: QueryRow) -> tuple[Found, ...]:
+def answer(row: QueryRow) -> tuple[ScoredMatch, ...]:
     """The row's matches; none where the query failed."""
     return () if row.error else row.matches
 
 
-def is_right(row: QueryRow, found: Found) -> bool:
+def is_right(row: QueryRow, found: ScoredMatch) -> bool:
     """Whether the matched video is what the query is a copy of."""
     return found.relation == "copy" or (found.relation == "self" and row.group != "real")
 
 
-def is_wrong(found: Found) -> bool:
-    """Whether the matched video is a stranger or a look-alike."""
+def is_wrong(found: ScoredMatch) -> bool:
+    """Whether the matched video is a non-match or a look-alike."""
     return found.relation in ("stranger", "lookalike")
 
 
@@ -51,34 +51,34 @@ def expects_copy(row: QueryRow) -> bool:
     return row.catalogue != "without" and (row.group, row.transform) != ("real", "lookalike")
 
 
-def right_matches(row: QueryRow) -> list[Found]:
+def right_matches(row: QueryRow) -> list[ScoredMatch]:
     """All matches of right videos."""
     return [found for found in answer(row) if is_right(row, found)]
 
 
-def wrong_matches(row: QueryRow) -> list[Found]:
-    """All matches of strangers and look-alikes."""
+def wrong_matches(row: QueryRow) -> list[ScoredMatch]:
+    """All matches of non-matches and look-alikes."""
     return [found for found in answer(row) if is_wrong(found)]
 
 
-def best(matches: Iterable[Found]) -> Found | None:
+def best(matches: Iterable[ScoredMatch]) -> ScoredMatch | None:
     """The match of the highest score."""
     return max(matches, key=score_of, default=None)
 
 
-def best_right(row: QueryRow) -> Found | None:
+def best_right(row: QueryRow) -> ScoredMatch | None:
     """The best match of a right video."""
     return best(right_matches(row))
 
 
-def best_wrong(row: QueryRow) -> Found | None:
-    """The best match of a stranger or look-alike."""
+def best_wrong(row: QueryRow) -> ScoredMatch | None:
+    """The best match of a non-match or look-alike."""
     return best(wrong_matches(row))
 
 
-def best_of_each_video(matches: Iterable[Found]) -> list[Found]:
+def best_of_each_video(matches: Iterable[ScoredMatch]) -> list[ScoredMatch]:
     """One match for each video, its best, in the order the videos first appear."""
-    found: dict[str, Found] = {}
+    found: dict[str, ScoredMatch] = {}
     for match in matches:
         known = found.get(match.video_id)
         if known is None or score_of(match) > score_of(known):
@@ -104,7 +104,7 @@ def positives(rows: Iterable[QueryRow]) -> list[QueryRow]:
 
 def negatives(rows: Iterable[QueryRow]) -> list[QueryRow]:
     """Open set: the rows whose catalogue holds no right video. A failed query proves nothing about
-    strangers and would only dilute the share of those accepted, so it is left out."""
+    non-matches and would only dilute the share of those accepted, so it is left out."""
     return [
         row for row in rows if row.catalogue != "all" and not expects_copy(row) and not row.error
     ]

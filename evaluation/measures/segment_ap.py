@@ -26,11 +26,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import Float64Array
-from evaluation.data.records import Found, Piece, QueryRow
+from evaluation.data.records import CopiedRange, QueryRow, ScoredMatch
 from evaluation.measures.relevance import answer, is_wrong, negatives, positives, score_of
 from evaluation.measures.temporal_iou import Range, intersection, length, query_range, ref_range
 
-_AXES: tuple[Callable[[Found | Piece], Range], ...] = (query_range, ref_range)
+_AXES: tuple[Callable[[ScoredMatch | CopiedRange], Range], ...] = (query_range, ref_range)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ def segment_ap(rows: Iterable[QueryRow]) -> float:
     return _area(gains, truth)
 
 
-def _gains_of_row(row: QueryRow, pieces: Sequence[Piece]) -> list[_Gain]:
-    by_video: dict[str, list[Found]] = {}
+def _gains_of_row(row: QueryRow, pieces: Sequence[CopiedRange]) -> list[_Gain]:
+    by_video: dict[str, list[ScoredMatch]] = {}
     for found in answer(row):
         if found.relation == "self" or is_wrong(found):
             by_video.setdefault(found.video_id, []).append(found)
@@ -75,7 +75,7 @@ def _gains_of_row(row: QueryRow, pieces: Sequence[Piece]) -> list[_Gain]:
     return gains
 
 
-def _gains_of_pair(matches: Sequence[Found], pieces: Sequence[Piece]) -> list[_Gain]:
+def _gains_of_pair(matches: Sequence[ScoredMatch], pieces: Sequence[CopiedRange]) -> list[_Gain]:
     """What each match of one pair, best first, adds to the seconds of those before it."""
     gains: list[_Gain] = []
     true = claimed = (0.0, 0.0)
@@ -107,12 +107,12 @@ def _area(gains: Sequence[_Gain], truth: Float64Array) -> float:
     return float(np.sum(np.diff(recall, prepend=0.0) * precision).clip(0, 1))
 
 
-def _overlap(piece: Piece, found: Found) -> bool:
+def _overlap(piece: CopiedRange, found: ScoredMatch) -> bool:
     return all(intersection([axis(piece)], [axis(found)]) > 0 for axis in _AXES)
 
 
-def _lengths(matches: Sequence[Found]) -> tuple[float, float]:
-    if len(matches) == 1:  # Nearly every pair: a million strangers are summed up in seconds.
+def _lengths(matches: Sequence[ScoredMatch]) -> tuple[float, float]:
+    if len(matches) == 1:  # Nearly every pair: a million non-matches are summed up in seconds.
         start, end = query_range(matches[0])
         ref_start, ref_end = ref_range(matches[0])
         return max(0.0, end - start), max(0.0, ref_end - ref_start)
@@ -120,7 +120,9 @@ def _lengths(matches: Sequence[Found]) -> tuple[float, float]:
     return query, ref
 
 
-def _intersections(matches: Sequence[Found], pieces: Sequence[Piece]) -> tuple[float, float]:
+def _intersections(
+    matches: Sequence[ScoredMatch], pieces: Sequence[CopiedRange]
+) -> tuple[float, float]:
     if not pieces:
         return 0.0, 0.0
     query, ref = (intersection(map(axis, matches), map(axis, pieces)) for axis in _AXES)

@@ -19,7 +19,7 @@ EXACT_DISCORDANT_PAIRS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Proportion:
     """`count` of `total`. The value of an empty one is NaN: it was not measured."""
 
     count: int
@@ -41,7 +41,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
+class PairedOutcomes:
     """Outcomes of the same queries under two configurations; the discordant pairs alone tell them
     apart."""
 
@@ -55,12 +55,12 @@ class Paired:
         return self.both + self.first_only + self.second_only + self.neither
 
     @property
-    def first(self) -> Share:
-        return Share(self.both + self.first_only, self.total)
+    def first(self) -> Proportion:
+        return Proportion(self.both + self.first_only, self.total)
 
     @property
-    def second(self) -> Share:
-        return Share(self.both + self.second_only, self.total)
+    def second(self) -> Proportion:
+        return Proportion(self.both + self.second_only, self.total)
 
     @property
     def p_value(self) -> float:
@@ -84,7 +84,9 @@ def wilson(count: int, total: int, z: float = Z_TWO_SIDED_95) -> tuple[float, fl
     return min(max(low, 0.0), share), max(min(high, 1.0), share)
 
 
-def newcombe(first: Share, second: Share, z: float = Z_TWO_SIDED_95) -> tuple[float, float]:
+def newcombe(
+    first: Proportion, second: Proportion, z: float = Z_TWO_SIDED_95
+) -> tuple[float, float]:
     """The interval of `second - first` of two independent shares, (-1, 1) when one is empty.
 
     R. G. Newcombe, "Interval estimation for the difference between independent proportions",

@@ -19,7 +19,7 @@ from evaluation.measures.detection import micro_ap, pooled, recall_at_fpr, recal
 from evaluation.measures.ranking import Separation, recall_at, separation
 from evaluation.measures.relevance import negatives
 from evaluation.measures.segment_ap import segment_ap
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.temporal_iou import RangeSummary, summarise_ranges
 
 By: TypeAlias = tuple[Literal["transform", "group"], ...]
@@ -41,19 +41,19 @@ class Summary:
     transform: str
     rows: int
     failed: int
-    recall_at_1: Share
-    recall_at_3: Share
-    recall_at_5: Share
+    recall_at_1: Proportion
+    recall_at_3: Proportion
+    recall_at_5: Proportion
     separation: Separation
     positives: int
     negatives: int
-    recall_at_fpr_1e2: Share
-    recall_at_fpr_1e3: Share
-    recall_at_precision_90: Share
+    recall_at_fpr_1e2: Proportion
+    recall_at_fpr_1e3: Proportion
+    recall_at_precision_90: Proportion
     uap: float
     calibration_error: float
     decisions: Decisions
-    lookalikes_accepted: Share
+    lookalikes_accepted: Proportion
     ranges: RangeSummary
     segment_uap: float
 

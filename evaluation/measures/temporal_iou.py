@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from evaluation.data.records import Found, Piece, QueryRow
+from evaluation.data.records import CopiedRange, QueryRow, ScoredMatch
 from evaluation.measures.relevance import answer, best, positives
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 
 Range: TypeAlias = tuple[float, float]
 """[start, end) in seconds."""
@@ -45,7 +45,7 @@ class RangeSummary:
     query: float
     ref: float
     combined: float
-    good: Share
+    good: Proportion
 
 
 def union(ranges: Iterable[Range]) -> list[Range]:
@@ -83,15 +83,15 @@ def iou(first: Sequence[Range], second: Sequence[Range]) -> float:
     return shared / covered if covered > 0 else 1.0
 
 
-def query_range(of: Found | Piece) -> Range:
+def query_range(of: ScoredMatch | CopiedRange) -> Range:
     return of.query_start_seconds, of.query_end_seconds
 
 
-def ref_range(of: Found | Piece) -> Range:
+def ref_range(of: ScoredMatch | CopiedRange) -> Range:
     return of.ref_start_seconds, of.ref_end_seconds
 
 
-def claimed(row: QueryRow) -> list[Found]:
+def claimed(row: QueryRow) -> list[ScoredMatch]:
     """The matches whose ranges the answer stands for: those accepted or, where none is, the best
     one. Only of the video the query was made of; empty where it was not found."""
     found = [match for match in answer(row) if match.relation == "self"]
@@ -110,7 +110,7 @@ def overlap(row: QueryRow) -> RangeOverlap | None:
     if not matches or not row.pieces:
         return None
 
-    def on(axis: Callable[[Found | Piece], Range]) -> float | None:
+    def on(axis: Callable[[ScoredMatch | CopiedRange], Range]) -> float | None:
         truth = [axis(piece) for piece in row.pieces]
         return iou([axis(match) for match in matches], truth) if length(truth) > 0 else None
 
@@ -125,7 +125,7 @@ def summarise_ranges(rows: Iterable[QueryRow]) -> RangeSummary:
         ref=_mean([one.ref for one in judged]),
         combined=_mean([one.combined for one in judged]),
         # Sums of thousandths of a second must not decide.
-        good=Share(sum(one.combined >= GOOD_IOU - 1e-9 for one in judged), len(judged)),
+        good=Proportion(sum(one.combined >= GOOD_IOU - 1e-9 for one in judged), len(judged)),
     )
 
 

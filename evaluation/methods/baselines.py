@@ -3,7 +3,7 @@
 `peer-median`: the median over all frames of a video, normalised; videos are compared by cosine. Robust,
 and blind to a part. `peer-best-pair`: the one pair of frames that are most alike, the query's seen
 upright, mirrored and upside down; it finds any part, and is fooled by any one pair. Neither knows
-ranges, what strangers usually score, or probabilities.
+ranges, what non-matches usually score, or probabilities.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy as np
 from common.types import Float32Array
 from embedder.pooling import pool
 from embedder.query.features import SeenQuery
-from evaluation.data.feature_cache import Seen
-from evaluation.data.records import Found
+from evaluation.data.feature_cache import CachedQuery
+from evaluation.data.records import ScoredMatch
 from evaluation.experiment.protocol import REAL, Dataset, Query
 
-PeerName: TypeAlias = Literal["peer-median", "peer-best-pair"]
-PEERS: tuple[PeerName, ...] = ("peer-median", "peer-best-pair")
+BaselineName: TypeAlias = Literal["peer-median", "peer-best-pair"]
+BASELINES: tuple[BaselineName, ...] = ("peer-median", "peer-best-pair")
 _VIEWS = ("identity", "flip_h", "flip_v", "rotate_180")
 
 
-class Peer:
+class Baseline:
     """One of PEERS as one who answers; the range of a match is all of both videos.
 
     A probability is the cosine scaled to 0..1: it orders, and decides nothing.
     """
 
     def __init__(
-        self, name: PeerName, dataset: Dataset, originals: Mapping[str, SeenQuery]
+        self, name: BaselineName, dataset: Dataset, originals: Mapping[str, SeenQuery]
     ) -> None:
         self.name = name
         self._dataset = dataset
@@ -42,7 +42,9 @@ class Peer:
             frames = {key: _median(rows) for key, rows in frames.items()}
         self._refs = {key: rows for key, rows in frames.items() if len(rows)}
 
-    def answer(self, query: Query, seen: Seen, names: frozenset[str]) -> tuple[Found, ...]:
+    def answer(
+        self, query: Query, seen: CachedQuery, names: frozenset[str]
+    ) -> tuple[ScoredMatch, ...]:
         """See `Answerer.answer`."""
         asked = self._asked(seen.query)
         own = {query.video.video_id} if query.group == REAL else set()
@@ -60,8 +62,8 @@ class Peer:
         there = {view.name for view in seen.views}
         return np.concatenate([_informative(seen, view) for view in _VIEWS if view in there])
 
-    def _found(self, query: Query, seen: Seen, name: str, score: float) -> Found:
-        return Found(
+    def _found(self, query: Query, seen: CachedQuery, name: str, score: float) -> ScoredMatch:
+        return ScoredMatch(
             video_id=name,
             relation=self._dataset.relation(query.video, name, seen.partners),
             probability=min(max((1 + score) / 2, 0.0), 1.0),

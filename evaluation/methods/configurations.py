@@ -20,7 +20,7 @@ class Configuration:
     fusion: of visual and action features. views: all; those of the whole picture; the picture as it is
     and parts of it; the picture as it is. aligned: runs of windows, else the best window alone.
     by_frames: ranges as frames tell them, else as segments do. normalised: scores against the query's own
-    strangers.
+    non-matches.
     """
 
     name: str

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from evaluation.calibration.samples import Samples, gather_samples
 from evaluation.data.records import QueryRow
-from evaluation.experiment.experiment_data import Study
-from evaluation.experiment.protocol import Answerer, Query
+from evaluation.experiment.experiment_data import ExperimentData
+from evaluation.experiment.protocol import Method, Query
 from evaluation.measures.relevance import best_of_each_video
-from evaluation.methods.baselines import PeerName
+from evaluation.methods.baselines import BaselineName
 from evaluation.methods.configurations import Configuration
 from searcher.matching.calibration import Calibration
 
@@ -24,10 +24,10 @@ WRONG_KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Entrant:
-    """A matcher under a configuration with its calibrations, or a peer, which has none."""
+class ConfiguredMethod:
+    """A matcher under a configuration with its calibrations, or a baseline, which has none."""
 
-    who: Configuration | PeerName
+    who: Configuration | BaselineName
     calibrations: Calibrations
 
     @property
@@ -35,25 +35,25 @@ class Entrant:
         """The configuration, as rows name it."""
         return self.who.name if isinstance(self.who, Configuration) else self.who
 
-    def answerer(self, study: Study) -> Answerer:
+    def open(self, data: ExperimentData) -> Method:
         if not isinstance(self.who, Configuration):
-            return study.peer(self.who)
+            return data.baseline(self.who)
         held = self.calibrations
-        return study.answers(self.who, lambda fold: held.get(fold) or held[None])
+        return data.answers(self.who, lambda fold: held.get(fold) or held[None])
 
 
-def answered(entrant: Entrant, study: Study, queries: Sequence[Query]) -> list[QueryRow]:
+def answered(
+    method: ConfiguredMethod, data: ExperimentData, queries: Sequence[Query]
+) -> list[QueryRow]:
     """The rows of some queries, in order; of wrong videos only the best."""
-    return [slimmed(row) for row in study.rows(queries, entrant.answerer(study))]
+    return [slimmed(row) for row in data.rows(queries, method.open(data))]
 
 
 def gathered(
-    configuration: Configuration, base: Calibration, study: Study, queries: Sequence[Query]
+    configuration: Configuration, base: Calibration, data: ExperimentData, queries: Sequence[Query]
 ) -> Samples:
     """What a calibration is fitted on, of some queries."""
-    return gather_samples(
-        queries, study.dataset, study.answers(configuration, lambda _: base), base
-    )
+    return gather_samples(queries, data.dataset, data.answers(configuration, lambda _: base), base)
 
 
 def slimmed(row: QueryRow, wrong_kept: int = WRONG_KEPT) -> QueryRow:

@@ -8,8 +8,8 @@ from common.types import LookName, QueryEmbedding
 from embedder.pooling import Pooling
 from embedder.query.embedder import windows_of
 from embedder.query.features import SeenQuery
-from evaluation.data.feature_cache import Seen
-from evaluation.data.records import Found
+from evaluation.data.feature_cache import CachedQuery
+from evaluation.data.records import ScoredMatch
 from evaluation.experiment.protocol import REAL, Dataset, Query
 from evaluation.methods.configurations import Configuration
 from evaluation.methods.exact_index import ArrayIndex, indexed
@@ -24,7 +24,7 @@ _MODEL = "evaluation"
 _KEPT_INDEXES = 8
 
 
-class MatcherAnswers:
+class MatcherMethod:
     """Answers as `storyhash match` does, from features that were kept."""
 
     def __init__(
@@ -50,7 +50,9 @@ class MatcherAnswers:
     def name(self) -> str:
         return self._configuration.name
 
-    def answer(self, query: Query, seen: Seen, names: frozenset[str]) -> tuple[Found, ...]:
+    def answer(
+        self, query: Query, seen: CachedQuery, names: frozenset[str]
+    ) -> tuple[ScoredMatch, ...]:
         """See `Answerer.answer`."""
         only = Filter(exclude_video=query.video.video_id) if query.group == REAL else EVERYTHING
         matcher = self.matcher(names, self._calibration_of(query.fold))
@@ -88,9 +90,11 @@ class MatcherAnswers:
 
         return look
 
-    def _found(self, report: MatchReport, query: Query, seen: Seen) -> tuple[Found, ...]:
+    def _found(
+        self, report: MatchReport, query: Query, seen: CachedQuery
+    ) -> tuple[ScoredMatch, ...]:
         return tuple(
-            Found(
+            ScoredMatch(
                 video_id=match.video_id,
                 relation=self._dataset.relation(query.video, match.video_id, seen.partners),
                 probability=match.probability,

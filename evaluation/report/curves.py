@@ -22,7 +22,7 @@ RATES = (1e-3, 1e-2)
 
 
 def roc_curves(rows: Iterable[QueryRow], path: Path) -> None:
-    """Share of copies found against the share of strangers accepted, which is drawn logarithmically
+    """Share of copies found against the share of non-matches accepted, which is drawn logarithmically
     because only its small values are of use; the rates that recall is quoted at are marked."""
     parts = {label: part for label, part in by_label(rows).items() if negatives(part)}
     check_any(parts)

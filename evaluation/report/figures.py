@@ -19,7 +19,7 @@ from evaluation.data.records import QueryRow
 from evaluation.measures.grouping import by_label
 from evaluation.measures.ranking import similarities
 from evaluation.measures.registry import MEASURES
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import Summary
 from evaluation.report.plot_style import INK, check_any, colour, legend_above, panels, title
 
@@ -32,7 +32,7 @@ _LABELLED_INSIDE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class VectorBlock:
     """One block of the vector: its name, how many numbers it has, and its share of the energy, 0 to 1."""
 
     name: str
@@ -58,7 +58,7 @@ def ablation_bars(summaries: Sequence[Summary], path: Path, measure: str = "reca
         for axes, group in zip(made.axes, groups, strict=True):
             for place, label in enumerate(labels):
                 value = known.get((group, label), math.nan)
-                if isinstance(value, Share):
+                if isinstance(value, Proportion):
                     _interval_bar(axes, place, value)
                 else:
                     axes.barh(place, value, height=0.62, color=colour(0))
@@ -69,15 +69,15 @@ def ablation_bars(summaries: Sequence[Summary], path: Path, measure: str = "reca
             axes.grid(False, axis="y")
             axes.tick_params(axis="y", length=0)
             title(axes, group or "all transforms")
-            if all(isinstance(value, Share) for value in known.values()):
+            if all(isinstance(value, Proportion) for value in known.values()):
                 axes.set_xticks(range(0, 101, 25))
                 axes.set_xlim(0, 124)
         made.figure.supxlabel(MEASURES[measure].title, fontsize=9, color=INK)
 
 
 def similarity_histograms(rows: Iterable[QueryRow], path: Path) -> None:
-    """Raw similarity of copies against best strangers, a panel for each profile and configuration; closed
-    set. Both histograms are shares of their own number."""
+    """Raw similarity of copies against best non-matches, a panel for each profile and
+    configuration; closed set. Both histograms are shares of their own number."""
     parts = by_label(rows)
     check_any(parts)
     drawn = {label: similarities(part) for label, part in parts.items()}
@@ -107,7 +107,7 @@ def similarity_histograms(rows: Iterable[QueryRow], path: Path) -> None:
 
 
 def flip_bias(summaries: Sequence[Summary], path: Path, transforms: Sequence[str] = FLIPS) -> None:
-    """Recall@1 with its interval, and mean similarity of copies (filled) and best strangers
+    """Recall@1 with its interval, and mean similarity of copies (filled) and best non-matches
     (hollow), under flips and right-angle turns; summaries by transform."""
     known = {
         (one.transform, label): one
@@ -147,7 +147,7 @@ def flip_bias(summaries: Sequence[Summary], path: Path, transforms: Sequence[str
 
 
 def vector_composition(
-    fusions: Mapping[str, Sequence[Part]], path: Path, beside: Sequence[Part] = ()
+    fusions: Mapping[str, Sequence[VectorBlock]], path: Path, beside: Sequence[VectorBlock] = ()
 ) -> None:
     """Share of the vector's energy by block, a bar for each fusion; blocks kept beside the vector,
     which have none of its energy, are named under it. Energies of a fusion sum up to 1."""
@@ -182,7 +182,7 @@ def vector_composition(
         legend_above(made.figure, axes)
 
 
-def _interval_bar(axes: Axes, place: int, value: Share) -> None:
+def _interval_bar(axes: Axes, place: int, value: Proportion) -> None:
     if not value.total:
         return
     low, high = value.interval
@@ -199,7 +199,7 @@ def _interval_bar(axes: Axes, place: int, value: Share) -> None:
     axes.text(103, place, f"{at:.1f}", fontsize=8, color=INK, va="center")
 
 
-def _interval_dot(axes: Axes, x: float, value: Share, shade: str, name: str | None) -> None:
+def _interval_dot(axes: Axes, x: float, value: Proportion, shade: str, name: str | None) -> None:
     if not value.total:
         return
     low, high = value.interval

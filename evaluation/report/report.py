@@ -91,12 +91,12 @@ def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: 
                 by_group, tables.SEPARATION, "Copies and best strangers"
             ),
             "decisions": tables.per_configuration(
-                summarise(without_peers(rows), ("group",)),
+                summarise(without_baselines(rows), ("group",)),
                 tables.DECISIONS,
                 "Decisions at the default policy",
             ),
             "ranges": tables.per_transform(
-                summarise(without_peers(rows), ("transform",)), tables.RANGES, "Time ranges"
+                summarise(without_baselines(rows), ("transform",)), tables.RANGES, "Time ranges"
             ),
         },
     )
@@ -107,15 +107,16 @@ def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: 
             "flip_bias": lambda path: figures.flip_bias(by_transform, path),
             "roc": lambda path: curves.roc_curves(rows, path),
             "precision_recall": lambda path: curves.precision_recall_curves(rows, path),
-            "reliability": lambda path: curves.reliability_diagram(without_peers(rows), path),
+            "reliability": lambda path: curves.reliability_diagram(without_baselines(rows), path),
         },
     )
     return report
 
 
 def group_tables(rows: Sequence[QueryRow]) -> dict[str, Table]:
-    """Group by group: all measures of ours, and where there are peers what they can be compared by."""
-    ours = without_peers(rows)
+    """Group by group: all measures of ours, and where there are baselines what they can be compared
+    by."""
+    ours = without_baselines(rows)
     made = {"groups": tables.per_configuration(summarise(ours, ("group",)), GROUPS, "By group")}
     if len(ours) < len(rows):
         made["peers"] = tables.per_transform(
@@ -155,17 +156,17 @@ def ablation_report(
 
 
 def composition(action_energy: Mapping[str, float], path: Path) -> None:
-    """What a vector is made of under each fusion, and what is kept beside it."""
+    """What a vector is made of under each fusion, and what is kept next to it."""
     figures.vector_composition(
         {
             name: (
-                figures.Part("visual", VISUAL_DIMENSION, 1 - share),
-                figures.Part("action", ACTION_DIMENSION, share),
+                figures.VectorBlock("visual", VISUAL_DIMENSION, 1 - share),
+                figures.VectorBlock("action", ACTION_DIMENSION, share),
             )
             for name, share in action_energy.items()
         },
         path,
-        (figures.Part("scene graph", GRAPH_DIMENSION, 0.0),),
+        (figures.VectorBlock("scene graph", GRAPH_DIMENSION, 0.0),),
     )
 
 
@@ -189,7 +190,7 @@ def _by_profile(rows: Sequence[QueryRow]) -> Iterator[tuple[str, list[QueryRow]]
     yield from parts.items()
 
 
-def without_peers(rows: Sequence[QueryRow]) -> list[QueryRow]:
+def without_baselines(rows: Sequence[QueryRow]) -> list[QueryRow]:
     """Those whose probabilities and ranges mean something."""
     return [row for row in rows if not row.configuration.startswith("peer-")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from evaluation.experiment.latency import Timed
+from evaluation.experiment.latency import TimedCase
 from evaluation.measures.registry import MEASURES
 from evaluation.measures.summary import Summary
 from evaluation.report.table import Column, Table
@@ -24,7 +24,7 @@ def before_and_after(before: Summary, after: Summary, measures: Sequence[str]) -
     )
 
 
-def stage_times(timed: Sequence[Timed]) -> Table:
+def stage_times(timed: Sequence[TimedCase]) -> Table:
     """A row for each stage, a column for each case; milliseconds."""
     return stage_times_of({one.case: one.stages for one in timed})
 

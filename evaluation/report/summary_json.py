@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from evaluation.measures.registry import MEASURES, Value
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import Summary
 
 
@@ -34,7 +34,7 @@ def summaries_to_json(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
 
 def value_to_json(value: Value) -> dict[str, Any] | float | None:
     """A share or a number; null for what was not measured or has no end."""
-    if not isinstance(value, Share):
+    if not isinstance(value, Proportion):
         return round(value, 6) if math.isfinite(value) else None
     if not value.total:
         return None

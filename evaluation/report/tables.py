@@ -13,7 +13,7 @@ from evaluation.measures.grouping import by_label
 from evaluation.measures.outcomes import OUTCOMES
 from evaluation.measures.pairing import pair
 from evaluation.measures.registry import MEASURES, Measure, Value
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import Summary
 from evaluation.report.table import Column, Table
 
@@ -69,7 +69,7 @@ def percent(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{100 * value:.1f}"
 
 
-def share(value: Share) -> str:
+def share(value: Proportion) -> str:
     """`99.8 [98.1, 100.0]`: percentages, Wilson's interval in brackets."""
     if not value.total:
         return NOTHING
@@ -153,7 +153,7 @@ def per_configuration(
 
 
 def fusion(summaries: Sequence[Summary]) -> Table:
-    """What a fusion does to copies *and* to strangers: similarity of both, and how well they are
+    """What a fusion does to copies *and* to non-matches: similarity of both, and how well they are
     parted."""
     return per_configuration(
         summaries,
@@ -187,7 +187,7 @@ def ablation(rows: Iterable[QueryRow], outcome: str = "recall_at_1", caption: st
         paired = pair(first[group], mine)
         against = mine is not first[group] and paired.total
         return (
-            share(Share(sum(mine.values()), len(mine))),
+            share(Proportion(sum(mine.values()), len(mine))),
             p_value(paired.p_value) if against else NOTHING,
         )
 
@@ -213,9 +213,9 @@ def targets(goals: Sequence[Target]) -> Table:
     def cells(goal: Target | None) -> tuple[str, str, str]:
         if goal is None:
             return NOTHING, NOTHING, NOTHING
-        is_share = isinstance(goal.measured, Share)
+        is_share = isinstance(goal.measured, Proportion)
         measured = (
-            share(goal.measured) if isinstance(goal.measured, Share) else number(goal.measured)
+            share(goal.measured) if isinstance(goal.measured, Proportion) else number(goal.measured)
         )
         if goal.goal is None:
             return measured, NOTHING, NOTHING
@@ -247,11 +247,11 @@ def cell(summary: Summary | None, measure: Measure) -> str:
     if summary is None:
         return NOTHING
     value = measure.of(summary)
-    return share(value) if isinstance(value, Share) else number(value, measure.digits)
+    return share(value) if isinstance(value, Proportion) else number(value, measure.digits)
 
 
 def _number(value: Value) -> float:
-    return value.value if isinstance(value, Share) else value
+    return value.value if isinstance(value, Proportion) else value
 
 
 def _breaks(groups: Sequence[str]) -> frozenset[int]:

@@ -1,1 +1,1 @@
-"""Edits of a film as people make them, each with the truth about what it shows where."""
+"""Edits of a video as people make them, each with the truth about what it shows where."""

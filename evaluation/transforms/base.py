@@ -1,4 +1,4 @@
-"""What a transform is: a name, a group, its parameters, and a function from a film to a film."""
+"""What a transform is: a name, a group, its parameters, and a function from a video to a video."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from common.types import UInt8Array, check_array
-from evaluation.data.records import Piece
+from evaluation.data.records import CopiedRange
 
 Group: TypeAlias = Literal["paper", "photometric", "composed", "temporal"]
 
@@ -32,21 +32,21 @@ class Film:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What a transform made of a film.
+class TransformResult:
+    """What a transform made of a video.
 
     pieces: which stretches of the result show which of the original, the whole of both where time is left
     alone. partners: ids of other videos that can be seen in it. crf: how coarsely x264 is to write it.
     """
 
     film: Film
-    pieces: tuple[Piece, ...]
+    pieces: tuple[CopiedRange, ...]
     partners: tuple[str, ...] = ()
     crf: int = 23
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TransformContext:
     """What a transform may draw on: a generator of its own, the same for the same video and transform,
     and other videos, of other families than the original's. `partner(n)`: the n-th of them, with its id;
     any n from 0 on, also where there are fewer."""
@@ -61,5 +61,5 @@ class Transform:
 
     name: str
     group: Group
-    apply: Callable[[Film, Material], Made]
+    apply: Callable[[Film, TransformContext], TransformResult]
     parameters: Mapping[str, Any] = field(default_factory=dict)

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from common.types import UInt8Array
-from evaluation.transforms.base import Film, Material
+from evaluation.transforms.base import Film, TransformContext
 from evaluation.transforms.composed import composition
 from evaluation.transforms.frame_ops import FrameEdit, canvas
-from evaluation.transforms.inserted_video import Guest
+from evaluation.transforms.inserted_video import InsertedVideo
 
 # Shares of the picture's sides: the screen's frame, and how far its corners lie from where they belong.
 _EDGE = 0.035
@@ -21,7 +21,7 @@ _STEP, _PULL = 0.004, 0.15
 _STRIPES = 0.07
 
 
-def _filmed(film: Film, material: Material, _guests: Sequence[Guest]) -> FrameEdit:
+def _filmed(film: Film, material: TransformContext, _guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     rng = material.rng
     short = min(height, width)

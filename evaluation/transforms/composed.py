@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from common.types import UInt8Array
-from evaluation.transforms.base import Film, Made, Material, Transform
+from evaluation.transforms.base import Film, Transform, TransformContext, TransformResult
 from evaluation.transforms.frame_ops import (
     FrameEdit,
     canvas,
@@ -21,11 +21,11 @@ from evaluation.transforms.frame_ops import (
     resized,
     whole,
 )
-from evaluation.transforms.inserted_video import Guest, guest
+from evaluation.transforms.inserted_video import InsertedVideo, guest
 from evaluation.transforms.overlay_art import BLACK, WHITE, Colour, sentence, text_width, write
 from evaluation.transforms.overlay_art import write_centred as centred_line
 
-Compose: TypeAlias = Callable[[Film, Material, Sequence[Guest]], FrameEdit]
+Compose: TypeAlias = Callable[[Film, TransformContext, Sequence[InsertedVideo]], FrameEdit]
 """Draws what is left to chance; the guests are the partners asked for, in order."""
 
 _PAGES: tuple[Colour, ...] = ((24, 24, 28), (245, 245, 245), (38, 56, 92), (232, 222, 200))
@@ -35,11 +35,11 @@ _DARK: Colour = (16, 16, 18)
 def composition(name: str, compose: Compose, guests: int = 0, **parameters: Any) -> Transform:
     """A transform that lays every frame out with those of `guests` partners and leaves time alone."""
 
-    def apply(film: Film, material: Material) -> Made:
+    def apply(film: Film, material: TransformContext) -> TransformResult:
         shown = [guest(material, index, film) for index in range(guests)]
         made = each(film, compose(film, material, shown))
         partners = dict.fromkeys(one.video_id for one in shown)
-        return Made(made, whole(film), tuple(partners))
+        return TransformResult(made, whole(film), tuple(partners))
 
     return Transform(name, "composed", apply, parameters)
 
@@ -47,7 +47,9 @@ def composition(name: str, compose: Compose, guests: int = 0, **parameters: Any)
 def _inset(smallest: float, largest: float) -> Compose:
     """The original small, over a partner that plays."""
 
-    def compose(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+    def compose(
+        film: Film, material: TransformContext, guests: Sequence[InsertedVideo]
+    ) -> FrameEdit:
         height, width = film.frames.shape[1:3]
         share = material.rng.uniform(smallest, largest)
         inner_width, inner_height = max(1, round(width * share)), max(1, round(height * share))
@@ -64,7 +66,7 @@ def _inset(smallest: float, largest: float) -> Compose:
     return compose
 
 
-def _reaction(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+def _reaction(film: Film, material: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     page = canvas(width, height, _PAGES[int(material.rng.integers(0, len(_PAGES)))])
     light = int(page[0, 0].astype(int).sum()) > 382
@@ -89,7 +91,9 @@ def _reaction(film: Film, material: Material, guests: Sequence[Guest]) -> FrameE
     return edit
 
 
-def _side_by_side(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+def _side_by_side(
+    film: Film, material: TransformContext, guests: Sequence[InsertedVideo]
+) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     half = max(1, width // 2)
     second = bool(material.rng.integers(0, 2))
@@ -102,7 +106,9 @@ def _side_by_side(film: Film, material: Material, guests: Sequence[Guest]) -> Fr
     return edit
 
 
-def _one_above_the_other(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+def _one_above_the_other(
+    film: Film, material: TransformContext, guests: Sequence[InsertedVideo]
+) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     half = max(1, height // 2)
     second = bool(material.rng.integers(0, 2))
@@ -114,7 +120,7 @@ def _one_above_the_other(film: Film, material: Material, guests: Sequence[Guest]
     return edit
 
 
-def _grid(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+def _grid(film: Film, material: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     cell = (max(1, width // 2), max(1, height // 2))
     order = material.rng.permutation(4).tolist()
@@ -130,7 +136,7 @@ def _grid(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
     return edit
 
 
-def _blend(film: Film, _material: Material, guests: Sequence[Guest]) -> FrameEdit:
+def _blend(film: Film, _material: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
@@ -139,7 +145,9 @@ def _blend(film: Film, _material: Material, guests: Sequence[Guest]) -> FrameEdi
     return edit
 
 
-def _on_background(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+def _on_background(
+    film: Film, material: TransformContext, guests: Sequence[InsertedVideo]
+) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     inner = (max(1, round(width * 0.65)), max(1, round(height * 0.65)))
     across, down = material.rng.uniform(0.3, 0.7, 2)
@@ -153,7 +161,9 @@ def _on_background(film: Film, material: Material, guests: Sequence[Guest]) -> F
     return edit
 
 
-def _vertical_repost(film: Film, material: Material, _guests: Sequence[Guest]) -> FrameEdit:
+def _vertical_repost(
+    film: Film, material: TransformContext, _guests: Sequence[InsertedVideo]
+) -> FrameEdit:
     # Never larger than the original's long side: a re-post gains no detail.
     width = max(2, round(min(film.frames.shape[1:3])))
     height = max(2, round(width * 16 / 9))
@@ -173,7 +183,7 @@ def _vertical_repost(film: Film, material: Material, _guests: Sequence[Guest]) -
     return edit
 
 
-def _facecam(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEdit:
+def _facecam(film: Film, material: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     side = max(2, round(min(height, width) * material.rng.uniform(0.24, 0.34)))
     margin = max(1, side // 8)
@@ -190,7 +200,9 @@ def _facecam(film: Film, material: Material, guests: Sequence[Guest]) -> FrameEd
     return edit
 
 
-def _ticker_and_logo(film: Film, material: Material, _guests: Sequence[Guest]) -> FrameEdit:
+def _ticker_and_logo(
+    film: Film, material: TransformContext, _guests: Sequence[InsertedVideo]
+) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     bar, strip = max(3, round(height * 0.11)), max(3, round(height * 0.075))
     hue: Colour = ((170, 16, 24), (16, 60, 150), (20, 120, 70))[int(material.rng.integers(0, 3))]

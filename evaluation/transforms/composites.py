@@ -1,4 +1,4 @@
-"""Several mild edits one after the other, as a film that went through many hands: which ones is left to
+"""Several mild edits one after the other, as a video that went through many hands: which ones is left to
 chance, another choice for every video."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from evaluation.transforms import camcording as filming
 from evaluation.transforms import composed, geometric, overlays, paper, photometric, temporal
-from evaluation.transforms.base import Film, Group, Made, Material, Transform
+from evaluation.transforms.base import Film, Group, Transform, TransformContext, TransformResult
 from evaluation.transforms.timeline import chain
 
 _KNOWN: Mapping[str, Transform] = {
@@ -58,7 +58,7 @@ _TIMES = _named(
 def _mix(number: int, group: Group, laid_out: tuple[Transform, ...]) -> Transform:
     """One edit of the picture, one of what is around it, one of time; the latter two in either order."""
 
-    def apply(film: Film, material: Material) -> Made:
+    def apply(film: Film, material: TransformContext) -> TransformResult:
         steps = [_one(pool, material) for pool in (_PICTURES, laid_out, _TIMES)]
         if material.rng.integers(0, 2):
             steps[1], steps[2] = steps[2], steps[1]
@@ -72,7 +72,7 @@ def _mix(number: int, group: Group, laid_out: tuple[Transform, ...]) -> Transfor
     return Transform(f"mix_{number}", group, apply, parameters)
 
 
-def _one(pool: tuple[Transform, ...], material: Material) -> Transform:
+def _one(pool: tuple[Transform, ...], material: TransformContext) -> Transform:
     return pool[int(material.rng.integers(0, len(pool)))]
 
 

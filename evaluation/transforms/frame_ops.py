@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from common.types import UInt8Array
-from evaluation.data.records import Piece
-from evaluation.transforms.base import Film, Group, Made, Material, Transform
+from evaluation.data.records import CopiedRange
+from evaluation.transforms.base import Film, Group, Transform, TransformContext, TransformResult
 
 FrameEdit: TypeAlias = Callable[[UInt8Array, int], UInt8Array]
 """A frame, uint8 (H, W, 3), and its number to a frame; those of one film come out all of one size."""
-Prepare: TypeAlias = Callable[[Film, Material], FrameEdit]
-"""Draws what an edit leaves to chance, once for a film."""
+Prepare: TypeAlias = Callable[[Film, TransformContext], FrameEdit]
+"""Draws what an edit leaves to chance, once for a video."""
 
 
 def per_frame(
@@ -25,8 +25,8 @@ def per_frame(
     """A transform that edits every frame by itself and leaves time alone. crf: how coarsely it is to be
     written, where that is a part of it."""
 
-    def apply(film: Film, material: Material) -> Made:
-        made = Made(each(film, prepare(film, material)), whole(film))
+    def apply(film: Film, material: TransformContext) -> TransformResult:
+        made = TransformResult(each(film, prepare(film, material)), whole(film))
         return made if crf is None else replace(made, crf=crf)
 
     if crf is not None:
@@ -49,9 +49,9 @@ def each(film: Film, edit: FrameEdit) -> Film:
     return Film(frames, film.frames_per_second)
 
 
-def whole(film: Film) -> tuple[Piece, ...]:
-    """All of the film, where time is left alone."""
-    return (Piece(0.0, film.duration_seconds, 0.0, film.duration_seconds),)
+def whole(film: Film) -> tuple[CopiedRange, ...]:
+    """All of the video, where time is left alone."""
+    return (CopiedRange(0.0, film.duration_seconds, 0.0, film.duration_seconds),)
 
 
 def resized(picture: UInt8Array, width: int, height: int) -> UInt8Array:

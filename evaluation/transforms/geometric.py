@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from common.types import UInt8Array
-from evaluation.transforms.base import Film, Material
+from evaluation.transforms.base import Film, TransformContext
 from evaluation.transforms.frame_ops import (
     FrameEdit,
     Prepare,
@@ -31,7 +31,7 @@ def centre_crop(share: float) -> Prepare:
 def corner_crop(share: float) -> Prepare:
     """Keeps (1 - share) of each side, in a corner left to chance."""
 
-    def prepare(_film: Film, material: Material) -> FrameEdit:
+    def prepare(_film: Film, material: TransformContext) -> FrameEdit:
         across, down = (float(place) for place in material.rng.integers(0, 2, 2))
         return lambda frame, _number: _window(frame, 1.0 - share, across, down)
 
@@ -60,7 +60,7 @@ def bars(vertical: float, horizontal: float) -> Prepare:
 
 
 def shortened(short_side: int) -> Prepare:
-    """Shrunk to that short side, in pixels; a film that is smaller stays as it is."""
+    """Shrunk to that short side, in pixels; a video that is smaller stays as it is."""
 
     def edit(frame: UInt8Array) -> UInt8Array:
         scale = short_side / min(frame.shape[:2])
@@ -85,7 +85,7 @@ def _window(frame: UInt8Array, keep: float, across: float, down: float) -> UInt8
     return np.ascontiguousarray(frame[top : top + kept_height, left : left + kept_width])
 
 
-def _moving_crop(film: Film, material: Material) -> FrameEdit:
+def _moving_crop(film: Film, material: TransformContext) -> FrameEdit:
     start, end = material.rng.permutation([0.85, 0.6])
     places = material.rng.uniform(0.0, 1.0, (2, 2))
     height, width = film.frames.shape[1:3]
@@ -109,7 +109,7 @@ def _stretch(frame: UInt8Array) -> UInt8Array:
     return resized(frame, width, round(width * target))
 
 
-def _perspective(film: Film, material: Material) -> FrameEdit:
+def _perspective(film: Film, material: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     size = np.array([width - 1, height - 1], dtype=np.float32)
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float32)
@@ -119,7 +119,7 @@ def _perspective(film: Film, material: Material) -> FrameEdit:
     return lambda frame, _number: cv2.warpPerspective(frame, warp, (width, height))
 
 
-def _border(film: Film, material: Material) -> FrameEdit:
+def _border(film: Film, material: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     thick = max(1, round(min(height, width) * material.rng.uniform(0.06, 0.14)))
     colour = tuple(int(level) for level in material.rng.integers(20, 236, 3))

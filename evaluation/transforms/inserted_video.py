@@ -1,16 +1,16 @@
-"""Partner films as a transform shows them: at the original's rate, any length, any size."""
+"""Partner videos as a transform shows them: at the original's rate, any length, any size."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from common.types import UInt8Array
-from evaluation.transforms.base import Film, Material
+from evaluation.transforms.base import Film, TransformContext
 from evaluation.transforms.frame_ops import cover
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class InsertedVideo:
     """A partner, played at `frames_per_second` and again from its start when it is over."""
 
     video_id: str
@@ -31,7 +31,7 @@ class Guest:
         return cover(self.still(number), width, height)
 
 
-def guest(material: Material, index: int, beside: Film) -> Guest:
-    """The partner of that index, at the rate of the film it is shown with."""
+def guest(material: TransformContext, index: int, beside: Film) -> InsertedVideo:
+    """The partner of that index, at the rate of the video it is shown with."""
     video_id, film = material.partner(index)
-    return Guest(video_id, film, beside.frames_per_second)
+    return InsertedVideo(video_id, film, beside.frames_per_second)

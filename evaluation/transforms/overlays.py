@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 
 from common.types import UInt8Array
-from evaluation.transforms.base import Film, Material
+from evaluation.transforms.base import Film, TransformContext
 from evaluation.transforms.frame_ops import FrameEdit, canvas, paste, per_frame
 from evaluation.transforms.overlay_art import (
     BLACK,
@@ -27,7 +27,7 @@ _GREY: Colour = (110, 112, 118)
 _BLUE: Colour = (24, 110, 230)
 
 
-def _caption_band(film: Film, material: Material) -> FrameEdit:
+def _caption_band(film: Film, material: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     band = max(4, round(height * 0.24))
     page = canvas(width, height + band, WHITE)
@@ -44,7 +44,7 @@ def _caption_band(film: Film, material: Material) -> FrameEdit:
     return edit
 
 
-def _subtitles(film: Film, material: Material) -> FrameEdit:
+def _subtitles(film: Film, material: TransformContext) -> FrameEdit:
     height = film.frames.shape[1]
     spoken = 1 + int(film.duration_seconds / _SUBTITLE_SECONDS)
     lines = [
@@ -63,7 +63,7 @@ def _subtitles(film: Film, material: Material) -> FrameEdit:
     return edit
 
 
-def _emoji(film: Film, material: Material) -> FrameEdit:
+def _emoji(film: Film, material: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     rng = material.rng
     short = min(height, width)
@@ -92,7 +92,7 @@ def _emoji(film: Film, material: Material) -> FrameEdit:
     return edit
 
 
-def _social_frame(film: Film, material: Material) -> FrameEdit:
+def _social_frame(film: Film, material: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     unit = max(4, round(min(height, width) * 0.08))
     head, foot, side = 4 * unit, 3 * unit, unit // 2
@@ -120,7 +120,7 @@ def _social_frame(film: Film, material: Material) -> FrameEdit:
     return edit
 
 
-def _logo_banner(film: Film, material: Material) -> FrameEdit:
+def _logo_banner(film: Film, material: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     tall = max(4, round(height * 0.16))
     levels = material.rng.integers(30, 200, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.types import UInt8Array
-from evaluation.transforms.base import Film, Made, Material, Transform
+from evaluation.transforms.base import Film, Transform, TransformContext, TransformResult
 from evaluation.transforms.frame_ops import FrameEdit, Prepare, per_frame
 from evaluation.transforms.geometric import centre_crop, flipped, turned
 from evaluation.transforms.overlay_art import WHITE, logo_stamp, text_stamp
@@ -18,13 +18,13 @@ def _picture(name: str, prepare: Prepare, **parameters: Any) -> Transform:
 
 
 def _speed(factor: float) -> Transform:
-    def apply(film: Film, _material: Material) -> Made:
+    def apply(film: Film, _material: TransformContext) -> TransformResult:
         return play(film, [stretch(0, len(film.frames), factor)])
 
     return Transform(f"speed_{factor}", "paper", apply, {"factor": factor})
 
 
-def _watermark(film: Film, _material: Material) -> FrameEdit:
+def _watermark(film: Film, _material: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     side = max(6, round(min(height, width) * 0.12))
     letters = text_stamp("SAMPLE TV", side * 0.45, WHITE, 0.5)
@@ -47,7 +47,7 @@ _FLIP = _picture("flip_h", flipped(1), axis="left to right")
 _FASTER = _speed(1.1)
 
 
-def _combined(film: Film, material: Material) -> Made:
+def _combined(film: Film, material: TransformContext) -> TransformResult:
     return chain(film, material, (_CROP, _FLIP, _FASTER))
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from common.types import UInt8Array
-from evaluation.transforms.base import Film, Made, Material, Transform
+from evaluation.transforms.base import Film, Transform, TransformContext, TransformResult
 from evaluation.transforms.frame_ops import (
     FrameEdit,
     Prepare,
@@ -69,7 +69,7 @@ def saturation(factor: float) -> Prepare:
 def noise(sigma: float) -> Prepare:
     """Normal noise of that deviation, new for every frame."""
 
-    def prepare(film: Film, material: Material) -> FrameEdit:
+    def prepare(film: Film, material: TransformContext) -> FrameEdit:
         height, width = film.frames.shape[1:3]
         # One field, seen from another place for every frame: fresh normal numbers cost 25 ms a frame.
         field = material.rng.normal(0.0, sigma, (height + 64, width + 64, 3))
@@ -89,7 +89,7 @@ def noise(sigma: float) -> Prepare:
 def vignette(darkest: float) -> Prepare:
     """The corners darkened to that share, the middle as it was."""
 
-    def prepare(film: Film, _material: Material) -> FrameEdit:
+    def prepare(film: Film, _material: TransformContext) -> FrameEdit:
         height, width = film.frames.shape[1:3]
         y, x = np.mgrid[:height, :width]
         far = np.hypot((x + 0.5) / width - 0.5, (y + 0.5) / height - 0.5) / np.hypot(0.5, 0.5)
@@ -127,8 +127,8 @@ def _sepia(frame: UInt8Array) -> UInt8Array:
     return cv2.transform(frame, _SEPIA)
 
 
-def _as_it_is(film: Film, _material: Material) -> Made:
-    return Made(film, whole(film), crf=45)
+def _as_it_is(film: Film, _material: TransformContext) -> TransformResult:
+    return TransformResult(film, whole(film), crf=45)
 
 
 TRANSFORMS = (

@@ -14,7 +14,7 @@ from common.errors import UsageError
 from evaluation.transforms import camcording as filming
 from evaluation.transforms import composed, geometric, overlays, paper, photometric, temporal
 from evaluation.transforms import composites as mixes
-from evaluation.transforms.base import Film, Group, Material, Transform
+from evaluation.transforms.base import Film, Group, Transform, TransformContext
 
 GROUPS: tuple[Group, ...] = get_args(Group)
 
@@ -66,10 +66,10 @@ def choose(patterns: Iterable[str]) -> tuple[Transform, ...]:
 
 def material(
     transform_name: str, video_id: str, partner: Callable[[int], tuple[str, Film]]
-) -> Material:
+) -> TransformContext:
     """What a transform draws on for a video: chance that depends on the two names alone, so that a query
     is the same in every run, whatever else is evaluated. partner: as in Material, for any n from 0 on."""
     # A length before the first name: no two pairs of names read the same.
     text = f"{len(transform_name)}:{transform_name}{video_id}"
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-    return Material(np.random.default_rng(int.from_bytes(digest, "big")), partner)
+    return TransformContext(np.random.default_rng(int.from_bytes(digest, "big")), partner)

@@ -1,7 +1,7 @@
 """Edits of time, each with the truth about which stretch shows which.
 
 A film too short for an edit gets what is possible of it, and the pieces say what is there: a stretch that
-should be longer than the film is all of it, a film of one frame cannot be shuffled.
+should be longer than the video is all of it, a video of one frame cannot be shuffled.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.transforms.base import Film, Made, Material, Transform
+from evaluation.transforms.base import Film, Transform, TransformContext, TransformResult
 from evaluation.transforms.frame_ops import each
 from evaluation.transforms.geometric import centre_crop
 from evaluation.transforms.inserted_video import guest
@@ -41,9 +41,9 @@ def speed(name: str, factor: float) -> Transform:
 
 
 def trim(name: str, first: float, last: float) -> Transform:
-    """Keeps the stretch between two shares of the film, widened to 2 s where the film has them."""
+    """Keeps the stretch between two shares of the video, widened to 2 s where the video has them."""
 
-    def cut(film: Film, _material: Material) -> Sequence[Cut]:
+    def cut(film: Film, _material: TransformContext) -> Sequence[Cut]:
         total = len(film.frames)
         wanted = max(round(total * (last - first)), _frames(film, _MIN_SECONDS))
         kept = min(total, max(1, wanted))
@@ -62,7 +62,7 @@ def trim(name: str, first: float, last: float) -> Transform:
 def excerpt(name: str, seconds: float) -> Transform:
     """A stretch of that length from anywhere; the whole film where it is no longer."""
 
-    def cut(film: Film, material: Material) -> Sequence[Cut]:
+    def cut(film: Film, material: TransformContext) -> Sequence[Cut]:
         return [stretch(*_anywhere(film, seconds, material.rng))]
 
     return cutting(name, cut, seconds=seconds)
@@ -71,7 +71,7 @@ def excerpt(name: str, seconds: float) -> Transform:
 def insert(name: str, seconds: float) -> Transform:
     """A stretch of that length from anywhere, in the middle of 10 to 20 s of a partner."""
 
-    def cut(film: Film, material: Material) -> Sequence[Cut]:
+    def cut(film: Film, material: TransformContext) -> Sequence[Cut]:
         host = guest(material, 0, film)
         first, stop = _anywhere(film, seconds, material.rng)
         around = _frames(film, float(material.rng.uniform(10.0, 20.0)))
@@ -83,7 +83,7 @@ def insert(name: str, seconds: float) -> Transform:
     return cutting(name, cut, seconds=seconds, partner_seconds="10 to 20")
 
 
-def _fps_drop(film: Film, _material: Material) -> Sequence[Cut]:
+def _fps_drop(film: Film, _material: TransformContext) -> Sequence[Cut]:
     total, rate = len(film.frames), film.frames_per_second
     number = np.arange(total, dtype=np.int64)
     if rate <= _SHOWN_FPS:
@@ -92,7 +92,7 @@ def _fps_drop(film: Film, _material: Material) -> Sequence[Cut]:
     return [Cut(np.ceil(shown * (rate / _SHOWN_FPS) - 1e-9).astype(np.int64), 0, total)]
 
 
-def _concatenate(film: Film, material: Material) -> Sequence[Cut]:
+def _concatenate(film: Film, material: TransformContext) -> Sequence[Cut]:
     before, after = guest(material, 0, film), guest(material, 1, film)
     most = _frames(film, _MAX_PARTNER_SECONDS)
     return [
@@ -102,7 +102,7 @@ def _concatenate(film: Film, material: Material) -> Sequence[Cut]:
     ]
 
 
-def _mashup(film: Film, material: Material) -> Sequence[Cut]:
+def _mashup(film: Film, material: TransformContext) -> Sequence[Cut]:
     other = guest(material, 0, film)
     long = _frames(film, _MASHUP_SECONDS)
     total = min(len(film.frames), long * _MASHUP_CUTS)
@@ -113,14 +113,14 @@ def _mashup(film: Film, material: Material) -> Sequence[Cut]:
     return cuts
 
 
-def _loop(film: Film, _material: Material) -> Sequence[Cut]:
+def _loop(film: Film, _material: TransformContext) -> Sequence[Cut]:
     first = _frames(film, _LOOP_SECONDS)
     if len(film.frames) > first:
         return [stretch(0, first)] * 3
     return [stretch(0, len(film.frames))] * 2
 
 
-def _shuffle(film: Film, material: Material) -> Sequence[Cut]:
+def _shuffle(film: Film, material: TransformContext) -> Sequence[Cut]:
     total = len(film.frames)
     count = min(total, max(2, round(film.duration_seconds / _SHUFFLE_SECONDS)))
     ends = [round(total * index / count) for index in range(count + 1)]
@@ -131,11 +131,11 @@ def _shuffle(film: Film, material: Material) -> Sequence[Cut]:
     return [stretch(ends[index], ends[index + 1]) for index in order.tolist()]
 
 
-def _reverse(film: Film, _material: Material) -> Sequence[Cut]:
+def _reverse(film: Film, _material: TransformContext) -> Sequence[Cut]:
     return [backwards(0, len(film.frames))]
 
 
-def _freeze(film: Film, _material: Material) -> Sequence[Cut]:
+def _freeze(film: Film, _material: TransformContext) -> Sequence[Cut]:
     middle = len(film.frames) // 2
     return [
         *([stretch(0, middle)] if middle else []),
@@ -144,12 +144,12 @@ def _freeze(film: Film, _material: Material) -> Sequence[Cut]:
     ]
 
 
-def _ramp(film: Film, _material: Material) -> Sequence[Cut]:
+def _ramp(film: Film, _material: TransformContext) -> Sequence[Cut]:
     total, half = len(film.frames), len(film.frames) // 2
     return [*([stretch(0, half, 0.75)] if half else []), stretch(half, total, 1.5)]
 
 
-def _jump_cuts(film: Film, _material: Material) -> Sequence[Cut]:
+def _jump_cuts(film: Film, _material: TransformContext) -> Sequence[Cut]:
     total = len(film.frames)
     long, gone = _frames(film, 1.5), _frames(film, 0.5)
     return [stretch(at, min(total, at + long)) for at in range(0, total, long + gone)]
@@ -158,13 +158,13 @@ def _jump_cuts(film: Film, _material: Material) -> Sequence[Cut]:
 _SLOWER = speed("slower", 0.8)
 
 
-def _slow_zoom(film: Film, material: Material) -> Made:
+def _slow_zoom(film: Film, material: TransformContext) -> TransformResult:
     closer = each(film, centre_crop(0.2)(film, material))
     return chain(closer, material, (_SLOWER,))
 
 
 def _anywhere(film: Film, seconds: float, rng: np.random.Generator) -> tuple[int, int]:
-    """[first, stop) of a stretch of that length, or of all of the film."""
+    """[first, stop) of a stretch of that length, or of all of the video."""
     count = min(len(film.frames), _frames(film, seconds))
     first = int(rng.integers(0, len(film.frames) - count + 1))
     return first, first + count

@@ -1,4 +1,4 @@
-"""Cutting: a film put together from stretches of the original and of partners, with the truth kept."""
+"""Cutting: a video put together from stretches of the original and of partners, with the truth kept."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from common.types import Int64Array
-from evaluation.data.records import Piece
-from evaluation.transforms.base import Film, Made, Material, Transform
+from evaluation.data.records import CopiedRange
+from evaluation.transforms.base import Film, Transform, TransformContext, TransformResult
 from evaluation.transforms.frame_ops import whole
-from evaluation.transforms.inserted_video import Guest
+from evaluation.transforms.inserted_video import InsertedVideo
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Cut:
     frames: Int64Array
     first: int = 0
     stop: int = 0
-    guest: Guest | None = None
+    guest: InsertedVideo | None = None
     in_order: bool = True
 
 
@@ -48,18 +48,18 @@ def held(frame: int, count: int) -> Cut:
     return Cut(np.full(count, frame, dtype=np.int64), frame, frame + 1, in_order=count == 1)
 
 
-def of_guest(guest: Guest, first: int, stop: int) -> Cut:
+def of_guest(guest: InsertedVideo, first: int, stop: int) -> Cut:
     """Frames [first, stop) of a partner; past its end it begins again."""
     return Cut(np.arange(first, stop, dtype=np.int64), guest=guest)
 
 
-def play(film: Film, cuts: Iterable[Cut]) -> Made:
+def play(film: Film, cuts: Iterable[Cut]) -> TransformResult:
     """Show cuts one after the other, partners cut to the original's size. Empty cuts are left out."""
     shown = [cut for cut in cuts if len(cut.frames)]
     height, width = film.frames.shape[1:3]
     rate = film.frames_per_second
     frames = np.empty((sum(len(cut.frames) for cut in shown), height, width, 3), dtype=np.uint8)
-    pieces: list[Piece] = []
+    pieces: list[CopiedRange] = []
     at = 0
     for cut in shown:
         end = at + len(cut.frames)
@@ -69,14 +69,14 @@ def play(film: Film, cuts: Iterable[Cut]) -> Made:
             )
         if cut.guest is None:
             times = (at / rate, end / rate, cut.first / rate, cut.stop / rate)
-            pieces.append(Piece(*times, in_order=cut.in_order))
+            pieces.append(CopiedRange(*times, in_order=cut.in_order))
         at = end
     partners = dict.fromkeys(cut.guest.video_id for cut in shown if cut.guest is not None)
-    return Made(Film(frames, rate), tuple(pieces), tuple(partners))
+    return TransformResult(Film(frames, rate), tuple(pieces), tuple(partners))
 
 
-def through(inner: Sequence[Piece], outer: Sequence[Piece]) -> tuple[Piece, ...]:
-    """Pieces of a film that was edited twice, in the order of the outer ones.
+def through(inner: Sequence[CopiedRange], outer: Sequence[CopiedRange]) -> tuple[CopiedRange, ...]:
+    """Pieces of a video that was edited twice, in the order of the outer ones.
 
     inner: what the first edit shows of the original; outer: what the second shows of the first. Where
     they overlap, times are carried over in proportion. A piece that is not in order is taken whole: which
@@ -97,18 +97,18 @@ def through(inner: Sequence[Piece], outer: Sequence[Piece]) -> tuple[Piece, ...]
             if early.in_order:
                 middle = (early.query_start_seconds, early.query_end_seconds)
                 ref = (_carry(start, middle, ref), _carry(end, middle, ref))
-            pieces.append(Piece(*query, *ref, in_order=late.in_order and early.in_order))
+            pieces.append(CopiedRange(*query, *ref, in_order=late.in_order and early.in_order))
     return tuple(pieces)
 
 
-def chain(film: Film, material: Material, steps: Iterable[Transform]) -> Made:
+def chain(film: Film, material: TransformContext, steps: Iterable[Transform]) -> TransformResult:
     """One edit after the other, each with partners the ones before it have not used."""
-    made = Made(film, whole(film))
+    made = TransformResult(film, whole(film))
     for step in steps:
         used = len(made.partners)
-        later = Material(material.rng, _from(material, used))
+        later = TransformContext(material.rng, _from(material, used))
         next_made = step.apply(made.film, later)
-        made = Made(
+        made = TransformResult(
             next_made.film,
             through(made.pieces, next_made.pieces),
             tuple(dict.fromkeys((*made.partners, *next_made.partners))),
@@ -117,7 +117,7 @@ def chain(film: Film, material: Material, steps: Iterable[Transform]) -> Made:
     return made
 
 
-def _from(material: Material, first: int) -> Callable[[int], tuple[str, Film]]:
+def _from(material: TransformContext, first: int) -> Callable[[int], tuple[str, Film]]:
     return lambda index: material.partner(first + index)
 
 
@@ -133,12 +133,12 @@ def _carry(time: float, from_range: tuple[float, float], to_range: tuple[float, 
 
 def cutting(
     name: str,
-    cut: Callable[[Film, Material], Sequence[Cut]],
+    cut: Callable[[Film, TransformContext], Sequence[Cut]],
     **parameters: Any,
 ) -> Transform:
     """A temporal transform that is a list of cuts."""
 
-    def apply(film: Film, material: Material) -> Made:
+    def apply(film: Film, material: TransformContext) -> TransformResult:
         return play(film, cut(film, material))
 
     return Transform(name, "temporal", apply, parameters)

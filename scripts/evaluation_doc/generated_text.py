@@ -11,7 +11,7 @@ from evaluation.measures.grouping import by_label
 from evaluation.measures.outcomes import OUTCOMES
 from evaluation.measures.pairing import pair
 from evaluation.measures.registry import MEASURES
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import Summary, summarise
 from evaluation.report.tables import number, p_value, percent
 from evaluation.transforms.registry import TRANSFORMS
@@ -67,8 +67,8 @@ def protocol(about: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def beside_peers(rows: Sequence[QueryRow]) -> str:
-    """Where the better of the peers is ahead, group by group and transform by transform."""
+def beside_baselines(rows: Sequence[QueryRow]) -> str:
+    """Where the better of the baselines is ahead, group by group and transform by transform."""
     groups = _behind(summarise(rows, ("group",)))
     transforms = _behind(summarise(rows, ("transform",)))
     if not groups and not transforms:
@@ -152,7 +152,7 @@ def _short(value: object) -> str:
 
 def _value(summary: Summary, name: str) -> float:
     value = MEASURES[name].of(summary)
-    return value.value if isinstance(value, Share) else value
+    return value.value if isinstance(value, Proportion) else value
 
 
 def _moved(what: str, before: float, after: float) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 from embedder.fusion import ACTION_SHARE
 from evaluation.data.records import QueryRow
 from evaluation.measures.calibration import answers, reliability
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
 from evaluation.report import curves, figures, tables
-from evaluation.report.report import composition, fusions_of, without_peers
+from evaluation.report.report import composition, fusions_of, without_baselines
 from evaluation.report.small_tables import stage_times_of
 from evaluation.report.table import Column, Table
 from scripts.evaluation_doc import generated_text as prose
@@ -34,10 +34,10 @@ DOCUMENT, FIGURES = Path("docs/evaluation.md"), Path("docs/figures")
 
 
 def document(results: Results, root: Path) -> str:
-    """The whole file; figures are drawn beside it. Raises UsageError where matplotlib is missing."""
+    """The whole file; figures are drawn next to it. Raises UsageError where matplotlib is missing."""
     present = root / DOCUMENT
     held = present.read_text(encoding="utf-8") if present.is_file() else ""
-    drawn = Drawn(root / FIGURES)
+    drawn = FigureFolder(root / FIGURES)
     parts = [
         HEAD,
         "## How it is measured\n\n" + prose.protocol(results.about),
@@ -52,7 +52,7 @@ def document(results: Results, root: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-class Drawn:
+class FigureFolder:
     """Figures that the document shows."""
 
     def __init__(self, folder: Path) -> None:
@@ -65,13 +65,13 @@ class Drawn:
         return f"![{words}]({FIGURES.name}/{name}.svg)"
 
 
-def _results(results: Results, drawn: Drawn) -> Iterator[str]:
+def _results(results: Results, drawn: FigureFolder) -> Iterator[str]:
     yield "## Group by group"
     for profile, rows in results.robustness.items():
         yield f"### `{profile}`, beside two plain ways of matching"
         yield tables.per_transform(summarise(rows, ("group",)), COMPARED).to_markdown()
-        if len(without_peers(rows)) < len(rows):
-            yield prose.beside_peers(rows)
+        if len(without_baselines(rows)) < len(rows):
+            yield prose.beside_baselines(rows)
     full = [row for rows in results.full.values() for row in rows]
     compared = [row for rows in results.robustness.values() for row in rows]
     yield drawn.figure(
@@ -105,7 +105,7 @@ def _results(results: Results, drawn: Drawn) -> Iterator[str]:
     yield from _decisions(results, full, drawn)
 
 
-def _decisions(results: Results, full: Sequence[QueryRow], drawn: Drawn) -> Iterator[str]:
+def _decisions(results: Results, full: Sequence[QueryRow], drawn: FigureFolder) -> Iterator[str]:
     yield "## Decisions at the default policy"
     by_group = tables.per_configuration(summarise(full, ("group",)), tables.DECISIONS)
     yield by_group.to_markdown()
@@ -132,9 +132,9 @@ def _real(full: Mapping[str, Sequence[QueryRow]]) -> Table:
         copies = summarise(row for row in rows if row.transform == "copy")
         alike = summarise(row for row in rows if row.transform == "lookalike")
         shares = [
-            copies[0].recall_at_1 if copies else Share(0, 0),
-            copies[0].decisions.copies_accepted if copies else Share(0, 0),
-            alike[0].lookalikes_accepted if alike else Share(0, 0),
+            copies[0].recall_at_1 if copies else Proportion(0, 0),
+            copies[0].decisions.copies_accepted if copies else Proportion(0, 0),
+            alike[0].lookalikes_accepted if alike else Proportion(0, 0),
         ]
         for one in shares:
             yield f"{one.count} of {one.total}" if one.total else tables.NOTHING
@@ -163,7 +163,7 @@ def _reliability(rows: Sequence[QueryRow]) -> Table:
     )
 
 
-def _ablations(results: Results, drawn: Drawn) -> Iterator[str]:
+def _ablations(results: Results, drawn: FigureFolder) -> Iterator[str]:
     if not results.ablation:
         return
     yield "## Ablation\n\nEach configuration has calibrations of its own, fitted as above."

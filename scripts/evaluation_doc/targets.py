@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evaluation.data.records import QueryRow
 from evaluation.measures.registry import MEASURES, Value
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
 from evaluation.report.table import Column, Table
 from evaluation.report.tables import NOTHING, Target, share
@@ -19,7 +19,7 @@ RANGE_TRANSFORMS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class MeasureTarget:
     """A measure of some of the rows. wanted: by profile."""
 
     what: str
@@ -31,7 +31,7 @@ class Goal:
     def measured(self, rows: Iterable[QueryRow]) -> Value:
         """Its value over the rows it is about; an empty share where there are none."""
         summaries = summarise(row for row in rows if self.rows(row))
-        return MEASURES[self.measure].of(summaries[0]) if summaries else Share(0, 0)
+        return MEASURES[self.measure].of(summaries[0]) if summaries else Proportion(0, 0)
 
 
 def _both(sscd: float | None, offline: float | None) -> dict[str, float | None]:
@@ -51,30 +51,42 @@ def _all(_: QueryRow) -> bool:
 
 
 GOALS = (
-    Goal("the paper's 14: Recall@1", _group("paper"), "recall_at_1", _both(0.998, 0.99)),
-    Goal("flip_v: Recall@1", _of("flip_v"), "recall_at_1", _both(0.998, 0.99)),
-    Goal("photometric: Recall@1", _group("photometric"), "recall_at_1", _both(0.99, 0.95)),
-    Goal(
+    MeasureTarget("the paper's 14: Recall@1", _group("paper"), "recall_at_1", _both(0.998, 0.99)),
+    MeasureTarget("flip_v: Recall@1", _of("flip_v"), "recall_at_1", _both(0.998, 0.99)),
+    MeasureTarget("photometric: Recall@1", _group("photometric"), "recall_at_1", _both(0.99, 0.95)),
+    MeasureTarget(
         "photometric: recall at 1 % FPR",
         _group("photometric"),
         "recall_at_fpr_1e2",
         _both(0.99, 0.90),
     ),
-    Goal("composed: Recall@1", _group("composed"), "recall_at_1", _both(0.97, None)),
-    Goal("composed: recall at 1 % FPR", _group("composed"), "recall_at_fpr_1e2", _both(0.94, None)),
-    Goal("temporal: Recall@1", _group("temporal"), "recall_at_1", _both(0.99, 0.95)),
-    Goal("temporal: recall at 1 % FPR", _group("temporal"), "recall_at_fpr_1e2", _both(0.97, 0.90)),
-    Goal(
+    MeasureTarget("composed: Recall@1", _group("composed"), "recall_at_1", _both(0.97, None)),
+    MeasureTarget(
+        "composed: recall at 1 % FPR", _group("composed"), "recall_at_fpr_1e2", _both(0.94, None)
+    ),
+    MeasureTarget("temporal: Recall@1", _group("temporal"), "recall_at_1", _both(0.99, 0.95)),
+    MeasureTarget(
+        "temporal: recall at 1 % FPR", _group("temporal"), "recall_at_fpr_1e2", _both(0.97, 0.90)
+    ),
+    MeasureTarget(
         "trims, and inserts of 3 s and more: range IoU >= 0.8",
         _of(*RANGE_TRANSFORMS),
         "good_ranges",
         _both(0.95, 0.85),
     ),
-    Goal("copies made by others: found first", _of("copy"), "recall_at_1", _both(1.0, 1.0)),
-    Goal("look-alikes: accepted", _of("lookalike"), "lookalikes_accepted", _both(0.0, 0.0), False),
-    Goal("all: copies accepted", _all, "copies_accepted", _both(0.97, 0.88)),
-    Goal("all: strangers accepted", _all, "strangers_accepted", _both(0.002, 0.005), False),
-    Goal("all: calibration error (ECE)", _all, "calibration_error", _both(0.03, 0.05), False),
+    MeasureTarget(
+        "copies made by others: found first", _of("copy"), "recall_at_1", _both(1.0, 1.0)
+    ),
+    MeasureTarget(
+        "look-alikes: accepted", _of("lookalike"), "lookalikes_accepted", _both(0.0, 0.0), False
+    ),
+    MeasureTarget("all: copies accepted", _all, "copies_accepted", _both(0.97, 0.88)),
+    MeasureTarget(
+        "all: strangers accepted", _all, "strangers_accepted", _both(0.002, 0.005), False
+    ),
+    MeasureTarget(
+        "all: calibration error (ECE)", _all, "calibration_error", _both(0.03, 0.05), False
+    ),
 )
 
 
@@ -106,7 +118,7 @@ def headlines(targets: Sequence[Target]) -> Table:
 
 
 def _headline(target: Target) -> str:
-    measured = share(target.measured) if isinstance(target.measured, Share) else NOTHING
+    measured = share(target.measured) if isinstance(target.measured, Proportion) else NOTHING
     if target.goal is None or target.met:
         return measured
     return f"{measured}; goal missed: {'≥' if target.at_least else '≤'} {100 * target.goal:.4g}"

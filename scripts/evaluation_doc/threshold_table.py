@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evaluation.data.records import QueryRow
 from evaluation.measures.relevance import best_right, best_wrong, negatives, positives, score_of
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.report.table import Column, Table
 from evaluation.report.tables import share
 
@@ -14,7 +14,7 @@ _BARS = (0.5, 0.7, 0.75, 0.8, 0.9, 0.95, 0.97, 0.99)
 
 
 def bars(rows: Sequence[QueryRow]) -> Table:
-    """Copies and strangers of the open set that reach each of some probabilities."""
+    """Copies and non-matches of the open set that reach each of some probabilities."""
     right = [score_of(best_right(row))[0] for row in positives(rows)]
     wrong = [score_of(best_wrong(row))[0] for row in negatives(rows)]
     return Table(
@@ -23,8 +23,8 @@ def bars(rows: Sequence[QueryRow]) -> Table:
         tuple(
             (
                 f"{bar:g}",
-                share(Share(sum(one >= bar for one in right), len(right))),
-                share(Share(sum(one >= bar for one in wrong), len(wrong))),
+                share(Proportion(sum(one >= bar for one in right), len(right))),
+                share(Proportion(sum(one >= bar for one in wrong), len(wrong))),
             )
             for bar in _BARS
         ),

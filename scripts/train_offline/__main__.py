@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scripts.train_offline.checking import Held
+from scripts.train_offline.checking import HeldOutSet
 from scripts.train_offline.drawing import Brush
 from scripts.train_offline.overlays import default_font, draw_overlays
 from scripts.train_offline.pool import draw_pool, load_photographs
-from scripts.train_offline.training import Plan, Training
+from scripts.train_offline.training import Training, TrainingConfig
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    training = Training(Plan(given.seconds, given.pairs), given.out, device)
+    training = Training(TrainingConfig(given.seconds, given.pairs), given.out, device)
     if training.steps:
         say(f"going on from step {training.steps}")
     photographs = load_photographs(given.photographs, device)
@@ -63,7 +63,7 @@ def main() -> None:
     overlays = draw_overlays(given.overlays, given.font or default_font()).to(device)
     with torch.no_grad():
         pool = draw_pool(given.pool, photographs, Brush(device), say)
-    held = Held.load(given.held_out) if given.held_out else None
+    held = HeldOutSet.load(given.held_out) if given.held_out else None
     training.run(pool, overlays, held, say)
 
 

@@ -18,7 +18,7 @@ _FALSE_POSITIVES = 0.01
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldOutSet:
     """references: uint8 (R, 3, 128, 128); queries: uint8 (Q, 3, 128, 128); label: int64 (Q,), which
     reference a query is an edit of; other: int64 (Q,), a second one that it shows as well, or -1;
     edits: the name of each query's edit."""
@@ -30,7 +30,7 @@ class Held:
     edits: list[str]
 
     @classmethod
-    def load(cls, folder: Path) -> Held:
+    def load(cls, folder: Path) -> HeldOutSet:
         """From references/NAME.jpg and EDIT/NAME.jpg, or EDIT/NAME+OTHER.jpg where both are shown."""
         references = sorted((folder / "references").glob("*.jpg"))
         numbers = {path.stem: number for number, path in enumerate(references)} | {"": -1}
@@ -52,7 +52,7 @@ def _pictures(paths: list[Path]) -> Tensor:
 
 
 @torch.no_grad()
-def check(network: nn.Module, held: Held) -> dict[str, Any]:
+def check(network: nn.Module, held: HeldOutSet) -> dict[str, Any]:
     """Recall@1 and recall at 1 % false positives, over all and by edit.
 
     A false positive: a query whose best wrong reference passes the threshold. The other picture that it
@@ -75,7 +75,7 @@ def check(network: nn.Module, held: Held) -> dict[str, Any]:
     return {"recall_at_1": _mean(first), "recall_at_fpr_1e-2": _mean(found), "by_edit": by_edit}
 
 
-def _where(held: Held, edit: str) -> list[int]:
+def _where(held: HeldOutSet, edit: str) -> list[int]:
     return [row for row, name in enumerate(held.edits) if name == edit]
 
 

@@ -22,7 +22,7 @@ def copy_loss(
 
     clean, edited: float32 (B, 512), unit rows, of the same pictures. second: int64 (B,), the other
     picture that an edited one shows as well, or -1: it is a second right answer. photograph: int32 (B,),
-    from which picture a crop is, or -1: two crops of one photograph are neither copies nor strangers.
+    from which picture a crop is, or -1: two crops of one photograph are neither copies nor non-matches.
     """
     count = len(clean)
     rows = torch.arange(count, device=clean.device)
@@ -31,7 +31,7 @@ def copy_loss(
     mixed = (second >= 0).nonzero()[:, 0]
     shown = torch.zeros_like(own)
     shown[mixed, second[mixed]] = True
-    # Relatives of what is shown besides are not strangers either.
+    # Relatives of what is shown besides are not non-matches either.
     unknown = related.clone()
     unknown[mixed] |= related[second[mixed]]
     unknown &= ~own & ~shown

@@ -24,7 +24,7 @@ _BATCHES_A_TEXTURE = 12
 
 
 @dataclass(frozen=True)
-class Pool:
+class PicturePool:
     """pictures: uint8 (N, 3, SIDE, SIDE). photograph: int32 (N,), which one a picture is a crop of, so
     that two crops of one are never told apart; -1 for what was drawn."""
 
@@ -44,7 +44,7 @@ def load_photographs(folder: Path | None, device: torch.device) -> list[Tensor]:
 
 def draw_pool(
     count: int, photographs: Sequence[Tensor], brush: Brush, say: Callable[[str], None]
-) -> Pool:
+) -> PicturePool:
     """`count` pictures, drawn and cropped."""
     device = brush.device
     pictures = torch.empty(count, 3, SIDE, SIDE, dtype=torch.uint8, device=device)
@@ -62,7 +62,7 @@ def draw_pool(
         pictures[done : done + size] = (made * 255).to(torch.uint8)
         photograph[done : done + size] = of
         done, number = done + size, number + 1
-    return Pool(pictures, photograph.to(device))
+    return PicturePool(pictures, photograph.to(device))
 
 
 def _batch(

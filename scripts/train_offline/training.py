@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scripts.train_offline.checking import Held, check
+from scripts.train_offline.checking import HeldOutSet, check
 from scripts.train_offline.edits import Strength, clean_view, edited_view
 from scripts.train_offline.loss import copy_loss
 from scripts.train_offline.network import CopyNetwork, follow, parameter_groups
-from scripts.train_offline.pool import Pool
+from scripts.train_offline.pool import PicturePool
 
 _WARM_UP_STEPS = 200
 _MOST_KEPT = 0.998
@@ -25,7 +25,7 @@ _CHECKPOINT, _WEIGHTS, _LOG = "checkpoint.pt", "network.pt", "log.json"
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingConfig:
     """How to train. seconds: of training, checkpoints before a resume counted in; pairs: a step."""
 
     seconds: float
@@ -40,7 +40,7 @@ class Plan:
 class Training:
     """One run in a folder; made again over the same folder it goes on where the last checkpoint was."""
 
-    def __init__(self, plan: Plan, folder: Path, device: torch.device) -> None:
+    def __init__(self, plan: TrainingConfig, folder: Path, device: torch.device) -> None:
         self._plan = plan
         self._folder = folder
         self._device = device
@@ -57,7 +57,11 @@ class Training:
         self._resume()
 
     def run(
-        self, pool: Pool, overlays: Tensor, held: Held | None, say: Callable[[str], None]
+        self,
+        pool: PicturePool,
+        overlays: Tensor,
+        held: HeldOutSet | None,
+        say: Callable[[str], None],
     ) -> None:
         """Train until the time is spent; whatever happens, the last checkpoint stays."""
         before, began = self._spent, time.monotonic()
@@ -70,7 +74,7 @@ class Training:
                 self._note(float(loss), float(apart), held, say)
         self._note(float("nan"), float("nan"), held, say)
 
-    def _step(self, pool: Pool, overlays: Tensor) -> tuple[Tensor, Tensor]:
+    def _step(self, pool: PicturePool, overlays: Tensor) -> tuple[Tensor, Tensor]:
         plan = self._plan
         falling = 0.5 + 0.5 * math.cos(math.pi * min(1.0, self._spent / plan.seconds))
         rate = plan.rate * min(1.0, (self.steps + 1) / _WARM_UP_STEPS) * falling
@@ -103,7 +107,7 @@ class Training:
         return loss.detach(), apart.detach()
 
     def _note(
-        self, loss: float, apart: float, held: Held | None, say: Callable[[str], None]
+        self, loss: float, apart: float, held: HeldOutSet | None, say: Callable[[str], None]
     ) -> None:
         found = check(self.average, held) if held is not None else {}
         row = {"seconds": round(self._spent), "steps": self.steps, "loss": loss, "apart": apart}

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from common.http.errors import json_response
-from common.http.load_shedding import Gate
+from common.http.load_shedding import LoadShedder
 from common.http.request_body import documented_body, no_body, read_model
 from searcher.api.schemas import ERRORS, GenerationItem, GenerationName, GenerationPage
 
@@ -34,7 +34,7 @@ class Generations(Protocol):
 def generations_router(generations: Generations) -> APIRouter:
     """The routes. The first generation's name is empty."""
     router = APIRouter(tags=["generations"])
-    changes = Gate(_AT_WORK, _WAITING)
+    changes = LoadShedder(_AT_WORK, _WAITING)
 
     async def changed(request: Request, change: Callable[[], Result]) -> Result:
         async with changes.entered():

@@ -11,12 +11,12 @@ from starlette.responses import Response
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import UsageError
 from common.http.errors import json_response
-from common.http.load_shedding import Gate
+from common.http.load_shedding import LoadShedder
 from common.http.server import NOTICES_HEADER
-from common.http.upload import BODIES, Asked, Uploads
+from common.http.upload import BODIES, MatchRequest, UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from searcher.api.protocols import Answering, Catalogue, EmbedQuery
+from searcher.api.protocols import Catalogue, EmbedQuery, ServingIndex
 from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
 from searcher.api.search import banks_of
 from searcher.api.videos import unknown_video
@@ -67,7 +67,7 @@ def match_router(
 ) -> APIRouter:
     """The route; `embed` and the matching run in a thread."""
     router = APIRouter(tags=["match"])
-    gate, uploads = Gate(AT_WORK, _WAITING), Uploads(settings)
+    load_shedder, uploads = LoadShedder(AT_WORK, _WAITING), UploadStore(settings)
 
     @router.post(
         "/v1/match", openapi_extra=_DOCUMENTED, responses={200: {"model": MatchAnswer}, **ERRORS}
@@ -77,8 +77,8 @@ def match_router(
         banks, thorough = banks_of(request), _flag(request, "thorough")
         answering = catalogue.current()
         # A long body is refused before it is sent; a place is taken once it is there.
-        gate.check_room()
-        async with uploads.asked(request, _ALLOWED) as given, gate.entered():
+        load_shedder.check_capacity()
+        async with uploads.asked(request, _ALLOWED) as given, load_shedder.entered():
 
             def work(cancellation: Cancellation) -> dict[str, Any]:
                 report = _report(
@@ -87,16 +87,16 @@ def match_router(
                 metrics.match_probability.observe(report.probability)
                 return report_to_json(report, answering.index.videos.uri_of)
 
-            answer = await gate.run(work, request.receive)
+            answer = await load_shedder.run(work, request.receive)
         return json_response(answer, headers=_notices(answering))
 
     return router
 
 
 def _report(
-    answering: Answering,
+    answering: ServingIndex,
     embed: EmbedQuery,
-    given: Asked,
+    given: MatchRequest,
     banks: Banks,
     *,
     thorough: bool,
@@ -127,6 +127,6 @@ def _flag(request: Request, name: str) -> bool:
     return value == "true"
 
 
-def _notices(answering: Answering) -> dict[str, str]:
+def _notices(answering: ServingIndex) -> dict[str, str]:
     notices = answering.index.notices
     return {NOTICES_HEADER: json.dumps(notices)} if notices else {}

@@ -14,7 +14,7 @@ from searcher.matching.matcher import Matcher
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class ServingIndex:
     """What answers now: one generation's index, and the matcher over it. `notices` go with answers."""
 
     generation: str
@@ -29,7 +29,7 @@ class Answering:
 class Catalogue(Protocol):
     """The index behind the API; what answers may be swapped between two calls."""
 
-    def current(self) -> Answering:
+    def current(self) -> ServingIndex:
         """What answers now. Raises NotReadyError while there is nothing to answer with."""
         ...
 

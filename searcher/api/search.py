@@ -15,11 +15,11 @@ from starlette.responses import Response
 from starlette.routing import request_response
 
 from common.errors import ModelMismatchError, UsageError
-from common.http.load_shedding import Gate
+from common.http.load_shedding import LoadShedder
 from common.http.request_body import JSON_TYPE, parsed, read_bytes, unsupported
 from common.metrics import Metrics
 from common.types import VECTOR_DIMENSION, Float32Array, Hit
-from searcher.api.protocols import Answering, Catalogue
+from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.api.schemas import BANK, ERRORS, SearchAnswer, SearchBody, parameter
 from searcher.index.state import EVERYTHING, Filter
 
@@ -82,7 +82,7 @@ class _BareRoute(APIRoute):
 
 def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
     """Add the route, over what answers now."""
-    gate = Gate(_AT_WORK, _WAITING)
+    load_shedder = LoadShedder(_AT_WORK, _WAITING)
 
     async def search(request: Request) -> Response:
         """Search the nearest indexed segments of each query vector."""
@@ -105,8 +105,8 @@ def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
         if only is EVERYTHING and len(vectors) * steps <= _INLINE_WORK:
             answer = work()
         else:
-            async with gate.entered():
-                answer = await gate.run(lambda _: work(), request.receive)
+            async with load_shedder.entered():
+                answer = await load_shedder.run(lambda _: work(), request.receive)
         metrics.query_duration_seconds.observe(time.perf_counter() - started)
         return Response(answer, media_type="application/json")
 
@@ -122,7 +122,7 @@ def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
 
 
 def _search(
-    answering: Answering, vectors: Float32Array, k: int, only: Filter, metrics: Metrics
+    answering: ServingIndex, vectors: Float32Array, k: int, only: Filter, metrics: Metrics
 ) -> bytes:
     started = time.perf_counter()
     found = answering.index.search(vectors, k, only)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from common.http.errors import ApiError, json_response
-from common.http.load_shedding import Gate
+from common.http.load_shedding import LoadShedder
 from common.http.request_body import no_body
 from searcher.api.schemas import ERRORS, StagedPage
 from searcher.api.video_path import VIDEO_ID
@@ -33,7 +33,7 @@ class Staged(Protocol):
 def staged_router(staged: Staged) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["staged"])
-    changes = Gate(_AT_WORK, _WAITING)
+    changes = LoadShedder(_AT_WORK, _WAITING)
 
     @router.get("/v1/staged", responses={200: {"model": StagedPage}, **ERRORS})
     def list_staged(

@@ -19,7 +19,7 @@ MAX_IDS = 1000
 _MAX_JSON_BYTES = 1 << 20
 
 
-class AskedVideos(BaseModel):
+class VideoStatesRequest(BaseModel):
     """The body."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -47,12 +47,12 @@ def states_router(catalogue: Catalogue) -> APIRouter:
 
     @router.post(
         "/v1/videos/states",
-        openapi_extra=documented_body(AskedVideos),
+        openapi_extra=documented_body(VideoStatesRequest),
         responses={200: {"model": VideoStates}, **ERRORS},
     )
     async def states_of_videos(request: Request) -> Response:
         """Get which versions of the given videos are searchable, deleted or incomplete."""
-        asked = await read_model(request, AskedVideos, _MAX_JSON_BYTES)
+        asked = await read_model(request, VideoStatesRequest, _MAX_JSON_BYTES)
         return json_response(await to_thread.run_sync(_states, catalogue, asked.video_ids))
 
     return router

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from common.http.errors import ApiError, json_response, to_json
-from common.http.load_shedding import Gate
+from common.http.load_shedding import LoadShedder
 from common.http.request_body import documented_body, no_body, read_model
 from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
@@ -45,7 +45,7 @@ def unknown_video(video_id: str) -> ApiError:
 def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter:
     """The routes. Without `add_video`, what is posted is refused in words."""
     router = APIRouter(tags=["videos"])
-    changes = Gate(_AT_WORK, _WAITING)
+    changes = LoadShedder(_AT_WORK, _WAITING)
 
     @router.get("/v1/videos", responses={200: {"model": VideoPage}, **ERRORS})
     def list_videos(
@@ -76,7 +76,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
                 "this searcher receives videos only from Kafka; send them with `storyhash ingest`",
                 close=True,
             )
-        changes.check_room()
+        changes.check_capacity()
         entry = _entry(await read_model(request, NewVideo, _MAX_JSON_BYTES))
         async with changes.entered():
             row = await changes.run(lambda _: add_video(entry), request.receive)

@@ -1,4 +1,4 @@
-"""Arrays that only grow at their end, for readers that hold the one before."""
+"""Arrays that only grow at their end, so readers can keep older versions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 
-def with_room(array: npt.NDArray[Any], held: int, wanted: int) -> npt.NDArray[Any]:
-    """The array, or a copy of its first `held` that has room for `wanted` and as many again."""
+def grown(array: npt.NDArray[Any], held: int, wanted: int) -> npt.NDArray[Any]:
+    """The array, or a copy of its first `held` rows with capacity for twice `wanted` rows."""
     if wanted <= len(array):
         return array
     larger = np.zeros((max(1024, 2 * wanted), *array.shape[1:]), dtype=array.dtype)

@@ -1,4 +1,4 @@
-"""The vectors that are in no graph yet: blocks that are searched flat."""
+"""The delta: vectors that are not in the graph yet, in blocks that are searched exactly."""
 
 from __future__ import annotations
 
@@ -10,34 +10,33 @@ import numpy as np
 from common.types import Float32Array, Int64Array
 from searcher.index.graph import PADDED_DIMENSION
 
-# 17 MB; a page nobody has written to takes no memory.
+# 17 MB; pages that were never written take no memory.
 BLOCK_ROWS = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Vectors of rows from `first_row` on, float32 (BLOCK_ROWS, 528) a block.
-
-    Blocks are only ever written behind the total of every state there is, so states share them: neither
-    growing nor folding copies a vector.
+    """Vectors of the rows from `first_row` on, float32 (BLOCK_ROWS, 528) per block. Writes only go
+    beyond the total of every existing state, so states share blocks: neither growth nor a merge
+    copies a vector.
     """
 
     first_row: int = 0
     blocks: tuple[Float32Array, ...] = ()
 
-    def with_room(self, stop: int) -> Delta:
-        """The same with room for rows up to `stop`."""
+    def grown(self, stop: int) -> Delta:
+        """A delta with capacity for rows up to `stop`."""
         lacking = -(-(stop - self.first_row) // BLOCK_ROWS) - len(self.blocks)
         more = [np.zeros((BLOCK_ROWS, PADDED_DIMENSION), np.float32) for _ in range(lacking)]
         return Delta(self.first_row, (*self.blocks, *more)) if more else self
 
     def after(self, row: int) -> Delta:
-        """The same without the blocks that lie before a row."""
+        """A delta without the blocks before a row."""
         gone = (row - self.first_row) // BLOCK_ROWS
         return Delta(self.first_row + gone * BLOCK_ROWS, self.blocks[gone:]) if gone else self
 
     def pieces(self, start: int, stop: int) -> Iterator[tuple[int, Float32Array]]:
-        """The vectors of rows [start, stop), float32 (m, 528), with the first row of each piece."""
+        """The vectors of rows [start, stop), float32 (m, 528), each block with its first row."""
         while start < stop:
             block, at = divmod(start - self.first_row, BLOCK_ROWS)
             size = min(BLOCK_ROWS - at, stop - start)

@@ -1,7 +1,6 @@
-"""What waits in the delta joins the graph: when, how much at once, and how.
+"""The merge of the delta into the graph: when, how much at once, and how.
 
-A fold copies the graph, adds rows to the copy and swaps it in. Three bounds keep that in proportion,
-however many rows there are and however fast they come:
+A merge copies the graph, adds rows to the copy and swaps it in. Three rules bound its cost:
 
 - it begins once the delta holds `searcher.delta_rows`, or `searcher.delta_ratio` of the graph if that is
   more, so a row is copied at most 1 / delta_ratio times and a search compares few vectors one by one;
@@ -9,7 +8,7 @@ however many rows there are and however fast they come:
   searches get quicker step by step and not at the very end;
 - it is given up between slices when the shard closes, and gives way to everything else that runs.
 
-When too many rows are dead the graph is built anew from the living ones instead.
+If too many rows are deleted, the graph is rebuilt from the others instead.
 """
 
 from __future__ import annotations
@@ -27,83 +26,83 @@ from common.settings import SearcherSettings
 from common.types import Int64Array
 from searcher.index.delta import Delta
 from searcher.index.graph import new_graph
-from searcher.index.graph_dedup import Nodes, join
+from searcher.index.graph_dedup import GraphNodes, join
 from searcher.index.state import State
 
-# Rows a fold may take however small the graph is: seconds of work.
+# Rows a merge may take even if the graph is small: seconds of work.
 _STEP_ROWS = 16_384
-# Rows added between two looks whether to go on: about a second in a large graph on one core.
+# Rows added between two checks for closing: about a second in a large graph on one core.
 _SLICE_ROWS = 1024
-# Enough to let queries and ingestion go first, and not so much that others on the machine starve it.
+# Low enough for queries and ingestion to go first, high enough not to starve.
 _NICE = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
-    """Rows up to `stop` of a state are to be in its graph; `anew`: without those that are dead."""
+class Merge:
+    """Put the rows of a state up to `stop` into its graph; `anew`: rebuild without deleted rows."""
 
-    seen: State
+    state: State
     stop: int
     anew: bool
 
     @property
     def kept(self) -> Int64Array:
-        """The rows that will be in the graph."""
+        """The rows the graph will hold."""
         if not self.anew:
             return np.arange(self.stop)
-        return np.flatnonzero(self.seen.alive[: self.stop])
+        return np.flatnonzero(self.state.alive[: self.stop])
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A graph, and which node of it each row is."""
+class MergedGraph:
+    """A graph, and the node of each row."""
 
     graph: Any
-    nodes: Nodes
+    nodes: GraphNodes
 
 
-def due(state: State, settings: SearcherSettings) -> Fold | None:
-    """The fold that a state needs."""
+def due_merge(state: State, settings: SearcherSettings) -> Merge | None:
+    """The merge that a state needs, or None."""
     waiting = state.total - state.graph_rows
     most = max(_STEP_ROWS, settings.delta_rows, state.graph_rows)
     stop = state.graph_rows + min(waiting, most)
     dead = stop - int(np.count_nonzero(state.alive[:stop]))
     anew = dead > settings.delta_rows and dead > settings.max_dead_ratio * stop
     if anew or waiting >= max(settings.delta_rows, settings.delta_ratio * state.graph_rows):
-        return Fold(state, stop, anew)
+        return Merge(state, stop, anew)
     return None
 
 
-def build(fold: Fold, settings: SearcherSettings, closing: threading.Event) -> Built | None:
-    """The graph a fold leads to; None when it was given up."""
+def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) -> MergedGraph | None:
+    """The graph after a merge; None if the shard closed first."""
     _give_way()
-    seen = fold.seen
-    fresh = fold.anew or seen.graph is None
-    graph = new_graph(settings) if fresh else faiss.clone_index(seen.graph)
-    nodes = Nodes() if fresh else seen.nodes
-    rows = fold.kept
+    state = merge.state
+    fresh = merge.anew or state.graph is None
+    graph = new_graph(settings) if fresh else faiss.clone_index(state.graph)
+    nodes = GraphNodes() if fresh else state.nodes
+    rows = merge.kept
     known = nodes.count
-    nodes = join(nodes, len(rows) - len(nodes.of_row), lambda some: seen.vectors(rows[some]))
+    nodes = join(nodes, len(rows) - len(nodes.of_row), lambda some: state.vectors(rows[some]))
     added = rows[nodes.first_rows[known:]]
     for start in range(0, len(added), _SLICE_ROWS):
         if closing.is_set():
             return None
-        graph.add(seen.vectors(added[start : start + _SLICE_ROWS]))
-    return Built(graph, nodes)
+        graph.add(state.vectors(added[start : start + _SLICE_ROWS]))
+    return MergedGraph(graph, nodes)
 
 
-def folded(state: State, fold: Fold, built: Built) -> State:
-    """A later state than the fold's, with its graph."""
-    stop = fold.stop
-    if not fold.anew:
+def merged_state(state: State, merge: Merge, built: MergedGraph) -> State:
+    """A state newer than the merge's, with the merged graph."""
+    stop = merge.stop
+    if not merge.anew:
         delta = state.delta.after(stop)
         return replace(
             state, graph=built.graph, nodes=built.nodes, delta=delta, _allowed={}, _packed={}
         )
-    rows = np.concatenate([fold.kept, np.arange(stop, state.total)])
-    kept = len(fold.kept)
+    rows = np.concatenate([merge.kept, np.arange(stop, state.total)])
+    kept = len(merge.kept)
     moved = stop - kept
-    delta = Delta(kept).with_room(len(rows))
+    delta = Delta(kept).grown(len(rows))
     for first, vectors in state.delta.pieces(stop, state.total):
         delta.write(first - moved, vectors)
     alive = state.alive[rows]
@@ -120,7 +119,7 @@ def folded(state: State, fold: Fold, built: Built) -> State:
 
 
 def _give_way() -> None:
-    """Have this thread, and those it starts, run when nothing else wants to. Elsewhere than on Linux
-    threads have no priority of their own."""
+    """Lower the priority of this thread and those it starts. Only Linux has priorities per
+    thread."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

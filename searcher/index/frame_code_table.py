@@ -1,4 +1,4 @@
-"""The frame codes of each row of the shard: one buffer that only grows."""
+"""Frame codes per row of the shard, in one buffer that only grows."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from common.types import FRAME_CODE_SIZE, BoolArray, Int8Array, Int64Array
-from searcher.index.array_growth import with_room
+from searcher.index.array_growth import grown
 
 
-class FrameRows:
-    """Codes of one numbering of rows, shared by every state that has it, as `Rows` is: what is there
-    stays as it is, so readers may use the rows below their state's total while one writer appends."""
+class FrameCodeTable:
+    """Shared by all states with the same row numbers, like `RowTable`. Existing rows never change,
+    so readers may use the rows below their state's total while one writer appends."""
 
     def __init__(self, codes: Int8Array | None = None, counts: Int64Array | None = None) -> None:
-        """codes: int8 (m, 64), row after row; counts: int64 (n,), how many each row has. Raises
-        ValueError where they do not add up."""
+        """codes: int8 (m, 64), row after row; counts: int64 (n,), codes per row. Raises ValueError
+        if they do not add up."""
         self._codes = np.zeros((0, FRAME_CODE_SIZE), dtype=np.int8) if codes is None else codes
         counts = np.zeros(0, dtype=np.int64) if counts is None else counts
         # Of each row, and where the next begins.
@@ -25,13 +25,13 @@ class FrameRows:
             raise ValueError(f"frames: expected {self._starts[-1]} codes, got {len(self._codes)}")
 
     def put(self, start: int, frames: Sequence[Int8Array]) -> None:
-        """Say what the rows from `start`, the first that no state has, have."""
+        """Set the codes of new rows from `start` on; no state may hold them yet."""
         first = int(self._starts[start])
         ends = first + np.cumsum([len(one) for one in frames])
-        self._starts = with_room(self._starts, start + 1, start + 1 + len(frames))
+        self._starts = grown(self._starts, start + 1, start + 1 + len(frames))
         self._starts[start + 1 : start + 1 + len(frames)] = ends
         if len(frames) and ends[-1] > first:
-            self._codes = with_room(self._codes, first, int(ends[-1]))
+            self._codes = grown(self._codes, first, int(ends[-1]))
             self._codes[first : ends[-1]] = np.concatenate(frames)
 
     def of(self, rows: Int64Array) -> list[Int8Array]:
@@ -39,19 +39,19 @@ class FrameRows:
         starts, codes = self._starts, self._codes
         return [codes[starts[row] : starts[row + 1]] for row in rows.tolist()]
 
-    def kept(self, rows: Int64Array) -> FrameRows:
-        """These rows alone, numbered anew in the order given."""
+    def kept(self, rows: Int64Array) -> FrameCodeTable:
+        """A table of only these rows, renumbered in the order given."""
         parts = self.of(rows)
         counts = np.array([len(part) for part in parts], dtype=np.int64)
-        return FrameRows(np.concatenate(parts) if parts else None, counts)
+        return FrameCodeTable(np.concatenate(parts) if parts else None, counts)
 
     def export(self, alive: BoolArray) -> tuple[Int8Array, Int64Array]:
-        """The constructor's arguments that make these rows anew; dead ones have no frames. alive: bool
+        """The constructor's arguments for these rows; deleted rows have no frames. alive: bool
         (total,)."""
         counts = np.where(alive, np.diff(self._starts[: len(alive) + 1]), 0)
         living = self.kept(np.flatnonzero(alive))
         return living._codes, counts
 
     def bytes_of(self, total: int) -> int:
-        """What so many rows take."""
+        """Bytes of the first `total` rows."""
         return int(self._starts[total]) * FRAME_CODE_SIZE + 8 * total

@@ -1,7 +1,7 @@
-"""Which node of the graph each row is: rows with the same vector share one.
+"""Deduplicates the graph: rows with the same vector share one node.
 
-HNSW gives a node few links. Where many vectors are equal their links lead to one another only, and some
-are reached from nowhere: held and never found. So equal vectors are one node.
+HNSW gives a node few links. The links of many equal vectors would only connect them to one another,
+and some would never be reached. So equal vectors are one node.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class Nodes:
-    """of_row: int64 (g,), the node of each of the graph's rows. Nodes are numbered in the order of their
+class GraphNodes:
+    """of_row: int64 (g,), the node of each graph row. Nodes are numbered in the order of their
     first rows."""
 
     of_row: Int64Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @cached_property
     def count(self) -> int:
-        """How many there are."""
+        """Number of nodes."""
         return int(self.of_row.max()) + 1 if len(self.of_row) else 0
 
     @cached_property
     def distinct(self) -> bool:
-        """Whether every row is a node of its own, so that rows and nodes have the same numbers."""
+        """Whether every row has its own node, so that rows and nodes have the same numbers."""
         return self.count == len(self.of_row)
 
     @cached_property
@@ -66,10 +66,9 @@ class Nodes:
         return found
 
 
-def join(held: Nodes, fresh: int, vectors: Callable[[Int64Array], Float32Array]) -> Nodes:
-    """The nodes when `fresh` rows come behind those held.
-
-    vectors: gives those of rows by their numbers, float32 (m, d), d even.
+def join(held: GraphNodes, fresh: int, vectors: Callable[[Int64Array], Float32Array]) -> GraphNodes:
+    """The nodes after `fresh` rows are appended. vectors: returns the vectors of row numbers,
+    float32 (m, d), d even.
     """
     rows = np.concatenate([held.first_rows, len(held.of_row) + np.arange(fresh)])
     digests = [_digests(vectors(piece)) for piece in _pieces(rows)]
@@ -78,13 +77,13 @@ def join(held: Nodes, fresh: int, vectors: Callable[[Int64Array], Float32Array])
     )
     alike = first[which]
     own = alike == np.arange(len(rows))
-    # Vectors that differ for all that their digests are the same are nodes of their own.
+    # Different vectors with the same digest get their own nodes.
     for piece in _pieces(np.flatnonzero(~own)):
         own[piece] = (vectors(rows[piece]) != vectors(rows[alike[piece]])).any(axis=1)
     own[: held.count] = True
     numbers = np.where(own, np.cumsum(own) - 1, 0)
     found = np.where(own, numbers, numbers[alike])
-    return Nodes(np.concatenate([held.of_row, found[held.count :]]))
+    return GraphNodes(np.concatenate([held.of_row, found[held.count :]]))
 
 
 def _pieces(numbers: Int64Array) -> list[Int64Array]:

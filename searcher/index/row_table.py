@@ -1,7 +1,7 @@
-"""Which segment each row of the shard is: columns that only grow.
+"""The segment of each row of the shard, in columns that only grow.
 
-At a million rows objects would take several times the memory, and the garbage collector would stop
-everything to look at them; so a `SegmentRef` is made only for what is asked for.
+With a million rows, objects would take several times the memory and slow the garbage collector. So
+a `SegmentRef` is created only on request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.types import BoolArray, Int64Array, SegmentRef
-from searcher.index.array_growth import with_room
+from searcher.index.array_growth import grown
 
 COLUMNS = np.dtype(
     [
@@ -26,28 +26,28 @@ COLUMNS = np.dtype(
 )
 
 
-class Names:
-    """Texts by number, and back."""
+class StringTable:
+    """Maps texts to numbers and back."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self.texts = list(texts)
         self._numbers = {text: number for number, text in enumerate(self.texts)}
 
     def number(self, text: str) -> int:
-        """The number of a text, which is given one if it has none."""
+        """The number of a text; a new text gets one."""
         number = self._numbers.setdefault(text, len(self.texts))
         if number == len(self.texts):
             self.texts.append(text)
         return number
 
     def known(self, texts: Iterable[str]) -> list[int]:
-        """The numbers of those that have one."""
+        """The numbers of the texts that have one."""
         return [self._numbers[text] for text in texts if text in self._numbers]
 
 
-class Rows:
-    """Rows of one numbering, shared by every state that has it: a row, once there, stays as it is, so
-    readers may use those below their state's total while one writer appends."""
+class RowTable:
+    """Shared by all states with the same row numbers. Existing rows never change, so readers may
+    use those below their state's total while one writer appends."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class Rows:
         videos: Iterable[str] = (),
         banks: Iterable[str] = (),
     ) -> None:
-        """table: COLUMNS (n,), in which `video` and `bank` are numbers of these texts; a video below 0 is
-        none. Raises IndexError for a number that no text has."""
+        """table: COLUMNS (n,), where `video` and `bank` are numbers of these texts; a negative
+        video means none. Raises IndexError for an unknown number."""
         self._table = np.zeros(0, COLUMNS) if table is None else table
-        self._videos, self._banks = Names(videos), Names(banks)
-        # Every row of a video, also those that are dead: a reader of an older state needs them still.
+        self._videos, self._banks = StringTable(videos), StringTable(banks)
+        # Every row of a video, also deleted ones: readers of older states still need them.
         self._of_video: dict[str, tuple[int, ...]] = {}
         named = np.flatnonzero(self._table["video"] >= 0)
         numbers = self._table["video"][named]
@@ -72,9 +72,9 @@ class Rows:
             raise IndexError("a row's bank has no name")
 
     def put(self, start: int, refs: Sequence[SegmentRef]) -> None:
-        """Say what the rows from `start`, the first that no state has, are."""
+        """Set the segments of new rows from `start` on; no state may hold them yet."""
         stop = start + len(refs)
-        self._table = with_room(self._table, start, stop)
+        self._table = grown(self._table, start, stop)
         self._table[start:stop] = [
             (
                 self._videos.number(ref.video_id),
@@ -93,7 +93,7 @@ class Rows:
             self._of_video[video_id] = (*held, *rows)
 
     def refs(self, rows: Int64Array) -> list[SegmentRef]:
-        """The segments that rows are."""
+        """The segments of rows."""
         found = self._table[rows]
         videos, banks = self._videos.texts, self._banks.texts
         return [
@@ -102,17 +102,17 @@ class Rows:
         ]
 
     def of_video(self, video_id: str, alive: BoolArray) -> Int64Array:
-        """Its living rows, in the order they came; alive: bool (total,) of the reader's state."""
+        """Live rows of a video in insertion order; alive: bool (total,) of the reader's state."""
         rows = np.array(self._of_video.get(video_id, ()), dtype=np.int64)
         rows = rows[rows < len(alive)]
         return rows[alive[rows]]
 
     def in_banks(self, banks: Iterable[str], total: int) -> BoolArray:
-        """bool (total,): whether a row's video belongs to one of these banks."""
+        """bool (total,): whether the row's video is in one of these banks."""
         return np.isin(self._table["bank"][:total], self._banks.known(banks))
 
     def videos(self, alive: BoolArray) -> tuple[list[str], Int64Array, Int64Array]:
-        """Every video with a living row, with its version and how many such rows it has."""
+        """Every video with a live row, its version, and its number of live rows."""
         living = np.flatnonzero(alive)
         numbers, first, counts = np.unique(
             self._table["video"][living], return_index=True, return_counts=True
@@ -120,18 +120,18 @@ class Rows:
         names = [self._videos.texts[number] for number in numbers.tolist()]
         return names, self._table["version"][living[first]], counts
 
-    def kept(self, rows: Int64Array) -> Rows:
-        """These rows alone, numbered anew in the order given, with no name of another."""
+    def kept(self, rows: Int64Array) -> RowTable:
+        """A table of only these rows, renumbered in the order given, without other names."""
         table = self._table[rows]
         names = []
         for column, known in (("video", self._videos), ("bank", self._banks)):
             used, numbers = np.unique(table[column], return_inverse=True)
             table[column] = numbers
             names.append([known.texts[number] for number in used.tolist()])
-        return Rows(table, *names)
+        return RowTable(table, *names)
 
     def export(self, alive: BoolArray) -> tuple[npt.NDArray[Any], list[str], list[str]]:
-        """The constructor's arguments that make these rows anew; dead ones are of no video."""
+        """The constructor's arguments for these rows; deleted rows have no video."""
         living = self.kept(np.flatnonzero(alive))
         table = np.zeros(len(alive), COLUMNS)
         table["video"] = -1

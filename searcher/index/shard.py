@@ -19,11 +19,11 @@ import numpy as np
 from common.settings import SearcherSettings
 from common.types import VECTOR_DIMENSION, BoolArray, Embedding, Float32Array, Hit, SegmentRef
 from searcher.index.delta import Delta
-from searcher.index.delta_merge import Fold, build, due, folded
-from searcher.index.frame_code_table import FrameRows
+from searcher.index.delta_merge import Merge, build, due_merge, merged_state
+from searcher.index.frame_code_table import FrameCodeTable
 from searcher.index.graph import PADDED_DIMENSION
-from searcher.index.graph_dedup import Nodes
-from searcher.index.row_table import Rows
+from searcher.index.graph_dedup import GraphNodes
+from searcher.index.row_table import RowTable
 from searcher.index.state import (
     EVERYTHING,
     MISSING,
@@ -56,9 +56,9 @@ class Shard:
         self._settings = settings
         self._write = threading.RLock()
         self._state = state or State()
-        self._folding: threading.Thread | None = None
+        self._merging: threading.Thread | None = None
         self._closing = threading.Event()
-        # Why the last merge of the delta into the graph failed; empty when it did not.
+        # Why the last merge failed; empty if it succeeded.
         self.merge_trouble = ""
 
     def __len__(self) -> int:
@@ -66,11 +66,11 @@ class Shard:
 
     @property
     def waiting(self) -> int:
-        """Rows that are in no graph yet; each search compares them one by one."""
+        """Rows not in the graph yet; each search compares them one by one."""
         return self._state.total - self._state.graph_rows
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
-        """The k nearest segments of each query, best first; fewer where fewer are allowed.
+        """The k nearest segments of each query, best first; fewer if the filter allows fewer.
 
         vectors: float32 (n, 527).
         """
@@ -84,7 +84,7 @@ class Shard:
     def search_exact(
         self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
     ) -> list[list[Hit]]:
-        """As `search`, by comparing every vector: the truth that `search` is measured against."""
+        """Exact search; `search` is measured against it."""
         state = self._state
         return _hits(state, search_exact(state, vectors, k, only))
 
@@ -102,13 +102,13 @@ class Shard:
         )
 
     def some_videos(self, count: int, rng: random.Random) -> list[str]:
-        """Ids of so many videos with a searchable segment, by chance."""
+        """Random ids of `count` videos with a searchable segment."""
         state = self._state
         names, _, _ = state.rows.videos(state.alive)
         return rng.sample(names, min(count, len(names)))
 
     def versions(self) -> dict[str, int]:
-        """The version held of every video with a searchable segment, by video_id."""
+        """The version of every video with a searchable segment, by video_id."""
         state = self._state
         names, versions, _ = state.rows.videos(state.alive)
         return dict(sorted(zip(names, versions.tolist(), strict=True)))
@@ -120,48 +120,49 @@ class Shard:
         return dict(zip(names, counts.tolist(), strict=True))
 
     def replace_video(self, video_id: str, embeddings: Sequence[Embedding]) -> None:
-        """As `replace_videos`, for one."""
+        """Like `replace_videos`, for one video."""
         self.replace_videos(embeddings, [video_id])
 
     def replace_videos(self, embeddings: Sequence[Embedding], video_ids: Iterable[str]) -> None:
-        """Put these in place of everything held of these videos, in one step for readers."""
+        """Replace all segments of these videos, in one step for readers."""
         self._change(embeddings, video_ids)
 
     def add(self, embeddings: Sequence[Embedding], *, replacing: bool = True) -> None:
-        """Add segments; one already held under the same segment id is replaced, unless the caller knows
-        that there is none and `replacing` is false."""
+        """Add segments. One with the same segment id is replaced, unless `replacing` is false
+        because the caller knows that there is none."""
         self._change(embeddings, [], replacing=replacing)
 
     def remove_videos(self, video_ids: Iterable[str]) -> None:
-        """Forget videos; the rows are dead at once and leave the graph when it is next built."""
+        """Remove videos. Their rows are not found any more and leave the graph at its next
+        rebuild."""
         self._change([], video_ids)
 
     def frozen(self) -> Shard:
-        """The shard as it is now, for a snapshot: changes to this one do not show in it."""
+        """A frozen copy for a snapshot; later changes do not show in it."""
         return Shard(self._settings, self._state)
 
-    def fold(self) -> None:
-        """Begin folding if it is due; every change does so by itself."""
+    def merge(self) -> None:
+        """Start a merge if one is due. Every change does so itself."""
         with self._write:
-            fold = due(self._state, self._settings)
-            if self._folding is not None or self._closing.is_set() or fold is None:
+            merge = due_merge(self._state, self._settings)
+            if self._merging is not None or self._closing.is_set() or merge is None:
                 return
-            thread = threading.Thread(target=self._fold, args=(fold,), name="shard-fold")
-            # It cannot end before the lock that is held here is free, so it is known in time.
+            thread = threading.Thread(target=self._merge, args=(merge,), name="shard-fold")
+            # The thread cannot end before this lock is released, so it is always registered first.
             thread.start()
-            self._folding = thread
+            self._merging = thread
 
     def wait_for_build(self) -> None:
-        """Return when nothing is left to fold: for tests, benchmarks and before a snapshot."""
+        """Wait until nothing is left to merge: for tests, benchmarks and snapshots."""
         while True:
             with self._write:
-                thread = self._folding
+                thread = self._merging
             if thread is None:
                 return
             thread.join()
 
     def close(self) -> None:
-        """Give up on folding, which can take minutes. What is held can be searched on."""
+        """Stop merging, which can take minutes. The shard can still be searched."""
         self._closing.set()
         self.wait_for_build()
 
@@ -180,7 +181,7 @@ class Shard:
         )
 
     def export(self) -> State:
-        """Everything as it stands, for a snapshot."""
+        """The current state, for a snapshot."""
         return self._state
 
     @classmethod
@@ -188,14 +189,14 @@ class Shard:
         cls,
         settings: SearcherSettings,
         graph: Any,
-        nodes: Nodes,
+        nodes: GraphNodes,
         delta: Float32Array,
-        rows: Rows,
-        frames: FrameRows,
+        rows: RowTable,
+        frames: FrameCodeTable,
         alive: BoolArray,
     ) -> Shard:
-        """A shard from a graph of the first rows, which node each of them is, the vectors of the others,
-        float32 (m, 528), what the rows are, and their frames."""
+        """A shard from a graph, the node of each graph row, the delta vectors, float32 (m, 528),
+        the row table and the frame codes."""
         graph_rows = len(nodes.of_row)
         held_nodes = 0 if graph is None else int(graph.ntotal)
         if held_nodes != nodes.count:
@@ -203,7 +204,7 @@ class Shard:
         total = graph_rows + len(delta)
         if len(alive) != total:
             raise ValueError(f"alive: expected ({total},), got {alive.shape}")
-        held = Delta(graph_rows).with_room(total)
+        held = Delta(graph_rows).grown(total)
         held.write(graph_rows, delta)
         live = int(np.count_nonzero(alive))
         return cls(settings, State(graph, nodes, held, total, rows, frames, alive, live))
@@ -211,7 +212,7 @@ class Shard:
     def _change(
         self, embeddings: Sequence[Embedding], gone: Iterable[str], *, replacing: bool = True
     ) -> None:
-        # Of two with one segment id the later one stays.
+        # Of two segments with one id the later one is kept.
         fresh = {_place(one.ref): one for one in embeddings if one.informative}
         refs = [one.ref for one in fresh.values()]
         with self._write:
@@ -222,7 +223,7 @@ class Shard:
                 rows = state.rows_of(video_id)
                 again = [_place(ref) in fresh for ref in state.refs(rows)]
                 dead.append(rows[np.array(again, dtype=bool)])
-            delta = state.delta.with_room(total)
+            delta = state.delta.grown(total)
             if refs:
                 delta.write(state.total, np.stack([one.vector for one in fresh.values()]))
                 state.rows.put(state.total, refs)
@@ -239,14 +240,14 @@ class Shard:
                 _allowed={},
                 _packed={},
             )
-            self.fold()
+            self.merge()
 
-    def _fold(self, fold: Fold) -> None:
+    def _merge(self, merge: Merge) -> None:
         try:
-            built = build(fold, self._settings, self._closing)
+            built = build(merge, self._settings, self._closing)
             if built is not None:
                 with self._write:
-                    self._state = folded(self._state, fold, built)
+                    self._state = merged_state(self._state, merge, built)
                     self.merge_trouble = ""
         except Exception as error:
             built = None
@@ -260,9 +261,9 @@ class Shard:
             )
         finally:
             with self._write:
-                self._folding = None
+                self._merging = None
                 if built is not None:
-                    self.fold()
+                    self.merge()
 
 
 def _hits(state: State, nearest: Nearest) -> list[list[Hit]]:
@@ -276,5 +277,5 @@ def _hits(state: State, nearest: Nearest) -> list[list[Hit]]:
 
 
 def _place(ref: SegmentRef) -> tuple[str, int, int]:
-    """What two segments with one segment id have in common."""
+    """The key of a segment: equal for two segments with the same id."""
     return ref.video_id, round(ref.start_seconds * 1000), round(ref.end_seconds * 1000)

@@ -1,9 +1,9 @@
-"""Snapshots of the shard: written atomically, checked when read, the newest good one wins.
+"""Snapshots of the shard: written atomically, verified on load; the newest valid one is used.
 
-A snapshot is a folder `snapshot-{sequence}`: the graph's links as FAISS writes them, the vectors of its
-nodes, which node each row is, the delta, which rows live, the rows' identities and the names in them,
-their frames, and `manifest.json` with a checksum for each. Vectors, frames and identities of dead rows
-are overwritten on the way out, so a deleted video is in no snapshot made after its deletion.
+A snapshot is a folder `snapshot-{sequence}`: the graph's links as FAISS writes them, the vectors of
+its nodes, which node each row is, the delta, which rows live, the rows' identities and the names in
+them, their frames, and `manifest.json` with a checksum for each. Vectors, frames and identities of
+deleted rows are overwritten, so a deleted video is in no later snapshot.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from common.atomic_write import private_folder
 from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
 from common.types import BoolArray, Float32Array
-from searcher.index.frame_code_table import FrameRows
+from searcher.index.frame_code_table import FrameCodeTable
 from searcher.index.graph import PADDED_DIMENSION, graph_vectors, read_graph, write_links
-from searcher.index.graph_dedup import Nodes
-from searcher.index.row_table import Rows
+from searcher.index.graph_dedup import GraphNodes
+from searcher.index.row_table import RowTable
 from searcher.index.shard import Shard
 from searcher.index.state import State
 
@@ -48,8 +48,8 @@ class SnapshotInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A shard read back; `refused` names newer snapshots that were damaged and why."""
+class LoadedSnapshot:
+    """A loaded shard; `refused` lists newer snapshots that were damaged, with the reason."""
 
     shard: Shard
     info: SnapshotInfo
@@ -57,9 +57,8 @@ class Loaded:
 
 
 def save_snapshot(folder: Path, shard: Shard, info: SnapshotInfo, *, keep: int) -> Path:
-    """Write a snapshot and drop all but the newest `keep`.
-
-    Raises StorageError when the disk refuses; the snapshots there already stay as they are.
+    """Write a snapshot and delete all but the newest `keep`. Raises StorageError if the disk fails;
+    existing snapshots are kept.
     """
     final = folder / f"{_PREFIX}{info.sequence:012d}"
     temporary = folder / f".{final.name}.{os.getpid()}"
@@ -92,10 +91,9 @@ def snapshots(folder: Path) -> list[Path]:
     )
 
 
-def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> Loaded | None:
-    """The newest snapshot that is whole, or None when there is none.
-
-    Raises ModelMismatchError when it holds another model's vectors.
+def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> LoadedSnapshot | None:
+    """The newest valid snapshot, or None. Raises ModelMismatchError if it holds vectors of another
+    model.
     """
     refused: list[str] = []
     for path in snapshots(folder):
@@ -109,11 +107,11 @@ def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> Load
                 f"{folder} has vectors of {info.model_id}, not of {model_id}; use another "
                 "data folder"
             )
-        return Loaded(shard, info, tuple(refused))
+        return LoadedSnapshot(shard, info, tuple(refused))
     return (
         None
         if not refused
-        else Loaded(Shard(settings), SnapshotInfo(-1, model_id, 0, {}), tuple(refused))
+        else LoadedSnapshot(Shard(settings), SnapshotInfo(-1, model_id, 0, {}), tuple(refused))
     )
 
 
@@ -146,7 +144,7 @@ def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
 
 
 def _living_delta(state: State) -> Float32Array:
-    """float32 (m, 528): the vectors of the delta; those of dead rows are zero."""
+    """float32 (m, 528): the vectors of the delta; those of deleted rows are zero."""
     delta = np.zeros((state.total - state.graph_rows, PADDED_DIMENSION), dtype=np.float32)
     for first, vectors in state.delta.pieces(state.graph_rows, state.total):
         living = state.alive[first : first + len(vectors)]
@@ -156,9 +154,9 @@ def _living_delta(state: State) -> Float32Array:
 
 
 def _forget(path: Path, graph: Any, living: BoolArray) -> None:
-    """Overwrite, in the file of a graph's vectors, those of dead nodes: a copy of a large graph would not
-    fit beside it. Searches still walk over these to reach others, so each takes the vector of a living
-    neighbour; one that has none becomes zero."""
+    """Overwrite the vectors of deleted nodes in the file of the graph's vectors, because memory may
+    not hold a second large graph. Searches still pass through these nodes, so each gets the vector
+    of a live neighbour, or zero if it has none."""
     stored = np.load(path, mmap_mode="r+", allow_pickle=False)
     vectors, hnsw = graph_vectors(graph), graph.hnsw
     links, starts = faiss.vector_to_array(hnsw.neighbors), faiss.vector_to_array(hnsw.offsets)
@@ -185,14 +183,14 @@ def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard
         graph = read_graph(folder / "graph.faiss", folder / "vectors.npy")
     names = json.loads((folder / "names.json").read_text())
     table = np.load(folder / "rows.npy", allow_pickle=False)
-    rows = Rows(table, names["videos"], names["banks"])
+    rows = RowTable(table, names["videos"], names["banks"])
     alive = np.load(folder / "alive.npy", allow_pickle=False)
     delta = np.load(folder / "delta.npy", allow_pickle=False)
     info = SnapshotInfo(
         manifest["sequence"], manifest["model_id"], manifest["rows"], manifest["offsets"]
     )
-    nodes = Nodes(np.load(folder / "nodes.npy", allow_pickle=False))
-    frames = FrameRows(
+    nodes = GraphNodes(np.load(folder / "nodes.npy", allow_pickle=False))
+    frames = FrameCodeTable(
         np.load(folder / "frames.npy", allow_pickle=False),
         np.load(folder / "frame_counts.npy", allow_pickle=False),
     )
@@ -200,7 +198,7 @@ def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard
 
 
 def _replace(temporary: Path, final: Path) -> None:
-    """Move a finished folder into place, durably; one of the same name gives way."""
+    """Move a finished folder into place, durably; replaces one of the same name."""
     if final.exists():
         shutil.rmtree(final)
     temporary.rename(final)

@@ -22,13 +22,13 @@ from common.types import (
     UInt8Array,
 )
 from searcher.index.delta import BLOCK_ROWS, Delta
-from searcher.index.frame_code_table import FrameRows
+from searcher.index.frame_code_table import FrameCodeTable
 from searcher.index.graph import PADDED_DIMENSION, graph_vectors, padded
-from searcher.index.graph_dedup import Nodes
-from searcher.index.row_table import Rows
+from searcher.index.graph_dedup import GraphNodes
+from searcher.index.row_table import RowTable
 
 MISSING = -1
-# Sets of banks whose rows are remembered until the next change.
+# Sets of banks whose masks are cached until the next change.
 _KEPT_FILTERS = 16
 _NOT_KEPT: Any = object()
 
@@ -49,8 +49,8 @@ EVERYTHING = Filter()
 
 
 class VideoSegments(NamedTuple):
-    """A video's segments with something to compare, in time order. vectors: float32 (S, 527); frames:
-    codes of each, int8 (T, 64)."""
+    """A video's searchable segments in time order. vectors: float32 (S, 527); frames: codes of
+    each, int8 (T, 64)."""
 
     refs: list[SegmentRef]
     vectors: Float32Array
@@ -59,18 +59,18 @@ class VideoSegments(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """Everything a reader needs; never changed once it is the current one.
+    """Everything a reader needs; immutable once it is the current state.
 
-    `rows`, `frames`, the delta's blocks and what `alive` is a part of only ever grow behind `total`, so
-    states may share them. `live` counts the rows of `alive`, bool (total,), that are true.
+    `rows`, `frames`, the delta's blocks and what `alive` is a part of only grow beyond `total`, so
+    states may share them. `live`: number of True rows in `alive`, bool (total,).
     """
 
     graph: Any = None
-    nodes: Nodes = field(default_factory=Nodes)
+    nodes: GraphNodes = field(default_factory=GraphNodes)
     delta: Delta = field(default_factory=Delta)
     total: int = 0
-    rows: Rows = field(default_factory=Rows)
-    frames: FrameRows = field(default_factory=FrameRows)
+    rows: RowTable = field(default_factory=RowTable)
+    frames: FrameCodeTable = field(default_factory=FrameCodeTable)
     alive: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     live: int = 0
     _allowed: dict[Banks, BoolArray] = field(default_factory=dict, compare=False)
@@ -78,11 +78,11 @@ class State:
 
     @property
     def graph_rows(self) -> int:
-        """How many rows the graph holds."""
+        """Number of rows in the graph."""
         return len(self.nodes.of_row)
 
     def allowed(self, banks: Banks) -> BoolArray:
-        """bool (total,): living rows of these banks."""
+        """bool (total,): live rows of these banks."""
         if banks is None:
             return self.alive
         known = self._allowed.get(banks)
@@ -92,11 +92,11 @@ class State:
         return known
 
     def rows_of(self, video_id: str | None) -> Int64Array:
-        """Living rows of a video; none of no video."""
+        """Live rows of a video; empty for None."""
         return self.rows.of_video(video_id or "", self.alive)
 
     def selector(self, only: Filter) -> Any:
-        """A FAISS selector of the graph's nodes with an allowed row, or None when all have one."""
+        """A FAISS selector of the nodes with an allowed row, or None if all have one."""
         packed = self._packed.get(only.banks, _NOT_KEPT)
         if packed is _NOT_KEPT:
             allowed = self.nodes.with_any(self.allowed(only.banks)[: self.graph_rows])
@@ -109,7 +109,7 @@ class State:
         return None if packed is None else faiss.IDSelectorBitmap(packed)
 
     def _spared_nodes(self, only: Filter) -> Int64Array:
-        """Nodes that have no allowed row but those of the video that is left out."""
+        """Nodes whose only allowed rows belong to the excluded video."""
         spared = self.rows_of(only.exclude_video)
         spared = spared[spared < self.graph_rows]
         nodes = np.unique(self.nodes.of_row[spared])
@@ -122,9 +122,9 @@ class State:
         return np.setdiff1d(nodes, shared[np.array(kept, dtype=bool)])
 
     def spread(self, scores: Float32Array, nodes: Int64Array, only: Filter) -> Nearest:
-        """The allowed rows of found nodes, in their order and as many as there were nodes.
+        """The allowed rows of the nodes found, in the same order and number.
 
-        scores: float32 (n, k); nodes: int64 (n, k), MISSING where there is none.
+        scores: float32 (n, k); nodes: int64 (n, k), MISSING if there is none.
         """
         if self.nodes.distinct:
             return scores, nodes
@@ -166,12 +166,13 @@ class State:
         return found
 
     def refs(self, rows: Int64Array) -> list[SegmentRef]:
-        """The segments that rows are."""
+        """The segments of rows."""
         return self.rows.refs(rows)
 
 
 def _keep(kept: dict[Banks, Any], banks: Banks, value: Any) -> None:
-    """Remember a value, and forget the oldest of too many: a caller may name any banks there could be."""
+    """Cache a value and drop the oldest one if there are too many, because callers may name any set
+    of banks."""
     for oldest in list(kept)[: max(0, len(kept) + 1 - _KEPT_FILTERS)]:
         kept.pop(oldest, None)
     kept[banks] = value
@@ -182,7 +183,7 @@ def search_state(
 ) -> Nearest:
     """Scores, float32 (n, k), and rows, int64 (n, k), best first, from the graph and the delta.
 
-    vectors: float32 (n, 527). Where fewer than k were found the score is -inf and the row MISSING.
+    vectors: float32 (n, 527). If fewer than k are found, the score is -inf and the row MISSING.
     Raises ValueError for k < 1.
     """
     queries = _checked(vectors, k)
@@ -197,7 +198,7 @@ def search_state(
 
 
 def search_exact(state: State, vectors: Float32Array, k: int, only: Filter) -> Nearest:
-    """As `search_state`, by comparing every vector."""
+    """Exact search."""
     return _best([_flat(state, _checked(vectors, k), k, only, 0)], k)
 
 
@@ -208,7 +209,7 @@ def _checked(vectors: Float32Array, k: int) -> Float32Array:
 
 
 def _flat(state: State, queries: Float32Array, k: int, only: Filter, start: int) -> Nearest:
-    """The k best of the rows from `start` on, in no order; fewer columns where there are fewer."""
+    """The k best rows from `start` on, unordered; fewer columns if there are fewer."""
     allowed = state.allowed(only.banks)
     spared = state.rows_of(only.exclude_video)
     scores = np.zeros((len(queries), 0), dtype=np.float32)
@@ -228,7 +229,7 @@ def _flat(state: State, queries: Float32Array, k: int, only: Filter, start: int)
 
 
 def _top(scores: Float32Array, k: int) -> Nearest:
-    """Each line's k largest scores and their columns, in no order; all where there are fewer."""
+    """The k largest scores per line and their columns, unordered; all if there are fewer."""
     if scores.shape[1] <= k:
         return scores, np.arange(scores.shape[1])[None].repeat(len(scores), axis=0)
     columns = np.argpartition(scores, -k, axis=1)[:, -k:]
@@ -236,14 +237,14 @@ def _top(scores: Float32Array, k: int) -> Nearest:
 
 
 def _best(parts: list[Nearest], k: int) -> Nearest:
-    """The k best of all, best first."""
+    """The k best of all parts, best first."""
     scores = np.hstack([scores for scores, _ in parts])
     rows = np.hstack([rows for _, rows in parts])
     lacking = k - scores.shape[1]
     if lacking > 0:
         scores = np.pad(scores, ((0, 0), (0, lacking)), constant_values=-np.inf)
         rows = np.pad(rows, ((0, 0), (0, lacking)), constant_values=MISSING)
-    # A query that is no number is near to nothing.
+    # A NaN query has no neighbours.
     missing = ~np.isfinite(scores)
     scores[missing], rows[missing] = -np.inf, MISSING
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]

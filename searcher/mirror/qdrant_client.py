@@ -182,7 +182,7 @@ class QdrantClientMirror:
                 self._ask(self._client.create_payload_index, self._collection, field, kind)
 
     def _check_model(self) -> None:
-        held = self._ask(held_model, self._client, self._collection)
+        held = self._ask(collection_model, self._client, self._collection)
         if held not in (None, self.model_id):
             raise ModelMismatchError(
                 f"{self._where}: collection {self._collection} holds vectors of {held}, not of "
@@ -204,12 +204,12 @@ def mirrored_model(settings: QdrantSettings) -> str | None:
     try:
         if not _insist(_shown(settings), client.collection_exists, settings.collection):
             return None
-        return _insist(_shown(settings), held_model, client, settings.collection)
+        return _insist(_shown(settings), collection_model, client, settings.collection)
     finally:
         client.close()
 
 
-def held_model(client: QdrantClient, collection: str) -> str | None:
+def collection_model(client: QdrantClient, collection: str) -> str | None:
     """The model of a collection's first point; None for an empty one."""
     points, _ = client.scroll(collection, limit=1)
     return (points[0].payload or {}).get("model_id") if points else None

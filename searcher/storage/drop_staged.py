@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.messaging.events import VideoEnd
-from common.messaging.transport import Received
+from common.messaging.transport import ReceivedMessage
 from common.messaging.unreadable import lost_end
 from common.messaging.wire import Envelope
 from common.messaging.worker import Item
@@ -30,4 +30,6 @@ def drop_staged(index: LocalIndex, video_id: str, version: int) -> None:
         match_new_videos=lambda: False,
         metrics=Metrics.create("search"),
     )
-    handler.take([Item(Envelope(dropped_end(video_id, version)), Received("", -1, -1, b"", b""))])
+    handler.take(
+        [Item(Envelope(dropped_end(video_id, version)), ReceivedMessage("", -1, -1, b"", b""))]
+    )

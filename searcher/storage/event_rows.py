@@ -8,9 +8,9 @@ from dataclasses import replace
 from common.messaging.unreadable import END_UNREADABLE
 from common.messaging.wire import failed_key, segment_key, video_key
 from common.types import Embedding, SegmentRef
-from searcher.index_transaction import WholeVideo
+from searcher.index_transaction import CompleteVideo
 from searcher.local_index import LocalIndex
-from searcher.storage.staged_videos import DROPPED, Gathered
+from searcher.storage.staged_videos import DROPPED, PartialVideo
 from searcher.storage.video_store import Video
 
 # The error code of a video that is whole but for segments that are dead letters.
@@ -30,7 +30,7 @@ def keys_of(index: LocalIndex, row: Video) -> list[tuple[str, bytes]]:
     return [(row.video_id, key) for key in keys]
 
 
-def settled_row(gathered: Gathered, shared: str = "") -> Video:
+def settled_row(gathered: PartialVideo, shared: str = "") -> Video:
     """The catalogue row a version has once it is settled; `shared` says of which other video it took the
     place."""
     if gathered.end is None:
@@ -52,7 +52,7 @@ def settled_row(gathered: Gathered, shared: str = "") -> Video:
     )
 
 
-def failed_row(index: LocalIndex, gathered: Gathered) -> Video:
+def failed_row(index: LocalIndex, gathered: PartialVideo) -> Video:
     """The row of a version that failed. An end that is made up knows no more of it than its id."""
     row = settled_row(gathered)
     if gathered.end is None or gathered.end[0].error_code not in (END_UNREADABLE, DROPPED):
@@ -67,7 +67,7 @@ def _missing(missing: int, segments: int) -> str:
 
 def late_rows(
     index: LocalIndex, late: Iterable[Embedding], newly_missing: Iterable[SegmentRef]
-) -> list[WholeVideo]:
+) -> list[CompleteVideo]:
     """The rows of videos that lacked segments, as they are with those that came."""
     by_video: dict[str, list[Embedding]] = {}
     for one in late:
@@ -92,5 +92,5 @@ def late_rows(
             message = _missing(left, segments + left) if left else ""
             code = SEGMENTS_MISSING if left else ""
             with_them = replace(with_them, error_code=code, error_message=message)
-        rows.append(WholeVideo(with_them, found))
+        rows.append(CompleteVideo(with_them, found))
     return rows

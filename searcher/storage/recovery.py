@@ -99,7 +99,7 @@ def rebuilt_shard(settings: SearcherSettings, videos: VideoStore, mirror: Mirror
 
 
 def level(shard: Shard, videos: Sequence[Video], mirror: Mirror) -> bool:
-    """Have the shard hold of these videos what the mirror does; False where that lacks a part of one, of
+    """Make the shard hold of these videos what the mirror does; False where that lacks a part of one, of
     which the shard then keeps what it has."""
     held = mirrored(videos, mirror)
     whole = [

@@ -25,7 +25,7 @@ _MOST_LENGTHS = 8
 
 
 @dataclass(slots=True)
-class Gathered:
+class PartialVideo:
     """What is known of one version of a video: parts by segment id, each with when it was produced."""
 
     video_id: str
@@ -103,7 +103,7 @@ class StagedVideos:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def complete(self, gathered: Gathered) -> bool:
+    def complete(self, gathered: PartialVideo) -> bool:
         """Add what is staged to what has just come, if that may make it whole: false where it does not.
         Its end is added in any case."""
         key = gathered.video_id, gathered.version
@@ -123,7 +123,7 @@ class StagedVideos:
                 gathered.parts[part.ref.segment_id] = (part, produced_at)
         return True
 
-    def stage(self, gathered: Gathered, fresh: Iterable[str]) -> None:
+    def stage(self, gathered: PartialVideo, fresh: Iterable[str]) -> None:
         """Keep what has come of a video that is not whole; `fresh`: ids of the segments that came."""
         key = gathered.video_id, gathered.version
         with self._database.change() as execute:
@@ -152,7 +152,7 @@ class StagedVideos:
                     *(*key, added, time.time()),
                 )
 
-    def fail(self, gathered: Gathered) -> None:
+    def fail(self, gathered: PartialVideo) -> None:
         """Keep of a failed version that it failed, so that what still comes of it is dropped."""
         key = gathered.video_id, gathered.version
         with self._database.change() as execute:
@@ -228,7 +228,7 @@ class StagedVideos:
         idle = max(0.0, time.time() - last_at)
         return StagedVideo(video_id, version, segments, expected, idle, reason)
 
-    def _add_end(self, gathered: Gathered) -> None:
+    def _add_end(self, gathered: PartialVideo) -> None:
         rows = self._database.query(
             "SELECT produced_at, event FROM staged_ends WHERE video_id = ? AND version = ?",
             *(gathered.video_id, gathered.version),
@@ -246,7 +246,7 @@ class StagedVideos:
         )
         return int(rows[0][0]) if rows else 0
 
-    def _known(self, gathered: Gathered) -> set[str]:
+    def _known(self, gathered: PartialVideo) -> set[str]:
         """Those of the segments that have just come that are staged already."""
         found: set[str] = set()
         for names in _slices(list(gathered.parts)):

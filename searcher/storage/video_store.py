@@ -145,7 +145,7 @@ class VideoStore:
         return [str(video_id) for (video_id,) in rows]
 
     def some(self, count: int) -> list[str]:
-        """Ids of so many videos that have a whole version, by chance."""
+        """Ids of this many videos that have a whole version, by chance."""
         rows = self._database.query(
             "SELECT video_id FROM videos WHERE version > 0 ORDER BY random() LIMIT ?", count
         )

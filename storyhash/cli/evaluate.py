@@ -39,10 +39,13 @@ from storyhash.cli.evaluate_options import (
     PeersOption,
 )
 from storyhash.cli.evaluate_progress import evaluating
-from storyhash.cli.evaluate_shared_options import asking, perhaps_asking
+from storyhash.cli.evaluate_shared_options import (
+    with_evaluation_options,
+    with_optional_evaluation_options,
+)
 from storyhash.cli.latency import latency
 from storyhash.cli.options import JsonOption
-from storyhash.evaluation_setup import Asked
+from storyhash.evaluation_setup import EvaluationOptions
 
 app = typer.Typer(
     help="Measure on your own videos how many copies are found and how many non-matches are "
@@ -53,9 +56,9 @@ app.command()(latency)
 
 
 @app.command()
-@asking
+@with_evaluation_options
 def robustness(
-    asked: Asked,
+    asked: EvaluationOptions,
     cross_validate: CrossValidateOption = False,
     peers: PeersOption = True,
     output: OutOption = OUT,
@@ -79,9 +82,9 @@ def robustness(
 
 
 @app.command()
-@asking
+@with_evaluation_options
 def ablation(
-    asked: Asked,
+    asked: EvaluationOptions,
     configurations: ConfigurationsOption = None,
     output: OutOption = OUT,
     json: JsonOption = False,
@@ -110,9 +113,9 @@ def ablation(
 
 
 @app.command()
-@asking
+@with_evaluation_options
 def calibrate(
-    asked: Asked,
+    asked: EvaluationOptions,
     file: Annotated[
         Path,
         typer.Option(
@@ -151,9 +154,9 @@ def calibrate(
 
 
 @app.command()
-@perhaps_asking
+@with_optional_evaluation_options
 def gate(
-    asked: Asked | None,
+    asked: EvaluationOptions | None,
     baseline: Annotated[
         Path, typer.Option("--baseline", help="Results of an earlier run: rows-PROFILE.jsonl.")
     ],
@@ -196,7 +199,7 @@ def gate(
 
 
 def _again(
-    asked: Asked, before: Sequence[QueryRow], output: Path, *, cross_validate: bool
+    asked: EvaluationOptions, before: Sequence[QueryRow], output: Path, *, cross_validate: bool
 ) -> list[QueryRow]:
     """What an earlier run asked, asked now."""
     known = queries_of(before)
@@ -243,7 +246,7 @@ def _tell(
     out.print(f"results, tables and figures are in {folder}", markup=False)
 
 
-def _fit_to_json(fitted: runs.Fitted) -> dict[str, Any]:
+def _fit_to_json(fitted: runs.FittedCalibration) -> dict[str, Any]:
     return {
         "visual": fitted.backend.visual,
         "version": fitted.calibration.version,

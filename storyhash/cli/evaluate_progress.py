@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from evaluation.experiment.experiment import Advance, Evaluation, edits_of
 from storyhash.cli.console import check_interrupt, err, notice
 from storyhash.cli.progress import progress
-from storyhash.evaluation_setup import Asked, open_evaluation
+from storyhash.evaluation_setup import EvaluationOptions, open_evaluation
 
 
 @contextmanager
-def evaluating(asked: Asked) -> Iterator[Evaluation]:
+def evaluating(asked: EvaluationOptions) -> Iterator[Evaluation]:
     """An evaluation with all that it needs extracted, and its progress shown."""
     with progress() as bar:
 

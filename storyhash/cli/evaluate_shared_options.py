@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from storyhash.cli.evaluate_options import ProfilesOption
-from storyhash.evaluation_setup import Asked
+from storyhash.evaluation_setup import EvaluationOptions
 
 _Command = Callable[..., None]
 
@@ -65,10 +65,10 @@ def _asked(
             "--workers", min=1, help="Number of worker processes (default: one per CPU core)."
         ),
     ] = None,
-) -> Asked | None:
+) -> EvaluationOptions | None:
     if videos is None:
         return None
-    return Asked(
+    return EvaluationOptions(
         *(videos, davis, split, families, profile or (), transforms or ()),
         *(per_transform, cache, workers),
     )
@@ -77,13 +77,13 @@ def _asked(
 _SHARED = signature(_asked, eval_str=True).parameters
 
 
-def asking(command: _Command) -> _Command:
-    """Gives a command the options of `Asked` before its own; its parameter `asked` is what they say."""
+def with_evaluation_options(command: _Command) -> _Command:
+    """Puts the options of `EvaluationOptions` before those of a command, in its parameter `asked`."""
     return _with_options(command, _SHARED)
 
 
-def perhaps_asking(command: _Command) -> _Command:
-    """As `asking`, but without --videos `asked` is None."""
+def with_optional_evaluation_options(command: _Command) -> _Command:
+    """As `with_evaluation_options`, but without --videos `asked` is None."""
     return _with_options(command, {**_SHARED, "videos": _SHARED["videos"].replace(default=None)})
 
 

@@ -11,7 +11,7 @@ import typer
 
 from common.errors import UsageError, VideoError
 from common.settings import Settings, load_settings
-from embedder.clip_processes import ChildOpeners
+from embedder.clip_processes import SubprocessOpener
 from embedder.encoders import MotionStep, PictureStep, StageClock
 from ingest.catalogue import read_catalog
 from ingest.decoder_pool import DecoderPool
@@ -88,7 +88,7 @@ def clip(
     def visual(chosen: Profile, settings: Settings) -> Step:
         clock = StageClock()
         pictures = PictureStep(build_visual(chosen, settings), clock)
-        return VisualStep(pictures, clock, ChildOpeners(settings.video, settings.ingest))
+        return VisualStep(pictures, clock, SubprocessOpener(settings.video, settings.ingest))
 
     _extract(visual, paths, output, profile, per, json)
 
@@ -169,7 +169,7 @@ def _tracking(feature: TrackFeature) -> MakeStep:
     def make(chosen: Profile, settings: Settings) -> Step:
         clock = StageClock()
         motion = MotionStep(build_tracker(chosen, settings), clock)
-        return TrackStep(feature, motion, clock, ChildOpeners(settings.video, settings.ingest))
+        return TrackStep(feature, motion, clock, SubprocessOpener(settings.video, settings.ingest))
 
     return make
 

@@ -13,7 +13,7 @@ from common.types import DEFAULT_BANK
 from common.uris import public_uri
 from ingest.catalogue import Listing, list_catalog
 from ingest.exclusion import Exclusion
-from ingest.video_discovery import PassedOver
+from ingest.video_discovery import SkippedFiles
 from storyhash.cli.console import check_interrupt, err, notice, out, print_json
 from storyhash.cli.options import (
     DataOption,
@@ -25,11 +25,11 @@ from storyhash.cli.options import (
 )
 from storyhash.cli.progress import Task, progress
 from storyhash.pipeline.index_pipeline import Indexer
-from storyhash.pipeline.index_plan import Plan, note_moves, plan_work
+from storyhash.pipeline.index_plan import IndexPlan, note_moves, plan_work
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
 from storyhash.pipeline.pruning import gone_videos
 from storyhash.pipeline.relabelling import relabel
-from storyhash.pipeline.snapshot_timer import TimelySnapshots
+from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.wiring import IndexServices, open_catalogue, open_for_indexing
 
 _SNAPSHOT_SECONDS = 120.0
@@ -92,7 +92,7 @@ def index(
         raise typer.Exit(1)
 
 
-def _prune(services: IndexServices, plan: Plan) -> list[str]:
+def _prune(services: IndexServices, plan: IndexPlan) -> list[str]:
     """Delete the videos whose files are gone, and say which before."""
     gone = gone_videos(plan.removed, services.index.videos)
     if gone:
@@ -133,10 +133,10 @@ def _announce(services: IndexServices) -> None:
         err.print(services.announcement, markup=False)
 
 
-def _run(services: IndexServices, plan: Plan) -> IndexReport:
+def _run(services: IndexServices, plan: IndexPlan) -> IndexReport:
     with progress() as bar:
         task = bar.task("indexing", len(plan.work), [item.entry.video_id for item in plan.work])
-        snapshots = TimelySnapshots(services.index, _SNAPSHOT_SECONDS)
+        snapshots = SnapshotTimer(services.index, _SNAPSHOT_SECONDS)
 
         def on_video(outcome: VideoOutcome) -> None:
             _tick(task, outcome)
@@ -167,7 +167,7 @@ def _tick(task: Task, outcome: VideoOutcome) -> None:
 
 
 def _summary(
-    services: IndexServices, plan: Plan, report: IndexReport, passed_over: PassedOver
+    services: IndexServices, plan: IndexPlan, report: IndexReport, passed_over: SkippedFiles
 ) -> dict[str, Any]:
     failed = [
         *(

@@ -14,7 +14,7 @@ from common.atomic_write import replacing
 from common.errors import UsageError
 from common.runtime_tuning import usable_cores
 from common.settings import Settings
-from evaluation.experiment.latency import CASES, Latency, Timed
+from evaluation.experiment.latency import CASES, Latency, TimedCase
 from evaluation.report.small_tables import stage_times
 from ingest.query_decoder import QueryDecoder
 from storyhash.cli.console import check_interrupt, out, print_json
@@ -91,7 +91,7 @@ def _queries(videos: Sequence[Path] | None) -> Iterator[Sequence[Path]]:
 
 def _measure(
     settings: Settings, queries: Sequence[Path], vectors: int, runs: int
-) -> tuple[float, list[Timed], str]:
+) -> tuple[float, list[TimedCase], str]:
     stage = build_stage(resolve_profile(settings), settings)
     with QueryDecoder(settings.video, settings.ingest) as decoder, progress() as bar:
         task = bar.task(settings.profile, len(CASES) * len(queries) * (runs + 1), unit="queries")

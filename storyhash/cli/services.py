@@ -14,9 +14,9 @@ from common.printable import printable
 from common.settings import Settings, load_settings
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
-from ingest.catalogue import Refused, list_catalog, without_taken
+from ingest.catalogue import RejectedVideo, list_catalog, without_taken
 from ingest.exclusion import Exclusion
-from ingest.ledger import Sending, SendingPlan
+from ingest.ledger import SendingPlan, SendTask
 from storyhash.cli.console import INTERRUPTED, err, out, print_json
 from storyhash.cli.index import BankOption, show_passed_over
 from storyhash.cli.options import (
@@ -118,7 +118,7 @@ def ingest(
             entries,
             backfill=backfill,
             again=again,
-            on_plan=lambda plan: _Told(
+            on_plan=lambda plan: _IngestProgress(
                 bar.task("sending", len(plan.work), [one.entry.video_id for one in plan.work])
             ),
             stopping=stopping,
@@ -167,19 +167,19 @@ _RECONCILED = {
 }
 
 
-class _Told:
+class _IngestProgress:
     """Moves the bar, and says what failed."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
 
-    def __call__(self, one: Sending, error: VideoError | None) -> None:
+    def __call__(self, one: SendTask, error: VideoError | None) -> None:
         self._task.advance(name=one.entry.video_id)
         if error is not None:
             err.print(f"{one.entry.video_id}: not sent: {error}", style="red", markup=False)
 
 
-def _summary(plan: SendingPlan, report: Any, refused: Sequence[Refused]) -> dict[str, Any]:
+def _summary(plan: SendingPlan, report: Any, refused: Sequence[RejectedVideo]) -> dict[str, Any]:
     failed = [
         *(
             (one.entry.video_id, public_uri(one.entry.uri), error.code, str(error))

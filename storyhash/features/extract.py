@@ -14,11 +14,11 @@ from common.atomic_write import replacing
 from common.errors import StorageError, VideoError
 from common.types import CatalogEntry, Segment, SegmentRef
 from embedder.weights.checksum import short_id
-from ingest.catalogue import Listed
+from ingest.catalogue import CatalogueItem
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoFailed
 from ingest.fingerprint import source_fingerprint
 from storyhash.features.files import Features, Row, write_features
-from storyhash.features.steps import Piece, Step
+from storyhash.features.steps import SegmentFeature, Step
 
 OnVideo = Callable[[str, VideoError | None], None]
 
@@ -32,7 +32,7 @@ class ExtractReport:
     failed: dict[str, VideoError] = field(default_factory=dict)
 
 
-_Described = tuple[SegmentRef, Piece]
+_Described = tuple[SegmentRef, SegmentFeature]
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Extractor:
         self._sampling = sampling
         self._whole = whole
 
-    def run(self, listed: Sequence[Listed], out: Path, on_video: OnVideo) -> ExtractReport:
+    def run(self, listed: Sequence[CatalogueItem], out: Path, on_video: OnVideo) -> ExtractReport:
         """Describe every video and write the features of those that could be; `on_video` is told of
         each. A run that is stopped goes on where it was."""
         parts = out.with_name(out.name + ".parts")

@@ -1,4 +1,4 @@
-"""Features on disk: an array in NumPy's format and beside it a JSON that says what its rows are."""
+"""Features on disk: an array in NumPy's format and next to it a JSON that says what its rows are."""
 
 from __future__ import annotations
 

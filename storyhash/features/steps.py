@@ -19,13 +19,13 @@ from common.types import (
     Tracks,
 )
 from embedder.action import ACTION_VERSION, action_features
-from embedder.clip_opening import Opener
+from embedder.clip_opening import ClipOpener
 from embedder.encoders import ClipStep, MotionStep, PictureStep, StageClock
 from embedder.scene_graph import scene_graph
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SegmentFeature:
     """What one segment gives. values: float32 (n, width), of its frames or of it all; informative: bool
     (n,). quality: of its tracks, 0 to 1; 1 where nothing is tracked."""
 
@@ -36,7 +36,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class FeatureRows:
     """values: float32 (rows, width). informative: bool (rows,). quality: float64 (rows,), 0 to 1."""
 
     values: Float32Array
@@ -66,11 +66,11 @@ class Step(Protocol):
         """How many segments `describe` is best given."""
         ...
 
-    def describe(self, segments: Sequence[Segment]) -> list[Piece]:
+    def describe(self, segments: Sequence[Segment]) -> list[SegmentFeature]:
         """A piece a segment. Raises VideoError."""
         ...
 
-    def rows(self, pieces: Sequence[Piece], *, whole: bool) -> Rows:
+    def rows(self, pieces: Sequence[SegmentFeature], *, whole: bool) -> FeatureRows:
         """A row a piece; with `whole` one row for all pieces of a video."""
         ...
 
@@ -81,7 +81,7 @@ class VisualStep:
     kind, width = "visual", VISUAL_DIMENSION
     units = "unit vector"
 
-    def __init__(self, pictures: PictureStep, clock: StageClock, opener: Opener) -> None:
+    def __init__(self, pictures: PictureStep, clock: StageClock, opener: ClipOpener) -> None:
         self._pictures = pictures
         self._clips = ClipStep(opener, clock, pictures, None)
 
@@ -97,16 +97,16 @@ class VisualStep:
     def segments_at_once(self) -> int:
         return self._pictures.segments_at_once
 
-    def describe(self, segments: Sequence[Segment]) -> list[Piece]:
+    def describe(self, segments: Sequence[Segment]) -> list[SegmentFeature]:
         """See `Step.describe`; a row a frame."""
         sampled = [one.need_sampled for one in self._clips.open(segments)]
         described = self._pictures.describe(sampled, reference=True)
         return [
-            Piece(rows, frames.informative, _seconds(segment))
+            SegmentFeature(rows, frames.informative, _seconds(segment))
             for rows, frames, segment in zip(described, sampled, segments, strict=True)
         ]
 
-    def rows(self, pieces: Sequence[Piece], *, whole: bool) -> Rows:
+    def rows(self, pieces: Sequence[SegmentFeature], *, whole: bool) -> FeatureRows:
         """See `Step.rows`; whole videos are pooled over all their frames."""
         frames = [(one.values, one.informative) for one in pieces]
         if whole:
@@ -115,7 +115,7 @@ class VisualStep:
         pooled = [self._pictures.pool(*one) for one in frames]
         filled = [np.zeros(self.width, np.float32) if one is None else one for one in pooled]
         informative = np.array([one is not None for one in pooled])
-        return Rows(np.stack(filled), informative, np.ones(len(filled)))
+        return FeatureRows(np.stack(filled), informative, np.ones(len(filled)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class TrackStep:
     segments_at_once = 1
 
     def __init__(
-        self, feature: TrackFeature, motion: MotionStep, clock: StageClock, opener: Opener
+        self, feature: TrackFeature, motion: MotionStep, clock: StageClock, opener: ClipOpener
     ) -> None:
         self.kind, self.width, self.units = feature.kind, feature.width, feature.units
         self._turn = feature.turn
@@ -166,16 +166,18 @@ class TrackStep:
     def fingerprint(self) -> str:
         return self._motion.tracker.fingerprint
 
-    def describe(self, segments: Sequence[Segment]) -> list[Piece]:
+    def describe(self, segments: Sequence[Segment]) -> list[SegmentFeature]:
         """See `Step.describe`; one row a segment."""
         pieces = []
         for segment, opened in zip(segments, self._clips.open(segments), strict=True):
             tracks = opened.need_tracks
             values = self._turn(tracks)[None]
-            pieces.append(Piece(values, np.ones(1, dtype=bool), _seconds(segment), tracks.quality))
+            pieces.append(
+                SegmentFeature(values, np.ones(1, dtype=bool), _seconds(segment), tracks.quality)
+            )
         return pieces
 
-    def rows(self, pieces: Sequence[Piece], *, whole: bool) -> Rows:
+    def rows(self, pieces: Sequence[SegmentFeature], *, whole: bool) -> FeatureRows:
         """See `Step.rows`."""
         values = np.concatenate([one.values for one in pieces])
         quality = np.array([one.quality for one in pieces])
@@ -183,7 +185,7 @@ class TrackStep:
             lengths = [one.seconds for one in pieces]
             values = np.average(values, axis=0, weights=lengths)[None].astype(np.float32)
             quality = np.average(quality, weights=lengths)[None]
-        return Rows(values, np.ones(len(values), dtype=bool), quality)
+        return FeatureRows(values, np.ones(len(values), dtype=bool), quality)
 
 
 def _seconds(segment: Segment) -> float:

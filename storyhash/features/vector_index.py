@@ -14,7 +14,7 @@ from storyhash.features.files import Features, Row
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
+class VectorHit:
     """score: inner product of unit vectors, higher is closer."""
 
     row: Row
@@ -48,7 +48,7 @@ def build_index_file(fused: Features, out: Path, settings: SearcherSettings) -> 
 
 def query_index_file(
     path: Path, fused: Features, k: int, settings: SearcherSettings
-) -> list[tuple[Row, list[Neighbour]]]:
+) -> list[tuple[Row, list[VectorHit]]]:
     """The k nearest rows of an index file to each row of `fused`; none to one that shows nothing.
 
     Raises UsageError for a file that is not there, ModelMismatchError for one of another model.
@@ -72,6 +72,6 @@ def query_index_file(
     answers = []
     for number, row in enumerate(fused.rows):
         found = zip(nearest[number], scores[number], strict=True) if row.informative else ()
-        hits = [Neighbour(rows[at], float(score)) for at, score in found if at >= 0]
+        hits = [VectorHit(rows[at], float(score)) for at, score in found if at >= 0]
         answers.append((row, hits))
     return answers

@@ -14,7 +14,7 @@ from common.errors import SetAsideError, StoryHashError, VideoError
 from common.metrics import Metrics
 from common.runtime_tuning import usable_cores
 from common.types import CatalogEntry, Embedding, Segment
-from common.work_in_progress import InHand
+from common.work_in_progress import WorkInProgress
 from embedder.metrics import observe_encoders
 from embedder.stage import EmbedderStage
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
@@ -42,7 +42,7 @@ _Waiting = tuple[VideoEvent, "Future[Embedding] | None"]
 
 
 @dataclass(slots=True)
-class _UnderWay:
+class _PendingVideo:
     """What is known of a video whose segments are still coming. `produced_at`: of each, Unix seconds."""
 
     item: WorkItem
@@ -64,16 +64,16 @@ class Indexer:
         stage: EmbedderStage,
         pool: DecoderPool,
         metrics: Metrics,
-        in_hand: InHand | None = None,
+        in_hand: WorkInProgress | None = None,
     ) -> None:
         """in_hand: where the videos under way are noted; nowhere by default. The caller closes it."""
         self._index = index
         self._stage = stage
         self._pool = pool
         self._metrics = metrics
-        self._in_hand = in_hand or InHand()
+        self._in_hand = in_hand or WorkInProgress()
         self._threads = max(1, usable_cores() // 2)
-        self._under_way: dict[str, _UnderWay] = {}
+        self._under_way: dict[str, _PendingVideo] = {}
         self._set_aside: deque[WorkItem] = deque()
         observe_encoders(stage, metrics)
         watch_vectors(metrics, lambda: index)
@@ -118,7 +118,7 @@ class Indexer:
             self._noted(),
             ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor,
         ):
-            batcher = SegmentBatcher(_Observed(self._stage, self._metrics), executor)
+            batcher = SegmentBatcher(_MeteredStage(self._stage, self._metrics), executor)
 
             def settle(limit: int) -> None:
                 self._settle_set_aside(on_video, wanted)
@@ -157,7 +157,7 @@ class Indexer:
             suspect = self._in_hand.is_suspect(name)
             while suspect and self._under_way:
                 yield None
-            self._under_way[item.entry.video_id] = _UnderWay(item)
+            self._under_way[item.entry.video_id] = _PendingVideo(item)
             self._in_hand.take(name)
             yield item.entry, item.version
             while suspect and item.entry.video_id in self._under_way:
@@ -173,7 +173,7 @@ class Indexer:
     def _settle_set_aside(self, on_video: OnVideo, wanted: Callable[[WorkItem], bool]) -> None:
         """Videos that crashed the process twice fail without being opened again."""
         while self._set_aside:
-            video = _UnderWay(self._set_aside.popleft(), error=SetAsideError(_SET_ASIDE))
+            video = _PendingVideo(self._set_aside.popleft(), error=SetAsideError(_SET_ASIDE))
             self._end(None, video, on_video, wanted)
 
     def _submit(
@@ -213,7 +213,7 @@ class Indexer:
     def _end(
         self,
         done: VideoDone | None,
-        video: _UnderWay,
+        video: _PendingVideo,
         on_video: OnVideo,
         wanted: Callable[[WorkItem], bool],
     ) -> None:
@@ -235,7 +235,7 @@ class Indexer:
             settle(_name(video.item))
 
     def _collect(
-        self, video: _UnderWay, batcher: SegmentBatcher, future: Future[Embedding]
+        self, video: _PendingVideo, batcher: SegmentBatcher, future: Future[Embedding]
     ) -> None:
         outcome = "done"
         try:
@@ -246,7 +246,7 @@ class Indexer:
             outcome, video.error = "failed", as_video_error(error)
         self._metrics.segments_total.labels(_EMBED, outcome).inc()
 
-    def _try_to_store(self, done: VideoDone, video: _UnderWay) -> VideoOutcome:
+    def _try_to_store(self, done: VideoDone, video: _PendingVideo) -> VideoOutcome:
         """One that the index cannot hold, for a reason nobody foresaw, fails alone."""
         try:
             return self._store(done, video)
@@ -256,7 +256,7 @@ class Indexer:
             video.error = as_video_error(error)
             return self._fail(video)
 
-    def _store(self, done: VideoDone, video: _UnderWay) -> VideoOutcome:
+    def _store(self, done: VideoDone, video: _PendingVideo) -> VideoOutcome:
         """Make it searchable."""
         item = video.item
         with self._stage.clock.measure("index"), self._metrics.time_stage(SEARCH):
@@ -272,7 +272,7 @@ class Indexer:
             notes=done.notes,
         )
 
-    def _fail(self, video: _UnderWay) -> VideoOutcome:
+    def _fail(self, video: _PendingVideo) -> VideoOutcome:
         """Note why it cannot be used."""
         error = video.error or VideoError("the video ended before its last segment")
         self._index.mark_failed(video.item.row(), error)
@@ -280,7 +280,7 @@ class Indexer:
         return VideoOutcome(video.item, error)
 
 
-class _Observed:
+class _MeteredStage:
     """The embedder stage, with its batches counted."""
 
     def __init__(self, stage: EmbedderStage, metrics: Metrics) -> None:

@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 from common.types import CatalogEntry
 from common.uris import public_uri
-from ingest.catalogue import Listed, Listing, Refused
+from ingest.catalogue import CatalogueItem, Listing, RejectedVideo
 from ingest.fingerprint import same_source, with_content
 from ingest.ledger import WORTH_A_RETRY
 from searcher.storage.video_store import Video, VideoStore
-from storyhash.pipeline.naming import Named, named
+from storyhash.pipeline.naming import NamedVideo, named
 
 # An internal error may be mended by the next version.
 _WORTH_A_RETRY = WORTH_A_RETRY | {"internal"}
@@ -50,7 +50,7 @@ class WorkItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MovedVideo:
     """A video that is indexed, and is now at another path; nothing of it is embedded again."""
 
     video_id: str
@@ -69,7 +69,7 @@ class Relabelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Renamed:
+class RenamedVideo:
     """A video that got another id than its path gives, as another video has that one."""
 
     video_id: str
@@ -78,11 +78,11 @@ class Renamed:
     taken_by: str
 
 
-Found: TypeAlias = WorkItem | Moved | Relabelled | Refused | Video
+Found: TypeAlias = WorkItem | MovedVideo | Relabelled | RejectedVideo | Video
 
 
 @dataclass(slots=True)
-class Plan:
+class IndexPlan:
     """`refused`: failed before and have not changed since. `removed`: indexed from one of the paths
     given, and no longer there. `failed`: cannot be taken at all."""
 
@@ -90,22 +90,22 @@ class Plan:
     unchanged: int = 0
     refused: list[Video] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
-    moved: list[Moved] = field(default_factory=list)
+    moved: list[MovedVideo] = field(default_factory=list)
     relabelled: list[Relabelled] = field(default_factory=list)
-    renamed: list[Renamed] = field(default_factory=list)
-    failed: list[Refused] = field(default_factory=list)
+    renamed: list[RenamedVideo] = field(default_factory=list)
+    failed: list[RejectedVideo] = field(default_factory=list)
 
 
-def plan_work(listing: Listing, videos: VideoStore) -> Plan:
+def plan_work(listing: Listing, videos: VideoStore) -> IndexPlan:
     """Which of the videos named are new, changed, unfinished, moved or gone.
 
     Two videos under one name are both kept where their names follow from their paths: see `named`.
     """
-    plan = Plan(failed=list(listing.refused))
+    plan = IndexPlan(failed=list(listing.refused))
     in_run: dict[str, str] = {}
     for one in listing.videos:
         place = named(one, videos, in_run)
-        if isinstance(place, Refused):
+        if isinstance(place, RejectedVideo):
             plan.failed.append(place)
             continue
         if place.is_twin:
@@ -125,15 +125,20 @@ def plan_work(listing: Listing, videos: VideoStore) -> Plan:
 
 
 def _add(
-    plan: Plan, one: Listed, place: Named, found: WorkItem | Moved | Relabelled | Video
+    plan: IndexPlan,
+    one: CatalogueItem,
+    place: NamedVideo,
+    found: WorkItem | MovedVideo | Relabelled | Video,
 ) -> None:
     if isinstance(found, WorkItem):
         plan.work.append(found)
         if place.taken_by:
             plan.renamed.append(
-                Renamed(found.entry.video_id, found.entry.uri, one.entry.video_id, place.taken_by)
+                RenamedVideo(
+                    found.entry.video_id, found.entry.uri, one.entry.video_id, place.taken_by
+                )
             )
-    elif isinstance(found, Moved):
+    elif isinstance(found, MovedVideo):
         plan.moved.append(found)
     elif isinstance(found, Relabelled):
         plan.relabelled.append(found)
@@ -143,7 +148,7 @@ def _add(
         plan.unchanged += 1
 
 
-def work_on(place: Named, videos: VideoStore) -> WorkItem | Moved | Relabelled | Video:
+def work_on(place: NamedVideo, videos: VideoStore) -> WorkItem | MovedVideo | Relabelled | Video:
     """What is to be done for a video; its row where that is nothing, as it is indexed, or failed, and has
     not changed since."""
     entry, held = place.entry, place.held
@@ -155,17 +160,17 @@ def work_on(place: Named, videos: VideoStore) -> WorkItem | Moved | Relabelled |
         if _is_here(held, entry) or not place.is_moved:
             return held
         content = with_content(place.fingerprint, entry.uri)
-        return Moved(entry.video_id, entry.uri, place.root, content)
+        return MovedVideo(entry.video_id, entry.uri, place.root, content)
     return item
 
 
-def note_moves(moved: Iterable[Moved], videos: VideoStore) -> None:
-    """Have the catalogue say where they are now."""
+def note_moves(moved: Iterable[MovedVideo], videos: VideoStore) -> None:
+    """Make the catalogue say where they are now."""
     for one in moved:
         videos.move(one.video_id, one.uri, one.root, one.fingerprint)
 
 
-def _is_settled(entry: CatalogEntry, held: Video, place: Named) -> bool:
+def _is_settled(entry: CatalogEntry, held: Video, place: NamedVideo) -> bool:
     if held.state == "pending":
         return False
     here = _is_here(held, entry)
@@ -193,6 +198,6 @@ def _of_roots(videos: VideoStore, roots: set[str]) -> Iterable[Video]:
     return (video for video in videos.all() if video.root in roots)
 
 
-def _is_below(uri: str, refused: Iterable[Refused]) -> bool:
+def _is_below(uri: str, refused: Iterable[RejectedVideo]) -> bool:
     """Whether a video lies in what could not be looked at this time."""
     return any(uri == one.uri or uri.startswith(f"{one.uri}/") for one in refused)

@@ -16,13 +16,13 @@ from typing import Any
 from common.ids import MAX_ID_BYTES
 from common.types import CatalogEntry
 from common.uris import is_remote, public_uri
-from ingest.catalogue import Listed, Refused, taken
+from ingest.catalogue import CatalogueItem, RejectedVideo, taken
 from ingest.fingerprint import same_content, source_fingerprint
 from searcher.storage.video_store import Video, VideoStore
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedVideo:
     """A video and its id. `held`: the row of that id. `same_content`: the row is of another path and the
     same video. `is_moved`: what the row names is gone. `is_twin`: another path of this run has the same
     video under the same id. `taken_by`: where the video lies that has the id which the path alone would
@@ -38,11 +38,13 @@ class Named:
     taken_by: str = ""
 
 
-def named(one: Listed, videos: VideoStore, in_run: Mapping[str, str]) -> Named | Refused:
+def named(
+    one: CatalogueItem, videos: VideoStore, in_run: Mapping[str, str]
+) -> NamedVideo | RejectedVideo:
     """The id of a video, and what is known of it. in_run: the ids given in this run, and where their
     videos lie. Refused when its id was chosen by somebody and is taken."""
     fingerprint = source_fingerprint(one.entry.uri)
-    here = Named(one.entry, one.root, fingerprint)
+    here = NamedVideo(one.entry, one.root, fingerprint)
     names = [one.entry.video_id, *([] if one.chosen else _longer_names(one))]
     rows = {name: videos.get(name) for name in names[:1]}
     held = rows[names[0]]
@@ -61,8 +63,8 @@ def named(one: Listed, videos: VideoStore, in_run: Mapping[str, str]) -> Named |
 
 
 def _try(
-    here: Named, one: Listed, name: str, row: Video | None, in_run: Mapping[str, str]
-) -> Named | None:
+    here: NamedVideo, one: CatalogueItem, name: str, row: Video | None, in_run: Mapping[str, str]
+) -> NamedVideo | None:
     """The video under this name, unless another video has it."""
     uri = here.entry.uri
     if not _is_free(name, here, in_run):
@@ -79,11 +81,11 @@ def _try(
     return _as(here, name, held=row) if replaced else None
 
 
-def _is_at(row: Video, one: Listed) -> bool:
+def _is_at(row: Video, one: CatalogueItem) -> bool:
     return public_uri(row.uri) == public_uri(one.entry.uri)
 
 
-def _is_free(name: str, here: Named, in_run: Mapping[str, str]) -> bool:
+def _is_free(name: str, here: NamedVideo, in_run: Mapping[str, str]) -> bool:
     return in_run.get(name, here.entry.uri) == here.entry.uri
 
 
@@ -92,12 +94,12 @@ def _who(name: str, rows: Mapping[str, Video | None], in_run: Mapping[str, str])
     return public_uri(in_run.get(name) or (row.uri if row is not None else ""))
 
 
-def _as(here: Named, name: str, **known: Any) -> Named:
+def _as(here: NamedVideo, name: str, **known: Any) -> NamedVideo:
     return replace(here, entry=replace(here.entry, video_id=name), **known)
 
 
-def _longer_names(one: Listed) -> Iterator[str]:
-    """The id with more and more of its folder's path before it: `films/a.mp4`, `disk2/films/a.mp4`."""
+def _longer_names(one: CatalogueItem) -> Iterator[str]:
+    """The id with more and more of its folder's path before it: `videos/a.mp4`, `disk2/videos/a.mp4`."""
     root = PurePosixPath(one.root)
     if str(root) == one.entry.uri:
         # A file or picture folder that was named itself is called by its own name already.

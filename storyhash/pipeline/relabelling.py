@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from common.types import Embedding
-from searcher.index_transaction import Change, WholeVideo
+from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
 from storyhash.pipeline.index_plan import Relabelled, WorkItem
 
@@ -45,9 +45,9 @@ def _relabel(work: Sequence[Relabelled], index: LocalIndex) -> list[WorkItem]:
     return incomplete
 
 
-def _described(one: Relabelled, embeddings: Sequence[Embedding]) -> WholeVideo:
+def _described(one: Relabelled, embeddings: Sequence[Embedding]) -> CompleteVideo:
     row = one.item.row(one.before.duration_seconds)
-    return WholeVideo(
+    return CompleteVideo(
         row,
         [
             replace(each, ref=replace(each.ref, bank=row.bank, version=row.version))

@@ -7,7 +7,7 @@ import time
 from searcher.local_index import LocalIndex
 
 
-class TimelySnapshots:
+class SnapshotTimer:
     """Writes the shard to disk when the last time is long enough ago."""
 
     def __init__(self, index: LocalIndex, every_seconds: float) -> None:

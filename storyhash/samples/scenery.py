@@ -1,4 +1,4 @@
-"""Backdrops for made-up films: each kind of scenery is laid out differently."""
+"""Backdrops for made-up videos: each kind of scenery is laid out differently."""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@ from common.http.health import Health
 from common.http.server import HttpServer
 from common.kafka.topics import require_topics
 from common.kafka.transport import KafkaTransport
-from common.messaging.log_model import held_model, hold_model
+from common.messaging.log_model import claim_log_model, log_model
 from common.messaging.topics import TopicNames
 from common.messaging.transport import Transport
-from common.messaging.worker import Lane, Worker
+from common.messaging.worker import PriorityConsumer, Worker
 from common.metrics import Metrics
 from common.settings import Settings
-from common.work_in_progress import InHand
+from common.work_in_progress import WorkInProgress
 from embedder.handler import EmbedHandler
 from embedder.query.embedder import QueryEmbedder
 from embedder.server import AT_WORK, embed_app
@@ -42,11 +42,11 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
     health = Health(metrics, ("broker",), _STUCK_SECONDS)
     stage = build_stage(_profile(settings, transport, topics), settings)
     publisher = transport.publisher()
-    hold_model(transport, publisher, topics.embeddings, stage.model_id)
-    in_hand = InHand.open(settings.data_dir, "embed")
+    claim_log_model(transport, publisher, topics.embeddings, stage.model_id)
+    in_hand = WorkInProgress.open(settings.data_dir, "embed")
     worker = Worker(
         EmbedHandler(stage, topics.embeddings, metrics),
-        _lanes(settings, transport, topics),
+        _sources(settings, transport, topics),
         publisher,
         topics.dead_letters,
         health=health,
@@ -79,17 +79,21 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
 def _profile(settings: Settings, transport: Transport, topics: TopicNames) -> Profile:
     """The one asked for; for `auto` the one whose vectors the log holds already."""
     if settings.profile == AUTO:
-        held = held_model(transport, topics.embeddings)
+        held = log_model(transport, topics.embeddings)
         if held is not None:
             settings = settings.model_copy(update={"profile": held.rpartition("-")[0]})
     return resolve_profile(settings)
 
 
-def _lanes(settings: Settings, transport: Transport, topics: TopicNames) -> list[Lane]:
+def _sources(
+    settings: Settings, transport: Transport, topics: TopicNames
+) -> list[PriorityConsumer]:
     """Live segments first; a backfill when none is there."""
     return [
-        Lane(topics.segments, transport.group_consumer([topics.segments], topics.embedders)),
-        Lane(
+        PriorityConsumer(
+            topics.segments, transport.group_consumer([topics.segments], topics.embedders)
+        ),
+        PriorityConsumer(
             topics.backfill, transport.group_consumer([topics.backfill], topics.backfill_embedders)
         ),
     ]

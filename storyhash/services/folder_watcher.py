@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from common.errors import DependencyError, UsageError
 from common.http.health import Health
 from common.printable import printable
-from ingest.catalogue import Listed, Refused, check_entry
+from ingest.catalogue import CatalogueItem, RejectedVideo, check_entry
 from ingest.fingerprint import same_source
 from ingest.folder_watch import FolderWatch
 from searcher.storage.video_store import VideoStore
-from storyhash.pipeline.index_plan import Moved, Relabelled, WorkItem, note_moves, work_on
+from storyhash.pipeline.index_plan import MovedVideo, Relabelled, WorkItem, note_moves, work_on
 from storyhash.pipeline.naming import named
 from storyhash.services.background import Background
 from storyhash.services.index_queue import IndexQueue
@@ -42,7 +42,7 @@ class Watcher(Background):
         self._health = health
         self._pause_seconds = pause_seconds
         # Found and not queued yet.
-        self._found: list[Listed] = []
+        self._found: list[CatalogueItem] = []
 
     def work(self) -> None:
         """Look from time to time."""
@@ -69,7 +69,7 @@ class Watcher(Background):
             spent = time.monotonic() - started
             self._stopping.wait(max(self._pause_seconds, _PAUSE_FACTOR * spent))
 
-    def _take(self, found: Sequence[Listed]) -> None:
+    def _take(self, found: Sequence[CatalogueItem]) -> None:
         """Queue those that are new or have changed."""
         work: list[WorkItem] = []
         in_hand: dict[str, str] = {}
@@ -80,13 +80,13 @@ class Watcher(Background):
                 _log.warning("skipped: %s", error)
                 continue
             place = named(one, self._videos, in_hand)
-            if isinstance(place, Refused):
+            if isinstance(place, RejectedVideo):
                 _log.warning("skipped: %s", place.message)
                 continue
             item = work_on(place, self._videos)
             if isinstance(item, Relabelled):
                 item = item.item
-            if isinstance(item, Moved):
+            if isinstance(item, MovedVideo):
                 note_moves([item], self._videos)
                 _log.info("%s: moved to %s, not indexed again", item.video_id, item.uri)
             # One without a fingerprint is gone again.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import NotReadyError, UsageError
-from searcher.api.protocols import Answering
+from searcher.api.protocols import ServingIndex
 from searcher.generations import (
     current_generation,
     drop_generation,
@@ -20,7 +20,7 @@ from searcher.generations import (
 from searcher.local_index import LocalIndex
 from searcher.storage.staged_videos import StagedVideo
 from storyhash.services.background import ThreadWatch, end_all
-from storyhash.services.index_follower import Follower
+from storyhash.services.index_follower import IndexFollower
 
 _log = logging.getLogger("storyhash.search")
 
@@ -31,7 +31,7 @@ class FollowedCatalogue:
     def __init__(
         self,
         data_dir: Path,
-        make: Callable[[str, Callable[[], bool]], Follower],
+        make: Callable[[str, Callable[[], bool]], IndexFollower],
         also: str = "",
         *,
         check: Callable[[str], None] = lambda name: None,
@@ -45,26 +45,26 @@ class FollowedCatalogue:
         self._watch: ThreadWatch | None = None
         self._lock = threading.Lock()
         self._current = current_generation(data_dir)
-        self._followers: dict[str, Follower] = {}
+        self._followers: dict[str, IndexFollower] = {}
         for name in sorted({self._current, also}):
             check(name)
         for name in sorted({self._current, also, *known_generations(data_dir)}):
             self._add(name)
 
-    def __iter__(self) -> Iterator[Follower]:
+    def __iter__(self) -> Iterator[IndexFollower]:
         return iter(list(self._followers.values()))
 
     def watched_by(self, watch: ThreadWatch) -> None:
-        """Have the threads of all followers watched, also of those to come."""
+        """Make the threads of all followers watched, also of those to come."""
         self._watch = watch
         for follower in self:
             watch.measure(follower)
 
-    def follower(self) -> Follower:
+    def follower(self) -> IndexFollower:
         """The one whose generation answers."""
         return self._followers[self._current]
 
-    def current(self) -> Answering:
+    def current(self) -> ServingIndex:
         answering = self.follower().answering
         if answering is None:
             raise self._not_ready()
@@ -149,21 +149,21 @@ class FollowedCatalogue:
         """Every one, as the API and the command line tell it."""
         return [self._told(follower) for follower in self]
 
-    def _add(self, name: str) -> Follower:
+    def _add(self, name: str) -> IndexFollower:
         follower = self._make(name, lambda: name == self._current)
         self._followers[name] = follower
         if self._watch is not None:
             self._watch.measure(follower)
         return follower
 
-    def _known(self, name: str) -> Follower:
+    def _known(self, name: str) -> IndexFollower:
         follower = self._followers.get(name)
         if follower is None:
             known = ", ".join(repr(one) for one in self._followers)
             raise UsageError(f"generation {name!r} is not followed here; expected one of {known}")
         return follower
 
-    def _opened(self) -> Answering:
+    def _opened(self) -> ServingIndex:
         opened = self.follower().opened
         if opened is None:
             raise self._not_ready()
@@ -173,7 +173,7 @@ class FollowedCatalogue:
         reasons = "; ".join(self.follower().health.reasons().values())
         return NotReadyError(f"the index is not ready: {reasons or 'it is being opened'}")
 
-    def _told(self, follower: Follower) -> dict[str, Any]:
+    def _told(self, follower: IndexFollower) -> dict[str, Any]:
         opened = follower.opened
         counts = opened.index.videos.counts() if opened else {}
         return {

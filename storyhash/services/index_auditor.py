@@ -14,7 +14,7 @@ from storyhash.services.background import Background
 _log = logging.getLogger("storyhash.audit")
 
 
-class IndexAuditing(Background):
+class IndexAuditor(Background):
     """Audits the index that answers; `current` gives it, or None while there is none."""
 
     def __init__(

@@ -11,20 +11,20 @@ from typing import TypeVar
 from common.errors import DependencyError, StoryHashError
 from common.http.health import Health
 from common.messaging.events import Deletion, VideoEnd
-from common.messaging.log_model import held_model
+from common.messaging.log_model import log_model
 from common.messaging.topics import TopicNames
-from common.messaging.transport import LogConsumer, Publisher, Received, Transport
+from common.messaging.transport import LogConsumer, Publisher, ReceivedMessage, Transport
 from common.messaging.wire import Envelope, latest_version, to_message
-from common.messaging.worker import Item, Lane, Worker
+from common.messaging.worker import Item, PriorityConsumer, Worker
 from common.metrics import Metrics
 from common.settings import Settings
-from common.work_in_progress import InHand
-from searcher.api.protocols import Answering
+from common.work_in_progress import WorkInProgress
+from searcher.api.protocols import ServingIndex
 from searcher.consumer import IndexHandler
 from searcher.generations import generation_folder
 from searcher.local_index import LocalIndex
 from searcher.mirror.factory import mirrored_model
-from searcher.offset_consumer import LogPosition
+from searcher.offset_consumer import OffsetConsumer
 from searcher.storage.data_dir import FolderManifest, read_manifest
 from searcher.storage.drop_staged import dropped_end
 from storyhash.profiles import PROFILES
@@ -40,7 +40,7 @@ _WAIT_SECONDS = 1.0
 Found = TypeVar("Found")
 
 
-class Follower(Background):
+class IndexFollower(Background):
     """Finds the log's model, opens the index and takes the log in, in a thread of its own."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Follower(Background):
         self._match_new_videos = match_new_videos
         self._worker: Worker | None = None
         self._handler: IndexHandler | None = None
-        self._opened: Answering | None = None
+        self._opened: ServingIndex | None = None
         self._whole = threading.Event()
 
     @cached_property
@@ -74,12 +74,12 @@ class Follower(Background):
         return TopicNames.of(self._settings.kafka)
 
     @property
-    def opened(self) -> Answering | None:
+    def opened(self) -> ServingIndex | None:
         """The index, once it is open."""
         return self._opened
 
     @property
-    def answering(self) -> Answering | None:
+    def answering(self) -> ServingIndex | None:
         """What answers: the index, once it has been level with its log. Read from the log anew it holds
         at first a part of the catalogue, and videos that are deleted further on."""
         return self._opened if self._whole.is_set() else None
@@ -169,7 +169,7 @@ class Follower(Background):
         """Publish events to the log, then take them in at once; `index.changing` is held."""
         if not events:
             return
-        here = Received(self.topics.embeddings, -1, -1, b"", b"")
+        here = ReceivedMessage(self.topics.embeddings, -1, -1, b"", b"")
         items = [Item(Envelope(event), here) for event in events]
         publisher = self._transport.publisher()
         try:
@@ -249,7 +249,7 @@ class Follower(Background):
         if manifest is not None:
             return manifest.model_id
         found = mirrored_model(self._settings.searcher, self._settings.qdrant)
-        found = found or held_model(self._transport, self.topics.embeddings)
+        found = found or log_model(self._transport, self.topics.embeddings)
         if found is None:
             self.health.unmet(
                 "index", "no embedder has recorded the model of the log yet; start one"
@@ -278,7 +278,7 @@ class Follower(Background):
         )
         if index.staging.was_level:
             self._whole.set()
-        self._opened = Answering(self.generation, index, matcher)
+        self._opened = ServingIndex(self.generation, index, matcher)
         self.health.met("index")
 
         def level() -> None:
@@ -288,16 +288,16 @@ class Follower(Background):
         consumer = self._wait_for(lambda: self._consumer(index), "log")
         if consumer is None:
             return
-        position = LogPosition(consumer, index.staging, self.health, level)
+        position = OffsetConsumer(consumer, index.staging, self.health, level)
         publisher: Publisher | None = None
-        in_hand = InHand.open(index.folder, "search")
+        in_hand = WorkInProgress.open(index.folder, "search")
         try:
             publisher = self._wait_for(self._transport.publisher, "log")
             if publisher is None:
                 return
             self._worker = Worker(
                 self._handler,
-                [Lane(self.topics.embeddings, position, ahead=True)],
+                [PriorityConsumer(self.topics.embeddings, position, ahead=True)],
                 publisher,
                 self.topics.dead_letters,
                 health=self.health,

@@ -21,7 +21,7 @@ from ingest.fingerprint import cut_of
 from ingest.ledger import ProducerLedger, SendingPlan
 from storyhash.services.backpressure import EmbedderLag
 from storyhash.services.reconcile import AskStates, known_videos
-from storyhash.services.segment_publisher import OnSent, Sender, SendReport
+from storyhash.services.segment_publisher import OnSent, SegmentPublisher, SendReport
 
 _log = logging.getLogger("storyhash.ingest")
 _STUCK_SECONDS = 600.0
@@ -35,7 +35,7 @@ class IngestRun:
     report: SendReport
 
 
-class OnPlan(Protocol):
+class PlanCallback(Protocol):
     """Told what is to be done before it begins; gives what is told of each video."""
 
     def __call__(self, plan: SendingPlan) -> OnSent: ...
@@ -47,7 +47,7 @@ def run_ingest(
     *,
     backfill: bool,
     again: bool,
-    on_plan: OnPlan,
+    on_plan: PlanCallback,
     stopping: threading.Event,
     states: AskStates | None = None,
 ) -> IngestRun:
@@ -83,7 +83,7 @@ def run_ingest(
         plan = ledger.plan(topic, entries, again=again, cut=cut, known=known, level=level)
         publisher = transport.publisher()
         with DecoderPool(settings.video, settings.ingest) as pool:
-            sender = Sender(pool, publisher, ledger, topic, metrics, health, lag)
+            sender = SegmentPublisher(pool, publisher, ledger, topic, metrics, health, lag)
             report = sender.run(topic, plan.work, on_plan(plan), stopping)
         publisher.close()
         return IngestRun(plan, report)

@@ -18,7 +18,7 @@ from common.uris import public_uri
 from ingest.catalogue import check_entry
 from ingest.fetch import check_allowed
 from ingest.fingerprint import source_fingerprint
-from searcher.api.protocols import Answering
+from searcher.api.protocols import ServingIndex
 from searcher.metrics import STAGE
 from searcher.storage.video_store import Video
 from storyhash.pipeline.index_plan import WorkItem, is_described
@@ -30,7 +30,7 @@ from storyhash.services.index_queue import IndexQueue
 class Opened:
     """What is there once the index is open."""
 
-    answering: Answering
+    answering: ServingIndex
     queries: LocalQueries
     queue: IndexQueue
 
@@ -47,7 +47,7 @@ class ServedCatalogue:
         """Answer from now on."""
         self._opened = opened
 
-    def current(self) -> Answering:
+    def current(self) -> ServingIndex:
         return self._there().answering
 
     @contextmanager

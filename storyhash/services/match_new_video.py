@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from common.metrics import Metrics
-from searcher.api.protocols import Answering
+from searcher.api.protocols import ServingIndex
 from searcher.matching.matcher import MatchReport
 
 
 def match_new_video(
-    answering: Answering, video_id: str, version: int, metrics: Metrics
+    answering: ServingIndex, video_id: str, version: int, metrics: Metrics
 ) -> MatchReport | None:
     """What a new version of a video matches among the others; None where it was deleted or replaced
     since."""

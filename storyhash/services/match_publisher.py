@@ -10,8 +10,8 @@ from common.messaging.events import MatchEvent
 from common.messaging.transport import Publisher, Transport
 from common.messaging.wire import Envelope, to_message
 from common.metrics import Metrics
-from common.work_in_progress import InHand
-from searcher.api.protocols import Answering
+from common.work_in_progress import WorkInProgress
+from searcher.api.protocols import ServingIndex
 from searcher.matching.match_json import report_to_json
 from storyhash.services.background import Background
 from storyhash.services.followed_catalogue import FollowedCatalogue
@@ -24,7 +24,7 @@ _IDLE_SECONDS = 0.2
 _RETRY_SECONDS = 5.0
 
 
-class MatchAnnouncer(Background):
+class MatchPublisher(Background):
     """Works off, beside ingestion and never before it, the list of videos that became searchable."""
 
     def __init__(
@@ -33,12 +33,12 @@ class MatchAnnouncer(Background):
         transport: Transport,
         topic: str,
         metrics: Metrics,
-        in_hand: InHand | None = None,
+        in_hand: WorkInProgress | None = None,
     ) -> None:
         """in_hand: where the video that is being matched is noted; nowhere by default. The caller closes
         it."""
         super().__init__("announce-matches", _log, restarts=True)
-        self._in_hand = in_hand or InHand()
+        self._in_hand = in_hand or WorkInProgress()
         self._catalogue = catalogue
         self._transport = transport
         self._topic = topic
@@ -65,7 +65,7 @@ class MatchAnnouncer(Background):
                 if not worked:
                     self._stopping.wait(_IDLE_SECONDS)
 
-    def _announce(self, answering: Answering, publisher: Publisher) -> bool:
+    def _announce(self, answering: ServingIndex, publisher: Publisher) -> bool:
         """Tell of some videos; whether there was one. What nobody foresaw costs one video's match."""
         staging = answering.index.staging
         due = staging.unmatched()
@@ -97,7 +97,12 @@ class MatchAnnouncer(Background):
         self._metrics.videos_total.labels(STAGE, outcome).inc()
 
     def _tell(
-        self, answering: Answering, publisher: Publisher, video_id: str, version: int, trace_id: str
+        self,
+        answering: ServingIndex,
+        publisher: Publisher,
+        video_id: str,
+        version: int,
+        trace_id: str,
     ) -> None:
         report = match_new_video(answering, video_id, version, self._metrics)
         if report is None:

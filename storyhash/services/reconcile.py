@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ingest.ledger import Known
+from ingest.ledger import CatalogueState
 
 # Asks the catalogue for `{"video_id", "version", "deleted_version", "waiting_version"}` of each id.
 AskStates: TypeAlias = Callable[[Sequence[str]], list[dict[str, Any]]]
@@ -16,7 +16,7 @@ _SETTLE_SECONDS = 5.0
 
 def known_videos(
     ask: AskStates, video_ids: Sequence[str], stopping: threading.Event
-) -> Mapping[str, Known]:
+) -> Mapping[str, CatalogueState]:
     """What is known of each video; of those that are not searchable asked a second time, a few seconds
     later. Raises ServiceError."""
     known = _known(ask(video_ids))
@@ -26,9 +26,9 @@ def known_videos(
     return known
 
 
-def _known(states: Sequence[Mapping[str, Any]]) -> dict[str, Known]:
+def _known(states: Sequence[Mapping[str, Any]]) -> dict[str, CatalogueState]:
     return {
-        str(one["video_id"]): Known(
+        str(one["video_id"]): CatalogueState(
             int(one["version"]), int(one["deleted_version"]), int(one["waiting_version"])
         )
         for one in states

@@ -16,15 +16,15 @@ from common.messaging.topics import TopicNames
 from common.metrics import Metrics
 from common.runtime_tuning import keep_what_is_there
 from common.settings import Settings
-from common.work_in_progress import InHand
+from common.work_in_progress import WorkInProgress
 from searcher.api.app import api_app
 from searcher.metrics import watch_staged, watch_vectors
 from storyhash.query.remote import RemoteQueries
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.followed_catalogue import FollowedCatalogue
-from storyhash.services.index_auditor import IndexAuditing
-from storyhash.services.index_follower import Follower, generation_settings
-from storyhash.services.match_publisher import MatchAnnouncer
+from storyhash.services.index_auditor import IndexAuditor
+from storyhash.services.index_follower import IndexFollower, generation_settings
+from storyhash.services.match_publisher import MatchPublisher
 
 _log = logging.getLogger("storyhash.search")
 _TICK_SECONDS = 0.5
@@ -39,11 +39,11 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     def check(name: str) -> None:
         require_topics(generation_settings(settings, name).kafka, settings.video)
 
-    def follower(name: str, answers: Callable[[], bool]) -> Follower:
+    def follower(name: str, answers: Callable[[], bool]) -> IndexFollower:
         def matched() -> bool:
             return settings.service.match_new_videos and answers()
 
-        return Follower(
+        return IndexFollower(
             *(name, settings, transport, metrics),
             match_new_videos=matched,
             check=partial(check, name),
@@ -52,13 +52,13 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     catalogue = FollowedCatalogue(
         settings.data_dir, follower, also=settings.kafka.generation, check=check
     )
-    in_hand = InHand.open(settings.data_dir, "match")
-    announcer = MatchAnnouncer(
+    in_hand = WorkInProgress.open(settings.data_dir, "match")
+    announcer = MatchPublisher(
         catalogue, transport, TopicNames.of(settings.kafka).matches, metrics, in_hand
     )
     watch_vectors(metrics, catalogue.answering_index)
     watch_staged(metrics, catalogue.answering_index)
-    auditor = IndexAuditing(catalogue.answering_index, metrics, settings.service.audit_seconds)
+    auditor = IndexAuditor(catalogue.answering_index, metrics, settings.service.audit_seconds)
     queries = RemoteQueries(
         settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
     )

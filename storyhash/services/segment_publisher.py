@@ -14,7 +14,7 @@ from common.messaging.transport import Publisher
 from common.messaging.wire import Envelope, new_trace, to_message
 from common.metrics import Metrics
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
-from ingest.ledger import ProducerLedger, Sending
+from ingest.ledger import ProducerLedger, SendTask
 from ingest.metrics import STAGE, observe_decoded
 from storyhash.services.backpressure import EmbedderLag
 
@@ -22,7 +22,7 @@ from storyhash.services.backpressure import EmbedderLag
 _ENDS_AT_ONCE = 32
 _SECONDS_BETWEEN = 1.0
 
-OnSent = Callable[[Sending, VideoError | None], None]
+OnSent = Callable[[SendTask, VideoError | None], None]
 
 
 @dataclass(slots=True)
@@ -34,13 +34,13 @@ class SendReport:
     clip_bytes: int = 0
     video_seconds: float = 0.0
     elapsed_seconds: float = 0.0
-    failed: list[tuple[Sending, VideoError]] = field(default_factory=list)
-    damaged: list[tuple[Sending, str]] = field(default_factory=list)
-    notes: list[tuple[Sending, str]] = field(default_factory=list)
+    failed: list[tuple[SendTask, VideoError]] = field(default_factory=list)
+    damaged: list[tuple[SendTask, str]] = field(default_factory=list)
+    notes: list[tuple[SendTask, str]] = field(default_factory=list)
     stopped: bool = False
 
 
-class Sender:
+class SegmentPublisher:
     """Sends videos to one topic. What is acknowledged is noted in the ledger; what was under way when the
     run ended is sent again by the next, as the same version, which changes nothing at the other end."""
 
@@ -65,12 +65,12 @@ class Sender:
         self._traces: dict[str, str] = {}
         self._segment_ids: dict[str, set[str]] = {}
         self._too_large: dict[str, MessageTooLargeError] = {}
-        self._ended: list[Sending] = []
+        self._ended: list[SendTask] = []
 
     def run(
         self,
         lane: str,
-        work: Sequence[Sending],
+        work: Sequence[SendTask],
         on_sent: OnSent,
         stopping: threading.Event,
     ) -> SendReport:
@@ -101,7 +101,7 @@ class Sender:
         return report
 
     def _publish(
-        self, one: Sending, event: VideoEvent, lane: str, report: SendReport, on_sent: OnSent
+        self, one: SendTask, event: VideoEvent, lane: str, report: SendReport, on_sent: OnSent
     ) -> None:
         video_id = one.entry.video_id
         trace_id = self._traces.setdefault(video_id, new_trace())
@@ -150,7 +150,7 @@ class Sender:
         report.clip_bytes += len(event.segment.clip)
 
     def _send_end(
-        self, one: Sending, event: VideoDone | VideoFailed, trace_id: str
+        self, one: SendTask, event: VideoDone | VideoFailed, trace_id: str
     ) -> MessageTooLargeError | None:
         """Tell how a video ended; gives why that cannot be told."""
         if one.whole and isinstance(event, VideoFailed):
@@ -181,7 +181,7 @@ def _too_much(refused: MessageTooLargeError) -> VideoError:
     return error
 
 
-def _end(one: Sending, event: VideoDone | VideoFailed, digest: str, origin: str) -> VideoEnd:
+def _end(one: SendTask, event: VideoDone | VideoFailed, digest: str, origin: str) -> VideoEnd:
     if isinstance(event, VideoFailed):
         return VideoEnd(
             one.entry,

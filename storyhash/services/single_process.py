@@ -20,16 +20,16 @@ from ingest.folder_watch import FolderWatch
 from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
 from searcher.api.match import AT_WORK
-from searcher.api.protocols import Answering
+from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_report import VideoOutcome
-from storyhash.pipeline.snapshot_timer import TimelySnapshots
+from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import matcher_over
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.folder_watcher import Watcher
-from storyhash.services.index_auditor import IndexAuditing
+from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.index_queue import IndexQueue
 from storyhash.services.index_worker import IndexWorker
 from storyhash.services.local_catalogue import Opened, ServedCatalogue
@@ -69,7 +69,7 @@ def run_serve(
         # Queries have decoders that indexing does not keep busy.
         with QueryDecoder(settings.video, settings.ingest, AT_WORK) as decoder:
             matcher = matcher_over(services.index, services.stage.visual.name, settings.matching)
-            answering = Answering("", services.index, matcher)
+            answering = ServingIndex("", services.index, matcher)
             queue = IndexQueue(services.index)
             if len(queue):
                 _log.info("resuming %d pending videos", len(queue))
@@ -81,7 +81,7 @@ def run_serve(
             health.met("index")
             keep_what_is_there()
             _log.info("listening on %s", server.url)
-            auditor = IndexAuditing(lambda: services.index, metrics, settings.service.audit_seconds)
+            auditor = IndexAuditor(lambda: services.index, metrics, settings.service.audit_seconds)
             watch = ThreadWatch(metrics, health)
             watch.add(auditor, *workers)
             watch.tell("merge", lambda: services.index.merge_trouble)
@@ -131,7 +131,7 @@ class _Housekeeping:
     def __init__(self, index: LocalIndex, settings: ServiceSettings, health: Health) -> None:
         self._index = index
         self._health = health
-        self._snapshots = TimelySnapshots(index, settings.snapshot_seconds)
+        self._snapshots = SnapshotTimer(index, settings.snapshot_seconds)
         self._retry_seconds = settings.max_retry_seconds
         self._not_before = 0.0
         self._failed = False
@@ -179,7 +179,7 @@ def _workers(
     watched: Path | None,
     exclusion: Exclusion,
     services: IndexServices,
-    answering: Answering,
+    answering: ServingIndex,
     queue: IndexQueue,
     metrics: Metrics,
     health: Health,

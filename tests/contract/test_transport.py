@@ -15,7 +15,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from common.errors import MessageTooLargeError, TopicMissingError
 from common.kafka.transport import KafkaTransport
 from common.messaging.topics import max_message_bytes
-from common.messaging.transport import Consumer, LogConsumer, Message, Received, Transport
+from common.messaging.transport import Consumer, LogConsumer, Message, ReceivedMessage, Transport
 from common.settings import KafkaSettings, VideoSettings
 from tests.support.memory_transport import MemoryTransport
 
@@ -127,9 +127,9 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
         admin.close()
 
 
-def read(consumer: Consumer, count: int, *, commit: bool = False) -> list[Received]:
+def read(consumer: Consumer, count: int, *, commit: bool = False) -> list[ReceivedMessage]:
     """Poll until `count` messages came."""
-    found: list[Received] = []
+    found: list[ReceivedMessage] = []
     deadline = time.monotonic() + PATIENCE_SECONDS
     while len(found) < count and time.monotonic() < deadline:
         batch = consumer.poll(100, 0.2)
@@ -149,7 +149,7 @@ def numbered(topic: str, count: int, keys: int = 7) -> list[Message]:
     return [Message(topic, b"key-%d" % (i % keys), b"%d" % i) for i in range(count)]
 
 
-def values(messages: Iterable[Received]) -> list[int]:
+def values(messages: Iterable[ReceivedMessage]) -> list[int]:
     return [int(message.value or b"-1") for message in messages]
 
 
@@ -158,7 +158,7 @@ def test_messages_of_a_key_keep_their_order_and_share_a_partition(stage: Stage) 
     stage.publish(numbered(topic, 200))
     found = read(stage.member([topic], "g"), 200)
     assert sorted(values(found)) == list(range(200))
-    of_key: dict[bytes, list[Received]] = defaultdict(list)
+    of_key: dict[bytes, list[ReceivedMessage]] = defaultdict(list)
     for message in found:
         of_key[message.key].append(message)
     for messages in of_key.values():
@@ -194,10 +194,10 @@ def test_tombstones_headers_and_offsets_come_back_as_they_went(stage: Stage) -> 
         ]
     )
     full, tombstone = read(stage.member([topic], "g"), 2)
-    assert full == Received(topic, 2, 0, b"k", b"", headers)
+    assert full == ReceivedMessage(topic, 2, 0, b"k", b"", headers)
     assert full.header("kind") == b"b"
     assert full.header("nothing") is None
-    assert tombstone == Received(topic, 2, 1, b"k", None, ())
+    assert tombstone == ReceivedMessage(topic, 2, 1, b"k", None, ())
 
 
 def test_several_topics_are_read_by_one_member(stage: Stage) -> None:
@@ -443,7 +443,7 @@ def test_lag_counts_what_lies_behind_the_last_message_polled(stage: Stage) -> No
     topic = stage.topic()
     stage.publish(Message(topic, b"k", b"%d" % i, partition=0) for i in range(25))
     log = stage.log(topic, {})
-    found: list[Received] = []
+    found: list[ReceivedMessage] = []
     while not found:
         found = log.poll(5, 0.5)
     assert log.lag() == 25 - len(found)
@@ -575,7 +575,7 @@ def test_a_member_that_was_given_all_is_told_of_no_loss(stage: Stage) -> None:
     read(first, 40, commit=True)
     stage.publish(numbered(topic, 40))
     second = stage.member([topic], "group")
-    found: list[Received] = []
+    found: list[ReceivedMessage] = []
     deadline = time.monotonic() + PATIENCE_SECONDS
     while len(found) < 40 and time.monotonic() < deadline:
         for member in (first, second):

@@ -20,13 +20,13 @@ from common.messaging.event_schemas import EVENTS, QUERIES, QueryPiece
 from common.messaging.events import (
     Deletion,
     Event,
-    HeldModel,
+    LogModel,
     MatchEvent,
     SegmentFailed,
     VideoEnd,
     segments_digest,
 )
-from common.messaging.transport import Received
+from common.messaging.transport import ReceivedMessage
 from common.messaging.wire import (
     Envelope,
     QueryReader,
@@ -134,7 +134,7 @@ ANY_EVENT: st.SearchStrategy[Event] = st.one_of(
     ends(),
     st.builds(SegmentFailed, refs(), TEXTS),
     st.builds(Deletion, NAMES, VERSIONS),
-    st.builds(HeldModel, NAMES),
+    st.builds(LogModel, NAMES),
     st.builds(MatchEvent, NAMES, VERSIONS, REPORTS),
 )
 
@@ -312,13 +312,13 @@ def test_every_message_comes_back_with_its_moment_and_its_trace(
     event: Event, produced_at: float
 ) -> None:
     message = to_message("t", Envelope(event, produced_at, "0123abcd"))
-    envelope = from_message(Received("t", 0, 0, message.key, message.value, message.headers))
+    envelope = from_message(ReceivedMessage("t", 0, 0, message.key, message.value, message.headers))
     assert same(envelope, Envelope(event, produced_at, "0123abcd"))
 
 
 def read_headers(*headers: tuple[str, bytes]) -> Envelope:
     value = encode_event(Deletion("a", 1))
-    return from_message(Received("t", 0, 0, b"a@deleted", value, headers))
+    return from_message(ReceivedMessage("t", 0, 0, b"a@deleted", value, headers))
 
 
 def test_keys_headers_and_partitions_are_as_the_document_says() -> None:
@@ -354,7 +354,7 @@ def test_keys_headers_and_partitions_are_as_the_document_says() -> None:
 
 
 def test_what_follows_from_an_event_keeps_its_moment_and_its_trace() -> None:
-    first = Envelope(HeldModel("m"), 12.5, "f00")
+    first = Envelope(LogModel("m"), 12.5, "f00")
     assert first.about(Deletion("a", 1)) == Envelope(Deletion("a", 1), 12.5, "f00")
 
 
@@ -373,7 +373,7 @@ def test_a_moment_that_is_none_is_refused(told: bytes) -> None:
 
 def test_trace_ids_that_are_no_ascii_do_not_stop_a_message() -> None:
     trace_id = read_headers(("trace-id", b"\xff\xfe")).trace_id
-    again = to_message("t", Envelope(HeldModel("m"), 0.0, trace_id))
+    again = to_message("t", Envelope(LogModel("m"), 0.0, trace_id))
     assert dict(again.headers)["trace-id"] == trace_id.encode()
 
 

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 from kafka import KafkaAdminClient
 
-from common.messaging.events import Event, HeldModel
+from common.messaging.events import Event, LogModel
 from common.messaging.transport import Message
 from common.messaging.wire import Envelope, to_message
 from searcher.storage.data_dir import FolderManifest, write_manifest
@@ -28,7 +28,7 @@ _SECONDS = 120.0
 
 def videos(rng: np.random.Generator, *names: str) -> list[Event]:
     """Whole videos of three segments each, as an embedder tells of them."""
-    events: list[Event] = [HeldModel(MODEL)]
+    events: list[Event] = [LogModel(MODEL)]
     for name in names:
         events += [replace(one, model_id=MODEL) for one in video(rng, name, 3)]
         events.append(end(name, 3))

@@ -11,7 +11,7 @@ from typing import Any
 import msgpack
 
 from common.messaging.events import Deletion
-from common.messaging.transport import Message, Received
+from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.wire import Envelope, from_message, to_message
 from common.types import Segment
 from tests.faults.command_variants import is_flawed
@@ -62,7 +62,7 @@ class Sent:
         return {name for name, parts in self.parts.items() if parts & self.newer}
 
 
-def send_spoiled(trial: Trial, deployment: Deployment, messages: list[Received]) -> Sent:
+def send_spoiled(trial: Trial, deployment: Deployment, messages: list[ReceivedMessage]) -> Sent:
     """The producer's messages on another topic, some of them spoiled on the way."""
     chance = trial.random
     sent = Sent()

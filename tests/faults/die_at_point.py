@@ -29,7 +29,7 @@ SEARCHER = {
     "rows-committed": Point("searcher.index.shard:Shard", "replace_videos", after=False),
     "index-changed": Point("searcher.consumer:IndexHandler", "process"),
     "tombstones-published": Point("common.messaging.worker:Worker", "_publish"),
-    "offsets-noted": Point("searcher.offset_consumer:LogPosition", "commit"),
+    "offsets-noted": Point("searcher.offset_consumer:OffsetConsumer", "commit"),
     "snapshot-written": Point("searcher.index.snapshot", "_replace", after=False),
     "snapshot-in-place": Point("searcher.index.snapshot", "_replace"),
     "deletions-purged": Point(
@@ -44,7 +44,7 @@ EMBEDDER = {
 }
 PRODUCER = {
     "planned": Point("ingest.ledger:ProducerLedger", "plan"),
-    "sent-in-part": Point("storyhash.services.segment_publisher:Sender", "_send"),
+    "sent-in-part": Point("storyhash.services.segment_publisher:SegmentPublisher", "_send"),
     "acknowledged": Point("ingest.ledger:ProducerLedger", "done", after=False),
     "noted": Point("ingest.ledger:ProducerLedger", "done"),
 }

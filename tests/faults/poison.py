@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 
 from common.messaging.events import VideoEnd
-from common.messaging.transport import Message, Received
+from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.wire import Envelope, to_message
 from common.types import Segment
 from tests.faults.compare_catalogues import SECONDS
@@ -104,7 +104,7 @@ def _wrong(
     trial: Trial,
     deployment: Deployment,
     letters: list[dict[str, Any]],
-    lies: dict[str, Received],
+    lies: dict[str, ReceivedMessage],
     sent: Sent,
 ) -> list[str]:
     """How dead letters differ from what was spoiled."""
@@ -127,7 +127,7 @@ def _wrong(
     return [*wrong, *(f"{name} is not set aside" for name in sorted(left))]
 
 
-def _name_of(received: Received) -> str:
+def _name_of(received: ReceivedMessage) -> str:
     """A segment's id, also of a release that is not known here; of anything else its key."""
     try:
         told = msgpack.unpackb(received.value or b"")

@@ -21,7 +21,7 @@ from common.errors import WireError
 from common.kafka.transport import KafkaTransport
 from common.messaging.events import Event, MatchEvent
 from common.messaging.topics import TopicNames
-from common.messaging.transport import Received
+from common.messaging.transport import ReceivedMessage
 from common.messaging.wire import from_message
 from common.settings import KafkaSettings, VideoSettings
 from common.types import Embedding, Float32Array
@@ -57,7 +57,7 @@ class Topics:
     def transport(self) -> KafkaTransport:
         return KafkaTransport(self._kafka, VideoSettings())
 
-    def messages(self, topic: str) -> Iterator[Received]:
+    def messages(self, topic: str) -> Iterator[ReceivedMessage]:
         """Everything that lies there, tombstones included."""
         yield from self.transport.scan(topic)
 

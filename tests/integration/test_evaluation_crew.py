@@ -14,16 +14,16 @@ from embedder.normalise import unit
 from embedder.query.features import SeenQuery, SeenView
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL
-from evaluation.data.feature_cache import Seen, write_seen
-from evaluation.data.records import Piece
+from evaluation.data.feature_cache import CachedQuery, write_seen
+from evaluation.data.records import CopiedRange
 from evaluation.experiment.commands import calibrate
 from evaluation.experiment.experiment import Evaluation
-from evaluation.experiment.experiment_data import Plan, Study
+from evaluation.experiment.experiment_data import ExperimentData, ExperimentPlan
 from evaluation.experiment.profile import Backend
 from evaluation.experiment.protocol import Query
-from evaluation.experiment.worker_pool import Crew, Recipe
+from evaluation.experiment.worker_pool import WorkerPool, WorkerSpec
 from evaluation.methods.configurations import FULL
-from evaluation.methods.methods import Entrant
+from evaluation.methods.methods import ConfiguredMethod
 from evaluation.transforms.registry import TRANSFORMS
 from searcher.matching.calibration import load_calibration
 
@@ -31,7 +31,7 @@ NAMES = tuple(TRANSFORMS)[:11]
 PROFILE, MODEL = "offline", "made-by-hand"
 
 
-def seen(rng: np.random.Generator, direction: np.ndarray, noise: float) -> Seen:
+def seen(rng: np.random.Generator, direction: np.ndarray, noise: float) -> CachedQuery:
     """4 s at 2 frames a second, upright and mirrored."""
     views = []
     for name in ("identity", "flip_h"):
@@ -39,11 +39,11 @@ def seen(rng: np.random.Generator, direction: np.ndarray, noise: float) -> Seen:
         views.append(SeenView(name, rows, np.ones(8, dtype=bool), np.arange(8) / 2))
     still = np.zeros((1, 15), dtype=np.float32)
     query = SeenQuery(4.0, np.array([[0.0, 4.0]]), still, tuple(views))
-    return Seen(query, (Piece(0.0, 4.0, 0.0, 4.0),))
+    return CachedQuery(query, (CopiedRange(0.0, 4.0, 0.0, 4.0),))
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
     """Six videos, and eleven edits of each that show what it shows with more and more noise."""
     folder = tmp_path_factory.mktemp("made")
     rng = np.random.default_rng(5)
@@ -52,7 +52,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
         path = folder / f"{number}.mp4"
         path.write_text(f"no film, a name {number}")
         videos.append(DatasetVideo(path.name, str(path), path.name))
-    recipe = Recipe(
+    recipe = WorkerSpec(
         tuple(videos), NAMES, None, folder / "cache" / "features", PROFILE, MODEL, "mean"
     )
     for video in videos:
@@ -63,7 +63,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     return recipe
 
 
-def evaluation(recipe: Recipe, workers: int, watched: dict[str, int]) -> Evaluation:
+def evaluation(recipe: WorkerSpec, workers: int, watched: dict[str, int]) -> Evaluation:
     def watch(what: str, steps: int) -> Callable[[int], None]:
         watched[what] = -steps
 
@@ -87,22 +87,22 @@ def evaluation(recipe: Recipe, workers: int, watched: dict[str, int]) -> Evaluat
     )
 
 
-def test_two_processes_and_one_give_the_same_rows(recipe: Recipe) -> None:
+def test_two_processes_and_one_give_the_same_rows(recipe: WorkerSpec) -> None:
     found = []
     for workers in (1, 2):
         watched: dict[str, int] = {}
         held = evaluation(recipe, workers, watched)
         assert held.missing() == []
         (backend,) = held.backends
-        entrant = Entrant(FULL, {None: backend.calibration})
-        with held.asking(backend) as asking:
-            found.append(asking.rows(entrant))
+        method = ConfiguredMethod(FULL, {None: backend.calibration})
+        with held.open_profile(backend) as asking:
+            found.append(asking.rows(method))
         assert watched == {"offline: asking full": 0}
     assert found[0] == found[1]
     assert len(found[0]) == 6 * len(NAMES) * 3
 
 
-def test_a_calibration_is_fitted_once_and_named_after_its_samples(recipe: Recipe) -> None:
+def test_a_calibration_is_fitted_once_and_named_after_its_samples(recipe: WorkerSpec) -> None:
     watched: dict[str, int] = {}
     first = calibrate(
         evaluation(recipe, 2, watched), evaluation(recipe, 2, {}).backends[0], "20250102"
@@ -117,26 +117,26 @@ def test_a_calibration_is_fitted_once_and_named_after_its_samples(recipe: Recipe
     assert second.after == first.after
 
 
-def test_a_study_that_lacks_features_says_so(recipe: Recipe) -> None:
+def test_a_study_that_lacks_features_says_so(recipe: WorkerSpec) -> None:
     with pytest.raises(UsageError, match="not extracted"):
-        Crew(replace(recipe, model_id="another"))
+        WorkerPool(replace(recipe, model_id="another"))
 
 
-def dies(study: Study, queries: Sequence[Query]) -> None:
+def dies(data: ExperimentData, queries: Sequence[Query]) -> None:
     import os
 
     os._exit(1)
 
 
-def test_the_death_of_a_worker_is_told(recipe: Recipe) -> None:
+def test_the_death_of_a_worker_is_told(recipe: WorkerSpec) -> None:
     with (
-        Crew(recipe, 2) as crew,
+        WorkerPool(recipe, 2) as pool,
         pytest.raises(StoryHashError, match="fewer --workers"),
     ):
-        list(crew.run(dies, range(64)))
+        list(pool.run(dies, range(64)))
 
 
-def test_one_family_alone_cannot_be_evaluated(recipe: Recipe) -> None:
+def test_one_family_alone_cannot_be_evaluated(recipe: WorkerSpec) -> None:
     held = evaluation(recipe, 1, {})
     with pytest.raises(UsageError, match="two families"):
-        replace(held, plan=Plan(recipe.videos[:1], recipe.plan.transforms))
+        replace(held, plan=ExperimentPlan(recipe.videos[:1], recipe.plan.transforms))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.messaging.dead_letters import read_dead_letters
 from common.messaging.worker import Item
-from common.work_in_progress import InHand
+from common.work_in_progress import WorkInProgress
 from tests.support.streams import DEAD_LETTERS, Bench, Stage, named, segment
 
 
@@ -32,7 +32,7 @@ def _before(items: Sequence[Item]) -> None:
 
 
 def main() -> None:
-    in_hand = InHand.open(Path(sys.argv[1]), "embed")
+    in_hand = WorkInProgress.open(Path(sys.argv[1]), "embed")
     stage = Stage(batch_messages=4, before=_before)
     bench = Bench(stage, in_hand=in_hand)
     names = ("a", "b", "fatal", "c", "d", "e")

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from common.types import UInt8Array
-from evaluation.data.records import Piece
-from evaluation.transforms.base import Film, Made
+from evaluation.data.records import CopiedRange
+from evaluation.transforms.base import Film, TransformResult
 
 ORIGINAL = 0
 
@@ -53,7 +53,7 @@ def drawn_partner(index: int) -> tuple[str, Film]:
 
 
 def check_truth(
-    made: Made, original: Film, tolerance_seconds: float, edge_frames: float = 0
+    made: TransformResult, original: Film, tolerance_seconds: float, edge_frames: float = 0
 ) -> None:
     """Compare the pieces of a numbered film's edit with what its frames show.
 
@@ -80,11 +80,11 @@ def check_truth(
             assert not one.in_order or _shows(one, at / rate, shown, tolerance_seconds)
 
 
-def _ends(piece: Piece) -> tuple[float, float]:
+def _ends(piece: CopiedRange) -> tuple[float, float]:
     return piece.query_start_seconds, piece.query_end_seconds
 
 
-def _shows(piece: Piece, now: float, shown: float, tolerance: float) -> bool:
+def _shows(piece: CopiedRange, now: float, shown: float, tolerance: float) -> bool:
     start, end = piece.ref_start_seconds, piece.ref_end_seconds
     if not start - tolerance <= shown <= end + tolerance:
         return False

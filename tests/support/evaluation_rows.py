@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaluation.data.records import Catalogue, Found, Piece, QueryRow, Relation
+from evaluation.data.records import Catalogue, CopiedRange, QueryRow, Relation, ScoredMatch
 
 COPY_FROM, REVIEW_FROM = 0.9, 0.5
 
@@ -16,7 +16,7 @@ def found(
     query: tuple[float, float] = (0, 10),
     ref: tuple[float, float] = (0, 10),
     decision: str = "",
-) -> Found:
+) -> ScoredMatch:
     """A match; a copy from a probability of 0.9, for review from 0.5."""
     made = (
         "copy"
@@ -25,7 +25,7 @@ def found(
         if probability >= REVIEW_FROM
         else "no_match"
     )
-    return Found(
+    return ScoredMatch(
         video_id=video_id or relation,
         relation=relation,
         probability=probability,
@@ -41,14 +41,14 @@ def found(
 
 def row(
     catalogue: Catalogue,
-    *matches: Found,
+    *matches: ScoredMatch,
     video_id: str = "film",
     transform: str = "crop_10",
     group: str = "paper",
     configuration: str = "default",
     profile: str = "offline",
     error: str = "",
-    pieces: tuple[Piece, ...] = (),
+    pieces: tuple[CopiedRange, ...] = (),
     fold: int = 0,
 ) -> QueryRow:
     """A row of a query of 10 s."""
@@ -68,5 +68,7 @@ def row(
     )
 
 
-def piece(query: tuple[float, float], ref: tuple[float, float], in_order: bool = True) -> Piece:
-    return Piece(*query, *ref, in_order)
+def piece(
+    query: tuple[float, float], ref: tuple[float, float], in_order: bool = True
+) -> CopiedRange:
+    return CopiedRange(*query, *ref, in_order)

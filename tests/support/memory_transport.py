@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from common.errors import BrokerError, MessageTooLargeError
 from common.messaging.topics import max_message_bytes
-from common.messaging.transport import Message, Received
+from common.messaging.transport import Message, ReceivedMessage
 from common.settings import VideoSettings
 
 # A topic and one of its partitions.
@@ -41,7 +41,7 @@ class MemoryTransport:
         self.clock = clock
         self._moment = 0
         self._begins: dict[_Place, int] = {}
-        self._topics: dict[str, list[list[Received]]] = {}
+        self._topics: dict[str, list[list[ReceivedMessage]]] = {}
         self._log_ids: dict[str, str] = {}
         self._groups: dict[str, _Group] = {}
 
@@ -73,7 +73,7 @@ class MemoryTransport:
         """See common.messaging.transport.LogConsumer."""
         return self._log_ids.setdefault(topic, uuid.uuid4().hex)
 
-    def scan(self, topic: str) -> Iterable[Received]:
+    def scan(self, topic: str) -> Iterable[ReceivedMessage]:
         """Every message that lies in a topic now, partition after partition."""
         with self.changed:
             messages = [
@@ -127,7 +127,7 @@ class MemoryTransport:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def log(self, topic: str) -> list[list[Received]]:
+    def log(self, topic: str) -> list[list[ReceivedMessage]]:
         """The partitions of a topic; `changed` must be held."""
         return self._topics.setdefault(topic, [[] for _ in range(self.partitions)])
 
@@ -199,7 +199,7 @@ class MemoryPublisher:
                 )
             log = partitions[number]
             log.append(
-                Received(
+                ReceivedMessage(
                     topic=message.topic,
                     partition=number,
                     offset=len(log),
@@ -244,7 +244,7 @@ class _Reader:
             expired, self._expired = self._expired, 0
         return expired
 
-    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         """Up to `max_messages`, partition after partition; waits for the first."""
         deadline = time.monotonic() + timeout_seconds
         with self._transport.changed:
@@ -270,8 +270,8 @@ class _Reader:
         """Nothing stands between."""
         return ""
 
-    def _take(self, most: int) -> list[Received]:
-        found: list[Received] = []
+    def _take(self, most: int) -> list[ReceivedMessage]:
+        found: list[ReceivedMessage] = []
         for place, position in self.positions.items():
             begin = self._transport.begin(place)
             if position < begin:
@@ -305,7 +305,7 @@ class MemoryGroupConsumer(_Reader):
             place: self.positions.get(place, committed.get(place, 0)) for place in places
         }
 
-    def commit(self, messages: Iterable[Received]) -> None:
+    def commit(self, messages: Iterable[ReceivedMessage]) -> None:
         """Commit those of the partitions it still has."""
         with self._transport.changed:
             for place, offset in _next_offsets(messages).items():
@@ -338,7 +338,7 @@ class MemoryLogConsumer(_Reader):
             self.positions[self._topic, partition] = offset if offset <= len(log) else 0
         self._ends = {(self._topic, number): len(log) for number, log in enumerate(logs)}
 
-    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         """Up to `max_messages`, from the beginning of a topic that was created again."""
         with self._transport.changed:
             log_id = self._transport.log_id(self._topic)
@@ -352,7 +352,7 @@ class MemoryLogConsumer(_Reader):
         with self._transport.changed:
             return all(self.positions.get(place, 0) >= end for place, end in self._ends.items())
 
-    def commit(self, messages: Iterable[Received]) -> None:
+    def commit(self, messages: Iterable[ReceivedMessage]) -> None:
         """Tell monitoring how far it is."""
         with self._transport.changed:
             self._group.committed.update(_next_offsets(messages))
@@ -363,7 +363,7 @@ class MemoryLogConsumer(_Reader):
             self.positions = {}
 
 
-def _next_offsets(messages: Iterable[Received]) -> dict[_Place, int]:
+def _next_offsets(messages: Iterable[ReceivedMessage]) -> dict[_Place, int]:
     """The offset after the last message of each partition."""
     offsets: dict[_Place, int] = {}
     for message in messages:

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from common.errors import DependencyError, VideoError, WireError
 from common.http.health import Health
-from common.messaging.transport import Consumer, Message, Received
+from common.messaging.transport import Consumer, Message, ReceivedMessage
 from common.messaging.wire import Envelope, to_message
-from common.messaging.worker import Handler, Item, Lane, Worker
+from common.messaging.worker import Handler, Item, PriorityConsumer, Worker
 from common.metrics import Metrics
 from common.settings import ServiceSettings
 from common.types import Segment, SegmentRef
-from common.work_in_progress import InHand
+from common.work_in_progress import WorkInProgress
 from tests.support.memory_transport import MemoryTransport
 
 LIVE, BACKFILL, LOG, DEAD_LETTERS = "segments", "segments.backfill", "embeddings", "dead-letters"
@@ -77,7 +77,7 @@ class Stage:
         swells = item.envelope.event.clip == SWELLING  # type: ignore[union-attr]
         return Message(LOG, name.encode(), b"x" * _SWOLLEN_BYTES if swells else b"done")
 
-    def unreadable(self, received: Received, error: WireError) -> list[Message]:
+    def unreadable(self, received: ReceivedMessage, error: WireError) -> list[Message]:
         return []
 
     def refused(self, item: Item, error: Exception) -> list[Message]:
@@ -153,7 +153,7 @@ class WatchedConsumer:
         journal: Journal,
         *,
         name: str = "",
-        on_commit: Callable[[Sequence[Received]], None] = lambda _: None,
+        on_commit: Callable[[Sequence[ReceivedMessage]], None] = lambda _: None,
         on_keep_alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._consumer = consumer
@@ -163,7 +163,7 @@ class WatchedConsumer:
         self._on_keep_alive = on_keep_alive
         self.broken = ""
 
-    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         self._journal.step()
         # All there is lies there already; a test need not wait for more.
         batch = self._consumer.poll(max_messages, min(timeout_seconds, 0.001))
@@ -175,7 +175,7 @@ class WatchedConsumer:
         self._on_keep_alive()
         self._consumer.keep_alive()
 
-    def commit(self, messages: Iterable[Received]) -> None:
+    def commit(self, messages: Iterable[ReceivedMessage]) -> None:
         self._journal.step()
         taken = list(messages)
         self._on_commit(taken)
@@ -213,9 +213,9 @@ class Bench:
         topics: Sequence[str] = (LIVE,),
         ahead: bool = False,
         around: Mapping[str, Callable[[Consumer], Consumer]] = {},
-        on_commit: Callable[[Sequence[Received]], None] = lambda _: None,
+        on_commit: Callable[[Sequence[ReceivedMessage]], None] = lambda _: None,
         on_keep_alive: Callable[[], None] = lambda: None,
-        in_hand: InHand | None = None,
+        in_hand: WorkInProgress | None = None,
     ) -> None:
         """around: what to put around the consumer of a topic."""
         self.transport = transport or MemoryTransport(partitions=3)
@@ -234,7 +234,10 @@ class Bench:
         }
         self.worker = Worker(
             handler,
-            [Lane(topic, consumer, ahead) for topic, consumer in self.consumers.items()],
+            [
+                PriorityConsumer(topic, consumer, ahead)
+                for topic, consumer in self.consumers.items()
+            ],
             SlowPublisher(self.transport, self.journal),
             DEAD_LETTERS,
             health=self.health,

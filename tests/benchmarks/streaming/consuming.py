@@ -18,7 +18,7 @@ import httpx
 import numpy as np
 from kafka import KafkaConsumer
 
-from common.messaging.log_model import hold_model
+from common.messaging.log_model import claim_log_model
 from common.runtime_tuning import usable_cores
 from common.settings import ServiceSettings
 from common.types import Float32Array
@@ -46,7 +46,7 @@ def measure(servers: str, embeddings: int, folder: Path, fold_seconds: float) ->
     with Topics(servers, _PARTITIONS) as topics:
         began = time.perf_counter()
         with contextlib.closing(topics.transport.publisher()) as publisher:
-            hold_model(topics.transport, publisher, topics.names.embeddings, MODEL_ID)
+            claim_log_model(topics.transport, publisher, topics.names.embeddings, MODEL_ID)
             catalogue.publish(publisher, topics.names.embeddings, first)
         published = time.perf_counter() - began
         count = catalogue.segments(first)
@@ -67,7 +67,7 @@ def measure(servers: str, embeddings: int, folder: Path, fold_seconds: float) ->
                 "videos": len(first),
                 "bounds_per_second": bounds,
                 **run.take_in(bounds),
-                "folding": run.fold(fold_seconds),
+                "folding": run.merge(fold_seconds),
                 "queries while more come": run.more(topics, more),
                 "recovery": run.recoveries(),
             }
@@ -123,7 +123,7 @@ class _Run:
             },
         }
 
-    def fold(self, patience_seconds: float) -> dict[str, Any]:
+    def merge(self, patience_seconds: float) -> dict[str, Any]:
         """Until the graph has what it is to have, or patience ends; and queries then."""
         began = time.monotonic()
         with Watch(self._service, self._vectors[:1]) as watch:

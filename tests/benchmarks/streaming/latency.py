@@ -20,7 +20,7 @@ import httpx
 import numpy as np
 from kafka import KafkaConsumer, KafkaProducer
 
-from common.messaging.log_model import hold_model
+from common.messaging.log_model import claim_log_model
 from common.messaging.transport import Message, Publisher
 from tests.benchmarks.streaming.broker import Topics
 from tests.benchmarks.streaming.films import Film
@@ -86,7 +86,7 @@ def _direct(servers: str, videos: int, folder: Path) -> dict[str, Any]:
         contextlib.closing(topics.transport.publisher()) as publisher,
     ):
         topic = topics.names.embeddings
-        hold_model(topics.transport, publisher, topic, MODEL_ID)
+        claim_log_model(topics.transport, publisher, topic, MODEL_ID)
         searcher = deployment.searcher().ready()
         turns = iter(range(len(catalogue)))
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from common.errors import StorageError
-from common.work_in_progress import FOLDER, InHand, alone
+from common.work_in_progress import FOLDER, WorkInProgress, alone
 
 
 def crashed(folder: Path, *names: str) -> None:
     """A process had these in hand, and is gone without a word."""
-    process = InHand.open(folder, "test")
+    process = WorkInProgress.open(folder, "test")
     process.take(*names)
     process._guard.acquire()
     assert process._lock is not None
@@ -50,7 +50,7 @@ def test_a_message_that_crashes_the_worker_goes_to_the_dead_letters_after_two_cr
 def test_what_was_in_hand_with_it_is_done_alone_and_not_set_aside(tmp_path: Path) -> None:
     crashed(tmp_path, "a", "b", "c")
     crashed(tmp_path, "a", "b")
-    after = InHand.open(tmp_path, "test")
+    after = WorkInProgress.open(tmp_path, "test")
     assert [after.is_suspect(name) for name in "abcd"] == [True, True, True, False]
     assert not any(after.is_set_aside(name) for name in "abc")
     after.close()
@@ -59,7 +59,7 @@ def test_what_was_in_hand_with_it_is_done_alone_and_not_set_aside(tmp_path: Path
 def test_only_what_was_alone_at_its_second_crash_is_set_aside(tmp_path: Path) -> None:
     crashed(tmp_path, "a", "b")
     crashed(tmp_path, "b")
-    after = InHand.open(tmp_path, "test")
+    after = WorkInProgress.open(tmp_path, "test")
     assert after.is_set_aside("b")
     assert not after.is_set_aside("a")
     after.close()
@@ -67,29 +67,29 @@ def test_only_what_was_alone_at_its_second_crash_is_set_aside(tmp_path: Path) ->
 
 def test_what_was_done_begins_anew(tmp_path: Path) -> None:
     crashed(tmp_path, "a")
-    process = InHand.open(tmp_path, "test")
+    process = WorkInProgress.open(tmp_path, "test")
     process.take("a")
     process.done("a")
     process.close()
     crashed(tmp_path, "a")
-    after = InHand.open(tmp_path, "test")
+    after = WorkInProgress.open(tmp_path, "test")
     assert not after.is_set_aside("a")
     after.close()
 
 
 def test_an_orderly_end_is_no_crash(tmp_path: Path) -> None:
-    process = InHand.open(tmp_path, "test")
+    process = WorkInProgress.open(tmp_path, "test")
     process.take("a")
     process.close()
     process.take("b")
-    after = InHand.open(tmp_path, "test")
+    after = WorkInProgress.open(tmp_path, "test")
     assert not after.is_suspect("a")
     assert not after.is_suspect("b")
     after.close()
 
 
 def test_processes_that_share_a_folder_have_notes_of_their_own(tmp_path: Path) -> None:
-    first, second = InHand.open(tmp_path, "test"), InHand.open(tmp_path, "test")
+    first, second = WorkInProgress.open(tmp_path, "test"), WorkInProgress.open(tmp_path, "test")
     first.take("a")
     second.take("b")
     notes = sorted((tmp_path / FOLDER).glob("test-*.json"))
@@ -103,7 +103,7 @@ def test_a_note_that_cannot_be_read_is_told_and_starts_anew(
 ) -> None:
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "test-0.json").write_text('{"in_hand": 5')
-    process = InHand.open(tmp_path, "test")
+    process = WorkInProgress.open(tmp_path, "test")
     assert "cannot be read" in caplog.text
     process.take("a")
     process.close()
@@ -112,7 +112,7 @@ def test_a_note_that_cannot_be_read_is_told_and_starts_anew(
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="STORYHASH_DATA_DIR"):
-        InHand.open(tmp_path / "file", "test")
+        WorkInProgress.open(tmp_path / "file", "test")
 
 
 def test_each_suspect_thing_is_a_run_of_its_own() -> None:

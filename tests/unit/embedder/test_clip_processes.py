@@ -18,26 +18,26 @@ from common.video import encode_clip, encode_video
 from embedder import stage as stage_module
 from embedder.clip_opening import (
     ClipBounds,
+    ClipRequest,
+    InProcessOpener,
     OpenedClip,
-    OpenerHere,
-    Recipe,
     SampledFrames,
     clip_bounds,
     open_clip,
 )
-from embedder.clip_processes import ChildOpeners, _decode, _encode
+from embedder.clip_processes import SubprocessOpener, _decode, _encode
 from embedder.stage import EmbedderStage
 from embedder.tracking.motion import MotionTracker
 from tests.support.counting import CountingBackend, segment
 from tests.support.services import children
 
-BOTH = Recipe(2.0, 8.0, follow=True)
+BOTH = ClipRequest(2.0, 8.0, follow=True)
 _MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def openers() -> Iterator[ChildOpeners]:
-    made = ChildOpeners(VideoSettings(), IngestSettings(), count=2)
+def openers() -> Iterator[SubprocessOpener]:
+    made = SubprocessOpener(VideoSettings(), IngestSettings(), count=2)
     yield made
     made.close()
 
@@ -69,17 +69,17 @@ def same(a: OpenedClip, b: OpenedClip) -> bool:
     return all(np.array_equal(x, y) for x, y in pairs) and a.tracks.quality == b.tracks.quality
 
 
-def test_a_child_gives_what_this_process_would_in_order(openers: ChildOpeners) -> None:
+def test_a_child_gives_what_this_process_would_in_order(openers: SubprocessOpener) -> None:
     segments = [segment(str(seed), seed) for seed in range(5)]
-    here = list(OpenerHere().open(segments, BOTH))
+    here = list(InProcessOpener().open(segments, BOTH))
     there = list(openers.open(segments, BOTH))
     assert len(there) == 5
     assert all(same(a, b) for a, b in zip(here, there, strict=True))
     assert not same(here[0], there[1])
 
 
-def test_frames_for_a_tracker_with_weights_come_back_as_they_are(openers: ChildOpeners) -> None:
-    (opened,) = openers.open([segment("a", 1)], Recipe(None, 4.0))
+def test_frames_for_a_tracker_with_weights_come_back_as_they_are(openers: SubprocessOpener) -> None:
+    (opened,) = openers.open([segment("a", 1)], ClipRequest(None, 4.0))
     assert opened.sampled is opened.tracks is None
     assert opened.moving is not None
     assert len(opened.moving.frames) == 8
@@ -90,7 +90,7 @@ def test_frames_for_a_tracker_with_weights_come_back_as_they_are(openers: ChildO
 )
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_clips_of_every_shape_are_opened(
-    openers: ChildOpeners, size: tuple[int, int], frames: int
+    openers: SubprocessOpener, size: tuple[int, int], frames: int
 ) -> None:
     wanted = clip_of(*size, frames)
     backend = CountingBackend()
@@ -100,7 +100,7 @@ def test_clips_of_every_shape_are_opened(
 
 
 def test_a_small_file_of_huge_pictures_is_refused_in_little_memory(
-    openers: ChildOpeners, tmp_path: Path
+    openers: SubprocessOpener, tmp_path: Path
 ) -> None:
     black = np.zeros((4064, 4080, 3), np.uint8)
     encode_video(tmp_path / "huge.mp4", islice(repeat(black), 60), 8.0)
@@ -126,7 +126,7 @@ def test_the_bounds_are_those_of_the_longest_segment_of_the_largest_picture() ->
     assert open_clip(longest.clip, 0.0, BOTH, bounds).sampled is not None
 
 
-def test_a_clip_that_does_not_decode_fails_alone(openers: ChildOpeners) -> None:
+def test_a_clip_that_does_not_decode_fails_alone(openers: SubprocessOpener) -> None:
     opened = openers.open([segment("a", 1), segment("b", 2, broken=True)], BOTH)
     assert next(opened).sampled is not None
     with pytest.raises(VideoError):
@@ -136,7 +136,7 @@ def test_a_clip_that_does_not_decode_fails_alone(openers: ChildOpeners) -> None:
 
 def test_a_child_that_dies_is_one_failed_clip() -> None:
     before = set(children(os.getpid()))
-    openers = ChildOpeners(VideoSettings(), IngestSettings(), count=1)
+    openers = SubprocessOpener(VideoSettings(), IngestSettings(), count=1)
     try:
         assert list(openers.open([segment("a", 1)], BOTH))
         (pid,) = set(children(os.getpid())) - before
@@ -150,7 +150,7 @@ def test_a_child_that_dies_is_one_failed_clip() -> None:
 
 def test_children_end_with_the_stage_that_had_them() -> None:
     before = set(children(os.getpid()))
-    openers = ChildOpeners(VideoSettings(), IngestSettings(), count=1)
+    openers = SubprocessOpener(VideoSettings(), IngestSettings(), count=1)
     assert list(openers.open([segment("a", 1)], BOTH))
     del openers
     assert set(children(os.getpid())) <= before
@@ -187,7 +187,7 @@ def test_what_a_child_may_not_send_is_refused(changes: dict[str, np.ndarray]) ->
 def test_pictures_are_described_in_groups_of_so_many_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    one = OpenerHere().open([segment("a", 1)], BOTH)
+    one = InProcessOpener().open([segment("a", 1)], BOTH)
     sampled = next(iter(one)).sampled
     assert sampled is not None
     monkeypatch.setattr(stage_module, "BATCH_MIB", 2.5 * sampled.frames.nbytes / _MIB)

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import StoryHashError, VideoError, WireError
 from common.messaging.events import Deletion, Event, SegmentFailed, VideoEnd
-from common.messaging.transport import Message, Received
+from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.wire import Envelope, decode_event, to_message
 from common.messaging.worker import Item
 from common.metrics import Metrics
@@ -60,7 +60,7 @@ class Bench:
 def item(event: Event) -> Item:
     envelope = Envelope(event, 1000.5, "trace")
     sent = to_message("segments", envelope)
-    return Item(envelope, Received("segments", 3, 14, sent.key, sent.value, sent.headers))
+    return Item(envelope, ReceivedMessage("segments", 3, 14, sent.key, sent.value, sent.headers))
 
 
 def segment(video_id: str, number: int, clip: bytes = b"0") -> Segment:

@@ -13,7 +13,7 @@ from common.sandbox.codec import pack
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment
 from ingest.clip_packer import ProducedVideo, produce
-from ingest.decoder_codec import Piece, in_order, piece_codec
+from ingest.decoder_codec import DecodedSegment, in_order, piece_codec
 from tests.unit.ingest.test_catalogue_and_decoders import film
 
 CODEC = piece_codec(VideoSettings(max_clip_bytes=100))
@@ -24,8 +24,8 @@ def sent(header: Mapping[str, Any], *buffers: bytes) -> memoryview:
     return memoryview(b"".join(bytes(part) for part in pack(header, *buffers)))
 
 
-@pytest.mark.parametrize("result", [Piece(0.0, 4.0, b"clip"), DONE])
-def test_results_come_back_as_they_were(result: Piece | ProducedVideo) -> None:
+@pytest.mark.parametrize("result", [DecodedSegment(0.0, 4.0, b"clip"), DONE])
+def test_results_come_back_as_they_were(result: DecodedSegment | ProducedVideo) -> None:
     assert CODEC.decode(memoryview(b"".join(map(bytes, CODEC.encode(result))))) == result
 
 
@@ -68,7 +68,7 @@ def test_words_of_a_decoder_are_one_line() -> None:
 
 
 def test_results_that_contradict_one_another_are_refused() -> None:
-    first, second = Piece(0.0, 4.0, b"x"), Piece(4.0, 5.0, b"x")
+    first, second = DecodedSegment(0.0, 4.0, b"x"), DecodedSegment(4.0, 5.0, b"x")
     end = ProducedVideo(5.0, 2, None, {})
     assert list(in_order([first, second, end])) == [first, second, end]
     for wrong in ([first, first], [second, first], [first, end], [end]):

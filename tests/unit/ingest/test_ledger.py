@@ -13,7 +13,7 @@ import pytest
 
 from common.errors import CorruptIndexError, DataFolderError, StorageError
 from common.types import CatalogEntry
-from ingest.ledger import WORTH_A_RETRY, Known, ProducerLedger, Sending, SendingPlan
+from ingest.ledger import WORTH_A_RETRY, CatalogueState, ProducerLedger, SendingPlan, SendTask
 
 LIVE, BACKFILL = "segments", "segments.backfill"
 
@@ -256,7 +256,7 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_half_noted(
         ledger.done(LIVE, work)
     ledger._db.query("PRAGMA query_only = OFF")
 
-    def broken() -> Iterator[Sending]:
+    def broken() -> Iterator[SendTask]:
         yield work[0]
         raise KeyboardInterrupt
 
@@ -292,7 +292,7 @@ def test_what_is_searchable_is_kept_apart_from_what_was_sent(
 ) -> None:
     ledger.done(LIVE, ledger.plan(LIVE, films).work)
     clock.now = 2000
-    plan = ledger.plan(LIVE, films, known={"a": Known(version=1000)})
+    plan = ledger.plan(LIVE, films, known={"a": CatalogueState(version=1000)})
     assert (plan.searchable, plan.lacking, plan.unchanged) == (["a"], ["b"], 1)
     # The same version, so that what has come of it already is whole with the rest.
     assert versions(plan) == {"b": 1000}
@@ -303,7 +303,7 @@ def test_what_the_catalogue_lacks_is_left_alone_while_embedders_are_behind(
     ledger: ProducerLedger, films: list[CatalogEntry], clock: Clock
 ) -> None:
     ledger.done(LIVE, ledger.plan(LIVE, films).work)
-    known = {"a": Known(waiting=1000)}
+    known = {"a": CatalogueState(waiting=1000)}
     plan = ledger.plan(LIVE, films, known=known, level=False)
     assert (plan.under_way, plan.work) == (["a", "b"], [])
     assert ledger.plan(LIVE, films, known=known).lacking == ["a", "b"]
@@ -316,7 +316,7 @@ def test_what_was_deleted_is_not_sent_to_a_catalogue_that_lacks_it(
     if sent:
         ledger.done(LIVE, ledger.plan(LIVE, films).work)
     clock.now = 2000
-    known = {"a": Known(deleted=1500), "b": Known(version=3000, deleted=1500)}
+    known = {"a": CatalogueState(deleted=1500), "b": CatalogueState(version=3000, deleted=1500)}
     plan = ledger.plan(LIVE, films, known=known)
     assert plan.deleted == ["a"]
     # Of another producer and newer, or else it is sent as the newest.
@@ -329,7 +329,7 @@ def test_what_was_deleted_and_has_changed_since_is_sent(
 ) -> None:
     ledger.done(LIVE, ledger.plan(LIVE, films).work)
     clock.now = 2000
-    known = {"a": Known(deleted=1500), "b": Known(deleted=1500)}
+    known = {"a": CatalogueState(deleted=1500), "b": CatalogueState(deleted=1500)}
     Path(films[0].uri).write_bytes(b"another film")
     plan = ledger.plan(LIVE, films, known=known)
     assert (plan.deleted, versions(plan)) == (["b"], {"a": 2000})

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from common.errors import ModelMismatchError, StorageError, WireError
 from common.messaging.events import Deletion, Event, MatchEvent, SegmentFailed, VideoEnd
-from common.messaging.transport import Message, Received
+from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.wire import Envelope, log_key, segment_key, video_key
 from common.messaging.worker import Item
 from common.metrics import Metrics
@@ -47,7 +47,7 @@ def handler_of(index: LocalIndex) -> IndexHandler:
 
 
 def item(event: Event) -> Item:
-    return Item(Envelope(event), Received("log", 0, 0, b"", b""))
+    return Item(Envelope(event), ReceivedMessage("log", 0, 0, b"", b""))
 
 
 def end(video_id: str, segments: int, version: int = 1) -> VideoEnd:

@@ -12,7 +12,7 @@ import pytest
 
 from common.errors import FutureVersionError
 from common.messaging.events import Deletion, Event
-from common.messaging.transport import Received
+from common.messaging.transport import ReceivedMessage
 from common.messaging.wire import VERSION_AHEAD_MS, Envelope, from_message, to_message
 from common.messaging.worker import Item
 from common.metrics import Metrics
@@ -37,7 +37,7 @@ class Bench:
         )
 
     def feed(self, *events: Event, offset: int = 0) -> None:
-        received = Received("log", 0, offset, b"", b"")
+        received = ReceivedMessage("log", 0, offset, b"", b"")
         self._handler.process([Item(Envelope(event), received) for event in events])
 
     def counted(self, outcome: str) -> float:
@@ -98,7 +98,7 @@ def test_an_id_that_two_producers_give_to_two_videos_is_told(
         assert "of producer one" in row.to_json()["error"]["message"]
 
 
-def lies_there(event: Event, clock: int) -> Received:
+def lies_there(event: Event, clock: int) -> ReceivedMessage:
     """An event as it is read from a log whose clock said so when it was written."""
     transport = MemoryTransport(partitions=1, clock=lambda: clock)
     transport.publisher().publish(to_message("log", Envelope(event)))

@@ -18,10 +18,10 @@ from common.cancellation import Cancellation
 from common.errors import SettingsError
 from common.http.connection import ConnectionBounds, network_of
 from common.http.health import Health
-from common.http.load_shedding import Gate
+from common.http.load_shedding import LoadShedder
 from common.http.request_body import read_json
 from common.http.server import HttpServer, health_app, new_app
-from common.http.upload import Uploads
+from common.http.upload import UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from tests.support.queries import error_of
@@ -47,13 +47,13 @@ class Service:
         self.app = new_app("test", Health(metrics, (), 3600.0), metrics, settings)
         self.begun, self.ended = threading.Semaphore(0), threading.Semaphore(0)
         self.folder = folder
-        uploads, gate = Uploads(settings), Gate(1, 1)
+        uploads, load_shedder = UploadStore(settings), LoadShedder(1, 1)
 
         @self.app.post("/upload")
         async def upload(request: Request) -> Response:
-            async with uploads.asked(request, frozenset({"uri"})) as given, gate.entered():
+            async with uploads.asked(request, frozenset({"uri"})) as given, load_shedder.entered():
                 size = given.path.stat().st_size if given.path else 0
-                return Response(str(await gate.run(lambda _: size, request.receive)))
+                return Response(str(await load_shedder.run(lambda _: size, request.receive)))
 
         @self.app.post("/json")
         async def small(request: Request) -> Response:
@@ -61,8 +61,8 @@ class Service:
 
         @self.app.post("/work")
         async def work(request: Request) -> Response:
-            async with uploads.asked(request, frozenset({"uri"})), gate.entered():
-                return Response(await gate.run(self._until_cancelled, request.receive))
+            async with uploads.asked(request, frozenset({"uri"})), load_shedder.entered():
+                return Response(await load_shedder.run(self._until_cancelled, request.receive))
 
         @self.app.get("/large")
         async def large() -> Response:

@@ -13,7 +13,7 @@ from starlette.types import Message
 
 from common.cancellation import Cancellation
 from common.http.errors import ApiError
-from common.http.load_shedding import Gate
+from common.http.load_shedding import LoadShedder
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -66,15 +66,15 @@ class Caller:
         return {"type": "http.disconnect"}
 
 
-async def request(gate: Gate, work: Work, caller: Caller | None = None) -> int:
-    async with gate.entered():
-        return await gate.run(work, (caller or Caller()).receive)
+async def request(load_shedder: LoadShedder, work: Work, caller: Caller | None = None) -> int:
+    async with load_shedder.entered():
+        return await load_shedder.run(work, (caller or Caller()).receive)
 
 
 def test_so_many_work_at_once_and_all_that_wait_have_their_turn() -> None:
     async def check() -> None:
-        gate, work = Gate(2, 5), Work()
-        requests = [asyncio.create_task(request(gate, work)) for _ in range(7)]
+        load_shedder, work = LoadShedder(2, 5), Work()
+        requests = [asyncio.create_task(request(load_shedder, work)) for _ in range(7)]
         await work.has_begun(2)
         work.go_on.set()
         assert sorted(await asyncio.gather(*requests)) == list(range(1, 8))
@@ -85,11 +85,11 @@ def test_so_many_work_at_once_and_all_that_wait_have_their_turn() -> None:
 
 def test_one_too_many_is_told_when_to_come_again() -> None:
     async def check() -> None:
-        gate, work = Gate(1, 2, retry_seconds=7), Work()
-        inside = [asyncio.create_task(request(gate, work)) for _ in range(3)]
+        load_shedder, work = LoadShedder(1, 2, retry_seconds=7), Work()
+        inside = [asyncio.create_task(request(load_shedder, work)) for _ in range(3)]
         await work.has_begun(1)
         with pytest.raises(ApiError, match="3 requests are in progress or waiting") as refused:
-            await request(gate, work)
+            await request(load_shedder, work)
         assert (refused.value.status, refused.value.code) == (503, "busy")
         # Its body is not read, so the connection cannot go on.
         assert refused.value.headers == {"Retry-After": "7", "Connection": "close"}
@@ -100,23 +100,23 @@ def test_one_too_many_is_told_when_to_come_again() -> None:
 
 
 def test_a_place_is_free_again_however_a_request_ended() -> None:
-    async def fail(gate: Gate) -> None:
-        async with gate.entered():
+    async def fail(load_shedder: LoadShedder) -> None:
+        async with load_shedder.entered():
             raise ValueError("the body is no video")
 
     def broken(_: Cancellation) -> None:
         raise ZeroDivisionError
 
     async def check() -> None:
-        gate = Gate(1, 0)
+        load_shedder = LoadShedder(1, 0)
         for _ in range(3):
             with pytest.raises(ValueError, match="no video"):
-                await fail(gate)
+                await fail(load_shedder)
             with pytest.raises(ZeroDivisionError):
-                async with gate.entered():
-                    await gate.run(broken, Caller().receive)
-        async with gate.entered():
-            assert await gate.run(lambda _: 5, Caller().receive) == 5
+                async with load_shedder.entered():
+                    await load_shedder.run(broken, Caller().receive)
+        async with load_shedder.entered():
+            assert await load_shedder.run(lambda _: 5, Caller().receive) == 5
 
     run(check())
 
@@ -124,17 +124,17 @@ def test_a_place_is_free_again_however_a_request_ended() -> None:
 @pytest.mark.parametrize("heeds", [True, False])
 def test_work_whose_caller_hangs_up_holds_its_turn_until_it_has_really_ended(heeds: bool) -> None:
     async def check() -> None:
-        gate, work, caller = Gate(1, 1), Work(heeds=heeds), Caller()
-        left = asyncio.create_task(request(gate, work, caller))
+        load_shedder, work, caller = LoadShedder(1, 1), Work(heeds=heeds), Caller()
+        left = asyncio.create_task(request(load_shedder, work, caller))
         await work.has_begun(1)
-        waiting = asyncio.create_task(request(gate, work))
+        waiting = asyncio.create_task(request(load_shedder, work))
         caller.hang_up()
         if not heeds:
             # It cannot be ended, so it still counts: nobody can pile up work by asking and leaving.
             await asyncio.sleep(0.05)
             assert (left.done(), work.now, work.most) == (False, 1, 1)
             with pytest.raises(ApiError, match="try again later"):
-                await request(gate, work)
+                await request(load_shedder, work)
             work.go_on.set()
         with pytest.raises(ClientDisconnect):
             await left
@@ -148,8 +148,8 @@ def test_work_whose_caller_hangs_up_holds_its_turn_until_it_has_really_ended(hee
 
 def test_work_that_is_cancelled_is_not_done_after_all() -> None:
     async def check() -> None:
-        gate, work, caller = Gate(1, 0), Work(heeds=True), Caller()
-        left = asyncio.create_task(request(gate, work, caller))
+        load_shedder, work, caller = LoadShedder(1, 0), Work(heeds=True), Caller()
+        left = asyncio.create_task(request(load_shedder, work, caller))
         await work.has_begun(1)
         caller.hang_up()
         with pytest.raises(ClientDisconnect):
@@ -161,15 +161,15 @@ def test_work_that_is_cancelled_is_not_done_after_all() -> None:
 
 def test_one_that_waits_and_hangs_up_leaves_its_place_at_once() -> None:
     async def check() -> None:
-        gate, work, caller = Gate(1, 1), Work(), Caller()
-        first = asyncio.create_task(request(gate, work))
+        load_shedder, work, caller = LoadShedder(1, 1), Work(), Caller()
+        first = asyncio.create_task(request(load_shedder, work))
         await work.has_begun(1)
-        waiting = asyncio.create_task(request(gate, work, caller))
+        waiting = asyncio.create_task(request(load_shedder, work, caller))
         await asyncio.sleep(0)
         caller.hang_up()
         with pytest.raises(ClientDisconnect):
             await waiting
-        third = asyncio.create_task(request(gate, work))
+        third = asyncio.create_task(request(load_shedder, work))
         work.go_on.set()
         await asyncio.gather(first, third)
         assert work.done == 2
@@ -179,24 +179,24 @@ def test_one_that_waits_and_hangs_up_leaves_its_place_at_once() -> None:
 
 def test_a_server_that_stops_leaves_no_turn_behind() -> None:
     async def check() -> None:
-        gate, work = Gate(1, 0), Work(heeds=True)
+        load_shedder, work = LoadShedder(1, 0), Work(heeds=True)
         for moment in range(6):
-            given_up = asyncio.create_task(request(gate, work))
+            given_up = asyncio.create_task(request(load_shedder, work))
             for _ in range(moment):
                 await asyncio.sleep(0)
             given_up.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await given_up
         work.go_on.set()
-        await request(gate, work)
+        await request(load_shedder, work)
 
     run(check())
 
 
 def test_one_that_waits_and_gives_up_takes_no_turn() -> None:
     async def check() -> None:
-        gate, work = Gate(1, 2), Work()
-        first, second, third = (asyncio.create_task(request(gate, work)) for _ in range(3))
+        load_shedder, work = LoadShedder(1, 2), Work()
+        first, second, third = (asyncio.create_task(request(load_shedder, work)) for _ in range(3))
         await work.has_begun(1)
         second.cancel()
         work.go_on.set()
@@ -208,8 +208,8 @@ def test_one_that_waits_and_gives_up_takes_no_turn() -> None:
 
 def test_the_event_loop_goes_on_while_threads_work() -> None:
     async def check() -> None:
-        gate, work = Gate(1, 0), Work()
-        slow = asyncio.create_task(request(gate, work))
+        load_shedder, work = LoadShedder(1, 0), Work()
+        slow = asyncio.create_task(request(load_shedder, work))
         await work.has_begun(1)
         # This line is the proof: the loop has come here with the work still waiting.
         work.go_on.set()

@@ -33,7 +33,7 @@ from common.errors import (
 from common.http.errors import ApiError, json_response
 from common.http.health import Health
 from common.http.server import API_PORT, HttpServer, health_app, new_app
-from common.http.upload import Uploads
+from common.http.upload import UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from tests.support.queries import Client, error_of, message_of
@@ -65,7 +65,7 @@ class Service:
             self.go_on.wait(30)
             return PlainTextResponse("done")
 
-        uploads = Uploads(HttpSettings(max_upload_bytes=1 << 20))
+        uploads = UploadStore(HttpSettings(max_upload_bytes=1 << 20))
 
         @self.app.post("/asked")
         async def upload(request: Request) -> Response:

@@ -18,7 +18,7 @@ from common.http.errors import json_response
 from common.http.health import Health
 from common.http.request_body import read_bytes, read_json
 from common.http.server import new_app
-from common.http.upload import Uploads
+from common.http.upload import UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from tests.support.queries import Client, error_of, message_of
@@ -42,7 +42,7 @@ def module_client(scratch: Path) -> Iterator[Client]:
     metrics = Metrics.create("test")
     limits = HttpSettings(max_upload_bytes=MAX_BYTES, body_window_seconds=0.5)
     app = new_app("test", Health(metrics, (), 60.0), metrics, limits)
-    uploads = Uploads(limits)
+    uploads = UploadStore(limits)
 
     @app.post("/asked")
     async def echo(request: Request) -> Response:

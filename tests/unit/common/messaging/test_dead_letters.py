@@ -22,7 +22,7 @@ from common.messaging.dead_letters import (
     without_value,
 )
 from common.messaging.topics import takes_replays
-from common.messaging.transport import Message, Received
+from common.messaging.transport import Message, ReceivedMessage
 from tests.support.memory_transport import MemoryTransport
 
 TOPIC = "dead-letters"
@@ -38,11 +38,11 @@ def raised(error: Exception) -> Exception:
         return caught
 
 
-def original(offset: int, partition: int = 0, value: bytes = b"clip") -> Received:
-    return Received("segments", partition, offset, b"film.mp4", value, HEADERS)
+def original(offset: int, partition: int = 0, value: bytes = b"clip") -> ReceivedMessage:
+    return ReceivedMessage("segments", partition, offset, b"film.mp4", value, HEADERS)
 
 
-def letter_of(received: Received, error: Exception | None = None) -> Message:
+def letter_of(received: ReceivedMessage, error: Exception | None = None) -> Message:
     return dead_letter(TOPIC, received, "embed", error or raised(VideoError("it does not decode")))
 
 
@@ -65,7 +65,7 @@ class Post:
         sent = replay(self.transport, self.publisher, TOPIC, letters or self.read(), SEGMENT_TOPICS)
         return [letter.letter_id for letter in sent]
 
-    def returned(self) -> list[Received]:
+    def returned(self) -> list[ReceivedMessage]:
         """What lies in the topic it came from."""
         return list(self.transport.scan("segments"))
 
@@ -179,7 +179,7 @@ def test_a_replayed_message_goes_back_as_it_was_to_where_it_came_from() -> None:
     post = Post(letter_of(original(7, 2)))
     assert post.replay() == ["segments/2/7"]
     (returned,) = post.returned()
-    assert returned == Received("segments", 2, 0, b"film.mp4", b"clip", HEADERS)
+    assert returned == ReceivedMessage("segments", 2, 0, b"film.mp4", b"clip", HEADERS)
 
 
 def test_a_partition_gets_its_messages_back_in_the_order_they_were_set_aside() -> None:
@@ -260,7 +260,7 @@ def test_one_that_is_not_kept_any_more_is_told_after_the_others_were_sent() -> N
 
 
 def test_one_that_names_a_topic_of_others_is_refused_before_any_other_is_sent() -> None:
-    foreign = Received("__consumer_offsets", 0, 3, b"key", b"value")
+    foreign = ReceivedMessage("__consumer_offsets", 0, 3, b"key", b"value")
     post = Post(letter_of(original(1)), letter_of(foreign))
     with pytest.raises(UsageError, match=r"'__consumer_offsets' is not a StoryHash topic"):
         post.replay()
@@ -358,7 +358,7 @@ errors: list[Callable[[str], Exception]] = [VideoError, WireError, ValueError]
 
 @given(
     st.builds(
-        Received,
+        ReceivedMessage,
         topic=st.from_regex(r"\A[A-Za-z0-9._-]{1,20}\Z"),
         partition=st.integers(0, 3),
         offset=st.integers(0, 2**63 - 1),
@@ -370,7 +370,7 @@ errors: list[Callable[[str], Exception]] = [VideoError, WireError, ValueError]
     st.text(),
 )
 def test_any_message_comes_back_exactly_as_it_was(
-    received: Received, kind: Callable[[str], Exception], text: str
+    received: ReceivedMessage, kind: Callable[[str], Exception], text: str
 ) -> None:
     post = Post(letter_of(received, raised(kind(text))))
     (letter,) = post.read()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from common.errors import ModelMismatchError
-from common.messaging.events import Deletion, HeldModel
-from common.messaging.log_model import held_model, hold_model
+from common.messaging.events import Deletion, LogModel
+from common.messaging.log_model import claim_log_model, log_model
 from common.messaging.transport import Message
 from common.messaging.wire import Envelope, to_message
 from tests.support.embeddings import MODEL_ID, video
@@ -19,7 +19,7 @@ LOG = "embeddings"
 
 
 def hold(transport: MemoryTransport, model_id: str) -> None:
-    hold_model(transport, transport.publisher(), LOG, model_id)
+    claim_log_model(transport, transport.publisher(), LOG, model_id)
 
 
 def messages(transport: MemoryTransport) -> int:
@@ -28,9 +28,9 @@ def messages(transport: MemoryTransport) -> int:
 
 def test_an_empty_log_is_nobodys_until_it_is_claimed() -> None:
     transport = MemoryTransport()
-    assert held_model(transport, LOG) is None
+    assert log_model(transport, LOG) is None
     hold(transport, "clip-1")
-    assert held_model(transport, LOG) == "clip-1"
+    assert log_model(transport, LOG) == "clip-1"
 
 
 def test_who_claims_again_what_is_theirs_writes_nothing() -> None:
@@ -57,7 +57,7 @@ def test_of_two_claims_the_first_in_the_log_decides(first: str) -> None:
     second = {"clip-1": "sscd-2", "sscd-2": "clip-1"}[first]
     publisher = transport.publisher()
     for model_id in (first, second):
-        publisher.publish(to_message(LOG, Envelope(HeldModel(model_id))))
+        publisher.publish(to_message(LOG, Envelope(LogModel(model_id))))
     hold(transport, first)
     with pytest.raises(ModelMismatchError):
         hold(transport, second)
@@ -68,7 +68,7 @@ class Overtaken:
 
     def __init__(self, transport: MemoryTransport, model_id: str) -> None:
         self._publisher = transport.publisher()
-        self._claims = [to_message(LOG, Envelope(HeldModel(model_id)))]
+        self._claims = [to_message(LOG, Envelope(LogModel(model_id)))]
 
     def publish(self, message: Message) -> None:
         for claim in (*self._claims, message):
@@ -88,15 +88,15 @@ class Overtaken:
 def test_who_is_overtaken_between_looking_and_claiming_is_refused() -> None:
     transport = MemoryTransport()
     with pytest.raises(ModelMismatchError, match="has vectors of sscd-2, not of clip-1"):
-        hold_model(transport, Overtaken(transport, "sscd-2"), LOG, "clip-1")
+        claim_log_model(transport, Overtaken(transport, "sscd-2"), LOG, "clip-1")
     # Of the same model two may begin at once.
     other = MemoryTransport()
-    hold_model(other, Overtaken(other, "clip-1"), LOG, "clip-1")
-    assert held_model(other, LOG) == "clip-1"
+    claim_log_model(other, Overtaken(other, "clip-1"), LOG, "clip-1")
+    assert log_model(other, LOG) == "clip-1"
 
 
 def test_claims_lie_where_every_reader_begins_and_compaction_keeps_them_all() -> None:
-    claims = [to_message(LOG, Envelope(HeldModel("clip-1"))) for _ in range(2)]
+    claims = [to_message(LOG, Envelope(LogModel("clip-1"))) for _ in range(2)]
     assert [claim.partition for claim in claims] == [0, 0]
     assert claims[0].key != claims[1].key
 
@@ -120,13 +120,13 @@ def test_of_many_that_begin_at_once_one_model_stays() -> None:
     for thread in threads:
         thread.join(30)
     (kept,) = set(models) - set(refused)
-    assert held_model(transport, LOG) == kept
+    assert log_model(transport, LOG) == kept
 
 
 def test_vectors_tell_whose_log_it_is_where_nobody_claimed_it(rng: np.random.Generator) -> None:
     transport = MemoryTransport()
     transport.publisher().publish(to_message(LOG, Envelope(video(rng, "a", 1)[0])))
-    assert held_model(transport, LOG) == MODEL_ID
+    assert log_model(transport, LOG) == MODEL_ID
 
 
 def test_what_is_none_of_ours_and_what_tells_of_no_model_is_passed_over() -> None:
@@ -135,6 +135,6 @@ def test_what_is_none_of_ours_and_what_tells_of_no_model_is_passed_over() -> Non
     publisher.publish(Message(LOG, b"x", b"\xc1 damaged"))
     publisher.publish(Message(LOG, b"y", None))
     publisher.publish(to_message(LOG, Envelope(Deletion("a", 5))))
-    assert held_model(transport, LOG) is None
+    assert log_model(transport, LOG) is None
     hold(transport, "clip-1")
-    assert held_model(transport, LOG) == "clip-1"
+    assert log_model(transport, LOG) == "clip-1"

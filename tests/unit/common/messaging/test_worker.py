@@ -22,7 +22,7 @@ from common.errors import (
     TopicMissingError,
 )
 from common.messaging.dead_letters import read_dead_letters
-from common.messaging.transport import Consumer, Message, Received
+from common.messaging.transport import Consumer, Message, ReceivedMessage
 from common.messaging.worker import Item
 from common.settings import ServiceSettings
 from tests.support.memory_transport import MemoryTransport
@@ -375,7 +375,7 @@ def test_a_batch_that_waits_for_a_dependency_is_given_back_at_once(times: int) -
 def test_a_commit_that_cannot_be_had_does_not_hold_up_the_end() -> None:
     asked = threading.Event()
 
-    def on_commit(_: Sequence[Received]) -> None:
+    def on_commit(_: Sequence[ReceivedMessage]) -> None:
         asked.set()
         raise BrokerError("no coordinator")
 
@@ -532,10 +532,10 @@ class FarAway:
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
-        self._answer: list[Received] | None = None
+        self._answer: list[ReceivedMessage] | None = None
         self._there_at = 0.0
 
-    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         until = time.monotonic() + timeout_seconds
         while True:
             if self._answer is None:
@@ -706,7 +706,7 @@ class Law:
             finally:
                 bench.worker.close()
 
-    def _nothing_unfinished(self, committing: Sequence[Received]) -> None:
+    def _nothing_unfinished(self, committing: Sequence[ReceivedMessage]) -> None:
         """All that is to be committed, and all before it, has led to what it leads to."""
         for last in committing:
             for offset in range(last.offset + 1):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.errors import UsageError
 from evaluation.data.record_io import from_line, read_rows, to_line, write_rows
-from evaluation.data.records import Found, Piece, QueryRow
+from evaluation.data.records import CopiedRange, QueryRow, ScoredMatch
 from tests.support.evaluation_rows import found, piece, row
 
 FORMATS = ("rows.jsonl", "rows.parquet")
@@ -30,11 +30,11 @@ made_rows = st.builds(
     duration_seconds=numbers,
     error=words,
     pieces=st.lists(
-        st.builds(Piece, numbers, numbers, numbers, numbers, st.booleans()), max_size=2
+        st.builds(CopiedRange, numbers, numbers, numbers, numbers, st.booleans()), max_size=2
     ).map(tuple),
     matches=st.lists(
         st.builds(
-            Found,
+            ScoredMatch,
             words,
             st.sampled_from(["self", "copy", "partner", "lookalike", "stranger"]),
             numbers,

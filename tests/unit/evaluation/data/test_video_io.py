@@ -14,7 +14,7 @@ from common.types import FrameBatch, UInt8Array
 from common.video import Decoder, encode_clip, encode_video
 from evaluation.data import video_io as films
 from evaluation.data.video_io import read_film, write_film
-from evaluation.transforms.base import Film, Made
+from evaluation.transforms.base import Film, TransformResult
 from tests.conftest import quadrants
 
 STEP = 4
@@ -116,7 +116,7 @@ def test_a_film_that_does_not_fit_into_memory_is_refused(
 
 
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
-    made = Made(Film(np.stack(greys(20)), 10.0), ())
+    made = TransformResult(Film(np.stack(greys(20)), 10.0), ())
     write_film(tmp_path / "copy.mp4", made)
     film = read_film(tmp_path / "copy.mp4")
     assert film.frames_per_second == pytest.approx(10)
@@ -124,14 +124,16 @@ def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
 
 
 def test_odd_sizes_lose_a_line(tmp_path: Path) -> None:
-    write_film(tmp_path / "odd.mp4", Made(Film(np.stack(greys(3, 47, 65)), 16.0), ()))
+    write_film(tmp_path / "odd.mp4", TransformResult(Film(np.stack(greys(3, 47, 65)), 16.0), ()))
     assert read_film(tmp_path / "odd.mp4").frames.shape[1:] == (64, 46, 3)
     with pytest.raises(VideoError, match="2 x 2 pixels or more, got 47 x 1"):
-        write_film(tmp_path / "line.mp4", Made(Film(np.stack(greys(3, 47, 1)), 16.0), ()))
+        write_film(
+            tmp_path / "line.mp4", TransformResult(Film(np.stack(greys(3, 47, 1)), 16.0), ())
+        )
 
 
 def test_a_film_that_cannot_be_written_is_a_video_error(tmp_path: Path) -> None:
-    made = Made(Film(np.stack(greys(3)), 16.0), ())
+    made = TransformResult(Film(np.stack(greys(3)), 16.0), ())
     for path in (tmp_path / "nowhere" / "film.mp4", tmp_path / "film.unknown"):
         with pytest.raises(VideoError, match="could not be encoded"):
             write_film(path, made)
@@ -140,7 +142,7 @@ def test_a_film_that_cannot_be_written_is_a_video_error(tmp_path: Path) -> None:
 def test_a_higher_crf_is_coarser(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (5, 48, 64, 3)).astype(np.uint8)
     for crf in (20, 45):
-        write_film(tmp_path / f"{crf}.mp4", Made(Film(noise, 16.0), (), crf=crf))
+        write_film(tmp_path / f"{crf}.mp4", TransformResult(Film(noise, 16.0), (), crf=crf))
     errors = {}
     for crf in (20, 45):
         decoder = Decoder(

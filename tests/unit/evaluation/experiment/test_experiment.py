@@ -22,7 +22,7 @@ from evaluation.calibration.folds import (
 from evaluation.calibration.samples import Samples
 from evaluation.experiment.experiment import code_digest
 from evaluation.experiment.regression_baseline import of_full, queries_of
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.methods.configurations import ABLATION, FULL, chosen_configurations
 from evaluation.methods.methods import slimmed
 from evaluation.report.small_tables import stage_times_of
@@ -141,12 +141,12 @@ def test_a_baseline_is_its_rows_of_the_shipped_configuration() -> None:
 
 
 def test_values_as_json() -> None:
-    assert value_to_json(Share(0, 0)) is None
+    assert value_to_json(Proportion(0, 0)) is None
     assert value_to_json(float("nan")) is None
-    share = value_to_json(Share(9, 10))
+    share = value_to_json(Proportion(9, 10))
     assert isinstance(share, dict)
     assert (share["value"], share["count"]) == (0.9, 9)
-    assert asdict(Share(9, 10)) == {"count": 9, "total": 10}
+    assert asdict(Proportion(9, 10)) == {"count": 9, "total": 10}
 
 
 def test_the_whole_of_a_query_comes_last() -> None:

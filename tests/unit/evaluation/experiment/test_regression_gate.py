@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from common.errors import UsageError
 from evaluation.data.records import QueryRow
 from evaluation.experiment.regression_gate import GateReport, compare
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from tests.support.evaluation_rows import found, row
 
 
@@ -43,7 +43,7 @@ def test_what_is_gained_is_not_worse() -> None:
     report = compare(run(10, 20, 0), run(20, 20, 0))
     (check,) = [check for check in report.checks if check.measure == "Recall@1"]
     assert check.verdict == "better"
-    assert (check.baseline, check.current) == (Share(10, 20), Share(20, 20))
+    assert (check.baseline, check.current) == (Proportion(10, 20), Proportion(20, 20))
     assert check.p == pytest.approx(2**-10)
     assert report.worse == ()
 

@@ -17,7 +17,7 @@ from evaluation.measures.calibration import (
     lookalikes_accepted,
     reliability,
 )
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from tests.support.evaluation_rows import found, row
 
 
@@ -42,9 +42,9 @@ def test_bins_by_hand() -> None:
     probabilities = np.array([0.05, 0.15, 0.95, 1.0])
     bins = reliability(probabilities, np.array([False, True, True, True]))
     assert [(one.low, one.right) for one in bins] == [
-        (0.0, Share(0, 1)),
-        (0.1, Share(1, 1)),
-        (0.9, Share(2, 2)),
+        (0.0, Proportion(0, 1)),
+        (0.1, Proportion(1, 1)),
+        (0.9, Proportion(2, 2)),
     ]
     assert bins[-1].mean_probability == pytest.approx(0.975)
     # 1 x 0.05, 1 x 0.85 and 2 x 0.025, over four.
@@ -78,12 +78,12 @@ def test_decisions_by_eye() -> None:
             row("without", found("stranger", 0.1)),
         ]
     )
-    assert made.copies_accepted == Share(2, 5)
-    assert made.copies_to_review == Share(1, 5)
-    assert made.copies_missed == Share(2, 5)
-    assert made.copies_with_wrong == Share(2, 5)
-    assert made.false_accepts == Share(1, 3)
-    assert made.strangers_to_review == Share(1, 3)
+    assert made.copies_accepted == Proportion(2, 5)
+    assert made.copies_to_review == Proportion(1, 5)
+    assert made.copies_missed == Proportion(2, 5)
+    assert made.copies_with_wrong == Proportion(2, 5)
+    assert made.false_accepts == Proportion(1, 3)
+    assert made.strangers_to_review == Proportion(1, 3)
 
 
 def test_look_alikes_count_once_whatever_they_are_asked_of() -> None:
@@ -102,4 +102,4 @@ def test_look_alikes_count_once_whatever_they_are_asked_of() -> None:
         look_alike(0.1, "b", "all"),
         row("without", found("lookalike", 0.99)),
     ]
-    assert lookalikes_accepted(rows) == Share(1, 2)  # type: ignore[arg-type]
+    assert lookalikes_accepted(rows) == Proportion(1, 2)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from evaluation.measures.detection import (
     threshold_at_fpr,
 )
 from evaluation.measures.relevance import NOT_FOUND
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from tests.support.evaluation_rows import found, row
 
 
@@ -34,22 +34,22 @@ def test_one_of_a_hundred_negatives_may_be_accepted_at_one_percent() -> None:
     positives = [row("with", found("self", p), video_id=str(p)) for p in (0.975, 0.985, 0.995)]
     # The highest stranger, 0.99, is let through; the next, 0.98, is the bar.
     assert accepted_at_fpr([*positives, *hundred_strangers()], 1e-2) == [False, True, True]
-    assert recall_at_fpr([*positives, *hundred_strangers()], 1e-2) == Share(2, 3)
+    assert recall_at_fpr([*positives, *hundred_strangers()], 1e-2) == Proportion(2, 3)
 
 
 def test_with_too_few_negatives_for_the_rate_not_one_is_accepted() -> None:
     positives = [row("with", found("self", p), video_id=str(p)) for p in (0.985, 0.995)]
-    assert recall_at_fpr([*positives, *hundred_strangers()], 1e-3) == Share(1, 2)
+    assert recall_at_fpr([*positives, *hundred_strangers()], 1e-3) == Proportion(1, 2)
 
 
 def test_a_copy_that_ties_with_the_bar_is_rejected_and_similarity_breaks_ties() -> None:
     negative = row("without", found("stranger", 1.0, 0.5))
 
-    def recall(similarity: float) -> Share:
+    def recall(similarity: float) -> Proportion:
         return recall_at_fpr([negative, row("with", found("self", 1.0, similarity))], 1e-2)
 
-    assert recall(0.5) == Share(0, 1)
-    assert recall(0.6) == Share(1, 1)
+    assert recall(0.5) == Proportion(0, 1)
+    assert recall(0.6) == Proportion(1, 1)
 
 
 def test_tied_negatives_are_accepted_together_or_not_at_all() -> None:
@@ -61,14 +61,14 @@ def test_tied_negatives_are_accepted_together_or_not_at_all() -> None:
 
 
 def test_without_negatives_nothing_is_measured() -> None:
-    assert recall_at_fpr([row("with", found("self", 0.9))], 1e-2) == Share(0, 0)
+    assert recall_at_fpr([row("with", found("self", 0.9))], 1e-2) == Proportion(0, 0)
     with pytest.raises(ValueError, match="at least one negative"):
         threshold_at_fpr([], 1e-2)
 
 
 def test_a_copy_that_was_not_found_is_missed_where_no_negative_found_anything() -> None:
     rows = [row("without"), row("with", video_id="a"), row("with", found("self", 0.1))]
-    assert recall_at_fpr(rows, 1e-2) == Share(1, 2)
+    assert recall_at_fpr(rows, 1e-2) == Proportion(1, 2)
 
 
 def test_a_failed_query_is_a_missed_copy_but_no_evidence_about_strangers() -> None:
@@ -77,14 +77,14 @@ def test_a_failed_query_is_a_missed_copy_but_no_evidence_about_strangers() -> No
         row("with", error="broken", video_id="b"),
         row("without", error="broken"),
     ]
-    assert recall_at_fpr(rows, 1e-2) == Share(0, 0)
+    assert recall_at_fpr(rows, 1e-2) == Proportion(0, 0)
     rows.append(row("without", found("stranger", 0.5), video_id="c"))
-    assert recall_at_fpr(rows, 1e-2) == Share(1, 2)
+    assert recall_at_fpr(rows, 1e-2) == Proportion(1, 2)
 
 
 def test_a_look_alike_as_it_is_is_a_negative_in_either_half() -> None:
     look_alike = row("with", found("lookalike", 0.95), group="real", transform="lookalike")
-    assert recall_at_fpr([look_alike, row("with", found("self", 0.9))], 1e-2) == Share(0, 1)
+    assert recall_at_fpr([look_alike, row("with", found("self", 0.9))], 1e-2) == Proportion(0, 1)
 
 
 def by_hand() -> list[QueryRow]:
@@ -110,9 +110,11 @@ def test_precision_recall_by_hand() -> None:
 
 def test_recall_at_precision_by_hand() -> None:
     predictions = pooled(by_hand())
-    assert recall_at_precision(predictions, 0.9) == Share(1, 3)
-    assert recall_at_precision(predictions, 0.6) == Share(2, 3)
-    assert recall_at_precision(pooled([row("with", found("stranger", 1.0))]), 0.9) == Share(0, 1)
+    assert recall_at_precision(predictions, 0.9) == Proportion(1, 3)
+    assert recall_at_precision(predictions, 0.6) == Proportion(2, 3)
+    assert recall_at_precision(pooled([row("with", found("stranger", 1.0))]), 0.9) == Proportion(
+        0, 1
+    )
 
 
 def test_one_prediction_for_each_video_and_one_right_one_for_each_query() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from evaluation.data.records import QueryRow
 from evaluation.measures.ranking import d_prime, logit, recall_at, separation, similarities
 from evaluation.measures.relevance import rank_of_right
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from tests.support.evaluation_rows import found, row
 
 STRANGERS = [found("stranger", p, video_id=f"s{i}") for i, p in enumerate((0.8, 0.7, 0.6, 0.5))]
@@ -30,18 +30,22 @@ def test_recall_counts_by_eye() -> None:
         row("all", *STRANGERS, found("copy", 0.4)),  # fifth
         row("all", *STRANGERS),  # not found
     ]
-    assert [recall_at(rows, k) for k in (1, 3, 5)] == [Share(1, 4), Share(2, 4), Share(3, 4)]
+    assert [recall_at(rows, k) for k in (1, 3, 5)] == [
+        Proportion(1, 4),
+        Proportion(2, 4),
+        Proportion(3, 4),
+    ]
 
 
 def test_a_failed_query_is_a_miss_even_where_it_has_matches() -> None:
     rows = [row("all", found("self", 0.9)), row("all", found("self", 0.9), error="no frames")]
-    assert recall_at(rows, 5) == Share(1, 2)
+    assert recall_at(rows, 5) == Proportion(1, 2)
 
 
 def test_partners_are_neither_right_nor_wrong() -> None:
     seen_too = found("partner", 0.99)
-    assert recall_at([row("all", seen_too, found("self", 0.9))], 1) == Share(1, 1)
-    assert recall_at([row("all", seen_too)], 1) == Share(0, 1)
+    assert recall_at([row("all", seen_too, found("self", 0.9))], 1) == Proportion(1, 1)
+    assert recall_at([row("all", seen_too)], 1) == Proportion(0, 1)
 
 
 def test_a_saturated_probability_is_decided_by_similarity() -> None:
@@ -58,7 +62,7 @@ def test_a_true_duplicate_is_found_by_its_copy_and_never_by_itself() -> None:
         return row("all", *matches, group="real", transform="copy")  # type: ignore[arg-type]
 
     rows = [real(found("copy", 0.9)), real(found("self", 0.99), found("stranger", 0.2))]
-    assert recall_at(rows, 1) == Share(1, 2)
+    assert recall_at(rows, 1) == Proportion(1, 2)
 
 
 def test_look_alikes_and_halves_of_the_catalogue_are_not_ranked() -> None:
@@ -67,7 +71,7 @@ def test_look_alikes_and_halves_of_the_catalogue_are_not_ranked() -> None:
         row("with", found("self", 0.9)),
         row("without", found("stranger", 0.9)),
     ]
-    assert recall_at(rows, 1) == Share(0, 0)
+    assert recall_at(rows, 1) == Proportion(0, 0)
     assert math.isnan(recall_at(rows, 1).value)
 
 

@@ -13,8 +13,8 @@ from evaluation.measures.pairing import pair_rows
 from evaluation.measures.ranking import within
 from evaluation.measures.statistics import (
     EXACT_DISCORDANT_PAIRS,
-    Paired,
-    Share,
+    PairedOutcomes,
+    Proportion,
     mcnemar,
     mcnemar_more,
     newcombe,
@@ -23,7 +23,7 @@ from evaluation.measures.statistics import (
 from tests.support.evaluation_rows import found, row
 
 shares = st.integers(1, 500).flatmap(
-    lambda total: st.builds(Share, st.integers(0, total), st.just(total))
+    lambda total: st.builds(Proportion, st.integers(0, total), st.just(total))
 )
 
 
@@ -36,14 +36,14 @@ def test_wilson_as_published() -> None:
 
 def test_newcombe_as_published() -> None:
     """Newcombe 1998, Statistics in Medicine 17, 873-890, table II, method 10: 56/70 against 48/80."""
-    low, high = newcombe(Share(48, 80), Share(56, 70))
+    low, high = newcombe(Proportion(48, 80), Proportion(56, 70))
     assert (low, high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-    assert newcombe(Share(0, 0), Share(1, 2)) == (-1, 1)
+    assert newcombe(Proportion(0, 0), Proportion(1, 2)) == (-1, 1)
 
 
 @settings(deadline=None)
 @given(shares)
-def test_wilson_contains_the_share(share: Share) -> None:
+def test_wilson_contains_the_share(share: Proportion) -> None:
     low, high = share.interval
     assert 0 <= low <= share.value <= high <= 1
     assert high > low
@@ -51,7 +51,7 @@ def test_wilson_contains_the_share(share: Share) -> None:
 
 @settings(deadline=None)
 @given(shares, shares)
-def test_newcombe_contains_the_difference_and_turns_with_it(a: Share, b: Share) -> None:
+def test_newcombe_contains_the_difference_and_turns_with_it(a: Proportion, b: Proportion) -> None:
     low, high = newcombe(a, b)
     assert low - 1e-12 <= b.value - a.value <= high + 1e-12
     assert newcombe(b, a) == pytest.approx((-high, -low))
@@ -59,9 +59,9 @@ def test_newcombe_contains_the_difference_and_turns_with_it(a: Share, b: Share) 
 
 def test_a_share_is_never_more_than_all() -> None:
     with pytest.raises(ValueError, match="got 3, 2"):
-        Share(3, 2)
-    assert math.isnan(Share(0, 0).value)
-    assert Share(0, 0).interval == (0, 1)
+        Proportion(3, 2)
+    assert math.isnan(Proportion(0, 0).value)
+    assert Proportion(0, 0).interval == (0, 1)
 
 
 def test_mcnemar_counts_coins() -> None:
@@ -93,9 +93,9 @@ def test_pairs_are_joined_by_what_was_asked() -> None:
     first = [row("all", hit, video_id=v) for v in "abc"] + [row("all", hit, video_id="only here")]
     second = [row("all", hit if v == "a" else miss, video_id=v) for v in "abc"]
     paired = pair_rows(first, second, lambda one: within(one, 1))
-    assert paired == Paired(both=1, first_only=2, second_only=0, neither=0)
-    assert paired.first == Share(3, 3)
-    assert paired.second == Share(1, 3)
+    assert paired == PairedOutcomes(both=1, first_only=2, second_only=0, neither=0)
+    assert paired.first == Proportion(3, 3)
+    assert paired.second == Proportion(1, 3)
     assert paired.p_value == 0.5
 
 

@@ -7,7 +7,7 @@ import math
 from evaluation.data.records import QueryRow
 from evaluation.measures.grouping import by_label
 from evaluation.measures.registry import MEASURES
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
 from tests.support.evaluation_rows import found, piece, row
 
@@ -36,13 +36,13 @@ def test_one_summary_for_each_transform_group_or_all() -> None:
 
 def test_a_summary_by_eye() -> None:
     (made,) = summarise(ROWS)
-    assert made.recall_at_1 == Share(1, 2)
-    assert made.recall_at_3 == Share(2, 2)
+    assert made.recall_at_1 == Proportion(1, 2)
+    assert made.recall_at_3 == Proportion(2, 2)
     assert (made.positives, made.negatives) == (2, 2)
-    assert made.recall_at_fpr_1e2 == Share(1, 2)
-    assert made.decisions.copies_accepted == Share(1, 2)
-    assert made.decisions.false_accepts == Share(0, 2)
-    assert made.ranges.good == Share(2, 2)
+    assert made.recall_at_fpr_1e2 == Proportion(1, 2)
+    assert made.decisions.copies_accepted == Proportion(1, 2)
+    assert made.decisions.false_accepts == Proportion(0, 2)
+    assert made.ranges.good == Proportion(2, 2)
     assert made.separation.copies.mean == 0.8
     assert made.failed == 0
 
@@ -57,9 +57,9 @@ def test_configurations_are_never_pooled() -> None:
 def test_every_named_measure_reads_a_summary_even_of_nothing() -> None:
     (full,), (empty,) = summarise(ROWS), summarise([row("all", error="broken")])
     for measure in MEASURES.values():
-        assert isinstance(measure.of(full), Share | float)
+        assert isinstance(measure.of(full), Proportion | float)
         value = measure.of(empty)
-        measured = value.value if isinstance(value, Share) else value
+        measured = value.value if isinstance(value, Proportion) else value
         assert math.isnan(measured) or measure.title.startswith("Recall@")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.measures.segment_ap import segment_ap
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.temporal_iou import (
     RangeOverlap,
     intersection,
@@ -101,7 +101,7 @@ def test_the_summary_counts_rows_that_were_found() -> None:
             row("all", found("self", 0.9, query=(0, 1)), pieces=WHOLE),
         ]
     )
-    assert made.good == Share(2, 3)
+    assert made.good == Proportion(2, 3)
     assert made.query == pytest.approx((1 + 0.8 + 0.5) / 3)
     assert made.ref == pytest.approx((1 + 0.8 + 1) / 3)
 

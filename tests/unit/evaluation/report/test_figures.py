@@ -14,7 +14,7 @@ from evaluation.data.records import QueryRow
 from evaluation.measures.summary import summarise
 from evaluation.report.curves import precision_recall_curves, reliability_diagram, roc_curves
 from evaluation.report.figures import (
-    Part,
+    VectorBlock,
     ablation_bars,
     flip_bias,
     similarity_histograms,
@@ -23,8 +23,8 @@ from evaluation.report.figures import (
 from tests.support.evaluation_rows import found, row
 
 FUSIONS = {
-    "storyhash": [Part("visual", 512, 0.972), Part("action", 15, 0.028)],
-    "paper": [Part("visual", 512, 0.08), Part("action", 15, 0.92)],
+    "storyhash": [VectorBlock("visual", 512, 0.972), VectorBlock("action", 15, 0.028)],
+    "paper": [VectorBlock("visual", 512, 0.08), VectorBlock("action", 15, 0.92)],
 }
 
 
@@ -55,7 +55,7 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "ablation of a number": lambda path: ablation_bars(summarise(ROWS), path, "uap"),
     "histograms": lambda path: similarity_histograms(ROWS, path),
     "flips": lambda path: flip_bias(summarise(ROWS, by=("transform",)), path),
-    "vector": lambda path: vector_composition(FUSIONS, path, [Part("graph", 8, 0.0)]),
+    "vector": lambda path: vector_composition(FUSIONS, path, [VectorBlock("graph", 8, 0.0)]),
     "roc": lambda path: roc_curves(ROWS, path),
     "precision and recall": lambda path: precision_recall_curves(ROWS, path),
     "reliability": lambda path: reliability_diagram(ROWS, path),
@@ -87,7 +87,7 @@ def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
 
 def test_energies_must_sum_up_to_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"sum up to 1, got 0\.5"):
-        vector_composition({"half": [Part("visual", 512, 0.5)]}, tmp_path / "figure.png")
+        vector_composition({"half": [VectorBlock("visual", 512, 0.5)]}, tmp_path / "figure.png")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_importing_loads_neither_matplotlib_nor_pyarrow_and_drawing_leaves_pyplo
         "import evaluation.report.curves, evaluation.report.figures as f\n"
         "import evaluation.experiment.regression_gate, evaluation.data.record_io\n"
         "assert not {'matplotlib', 'pyarrow'} & set(sys.modules)\n"
-        "f.vector_composition({'v': [f.Part('visual', 512, 1.0)]}, pathlib.Path(sys.argv[1]))\n"
+        "f.vector_composition({'v': [f.VectorBlock('visual', 512, 1.0)]}, pathlib.Path(sys.argv[1]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     run = subprocess.run(

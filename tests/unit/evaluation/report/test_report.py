@@ -170,7 +170,7 @@ def test_results_that_lack_something_say_what(results: Path, tmp_path: Path) -> 
 
 
 def test_a_peer_that_is_ahead_is_named() -> None:
-    words = prose.beside_peers([*rows("full", 2), *rows("peer-median")])
+    words = prose.beside_baselines([*rows("full", 2), *rows("peer-median")])
     assert "In groups a peer is ahead at: composed, Recall@1 (66.7 against 100.0)" in words
     assert "pip_small, recall at 1 % FPR" in words
 

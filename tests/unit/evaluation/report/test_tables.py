@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.errors import UsageError
 from evaluation.data.records import QueryRow
-from evaluation.measures.statistics import Share
+from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
 from evaluation.report.table import Column, Table, latex
 from evaluation.report.tables import (
@@ -35,8 +35,8 @@ def asked(hits: int, misses: int, **named: str) -> list[QueryRow]:
 
 
 def test_numbers_are_written_as_promised() -> None:
-    assert share(Share(81, 263)) == "30.8 [25.5, 36.6]"
-    assert share(Share(0, 0)) == "–"
+    assert share(Proportion(81, 263)) == "30.8 [25.5, 36.6]"
+    assert share(Proportion(0, 0)) == "–"
     assert number(0.98765) == "0.988"
     assert number(math.nan) == "–"
     assert number(math.inf) == "∞"
@@ -174,10 +174,10 @@ def test_the_fusion_table_shows_strangers_beside_copies() -> None:
 
 def test_targets_say_whether_they_are_met() -> None:
     goals = [
-        Target("Recall@1", "sscd-motion", Share(998, 1000), 0.998),
+        Target("Recall@1", "sscd-motion", Proportion(998, 1000), 0.998),
         Target("ECE", "sscd-motion", 0.031, 0.03, at_least=False),
-        Target("Recall@1", "offline", Share(1, 2)),
-        Target("never measured", "offline", Share(0, 0), 0.5),
+        Target("Recall@1", "offline", Proportion(1, 2)),
+        Target("never measured", "offline", Proportion(0, 0), 0.5),
     ]
     assert [goal.met for goal in goals] == [True, False, None, False]
     assert targets(goals).rows == (

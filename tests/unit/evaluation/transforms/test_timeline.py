@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.data.records import Piece
+from evaluation.data.records import CopiedRange
 from evaluation.transforms.registry import TRANSFORMS, material
 from evaluation.transforms.timeline import chain, through
 from tests.support.evaluation_films import check_truth, numbered, numbered_partner, read_numbers
@@ -40,8 +40,8 @@ def test_the_check_itself_notices_a_wrong_piece() -> None:
     made = TRANSFORMS["reverse"].apply(film, material("reverse", "video", numbered_partner))
     check_truth(made, film, 0.1)
     whole = made.pieces[0]
-    straight = Piece(0.0, whole.query_end_seconds, 0.0, whole.ref_end_seconds)
-    late = Piece(3.0, whole.query_end_seconds, 3.0, whole.ref_end_seconds, in_order=False)
+    straight = CopiedRange(0.0, whole.query_end_seconds, 0.0, whole.ref_end_seconds)
+    late = CopiedRange(3.0, whole.query_end_seconds, 3.0, whole.ref_end_seconds, in_order=False)
     for wrong in (straight, late):
         with pytest.raises(AssertionError):
             check_truth(type(made)(made.film, (wrong,)), film, 0.1)
@@ -114,20 +114,26 @@ def test_backward_and_frozen_stretches_are_not_in_order() -> None:
 
 
 def test_an_excerpt_of_an_insert_is_the_overlap() -> None:
-    insert = [Piece(10, 13, 40, 43)]
-    assert through(insert, [Piece(0, 5, 9, 14)]) == (Piece(1, 4, 40, 43),)
-    assert through(insert, [Piece(0, 1, 12, 13)]) == (Piece(0, 1, 42, 43),)
-    assert through(insert, [Piece(0, 5, 4, 9)]) == ()
+    insert = [CopiedRange(10, 13, 40, 43)]
+    assert through(insert, [CopiedRange(0, 5, 9, 14)]) == (CopiedRange(1, 4, 40, 43),)
+    assert through(insert, [CopiedRange(0, 1, 12, 13)]) == (CopiedRange(0, 1, 42, 43),)
+    assert through(insert, [CopiedRange(0, 5, 4, 9)]) == ()
 
 
 def test_speed_after_speed_multiplies() -> None:
-    assert through([Piece(0, 5, 0, 10)], [Piece(0, 10, 0, 5)]) == (Piece(0, 10, 0, 10),)
+    assert through([CopiedRange(0, 5, 0, 10)], [CopiedRange(0, 10, 0, 5)]) == (
+        CopiedRange(0, 10, 0, 10),
+    )
 
 
 def test_what_is_not_in_order_is_taken_whole() -> None:
-    backwards = Piece(0, 10, 0, 10, in_order=False)
-    assert through([backwards], [Piece(0, 2, 4, 6)]) == (Piece(0, 2, 0, 10, in_order=False),)
-    assert through([Piece(3, 6, 0, 3)], [backwards]) == (Piece(0, 10, 0, 3, in_order=False),)
+    backwards = CopiedRange(0, 10, 0, 10, in_order=False)
+    assert through([backwards], [CopiedRange(0, 2, 4, 6)]) == (
+        CopiedRange(0, 2, 0, 10, in_order=False),
+    )
+    assert through([CopiedRange(3, 6, 0, 3)], [backwards]) == (
+        CopiedRange(0, 10, 0, 3, in_order=False),
+    )
 
 
 @settings(max_examples=60, deadline=None)

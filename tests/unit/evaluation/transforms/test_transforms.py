@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.errors import UsageError
-from evaluation.transforms.base import Film, Made
+from evaluation.transforms.base import Film, TransformResult
 from evaluation.transforms.registry import GROUPS, TRANSFORMS, by_group, choose, material
 from tests.support.evaluation_films import drawn, drawn_partner, flat
 
@@ -32,7 +32,7 @@ LEFT_TO_CHANCE = (
 RED, BLUE = (200, 20, 20), (20, 20, 200)
 
 
-def make(name: str, film: Film, video_id: str = "video") -> Made:
+def make(name: str, film: Film, video_id: str = "video") -> TransformResult:
     return TRANSFORMS[name].apply(film, material(name, video_id, drawn_partner))
 
 

@@ -35,7 +35,7 @@ from common.types import (
     TakeLook,
 )
 from searcher.api.app import api_app
-from searcher.api.protocols import Answering, EmbedQuery
+from searcher.api.protocols import EmbedQuery, ServingIndex
 from searcher.index.state import VideoSegments
 from searcher.local_index import LocalIndex
 from searcher.matching.calibration import load_calibration
@@ -84,9 +84,9 @@ class OneIndex:
     def __init__(self, index: LocalIndex) -> None:
         calibration = load_calibration("offline")
         matcher = Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
-        self.answering: Answering | None = Answering("", index, matcher)
+        self.answering: ServingIndex | None = ServingIndex("", index, matcher)
 
-    def current(self) -> Answering:
+    def current(self) -> ServingIndex:
         if self.answering is None:
             raise NotReadyError("the index is not there yet: it is being opened")
         return self.answering

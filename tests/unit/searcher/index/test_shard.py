@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from common.settings import SearcherSettings
 from common.types import Embedding, Hit
-from searcher.index.delta_merge import Fold, build
+from searcher.index.delta_merge import Merge, build
 from searcher.index.shard import Shard
 from searcher.index.state import EVERYTHING, Filter
 from tests.support.embeddings import embedding, near, unit_rows, video
@@ -255,7 +255,7 @@ def test_a_shard_that_closes_gives_up_folding_and_answers_on(
 ) -> None:
     begun = threading.Event()
 
-    def endless(fold: Fold, _: SearcherSettings, closing: threading.Event) -> None:
+    def endless(merge: Merge, _: SearcherSettings, closing: threading.Event) -> None:
         begun.set()
         closing.wait()
 

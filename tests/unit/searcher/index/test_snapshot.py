@@ -194,7 +194,7 @@ def test_what_waits_in_a_snapshot_joins_the_graph_after_it_is_read(
     loaded = load_newest(tmp_path, SMALL, MODEL_ID)
     assert loaded is not None
     assert loaded.shard.waiting == 40
-    loaded.shard.fold()
+    loaded.shard.merge()
     loaded.shard.wait_for_build()
     assert loaded.shard.waiting == 0
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import UsageError
-from common.settings import MatchingSettings, PolicySettings, SettingsError, load_settings
+from common.errors import SettingsError, UsageError
+from common.settings import MatchingSettings, PolicySettings, load_settings
 from common.types import LookName, Match, QueryEmbedding
 from searcher.matching.calibration import BackgroundScores, Calibration, load_calibration
 from searcher.matching.cascade import match_cascade

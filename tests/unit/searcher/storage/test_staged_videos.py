@@ -14,7 +14,7 @@ import pytest
 
 from common.errors import SchemaVersionError, WireError
 from common.messaging.events import Event, SegmentFailed, VideoEnd, segments_digest
-from common.messaging.transport import Received
+from common.messaging.transport import ReceivedMessage
 from common.messaging.unreadable import stand_in
 from common.messaging.wire import (
     Envelope,
@@ -247,13 +247,13 @@ def test_metrics_tell_how_many_wait_by_how_long_nothing_came(
     assert told() == [2, 1, 1, 0]
 
 
-def wire(event: Event) -> Received:
+def wire(event: Event) -> ReceivedMessage:
     """An event as it lies in a topic, and cannot be read."""
     message = to_message("log", Envelope(event))
-    return Received("log", 0, 0, message.key, b"\xc1 damaged", message.headers)
+    return ReceivedMessage("log", 0, 0, message.key, b"\xc1 damaged", message.headers)
 
 
-def lost(received: Received) -> list[Event]:
+def lost(received: ReceivedMessage) -> list[Event]:
     with pytest.raises(WireError) as raised:
         from_message(received)
     stood_in = stand_in(received, raised.value)
@@ -298,7 +298,7 @@ def test_a_video_whose_end_cannot_be_read_has_failed(
     "key", [b"", b"noise", b"a", b"@v1", b"a@v0", b"a@5-5#1", b"a@9-5#1", b"\xff\xfe", b"a@deleted"]
 )
 def test_a_key_that_names_nothing_of_ours_stands_for_nothing(key: bytes) -> None:
-    assert lost(Received("log", 0, 0, key, b"\xc1", ())) == []
+    assert lost(ReceivedMessage("log", 0, 0, key, b"\xc1", ())) == []
 
 
 def test_a_message_of_a_later_release_is_waited_for() -> None:
@@ -314,7 +314,8 @@ def test_an_embedding_that_the_index_cannot_use_has_failed(
     handler = handler_of(index)
     told = handler.refused(item(other), WireError("of another model"))
     events = [
-        from_message(Received("log", 0, 0, one.key, one.value, one.headers)).event for one in told
+        from_message(ReceivedMessage("log", 0, 0, one.key, one.value, one.headers)).event
+        for one in told
     ]
     assert [log_key(one) for one in events] == [log_key(SegmentFailed(other.ref, "wire"))]
     assert handler.refused(item(end("a", 1)), WireError("no")) == []

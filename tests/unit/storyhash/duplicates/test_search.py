@@ -28,7 +28,7 @@ def search_in(films: dict[str, Float32Array], *, by_frames: bool = True) -> Dupl
     shard = Shard(SearcherSettings())
     for name, frames in films.items():
         shard.add(embeddings(name, frames))
-    shard.fold()
+    shard.merge()
     videos = {
         name: Video(name, f"/films/{name}", version=1, duration_seconds=len(frames) / FPS)
         for name, frames in films.items()
@@ -97,7 +97,7 @@ def test_an_index_without_some_videos_gives_the_nearest_of_the_others(
     shard = Shard(SearcherSettings())
     for number in range(30):
         shard.add(video(rng, f"v{number:02}", 5))
-    shard.fold()
+    shard.merge()
     queries = unit_rows(rng, 3)
     without = frozenset(f"v{number:02}" for number in range(0, 30, 2))
     found = IndexWithout(shard, without).search(queries, 20)

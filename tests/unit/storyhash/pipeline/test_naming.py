@@ -15,7 +15,7 @@ from ingest.catalogue import list_catalog
 from ingest.fingerprint import source_fingerprint
 from searcher.storage.database import Database
 from searcher.storage.video_store import VideoStore
-from storyhash.pipeline.index_plan import Plan, note_moves, plan_work
+from storyhash.pipeline.index_plan import IndexPlan, note_moves, plan_work
 
 
 class Library:
@@ -25,14 +25,14 @@ class Library:
         self.database = Database(folder / "catalogue.sqlite")
         self.videos = VideoStore(self.database)
 
-    def index(self, *paths: Path) -> Plan:
+    def index(self, *paths: Path) -> IndexPlan:
         plan = self.plan(*paths)
         note_moves(plan.moved, self.videos)
         for item in plan.work:
             self.videos.commit(replace(item.row(4.0), state="ready"))
         return plan
 
-    def plan(self, *paths: Path) -> Plan:
+    def plan(self, *paths: Path) -> IndexPlan:
         return plan_work(list_catalog([str(path) for path in paths]), self.videos)
 
     def rows(self) -> dict[str, str]:
@@ -52,11 +52,11 @@ def film(path: Path, content: str) -> Path:
     return path
 
 
-def ids(plan: Plan) -> list[str]:
+def ids(plan: IndexPlan) -> list[str]:
     return [item.entry.video_id for item in plan.work]
 
 
-def nothing_to_do(plan: Plan) -> bool:
+def nothing_to_do(plan: IndexPlan) -> bool:
     return not (plan.work or plan.moved or plan.failed or plan.refused or plan.removed)
 
 

@@ -24,7 +24,7 @@ from evaluation.experiment.latency import Latency
 from ingest.catalogue import list_catalog
 from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
-from searcher.api.protocols import Answering
+from searcher.api.protocols import ServingIndex
 from searcher.matching.calibration import load_calibration
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import plan_work
@@ -116,7 +116,7 @@ def test_a_non_match_is_decoded_once_by_match_by_serve_and_by_a_searcher_with_an
         assert work.taken() == once, "storyhash match"
 
         metrics = Metrics.create("serve")
-        answering = Answering("", services.index, services.matcher)
+        answering = ServingIndex("", services.index, services.matcher)
         catalogue = ServedCatalogue(metrics, IngestSettings())
         catalogue.open(Opened(answering, services.queries, cast(Any, None)))
         served = api_app(catalogue, catalogue.embed, health(metrics), metrics, FREE)

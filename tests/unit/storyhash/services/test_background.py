@@ -20,8 +20,8 @@ from searcher.index.shard import Shard
 from storyhash.services import background
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.folder_watcher import Watcher
-from storyhash.services.index_auditor import IndexAuditing
-from storyhash.services.match_publisher import MatchAnnouncer
+from storyhash.services.index_auditor import IndexAuditor
+from storyhash.services.match_publisher import MatchPublisher
 from tests.support.embeddings import video
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
@@ -153,11 +153,11 @@ def fails(*_: Any, **__: Any) -> Any:
 
 def announcer(folder: Path) -> Iterator[Background]:
     catalogue = SimpleNamespace(follower=fails)
-    yield MatchAnnouncer(catalogue, MemoryTransport(), "matches", Metrics.create("test"))  # type: ignore[arg-type]
+    yield MatchPublisher(catalogue, MemoryTransport(), "matches", Metrics.create("test"))  # type: ignore[arg-type]
 
 
 def auditor(folder: Path) -> Iterator[Background]:
-    yield IndexAuditing(fails, Metrics.create("test"), 0.001)
+    yield IndexAuditor(fails, Metrics.create("test"), 0.001)
 
 
 def watcher(folder: Path) -> Iterator[Background]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from common.errors import StorageError, StoryHashError, TopicMissingError, UsageError
-from common.messaging.events import HeldModel
+from common.messaging.events import LogModel
 from common.messaging.topics import TopicNames
 from common.messaging.wire import Envelope, to_message
 from common.metrics import Metrics
@@ -22,7 +22,7 @@ from searcher.matching.calibration import load_calibration
 from searcher.storage.data_dir import FolderManifest, write_manifest
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.followed_catalogue import FollowedCatalogue
-from storyhash.services.index_follower import Follower, generation_settings
+from storyhash.services.index_follower import IndexFollower, generation_settings
 from storyhash.services.search_service import CatalogueHealth, _wait
 from tests.faults.disks import Disk, can_mount
 from tests.support.embeddings import MODEL_ID, video
@@ -46,7 +46,7 @@ class Searcher:
         for name in ("", "clip"):
             topic = TopicNames.of(generation_settings(self.settings, name).kafka).embeddings
             publisher = self.transport.publisher()
-            for event in (HeldModel(MODEL_ID), *video(rng, "a", 2), end("a", 2)):
+            for event in (LogModel(MODEL_ID), *video(rng, "a", 2), end("a", 2)):
                 publisher.publish(to_message(topic, Envelope(event)))
 
     def start(self) -> Searcher:
@@ -83,8 +83,8 @@ class Searcher:
             "storyhash_background_thread_up", {"thread": f"follow-{name}"}
         )
 
-    def _make(self, name: str, answers: Callable[[], bool]) -> Follower:
-        return Follower(
+    def _make(self, name: str, answers: Callable[[], bool]) -> IndexFollower:
+        return IndexFollower(
             *(name, self.settings, self.transport, self.metrics),
             match_new_videos=answers,
             check=lambda: self._check(name),
@@ -158,7 +158,7 @@ def test_the_death_of_the_one_that_answers_ends_the_searcher(
 
     searcher.start()
     assert searcher.goes_on()
-    monkeypatch.setattr("searcher.offset_consumer.LogPosition.poll", fails)
+    monkeypatch.setattr("searcher.offset_consumer.OffsetConsumer.poll", fails)
     wait_until(lambda: searcher.up("first") == 0, "the death", 60, 0.01)
     assert not searcher.goes_on()
     assert "its index is damaged" in searcher.health.reasons()["thread"]
@@ -236,7 +236,7 @@ def test_a_video_that_waits_is_dropped_in_the_log_too(
     assert catalogue.drop_staged("b", None) == [1]
     assert catalogue.staged("", 10) == ([], None)
     publisher.publish(to_message(topic, Envelope(parts[2])))
-    publisher.publish(to_message(topic, Envelope(HeldModel(MODEL_ID))))
+    publisher.publish(to_message(topic, Envelope(LogModel(MODEL_ID))))
     answering = catalogue.current()
 
     def level() -> bool:

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 
 from common.http.health import Health
-from common.messaging.events import Deletion, Event, HeldModel, MatchEvent
+from common.messaging.events import Deletion, Event, LogModel, MatchEvent
 from common.messaging.topics import TopicNames
-from common.messaging.transport import Received
+from common.messaging.transport import ReceivedMessage
 from common.messaging.wire import Envelope, to_message
 from common.messaging.worker import Item
 from common.metrics import Metrics
 from common.settings import SearcherSettings, ServiceSettings, Settings
 from searcher.consumer import IndexHandler
 from searcher.matching.calibration import load_calibration
-from searcher.offset_consumer import LogPosition
+from searcher.offset_consumer import OffsetConsumer
 from searcher.storage.database import Database
 from searcher.storage.staging import Staging
-from storyhash.services.index_follower import Follower
+from storyhash.services.index_follower import IndexFollower
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
@@ -41,7 +41,7 @@ class Log:
             searcher=SearcherSettings(mirror="local"),
             service=ServiceSettings(batch_messages=1, retry_seconds=0.01),
         )
-        self.publish(HeldModel(MODEL_ID))
+        self.publish(LogModel(MODEL_ID))
 
     def publish(self, *events: Event) -> None:
         publisher = self.transport.publisher()
@@ -49,9 +49,11 @@ class Log:
         for event in events:
             publisher.publish(to_message(topic, Envelope(event)))
 
-    def follower(self) -> Follower:
+    def follower(self) -> IndexFollower:
         metrics = Metrics.create("search")
-        return Follower("", self.settings, self.transport, metrics, match_new_videos=lambda: True)
+        return IndexFollower(
+            "", self.settings, self.transport, metrics, match_new_videos=lambda: True
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +77,7 @@ class Seen:
     """What could be found, if anything answered, after each event that was taken in."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, dies_after: int = 10**6) -> None:
-        self.follower: Follower | None = None
+        self.follower: IndexFollower | None = None
         self.found: list[set[str] | None] = []
         real = IndexHandler.take
 
@@ -89,7 +91,7 @@ class Seen:
 
         monkeypatch.setattr(IndexHandler, "take", take)
 
-    def follow(self, follower: Follower) -> set[str] | None:
+    def follow(self, follower: IndexFollower) -> set[str] | None:
         """Run it until it answers or ends; what is found then."""
         self.follower = follower
         follower.start()
@@ -163,7 +165,7 @@ def test_a_log_made_anew_and_longer_than_before_is_read_from_its_beginning(
         follower.stop()
         follower.join()
     log.transport.recreate(TopicNames.of(log.settings.kafka).embeddings)
-    log.publish(HeldModel(MODEL_ID))
+    log.publish(LogModel(MODEL_ID))
     for number in range(6):
         log.publish(*video(rng, f"new-{number}", 2), end(f"new-{number}", 2))
     if not running:
@@ -192,9 +194,9 @@ class Stream:
     def __init__(self) -> None:
         self.polled = 0
 
-    def poll(self, max_messages: int, timeout_seconds: float) -> list[Received]:
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         self.polled += 1
-        return [Received("log", 0, self.polled, b"", b"")]
+        return [ReceivedMessage("log", 0, self.polled, b"", b"")]
 
     def caught_up(self) -> bool:
         return self.polled >= 2
@@ -210,7 +212,7 @@ class Stream:
 
     def keep_alive(self) -> None: ...
 
-    def commit(self, messages: Iterable[Received]) -> None: ...
+    def commit(self, messages: Iterable[ReceivedMessage]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -221,7 +223,7 @@ def test_a_log_is_level_when_what_lay_there_is_done_though_more_always_comes(
     health = Health(None, ("log",), 60.0)
     levelled: list[int] = []
     stream = Stream()
-    position = LogPosition(
+    position = OffsetConsumer(
         stream,
         Staging(Database(tmp_path / "videos.sqlite")),
         health,
@@ -240,7 +242,7 @@ def test_a_log_is_level_when_what_lay_there_is_done_though_more_always_comes(
 def test_a_log_is_level_though_a_batch_is_always_taken_ahead(tmp_path: Path) -> None:
     health = Health(None, ("log",), 60.0)
     staging = Staging(Database(tmp_path / "videos.sqlite"))
-    position = LogPosition(Stream(), staging, health)
+    position = OffsetConsumer(Stream(), staging, health)
     told = []
     ahead = position.poll(1, 0.0)
     for _ in range(4):
@@ -267,7 +269,7 @@ def test_a_calibration_that_was_not_measured_is_told_with_every_answer(
     assert [notice for notice in notices if "was not measured" in notice]
 
 
-def unmatched(follower: Follower, holding: str = "b") -> set[str]:
+def unmatched(follower: IndexFollower, holding: str = "b") -> set[str]:
     """Run a follower until it is level and holds a video; the videos it is to tell of."""
     follower.start()
     wait_until(lambda: follower.answering is not None, "answers", 60)

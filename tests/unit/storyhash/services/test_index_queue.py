@@ -16,11 +16,11 @@ from common.http.health import Health
 from common.metrics import Metrics
 from common.settings import IngestSettings, SearcherSettings, ServiceSettings, Settings
 from common.types import CatalogEntry, Embedding, Segment, SegmentRef
-from common.work_in_progress import FOLDER, InHand
+from common.work_in_progress import FOLDER, WorkInProgress
 from embedder.encoders import StageClock
 from ingest.decoder_pool import SegmentReady, VideoDone, VideoEvent, VideoFailed
 from ingest.folder_watch import FolderWatch
-from searcher.api.protocols import Answering
+from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.metrics import watch_vectors
 from searcher.storage.data_dir import FolderManifest
@@ -115,7 +115,7 @@ class Bench:
         self.index.close()
         self.__init__(self.folder)  # type: ignore[misc]
 
-    def indexer(self, in_progress: InHand | None = None) -> Indexer:
+    def indexer(self, in_progress: WorkInProgress | None = None) -> Indexer:
         return Indexer(self.index, self.stage, self.pool, self.metrics, in_progress)  # type: ignore[arg-type]
 
     def add(self, *video_ids: str, title: str = "") -> None:
@@ -123,7 +123,7 @@ class Bench:
             WorkItem(CatalogEntry(name, f"/{name}", title=title), 0, "", "f") for name in video_ids
         )
 
-    def work(self, in_progress: InHand | None = None) -> None:
+    def work(self, in_progress: WorkInProgress | None = None) -> None:
         """Index until there is nothing left to do."""
 
         def ended(outcome: VideoOutcome) -> None:
@@ -232,7 +232,7 @@ def test_a_video_that_is_dropped_keeps_the_crashes_that_count_against_it(bench: 
     note = bench.folder / FOLDER / "index-0.json"
     note.parent.mkdir()
     note.write_text(json.dumps({"in_hand": ["a f"], "crashes": {}, "set_aside": []}))
-    in_progress = InHand.open(bench.folder, "index")
+    in_progress = WorkInProgress.open(bench.folder, "index")
     suspect = []
     titles = iter(["new"])
 
@@ -353,7 +353,7 @@ def test_a_full_disk_is_waited_for_and_loses_nothing(
 def served(bench: Bench) -> ServedCatalogue:
     """The catalogue over the bench; 127.0.0.1 may be asked."""
     catalogue = ServedCatalogue(bench.metrics, IngestSettings(allowed_hosts=("127.0.0.1",)))
-    answering = Answering("", bench.index, None)  # type: ignore[arg-type]
+    answering = ServingIndex("", bench.index, None)  # type: ignore[arg-type]
     catalogue.open(Opened(answering, None, bench.queue))  # type: ignore[arg-type]
     return catalogue
 

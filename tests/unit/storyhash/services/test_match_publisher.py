@@ -16,15 +16,15 @@ import pytest
 from common.messaging.events import MatchEvent
 from common.messaging.wire import from_message
 from common.metrics import Metrics
-from common.work_in_progress import InHand
-from searcher.api.protocols import Answering
+from common.work_in_progress import WorkInProgress
+from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
 from storyhash.services.background import end_all
 from storyhash.services.match_new_video import match_new_video
-from storyhash.services.match_publisher import MatchAnnouncer
+from storyhash.services.match_publisher import MatchPublisher
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
@@ -44,15 +44,15 @@ def index(tmp_path: Path, rng: np.random.Generator) -> Iterator[LocalIndex]:
 
 
 def announce(
-    index: LocalIndex, transport: MemoryTransport, in_hand: InHand | None = None
+    index: LocalIndex, transport: MemoryTransport, in_hand: WorkInProgress | None = None
 ) -> dict[str, dict[str, Any]]:
     """The report told of each video, once none is left to be told of."""
     calibration = load_calibration("offline")
     matcher = Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
-    follower = SimpleNamespace(answering=Answering("", index, matcher))
+    follower = SimpleNamespace(answering=ServingIndex("", index, matcher))
     catalogue = SimpleNamespace(follower=lambda: follower)
     metrics = Metrics.create("search")
-    announcer = MatchAnnouncer(catalogue, transport, TOPIC, metrics, in_hand)  # type: ignore[arg-type]
+    announcer = MatchPublisher(catalogue, transport, TOPIC, metrics, in_hand)  # type: ignore[arg-type]
     announcer.start()
     try:
         wait_until(lambda: not index.staging.unmatched(), "every match", 30, 0.01)
@@ -72,7 +72,7 @@ def test_every_new_video_is_told_of_with_what_it_matches(index: LocalIndex) -> N
 def test_what_nobody_foresaw_costs_one_videos_match(
     index: LocalIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(answering: Answering, video_id: str, *rest: Any) -> Any:
+    def fails(answering: ServingIndex, video_id: str, *rest: Any) -> Any:
         if video_id == "a":
             raise ZeroDivisionError("nobody thought of it")
         return match_new_video(answering, video_id, *rest)
@@ -96,8 +96,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 import storyhash.services.match_publisher as announcing
-from common.work_in_progress import InHand
-from common.work_in_progress import InHand
+from common.work_in_progress import WorkInProgress
 from tests.support.memory_transport import MemoryTransport
 from tests.unit.storyhash.services.test_match_publisher import announce
 from tests.unit.searcher.test_consumer import open_index
@@ -112,7 +111,7 @@ def crashes(answering, video_id, *rest):
 announcing.match_new_video = crashes
 folder = Path(sys.argv[1])
 with open_index(folder) as index:
-    print(sorted(announce(index, MemoryTransport(), InHand.open(folder, "match"))))
+    print(sorted(announce(index, MemoryTransport(), WorkInProgress.open(folder, "match"))))
 """
 
 

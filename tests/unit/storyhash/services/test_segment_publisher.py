@@ -18,8 +18,8 @@ from common.messaging.wire import decode_event
 from common.metrics import Metrics
 from common.types import CatalogEntry, Segment, SegmentRef
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
-from ingest.ledger import ProducerLedger, Sending
-from storyhash.services.segment_publisher import Sender, SendReport
+from ingest.ledger import ProducerLedger, SendTask
+from storyhash.services.segment_publisher import SegmentPublisher, SendReport
 from tests.support.memory_transport import MemoryTransport
 
 LANE, OTHER = "segments", "segments.backfill"
@@ -105,10 +105,12 @@ class Bench:
     def send(self, *entries: CatalogEntry, lane: str = LANE) -> SendReport:
         work = self.ledger.plan(lane, entries).work
         pool = cast(DecoderPool, self.pool)
-        sender = Sender(pool, self.publisher, self.ledger, lane, self.metrics, self.health)
+        sender = SegmentPublisher(
+            pool, self.publisher, self.ledger, lane, self.metrics, self.health
+        )
         return sender.run(lane, work, self._tell, self.stopping)
 
-    def _tell(self, one: Sending, error: VideoError | None) -> None:
+    def _tell(self, one: SendTask, error: VideoError | None) -> None:
         self.told.append((one.entry.video_id, error.code if error else "done"))
 
     def events(self, lane: str = LANE) -> list[Any]:
