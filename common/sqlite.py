@@ -86,7 +86,7 @@ class Database:
                 yield
             except sqlite3.OperationalError as error:
                 raise StorageError(
-                    f"{self._path}: {error}; free some space or mend the permissions, "
+                    f"{self._path}: {error}; free some disk space or correct the permissions, "
                     "then run the same command again"
                 ) from None
             except sqlite3.DatabaseError as error:

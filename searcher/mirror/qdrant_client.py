@@ -265,7 +265,7 @@ def _explain(where: str, error: ApiException) -> str:
         reason = " ".join(str(error).split())[:160]
         return f"Qdrant at {where} answered {reason}"
     return (
-        f"Qdrant at {where} does not answer ({str(error)[:120]}); start it, or set "
+        f"Qdrant at {where} does not respond ({str(error)[:120]}); start it, or set "
         "STORYHASH_QDRANT__URL, or STORYHASH_SEARCHER__MIRROR=edge"
     )
 

@@ -155,5 +155,5 @@ def test_another_models_vectors_are_refused(reopen: Open, rng: np.random.Generat
 
 def test_a_server_that_is_not_there_is_named() -> None:
     settings = QdrantSettings(url="http://127.0.0.1:1", timeout_seconds=1)
-    with pytest.raises(DependencyError, match="does not answer"):
+    with pytest.raises(DependencyError, match="does not respond"):
         QdrantClientMirror.server(settings, MODEL_ID)

@@ -168,7 +168,7 @@ MISTAKES: dict[str, tuple[Case, int, str]] = {
     "unknown profile": (
         lambda f, i, s: storyhash("index", f, "--data", s / "d", "--profile", "clip"),
         2,
-        "choose one of",
+        "expected one of",
     ),
     "another profile": (
         lambda f, i, s: storyhash("index", f, "--data", i, "--profile", "sscd-motion"),
@@ -199,7 +199,7 @@ MISTAKES: dict[str, tuple[Case, int, str]] = {
         3,
         "not an ONNX or",
     ),
-    "no Qdrant server": (_no_server, 3, "does not answer"),
+    "no Qdrant server": (_no_server, 3, "does not respond"),
 }
 
 

@@ -42,7 +42,7 @@ class Outages:
     def broker_gone(self, deployment: Deployment) -> None:
         self.broker.kill()
         gone = self.trial.size(60, 15)
-        self._tells(deployment, "does not answer")
+        self._tells(deployment, "does not respond")
         time.sleep(gone)
         self.broker.start()
 

@@ -107,7 +107,7 @@ def test_what_is_closed_is_said_once_and_links_lead_nowhere(
     assert stat.S_IMODE((folder / "open").stat().st_mode) == 0o600
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
     assert [record.getMessage() for record in caplog.records] == [
-        "1 data files and folders could be read by others; now by their owner"
+        "1 data files and folders were readable by other users; permissions are now restricted to the owner"
     ]
 
 
@@ -179,7 +179,7 @@ def test_config_shows_no_password_wherever_it_stands(options: tuple[str, ...]) -
 def test_a_service_that_does_not_answer_is_named_without_its_password() -> None:
     with (
         RemoteService("http://me:pa55@127.0.0.1:9", timeout_seconds=1.0) as service,
-        pytest.raises(ServiceError, match="does not answer") as raised,
+        pytest.raises(ServiceError, match="does not respond") as raised,
     ):
         service.ask("GET", "/livez")
     assert "pa55" not in str(raised.value)

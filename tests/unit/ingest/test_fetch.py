@@ -227,7 +227,7 @@ def test_look_ups_that_hang_cost_their_callers_little(monkeypatch: pytest.Monkey
             with pytest.raises(FetchError, match="no DNS response within"):
                 check_allowed("http://slow.example/a.mp4", IngestSettings(), timeout_seconds=0.05)
         # All places are taken by look-ups that go on: the next caller is not kept.
-        with pytest.raises(DependencyError, match="looked up already"):
+        with pytest.raises(DependencyError, match="DNS lookups are already in progress"):
             check_allowed("http://slow.example/a.mp4", IngestSettings(), timeout_seconds=3600)
     finally:
         released.set()

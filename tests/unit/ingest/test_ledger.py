@@ -252,7 +252,7 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_half_noted(
 ) -> None:
     work = ledger.plan(LIVE, films).work
     ledger._db.query("PRAGMA query_only = ON")
-    with pytest.raises(StorageError, match="free some space or mend the permissions"):
+    with pytest.raises(StorageError, match="free some disk space or correct the permissions"):
         ledger.done(LIVE, work)
     ledger._db.query("PRAGMA query_only = OFF")
 

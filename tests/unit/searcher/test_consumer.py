@@ -187,7 +187,7 @@ def test_another_models_vectors_and_events_out_of_place_are_refused(
 ) -> None:
     with pytest.raises(ModelMismatchError, match="another-0000"):
         feed(index, embedding("a", 0, unit_rows(rng, 1)[0], model_id="another-0000"))
-    with pytest.raises(WireError, match="no place"):
+    with pytest.raises(WireError, match="does not belong in the log"):
         feed(index, MatchEvent("a", 1, {}))
 
 

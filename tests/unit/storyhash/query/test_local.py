@@ -230,6 +230,6 @@ def test_a_searcher_that_reads_its_log_is_not_asked_which_videos_it_has() -> Non
     health.unmet("log", "catching up: 7 messages behind")
     app = health_app(health, Metrics.create("search"))
     with HttpServer(app, HttpSettings(port=0)) as server, RemoteCatalogue(server.url) as ask:
-        with pytest.raises(NotReadyError, match=r"7 messages behind.*/readyz says ok") as raised:
+        with pytest.raises(NotReadyError, match=r"7 messages behind.*/readyz reports ok") as raised:
             ask.states(["a.mp4"])
         assert raised.value.exit_code == 3
