@@ -107,7 +107,8 @@ def test_what_is_closed_is_said_once_and_links_lead_nowhere(
     assert stat.S_IMODE((folder / "open").stat().st_mode) == 0o600
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
     assert [record.getMessage() for record in caplog.records] == [
-        "1 data files and folders were readable by other users; permissions are now restricted to the owner"
+        "1 data files and folders were readable by other users; "
+        "permissions are now restricted to the owner"
     ]
 
 
