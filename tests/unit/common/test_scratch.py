@@ -34,7 +34,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    with pytest.raises(StorageError, match="nobody else may write"):
+    with pytest.raises(StorageError, match="no other user may write to"):
         ScratchFolder(shared)
 
 
