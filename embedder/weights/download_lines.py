@@ -20,7 +20,9 @@ def plain_progress(print_line: Callable[[str], None]) -> type[Any]:
         def __init__(self, *arguments: Any, **options: Any) -> None:
             # What tqdm writes itself moves a cursor.
             plain = {"file": io.StringIO(), "disable": False, "mininterval": 1.0, "leave": False}
-            super().__init__(*arguments, **{**options, **plain})
+            options.pop("name", None)
+            # Past the hub's own class: it draws nothing in a process whose bars transformers disabled.
+            super(tqdm, self).__init__(*arguments, **{**options, **plain})
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
             nonlocal last

@@ -71,8 +71,12 @@ def test_elsewhere_lines_are_plain_and_end_with_the_work(
     assert not {"\r", "\x1b"} & set(said)
 
 
-def test_downloads_are_plain_lines_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("huggingface_hub")
+@pytest.mark.parametrize("disabled", [False, True])
+def test_downloads_are_plain_lines_too(disabled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub.utils.tqdm")
+    # Loading weights disables the hub's own bars for the rest of the process.
+    states = sys.modules["huggingface_hub.utils.tqdm"].progress_bar_states
+    monkeypatch.setitem(states, "_global", not disabled)
     monkeypatch.setattr("embedder.weights.download_lines._EVERY_SECONDS", 0.0)
     lines: list[str] = []
     bar = plain_progress(lines.append)(total=4_000_000, desc="model.safetensors", unit="B")
