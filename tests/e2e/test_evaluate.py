@@ -180,7 +180,7 @@ def test_the_time_of_a_query_is_told_by_stage(drawn: Path, tmp_path: Path) -> No
         (("robustness", "--videos", "nowhere"), "expected a folder of videos"),
         (("robustness", "--videos", "{drawn}", "--transforms", "melt"), "names no transform"),
         (("robustness", "--videos", "{drawn}", "--davis"), "JPEGImages"),
-        (("gate", "--baseline", "nothing.jsonl"), "give --rows or --videos"),
+        (("gate", "--baseline", "nothing.jsonl"), "give either --rows or --videos"),
     ],
 )
 def test_mistakes_are_told_at_once(arguments: tuple[str, ...], said: str, drawn: Path) -> None:

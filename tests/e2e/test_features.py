@@ -202,7 +202,7 @@ def _damaged_index(steps: Path, films: Path, scratch: Path) -> tuple[object, ...
     [
         (_cut_otherwise, 2, "different segment settings"),
         (_other_films, 2, "same videos"),
-        (_damaged_index, 1, "make it anew"),
+        (_damaged_index, 1, "create it again"),
         (lambda s, f, t: ("clip", f, "--out", t / "clip.txt"), 2, ".npy"),
         (lambda s, f, t: ("fuse", s / "no.npy", s / "no.npy", "--out", t / "x.npy"), 2, "No such"),
         (lambda s, f, t: ("fuse", s / "action.npy", s / "clip.npy", "--out", t / "x.npy"), 2, "visual"),

@@ -17,6 +17,7 @@ from common.types import NO_FRAMES, CatalogEntry, SegmentRef
 from common.uris import is_remote, public_uri
 from ingest.catalogue import read_catalog
 from ingest.fingerprint import entry_fingerprint
+from searcher.api.schemas import NewVideo
 from searcher.api.videos import _entry
 from searcher.matching.match_json import error_to_json
 from searcher.mirror.base import to_payload
@@ -66,7 +67,7 @@ def test_ids_and_titles_of_addresses_hold_no_secret(tmp_path: Path) -> None:
         assert one.entry.video_id == SHOWN
         assert one.entry.uri == PRESIGNED, "it is fetched with its query"
         assert "hunter2" not in one.entry.title + one.root
-    posted = _entry({"uri": PRESIGNED})
+    posted = _entry(NewVideo(uri=PRESIGNED))
     assert (posted.video_id, posted.uri) == (SHOWN, PRESIGNED)
 
 
