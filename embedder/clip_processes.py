@@ -55,9 +55,7 @@ class SubprocessOpener:
         """count: of children; by default one for every two cores, as decoders and networks want some."""
         self._bounds = clip_bounds(video, ingest)
         self._count = count or max(1, usable_cores() // 2)
-        limits = ChildLimits(
-            video.stall_seconds, video.wall_seconds, video.memory_mib, video.start_seconds
-        )
+        limits = ChildLimits.for_video(video)
         both = ClipRequest(1.0, 1.0)
         codec = Codec(
             _encode, partial(_decode, self._bounds), both.most_bytes(self._bounds) + _SPARE_BYTES

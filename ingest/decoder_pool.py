@@ -67,9 +67,7 @@ class DecoderPool:
 
     def __init__(self, video: VideoSettings, ingest: IngestSettings) -> None:
         self._count = ingest.workers or usable_cores()
-        limits = ChildLimits(
-            video.stall_seconds, video.wall_seconds, video.memory_mib, video.start_seconds
-        )
+        limits = ChildLimits.for_video(video)
         work = partial(_work, video, ingest)
         self._downloads = DownloadFolder(ingest)
         codec = piece_codec(video)

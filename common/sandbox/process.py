@@ -20,13 +20,16 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from common.errors import DecoderCrashedError, StoryHashError, VideoTimeoutError
 from common.sandbox import pipe as child_pipe
 from common.sandbox.clock import TICK_SECONDS, ChildClock
 from common.sandbox.codec import Codec, decode_error, one_line
 from common.sandbox.pipe import PipeError
+
+if TYPE_CHECKING:
+    from common.settings import VideoSettings
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -72,6 +75,17 @@ class ChildLimits:
     file_bytes: int = 0
     name: str = "decoder"
     doing: str = "decoded"
+
+    @classmethod
+    def for_video(cls, video: VideoSettings, *, doing: str = "decoded") -> ChildLimits:
+        """Of a child that reads videos."""
+        return cls(
+            video.stall_seconds,
+            video.wall_seconds,
+            video.memory_mib,
+            video.start_seconds,
+            doing=doing,
+        )
 
 
 class Child(Generic[Job, Result]):

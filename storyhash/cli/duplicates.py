@@ -18,8 +18,8 @@ from storyhash.cli.options import DataOption, JsonOption
 from storyhash.cli.progress import progress
 from storyhash.duplicates.file_reading import FileReader
 from storyhash.duplicates.moments import MomentReader
-from storyhash.duplicates.page import page, part_text
-from storyhash.duplicates.report import GroupReport, Totals, picture_text, ranges_text, reported
+from storyhash.duplicates.page import page
+from storyhash.duplicates.report import GroupReport, Totals, part_text, picture_text, reported
 from storyhash.duplicates.scope import Scope, searchable_videos, videos_below
 from storyhash.duplicates.search import DuplicateSearch
 from storyhash.wiring import open_for_comparing
@@ -142,14 +142,9 @@ def _print(report: GroupReport) -> None:
     """The videos as the lines of a table; ids come last, as they have any length."""
     lines = []
     for row in report.rows:
-        shared = probability = ""
-        if row.partner is not None and row.overlap is not None:
-            shared = f"{ranges_text(row.ranges)} of {row.partner.rank}"
-            probability = f"{row.overlap.probability:.1%}"
-        excerpt = " (excerpt)" if row.role == "excerpt" else ""
         length = f"{row.video.duration_seconds:.1f} s"
-        name = f"{row.video.video_id}{excerpt}"
-        lines.append((str(row.rank), picture_text(row.ranked), length, shared, probability, name))
+        name = f"{row.video.video_id}{row.note}"
+        lines.append((str(row.rank), picture_text(row.ranked), length, *row.shared_text, name))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     out.print(report.heading, style="bold", markup=False)
     for line in lines:

@@ -63,13 +63,7 @@ class FileReader:
     """One child that reads files, one after another; closing it kills the child. Use from one thread."""
 
     def __init__(self, settings: VideoSettings) -> None:
-        limits = ChildLimits(
-            settings.stall_seconds,
-            settings.wall_seconds,
-            settings.memory_mib,
-            settings.start_seconds,
-            doing="read",
-        )
+        limits = ChildLimits.for_video(settings, doing="read")
         codec: Codec[_Result] = Codec(_encode, _decode, MAX_THUMBNAIL_BYTES + _HEADER_BYTES)
         self._child: Child[_Job, _Result] = Child(partial(_work, settings), limits, codec)
 

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from common.printable import printable
 from common.uris import public_uri
-from searcher.matching.overlaps import Overlap
 from storyhash.duplicates.file_reading import Thumbnail
 from storyhash.duplicates.moments import Moment
 from storyhash.duplicates.report import (
     GroupReport,
     GroupRow,
     bytes_text,
+    part_text,
     picture_text,
-    ranges_text,
 )
 
 _STYLE = """
@@ -91,17 +90,13 @@ def _article(row: GroupRow, moments: Sequence[Moment]) -> str:
     if size is not None:
         facts.append(bytes_text(size.bytes))
     best = ' <span class="best">best picture</span>' if row.is_best else ""
-    excerpt = " (excerpt)" if row.role == "excerpt" else ""
     lines = [
-        f"<article><h3>{row.rank}. {_text(video.title or video.video_id)}{excerpt}{best}</h3>",
+        f"<article><h3>{row.rank}. {_text(video.title or video.video_id)}{row.note}{best}</h3>",
         f'<p class="quiet">{_text(public_uri(video.uri))}</p>',
         f"<p>{_text(', '.join(facts))}</p>",
     ]
-    if row.partner is not None and row.overlap is not None:
-        lines.append(
-            f"<p>{_text(ranges_text(row.ranges))} of {row.partner.rank}, "
-            f"{row.overlap.probability:.1%}</p>"
-        )
+    if row.partner is not None:
+        lines.append(f"<p>{_text(', '.join(row.shared_text))}</p>")
         if moments:
             shown = "".join(_figure(one, row, row.partner) for one in moments)
             lines.append(f'<div class="moments">{shown}</div>')
@@ -121,11 +116,6 @@ def _image(picture: Thumbnail | str) -> str:
         return f'<div class="none">{_text(picture)}</div>'
     data = base64.b64encode(picture.jpeg).decode("ascii")
     return f'<img alt="" src="data:image/jpeg;base64,{data}">'
-
-
-def part_text(one: Overlap) -> str:
-    """A shared part in words."""
-    return f"{one.first}, {ranges_text(one.ranges)} of {one.second}, {one.probability:.1%}"
 
 
 def _text(text: str) -> str:

@@ -44,6 +44,21 @@ class GroupRow:
         """What it shares with the partner, its own times first."""
         return [] if self.overlap is None else self.overlap.ranges_from(self.video.video_id)
 
+    @property
+    def note(self) -> str:
+        """What stands behind its name."""
+        return " (excerpt)" if self.role == "excerpt" else ""
+
+    @property
+    def shared_text(self) -> tuple[str, str]:
+        """What it shares with the partner and how probable that is; empty where it has none."""
+        if self.partner is None or self.overlap is None:
+            return "", ""
+        return (
+            f"{ranges_text(self.ranges)} of {self.partner.rank}",
+            f"{self.overlap.probability:.1%}",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class GroupReport:
@@ -162,6 +177,11 @@ def ranges_text(ranges: Iterable[SharedRange]) -> str:
     ]
     more = len(shown) - _SHOWN_RANGES
     return ", ".join(shown[:_SHOWN_RANGES]) + (f" and {more} more" if more > 0 else "")
+
+
+def part_text(one: Overlap) -> str:
+    """A shared part in words."""
+    return f"{one.first}, {ranges_text(one.ranges)} of {one.second}, {one.probability:.1%}"
 
 
 def picture_text(ranked: RankedVideo) -> str:

@@ -50,7 +50,7 @@ class IndexQueue:
         now = self._under_way.get(item.entry.video_id)
         if now is None or not item.fingerprint or item.entry.video_id in self._due:
             return False
-        return (now.entry, now.root, now.fingerprint) == (item.entry, item.root, item.fingerprint)
+        return replace(now, version=item.version) == item
 
     def delete(self, video_id: str) -> bool:
         """Forget a video for good, whether it is indexed or still to be; False if it is unknown."""
