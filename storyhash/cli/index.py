@@ -100,7 +100,8 @@ def _prune(services: IndexServices, plan: IndexPlan) -> list[str]:
         for video_id in gone:
             err.print(f"    {video_id}", markup=False)
         services.index.delete_videos(gone)
-        plan.removed = [video_id for video_id in plan.removed if video_id not in set(gone)]
+        deleted = set(gone)
+        plan.removed = [video_id for video_id in plan.removed if video_id not in deleted]
     return gone
 
 
