@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from common.errors import DecoderCrashedError
 from common.runtime_tuning import usable_cores
 from common.sandbox.codec import Buffer, Codec, pack, unpack
+from common.sandbox.pool import ChildPool
 from common.sandbox.process import Beat, Child, ChildLimits
 from common.settings import IngestSettings, VideoSettings
 from common.types import Array, FrameBatch, Segment, Tracks
@@ -43,9 +43,6 @@ class _Job:
     recipe: ClipRequest
 
 
-_Opening = Child[_Job, OpenedClip]
-
-
 class SubprocessOpener:
     """An `Opener` over a few children, which start with the first clips. Thread-safe."""
 
@@ -61,10 +58,7 @@ class SubprocessOpener:
             _encode, partial(_decode, self._bounds), both.most_bytes(self._bounds) + _SPARE_BYTES
         )
         work = partial(_work, self._bounds)
-        self._children: list[_Opening] = [Child(work, limits, codec) for _ in range(self._count)]
-        self._idle: queue.LifoQueue[_Opening] = queue.LifoQueue()
-        for child in self._children:
-            self._idle.put(child)
+        self._children = ChildPool(Child(work, limits, codec) for _ in range(self._count))
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="open")
         # Stages live as long as their process, or are forgotten: their children go with them.
         self._finalizer = weakref.finalize(self, _end, self._children, self._threads)
@@ -94,16 +88,11 @@ class SubprocessOpener:
                 future.cancel()
 
     def _opened(self, job: _Job) -> OpenedClip:
-        child = self._idle.get()
-        try:
+        with self._children.borrow() as child:
             found = list(child.run(job))
             if len(found) != 1 or not _fits(found[0], job.recipe):
                 child.close()
-                raise DecoderCrashedError(
-                    "the decoder gave something else than what it was asked for"
-                )
-        finally:
-            self._idle.put(child)
+                raise DecoderCrashedError("the decoder sent other results than were requested")
         return found[0]
 
 
@@ -111,10 +100,9 @@ def _work(bounds: ClipBounds, job: _Job, beat: Beat) -> Iterator[OpenedClip]:
     yield open_clip(job.clip, job.start_seconds, job.recipe, bounds, beat)
 
 
-def _end(children: Sequence[_Opening], threads: ThreadPoolExecutor) -> None:
+def _end(children: ChildPool[Child[_Job, OpenedClip]], threads: ThreadPoolExecutor) -> None:
     threads.shutdown(wait=False, cancel_futures=True)
-    for child in children:
-        child.close()
+    children.close()
 
 
 def _fits(opened: OpenedClip, recipe: ClipRequest) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from common.errors import DecoderCrashedError
 from common.sandbox.codec import Buffer, Codec, checked, one_line, pack, unpack
 from common.settings import VideoSettings
+from common.types import CatalogEntry, Segment, SegmentRef
 from ingest.clip_packer import ProducedVideo
 
 # What a result is larger than its clip, at most.
@@ -32,6 +33,11 @@ class DecodedSegment:
     def __post_init__(self) -> None:
         if not 0.0 <= self.start_seconds < self.end_seconds < float("inf") or not self.clip:
             raise ValueError("no segment")
+
+    def of(self, entry: CatalogEntry, version: int) -> Segment:
+        """As a segment of this video."""
+        ref = SegmentRef(entry.video_id, self.start_seconds, self.end_seconds, version, entry.bank)
+        return Segment(ref, self.clip)
 
 
 Produced: TypeAlias = DecodedSegment | ProducedVideo
@@ -72,13 +78,20 @@ def _decode(max_clip_bytes: int, data: memoryview) -> Produced:
 
 
 def in_order(results: Iterable[Produced]) -> Iterator[Produced]:
-    """The results of one video as they come. Raises DecoderCrashedError where one contradicts another."""
-    count, end = 0, 0.0
+    """The results of one video as they come. Raises DecoderCrashedError where one contradicts another, or
+    the end of the video is missing."""
+    count, end, ended = 0, 0.0, False
     for result in results:
+        if ended:
+            raise DecoderCrashedError("the decoder sent results after the end of the video")
         if isinstance(result, DecodedSegment):
             if result.start_seconds < end - _SLACK_SECONDS:
                 raise DecoderCrashedError("the decoder sent segments that overlap")
             count, end = count + 1, result.end_seconds
         elif result.segments != count:
             raise DecoderCrashedError("the decoder counted its segments wrong")
+        else:
+            ended = True
         yield result
+    if not ended:
+        raise DecoderCrashedError("the decoder ended before the end of the video")

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from common.errors import StorageError
 from common.sandbox.codec import Buffer, Codec
-from common.sandbox.process import Beat, Child, ChildLimits
+from common.sandbox.process import Beat, Check, Child, ChildLimits
 from common.scratch import ScratchFolder, default_scratch, empty_scratch
 from common.settings import IngestSettings
 from ingest.fetch import fetch
@@ -74,20 +74,16 @@ class Fetcher:
         )
 
     @contextmanager
-    def fetched(self, uri: str) -> Iterator[Path]:
+    def fetched(self, uri: str, check: Check = lambda: None) -> Iterator[Path]:
         """A file with what lies at an address, for as long as the block lasts. Raises FetchError and
         what `Child.run` does; StorageError."""
         path = self._folder.new_file()
         try:
-            for _ in self._child.run((uri, str(path))):
+            for _ in self._child.run((uri, str(path)), check):
                 pass
             yield path
         finally:
             path.unlink(missing_ok=True)
-
-    def kill(self) -> None:
-        """End a download, from any thread."""
-        self._child.kill()
 
     def close(self) -> None:
         """Kill the child."""

@@ -35,6 +35,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Beat: TypeAlias = Callable[[], None]
 """Called by work as a sign of life; cheap, so as often as one likes."""
+Check: TypeAlias = Callable[[], None]
+"""Called while a child works; raises where its result is no longer wanted."""
 
 _log = logging.getLogger("storyhash.child")
 # Modules are looked for where the parent looks for them.
@@ -105,7 +107,7 @@ class Child(Generic[Job, Result]):
         self._codec = codec
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: socket.socket | None = None
-        self._ready = self._killed = False
+        self._ready = False
         self.unconfined = ""
         """Why a process that was started is not confined, or empty."""
 
@@ -114,19 +116,18 @@ class Child(Generic[Job, Result]):
         """The process that serves now, if one does."""
         return None if self._process is None else self._process.pid
 
-    def run(self, job: Job) -> Generator[Result, None, None]:
+    def run(self, job: Job, check: Check = lambda: None) -> Generator[Result, None, None]:
         """Yield the results of one job.
 
+        check: called while the child is waited for, at least twice a second; what it raises ends the job.
         Raises the VideoError that the work raised; VideoTimeoutError, VideoLimitError (memory)
         or DecoderCrashedError when the child had to be or was killed; VideoError for anything else.
+        Unless the job ended by itself, the child is killed, and the next job gets a fresh one.
         """
         finished = False
-        if self._killed:
-            # The signal may have come when the job before was done; it must not cost this one.
-            self.close()
         try:
-            pipe = self._start() if self._pipe is None else self._pipe
-            waiting = self._waiting(pipe)
+            pipe = self._start(check) if self._pipe is None else self._pipe
+            waiting = self._waiting(pipe, check)
             child_pipe.send(pipe, child_pipe.JOB, [pickle.dumps(job)], waiting.until_writable)
             while True:
                 kind, content = child_pipe.receive(
@@ -166,17 +167,9 @@ class Child(Generic[Job, Result]):
             self._process.kill()
             self._process.wait()
         self._process = self._pipe = None
-        self._ready = self._killed = False
+        self._ready = False
 
-    def kill(self) -> None:
-        """Kill the child, from any thread: a job it has raises DecoderCrashedError, the next one gets a
-        fresh child."""
-        process = self._process
-        if process is not None:
-            self._killed = True
-            process.kill()
-
-    def _start(self) -> socket.socket:
+    def _start(self, check: Check) -> socket.socket:
         ours, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(
@@ -205,9 +198,8 @@ class Child(Generic[Job, Result]):
         self._pipe = ours
         ours.setblocking(False)
         bound = self._limits.start_seconds
-        starting = _Waiting(
-            ours, ChildClock(self._process.pid), replace(self._limits, wall_seconds=float("inf"))
-        )
+        limits = replace(self._limits, wall_seconds=float("inf"))
+        starting = _Waiting(ours, ChildClock(self._process.pid), limits, check)
         starting.stall = (
             bound,
             f"the {self._limits.name} did not start within",
@@ -224,10 +216,10 @@ class Child(Generic[Job, Result]):
         self._ready = True
         return ours
 
-    def _waiting(self, pipe: socket.socket) -> _Waiting:
+    def _waiting(self, pipe: socket.socket, check: Check) -> _Waiting:
         if self._process is None:
             raise EOFError
-        return _Waiting(pipe, ChildClock(self._process.pid), self._limits)
+        return _Waiting(pipe, ChildClock(self._process.pid), self._limits, check)
 
     def _crash(self) -> StoryHashError:
         if self._process is None:
@@ -245,8 +237,11 @@ class Child(Generic[Job, Result]):
 class _Waiting:
     """Waits for a child, and for no longer than it may take."""
 
-    def __init__(self, pipe: socket.socket, clock: ChildClock, limits: ChildLimits) -> None:
+    def __init__(
+        self, pipe: socket.socket, clock: ChildClock, limits: ChildLimits, check: Check
+    ) -> None:
         self._pipe = pipe
+        self._check = check
         self._clock = clock
         self._limits = limits
         self._silent = self._waited = 0.0
@@ -267,10 +262,11 @@ class _Waiting:
         self._until(select.POLLOUT)
 
     def _until(self, event: int) -> None:
-        """Raises VideoTimeoutError when it takes too long."""
+        """Raises VideoTimeoutError when it takes too long, and what `check` does."""
         poll = select.poll()
         poll.register(self._pipe, event)
         while True:
+            self._check()
             ready = poll.poll(TICK_SECONDS * 1000)
             spent = self._clock.lap()
             self._silent += spent

@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from common.errors import VideoError
-from common.runtime_tuning import die_with, usable_cores, work_in_one_thread
+from common.runtime_tuning import usable_cores
 from common.settings import IngestSettings, VideoSettings
 from common.spool import DecodedVideo, SegmentSpool
 from common.types import CatalogEntry, Segment
+from common.worker_processes import WorkerProcesses
 from embedder.query.embedder import QueryEmbedder
 from embedder.query.features import SeenQuery
 from embedder.query.passes import CLOSER
@@ -129,32 +128,22 @@ def extract(
 ) -> Generator[tuple[str, str], None, None]:
     """Do the jobs in child processes; gives (video_id, transform) as each is done.
 
-    What is done is kept at once, so a run that is stopped goes on where it was.
+    What is done is kept at once, so a run that is stopped goes on where it was. Raises StoryHashError
+    when a process died.
     """
-    context = multiprocessing.get_context("spawn")
     count = workers or usable_cores()
-    numbers = context.Queue()
+    numbers = multiprocessing.get_context("spawn").Queue()
     for number in range(count):
         numbers.put(number)
-    with ProcessPoolExecutor(
-        count, context, _open_worker, (dict(stages), video, ingest, numbers, count, os.getpid())
-    ) as pool:
-        # One edit each, so that progress is seen and both cores end together; those of one video go to
-        # whoever is free, who then holds the video.
-        waiting: set[Future[tuple[str, str]]] = set()
-        try:
-            for job in jobs:
-                for transform, outputs in job.outputs.items():
-                    waiting.add(pool.submit(_make, job, transform, outputs))
-                    if len(waiting) >= 3 * count:
-                        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                        yield from (one.result() for one in done)
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (one.result() for one in done)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    # One edit each, so that progress is seen and all cores end together; those of one video go to
+    # whoever is free, who then holds the video.
+    calls = (
+        partial(_make, job, transform, outputs)
+        for job in jobs
+        for transform, outputs in job.outputs.items()
+    )
+    with WorkerProcesses(count, _prepare, dict(stages), video, ingest, numbers, count) as processes:
+        yield from processes.run(calls)
 
 
 class _Worker:
@@ -202,24 +191,19 @@ class _Worker:
 _worker: _Worker | None = None
 
 
-def _open_worker(
+def _prepare(
     stages: Mapping[str, MakeStage],
     video: VideoSettings,
     ingest: IngestSettings,
     numbers: multiprocessing.Queue[int],
     count: int,
-    parent: int,
 ) -> None:
     """Each child keeps to cores of its own, so that no network spreads itself over all of them."""
     global _worker
-    # Ctrl-C reaches the whole terminal group; the parent decides what becomes of its children.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with(parent)
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         mine = cores[numbers.get() % len(cores) :: count]
         os.sched_setaffinity(0, mine or cores)
-    work_in_one_thread()
     _worker = _Worker(stages, video, ingest)
 
 

@@ -29,7 +29,7 @@ from evaluation.data.extraction import ORIGINAL, ExtractionJob, FeatureStore, ex
 from evaluation.data.records import QueryRow
 from evaluation.experiment.experiment_data import FOLDS, ExperimentPlan
 from evaluation.experiment.profile import Backend
-from evaluation.experiment.worker_pool import WorkerPool, WorkerSpec, worker_deaths_told
+from evaluation.experiment.worker_pool import WorkerPool, WorkerSpec
 from evaluation.methods.configurations import Configuration
 from evaluation.methods.methods import Calibrations, ConfiguredMethod, answered, gathered
 
@@ -89,7 +89,7 @@ class Evaluation:
         ordered += _part(jobs, lambda name: name != ORIGINAL)
         working = extract(ordered, stages, self.video, self.ingest, self.workers)
         # Closed at once when something is raised here, so that nothing goes on behind it.
-        with worker_deaths_told(), closing(working):
+        with closing(working):
             for video_id, name in working:
                 advance(1)
                 if name == ORIGINAL:

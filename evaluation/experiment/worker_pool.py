@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
-from common.errors import StoryHashError
-from common.runtime_tuning import die_with, usable_cores, work_in_one_thread
+from common.runtime_tuning import usable_cores
+from common.worker_processes import WorkerProcesses
 from embedder.pooling import Pooling
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import FeatureStore
@@ -67,19 +62,14 @@ class WorkerPool:
         self.data = spec.open()
         self.queries = self.data.queries()
         count = min(workers or usable_cores(), len(self.queries) // (2 * CHUNK))
-        self._pool: ProcessPoolExecutor | None = None
-        self._count = count
-        if count > 1:
-            self._pool = ProcessPoolExecutor(
-                count, multiprocessing.get_context("spawn"), _open_worker, (spec, os.getpid())
-            )
+        self._processes = WorkerProcesses(count, _prepare, spec) if count > 1 else None
 
-    def __enter__(self) -> WorkerPool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        if self._processes is not None:
+            self._processes.close()
 
     def run(self, work: Work[T], numbers: Sequence[int]) -> Iterator[tuple[tuple[int, ...], T]]:
         """Do it with the queries of these numbers, chunk by chunk, in the order they are done.
@@ -87,58 +77,24 @@ class WorkerPool:
         Raises what `work` raises, StoryHashError when a process died.
         """
         chunks = [tuple(numbers[at : at + CHUNK]) for at in range(0, len(numbers), CHUNK)]
-        if self._pool is None:
+        if self._processes is None:
             for chunk in chunks:
                 yield chunk, work(self.data, [self.queries[number] for number in chunk])
-            return
-        with worker_deaths_told():
-            yield from self._shared(self._pool, work, chunks)
-
-    def _shared(
-        self, pool: ProcessPoolExecutor, work: Work[T], chunks: Sequence[tuple[int, ...]]
-    ) -> Iterator[tuple[tuple[int, ...], T]]:
-        waiting: dict[Future[T], tuple[int, ...]] = {}
-
-        def ready() -> Iterator[tuple[tuple[int, ...], T]]:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for one in done:
-                yield waiting.pop(one), one.result()
-
-        for chunk in chunks:
-            waiting[pool.submit(_work_on, work, chunk)] = chunk
-            if len(waiting) >= 2 * self._count:
-                yield from ready()
-        while waiting:
-            yield from ready()
-
-
-@contextmanager
-def worker_deaths_told() -> Iterator[None]:
-    """A process of a pool that died is told as an error that says what to do."""
-    try:
-        yield
-    except BrokenProcessPool:
-        raise StoryHashError(
-            "a worker process died, most often for want of memory; run the same command again with "
-            "fewer --workers: what is done is kept"
-        ) from None
+        else:
+            yield from self._processes.run(partial(_work_on, work, chunk) for chunk in chunks)
 
 
 _held: tuple[ExperimentData, list[Query]] | None = None
 
 
-def _open_worker(spec: WorkerSpec, parent: int) -> None:
+def _prepare(spec: WorkerSpec) -> None:
     global _held
-    # Ctrl-C reaches the whole terminal group; the parent decides what becomes of its children.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with(parent)
-    work_in_one_thread()
     data = spec.open()
     _held = data, data.queries()
 
 
-def _work_on(work: Work[T], chunk: tuple[int, ...]) -> T:
+def _work_on(work: Work[T], chunk: tuple[int, ...]) -> tuple[tuple[int, ...], T]:
     if _held is None:
         raise RuntimeError("the worker was not opened")
     data, queries = _held
-    return work(data, [queries[number] for number in chunk])
+    return chunk, work(data, [queries[number] for number in chunk])

@@ -71,7 +71,7 @@ def test_results_that_contradict_one_another_are_refused() -> None:
     first, second = DecodedSegment(0.0, 4.0, b"x"), DecodedSegment(4.0, 5.0, b"x")
     end = ProducedVideo(5.0, 2, None, {})
     assert list(in_order([first, second, end])) == [first, second, end]
-    for wrong in ([first, first], [second, first], [first, end], [end]):
+    for wrong in ([first, first], [second, first], [first, end], [end], [first, second], []):
         with pytest.raises(DecoderCrashedError):
             list(in_order(wrong))
 

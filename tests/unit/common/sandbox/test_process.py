@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from common.cancellation import Cancellation
 from common.errors import (
+    CancelledError,
     DecoderCrashedError,
     NoFramesError,
     VideoError,
@@ -199,9 +201,14 @@ def test_a_bad_job_is_told_and_the_next_one_runs(
     assert list(child.run("next")) == ["next begun", "next done"]
 
 
-def test_a_child_killed_between_two_jobs_costs_neither(child: Child[str, str]) -> None:
-    assert list(child.run("good")) == ["good begun", "good done"]
-    child.kill()
+def test_a_job_that_hangs_ends_once_its_result_is_no_longer_wanted(child: Child[str, str]) -> None:
+    cancellation = Cancellation()
+    run = child.run("hang", cancellation.check)
+    assert next(run) == "hang begun"
+    cancellation.cancel()
+    with pytest.raises(CancelledError):
+        next(run)
+    assert child.pid is None
     assert list(child.run("again")) == ["again begun", "again done"]
 
 

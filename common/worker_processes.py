@@ -1,0 +1,71 @@
+"""Several processes that do work of our own on data of our own; what cannot be trusted goes to
+`common.sandbox`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Self, TypeVar
+
+from common.errors import StoryHashError
+from common.runtime_tuning import die_with, work_in_one_thread
+
+T = TypeVar("T")
+
+
+class WorkerProcesses:
+    """Processes that prepare themselves once and then do one call after another; a context, which ends
+    them. They end with their parent. Calls and results are pickled."""
+
+    def __init__(self, count: int, prepare: Callable[..., None], *given: Any) -> None:
+        """prepare: called with what is given in each process before its first call."""
+        self._ahead = 2 * count
+        self._pool = ProcessPoolExecutor(
+            count,
+            multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(os.getpid(), prepare, given),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes when the calls they are at are done."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+        """The result of every call, in the order they are done; few calls are taken ahead.
+
+        Raises what a call raises, StoryHashError when a process died.
+        """
+        waiting: set[Future[T]] = set()
+        try:
+            for call in calls:
+                waiting.add(self._pool.submit(call))
+                if len(waiting) >= self._ahead:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (one.result() for one in done)
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (one.result() for one in done)
+        except BrokenProcessPool:
+            raise StoryHashError(
+                "a worker process died, most often for want of memory; run the same command again "
+                "with fewer --workers: what is done is kept"
+            ) from None
+
+
+def _begin(parent: int, prepare: Callable[..., None], given: tuple[Any, ...]) -> None:
+    # Ctrl-C reaches the whole terminal group; the parent decides what becomes of its children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with(parent)
+    work_in_one_thread()
+    prepare(*given)
