@@ -47,8 +47,8 @@ def summary(load: Load) -> str:
     return (
         f"On two x86-64 cores, 480p video is indexed at {factors} times real time. "
         f"A search among {search['vectors']:,} segments takes {times['p50']:.0f} microseconds "
-        f"(median; 99th percentile {times['p99']:.0f}), which is "
-        f"{search['ratios']['exact search over shard, p50']} times less than exact search, "
+        f"(median; 99th percentile {times['p99']:.0f}), is "
+        f"{search['ratios']['exact search over shard, p50']} times faster than exact search, "
         f"and finds {percent(search['recall_at_10'])} of the ten nearest segments. "
         f"The index takes {search['bytes_per_vector']['shard']} bytes of memory per segment and stores "
         f"{search['writes_per_second']['both']:,} segments per second."

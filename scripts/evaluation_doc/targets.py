@@ -95,10 +95,10 @@ HEADLINES = {
     "all: strangers accepted": "non-matches accepted",
     "look-alikes: accepted": "look-alikes accepted",
     "the paper's 14: Recall@1": "original found first: the paper's 14 edits",
-    "photometric: Recall@1": "original found first: edits of colour, sharpness, compression",
+    "photometric: Recall@1": "original found first: edits of the picture (colour, noise, compression, rotation, text)",
     "composed: Recall@1": "original found first: edits that combine pictures",
     "temporal: Recall@1": "original found first: edits of time",
-    "trims, and inserts of 3 s and more: range IoU >= 0.8": "time range right (temporal IoU ≥ 0.8)",
+    "trims, and inserts of 3 s and more: range IoU >= 0.8": "time range right after cuts and inserts (temporal IoU ≥ 0.8)",
 }
 """The goals that README.md shows, each with what it is called there."""
 
@@ -121,7 +121,7 @@ def _headline(target: Target) -> str:
     measured = share(target.measured) if isinstance(target.measured, Proportion) else NOTHING
     if target.goal is None or target.met:
         return measured
-    return f"{measured}; goal missed: {'≥' if target.at_least else '≤'} {100 * target.goal:.4g}"
+    return f"{measured} (goal: {'≥' if target.at_least else '≤'} {100 * target.goal:.4g})"
 
 
 def targets_of(rows: Mapping[str, Sequence[QueryRow]]) -> list[Target]:

@@ -157,7 +157,7 @@ def test_the_short_table_names_the_goal_that_is_missed() -> None:
     assert set(HEADLINES) <= {goal.what for goal in GOALS}
     table = headlines(targets_of({"offline": rows("full", 6)})).to_markdown()
     assert "| original found first: the paper's 14 edits | 100.0 [75.8, 100.0] |" in table
-    assert "; goal missed: ≥ 88 |" in table
+    assert " (goal: ≥ 88) |" in table
     assert len(table.splitlines()) == 2 + len(HEADLINES)
 
 
