@@ -125,7 +125,7 @@ def calibrate(
     ],
     json: JsonOption = False,
 ) -> None:
-    """Fit the calibration to the videos, so that a probability of 0.9 is correct nine times out of ten.
+    """Fit the calibration to the videos: the constants that turn a score into a probability.
 
     The printed figures come from cross-validation: every video was left out of the fit that it was
     measured with.

@@ -22,7 +22,7 @@ PathsArgument = Annotated[
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Data folder of the index [env: STORYHASH_DATA_DIR]."),
+    typer.Option("--data", help="Data folder [env: STORYHASH_DATA_DIR]."),
 ]
 ProfileOption = Annotated[
     str | None,
@@ -43,11 +43,8 @@ ExcludeOption = Annotated[
     typer.Option(
         "--exclude",
         metavar="PATTERN",
-        help="Leave out files and folders of the given folders whose relative path matches, as in "
-        ".gitignore: a pattern without a slash matches a name at any depth (*.tmp.mp4), one with a slash "
-        "the path from the given folder (raw/*.mov), ** any number of folders, a slash at the end only "
-        "folders (raw/). There is no !. Files that are named themselves and lines of manifests are never "
-        "left out. Repeatable.",
+        help="Leave out files and folders below a given folder whose relative path matches, as in "
+        ".gitignore without ! (*.tmp.mp4, raw/, raw/*.mov). Repeatable.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
