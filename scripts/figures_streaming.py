@@ -25,8 +25,8 @@ def service(load: Load) -> str:
     return (
         f"With Kafka on the same cores, a searcher takes in {taken['embeddings_per_second']:,} "
         f"embeddings per second ({taken['embeddings']:,} in the test) and answers again "
-        f"{taken['recovery']['with a snapshot']['seconds']:.0f} s after it is killed, if it has a snapshot. "
-        f"A short video is searchable {through['p50'] / 1000:.1f} s after it is sent (median; 99th "
+        f"{taken['recovery']['with a snapshot']['seconds']:.0f} s after it is killed, "
+        f"if it has a snapshot. A short video is searchable {through['p50'] / 1000:.1f} s after it is sent (median; 99th "
         f"percentile {through['p99'] / 1000:.1f} s). In a test that sent "
         f"{kills['figures']['segments']:,} segments and killed producer, embedders and searcher {times} "
         "times, every segment was searchable exactly once, and the answers were those of an "

@@ -95,10 +95,12 @@ HEADLINES = {
     "all: strangers accepted": "non-matches accepted",
     "look-alikes: accepted": "look-alikes accepted",
     "the paper's 14: Recall@1": "original found first: the paper's 14 edits",
-    "photometric: Recall@1": "original found first: edits of the picture (colour, noise, compression, rotation, text)",
+    "photometric: Recall@1": "original found first: edits of the picture (colour, noise, rotation, text)",
     "composed: Recall@1": "original found first: edits that combine pictures",
     "temporal: Recall@1": "original found first: edits of time",
-    "trims, and inserts of 3 s and more: range IoU >= 0.8": "time range right after cuts and inserts (temporal IoU ≥ 0.8)",
+    "trims, and inserts of 3 s and more: range IoU >= 0.8": (
+        "time range right after cuts and inserts (temporal IoU ≥ 0.8)"
+    ),
 }
 """The goals that README.md shows, each with what it is called there."""
 

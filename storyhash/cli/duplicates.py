@@ -54,7 +54,7 @@ def duplicates(
     ] = None,
     thumbnails: Annotated[
         int,
-        typer.Option(min=0, max=2000, help="Maximum number of thumbnails in the page, each at most 32 KiB."),
+        typer.Option(min=0, max=2000, help="Maximum number of thumbnails, each at most 32 KiB."),
     ] = 300,
     json: JsonOption = False,
 ) -> None:
