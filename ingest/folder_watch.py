@@ -49,6 +49,8 @@ class FolderWatch:
         self.folder = folder
         # What the last look found wrong that no look before did.
         self.new_problems: Sequence[Problem] = ()
+        # Files and folders that patterns left out of the last look.
+        self.excluded = 0
         self._quiet_seconds = quiet_seconds
         self._bank = bank
         self._clock = clock
@@ -68,6 +70,7 @@ class FolderWatch:
         self._kinds.forget_others()
         self.new_problems = [one for one in scan.problems if one not in self._problems]
         self._problems = frozenset(scan.problems)
+        self.excluded = scan.passed_over.excluded
         seen: dict[str, _WatchedFile] = {}
         finished: list[CatalogueItem] = []
         for video in scan.videos:

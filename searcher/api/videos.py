@@ -68,7 +68,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
     )
     async def post_video(request: Request) -> Response:
         """Index a video; it is searchable when its state is `ready`. Posting the same video again does
-        nothing. If its description changed, it is indexed again."""
+        nothing. If only its description changed, its vectors are kept."""
         if add_video is None:
             raise ApiError(
                 501,

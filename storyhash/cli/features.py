@@ -18,6 +18,7 @@ from ingest.decoder_pool import DecoderPool
 from storyhash.cli.console import check_interrupt, err, out, print_json
 from storyhash.cli.options import JsonOption, PathsArgument, ProfileOption
 from storyhash.cli.progress import progress
+from storyhash.cli.run_summary import tick
 from storyhash.features.extract import Extractor
 from storyhash.features.files import Row, read_features, write_features
 from storyhash.features.fusing import fuse_features
@@ -190,9 +191,7 @@ def _extract(
         )
 
         def on_video(video_id: str, error: VideoError | None) -> None:
-            task.advance(name=video_id)
-            if error is not None:
-                err.print(f"{video_id}: skipped: {error}", style="red", markup=False)
+            tick(task, video_id, "extracted", error)
             check_interrupt()
 
         extractor = Extractor(step, pool, sampling=sampling(settings), whole=per is Per.video)

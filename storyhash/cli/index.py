@@ -11,7 +11,7 @@ from common.metrics import Metrics
 from common.settings import Settings, load_settings
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
-from ingest.catalogue import Listing, list_catalog
+from ingest.catalogue import Listing, RejectedVideo, list_catalog
 from ingest.exclusion import Exclusion
 from ingest.video_discovery import SkippedFiles
 from storyhash.cli.console import check_interrupt, err, notice, out, print_json
@@ -23,25 +23,33 @@ from storyhash.cli.options import (
     ProfileOption,
     announce_data_folder,
 )
-from storyhash.cli.progress import Task, progress
+from storyhash.cli.progress import progress
+from storyhash.cli.run_summary import show_counts, show_passed_over, show_videos, tick
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import IndexPlan, note_moves, plan_work
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
-from storyhash.pipeline.pruning import gone_videos
+from storyhash.pipeline.pruning import GoneVideos, gone_videos
 from storyhash.pipeline.relabelling import relabel
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.wiring import IndexServices, open_catalogue, open_for_indexing
 
 _SNAPSHOT_SECONDS = 120.0
-# Kinds of files passed over that are worth saying.
-_SHOWN = 8
 
 PruneOption = Annotated[
     bool,
     typer.Option(
         "--prune",
         help="Delete videos of the given folders and manifests from the index whose files are gone. They "
-        "are listed first. Web addresses, and what lies in a folder that cannot be read, are kept.",
+        "are listed first. Web addresses, and what lies in a folder that cannot be read or that is "
+        "missing or empty as a whole, are kept.",
+    ),
+]
+PruneFoldersOption = Annotated[
+    bool,
+    typer.Option(
+        "--prune-folders",
+        help="As --prune, and also delete the videos of sub-folders that are missing or empty now. "
+        "Without it they are kept, because a disk that is not mounted looks the same.",
     ),
 ]
 DryRunOption = Annotated[
@@ -61,6 +69,7 @@ def index(
     bank: BankOption = DEFAULT_BANK,
     exclude: ExcludeOption = None,
     prune: PruneOption = False,
+    prune_folders: PruneFoldersOption = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -72,18 +81,20 @@ def index(
     listing = list_catalog(paths, bank, Exclusion(exclude or ()))
     settings = load_settings(data_dir=data, profile=profile)
     if dry_run:
-        _show_plan(settings, listing, json=json)
+        _show_plan(settings, listing, json=json, folders=prune_folders)
         return
     announce_data_folder(settings)
     with open_for_indexing(settings) as services:
         _announce(services)
         plan = plan_work(listing, services.index.videos)
         note_moves(plan.moved, services.index.videos)
-        pruned = _prune(services, plan) if prune else []
-        plan.work += relabel(plan.relabelled, services.index, check_interrupt)
+        pruned = GoneVideos()
+        if prune or prune_folders:
+            pruned = _prune(services, plan, folders=prune_folders)
+        plan.embed_again(relabel(plan.relabelled, services.index, check_interrupt))
         report = _run(services, plan)
         summary = _summary(services, plan, report, listing.passed_over)
-        summary["pruned"] = pruned
+        summary |= {"pruned": pruned.gone, "not_pruned": pruned.in_folders}
     if json:
         print_json(summary)
     else:
@@ -92,39 +103,50 @@ def index(
         raise typer.Exit(1)
 
 
-def _prune(services: IndexServices, plan: IndexPlan) -> list[str]:
+def _prune(services: IndexServices, plan: IndexPlan, *, folders: bool) -> GoneVideos:
     """Delete the videos whose files are gone, and say which before."""
-    gone = gone_videos(plan.removed, services.index.videos)
-    if gone:
-        err.print(f"deleting {len(gone)} videos whose files are gone:", markup=False)
-        for video_id in gone:
+    found = gone_videos(plan.removed, services.index.videos, folders=folders)
+    if found.gone:
+        err.print(f"deleting {len(found.gone)} videos whose files are gone:", markup=False)
+        for video_id in found.gone:
             err.print(f"    {video_id}", markup=False)
-        services.index.delete_videos(gone)
-        deleted = set(gone)
+        services.index.delete_videos(found.gone)
+        deleted = set(found.gone)
         plan.removed = [video_id for video_id in plan.removed if video_id not in deleted]
-    return gone
+    _tell_kept(found)
+    return found
 
 
-def _show_plan(settings: Settings, listing: Listing, *, json: bool) -> None:
+def _show_plan(settings: Settings, listing: Listing, *, json: bool, folders: bool) -> None:
     """What a run with --prune would do."""
     with open_catalogue(settings, writer=False) as index:
         plan = plan_work(listing, index.videos)
-        gone = gone_videos(plan.removed, index.videos)
+        found = gone_videos(plan.removed, index.videos, folders=folders)
     told = {
         "dry_run": True,
         "index": [item.entry.video_id for item in plan.work],
         "unchanged": plan.unchanged,
         "relabel": [one.before.video_id for one in plan.relabelled],
-        "prune": gone,
+        "prune": found.gone,
+        "not_pruned": found.in_folders,
         "passed_over": listing.passed_over.to_json(),
     }
     if json:
         print_json(told)
         return
-    out.print(f"{len(plan.work)} to index, {plan.unchanged} unchanged, {len(gone)} to prune")
-    for video_id in gone:
+    out.print(f"{len(plan.work)} to index, {plan.unchanged} unchanged, {len(found.gone)} to prune")
+    for video_id in found.gone:
         out.print(f"    {video_id}: its file is gone", markup=False)
+    _tell_kept(found)
     show_passed_over(listing.passed_over.to_json())
+
+
+def _tell_kept(found: GoneVideos) -> None:
+    for folder, video_ids in found.in_folders.items():
+        notice(
+            f"{folder} is missing or empty, as it is while a disk is not mounted: its {len(video_ids)} "
+            "videos are not pruned; if they are gone for good, use --prune-folders"
+        )
 
 
 def _announce(services: IndexServices) -> None:
@@ -140,7 +162,8 @@ def _run(services: IndexServices, plan: IndexPlan) -> IndexReport:
         snapshots = SnapshotTimer(services.index, _SNAPSHOT_SECONDS)
 
         def on_video(outcome: VideoOutcome) -> None:
-            _tick(task, outcome)
+            name, seconds = outcome.item.entry.video_id, outcome.duration_seconds
+            tick(task, name, "indexed", outcome.error, seconds)
             snapshots.save_if_due()
             check_interrupt()
 
@@ -160,42 +183,19 @@ def _run(services: IndexServices, plan: IndexPlan) -> IndexReport:
             services.index.save_snapshot()
 
 
-def _tick(task: Task, outcome: VideoOutcome) -> None:
-    name = outcome.item.entry.video_id
-    task.advance(name=name, video_seconds=outcome.duration_seconds)
-    if outcome.error is not None:
-        err.print(f"{name}: not indexed: {outcome.error}", style="red", markup=False)
-
-
 def _summary(
     services: IndexServices, plan: IndexPlan, report: IndexReport, passed_over: SkippedFiles
 ) -> dict[str, Any]:
-    failed = [
-        *(
-            (item.entry.video_id, public_uri(item.entry.uri), error.code, str(error))
-            for item, error in report.failed
-        ),
-        *(
-            (video.video_id, public_uri(video.uri), video.error_code, video.error_message)
-            for video in plan.refused
-        ),
-        *((one.video_id, one.uri, one.code, one.message) for one in plan.failed),
+    refused = [
+        RejectedVideo(one.video_id, public_uri(one.uri), one.error_code, one.error_message)
+        for one in plan.refused
     ]
-    names = ("video_id", "uri", "code", "message")
     return {
         "data_dir": str(services.index.folder),
         "profile": services.stage.profile,
         "model_id": services.stage.model_id,
-        "indexed": report.indexed,
+        **report.to_json("indexed", [*refused, *plan.failed]),
         "unchanged": plan.unchanged,
-        "failed": [dict(zip(names, one, strict=True)) for one in failed],
-        "damaged": [
-            {"video_id": item.entry.video_id, "message": message}
-            for item, message in report.damaged
-        ],
-        "notes": [
-            {"video_id": item.entry.video_id, "message": message} for item, message in report.notes
-        ],
         "removed": plan.removed,
         "moved": [{"video_id": one.video_id, "uri": one.uri} for one in plan.moved],
         "relabelled": [
@@ -204,9 +204,6 @@ def _summary(
         ],
         "renamed": [asdict(one) for one in plan.renamed],
         "passed_over": passed_over.to_json(),
-        "segments": report.segments,
-        "video_seconds": round(report.video_seconds, 3),
-        "elapsed_seconds": round(report.elapsed_seconds, 3),
         "realtime_factor": round(report.realtime_factor, 2),
         "stage_seconds": {
             step: round(seconds, 3) for step, seconds in sorted(report.stage_seconds.items())
@@ -215,11 +212,7 @@ def _summary(
 
 
 def _show(summary: dict[str, Any]) -> None:
-    out.print(
-        f"{summary['indexed']} indexed, {summary['unchanged']} unchanged, "
-        f"{len(summary['failed'])} failed",
-        style="bold",
-    )
+    show_counts(summary, "indexed")
     if summary["indexed"]:
         out.print(
             f"{summary['segments']} segments of {summary['video_seconds']:.0f} s of video in "
@@ -231,14 +224,7 @@ def _show(summary: dict[str, Any]) -> None:
             for step, seconds in summary["stage_seconds"].items()
         )
         out.print(f"milliseconds of work per second of video: {spent}")
-    for one in summary["damaged"]:
-        out.print(f"{one['video_id']}: indexed, but {one['message']}", markup=False)
-    for one in summary["notes"]:
-        out.print(f"{one['video_id']}: indexed; {one['message']}", markup=False)
-    if summary["failed"]:
-        out.print("not indexed:")
-        for one in summary["failed"]:
-            out.print(f"    {one['video_id']}: {one['message']}", markup=False)
+    show_videos(summary, "indexed")
     if summary["moved"]:
         out.print(f"{len(summary['moved'])} moved: found at a new path, not indexed again")
     if summary["relabelled"]:
@@ -258,14 +244,3 @@ def _show(summary: dict[str, Any]) -> None:
         out.print("indexed, but the file is gone (to remove a video: storyhash videos delete ID):")
         for video_id in summary["removed"]:
             out.print(f"    {video_id}", markup=False)
-
-
-def show_passed_over(passed_over: list[dict[str, Any]]) -> None:
-    """What in the folders was no video, or was left out."""
-    if not passed_over:
-        return
-    words = [f"{one['count']} {one['what']} ({one['why']})" for one in passed_over[:_SHOWN]]
-    more = len(passed_over) - _SHOWN
-    if more > 0:
-        words.append(f"{more} more kinds (listed with --json)")
-    out.print(f"skipped: {', '.join(words)}", markup=False)

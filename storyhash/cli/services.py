@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from common.errors import UsageError, VideoError
+from common.errors import UsageError
 from common.logs import start_logging
 from common.printable import printable
 from common.settings import Settings, load_settings
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
-from ingest.catalogue import RejectedVideo, list_catalog, without_taken
+from ingest.catalogue import Listing, RejectedVideo, list_catalog, without_taken
 from ingest.exclusion import Exclusion
-from ingest.ledger import SendingPlan, SendTask
+from ingest.ledger import SendingPlan
 from storyhash.cli.console import INTERRUPTED, err, out, print_json
-from storyhash.cli.index import BankOption, show_passed_over
+from storyhash.cli.index import BankOption
 from storyhash.cli.options import (
     DataOption,
     ExcludeOption,
@@ -27,8 +27,12 @@ from storyhash.cli.options import (
     ProfileOption,
     announce_data_folder,
 )
-from storyhash.cli.progress import Task, progress
+from storyhash.cli.progress import progress
+from storyhash.cli.run_summary import show_counts, show_passed_over, show_videos, tick
 from storyhash.services.reconcile import AskStates
+
+if TYPE_CHECKING:
+    from storyhash.services.segment_publisher import OnSent, SendReport
 
 # Where each listens when STORYHASH_HTTP__PORT says nothing, so that all fit on one machine.
 _SEARCH_PORT, _EMBED_PORT, _INGEST_PORT = 8000, 8001, 8002
@@ -112,20 +116,22 @@ def ingest(
         )
     listing = without_taken(list_catalog(paths, bank, Exclusion(exclude or ())))
     entries = [one.entry for one in listing.videos]
+
+    def on_plan(plan: SendingPlan) -> OnSent:
+        task = bar.task("sending", len(plan.work), [one.entry.video_id for one in plan.work])
+        return lambda one, error: tick(task, one.entry.video_id, "sent", error)
+
     with asked_to_stop() as stopping, progress() as bar, _catalogue(server) as states:
         run = run_ingest(
             settings,
             entries,
             backfill=backfill,
             again=again,
-            on_plan=lambda plan: _IngestProgress(
-                bar.task("sending", len(plan.work), [one.entry.video_id for one in plan.work])
-            ),
+            on_plan=on_plan,
             stopping=stopping,
             states=states,
         )
-    summary = _summary(run.plan, run.report, listing.refused)
-    summary["passed_over"] = listing.passed_over.to_json()
+    summary = _summary(run.plan, run.report, listing)
     if json:
         print_json(summary)
     else:
@@ -167,58 +173,26 @@ _RECONCILED = {
 }
 
 
-class _IngestProgress:
-    """Moves the bar, and says what failed."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-
-    def __call__(self, one: SendTask, error: VideoError | None) -> None:
-        self._task.advance(name=one.entry.video_id)
-        if error is not None:
-            err.print(f"{one.entry.video_id}: not sent: {error}", style="red", markup=False)
-
-
-def _summary(plan: SendingPlan, report: Any, refused: Sequence[RejectedVideo]) -> dict[str, Any]:
-    failed = [
-        *(
-            (one.entry.video_id, public_uri(one.entry.uri), error.code, str(error))
-            for one, error in report.failed
-        ),
-        *(
-            (entry.video_id, public_uri(entry.uri), code, message)
-            for entry, code, message in plan.refused
-        ),
-        *((one.video_id, one.uri, one.code, one.message) for one in refused),
+def _summary(plan: SendingPlan, report: SendReport, listing: Listing) -> dict[str, Any]:
+    refused = [
+        RejectedVideo(entry.video_id, public_uri(entry.uri), code, message)
+        for entry, code, message in plan.refused
     ]
-    names = ("video_id", "uri", "code", "message")
     return {
-        "sent": report.sent,
+        **report.to_json("sent", [*refused, *listing.refused]),
         "unchanged": plan.unchanged,
-        "failed": [dict(zip(names, one, strict=True)) for one in failed],
-        "damaged": [
-            {"video_id": one.entry.video_id, "message": message} for one, message in report.damaged
-        ],
-        "notes": [
-            {"video_id": one.entry.video_id, "message": message} for one, message in report.notes
-        ],
-        "left": len(plan.work) - report.sent - len(report.failed),
+        "left": len(plan.work) - report.done - len(report.failed),
         "lacking": plan.lacking,
         "under_way": plan.under_way,
         "deleted": plan.deleted,
         "stale": plan.stale,
-        "segments": report.segments,
         "clip_bytes": report.clip_bytes,
-        "video_seconds": round(report.video_seconds, 3),
-        "elapsed_seconds": round(report.elapsed_seconds, 3),
+        "passed_over": listing.passed_over.to_json(),
     }
 
 
 def _show(summary: dict[str, Any]) -> None:
-    out.print(
-        f"{summary['sent']} sent, {summary['unchanged']} unchanged, {len(summary['failed'])} failed",
-        style="bold",
-    )
+    show_counts(summary, "sent")
     for name, words in _RECONCILED.items():
         if summary[name]:
             out.print(f"{len(summary[name])} {words}")
@@ -229,12 +203,7 @@ def _show(summary: dict[str, Any]) -> None:
             f"{summary['segments']} segments, {summary['clip_bytes'] / 1e6:.1f} MB, of "
             f"{summary['video_seconds']:.0f} s of video in {summary['elapsed_seconds']:.1f} s"
         )
-    for one in summary["damaged"]:
-        out.print(f"{one['video_id']}: sent, but {one['message']}", markup=False)
-    for one in summary["notes"]:
-        out.print(f"{one['video_id']}: sent; {one['message']}", markup=False)
-    for one in summary["failed"]:
-        out.print(f"    {one['video_id']}: {one['message']}", markup=False)
+    show_videos(summary, "sent")
     show_passed_over(summary["passed_over"])
     if summary["left"]:
         err.print(

@@ -84,7 +84,7 @@ class Indexer:
         started = time.monotonic()
 
         def tell(outcome: VideoOutcome) -> None:
-            report.add(outcome)
+            report.count(outcome)
             on_video(outcome)
 
         self.run(work, tell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -78,13 +78,14 @@ class RenamedVideo:
     taken_by: str
 
 
-Found: TypeAlias = WorkItem | MovedVideo | Relabelled | RejectedVideo | Video
+Found: TypeAlias = WorkItem | MovedVideo | Relabelled | Video
 
 
 @dataclass(slots=True)
 class IndexPlan:
     """`refused`: failed before and have not changed since. `removed`: indexed from one of the paths
-    given, and no longer there. `failed`: cannot be taken at all."""
+    given, and no longer there. `failed`: cannot be taken at all. `twins`: where a second copy of a video
+    under the same name lies. `named`: the ids of all videos, and where those lie."""
 
     work: list[WorkItem] = field(default_factory=list)
     unchanged: int = 0
@@ -94,26 +95,41 @@ class IndexPlan:
     relabelled: list[Relabelled] = field(default_factory=list)
     renamed: list[RenamedVideo] = field(default_factory=list)
     failed: list[RejectedVideo] = field(default_factory=list)
+    twins: list[str] = field(default_factory=list)
+    named: dict[str, str] = field(default_factory=dict)
+
+    def embed_again(self, items: Sequence[WorkItem]) -> None:
+        """These were to be relabelled, and their vectors are not all there."""
+        again = {item.entry.video_id for item in items}
+        self.work += items
+        self.relabelled = [one for one in self.relabelled if one.before.video_id not in again]
 
 
-def plan_work(listing: Listing, videos: VideoStore) -> IndexPlan:
-    """Which of the videos named are new, changed, unfinished, moved or gone.
+def plan_videos(found: Iterable[CatalogueItem], videos: VideoStore) -> IndexPlan:
+    """Which of these videos are new, changed, unfinished or moved.
 
     Two videos under one name are both kept where their names follow from their paths: see `named`.
     """
-    plan = IndexPlan(failed=list(listing.refused))
-    in_run: dict[str, str] = {}
-    for one in listing.videos:
-        place = named(one, videos, in_run)
+    plan = IndexPlan()
+    for one in found:
+        place = named(one, videos, plan.named)
         if isinstance(place, RejectedVideo):
             plan.failed.append(place)
-            continue
-        if place.is_twin:
-            listing.passed_over.add("copy", "the same video under the same name", place.entry.uri)
-            continue
-        in_run.setdefault(place.entry.video_id, place.entry.uri)
-        _add(plan, one, place, work_on(place, videos))
-    known = in_run.keys() | {refused.video_id for refused in listing.refused}
+        elif place.is_twin:
+            plan.twins.append(place.entry.uri)
+        else:
+            plan.named.setdefault(place.entry.video_id, place.entry.uri)
+            _add(plan, one, place, _work_on(place, videos))
+    return plan
+
+
+def plan_work(listing: Listing, videos: VideoStore) -> IndexPlan:
+    """As `plan_videos`, and which videos of the folders given are gone."""
+    plan = plan_videos(listing.videos, videos)
+    plan.failed = [*listing.refused, *plan.failed]
+    for uri in plan.twins:
+        listing.passed_over.add("copy", "the same video under the same name", uri)
+    known = plan.named.keys() | {refused.video_id for refused in listing.refused}
     plan.removed = [
         video.video_id
         for video in _of_roots(videos, {one.root for one in listing.videos})
@@ -124,12 +140,7 @@ def plan_work(listing: Listing, videos: VideoStore) -> IndexPlan:
     return plan
 
 
-def _add(
-    plan: IndexPlan,
-    one: CatalogueItem,
-    place: NamedVideo,
-    found: WorkItem | MovedVideo | Relabelled | Video,
-) -> None:
+def _add(plan: IndexPlan, one: CatalogueItem, place: NamedVideo, found: Found) -> None:
     if isinstance(found, WorkItem):
         plan.work.append(found)
         if place.taken_by:
@@ -148,7 +159,7 @@ def _add(
         plan.unchanged += 1
 
 
-def work_on(place: NamedVideo, videos: VideoStore) -> WorkItem | MovedVideo | Relabelled | Video:
+def _work_on(place: NamedVideo, videos: VideoStore) -> Found:
     """What is to be done for a video; its row where that is nothing, as it is indexed, or failed, and has
     not changed since."""
     entry, held = place.entry, place.held
@@ -157,7 +168,7 @@ def work_on(place: NamedVideo, videos: VideoStore) -> WorkItem | MovedVideo | Re
     if held is not None and _is_settled(entry, held, place):
         if not is_described(held, entry):
             return Relabelled(item, held) if held.state == "ready" else item
-        if _is_here(held, entry) or not place.is_moved:
+        if is_here(held, entry) or not place.is_moved:
             return held
         content = with_content(place.fingerprint, entry.uri)
         return MovedVideo(entry.video_id, entry.uri, place.root, content)
@@ -173,7 +184,7 @@ def note_moves(moved: Iterable[MovedVideo], videos: VideoStore) -> None:
 def _is_settled(entry: CatalogEntry, held: Video, place: NamedVideo) -> bool:
     if held.state == "pending":
         return False
-    here = _is_here(held, entry)
+    here = is_here(held, entry)
     if here and not same_source(held.fingerprint, place.fingerprint):
         return False
     if not here and not place.same_content:
@@ -184,7 +195,8 @@ def _is_settled(entry: CatalogEntry, held: Video, place: NamedVideo) -> bool:
     return not (held.state == "failed" and held.error_code in _WORTH_A_RETRY)
 
 
-def _is_here(held: Video, entry: CatalogEntry) -> bool:
+def is_here(held: Video, entry: CatalogEntry) -> bool:
+    """Whether the row names the path or address that the entry does."""
     return public_uri(held.uri) == public_uri(entry.uri)
 
 

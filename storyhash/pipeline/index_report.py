@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from common.errors import VideoError
 from storyhash.pipeline.index_plan import WorkItem
+from storyhash.run_report import RunReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +24,9 @@ class VideoOutcome:
 
 
 @dataclass(slots=True)
-class IndexReport:
-    """What a run did. Seconds are of video; `elapsed_seconds` is of the clock.
+class IndexReport(RunReport):
+    """`stage_seconds` adds up what each step took over all processes and threads."""
 
-    `stage_seconds` adds up what each step took over all processes and threads.
-    """
-
-    indexed: int = 0
-    segments: int = 0
-    video_seconds: float = 0.0
-    elapsed_seconds: float = 0.0
-    failed: list[tuple[WorkItem, VideoError]] = field(default_factory=list)
-    damaged: list[tuple[WorkItem, str]] = field(default_factory=list)
-    notes: list[tuple[WorkItem, str]] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -43,15 +34,11 @@ class IndexReport:
         """Seconds of video indexed in one second of the clock."""
         return self.video_seconds / self.elapsed_seconds if self.elapsed_seconds else 0.0
 
-    def add(self, outcome: VideoOutcome) -> None:
+    def count(self, outcome: VideoOutcome) -> None:
         """Count one video."""
+        entry = outcome.item.entry
         if outcome.error is not None:
-            self.failed.append((outcome.item, outcome.error))
+            self.failed.append((entry, outcome.error))
             return
-        self.indexed += 1
         self.segments += outcome.segments
-        self.video_seconds += outcome.duration_seconds
-        if outcome.damaged:
-            self.damaged.append((outcome.item, outcome.damaged))
-        if outcome.notes:
-            self.notes.append((outcome.item, outcome.notes))
+        self.add(entry, outcome.duration_seconds, outcome.damaged, outcome.notes)

@@ -18,7 +18,8 @@ def relabel(
     work: Sequence[Relabelled], index: LocalIndex, on_step: Callable[[], None] = lambda: None
 ) -> list[WorkItem]:
     """Have row, mirror and shard say of each video what its new description does, as a new version with
-    the vectors of the one before. `on_step` is called now and then.
+    the vectors of the one before. One whose row has changed meanwhile is left alone. `on_step` is called
+    now and then.
 
     Returns those whose vectors are not all there; they are to be indexed.
     """
@@ -31,6 +32,7 @@ def relabel(
 
 def _relabel(work: Sequence[Relabelled], index: LocalIndex) -> list[WorkItem]:
     with index.changing:
+        work = [one for one in work if index.videos.get(one.before.video_id) == one.before]
         held = index.embeddings_of([one.before for one in work])
         whole, incomplete = [], []
         for one in work:

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from common.errors import DependencyError, UsageError
 from common.http.health import Health
 from common.printable import printable
-from ingest.catalogue import CatalogueItem, RejectedVideo, check_entry
+from ingest.catalogue import CatalogueItem, check_entry
 from ingest.fingerprint import same_source
 from ingest.folder_watch import FolderWatch
 from searcher.storage.video_store import VideoStore
-from storyhash.pipeline.index_plan import MovedVideo, Relabelled, WorkItem, note_moves, work_on
-from storyhash.pipeline.naming import named
+from storyhash.pipeline.index_plan import WorkItem, note_moves, plan_videos
 from storyhash.services.background import Background
 from storyhash.services.index_queue import IndexQueue
 
@@ -46,7 +45,7 @@ class Watcher(Background):
 
     def work(self) -> None:
         """Look from time to time."""
-        reason = ""
+        reason, excluded = "", 0
         while not self._stopping.is_set():
             started = time.monotonic()
             said, reason = reason, ""
@@ -54,6 +53,9 @@ class Watcher(Background):
                 self._found += self._watch.look()
                 for problem in self._watch.new_problems:
                     _log.warning("skipped: %s: %s", printable(problem.path), problem.message)
+                if self._watch.excluded != excluded:
+                    excluded = self._watch.excluded
+                    _log.info("%d files and folders are excluded", excluded)
                 self._take(self._found)
                 self._found.clear()
             except OSError as error:
@@ -70,29 +72,18 @@ class Watcher(Background):
             self._stopping.wait(max(self._pause_seconds, _PAUSE_FACTOR * spent))
 
     def _take(self, found: Sequence[CatalogueItem]) -> None:
-        """Queue those that are new or have changed."""
-        work: list[WorkItem] = []
-        in_hand: dict[str, str] = {}
-        for one in found:
-            try:
-                check_entry(one.entry)
-            except UsageError as error:
-                _log.warning("skipped: %s", error)
-                continue
-            place = named(one, self._videos, in_hand)
-            if isinstance(place, RejectedVideo):
-                _log.warning("skipped: %s", place.message)
-                continue
-            item = work_on(place, self._videos)
-            if isinstance(item, Relabelled):
-                item = item.item
-            if isinstance(item, MovedVideo):
-                note_moves([item], self._videos)
-                _log.info("%s: moved to %s, not indexed again", item.video_id, item.uri)
-            # One without a fingerprint is gone again.
-            elif isinstance(item, WorkItem) and item.fingerprint and not self._was_deleted(item):
-                work.append(item)
-                in_hand[item.entry.video_id] = item.entry.uri
+        """Queue those that are new or have changed; give indexed ones their new description."""
+        plan = plan_videos(filter(_can_be_held, found), self._videos)
+        for rejected in plan.failed:
+            _log.warning("skipped: %s", rejected.message)
+        note_moves(plan.moved, self._videos)
+        for moved in plan.moved:
+            _log.info("%s: moved to %s, not indexed again", moved.video_id, moved.uri)
+        if plan.relabelled:
+            self._queue.relabel(plan.relabelled)
+            _log.info("%d videos have another bank or description", len(plan.relabelled))
+        # One without a fingerprint is gone again.
+        work = [item for item in plan.work if item.fingerprint and not self._was_deleted(item)]
         if work:
             self._queue.add(work)
             _log.info("%d new or changed videos in %s", len(work), self._watch.folder)
@@ -104,3 +95,12 @@ class Watcher(Background):
             return False
         _log.info("%s was deleted and its file has not changed: skipped", video_id)
         return True
+
+
+def _can_be_held(one: CatalogueItem) -> bool:
+    try:
+        check_entry(one.entry)
+    except UsageError as error:
+        _log.warning("skipped: %s", error)
+        return False
+    return True

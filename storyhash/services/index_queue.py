@@ -7,14 +7,15 @@ comes in one order for the queue and for the index.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from common.types import CatalogEntry
 from searcher.index_transaction import Change
 from searcher.local_index import LocalIndex
 from searcher.storage.video_store import Video
-from storyhash.pipeline.index_plan import WorkItem
+from storyhash.pipeline.index_plan import Relabelled, WorkItem
+from storyhash.pipeline.relabelling import relabel
 
 
 class IndexQueue:
@@ -45,6 +46,11 @@ class IndexQueue:
             wanted = [item for item in items if not self._is_under_way(item)]
             self._index.videos.begin(*(replace(item.row(), version=0) for item in wanted))
             self._due.update(dict.fromkeys(item.entry.video_id for item in wanted))
+
+    def relabel(self, work: Sequence[Relabelled]) -> None:
+        """Have indexed videos described anew; those whose vectors are not all there are taken on."""
+        with self._index.changing:
+            self.add(relabel(work, self._index))
 
     def _is_under_way(self, item: WorkItem) -> bool:
         now = self._under_way.get(item.entry.video_id)

@@ -14,14 +14,13 @@ from common.http.upload import check_address
 from common.metrics import Metrics
 from common.settings import IngestSettings
 from common.types import CatalogEntry, TakeLook
-from common.uris import public_uri
 from ingest.catalogue import check_entry
 from ingest.fetch import check_allowed
 from ingest.fingerprint import source_fingerprint
 from searcher.api.protocols import ServingIndex
 from searcher.metrics import STAGE
 from searcher.storage.video_store import Video
-from storyhash.pipeline.index_plan import WorkItem, is_described
+from storyhash.pipeline.index_plan import Relabelled, WorkItem, is_described, is_here
 from storyhash.query.local import LocalQueries
 from storyhash.services.index_queue import IndexQueue
 
@@ -64,7 +63,7 @@ class ServedCatalogue:
 
     def add_video(self, entry: CatalogEntry) -> Video:
         """Take a video on; one that is indexed or pending already, and described the same, is not done
-        again.
+        again. One that is indexed and is described differently keeps its vectors.
 
         Raises UsageError for a path and for what is no text, FetchError for an address that may not be
         asked.
@@ -76,7 +75,12 @@ class ServedCatalogue:
         videos = opened.answering.index.videos
         held = videos.get(entry.video_id)
         if held is None or held.state == "failed" or not _is_same(held, entry):
-            opened.queue.add([WorkItem(entry, 0, "", source_fingerprint(entry.uri))])
+            version = videos.next_version(entry.video_id)
+            item = WorkItem(entry, version, "", source_fingerprint(entry.uri))
+            if held is not None and held.state == "ready" and is_here(held, entry):
+                opened.queue.relabel([Relabelled(item, held)])
+            else:
+                opened.queue.add([item])
             held = videos.get(entry.video_id)
         if held is None:
             raise UsageError(f"{entry.video_id!r} was deleted while it was posted; post it again")
@@ -98,4 +102,4 @@ class ServedCatalogue:
 def _is_same(held: Video, entry: CatalogEntry) -> bool:
     # A new query may be a new key; what is still to be fetched needs the newest.
     same = held.uri == entry.uri or held.state != "pending"
-    return same and public_uri(held.uri) == public_uri(entry.uri) and is_described(held, entry)
+    return same and is_here(held, entry) and is_described(held, entry)

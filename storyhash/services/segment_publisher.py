@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from common.errors import MessageTooLargeError, VideoError
 from common.http.health import Health
@@ -16,6 +16,7 @@ from common.metrics import Metrics
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 from ingest.ledger import ProducerLedger, SendTask
 from ingest.metrics import STAGE, observe_decoded
+from storyhash.run_report import RunReport
 from storyhash.services.backpressure import EmbedderLag
 
 # Ends of videos are acknowledged and noted together, this many or this often.
@@ -26,17 +27,10 @@ OnSent = Callable[[SendTask, VideoError | None], None]
 
 
 @dataclass(slots=True)
-class SendReport:
-    """What a run did. Seconds are of video; `elapsed_seconds` of the clock."""
+class SendReport(RunReport):
+    """`clip_bytes`: of all segments. `stopped`: the run was ended before all was sent."""
 
-    sent: int = 0
-    segments: int = 0
     clip_bytes: int = 0
-    video_seconds: float = 0.0
-    elapsed_seconds: float = 0.0
-    failed: list[tuple[SendTask, VideoError]] = field(default_factory=list)
-    damaged: list[tuple[SendTask, str]] = field(default_factory=list)
-    notes: list[tuple[SendTask, str]] = field(default_factory=list)
     stopped: bool = False
 
 
@@ -123,17 +117,12 @@ class SegmentPublisher:
             self._publisher.flush()
             self._ledger.failed(lane, one, event.error.code, str(event.error))
             self._metrics.videos_total.labels(STAGE, "failed").inc()
-            report.failed.append((one, event.error))
+            report.failed.append((one.entry, event.error))
             on_sent(one, event.error)
             return
         self._ended.append(one)
         observe_decoded(self._metrics, event)
-        report.sent += 1
-        report.video_seconds += event.duration_seconds
-        if event.damaged:
-            report.damaged.append((one, event.damaged))
-        if event.notes:
-            report.notes.append((one, event.notes))
+        report.add(one.entry, event.duration_seconds, event.damaged, event.notes)
 
     def _send_segment(self, event: SegmentReady, trace_id: str, report: SendReport) -> None:
         video_id = event.entry.video_id

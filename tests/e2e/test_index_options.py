@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,45 @@ def test_nothing_is_pruned_of_a_folder_that_is_not_there(library: tuple[Path, Pa
     run = storyhash("index", folder, "--prune", "--data", data)
     assert run.exit_code == 2
     assert ids(data) == before
+
+
+def test_a_folder_that_became_empty_is_pruned_only_on_demand(library: tuple[Path, Path]) -> None:
+    """As where a disk below the folder is not mounted."""
+    folder, data = library
+    disk = folder / "disk" / "more"
+    disk.mkdir(parents=True)
+    (folder / "b.mkv").rename(disk / "b.mkv")
+    storyhash("index", folder, "--data", data, "--profile", "offline")
+    before = ids(data)
+    assert "disk/more/b.mkv" in before
+    shutil.rmtree(disk)
+    (folder / "disk" / ".hidden").touch()
+    arguments = ("index", folder, "--data", data, "--json")
+    kept = storyhash(*arguments, "--prune")
+    assert kept.json["pruned"] == ["b.mkv"]
+    assert kept.json["not_pruned"] == {str(folder / "disk"): ["disk/more/b.mkv"]}
+    assert f"{folder}/disk is missing or empty" in kept.stderr
+    assert "disk/more/b.mkv" in ids(data)
+    dry = storyhash(*arguments, "--prune-folders", "--dry-run").json
+    assert (dry["prune"], dry["not_pruned"]) == (["disk/more/b.mkv"], {})
+    pruned = storyhash(*arguments, "--prune-folders").json
+    assert (pruned["pruned"], pruned["not_pruned"]) == (["disk/more/b.mkv"], {})
+
+
+def test_a_video_with_another_bank_and_lost_vectors_is_embedded_and_said_to_be(
+    library: tuple[Path, Path],
+) -> None:
+    folder, data = library
+    with open_catalogue(load_settings(data_dir=data), writer=True) as index:
+        row = index.videos.get("b.mkv")
+        assert row is not None
+        index.replace_video(replace(row, version=row.version + 1), [])
+        with index.changing:
+            index.videos.commit(replace(row, version=row.version + 1))
+    run = storyhash("index", folder, "--bank", "other", "--data", data, "--json")
+    assert run.json["indexed"] == 1, run.stderr
+    assert "b.mkv" not in {one["video_id"] for one in run.json["relabelled"]}
+    assert len(run.json["relabelled"]) == 3
 
 
 def test_another_bank_embeds_nothing_anew(library: tuple[Path, Path]) -> None:

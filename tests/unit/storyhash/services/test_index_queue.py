@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -371,8 +372,9 @@ def test_a_posted_video_is_done_once_however_often_it_is_posted(
     assert served.add_video(entry).state == "ready"
     assert bench.queue.idle
     described = served.add_video(CatalogEntry("a", FILM, title="A film"))
-    assert (described.state, described.title, described.version) == ("pending", "A film", 1)
-    bench.work()
+    # Its description alone has changed: nothing is embedded again.
+    assert (described.state, described.title, described.version) == ("ready", "A film", 2)
+    assert bench.queue.idle
     assert bench.states() == {"a": ("ready", 2)}
 
 
@@ -454,6 +456,39 @@ def test_what_is_indexed_already_is_not_queued_when_watching_begins(
     (folder / "b.mp4").write_bytes(b"another film")
     watch(bench, folder, lambda: "b.mp4" in bench.states())
     assert bench.states() == {"a.mp4": ("ready", 1), "b.mp4": ("pending", 0)}
+
+
+def test_a_watched_video_of_another_bank_keeps_its_vectors(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (folder / name).write_bytes(name.encode())
+    watch(bench, folder, lambda: len(bench.states()) == 2)
+    bench.work()
+    before = bench.index.vectors_of("a.mp4").vectors
+    row = bench.index.videos.get("b.mp4")
+    assert row is not None
+    # The vectors of one of them are lost.
+    bench.index.replace_video(replace(row, version=2), [])
+    with bench.index.changing:
+        bench.index.videos.commit(replace(row, version=2))
+
+    def banks() -> list[str]:
+        rows = (bench.index.videos.get(name) for name in ("a.mp4", "b.mp4"))
+        return [f"{one.bank} {one.state} {one.version}" for one in rows if one is not None]
+
+    health = Health(None, (), 60.0)
+    other = FolderWatch(folder, 0.0, "other")
+    watcher = Watcher(other, bench.index.videos, bench.queue, health, 0.01)
+    watcher.start()
+    try:
+        wait_until(lambda: banks() == ["other ready 2", "other pending 2"], "the other bank")
+    finally:
+        watcher.stop()
+        watcher.join()
+    assert np.array_equal(bench.index.vectors_of("a.mp4").vectors, before)
+    bench.work()
+    assert banks() == ["other ready 2", "other ready 3"]
 
 
 def test_a_name_that_is_taken_is_passed_over_and_the_rest_goes_on(

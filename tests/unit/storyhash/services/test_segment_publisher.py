@@ -167,7 +167,7 @@ def test_segments_and_the_end_of_a_video_go_out_in_order_and_are_noted(bench: Be
     assert (first.ref.version, first.ref.bank) == (1000, "shows")
     assert bench.told == [("a", "done")]
     assert bench.state(a) == "done"
-    assert (report.sent, report.segments, report.clip_bytes, report.video_seconds) == (1, 2, 8, 8.0)
+    assert (report.done, report.segments, report.clip_bytes, report.video_seconds) == (1, 2, 8, 8.0)
     assert not report.stopped
     assert bench.pool.closed
 
@@ -200,7 +200,7 @@ def test_one_that_fails_is_told_noted_and_the_others_go_on(bench: Bench) -> None
         *("failed", "unreadable", "cannot be decoded further"),
     )
     assert bench.told == [("broken", "unreadable"), ("a", "done")]
-    assert [one.entry for one, _ in report.failed] == [broken]
+    assert [entry for entry, _ in report.failed] == [broken]
     assert (bench.state(broken), bench.state(a)) == ("failed: unreadable", "done")
     assert bench.metric("videos_total", stage="ingest", outcome="failed") == 1
     assert bench.metric("videos_total", stage="ingest", outcome="done") == 1
@@ -210,7 +210,7 @@ def test_one_that_is_damaged_is_whole_and_says_what_is_missing(bench: Bench) -> 
     report = bench.send(film("damaged"))
     end = bench.ends()["damaged"]
     assert (end.outcome, end.error_code, end.error_message) == ("complete", "damaged", DAMAGED)
-    assert [(one.entry.video_id, what) for one, what in report.damaged] == [("damaged", DAMAGED)]
+    assert [(entry.video_id, what) for entry, what in report.damaged] == [("damaged", DAMAGED)]
 
 
 def test_nothing_is_noted_that_was_not_acknowledged(bench: Bench) -> None:
@@ -299,7 +299,7 @@ def test_a_title_too_long_for_a_message_is_one_videos_fault(small: Bench, name: 
     end = small.ends()[name]
     assert (end.outcome, end.error_code) == ("failed", "message_too_large")
     assert (end.entry.title, end.entry.metadata, end.entry.uri) == ("", {}, f"/films/{name}")
-    assert [one.entry.title for one, _ in report.failed] == ["x" * SMALL]
+    assert [entry.title for entry, _ in report.failed] == ["x" * SMALL]
     assert small.state(long) == "failed: message_too_large"
     assert small.state(film("a")) == "done"
 
@@ -319,7 +319,7 @@ def test_a_segment_too_large_for_a_message_is_one_videos_fault(small: Bench) -> 
     assert small.segments() == ["a@0-4000", "a@4000-8000", "large@0-4000"]
     end = small.ends()["large"]
     assert (end.outcome, end.error_code) == ("failed", "message_too_large")
-    assert (report.sent, report.segments) == (1, 3)
+    assert (report.done, report.segments) == (1, 3)
     assert small.told == [("large", "message_too_large"), ("a", "done")]
     assert small.state(film("large")) == "failed: message_too_large"
 
@@ -340,7 +340,7 @@ def test_failing_to_send_what_is_out_whole_takes_nothing_back(bench: Bench) -> N
     bench.pool = FakePool(failing)
     report = bench.send(a, b, lane=OTHER)
     assert set(bench.ends(OTHER)) == {"b"}
-    assert [one.entry for one, _ in report.failed] == [a, b]
+    assert [entry for entry, _ in report.failed] == [a, b]
     assert bench.state(a, LANE) == "done"
     assert bench.state(a, OTHER) == "again as 1001"
 
@@ -362,5 +362,5 @@ def test_segments_and_decoding_are_counted(bench: Bench) -> None:
 
 def test_a_run_with_nothing_to_do_does_nothing(bench: Bench) -> None:
     report = bench.send()
-    assert (report.sent, report.failed, report.stopped) == (0, [], False)
+    assert (report.done, report.failed, report.stopped) == (0, [], False)
     assert bench.events() == []

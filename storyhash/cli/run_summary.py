@@ -1,0 +1,53 @@
+"""What a run over many videos did, as a person reads it: while it runs, and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.errors import VideoError
+from storyhash.cli.console import err, out
+from storyhash.cli.progress import Task
+
+# Kinds of files passed over that are worth saying.
+_SHOWN = 8
+
+
+def tick(
+    task: Task, video_id: str, verb: str, error: VideoError | None, video_seconds: float = 0.0
+) -> None:
+    """One more video has ended. verb: what is done with those that do not fail."""
+    task.advance(name=video_id, video_seconds=video_seconds)
+    if error is not None:
+        err.print(f"{video_id}: not {verb}: {error}", style="red", markup=False)
+
+
+def show_counts(summary: Mapping[str, Any], verb: str) -> None:
+    """How many videos were done, were done before, and failed."""
+    out.print(
+        f"{summary[verb]} {verb}, {summary['unchanged']} unchanged, {len(summary['failed'])} failed",
+        style="bold",
+    )
+
+
+def show_videos(summary: Mapping[str, Any], verb: str) -> None:
+    """The videos that there is something to say of."""
+    for one in summary["damaged"]:
+        out.print(f"{one['video_id']}: {verb}, but {one['message']}", markup=False)
+    for one in summary["notes"]:
+        out.print(f"{one['video_id']}: {verb}; {one['message']}", markup=False)
+    if summary["failed"]:
+        out.print(f"not {verb}:")
+    for one in summary["failed"]:
+        out.print(f"    {one['video_id']}: {one['message']}", markup=False)
+
+
+def show_passed_over(passed_over: Sequence[Mapping[str, Any]]) -> None:
+    """What in the folders was no video, or was left out."""
+    if not passed_over:
+        return
+    words = [f"{one['count']} {one['what']} ({one['why']})" for one in passed_over[:_SHOWN]]
+    more = len(passed_over) - _SHOWN
+    if more > 0:
+        words.append(f"{more} more kinds (listed with --json)")
+    out.print(f"skipped: {', '.join(words)}", markup=False)
