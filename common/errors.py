@@ -197,6 +197,12 @@ class EmbedderUnavailableError(DependencyError):
     code = "embedder"
 
 
+class StateError(DependencyError):
+    """The state database (keys and audit log) cannot be opened or does not respond."""
+
+    code = "state"
+
+
 class ServiceError(DependencyError):
     """The StoryHash server does not respond."""
 

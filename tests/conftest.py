@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -71,6 +72,23 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def random_sam2(models: Path) -> Sam2Settings:
     """The tiny SAM 2; what random weights propose is taken however little they trust it."""
     return Sam2Settings(model=str(models / "sam2"), min_predicted_iou=0, min_stability=0)
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """An empty schema of the PostgreSQL server that STORYHASH_TEST_POSTGRES names."""
+    named = os.environ.get("STORYHASH_TEST_POSTGRES")
+    if not named:
+        skip_or_fail("postgres", "set STORYHASH_TEST_POSTGRES to postgresql://user@host/database")
+    import psycopg
+
+    schema = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(named, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}".encode())
+        try:
+            yield f"{named}{'&' if '?' in named else '?'}options=-csearch_path%3D{schema}"
+        finally:
+            connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
 
 
 @pytest.fixture(scope="session")

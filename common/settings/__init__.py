@@ -12,6 +12,7 @@ from common.settings.matching import MatchingSettings, PolicySettings
 from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, SscdSettings
 from common.settings.searcher import QdrantSettings, SearcherSettings
 from common.settings.service import ServiceSettings
+from common.settings.state import StateSettings
 from common.settings.tree import ENV_PREFIX, Settings
 from common.settings.video import IngestSettings, VideoSettings
 
@@ -30,6 +31,7 @@ __all__ = [
     "ServiceSettings",
     "Settings",
     "SscdSettings",
+    "StateSettings",
     "VideoSettings",
     "data_dir_is_given",
     "describe_data_dir",

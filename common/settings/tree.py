@@ -14,6 +14,7 @@ from common.settings.matching import MatchingSettings
 from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, SscdSettings
 from common.settings.searcher import QdrantSettings, SearcherSettings
 from common.settings.service import ServiceSettings
+from common.settings.state import StateSettings
 from common.settings.video import IngestSettings, VideoSettings
 
 ENV_PREFIX = "STORYHASH_"
@@ -48,3 +49,4 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     service: ServiceSettings = ServiceSettings()
     http: HttpSettings = HttpSettings()
+    state: StateSettings = StateSettings()

@@ -12,6 +12,7 @@ from typing import IO
 
 from common.atomic_write import replacing
 from common.errors import DataFolderError, ModelMismatchError
+from common.state.files import FILES as STATE_FILES
 from common.work_in_progress import FOLDER as IN_HAND_FOLDER
 
 _FORMAT = 1
@@ -22,6 +23,7 @@ _OURS = (
     frozenset({"generations", "current-generation", "producer.lock", "lock", IN_HAND_FOLDER})
     | {f"{name}.new" for name in ("current-generation", _MANIFEST)}
     | {f"producer.sqlite{tail}" for tail in ("", "-wal", "-shm", "-journal")}
+    | set(STATE_FILES)
 )
 
 

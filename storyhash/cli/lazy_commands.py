@@ -27,6 +27,8 @@ COMMANDS = {
     "search": "services:search",
     "generations": "generations:app",
     "staged": "staged:app",
+    "keys": "keys:app",
+    "audit": "audit:app",
     "topics": "topics:app",
     "dead-letters": "dead_letters:app",
     "features": "features:app",

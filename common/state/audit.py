@@ -1,0 +1,72 @@
+"""The audit log: every change that was asked for, by whom, and what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+
+from common.state.database import StateDatabase
+from common.state.keys import iso
+from common.state.tables import AUDIT_LOG
+
+# A title or an id may be long; this much of it says what it was.
+_MAX_TEXT = 1024
+_DELETE_EVERY_SECONDS = 3600.0
+_DAY_MILLISECONDS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change. action: such as `videos.delete`; object: the id of what was changed; status and code:
+    of the HTTP response, code empty where it succeeded; key_id: None where no key was needed."""
+
+    action: str
+    route: str
+    object: str
+    status: int
+    code: str = ""
+    key_id: str | None = None
+    request_id: str = ""
+
+
+class AuditLog:
+    """Entries are added and, when they are old, deleted; none is ever changed."""
+
+    def __init__(
+        self, database: StateDatabase, keep_days: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._keep_days = keep_days
+        self._clock = clock
+        self._deleted_at = float("-inf")
+
+    def record(self, change: Change) -> None:
+        """Add an entry; it is on disk when this returns. Raises StateError."""
+        now = self._clock()
+        values = asdict(change)
+        for name in ("route", "object"):
+            # PostgreSQL has no NUL in a text, and neither database half a surrogate pair.
+            plain = values[name].replace("\0", "\ufffd").encode(errors="replace").decode()
+            values[name] = plain[:_MAX_TEXT]
+        with self._database.change() as connection:
+            connection.execute(insert(AUDIT_LOG).values(at=int(1000 * now), **values))
+            if now - self._deleted_at >= _DELETE_EVERY_SECONDS:
+                before = int(1000 * now) - self._keep_days * _DAY_MILLISECONDS
+                connection.execute(delete(AUDIT_LOG).where(AUDIT_LOG.c.at < before))
+                self._deleted_at = now
+
+    def page(
+        self, before: int | None = None, limit: int = 100
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """Entries as JSON values, the newest first, and the cursor of the next page, or None."""
+        query = select(AUDIT_LOG).order_by(AUDIT_LOG.c.id.desc()).limit(limit + 1)
+        if before is not None:
+            query = query.where(AUDIT_LOG.c.id < before)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        items = [{**row._mapping, "at": iso(row.at)} for row in rows[:limit]]
+        return items, rows[limit - 1].id if len(rows) > limit else None

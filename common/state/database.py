@@ -1,0 +1,161 @@
+"""The state database: SQLite in the data folder, or PostgreSQL by its address."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from common.atomic_write import private_folder
+from common.errors import SettingsError, StateError
+from common.settings import Settings
+from common.state.files import FILES
+from common.state.migrate import HEAD, revision, upgrade
+
+_POSTGRES = "postgresql+psycopg"
+# A writer waits so long for another one.
+_BUSY_SECONDS = 10.0
+_CONNECT_SECONDS = 5
+# Connections of one process: keys are verified by two threads, changes recorded by a few.
+_CONNECTIONS = 4
+# Any fixed number: the lock under which one process changes the schema, or makes the first key.
+_ADVISORY_LOCK = 0x53484B53
+_READING = {"storyhash_reading": True}
+
+
+class StateDatabase:
+    """One database. Any thread and any process may use it at the same time."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open it, or make it, and bring its schema to this version's.
+
+        Raises StateError, SettingsError.
+        """
+        given = settings.state.url
+        if given is None:
+            path = settings.data_dir / FILES[0]
+            self._name = str(path)
+            self._engine = _sqlite(path)
+        else:
+            url = _postgres_url(given.get_secret_value())
+            self._name = f"the state database at {url.host or 'localhost'}"
+            self._engine = _postgres(url)
+        try:
+            with self.read() as connection:
+                current = revision(connection) == HEAD
+            if not current:
+                with self.change(alone=True) as connection:
+                    if revision(connection) != HEAD:
+                        upgrade(connection)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one version of the data. Raises StateError."""
+        with (
+            self._told(),
+            self._engine.connect() as connection,
+            connection.execution_options(**_READING).begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def change(self, *, alone: bool = False) -> Iterator[Connection]:
+        """One transaction, all or nothing. alone: no other one that says so runs at the same time, in any
+        process; SQLite has only one writer anyway. Raises StateError."""
+        with self._told(), self._engine.begin() as connection:
+            if alone and connection.dialect.name != "sqlite":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+            yield connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            # Without the statement and its values.
+            cause = getattr(error, "orig", None) or error
+            why = " ".join(str(cause).split())
+            raise StateError(
+                f"{self._name}: {why}; start the database, or correct STORYHASH_STATE__URL, the "
+                "permissions or the disk space"
+            ) from None
+
+
+def _sqlite(path: Path) -> Engine:
+    try:
+        private_folder(path.parent)
+        # Not the umask decides who may read it; its -wal and -shm take its mode.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror}; correct the permissions") from None
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        # Transactions begin below, not where Python's driver would begin them.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("storyhash_reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgres_url(given: str) -> URL:
+    """Raises SettingsError for what is no address of a PostgreSQL database."""
+    try:
+        url = make_url(given)
+    except ArgumentError:
+        url = URL.create("unknown")
+    if url.drivername not in ("postgresql", "postgres", _POSTGRES):
+        raise SettingsError(
+            "STORYHASH_STATE__URL: expected an address such as "
+            "postgresql://user:password@host/storyhash"
+        )
+    return url.set(drivername=_POSTGRES)
+
+
+def _postgres(url: URL) -> Engine:
+    # What the address says of the session is kept beside ours.
+    given = url.query.get("options", "")
+    try:
+        return create_engine(
+            url,
+            connect_args={
+                "connect_timeout": _CONNECT_SECONDS,
+                "options": f"{given} -c statement_timeout={int(1000 * _BUSY_SECONDS)}",
+                # A server whose machine is gone ends no connection.
+                "tcp_user_timeout": int(1000 * _BUSY_SECONDS),
+            },
+            pool_size=_CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=_BUSY_SECONDS,
+            pool_pre_ping=True,
+        )
+    except (ModuleNotFoundError, NoSuchModuleError):
+        raise StateError(
+            "STORYHASH_STATE__URL needs the PostgreSQL driver: pip install 'storyhash[postgres]'"
+        ) from None

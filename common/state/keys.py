@@ -1,0 +1,212 @@
+"""API keys: shown once, kept only as a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select, update
+
+from common.errors import StateError, UsageError
+from common.printable import printable
+from common.state.database import StateDatabase
+from common.state.roles import Role
+from common.state.tables import API_KEYS
+
+MAX_KEYS = 10_000
+MAX_NAME, MAX_BANKS, MAX_BANK_NAME = 100, 100, 200
+FIRST_KEY_NAME = "first start"
+_SECRET_BYTES = 32
+_ID_BYTES = 6
+_TOKEN = re.compile(r"sh_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+# How exactly the last use is known: a row is written at most so often.
+LAST_USED_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is known of a key; times in milliseconds since 1970. banks: None for all banks."""
+
+    id: str
+    name: str
+    role: Role
+    banks: frozenset[str] | None
+    requests_per_minute: int | None
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+    revoked_at: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "role": self.role.value,
+            "banks": None if self.banks is None else sorted(self.banks),
+            "requests_per_minute": self.requests_per_minute,
+            "created_at": iso(self.created_at),
+            "expires_at": iso(self.expires_at),
+            "last_used_at": iso(self.last_used_at),
+            "revoked_at": iso(self.revoked_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What a key is made of. Raises UsageError for a name or banks that cannot be."""
+
+    name: str
+    role: Role
+    banks: Sequence[str] | None = None
+    expires_seconds: int | None = None
+    requests_per_minute: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.name) <= MAX_NAME or printable(self.name) != self.name:
+            raise UsageError(f"name: expected 1 to {MAX_NAME} printable characters")
+        if self.banks is None:
+            return
+        if not 1 <= len(self.banks) <= MAX_BANKS:
+            raise UsageError(f"banks: expected 1 to {MAX_BANKS} banks; without any, all are meant")
+        if not all(1 <= len(bank) <= MAX_BANK_NAME for bank in self.banks):
+            raise UsageError(f"banks: expected names of 1 to {MAX_BANK_NAME} characters")
+        if self.role is Role.ADMIN:
+            raise UsageError("an admin key is for all banks; give no bank, or another role")
+
+
+class KeyStore:
+    """The keys of a state database."""
+
+    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(self, new: NewKey) -> tuple[Key, str]:
+        """Make a key; its text is known only now. Raises UsageError for one too many, StateError."""
+        key, token, values = self._made(new)
+        with self._database.change() as connection:
+            count = connection.execute(select(func.count()).select_from(API_KEYS)).scalar_one()
+            if count >= MAX_KEYS:
+                raise UsageError(f"there are {count} keys already, as many as are kept")
+            connection.execute(insert(API_KEYS).values(values))
+        return key, token
+
+    def create_first(self) -> str | None:
+        """An admin key, when there is no key at all; None when there is one. Of several processes that
+        ask at the same time one gets it."""
+        _, token, values = self._made(NewKey(FIRST_KEY_NAME, Role.ADMIN))
+        with self._database.change(alone=True) as connection:
+            if connection.execute(select(API_KEYS.c.id).limit(1)).first() is not None:
+                return None
+            connection.execute(insert(API_KEYS).values(values))
+        return token
+
+    def exists(self) -> bool:
+        """Whether a key was ever made, also one that is revoked."""
+        with self._database.read() as connection:
+            return connection.execute(select(API_KEYS.c.id).limit(1)).first() is not None
+
+    def page(self, after: str = "", limit: int = 100) -> tuple[list[Key], str | None]:
+        """Keys in the order of their ids, and the cursor of the next page, or None."""
+        query = (
+            select(API_KEYS).where(API_KEYS.c.id > after).order_by(API_KEYS.c.id).limit(limit + 1)
+        )
+        with self._database.read() as connection:
+            keys = [_key(row) for row in connection.execute(query)]
+        return keys[:limit], keys[limit - 1].id if len(keys) > limit else None
+
+    def revoke(self, key_id: str) -> bool:
+        """Have a key refused from now on; False if there is none. The row stays."""
+        now = self._now()
+        with self._database.change() as connection:
+            known = connection.execute(select(API_KEYS.c.id).where(API_KEYS.c.id == key_id)).first()
+            connection.execute(
+                update(API_KEYS)
+                .where(API_KEYS.c.id == key_id, API_KEYS.c.revoked_at.is_(None))
+                .values(revoked_at=now)
+            )
+        return known is not None
+
+    def verify(self, token: str) -> Key | None:
+        """The key with this text; None for one that is unknown, revoked or expired."""
+        parts = _TOKEN.fullmatch(token)
+        if parts is None:
+            return None
+        with self._database.read() as connection:
+            row = connection.execute(select(API_KEYS).where(API_KEYS.c.id == parts[1])).first()
+        # As much is compared for a key that is not there.
+        known = "" if row is None else str(row.key_hash)
+        same = secrets.compare_digest(known, key_hash(token))
+        if row is None or not same:
+            return None
+        key, now = _key(row), self._now()
+        if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
+            return None
+        if key.last_used_at is None or now - key.last_used_at >= 1000 * LAST_USED_SECONDS:
+            self._note_use(key.id, now)
+        return key
+
+    def _note_use(self, key_id: str, now: int) -> None:
+        # A full disk is no reason to refuse a reader.
+        with suppress(StateError), self._database.change() as connection:
+            connection.execute(
+                update(API_KEYS).where(API_KEYS.c.id == key_id).values(last_used_at=now)
+            )
+
+    def _made(self, new: NewKey) -> tuple[Key, str, dict[str, Any]]:
+        now = self._now()
+        key_id = secrets.token_hex(_ID_BYTES)
+        token = f"sh_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+        expires = None if new.expires_seconds is None else now + 1000 * new.expires_seconds
+        banks = None if new.banks is None else frozenset(new.banks)
+        rate = new.requests_per_minute
+        key = Key(key_id, new.name, new.role, banks, rate, now, expires, None, None)
+        values = {
+            "id": key_id,
+            "name": new.name,
+            "role": new.role.value,
+            "banks": None if banks is None else json.dumps(sorted(banks)),
+            "key_hash": key_hash(token),
+            "requests_per_minute": rate,
+            "created_at": now,
+            "expires_at": expires,
+        }
+        return key, token, values
+
+    def _now(self) -> int:
+        return int(1000 * self._clock())
+
+
+def key_hash(token: str) -> str:
+    """SHA-256 in hexadecimal. A plain hash is enough: a key has 256 random bits, so it cannot be guessed
+    from its hash as a password could."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def iso(milliseconds: int | None) -> str | None:
+    """A time as JSON has it."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _key(row: Row[Any]) -> Key:
+    return Key(
+        row.id,
+        row.name,
+        Role(row.role),
+        None if row.banks is None else frozenset(json.loads(row.banks)),
+        row.requests_per_minute,
+        row.created_at,
+        row.expires_at,
+        row.last_used_at,
+        row.revoked_at,
+    )

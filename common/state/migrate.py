@@ -1,0 +1,43 @@
+"""The schema brought to this version's, by Alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from common.errors import StateError
+
+# The newest file in `migrations/versions`; a test compares them.
+HEAD = "0001"
+FOLDER = Path(__file__).parent / "migrations"
+
+
+def revision(connection: Connection) -> str | None:
+    """The schema's version; None for an empty database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(
+        text("SELECT version_num FROM alembic_version")
+    ).scalar_one_or_none()
+    return found
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the schema to `HEAD`, within the connection's transaction. Raises StateError for a schema of
+    a newer version."""
+    # Imported here, because most starts find the schema as it should be.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise StateError(
+            f"the state database has schema {revision(connection)}, which this version does not know; "
+            "use the version of StoryHash that made it, or a newer one"
+        ) from None

@@ -1,0 +1,10 @@
+"""What Alembic runs: `common.state.migrate` gives it the connection, inside one transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from common.state.tables import METADATA
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
+context.run_migrations()

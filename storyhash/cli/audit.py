@@ -1,0 +1,43 @@
+"""`storyhash audit`: who changed what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from common.settings import load_settings
+from storyhash.cli.console import err, out, print_json
+from storyhash.cli.options import DataOption, JsonOption
+from storyhash.open_state import open_state
+
+app = typer.Typer(help="Show the audit log of a service.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_changes(
+    data: DataOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 100,
+    cursor: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Continue after this row: the cursor that the previous page printed."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the changes that were requested through the API, and the keys that were created and revoked,
+    newest first."""
+    with open_state(load_settings(data_dir=data)) as state:
+        items, following = state.audit.page(cursor, limit)
+    if json:
+        print_json({"items": items, "next_cursor": following})
+        return
+    for item in items:
+        out.print(
+            f"{item['at']}  {item['key_id'] or '-':12}  {item['status']}  {item['action']}  "
+            f"{item['object']}  {item['code']}".rstrip(),
+            markup=False,
+        )
+    if following is not None:
+        err.print(f"more: storyhash audit list --cursor {following}", markup=False)

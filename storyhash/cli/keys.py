@@ -1,0 +1,131 @@
+"""`storyhash keys`: who may call a service."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from common.errors import UsageError
+from common.settings import load_settings
+from common.state.audit import Change
+from common.state.keys import Key, NewKey
+from common.state.roles import Role
+from storyhash.cli.console import err, notice, out, print_json
+from storyhash.cli.durations import seconds_of
+from storyhash.cli.options import DataOption, JsonOption, announce_data_folder
+from storyhash.open_state import open_state
+
+app = typer.Typer(
+    help="Create, list and revoke the API keys of a service, in its data folder or in the database that "
+    "STORYHASH_STATE__URL names. A running service need not be restarted.",
+    no_args_is_help=True,
+)
+_BY_COMMAND = "command line"
+
+
+@app.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.")],
+    role: Annotated[
+        Role,
+        typer.Option(
+            "--role",
+            help="reader: match, search and list. reviewer: also decide about matches. writer: also add "
+            "and delete videos. admin: also keys, generations and the audit log.",
+        ),
+    ],
+    bank: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bank",
+            help="Only videos of this bank can be seen and changed (default: all banks). Repeatable.",
+        ),
+    ] = None,
+    expires: Annotated[
+        str, typer.Option("--expires", help="Lifetime such as 12h, 30d or 8w (default: unlimited).")
+    ] = "",
+    rate: Annotated[
+        int | None,
+        typer.Option(
+            "--rate",
+            min=0,
+            max=10_000_000,
+            help="Requests per minute; 0 means no limit (default: STORYHASH_HTTP__REQUESTS_PER_MINUTE).",
+        ),
+    ] = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Create a key and print it. It is stored only as a hash, so it cannot be shown again."""
+    seconds = seconds_of(expires, "--expires") if expires else None
+    new = NewKey(name, role, bank or None, seconds, rate)
+    settings = load_settings(data_dir=data)
+    announce_data_folder(settings)
+    with open_state(settings) as state:
+        key, token = state.keys.create(new)
+        state.audit.record(Change("keys.create", _BY_COMMAND, key.id, 201))
+    if json:
+        print_json({**key.to_json(), "key": token})
+        return
+    out.print(token, markup=False)
+    err.print(f"key {key.id} ({key.role}) created; it is not shown again", markup=False)
+
+
+@app.command("list")
+def list_keys(
+    data: DataOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 100,
+    cursor: Annotated[
+        str,
+        typer.Option(help="Continue after this row: the cursor that the previous page printed."),
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """Print all keys, also revoked and expired ones, without their secret part."""
+    with open_state(load_settings(data_dir=data)) as state:
+        keys, following = state.keys.page(cursor, limit)
+    if json:
+        print_json({"items": [key.to_json() for key in keys], "next_cursor": following})
+        return
+    for key in keys:
+        out.print(_line(key), markup=False)
+    if following is not None:
+        err.print(f"more: storyhash keys list --cursor {following}", markup=False)
+
+
+@app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key; `list` shows it.")],
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Revoke a key. Running services refuse it within 5 seconds."""
+    with open_state(load_settings(data_dir=data)) as state:
+        if not state.keys.revoke(key_id):
+            raise UsageError(f"there is no key {key_id!r}; `storyhash keys list` shows them")
+        state.audit.record(Change("keys.revoke", _BY_COMMAND, key_id, 204))
+        left = any(key.revoked_at is None for key in state.keys.page(limit=10_000)[0])
+    if json:
+        print_json({"revoked": key_id})
+        return
+    out.print(f"revoked {key_id}", markup=False)
+    if not left:
+        notice(
+            "no key is left; services still require one: create one with `storyhash keys create`"
+        )
+
+
+def _line(key: Key) -> str:
+    told = key.to_json()
+    banks = "all banks" if key.banks is None else "banks " + ", ".join(sorted(key.banks))
+    ends = [
+        f"{word} {told[name]}"
+        for word, name in (
+            ("revoked", "revoked_at"),
+            ("expires", "expires_at"),
+            ("last used", "last_used_at"),
+        )
+        if told[name]
+    ]
+    return "  ".join([key.id, f"{key.role.value:8}", key.name, banks, *ends])

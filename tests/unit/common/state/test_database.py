@@ -1,0 +1,110 @@
+"""The state database is private, has one schema, and tells what is wrong with it."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from common.errors import SettingsError, StateError
+from common.settings import Settings, StateSettings
+from common.state.database import StateDatabase
+from common.state.keys import KeyStore
+from common.state.migrate import FOLDER, HEAD
+from common.state.tables import METADATA
+
+
+def test_the_migrations_make_the_tables(database: StateDatabase) -> None:
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert context.get_current_revision() == HEAD
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_the_newest_migration_is_the_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def test_a_database_can_be_opened_again_and_twice(
+    settings: Settings, database: StateDatabase
+) -> None:
+    other = StateDatabase(settings)
+    assert KeyStore(database).create_first() is not None
+    assert KeyStore(other).exists()
+    other.close()
+
+
+def test_of_many_that_start_together_one_makes_the_schema(settings: Settings) -> None:
+    errors: list[Exception] = []
+
+    def start() -> None:
+        try:
+            StateDatabase(settings).close()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+
+
+def test_a_newer_schema_is_refused(settings: Settings, database: StateDatabase) -> None:
+    with database.change() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StateError, match="has schema 9999, which this version does not know"):
+        StateDatabase(settings)
+
+
+def test_what_fails_leaves_nothing_behind(database: StateDatabase) -> None:
+    def fail() -> None:
+        with database.change() as connection:
+            connection.execute(text("DELETE FROM alembic_version"))
+            connection.execute(text("SELECT nothing FROM nowhere"))
+
+    with pytest.raises(StateError):
+        fail()
+    with database.read() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == HEAD
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    database = StateDatabase(Settings(data_dir=tmp_path / "data"))
+    KeyStore(database).create_first()
+    files = list((tmp_path / "data").iterdir())
+    assert {file.name for file in files} >= {"state.sqlite", "state.sqlite-wal"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state.sqlite").write_bytes(b"no database at all" * 1000)
+    with pytest.raises(StateError, match=r"state.sqlite: file is not a database; "):
+        StateDatabase(Settings(data_dir=tmp_path))
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "no address", "sqlite:///x", ""])
+def test_an_address_of_something_else_names_the_setting(tmp_path: Path, url: str) -> None:
+    settings = Settings(data_dir=tmp_path, state=StateSettings(url=SecretStr(url)))
+    with pytest.raises(SettingsError, match="STORYHASH_STATE__URL: expected an address"):
+        StateDatabase(settings)
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_password(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    url = SecretStr("postgresql://me:pa55word@127.0.0.1:9/storyhash")
+    with pytest.raises(StateError, match=r"the state database at 127\.0\.0\.1: ") as caught:
+        StateDatabase(Settings(data_dir=tmp_path, state=StateSettings(url=url)))
+    assert "pa55word" not in str(caught.value)
