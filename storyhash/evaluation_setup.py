@@ -18,7 +18,7 @@ from common.types import UInt8Array
 from common.video import encode_video
 from embedder.stage import EmbedderStage
 from evaluation.data.datasets import DatasetVideo, read_dataset, read_davis
-from evaluation.experiment.experiment import Evaluation, Watch
+from evaluation.experiment.experiment import Evaluation, StartProgress
 from evaluation.experiment.experiment_data import ExperimentPlan
 from evaluation.experiment.profile import Backend
 from evaluation.transforms.registry import choose
@@ -45,7 +45,7 @@ class EvaluationOptions:
     workers: int | None = None
 
 
-def open_evaluation(asked: EvaluationOptions, watch: Watch) -> Evaluation:
+def open_evaluation(asked: EvaluationOptions, watch: StartProgress) -> Evaluation:
     """Everything a run needs; what is wrong with any of it is found before anything is made.
 
     Raises UsageError for videos, profiles or transforms that are not there, and what loading a profile

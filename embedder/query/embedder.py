@@ -23,7 +23,7 @@ from embedder.action import action_features
 from embedder.clip_opening import SampledFrames
 from embedder.fusion import FusionMode, fuse
 from embedder.pooling import Pooling, frames_of_windows, pool_windows
-from embedder.query.features import SeenQuery, SeenView
+from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.query.passes import FIRST, Look
 from embedder.query.pieces import HOP_SECONDS, Piece
 from embedder.stage import EmbedderStage
@@ -128,7 +128,7 @@ class QueryEmbedder:
         *,
         actions: dict[float, Float32Array],
         cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> SeenQuery:
+    ) -> QueryFeatures:
         """The frames of a query through every view of a pass.
 
         seen_seconds: how much of it these segments are, where they are not all. actions: how things move
@@ -141,7 +141,7 @@ class QueryEmbedder:
         names = visual.views if pass_.first else visual.closer_views
         spans: list[tuple[float, float]] = []
         moving: list[Float32Array] = []
-        seen: dict[str, list[SeenView]] = {name: [] for name in names}
+        seen: dict[str, list[ViewFeatures]] = {name: [] for name in names}
         before_seconds = -1.0
         for segment in segments:
             cancellation.check()
@@ -155,7 +155,7 @@ class QueryEmbedder:
                     seen[one.name].append(one)
         if not spans and seen_seconds is None:
             raise ValueError("segments: expected at least one, got none")
-        return SeenQuery(
+        return QueryFeatures(
             max([duration_seconds, *(end for _, end in spans)]),
             np.array(spans, dtype=np.float64).reshape(-1, 2),
             np.array(moving, dtype=np.float32).reshape(-1, ACTION_DIMENSION),
@@ -175,10 +175,10 @@ class QueryEmbedder:
 
     def _through(
         self, names: tuple[str, ...], sampled: SampledFrames, chosen: Int64Array
-    ) -> list[SeenView]:
+    ) -> list[ViewFeatures]:
         """One segment's chosen frames through each view, described together, or a few views at a time
         where pictures are large or many."""
-        seen: list[SeenView] = []
+        seen: list[ViewFeatures] = []
         shown: list[tuple[str, SampledFrames]] = []
         for name in names:
             if sum(one.frames.nbytes for _, one in shown) > _PICTURE_BYTES:
@@ -197,19 +197,19 @@ class QueryEmbedder:
             shown.append((name, SampledFrames(part, usable, sampled.pts_seconds[chosen])))
         return seen + self._described(shown)
 
-    def _described(self, shown: Sequence[tuple[str, SampledFrames]]) -> list[SeenView]:
+    def _described(self, shown: Sequence[tuple[str, SampledFrames]]) -> list[ViewFeatures]:
         rows = self._stage.pictures.describe([one for _, one in shown], reference=False)
         return [
-            SeenView(name, described, one.informative, one.pts_seconds)
+            ViewFeatures(name, described, one.informative, one.pts_seconds)
             for (name, one), described in zip(shown, rows, strict=True)
         ]
 
 
-def _joined(name: str, parts: list[SeenView]) -> SeenView:
+def _joined(name: str, parts: list[ViewFeatures]) -> ViewFeatures:
     if not parts:
         nothing = np.zeros((0, VISUAL_DIMENSION), dtype=np.float32)
-        return SeenView(name, nothing, np.zeros(0, dtype=bool), np.zeros(0))
-    return SeenView(
+        return ViewFeatures(name, nothing, np.zeros(0, dtype=bool), np.zeros(0))
+    return ViewFeatures(
         name,
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.informative for part in parts]),
@@ -220,7 +220,7 @@ def _joined(name: str, parts: list[SeenView]) -> SeenView:
 def windows_of(
     uri: str,
     model_id: str,
-    seen: SeenQuery,
+    seen: QueryFeatures,
     pooling: Pooling,
     fusion: FusionMode = "storyhash",
     piece: Piece | None = None,

@@ -17,7 +17,7 @@ from common.types import (
 
 
 @dataclass(frozen=True, slots=True)
-class SeenView:
+class ViewFeatures:
     """Frames through one view. rows: float32 (T, 512), unit norm, zero where `informative` bool (T,) is
     false; pts_seconds: float64 (T,), increasing."""
 
@@ -33,7 +33,7 @@ class SeenView:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenQuery:
+class QueryFeatures:
     """A query through several views, each at moments of its own, and how it moves.
 
     spans: float64 (S, 2), start and end of its segments; actions: float32 (S, 15).
@@ -42,13 +42,13 @@ class SeenQuery:
     duration_seconds: float
     spans: Float64Array
     actions: Float32Array
-    views: tuple[SeenView, ...]
+    views: tuple[ViewFeatures, ...]
 
     def __post_init__(self) -> None:
         sizes = check_array("spans", self.spans, np.float64, ("S", 2))
         check_array("actions", self.actions, np.float32, (sizes["S"], ACTION_DIMENSION))
 
-    def view(self, name: str) -> SeenView:
+    def view(self, name: str) -> ViewFeatures:
         """Raises KeyError for a view it was not seen through."""
         for one in self.views:
             if one.name == name:

@@ -10,7 +10,7 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.spool import DecodedVideo
 from common.types import Float32Array, LookName, QueryEmbedding
 from embedder.query.embedder import WINDOW_SECONDS, QueryEmbedder, windows_of
-from embedder.query.features import SeenQuery
+from embedder.query.features import QueryFeatures
 from embedder.query.passes import PASSES
 from embedder.query.pieces import Piece, pieces_of
 
@@ -65,7 +65,7 @@ class QuerySession:
                 damaged=self._video.damaged,
             )
 
-    def features(self, pass_name: LookName) -> SeenQuery:
+    def features(self, pass_name: LookName) -> QueryFeatures:
         """The frames of the whole query through every view of one pass. Raises as `pieces` does."""
         return self._embedder.see(
             self._video.duration_seconds,
@@ -80,7 +80,7 @@ class QuerySession:
 
     def _features(
         self, seconds: float, pass_name: LookName, piece: Piece, cancellation: Cancellation
-    ) -> SeenQuery:
+    ) -> QueryFeatures:
         reach_seconds = piece.end_seconds + max(WINDOW_SECONDS)
         return self._embedder.see(
             seconds,

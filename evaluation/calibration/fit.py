@@ -13,28 +13,31 @@ from common.types import BoolArray, Float64Array, Int64Array
 from evaluation.calibration.samples import Samples
 from searcher.matching.calibration import Calibration, log_length, shrinkage
 
-# Tried for each: how much a query's own non-matches count, and what a view costs beyond what makes its
-# non-matches as rare as those of the picture as it is. Few videos were turned or put into another.
+# The fit tries each combination: the weight of the background shift, and an offset that is added to that
+# of every transformed view. The data has few videos that were rotated or inserted into another.
 BACKGROUND_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-_EXTRA_PRICES = (0.0, 0.02, 0.04, 0.06)
-# Views are compared by the score that so many of their best non-matches stay below.
-_STRANGER_QUANTILE = 0.98
-# Of queries without an original in the catalogue so many may be called a copy, or be shown to a reviewer.
-_ACCEPTED_STRANGERS, _REVIEWED_STRANGERS = 0.0015, 0.02
+_EXTRA_OFFSETS = (0.0, 0.02, 0.04, 0.06)
+# The offsets make this quantile of the best non-match scores equal in all views.
+_OFFSET_QUANTILE = 0.98
+# Share of the queries without a copy in the catalogue that may be accepted, or sent to review.
+_ACCEPTED_RATE, _REVIEWED_RATE = 0.0015, 0.02
 _RIDGE = 1e-5
 _STEPS, _LONGEST_STEP = 40, 8.0
-# Fewer answers of either kind fit noise.
+# A fit to fewer right or wrong answers would fit noise.
 _MIN_ANSWERS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """The best pair of each answer. right: whether it is. excess: float64 (A,); length: log2 of
-    seconds."""
+    """The best pair of each of A answers.
+
+    right: bool (A,). absent: bool (A,), whether the catalogue holds no copy. normalised: float64 (A,),
+    normalised score. length: float64 (A,), log2(seconds / 4).
+    """
 
     right: BoolArray
     absent: BoolArray
-    excess: Float64Array
+    normalised: Float64Array
     length: Float64Array
 
 
@@ -44,20 +47,21 @@ def fit(
     version: str,
     background_weights: Sequence[float] = BACKGROUND_WEIGHTS,
 ) -> Calibration:
-    """The calibration under which the best pair of each answer is right as often as its probability says.
+    """Fit a calibration: the probability of an answer is the share of such answers that are right.
 
-    Logistic regression on the priced score and the matched length (ridge, Newton's method), for each of
-    a few ways to price; the one of the least log loss is taken. The default policy accepts 0.15 % of the
-    queries whose original is absent. Raises UsageError where there are too few answers.
+    Logistic regression on the normalised score and the matched length (ridge, Newton's method), for
+    each combination of background weight and extra offset; the one with the least log loss is
+    returned. The default policy accepts 0.15 % of the queries without a copy in the catalogue. Raises
+    UsageError if there are too few answers, or if copies do not score higher than non-matches.
     """
-    usual = _usual(samples)
+    background_means = _background_means(samples)
     trust = shrinkage(samples.count)
-    lift = trust * (samples.strangers - usual[samples.view])
+    background_shift = trust * (samples.background_mean - background_means[samples.view])
     best: tuple[float, Calibration] | None = None
-    for weight, extra in product(background_weights, _EXTRA_PRICES):
-        prices = _prices(samples, samples.score - weight * lift, extra)
-        excess = samples.score - weight * lift - prices[samples.view]
-        answers = _best_pairs(samples, excess)
+    for weight, extra in product(background_weights, _EXTRA_OFFSETS):
+        offsets = _view_offsets(samples, samples.score - weight * background_shift, extra)
+        normalised = samples.score - weight * background_shift - offsets[samples.view]
+        answers = _best_pairs(samples, normalised)
         slope, intercept, length_weight, loss = _logistic(answers)
         if slope <= 0:
             continue
@@ -70,50 +74,51 @@ def fit(
             length_weight=round(length_weight, 4),
             background_weight=weight,
             views={
-                name: (round(float(prices[number]), 4), round(float(usual[number]), 4))
+                name: (round(float(offsets[number]), 4), round(float(background_means[number]), 4))
                 for number, name in enumerate(samples.views)
             },
         )
-        logits = slope * answers.excess + intercept + length_weight * answers.length
+        logits = slope * answers.normalised + intercept + length_weight * answers.length
         fitted = _with_policy(fitted, answers, logits)
         if best is None or loss < best[0]:
             best = loss, fitted
     if best is None:
-        raise UsageError("no calibration fits: copies do not score higher than strangers here")
+        raise UsageError("no calibration fits: copies do not score higher than non-matches here")
     return best[1]
 
 
-def _usual(samples: Samples) -> Float64Array:
-    """float64 (views,): how similar non-matches are, weighted by how many were seen."""
-    total = np.bincount(samples.view, samples.count * samples.strangers, len(samples.views))
+def _background_means(samples: Samples) -> Float64Array:
+    """float64 (views,): mean score of non-matches through each view, over all of them."""
+    total = np.bincount(samples.view, samples.count * samples.background_mean, len(samples.views))
     count = np.bincount(samples.view, samples.count, len(samples.views))
     return total / np.maximum(count, 1)
 
 
-def _prices(samples: Samples, score: Float64Array, extra: float) -> Float64Array:
-    """float64 (views,): what makes the best non-matches of a view as rare as those of `identity`."""
+def _view_offsets(samples: Samples, score: Float64Array, extra: float) -> Float64Array:
+    """float64 (views,): subtracted from the scores of a view, these give it the false-positive rate of
+    `identity`; `extra` is added for every other view."""
     levels = np.full(len(samples.views), np.nan)
     for number in range(len(samples.views)):
         chosen = (samples.view == number) & ~samples.right
         if chosen.any():
             levels[number] = np.quantile(
-                _most(samples.answer[chosen], score[chosen]), _STRANGER_QUANTILE
+                _highest_per_group(samples.answer[chosen], score[chosen]), _OFFSET_QUANTILE
             )
     identity = samples.views.index("identity")
-    prices = np.maximum(np.nan_to_num(levels - levels[identity]), 0.0) + extra
-    prices[identity] = 0.0
-    return prices
+    offsets = np.maximum(np.nan_to_num(levels - levels[identity]), 0.0) + extra
+    offsets[identity] = 0.0
+    return offsets
 
 
-def _most(group: Int64Array, values: Float64Array) -> Float64Array:
-    """The highest value of each group."""
+def _highest_per_group(group: Int64Array, values: Float64Array) -> Float64Array:
+    """The highest value of each group, in the order of the groups."""
     order = np.lexsort((values, group))
     last = np.flatnonzero(np.diff(group[order], append=-1))
     return values[order[last]]
 
 
-def _best_pairs(samples: Samples, excess: Float64Array) -> _Answers:
-    order = np.lexsort((excess, samples.answer))
+def _best_pairs(samples: Samples, normalised: Float64Array) -> _Answers:
+    order = np.lexsort((normalised, samples.answer))
     best = order[np.flatnonzero(np.diff(samples.answer[order], append=-1))]
     right = samples.right[best]
     if min(right.sum(), (~right).sum()) < _MIN_ANSWERS:
@@ -122,13 +127,18 @@ def _best_pairs(samples: Samples, excess: Float64Array) -> _Answers:
             f"wrong ones, expected {_MIN_ANSWERS} of each; take more videos or more transforms"
         )
     return _Answers(
-        right, samples.absent[samples.answer[best]], excess[best], log_length(samples.seconds[best])
+        right,
+        samples.absent[samples.answer[best]],
+        normalised[best],
+        log_length(samples.seconds[best]),
     )
 
 
 def _logistic(answers: _Answers) -> tuple[float, float, float, float]:
-    """Slope, intercept, weight of the length (none below 0), and mean log loss."""
-    design = np.stack([answers.excess, np.ones(len(answers.excess)), answers.length], axis=1)
+    """Slope, intercept, weight of the length (at least 0), and mean log loss."""
+    design = np.stack(
+        [answers.normalised, np.ones(len(answers.normalised)), answers.length], axis=1
+    )
     for columns in ([0, 1, 2], [0, 1]):
         weights, loss = _newton(design[:, columns], answers.right.astype(float))
         if len(columns) < 3 or weights[2] >= 0:
@@ -138,8 +148,7 @@ def _logistic(answers: _Answers) -> tuple[float, float, float, float]:
 
 
 def _newton(design: Float64Array, right: Float64Array) -> tuple[Float64Array, float]:
-    """Weights of the least loss; steps are kept short, for data that can be told apart have no
-    minimum."""
+    """Weights with the least loss. Steps are bounded because separable data has no minimum."""
     weights = np.zeros(design.shape[1])
     ridge = _RIDGE * len(right) * np.eye(len(weights))
     for _ in range(_STEPS):
@@ -157,15 +166,14 @@ def _with_policy(calibration: Calibration, answers: _Answers, logits: Float64Arr
     absent = logits[answers.absent]
     probabilities = 1 / (1 + np.exp(-absent))
 
-    def bar(share: float, least: float) -> float:
+    def threshold(share: float, least: float) -> float:
         if not len(probabilities):
             return least
         allowed = int(share * len(probabilities))
         over = float(np.sort(probabilities)[::-1][allowed])
         return round(min(max(least, over + 1e-4), 0.999), 4)
 
-    # Look-alikes are few, and those of the videos at hand may all be easy: what was accepted before at a
-    # higher probability only is not made easier.
-    copy = bar(_ACCEPTED_STRANGERS, max(0.5, calibration.copy_probability))
-    review = min(bar(_REVIEWED_STRANGERS, 0.1), copy)
+    # The data has few look-alikes, and they may all be easy, so the copy threshold is never lowered.
+    copy = threshold(_ACCEPTED_RATE, max(0.5, calibration.copy_probability))
+    review = min(threshold(_REVIEWED_RATE, 0.1), copy)
     return replace(calibration, copy_probability=copy, review_probability=review)

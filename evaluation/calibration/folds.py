@@ -1,4 +1,4 @@
-"""Calibrations from samples: on all of them, on all but one fold, and in the file that matching reads."""
+"""Calibrations fitted on all samples and on all but one fold, and the file that matching reads."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from evaluation.calibration.samples import Samples
 from evaluation.methods.configurations import Configuration
 from searcher.matching.calibration import Calibration, from_json
 
-# What counts the answers, and what counts the pairs; all but `views` are arrays.
-_OF_PAIRS = ("right", "score", "seconds", "strangers", "count")
-_OF_ANSWERS = ("fold", "absent")
+# Columns with one value per pair, and with one value per answer.
+_PAIR_COLUMNS = ("right", "score", "seconds", "background_mean", "count")
+_ANSWER_COLUMNS = ("fold", "absent")
 
 
-def joined(parts: Sequence[Samples]) -> Samples:
-    """Samples of several sets of queries as one, in that order."""
+def concatenate_samples(parts: Sequence[Samples]) -> Samples:
+    """Concatenate samples, in order; views are numbered anew."""
     views = tuple(dict.fromkeys(view for part in parts for view in part.views))
     number = {view: place for place, view in enumerate(views)}
     places = [np.array([number[view] for view in part.views], dtype=np.int64) for part in parts]
     starts = np.cumsum([0, *(len(part.fold) for part in parts)])
-    together: dict[str, Any] = {
+    columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in (*_OF_PAIRS, *_OF_ANSWERS)
+        for name in (*_PAIR_COLUMNS, *_ANSWER_COLUMNS)
     }
     return Samples(
         views,
@@ -40,18 +40,18 @@ def joined(parts: Sequence[Samples]) -> Samples:
             [part.answer + start for part, start in zip(parts, starts, strict=False)]
         ),
         view=np.concatenate([place[part.view] for place, part in zip(places, parts, strict=True)]),
-        **together,
+        **columns,
     )
 
 
 def digest(samples: Samples) -> str:
-    """Eight characters that name what a calibration was fitted on."""
-    told = hashlib.blake2b("\n".join(samples.views).encode(), digest_size=4)
+    """Digest of the samples that a calibration was fitted on, 8 hexadecimal digits."""
+    digester = hashlib.blake2b("\n".join(samples.views).encode(), digest_size=4)
     for one in fields(samples):
         value = getattr(samples, one.name)
         if isinstance(value, np.ndarray):
-            told.update(np.ascontiguousarray(value).tobytes())
-    return told.hexdigest()
+            digester.update(np.ascontiguousarray(value).tobytes())
+    return digester.hexdigest()
 
 
 def fit_on_folds(
@@ -62,10 +62,10 @@ def fit_on_folds(
     version: str,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[int | None, Calibration]:
-    """For each fold the calibration fitted on the others; under None that on all of them.
+    """The calibration of each fold, fitted on the other folds; under None the one fitted on all.
 
-    advance: told of each fit. Raises UsageError where there are too few answers, or copies do not score
-    higher than non-matches.
+    advance: called after each fit. Raises UsageError if there are too few answers, or if copies do not
+    score higher than non-matches.
     """
     if not len(samples.answer):
         raise UsageError(
@@ -82,19 +82,19 @@ def fit_on_folds(
 
 
 def to_json(calibrations: Mapping[int | None, Calibration]) -> dict[str, Any]:
-    """By fold, `all` for None."""
+    """JSON by fold; `all` stands for None."""
     return {"all" if fold is None else str(fold): asdict(one) for fold, one in calibrations.items()}
 
 
-def of_json(held: Mapping[str, Any]) -> dict[int | None, Calibration]:
-    """What `to_json` made; raises TypeError or ValueError for anything else."""
+def calibrations_from_json(held: Mapping[str, Any]) -> dict[int | None, Calibration]:
+    """Calibrations from the JSON of `to_json`; raises TypeError or ValueError for anything else."""
     return {None if fold == "all" else int(fold): from_json(one) for fold, one in held.items()}
 
 
 def check_calibrations(path: Path) -> dict[str, Any]:
-    """The calibrations of a file by visual backend, as JSON; none where there is no file.
+    """The calibrations in a file by visual backend, as JSON; empty if there is no file.
 
-    Raises UsageError for a file that is something else: it would be overwritten.
+    Raises UsageError for any other file, because it would be overwritten.
     """
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
@@ -114,9 +114,9 @@ def check_calibrations(path: Path) -> dict[str, Any]:
 
 
 def write_calibrations(path: Path, fitted: Mapping[str, Calibration]) -> None:
-    """Write calibrations by visual backend; those of other backends in the file are kept.
+    """Write calibrations by visual backend; the file keeps those of other backends.
 
-    Raises UsageError for a file that holds something else.
+    Raises UsageError if the file holds something else.
     """
     held = check_calibrations(path) | {visual: asdict(one) for visual, one in fitted.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +127,6 @@ def write_calibrations(path: Path, fitted: Mapping[str, Calibration]) -> None:
         os.fsync(file.fileno())
 
 
-def named(calibration: Calibration, version: str) -> Calibration:
-    """The same under another version."""
+def with_version(calibration: Calibration, version: str) -> Calibration:
+    """The same calibration with another version."""
     return replace(calibration, version=version)

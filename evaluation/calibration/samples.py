@@ -1,4 +1,4 @@
-"""What a calibration is fitted on: for every query the best candidates through each view."""
+"""Training samples of a calibration: for every query the best candidates through each view."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from evaluation.experiment.protocol import Dataset, Query
 from evaluation.methods.storyhash import MatcherMethod
 from searcher.matching.calibration import Calibration
 
-# What a view costs is told by the best non-matches it shows; the others say nothing.
+# Candidates per view. A view's offset depends on its best non-matches only.
 _BEST_OF_VIEW = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """N pairs of a view and a video, of all answers.
+    """N pairs of a view and a candidate, over all answers (one per query and catalogue).
 
-    answer: int64 (N,), which query asked of which catalogue. right: bool (N,), whether the video is what
-    the query was made of. view: int64 (N,), of `views`. score, seconds: float64 (N,), of the best run.
-    strangers, count: float64 (N,), mean score of the query's non-matches through the view, and how many.
-    fold: int64 (answers,). absent: bool (answers,), whether the catalogue holds no right video.
+    answer: int64 (N,), index of the answer. right: bool (N,), whether the candidate is the query's
+    source or a copy of it. view: int64 (N,), index into `views`. score, seconds: float64 (N,), of the
+    best run. background_mean, count: float64 (N,), mean score of the query's non-matches through the
+    view, and their number. fold: int64 (answers,). absent: bool (answers,), whether the catalogue
+    holds no right video.
     """
 
     views: tuple[str, ...]
@@ -32,63 +33,65 @@ class Samples:
     view: Int64Array
     score: Float64Array
     seconds: Float64Array
-    strangers: Float64Array
+    background_mean: Float64Array
     count: Float64Array
     fold: Int64Array
     absent: BoolArray
 
     def without(self, fold: int) -> Samples:
-        """Those of all other folds."""
+        """The samples of all other folds."""
         kept = self.fold[self.answer] != fold
         return replace(self, **{name: getattr(self, name)[kept] for name in _COLUMNS})
 
 
-_COLUMNS = ("answer", "right", "view", "score", "seconds", "strangers", "count")
+_COLUMNS = ("answer", "right", "view", "score", "seconds", "background_mean", "count")
 
 
 def gather_samples(
     queries: Iterable[Query],
     dataset: Dataset,
-    answers: MatcherMethod,
+    method: MatcherMethod,
     calibration: Calibration,
 ) -> Samples:
-    """Ask every query of the half that holds its family and of the other; look closely each time.
+    """Match every query, in both passes, with the half of the videos that holds its family and with the
+    other half.
 
     calibration: decides which videos are compared and where runs end, not how they are scored. Partners
-    are neither right nor wrong and are left out.
+    are neither right nor wrong and are excluded.
     """
     views: dict[str, int] = {}
     rows: list[tuple[int, bool, int, float, float, float, int]] = []
     folds: list[int] = []
     absent: list[bool] = []
     for query in queries:
-        seen = query.load()
-        if seen.error:
+        cached = query.load()
+        if cached.error:
             continue
-        look = answers.looks(seen.query)
-        asked = look("first").joined(look("closer"))
+        embed_pass = method.query_passes(cached.query)
+        embedding = embed_pass("first").joined(embed_pass("closer"))
         for name, videos in dataset.catalogues(query):
-            if name == "all" or not asked.informative.any():
+            if name == "all" or not embedding.informative.any():
                 continue
-            matcher = answers.matcher(videos, calibration)
+            matcher = method.matcher(videos, calibration)
             answer = len(folds)
             folds.append(query.fold)
             absent.append(name == "without")
-            for video_id, evidence in matcher.evidence(asked, best_of_view=_BEST_OF_VIEW).items():
-                kind = dataset.relation(query.video, video_id, seen.partners)
-                if kind == "partner":
+            evidence_by_video = matcher.evidence(embedding, best_of_view=_BEST_OF_VIEW)
+            for video_id, evidence in evidence_by_video.items():
+                relation = dataset.relation(query.video, video_id, cached.partners)
+                if relation == "partner":
                     continue
                 rows += [
                     (
                         answer,
-                        kind in ("self", "copy"),
-                        views.setdefault(one.view, len(views)),
-                        one.runs[0].score,
-                        one.runs[0].seconds,
-                        one.background.mean,
-                        one.background.count,
+                        relation in ("self", "copy"),
+                        views.setdefault(each.view, len(views)),
+                        each.runs[0].score,
+                        each.runs[0].seconds,
+                        each.background.mean,
+                        each.background.count,
                     )
-                    for one in evidence
+                    for each in evidence
                 ]
     return _samples(tuple(views), rows, folds, absent)
 

@@ -1,4 +1,4 @@
-"""Which videos are evaluated on: a folder or DAVIS, who is a copy of whom, and how they are divided."""
+"""Datasets: a folder or DAVIS, which videos are copies of each other, folds and halves."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _DAVIS_SIZES = ("480p", "Full-Resolution")
 
 @dataclass(frozen=True, slots=True)
 class DatasetVideo:
-    """One video to make queries of.
+    """One video to make queries from.
 
-    video_id: as it is named when its folder is indexed. family: it and its true copies, made by others.
-    lookalike_group: videos that look like it and are no copies; empty where none are known.
+    video_id: the id it gets when its folder is indexed. family: name of the group of the video and its
+    true copies by other people. lookalike_group: name of a group of similar videos that are no copies;
+    empty if none is known.
     """
 
     video_id: str
@@ -38,14 +39,15 @@ class DatasetVideo:
 
 
 def read_dataset(folder: Path, families: Path | None = None) -> tuple[DatasetVideo, ...]:
-    """Every video of a folder, in the order of their names.
+    """Every video of a folder, sorted by name.
 
     families: a CSV file with the columns `file` (relative to the CSV file or to the folder) and
-    `posgroup` (videos of one name are copies of one another), and optionally `hardneg` (videos of one
-    name look alike) and `kind` (`odd` leaves the video out). A video it does not list is its own family.
+    `posgroup` (videos with one value are copies of one another), and optionally `hardneg` (videos with
+    one value look alike) and `kind` (`odd` excludes the video). A video that is not listed is a family
+    of its own.
 
-    Raises UsageError for a folder without videos and for a CSV file that cannot be read, lacks a column,
-    lists a video twice or lists none of the folder's.
+    Raises UsageError for a folder without videos and for a CSV file that is unreadable, lacks a column,
+    lists a video twice or lists no video of the folder.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: expected a folder of videos")
@@ -70,16 +72,16 @@ def read_dataset(folder: Path, families: Path | None = None) -> tuple[DatasetVid
             )
         )
     if not videos:
-        raise UsageError(f"{families}: says of every video of {folder} that it is {_UNUSUAL}")
+        raise UsageError(f"{families}: every video of {folder} has the kind {_UNUSUAL!r}")
     return tuple(videos)
 
 
 def read_davis(root: Path, split: str | None = None) -> tuple[DatasetVideo, ...]:
-    """The sequences of DAVIS 2017 as published, each its own family.
+    """The sequences of DAVIS 2017 as published, each a family of its own.
 
-    root: the folder that holds `JPEGImages`, or the one above it. 480p is taken before Full-Resolution.
-    split: a file of `ImageSets/2017` without its suffix, such as `train` or `val`. Raises UsageError
-    where a folder, the split or a sequence it names is missing.
+    root: the folder that holds `JPEGImages`, or its parent. 480p is preferred to Full-Resolution. split:
+    a file of `ImageSets/2017` without its suffix, such as `train` or `val`. Raises UsageError if a
+    folder, the split or one of its sequences is missing.
     """
     home, pictures = _davis_pictures(root)
     videos = read_dataset(pictures)
@@ -100,19 +102,20 @@ def read_davis(root: Path, split: str | None = None) -> tuple[DatasetVideo, ...]
 
 
 def folds(videos: Sequence[DatasetVideo], count: int = 5) -> Mapping[str, int]:
-    """The fold, 0 to count - 1, of every video: families whole, sizes balanced, the same in every run."""
+    """The fold of every video, 0 to count - 1. Families stay together, sizes are balanced, and the
+    result is the same in every run."""
     if count < 1:
         raise UsageError(f"folds: expected at least one, got {count}")
     return _divide(videos, count, salt="fold")
 
 
 def halves(videos: Sequence[DatasetVideo]) -> Mapping[str, int]:
-    """The half, 0 or 1, of every video, drawn apart from its fold; otherwise as `folds`."""
+    """The half of every video, 0 or 1, independent of its fold; otherwise like `folds`."""
     return _divide(videos, 2, salt="half")
 
 
 def _divide(videos: Iterable[DatasetVideo], count: int, *, salt: str) -> dict[str, int]:
-    """The largest families first, each to the smallest part so far; of equals a digest decides."""
+    """Assign the largest families first, each to the smallest part so far; a digest breaks ties."""
     listed = list(videos)
     sizes = Counter(video.family for video in listed)
     filled = [0] * count
@@ -129,7 +132,7 @@ def _digest(text: str) -> bytes:
 
 
 def _read_families(path: Path, folder: Path) -> dict[str, Mapping[str, str]]:
-    """Rows by the absolute path of their file: two for each, as it may be relative to either folder."""
+    """Rows by the absolute path of their file; each row has two paths, relative to either folder."""
     rows: dict[str, Mapping[str, str]] = {}
     seen: set[str] = set()
     try:
@@ -164,7 +167,7 @@ def _key(path: Path | str) -> str:
 
 
 def _davis_pictures(root: Path) -> tuple[Path, Path]:
-    """The folder of DAVIS itself and that of its sequences."""
+    """The folder of DAVIS, and the folder of its sequences."""
     for home in (root, root / "DAVIS"):
         for size in _DAVIS_SIZES:
             pictures = home / "JPEGImages" / size

@@ -1,4 +1,5 @@
-"""Every video of a dataset, and every edit of it, made and seen once; the results are kept."""
+"""Feature extraction: every video of a dataset and every edit of it is made and embedded once; the
+results are cached."""
 
 from __future__ import annotations
 
@@ -19,33 +20,34 @@ from common.spool import DecodedVideo, SegmentSpool
 from common.types import CatalogEntry, Segment
 from common.worker_processes import WorkerProcesses
 from embedder.query.embedder import QueryEmbedder
-from embedder.query.features import SeenQuery
+from embedder.query.features import QueryFeatures
 from embedder.query.passes import CLOSER
 from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from evaluation.data.datasets import DatasetVideo
-from evaluation.data.feature_cache import CachedQuery, read_seen, write_seen
+from evaluation.data.feature_cache import CachedQuery, read_cached_query, write_cached_query
 from evaluation.data.records import CopiedRange
 from evaluation.data.video_io import read_film, write_film
 from evaluation.transforms.base import Film, TransformResult
-from evaluation.transforms.registry import TRANSFORMS, material
+from evaluation.transforms.registry import TRANSFORMS, context_for
 from ingest.clip_packer import produce
 from ingest.fingerprint import source_fingerprint
 
 ORIGINAL = "original"
-"""The name under which a video itself is seen, as it lies on disk."""
-# Edits and views are part of what a kept result was made of: raise this when one of them changes.
+"""The transform name of the unedited video."""
+# Part of the cache key: raise it when an edit or a view changes.
 _EDITS_VERSION = 1
-# Films are held whole: partners come from the first seconds of theirs.
+# A video is in memory as a whole, so only the first seconds of a partner are read.
 _PARTNER_SECONDS, _PARTNERS_HELD = 20.0, 3
 
 MakeStage = Callable[[], EmbedderStage]
-"""Loads one profile; it is called in other processes, so it must be picklable."""
+"""Loads one profile. It is called in other processes, so it must be picklable."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractionJob:
-    """Edits of one video that are still to be made, with where each profile's result belongs."""
+    """Edits of one video that are not made yet. outputs: by transform and profile, the file of the
+    result."""
 
     video: DatasetVideo
     partners: tuple[DatasetVideo, ...]
@@ -53,16 +55,16 @@ class ExtractionJob:
 
 
 class FeatureStore:
-    """Kept results in one folder, named by all that decides them."""
+    """Cached results in one folder; a file name is a digest of everything that the result depends on."""
 
     def __init__(self, folder: Path, model_ids: Mapping[str, str]) -> None:
-        """model_ids: of the stages, by profile."""
+        """model_ids: by profile."""
         self._folder = folder
         self._model_ids = model_ids
 
     def path(self, profile: str, video: DatasetVideo, transform: str) -> Path:
-        """Where the result of one edit of one video belongs."""
-        told = (
+        """The file for the result of one edit of one video."""
+        parts = (
             video.video_id,
             source_fingerprint(video.uri),
             transform,
@@ -70,16 +72,16 @@ class FeatureStore:
             repr(CLOSER),
             self._model_ids[profile],
         )
-        name = hashlib.blake2b("\n".join(told).encode(), digest_size=12).hexdigest()
+        name = hashlib.blake2b("\n".join(parts).encode(), digest_size=12).hexdigest()
         return self._folder / self._model_ids[profile] / transform / f"{name}.npz"
 
     def read(self, profile: str, video: DatasetVideo, transform: str) -> CachedQuery | None:
-        """The result, or None where it is still to be made; a damaged one is, and is removed."""
+        """The result, or None if it is not there yet. A damaged file is removed."""
         path = self.path(profile, video, transform)
-        seen = read_seen(path)
-        if seen is None:
+        cached = read_cached_query(path)
+        if cached is None:
             path.unlink(missing_ok=True)
-        return seen
+        return cached
 
 
 def missing_jobs(
@@ -88,7 +90,7 @@ def missing_jobs(
     wanted: Sequence[tuple[DatasetVideo, str]],
     videos: Sequence[DatasetVideo],
 ) -> list[ExtractionJob]:
-    """What is not kept yet of `wanted`, by video."""
+    """The part of `wanted` that is not cached yet, by video."""
     by_video: dict[str, dict[str, dict[str, Path]]] = {}
     for video, transform in wanted:
         paths = {profile: store.path(profile, video, transform) for profile in profiles}
@@ -105,7 +107,7 @@ def missing_jobs(
 def partners_of(
     video: DatasetVideo, videos: Sequence[DatasetVideo], count: int = 6
 ) -> tuple[DatasetVideo, ...]:
-    """Videos of other families to be put next to it, drawn by a digest: the same in every run."""
+    """Videos of other families to combine with it, chosen by a digest, so the same in every run."""
     others = [
         one
         for one in videos
@@ -126,17 +128,17 @@ def extract(
     ingest: IngestSettings,
     workers: int | None = None,
 ) -> Generator[tuple[str, str], None, None]:
-    """Do the jobs in child processes; gives (video_id, transform) as each is done.
+    """Do the jobs in child processes; yields (video_id, transform) when each is done.
 
-    What is done is kept at once, so a run that is stopped goes on where it was. Raises StoryHashError
-    when a process died.
+    Each result is cached at once, so an interrupted run resumes. Raises StoryHashError if a process
+    died.
     """
     count = workers or usable_cores()
     numbers = multiprocessing.get_context("spawn").Queue()
     for number in range(count):
         numbers.put(number)
-    # One edit each, so that progress is seen and all cores end together; those of one video go to
-    # whoever is free, who then holds the video.
+    # A task is one edit, so that progress is visible and all workers finish at about the same time.
+    # Each worker keeps its last video in memory.
     calls = (
         partial(_make, job, transform, outputs)
         for job in jobs
@@ -147,7 +149,7 @@ def extract(
 
 
 class _Worker:
-    """What one child process holds."""
+    """The state of one child process."""
 
     def __init__(
         self, stages: Mapping[str, MakeStage], video: VideoSettings, ingest: IngestSettings
@@ -164,24 +166,24 @@ class _Worker:
     def _partner(self, uri: str) -> Film:
         return read_film(Path(uri), max_seconds=_PARTNER_SECONDS, limits=self.video)
 
-    def made(self, job: ExtractionJob, transform: str) -> TransformResult:
+    def apply_transform(self, job: ExtractionJob, transform: str) -> TransformResult:
         def partner(number: int) -> tuple[str, Film]:
             chosen = job.partners[number % len(job.partners)]
             return chosen.video_id, self.partner(chosen.uri)
 
         return TRANSFORMS[transform].apply(
-            self.original(job.video.uri), material(transform, job.video.video_id, partner)
+            self.original(job.video.uri), context_for(transform, job.video.video_id, partner)
         )
 
-    def decoded(self, path: Path) -> DecodedVideo:
+    def decode(self, path: Path) -> DecodedVideo:
         segments = SegmentSpool()
         seconds = 0.0
         try:
-            for one in produce(CatalogEntry("query", str(path)), path, 1, self.video, self.ingest):
-                if isinstance(one, Segment):
-                    segments.add(one)
+            for item in produce(CatalogEntry("query", str(path)), path, 1, self.video, self.ingest):
+                if isinstance(item, Segment):
+                    segments.add(item)
                 else:
-                    seconds = one.duration_seconds
+                    seconds = item.duration_seconds
         except BaseException:
             segments.close()
             raise
@@ -198,7 +200,7 @@ def _prepare(
     numbers: multiprocessing.Queue[int],
     count: int,
 ) -> None:
-    """Each child keeps to cores of its own, so that no network spreads itself over all of them."""
+    """Each child uses cores of its own, so that no network uses all of them."""
     global _worker
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
@@ -211,38 +213,42 @@ def _make(job: ExtractionJob, transform: str, outputs: Mapping[str, Path]) -> tu
     if _worker is None:
         raise RuntimeError("the worker was not opened")
     try:
-        seen = _see(_worker, job, transform, tuple(outputs))
+        results = _process_edit(_worker, job, transform, tuple(outputs))
     except VideoError as error:
-        seen = {profile: CachedQuery.failed(f"{error.code}: {error}") for profile in outputs}
+        results = {profile: CachedQuery.failed(f"{error.code}: {error}") for profile in outputs}
     for profile, path in outputs.items():
-        write_seen(path, seen[profile])
+        write_cached_query(path, results[profile])
     return job.video.video_id, transform
 
 
-def _see(
+def _process_edit(
     worker: _Worker, job: ExtractionJob, transform: str, profiles: Sequence[str]
 ) -> dict[str, CachedQuery]:
     if transform == ORIGINAL:
-        decoded = worker.decoded(Path(job.video.uri))
+        decoded = worker.decode(Path(job.video.uri))
         seconds = decoded.duration_seconds
         pieces: tuple[CopiedRange, ...] = (CopiedRange(0.0, seconds, 0.0, seconds),)
         partners: tuple[str, ...] = ()
     else:
-        made = worker.made(job, transform)
-        pieces, partners = made.pieces, made.partners
+        result = worker.apply_transform(job, transform)
+        pieces, partners = result.pieces, result.partners
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "query.mp4"
-            write_film(path, made)
-            del made
-            decoded = worker.decoded(path)
+            write_film(path, result)
+            del result
+            decoded = worker.decode(path)
     with closing(decoded):
         return {
-            profile: CachedQuery(_through(worker.embedders[profile], decoded), pieces, partners)
+            profile: CachedQuery(
+                _extract_features(worker.embedders[profile], decoded), pieces, partners
+            )
             for profile in profiles
         }
 
 
-def _through(embedder: QueryEmbedder, decoded: DecodedVideo) -> SeenQuery:
-    session = QuerySession(embedder, "query", decoded)
+def _extract_features(embedder: QueryEmbedder, video: DecodedVideo) -> QueryFeatures:
+    session = QuerySession(embedder, "query", video)
     first, closer = session.features("first"), session.features("closer")
-    return SeenQuery(first.duration_seconds, first.spans, first.actions, first.views + closer.views)
+    return QueryFeatures(
+        first.duration_seconds, first.spans, first.actions, first.views + closer.views
+    )

@@ -1,4 +1,4 @@
-"""What was seen of a made query, on disk: made once, then matched under every configuration."""
+"""Cached features of a query: extracted once, then matched under every configuration."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 
 from common.atomic_write import replacing
 from common.types import ACTION_DIMENSION, VISUAL_DIMENSION
-from embedder.query.features import SeenQuery, SeenView
+from embedder.query.features import QueryFeatures, ViewFeatures
 from evaluation.data.records import CopiedRange
 
 _FORMAT = 1
-_NOTHING = SeenQuery(
+_NOTHING = QueryFeatures(
     1e-3,
     np.array([[0.0, 1e-3]]),
     np.zeros((1, ACTION_DIMENSION), dtype=np.float32),
     (
-        SeenView(
+        ViewFeatures(
             "identity",
             np.zeros((0, VISUAL_DIMENSION), dtype=np.float32),
             np.zeros(0, dtype=bool),
@@ -33,13 +33,13 @@ _NOTHING = SeenQuery(
 
 @dataclass(frozen=True, slots=True)
 class CachedQuery:
-    """A query and the truth about it.
+    """The features of a query and its ground truth.
 
-    pieces: stretches of it and of the video it was made of; partners: other videos to be seen in it;
-    error: why there is no query; `query` then shows nothing.
+    pieces: the copied ranges; partners: ids of other videos that it contains; error: why the query
+    could not be made or read, `query` is then empty.
     """
 
-    query: SeenQuery
+    query: QueryFeatures
     pieces: tuple[CopiedRange, ...] = ()
     partners: tuple[str, ...] = ()
     error: str = ""
@@ -50,22 +50,22 @@ class CachedQuery:
         return cls(_NOTHING, error=error)
 
 
-def write_seen(path: Path, seen: CachedQuery) -> None:
-    """Write one; vectors in half precision, which moves an inner product by less than 0.001."""
-    told = {
+def write_cached_query(path: Path, cached: CachedQuery) -> None:
+    """Write it; vectors in half precision, which changes an inner product by less than 0.001."""
+    header = {
         "format": _FORMAT,
-        "duration_seconds": seen.query.duration_seconds,
-        "views": [view.name for view in seen.query.views],
-        "pieces": [asdict(piece) for piece in seen.pieces],
-        "partners": list(seen.partners),
-        "error": seen.error,
+        "duration_seconds": cached.query.duration_seconds,
+        "views": [view.name for view in cached.query.views],
+        "pieces": [asdict(piece) for piece in cached.pieces],
+        "partners": list(cached.partners),
+        "error": cached.error,
     }
     arrays: dict[str, Any] = {
-        "told": np.frombuffer(json.dumps(told).encode(), dtype=np.uint8),
-        "spans": seen.query.spans,
-        "actions": seen.query.actions,
+        "told": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
+        "spans": cached.query.spans,
+        "actions": cached.query.actions,
     }
-    for number, view in enumerate(seen.query.views):
+    for number, view in enumerate(cached.query.views):
         arrays[f"rows_{number}"] = view.rows.astype(np.float16)
         arrays[f"informative_{number}"] = view.informative
         arrays[f"pts_{number}"] = view.pts_seconds
@@ -74,28 +74,28 @@ def write_seen(path: Path, seen: CachedQuery) -> None:
         np.savez(file, **arrays)
 
 
-def read_seen(path: Path) -> CachedQuery | None:
-    """Read what `write_seen` wrote; None where there is nothing, or nothing that can be read."""
+def read_cached_query(path: Path) -> CachedQuery | None:
+    """Read the file of `write_cached_query`; None if it is missing or unreadable."""
     try:
-        with np.load(path, allow_pickle=False) as held:
-            told = json.loads(held["told"].tobytes())
-            if told["format"] != _FORMAT:
+        with np.load(path, allow_pickle=False) as arrays:
+            header = json.loads(arrays["told"].tobytes())
+            if header["format"] != _FORMAT:
                 return None
             views = []
-            for number, name in enumerate(told["views"]):
-                rows = held[f"rows_{number}"].astype(np.float32)
+            for number, name in enumerate(header["views"]):
+                rows = arrays[f"rows_{number}"].astype(np.float32)
                 norm = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
-                usable = held[f"informative_{number}"]
+                usable = arrays[f"informative_{number}"]
                 rows = np.where(usable[:, None], rows / norm, np.float32(0)).astype(np.float32)
-                views.append(SeenView(name, rows, usable, held[f"pts_{number}"]))
-            query = SeenQuery(
-                told["duration_seconds"], held["spans"], held["actions"], tuple(views)
+                views.append(ViewFeatures(name, rows, usable, arrays[f"pts_{number}"]))
+            query = QueryFeatures(
+                header["duration_seconds"], arrays["spans"], arrays["actions"], tuple(views)
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     return CachedQuery(
         query,
-        tuple(CopiedRange(**piece) for piece in told["pieces"]),
-        tuple(told["partners"]),
-        told["error"],
+        tuple(CopiedRange(**piece) for piece in header["pieces"]),
+        tuple(header["partners"]),
+        header["error"],
     )

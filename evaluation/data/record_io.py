@@ -1,7 +1,7 @@
-"""Rows in files: JSON Lines (`.jsonl`, `.json`), one row a line, or Parquet (`.parquet`).
+"""Files of rows: JSON Lines (`.jsonl`, `.json`), one row per line, or Parquet (`.parquet`).
 
-Both hold the fields of `evaluation.data.records` under their own names, matches and pieces nested. A file
-is there whole or not at all; one that is not ours or damaged is a UsageError that says where.
+Both have the fields of `evaluation.data.records`, with nested matches and pieces. Files are written
+atomically. A damaged file or a file of another kind raises UsageError with the place.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PIECE: dict[str, type] = {
     "ref_end_seconds": float,
     "in_order": bool,
 }
-_FOUND: dict[str, type] = {
+_MATCH: dict[str, type] = {
     "video_id": str,
     "relation": str,
     "probability": float,
@@ -63,8 +63,8 @@ _RELATIONS, _CATALOGUES = get_args(Relation), get_args(Catalogue)
 
 
 def write_rows(path: Path, rows: Iterable[QueryRow]) -> None:
-    """Write rows in the format the suffix names. UsageError for another suffix, or Parquet without
-    pyarrow; ValueError for a number that is not finite."""
+    """Write rows in the format of the suffix. Raises UsageError for another suffix or for Parquet without
+    pyarrow, ValueError for a number that is not finite."""
     if _is_parquet(path):
         _write_parquet(path, rows)
     else:
@@ -72,24 +72,24 @@ def write_rows(path: Path, rows: Iterable[QueryRow]) -> None:
 
 
 def read_rows(path: Path) -> list[QueryRow]:
-    """Read what `write_rows` wrote. UsageError for a file that is missing, damaged or not of rows."""
+    """Read a file of `write_rows`. Raises UsageError if it is missing, damaged or of another kind."""
     if not path.is_file():
         raise UsageError(f"{path}: no such file; rows are written by `storyhash evaluate`")
     return list(_read_parquet(path) if _is_parquet(path) else _read_lines(path))
 
 
 def to_line(row: QueryRow) -> bytes:
-    """One row as a line of JSON, its end included."""
+    """One row as a line of JSON, with the line end."""
     line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-    # JSON has no NaN and orjson writes null instead, which no field of a row may be.
+    # orjson writes NaN as null, and no field of a row may be null.
     if b":null" in line:
         _check_finite(asdict(row))
     return line
 
 
 def from_line(line: bytes) -> QueryRow:
-    """A row from its line; ValueError that says what is wrong with it."""
-    return _row(orjson.loads(line))
+    """A row from its line; raises ValueError with the reason."""
+    return _parse_row(orjson.loads(line))
 
 
 def _is_parquet(path: Path) -> bool:
@@ -131,12 +131,12 @@ def _write_parquet(path: Path, rows: Iterable[QueryRow]) -> None:
 def _read_parquet(path: Path) -> Iterator[QueryRow]:
     arrow, parquet = _arrow()
     try:
-        # A file that is open is read by its own name alone: no folder of it becomes a column.
+        # Given a path, pyarrow would turn folder names such as `a=1` into columns.
         with path.open("rb") as file:
             table = parquet.read_table(file)
         for batch in table.to_batches(max_chunksize=1000):
             for record in batch.to_pylist():
-                yield _row(record)
+                yield _parse_row(record)
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise UsageError(
             f"{path}: not rows of an evaluation ({_first_line(error)}); make the file anew"
@@ -158,8 +158,8 @@ def _schema(arrow: Any) -> pyarrow.Schema:
     """Every field required, pieces and matches as lists of structs."""
     kinds = {str: arrow.string(), float: arrow.float64(), bool: arrow.bool_(), int: arrow.int64()}
 
-    def fields(of: Mapping[str, type]) -> list[Any]:
-        nested = {"pieces": _PIECE, "matches": _FOUND}
+    def fields(types: Mapping[str, type]) -> list[Any]:
+        nested = {"pieces": _PIECE, "matches": _MATCH}
         return [
             arrow.field(
                 name,
@@ -168,27 +168,27 @@ def _schema(arrow: Any) -> pyarrow.Schema:
                 else kinds[kind],
                 nullable=False,
             )
-            for name, kind in of.items()
+            for name, kind in types.items()
         ]
 
     return arrow.schema(fields(_ROW))
 
 
-def _row(record: Any) -> QueryRow:
-    values = _checked("row", record, _ROW)
+def _parse_row(record: Any) -> QueryRow:
+    values = _check_fields("row", record, _ROW)
     if values["catalogue"] not in _CATALOGUES:
         raise ValueError(
             f"catalogue: expected one of {', '.join(_CATALOGUES)}, got {values['catalogue']!r}"
         )
     pieces = tuple(
-        CopiedRange(**_checked("piece", piece, _PIECE)) for piece in values.pop("pieces")
+        CopiedRange(**_check_fields("piece", piece, _PIECE)) for piece in values.pop("pieces")
     )
-    matches = tuple(map(_found, values.pop("matches")))
+    matches = tuple(map(_parse_match, values.pop("matches")))
     return QueryRow(**values, pieces=pieces, matches=matches)
 
 
-def _found(record: Any) -> ScoredMatch:
-    values = _checked("match", record, _FOUND)
+def _parse_match(record: Any) -> ScoredMatch:
+    values = _check_fields("match", record, _MATCH)
     if values["relation"] not in _RELATIONS:
         raise ValueError(
             f"relation: expected one of {', '.join(_RELATIONS)}, got {values['relation']!r}"
@@ -196,8 +196,8 @@ def _found(record: Any) -> ScoredMatch:
     return ScoredMatch(**values)
 
 
-def _checked(what: str, record: Any, fields: Mapping[str, type]) -> dict[str, Any]:
-    """The record's values by name, each of its type; ValueError that says expected and got."""
+def _check_fields(what: str, record: Any, fields: Mapping[str, type]) -> dict[str, Any]:
+    """The record's values by name; raises ValueError for a wrong field or type."""
     if not isinstance(record, dict) or record.keys() != fields.keys():
         got = ", ".join(sorted(record)) if isinstance(record, dict) else type(record).__name__
         raise ValueError(f"{what}: expected the fields {', '.join(fields)}, got {got}")

@@ -1,4 +1,5 @@
-"""What a run writes and every measure, table and figure reads: one row for each query asked."""
+"""The rows that a run writes, and that every measure, table and figure reads: one per query and
+catalogue."""
 
 from __future__ import annotations
 
@@ -6,20 +7,20 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Relation: TypeAlias = Literal["self", "copy", "partner", "lookalike", "stranger"]
-"""What a video of the catalogue is to the query: the video it was made of (`self`), a true copy of that
-made by others (`copy`), a video that was put into the query next to it (`partner`: neither right nor
-wrong), a look-alike of it that is no copy (`lookalike`), or any other (`stranger`)."""
+"""How a video of the catalogue relates to the query: its source (`self`), a true copy of the source made
+by other people (`copy`), another video inserted into the query (`partner`: neither right nor wrong), a
+look-alike that is no copy (`lookalike`), or any other non-match (`stranger`)."""
 
 Catalogue: TypeAlias = Literal["all", "with", "without"]
-"""Which catalogue was asked: every video, the half that holds the query's family, or the half without."""
+"""Which videos were searched: all, the half with the query's family, or the half without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopiedRange:
-    """A stretch of the query that shows a stretch of the video it was made of, in seconds.
+    """A range of the query that shows a range of its source, in seconds.
 
-    in_order: false where the stretch runs backwards or was shuffled, so that a time of the query does not
-    follow from a time of the reference.
+    in_order: false if the range runs backwards or was shuffled, so that times of the query and of the
+    reference do not correspond.
     """
 
     query_start_seconds: float
@@ -31,10 +32,10 @@ class CopiedRange:
 
 @dataclass(frozen=True, slots=True)
 class ScoredMatch:
-    """One match of an answer, with what the matched video is to the query.
+    """One match of an answer, with the relation of the matched video to the query.
 
-    probability: unrounded, decides the order. similarity: raw inner product of the matched vectors.
-    `decision` is that of the default policy.
+    probability: not rounded; matches are ordered by it. similarity: raw inner product of the matched
+    vectors. decision: of the default policy.
     """
 
     video_id: str
@@ -51,13 +52,13 @@ class ScoredMatch:
 
 @dataclass(frozen=True, slots=True)
 class QueryRow:
-    """One query asked of one catalogue under one configuration, and all that was answered.
+    """One query in one catalogue under one configuration, with its answer.
 
-    video_id: what the query was made of; family: it and its true copies; group: of the transform,
-    `paper`, `photometric`, `composed`, `temporal` or `real` (a true duplicate or look-alike as it is,
-    transform `copy` or `lookalike`). fold: 0 to 4; the configuration's calibration was fitted on the
-    other four. error: why the query could not be made or read; it then counts as a miss. matches: best
-    first, several of one video possible: of every right video and partner, and of the best wrong videos.
+    video_id: the query's source; family: the source and its true copies; group: of the transform,
+    `paper`, `photometric`, `composed`, `temporal` or `real` (an unedited duplicate or look-alike,
+    transform `copy` or `lookalike`). fold: 0 to 4; the calibration was fitted on the other four. error:
+    why the query could not be made or read; it then counts as a miss. matches: best first, possibly
+    several per video: of every right video and partner, and of the best wrong videos.
     """
 
     configuration: str

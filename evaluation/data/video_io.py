@@ -1,4 +1,4 @@
-"""Films on disk: a video or a folder of pictures read whole at a fixed rate, and an edit written back."""
+"""Read a video or a folder of pictures as a whole at a fixed rate, and write an edit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from common.video import Decoder, Frame, decode_images, encode_video
 from evaluation.transforms.base import Film, TransformResult
 from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
 
-# Above any real rate, so that the decoder gives every frame: which one a moment shows is decided here.
+# Above any real rate, so that the decoder returns every frame; this module samples them.
 _EVERY_FRAME = 1000.0
-# A container that says less is taken to say nothing.
+# A lower rate in a container is not believed.
 _MIN_PLAUSIBLE_FPS = 1.0
-# Times are stamped in ticks; a frame may come this much after the moment it is shown at.
+# Time stamps are in ticks, so a frame may be this much late.
 _SLACK_SECONDS = 0.002
-# Edits hold the video, what they make of it and their partners: several times this.
+# An edit needs several times this: the video, the result and partners.
 _MAX_BYTES = 3 << 30
 
 
@@ -33,12 +33,12 @@ def read_film(
     max_seconds: float | None = None,
     limits: VideoSettings | None = None,
 ) -> Film:
-    """A video file, or a folder of numbered pictures (24 a second, as DAVIS), whole and in memory.
+    """A video file, or a folder of numbered pictures (24 per second, like DAVIS), in memory.
 
-    Frame k is the latest one shown at k / rate. The rate is `frames_per_second`, or the source's own
-    where that is lower and known. The short side is at most `short_side` pixels; only the first
-    `max_seconds` are read. Raises VideoError when the source cannot be read, VideoLimitError when it
-    passes a bound of `limits` or takes more than 3 GiB.
+    Frame k is the latest frame at k / rate. The rate is `frames_per_second`, or the source's own rate if
+    that is lower and known. The short side is at most `short_side` pixels; only the first `max_seconds`
+    are read. Raises VideoError if the source cannot be read, VideoLimitError if it exceeds a bound of
+    `limits` or needs more than 3 GiB.
     """
     bounds = limits or VideoSettings()
     if source.is_dir():
@@ -56,16 +56,16 @@ def read_film(
         _hold(kept, shown, frame.pts_seconds - _SLACK_SECONDS, rate)
         shown = frame.rgb
     end = decoder.end_seconds if max_seconds is None else min(decoder.end_seconds, max_seconds)
-    # The last frame is shown to the end; the length is the nearest whole number of frames.
+    # The last frame lasts to the end; the length is rounded to a whole number of frames.
     _hold(kept, shown, (round(end * rate) - 0.5) / rate, rate)
     return Film(_stack(kept or [shown]), rate)
 
 
 def write_film(path: Path, made: TransformResult) -> None:
-    """Write what an edit made: H.264 as coarse as `made.crf` says, in the container of the path's suffix.
+    """Write the result of an edit as H.264 with `made.crf`, in the container of the path's suffix.
 
-    Odd heights and widths lose a line at the bottom or right: H.264 halves the colour planes. Raises
-    VideoError when it cannot be encoded or written.
+    Odd heights and widths lose one line at the bottom or right, because H.264 halves the colour planes.
+    Raises VideoError if it cannot be encoded or written.
     """
     frames = made.film.frames
     height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2
@@ -110,18 +110,19 @@ def _until(frames: Iterator[Frame], max_seconds: float | None) -> Iterator[Frame
 
 
 def _hold(kept: list[UInt8Array], shown: UInt8Array, until_seconds: float, rate: float) -> None:
-    """Show a picture at every moment k / rate before `until_seconds` that shows none yet."""
+    """Append the picture for every moment k / rate before `until_seconds` that has none yet."""
     while len(kept) / rate < until_seconds:
         if (len(kept) + 1) * shown.nbytes > _MAX_BYTES:
             raise VideoLimitError(
                 f"longer than {len(kept) / rate:.0f} s, which is more than {_MAX_BYTES >> 30} GiB "
-                "of pictures; read its first seconds, or read it smaller"
+                "of pictures; read only its first seconds, or a smaller picture"
             )
         kept.append(shown)
 
 
 def _stack(kept: list[UInt8Array]) -> UInt8Array:
-    """uint8 (T, H, W, 3) of the first one's size. Empties the list, so that no picture is held twice."""
+    """uint8 (T, H, W, 3) with the size of the first picture. Replaces the list's pictures by views, so
+    that no picture is in memory twice."""
     height, width = kept[0].shape[:2]
     frames = np.empty((len(kept), height, width, 3), dtype=np.uint8)
     for index in range(len(kept)):

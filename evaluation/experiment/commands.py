@@ -1,4 +1,4 @@
-"""The runs there are: robustness, ablation, and the fit of a calibration."""
+"""The experiments: robustness, ablation, and the fit of a calibration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from common.atomic_write import replacing
 from common.errors import UsageError
-from evaluation.calibration.folds import named
+from evaluation.calibration.folds import with_version
 from evaluation.data.record_io import write_rows
 from evaluation.data.records import QueryRow
 from evaluation.experiment.experiment import Evaluation, ProfileRun
@@ -25,7 +25,7 @@ Notice = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run of one profile came to. path: of the rows; about: how they were made, as JSON."""
+    """The result of one profile. path: file of the rows; about: JSON that says how they were made."""
 
     backend: Backend
     rows: tuple[QueryRow, ...]
@@ -35,8 +35,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class FittedCalibration:
-    """A calibration and the answers to judge it by: before, and under calibrations fitted without the
-    fold that is asked."""
+    """A calibration and the rows that evaluate it. before: under the calibration in force; after:
+    cross-validated."""
 
     backend: Backend
     calibration: Calibration
@@ -50,19 +50,18 @@ def robustness(
     out: Path,
     *,
     cross_validate: bool = False,
-    peers: bool = True,
+    baselines: bool = True,
 ) -> Result:
-    """Every query under the shipped configuration and, with `baselines`, answered by those to
-    compare with.
+    """Answer every query under the shipped configuration and, if `baselines`, by the baselines too.
 
-    cross_validate: with calibrations fitted on four folds and asked of the fifth, instead of the one in
-    force. Writes out/rows-PROFILE.jsonl and out/robustness-PROFILE.json. Raises UsageError where there is
-    too little to fit.
+    cross_validate: use calibrations fitted on four folds for the queries of the fifth, instead of the
+    calibration in force. Writes out/rows-PROFILE.jsonl and out/robustness-PROFILE.json. Raises
+    UsageError if there is too little to fit.
     """
     with evaluation.open_profile(backend) as profile_run:
-        held: Calibrations = {None: backend.calibration}
-        methods = [ConfiguredMethod(FULL, profile_run.fitted(FULL) if cross_validate else held)]
-        if peers:
+        in_force: Calibrations = {None: backend.calibration}
+        methods = [ConfiguredMethod(FULL, profile_run.fitted(FULL) if cross_validate else in_force)]
+        if baselines:
             methods += [ConfiguredMethod(name, {}) for name in BASELINES]
         about = _about(evaluation, profile_run, backend, methods, cross_validated=cross_validate)
         return _finish(profile_run, backend, methods, out, "robustness", about)
@@ -75,11 +74,11 @@ def ablation(
     configurations: Sequence[Configuration],
     notice: Notice,
 ) -> Result:
-    """Every query under each configuration, each with calibrations of its own fitted on four folds.
+    """Answer every query under each configuration, with cross-validated calibrations of its own.
 
-    A configuration whose copies do not score higher than non-matches keeps the calibration in force, and
-    `notice` is told. Writes out/ablation-PROFILE.jsonl and out/ablation-PROFILE.json. Raises UsageError
-    where there is too little to fit the first.
+    A configuration whose copies do not score higher than non-matches keeps the calibration in force;
+    `notice` gets a message. Writes out/ablation-PROFILE.jsonl and out/ablation-PROFILE.json. Raises
+    UsageError if there is too little to fit the first configuration.
     """
     with evaluation.open_profile(backend) as profile_run:
         methods = []
@@ -94,7 +93,7 @@ def ablation(
                 )
                 methods.append(ConfiguredMethod(configuration, {None: backend.calibration}))
         about = _about(evaluation, profile_run, backend, methods, cross_validated=True)
-        fusions = {one.name: one.fusion for one in configurations if one.name in FUSIONS}
+        fusions = {each.name: each.fusion for each in configurations if each.name in FUSIONS}
         about["action_energy"] = {
             name: round(profile_run.action_energy(fusion), 6) for name, fusion in fusions.items()
         }
@@ -102,9 +101,10 @@ def ablation(
 
 
 def calibrate(evaluation: Evaluation, backend: Backend, date: str) -> FittedCalibration:
-    """Fit a calibration on everything, and ask what can be said of it. date: YYYYMMDD, of its name.
+    """Fit a calibration on all queries, and evaluate it in cross-validation. date: YYYYMMDD, for its
+    version.
 
-    Raises UsageError where there is too little to fit.
+    Raises UsageError if there is too little to fit.
     """
     with evaluation.open_profile(backend) as profile_run:
         fitted = profile_run.fitted(FULL)
@@ -113,8 +113,9 @@ def calibrate(evaluation: Evaluation, backend: Backend, date: str) -> FittedCali
             ConfiguredMethod(FULL, fitted),
         ]
         before, after = (tuple(profile_run.rows(method)) for method in methods)
-    visual, told = fitted[None].version.rsplit("-", 1)
-    return FittedCalibration(backend, named(fitted[None], f"{visual}-{date}-{told}"), before, after)
+    visual, digest = fitted[None].version.rsplit("-", 1)
+    named = with_version(fitted[None], f"{visual}-{date}-{digest}")
+    return FittedCalibration(backend, named, before, after)
 
 
 def _finish(
@@ -143,7 +144,7 @@ def _about(
     *,
     cross_validated: bool,
 ) -> dict[str, Any]:
-    """How rows were made. Nothing in it names a video or a folder."""
+    """How the rows were made, as JSON. It names no video and no folder."""
     videos = profile_run.videos
     families = [video.family for video in videos]
     return {
@@ -163,7 +164,7 @@ def _about(
             bool(video.lookalike_group) and families.count(video.family) == 1 for video in videos
         ),
         "video_seconds": round(profile_run.seconds_of_video, 1),
-        "transforms": [one.name for one in evaluation.plan.transforms],
+        "transforms": [transform.name for transform in evaluation.plan.transforms],
         "per_transform": evaluation.plan.per_transform,
         "edits": len(evaluation.plan.edits()),
     }

@@ -1,4 +1,4 @@
-"""One profile's view of a dataset, ready to be asked: queries, calibrations, rows."""
+"""The data of one experiment: the cached features of one profile, its queries, and their rows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import numpy as np
 from common.errors import UsageError
 from embedder.fusion import FusionMode, split
 from embedder.pooling import Pooling
-from embedder.query.features import SeenQuery
+from embedder.query.features import QueryFeatures
 from evaluation.data.datasets import DatasetVideo, folds
 from evaluation.data.extraction import ORIGINAL, FeatureStore
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import QueryRow
-from evaluation.experiment.protocol import REAL, Dataset, Method, Query, ask
+from evaluation.experiment.protocol import REAL, Dataset, Method, Query, answer_all
 from evaluation.methods.baselines import Baseline, BaselineName
 from evaluation.methods.configurations import Configuration
-from evaluation.methods.exact_index import indexed
+from evaluation.methods.exact_index import index_video
 from evaluation.methods.storyhash import MatcherMethod
 from evaluation.transforms.base import Transform
 from searcher.matching.calibration import Calibration
@@ -31,15 +31,15 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class ExperimentPlan:
-    """Which edits of which videos are asked."""
+    """Which edits of which videos become queries."""
 
     videos: tuple[DatasetVideo, ...]
     transforms: tuple[Transform, ...]
     per_transform: int | None = None
 
     def edits(self) -> list[tuple[DatasetVideo, str]]:
-        """All pairs; of each transform `per_transform` videos, others for each, by chance that is the
-        same in every run and in which more contain fewer."""
+        """All (video, transform) pairs: `per_transform` videos per transform, chosen at random with the
+        transform's name as the seed. A larger number adds videos and keeps the others."""
         chosen = []
         for transform in self.transforms:
             order = list(self.videos)
@@ -47,18 +47,18 @@ class ExperimentPlan:
             chosen += [(video, transform.name) for video in order[: self.per_transform]]
         return chosen
 
-    def wanted(self) -> list[tuple[DatasetVideo, str]]:
-        """All that must be seen: every video as it is, and the edits."""
+    def required_features(self) -> list[tuple[DatasetVideo, str]]:
+        """Everything that must be embedded: every unedited video, and the edits."""
         return [(video, ORIGINAL) for video in self.videos] + self.edits()
 
 
 class ExperimentData:
-    """The kept features of one profile, and what is made of them."""
+    """The cached features of one profile, and the queries and indexes made from them."""
 
     def __init__(
         self, plan: ExperimentPlan, store: FeatureStore, profile: str, pooling: Pooling
     ) -> None:
-        """Raises UsageError when a video of the plan cannot be read."""
+        """Raises UsageError if a video of the plan could not be read."""
         self._plan = plan
         self._store = store
         self.profile = profile
@@ -66,41 +66,43 @@ class ExperimentData:
         self.dataset = Dataset.of(plan.videos)
         self._originals = dict(self._read_originals())
         self._fold = folds(plan.videos, FOLDS)
-        self._group = {one.name: one.group for one in plan.transforms}
+        self._group = {transform.name: transform.group for transform in plan.transforms}
 
-    def _read_originals(self) -> Iterator[tuple[str, SeenQuery]]:
+    def _read_originals(self) -> Iterator[tuple[str, QueryFeatures]]:
         for video in self._plan.videos:
-            seen = self._seen(video, ORIGINAL)
-            if seen.error:
+            cached = self._load(video, ORIGINAL)
+            if cached.error:
                 raise UsageError(
-                    f"{video.uri} cannot be evaluated on ({seen.error}); take it out of the folder"
+                    f"{video.uri} cannot be evaluated on ({cached.error}); take it out of the folder"
                 )
-            yield video.video_id, seen.query
+            yield video.video_id, cached.query
 
     @property
     def seconds_of_video(self) -> float:
-        """Length of all videos together."""
-        return sum(seen.duration_seconds for seen in self._originals.values())
+        """Total length of all videos."""
+        return sum(features.duration_seconds for features in self._originals.values())
 
     def action_energy(self, fusion: FusionMode) -> float:
-        """Mean share of the energy of the videos' vectors that is action, 0 to 1; NaN where all are
-        uninformative."""
+        """Mean share of the action block in the energy of the videos' vectors, 0 to 1; NaN if there is
+        no informative segment."""
         shares = [
             (split(vectors)[1] ** 2).sum(axis=1)
-            for name, seen in self._originals.items()
-            if len(vectors := indexed(name, seen, self.pooling, fusion).vectors)
+            for name, features in self._originals.items()
+            if len(vectors := index_video(name, features, self.pooling, fusion).vectors)
         ]
         return float(np.concatenate(shares).mean()) if shares else math.nan
 
-    def _seen(self, video: DatasetVideo, transform: str) -> CachedQuery:
-        seen = self._store.read(self.profile, video, transform)
-        if seen is None:
-            raise UsageError(f"{video.video_id}, {transform}: not extracted; run it again")
-        return seen
+    def _load(self, video: DatasetVideo, transform: str) -> CachedQuery:
+        cached = self._store.read(self.profile, video, transform)
+        if cached is None:
+            raise UsageError(
+                f"{video.video_id}, {transform}: not extracted; run the same command again"
+            )
+        return cached
 
     def queries(self) -> list[Query]:
-        """Every edit, and every video with copies or look-alikes as it is."""
-        made = [
+        """Every edit, and every unedited video that has copies or look-alikes."""
+        queries = [
             self._query(video, name, self._group[name], name) for video, name in self._plan.edits()
         ]
         sizes: dict[str, int] = {}
@@ -108,28 +110,32 @@ class ExperimentData:
             sizes[video.family] = sizes.get(video.family, 0) + 1
         for video in self._plan.videos:
             if sizes[video.family] > 1:
-                made.append(self._query(video, "copy", REAL, ORIGINAL))
+                queries.append(self._query(video, "copy", REAL, ORIGINAL))
             elif video.lookalike_group:
-                made.append(self._query(video, "lookalike", REAL, ORIGINAL))
-        return made
+                queries.append(self._query(video, "lookalike", REAL, ORIGINAL))
+        return queries
 
-    def _query(self, video: DatasetVideo, transform: str, group: str, seen: str) -> Query:
+    def _query(self, video: DatasetVideo, transform: str, group: str, cached_as: str) -> Query:
         return Query(
-            video, transform, group, self._fold[video.video_id], partial(self._seen, video, seen)
+            video,
+            transform,
+            group,
+            self._fold[video.video_id],
+            partial(self._load, video, cached_as),
         )
 
-    def answers(
+    def matcher_method(
         self, configuration: Configuration, calibration_of: Callable[[int], Calibration]
     ) -> MatcherMethod:
-        """The matcher under a configuration; calibration_of: that of a query's fold."""
+        """The matcher under a configuration; calibration_of: the calibration for a fold."""
         return MatcherMethod(
             configuration, self.dataset, self._originals, self.pooling, calibration_of
         )
 
     def baseline(self, name: BaselineName) -> Baseline:
-        """One to compare with."""
+        """A baseline by its name."""
         return Baseline(name, self.dataset, self._originals)
 
     def rows(self, queries: Sequence[Query], method: Method) -> Iterator[QueryRow]:
-        """Ask them all."""
-        return ask(queries, self.dataset, method, self.profile)
+        """The rows of all queries; see `answer_all`."""
+        return answer_all(queries, self.dataset, method, self.profile)

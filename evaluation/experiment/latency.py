@@ -1,9 +1,9 @@
-"""What a query takes, stage by stage, on the path that `storyhash match` goes.
+"""Latency of a query by stage, on the code path of `storyhash match`.
 
-Each query is decoded and packed in a decoder process, looked at and matched as in production; the clock
-of the embedder's stage says what its steps took. Asked of a shard of made-up vectors, to which for the
-case `copy` the query's own segments are added: that one is decided in the first pass. In the case
-`stranger` they are not there, so a closer pass follows, and in `thorough` one at more moments.
+Each query is decoded and packed in a decoder process, embedded and matched as in production; the clock
+of the embedder stage measures its steps. The query searches a shard of synthetic vectors. In the case
+`copy` the query's own segments are added to it, so the first pass decides. In the case `stranger` (a
+non-match) they are not there, so a second pass follows; in `thorough` that pass has more moments.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from searcher.matching.policy import Policies, default_policy
 Case: TypeAlias = Literal["copy", "stranger", "thorough"]
 CASES: tuple[Case, ...] = get_args(Case)
 DECODING, MATCHING, TOTAL = "decode and pack", "retrieve and align", "total"
-_SEGMENT_SECONDS, _SEGMENTS_A_VIDEO = 4.0, 15
-# Segments of one video lie this near to one another, standard deviation of each number.
+_SEGMENT_SECONDS, _SEGMENTS_PER_VIDEO = 4.0, 15
+# Standard deviation of each number of a vector among the segments of one video.
 _NOISE = 0.03
 _QUERY = "query"
 
 
 @dataclass(frozen=True, slots=True)
 class TimedCase:
-    """A case, what was mostly decided in it, and median seconds by the name of what took them; medians of
-    parts need not add up to that of the whole, `total`."""
+    """A case, its most frequent decision, and median seconds by stage. The medians of the stages need not
+    sum up to that of `total`."""
 
     case: Case
     decision: str
@@ -67,7 +67,7 @@ class TimedCase:
 
 
 class Latency:
-    """One profile's parts, and a shard of non-matches."""
+    """Measures the latency of one profile with a shard of non-matches."""
 
     def __init__(
         self, stage: EmbedderStage, calibration: Calibration, decoder: QueryDecoder, vectors: int
@@ -75,48 +75,49 @@ class Latency:
         self._stage = stage
         self._embedder = QueryEmbedder(stage)
         self._decoder = decoder
-        self._shard = strangers(vectors, stage.model_id)
+        self._shard = synthetic_shard(vectors, stage.model_id)
         policies = Policies(default_policy(calibration))
         self._matcher = Matcher(self._shard, stage.model_id, calibration, policies)
 
     def measure(
         self, videos: Sequence[Path], runs: int, advance: Callable[[int], None]
     ) -> tuple[float, list[TimedCase]]:
-        """Mean length of the queries in seconds, and the median of all runs over them for each case; one
-        run before is not counted. Raises VideoError for a video that cannot be read."""
+        """Mean length of the queries in seconds, and the medians over all runs and queries per case. One
+        warm-up run does not count. Raises VideoError for a video that cannot be read."""
         lengths, timed = [], []
         for case in CASES:
             spent: list[dict[str, float]] = []
             decisions: list[str] = []
             for video in videos:
                 for run in range(runs + 1):
-                    seconds, decision, taken = self._ask(video, case)
+                    seconds, decision, by_stage = self._time_query(video, case)
                     advance(1)
                     if run:
-                        spent.append(taken)
+                        spent.append(by_stage)
                         decisions.append(decision)
                         lengths.append(seconds)
-            names = list(dict.fromkeys(name for one in spent for name in one))
-            middle = {
-                name: statistics.median(one.get(name, 0.0) for one in spent) for name in names
+            names = list(dict.fromkeys(name for by_stage in spent for name in by_stage))
+            medians = {
+                name: statistics.median(by_stage.get(name, 0.0) for by_stage in spent)
+                for name in names
             }
-            timed.append(TimedCase(case, statistics.mode(decisions), middle))
+            timed.append(TimedCase(case, statistics.mode(decisions), medians))
         return statistics.fmean(lengths), timed
 
     def close(self) -> None:
-        """Give up the shard."""
+        """Close the shard."""
         self._shard.close()
 
-    def _ask(self, video: Path, case: Case) -> tuple[float, str, dict[str, float]]:
+    def _time_query(self, video: Path, case: Case) -> tuple[float, str, dict[str, float]]:
         """Length of the query, the decision, and seconds by stage."""
         spent: dict[str, float] = {}
         began = time.perf_counter()
-        with _measured(spent, DECODING):
+        with _timed(spent, DECODING):
             decoded = self._decoder.decode(video)
-        ended = time.perf_counter() - began
+        decoding_seconds = time.perf_counter() - began
         with QuerySession(self._embedder, _QUERY, decoded) as session:
             if case == "copy":
-                # What it is a copy of is indexed before: none of this is the query's time.
+                # The original is indexed first; this time does not count.
                 segments = list(decoded.segments.between(0.0, math.inf))
                 self._shard.add(self._stage.process(segments))
             began = time.perf_counter()
@@ -127,13 +128,13 @@ class Latency:
             finally:
                 if case == "copy":
                     self._shard.remove_videos([_QUERY])
-            spent[TOTAL] = ended + time.perf_counter() - began
+            spent[TOTAL] = decoding_seconds + time.perf_counter() - began
         return decoded.duration_seconds, report.decision, spent
 
 
 class _TimedPasses:
-    """The passes over a query; notes what embedding and matching take in each. What passes between two
-    pieces, and after the last, is matching."""
+    """The passes of a query; measures embedding and matching in each. The time between two pieces, and
+    after the last one, is matching."""
 
     def __init__(self, session: QuerySession, clock: StageClock, spent: dict[str, float]) -> None:
         self._session = session
@@ -150,7 +151,7 @@ class _TimedPasses:
             yield piece
 
     def end(self) -> None:
-        """The matching of a pass has ended, if one was at work."""
+        """Stop the clock of the matching of a pass, if it runs."""
         if self._matching_in is not None:
             self._add(f"{self._matching_in} look: {MATCHING}", time.perf_counter() - self._since)
         self._matching_in = None
@@ -163,8 +164,8 @@ class _TimedPasses:
         whole = time.perf_counter() - began
         after = self._clock.seconds
         steps = {step: after[step] - before.get(step, 0.0) for step in after}
-        for step, taken in steps.items():
-            self._add(f"{name} look: {step}", taken)
+        for step, seconds in steps.items():
+            self._add(f"{name} look: {step}", seconds)
         self._add(f"{name} look: views and windows", whole - sum(steps.values()))
         self._matching_in, self._since = name, time.perf_counter()
         return piece
@@ -173,27 +174,27 @@ class _TimedPasses:
         self._spent[name] = self._spent.get(name, 0.0) + seconds
 
 
-def strangers(count: int, model_id: str) -> Shard:
-    """A shard of this many made-up segments, 15 a video, those of one video near to one another."""
+def synthetic_shard(count: int, model_id: str) -> Shard:
+    """A shard of `count` synthetic segments, 15 per video; the vectors of one video are similar."""
     rng = np.random.default_rng(7)
     shard = Shard(SearcherSettings())
-    videos = -(-count // _SEGMENTS_A_VIDEO)
+    videos = -(-count // _SEGMENTS_PER_VIDEO)
     centres = unit(rng.normal(size=(videos, VECTOR_DIMENSION)).astype(np.float32))
-    made: list[Embedding] = []
+    embeddings: list[Embedding] = []
     graph = np.zeros(GRAPH_DIMENSION, dtype=np.float32)
     for number in range(count):
-        video, part = divmod(number, _SEGMENTS_A_VIDEO)
+        video, part = divmod(number, _SEGMENTS_PER_VIDEO)
         noise = rng.normal(0, _NOISE, VECTOR_DIMENSION).astype(np.float32)
         start = _SEGMENT_SECONDS * part
-        ref = SegmentRef(f"stranger-{video:06}", start, start + _SEGMENT_SECONDS)
-        made.append(Embedding(ref, unit(centres[video] + noise), graph, True, model_id))
-    shard.add(made)
+        ref = SegmentRef(f"synthetic-{video:06}", start, start + _SEGMENT_SECONDS)
+        embeddings.append(Embedding(ref, unit(centres[video] + noise), graph, True, model_id))
+    shard.add(embeddings)
     shard.wait_for_build()
     return shard
 
 
 @contextmanager
-def _measured(spent: dict[str, float], name: str) -> Iterator[None]:
+def _timed(spent: dict[str, float], name: str) -> Iterator[None]:
     began = time.perf_counter()
     try:
         yield

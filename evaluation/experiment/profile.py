@@ -1,4 +1,4 @@
-"""A profile as an evaluation needs it; who builds one knows the profiles."""
+"""A profile as the evaluation uses it; `storyhash` builds it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from searcher.matching.calibration import Calibration
 class Backend:
     """One profile.
 
-    visual: the name of its visual backend, whose calibration it uses. pooling: how frames become one
-    vector. make: loads it, also in other processes. calibration: the one in force.
+    visual: name of its visual backend. pooling: how frames become one vector. make: loads it, also in
+    other processes. calibration: the calibration in force.
     """
 
     profile: str

@@ -1,4 +1,4 @@
-"""Queries asked of catalogues: who answers is one thing, what the answers are worth another."""
+"""The protocol: which query searches which videos, and the row of each answer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ REAL = "real"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query and the truth about it. `transform` of a video as it is: `copy` where others made
-    copies of it, else `lookalike`."""
+    """One query. The `transform` of an unedited video is `copy` if it has true copies, else
+    `lookalike`."""
 
     video: DatasetVideo
     transform: str
@@ -26,24 +26,24 @@ class Query:
 
 
 class Method(Protocol):
-    """Whatever can be asked: a matcher under a configuration, or a baseline."""
+    """Something that answers queries: a matcher under a configuration, or a baseline."""
 
     @property
     def name(self) -> str:
-        """The configuration, as rows name it."""
+        """The name of the configuration in rows."""
         ...
 
     def answer(
-        self, query: Query, seen: CachedQuery, names: frozenset[str]
+        self, query: Query, cached: CachedQuery, names: frozenset[str]
     ) -> tuple[ScoredMatch, ...]:
-        """The matches among these videos, best first, the query's own video among the non-matches
-        of none: for a video asked as it is (group `real`) it is left out."""
+        """The matches among these videos, best first. An unedited query (group `real`) does not search
+        its own video."""
         ...
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Who the videos are to one another, and how they are divided."""
+    """The videos, their relations and their halves."""
 
     videos: Mapping[str, DatasetVideo]
     half: Mapping[str, int] = field(init=False)
@@ -56,8 +56,8 @@ class Dataset:
         return cls({video.video_id: video for video in videos})
 
     def catalogues(self, query: Query) -> Iterator[tuple[Catalogue, frozenset[str]]]:
-        """What a query is asked of: every video, the half with its family, the half without. A look-alike
-        as it is is asked of all that is not its family."""
+        """The catalogues that a query searches: all videos, the half with its family, the half without
+        it. An unedited look-alike searches all videos outside its family."""
         every = frozenset(self.videos)
         if query.group == REAL and query.transform == "lookalike":
             mine = query.video.family
@@ -71,7 +71,7 @@ class Dataset:
             yield "without", every - same
 
     def relation(self, video: DatasetVideo, other_id: str, partners: Sequence[str]) -> Relation:
-        """What a video is to a query made of `video`; a true copy of a partner is a partner too."""
+        """The relation of another video to a query made of `video`; a copy of a partner is a partner."""
         other = self.videos[other_id]
         if other_id == video.video_id:
             return "self"
@@ -84,12 +84,12 @@ class Dataset:
         return "stranger"
 
 
-def ask(
+def answer_all(
     queries: Iterable[Query], dataset: Dataset, method: Method, profile: str
 ) -> Iterator[QueryRow]:
-    """A row for each query and catalogue."""
+    """Answer every query in every catalogue: a row each."""
     for query in queries:
-        seen = query.load()
+        cached = query.load()
         for catalogue, names in dataset.catalogues(query):
             yield QueryRow(
                 configuration=method.name,
@@ -100,8 +100,8 @@ def ask(
                 video_id=query.video.video_id,
                 family=query.video.family,
                 fold=query.fold,
-                duration_seconds=seen.query.duration_seconds,
-                error=seen.error,
-                pieces=seen.pieces,
-                matches=() if seen.error else method.answer(query, seen, names),
+                duration_seconds=cached.query.duration_seconds,
+                error=cached.error,
+                pieces=cached.pieces,
+                matches=() if cached.error else method.answer(query, cached, names),
             )

@@ -1,4 +1,4 @@
-"""What the gate takes from a baseline: the rows to compare, and what to ask to compare with them."""
+"""The rows of an earlier run that the regression gate compares with, and the queries they need."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from evaluation.methods.configurations import FULL
 
 @dataclass(frozen=True, slots=True)
 class BaselineQueries:
-    """Which queries a baseline asked. per_transform: the most videos that any transform was made of."""
+    """The queries of an earlier run. per_transform: the largest number of videos of a transform."""
 
     profile: str
     transforms: tuple[str, ...]
     per_transform: int
 
 
-def of_full(rows: Iterable[QueryRow]) -> list[QueryRow]:
-    """The rows to compare: of the shipped configuration where a run has several, as one with
-    baselines has, else all."""
-    held = list(rows)
-    if len({row.configuration for row in held}) < 2:
-        return held
-    return [row for row in held if row.configuration == FULL.name]
+def full_configuration_rows(rows: Iterable[QueryRow]) -> list[QueryRow]:
+    """The rows to compare: those of the shipped configuration if a run has several configurations, else
+    all."""
+    rows = list(rows)
+    if len({row.configuration for row in rows}) < 2:
+        return rows
+    return [row for row in rows if row.configuration == FULL.name]
 
 
-def queries_of(rows: Sequence[QueryRow]) -> BaselineQueries:
-    """What a run must ask to be compared with these rows, of which there must be one."""
+def baseline_queries(rows: Sequence[QueryRow]) -> BaselineQueries:
+    """The queries that a run needs for the comparison with these rows; expects at least one row."""
     videos: dict[str, set[str]] = {}
     for row in rows:
         if row.group != REAL:

@@ -1,19 +1,16 @@
-"""Whether a change made detection worse on a user's own catalogue: two runs, compared.
+"""The regression gate: did a change make detection worse on the user's own videos?
 
-For each group of transforms, and over all of them, three recalls and the false positives are
-compared (see `OUTCOMES`). What is called worse, or better, is beyond chance at 5 %, one-sided:
+It compares two runs: for each group of transforms, and over all of them, three recalls and the false
+positives (see `OUTCOMES`). A check is worse, or better, if it is significant at 5 %, one-sided:
 
-- The same queries in both runs: exact McNemar. Only queries whose outcome changed count; of those
-lost and
-  those gained, so many lost are less likely than 5 % where either is as likely. One query lost is never
-  enough, five lost and none gained are.
-- Other queries (not one in common): Newcombe's interval for the difference of two independent shares; its
-  90 % interval leaves 5 % on either side, and lies wholly below, or above, zero.
+- The same queries in both runs: exact McNemar test. Only queries whose outcome changed count. One lost
+  query is never significant; five lost and none gained are.
+- Different queries (none in common): Newcombe's interval for the difference of two independent shares.
+  The 90 % interval, which leaves 5 % on either side, must exclude zero.
 
-Recall at a fixed rate of false positives uses each run's own threshold, which is taken as given.
-Each check stands for itself: of many, one in twenty may be called worse by chance where a run is
-repeated on *other* queries. Queries made of one video are not independent, so a video that is lost
-under many transforms counts for each of them.
+Recall at a fixed false-positive rate uses the threshold of each run, and treats it as fixed. Checks are
+not corrected for their number: on *different* queries, one in twenty may be worse by chance. Queries
+made of one video are not independent: a video that is lost under many transforms counts for each.
 """
 
 from __future__ import annotations
@@ -49,8 +46,8 @@ Verdict: TypeAlias = Literal["worse", "same", "better"]
 class Check:
     """One measure of one group in both runs.
 
-    paired: the outcomes of the same queries, p: the one-sided chance of what was seen in the direction it
-    went; or interval: of current - baseline, where the queries are others.
+    For the same queries: paired, their outcomes, and p, one-sided. For different queries: interval, of
+    current - baseline.
     """
 
     group: str
@@ -66,8 +63,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """All checks. baseline, current: profile and configuration of each run; ignored: queries of the
-    current run that the baseline lacks."""
+    """All checks. baseline, current: profile and configuration of each run; ignored: number of queries
+    that only the current run has."""
 
     baseline: str
     current: str
@@ -76,25 +73,27 @@ class GateReport:
 
     @property
     def worse(self) -> tuple[Check, ...]:
-        """What got worse beyond chance; empty when the gate is open."""
+        """The checks that got significantly worse; the gate passes if there are none."""
         return tuple(check for check in self.checks if check.verdict == "worse")
 
     def to_markdown(self) -> str:
-        """The verdict in a line, then every check."""
+        """One line with the verdict, then a table of all checks."""
         count = len(self.worse)
         head = (
-            f"**{count} of {len(self.checks)} checks got worse** beyond chance"
+            f"**{count} of {len(self.checks)} checks got significantly worse**"
             if count
-            else f"None of {len(self.checks)} checks got worse beyond chance"
+            else f"None of {len(self.checks)} checks got significantly worse"
         )
         against = f"`{self.current}` against `{self.baseline}`"
         extra = (
-            f" {self.ignored} queries that the baseline lacks are left out." if self.ignored else ""
+            f" {self.ignored} queries are ignored because the baseline lacks them."
+            if self.ignored
+            else ""
         )
         return f"{head}: {against}.{extra}\n\n{self.to_table().to_markdown()}"
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict and every check, shares as `value_to_json` writes them."""
+        """The verdict and every check; shares as in `value_to_json`."""
         return {
             "worse": bool(self.worse),
             "baseline": self.baseline,
@@ -137,8 +136,8 @@ class GateReport:
 def compare(baseline: Iterable[QueryRow], current: Iterable[QueryRow]) -> GateReport:
     """Compare a run with its baseline, each of one configuration and profile.
 
-    UsageError where a run is empty or mixes configurations, where the current run asks only some of the
-    baseline's queries, or, when it asks others, where it lacks a group of them.
+    Raises UsageError if a run is empty or mixes configurations, if the current run has only some of the
+    baseline's queries, or, with different queries, if it lacks a group.
     """
     before, after = list(baseline), list(current)
     names = _one_label("baseline", before), _one_label("current run", after)
@@ -166,7 +165,7 @@ def _check(
     after: Mapping[QueryKey, bool],
     same_queries: bool,
 ) -> list[Check]:
-    """One check, or none where either run has nothing to measure."""
+    """One check, or none if one of the runs has nothing to measure."""
     if same_queries:
         return _paired(group, outcome, pair(before, after))
     first, second = (Proportion(sum(run.values()), len(run)) for run in (before, after))
@@ -214,7 +213,7 @@ def _verdict(change: int, outcome: Outcome) -> Verdict:
 
 
 def _signed(difference: float) -> str:
-    """Points of a percentage, with the sign that is not a hyphen."""
+    """Percentage points, with a real minus sign."""
     return f"{100 * difference:+.1f}".replace("-", "−")
 
 

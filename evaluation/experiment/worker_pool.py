@@ -1,4 +1,4 @@
-"""Work on a study's queries, in this process or shared among several."""
+"""Work on the queries of an experiment, in this process or in several."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from evaluation.transforms.registry import TRANSFORMS
 T = TypeVar("T")
 
 Work: TypeAlias = Callable[[ExperimentData, Sequence[Query]], T]
-"""What is done with some of the queries; it and its result go between processes."""
+"""A function of some of the queries. It and its result must be picklable."""
 
 CHUNK = 16
-"""Queries worked on at a time: few enough to see progress, enough to be worth a message."""
+"""Queries per task: few enough for visible progress, enough to be worth a message between processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """How to open one profile's study, in any process. transforms: their names. folder: of the kept
-    features."""
+    """How to open one profile's experiment in any process. transforms: their names. folder: of the
+    cached features."""
 
     videos: tuple[DatasetVideo, ...]
     transforms: tuple[str, ...]
@@ -50,15 +50,15 @@ class WorkerSpec:
         return FeatureStore(self.folder, {self.profile: self.model_id})
 
     def open(self) -> ExperimentData:
-        """Raises UsageError where a video was not extracted or cannot be read."""
+        """Raises UsageError if a video was not extracted or could not be read."""
         return ExperimentData(self.plan, self.store, self.profile, self.pooling)
 
 
 class WorkerPool:
-    """One study and those who work on it; a context, which ends them."""
+    """An experiment and its worker processes; a context manager, which stops them."""
 
     def __init__(self, spec: WorkerSpec, workers: int | None = None) -> None:
-        """workers: processes, as many as there are cores when left out. Raises as `WorkerSpec.open`."""
+        """workers: number of processes, None for one per core. Raises like `WorkerSpec.open`."""
         self.data = spec.open()
         self.queries = self.data.queries()
         count = min(workers or usable_cores(), len(self.queries) // (2 * CHUNK))
@@ -72,9 +72,10 @@ class WorkerPool:
             self._processes.close()
 
     def run(self, work: Work[T], numbers: Sequence[int]) -> Iterator[tuple[tuple[int, ...], T]]:
-        """Do it with the queries of these numbers, chunk by chunk, in the order they are done.
+        """Apply `work` to the queries with these numbers in chunks; yields (numbers, result) in the order
+        of completion.
 
-        Raises what `work` raises, StoryHashError when a process died.
+        Raises what `work` raises, and StoryHashError if a process died.
         """
         chunks = [tuple(numbers[at : at + CHUNK]) for at in range(0, len(numbers), CHUNK)]
         if self._processes is None:
@@ -84,17 +85,17 @@ class WorkerPool:
             yield from self._processes.run(partial(_work_on, work, chunk) for chunk in chunks)
 
 
-_held: tuple[ExperimentData, list[Query]] | None = None
+_opened: tuple[ExperimentData, list[Query]] | None = None
 
 
 def _prepare(spec: WorkerSpec) -> None:
-    global _held
+    global _opened
     data = spec.open()
-    _held = data, data.queries()
+    _opened = data, data.queries()
 
 
 def _work_on(work: Work[T], chunk: tuple[int, ...]) -> tuple[tuple[int, ...], T]:
-    if _held is None:
+    if _opened is None:
         raise RuntimeError("the worker was not opened")
-    data, queries = _held
+    data, queries = _opened
     return chunk, work(data, [queries[number] for number in chunk])

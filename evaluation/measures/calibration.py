@@ -1,4 +1,4 @@
-"""Whether a probability means what it says, and what the default policy makes of it."""
+"""Calibration error, and the decisions of the default policy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Answers whose probability lies in [low, high); the last bin holds 1.0 too."""
+    """Answers whose probability is in [low, high); the last bin includes 1.0."""
 
     low: float
     high: float
@@ -36,12 +36,13 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What the default policy decided, in rows.
+    """Decisions of the default policy, in rows.
 
-    Of `copies` rows with a right video to find, it was accepted, left to review, or missed: the
-    three sum up to `copies`. `wrong`: of the same rows, those in which a non-match was accepted,
-    whatever became of the right video. Of `strangers` rows without one, those in which a non-match
-    or look-alike was accepted or, where none was, left to review.
+    `copies` rows have a right video to find; it was accepted, sent to review or missed, and the three
+    sum up to `copies`. `wrong`: the same rows in which a non-match was accepted, independent of the
+    right video. `negatives` rows have no right video; `negatives_accepted` counts those in which a
+    non-match or look-alike was accepted, `negatives_review` those in which the best decision on one
+    was review.
     """
 
     copies: int
@@ -49,9 +50,9 @@ class Decisions:
     review: int
     missed: int
     wrong: int
-    strangers: int
-    strangers_accepted: int
-    strangers_review: int
+    negatives: int
+    negatives_accepted: int
+    negatives_review: int
 
     @property
     def copies_accepted(self) -> Proportion:
@@ -71,18 +72,19 @@ class Decisions:
 
     @property
     def false_accepts(self) -> Proportion:
-        return Proportion(self.strangers_accepted, self.strangers)
+        return Proportion(self.negatives_accepted, self.negatives)
 
     @property
-    def strangers_to_review(self) -> Proportion:
-        return Proportion(self.strangers_review, self.strangers)
+    def negatives_to_review(self) -> Proportion:
+        return Proportion(self.negatives_review, self.negatives)
 
 
 def answers(rows: Iterable[QueryRow]) -> tuple[Float64Array, BoolArray]:
-    """Probability of the best match of every open-set row, float64 (n,), and whether it is right, (n,).
+    """Probability of the best match of every open-set row, float64 (n,), and whether it is right, bool
+    (n,).
 
-    Partners are left out, a tie between right and wrong is wrong, and a row without any match claims
-    nothing.
+    Partners are excluded, a tie between right and wrong counts as wrong, and a row without a match is
+    not counted.
     """
     rows = list(rows)
     probabilities: list[float] = []
@@ -90,24 +92,24 @@ def answers(rows: Iterable[QueryRow]) -> tuple[Float64Array, BoolArray]:
     for row in (*positives(rows), *negatives(rows)):
         right, wrong = best_right(row), best_wrong(row)
         is_right = score_of(right) > score_of(wrong)
-        found = right if is_right else wrong
-        if found is not None:
-            probabilities.append(found.probability)
+        match = right if is_right else wrong
+        if match is not None:
+            probabilities.append(match.probability)
             outcomes.append(is_right)
     return np.array(probabilities, np.float64), np.array(outcomes, np.bool_)
 
 
 def reliability(probabilities: Float64Array, right: BoolArray, bins: int = BINS) -> list[Bin]:
-    """Bins of equal width that hold anything; probabilities float64 (n,) in [0, 1], right bool (n,)."""
-    place = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    """Non-empty bins of equal width; probabilities: float64 (n,) in [0, 1], right: bool (n,)."""
+    bin_of = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
     return [
         Bin(
             low=index / bins,
             high=(index + 1) / bins,
-            mean_probability=float(probabilities[place == index].mean()),
-            right=Proportion(int(right[place == index].sum()), int((place == index).sum())),
+            mean_probability=float(probabilities[bin_of == index].mean()),
+            right=Proportion(int(right[bin_of == index].sum()), int((bin_of == index).sum())),
         )
-        for index in np.unique(place).tolist()
+        for index in np.unique(bin_of).tolist()
     ]
 
 
@@ -126,11 +128,11 @@ def expected_calibration_error(bins: Sequence[Bin]) -> float:
 
 
 def copy_decision(row: QueryRow) -> str:
-    """What became of the right video: `copy`, `review` or, also when it was not found, `no_match`."""
+    """The decision on the right video: `copy`, `review`, or `no_match` (also if it was not found)."""
     return _strongest(right_matches(row))
 
 
-def stranger_decision(row: QueryRow) -> str:
+def wrong_decision(row: QueryRow) -> str:
     """The strongest decision on a non-match or look-alike."""
     return _strongest(wrong_matches(row))
 
@@ -138,32 +140,32 @@ def stranger_decision(row: QueryRow) -> str:
 def decisions(rows: Iterable[QueryRow]) -> Decisions:
     """Count what the default policy decided on the open-set rows."""
     rows = list(rows)
-    asked = positives(rows)
-    copies = [copy_decision(row) for row in asked]
-    strangers = [stranger_decision(row) for row in negatives(rows)]
+    with_copy = positives(rows)
+    copies = [copy_decision(row) for row in with_copy]
+    without_copy = [wrong_decision(row) for row in negatives(rows)]
     return Decisions(
         copies=len(copies),
         accepted=copies.count("copy"),
         review=copies.count("review"),
         missed=copies.count("no_match"),
-        wrong=sum(stranger_decision(row) == "copy" for row in asked),
-        strangers=len(strangers),
-        strangers_accepted=strangers.count("copy"),
-        strangers_review=strangers.count("review"),
+        wrong=sum(wrong_decision(row) == "copy" for row in with_copy),
+        negatives=len(without_copy),
+        negatives_accepted=without_copy.count("copy"),
+        negatives_review=without_copy.count("review"),
     )
 
 
 def lookalikes_accepted(rows: Iterable[QueryRow]) -> Proportion:
-    """Look-alikes as they are that were taken for a copy of something they are not, in any catalogue that
-    they were asked of; one query each."""
-    taken: dict[str, bool] = {}
+    """Unedited look-alikes that were accepted as a copy in any of the catalogues searched; each counts
+    once."""
+    accepted: dict[str, bool] = {}
     for row in rows:
         if (row.group, row.transform) == ("real", "lookalike") and not row.error:
-            accepted = stranger_decision(row) == "copy"
-            taken[row.video_id] = taken.get(row.video_id, False) or accepted
-    return Proportion(sum(taken.values()), len(taken))
+            now = wrong_decision(row) == "copy"
+            accepted[row.video_id] = accepted.get(row.video_id, False) or now
+    return Proportion(sum(accepted.values()), len(accepted))
 
 
 def _strongest(matches: Iterable[ScoredMatch]) -> str:
-    made = {found.decision for found in matches}
-    return "copy" if "copy" in made else "review" if "review" in made else "no_match"
+    decided = {match.decision for match in matches}
+    return "copy" if "copy" in decided else "review" if "review" in decided else "no_match"

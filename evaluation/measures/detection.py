@@ -1,7 +1,7 @@
-"""Open set: half of the videos are not in the catalogue, so "nothing" must be an answer too.
+"""Open-set measures: half of the videos are not in the catalogue, so no match can be the right answer.
 
-Positives are rows whose catalogue holds a right video, negatives rows whose catalogue holds none; see
-`answers` for which matches count, how they are ordered and what a failed query is.
+Positives are rows whose catalogue holds a right video; negatives are rows whose catalogue holds none.
+`relevance` says which matches count, how they are ordered and how a failed query counts.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ from evaluation.measures.statistics import Proportion
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Every (query, video) pair that was answered, pooled over the open-set rows.
+    """Every answered (query, video) pair, pooled over the open-set rows.
 
-    probability, similarity: float64 (n,). right: bool (n,). positives: the rows in which there was
-    something to find. A query counts one right video, its best; further true copies are neither
-    right nor wrong.
+    probability, similarity: float64 (n,). right: bool (n,). positives: number of rows with a right
+    video. A query counts one right video, its best; further true copies are neither right nor wrong.
     """
 
     probability: Float64Array
@@ -45,81 +44,84 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One point for each threshold, from the strictest to the most lenient: float64 (n,) each, 0 to 1."""
+    """One point per threshold, from the strictest to the most lenient: float64 (n,) each, 0 to 1."""
 
     x: Float64Array
     y: Float64Array
 
 
-def threshold_at_fpr(strangers: Sequence[Score], rate: float) -> Score:
+def threshold_at_fpr(negative_scores: Sequence[Score], rate: float) -> Score:
     """The score that a match must be *above* so that at most `rate` of the negatives are accepted.
 
-    strangers: of each negative, the score of its best non-match, NOT_FOUND where it has none. The
-    smallest threshold whose share of negatives at or above it is within the rate lies just above
-    the negative returned, so a copy that ties with it is rejected. With fewer than 1 / rate
-    negatives not one may be accepted: the measure is then recall without a false positive, stricter
-    than its name. Without negatives nothing can be said: ValueError.
+    negative_scores: for each negative, the score of its best non-match, NOT_FOUND if it has none. The
+    smallest allowed threshold is just above the returned score, so a copy with that score is rejected.
+    With fewer than 1 / rate negatives none may be accepted: the measure is then recall without a false
+    positive, which is stricter than its name. Raises ValueError without negatives.
     """
-    if not strangers:
-        raise ValueError("strangers: expected at least one negative, got none")
-    # A rate of 0.01 times 300 is 3, whatever its last binary digit says.
-    allowed = math.floor(rate * len(strangers) + 1e-9)
-    return NOT_FOUND if allowed >= len(strangers) else sorted(strangers, reverse=True)[allowed]
+    if not negative_scores:
+        raise ValueError("negative_scores: expected at least one, got none")
+    # 0.01 times 300 must give 3 in spite of rounding.
+    allowed = math.floor(rate * len(negative_scores) + 1e-9)
+    return (
+        NOT_FOUND
+        if allowed >= len(negative_scores)
+        else sorted(negative_scores, reverse=True)[allowed]
+    )
 
 
 def recall_at_fpr(rows: Sequence[QueryRow], rate: float) -> Proportion:
-    """Share of positives whose right video lies above `threshold_at_fpr`; empty where there are no
-    negatives. Its interval takes the threshold as given."""
+    """Share of positives whose right video scores above `threshold_at_fpr`; empty without negatives. Its
+    interval treats the threshold as fixed."""
     accepted = accepted_at_fpr(rows, rate)
     return Proportion(sum(accepted), len(accepted))
 
 
 def accepted_at_fpr(rows: Sequence[QueryRow], rate: float) -> list[bool]:
-    """The outcome of each of `positives(rows)` at that rate; nothing where there are no negatives."""
-    strangers = [score_of(best_wrong(row)) for row in negatives(rows)]
-    if not strangers:
+    """Whether each of `positives(rows)` is accepted at that rate; empty without negatives."""
+    negative_scores = [score_of(best_wrong(row)) for row in negatives(rows)]
+    if not negative_scores:
         return []
-    bar = threshold_at_fpr(strangers, rate)
-    return [score_of(best_right(row)) > bar for row in positives(rows)]
+    threshold = threshold_at_fpr(negative_scores, rate)
+    return [score_of(best_right(row)) > threshold for row in positives(rows)]
 
 
 def roc(rows: Sequence[QueryRow]) -> Curve:
     """x: share of negatives accepted, y: share of positives accepted, at every threshold; starts at
     (0, 0).
 
-    It ends where everything found is accepted: a positive that was not found is never accepted.
+    The last point accepts every match. A positive that was not found is never accepted.
     """
     copies = [score_of(best_right(row)) for row in positives(rows)]
-    strangers = [score_of(best_wrong(row)) for row in negatives(rows)]
-    scores = [score for score in (*copies, *strangers) if score != NOT_FOUND]
+    negative_scores = [score_of(best_wrong(row)) for row in negatives(rows)]
+    scores = [score for score in (*copies, *negative_scores) if score != NOT_FOUND]
     found = sum(score != NOT_FOUND for score in copies)
     right = np.arange(len(scores)) < found
     probability, similarity = np.array(scores, np.float64).reshape(-1, 2).T
     order, ends = _thresholds(probability, similarity)
     accepted, wrongly = np.cumsum(right[order]), np.cumsum(~right[order])
     return Curve(
-        np.concatenate([[0.0], wrongly[ends] / max(len(strangers), 1)]),
+        np.concatenate([[0.0], wrongly[ends] / max(len(negative_scores), 1)]),
         np.concatenate([[0.0], accepted[ends] / max(len(copies), 1)]),
     )
 
 
 def pooled(rows: Iterable[QueryRow]) -> Predictions:
-    """All predictions of the open-set rows, one for each (query, video) pair, partners removed."""
+    """All predictions of the open-set rows, one per (query, video) pair, without partners."""
     rows = list(rows)
-    asked = positives(rows)
+    with_copy = positives(rows)
     scores: list[Score] = []
     right: list[bool] = []
-    for row in asked:
-        found = best_right(row)
-        if found is not None:
-            scores.append(score_of(found))
+    for row in with_copy:
+        match = best_right(row)
+        if match is not None:
+            scores.append(score_of(match))
             right.append(True)
-    for row in (*asked, *negatives(rows)):
-        strangers = best_of_each_video(wrong_matches(row))
-        scores += map(score_of, strangers)
-        right += [False] * len(strangers)
+    for row in (*with_copy, *negatives(rows)):
+        wrong = best_of_each_video(wrong_matches(row))
+        scores += map(score_of, wrong)
+        right += [False] * len(wrong)
     probability, similarity = np.array(scores, np.float64).reshape(-1, 2).T
-    return Predictions(probability, similarity, np.array(right, np.bool_), len(asked))
+    return Predictions(probability, similarity, np.array(right, np.bool_), len(with_copy))
 
 
 def precision_recall(predictions: Predictions) -> Curve:
@@ -134,9 +136,9 @@ def micro_ap(predictions: Predictions) -> float:
 
     As in the Image Similarity Challenge (M. Douze et al., arXiv 2106.09672) and VSC2022's
     descriptor track (E. Pizzi et al., "The 2023 Video Similarity Dataset and Challenge", arXiv
-    2306.09489): the predictions of all queries stand in one list, so one threshold must serve every
-    query. A right video that was not found, or whose query failed, is recall that is never reached.
-    Equal scores are one step, so the order in which they happen to be listed does not matter.
+    2306.09489): the predictions of all queries are in one list, so one threshold applies to every
+    query. A right video that was not found, or whose query failed, limits the recall. Equal scores are
+    one step, so their order in the list does not matter.
     """
     if not predictions.positives:
         return math.nan
@@ -145,7 +147,7 @@ def micro_ap(predictions: Predictions) -> float:
 
 
 def recall_at_precision(predictions: Predictions, precision: float) -> Proportion:
-    """The highest recall among thresholds whose precision is at least that high; none gives 0."""
+    """The highest recall among thresholds with at least that precision; 0 if there is none."""
     curve = precision_recall(predictions)
     reached = curve.x[curve.y >= precision - 1e-12]
     recall = float(reached.max()) if len(reached) else 0.0

@@ -1,4 +1,4 @@
-"""What configurations are called beside each other: no longer than they need to be."""
+"""The shortest labels that distinguish the configurations of a set of rows or summaries."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Configured(Protocol):
 _C = TypeVar("_C", bound=Configured)
 
 
-def label_of(one: Configured) -> str:
+def label_of(result: Configured) -> str:
     """Profile and configuration."""
-    return f"{one.profile}, {one.configuration}"
+    return f"{result.profile}, {result.configuration}"
 
 
-def by_label(things: Iterable[_C]) -> dict[str, list[_C]]:
-    """Things by their names, in the order of the first of each: the profile alone where all share one
-    configuration, the configuration alone where several of one profile are compared, else both."""
+def by_label(results: Iterable[_C]) -> dict[str, list[_C]]:
+    """Results by label, in the order of their first appearance. The label is the profile if all have one
+    configuration, the configuration if all have one profile, else both."""
     parts: dict[tuple[str, str], list[_C]] = {}
-    for one in things:
-        parts.setdefault((one.profile, one.configuration), []).append(one)
+    for result in results:
+        parts.setdefault((result.profile, result.configuration), []).append(result)
     profiles = {profile for profile, _ in parts}
     configurations = {configuration for _, configuration in parts}
 

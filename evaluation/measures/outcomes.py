@@ -1,4 +1,4 @@
-"""Measures as yes or no for each query: what a paired comparison needs."""
+"""Yes-or-no measures of each query, for paired comparisons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from evaluation.data.records import QueryRow
-from evaluation.measures.calibration import copy_decision, stranger_decision
+from evaluation.measures.calibration import copy_decision, wrong_decision
 from evaluation.measures.detection import accepted_at_fpr
 from evaluation.measures.pairing import QueryKey, by_query
 from evaluation.measures.ranking import closed_set, within
@@ -31,21 +31,23 @@ def _copy_accepted(rows: Sequence[QueryRow]) -> dict[QueryKey, bool]:
     return {key: copy_decision(row) == "copy" for key, row in by_query(positives(rows)).items()}
 
 
-def _above_strangers(rows: Sequence[QueryRow]) -> dict[QueryKey, bool]:
+def _above_negatives(rows: Sequence[QueryRow]) -> dict[QueryKey, bool]:
     accepted = accepted_at_fpr(rows, 1e-2)
     return dict(zip(by_query(positives(rows)), accepted, strict=True)) if accepted else {}
 
 
-def _stranger_accepted(rows: Sequence[QueryRow]) -> dict[QueryKey, bool]:
-    return {key: stranger_decision(row) == "copy" for key, row in by_query(negatives(rows)).items()}
+def _negative_accepted(rows: Sequence[QueryRow]) -> dict[QueryKey, bool]:
+    return {key: wrong_decision(row) == "copy" for key, row in by_query(negatives(rows)).items()}
 
 
 OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
     {
         "recall_at_1": Outcome("Recall@1", _right_first),
         "copies_accepted": Outcome("copies accepted", _copy_accepted),
-        "recall_at_fpr_1e2": Outcome("recall at 1 % FPR", _above_strangers),
-        "strangers_accepted": Outcome("strangers accepted", _stranger_accepted, more_is_worse=True),
+        "recall_at_fpr_1e2": Outcome("recall at 1 % FPR", _above_negatives),
+        "strangers_accepted": Outcome(
+            "non-matches accepted", _negative_accepted, more_is_worse=True
+        ),
     }
 )
-"""By the name that tables, the gate and the command line use."""
+"""By the name that tables, the regression gate, JSON and the command line use."""

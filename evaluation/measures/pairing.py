@@ -1,4 +1,4 @@
-"""The same queries under two configurations, side by side."""
+"""Pairs of outcomes of the same queries under two configurations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evaluation.data.records import Catalogue, QueryRow
 from evaluation.measures.statistics import PairedOutcomes
 
 QueryKey: TypeAlias = tuple[Catalogue, str, str]
-"""(catalogue, transform, video_id): what is asked of what."""
+"""(catalogue, transform, video_id)."""
 
 
 def key_of(row: QueryRow) -> QueryKey:
@@ -18,16 +18,15 @@ def key_of(row: QueryRow) -> QueryKey:
 
 
 def by_query(rows: Iterable[QueryRow]) -> dict[QueryKey, QueryRow]:
-    """Rows by what was asked; UsageError where one query has two rows, as when configurations are
-    mixed."""
-    found: dict[QueryKey, QueryRow] = {}
+    """Rows by query; UsageError if one query has two rows, for example of two configurations."""
+    by_key: dict[QueryKey, QueryRow] = {}
     for row in rows:
-        if found.setdefault(key_of(row), row) is not row:
+        if by_key.setdefault(key_of(row), row) is not row:
             raise UsageError(
-                f"two rows for transform {row.transform!r} of {row.video_id!r} asked of the catalogue "
+                f"two rows for transform {row.transform!r} of {row.video_id!r} in the catalogue "
                 f"{row.catalogue!r}: compare rows of one configuration and one profile at a time"
             )
-    return found
+    return by_key
 
 
 def pair(first: Mapping[QueryKey, bool], second: Mapping[QueryKey, bool]) -> PairedOutcomes:
@@ -46,10 +45,10 @@ def pair_rows(
     second: Iterable[QueryRow],
     outcome: Callable[[QueryRow], bool | None],
 ) -> PairedOutcomes:
-    """Pair two configurations by an outcome of single rows; rows where it is None are not counted."""
+    """Pair two configurations by an outcome of single rows; rows with the outcome None do not count."""
 
     def outcomes(rows: Iterable[QueryRow]) -> dict[QueryKey, bool]:
-        found = {key: outcome(row) for key, row in by_query(rows).items()}
-        return {key: value for key, value in found.items() if value is not None}
+        values = {key: outcome(row) for key, row in by_query(rows).items()}
+        return {key: value for key, value in values.items() if value is not None}
 
     return pair(outcomes(first), outcomes(second))

@@ -1,4 +1,4 @@
-"""Closed set: every video is in the catalogue, so the question is only who comes first."""
+"""Closed-set measures: every video is in the catalogue, so only the ranking is measured."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from evaluation.measures.relevance import best_right, best_wrong, expects_copy, 
 from evaluation.measures.statistics import Proportion
 
 SATURATION = 1e-12
-"""Probabilities are kept this far from 0 and 1 before their logit is taken."""
+"""Probabilities are clipped to this distance from 0 and 1 before their logit is computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreStatistics:
-    """Where values lie; all NaN when there are none. deviation: of a sample, NaN below two values."""
+    """Statistics of values, NaN if there are none. deviation: of a sample, NaN below two values."""
 
     count: int
     mean: float
@@ -29,20 +29,20 @@ class ScoreStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """The right video's best match against the best non-match's, over the same rows.
+    """Scores of the right video's best match and of the best non-match, over the same rows.
 
-    copies, strangers: of raw similarity. d_prime: of similarity; d_prime_logit: of the
-    probability's logit.
+    copies, non_matches: raw similarity. d_prime: of similarity; d_prime_logit: of the probability's
+    logit.
     """
 
     copies: ScoreStatistics
-    strangers: ScoreStatistics
+    non_matches: ScoreStatistics
     d_prime: float
     d_prime_logit: float
 
 
 def closed_set(rows: Iterable[QueryRow]) -> list[QueryRow]:
-    """Rows asked of the whole catalogue in which a right video is to be found."""
+    """Rows that search the whole catalogue and have a right video to find."""
     return [row for row in rows if row.catalogue == "all" and expects_copy(row)]
 
 
@@ -54,14 +54,14 @@ def within(row: QueryRow, k: int) -> bool:
 
 def recall_at(rows: Iterable[QueryRow], k: int) -> Proportion:
     """Recall@k over the closed-set rows: the paper's Recall@1, @3 and @5."""
-    asked = closed_set(rows)
-    return Proportion(sum(within(row, k) for row in asked), len(asked))
+    closed = closed_set(rows)
+    return Proportion(sum(within(row, k) for row in closed), len(closed))
 
 
 def similarities(rows: Iterable[QueryRow]) -> tuple[Float64Array, Float64Array]:
     """Similarity of the best match of the right video and of the best non-match: float64 (n,), (m,).
 
-    Closed-set rows; a row in which one of the two is not in the answer adds nothing to that one.
+    Over the closed-set rows; a row that lacks one of the two adds nothing to that array.
     """
     right, wrong = _best_matches(rows)
     return _values([found.similarity for found in right]), _values(
@@ -70,16 +70,16 @@ def similarities(rows: Iterable[QueryRow]) -> tuple[Float64Array, Float64Array]:
 
 
 def separation(rows: Sequence[QueryRow]) -> Separation:
-    """How far copies and non-matches lie apart. Mean similarity alone proves nothing: what lifts
-    every pair lifts non-matches as well, so both stand side by side and are divided by their
-    spread."""
+    """How well the scores separate copies from non-matches. Mean similarity alone proves nothing,
+    because a change that raises all similarities raises those of non-matches too; d' divides the
+    difference by the spread."""
     right, wrong = _best_matches(rows)
     copies = _values([found.similarity for found in right])
-    strangers = _values([found.similarity for found in wrong])
+    non_matches = _values([found.similarity for found in wrong])
     return Separation(
         copies=spread(copies),
-        strangers=spread(strangers),
-        d_prime=d_prime(copies, strangers),
+        non_matches=spread(non_matches),
+        d_prime=d_prime(copies, non_matches),
         d_prime_logit=d_prime(
             logit(_values([found.probability for found in right])),
             logit(_values([found.probability for found in wrong])),
@@ -117,9 +117,9 @@ def logit(probabilities: Float64Array) -> Float64Array:
 
 
 def _best_matches(rows: Iterable[QueryRow]) -> tuple[list[ScoredMatch], list[ScoredMatch]]:
-    asked = closed_set(rows)
-    right = [found for row in asked if (found := best_right(row)) is not None]
-    wrong = [found for row in asked if (found := best_wrong(row)) is not None]
+    closed = closed_set(rows)
+    right = [match for row in closed if (match := best_right(row)) is not None]
+    wrong = [match for row in closed if (match := best_wrong(row)) is not None]
     return right, wrong
 
 

@@ -1,4 +1,4 @@
-"""The numbers of a summary by name: what a table's columns and a figure's axes are chosen from."""
+"""The measures of a summary by name, for the columns of tables and the axes of figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Value: TypeAlias = Proportion | float
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """title: as a table says it, unit included. digits: of a number that is not a share."""
+    """title: heading in tables, with the unit. digits: decimals of a number that is not a share."""
 
     title: str
     of: Callable[[Summary], Value]
@@ -35,7 +35,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "uap": Measure("uAP", lambda s: s.uap),
         "copy_similarity": Measure("similarity, copies", lambda s: s.separation.copies.mean),
         "stranger_similarity": Measure(
-            "similarity, best strangers", lambda s: s.separation.strangers.mean
+            "similarity, best non-matches", lambda s: s.separation.non_matches.mean
         ),
         "d_prime": Measure("d'", lambda s: s.separation.d_prime, digits=2),
         "d_prime_logit": Measure("d' of logit", lambda s: s.separation.d_prime_logit, digits=2),
@@ -45,9 +45,11 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "copies_with_wrong": Measure(
             "copies with a wrong one accepted, %", lambda s: s.decisions.copies_with_wrong
         ),
-        "strangers_accepted": Measure("strangers accepted, %", lambda s: s.decisions.false_accepts),
+        "strangers_accepted": Measure(
+            "non-matches accepted, %", lambda s: s.decisions.false_accepts
+        ),
         "strangers_to_review": Measure(
-            "strangers to review, %", lambda s: s.decisions.strangers_to_review
+            "non-matches to review, %", lambda s: s.decisions.negatives_to_review
         ),
         "lookalikes_accepted": Measure("look-alikes accepted, %", lambda s: s.lookalikes_accepted),
         "calibration_error": Measure("ECE", lambda s: s.calibration_error),

@@ -1,14 +1,14 @@
-"""What an answer says about the videos in it: which are right, which are wrong, and in what order.
+"""Which matches of an answer are right, which are wrong, and their order.
 
-Every other measure is built on these few rules:
+All measures use these rules:
 
-- Right is the video the query was made of, or a true copy of it. A true duplicate that is asked as it is
-  (group `real`) is not in the catalogue itself, so there only a copy is right.
-- Wrong are non-matches and look-alikes. What is neither (a partner that can be seen in the query too) is
-  taken out before anything is counted.
-- Matches are ordered by probability and, where that is equal (it may saturate at 1.0), by similarity.
-  Where both are equal the wrong one is put first.
-- A row with an error has no answer: a miss where a copy was to be found.
+- The video that the query was made of is right, and so is a true copy of it. An unedited query (group
+  `real`) is not in the catalogue itself, so only a copy of it is right.
+- Non-matches and look-alikes are wrong. A partner (another video inserted into the query) is neither,
+  and is removed first.
+- Matches are ordered by probability and, if equal (it may saturate at 1.0), by similarity. If both are
+  equal, the wrong match comes first.
+- A row with an error has no answer: it is a miss if a copy was to be found.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from evaluation.data.records import QueryRow, ScoredMatch
 Score: TypeAlias = tuple[float, float]
 """(probability, similarity), compared in that order."""
 
+NON_MATCHES = ("stranger", "lookalike")
+"""The relations of wrong videos."""
+
 NOT_FOUND: Score = (-math.inf, -math.inf)
-"""The score of a video that is not in the answer: below every match."""
+"""The score of a video that is not in the answer; lower than any match."""
 
 
-def score_of(found: ScoredMatch | None) -> Score:
-    """The score of a match, NOT_FOUND for none."""
-    return NOT_FOUND if found is None else (found.probability, found.similarity)
+def score_of(match: ScoredMatch | None) -> Score:
+    """The score of a match, NOT_FOUND for None."""
+    return NOT_FOUND if match is None else (match.probability, match.similarity)
 
 
 def answer(row: QueryRow) -> tuple[ScoredMatch, ...]:
@@ -36,33 +39,33 @@ def answer(row: QueryRow) -> tuple[ScoredMatch, ...]:
     return () if row.error else row.matches
 
 
-def is_right(row: QueryRow, found: ScoredMatch) -> bool:
-    """Whether the matched video is what the query is a copy of."""
-    return found.relation == "copy" or (found.relation == "self" and row.group != "real")
+def is_right(row: QueryRow, match: ScoredMatch) -> bool:
+    """Whether the matched video is the query's source or a true copy of it."""
+    return match.relation == "copy" or (match.relation == "self" and row.group != "real")
 
 
-def is_wrong(found: ScoredMatch) -> bool:
+def is_wrong(match: ScoredMatch) -> bool:
     """Whether the matched video is a non-match or a look-alike."""
-    return found.relation in ("stranger", "lookalike")
+    return match.relation in NON_MATCHES
 
 
 def expects_copy(row: QueryRow) -> bool:
-    """Whether a right video is in the catalogue that was asked: none is for a look-alike as it is."""
+    """Whether the catalogue holds a right video; it never does for an unedited look-alike."""
     return row.catalogue != "without" and (row.group, row.transform) != ("real", "lookalike")
 
 
 def right_matches(row: QueryRow) -> list[ScoredMatch]:
     """All matches of right videos."""
-    return [found for found in answer(row) if is_right(row, found)]
+    return [match for match in answer(row) if is_right(row, match)]
 
 
 def wrong_matches(row: QueryRow) -> list[ScoredMatch]:
     """All matches of non-matches and look-alikes."""
-    return [found for found in answer(row) if is_wrong(found)]
+    return [match for match in answer(row) if is_wrong(match)]
 
 
 def best(matches: Iterable[ScoredMatch]) -> ScoredMatch | None:
-    """The match of the highest score."""
+    """The match with the highest score, None if there is none."""
     return max(matches, key=score_of, default=None)
 
 
@@ -77,34 +80,33 @@ def best_wrong(row: QueryRow) -> ScoredMatch | None:
 
 
 def best_of_each_video(matches: Iterable[ScoredMatch]) -> list[ScoredMatch]:
-    """One match for each video, its best, in the order the videos first appear."""
-    found: dict[str, ScoredMatch] = {}
+    """The best match of each video, in the order of their first appearance."""
+    best_matches: dict[str, ScoredMatch] = {}
     for match in matches:
-        known = found.get(match.video_id)
+        known = best_matches.get(match.video_id)
         if known is None or score_of(match) > score_of(known):
-            found[match.video_id] = match
-    return list(found.values())
+            best_matches[match.video_id] = match
+    return list(best_matches.values())
 
 
 def rank_of_right(row: QueryRow) -> int | None:
-    """The place of the best right video, 1 for the first: one more than the wrong videos that score at
-    least as high. None where no right video was found."""
+    """The rank of the best right video, from 1: one more than the number of wrong videos that score at
+    least as high. None if no right video was found."""
     right = best_right(row)
     if right is None:
         return None
-    bar = score_of(right)
-    return 1 + len({found.video_id for found in wrong_matches(row) if score_of(found) >= bar})
+    score = score_of(right)
+    return 1 + len({match.video_id for match in wrong_matches(row) if score_of(match) >= score})
 
 
 def positives(rows: Iterable[QueryRow]) -> list[QueryRow]:
-    """Open set: the rows whose catalogue holds a right video. Failed queries are among them, as
-    misses."""
+    """Open set: the rows whose catalogue holds a right video. Failed queries count as misses."""
     return [row for row in rows if row.catalogue == "with" and expects_copy(row)]
 
 
 def negatives(rows: Iterable[QueryRow]) -> list[QueryRow]:
-    """Open set: the rows whose catalogue holds no right video. A failed query proves nothing about
-    non-matches and would only dilute the share of those accepted, so it is left out."""
+    """Open set: the rows whose catalogue holds no right video. Failed queries are excluded: they would
+    only dilute the share of accepted non-matches."""
     return [
         row for row in rows if row.catalogue != "all" and not expects_copy(row) and not row.error
     ]

@@ -1,20 +1,20 @@
-"""Segment uAP: finding and locating in one number, in the manner of VSC2022's matching track.
+"""Segment uAP: detection and localisation in one number, as in the matching track of VSC2022.
 
 Definition: E. Pizzi et al., "The 2023 Video Similarity Dataset and Challenge", arXiv 2306.09489,
 after the precision and recall of VCSL (S. He et al., CVPR 2022, arXiv 2203.02654). A match claims a
-rectangle: seconds of the query by seconds of the reference. The claims of all queries are taken in
-one list, best first. After each threshold, over all (query, reference) pairs together and on each
-of the two time axes,
+rectangle: seconds of the query by seconds of the reference. The claims of all queries are in one list,
+best first. At each threshold, over all (query, reference) pairs together and on each of the two time
+axes,
 
     precision = seconds claimed that are true / seconds claimed
     recall    = seconds claimed that are true / seconds that are true
 
-where seconds are those of the union of a pair's ranges, and a true rectangle counts as touched only
-once a claim of the same pair overlaps it on both axes. Precision and recall of a threshold are the
-geometric means over the axes, and the measure is the sum of precision times the gain in recall.
+where seconds are those of the union of a pair's ranges. A true rectangle counts only if a claim of the
+same pair overlaps it on both axes. Precision and recall at a threshold are the geometric means over the
+axes; the measure is the sum of precision times the gain in recall.
 
-Ours differ in two ways: partners are left out, and so are true copies made by others, whose time line is
-not known.
+Two things differ from VSC2022: partners are excluded, and so are true copies made by other people, whose
+time ranges are unknown.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _AXES: tuple[Callable[[ScoredMatch | CopiedRange], Range], ...] = (query_range, 
 
 @dataclass(frozen=True, slots=True)
 class _Gain:
-    """What one match adds to its pair: score, and seconds true and claimed on the query and ref axis."""
+    """What one match adds to its pair: its score, and true and claimed seconds on the query axis and on
+    the reference axis."""
 
     score: tuple[float, float]
     true: tuple[float, float]
@@ -43,16 +44,16 @@ class _Gain:
 
 
 def segment_ap(rows: Iterable[QueryRow]) -> float:
-    """Segment uAP over the open-set rows, 0 to 1; NaN where no row has pieces.
+    """Segment uAP over the open-set rows, 0 to 1; NaN if no row has pieces.
 
-    Rows without pieces, and videos asked as they are, are left out. A failed query with pieces is
-    recall that is never reached, so a run keeps the pieces of what it failed to read.
+    Rows without pieces and unedited queries are excluded. A failed query with pieces lowers the recall,
+    so a run keeps the pieces of queries that it could not read.
     """
     rows = list(rows)
-    asked = [row for row in positives(rows) if row.pieces and row.group != "real"]
+    with_pieces = [row for row in positives(rows) if row.pieces and row.group != "real"]
     truth = np.zeros(2)
     gains: list[_Gain] = []
-    for row in asked:
+    for row in with_pieces:
         truth += [length(map(axis, row.pieces)) for axis in _AXES]
         gains += _gains_of_row(row, row.pieces)
     for row in negatives(rows):
@@ -65,9 +66,9 @@ def segment_ap(rows: Iterable[QueryRow]) -> float:
 
 def _gains_of_row(row: QueryRow, pieces: Sequence[CopiedRange]) -> list[_Gain]:
     by_video: dict[str, list[ScoredMatch]] = {}
-    for found in answer(row):
-        if found.relation == "self" or is_wrong(found):
-            by_video.setdefault(found.video_id, []).append(found)
+    for match in answer(row):
+        if match.relation == "self" or is_wrong(match):
+            by_video.setdefault(match.video_id, []).append(match)
     gains: list[_Gain] = []
     for matches in by_video.values():
         own = pieces if matches[0].relation == "self" else ()
@@ -76,15 +77,15 @@ def _gains_of_row(row: QueryRow, pieces: Sequence[CopiedRange]) -> list[_Gain]:
 
 
 def _gains_of_pair(matches: Sequence[ScoredMatch], pieces: Sequence[CopiedRange]) -> list[_Gain]:
-    """What each match of one pair, best first, adds to the seconds of those before it."""
+    """What each match of one pair adds to the seconds of the better matches; best first."""
     gains: list[_Gain] = []
     true = claimed = (0.0, 0.0)
-    for place, found in enumerate(matches, 1):
-        taken = matches[:place]
-        touched = [piece for piece in pieces if any(_overlap(piece, one) for one in taken)]
-        new_claimed = _lengths(taken)
-        new_true = _intersections(taken, touched)
-        gains.append(_Gain(score_of(found), _less(new_true, true), _less(new_claimed, claimed)))
+    for count, match in enumerate(matches, 1):
+        better = matches[:count]
+        touched = [piece for piece in pieces if any(_overlap(piece, other) for other in better)]
+        new_claimed = _lengths(better)
+        new_true = _intersections(better, touched)
+        gains.append(_Gain(score_of(match), _less(new_true, true), _less(new_claimed, claimed)))
         true, claimed = new_true, new_claimed
     return gains
 
@@ -102,17 +103,19 @@ def _area(gains: Sequence[_Gain], truth: Float64Array) -> float:
         if place + 1 == len(ordered) or ordered[place + 1].score != gain.score
     ]
     recall = np.sqrt(np.prod(true[ends] / truth, axis=1))
-    # Sums of differences may end a hair above what they are a part of.
+    # Rounding may put a sum of differences slightly above 1.
     precision = np.sqrt(np.prod(true[ends] / np.maximum(claimed[ends], 1e-12), axis=1)).clip(0, 1)
     return float(np.sum(np.diff(recall, prepend=0.0) * precision).clip(0, 1))
 
 
-def _overlap(piece: CopiedRange, found: ScoredMatch) -> bool:
-    return all(intersection([axis(piece)], [axis(found)]) > 0 for axis in _AXES)
+def _overlap(piece: CopiedRange, match: ScoredMatch) -> bool:
+    return all(intersection([axis(piece)], [axis(match)]) > 0 for axis in _AXES)
 
 
 def _lengths(matches: Sequence[ScoredMatch]) -> tuple[float, float]:
-    if len(matches) == 1:  # Nearly every pair: a million non-matches are summed up in seconds.
+    if (
+        len(matches) == 1
+    ):  # Nearly every pair; this makes a million non-matches a matter of seconds.
         start, end = query_range(matches[0])
         ref_start, ref_end = ref_range(matches[0])
         return max(0.0, end - start), max(0.0, ref_end - ref_start)

@@ -1,7 +1,7 @@
-"""Shares with their intervals, and whether two of them differ. Closed forms; no scipy.
+"""Confidence intervals of shares, and tests of their difference. Closed forms; no scipy.
 
-All of them take queries to be independent. Queries made of the same video are not quite, so intervals are
-somewhat narrow where few videos carry many transforms.
+All of them assume independent queries. Queries made of one video are not quite independent, so
+intervals are somewhat narrow for few videos with many transforms.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Z_TWO_SIDED_95 = NormalDist().inv_cdf(0.975)
 Z_ONE_SIDED_95 = NormalDist().inv_cdf(0.95)
 
 EXACT_DISCORDANT_PAIRS = 1000
-"""Up to here the binomial is summed exactly; beyond, the corrected chi-square differs by less than
-1e-3."""
+"""Up to this number the binomial is summed exactly; beyond it, the corrected chi-square differs by less
+than 1e-3."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """`count` of `total`. The value of an empty one is NaN: it was not measured."""
+    """`count` of `total`. The value of an empty one is NaN, which means not measured."""
 
     count: int
     total: int
@@ -42,8 +42,8 @@ class Proportion:
 
 @dataclass(frozen=True, slots=True)
 class PairedOutcomes:
-    """Outcomes of the same queries under two configurations; the discordant pairs alone tell them
-    apart."""
+    """Outcomes of the same queries under two configurations. Only the discordant pairs (`first_only`,
+    `second_only`) tell the configurations apart."""
 
     both: int
     first_only: int
@@ -64,15 +64,15 @@ class PairedOutcomes:
 
     @property
     def p_value(self) -> float:
-        """McNemar's, two-sided."""
+        """McNemar's test, two-sided."""
         return mcnemar(self.first_only, self.second_only)
 
 
 def wilson(count: int, total: int, z: float = Z_TWO_SIDED_95) -> tuple[float, float]:
-    """The interval of a binomial share by its score test; (0, 1) when nothing was counted.
+    """Wilson's score interval of a binomial share; (0, 1) if the total is 0.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
-    It stays inside [0, 1] and is honest at 0 and 1, where the usual one has no width.
+    It stays inside [0, 1] and has a width at 0 and 1, where the normal approximation has none.
     """
     if not total:
         return 0.0, 1.0
@@ -80,18 +80,17 @@ def wilson(count: int, total: int, z: float = Z_TWO_SIDED_95) -> tuple[float, fl
     spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     middle, scale = share + z * z / (2 * total), 1 + z * z / total
     low, high = (middle - spread) / scale, (middle + spread) / scale
-    # Rounding must not put the share itself outside.
+    # Rounding must not put the share outside its interval.
     return min(max(low, 0.0), share), max(min(high, 1.0), share)
 
 
 def newcombe(
     first: Proportion, second: Proportion, z: float = Z_TWO_SIDED_95
 ) -> tuple[float, float]:
-    """The interval of `second - first` of two independent shares, (-1, 1) when one is empty.
+    """The interval of `second - first` of two independent shares; (-1, 1) if one is empty.
 
     R. G. Newcombe, "Interval estimation for the difference between independent proportions",
-    Statistics in Medicine 17, 1998, method 10: the two Wilson intervals, their arms squared and
-    added.
+    Statistics in Medicine 17, 1998, method 10: it combines the two Wilson intervals.
     """
     if not first.total or not second.total:
         return -1.0, 1.0
@@ -101,11 +100,12 @@ def newcombe(
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
-    """Two-sided p of "both configurations succeed as often", from the pairs in which one alone did.
+    """Two-sided p of the hypothesis that both configurations succeed equally often, from the pairs in
+    which only one succeeded.
 
     Q. McNemar, Psychometrika 12, 1947. Exact binomial for up to EXACT_DISCORDANT_PAIRS discordant
-    pairs, else chi-square with one degree of freedom and A. L. Edwards' continuity correction. No
-    pairs give 1.
+    pairs, else chi-square with one degree of freedom and A. L. Edwards' continuity correction. 1
+    without pairs.
     """
     pairs = first_only + second_only
     if pairs <= EXACT_DISCORDANT_PAIRS:
@@ -115,8 +115,8 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
 
 def mcnemar_more(successes: int, pairs: int) -> float:
-    """One-sided exact p: the chance that of `pairs` tosses of a fair coin `successes` or more fall on one
-    side. Exact at any size, in whole numbers."""
+    """One-sided exact p: the probability of at least `successes` heads in `pairs` tosses of a fair coin.
+    Exact at any size, in integers."""
     if not 0 <= successes <= pairs:
         raise ValueError(f"successes: expected 0 to {pairs}, got {successes}")
     term = ways = math.comb(pairs, successes)

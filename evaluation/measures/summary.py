@@ -1,4 +1,4 @@
-"""All measures of a set of rows in one value: what tables and figures are made from."""
+"""All measures of a set of rows in one object, for tables and figures."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ By: TypeAlias = tuple[Literal["transform", "group"], ...]
 class Summary:
     """The measures of one configuration of one profile over some transforms.
 
-    group, transform: what the rows have in common, empty where they were pooled. failed: rows whose
-    query could not be made or read. Shares are empty, and other numbers NaN, where nothing was
-    there to measure: ranking wants rows asked of the whole catalogue, all else those asked of its
-    halves.
+    group, transform: common to all rows, empty if several were pooled. failed: rows whose query could
+    not be made or read. Without data, shares are empty and other numbers NaN: ranking needs rows that
+    search the whole catalogue, all other measures rows that search a half.
     """
 
     configuration: str
@@ -59,10 +58,10 @@ class Summary:
 
 
 def summarise(rows: Iterable[QueryRow], by: By = ()) -> tuple[Summary, ...]:
-    """One summary for each configuration, profile and value of `by`, in the order of their first rows.
+    """One summary per configuration, profile and value of `by`, in the order of their first rows.
 
-    by: ("transform",), ("group",) or () to pool all transforms. Negatives are those of the same
-    rows, so a rate of false positives is that of the transforms summed up.
+    by: ("transform",), ("group",) or () to pool all transforms. Negatives come from the same rows, so a
+    false-positive rate is that of the pooled transforms.
     """
     parts: dict[tuple[str, str, str, str], list[QueryRow]] = {}
     for row in rows:

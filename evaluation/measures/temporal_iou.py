@@ -1,7 +1,7 @@
-"""Whether a match says where: its time ranges against what the query was really made of.
+"""Temporal IoU: the time ranges of a match against the ranges that were really copied.
 
-Only rows whose catalogue holds the video they were made of and in which that video was found are
-judged; a true copy made by others has a time line of its own, so its ranges prove nothing.
+Only rows whose catalogue holds the query's source, and in which it was found, are measured. A true copy
+made by other people has different times, so its ranges prove nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GOOD_IOU = 0.8
 class RangeOverlap:
     """Intersection over union of one row's ranges, 0 to 1, on each axis.
 
-    None where the truth has no length on that axis, as the reference has when one frame is frozen.
+    None if the true range has no length on that axis, for example the reference if one frame is frozen.
     """
 
     query: float | None
@@ -33,14 +33,14 @@ class RangeOverlap:
 
     @property
     def combined(self) -> float:
-        """The smaller of the two, because a reviewer is led astray by either. The product would ask for
-        0.9 on both where one bound is meant for each."""
+        """The smaller of the two, because a wrong range on either axis misleads a reviewer. The product
+        would need 0.9 on both axes to reach 0.8."""
         return min((iou for iou in (self.query, self.ref) if iou is not None), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class RangeSummary:
-    """Over the rows judged: mean IoU on each axis (NaN when none was judged), and how many are good."""
+    """Over the measured rows: mean IoU on each axis (NaN without rows), and the share of good rows."""
 
     query: float
     ref: float
@@ -49,7 +49,7 @@ class RangeSummary:
 
 
 def union(ranges: Iterable[Range]) -> list[Range]:
-    """The same seconds as ordered ranges that do not touch; empty ones vanish."""
+    """The same seconds as sorted ranges that do not touch; empty ranges are dropped."""
     merged: list[Range] = []
     for start, end in sorted(ranges):
         if end <= start:
@@ -62,7 +62,7 @@ def union(ranges: Iterable[Range]) -> list[Range]:
 
 
 def length(ranges: Iterable[Range]) -> float:
-    """Seconds covered, those covered twice once."""
+    """Seconds covered by the union."""
     return sum(end - start for start, end in union(ranges))
 
 
@@ -77,34 +77,33 @@ def intersection(first: Iterable[Range], second: Iterable[Range]) -> float:
 
 
 def iou(first: Sequence[Range], second: Sequence[Range]) -> float:
-    """Intersection over union in seconds; 1 when both are empty."""
+    """Intersection over union in seconds; 1 if both are empty."""
     shared = intersection(first, second)
     covered = length(first) + length(second) - shared
     return shared / covered if covered > 0 else 1.0
 
 
-def query_range(of: ScoredMatch | CopiedRange) -> Range:
-    return of.query_start_seconds, of.query_end_seconds
+def query_range(source: ScoredMatch | CopiedRange) -> Range:
+    return source.query_start_seconds, source.query_end_seconds
 
 
-def ref_range(of: ScoredMatch | CopiedRange) -> Range:
-    return of.ref_start_seconds, of.ref_end_seconds
+def ref_range(source: ScoredMatch | CopiedRange) -> Range:
+    return source.ref_start_seconds, source.ref_end_seconds
 
 
 def claimed(row: QueryRow) -> list[ScoredMatch]:
-    """The matches whose ranges the answer stands for: those accepted or, where none is, the best
-    one. Only of the video the query was made of; empty where it was not found."""
-    found = [match for match in answer(row) if match.relation == "self"]
-    accepted = [match for match in found if match.decision == "copy"]
-    highest = best(found)
+    """The matches of the query's source whose ranges count: the accepted ones or, without any, the best
+    one. Empty if it was not found."""
+    matches = [match for match in answer(row) if match.relation == "self"]
+    accepted = [match for match in matches if match.decision == "copy"]
+    highest = best(matches)
     return accepted or ([highest] if highest is not None else [])
 
 
 def overlap(row: QueryRow) -> RangeOverlap | None:
-    """IoU of the union of the claimed ranges with the union of the pieces; None where nothing can
-    be judged.
+    """IoU of the union of the claimed ranges with the union of the pieces; None if one is empty.
 
-    Pieces may run backwards or be shuffled: the union asks only which seconds are shown.
+    The union ignores the order of pieces, which may run backwards or be shuffled.
     """
     matches = claimed(row)
     if not matches or not row.pieces:
@@ -118,14 +117,14 @@ def overlap(row: QueryRow) -> RangeOverlap | None:
 
 
 def summarise_ranges(rows: Iterable[QueryRow]) -> RangeSummary:
-    """Means and the share with a combined IoU of at least GOOD_IOU, over the open-set rows judged."""
-    judged = [one for row in positives(rows) if (one := overlap(row)) is not None]
+    """Means, and the share with a combined IoU of at least GOOD_IOU, over the measured open-set rows."""
+    overlaps = [iou for row in positives(rows) if (iou := overlap(row)) is not None]
     return RangeSummary(
-        query=_mean([one.query for one in judged]),
-        ref=_mean([one.ref for one in judged]),
-        combined=_mean([one.combined for one in judged]),
-        # Sums of thousandths of a second must not decide.
-        good=Proportion(sum(one.combined >= GOOD_IOU - 1e-9 for one in judged), len(judged)),
+        query=_mean([iou.query for iou in overlaps]),
+        ref=_mean([iou.ref for iou in overlaps]),
+        combined=_mean([iou.combined for iou in overlaps]),
+        # The tolerance hides rounding.
+        good=Proportion(sum(iou.combined >= GOOD_IOU - 1e-9 for iou in overlaps), len(overlaps)),
     )
 
 

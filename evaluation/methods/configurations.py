@@ -1,4 +1,4 @@
-"""What is compared with what: every configuration is a value, none a copy of the code."""
+"""The configurations of the ablation. Each is a value, not a copy of code."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ ViewsSeen: TypeAlias = Literal["all", "whole", "regions", "identity"]
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """How queries are described and matched.
+    """How queries are embedded and matched.
 
-    fusion: of visual and action features. views: all; those of the whole picture; the picture as it is
-    and parts of it; the picture as it is. aligned: runs of windows, else the best window alone.
-    by_frames: ranges as frames tell them, else as segments do. normalised: scores against the query's own
-    non-matches.
+    fusion: of visual and action features. views: all; `whole` picture only; identity and `regions`;
+    `identity` only. aligned: runs of windows, else only the best window. by_frames: ranges from frame
+    codes, else from segments. normalised: scores are normalised by the query's background scores.
     """
 
     name: str
@@ -32,7 +31,7 @@ class Configuration:
     normalised: bool = True
 
     def sees(self, view: str) -> bool:
-        """Whether a query is looked at through this view."""
+        """Whether a query is embedded through this view."""
         if self.views == "all" or view == "identity":
             return True
         return view in {"whole": WHOLE_NAMES, "regions": REGION_NAMES}.get(self.views, ())
@@ -46,9 +45,7 @@ ABLATION = (
     replace(FULL, name="action-only", summary="Action features alone.", fusion="action"),
     replace(FULL, name="paper-fusion", summary="Raw concatenation, as published.", fusion="paper"),
     replace(FULL, name="no-regions", summary="The whole picture only.", views="whole"),
-    replace(
-        FULL, name="no-turns", summary="Parts, but neither turned nor inverted.", views="regions"
-    ),
+    replace(FULL, name="no-turns", summary="Parts, but not rotated or inverted.", views="regions"),
     replace(FULL, name="one-view", summary="The picture as it is.", views="identity"),
     replace(
         FULL,
@@ -57,20 +54,19 @@ ABLATION = (
         aligned=False,
         by_frames=False,
     ),
-    replace(FULL, name="no-frames", summary="Segments tell the ranges.", by_frames=False),
-    replace(
-        FULL, name="no-normalisation", summary="Strangers are not looked at.", normalised=False
-    ),
+    replace(FULL, name="no-frames", summary="Ranges from segments.", by_frames=False),
+    replace(FULL, name="no-normalisation", summary="No score normalisation.", normalised=False),
 )
 
 FUSIONS = ("full", "visual-only", "action-only", "paper-fusion")
-"""Those of ABLATION that differ in nothing but the fusion."""
+"""The configurations of ABLATION that differ only in the fusion."""
 
 
 def chosen_configurations(names: Iterable[str]) -> tuple[Configuration, ...]:
-    """Those of ABLATION by name, in its order, all for no name; FULL is always the first.
+    """The configurations of ABLATION with these names, in its order; all without names. FULL is always
+    the first.
 
-    Raises UsageError for a name that is none.
+    Raises UsageError for an unknown name.
     """
     wanted = set(names)
     known = {one.name for one in ABLATION}

@@ -1,4 +1,4 @@
-"""The videos a query is asked of, compared one by one: what an index must come close to."""
+"""Exact search over some of the videos, without an approximate index."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from common.types import Float32Array, Hit, SegmentRef
 from embedder.fusion import FusionMode, fuse
 from embedder.pooling import Pooling, pool_windows
-from embedder.query.features import SeenQuery
+from embedder.query.features import QueryFeatures
 from embedder.segment_frame_codes import segment_frames
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
 
 
-def indexed(
-    video_id: str, seen: SeenQuery, pooling: Pooling, fusion: FusionMode = "storyhash"
+def index_video(
+    video_id: str, features: QueryFeatures, pooling: Pooling, fusion: FusionMode = "storyhash"
 ) -> VideoSegments:
-    """What the embedder stage makes of a video, from its frames."""
-    view = seen.view("identity")
-    starts, ends = seen.spans[:, 0], seen.spans[:, 1]
+    """The segments of a video, computed from its frame features like in the embedder stage."""
+    view = features.view("identity")
+    starts, ends = features.spans[:, 0], features.spans[:, 1]
     pooled, known = pool_windows(
         view.rows, view.informative, view.pts_seconds, starts, ends, pooling
     )
-    refs = [SegmentRef(video_id, float(start), float(end)) for start, end in seen.spans[known]]
+    refs = [SegmentRef(video_id, float(start), float(end)) for start, end in features.spans[known]]
     frames = [
         segment_frames(
             *(view.rows, view.informative, view.pts_seconds),
@@ -33,7 +33,7 @@ def indexed(
         )
         for ref, vector in zip(refs, pooled[known], strict=True)
     ]
-    return VideoSegments(refs, fuse(pooled[known], seen.actions[known], fusion), frames)
+    return VideoSegments(refs, fuse(pooled[known], features.actions[known], fusion), frames)
 
 
 class ArrayIndex:
@@ -41,17 +41,17 @@ class ArrayIndex:
 
     def __init__(self, videos: Mapping[str, VideoSegments], chosen: Iterable[str]) -> None:
         self._videos = {name: videos[name] for name in chosen}
-        held = [one for one in self._videos.values() if one.refs]
-        self._refs = [ref for one in held for ref in one.refs]
+        filled = [video for video in self._videos.values() if video.refs]
+        self._refs = [ref for video in filled for ref in video.refs]
         self._vectors = (
-            np.concatenate([one.vectors for one in held])
-            if held
+            np.concatenate([video.vectors for video in filled])
+            if filled
             else np.zeros((0, 0), dtype=np.float32)
         )
         self._names = np.array([ref.video_id for ref in self._refs])
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
-        """See `SegmentIndex.search`; banks are all one here."""
+        """See `SegmentIndex.search`; there is only one bank here."""
         if not self._refs or not len(vectors):
             return [[] for _ in vectors]
         scores = vectors @ self._vectors.T
@@ -63,10 +63,10 @@ class ArrayIndex:
         return [
             [
                 Hit(self._refs[row], score)
-                for row, score in zip(rows, found, strict=True)
+                for row, score in zip(rows, row_scores, strict=True)
                 if score > -1.5
             ]
-            for rows, found in zip(order.tolist(), values.tolist(), strict=True)
+            for rows, row_scores in zip(order.tolist(), values.tolist(), strict=True)
         ]
 
     def vectors_of(self, video_id: str) -> VideoSegments:

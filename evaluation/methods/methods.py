@@ -1,4 +1,4 @@
-"""Who answers in a run, as values that go between processes, and what is kept of the answers."""
+"""The methods of a run, as picklable values, and the rows of their answers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from evaluation.calibration.samples import Samples, gather_samples
 from evaluation.data.records import QueryRow
 from evaluation.experiment.experiment_data import ExperimentData
 from evaluation.experiment.protocol import Method, Query
-from evaluation.measures.relevance import best_of_each_video
+from evaluation.measures.relevance import best_of_each_video, is_wrong
 from evaluation.methods.baselines import BaselineName
 from evaluation.methods.configurations import Configuration
 from searcher.matching.calibration import Calibration
 
 Calibrations: TypeAlias = Mapping[int | None, Calibration]
-"""By the fold of a query; under None that of all folds which have none of their own."""
+"""By the fold of a query; None is for folds without a calibration of their own."""
 
-# Recall@5 is decided by the best five, and further wrong videos of one query weigh next to nothing in
-# what is pooled over all queries; kept in full, rows would grow with the square of the catalogue.
+# Recall@5 needs the best five. More wrong videos per query hardly change pooled measures, and the size
+# of all rows would grow with the square of the catalogue.
 WRONG_KEPT = 8
 
 
@@ -27,44 +27,44 @@ WRONG_KEPT = 8
 class ConfiguredMethod:
     """A matcher under a configuration with its calibrations, or a baseline, which has none."""
 
-    who: Configuration | BaselineName
+    method: Configuration | BaselineName
     calibrations: Calibrations
 
     @property
     def name(self) -> str:
-        """The configuration, as rows name it."""
-        return self.who.name if isinstance(self.who, Configuration) else self.who
+        """The name of the configuration in rows."""
+        return self.method.name if isinstance(self.method, Configuration) else self.method
 
     def open(self, data: ExperimentData) -> Method:
-        if not isinstance(self.who, Configuration):
-            return data.baseline(self.who)
-        held = self.calibrations
-        return data.answers(self.who, lambda fold: held.get(fold) or held[None])
+        if not isinstance(self.method, Configuration):
+            return data.baseline(self.method)
+        calibrations = self.calibrations
+        return data.matcher_method(
+            self.method, lambda fold: calibrations.get(fold) or calibrations[None]
+        )
 
 
-def answered(
+def answer_queries(
     method: ConfiguredMethod, data: ExperimentData, queries: Sequence[Query]
 ) -> list[QueryRow]:
-    """The rows of some queries, in order; of wrong videos only the best."""
-    return [slimmed(row) for row in data.rows(queries, method.open(data))]
+    """The rows of some queries, in order, each with only its best wrong videos."""
+    return [without_weak_matches(row) for row in data.rows(queries, method.open(data))]
 
 
-def gathered(
+def gather_from_queries(
     configuration: Configuration, base: Calibration, data: ExperimentData, queries: Sequence[Query]
 ) -> Samples:
-    """What a calibration is fitted on, of some queries."""
-    return gather_samples(queries, data.dataset, data.answers(configuration, lambda _: base), base)
+    """The calibration samples of some queries."""
+    method = data.matcher_method(configuration, lambda _: base)
+    return gather_samples(queries, data.dataset, method, base)
 
 
-def slimmed(row: QueryRow, wrong_kept: int = WRONG_KEPT) -> QueryRow:
-    """The row with all matches of videos that are right or partners, and those of its best wrong ones."""
-    wrong = [
-        found.video_id
-        for found in best_of_each_video(row.matches)
-        if found.relation in ("stranger", "lookalike")
-    ]
+def without_weak_matches(row: QueryRow, wrong_kept: int = WRONG_KEPT) -> QueryRow:
+    """The row with all matches of right videos and partners, but only the `wrong_kept` best wrong
+    videos."""
+    wrong = [match.video_id for match in best_of_each_video(row.matches) if is_wrong(match)]
     dropped = set(wrong[wrong_kept:])
     if not dropped:
         return row
-    kept = tuple(found for found in row.matches if found.video_id not in dropped)
+    kept = tuple(match for match in row.matches if match.video_id not in dropped)
     return replace(row, matches=kept)

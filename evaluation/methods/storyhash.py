@@ -1,18 +1,19 @@
-"""A matcher under a configuration, as one who answers."""
+"""A matcher under a configuration, as a `Method`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from common.types import LookName, QueryEmbedding
 from embedder.pooling import Pooling
 from embedder.query.embedder import windows_of
-from embedder.query.features import SeenQuery
+from embedder.query.features import QueryFeatures
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import ScoredMatch
 from evaluation.experiment.protocol import REAL, Dataset, Query
 from evaluation.methods.configurations import Configuration
-from evaluation.methods.exact_index import ArrayIndex, indexed
+from evaluation.methods.exact_index import ArrayIndex, index_video
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.alignment import align, best_window
 from searcher.matching.calibration import Calibration
@@ -25,24 +26,24 @@ _KEPT_INDEXES = 8
 
 
 class MatcherMethod:
-    """Answers as `storyhash match` does, from features that were kept."""
+    """Answers like `storyhash match`, from cached features."""
 
     def __init__(
         self,
         configuration: Configuration,
         dataset: Dataset,
-        originals: Mapping[str, SeenQuery],
+        originals: Mapping[str, QueryFeatures],
         pooling: Pooling,
         calibration_of: Callable[[int], Calibration],
     ) -> None:
-        """originals: what was seen of each video. calibration_of: that of a query's fold."""
+        """originals: features of each unedited video. calibration_of: the calibration for a fold."""
         self._configuration = configuration
         self._dataset = dataset
         self._pooling = pooling
         self._calibration_of = calibration_of
-        self._held = {
-            name: indexed(name, seen, pooling, configuration.fusion)
-            for name, seen in originals.items()
+        self._videos = {
+            name: index_video(name, features, pooling, configuration.fusion)
+            for name, features in originals.items()
         }
         self._indexes: dict[frozenset[str], ArrayIndex] = {}
 
@@ -51,21 +52,21 @@ class MatcherMethod:
         return self._configuration.name
 
     def answer(
-        self, query: Query, seen: CachedQuery, names: frozenset[str]
+        self, query: Query, cached: CachedQuery, names: frozenset[str]
     ) -> tuple[ScoredMatch, ...]:
-        """See `Answerer.answer`."""
+        """See `Method.answer`."""
         only = Filter(exclude_video=query.video.video_id) if query.group == REAL else EVERYTHING
         matcher = self.matcher(names, self._calibration_of(query.fold))
-        look = self.looks(seen.query)
-        report = match_cascade(matcher, lambda name: iter([look(name)]), only=only)
-        return self._found(report, query, seen)
+        embed_pass = self.query_passes(cached.query)
+        report = match_cascade(matcher, lambda name: iter([embed_pass(name)]), only=only)
+        return self._scored_matches(report, query, cached)
 
     def matcher(self, names: frozenset[str], calibration: Calibration) -> Matcher:
-        """One over these videos."""
+        """A matcher over these videos."""
         if names not in self._indexes:
             if len(self._indexes) >= _KEPT_INDEXES:
                 self._indexes.pop(next(iter(self._indexes)))
-            self._indexes[names] = ArrayIndex(self._held, sorted(names))
+            self._indexes[names] = ArrayIndex(self._videos, sorted(names))
         return Matcher(
             self._indexes[names],
             _MODEL,
@@ -75,28 +76,28 @@ class MatcherMethod:
             by_frames=self._configuration.by_frames,
         )
 
-    def looks(self, seen: SeenQuery) -> Callable[[LookName], QueryEmbedding]:
-        """The looks at a query, of which each was taken before."""
+    def query_passes(self, features: QueryFeatures) -> Callable[[LookName], QueryEmbedding]:
+        """The passes over a query, by name, from its cached features."""
 
-        def look(name: LookName) -> QueryEmbedding:
+        def embed_pass(name: LookName) -> QueryEmbedding:
             views = tuple(
                 view
-                for view in seen.views
+                for view in features.views
                 if self._configuration.sees(view.name)
                 and (view.name == "identity") == (name == "first")
             )
-            shown = SeenQuery(seen.duration_seconds, seen.spans, seen.actions, views)
-            return windows_of("", _MODEL, shown, self._pooling, self._configuration.fusion)
+            of_pass = replace(features, views=views)
+            return windows_of("", _MODEL, of_pass, self._pooling, self._configuration.fusion)
 
-        return look
+        return embed_pass
 
-    def _found(
-        self, report: MatchReport, query: Query, seen: CachedQuery
+    def _scored_matches(
+        self, report: MatchReport, query: Query, cached: CachedQuery
     ) -> tuple[ScoredMatch, ...]:
         return tuple(
             ScoredMatch(
                 video_id=match.video_id,
-                relation=self._dataset.relation(query.video, match.video_id, seen.partners),
+                relation=self._dataset.relation(query.video, match.video_id, cached.partners),
                 probability=match.probability,
                 similarity=match.score,
                 decision=decision,

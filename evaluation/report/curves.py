@@ -1,7 +1,7 @@
-"""Figures of curves: what thresholds trade, and whether probabilities mean what they say.
+"""Figures of curves: ROC, precision and recall, and reliability.
 
-Each writes one file; its suffix, .png, .pdf or .svg, names the format. Rows of several profiles and
-configurations give a line each. UsageError where matplotlib is missing or there is nothing to draw.
+Each function writes one file; its suffix, .png, .pdf or .svg, is the format. Each profile and
+configuration is one line. Raises UsageError if matplotlib is missing or there is nothing to draw.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ RATES = (1e-3, 1e-2)
 
 
 def roc_curves(rows: Iterable[QueryRow], path: Path) -> None:
-    """Share of copies found against the share of non-matches accepted, which is drawn logarithmically
-    because only its small values are of use; the rates that recall is quoted at are marked."""
+    """Share of copies accepted against the share of non-matches accepted. The x axis is logarithmic,
+    because only small rates are useful; lines mark the rates of the recall measures."""
     parts = {label: part for label, part in by_label(rows).items() if negatives(part)}
     check_any(parts)
-    # Below one negative there is nothing to see: such points are drawn at the left edge.
+    # Rates below one negative are drawn at the left edge.
     lowest = min(1e-3, *(1 / len(negatives(part)) for part in parts.values())) / 2
-    with panels(path, 4.6, 3.6) as made:
-        axes = made.axes[0]
+    with panels(path, 4.6, 3.6) as drawing:
+        axes = drawing.axes[0]
         for rate in RATES:
             axes.axvline(100 * rate, color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
         for place, (label, part) in enumerate(parts.items()):
@@ -47,18 +47,18 @@ def roc_curves(rows: Iterable[QueryRow], path: Path) -> None:
         axes.set_xlim(100 * lowest, 100)
         axes.set_ylim(0, 102)
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_xlabel("strangers accepted, % of queries without a copy")
+        axes.set_xlabel("non-matches accepted, % of queries without a copy")
         axes.set_ylabel("copies accepted, %")
         legend(axes, "lower right")
 
 
 def precision_recall_curves(rows: Iterable[QueryRow], path: Path) -> None:
-    """Precision against recall over all pooled predictions; uAP, the area, stands in the legend."""
+    """Precision against recall over all pooled predictions; the legend has uAP, the area."""
     parts = {label: pooled(part) for label, part in by_label(rows).items()}
     parts = {label: part for label, part in parts.items() if part.positives}
     check_any(parts)
-    with panels(path, 4.6, 3.6) as made:
-        axes = made.axes[0]
+    with panels(path, 4.6, 3.6) as drawing:
+        axes = drawing.axes[0]
         for place, (label, predictions) in enumerate(parts.items()):
             curve = _from_the_left(precision_recall(predictions))
             axes.plot(
@@ -77,15 +77,15 @@ def precision_recall_curves(rows: Iterable[QueryRow], path: Path) -> None:
 
 
 def reliability_diagram(rows: Iterable[QueryRow], path: Path) -> None:
-    """How often answers of a probability are right, with Wilson's interval, and how many there are.
+    """Share of right answers by probability, with Wilson's interval, and the number of answers.
 
-    On the diagonal a probability is what it says. ECE stands in the legend.
+    Calibrated probabilities lie on the diagonal. The legend has the ECE.
     """
     parts = {label: answers(part) for label, part in by_label(rows).items()}
     parts = {label: part for label, part in parts.items() if len(part[0])}
     check_any(parts)
-    with panels(path, 4.6, 4.6, rows=2, height_ratios=(3, 1), share_x=True) as made:
-        diagram, counts = made.axes
+    with panels(path, 4.6, 4.6, rows=2, height_ratios=(3, 1), share_x=True) as drawing:
+        diagram, counts = drawing.axes
         diagram.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
         for place, (label, (probabilities, right)) in enumerate(parts.items()):
             bins = reliability(probabilities, right)
@@ -116,14 +116,14 @@ def reliability_diagram(rows: Iterable[QueryRow], path: Path) -> None:
         diagram.set_ylim(0, 1.02)
         diagram.set_ylabel("share that is right")
         counts.set_yscale("log")
-        # One answer has a bar too.
+        # So that a single answer has a visible bar.
         counts.set_ylim(bottom=0.5)
         counts.set_ylabel("answers")
         counts.set_xlabel("probability of being a copy")
-        legend_above(made.figure, diagram, always=True)
+        legend_above(drawing.figure, diagram, always=True)
 
 
 def _from_the_left(curve: Curve) -> Curve:
-    """The curve from recall 0, at the precision of its first threshold."""
+    """The curve, extended to recall 0 with the precision of its first threshold."""
     first = curve.y[:1] if len(curve.y) else np.array([1.0])
     return Curve(np.concatenate([[0.0], curve.x]), np.concatenate([first, curve.y]))

@@ -1,7 +1,7 @@
-"""Bar charts and histograms, drawn from summaries and rows. Curves are in `evaluation.report.curves`.
+"""Bar charts and histograms of summaries and rows. Curves are in `evaluation.report.curves`.
 
-Each writes one file; its suffix, .png, .pdf or .svg, names the format. UsageError where matplotlib
-is missing or there is nothing to draw.
+Each function writes one file; its suffix, .png, .pdf or .svg, is the format. Raises UsageError if
+matplotlib is missing or there is nothing to draw.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LABELLED_INSIDE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class VectorBlock:
-    """One block of the vector: its name, how many numbers it has, and its share of the energy, 0 to 1."""
+    """One block of the vector: its name, its dimensions, and its share of the energy, 0 to 1."""
 
     name: str
     dimensions: int
@@ -41,7 +41,7 @@ class VectorBlock:
 
 
 def ablation_bars(summaries: Sequence[Summary], path: Path, measure: str = "recall_at_1") -> None:
-    """A panel for each group, a bar for each configuration, Wilson's 95 % interval on each."""
+    """A panel per group and a bar per configuration, with Wilson's 95 % interval."""
     check_any(summaries)
     if measure not in MEASURES:
         raise UsageError(f"no measure {measure!r}; there are {', '.join(MEASURES)}")
@@ -54,8 +54,8 @@ def ablation_bars(summaries: Sequence[Summary], path: Path, measure: str = "reca
     }
     with panels(
         path, 1.6 + 1.9 * len(groups), 0.9 + 0.28 * len(labels), columns=len(groups)
-    ) as made:
-        for axes, group in zip(made.axes, groups, strict=True):
+    ) as drawing:
+        for axes, group in zip(drawing.axes, groups, strict=True):
             for place, label in enumerate(labels):
                 value = known.get((group, label), math.nan)
                 if isinstance(value, Proportion):
@@ -63,7 +63,7 @@ def ablation_bars(summaries: Sequence[Summary], path: Path, measure: str = "reca
                 else:
                     axes.barh(place, value, height=0.62, color=colour(0))
             axes.set_yticks(
-                range(len(labels)), labels if axes is made.axes[0] else [""] * len(labels)
+                range(len(labels)), labels if axes is drawing.axes[0] else [""] * len(labels)
             )
             axes.set_ylim(len(labels) - 0.4, -0.6)
             axes.grid(False, axis="y")
@@ -72,22 +72,22 @@ def ablation_bars(summaries: Sequence[Summary], path: Path, measure: str = "reca
             if all(isinstance(value, Proportion) for value in known.values()):
                 axes.set_xticks(range(0, 101, 25))
                 axes.set_xlim(0, 124)
-        made.figure.supxlabel(MEASURES[measure].title, fontsize=9, color=INK)
+        drawing.figure.supxlabel(MEASURES[measure].title, fontsize=9, color=INK)
 
 
 def similarity_histograms(rows: Iterable[QueryRow], path: Path) -> None:
-    """Raw similarity of copies against best non-matches, a panel for each profile and
-    configuration; closed set. Both histograms are shares of their own number."""
+    """Histograms of the raw similarity of copies and of best non-matches, each normalised to 100 %; a
+    panel per profile and configuration; closed set."""
     parts = by_label(rows)
     check_any(parts)
     drawn = {label: similarities(part) for label, part in parts.items()}
     everything = np.concatenate([values for pair in drawn.values() for values in pair])
     check_any(everything)
     edges = np.linspace(min(0.0, everything.min()), max(1.0, everything.max()), _HISTOGRAM_BINS + 1)
-    with panels(path, 5.2, 0.7 + 1.7 * len(drawn), rows=len(drawn)) as made:
-        for axes, (label, (copies, strangers)) in zip(made.axes, drawn.items(), strict=True):
+    with panels(path, 5.2, 0.7 + 1.7 * len(drawn), rows=len(drawn)) as drawing:
+        for axes, (label, (copies, non_matches)) in zip(drawing.axes, drawn.items(), strict=True):
             for place, (name, values) in enumerate(
-                [("copies", copies), ("best strangers", strangers)]
+                [("copies", copies), ("best non-matches", non_matches)]
             ):
                 if len(values):
                     weights = np.full(len(values), 100 / len(values))
@@ -102,8 +102,8 @@ def similarity_histograms(rows: Iterable[QueryRow], path: Path) -> None:
             title(axes, label)
             axes.set_ylabel("share of queries, %")
             axes.set_xlim(edges[0], edges[-1])
-        made.axes[-1].set_xlabel("similarity (inner product); dotted: means")
-        legend_above(made.figure, made.axes[0])
+        drawing.axes[-1].set_xlabel("similarity (inner product); dotted: means")
+        legend_above(drawing.figure, drawing.axes[0])
 
 
 def flip_bias(summaries: Sequence[Summary], path: Path, transforms: Sequence[str] = FLIPS) -> None:
@@ -118,8 +118,8 @@ def flip_bias(summaries: Sequence[Summary], path: Path, transforms: Sequence[str
     check_any(known)
     labels = list(dict.fromkeys(label for _, label in known))
     shown = [name for name in transforms if any(name == transform for transform, _ in known)]
-    with panels(path, 7.2, 2.8, columns=2) as made:
-        recall, similarity = made.axes
+    with panels(path, 7.2, 2.8, columns=2) as drawing:
+        recall, similarity = drawing.axes
         for place, label in enumerate(labels):
             shift = 0.2 * (place - (len(labels) - 1) / 2)
             for x, transform in enumerate(shown):
@@ -131,9 +131,9 @@ def flip_bias(summaries: Sequence[Summary], path: Path, transforms: Sequence[str
                 dot: dict[str, Any] = {"color": colour(place), "marker": "o", "linestyle": ""}
                 similarity.plot(x + shift, one.separation.copies.mean, **dot)
                 similarity.plot(
-                    x + shift, one.separation.strangers.mean, **dot, markerfacecolor="white"
+                    x + shift, one.separation.non_matches.mean, **dot, markerfacecolor="white"
                 )
-        for axes in made.axes:
+        for axes in drawing.axes:
             axes.set_xticks(range(len(shown)), shown)
             axes.set_xlim(-0.5, len(shown) - 0.5)
             axes.grid(False, axis="x")
@@ -142,15 +142,15 @@ def flip_bias(summaries: Sequence[Summary], path: Path, transforms: Sequence[str
         similarity.set_ylabel("mean similarity")
         similarity.set_ylim(min(0.0, similarity.get_ylim()[0]), 1.02)
         title(recall, "right video first")
-        title(similarity, "filled: copies; hollow: best strangers")
-        legend_above(made.figure, recall)
+        title(similarity, "filled: copies; hollow: best non-matches")
+        legend_above(drawing.figure, recall)
 
 
 def vector_composition(
     fusions: Mapping[str, Sequence[VectorBlock]], path: Path, beside: Sequence[VectorBlock] = ()
 ) -> None:
-    """Share of the vector's energy by block, a bar for each fusion; blocks kept beside the vector,
-    which have none of its energy, are named under it. Energies of a fusion sum up to 1."""
+    """Share of the vector's energy by block, a bar per fusion. Blocks stored beside the vector have no
+    energy and are named below. The energies of a fusion sum up to 1."""
     check_any(fusions)
     for name, parts in fusions.items():
         total = math.fsum(part.energy for part in parts)
@@ -159,8 +159,8 @@ def vector_composition(
     blocks = list(
         dict.fromkeys((part.name, part.dimensions) for parts in fusions.values() for part in parts)
     )
-    with panels(path, 6.4, 1.1 + 0.42 * len(fusions)) as made:
-        axes = made.axes[0]
+    with panels(path, 6.4, 1.1 + 0.42 * len(fusions)) as drawing:
+        axes = drawing.axes[0]
         for place, parts in enumerate(fusions.values()):
             left = 0.0
             for part in parts:
@@ -179,7 +179,7 @@ def vector_composition(
         axes.set_xlabel(
             "share of the vector's energy, %" + (f"; kept beside it: {note}" if note else "")
         )
-        legend_above(made.figure, axes)
+        legend_above(drawing.figure, axes)
 
 
 def _interval_bar(axes: Axes, place: int, value: Proportion) -> None:
@@ -219,7 +219,7 @@ def _interval_dot(axes: Axes, x: float, value: Proportion, shade: str, name: str
 
 
 def _energy_label(axes: Axes, place: int, left: float, width: float) -> None:
-    """The share inside its block, or above one too narrow to hold it."""
+    """The share inside its block, or above the block if it is too narrow."""
     if width <= 0:
         return
     inside = width >= _LABELLED_INSIDE

@@ -1,4 +1,4 @@
-"""The paper that figures are drawn on: one look, no state shared between figures, three file formats."""
+"""The common style of figures, without state shared between figures, in three file formats."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
-"""M. Okabe and K. Ito, "Color universal design", 2008: told apart by colour-blind eyes. Order by
-contrast; the yellow, unreadable on white, is left out."""
+"""M. Okabe and K. Ito, "Color universal design", 2008: distinguishable by colour-blind readers. Ordered
+by contrast; without the yellow, which is unreadable on white."""
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.5, 1, 1.5)))
-"""Lines differ in dash as well, so that they can be told apart in grey."""
+"""Line styles differ too, so that a grey print is readable."""
 
 INK, GRID = "#222222", "#DDDDDD"
 
-# Without dates, and with ids and fonts that do not depend on the run, the same rows give the same bytes.
+# Without dates and with fixed ids and fonts, the same rows give the same bytes.
 _METADATA: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
     ".pdf": {"CreationDate": None},
     ".svg": {"Date": None},
 }
-# TrueType in PDF, which printers and journals want.
+# Printers and journals need TrueType fonts in PDF.
 _SAVING: dict[Any, Any] = {"svg.hashsalt": "storyhash", "pdf.fonttype": 42}
 _DOTS_AN_INCH = 200
 _LEGEND_COLUMNS = 3
@@ -57,17 +57,17 @@ def panels(
     height_ratios: Sequence[float] | None = None,
     share_x: bool = False,
 ) -> Iterator[Panels]:
-    """Axes to draw on; written to `path` when all went well.
+    """A context with axes to draw on; writes the figure to `path` if no error occurs.
 
-    The suffix names the format: .png, .pdf or .svg. UsageError for another, or where matplotlib is
-    missing.
+    The suffix is the format: .png, .pdf or .svg. Raises UsageError for another suffix, or if matplotlib
+    is missing.
     """
     if path.suffix not in _METADATA:
         raise UsageError(
             f"{path}: expected a name that ends in {', '.join(_METADATA)}, got {path.suffix!r}"
         )
     try:
-        # Not pyplot, which keeps every figure in a list of its own.
+        # Not pyplot, which keeps all figures in memory.
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -94,34 +94,34 @@ def panels(
 
 
 def colour(place: int) -> str:
-    """The palette's colour for the n-th of several things; it begins anew after the last."""
+    """The n-th colour of the palette; it repeats after the last."""
     return PALETTE[place % len(PALETTE)]
 
 
 def dash(place: int) -> Any:
-    """The line style for the n-th of several lines."""
+    """The n-th line style; it repeats after the last."""
     return DASHES[place % len(DASHES)]
 
 
-def check_any(things: Sized) -> None:
-    """UsageError where there is nothing to draw."""
-    if not len(things):
-        raise UsageError("nothing to draw: the rows hold nothing that this figure shows")
+def check_any(values: Sized) -> None:
+    """Raises UsageError if there is nothing to draw."""
+    if not len(values):
+        raise UsageError("nothing to draw: the rows lack the data of this figure")
 
 
 def title(axes: Axes, text: str) -> None:
-    """What sets this panel apart from its neighbours."""
+    """The title of a panel."""
     axes.set_title(text, loc="left", fontsize=9, color=INK)
 
 
 def legend(axes: Axes, where: Corner, *, always: bool = False) -> None:
-    """A legend where more than one thing needs a name, or always where it carries a number."""
+    """A legend if there is more than one label, or `always`, for labels with a number."""
     if always or len(axes.get_legend_handles_labels()[1]) > 1:
         axes.legend(loc=where, frameon=False, fontsize=8, handlelength=2.4)
 
 
 def legend_above(figure: Figure, axes: Axes, *, always: bool = False) -> None:
-    """One legend for all axes, outside of them."""
+    """One legend for all axes, above them; otherwise like `legend`."""
     handles, labels = axes.get_legend_handles_labels()
     if always or len(labels) > 1:
         figure.legend(
@@ -135,7 +135,7 @@ def legend_above(figure: Figure, axes: Axes, *, always: bool = False) -> None:
 
 
 def _style(axes: Axes) -> None:
-    """Two spines, a pale grid behind the data, small type."""
+    """Two spines, a light grid behind the data, small fonts."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(INK)
     axes.tick_params(labelsize=8, color=INK, labelcolor=INK)

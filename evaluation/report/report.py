@@ -1,4 +1,4 @@
-"""What a run leaves beside its rows: Parquet, tables as Markdown and LaTeX, figures."""
+"""The report of a run: Parquet, tables in Markdown and LaTeX, figures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from common.types import ACTION_DIMENSION, GRAPH_DIMENSION, VISUAL_DIMENSION
 from evaluation.data.record_io import write_rows
 from evaluation.data.records import QueryRow
 from evaluation.measures.summary import summarise
+from evaluation.methods.baselines import BASELINES
 from evaluation.methods.configurations import FUSIONS
 from evaluation.report import curves, figures, tables
 from evaluation.report.table import Table
@@ -30,22 +31,22 @@ GROUPS = (
     "calibration_error",
     "good_ranges",
 )
-PEERS = ("recall_at_1", "recall_at_fpr_1e2", "recall_at_fpr_1e3", "uap")
+BASELINE_MEASURES = ("recall_at_1", "recall_at_fpr_1e2", "recall_at_fpr_1e3", "uap")
 
 Draw = Callable[[Path], None]
 
 
 @dataclass
 class Report:
-    """What was written, and what is to be said of what was not."""
+    """The files written, and messages about those that could not be."""
 
     written: list[Path] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
-    def add_tables(self, folder: Path, made: Mapping[str, Table]) -> None:
-        """Each as NAME.md and NAME.tex."""
+    def add_tables(self, folder: Path, by_name: Mapping[str, Table]) -> None:
+        """Write each table as NAME.md and NAME.tex."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name, table in made.items():
+        for name, table in by_name.items():
             for suffix, text in (
                 (".md", f"{table.caption}.\n\n{table.to_markdown()}"),
                 (".tex", table.to_latex(f"tab:{name}")),
@@ -54,13 +55,13 @@ class Report:
                     temporary.write_text(text + "\n", encoding="utf-8")
                 self.written.append(folder / f"{name}{suffix}")
 
-    def add_figures(self, folder: Path, made: Mapping[str, Draw]) -> None:
-        """Each in every format; one there is nothing to draw of is left out."""
+    def add_figures(self, folder: Path, by_name: Mapping[str, Draw]) -> None:
+        """Write each figure in every format; figures without data are skipped."""
         if not _has("matplotlib"):
             self.notices.append(f"no figures: they need matplotlib ({EXTRA})")
             return
         folder.mkdir(parents=True, exist_ok=True)
-        for name, draw in made.items():
+        for name, draw in by_name.items():
             try:
                 for suffix in FIGURE_SUFFIXES:
                     draw(folder / f"{name}{suffix}")
@@ -69,7 +70,7 @@ class Report:
                 self.notices.append(f"no figure of {name.replace('_', ' ')}: {error}")
 
     def add_parquet(self, path: Path, rows: Sequence[QueryRow]) -> None:
-        """The rows as Parquet beside their lines, where that can be written."""
+        """Write the rows as Parquet beside their JSON Lines, if pyarrow is installed."""
         if not _has("pyarrow"):
             self.notices.append(f"no Parquet: it needs pyarrow ({EXTRA})")
             return
@@ -79,7 +80,7 @@ class Report:
 
 def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: Path) -> Report:
     """Tables and figures of rows of one or more profiles; paths: of the rows, by profile."""
-    report = _begun(rows, paths)
+    report = _start_report(rows, paths)
     by_group, by_transform = summarise(rows, ("group",)), summarise(rows, ("transform",))
     report.add_tables(
         out / "tables",
@@ -88,7 +89,7 @@ def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: 
             "transforms": tables.per_transform(by_transform),
             "ranking": tables.per_transform(by_transform, tables.RANKING, "Recall@1, 3 and 5"),
             "separation": tables.per_configuration(
-                by_group, tables.SEPARATION, "Copies and best strangers"
+                by_group, tables.SEPARATION, "Copies and best non-matches"
             ),
             "decisions": tables.per_configuration(
                 summarise(without_baselines(rows), ("group",)),
@@ -114,15 +115,15 @@ def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: 
 
 
 def group_tables(rows: Sequence[QueryRow]) -> dict[str, Table]:
-    """Group by group: all measures of ours, and where there are baselines what they can be compared
-    by."""
+    """Tables by group: all measures of StoryHash, and a comparison with the baselines if there are
+    any."""
     ours = without_baselines(rows)
-    made = {"groups": tables.per_configuration(summarise(ours, ("group",)), GROUPS, "By group")}
+    by_name = {"groups": tables.per_configuration(summarise(ours, ("group",)), GROUPS, "By group")}
     if len(ours) < len(rows):
-        made["peers"] = tables.per_transform(
-            summarise(rows, ("group",)), PEERS, "Beside two plain ways of matching"
+        by_name["peers"] = tables.per_transform(
+            summarise(rows, ("group",)), BASELINE_MEASURES, "Comparison with two baselines"
         )
-    return made
+    return by_name
 
 
 def ablation_report(
@@ -131,16 +132,16 @@ def ablation_report(
     out: Path,
     action_energy: Mapping[str, float],
 ) -> Report:
-    """Tables and figures of configurations beside each other, for one or more profiles; action_energy: by
-    fusion, the share of a vector's energy that is action."""
-    report = _begun(rows, paths)
-    made: dict[str, Table] = {}
+    """Tables and figures that compare configurations, for one or more profiles. action_energy: by fusion,
+    the share of the action block in a vector's energy, 0 to 1."""
+    report = _start_report(rows, paths)
+    by_name: dict[str, Table] = {}
     for profile, part in _by_profile(rows):
         end = f"-{profile}" if len(paths) > 1 else ""
-        made[f"ablation{end}"] = tables.ablation(part)
-        made[f"ablation_at_fpr{end}"] = tables.ablation(part, "recall_at_fpr_1e2")
-        made[f"fusion{end}"] = tables.fusion(summarise(fusions_of(part)))
-    report.add_tables(out / "tables", made)
+        by_name[f"ablation{end}"] = tables.ablation(part)
+        by_name[f"ablation_at_fpr{end}"] = tables.ablation(part, "recall_at_fpr_1e2")
+        by_name[f"fusion{end}"] = tables.fusion(summarise(fusion_rows(part)))
+    report.add_tables(out / "tables", by_name)
     report.add_figures(
         out / "figures",
         {
@@ -148,7 +149,9 @@ def ablation_report(
             "ablation_at_fpr": lambda path: figures.ablation_bars(
                 summarise(rows, ("group",)), path, "recall_at_fpr_1e2"
             ),
-            "fusion_similarity": lambda path: figures.similarity_histograms(fusions_of(rows), path),
+            "fusion_similarity": lambda path: figures.similarity_histograms(
+                fusion_rows(rows), path
+            ),
             "composition": lambda path: composition(action_energy, path),
         },
     )
@@ -156,7 +159,7 @@ def ablation_report(
 
 
 def composition(action_energy: Mapping[str, float], path: Path) -> None:
-    """What a vector is made of under each fusion, and what is kept next to it."""
+    """Draw the blocks of a vector under each fusion, and name the block beside it."""
     figures.vector_composition(
         {
             name: (
@@ -170,12 +173,12 @@ def composition(action_energy: Mapping[str, float], path: Path) -> None:
     )
 
 
-def fusions_of(rows: Sequence[QueryRow]) -> list[QueryRow]:
-    """Rows of the configurations that differ in nothing but the fusion."""
+def fusion_rows(rows: Sequence[QueryRow]) -> list[QueryRow]:
+    """Rows of the configurations that differ only in the fusion."""
     return [row for row in rows if row.configuration in FUSIONS]
 
 
-def _begun(rows: Sequence[QueryRow], paths: Mapping[str, Path]) -> Report:
+def _start_report(rows: Sequence[QueryRow], paths: Mapping[str, Path]) -> Report:
     report = Report(written=list(paths.values()))
     for profile, part in _by_profile(rows):
         report.add_parquet(paths[profile], part)
@@ -191,8 +194,8 @@ def _by_profile(rows: Sequence[QueryRow]) -> Iterator[tuple[str, list[QueryRow]]
 
 
 def without_baselines(rows: Sequence[QueryRow]) -> list[QueryRow]:
-    """Those whose probabilities and ranges mean something."""
-    return [row for row in rows if not row.configuration.startswith("peer-")]
+    """The rows of StoryHash: those of baselines have no meaningful probabilities and ranges."""
+    return [row for row in rows if row.configuration not in BASELINES]
 
 
 def _has(package: str) -> bool:

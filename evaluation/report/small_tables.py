@@ -1,4 +1,4 @@
-"""Tables that are no rows of measures: a fit before and after, and what a query takes."""
+"""Small tables: a calibration before and after a fit, and the latency of a query."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from evaluation.report.tables import NOTHING, cell
 
 
 def before_and_after(before: Summary, after: Summary, measures: Sequence[str]) -> Table:
-    """A row for each measure: under the calibration that was in force, and cross-validated."""
+    """A row per measure: under the calibration in force, and cross-validated."""
     return Table(
-        "The calibration in force, and the fitted one on videos it was not fitted on",
+        "The calibration in force, and the new one in cross-validation",
         (Column("measure"), Column("before"), Column("after")),
         tuple(
             (MEASURES[name].title, *(cell(one, MEASURES[name]) for one in (before, after)))
@@ -25,12 +25,12 @@ def before_and_after(before: Summary, after: Summary, measures: Sequence[str]) -
 
 
 def stage_times(timed: Sequence[TimedCase]) -> Table:
-    """A row for each stage, a column for each case; milliseconds."""
+    """A row per stage and a column per case; milliseconds."""
     return stage_times_of({one.case: one.stages for one in timed})
 
 
 def stage_times_of(cases: Mapping[str, Mapping[str, Any]]) -> Table:
-    """The same from seconds by case and stage. The whole comes last."""
+    """Like `stage_times`, from seconds by case and stage. The total comes last."""
     names = sorted(
         dict.fromkeys(name for stages in cases.values() for name in stages),
         key=lambda name: name == "total",

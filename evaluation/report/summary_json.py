@@ -1,4 +1,4 @@
-"""Summaries as JSON: for programs, and for what is printed of a run."""
+"""Summaries as JSON, for `--json`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from evaluation.measures.summary import Summary
 
 
 def summary_to_json(summary: Summary) -> dict[str, Any]:
-    """What rows have in common, how many there are, and every measure by its name.
+    """The common fields of the rows, their number, and every measure by its name.
 
-    A share is {"value", "count", "total", "low", "high"} with Wilson's 95 % interval; what was not
-    measured is null.
+    A share is {"value", "count", "total", "low", "high"} with Wilson's 95 % interval; null means not
+    measured.
     """
     return {
         "profile": summary.profile,
@@ -28,12 +28,12 @@ def summary_to_json(summary: Summary) -> dict[str, Any]:
 
 
 def summaries_to_json(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
-    """Each of them."""
+    """JSON of each summary."""
     return [summary_to_json(one) for one in summaries]
 
 
 def value_to_json(value: Value) -> dict[str, Any] | float | None:
-    """A share or a number; null for what was not measured or has no end."""
+    """JSON of a share or number; None if it was not measured or is infinite."""
     if not isinstance(value, Proportion):
         return round(value, 6) if math.isfinite(value) else None
     if not value.total:

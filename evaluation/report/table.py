@@ -1,4 +1,4 @@
-"""A table as plain text cells, and its two forms: Markdown and LaTeX."""
+"""A table of text cells, with output as Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    # What the old font encoding would print as something else.
+    # The default font encoding would print other characters.
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
@@ -32,8 +32,8 @@ _LATEX_SPECIAL = re.compile("|".join(map(re.escape, _LATEX)))
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """title: head of the column; under: what it and its neighbours of the same word stand under;
-    code: the cells are names, set as code."""
+    """title: heading of the column. under: heading of a group of neighbouring columns. code: the cells
+    are names, in code font."""
 
     title: str
     under: str = ""
@@ -42,8 +42,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Plain text cells, as many in each row as there are columns. breaks: rows before which a rule
-    stands."""
+    """Text cells; each row has one per column. breaks: indexes of rows with a rule above them."""
 
     caption: str
     columns: tuple[Column, ...]
@@ -56,7 +55,7 @@ class Table:
                 raise ValueError(f"row: expected {len(self.columns)} cells, got {len(row)}: {row}")
 
     def to_markdown(self) -> str:
-        """A GitHub table; a column's group is said in its head, for there is no second line of heads."""
+        """A GitHub table. It has only one heading line, so a column's heading includes its group."""
         heads = [
             f"{column.under}: {column.title}" if column.under else column.title
             for column in self.columns
@@ -75,7 +74,7 @@ class Table:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def to_latex(self, label: str = "") -> str:
-        """A `table` environment that wants `\\usepackage{booktabs}` and UTF-8."""
+        """A `table` environment; it needs `\\usepackage{booktabs}` and UTF-8."""
         body = [
             ["\\midrule"] * (place in self.breaks and place > 0) + [self._latex_row(row)]
             for place, row in enumerate(self.rows)
@@ -105,7 +104,7 @@ class Table:
         return _latex_line(cells)
 
     def _latex_groups(self) -> list[str]:
-        """The line of column groups and the rules under them; nothing where no column has one."""
+        """The line of column groups and the rules below it; empty if there are no groups."""
         if not any(column.under for column in self.columns):
             return []
         cells, rules, first = [], [], 1
@@ -121,13 +120,13 @@ class Table:
 
 
 def latex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
+    """Escape text for LaTeX."""
     return _LATEX_SPECIAL.sub(lambda found: _LATEX[found.group()], text.replace("\n", " "))
 
 
 def _latex_line(cells: Sequence[str]) -> str:
     line = " & ".join(cells)
-    # After the \\ of the line before, a bracket or star would be read as its argument.
+    # After the \\ of the line before, LaTeX reads a bracket or star as its argument.
     return ("{}" if line.startswith(("[", "*")) else "") + line + r" \\"
 
 

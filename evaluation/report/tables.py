@@ -1,4 +1,4 @@
-"""Tables from summaries and rows. Shares are percentages with one decimal and their 95 % interval."""
+"""Tables of summaries and rows. Shares are percentages with one decimal and their 95 % interval."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evaluation.report.table import Column, Table
 _T = TypeVar("_T")
 
 NOTHING = "–"
-"""What was not measured."""
+"""The cell for "not measured"."""
 
 ROBUSTNESS = ("recall_at_1", "recall_at_fpr_1e2", "uap", "copies_accepted")
 RANKING = ("recall_at_1", "recall_at_3", "recall_at_5")
@@ -46,8 +46,8 @@ RANGES = ("range_iou", "good_ranges", "segment_uap")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A goal and what was measured. goal: None where the number is only stated; at_least: else at
-    most."""
+    """A goal and the measured value. goal: None if the value is only reported. at_least: the goal is a
+    minimum, else a maximum."""
 
     what: str
     profile: str
@@ -57,7 +57,7 @@ class Target:
 
     @property
     def met(self) -> bool | None:
-        """None where there is no goal; what was not measured is not met."""
+        """Whether the goal is met; None without a goal, False if not measured."""
         value = _number(self.measured)
         if self.goal is None:
             return None
@@ -65,7 +65,7 @@ class Target:
 
 
 def percent(value: float) -> str:
-    """One decimal, without the sign."""
+    """One decimal, without the percent sign."""
     return NOTHING if math.isnan(value) else f"{100 * value:.1f}"
 
 
@@ -92,9 +92,9 @@ def p_value(value: float) -> str:
 def per_transform(
     summaries: Sequence[Summary], measures: Sequence[str] = ROBUSTNESS, caption: str = ""
 ) -> Table:
-    """A row for each transform (or group, where summaries were made by group), the measures of each
-    profile and configuration beside each other. A rule parts the groups."""
-    chosen = _chosen(measures)
+    """A row per transform (or group, if the summaries are by group), with the measures of each profile
+    and configuration side by side. Rules separate the groups."""
+    chosen = _look_up(measures)
     labels = by_label(summaries)
     places = _unique((one.group, one.transform) for one in summaries)
     known = {
@@ -130,8 +130,8 @@ def per_transform(
 def per_configuration(
     summaries: Sequence[Summary], measures: Sequence[str] = SEPARATION, caption: str = ""
 ) -> Table:
-    """A row for each profile and configuration; with a group's name where there are several groups."""
-    chosen = _chosen(measures)
+    """A row per profile and configuration; with a column for the group if there are several."""
+    chosen = _look_up(measures)
     several = len({one.group for one in summaries}) > 1
     return Table(
         caption or "Configurations",
@@ -153,20 +153,19 @@ def per_configuration(
 
 
 def fusion(summaries: Sequence[Summary]) -> Table:
-    """What a fusion does to copies *and* to non-matches: similarity of both, and how well they are
-    parted."""
+    """The effect of a fusion on copies *and* on non-matches: similarity of both, and separation."""
     return per_configuration(
         summaries,
         SEPARATION,
-        "Mean similarity of copies and of the best strangers, and what parts them",
+        "Mean similarity of copies and of the best non-matches, and their separation",
     )
 
 
 def ablation(rows: Iterable[QueryRow], outcome: str = "recall_at_1", caption: str = "") -> Table:
-    """Configurations against groups: the share of queries with that outcome and, against the first
-    configuration, McNemar's p over the queries that both were asked.
+    """Configurations by groups: the share of queries with the outcome, and McNemar's p against the first
+    configuration over their common queries.
 
-    UsageError for an outcome that is not one of OUTCOMES, or for a query with two rows.
+    Raises UsageError for an outcome that is not in OUTCOMES, or for a query with two rows.
     """
     if outcome not in OUTCOMES:
         raise UsageError(f"no outcome {outcome!r}; there are {', '.join(OUTCOMES)}")
@@ -206,7 +205,7 @@ def ablation(rows: Iterable[QueryRow], outcome: str = "recall_at_1", caption: st
 
 
 def targets(goals: Sequence[Target]) -> Table:
-    """What was wanted and what was measured, a row for each goal and a column group for each profile."""
+    """Goals and measured values: a row per goal and a column group per profile."""
     profiles = _unique(goal.profile for goal in goals)
     known = {(goal.what, goal.profile): goal for goal in goals}
 
@@ -235,7 +234,7 @@ def targets(goals: Sequence[Target]) -> Table:
     )
 
 
-def _chosen(names: Sequence[str]) -> list[Measure]:
+def _look_up(names: Sequence[str]) -> list[Measure]:
     unknown = [name for name in names if name not in MEASURES]
     if unknown:
         raise UsageError(f"no measure {unknown[0]!r}; there are {', '.join(MEASURES)}")
@@ -243,7 +242,7 @@ def _chosen(names: Sequence[str]) -> list[Measure]:
 
 
 def cell(summary: Summary | None, measure: Measure) -> str:
-    """A measure as a table says it; NOTHING where there is no summary."""
+    """The table cell of a measure; NOTHING without a summary."""
     if summary is None:
         return NOTHING
     value = measure.of(summary)

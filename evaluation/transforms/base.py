@@ -1,4 +1,4 @@
-"""What a transform is: a name, a group, its parameters, and a function from a video to a video."""
+"""A transform: a name, a group, its parameters, and a function from a video to a video."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class TransformResult:
-    """What a transform made of a video.
+    """The result of a transform.
 
-    pieces: which stretches of the result show which of the original, the whole of both where time is left
-    alone. partners: ids of other videos that can be seen in it. crf: how coarsely x264 is to write it.
+    pieces: which ranges of the result show which ranges of the original; one whole range if time is
+    unchanged. partners: ids of other videos in it. crf: of x264 for writing it.
     """
 
     film: Film
@@ -47,9 +47,11 @@ class TransformResult:
 
 @dataclass(frozen=True, slots=True)
 class TransformContext:
-    """What a transform may draw on: a generator of its own, the same for the same video and transform,
-    and other videos, of other families than the original's. `partner(n)`: the n-th of them, with its id;
-    any n from 0 on, also where there are fewer."""
+    """The inputs of a transform besides the video.
+
+    rng: the same for the same video and transform. partner: `partner(n)` is the n-th video of another
+    family, with its id; n may be larger than their number.
+    """
 
     rng: np.random.Generator
     partner: Callable[[int], tuple[str, Film]]
@@ -57,7 +59,7 @@ class TransformContext:
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """One named edit. `parameters` are what `docs/evaluation.md` says of it."""
+    """One named edit. parameters: as shown in `docs/evaluation.md`."""
 
     name: str
     group: Group

@@ -1,4 +1,4 @@
-"""A screen filmed with a phone: askew, shaken, with its edge around it and stripes across."""
+"""A screen filmed with a phone: perspective, camera shake, the edge of the screen, moiré stripes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from evaluation.transforms.composed import composition
 from evaluation.transforms.frame_ops import FrameEdit, canvas
 from evaluation.transforms.inserted_video import InsertedVideo
 
-# Shares of the picture's sides: the screen's frame, and how far its corners lie from where they belong.
+# Shares of the picture's sides: width of the screen's edge, and largest displacement of its corners.
 _EDGE = 0.035
 _NEAREST, _FARTHEST = 0.04, 0.12
-# Hand shake: deviation of its steps, and how strongly it comes back, of the short side.
+# Camera shake, shares of the short side: standard deviation of its steps, and strength of its return.
 _STEP, _PULL = 0.004, 0.15
 _STRIPES = 0.07
 
 
-def _filmed(film: Film, material: TransformContext, _guests: Sequence[InsertedVideo]) -> FrameEdit:
+def _camcord(film: Film, material: TransformContext, _guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     rng = material.rng
     short = min(height, width)
     edge = max(1, round(short * _EDGE))
     screen = canvas(width + 2 * edge, height + 2 * edge, (12, 12, 14))
     wall = canvas(width, height, (96, 88, 80))
-    warp = _askew(screen.shape[1], screen.shape[0], width, height, rng)
-    shake = _shaken(len(film.frames), short, rng)
-    # A phone sees a screen a little warm, lifts its blacks and loses the brightest whites.
+    warp = _skew(screen.shape[1], screen.shape[0], width, height, rng)
+    shake = _shake(len(film.frames), short, rng)
+    # A phone camera makes a screen slightly warm, raises black and clips the brightest white.
     tint = np.array([1.04, 1.0, 0.9], dtype=np.float32) * np.float32(0.86)
     light = (_stripes(width, height, rng) * _shade(width, height))[..., None] * tint
     lift = canvas(width, height, (14, 14, 14))
@@ -48,7 +48,7 @@ def _filmed(film: Film, material: TransformContext, _guests: Sequence[InsertedVi
     return edit
 
 
-def _askew(
+def _skew(
     from_width: int, from_height: int, width: int, height: int, rng: np.random.Generator
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """float64 (3, 3): the screen's corners to places a little within the picture."""
@@ -60,10 +60,10 @@ def _askew(
     return cv2.getPerspectiveTransform(corners * size_from, (places * size).astype(np.float32))
 
 
-def _shaken(
+def _shake(
     count: int, short: int, rng: np.random.Generator
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """float64 (count, 2): how far the hand has moved, in pixels, x and y."""
+    """float64 (count, 2): camera displacement in pixels, x and y."""
     steps = rng.normal(0.0, _STEP * short, (count, 2))
     places = np.zeros((count, 2))
     for number in range(1, count):
@@ -74,7 +74,7 @@ def _shaken(
 def _stripes(
     width: int, height: int, rng: np.random.Generator
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """float32 (height, width): what two grids one over the other look like, around 1."""
+    """float32 (height, width): moiré pattern of two grids, around 1."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     angle = float(rng.uniform(0.2, 1.3))
     length = float(rng.uniform(0.03, 0.06)) * min(width, height)
@@ -91,5 +91,5 @@ def _shade(width: int, height: int) -> np.ndarray[tuple[int, int], np.dtype[np.f
 
 
 TRANSFORMS = (
-    composition("screen_filming", _filmed, shown="askew, shaken, striped, in the screen's frame"),
+    composition("screen_filming", _camcord, shown="askew, shaken, striped, in the screen's frame"),
 )

@@ -1,4 +1,4 @@
-"""The original as one of several things on the screen: inset, split, in a grid, on a background."""
+"""The original as a part of the picture: inset, split screen, grid, on a background."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from evaluation.transforms.overlay_art import BLACK, WHITE, Colour, sentence, te
 from evaluation.transforms.overlay_art import write_centred as centred_line
 
 Compose: TypeAlias = Callable[[Film, TransformContext, Sequence[InsertedVideo]], FrameEdit]
-"""Draws what is left to chance; the guests are the partners asked for, in order."""
+"""Draws the random parameters; `guests` are the partners, in order."""
 
 _PAGES: tuple[Colour, ...] = ((24, 24, 28), (245, 245, 245), (38, 56, 92), (232, 222, 200))
 _DARK: Colour = (16, 16, 18)
 
 
 def composition(name: str, compose: Compose, guests: int = 0, **parameters: Any) -> Transform:
-    """A transform that lays every frame out with those of `guests` partners and leaves time alone."""
+    """A transform that combines every frame with frames of `guests` partners; time is unchanged."""
 
     def apply(film: Film, material: TransformContext) -> TransformResult:
         shown = [guest(material, index, film) for index in range(guests)]
@@ -45,7 +45,7 @@ def composition(name: str, compose: Compose, guests: int = 0, **parameters: Any)
 
 
 def _inset(smallest: float, largest: float) -> Compose:
-    """The original small, over a partner that plays."""
+    """The original, small, over a playing partner."""
 
     def compose(
         film: Film, material: TransformContext, guests: Sequence[InsertedVideo]
@@ -76,7 +76,7 @@ def _reaction(film: Film, material: TransformContext, guests: Sequence[InsertedV
     other = (max(1, round(width * 0.5)), max(1, round(height * 0.62)))
     left_first = bool(material.rng.integers(0, 2))
     down = material.rng.uniform(0.08, 0.45)
-    # Beside the one who reacts, and in every other film a little over him.
+    # Beside the reacting person; in every second video it overlaps them slightly.
     over = round(width * 0.08) if material.rng.integers(0, 2) else 0
     gap = round(width * 0.03)
     at = gap + over if left_first else width - gap - over - inner[0]
@@ -106,9 +106,7 @@ def _side_by_side(
     return edit
 
 
-def _one_above_the_other(
-    film: Film, material: TransformContext, guests: Sequence[InsertedVideo]
-) -> FrameEdit:
+def _stacked(film: Film, material: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     half = max(1, height // 2)
     second = bool(material.rng.integers(0, 2))
@@ -215,7 +213,7 @@ def _ticker_and_logo(
     write(lower, headline, bar // 3, round(bar * 0.7), bar * 0.45, WHITE, width=width - bar // 2)
     sign = canvas(max(4, round(width * 0.12)), max(3, round(height * 0.09)), hue)
     centred_line(sign, "LIVE", round(sign.shape[0] * 0.72), sign.shape[0] * 0.5)
-    # A tenth of the width a second.
+    # A tenth of the width per second.
     step = max(1.0, width * 0.1) / film.frames_per_second
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
@@ -230,7 +228,7 @@ def _ticker_and_logo(
 
 
 def soft(frame: UInt8Array, width: int, height: int) -> UInt8Array:
-    """A picture enlarged to fill `width` x `height` and so blurred that only its colours are left."""
+    """A picture enlarged to `width` x `height` and strongly blurred."""
     small = cover(frame, max(1, width // 8), max(1, height // 8))
     blurred = cv2.GaussianBlur(small, (0, 0), max(0.8, min(small.shape[:2]) / 14))
     return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -241,7 +239,7 @@ TRANSFORMS = (
     composition("pip_small", _inset(0.25, 0.33), 1, original_of_width="0.25 to 0.33"),
     composition("reaction", _reaction, 1, original_of_width=0.4, around="a page of one colour"),
     composition("split_screen_h", _side_by_side, 1, shown="whole, half as wide"),
-    composition("split_screen_v", _one_above_the_other, 1, shown="the middle half"),
+    composition("split_screen_v", _stacked, 1, shown="the middle half"),
     composition("grid_2x2", _grid, 3, others="two films and a still"),
     composition("blend", _blend, 1, original=0.6, partner=0.4),
     composition("on_background", _on_background, 1, original_of_width=0.65),

@@ -1,5 +1,5 @@
-"""Several mild edits one after the other, as a video that went through many hands: which ones is left to
-chance, another choice for every video."""
+"""Several mild edits in a row, like a video that was reposted many times. The edits are chosen at random
+for every video."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _KNOWN: Mapping[str, Transform] = {
 }
 
 
-def _named(names: Iterable[str]) -> tuple[Transform, ...]:
+def _by_names(names: Iterable[str]) -> tuple[Transform, ...]:
     return tuple(_KNOWN[name] for name in names)
 
 
-_PICTURES = _named(
+_PICTURES = _by_names(
     (
         *("crop_10", "rotate_5", "brightness_20", "compress_50", "flip_h", "grayscale", "blur"),
         *("noise", "contrast_up", "gamma_light", "saturation", "filter_sepia", "filter_vignette"),
         *("letterbox", "stretch", "border", "low_res_144"),
     )
 )
-_LAYOUTS = _named(
+_LAYOUTS = _by_names(
     (
         "pip_large",
         "on_background",
@@ -38,8 +38,10 @@ _LAYOUTS = _named(
         "split_screen_h",
     )
 )
-_SIGNS = _named(("caption_band", "subtitles", "emoji", "social_frame", "logo_banner", "watermark"))
-_TIMES = _named(
+_SIGNS = _by_names(
+    ("caption_band", "subtitles", "emoji", "social_frame", "logo_banner", "watermark")
+)
+_TIMES = _by_names(
     (
         *(
             "speed_0.9",
@@ -56,7 +58,7 @@ _TIMES = _named(
 
 
 def _mix(number: int, group: Group, laid_out: tuple[Transform, ...]) -> Transform:
-    """One edit of the picture, one of what is around it, one of time; the latter two in either order."""
+    """One edit of the picture, one of its surroundings, one of time; the last two in random order."""
 
     def apply(film: Film, material: TransformContext) -> TransformResult:
         steps = [_one(pool, material) for pool in (_PICTURES, laid_out, _TIMES)]

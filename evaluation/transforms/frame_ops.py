@@ -1,4 +1,4 @@
-"""Pictures fitted, pasted and edited one by one."""
+"""Operations on single pictures: resize, fit, paste, edit."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from evaluation.data.records import CopiedRange
 from evaluation.transforms.base import Film, Group, Transform, TransformContext, TransformResult
 
 FrameEdit: TypeAlias = Callable[[UInt8Array, int], UInt8Array]
-"""A frame, uint8 (H, W, 3), and its number to a frame; those of one film come out all of one size."""
+"""From a frame, uint8 (H, W, 3), and its number to a frame; all frames of a video get one size."""
 Prepare: TypeAlias = Callable[[Film, TransformContext], FrameEdit]
-"""Draws what an edit leaves to chance, once for a video."""
+"""Draws the random parameters of an edit, once per video."""
 
 
 def per_frame(
     name: str, group: Group, prepare: Prepare, *, crf: int | None = None, **parameters: Any
 ) -> Transform:
-    """A transform that edits every frame by itself and leaves time alone. crf: how coarsely it is to be
-    written, where that is a part of it."""
+    """A transform that edits every frame separately; time is unchanged. crf: of the encoder, if it is a
+    part of the transform."""
 
     def apply(film: Film, material: TransformContext) -> TransformResult:
         made = TransformResult(each(film, prepare(film, material)), whole(film))
@@ -40,7 +40,7 @@ def plain(edit: Callable[[UInt8Array], UInt8Array]) -> Prepare:
 
 
 def each(film: Film, edit: FrameEdit) -> Film:
-    """The film with every frame edited; only one frame at a time is held beside the result."""
+    """The video with every frame edited; only one extra frame is in memory."""
     first = edit(film.frames[0], 0)
     frames = np.empty((len(film.frames), *first.shape), dtype=np.uint8)
     frames[0] = first
@@ -50,12 +50,12 @@ def each(film: Film, edit: FrameEdit) -> Film:
 
 
 def whole(film: Film) -> tuple[CopiedRange, ...]:
-    """All of the video, where time is left alone."""
+    """One range of the whole video, for transforms that leave time unchanged."""
     return (CopiedRange(0.0, film.duration_seconds, 0.0, film.duration_seconds),)
 
 
 def resized(picture: UInt8Array, width: int, height: int) -> UInt8Array:
-    """Resize to `width` x `height` (at least 1 x 1), averaging areas where the picture shrinks."""
+    """Resize to `width` x `height` (at least 1 x 1); area averaging if the picture shrinks."""
     width, height = max(1, width), max(1, height)
     if picture.shape[:2] == (height, width):
         return picture
@@ -65,7 +65,7 @@ def resized(picture: UInt8Array, width: int, height: int) -> UInt8Array:
 
 
 def cover(picture: UInt8Array, width: int, height: int) -> UInt8Array:
-    """The middle of a picture, of the shape `width` : `height`, resized to fill it."""
+    """The centre of a picture with the aspect ratio `width` : `height`, resized to it."""
     own_height, own_width = picture.shape[:2]
     scale = min(own_width / width, own_height / height)
     kept_width = min(own_width, max(1, round(width * scale)))
@@ -76,7 +76,7 @@ def cover(picture: UInt8Array, width: int, height: int) -> UInt8Array:
 
 
 def contain(picture: UInt8Array, width: int, height: int) -> UInt8Array:
-    """The whole picture, its shape kept, as large as fits into `width` x `height`."""
+    """The whole picture with its aspect ratio, as large as fits into `width` x `height`."""
     scale = min(width / picture.shape[1], height / picture.shape[0])
     return resized(
         picture,
@@ -93,7 +93,7 @@ def canvas(width: int, height: int, colour: tuple[int, int, int] = (0, 0, 0)) ->
 
 
 def paste(page: UInt8Array, picture: UInt8Array, left: int, top: int) -> None:
-    """Put a picture on a page, in place; what lies outside is cut off."""
+    """Put a picture on a page, in place; parts outside are cut off."""
     height, width = page.shape[:2]
     from_left, from_top = max(0, -left), max(0, -top)
     to_right = min(picture.shape[1], width - left)
@@ -112,8 +112,8 @@ def centred(page: UInt8Array, picture: UInt8Array) -> UInt8Array:
     return page
 
 
-def looked_up(frame: UInt8Array, levels: UInt8Array) -> UInt8Array:
-    """Every value replaced by that of a table, uint8 (256,)."""
+def apply_levels(frame: UInt8Array, levels: UInt8Array) -> UInt8Array:
+    """Replace every value by its entry in a table, uint8 (256,)."""
     return cv2.LUT(frame, levels)
 
 

@@ -1,4 +1,4 @@
-"""Where the picture lies: cropped, turned, mirrored, squeezed, framed."""
+"""Geometric edits: crop, rotate, mirror, stretch, frame."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def centre_crop(share: float) -> Prepare:
 
 
 def corner_crop(share: float) -> Prepare:
-    """Keeps (1 - share) of each side, in a corner left to chance."""
+    """Keeps (1 - share) of each side, in a random corner."""
 
     def prepare(_film: Film, material: TransformContext) -> FrameEdit:
         across, down = (float(place) for place in material.rng.integers(0, 2, 2))
@@ -38,8 +38,8 @@ def corner_crop(share: float) -> Prepare:
     return prepare
 
 
-def turned(degrees: float) -> Prepare:
-    """Turned about the middle, anti-clockwise; the corners that come free are black."""
+def rotate_by(degrees: float) -> Prepare:
+    """Rotate about the centre, anti-clockwise; empty corners are black."""
 
     def edit(frame: UInt8Array) -> UInt8Array:
         height, width = frame.shape[:2]
@@ -59,8 +59,8 @@ def bars(vertical: float, horizontal: float) -> Prepare:
     return plain(edit)
 
 
-def shortened(short_side: int) -> Prepare:
-    """Shrunk to that short side, in pixels; a video that is smaller stays as it is."""
+def limit_short_side(short_side: int) -> Prepare:
+    """Shrink to that short side, in pixels; smaller videos are unchanged."""
 
     def edit(frame: UInt8Array) -> UInt8Array:
         scale = short_side / min(frame.shape[:2])
@@ -71,8 +71,8 @@ def shortened(short_side: int) -> Prepare:
     return plain(edit)
 
 
-def flipped(axis: int) -> Prepare:
-    """Mirrored: 1 left to right, 0 upside down."""
+def mirror(axis: int) -> Prepare:
+    """Mirror: 1 left to right, 0 upside down."""
     return plain(lambda frame: cv2.flip(frame, axis))
 
 
@@ -155,7 +155,7 @@ def _quarter(code: int) -> Callable[[UInt8Array], UInt8Array]:
 TRANSFORMS = (
     per_frame("letterbox", "photometric", bars(0.17, 0.0), bars_of_height=0.17),
     per_frame("pillarbox", "photometric", bars(0.0, 0.35), bars_of_width=0.35),
-    per_frame("rotate_30", "photometric", turned(30), degrees=30, corners="black"),
+    per_frame("rotate_30", "photometric", rotate_by(30), degrees=30, corners="black"),
     per_frame("rotate_90", "photometric", plain(_quarter(cv2.ROTATE_90_CLOCKWISE)), degrees=90),
     per_frame("rotate_180", "photometric", plain(_quarter(cv2.ROTATE_180)), degrees=180),
     per_frame("corner_crop_25", "photometric", corner_crop(0.25), cut_off_each_side=0.25),
@@ -164,6 +164,6 @@ TRANSFORMS = (
     per_frame("stretch", "photometric", plain(_stretch), aspect="4:3, or 16:9 where it is 4:3"),
     per_frame("perspective", "photometric", _perspective, corners_moved="0.02 to 0.14"),
     per_frame("border", "photometric", _border, thickness="0.06 to 0.14", corners="half rounded"),
-    per_frame("low_res_144", "photometric", shortened(144), short_side=144),
-    per_frame("low_res_96", "photometric", shortened(96), crf=51, short_side=96),
+    per_frame("low_res_144", "photometric", limit_short_side(144), short_side=144),
+    per_frame("low_res_96", "photometric", limit_short_side(96), crf=51, short_side=96),
 )

@@ -1,4 +1,4 @@
-"""Partner videos as a transform shows them: at the original's rate, any length, any size."""
+"""A partner video inserted by a transform: at the original's frame rate, any length, any size."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from evaluation.transforms.frame_ops import cover
 
 @dataclass(frozen=True, slots=True)
 class InsertedVideo:
-    """A partner, played at `frames_per_second` and again from its start when it is over."""
+    """A partner, played in a loop at `frames_per_second`."""
 
     video_id: str
     film: Film
     frames_per_second: float
 
     def __len__(self) -> int:
-        """Frames of one showing, at least 1."""
+        """Number of frames of one loop, at least 1."""
         return max(1, round(self.film.duration_seconds * self.frames_per_second))
 
     def still(self, number: int) -> UInt8Array:
-        """Its frame at number / frames_per_second, of its own size: uint8 (H, W, 3)."""
+        """Its frame at number / frames_per_second, in its own size: uint8 (H, W, 3)."""
         at = int((number % len(self)) / self.frames_per_second * self.film.frames_per_second + 1e-6)
         return self.film.frames[min(at, len(self.film.frames) - 1)]
 
     def frame(self, number: int, width: int, height: int) -> UInt8Array:
-        """The middle of that frame, filling `width` x `height`."""
+        """The centre of that frame, resized to `width` x `height`."""
         return cover(self.still(number), width, height)
 
 
 def guest(material: TransformContext, index: int, beside: Film) -> InsertedVideo:
-    """The partner of that index, at the rate of the video it is shown with."""
+    """The partner with that index, at the frame rate of `beside`."""
     video_id, film = material.partner(index)
     return InsertedVideo(video_id, film, beside.frames_per_second)

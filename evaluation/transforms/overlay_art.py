@@ -1,4 +1,4 @@
-"""Letters and signs drawn onto pictures."""
+"""Text and symbols drawn onto pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORDS = (
 
 
 def sentence(rng: np.random.Generator, words: int) -> str:
-    """Words of no meaning, the first with a capital."""
+    """Meaningless words, the first with a capital."""
     chosen = [WORDS[index] for index in rng.integers(0, len(WORDS), words)]
     return " ".join(chosen).capitalize()
 
@@ -43,7 +43,7 @@ def write(
     outline: Colour | None = None,
     width: int | None = None,
 ) -> None:
-    """Write a line, in place, with capitals `capital` pixels high; smaller where it must fit `width`."""
+    """Write a line, in place, with capitals `capital` pixels high; smaller if needed to fit `width`."""
     scale = max(0.1, capital / _CAPITAL)
     if width is not None:
         scale = max(0.1, min(scale, scale * width / max(1, text_width(text, capital))))
@@ -55,7 +55,7 @@ def write(
 
 
 def text_width(text: str, capital: float) -> int:
-    """How wide `write` makes a line, pixels."""
+    """Width of the line that `write` draws, in pixels."""
     scale = max(0.1, capital / _CAPITAL)
     return int(cv2.getTextSize(text, _FONT, scale, max(1, round(scale * 1.6)))[0][0])
 
@@ -69,7 +69,7 @@ def write_centred(
     *,
     outline: Colour | None = None,
 ) -> None:
-    """Write a line in the middle, in place, at most 94 % as wide as the picture."""
+    """Write a centred line, in place, at most 94 % as wide as the picture."""
     room = round(picture.shape[1] * 0.94)
     left = (picture.shape[1] - min(room, text_width(text, capital))) // 2
     write(picture, text, left, baseline, capital, colour, outline=outline, width=room)
@@ -77,13 +77,13 @@ def write_centred(
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A picture to be put onto frames. picture: uint8 (h, w, 3); alpha: float32 (h, w, 1), 0 to 1."""
+    """An overlay for frames. picture: uint8 (h, w, 3); alpha: float32 (h, w, 1), 0 to 1."""
 
     picture: UInt8Array
     alpha: Float32Array
 
     def put(self, frame: UInt8Array, left: int, top: int) -> None:
-        """Blend onto a frame, in place; what lies outside is cut off."""
+        """Blend onto a frame, in place; parts outside are cut off."""
         height, width = frame.shape[:2]
         x0, y0 = max(0, left), max(0, top)
         x1 = min(width, left + self.picture.shape[1])
@@ -99,12 +99,12 @@ class Stamp:
 
 
 def solid(picture: UInt8Array, mask: UInt8Array, opacity: float = 1.0) -> Stamp:
-    """A stamp that shows where `mask`, uint8 (h, w), is above 0."""
+    """An overlay that is visible where `mask`, uint8 (h, w), is above 0."""
     return Stamp(picture, (mask[..., None].astype(np.float32) / 255.0) * np.float32(opacity))
 
 
 def text_stamp(text: str, capital: float, colour: Colour, opacity: float) -> Stamp:
-    """A line of letters, see-through around them."""
+    """A line of text on a transparent background."""
     width, height = text_width(text, capital) + 4, round(capital * 1.6) + 4
     mask = np.zeros((max(2, height), max(2, width), 3), dtype=np.uint8)
     write(mask, text, 2, round(capital * 1.15) + 2, capital, WHITE)
@@ -126,7 +126,7 @@ def logo_stamp(side: int, colours: Sequence[Colour], opacity: float) -> Stamp:
 
 
 def face_stamp(side: int, rng: np.random.Generator) -> Stamp:
-    """A yellow face that laughs, is astonished or wears glasses."""
+    """A yellow face: laughing, astonished or with glasses."""
     side = max(6, side)
     picture, mask = _blank(side)
     half, unit = side // 2, side / 20

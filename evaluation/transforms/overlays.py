@@ -1,4 +1,4 @@
-"""What people put onto a picture and around it: captions, signs, banners, pages."""
+"""Overlays and surroundings of a picture: captions, emoji, banners, pages of social networks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _emoji(film: Film, material: TransformContext) -> FrameEdit:
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
         shown = frame.copy()
-        # Some hop, up and down within a second.
+        # Some move up and down once per second.
         part = number / film.frames_per_second % 1.0
         hop = round(short * 0.05 * (1 - abs(2 * part - 1)))
         for stamp, left, top, hops in signs:

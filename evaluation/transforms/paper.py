@@ -1,4 +1,4 @@
-"""The fourteen edits of the source paper. `combined` is its text's: crop, mirror and speed."""
+"""The fourteen edits of the source paper. `combined` follows its text: crop, mirror and speed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from common.types import UInt8Array
 from evaluation.transforms.base import Film, Transform, TransformContext, TransformResult
 from evaluation.transforms.frame_ops import FrameEdit, Prepare, per_frame
-from evaluation.transforms.geometric import centre_crop, flipped, turned
+from evaluation.transforms.geometric import centre_crop, mirror, rotate_by
 from evaluation.transforms.overlay_art import WHITE, logo_stamp, text_stamp
-from evaluation.transforms.photometric import brighter, jpeg
+from evaluation.transforms.photometric import brighten, jpeg
 from evaluation.transforms.timeline import chain, play, stretch
 
 
@@ -43,7 +43,7 @@ def _watermark(film: Film, _material: TransformContext) -> FrameEdit:
 
 
 _CROP = _picture("crop_10", centre_crop(0.1), cut_off_each_side=0.1)
-_FLIP = _picture("flip_h", flipped(1), axis="left to right")
+_FLIP = _picture("flip_h", mirror(1), axis="left to right")
 _FASTER = _speed(1.1)
 
 
@@ -54,16 +54,16 @@ def _combined(film: Film, material: TransformContext) -> TransformResult:
 TRANSFORMS = (
     _CROP,
     _picture("crop_20", centre_crop(0.2), cut_off_each_side=0.2),
-    _picture("rotate_5", turned(5), degrees=5, corners="black"),
-    _picture("rotate_10", turned(10), degrees=10, corners="black"),
-    _picture("brightness_20", brighter(1.2), factor=1.2),
-    _picture("brightness_40", brighter(1.4), factor=1.4),
+    _picture("rotate_5", rotate_by(5), degrees=5, corners="black"),
+    _picture("rotate_10", rotate_by(10), degrees=10, corners="black"),
+    _picture("brightness_20", brighten(1.2), factor=1.2),
+    _picture("brightness_40", brighten(1.4), factor=1.4),
     _picture("compress_50", jpeg(50), jpeg_quality=50),
     _picture("compress_25", jpeg(25), jpeg_quality=25),
     _speed(0.9),
     _FASTER,
     _FLIP,
-    _picture("flip_v", flipped(0), axis="upside down"),
+    _picture("flip_v", mirror(0), axis="upside down"),
     _picture("watermark", _watermark, opacity=0.5, corner="bottom right"),
     Transform("combined", "paper", _combined, {"crop": 0.1, "flip": "left to right", "speed": 1.1}),
 )

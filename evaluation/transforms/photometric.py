@@ -1,4 +1,4 @@
-"""What the picture's values are: brightness, colour, sharpness, noise, compression."""
+"""Photometric edits: brightness, colour, sharpness, noise, compression."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from evaluation.transforms.base import Film, Transform, TransformContext, Transf
 from evaluation.transforms.frame_ops import (
     FrameEdit,
     Prepare,
-    looked_up,
+    apply_levels,
     per_frame,
     plain,
     table,
     whole,
 )
 
-# Rows of R, G and B of the toned picture, for an RGB column: the matrix of CSS filters' sepia(1).
+# From an RGB column to RGB: the matrix of sepia(1) of CSS filters.
 _SEPIA = np.array([[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]])
 
 
-def brighter(factor: float) -> Prepare:
+def brighten(factor: float) -> Prepare:
     """Every value times `factor`."""
     levels = table(lambda value: value * factor)
-    return plain(lambda frame: looked_up(frame, levels))
+    return plain(lambda frame: apply_levels(frame, levels))
 
 
 def contrast(factor: float) -> Prepare:
-    """Distances from middle grey times `factor`."""
+    """Differences from middle grey times `factor`."""
     levels = table(lambda value: (value - 127.5) * factor + 127.5)
-    return plain(lambda frame: looked_up(frame, levels))
+    return plain(lambda frame: apply_levels(frame, levels))
 
 
 def gamma(exponent: float) -> Prepare:
-    """Values, as shares of white, to the power of `exponent`: above 1 darkens the middle."""
+    """Values, as shares of white, to the power of `exponent`; above 1 darkens the mid-tones."""
     levels = table(lambda value: 255.0 * (value / 255.0) ** exponent)
-    return plain(lambda frame: looked_up(frame, levels))
+    return plain(lambda frame: apply_levels(frame, levels))
 
 
 def jpeg(quality: int) -> Prepare:
     """Every frame through JPEG at that quality, 1 to 100."""
 
     def edit(frame: UInt8Array) -> UInt8Array:
-        # OpenCV takes pictures for BGR; JPEG halves the colours of what it takes them for.
+        # OpenCV assumes BGR, and JPEG halves the resolution of the colour planes.
         swapped = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
         packed = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         return cv2.cvtColor(cv2.imdecode(packed, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
@@ -52,7 +52,7 @@ def jpeg(quality: int) -> Prepare:
 
 
 def hue(degrees: float) -> Prepare:
-    """Every colour turned on the wheel; OpenCV's hues are halves of a degree."""
+    """Rotate the hue of every colour; a unit of OpenCV's hue is two degrees."""
     levels = np.arange(256)
     turned = ((levels + round(degrees / 2)) % 180).astype(np.uint8)
     same = levels.astype(np.uint8)
@@ -60,18 +60,18 @@ def hue(degrees: float) -> Prepare:
 
 
 def saturation(factor: float) -> Prepare:
-    """Colours `factor` times as strong."""
+    """Saturation times `factor`."""
     same = np.arange(256, dtype=np.uint8)
     stronger = table(lambda value: value * factor)
     return plain(lambda frame: _in_hsv(frame, np.stack([same, stronger, same], axis=-1)))
 
 
 def noise(sigma: float) -> Prepare:
-    """Normal noise of that deviation, new for every frame."""
+    """Gaussian noise with that standard deviation, different in every frame."""
 
     def prepare(film: Film, material: TransformContext) -> FrameEdit:
         height, width = film.frames.shape[1:3]
-        # One field, seen from another place for every frame: fresh normal numbers cost 25 ms a frame.
+        # One noise field, shifted in every frame: new random numbers would cost 25 ms per frame.
         field = material.rng.normal(0.0, sigma, (height + 64, width + 64, 3))
         grain = np.round(field).astype(np.int16)
         places = material.rng.integers(0, 65, (len(film.frames), 2))
@@ -87,7 +87,7 @@ def noise(sigma: float) -> Prepare:
 
 
 def vignette(darkest: float) -> Prepare:
-    """The corners darkened to that share, the middle as it was."""
+    """Darken the corners to that share; the centre is unchanged."""
 
     def prepare(film: Film, _material: TransformContext) -> FrameEdit:
         height, width = film.frames.shape[1:3]
@@ -139,7 +139,7 @@ TRANSFORMS = (
     per_frame("contrast_down", "photometric", contrast(0.5), factor=0.5),
     per_frame("gamma_dark", "photometric", gamma(1.8), exponent=1.8),
     per_frame("gamma_light", "photometric", gamma(0.55), exponent=0.55),
-    per_frame("darken", "photometric", brighter(0.5), factor=0.5),
+    per_frame("darken", "photometric", brighten(0.5), factor=0.5),
     per_frame("hue", "photometric", hue(60.0), degrees=60),
     per_frame("saturation", "photometric", saturation(2.0), factor=2.0),
     per_frame("negative", "photometric", plain(_negative)),

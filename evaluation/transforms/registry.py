@@ -1,4 +1,4 @@
-"""Every transform by its name, and what one draws on for one video."""
+"""Every transform by its name, and the context of a transform for one video."""
 
 from __future__ import annotations
 
@@ -29,47 +29,47 @@ TRANSFORMS: Mapping[str, Transform] = MappingProxyType(
         if transform.group == group
     }
 )
-"""In the order they are reported in: group by group."""
+"""In the order of reports, group by group."""
 
 
 def by_group(group: str) -> tuple[Transform, ...]:
-    """The transforms of a group, in order. Raises UsageError for an unknown one."""
+    """The transforms of a group, in order. Raises UsageError for an unknown group."""
     if group not in GROUPS:
         raise UsageError(f"{group!r} is no group of transforms; there are: {', '.join(GROUPS)}")
-    return tuple(one for one in TRANSFORMS.values() if one.group == group)
+    return tuple(transform for transform in TRANSFORMS.values() if transform.group == group)
 
 
 def choose(patterns: Iterable[str]) -> tuple[Transform, ...]:
-    """The transforms that any pattern names, in the registry's order: all of them for no pattern.
+    """The transforms that match any pattern, in the order of the registry; all without patterns.
 
-    A pattern is a name, a group, or a name with `*`, `?` and `[...]` in it. Raises UsageError for one
-    that names none.
+    A pattern is a name, a group, or a name with `*`, `?` and `[...]`. Raises UsageError for a pattern
+    that matches none.
     """
-    wanted = list(patterns)
-    if not wanted:
+    patterns = list(patterns)
+    if not patterns:
         return tuple(TRANSFORMS.values())
     chosen: set[str] = set()
-    for pattern in wanted:
-        found = {
-            one.name
-            for one in TRANSFORMS.values()
-            if one.group == pattern or fnmatchcase(one.name, pattern)
+    for pattern in patterns:
+        names = {
+            transform.name
+            for transform in TRANSFORMS.values()
+            if transform.group == pattern or fnmatchcase(transform.name, pattern)
         }
-        if not found:
+        if not names:
             raise UsageError(
                 f"{pattern!r} names no transform; groups: {', '.join(GROUPS)}; "
                 f"transforms: {', '.join(TRANSFORMS)}"
             )
-        chosen |= found
-    return tuple(one for one in TRANSFORMS.values() if one.name in chosen)
+        chosen |= names
+    return tuple(transform for transform in TRANSFORMS.values() if transform.name in chosen)
 
 
-def material(
+def context_for(
     transform_name: str, video_id: str, partner: Callable[[int], tuple[str, Film]]
 ) -> TransformContext:
-    """What a transform draws on for a video: chance that depends on the two names alone, so that a query
-    is the same in every run, whatever else is evaluated. partner: as in Material, for any n from 0 on."""
-    # A length before the first name: no two pairs of names read the same.
+    """The context of a transform for a video. The random seed depends only on the two names, so a query
+    is the same in every run. partner: see `TransformContext`."""
+    # The length makes the text of every pair of names unique.
     text = f"{len(transform_name)}:{transform_name}{video_id}"
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     return TransformContext(np.random.default_rng(int.from_bytes(digest, "big")), partner)

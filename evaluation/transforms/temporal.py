@@ -1,7 +1,7 @@
-"""Edits of time, each with the truth about which stretch shows which.
+"""Edits of time, each with the ranges it copies.
 
-A film too short for an edit gets what is possible of it, and the pieces say what is there: a stretch that
-should be longer than the video is all of it, a video of one frame cannot be shuffled.
+A video that is too short for an edit gets as much of it as possible, and the pieces say what is there: an
+excerpt longer than the video is the whole video; a video of one frame cannot be shuffled.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from evaluation.transforms.timeline import (
     backwards,
     chain,
     cutting,
-    held,
-    of_guest,
+    freeze_frame,
+    partner_frames,
     stretch,
 )
 
@@ -34,20 +34,20 @@ _FREEZE_SECONDS = 2.0
 
 
 def speed(name: str, factor: float) -> Transform:
-    """All of it, `factor` times as fast."""
+    """The whole video, `factor` times as fast."""
     return cutting(
         name, lambda film, _material: [stretch(0, len(film.frames), factor)], factor=factor
     )
 
 
 def trim(name: str, first: float, last: float) -> Transform:
-    """Keeps the stretch between two shares of the video, widened to 2 s where the video has them."""
+    """Keeps the range between two shares of the video, widened to 2 s if the video is that long."""
 
     def cut(film: Film, _material: TransformContext) -> Sequence[Cut]:
         total = len(film.frames)
         wanted = max(round(total * (last - first)), _frames(film, _MIN_SECONDS))
         kept = min(total, max(1, wanted))
-        # What is missing is taken from both sides, as far as there is something.
+        # Widen on both sides, within the video.
         start = round(total * (first + last) / 2 - kept / 2)
         if first == 0.0:
             start = 0
@@ -60,7 +60,7 @@ def trim(name: str, first: float, last: float) -> Transform:
 
 
 def excerpt(name: str, seconds: float) -> Transform:
-    """A stretch of that length from anywhere; the whole film where it is no longer."""
+    """A range of that length at a random place; the whole video if it is shorter."""
 
     def cut(film: Film, material: TransformContext) -> Sequence[Cut]:
         return [stretch(*_anywhere(film, seconds, material.rng))]
@@ -69,7 +69,7 @@ def excerpt(name: str, seconds: float) -> Transform:
 
 
 def insert(name: str, seconds: float) -> Transform:
-    """A stretch of that length from anywhere, in the middle of 10 to 20 s of a partner."""
+    """A range of that length at a random place, in the middle of 10 to 20 s of a partner."""
 
     def cut(film: Film, material: TransformContext) -> Sequence[Cut]:
         host = guest(material, 0, film)
@@ -77,7 +77,10 @@ def insert(name: str, seconds: float) -> Transform:
         around = _frames(film, float(material.rng.uniform(10.0, 20.0)))
         start = int(material.rng.integers(0, len(host)))
         middle = start + around // 2
-        before, after = of_guest(host, start, middle), of_guest(host, middle, start + around)
+        before, after = (
+            partner_frames(host, start, middle),
+            partner_frames(host, middle, start + around),
+        )
         return [before, stretch(first, stop), after]
 
     return cutting(name, cut, seconds=seconds, partner_seconds="10 to 20")
@@ -96,9 +99,9 @@ def _concatenate(film: Film, material: TransformContext) -> Sequence[Cut]:
     before, after = guest(material, 0, film), guest(material, 1, film)
     most = _frames(film, _MAX_PARTNER_SECONDS)
     return [
-        of_guest(before, 0, min(most, len(before))),
+        partner_frames(before, 0, min(most, len(before))),
         stretch(0, len(film.frames)),
-        of_guest(after, 0, min(most, len(after))),
+        partner_frames(after, 0, min(most, len(after))),
     ]
 
 
@@ -109,7 +112,7 @@ def _mashup(film: Film, material: TransformContext) -> Sequence[Cut]:
     cuts = []
     for start in range(0, total, long):
         cuts.append(stretch(start, min(total, start + long)))
-        cuts.append(of_guest(other, start, start + long))
+        cuts.append(partner_frames(other, start, start + long))
     return cuts
 
 
@@ -126,7 +129,7 @@ def _shuffle(film: Film, material: TransformContext) -> Sequence[Cut]:
     ends = [round(total * index / count) for index in range(count + 1)]
     order = material.rng.permutation(count)
     if count > 1 and bool(np.all(np.diff(order) == 1)):
-        # Chance may leave everything in place, and then nothing would be shuffled.
+        # A random order may be the original one.
         order = np.roll(order, 1)
     return [stretch(ends[index], ends[index + 1]) for index in order.tolist()]
 
@@ -139,7 +142,7 @@ def _freeze(film: Film, _material: TransformContext) -> Sequence[Cut]:
     middle = len(film.frames) // 2
     return [
         *([stretch(0, middle)] if middle else []),
-        held(middle, _frames(film, _FREEZE_SECONDS)),
+        freeze_frame(middle, _frames(film, _FREEZE_SECONDS)),
         stretch(middle, len(film.frames)),
     ]
 
@@ -164,14 +167,14 @@ def _slow_zoom(film: Film, material: TransformContext) -> TransformResult:
 
 
 def _anywhere(film: Film, seconds: float, rng: np.random.Generator) -> tuple[int, int]:
-    """[first, stop) of a stretch of that length, or of all of the video."""
+    """[first, stop) of a random range of that length, or of the whole video if it is shorter."""
     count = min(len(film.frames), _frames(film, seconds))
     first = int(rng.integers(0, len(film.frames) - count + 1))
     return first, first + count
 
 
 def _frames(film: Film, seconds: float) -> int:
-    """How many frames last that long, at least 1."""
+    """Number of frames in that time, at least 1."""
     return max(1, round(seconds * film.frames_per_second))
 
 

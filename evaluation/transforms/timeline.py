@@ -1,4 +1,4 @@
-"""Cutting: a video put together from stretches of the original and of partners, with the truth kept."""
+"""Cuts: a video assembled from ranges of the original and of partners, with its ground truth."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from evaluation.transforms.inserted_video import InsertedVideo
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Frames shown one after the other.
+    """Consecutive frames of a result.
 
-    frames: int64 (n,), their numbers in the original, or in `guest` where there is one. [first, stop):
-    the stretch of the original they show. in_order: as in Piece.
+    frames: int64 (n,), frame numbers in the original, or in `guest` if given. [first, stop): the range of
+    the original that they show. in_order: see `CopiedRange`.
     """
 
     frames: Int64Array
@@ -43,18 +43,18 @@ def backwards(first: int, stop: int) -> Cut:
     return Cut(frames, first, stop, in_order=stop - first == 1)
 
 
-def held(frame: int, count: int) -> Cut:
-    """One frame shown `count` times; no moment of it is any moment of the original more than another."""
+def freeze_frame(frame: int, count: int) -> Cut:
+    """One frame shown `count` times. Its times correspond to no single time of the original."""
     return Cut(np.full(count, frame, dtype=np.int64), frame, frame + 1, in_order=count == 1)
 
 
-def of_guest(guest: InsertedVideo, first: int, stop: int) -> Cut:
-    """Frames [first, stop) of a partner; past its end it begins again."""
+def partner_frames(guest: InsertedVideo, first: int, stop: int) -> Cut:
+    """Frames [first, stop) of a partner, which plays in a loop."""
     return Cut(np.arange(first, stop, dtype=np.int64), guest=guest)
 
 
 def play(film: Film, cuts: Iterable[Cut]) -> TransformResult:
-    """Show cuts one after the other, partners cut to the original's size. Empty cuts are left out."""
+    """Concatenate cuts; partners get the original's size. Empty cuts are skipped."""
     shown = [cut for cut in cuts if len(cut.frames)]
     height, width = film.frames.shape[1:3]
     rate = film.frames_per_second
@@ -75,7 +75,9 @@ def play(film: Film, cuts: Iterable[Cut]) -> TransformResult:
     return TransformResult(Film(frames, rate), tuple(pieces), tuple(partners))
 
 
-def through(inner: Sequence[CopiedRange], outer: Sequence[CopiedRange]) -> tuple[CopiedRange, ...]:
+def compose_ranges(
+    inner: Sequence[CopiedRange], outer: Sequence[CopiedRange]
+) -> tuple[CopiedRange, ...]:
     """Pieces of a video that was edited twice, in the order of the outer ones.
 
     inner: what the first edit shows of the original; outer: what the second shows of the first. Where
@@ -102,27 +104,27 @@ def through(inner: Sequence[CopiedRange], outer: Sequence[CopiedRange]) -> tuple
 
 
 def chain(film: Film, material: TransformContext, steps: Iterable[Transform]) -> TransformResult:
-    """One edit after the other, each with partners the ones before it have not used."""
+    """Apply edits in order; each gets partners that no earlier edit used."""
     made = TransformResult(film, whole(film))
     for step in steps:
         used = len(made.partners)
-        later = TransformContext(material.rng, _from(material, used))
+        later = TransformContext(material.rng, _partners_from(material, used))
         next_made = step.apply(made.film, later)
         made = TransformResult(
             next_made.film,
-            through(made.pieces, next_made.pieces),
+            compose_ranges(made.pieces, next_made.pieces),
             tuple(dict.fromkeys((*made.partners, *next_made.partners))),
             max(made.crf, next_made.crf),
         )
     return made
 
 
-def _from(material: TransformContext, first: int) -> Callable[[int], tuple[str, Film]]:
+def _partners_from(material: TransformContext, first: int) -> Callable[[int], tuple[str, Film]]:
     return lambda index: material.partner(first + index)
 
 
 def _carry(time: float, from_range: tuple[float, float], to_range: tuple[float, float]) -> float:
-    """A time carried from one range to another in proportion; the ends fall on the ends exactly."""
+    """Map a time from one range to another linearly; the ends map exactly to the ends."""
     if time == from_range[0]:
         return to_range[0]
     if time == from_range[1]:
@@ -136,7 +138,7 @@ def cutting(
     cut: Callable[[Film, TransformContext], Sequence[Cut]],
     **parameters: Any,
 ) -> Transform:
-    """A temporal transform that is a list of cuts."""
+    """A temporal transform made of cuts."""
 
     def apply(film: Film, material: TransformContext) -> TransformResult:
         return play(film, cut(film, material))

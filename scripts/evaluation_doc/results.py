@@ -1,4 +1,4 @@
-"""The results that the document is made of, read from one folder."""
+"""Reads the results for the document from one folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from common.errors import UsageError
 from evaluation.data.record_io import read_rows
 from evaluation.data.records import QueryRow
-from evaluation.experiment.regression_baseline import of_full
+from evaluation.experiment.regression_baseline import full_configuration_rows
 from scripts import figures
 from storyhash.profiles import PROFILES
 
@@ -22,7 +22,7 @@ ORDER = (*_FIRST, *(name for name in PROFILES if name not in _FIRST))
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Rows and what is known of their making, by profile. latency: as its command writes it."""
+    """Rows and how they were made, by profile. latency: JSON of `storyhash evaluate latency`."""
 
     folder: Path
     robustness: Mapping[str, Sequence[QueryRow]]
@@ -34,27 +34,27 @@ class Results:
     @property
     def full(self) -> dict[str, list[QueryRow]]:
         """The rows of the shipped configuration."""
-        return {profile: of_full(rows) for profile, rows in self.robustness.items()}
+        return {profile: full_configuration_rows(rows) for profile, rows in self.robustness.items()}
 
     def block(self, name: str, document: str) -> str:
-        """A block of `scripts.figures`: from its own results where they are there, else as the document
-        has it; empty where neither is."""
+        """A block of `scripts.figures`, from its results or else from the present document; empty without
+        either."""
 
         def load(wanted: str) -> Any:
             return json.loads((self.folder / f"{wanted}.json").read_text(encoding="utf-8"))
 
         start, end = f"<!-- figures: {name} -->\n", "<!-- end -->"
         try:
-            held = figures.BLOCKS[name](load) + "\n"
+            text = figures.BLOCKS[name](load) + "\n"
         except FileNotFoundError:
             if start not in document:
                 return ""
-            held = document.split(start, 1)[1].split(end, 1)[0]
-        return f"{start}{held}{end}"
+            text = document.split(start, 1)[1].split(end, 1)[0]
+        return f"{start}{text}{end}"
 
 
 def read_results(folder: Path) -> Results:
-    """Read all there is. Raises UsageError where no robustness run is, or a run lacks half of itself."""
+    """Read all results. Raises UsageError without a robustness run, or if a file of a run is missing."""
     robustness = dict(_each(folder, "rows-{}.jsonl", read_rows))
     if not robustness:
         raise UsageError(
@@ -63,14 +63,15 @@ def read_results(folder: Path) -> Results:
     ablation = dict(_each(folder, "ablation-{}.jsonl", read_rows))
     about = dict(_each(folder, "robustness-{}.json", _json))
     about_ablation = dict(_each(folder, "ablation-{}.json", _json))
-    for rows, told, name in (
+    for rows, written, name in (
         (robustness, about, "robustness"),
         (ablation, about_ablation, "ablation"),
     ):
-        lacking = [profile for profile in rows if profile not in told]
+        lacking = [profile for profile in rows if profile not in written]
         if lacking:
             raise UsageError(
-                f"{folder}: {name}-{lacking[0]}.json is missing; it lies beside the rows"
+                f"{folder}: {name}-{lacking[0]}.json is missing; `storyhash evaluate` writes it beside "
+                "the rows"
             )
     latency = dict(_each(folder, "latency-{}.json", _json))
     return Results(folder, robustness, ablation, about, about_ablation, latency)

@@ -1,9 +1,10 @@
-"""The sections of docs/evaluation.md, each from results."""
+"""The generated sections of docs/evaluation.md."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from string import Template
 
 from embedder.fusion import ACTION_SHARE
 from evaluation.data.records import QueryRow
@@ -11,77 +12,68 @@ from evaluation.measures.calibration import answers, reliability
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
 from evaluation.report import curves, figures, tables
-from evaluation.report.report import composition, fusions_of, without_baselines
+from evaluation.report.report import composition, fusion_rows, without_baselines
 from evaluation.report.small_tables import stage_times_of
 from evaluation.report.table import Column, Table
 from scripts.evaluation_doc import generated_text as prose
 from scripts.evaluation_doc.generated_text import COMPARED
 from scripts.evaluation_doc.results import Results
-from scripts.evaluation_doc.static_text import (
-    FUSION,
-    GOALS,
-    HEAD,
-    NOT_MEASURED,
-    POLICY,
-    REPRODUCE,
-    SPEED,
-    TRANSFORMS,
-)
+from scripts.evaluation_doc.static_text import FUSION, POLICY, SPEED
 from scripts.evaluation_doc.targets import RANGE_TRANSFORMS, targets_of
-from scripts.evaluation_doc.threshold_table import bars
+from scripts.evaluation_doc.threshold_table import threshold_table
 
 DOCUMENT, FIGURES = Path("docs/evaluation.md"), Path("docs/figures")
+TEMPLATE = Path(__file__).with_name("template.md")
 
 
 def document(results: Results, root: Path) -> str:
-    """The whole file; figures are drawn next to it. Raises UsageError where matplotlib is missing."""
-    present = root / DOCUMENT
-    held = present.read_text(encoding="utf-8") if present.is_file() else ""
-    drawn = FigureFolder(root / FIGURES)
-    parts = [
-        HEAD,
-        "## How it is measured\n\n" + prose.protocol(results.about),
-        f"## Goals\n\n{GOALS}\n\n" + tables.targets(targets_of(results.full)).to_markdown(),
-        *_results(results, drawn),
-        *_ablations(results, drawn),
-        *_times(results, held),
-        f"## Transforms\n\n{TRANSFORMS}\n\n{prose.transforms_table()}",
-        NOT_MEASURED,
-        REPRODUCE,
+    """The text of the whole file; writes the figures next to it. Raises UsageError without matplotlib."""
+    path = root / DOCUMENT
+    present = path.read_text(encoding="utf-8") if path.is_file() else ""
+    figure_folder = FigureFolder(root / FIGURES)
+    sections = [
+        *_results(results, figure_folder),
+        *_ablations(results, figure_folder),
+        *_times(results, present),
     ]
-    return "\n\n".join(parts) + "\n"
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        prose.protocol(results.about),
+        goals=tables.targets(targets_of(results.full)).to_markdown(),
+        results="\n\n".join(sections),
+        transforms_table=prose.transforms_table(),
+    )
 
 
 class FigureFolder:
-    """Figures that the document shows."""
+    """The figures of the document."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def figure(self, name: str, words: str, draw: Callable[[Path], None]) -> str:
-        """Draw it; gives the line that shows it."""
+    def figure(self, name: str, title: str, draw: Callable[[Path], None]) -> str:
+        """Draw a figure; returns the Markdown that shows it."""
         draw(self._folder / f"{name}.svg")
-        return f"![{words}]({FIGURES.name}/{name}.svg)"
+        return f"![{title}]({FIGURES.name}/{name}.svg)"
 
 
-def _results(results: Results, drawn: FigureFolder) -> Iterator[str]:
+def _results(results: Results, figure_folder: FigureFolder) -> Iterator[str]:
     yield "## Group by group"
     for profile, rows in results.robustness.items():
-        yield f"### `{profile}`, beside two plain ways of matching"
+        yield f"### `{profile}`, compared with two baselines"
         yield tables.per_transform(summarise(rows, ("group",)), COMPARED).to_markdown()
         if len(without_baselines(rows)) < len(rows):
-            yield prose.beside_baselines(rows)
+            yield prose.compared_with_baselines(rows)
     full = [row for rows in results.full.values() for row in rows]
     compared = [row for rows in results.robustness.values() for row in rows]
-    yield drawn.figure(
+    yield figure_folder.figure(
         "similarity",
-        "Similarity of copies and of best strangers",
+        "Similarity of copies and of best non-matches",
         lambda path: figures.similarity_histograms(compared, path),
     )
-    yield drawn.figure(
+    yield figure_folder.figure(
         "roc",
-        "Copies found against strangers accepted",
+        "Copies found against non-matches accepted",
         lambda path: curves.roc_curves(compared, path),
     )
     by_transform = summarise(full, ("transform",))
@@ -89,7 +81,7 @@ def _results(results: Results, drawn: FigureFolder) -> Iterator[str]:
     yield tables.per_transform(by_transform).to_markdown()
     flips = [one for one in by_transform if one.transform in figures.FLIPS]
     if flips:
-        yield drawn.figure(
+        yield figure_folder.figure(
             "flip_bias", "Flips and turns", lambda path: figures.flip_bias(flips, path)
         )
     yield "Recall@1, 3 and 5, as the paper reports them:"
@@ -98,31 +90,34 @@ def _results(results: Results, drawn: FigureFolder) -> Iterator[str]:
     ).to_markdown()
     ranged = [row for row in full if row.transform in RANGE_TRANSFORMS]
     if ranged:
-        yield "## Time ranges\n\nTrims and excerpts, and inserts of 3 s and more into another film:"
+        yield "## Time ranges\n\nTrims and excerpts, and inserts of 3 s and more into another video:"
         yield tables.per_transform(summarise(ranged, ("transform",)), tables.RANGES).to_markdown()
         everything = tables.per_configuration(summarise(full, ("group",)), tables.RANGES)
-        yield f"All transforms, those that shuffle or repeat time too:\n\n{everything.to_markdown()}"
-    yield from _decisions(results, full, drawn)
+        yield "All transforms, including those that reorder or repeat time:"
+        yield everything.to_markdown()
+    yield from _decisions(results, full, figure_folder)
 
 
-def _decisions(results: Results, full: Sequence[QueryRow], drawn: FigureFolder) -> Iterator[str]:
+def _decisions(
+    results: Results, full: Sequence[QueryRow], figure_folder: FigureFolder
+) -> Iterator[str]:
     yield "## Decisions at the default policy"
     by_group = tables.per_configuration(summarise(full, ("group",)), tables.DECISIONS)
     yield by_group.to_markdown()
     for profile, rows in results.full.items():
-        yield f"`{profile}`, the same answers decided at other probabilities; {POLICY}"
-        yield bars(rows).to_markdown()
+        yield f"`{profile}`, the same answers with other thresholds; {POLICY}"
+        yield threshold_table(rows).to_markdown()
     if any(row.group == "real" for row in full):
         yield (
-            "Videos as they are: `copy` asks for the copies made by others, `lookalike` for videos that "
-            "look alike and are none."
+            "Unedited videos: `copy` searches for copies made by other people, `lookalike` for videos "
+            "that look alike and are no copies."
         )
         yield _real(results.full).to_markdown()
-    yield "### Whether a probability means what it says"
+    yield "### Calibration"
     for profile, rows in results.full.items():
         yield f"`{profile}`, best answer of every query of the open set:"
         yield _reliability(rows).to_markdown()
-    yield drawn.figure(
+    yield figure_folder.figure(
         "reliability", "Reliability", lambda path: curves.reliability_diagram(full, path)
     )
 
@@ -163,7 +158,7 @@ def _reliability(rows: Sequence[QueryRow]) -> Table:
     )
 
 
-def _ablations(results: Results, drawn: FigureFolder) -> Iterator[str]:
+def _ablations(results: Results, figure_folder: FigureFolder) -> Iterator[str]:
     if not results.ablation:
         return
     yield "## Ablation\n\nEach configuration has calibrations of its own, fitted as above."
@@ -176,12 +171,12 @@ def _ablations(results: Results, drawn: FigureFolder) -> Iterator[str]:
         )
         yield tables.ablation(held).to_markdown()
         yield tables.ablation(held, "recall_at_fpr_1e2").to_markdown()
-    yield drawn.figure(
+    yield figure_folder.figure(
         "ablation",
         "Recall at 1 % false positives by configuration",
         lambda path: figures.ablation_bars(summarise(rows, ("group",)), path, "recall_at_fpr_1e2"),
     )
-    compared = fusions_of(rows)
+    compared = fusion_rows(rows)
     if len({row.configuration for row in compared}) < 2:
         return
     yield f"## The paper's fusion and ours\n\n{FUSION.format(share=100 * ACTION_SHARE)}"
@@ -189,21 +184,24 @@ def _ablations(results: Results, drawn: FigureFolder) -> Iterator[str]:
     for profile, held in results.ablation.items():
         yield prose.fusions(held, profile)
     energy = next(iter(results.about_ablation.values()))["action_energy"]
-    yield drawn.figure("composition", "What a vector is made of", lambda p: composition(energy, p))
+    yield figure_folder.figure(
+        "composition", "What a vector is made of", lambda p: composition(energy, p)
+    )
 
 
-def _times(results: Results, held: str) -> Iterator[str]:
+def _times(results: Results, present: str) -> Iterator[str]:
     if results.latency:
         yield "## The time of a query\n\n    storyhash evaluate latency --out RESULTS"
-    for profile, told in results.latency.items():
-        film = "a drawn film" if told["drawn"] else "films"
+    for profile, run in results.latency.items():
+        video = "a synthetic video" if run["drawn"] else "videos"
         yield (
-            f"`{profile}`: {film} of {told['query_seconds']} s asked of {told['vectors']:,} segments on "
-            f"{told['cores']} cores, median of {told['runs']}, milliseconds. `copy` is decided at the "
-            "first look, `stranger` after a closer one, `thorough` is a stranger with `--thorough`."
+            f"`{profile}`: {video} of {run['query_seconds']} s in a catalogue of {run['vectors']:,} "
+            f"segments on {run['cores']} cores, median of {run['runs']}, milliseconds. `copy` is "
+            "decided in the first pass, `stranger` (a non-match) in the second pass, `thorough` is a "
+            "non-match with `--thorough`. A `look` is a pass."
         )
-        cases = {one["case"]: one["seconds"] for one in told["cases"]}
+        cases = {case["case"]: case["seconds"] for case in run["cases"]}
         yield stage_times_of(cases).to_markdown()
-    speed, search = results.block("speed", held), results.block("search", held)
+    speed, search = results.block("speed", present), results.block("search", present)
     if speed and search:
         yield SPEED.format(speed=speed, search=search)

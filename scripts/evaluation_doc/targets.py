@@ -1,4 +1,4 @@
-"""What was wanted before anything was measured, as data; by profile, None where it is only stated."""
+"""The goals, set before the first measurement: by profile, None if the value is only reported."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from evaluation.report.tables import NOTHING, Target, share
 RANGE_TRANSFORMS = (
     *("trim_start", "trim_end", "trim_middle", "excerpt_3", "excerpt_5", "insert_3", "insert_5"),
 )
-"""Trims, and excerpts and inserts of 3 s and more: those whose time ranges are to be told exactly."""
+"""Trims, and excerpts and inserts of 3 s and more: the transforms whose time ranges are measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureTarget:
-    """A measure of some of the rows. wanted: by profile."""
+    """A goal for a measure of some of the rows. wanted: by profile."""
 
     what: str
     rows: Callable[[QueryRow], bool]
@@ -29,7 +29,7 @@ class MeasureTarget:
     at_least: bool = True
 
     def measured(self, rows: Iterable[QueryRow]) -> Value:
-        """Its value over the rows it is about; an empty share where there are none."""
+        """The value over its rows; an empty share without rows."""
         summaries = summarise(row for row in rows if self.rows(row))
         return MEASURES[self.measure].of(summaries[0]) if summaries else Proportion(0, 0)
 
@@ -82,7 +82,7 @@ GOALS = (
     ),
     MeasureTarget("all: copies accepted", _all, "copies_accepted", _both(0.97, 0.88)),
     MeasureTarget(
-        "all: strangers accepted", _all, "strangers_accepted", _both(0.002, 0.005), False
+        "all: non-matches accepted", _all, "strangers_accepted", _both(0.002, 0.005), False
     ),
     MeasureTarget(
         "all: calibration error (ECE)", _all, "calibration_error", _both(0.03, 0.05), False
@@ -92,7 +92,7 @@ GOALS = (
 
 HEADLINES = {
     "all: copies accepted": "copies accepted",
-    "all: strangers accepted": "non-matches accepted",
+    "all: non-matches accepted": "non-matches accepted",
     "look-alikes: accepted": "look-alikes accepted",
     "the paper's 14: Recall@1": "original found first: the paper's 14 edits",
     "photometric: Recall@1": "original found first: edits of the picture (colour, noise, rotation, text)",
@@ -102,11 +102,11 @@ HEADLINES = {
         "time range right after cuts and inserts (temporal IoU ≥ 0.8)"
     ),
 }
-"""The goals that README.md shows, each with what it is called there."""
+"""The goals that README.md shows, and their names there."""
 
 
 def headlines(targets: Sequence[Target]) -> Table:
-    """The short table of README.md: what was measured per profile, and which goal is missed."""
+    """The short table of README.md: the values per profile, and which goal is missed."""
     profiles = list(dict.fromkeys(target.profile for target in targets))
     cells = {(target.what, target.profile): _headline(target) for target in targets}
     return Table(
@@ -126,10 +126,10 @@ def _headline(target: Target) -> str:
     return f"{measured} (goal: {'≥' if target.at_least else '≤'} {100 * target.goal:.4g})"
 
 
-def targets_of(rows: Mapping[str, Sequence[QueryRow]]) -> list[Target]:
-    """Every goal of every profile; rows: of the shipped configuration, by profile."""
+def targets_of(by_profile: Mapping[str, Sequence[QueryRow]]) -> list[Target]:
+    """Every goal of every profile; by_profile: rows of the shipped configuration."""
     return [
-        Target(goal.what, profile, goal.measured(held), goal.wanted.get(profile), goal.at_least)
+        Target(goal.what, profile, goal.measured(rows), goal.wanted.get(profile), goal.at_least)
         for goal in GOALS
-        for profile, held in rows.items()
+        for profile, rows in by_profile.items()
     ]

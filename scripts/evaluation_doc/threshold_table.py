@@ -1,4 +1,4 @@
-"""What would be accepted at other probabilities than the policy's."""
+"""The table of other thresholds than that of the policy."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from evaluation.measures.statistics import Proportion
 from evaluation.report.table import Column, Table
 from evaluation.report.tables import share
 
-_BARS = (0.5, 0.7, 0.75, 0.8, 0.9, 0.95, 0.97, 0.99)
+_THRESHOLDS = (0.5, 0.7, 0.75, 0.8, 0.9, 0.95, 0.97, 0.99)
 
 
-def bars(rows: Sequence[QueryRow]) -> Table:
-    """Copies and non-matches of the open set that reach each of some probabilities."""
+def threshold_table(rows: Sequence[QueryRow]) -> Table:
+    """Shares of copies and of non-matches of the open set at or above each threshold."""
     right = [score_of(best_right(row))[0] for row in positives(rows)]
     wrong = [score_of(best_wrong(row))[0] for row in negatives(rows)]
     return Table(
-        "Other bars",
-        (Column("copy from"), Column("copies accepted, %"), Column("strangers accepted, %")),
+        "Other thresholds",
+        (Column("threshold"), Column("copies accepted, %"), Column("non-matches accepted, %")),
         tuple(
             (
-                f"{bar:g}",
-                share(Proportion(sum(one >= bar for one in right), len(right))),
-                share(Proportion(sum(one >= bar for one in wrong), len(wrong))),
+                f"{threshold:g}",
+                share(Proportion(sum(value >= threshold for value in right), len(right))),
+                share(Proportion(sum(value >= threshold for value in wrong), len(wrong))),
             )
-            for bar in _BARS
+            for threshold in _THRESHOLDS
         ),
     )

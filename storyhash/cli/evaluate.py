@@ -15,7 +15,7 @@ from evaluation.calibration.folds import check_calibrations, write_calibrations
 from evaluation.data.record_io import read_rows
 from evaluation.data.records import QueryRow
 from evaluation.experiment import commands as runs
-from evaluation.experiment.regression_baseline import of_full, queries_of
+from evaluation.experiment.regression_baseline import baseline_queries, full_configuration_rows
 from evaluation.experiment.regression_gate import compare
 from evaluation.measures.summary import Summary, summarise
 from evaluation.methods.configurations import chosen_configurations
@@ -33,10 +33,10 @@ from evaluation.report.table import Table
 from storyhash.cli.console import notice, out, print_json
 from storyhash.cli.evaluate_options import (
     OUT,
+    BaselinesOption,
     ConfigurationsOption,
     CrossValidateOption,
     OutOption,
-    PeersOption,
 )
 from storyhash.cli.evaluate_progress import evaluating
 from storyhash.cli.evaluate_shared_options import (
@@ -60,7 +60,7 @@ app.command()(latency)
 def robustness(
     asked: EvaluationOptions,
     cross_validate: CrossValidateOption = False,
-    peers: PeersOption = True,
+    baselines: BaselinesOption = True,
     output: OutOption = OUT,
     json: JsonOption = False,
 ) -> None:
@@ -72,7 +72,9 @@ def robustness(
 
     with evaluating(asked) as evaluation:
         results = [
-            runs.robustness(evaluation, one, output, cross_validate=cross_validate, peers=peers)
+            runs.robustness(
+                evaluation, one, output, cross_validate=cross_validate, baselines=baselines
+            )
             for one in evaluation.backends
         ]
     rows = [row for result in results for row in result.rows]
@@ -179,7 +181,7 @@ def gate(
     """
     if (rows is None) == (asked is None):
         raise UsageError("give either --rows or --videos: one run to compare with the baseline")
-    before = of_full(read_rows(baseline))
+    before = full_configuration_rows(read_rows(baseline))
     if not before:
         raise UsageError(
             f"{baseline}: no results to compare with; create them with `storyhash evaluate "
@@ -188,7 +190,7 @@ def gate(
     if asked is not None:
         after = _again(asked, before, output, cross_validate=cross_validate)
     else:
-        after = of_full(read_rows(rows or Path()))
+        after = full_configuration_rows(read_rows(rows or Path()))
     report = compare(before, after)
     if json:
         print_json(report.to_json())
@@ -202,7 +204,7 @@ def _again(
     asked: EvaluationOptions, before: Sequence[QueryRow], output: Path, *, cross_validate: bool
 ) -> list[QueryRow]:
     """What an earlier run asked, asked now."""
-    known = queries_of(before)
+    known = baseline_queries(before)
     every = None if asked.transforms else known.per_transform
     asked = replace(
         asked,
@@ -216,7 +218,7 @@ def _again(
             evaluation.backends[0],
             output,
             cross_validate=cross_validate,
-            peers=False,
+            baselines=False,
         )
     return list(result.rows)
 

@@ -22,8 +22,13 @@ CrossValidateOption = Annotated[
     ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for results, tables and figures.")]
-PeersOption = Annotated[
-    bool, typer.Option("--peers/--no-peers", help="Also evaluate two baseline methods.")
+BaselinesOption = Annotated[
+    bool,
+    typer.Option(
+        "--baselines/--no-baselines",
+        "--peers/--no-peers",
+        help="Also evaluate two baseline methods.",
+    ),
 ]
 ConfigurationsOption = Annotated[
     list[str] | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from evaluation.experiment.experiment import Advance, Evaluation, edits_of
+from evaluation.experiment.experiment import Advance, Evaluation, count_edits
 from storyhash.cli.console import check_interrupt, err, notice
 from storyhash.cli.progress import progress
 from storyhash.evaluation_setup import EvaluationOptions, open_evaluation
@@ -46,8 +46,8 @@ def evaluating(asked: EvaluationOptions) -> Iterator[Evaluation]:
 
 def _extract(evaluation: Evaluation) -> None:
     jobs = evaluation.missing()
-    missing = edits_of(jobs)
-    total = len(evaluation.plan.wanted())
+    missing = count_edits(jobs)
+    total = len(evaluation.plan.required_features())
     profiles = ", ".join(one.profile for one in evaluation.backends)
     err.print(
         f"{profiles}: {len(evaluation.plan.videos)} videos, "

@@ -11,10 +11,10 @@ import pytest
 from common.errors import StoryHashError, UsageError
 from common.settings import IngestSettings, VideoSettings
 from embedder.normalise import unit
-from embedder.query.features import SeenQuery, SeenView
+from embedder.query.features import QueryFeatures, ViewFeatures
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL
-from evaluation.data.feature_cache import CachedQuery, write_seen
+from evaluation.data.feature_cache import CachedQuery, write_cached_query
 from evaluation.data.records import CopiedRange
 from evaluation.experiment.commands import calibrate
 from evaluation.experiment.experiment import Evaluation
@@ -36,9 +36,9 @@ def seen(rng: np.random.Generator, direction: np.ndarray, noise: float) -> Cache
     views = []
     for name in ("identity", "flip_h"):
         rows = unit(direction + rng.normal(0, noise, (8, 512))).astype(np.float32)
-        views.append(SeenView(name, rows, np.ones(8, dtype=bool), np.arange(8) / 2))
+        views.append(ViewFeatures(name, rows, np.ones(8, dtype=bool), np.arange(8) / 2))
     still = np.zeros((1, 15), dtype=np.float32)
-    query = SeenQuery(4.0, np.array([[0.0, 4.0]]), still, tuple(views))
+    query = QueryFeatures(4.0, np.array([[0.0, 4.0]]), still, tuple(views))
     return CachedQuery(query, (CopiedRange(0.0, 4.0, 0.0, 4.0),))
 
 
@@ -59,7 +59,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
         direction = unit(rng.normal(size=512))
         wanted = [(ORIGINAL, 0.02)] + [(name, 0.02 + 0.004 * n) for n, name in enumerate(NAMES)]
         for name, noise in wanted:
-            write_seen(recipe.store.path(PROFILE, video, name), seen(rng, direction, noise))
+            write_cached_query(recipe.store.path(PROFILE, video, name), seen(rng, direction, noise))
     return recipe
 
 

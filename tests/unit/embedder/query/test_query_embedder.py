@@ -8,24 +8,24 @@ import pytest
 from common.spool import DecodedVideo, SegmentSpool
 from common.types import ACTION_DIMENSION, VISUAL_DIMENSION
 from embedder.query.embedder import QueryEmbedder, telling_windows, window_grid, windows_of
-from embedder.query.features import SeenQuery, SeenView
+from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.query.passes import CLOSER, FIRST, PASSES, THOROUGH
 from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from tests.support.counting import CountingBackend, CountingTracker, segment
 
 
-def view(name: str, pts: np.ndarray, usable: np.ndarray | None = None) -> SeenView:
+def view(name: str, pts: np.ndarray, usable: np.ndarray | None = None) -> ViewFeatures:
     """Every frame shows its own direction."""
     rows = np.zeros((len(pts), VISUAL_DIMENSION), dtype=np.float32)
     rows[np.arange(len(pts)), np.arange(len(pts))] = 1
     seen = np.ones(len(pts), dtype=bool) if usable is None else usable
-    return SeenView(name, np.where(seen[:, None], rows, np.float32(0)), seen, pts)
+    return ViewFeatures(name, np.where(seen[:, None], rows, np.float32(0)), seen, pts)
 
 
-def seen(seconds: float, *views: SeenView) -> SeenQuery:
+def seen(seconds: float, *views: ViewFeatures) -> QueryFeatures:
     actions = np.zeros((1, ACTION_DIMENSION), dtype=np.float32)
-    return SeenQuery(seconds, np.array([[0.0, seconds]]), actions, views)
+    return QueryFeatures(seconds, np.array([[0.0, seconds]]), actions, views)
 
 
 def test_the_first_look_sees_every_frame_and_a_closer_one_a_moment_every_three_seconds() -> None:

@@ -28,7 +28,7 @@ def samples(
 
     Copies score 0.6 and strangers 0.2 on average, so a score of 0.4 is as often a copy's as a stranger's.
     """
-    answer, right, view, score, strangers = [], [], [], [], []
+    answer, right, view, score, background_mean = [], [], [], [], []
     for number in range(ANSWERS):
         mood = rng.normal(0, strangers_spread) if strangers_spread else 0.0
         for index in range(len(VIEWS)):
@@ -36,13 +36,13 @@ def samples(
             right.append(False)
             view.append(index)
             score.append(0.2 + mood + index * left_is_higher_by + rng.normal(0, 0.08))
-            strangers.append(0.1 + mood + index * left_is_higher_by)
+            background_mean.append(0.1 + mood + index * left_is_higher_by)
         if number % 2:
             answer.append(number)
             right.append(True)
             view.append(0)
             score.append(0.6 + rng.normal(0, 0.08))
-            strangers.append(0.1 + mood)
+            background_mean.append(0.1 + mood)
     count = len(answer)
     return Samples(
         VIEWS,
@@ -51,7 +51,7 @@ def samples(
         np.array(view),
         np.array(score),
         np.full(count, 4.0),
-        np.array(strangers),
+        np.array(background_mean),
         np.full(count, 23.0),
         fold=np.arange(ANSWERS) % 5,
         absent=np.arange(ANSWERS) % 2 == 0,
@@ -67,7 +67,7 @@ def test_the_probability_is_the_share_that_is_right(
     best: dict[int, tuple[float, bool]] = {}
     for number, answer in enumerate(fresh.answer.tolist()):
         view = VIEWS[fresh.view[number]]
-        around = BackgroundScores(float(fresh.strangers[number]), 23)
+        around = BackgroundScores(float(fresh.background_mean[number]), 23)
         probability = fitted.probability(
             fitted.normalised_score(float(fresh.score[number]), view, around)
         )
@@ -87,7 +87,7 @@ def test_the_default_policy_accepts_hardly_a_stranger(
     fresh = samples(np.random.default_rng(98))
     accepted = 0
     for number in np.flatnonzero(~fresh.right & fresh.absent[fresh.answer]):
-        around = BackgroundScores(float(fresh.strangers[number]), 23)
+        around = BackgroundScores(float(fresh.background_mean[number]), 23)
         view = VIEWS[fresh.view[number]]
         excess = fitted.normalised_score(float(fresh.score[number]), view, around)
         accepted += fitted.probability(excess) >= fitted.copy_probability

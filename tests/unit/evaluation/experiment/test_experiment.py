@@ -11,20 +11,20 @@ import pytest
 
 from common.errors import UsageError
 from evaluation.calibration.folds import (
+    calibrations_from_json,
     check_calibrations,
+    concatenate_samples,
     digest,
     fit_on_folds,
-    joined,
-    of_json,
     to_json,
     write_calibrations,
 )
 from evaluation.calibration.samples import Samples
 from evaluation.experiment.experiment import code_digest
-from evaluation.experiment.regression_baseline import of_full, queries_of
+from evaluation.experiment.regression_baseline import baseline_queries, full_configuration_rows
 from evaluation.measures.statistics import Proportion
 from evaluation.methods.configurations import ABLATION, FULL, chosen_configurations
-from evaluation.methods.methods import slimmed
+from evaluation.methods.methods import without_weak_matches
 from evaluation.report.small_tables import stage_times_of
 from evaluation.report.summary_json import value_to_json
 from searcher.matching.calibration import load_calibration
@@ -35,9 +35,9 @@ def test_a_row_keeps_what_is_right_and_the_best_of_what_is_wrong() -> None:
     strangers = [found("stranger", 0.9 - n / 10, video_id=f"s{n}") for n in range(5)]
     again = found("stranger", 0.05, video_id="s0")
     held = row("all", *strangers, found("partner", 0.3), found("self", 0.2), again)
-    names = [one.video_id for one in slimmed(held, wrong_kept=2).matches]
+    names = [one.video_id for one in without_weak_matches(held, wrong_kept=2).matches]
     assert names == ["s0", "s1", "partner", "self", "s0"]
-    assert slimmed(held) is held
+    assert without_weak_matches(held) is held
 
 
 def test_calibrations_of_other_code_have_another_name() -> None:
@@ -58,7 +58,7 @@ def samples(seed: int, answers: int, views: tuple[str, ...] = ("identity", "flip
         view=np.tile([0, 1, 0, 1], answers),
         score=np.where(right, 0.8, 0.2) + rng.normal(0, 0.1, 4 * answers),
         seconds=np.full(4 * answers, 4.0),
-        strangers=np.full(4 * answers, 0.1),
+        background_mean=np.full(4 * answers, 0.1),
         count=np.full(4 * answers, 9.0),
         fold=np.arange(answers) % 5,
         absent=absent,
@@ -67,13 +67,13 @@ def samples(seed: int, answers: int, views: tuple[str, ...] = ("identity", "flip
 
 def test_samples_of_several_processes_are_as_if_gathered_by_one() -> None:
     first, second = samples(1, 6), samples(2, 4, ("flip_h", "identity"))
-    both = joined([first, second])
+    both = concatenate_samples([first, second])
     assert both.views == ("identity", "flip_h")
     assert both.answer.max() == 9
     assert [both.views[number] for number in both.view[-4:]] == ["flip_h", "identity"] * 2
     np.testing.assert_array_equal(both.fold, np.concatenate([first.fold, second.fold]))
-    assert joined([first]).score is not first.score
-    assert digest(joined([first])) == digest(first) != digest(second)
+    assert concatenate_samples([first]).score is not first.score
+    assert digest(concatenate_samples([first])) == digest(first) != digest(second)
 
 
 def test_every_fold_has_a_calibration_that_was_not_fitted_on_it(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_every_fold_has_a_calibration_that_was_not_fitted_on_it(tmp_path: Path) 
     assert list(fitted) == [0, 1, 2, 3, 4, None]
     assert fitted[None].version == "offline-abc"
     assert fitted[2].version == "offline-abc-without-2"
-    assert of_json(json.loads(json.dumps(to_json(fitted)))) == fitted
+    assert calibrations_from_json(json.loads(json.dumps(to_json(fitted)))) == fitted
 
 
 def test_nothing_to_fit_on_is_the_callers_mistake() -> None:
@@ -130,9 +130,9 @@ def test_a_baseline_is_its_rows_of_the_shipped_configuration() -> None:
         row("all", configuration="full", transform="copy", group="real"),
         row("all", configuration="peer-median", video_id="a"),
     ]
-    assert of_full(rows) == rows[:4]
-    assert of_full(rows[4:]) == rows[4:]
-    asked = queries_of(of_full(rows))
+    assert full_configuration_rows(rows) == rows[:4]
+    assert full_configuration_rows(rows[4:]) == rows[4:]
+    asked = baseline_queries(full_configuration_rows(rows))
     assert (asked.profile, asked.transforms, asked.per_transform) == (
         "offline",
         ("crop_10", "blur"),

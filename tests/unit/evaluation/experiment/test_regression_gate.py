@@ -1,4 +1,4 @@
-"""The gate: silent on what is the same, shut on what is worse beyond chance."""
+"""The regression gate: passes equal runs, fails significantly worse ones."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tests.support.evaluation_rows import found, row
 
 
 def run(
-    first: int, accepted: int, strangers: int, of: int = 20, prefix: str = "v", group: str = "paper"
+    first: int, accepted: int, negatives: int, of: int = 20, prefix: str = "v", group: str = "paper"
 ) -> list[QueryRow]:
-    """`of` queries of each catalogue: so many right first, copies accepted, strangers accepted."""
+    """`of` queries of each catalogue: so many right first, copies accepted, negatives accepted."""
     rows = []
     for n in range(of):
         named = {"video_id": f"{prefix}{n}", "group": group}
-        stranger = found("stranger", 0.95 if n < strangers else 0.1)
+        wrong = found("stranger", 0.95 if n < negatives else 0.1)
         rows += [
             row("all", found("self", 0.9 if n < first else 0.3), found("stranger", 0.5), **named),
             row("with", found("self", 0.95 if n < accepted else 0.3), **named),
-            row("without", stranger, **named),
+            row("without", wrong, **named),
         ]
     return rows
 
@@ -48,16 +48,16 @@ def test_what_is_gained_is_not_worse() -> None:
     assert report.worse == ()
 
 
-def test_more_strangers_accepted_is_worse() -> None:
+def test_more_negatives_accepted_is_worse() -> None:
     report = compare(run(20, 20, 0), run(20, 20, 6))
-    assert ("paper", "strangers accepted") in worse(report)
+    assert ("paper", "non-matches accepted") in worse(report)
     assert ("paper", "copies accepted") not in worse(report)
     better = compare(run(20, 20, 6), run(20, 20, 0))
     assert worse(better) == []
 
 
-def test_recall_at_a_fixed_rate_sees_strangers_rise_though_every_copy_is_still_accepted() -> None:
-    # Nothing accepted changes, but strangers now score as high as copies do.
+def test_recall_at_a_fixed_rate_sees_negatives_rise_though_every_copy_is_still_accepted() -> None:
+    # Nothing accepted changes, but negatives now score as high as copies do.
     before = run(20, 20, 0)
     after = [
         row("without", found("stranger", 0.96, decision="review"), video_id=one.video_id)
@@ -95,7 +95,7 @@ def test_queries_that_the_baseline_lacks_are_left_out_and_counted() -> None:
     report = compare(run(20, 20, 0), run(20, 20, 0, of=22))
     assert report.ignored == 6
     assert {check.current.total for check in report.checks} == {20}
-    assert "6 queries that the baseline lacks are left out" in report.to_markdown()
+    assert "6 queries are ignored because the baseline lacks them" in report.to_markdown()
 
 
 def test_other_films_must_cover_the_same_groups() -> None:
@@ -114,7 +114,7 @@ def test_a_run_is_of_one_configuration() -> None:
 def test_the_report_reads_well() -> None:
     lines = compare(run(20, 20, 0), run(15, 20, 0)).to_markdown().splitlines()
     assert lines[0] == (
-        "**1 of 4 checks got worse** beyond chance: `offline, default` against `offline, default`."
+        "**1 of 4 checks got significantly worse**: `offline, default` against `offline, default`."
     )
     assert (
         "| paper | Recall@1 | 100.0 [83.9, 100.0] | 75.0 [53.1, 88.8] | −25.0 | "

@@ -83,7 +83,7 @@ def test_decisions_by_eye() -> None:
     assert made.copies_missed == Proportion(2, 5)
     assert made.copies_with_wrong == Proportion(2, 5)
     assert made.false_accepts == Proportion(1, 3)
-    assert made.strangers_to_review == Proportion(1, 3)
+    assert made.negatives_to_review == Proportion(1, 3)
 
 
 def test_look_alikes_count_once_whatever_they_are_asked_of() -> None:

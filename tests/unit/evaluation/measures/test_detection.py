@@ -62,7 +62,7 @@ def test_tied_negatives_are_accepted_together_or_not_at_all() -> None:
 
 def test_without_negatives_nothing_is_measured() -> None:
     assert recall_at_fpr([row("with", found("self", 0.9))], 1e-2) == Proportion(0, 0)
-    with pytest.raises(ValueError, match="at least one negative"):
+    with pytest.raises(ValueError, match="negative_scores: expected at least one"):
         threshold_at_fpr([], 1e-2)
 
 

@@ -92,7 +92,7 @@ def test_a_run_leaves_tables_figures_and_parquet(tmp_path: Path) -> None:
     assert made.notices == []
     peers = (tmp_path / "tables" / "peers.md").read_text()
     assert "peer-median: Recall@1, %" in peers
-    # What a peer's probability is worth is not asked.
+    # Probabilities of baselines mean nothing.
     assert "peer" not in (tmp_path / "tables" / "decisions.md").read_text()
 
 
@@ -140,11 +140,11 @@ def test_the_document_says_what_the_rows_say(results: Path, tmp_path: Path) -> N
     text = document(read_results(results), tmp_path)
     assert "old words" not in text
     assert kept in text
-    assert "6 of 5.0 minutes in all, in 5 families" in text
-    assert "Fitted on 4 of 5 folds" in text
+    assert "6 videos, 5.0 minutes in total, in 5 families" in text
+    assert "Cross-validated: fitted on 4 of 5 folds" in text
     assert "| the paper's 14: Recall@1 | 100.0 [75.8, 100.0] | ≥ 99 | yes |" in text
     assert "| `offline` | 1 of 1 | 1 of 1 | 0 of 1 |" in text
-    assert "No peer is ahead in any group or transform." in text
+    assert "No baseline is better in any group or transform." in text
     assert "| first look: track | 500.0 |" in text
     assert "| `mix_6` | temporal |" in text
     assert "storyhash evaluate robustness --profile clip-sam2" in text
@@ -169,9 +169,9 @@ def test_results_that_lack_something_say_what(results: Path, tmp_path: Path) -> 
         read_results(results)
 
 
-def test_a_peer_that_is_ahead_is_named() -> None:
-    words = prose.beside_baselines([*rows("full", 2), *rows("peer-median")])
-    assert "In groups a peer is ahead at: composed, Recall@1 (66.7 against 100.0)" in words
+def test_a_better_baseline_is_named() -> None:
+    words = prose.compared_with_baselines([*rows("full", 2), *rows("peer-median")])
+    assert "A baseline is better in these groups: composed, Recall@1 (66.7 against 100.0)" in words
     assert "pip_small, recall at 1 % FPR" in words
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.data.records import CopiedRange
-from evaluation.transforms.registry import TRANSFORMS, material
-from evaluation.transforms.timeline import chain, through
+from evaluation.transforms.registry import TRANSFORMS, context_for
+from evaluation.transforms.timeline import chain, compose_ranges
 from tests.support.evaluation_films import check_truth, numbered, numbered_partner, read_numbers
 
 # Mixes draw on the picture, and so over the numbers; `chain`, which they are, is tested below.
@@ -27,7 +27,7 @@ LATE = {"fps_drop": 0.2}
                                              (83, 14.985), (30, 4.0)])  # fmt: skip
 def test_pieces_say_what_the_frames_show(name: str, count: int, rate: float) -> None:
     film = numbered(count, rate)
-    made = TRANSFORMS[name].apply(film, material(name, "video", numbered_partner))
+    made = TRANSFORMS[name].apply(film, context_for(name, "video", numbered_partner))
     assert made.pieces
     check_truth(made, film, LATE.get(name, 0.0) + 1 / rate + 1e-9)
     for one in made.pieces:
@@ -37,7 +37,7 @@ def test_pieces_say_what_the_frames_show(name: str, count: int, rate: float) -> 
 
 def test_the_check_itself_notices_a_wrong_piece() -> None:
     film = numbered(100)
-    made = TRANSFORMS["reverse"].apply(film, material("reverse", "video", numbered_partner))
+    made = TRANSFORMS["reverse"].apply(film, context_for("reverse", "video", numbered_partner))
     check_truth(made, film, 0.1)
     whole = made.pieces[0]
     straight = CopiedRange(0.0, whole.query_end_seconds, 0.0, whole.ref_end_seconds)
@@ -49,7 +49,7 @@ def test_the_check_itself_notices_a_wrong_piece() -> None:
 
 def pieces_of(name: str, count: int = 200, rate: float = 16.0) -> list[tuple[float, ...]]:
     film = numbered(count, rate)
-    made = TRANSFORMS[name].apply(film, material(name, "video", numbered_partner))
+    made = TRANSFORMS[name].apply(film, context_for(name, "video", numbered_partner))
     return [
         (one.query_start_seconds, one.query_end_seconds, one.ref_start_seconds, one.ref_end_seconds)
         for one in made.pieces
@@ -84,7 +84,7 @@ def test_an_insert_lies_in_the_middle_of_10_to_20_seconds(seconds: int, count: i
     starts = set()
     for video in range(8):
         made = TRANSFORMS[name].apply(
-            numbered(count), material(name, f"video {video}", numbered_partner)
+            numbered(count), context_for(name, f"video {video}", numbered_partner)
         )
         (piece,) = made.pieces
         long = piece.query_end_seconds - piece.query_start_seconds
@@ -100,7 +100,7 @@ def test_an_insert_lies_in_the_middle_of_10_to_20_seconds(seconds: int, count: i
 def test_a_shuffle_shows_every_stretch_once_and_not_in_its_place() -> None:
     for video in range(20):
         made = TRANSFORMS["shuffle"].apply(
-            numbered(50), material("shuffle", f"video {video}", numbered_partner)
+            numbered(50), context_for("shuffle", f"video {video}", numbered_partner)
         )
         numbers, _ = read_numbers(made.film)
         assert sorted(numbers) == list(range(50)) != numbers
@@ -109,29 +109,29 @@ def test_a_shuffle_shows_every_stretch_once_and_not_in_its_place() -> None:
 def test_backward_and_frozen_stretches_are_not_in_order() -> None:
     film = numbered(50)
     for name, expected in (("reverse", [False]), ("freeze", [True, False, True])):
-        made = TRANSFORMS[name].apply(film, material(name, "video", numbered_partner))
+        made = TRANSFORMS[name].apply(film, context_for(name, "video", numbered_partner))
         assert [one.in_order for one in made.pieces] == expected
 
 
 def test_an_excerpt_of_an_insert_is_the_overlap() -> None:
     insert = [CopiedRange(10, 13, 40, 43)]
-    assert through(insert, [CopiedRange(0, 5, 9, 14)]) == (CopiedRange(1, 4, 40, 43),)
-    assert through(insert, [CopiedRange(0, 1, 12, 13)]) == (CopiedRange(0, 1, 42, 43),)
-    assert through(insert, [CopiedRange(0, 5, 4, 9)]) == ()
+    assert compose_ranges(insert, [CopiedRange(0, 5, 9, 14)]) == (CopiedRange(1, 4, 40, 43),)
+    assert compose_ranges(insert, [CopiedRange(0, 1, 12, 13)]) == (CopiedRange(0, 1, 42, 43),)
+    assert compose_ranges(insert, [CopiedRange(0, 5, 4, 9)]) == ()
 
 
 def test_speed_after_speed_multiplies() -> None:
-    assert through([CopiedRange(0, 5, 0, 10)], [CopiedRange(0, 10, 0, 5)]) == (
+    assert compose_ranges([CopiedRange(0, 5, 0, 10)], [CopiedRange(0, 10, 0, 5)]) == (
         CopiedRange(0, 10, 0, 10),
     )
 
 
 def test_what_is_not_in_order_is_taken_whole() -> None:
     backwards = CopiedRange(0, 10, 0, 10, in_order=False)
-    assert through([backwards], [CopiedRange(0, 2, 4, 6)]) == (
+    assert compose_ranges([backwards], [CopiedRange(0, 2, 4, 6)]) == (
         CopiedRange(0, 2, 0, 10, in_order=False),
     )
-    assert through([CopiedRange(3, 6, 0, 3)], [backwards]) == (
+    assert compose_ranges([CopiedRange(3, 6, 0, 3)], [backwards]) == (
         CopiedRange(0, 10, 0, 3, in_order=False),
     )
 
@@ -147,7 +147,7 @@ def test_two_edits_in_a_row_still_say_what_the_frames_show(
 ) -> None:
     film = numbered(count)
     steps = [TRANSFORMS[name] for name in names]
-    made = chain(film, material("two", video, numbered_partner), steps)
+    made = chain(film, context_for("two", video, numbered_partner), steps)
     # A frame is shown late by the first edit and again by the second, at up to twice the speed.
     late = 3 * max(LATE.get(name, 0.0) for name in names)
     check_truth(made, film, late + 6 / 16, edge_frames=6)

@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import UsageError
 from evaluation.transforms.base import Film, TransformResult
-from evaluation.transforms.registry import GROUPS, TRANSFORMS, by_group, choose, material
+from evaluation.transforms.registry import GROUPS, TRANSFORMS, by_group, choose, context_for
 from tests.support.evaluation_films import drawn, drawn_partner, flat
 
 PAPER = (
@@ -33,7 +33,7 @@ RED, BLUE = (200, 20, 20), (20, 20, 200)
 
 
 def make(name: str, film: Film, video_id: str = "video") -> TransformResult:
-    return TRANSFORMS[name].apply(film, material(name, video_id, drawn_partner))
+    return TRANSFORMS[name].apply(film, context_for(name, video_id, drawn_partner))
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
@@ -68,7 +68,7 @@ def test_chance_is_another_for_another_video(name: str) -> None:
 
 def test_chance_depends_on_both_names_and_on_nothing_else() -> None:
     def first(transform: str, video: str) -> int:
-        return int(material(transform, video, drawn_partner).rng.integers(0, 1 << 60))
+        return int(context_for(transform, video, drawn_partner).rng.integers(0, 1 << 60))
 
     assert first("noise", "a") == first("noise", "a")
     names = [("noise", "a"), ("noise", "b"), ("emoji", "a"), ("nois", "ea"), ("noisea", "")]
@@ -157,7 +157,7 @@ def red_share(name: str, video_id: str = "video") -> float:
     """How much of the picture a red film has among blue partners."""
     film = flat(RED, 160, 90)
     made = TRANSFORMS[name].apply(
-        film, material(name, video_id, lambda index: (f"partner {index}", flat(BLUE)))
+        film, context_for(name, video_id, lambda index: (f"partner {index}", flat(BLUE)))
     )
     frame = made.film.frames[1].astype(int)
     return float(np.mean((frame[..., 0] > 150) & (frame[..., 2] < 60)))
@@ -185,7 +185,8 @@ def test_the_original_has_the_share_of_the_picture_it_should(
 
 def test_a_blend_is_six_to_four() -> None:
     made = TRANSFORMS["blend"].apply(
-        flat((200, 0, 100)), material("blend", "video", lambda _: ("partner", flat((0, 100, 100))))
+        flat((200, 0, 100)),
+        context_for("blend", "video", lambda _: ("partner", flat((0, 100, 100)))),
     )
     assert made.film.frames[0, 0, 0].tolist() == [120, 40, 100]
     assert made.partners == ("partner",)

@@ -13,7 +13,7 @@ from common.frame_codes import FRAME_SECONDS, encode_frames
 from common.types import VISUAL_DIMENSION, Float32Array, Int8Array, QueryEmbedding, SegmentRef
 from embedder.fusion import fuse
 from embedder.query.embedder import windows_of
-from embedder.query.features import SeenQuery, SeenView
+from embedder.query.features import QueryFeatures, ViewFeatures
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Run
 from searcher.matching.frame_similarity import FrameSimilarity, QueryFrames
@@ -55,9 +55,9 @@ class Reference:
 def query_of(rows: Float32Array) -> QueryEmbedding:
     times = np.arange(len(rows)) * FRAME_SECONDS
     duration = len(rows) * FRAME_SECONDS
-    view = SeenView("identity", rows, np.ones(len(rows), dtype=bool), times)
+    view = ViewFeatures("identity", rows, np.ones(len(rows), dtype=bool), times)
     action = np.ones((1, 15), dtype=np.float32)
-    seen = SeenQuery(duration, np.array([[0.0, duration]]), action, (view,))
+    seen = QueryFeatures(duration, np.array([[0.0, duration]]), action, (view,))
     return windows_of("query", "model", seen, "mean")
 
 

@@ -27,7 +27,7 @@ from common.types import (
 from embedder.fusion import fuse
 from embedder.pooling import pool_windows
 from embedder.query.embedder import QueryEmbedder, window_grid, windows_of
-from embedder.query.features import SeenQuery, SeenView
+from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.query.pieces import PIECE_SECONDS, pieces_of
 from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
@@ -77,13 +77,13 @@ def test_a_window_is_the_same_in_its_piece_as_in_the_whole(rng: np.random.Genera
     rows, known = unit_rows(rng, len(times), 512), rng.random(len(times)) < 0.7
     rows[~known] = 0
 
-    def seen(first: float, last: float) -> SeenQuery:
+    def seen(first: float, last: float) -> QueryFeatures:
         """Whole segments, as a piece sees them."""
         chosen = (spans[:, 1] > first) & (spans[:, 0] < last)
         low, high = spans[chosen][0, 0], spans[chosen][-1, 1]
         shown = (times >= low) & (times < high)
-        view = SeenView("identity", rows[shown], known[shown], times[shown])
-        return SeenQuery(seconds, spans[chosen], actions[chosen], (view,))
+        view = ViewFeatures("identity", rows[shown], known[shown], times[shown])
+        return QueryFeatures(seconds, spans[chosen], actions[chosen], (view,))
 
     whole = windows_of("q", "m", seen(0, seconds), "mean")
     found = 0
