@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from functools import partial
-from pathlib import Path
 
 from common.runtime_tuning import usable_cores
 from common.sandbox.pool import ChildPool
-from common.sandbox.process import Beat, Check, Child, ChildLimits
+from common.sandbox.process import Check, Child, ChildLimits
 from common.settings import IngestSettings, VideoSettings
-from common.types import CatalogEntry, Segment
 from common.uris import is_remote
-from ingest.clip_packer import produce
-from ingest.decoder_codec import DecodedSegment, Produced, in_order, piece_codec
+from ingest.decoder_codec import Produced, in_order, piece_codec
+from ingest.decoder_work import decode_pieces
 from ingest.fetcher import DownloadFolder, Fetcher
 
 
@@ -22,7 +20,7 @@ class DecoderProcess:
     """A child that decodes and has no network, and one that fetches for it and decodes nothing."""
 
     def __init__(self, video: VideoSettings, ingest: IngestSettings) -> None:
-        work = partial(_work, video, ingest)
+        work = partial(decode_pieces, video, ingest)
         self._child = Child(work, ChildLimits.for_video(video), piece_codec(video))
         self._downloads = DownloadFolder(ingest)
         self._fetcher = Fetcher(ingest, self._downloads, video.start_seconds)
@@ -56,14 +54,3 @@ def open_decoders(
     return ChildPool(
         DecoderProcess(video, ingest) for _ in range(count or ingest.workers or usable_cores())
     )
-
-
-def _work(
-    video: VideoSettings, ingest: IngestSettings, path: str, beat: Beat
-) -> Iterator[Produced]:
-    """What a child does with one job. Which video it is it need not know."""
-    for made in produce(CatalogEntry("video", path), Path(path), 1, video, ingest, beat):
-        if isinstance(made, Segment):
-            yield DecodedSegment(made.ref.start_seconds, made.ref.end_seconds, made.clip)
-        else:
-            yield made

@@ -4,17 +4,22 @@
 misspelt one is never silently ignored. Only `load_settings` reads the environment.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from common.settings.data_folder import data_dir_is_given, describe_data_dir
 from common.settings.http import HttpSettings
 from common.settings.kafka import KafkaSettings
-from common.settings.load import load_settings, setting_names
 from common.settings.matching import MatchingSettings, PolicySettings
 from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, SscdSettings
 from common.settings.searcher import QdrantSettings, SearcherSettings
 from common.settings.service import ServiceSettings
 from common.settings.state import StateSettings
-from common.settings.tree import ENV_PREFIX, Settings
 from common.settings.video import IngestSettings, VideoSettings
+
+if TYPE_CHECKING:
+    from common.settings.load import load_settings, setting_names
+    from common.settings.tree import ENV_PREFIX, Settings
 
 __all__ = [
     "ENV_PREFIX",
@@ -38,3 +43,19 @@ __all__ = [
     "load_settings",
     "setting_names",
 ]
+
+# pydantic-settings is imported for these alone. Decoder processes get their settings from the process
+# that starts them, and start faster without it.
+_IMPORTED_WHEN_USED = {
+    "ENV_PREFIX": "common.settings.tree",
+    "Settings": "common.settings.tree",
+    "load_settings": "common.settings.load",
+    "setting_names": "common.settings.load",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _IMPORTED_WHEN_USED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_IMPORTED_WHEN_USED[name]), name)

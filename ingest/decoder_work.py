@@ -1,0 +1,26 @@
+"""What a decoder process does. It imports only what that needs: each process pays for it at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from common.sandbox.process import Beat
+from common.settings import IngestSettings, VideoSettings
+from common.types import CatalogEntry, Segment
+from ingest.clip_packer import produce
+from ingest.decoder_codec import DecodedSegment, Produced
+
+
+def decode_pieces(
+    video: VideoSettings, ingest: IngestSettings, path: str, beat: Beat
+) -> Iterator[Produced]:
+    """The pieces of one video file or folder of pictures. Which video it is it need not know.
+
+    Raises VideoError and its kin.
+    """
+    for made in produce(CatalogEntry("video", path), Path(path), 1, video, ingest, beat):
+        if isinstance(made, Segment):
+            yield DecodedSegment(made.ref.start_seconds, made.ref.end_seconds, made.clip)
+        else:
+            yield made
