@@ -303,5 +303,5 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
         for name, value in variables.items()
         if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
     }
-    # Pydantic looks for plug-ins in every installed package, and takes a tenth of the child's start for it.
+    # Pydantic looks for plug-ins in all installed packages, which takes a tenth of the start.
     return {**kept, "PYDANTIC_DISABLE_PLUGINS": "__all__"}
