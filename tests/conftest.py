@@ -26,6 +26,9 @@ from tests.kafka_broker.container import kafka_container
 _user_data = tempfile.mkdtemp(prefix="storyhash-tests-user-data-")
 os.environ["XDG_DATA_HOME"] = _user_data
 atexit.register(shutil.rmtree, _user_data, ignore_errors=True)
+# Tests start hundreds of processes: where none keeps its bytecode, each compiles all modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 QDRANT_IMAGE = "qdrant/qdrant:v1.18.3"
 REQUIRED = frozenset(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from common.video import encode_video
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
+from tests.support import preloaded
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,15 +48,9 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def storyhash(*arguments: str | Path, cwd: Path | None = None, **settings: str) -> Run:
-    """Run `storyhash` to its end; no user ever sees a traceback."""
-    run = subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        cwd=cwd or ROOT,
-        env=environment(**settings),
-        timeout=800,
-        check=False,
+    """Run `storyhash` to its end, in a process; no user ever sees a traceback."""
+    run = preloaded.run(
+        ["storyhash", *map(str, arguments)], env=environment(**settings), cwd=cwd or ROOT
     )
     assert "Traceback" not in run.stderr, run.stderr
     assert "Traceback" not in run.stdout, run.stdout
@@ -86,9 +81,26 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def indexed(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the four films indexed; for reading alone."""
+def first_run(films: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
+    """A data folder with the four films indexed, for reading alone; and what was said of it."""
     data = tmp_path_factory.mktemp("indexed") / "data"
     run = storyhash("index", films, "--data", data, "--profile", "offline", "--json")
     assert run.exit_code == 0, run.stderr
-    return data
+    return data, run
+
+
+@pytest.fixture(scope="session")
+def indexed(first_run: tuple[Path, Run]) -> Path:
+    """A data folder with the four films indexed; for reading alone."""
+    return first_run[0]
+
+
+@pytest.fixture
+def library(films: Path, indexed: Path, tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """The folder of films, to be changed by one test and then as it was; and a data folder of the test's
+    own in which they are indexed from there."""
+    kept = shutil.copytree(films, tmp_path / "kept")
+    yield films, copied(indexed, tmp_path)
+    shutil.rmtree(films, ignore_errors=True)
+    # With the times of its files, by which an index knows them.
+    shutil.copytree(kept, films)

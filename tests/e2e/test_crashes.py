@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import httpx
 from tests.e2e.conftest import ROOT, draw, environment
 from tests.e2e.test_serve import SETTINGS
 from tests.faults.stream import all_ready, deployment_of, rows
+from tests.support import preloaded
 from tests.support.services import Service, wait_until, write_manifest
 
 CRASHING = ("tests.faults.command_variants", "crashing")
@@ -32,7 +32,7 @@ def films(folder: Path) -> Path:
 
 def test_serve_starts_again_with_the_row_that_crashed_it_failed(tmp_path: Path) -> None:
     arguments = ("serve", "--data", tmp_path / "data", "--watch", films(tmp_path / "films"))
-    service = Service("serve", arguments, tmp_path / "serve.log", SETTINGS)
+    service = Service("serve", arguments, tmp_path / "serve.log", SETTINGS, preloaded=True)
     ends = [service.start(CRASHING).wait(_SECONDS) for _ in range(2)]
     assert {*ends} <= _FAULTS, service.log.read_text()[-3000:]
     service.start(CRASHING).ready()
@@ -51,13 +51,11 @@ def test_serve_starts_again_with_the_row_that_crashed_it_failed(tmp_path: Path) 
 
 
 def test_index_goes_on_without_the_video_that_crashed_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", *CRASHING, "index", str(films(tmp_path / "films"))]
-    command += ["--data", str(tmp_path / "data"), "--profile", "offline"]
+    arguments = [*CRASHING, "index", str(films(tmp_path / "films"))]
+    arguments += ["--data", str(tmp_path / "data"), "--profile", "offline"]
 
     def index() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command, capture_output=True, text=True, cwd=ROOT, env=environment(), check=False
-        )
+        return preloaded.run(arguments, env=environment(), cwd=ROOT)
 
     assert {index().returncode, index().returncode} <= _FAULTS
     third = index()
@@ -75,7 +73,9 @@ def test_a_segment_that_crashes_embedders_goes_to_the_dead_letters(
 ) -> None:
     folder = films(tmp_path / "films")
     names = write_manifest(tmp_path / "all.jsonl", sorted(folder.iterdir()), copies=1)
-    with deployment_of(tmp_path, kafka, f"crash-{uuid.uuid4().hex[:8]}") as deployment:
+    with deployment_of(
+        tmp_path, kafka, f"crash-{uuid.uuid4().hex[:8]}", preloaded=True
+    ) as deployment:
         deployment.create_topics()
         searcher = deployment.searcher()
         assert deployment.producer(tmp_path / "all.jsonl").wait(_SECONDS) == 0

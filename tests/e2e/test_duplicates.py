@@ -17,7 +17,7 @@ from common.types import UInt8Array
 from common.video import encode_video
 from storyhash.duplicates.file_reading import MAX_THUMBNAIL_BYTES
 from storyhash.samples import FRAMES_PER_SECOND, film, letterbox_and_caption
-from tests.e2e.conftest import draw, storyhash
+from tests.e2e.conftest import Run, draw, storyhash
 
 HOSTILE = '<img src=x onerror=alert(1)>&".mp4'
 
@@ -53,16 +53,20 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return films, data
 
 
+@pytest.fixture(scope="module")
+def found(catalogue: tuple[Path, Path]) -> Run:
+    """All groups of the catalogue."""
+    run = storyhash("duplicates", "--data", catalogue[1], "--json")
+    assert run.exit_code == 0, run.stderr
+    return run
+
+
 def _listed(line: dict[str, list[dict[str, str]]], role: str) -> list[str]:
     return [one["video_id"] for one in line["videos"] if one["role"] == role]
 
 
-def test_copies_are_grouped_and_a_compilation_joins_no_two_films(
-    catalogue: tuple[Path, Path],
-) -> None:
-    run = storyhash("duplicates", "--data", catalogue[1], "--json")
-    assert run.exit_code == 0, run.stderr
-    groups = {_listed(line, "copy")[0]: line for line in run.lines}
+def test_copies_are_grouped_and_a_compilation_joins_no_two_films(found: Run) -> None:
+    groups = {_listed(line, "copy")[0]: line for line in found.lines}
     harbour = groups["more/framed.mp4"]
     assert _listed(harbour, "copy") == ["more/framed.mp4", "harbour.mp4", "small.mp4"]
     assert _listed(harbour, "excerpt") == ["excerpt.mp4"]
@@ -78,14 +82,14 @@ def test_copies_are_grouped_and_a_compilation_joins_no_two_films(
     }
     assert _listed(groups["market.mp4"], "copy") == ["market.mp4"]
     assert {one["first"] for one in groups["market.mp4"]["parts"]} == {"compilation.mp4"}
-    cities = next(line for line in run.lines if HOSTILE in _listed(line, "copy"))
+    cities = next(line for line in found.lines if HOSTILE in _listed(line, "copy"))
     assert sorted(_listed(cities, "copy")) == sorted([HOSTILE, "more/city.mp4"])
-    assert "valley.mp4" not in run.stdout
+    assert "valley.mp4" not in found.stdout
     assert "harbour.mp4" not in str(cities)
 
 
-def test_each_line_has_what_the_documentation_says(catalogue: tuple[Path, Path]) -> None:
-    first = storyhash("duplicates", "--data", catalogue[1], "--json").lines[0]
+def test_each_line_has_what_the_documentation_says(found: Run) -> None:
+    first = found.lines[0]
     assert [*first] == ["group", "videos", "pairs", "parts"]
     assert [*first["videos"][0]] == [
         *("rank", "role", "video_id", "uri", "bank", "title", "duration_seconds"),
@@ -105,13 +109,12 @@ def test_each_line_has_what_the_documentation_says(catalogue: tuple[Path, Path])
 
 
 def test_a_path_limits_the_groups_and_tells_what_is_not_indexed(
-    catalogue: tuple[Path, Path], tmp_path: Path
+    catalogue: tuple[Path, Path], found: Run, tmp_path: Path
 ) -> None:
     films, data = catalogue
-    everything = storyhash("duplicates", "--data", data, "--json").lines
     below = storyhash("duplicates", films / "more" / "city.mp4", "--data", data, "--json")
     assert [{**line, "group": 0} for line in below.lines] == [
-        {**line, "group": 0} for line in everything if "more/city.mp4" in str(line)
+        {**line, "group": 0} for line in found.lines if "more/city.mp4" in str(line)
     ]
     other = draw(tmp_path / "new.mp4", 14, 4.0)
     run = storyhash("duplicates", other, "--data", data)

@@ -15,18 +15,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import skip_or_fail
-from tests.e2e.conftest import ROOT, command, draw, environment, storyhash
+from tests.e2e.conftest import ROOT, Run, command, draw, environment, storyhash
+from tests.support import preloaded
 
 OFFLINE = ("--profile", "offline", "--json")
 
 
 def test_a_second_run_does_nothing_and_a_changed_file_is_done_again(
-    films: Path, tmp_path: Path
+    first_run: tuple[Path, Run], library: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    catalogue, data = tmp_path / "films", tmp_path / "data"
-    shutil.copytree(films, catalogue)
-    first = storyhash("index", catalogue, "--data", data, *OFFLINE)
-    assert first.exit_code == 0, first.stderr
+    _, first = first_run
+    catalogue, data = library
     assert (first.json["indexed"], first.json["segments"]) == (4, 4 * 2)
     assert first.json["realtime_factor"] > 0
     assert set(first.json["stage_seconds"]) >= {"decode", "pack", "track", "visual encode", "index"}
@@ -99,39 +98,45 @@ def ready_videos(data: Path) -> int:
             db.close()
 
 
+@pytest.fixture(scope="module")
+def eight_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("eight")
+    for seed in range(8):
+        draw(folder / f"{seed:02}.mp4", seed)
+    return folder
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_stopped_half_way_goes_on_where_it_was(how: signal.Signals, tmp_path: Path) -> None:
-    catalogue, data = tmp_path / "films", tmp_path / "data"
-    catalogue.mkdir()
-    for seed in range(12):
-        draw(catalogue / f"{seed:02}.mp4", seed)
-    process = subprocess.Popen(
-        command("index", catalogue, "--data", data, *OFFLINE),
-        env=environment(),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def test_a_run_stopped_half_way_goes_on_where_it_was(
+    how: signal.Signals, eight_films: Path, tmp_path: Path
+) -> None:
+    data, told = tmp_path / "data", tmp_path / "stderr"
+    with told.open("wb") as stderr, open(os.devnull, "wb") as nothing:
+        process = preloaded.start(
+            ["storyhash", "index", str(eight_films), "--data", str(data), *OFFLINE],
+            env=environment(),
+            cwd=ROOT,
+            stdout=nothing,
+            stderr=stderr,
+            new_session=True,
+        )
     deadline = time.monotonic() + 120
     while ready_videos(data) < 3 and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     # As Ctrl-C does: the signal reaches every process of the terminal's group.
     os.killpg(process.pid, how)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == (130 if how is signal.SIGINT else -signal.SIGKILL)
+    assert process.wait(60) == (130 if how is signal.SIGINT else -signal.SIGKILL)
     if how is signal.SIGINT:
-        assert "run the same command again to resume" in stderr
-        assert "Traceback" not in stderr
+        assert "run the same command again to resume" in told.read_text()
+        assert "Traceback" not in told.read_text()
     done = ready_videos(data)
-    assert 3 <= done < 12
-    run = storyhash("index", catalogue, "--data", data, "--json")
+    assert 3 <= done < 8
+    run = storyhash("index", eight_films, "--data", data, "--json")
     assert run.exit_code == 0, run.stderr
-    assert (run.json["unchanged"], run.json["indexed"]) == (done, 12 - done)
-    answers = storyhash("match", catalogue, "--data", data, "--json").lines
-    assert [one["matches"][0]["video_id"] for one in answers] == [f"{n:02}.mp4" for n in range(12)]
+    assert (run.json["unchanged"], run.json["indexed"]) == (done, 8 - done)
+    answers = storyhash("match", eight_films, "--data", data, "--json").lines
+    assert [one["matches"][0]["video_id"] for one in answers] == [f"{n:02}.mp4" for n in range(8)]
 
 
 def test_a_full_disk_is_said_and_loses_nothing(films: Path, tmp_path: Path) -> None:

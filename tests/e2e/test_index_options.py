@@ -8,22 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from common.settings import load_settings
 from searcher.index.state import Filter
 from storyhash.wiring import open_catalogue
 from tests.e2e.conftest import storyhash
-
-
-@pytest.fixture
-def library(films: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """A folder of one's own with the four films, and a data folder in which they are indexed."""
-    folder, data = tmp_path / "library", tmp_path / "data"
-    shutil.copytree(films, folder)
-    run = storyhash("index", folder, "--data", data, "--profile", "offline", "--json")
-    assert run.json["indexed"] == 4, run.stderr
-    return folder, data
 
 
 def test_pruning_deletes_only_what_is_gone(library: tuple[Path, Path]) -> None:
@@ -48,10 +37,12 @@ def test_pruning_deletes_only_what_is_gone(library: tuple[Path, Path]) -> None:
     assert ids(data) == [one for one in before if one != gone]
 
 
-def test_nothing_is_pruned_of_a_folder_that_is_not_there(library: tuple[Path, Path]) -> None:
+def test_nothing_is_pruned_of_a_folder_that_is_not_there(
+    library: tuple[Path, Path], tmp_path: Path
+) -> None:
     folder, data = library
     before = ids(data)
-    folder.rename(folder.with_name("elsewhere"))
+    shutil.move(folder, tmp_path / "elsewhere")
     run = storyhash("index", folder, "--prune", "--data", data)
     assert run.exit_code == 2
     folder.mkdir()

@@ -85,7 +85,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     names = write_manifest(catalogue, films, COPIES)
     with (
         KafkaBroker(folder / "kafka") as broker,
-        Deployment(folder / "services", broker.bootstrap_servers, "watched") as deployment,
+        Deployment(
+            folder / "services", broker.bootstrap_servers, "watched", preloaded=True
+        ) as deployment,
     ):
         deployment.create_topics()
         run = {"embedder": started(deployment, "embedder", **IMPATIENT)}

@@ -44,7 +44,9 @@ def test_segments_that_expired_unread_are_told_and_reconciling_brings_their_vide
     kafka: str, tmp_path: Path
 ) -> None:
     films = [draw(tmp_path / f"{number}.mp4", number, 4.0) for number in range(3)]
-    with deployment_of(tmp_path, kafka, f"expired-{uuid.uuid4().hex[:6]}") as deployment:
+    with deployment_of(
+        tmp_path, kafka, f"expired-{uuid.uuid4().hex[:6]}", preloaded=True
+    ) as deployment:
         deployment.create_topics()
         searcher = deployment.searcher()
         embedder = deployment.embedder()

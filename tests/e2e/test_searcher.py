@@ -67,7 +67,7 @@ def recreate(deployment: Deployment, servers: str, topic: str) -> None:
 def test_a_searcher_outlives_a_damaged_generation_and_a_log_that_is_made_anew(
     kafka: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    with deployment_of(tmp_path, kafka, f"s{uuid.uuid4().hex[:12]}") as deployment:
+    with deployment_of(tmp_path, kafka, f"s{uuid.uuid4().hex[:12]}", preloaded=True) as deployment:
         deployment.create_topics()
         deployment.create_topics(STORYHASH_KAFKA__GENERATION="clip")
         publish(deployment, videos(rng, "a", "b"))

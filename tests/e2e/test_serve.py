@@ -37,7 +37,7 @@ SETTINGS = {
 def serve(scratch: Path, *arguments: str | Path) -> Service:
     """A process over `scratch/data`, not started yet."""
     arguments = ("serve", "--data", scratch / "data", *arguments)
-    return Service("serve", arguments, scratch / "serve.log", SETTINGS)
+    return Service("serve", arguments, scratch / "serve.log", SETTINGS, preloaded=True)
 
 
 class FilmHost:

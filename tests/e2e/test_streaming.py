@@ -62,7 +62,7 @@ def streamed(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     folder = tmp_path_factory.mktemp("streaming")
     films = [draw(folder / f"{number}.mp4", number, 4.0 * (1 + number % 3)) for number in range(6)]
     names = write_manifest(folder / "catalogue.jsonl", films, copies=2)
-    with deployment_of(folder, kafka, _prefix("calm")) as deployment:
+    with deployment_of(folder, kafka, _prefix("calm"), preloaded=True) as deployment:
         start_all(deployment)
         assert deployment.producer(folder / "catalogue.jsonl").wait(_SECONDS) == 0
         searcher = deployment.services["searcher"]
@@ -94,7 +94,7 @@ def test_what_services_were_killed_over_is_as_if_they_were_not(
 ) -> None:
     servers = streamed.deployment.settings["STORYHASH_KAFKA__BOOTSTRAP_SERVERS"]
     small = {"STORYHASH_SERVICE__BATCH_MESSAGES": "10"}
-    with deployment_of(tmp_path, servers, _prefix("killed"), **small) as deployment:
+    with deployment_of(tmp_path, servers, _prefix("killed"), preloaded=True, **small) as deployment:
         deployment.create_topics()
         producer = ("ingest", streamed.manifest, "--data", tmp_path / "producer", "--json")
         chains = [
@@ -211,7 +211,7 @@ def test_a_searcher_is_the_same_from_snapshot_and_log_from_the_log_and_from_the_
     for file in data.glob("videos.sqlite*"):
         file.unlink()
     servers = deployment.settings["STORYHASH_KAFKA__BOOTSTRAP_SERVERS"]
-    with deployment_of(deployment.folder, servers, _prefix("empty")) as empty:
+    with deployment_of(deployment.folder, servers, _prefix("empty"), preloaded=True) as empty:
         empty.create_topics()
         alone = empty.service("searcher", "search", "--data", data)
         _check(alone, streamed, expected, before)

@@ -30,7 +30,9 @@ def test_a_wide_strip_is_indexed_and_matched_by_command_and_service(tmp_path: Pa
     matched = storyhash("match", wide, "--data", data, "--json")
     assert matched.exit_code == 0, matched.stderr
     assert matched.lines[0]["decision"] == "copy"
-    service = Service("serve", ("serve", "--data", data), tmp_path / "serve.log", SETTINGS)
+    service = Service(
+        "serve", ("serve", "--data", data), tmp_path / "serve.log", SETTINGS, preloaded=True
+    )
     service.start().ready()
     try:
         with httpx.Client(base_url=service.url, timeout=120) as client:

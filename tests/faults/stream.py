@@ -249,6 +249,10 @@ def start_all(deployment: Deployment, embedders: int = 2) -> None:
     deployment.searcher()
 
 
-def deployment_of(folder: Path, servers: str, prefix: str, **settings: str) -> Deployment:
+def deployment_of(
+    folder: Path, servers: str, prefix: str, *, preloaded: bool = False, **settings: str
+) -> Deployment:
     """One with the settings of all scenarios, and these."""
-    return Deployment(folder / prefix, servers, prefix, {**SETTINGS, **settings})
+    return Deployment(
+        folder / prefix, servers, prefix, {**SETTINGS, **settings}, preloaded=preloaded
+    )

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Any, Self
 import httpx
 
 from common.types import Float32Array
+from tests.support import preloaded as processes
 
 ROOT = Path(__file__).parents[2]
 STORYHASH = ("storyhash",)
@@ -46,14 +46,22 @@ class Service:
     """One `storyhash` command as a process; killed and started again it is the same service."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str | Path], log: Path, settings: Mapping[str, str]
+        self,
+        name: str,
+        arguments: Sequence[str | Path],
+        log: Path,
+        settings: Mapping[str, str],
+        *,
+        preloaded: bool = False,
     ) -> None:
+        """preloaded: started without imports, see `tests.support.preloaded`."""
         self.name = name
         self.log = log
+        self._preloaded = preloaded
         self.kills = 0
         self._arguments = [str(one) for one in arguments]
         self._environment = clean_environment(settings)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | processes.Process | None = None
         self._began_at = 0
         self._orphans: list[int] = []
 
@@ -61,13 +69,14 @@ class Service:
         """Run it. `module`: what to run in place of `storyhash`, and its first arguments."""
         with self.log.open("ab") as log:
             self._began_at = log.tell()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *module, *self._arguments],
-                stdout=log,
-                stderr=subprocess.STDOUT,
+            start = processes.start if self._preloaded else processes.start_python
+            self._process = start(
+                [*module, *self._arguments],
                 env=self._environment,
                 cwd=ROOT,
-                start_new_session=True,
+                stdout=log,
+                stderr=log,
+                new_session=True,
             )
         return self
 
@@ -311,9 +320,17 @@ class Deployment:
     """Producer, embedders and searcher on one broker, under a topic prefix of their own."""
 
     def __init__(
-        self, folder: Path, bootstrap_servers: str, prefix: str, settings: Mapping[str, str] = {}
+        self,
+        folder: Path,
+        bootstrap_servers: str,
+        prefix: str,
+        settings: Mapping[str, str] = {},
+        *,
+        preloaded: bool = False,
     ) -> None:
+        """preloaded: as for `Service`, of all that is started."""
         self.folder = folder
+        self._preloaded = preloaded
         self.prefix = prefix
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = {
@@ -341,14 +358,11 @@ class Deployment:
 
     def run(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
         """One command to its end, with this deployment's settings, and these."""
-        return subprocess.run(
-            [sys.executable, "-m", "storyhash", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
+        return processes.run(
+            ["storyhash", *map(str, arguments)],
             env=clean_environment({**self.settings, **settings}),
-            timeout=600,
-            check=False,
+            cwd=ROOT,
+            start=processes.start if self._preloaded else processes.start_python,
         )
 
     def create_topics(self, **settings: str) -> None:
@@ -364,7 +378,13 @@ class Deployment:
         **settings: str,
     ) -> Service:
         """Define a service and start it; `module` as in `Service.start`."""
-        made = Service(name, arguments, self.folder / f"{name}.log", {**self.settings, **settings})
+        made = Service(
+            name,
+            arguments,
+            self.folder / f"{name}.log",
+            {**self.settings, **settings},
+            preloaded=self._preloaded,
+        )
         self.services[name] = made
         return made.start(module)
 
