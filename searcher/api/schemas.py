@@ -90,6 +90,11 @@ class MatchAnswer(_Shape):
     decision: Decision
     matches: list[MatchItem]
     reason: str = Field("", description="Why the query cannot match anything; absent otherwise.")
+    truncated: str = Field(
+        "",
+        description="What was not compared because of a bound, as there are very many similar videos; "
+        "absent otherwise.",
+    )
 
 
 class VideoItem(_Shape):

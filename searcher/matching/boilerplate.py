@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import Float32Array
+from common.types import BoolArray, Float32Array
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Run
 
@@ -18,6 +18,7 @@ FREE_VIDEOS = 4
 _SAME_SHARE = 0.5
 # A run longer than this share of its query or its reference is never boilerplate.
 _PART = 0.5
+_MOST_SHARED = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +42,31 @@ class SharedRun:
         return cls(run, float(ends[-1]), rest)
 
 
-def document_frequency(
-    one: SharedRun, others: Sequence[SharedRun], query_seconds: float, alike: float
-) -> int:
-    """Number of different videos that show the content of `one`'s run, including itself.
+def document_frequencies(
+    shared: Sequence[SharedRun], query_seconds: float, alike: float
+) -> list[int]:
+    """For each run: the number of different videos that show its content, including its own.
 
     Videos whose other segments are similar (inner product of their means at least `alike`) are
     copies of one another and count once. A run that covers most of the query or of its video counts
-    as one: the video itself is shared then, not a part of it.
+    as one: the video itself is shared then, not a part of it. Of very many runs only the best
+    _MOST_SHARED count.
     """
-    ref_seconds = one.run.ref_end_seconds - one.run.ref_start_seconds
-    if max(one.run.seconds / query_seconds, ref_seconds / one.video_seconds) > _PART:
-        return 1
-    same = [other for other in others if _same_stretch(one.run, other.run)]
-    return _different([shared.rest for shared in (one, *same)], alike)
+    order = sorted(range(len(shared)), key=lambda number: -shared[number].run.score)
+    counted = [shared[number] for number in order[:_MOST_SHARED]]
+    rests = np.array([one.rest for one in counted])
+    similar = rests @ rests.T >= alike
+    found = []
+    for one in shared:
+        ref_seconds = one.run.ref_end_seconds - one.run.ref_start_seconds
+        if max(one.run.seconds / query_seconds, ref_seconds / one.video_seconds) > _PART:
+            found.append(1)
+            continue
+        same = np.array([_same_stretch(one.run, other.run) for other in counted])
+        itself = np.array([other is one for other in counted])
+        own = (rests @ one.rest >= alike) | itself
+        found.append(1 + _different(same & ~own, similar))
+    return found
 
 
 def boilerplate_weight(frequency: int) -> float:
@@ -69,10 +81,14 @@ def _same_stretch(one: Run, other: Run) -> bool:
     return both >= _SAME_SHARE * min(one.seconds, other.seconds)
 
 
-def _different(rests: Sequence[Float32Array], alike: float) -> int:
-    """Greedy count of clusters; a video without a rest is its own cluster."""
-    kept: list[Float32Array] = []
-    for rest in rests:
-        if not any(float(rest @ other) >= alike for other in kept):
-            kept.append(rest)
-    return len(kept)
+def _different(left: BoolArray, similar: BoolArray) -> int:
+    """Greedy count of clusters among those left, bool (n,); similar: bool (n, n). A video without a rest
+    is its own cluster."""
+    clusters = 0
+    left = left.copy()
+    while left.any():
+        first = int(np.argmax(left))
+        left &= ~similar[first]
+        left[first] = False
+        clusters += 1
+    return clusters

@@ -40,6 +40,8 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
     }
     if report.damaged:
         answer["query"]["damaged"] = report.damaged
+    if report.truncated:
+        answer["truncated"] = report.truncated
     if report.reason:
         answer["reason"] = report.reason
     return answer

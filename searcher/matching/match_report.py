@@ -17,19 +17,20 @@ from searcher.matching.boilerplate import (
     FREE_VIDEOS,
     SharedRun,
     boilerplate_weight,
-    document_frequency,
+    document_frequencies,
 )
 from searcher.matching.calibration import Calibration, probability_of
+from searcher.matching.candidate_order import LISTED_CANDIDATES
 from searcher.matching.candidates import Candidate, Evidence
 from searcher.matching.frame_similarity import QueryFrames
 from searcher.matching.policy import Decision, Policies, strongest
 from searcher.matching.protocols import SegmentIndex
 from searcher.matching.query_windows import QueryWindows
-from searcher.matching.retrieval import MAX_CANDIDATES, retrieve
+from searcher.matching.retrieval import retrieve
 from searcher.matching.run_matches import FURTHER_SHARE, FramesOf, RunMatch, run_matches_of
 from searcher.matching.run_merge import best_of, merge_runs
 
-# # Matches of a long query kept between two pieces, about 2 kB each.
+# Matches of a long query kept between two pieces, about 2 kB each.
 _MAX_RUN_MATCHES = 4000
 
 
@@ -37,8 +38,8 @@ _MAX_RUN_MATCHES = 4000
 class MatchReport:
     """The report of one query: every candidate, best first, and the decision on each.
 
-    `reason`: why the query cannot match anything. `damaged`: which part could not be decoded. Both
-    are usually empty.
+    `reason`: why the query cannot match anything. `damaged`: which part could not be decoded.
+    `truncated`: what was not compared or kept because of a bound. All three are usually empty.
     """
 
     uri: str
@@ -48,6 +49,7 @@ class MatchReport:
     decisions: tuple[Decision, ...]
     reason: str = ""
     damaged: str = ""
+    truncated: str = ""
 
     @property
     def decision(self) -> Decision:
@@ -85,6 +87,7 @@ class ReportBuilder:
         self._run_matches: list[RunMatch] = []
         self._first: QueryEmbedding | None = None
         self._shows_something = False
+        self._truncated = ""
 
     def add(self, *looks: QueryEmbedding) -> None:
         """Add one piece, embedded in one pass or several.
@@ -116,8 +119,14 @@ class ReportBuilder:
             return
         self._shows_something = True
         retrieval = retrieve(
-            query_windows, config.index, config.calibration, self._only, self._cancellation
+            query_windows,
+            config.index,
+            config.calibration,
+            self._only,
+            self._cancellation,
+            config.policies.least_probability,
         )
+        self._truncated = self._truncated or retrieval.truncated
         for video_id in retrieval.candidates:
             # One at a time, because the size grows with the length of the video.
             self._cancellation.check()
@@ -148,7 +157,12 @@ class ReportBuilder:
                     frames_of if config.by_frames else None,
                     config.calibration,
                 )
-        self._run_matches = best_of(merge_runs(self._run_matches), _MAX_RUN_MATCHES)
+        merged = merge_runs(self._run_matches)
+        self._run_matches = best_of(merged, _MAX_RUN_MATCHES)
+        if len(merged) > _MAX_RUN_MATCHES:
+            self._truncated = (
+                f"there are more than {_MAX_RUN_MATCHES:,} matches; the best were kept"
+            )
 
     def report(self) -> MatchReport:
         """The finished report. Raises ValueError before the first piece."""
@@ -174,7 +188,7 @@ class ReportBuilder:
         matches.sort(key=lambda match: (-match.probability, -match.score, match.video_id))
         judged = [(match, self._config.policies.of(match.bank).decide(match)) for match in matches]
         # Each piece of a long query has its own non-matches, so the number is limited again.
-        nearest = list(dict.fromkeys(match.video_id for match in matches))[:MAX_CANDIDATES]
+        nearest = list(dict.fromkeys(match.video_id for match in matches))[:LISTED_CANDIDATES]
         kept = [
             (match, decision)
             for match, decision in judged
@@ -188,6 +202,7 @@ class ReportBuilder:
             tuple(decision for _, decision in kept),
             reason,
             query.damaged,
+            self._truncated,
         )
 
     @property
@@ -198,25 +213,29 @@ class ReportBuilder:
 
     def _frequencies(self, best: Mapping[str, RunMatch]) -> Mapping[str, int]:
         """For each video: how many different videos share its part of the query."""
-        alike = self._config.calibration.certain
-        certain = {name: one for name, one in best.items() if one.run.score >= alike}
-        if len(certain) <= FREE_VIDEOS:
+        probable = [one for one in best.values() if self._is_probable(one)]
+        if len(probable) <= FREE_VIDEOS:
             return {}
         shared: dict[str, SharedRun] = {}
-        for name, one in certain.items():
+        for one in probable:
             self._cancellation.check()
-            segments = self._config.index.vectors_of(name)
+            segments = self._config.index.vectors_of(one.video_id)
             if segments.refs:
-                shared[name] = SharedRun.of(one.run, segments)
-        return {
-            name: document_frequency(
-                one,
-                [other for key, other in shared.items() if key != name],
-                self._query.duration_seconds,
-                alike,
-            )
-            for name, one in shared.items()
-        }
+                shared[one.video_id] = SharedRun.of(one.run, segments)
+        frequencies = document_frequencies(
+            list(shared.values()),
+            self._query.duration_seconds,
+            self._config.calibration.certain,
+        )
+        return dict(zip(shared, frequencies, strict=True))
+
+    def _is_probable(self, one: RunMatch) -> bool:
+        """Whether a run is at least worth a review where nobody else shares it."""
+        calibration = self._config.calibration
+        least = self._config.policies.of(one.bank).review_probability
+        return (
+            one.run.score >= calibration.certain or probability_of(one.logit(calibration)) >= least
+        )
 
     def _match(self, run_match: RunMatch, frequency: int) -> Match:
         shown = run_match.shown

@@ -55,6 +55,11 @@ class Policies:
     def of(self, bank: str) -> Policy:
         return self.banks.get(bank, self.default)
 
+    @property
+    def least_probability(self) -> float:
+        """A match that is less probable is no match in any bank."""
+        return min(one.review_probability for one in (self.default, *self.banks.values()))
+
 
 def default_policy(calibration: Calibration) -> Policy:
     """The policy a profile ships with."""

@@ -1,4 +1,9 @@
-"""Retrieval: the candidates are the videos with a segment near some window of some view."""
+"""Retrieval: the candidates are the videos with a segment near some window of some view.
+
+Copies in the catalogue neither hide other videos nor change what the background is: near-copies are
+grouped first, a group is one vote of the background, and a window whose places are taken by copies of one
+content is searched deeper.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +13,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.types import BoolArray, Float64Array
+from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 from searcher.index.state import Filter
 from searcher.matching.calibration import BackgroundScores, Calibration
+from searcher.matching.candidate_order import Promise, choose
+from searcher.matching.hits import HITS_PER_WINDOW, MOST_HITS, ViewHits
+from searcher.matching.near_copies import Group, NearCopies, copy_level
 from searcher.matching.protocols import SegmentIndex
 from searcher.matching.query_windows import QueryWindows, ViewWindows
 
-_HITS_PER_WINDOW = 20
-MAX_CANDIDATES = 32
-# Windows searched at once; of their hits only the best of each video is kept.
-_WINDOWS_AT_ONCE = 256
+# Hits asked for at once.
+_HITS_AT_ONCE = 5120
+_DEEPER = 4
+# Hits of all windows of a piece that are searched deeper; beyond it some windows are left as they are.
+_DEEPER_HITS = 400_000
+# A hit this near in score to one of another video of its group is the copy of that hit.
+_COPY_STEP = 0.005
 # Ranks of the background scores: the best few may be copies, and later ones add nothing.
 _FIRST_RANK, _LAST_RANK = 2, 25
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """candidates: video ids, the most promising first. backgrounds: per view."""
+    """candidates: video ids, the most promising first. backgrounds: per view. truncated: what was left
+    out because of a bound; empty if nothing."""
 
     candidates: tuple[str, ...]
     backgrounds: Mapping[str, BackgroundScores]
+    truncated: str = ""
 
 
 def retrieve(
@@ -36,52 +49,171 @@ def retrieve(
     calibration: Calibration,
     only: Filter,
     cancellation: Cancellation = NEVER_CANCELLED,
+    floor: float | None = None,
 ) -> Retrieval:
-    """At most MAX_CANDIDATES videos, ranked by the normalised score of their nearest segment.
-    Raises CancelledError."""
-    best = {
-        view.name: _best_scores(view, query.searched, index, only, cancellation)
-        for view in query.views
-    }
-    backgrounds = {
-        view: background_scores(np.array(list(scores.values())), calibration.certain)
-        for view, scores in best.items()
-        if scores
-    }
-    value: dict[str, float] = {}
-    for view, scores in best.items():
-        for video_id, score in scores.items():
-            normalised_score = calibration.normalised_score(score, view, backgrounds[view])
-            value[video_id] = max(normalised_score, value.get(video_id, -2.0))
-    ranked = sorted(value, key=lambda video_id: (-value[video_id], video_id))
-    return Retrieval(tuple(ranked[:MAX_CANDIDATES]), backgrounds)
+    """The candidates of a query, or of a piece of one, and its background.
 
-
-def _best_scores(
-    view: ViewWindows,
-    searched: BoolArray,
-    index: SegmentIndex,
-    only: Filter,
-    cancellation: Cancellation,
-) -> dict[str, float]:
-    """Per video the score of its nearest segment through a view."""
-    vectors = view.vectors[searched[view.windows]]
-    scores: dict[str, float] = {}
-    for first in range(0, len(vectors), _WINDOWS_AT_ONCE):
-        cancellation.check()
-        some = vectors[first : first + _WINDOWS_AT_ONCE]
-        for found in index.search(some, _HITS_PER_WINDOW, only):
-            for hit in found:
-                video_id = hit.ref.video_id
-                scores[video_id] = max(hit.score, scores.get(video_id, -1.0))
-    return scores
-
-
-def background_scores(scores: Float64Array, certain: float) -> BackgroundScores:
-    """The background among scores, float64 (n,), the best score of each video found.
-
-    The first few may be copies. Scores of `certain` and above are always left out, so that a video
-    with many copies in the catalogue does not raise its own background.
+    floor: a video that cannot have this probability need not be a candidate (default: the calibration's
+    `review_probability`). Raises CancelledError.
     """
-    kept = np.sort(scores[scores < certain])[::-1][_FIRST_RANK:_LAST_RANK]
+    search = _Search(query, index, calibration, only, cancellation)
+    backgrounds: dict[str, BackgroundScores] = {}
+    promises: list[Promise] = []
+    for view in query.views:
+        found = search.view(view)
+        if found is None:
+            continue
+        hits, groups, times = found
+        backgrounds[view.name] = background = _background(groups, calibration.certain)
+        shift = calibration.normalised_score(0.0, view.name, background)
+        promises.append(Promise(hits, groups, times, shift))
+    least = calibration.review_probability if floor is None else floor
+    candidates, truncated = choose(promises, calibration, least)
+    return Retrieval(candidates, backgrounds, truncated or search.truncated)
+
+
+class _Search:
+    """Searches the views of one query. truncated: as in `Retrieval`."""
+
+    def __init__(
+        self,
+        query: QueryWindows,
+        index: SegmentIndex,
+        calibration: Calibration,
+        only: Filter,
+        cancellation: Cancellation,
+    ) -> None:
+        self._query = query
+        self._index = index
+        self._calibration = calibration
+        self._only = only
+        self._cancellation = cancellation
+        self._near_copies = NearCopies(index, calibration.certain, cancellation)
+        self._left = _DEEPER_HITS
+        self.truncated = ""
+
+    def view(self, view: ViewWindows) -> tuple[ViewHits, list[Group], Float64Array] | None:
+        """The hits through a view, their groups, and the times of the windows; None without hits."""
+        chosen = self._query.searched[view.windows]
+        vectors, windows = view.vectors[chosen], view.windows[chosen]
+        spans = self._query.windows
+        times = (spans.starts[windows] + spans.ends[windows]) / 2
+        level = copy_level(view.name, self._calibration)
+        step = level - self._calibration.background_mean(view.name)
+        hits = self._nearest(vectors, np.arange(len(vectors)), HITS_PER_WINDOW)
+        if not len(hits.windows):
+            return None
+        depth = HITS_PER_WINDOW
+        while True:
+            groups = self._near_copies.groups(hits, times, level, step)
+            lacking = _lacking(hits, groups, depth, level)
+            if not len(lacking):
+                break
+            if depth == MOST_HITS:
+                self.truncated = (
+                    f"more than {MOST_HITS:,} segments of the catalogue are as near to one part of the "
+                    "query; videos beyond them were not compared"
+                )
+                break
+            depth = min(_DEEPER * depth, MOST_HITS)
+            lacking = self._within_bounds(lacking, depth)
+            if not len(lacking):
+                break
+            kept = hits.only(~np.isin(hits.windows, lacking))
+            hits = ViewHits.joined([kept, self._nearest(vectors, lacking, depth)])
+        return _counted(hits, groups, level), groups, times
+
+    def _within_bounds(self, lacking: Int64Array, depth: int) -> Int64Array:
+        """As many of the windows as may be searched deeper, evenly spread."""
+        most = self._left // depth
+        if len(lacking) > most:
+            self.truncated = (
+                "so many parts of the query are shown by very many videos that not all parts were "
+                "searched for more"
+            )
+            step = -(-len(lacking) // most) if most else len(lacking) + 1
+            lacking = lacking[::step] if most else lacking[:0]
+        self._left -= len(lacking) * depth
+        return lacking
+
+    def _nearest(self, vectors: Float32Array, windows: Int64Array, depth: int) -> ViewHits:
+        """The `depth` nearest segments of these windows, int64 (n,)."""
+        parts = []
+        step = max(1, _HITS_AT_ONCE // depth)
+        for first in range(0, len(windows), step):
+            self._cancellation.check()
+            some = windows[first : first + step]
+            found = self._index.search(vectors[some], depth, self._only)
+            parts.append(ViewHits.of(dict(zip(some.tolist(), found, strict=True))))
+        return ViewHits.joined(parts)
+
+
+def _lacking(hits: ViewHits, groups: list[Group], depth: int, level: float) -> Int64Array:
+    """int64 (n,): the windows with `depth` hits of which too few count, because copies take places."""
+    copies = _copies(hits, groups, level)
+    if not copies.any():
+        return np.zeros(0, dtype=np.int64)
+    count = int(hits.windows.max()) + 1
+    all_hits = np.bincount(hits.windows, minlength=count)
+    counted = all_hits - np.bincount(hits.windows[copies], minlength=count)
+    return np.flatnonzero((all_hits == depth) & (counted < HITS_PER_WINDOW))
+
+
+def _counted(hits: ViewHits, groups: list[Group], level: float) -> ViewHits:
+    """The hits up to the last one that counts of each window."""
+    copies = _copies(hits, groups, level)
+    counts = np.cumsum(~copies)
+    first = np.searchsorted(hits.windows, hits.windows)
+    rank: Int64Array = counts - (counts - (~copies))[first]
+    return hits.only((rank < HITS_PER_WINDOW) | ((rank == HITS_PER_WINDOW) & ~copies))
+
+
+def _copies(hits: ViewHits, groups: list[Group], level: float) -> BoolArray:
+    """bool (hits,): hits that say nothing new, because another video of the group is hit for the same
+    content in the same window. They do not count among a window's nearest."""
+    group_of = np.full(len(hits.names), -1)
+    for number, group in enumerate(groups):
+        if len(group.members) > 1:
+            group_of[group.members] = number
+    copies = np.zeros(len(hits.windows), dtype=bool)
+    rows = np.flatnonzero(group_of[hits.videos] >= 0)
+    # Per window and group the video that is hit best, and the score of its latest hit.
+    leading: dict[tuple[int, int], int] = {}
+    last: dict[tuple[int, int], float] = {}
+    for row in rows.tolist():
+        key = (int(hits.windows[row]), int(group_of[hits.videos[row]]))
+        video, score = int(hits.videos[row]), float(hits.scores[row])
+        if leading.setdefault(key, video) == video:
+            last[key] = score
+        else:
+            copies[row] = score >= level or last[key] - score <= _COPY_STEP
+            if not copies[row]:
+                last[key] = score
+    return copies
+
+
+def _background(groups: list[Group], certain: float) -> BackgroundScores:
+    """One vote per group."""
+    return background_scores(
+        np.array([group.best for group in groups]),
+        certain,
+        np.array([group.is_copy for group in groups]),
+    )
+
+
+def background_scores(
+    scores: Float64Array, certain: float, copies: BoolArray | None = None
+) -> BackgroundScores:
+    """The background among scores, float64 (n,), the best score of each group of videos found.
+
+    The first few may be copies. Scores of `certain` and above are always left out, so that a video with
+    many copies in the catalogue does not raise its own background; so are later ones that are copies
+    by other evidence: copies, bool (n,).
+    """
+    usable = scores < certain
+    order = np.argsort(-scores[usable], kind="stable")[_FIRST_RANK:]
+    kept = scores[usable][order]
+    if copies is not None:
+        kept = kept[~copies[usable][order]]
+    kept = kept[: _LAST_RANK - _FIRST_RANK]
     return BackgroundScores(float(kept.mean()), len(kept)) if len(kept) else BackgroundScores()

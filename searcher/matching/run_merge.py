@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -104,5 +105,14 @@ def _longer(first: Run, second: Run) -> Run:
 
 
 def best_of(run_matches: Sequence[RunMatch], most: int) -> list[RunMatch]:
-    """The `most` matches with the best run scores."""
-    return sorted(run_matches, key=lambda run_match: -run_match.run.score)[:most]
+    """The `most` matches with the best run scores; if there are more, every video's best match first."""
+    ranked = sorted(run_matches, key=lambda run_match: -run_match.run.score)
+    if len(ranked) <= most:
+        return ranked
+    videos: Counter[str] = Counter()
+    turns = []
+    for run_match in ranked:
+        turns.append((videos[run_match.video_id], -run_match.run.score))
+        videos[run_match.video_id] += 1
+    order = sorted(range(len(ranked)), key=turns.__getitem__)[:most]
+    return [ranked[number] for number in sorted(order)]

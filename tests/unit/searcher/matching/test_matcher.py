@@ -10,12 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ModelMismatchError
-from common.frame_codes import encode_frames
 from common.settings import SearcherSettings
-from common.types import VISUAL_DIMENSION, Embedding, Float32Array, QueryEmbedding, SegmentRef
-from embedder.fusion import fuse
-from embedder.pooling import pool, pool_windows
-from embedder.query.embedder import window_grid
+from common.types import Float32Array, QueryEmbedding
 from searcher.index.shard import Shard
 from searcher.index.state import Filter, VideoSegments
 from searcher.matching.alignment import Aligner, Run, Spans, align
@@ -26,74 +22,8 @@ from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, Policy, default_policy, strongest
 from searcher.storage.video_store import Video
 from storyhash.profiles import PROFILES
-from tests.support.embeddings import MODEL_ID, unit_rows
-
-FPS = 2.0
-SHOT_SECONDS = 3.0
-VIEWS = ("identity", "flip_h")
-STILL = np.zeros(15, dtype=np.float32)
-
-
-def film(rng: np.random.Generator, seconds: float) -> Float32Array:
-    """Frames, float32 (T, 512), two a second: a new shot every three seconds, some noise."""
-    shots = unit_rows(rng, int(seconds / SHOT_SECONDS) + 1, VISUAL_DIMENSION)
-    # Shots of one film have something in common, as its people and places do.
-    shots = shots + 0.6 * unit_rows(rng, 1, VISUAL_DIMENSION)
-    frames = shots[(np.arange(round(seconds * FPS)) / FPS / SHOT_SECONDS).astype(int)]
-    return unit(frames + rng.normal(0, 0.008, frames.shape))
-
-
-def unit(rows: np.ndarray) -> Float32Array:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-def copied(rng: np.random.Generator, frames: Float32Array) -> Float32Array:
-    """The same frames as an encoder and an editor leave them."""
-    return unit(frames + rng.normal(0, 0.02, frames.shape))
-
-
-def mirrored(frames: Float32Array) -> Float32Array:
-    """What another view of a picture does to its vector: something far away, and its own inverse."""
-    return np.ascontiguousarray(frames[:, ::-1])
-
-
-def embeddings(video_id: str, frames: Float32Array, bank: str = "default") -> list[Embedding]:
-    points = []
-    for start in range(0, len(frames), 8):
-        rows = frames[start : start + 8]
-        visual = pool(rows, np.ones(len(rows), dtype=bool), "mean")
-        assert visual is not None
-        ref = SegmentRef(video_id, start / FPS, (start + len(rows)) / FPS, 1, bank)
-        points.append(
-            Embedding(
-                *(ref, fuse(visual, STILL), np.zeros(8, dtype=np.float32), True, MODEL_ID),
-                encode_frames(rows, np.ones(len(rows), dtype=bool), visual),
-            )
-        )
-    return points
-
-
-def query(
-    frames: Float32Array, usable: np.ndarray | None = None, model_id: str = MODEL_ID
-) -> QueryEmbedding:
-    seconds = len(frames) / FPS
-    starts, ends = window_grid(seconds)
-    seen = np.ones(len(frames), dtype=bool) if usable is None else usable
-    vectors = []
-    for view in (frames, mirrored(frames)):
-        pooled, known = pool_windows(view, seen, np.arange(len(frames)) / FPS, starts, ends, "mean")
-        still = np.zeros((len(pooled), 15), dtype=np.float32)
-        vectors.append(np.where(known[:, None], fuse(pooled, still), np.float32(0)))
-    return QueryEmbedding(
-        "query.mp4",
-        seconds,
-        model_id,
-        VIEWS,
-        starts,
-        ends,
-        np.stack(vectors),
-        np.stack([known] * 2),
-    )
+from tests.support.embeddings import MODEL_ID
+from tests.support.made_films import FPS, copied, embeddings, film, mirrored, query
 
 
 def only_piece(video: Video, segments: VideoSegments) -> QueryEmbedding:

@@ -1,0 +1,89 @@
+"""Which of the videos that were hit become candidates."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import Float64Array
+from searcher.matching.calibration import Calibration
+from searcher.matching.hits import ViewHits
+from searcher.matching.near_copies import Group
+
+# Candidates of a query, or of a piece of a long one: those that may match, and in any case.
+MAX_CANDIDATES, LISTED_CANDIDATES = 256, 32
+# Videos are compared within stretches of the query of this length.
+_STRETCH_SECONDS = 4.0
+# A policy may send everything to review; less probable videos are no candidates beyond those listed.
+_LEAST_PROBABILITY = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The hits through one view. groups: of near-copies; times: float64 (windows,), seconds;
+    shift: a hit's score and this are its normalised score."""
+
+    hits: ViewHits
+    groups: Sequence[Group]
+    times: Float64Array
+    shift: float
+
+
+def choose(
+    promises: Sequence[Promise], calibration: Calibration, least_probability: float
+) -> tuple[tuple[str, ...], str]:
+    """The candidates, the most promising first, and what is left out because of a bound.
+
+    Every video that can reach `least_probability`, up to MAX_CANDIDATES, and the best ones up to
+    LISTED_CANDIDATES. If there are too many, every stretch of the query gets its best videos, and within
+    a stretch every content before further copies of one.
+    """
+    values: dict[str, float] = {}
+    for promise in promises:
+        for name, score in zip(promise.hits.names, promise.hits.best.tolist(), strict=True):
+            values[name] = max(score + promise.shift, values.get(name, -math.inf))
+    ranked = sorted(values, key=lambda name: (-values[name], name))
+    least = max(least_probability, _LEAST_PROBABILITY)
+    # No run of a video scores higher than its best window.
+    likely = [name for name in ranked if calibration.probability(values[name], math.inf) >= least]
+    if len(likely) <= MAX_CANDIDATES:
+        return tuple(ranked[: max(len(likely), LISTED_CANDIDATES)]), ""
+    chosen = set(_fairest(promises, set(likely), MAX_CANDIDATES))
+    return (
+        tuple(name for name in likely if name in chosen),
+        f"{len(likely):,} videos may match; the {MAX_CANDIDATES} most promising were compared",
+    )
+
+
+def _fairest(promises: Sequence[Promise], likely: set[str], most: int) -> list[str]:
+    """The best videos of each stretch, in turns."""
+    best: dict[int, dict[str, tuple[float, tuple[int, int]]]] = defaultdict(dict)
+    for view, promise in enumerate(promises):
+        hits = promise.hits
+        group_of = {
+            member: number
+            for number, group in enumerate(promise.groups)
+            for member in group.members
+        }
+        stretches = (promise.times[hits.windows] // _STRETCH_SECONDS).astype(np.int64)
+        rows = zip(stretches.tolist(), hits.videos.tolist(), hits.scores.tolist(), strict=True)
+        for stretch, video, score in rows:
+            name = hits.names[video]
+            if name in likely:
+                # A video of no group has a number of its own.
+                label = (view, group_of.get(video, -1 - video))
+                found = (score + promise.shift, label)
+                best[stretch][name] = max(found, best[stretch].get(name, found))
+    turns: list[tuple[int, float, str]] = []
+    for videos in best.values():
+        taken: Counter[tuple[int, int]] = Counter()
+        order = []
+        for name, (value, label) in sorted(videos.items(), key=lambda item: (-item[1][0], item[0])):
+            order.append((taken[label], -value, name))
+            taken[label] += 1
+        turns += [(turn, value, name) for turn, (_, value, name) in enumerate(sorted(order))]
+    return list(dict.fromkeys(name for _, _, name in sorted(turns)))[:most]
