@@ -97,7 +97,7 @@ def test_two_processes_and_one_give_the_same_rows(recipe: WorkerSpec) -> None:
         method = ConfiguredMethod(FULL, {None: backend.calibration})
         with held.open_profile(backend) as asking:
             found.append(asking.rows(method))
-        assert watched == {"offline: asking full": 0}
+        assert watched == {"offline: matching with full": 0}
     assert found[0] == found[1]
     assert len(found[0]) == 6 * len(NAMES) * 3
 
