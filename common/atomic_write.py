@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and that nobody but their owner can read."""
+"""Atomic writes, and files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _log = logging.getLogger("storyhash.files")
-# What group and others may do.
+# Permission bits of group and others.
 _OTHERS = 0o077
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` to write to; it takes its place when all went well."""
+    """A temporary file beside `path` for writing; it replaces `path` if the block ends without an
+    error."""
     temporary = path.with_name(path.name + ".new")
     try:
         yield temporary
         temporary.replace(path)
-        # The name is durable only once its folder is.
+        # The new name is durable only after fsync of its folder.
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -32,8 +33,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder for data, 0700, with what is above it. Whatever this process and its children make
-    from now on, here or elsewhere, is its owner's alone too: files 0600, folders 0700. Raises OSError."""
+    """Create a data folder with mode 0700, and its parents. It also sets the umask: all new files of this
+    process and its children get mode 0600, folders 0700. Raises OSError."""
     os.umask(os.umask(_OTHERS) | _OTHERS)
     folder.mkdir(parents=True, exist_ok=True)
 

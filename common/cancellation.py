@@ -1,4 +1,4 @@
-"""Telling work in another thread that nobody waits for it any more."""
+"""Cancellation of work in another thread whose caller has gone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.errors import CancelledError
 
 
 class Cancellation:
-    """Set once, by whoever asked for the work; checked by the work between two steps. Thread-safe."""
+    """Set once by the caller; checked by the work between two steps. Thread-safe."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -23,7 +23,7 @@ class Cancellation:
         return self._event.is_set()
 
     def cancel(self) -> None:
-        """Have the work end at its next check."""
+        """End the work at its next check."""
         with self._lock:
             self._event.set()
             callbacks = list(self._callbacks)
@@ -32,8 +32,8 @@ class Cancellation:
 
     @contextmanager
     def calling(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Call this as well, in the thread that cancels, while the block lasts: for work that waits for
-        something and cannot check. It must be quick and raise nothing."""
+        """During the block, also call this function in the thread that cancels: for work that waits and
+        cannot check. It must be quick and raise nothing."""
         with self._lock:
             self._callbacks.append(callback)
             cancelled = self._event.is_set()
@@ -46,7 +46,7 @@ class Cancellation:
                 self._callbacks.remove(callback)
 
     def check(self) -> None:
-        """Raises CancelledError once the work should end."""
+        """Raises CancelledError if the work should end."""
         if self._event.is_set():
             raise CancelledError("cancelled: the caller disconnected")
 

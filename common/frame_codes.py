@@ -1,14 +1,14 @@
-"""Frames of a segment in 64 bytes each: enough to tell which of them a frame of a query shows.
+"""Frame codes: 64 bytes per frame of a segment, enough to find the frame that a query frame shows.
 
-A segment's vector says what it shows; a code says how one frame departs from that. With v the unit
-visual vector of the segment and x that of a frame, x = a v + r, and a code holds a and 63 numbers of r.
-They are r's coordinates along rows of a Hadamard matrix whose columns have random signs, which keeps
-inner products in the mean (Ailon and Chazelle, "The Fast Johnson-Lindenstrauss Transform", 2009), so
+A code stores how one frame differs from its segment's vector. Let v be the unit visual vector of the
+segment and x that of a frame: x = a v + r, and the code holds a and 63 numbers of r. These are the
+coordinates of r along rows of a Hadamard matrix with random column signs, which preserves inner products
+on average (Ailon and Chazelle, "The Fast Johnson-Lindenstrauss Transform", 2009), so
 
     q . x  =  a (q . v) + s . r,    s . r  ~  512 / 63 (P s) . (P r)
 
-with P the 63 orthonormal rows and s what of q departs from v, as r is at right angles to v. A segment has
-one code for each half second from its start: half a megabyte a video hour.
+where P has the 63 orthonormal rows, s is the part of q orthogonal to v, and r is orthogonal to v. A
+segment has one code per half second: half a megabyte per hour of video.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _SPREAD = np.float32(VISUAL_DIMENSION / _PROJECTED)
 
 
 def encode_frames(rows: Float32Array, known: BoolArray, vector: Float32Array) -> Int8Array:
-    """int8 (T, 64), zero where there is no frame.
+    """int8 (T, 64), zero if there is no frame.
 
-    rows: float32 (T, 512), unit rows where `known`, bool (T,); vector: float32 (512,), unit, that of
-    their segment.
+    rows: float32 (T, 512), unit rows where `known`, bool (T,), is true; vector: float32 (512,), unit,
+    of their segment.
     """
     along = rows @ vector
     apart = rows - along[:, None] * vector
@@ -54,16 +54,16 @@ def encode_frames(rows: Float32Array, known: BoolArray, vector: Float32Array) ->
 
 
 def valid_frames(codes: Int8Array) -> BoolArray:
-    """bool (T,): codes, int8 (T, 64), that are of a frame."""
+    """bool (T,): which of the codes, int8 (T, 64), have a frame."""
     return codes[:, 0] > 0
 
 
 @dataclass(frozen=True)
 class CodedFrames:
-    """Frames as the index holds them.
+    """Frames as stored in the index.
 
-    vectors: float32 (S, 512), unit, of their segments; codes: int8 (T, 64); segment: int64 (T,), the
-    number of each frame's.
+    vectors: float32 (S, 512), unit, of the segments; codes: int8 (T, 64); segment: int64 (T,), index of
+    the segment of each frame.
     """
 
     vectors: Float32Array
@@ -71,19 +71,19 @@ class CodedFrames:
     segment: Int64Array
 
     def of(self, chosen: BoolArray) -> CodedFrames:
-        """Those of bool (T,)."""
+        """The frames selected by a bool (T,) mask."""
         return CodedFrames(self.vectors, self.codes[chosen], self.segment[chosen])
 
     def like(self, queries: Float32Array) -> Float32Array:
-        """float32 (Q, T): about the inner product with frames of a query, float32 (Q, 512), unit rows;
-        zero where there is no frame."""
+        """float32 (Q, T): approximate inner product with frames of a query, float32 (Q, 512), unit rows;
+        zero if there is no frame."""
         shared: Float32Array = (queries @ self.vectors.T)[:, self.segment]
         projected: Float32Array = queries @ _projection().T
         departing: Float32Array = projected @ self._apart.T * _SPREAD
         return shared * (self._along - self._leaked) + departing
 
     def like_coded(self, queries: CodedFrames) -> Float32Array:
-        """float32 (Q, T): the same with frames that the index holds too, of which as little is known."""
+        """float32 (Q, T): the same with frames of which only the codes are known."""
         along = queries.vectors[queries.segment] * (queries._along - queries._leaked)[:, None]
         projected = self._projected * self._along[:, None] + self._apart
         departing: Float32Array = queries._apart @ projected.T * _SPREAD
@@ -95,7 +95,7 @@ class CodedFrames:
 
     @cached_property
     def _apart(self) -> Float32Array:
-        """float32 (T, 63): the coordinates of what departs from the segment's vector."""
+        """float32 (T, 63): the coordinates of r, the difference from the segment's vector."""
         return self.codes[:, 1:].astype(np.float32) / np.float32(_SCALE)
 
     @cached_property

@@ -1,7 +1,7 @@
-"""The ids of videos: what may be one, and how it stands in an address.
+"""Video ids: which are valid, and how they are written in URLs.
 
-An id made of a path in a folder is that path, so it may hold nearly everything; one that somebody chose
-is held to more, as it is typed, linked to and made a part of other names.
+An id made from a path is that path, so it may contain nearly everything. An id chosen by a user has
+stricter rules, because it is typed, linked to and made a part of other names.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _SHOWN = 80
 
 
 def check_id_bytes(video_id: str) -> None:
-    """What every id must be that is kept anywhere: not empty, UTF-8, at most MAX_ID_BYTES bytes.
+    """The rule of every stored id: not empty, UTF-8, at most MAX_ID_BYTES bytes.
 
-    Messages are held to this alone: logs have ids in them that older versions took. Raises UsageError
-    that says what to change.
+    Messages have only this rule, because logs have ids that older versions accepted. Raises UsageError,
+    which says what to change.
     """
     try:
         size = len(video_id.encode())
@@ -39,7 +39,7 @@ def check_id_bytes(video_id: str) -> None:
 
 
 def check_video_id(video_id: str) -> None:
-    """The id of a video that is new: as `check_id_bytes`, no NUL, and no part of it `.` or `..`.
+    """The rule of a new video's id: `check_id_bytes`, no NUL, and no part of it is `.` or `..`.
 
     Raises UsageError.
     """
@@ -54,10 +54,10 @@ def check_video_id(video_id: str) -> None:
 
 
 def check_chosen_id(video_id: str) -> None:
-    """An id that somebody chose, in a manifest or a request: as `check_video_id`, and no control
-    characters, no slash at its ends and no two slashes in a row.
+    """The rule of an id from a manifest or a request: `check_video_id`, no control characters, no slash
+    at its ends and no two slashes in a row.
 
-    An address may be an id, so the slashes after its scheme are let through. Raises UsageError.
+    A URL may be an id, so the slashes after its scheme are allowed. Raises UsageError.
     """
     check_video_id(video_id)
     if printable(video_id) != video_id:
@@ -78,8 +78,8 @@ def check_chosen_id(video_id: str) -> None:
 
 
 def id_in_path(video_id: str) -> str:
-    """The id as one part of an address's path. Nothing on the way may take it for several parts, or `.`
-    and `..` (ids of an older version) for other folders."""
+    """The id, escaped as one part of a URL's path, so that no proxy takes it for several parts, or `.`
+    and `..` (ids of an older version) for folders."""
     quoted = quote(video_id, safe="")
     return quoted.replace(".", "%2E") if set(video_id) <= {"."} else quoted
 

@@ -1,4 +1,4 @@
-"""Where services write what they do: one line an event on standard error."""
+"""Logging of services: one line per event on standard error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.printable import printable
 
 
 def start_logging(level: str = "INFO") -> None:
-    """Have StoryHash's own loggers write lines; other libraries' only from warnings on."""
+    """Start logging: StoryHash's own loggers, and warnings of other libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
@@ -22,7 +22,7 @@ def start_logging(level: str = "INFO") -> None:
 
 
 class _Formatter(logging.Formatter):
-    """Writes an event on one line, whatever names are in it; below it stand the lines of a traceback."""
+    """Formats an event on one line, with special characters escaped; a traceback has lines of its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
         return printable(super().formatMessage(record))

@@ -1,4 +1,4 @@
-"""Every Prometheus metric, named once. Base units, prefix `storyhash_`."""
+"""All Prometheus metrics. Base units, prefix `storyhash_`."""
 
 from __future__ import annotations
 

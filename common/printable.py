@@ -1,8 +1,8 @@
-"""Text from outside, made safe to show: names of files, titles, addresses and messages about them.
+"""Escapes untrusted text for terminals: file names, titles, URLs and messages about them.
 
-A terminal obeys some characters instead of showing them: escape sequences move the cursor, set the title
-or write to the clipboard; others reverse the direction of what follows, or begin a line that was never
-written by us. Those are escaped as in a Python string; everything else, emoji included, stays as it is.
+Some characters control a terminal: escape sequences move the cursor, set the title or write to the
+clipboard; others reverse the text direction or start a new line. They are escaped as in a Python string.
+All other text, emoji included, is unchanged.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 
 def printable_json(document: str) -> str:
-    """A JSON document in which what a terminal obeys is written as JSON escapes; it means the same.
+    """An equal JSON document with control characters as JSON escapes.
 
-    A byte that is not UTF-8 has no escape that every program reads, so it becomes what `printable` makes
-    of it. document: as `json.dumps` writes it on one line, where such characters stand in strings alone.
+    A byte that is not UTF-8 has no escape that every program reads, so it is written like in `printable`.
+    document: from `json.dumps` on one line, where such characters are only in strings.
     """
     return _UNSAFE.sub(_json_escaped, document)
 

@@ -1,4 +1,4 @@
-"""Pictures made smaller, quickly."""
+"""Fast reduction of pictures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from common.types import UInt8Array
 
 
 def shrink(picture: UInt8Array, width: int, height: int) -> UInt8Array:
-    """Resize (H, W) or (H, W, 3) to `width` x `height` by averaging areas.
+    """Resize (H, W) or (H, W, 3) to `width` x `height` by area averaging.
 
-    OpenCV averages 2 x 2 blocks ten times faster than areas of any other size, so a large picture is
-    halved until it is less than twice as large as wanted.
+    OpenCV averages 2 x 2 blocks ten times faster than other areas, so a large picture is halved until it
+    is less than twice the target size.
     """
     while (
         picture.shape[0] >= 2 * height

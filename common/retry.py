@@ -1,4 +1,4 @@
-"""Retries with growing pauses, for a thread that may be told to stop."""
+"""Retries with exponential back-off, for a thread that can be stopped."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from common.settings import ServiceSettings
 _log = logging.getLogger("storyhash.retry")
 Result = TypeVar("Result")
 
-# A pause is cut in slices, so that the thread can show that it is alive.
+# A pause is split, so that the thread can show signs of life.
 _SLICE_SECONDS = 0.25
 
 
 class _Stopped(Exception):
-    """The thread was told to stop during a pause."""
+    """The thread was stopped during a pause."""
 
 
 class Backoff:
-    """Calls work again while it fails; each pause is twice as long as the one before."""
+    """Calls work again while it fails; each pause is twice as long as the last one."""
 
     def __init__(
         self,
@@ -39,8 +39,8 @@ class Backoff:
         errors: tuple[type[Exception], ...] = (DependencyError,),
         while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
-        """on_failure: called with the error and the pause that follows, in seconds. errors: those after
-        which the work is tried again; others are raised. while_waiting: called four times per second."""
+        """on_failure: called with the error and the next pause in seconds. errors: types that are
+        retried; other errors are raised. while_waiting: called four times per second."""
         self._stopping = stopping
         self._on_failure = on_failure
         self._while_waiting = while_waiting
@@ -54,14 +54,14 @@ class Backoff:
         )
 
     def call(self, work: Callable[[], Result]) -> Result | None:
-        """The result of `work`; None when told to stop during a pause."""
+        """The result of `work`; None if stopped during a pause."""
         try:
             return self._retrying(work)
         except _Stopped:
             return None
 
     def restart(self) -> None:
-        """The next pause is the first one again: the work has made progress."""
+        """Start again with the shortest pause, because the work has made progress."""
         self._restarted = True
 
     def _pause(self, state: RetryCallState) -> float:
@@ -95,7 +95,7 @@ def dependency_backoff(
     stopping: threading.Event,
     while_waiting: Callable[[], None] = lambda: None,
 ) -> Backoff:
-    """For a stage that waits for a dependency; meanwhile the condition says why."""
+    """Back-off for a stage that waits for a dependency; meanwhile the health condition says why."""
 
     def failed(error: BaseException, pause: float) -> None:
         code = error.code if isinstance(error, DependencyError) else "internal"

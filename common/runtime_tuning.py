@@ -1,4 +1,4 @@
-"""How a process uses its machine: cores, threads and memory."""
+"""Tuning of a process: cores, threads and memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 # <malloc.h> of glibc.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 32 * 1024 * 1024
-# How long a process may outlive its parent.
+# Interval of the checks for the parent, in seconds.
 _WATCH_SECONDS = 0.5
 
 
@@ -27,8 +27,8 @@ def usable_cores() -> int:
 
 
 def keep_what_is_there() -> None:
-    """Make the garbage collector pass over what there is now: in a service that has started it stays to
-    the end, and a full collection that looks at all of it stops everything for a tenth of a second."""
+    """Exclude all present objects from garbage collection. In a started service they stay to the end, and
+    a full collection over them stops the process for a tenth of a second."""
     gc.collect()
     gc.freeze()
 
@@ -36,10 +36,9 @@ def keep_what_is_there() -> None:
 def work_in_one_thread() -> None:
     """Prepare this process for a pipeline whose stages each keep a core busy.
 
-    OpenCV and BLAS work in the thread that calls them: a call that spreads itself over all cores only
-    takes them from the other stages, and loses more to waiting than it gains. Freed pictures are kept
-    for the next ones: by default glibc hands each back to the kernel and gets it again page by page,
-    which costs a tenth of the whole time.
+    OpenCV and BLAS then work in the calling thread: a call that uses all cores takes them from the other
+    stages, and loses more by waiting than it gains. Memory of freed pictures is reused: by default glibc
+    returns it to the kernel and gets it back page by page, which costs a tenth of the total time.
     """
     cv2.setNumThreads(1)
     threadpool_limits(1, user_api="blas")
@@ -51,10 +50,10 @@ def work_in_one_thread() -> None:
 
 
 def die_with(parent: int) -> None:
-    """End this process soon after its parent has.
+    """End this process soon after its parent has ended.
 
-    Linux could do it (PR_SET_PDEATHSIG), but means the thread that started the process, and threads of
-    a pool end long before it.
+    PR_SET_PDEATHSIG of Linux does not help: it refers to the thread that started the process, and threads
+    of a pool end long before the parent.
     """
 
     def watch() -> None:

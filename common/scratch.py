@@ -1,7 +1,7 @@
-"""A folder for files that must not outlive the process that needs them, not even when it is killed.
+"""A folder for temporary files that must not outlive their process, even if it is killed.
 
-Each process has a folder of its own in it, with a lock it holds for as long as it lives; a folder whose
-lock nobody holds is left over from a process that was killed, and is deleted by the next that comes.
+Each process has its own subfolder and holds a lock on it. If nobody holds a subfolder's lock, its process
+was killed, and the next process deletes it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _OPEN = os.O_RDWR | os.O_CLOEXEC
 
 
 class ScratchFolder:
-    """This process' own folder, mode 0700. Close it to delete it."""
+    """The folder of this process, mode 0700. `close` deletes it."""
 
     def __init__(self, parent: Path) -> None:
-        """Make it in `parent`, which is made as well, and delete what dead processes left there.
+        """Create it in `parent`, with its parents, and delete the folders of dead processes there.
 
-        Raises StorageError, also where `parent` belongs to somebody else or others may write to it.
+        Raises StorageError, also if `parent` belongs to another user or others can write to it.
         """
         try:
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,13 +52,13 @@ class ScratchFolder:
         return Path(name)
 
     def close(self) -> None:
-        """Delete it with all that is in it."""
+        """Delete the folder with its contents."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
 
 def empty_scratch(parent: Path) -> None:
-    """Delete what dead processes left in a folder, if it is there. Raises StorageError as above."""
+    """Delete the folders of dead processes in a folder, if it exists. Raises StorageError as above."""
     try:
         if parent.exists():
             with _locked(parent):
@@ -68,8 +68,8 @@ def empty_scratch(parent: Path) -> None:
 
 
 def locked_file(prefix: str) -> tuple[int, Path]:
-    """A new file in the system's temporary folder, mode 0600, and its descriptor, which holds its lock:
-    while it, or a duplicate of it, is open, `delete_dead_files` leaves the file. Raises OSError."""
+    """A new file in the system's temporary folder, mode 0600, and its descriptor, which holds its lock.
+    While the descriptor or a duplicate is open, `delete_dead_files` keeps the file. Raises OSError."""
     descriptor, name = tempfile.mkstemp(prefix=prefix)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor, Path(name)
@@ -87,7 +87,7 @@ def _delete_if_dead(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         found = os.fstat(descriptor)
-        # One that is new may be about to be locked.
+        # A new file may not be locked yet.
         old = time.time() - found.st_mtime > _YOUNG_SECONDS
         if old and stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,7 +130,8 @@ def _delete_dead(parent: Path) -> None:
 
 
 def _check_own(folder: Path) -> None:
-    """In a folder all may write to, somebody may have made it first, or made a link of it."""
+    """Raises StorageError if another user created the folder or replaced it by a link, which is
+    possible in a world-writable folder."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise StorageError(

@@ -1,4 +1,4 @@
-"""What is too much to be held in memory, in an unnamed temporary file that is gone with the process."""
+"""Data that is too large for memory, in an unnamed temporary file that is deleted with the process."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from common.types import Segment, SegmentRef
 
 
 class Spool:
-    """Blocks of bytes, kept in the order in which they came and read by number. Thread-safe for readers.
+    """Blocks of bytes, stored in order and read by number. Thread-safe for readers.
 
-    The file lies in the folder that TMPDIR names; that should not be memory itself.
+    The file is in the folder TMPDIR, which should not be in memory itself.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Spool:
         return self._ends[-1]
 
     def append(self, block: bytes) -> None:
-        """Keep a block. Raises StorageError on a full disk."""
+        """Store a block. Raises StorageError if the disk is full."""
         left, at = memoryview(block), self._ends[-1]
         try:
             if self._file is None:
@@ -95,12 +95,12 @@ class SegmentSpool:
         return self._refs[-1].end_seconds if self._refs else 0.0
 
     def add(self, segment: Segment) -> None:
-        """Keep the next segment. Raises StorageError."""
+        """Store the next segment. Raises StorageError."""
         self._clips.append(segment.clip)
         self._refs.append(segment.ref)
 
     def between(self, start_seconds: float, end_seconds: float) -> Iterator[Segment]:
-        """Those that touch [start, end), read one at a time."""
+        """The segments that overlap [start, end), read one at a time."""
         for number, ref in enumerate(self._refs):
             if ref.end_seconds > start_seconds and ref.start_seconds < end_seconds:
                 yield Segment(ref, self._clips.read(number))
@@ -112,8 +112,8 @@ class SegmentSpool:
 
 @dataclass(frozen=True, slots=True)
 class DecodedVideo:
-    """A video that was decoded and packed; its clips are on disk until it is closed. `damaged` says what
-    could not be decoded."""
+    """A decoded and packed video; its clips are on disk until it is closed. damaged: what could not be
+    decoded, or empty."""
 
     segments: SegmentSpool
     duration_seconds: float

@@ -1,4 +1,4 @@
-"""SQLite: one connection, short transactions, errors in our words."""
+"""SQLite: one connection, short transactions, our own errors."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Execute(Protocol):
 
 
 class Database:
-    """One file, for its owner alone. Any thread may use it; they take turns."""
+    """One database file that only its owner can read. Any thread may use it; a lock serialises them."""
 
     def __init__(self, path: Path, schema: str, *, remedy: str, read_only: bool = False) -> None:
-        """Open the file, or make it with its folder. remedy: what to do about a damaged file, for the
-        error. Raises CorruptIndexError or StorageError."""
+        """Open the file, or create it with its folder. remedy: what to do if the file is damaged, for the
+        error message. Raises CorruptIndexError or StorageError."""
         self._lock = threading.RLock()
         self._path = path
         self._remedy = remedy
@@ -47,12 +47,12 @@ class Database:
         self._db.close()
 
     def run_script(self, statements: str) -> None:
-        """Run several statements, each a transaction of its own."""
+        """Run several statements, each in its own transaction."""
         with self._guarded():
             self._db.executescript(statements)
 
     def query(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
-        """Every row a statement gives."""
+        """All rows of a statement."""
         with self._guarded():
             return self._db.execute(sql, arguments).fetchall()
 

@@ -1,4 +1,4 @@
-"""The values that flow between the rooms: frozen, slotted, checked when they are made.
+"""The values that the packages exchange: frozen, slotted, checked at construction.
 
 Times are float seconds of the source video; intervals are half-open, [start, end).
 """
@@ -40,10 +40,10 @@ Int8Array: TypeAlias = npt.NDArray[np.int8]
 def check_array(
     name: str, array: Array, dtype: npt.DTypeLike, shape: tuple[int | str, ...]
 ) -> dict[str, int]:
-    """Check one array's dtype and shape; a string in `shape` is a free, named axis.
+    """Check an array's dtype and shape; a string in `shape` is a named axis of any size.
 
-    Returns the size of each named axis. Raises ValueError that says expected and got; the same
-    name twice must have the same size.
+    Returns the size of each named axis. Raises ValueError with the expected and the actual shape; axes
+    with one name must have one size.
     """
     sizes: dict[str, int] = {}
     fits = array.dtype == np.dtype(dtype) and array.ndim == len(shape)
@@ -72,7 +72,7 @@ def check_name(what: str, value: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """One video to ingest. `metadata` is the user's own and is kept untouched."""
+    """One video to ingest. metadata: of the user, stored unchanged."""
 
     video_id: str
     uri: str
@@ -87,7 +87,7 @@ class CatalogEntry:
 
 @dataclass(frozen=True, slots=True, order=True)
 class SegmentRef:
-    """Which stretch of which version of which video: the identity every later value carries."""
+    """The identity of a segment: video, version, bank and time range."""
 
     video_id: str
     start_seconds: float
@@ -104,7 +104,7 @@ class SegmentRef:
 
     @property
     def segment_id(self) -> str:
-        """`{video_id}@{start_ms}-{end_ms}`: the same stretch has the same id in every version."""
+        """`{video_id}@{start_ms}-{end_ms}`: the same time range has the same id in every version."""
         start_ms, end_ms = round(self.start_seconds * 1000), round(self.end_seconds * 1000)
         return f"{self.video_id}@{start_ms}-{end_ms}"
 
@@ -117,9 +117,9 @@ class SegmentRef:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One stretch of a video as a small H.264 MP4: upright, at most 8 fps and 480 px short side.
+    """One segment of a video as a small H.264 MP4: upright, at most 8 fps and 480 px short side.
 
-    The clip's own times start at 0, which is `ref.start_seconds` of the video.
+    The clip's times start at 0, which is `ref.start_seconds` of the video.
     """
 
     ref: SegmentRef
@@ -149,12 +149,11 @@ class FrameBatch:
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """N things followed over T moments, free of resolution and frame rate.
+    """N objects tracked over T moments, independent of resolution and frame rate.
 
     centroids: float32 (T, N, 2), xy as fractions of the frame diagonal from the top left corner.
-    areas: float32 (T, N), fractions of the squared frame diagonal. visible: bool (T, N); where it
-    is false the other two carry no meaning. pts_seconds: float64 (T,). quality: 0 (nothing could be
-    followed) to 1.
+    areas: float32 (T, N), fractions of the squared frame diagonal. visible: bool (T, N); if false, the
+    other two have no meaning. pts_seconds: float64 (T,). quality: 0 (nothing could be tracked) to 1.
     """
 
     centroids: Float32Array
@@ -216,15 +215,15 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class QueryEmbedding:
-    """A query video as overlapping windows, each seen through several views.
+    """A query as overlapping windows, each embedded through several views.
 
-    window_start_seconds, window_end_seconds: float64 (W,). vectors: float32 (V, W, 527), unit norm,
-    zero where `informative` bool (V, W) is false. `views` names the first axis. A query without one
-    informative window has nothing to match with.
+    window_start_seconds, window_end_seconds: float64 (W,). vectors: float32 (V, W, 527), unit norm, zero
+    where `informative`, bool (V, W), is false. views: names along the first axis. A query without an
+    informative window cannot be matched.
 
-    A long query comes in `pieces`, of which this one has the number `number`, from 1: it holds the
-    windows that begin in its stretch of the query, in the query's own time. damaged: what of the query
-    could not be decoded, in words, or empty.
+    A long query comes in `pieces`; `number`, from 1, is the number of this one. It has the windows that
+    start in its part of the query, with times of the whole query. damaged: what could not be decoded, or
+    empty.
     """
 
     uri: str
@@ -250,7 +249,7 @@ class QueryEmbedding:
             check_array(name, getattr(self, name), np.float64, (sizes["W"],))
 
     def check_same_windows(self, other: QueryEmbedding) -> None:
-        """Raises ValueError unless another look at this query has the same windows and the same model."""
+        """Raises ValueError unless another pass of this query has the same windows and the same model."""
         same = self.model_id == other.model_id and all(
             np.array_equal(getattr(self, name), getattr(other, name))
             for name in ("window_start_seconds", "window_end_seconds")
@@ -259,7 +258,7 @@ class QueryEmbedding:
             raise ValueError("expected the same windows of the same model, got others")
 
     def joined(self, other: QueryEmbedding) -> QueryEmbedding:
-        """This query with the views of another look at it as well.
+        """This query with the views of another pass added.
 
         Raises ValueError unless the other has the same windows, the same model and none of these views.
         """
@@ -273,8 +272,8 @@ class QueryEmbedding:
 
 
 TakeLook: TypeAlias = Callable[[LookName], Iterator[QueryEmbedding]]
-"""The pieces of a query as a look of this name sees them, one after the other: one of them for all but
-long queries. Raises what embedding raises."""
+"""The pieces of a query in the pass of this name, in order; only long queries have more than one. Raises
+the errors of embedding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,10 +286,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A stretch of the query that is, with `probability`, a copy of a stretch of `video_id`.
+    """A range of the query that is, with `probability`, a copy of a range of `video_id`.
 
-    `coverage` is the matched share of the query. `evidence` explains the score: hit pairs, offsets,
-    per-signal contributions and thresholds, all JSON values.
+    coverage: matched share of the query. evidence: explains the score with hit pairs, offsets,
+    contributions of each signal and thresholds, all JSON values.
     """
 
     video_id: str

@@ -1,4 +1,4 @@
-"""Telling an address from a path, and the part of an address that everybody may see."""
+"""Distinguishes URLs from paths, and removes secrets from URLs."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 from pathlib import Path
 
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
-# What stands before a host, after // or, as in HOST:PORT without a scheme, where a word begins. There may
-# be an @ in a password.
+# User name and password before a host, after // or, without a scheme, at the start of a word. A password
+# may contain an @.
 _CREDENTIALS = re.compile(r"(//)[^\s/,\"']*@|((?:^|(?<=[\s,\"'])))[^\s/,\"'@]*:[^\s/,\"']*@")
 _IN_QUERY = re.compile(
     r"([?&;][^=&\s]*(?:key|token|password|passwd|secret|signature|sig|auth)[^=&\s]*=)[^&;\s\"',]+",
     re.I,
 )
-# Where a host ends; browsers take a backslash for a slash.
+# Characters that end a host; browsers treat a backslash like a slash.
 _HOST_ENDS = re.compile(r"[/?#\\]")
 
 
 def is_remote(uri: str) -> bool:
-    """Whether `uri` is an address such as https://..., and not a path."""
+    """Whether `uri` is a URL such as https://..., and not a path."""
     return bool(_SCHEME.match(uri))
 
 
 def absolute(uri: str, folder: Path | None = None) -> str:
-    """An address as it is; a path made absolute, from `folder` or from where the process works."""
+    """A URL unchanged; a path made absolute, relative to `folder` or to the working directory."""
     return uri if is_remote(uri) else str((folder or Path()).joinpath(uri).absolute())
 
 
@@ -48,6 +48,6 @@ def public_uri(uri: str) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """A text, such as a setting, in which user name and password of every address are masked, and what
-    its query names a key, a token, a password, a secret or a signature."""
+    """A text, such as a setting, in which the user name and password of every URL are masked, and
+    values in its query that are named key, token, password, secret or signature."""
     return _IN_QUERY.sub(r"\1***", _CREDENTIALS.sub(lambda found: f"{found[1] or ''}***@", text))

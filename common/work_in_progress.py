@@ -1,11 +1,11 @@
-"""A note of what a process works on now, in a file that outlives the process.
+"""Records what a process works on now, in a file that outlives the process.
 
-Whatever may crash a worker would crash it at every start, as what was not finished is done again. So what
-the note of a dead process names has one crash more. It is worked on alone from then on, one thing at a
-time; what was alone in hand at its second crash is set aside. A process that is killed for another
-reason rarely had the same single thing in hand both times.
+An item that crashes a worker would crash it at every start, because unfinished work is repeated. So each
+item in the file of a dead process gets one more crash. From then on it is processed alone. An item that
+was alone at its second crash is set aside. If a process is killed for another reason, it rarely works on
+the same single item both times.
 
-No write is forced to the disk: the note must outlive the process, not the machine.
+Writes are not synced to disk: the file must survive the process, not the machine.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ Thing = TypeVar("Thing")
 FOLDER = "in-hand"
 _log = logging.getLogger("storyhash.in_hand")
 _MAX_CRASHES = 2
-# Things of a dead process that never come back, such as messages another replica has taken over.
+# Most items that are remembered: some never come back, such as messages that another replica took over.
 _MAX_REMEMBERED = 10_000
 _MAX_SLOTS = 1_000
 
 
 class WorkInProgress:
-    """What one process has in hand, by names of the caller's. Thread-safe.
+    """The items that one process works on, by names chosen by the caller. Thread-safe.
 
-    Without a file it notes nothing and suspects nothing.
+    Without a file it records nothing and suspects nothing.
     """
 
     def __init__(self, path: Path | None = None, lock: int | None = None) -> None:
@@ -54,9 +54,9 @@ class WorkInProgress:
 
     @staticmethod
     def open(folder: Path, name: str) -> WorkInProgress:
-        """The note of this process, `folder`/in-hand/`name`-N: the first that no living process has.
+        """The file of this process, `folder`/in-hand/`name`-N: the first that no living process has.
 
-        Several replicas may share a folder. Raises StorageError where it cannot be written to.
+        Several replicas may share a folder. Raises StorageError if it is not writable.
         """
         try:
             home = folder / FOLDER
@@ -79,30 +79,30 @@ class WorkInProgress:
         )
 
     def is_suspect(self, name: str) -> bool:
-        """Whether it was in hand at a crash, so that it is to be worked on alone."""
+        """Whether it was in progress at a crash, so that it must be processed alone."""
         with self._guard:
             return name in self._crashes
 
     def is_set_aside(self, name: str) -> bool:
-        """Whether it was alone in hand at its second crash, so that it is not to be worked on again."""
+        """Whether it was alone at its second crash, so that it must not be processed again."""
         with self._guard:
             return name in self._set_aside
 
     def take(self, *names: str) -> None:
-        """These are in hand from now on, beside what is."""
+        """Add items to those in progress."""
         with self._guard:
             self._names.update(dict.fromkeys(names))
             self._write()
 
     def release(self, *names: str) -> None:
-        """These are in hand no more; without names, nothing is. Their crashes stay known."""
+        """Remove items from those in progress, or all without names. Their crashes are remembered."""
         with self._guard:
             for name in names or list(self._names):
                 self._names.pop(name, None)
             self._write()
 
     def done(self, *names: str) -> None:
-        """These are dealt with: in hand no more, and no crash is held against them."""
+        """These items are finished: remove them, and forget their crashes."""
         with self._guard:
             known = [one for one in names if one in self._names or one in self._crashes]
             for name in known:
@@ -114,7 +114,7 @@ class WorkInProgress:
 
     @contextmanager
     def holding(self, names: Sequence[str]) -> Iterator[None]:
-        """These are in hand within."""
+        """A block in which these items are in progress."""
         self.take(*names)
         try:
             yield
@@ -122,7 +122,7 @@ class WorkInProgress:
             self.release(*names)
 
     def close(self) -> None:
-        """The process ends in order: nothing in hand is at fault, whatever its threads still do."""
+        """Clear the record at a normal end of the process, even if threads are still at work."""
         self.release()
         with self._guard:
             self._path = None
@@ -183,7 +183,7 @@ def _read(path: Path) -> tuple[list[str], dict[str, int], list[str]]:
 
 
 def alone(things: Iterable[Thing], suspect: Iterable[bool]) -> Iterator[list[Thing]]:
-    """Things in order, in runs to be worked on one after the other: each suspect one is a run."""
+    """Items in order, in batches; each suspect item is a batch of its own."""
     run: list[Thing] = []
     for thing, by_itself in zip(things, suspect, strict=True):
         if by_itself:

@@ -1,5 +1,4 @@
-"""Several processes that do work of our own on data of our own; what cannot be trusted goes to
-`common.sandbox`."""
+"""Worker processes for trusted data; untrusted data goes to `common.sandbox`."""
 
 from __future__ import annotations
 
@@ -18,11 +17,11 @@ T = TypeVar("T")
 
 
 class WorkerProcesses:
-    """Processes that prepare themselves once and then do one call after another; a context, which ends
-    them. They end with their parent. Calls and results are pickled."""
+    """Processes that run `prepare` once and then many calls; a context manager, which ends them. They end
+    with their parent. Calls and results are pickled."""
 
     def __init__(self, count: int, prepare: Callable[..., None], *given: Any) -> None:
-        """prepare: called with what is given in each process before its first call."""
+        """prepare: called with the given arguments in each process before its first call."""
         self._ahead = 2 * count
         self._pool = ProcessPoolExecutor(
             count,
@@ -38,13 +37,13 @@ class WorkerProcesses:
         self.close()
 
     def close(self) -> None:
-        """End the processes when the calls they are at are done."""
+        """End the processes after their present calls."""
         self._pool.shutdown(cancel_futures=True)
 
     def run(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
-        """The result of every call, in the order they are done; few calls are taken ahead.
+        """The result of every call, in the order of completion; only a few calls are queued.
 
-        Raises what a call raises, StoryHashError when a process died.
+        Raises the errors of calls, and StoryHashError if a process died.
         """
         waiting: set[Future[T]] = set()
         try:
@@ -64,7 +63,7 @@ class WorkerProcesses:
 
 
 def _begin(parent: int, prepare: Callable[..., None], given: tuple[Any, ...]) -> None:
-    # Ctrl-C reaches the whole terminal group; the parent decides what becomes of its children.
+    # Ctrl-C signals the whole terminal group; the parent stops its children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
     work_in_one_thread()

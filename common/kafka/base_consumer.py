@@ -1,4 +1,4 @@
-"""What every consumer does: polling, lag, closing; records of kafka-python as messages of ours."""
+"""The base of both consumers: polling, lag, closing; kafka-python's records as our messages."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from common.messaging.transport import ReceivedMessage
 from common.settings import KafkaSettings
 
 _FETCH_WAIT_MS = 200
-# What lies fetched in memory and not yet polled, at most, for each broker.
+# Most bytes that are fetched and not polled yet, per broker.
 _FETCH_BYTES = 16 << 20
 _CLOSE_SECONDS = 5.0
-# Kafka's number for a time stamp that the broker gave.
+# Kafka's number for a time stamp set by the broker.
 _LOG_APPEND_TIME = 1
 _PAUSE_SECONDS = 0.2
-# Waiting does not cure these.
+# Retries do not help with these.
 _FATAL = (AuthorizationError, SaslAuthenticationFailedError, FencedInstanceIdError)
 
 
 def reader_settings(kafka: KafkaSettings, max_bytes: int) -> dict[str, Any]:
-    """What every consumer is told besides its connection; `max_bytes` is the largest message."""
+    """The settings of every consumer besides its connection. max_bytes: size of the largest message."""
     return {
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
@@ -43,7 +43,7 @@ def reader_settings(kafka: KafkaSettings, max_bytes: int) -> dict[str, Any]:
 
 
 class KafkaReader:
-    """What both consumers have in common: polling, lag, closing."""
+    """The common part of both consumers: polling, lag, closing."""
 
     def __init__(self, kafka: KafkaSettings, max_bytes: int, **settings: Any) -> None:
         self._kafka = kafka
@@ -53,7 +53,7 @@ class KafkaReader:
         self._outage = OutageLog(self._client, kafka)
         self._missing = MissingTopics()
         self._topics: tuple[str, ...] = ()
-        # Where partitions ended when reading began, for as long as nothing newer was heard.
+        # End offsets when reading began, until the broker reports newer ones.
         self._ends: dict[TopicPartition, int] = {}
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
@@ -71,7 +71,7 @@ class KafkaReader:
                 return []
 
     def lag(self) -> int:
-        """Messages behind the last one polled, as last heard; a partition not heard of counts 0."""
+        """Messages after the last one polled, as last reported; 0 for a partition without a report."""
         total = 0
         for place in self._consumer.assignment():
             end = self._consumer.highwater(place)
@@ -88,15 +88,16 @@ class KafkaReader:
         return total
 
     def expired(self) -> int:
-        """See common.messaging.transport.Consumer; a compacted topic keeps all that counts."""
+        """See common.messaging.transport.Consumer. Always 0: a compacted topic keeps the last
+        messages."""
         return 0
 
     def unreachable(self) -> str:
-        """Why nothing comes; see common.messaging.transport.Consumer."""
+        """Why the broker is unreachable; see common.messaging.transport.Consumer."""
         return self._outage.reason
 
     def close(self) -> None:
-        """Leave the group at once; a static member stays in it until its session times out."""
+        """Leave the group. A static member stays in it until its session times out."""
         timeout = min(_CLOSE_SECONDS, self._kafka.request_timeout_seconds)
         try:
             self._consumer.close(autocommit=False, timeout_ms=round(timeout * 1000))
@@ -118,7 +119,7 @@ class KafkaReader:
 
 
 def received(record: Any) -> ReceivedMessage:
-    """A record of kafka-python as ours; what other programs may leave out is empty."""
+    """A record of kafka-python as our message; fields that other programs may omit are empty."""
     return ReceivedMessage(
         topic=record.topic,
         partition=record.partition,

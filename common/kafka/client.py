@@ -1,4 +1,4 @@
-"""How Kafka is reached: the settings of every connection, and its errors as our own errors."""
+"""Connections to Kafka: their settings, and kafka-python's errors as our own errors."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from common.uris import without_passwords
 
 log = logging.getLogger("storyhash.kafka")
 
-# How long a client looks for a first broker before it says that there is none.
+# Time-out of the search for a first broker.
 _FIND_SECONDS = 8.0
-# A topic just made may be unknown to a broker for a moment.
+# A broker may not know a new topic for a moment.
 _TOPIC_GRACE_SECONDS = 2.0
-# Shorter breaks are reconnections, not news.
+# Shorter interruptions are reconnections and are not logged.
 _OUTAGE_SECONDS = 2.0
 
-# Waiting does not cure these.
+# Retries do not help with these.
 _REFUSALS = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
 
 _Made = TypeVar("_Made")
@@ -44,9 +44,10 @@ _Made = TypeVar("_Made")
 def open_client(
     kafka: KafkaSettings, make: Callable[..., _Made], **settings: Any
 ) -> tuple[_Made, KafkaNetClient]:
-    """A producer, consumer or admin client that has found a broker, and what it talks through.
+    """A connected producer, consumer or admin client, and its network client.
 
-    Raises BrokerError when none answers within eight seconds or it is refused, SettingsError.
+    Raises BrokerError if no broker answers within eight seconds or it rejects the connection;
+    SettingsError.
     """
     opened: list[KafkaNetClient] = []
     refusals: deque[Exception] = deque(maxlen=1)
@@ -54,7 +55,7 @@ def open_client(
     def client(**configs: Any) -> KafkaNetClient:
         made = KafkaNetClient(**configs)
         _listen_for_refusals(made, refusals)
-        # The option of this name that clients take does not reach the metadata requests.
+        # The client's option of this name does not reach its metadata requests.
         made.cluster.config["allow_auto_create_topics"] = False
         opened.append(made)
         return made
@@ -70,8 +71,8 @@ def open_client(
 
 
 def _listen_for_refusals(client: KafkaNetClient, refusals: deque[Exception]) -> None:
-    """Note when a broker turns a connection away: bootstrapping tries again whatever the reason, and
-    tells in the end that its time was up."""
+    """Collect the rejections of connections: bootstrapping retries after any error, and in the end
+    reports only a time-out."""
     connect = client._manager.get_connection
 
     def note(error: Exception) -> None:
@@ -89,7 +90,7 @@ def _listen_for_refusals(client: KafkaNetClient, refusals: deque[Exception]) -> 
 def _reason(
     error: KafkaError, refusals: Sequence[Exception], kafka: KafkaSettings
 ) -> StoryHashError:
-    """Why no broker could be had: the failure that no further try would mend, where there was one."""
+    """Why no broker was found: the last error that no retry can fix, if there was one."""
     if not getattr(error, "retriable", False):
         return in_our_words(error, kafka)
     if refusals:
@@ -99,12 +100,12 @@ def _reason(
 
 
 def connection(kafka: KafkaSettings) -> dict[str, Any]:
-    """What every client is told about the brokers. Raises SettingsError that names the variable."""
+    """The connection settings of every client. Raises SettingsError that names the variable."""
     settings: dict[str, Any] = {
         "bootstrap_servers": addresses(kafka),
         "client_id": "storyhash",
         "request_timeout_ms": round(kafka.request_timeout_seconds * 1000),
-        # Half a minute, the default, is long after a broker is back.
+        # The default, half a minute, is too long after a broker has restarted.
         "reconnect_backoff_max_ms": 1000,
         "metadata_max_age_ms": 30_000,
         "bootstrap_timeout_ms": round(_FIND_SECONDS * 1000),
@@ -125,7 +126,7 @@ def connection(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def in_our_words(error: Exception, kafka: KafkaSettings) -> StoryHashError:
-    """The error to raise for one of kafka-python's; its message says what to do."""
+    """Our error for one of kafka-python; its message says what to do."""
     where = f"Kafka at {without_passwords(kafka.bootstrap_servers)}"
     if isinstance(error, KafkaConfigurationError):
         return SettingsError(f"STORYHASH_KAFKA__...: {error}")
@@ -150,12 +151,12 @@ def in_our_words(error: Exception, kafka: KafkaSettings) -> StoryHashError:
 
 
 def topic_missing(topic: str) -> TopicMissingError:
-    """The error for a topic that is not there."""
+    """The error for a missing topic."""
     return TopicMissingError(f"topic {topic} does not exist; `storyhash topics create` makes it")
 
 
 def refreshed(client: KafkaNetClient, timeout_seconds: float) -> bool:
-    """Ask for the topics' metadata; False when no broker answered in time."""
+    """Request the topics' metadata; False if no broker answered in time."""
     answered = threading.Event()
     future = client.cluster.request_update()
     future.add_both(lambda _: answered.set())
@@ -167,9 +168,9 @@ def refreshed(client: KafkaNetClient, timeout_seconds: float) -> bool:
 
 
 def partitions_of(client: KafkaNetClient, kafka: KafkaSettings, topic: str) -> list[int]:
-    """The partitions of a topic, for a client that reads metadata on a thread of its own.
+    """The partitions of a topic, for a client that reads metadata in its own thread.
 
-    Raises TopicMissingError; BrokerError when no broker answers within the request timeout.
+    Raises TopicMissingError; BrokerError if no broker answers within the request time-out.
     """
     client.cluster.set_topics([topic])
     deadline = time.monotonic() + kafka.request_timeout_seconds
@@ -187,13 +188,13 @@ def partitions_of(client: KafkaNetClient, kafka: KafkaSettings, topic: str) -> l
 
 
 class MissingTopics:
-    """Tells a topic that does not exist from one that a broker has not heard of yet."""
+    """Distinguishes a topic that does not exist from one that a broker does not know yet."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def look(self, client: KafkaNetClient, topics: Sequence[str]) -> None:
-        """Raise TopicMissingError when one has been unknown to a broker for a while."""
+        """Raises TopicMissingError if a topic has been unknown to the broker for a while."""
         known = client.cluster.topics()
         unknown = next((topic for topic in topics if topic not in known), None)
         now = time.monotonic()
@@ -208,7 +209,7 @@ class MissingTopics:
 
 
 class OutageLog:
-    """Logs once when no broker is connected any more, and once when one is again."""
+    """Logs once when the connection to all brokers is lost, and once when one is back."""
 
     def __init__(self, client: KafkaNetClient, kafka: KafkaSettings) -> None:
         self._client = client
@@ -218,11 +219,11 @@ class OutageLog:
 
     @property
     def reason(self) -> str:
-        """What is wrong while an outage lasts, else nothing."""
+        """What is wrong during an outage, else empty."""
         return f"{self._where} does not respond" if self._said else ""
 
     def watch(self) -> None:
-        """Look whether a broker is connected; cheap enough to be called after every poll."""
+        """Check whether a broker is connected; cheap enough for a call after every poll."""
         nodes = self._client.cluster.brokers()
         if any(self._client.connected(node.node_id) for node in nodes):
             if self._said:
@@ -236,5 +237,5 @@ class OutageLog:
 
 
 def _words(error: Exception) -> str:
-    """One line of an error, with its kind when it has no words of its own."""
+    """The message of an error on one line, or its type if it has no message."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,8 +1,8 @@
-"""The log's clock: moments that grow, whatever the clocks of those who ask say.
+"""The log's clock: increasing moments, independent of the callers' clocks.
 
-A mark is written to a topic whose time stamps the broker gives. The moment is that time stamp, or one
-millisecond more than what the marks before say, where the broker's clock went back or another broker
-leads the topic by now.
+A mark is written to a topic whose time stamps are set by the broker. The moment is this time stamp. If
+the broker's clock went back, or a new leader's clock is behind, it is one millisecond after the newest
+earlier mark.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from common.kafka.client import in_our_words, open_client, partitions_of
 from common.kafka.publisher import close_producer
 from common.settings import KafkaSettings
 
-# Marks that are looked at: more than are ever written at the same time.
+# Marks that are read: more than are ever written at the same time.
 _MARKS = 100
 _POLL_MS = 200
 _MARK_BYTES = 1 << 20
-# A producer's time stamp that a broker with a clock of its own does not keep.
+# A producer's time stamp, which the broker replaces by its own.
 _NO_TIME_MS = 1
 
 
 class KafkaClock:
-    """One connection to write and one to read, opened when first needed and again after an error.
+    """One connection to write and one to read, opened at the first use and after an error.
     Thread-safe."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
@@ -74,7 +74,7 @@ class KafkaClock:
         return max(int(told.timestamp), least)
 
     def _newest(self, place: TopicPartition) -> int:
-        """The latest moment that a mark tells of, or 0."""
+        """The newest moment of all marks, or 0."""
         consumer = self._consumer
         timeout = round(self._kafka.request_timeout_seconds * 1000)
         begin = consumer.beginning_offsets([place], timeout_ms=timeout)[place]
@@ -123,5 +123,5 @@ class KafkaClock:
 
 
 def _told(value: bytes | None) -> int:
-    """The moment in a mark; 0 for what is none."""
+    """The moment in a mark; 0 if it is none."""
     return int(value) if value is not None and value.isdigit() and len(value) <= 18 else 0

@@ -1,7 +1,7 @@
 """Messages that retention deleted before a consumer group read them.
 
-A consumer whose committed offset is no longer in the log goes on at the oldest message there is. The
-lag is then 0 and nothing looks wrong, but what lay between is lost.
+If the committed offset is no longer in the log, a consumer continues at the oldest message. Its lag is
+then 0 and nothing looks wrong, but the messages between are lost.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ from common.kafka.client import log
 
 
 class Gaps:
-    """Compares where each partition should go on with where it does. One thread, but for `forget`."""
+    """Compares the expected next offset of each partition with the real one. For one thread, except
+    `forget`."""
 
     def __init__(self, consumer: KafkaConsumer, group: str, *, new_group_is_loss: bool) -> None:
-        """new_group_is_loss: whether messages count as lost that expired before the group committed
-        anything at all."""
+        """new_group_is_loss: whether messages that expired before the group's first commit count as
+        lost."""
         self._consumer = consumer
         self._group = group
         self._new_group_is_loss = new_group_is_loss
-        # The offset that should come next, once it is known.
+        # The expected next offset, if known.
         self._next: dict[TopicPartition, int] = {}
         self._lost = 0
 
     def forget(self, places: Iterable[TopicPartition]) -> None:
-        """These partitions came or went: what comes next is what the group committed."""
+        """These partitions were assigned or revoked: they continue at the committed offset."""
         for place in places:
             self._next.pop(place, None)
 
     def taken(self) -> int:
-        """How many messages were lost since the last call."""
+        """Number of messages lost since the last call."""
         lost, self._lost = self._lost, 0
         return lost
 
     def look(
         self, found: Mapping[TopicPartition, Sequence[Any]], timeout_ms: int
     ) -> dict[TopicPartition, int]:
-        """Look for gaps after a poll that gave `found`. Gives, of the partitions that have one, the
-        offset from which there are messages again: committed, it is told only once."""
+        """Check for gaps after a poll that returned `found`. Returns, for each partition with a gap, the
+        first offset with messages; the caller commits it, so that the gap is reported once."""
         passed = {}
         for place in self._consumer.assignment():
             records = found.get(place)
@@ -65,7 +66,7 @@ class Gaps:
         return passed
 
     def _begin(self, place: TopicPartition, here: int, timeout_ms: int) -> int:
-        """Where a partition that was just assigned should go on."""
+        """The expected first offset of a new partition."""
         committed = self._consumer.committed(place, timeout_ms=timeout_ms)
         if committed is not None:
             return int(committed)

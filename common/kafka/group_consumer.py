@@ -1,4 +1,4 @@
-"""A member of a consumer group: partitions come and go, offsets are committed."""
+"""A member of a consumer group, with rebalances and commits."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from common.kafka.kafka_python_patch import keep_ended_joins
 from common.messaging.transport import ReceivedMessage
 from common.settings import KafkaSettings
 
-# How often staying a member costs a round trip.
+# Interval of the round trips that keep the membership.
 _KEEP_ALIVE_SECONDS = 0.2
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Hears, on the thread of the connection, which partitions come and go."""
+    """Handles assigned and revoked partitions, in the connection's thread."""
 
     def __init__(
         self, consumer: KafkaConsumer, assignor: CooperativeStickyAssignor, gaps: Gaps
@@ -39,7 +39,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assignor = assignor
         self._gaps = gaps
         self.holding = False
-        # Commits that a rebalance put off, of partitions that are here.
+        # Commits of present partitions that a rebalance delayed.
         self.owed: dict[TopicPartition, OffsetAndMetadata] = {}
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -52,7 +52,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         self._forget(lost)
-        # Or it would claim, when it joins again, what others have by now.
+        # Otherwise it would claim partitions that others own now when it joins again.
         self._assignor.member_assignment = None
 
     def _forget(self, places: Iterable[TopicPartition]) -> None:
@@ -81,12 +81,12 @@ class KafkaGroupConsumer(KafkaReader):
         )
         keep_ended_joins(self._consumer._coordinator)
         self._topics = tuple(topics)
-        # A further generation begins when the log has long been read by others.
+        # A new generation starts when others have already read the log.
         self._gaps = Gaps(self._consumer, group, new_group_is_loss=not kafka.generation)
         self._listener = _Listener(self._consumer, assignor, self._gaps)
         self._kept_alive = 0.0
         self._consumer.subscribe(topics=list(topics), listener=self._listener)
-        # Who joins before it knows the topics' partitions has to join twice.
+        # A member that joins before it knows the topics' partitions must join twice.
         refreshed(self._client, kafka.request_timeout_seconds)
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
@@ -102,7 +102,7 @@ class KafkaGroupConsumer(KafkaReader):
         return self._gaps.taken()
 
     def keep_alive(self) -> None:
-        """Stay a member, take part in rebalances, and take nothing."""
+        """Stay a member and take part in rebalances, without fetching messages."""
         now = time.monotonic()
         if now - self._kept_alive < _KEEP_ALIVE_SECONDS:
             return

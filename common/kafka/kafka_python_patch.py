@@ -1,8 +1,9 @@
-"""What kafka-python 3.0 forgets while a member joins its group.
+"""A patch of kafka-python 3.0 for joins of a consumer group.
 
-A join takes as long as the slowest member needs to hear of it, so it goes on between polls. One that ends
-there is thrown away by the next poll, which joins anew; when the group's leader does that, everybody has
-to join again. Members that poll shortly, as every worker with two lanes does, then rebalance for ever.
+A join takes as long as the slowest member needs to notice it, so it continues between polls. kafka-python
+discards a join that ends between two polls, and the next poll joins again. If the group's leader does
+this, all members must join again. Members with short polls, such as a worker with two topics, then
+rebalance forever.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 
 
 def keep_ended_joins(coordinator: Any) -> None:
-    """Have a consumer's coordinator take up a join that ended between two polls."""
+    """Make a consumer's coordinator use a join that ended between two polls."""
     join = coordinator.join_group_async
 
     async def join_group_async(timeout_ms: float | None = None) -> bool:
         task = coordinator._join_task
         ended = task is not None and task.is_done and task.exception is None
-        # A member that fell out of the group meanwhile is not rebalancing, and does join anew.
+        # A member that left the group meanwhile is not rebalancing, and joins again.
         if ended and coordinator.rebalance_in_progress():
             coordinator._join_task = _LazyFuture(task.value)
         joined: bool = await join(timeout_ms=timeout_ms)
@@ -28,7 +29,7 @@ def keep_ended_joins(coordinator: Any) -> None:
 
 
 class _LazyFuture:
-    """A future of kafka-python that looks pending until it is waited for."""
+    """A future of kafka-python that is pending until it is awaited."""
 
     is_done = False
     exception = None

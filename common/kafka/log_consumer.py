@@ -1,4 +1,4 @@
-"""A whole topic, read by one from a place it knows."""
+"""A consumer of a whole topic from given offsets, without a group."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEW_PARTITIONS_SECONDS = 30.0
 
 
 class KafkaLogConsumer(KafkaReader):
-    """Reads every partition of a topic, whatever others read."""
+    """Reads every partition of a topic, independent of other consumers."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class KafkaLogConsumer(KafkaReader):
         self._topics = (topic,)
         self._log_id = log_id
         self._looked = time.monotonic()
-        # Where partitions ended that have not been read so far.
+        # End offsets at the start of the partitions that are not read to there yet.
         self._behind: dict[TopicPartition, int] = {}
         try:
             places = self._places()
@@ -57,7 +57,7 @@ class KafkaLogConsumer(KafkaReader):
                 self._consumer.assign(places)
                 self._seek(places, {})
             except BaseException:
-                # The next poll has to notice it again.
+                # So that the next poll detects it again.
                 self._log_id = before
                 raise
         if time.monotonic() - self._looked > _NEW_PARTITIONS_SECONDS:
@@ -72,16 +72,16 @@ class KafkaLogConsumer(KafkaReader):
         for place, end in list(self._behind.items()):
             with contextlib.suppress(KafkaError):
                 position = self._consumer.position(place, timeout_ms=0)
-                # What was last may have been compacted away; the position passes it all the same.
+                # The last message may be compacted away; the position still passes it.
                 if position is not None and position >= end:
                     del self._behind[place]
         return not self._behind
 
     def keep_alive(self) -> None:
-        """Nobody else wants these partitions."""
+        """Nothing to do: there is no group."""
 
     def commit(self, messages: Iterable[ReceivedMessage]) -> None:
-        """Tell monitoring how far it is; a commit that fails is not repeated."""
+        """Commit offsets for monitoring; a failed commit is not retried."""
         offsets = next_offsets(messages)
         if not offsets:
             return
@@ -96,12 +96,12 @@ class KafkaLogConsumer(KafkaReader):
         return [TopicPartition(topic, partition) for partition in found]
 
     def _was_recreated(self) -> bool:
-        """Whether the topic is another one than that of the offsets so far; its id is known from then."""
+        """Whether the topic was deleted and created again since the last call; stores its id."""
         topic = self._topics[0]
         known = self._client.cluster.topic_id(topic)
         found = "" if known is None else known.hex
         before = self._log_id
-        # Asked in the moment in which it is gone, nothing is known of it.
+        # While the topic does not exist, it has no id.
         if not found or found == before:
             return False
         self._log_id = found
@@ -114,7 +114,7 @@ class KafkaLogConsumer(KafkaReader):
         return True
 
     def _seek(self, places: Sequence[TopicPartition], offsets: Mapping[int, int]) -> None:
-        """Go to the offsets given. Those beyond the end are of a log that was there before."""
+        """Seek to the given offsets. Offsets beyond the end belong to a deleted log."""
         timeout = round(self._kafka.request_timeout_seconds * 1000)
         try:
             first = self._consumer.beginning_offsets(places, timeout_ms=timeout)
@@ -143,6 +143,6 @@ class KafkaLogConsumer(KafkaReader):
         new = sorted(now - known)
         if new:
             log.info("%s has %d new partitions", topic, len(new))
-            # Where the position is not known, reading begins at the oldest message.
+            # New partitions are read from the oldest message.
             self._consumer.assign(sorted(known | now))
             self._consumer.seek_to_beginning(*new)

@@ -1,4 +1,4 @@
-"""Where topics begin and end, and how far groups are, asked without reading a message."""
+"""First, last and committed offsets, without reading messages."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from kafka.errors import KafkaError
 from common.kafka.client import in_our_words, open_client, topic_missing
 from common.settings import KafkaSettings
 
-# What Kafka calls the first and the next offset of a partition.
+# Kafka's numbers for the first and the next offset of a partition.
 _EARLIEST, _LATEST = -2, -1
 
 
 class KafkaOffsets:
-    """One connection, opened when it is first needed and again after an error. Thread-safe."""
+    """One connection, opened at the first use and after an error. Thread-safe."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
@@ -41,7 +41,7 @@ class KafkaOffsets:
             places = self._places(admin, topic)
             begins = self._at(admin, places, _EARLIEST)
             ends = self._at(admin, places, _LATEST)
-            # The first that is not older; none is when all are.
+            # The first offset that is not older than the moment; -1 if all are older.
             since = self._at(admin, places, max(0, before_ms))
             committed = self._committed(admin, places, group)
         overdue = 0
@@ -56,7 +56,7 @@ class KafkaOffsets:
             self._drop()
 
     def _places(self, admin: Any, topic: str) -> list[TopicPartition]:
-        # All topics are asked for: asked for by name, a broker may make the one it lacks.
+        # A request for all topics: a request by name may create a missing topic.
         for one in admin.describe_topics():
             if one["name"] == topic:
                 found = sorted(each["partition_index"] for each in one["partitions"])
@@ -64,7 +64,7 @@ class KafkaOffsets:
         raise topic_missing(topic)
 
     def _at(self, admin: Any, places: list[TopicPartition], when: int) -> dict[int, int]:
-        """The offset of each partition at a moment (Unix milliseconds), -1 where there is none."""
+        """The offset of each partition at a moment (Unix milliseconds), -1 if there is none."""
         found = admin.list_partition_offsets(dict.fromkeys(places, when))
         return {place.partition: int(one.offset) for place, one in found.items()}
 

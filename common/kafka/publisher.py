@@ -1,4 +1,5 @@
-"""Messages to Kafka: idempotent, acknowledged by all replicas in step, bounded in what is on its way."""
+"""A publisher to Kafka: idempotent, acknowledged by all in-sync replicas, with bounded bytes in
+flight."""
 
 from __future__ import annotations
 
@@ -24,12 +25,12 @@ from common.messaging.transport import Message
 from common.settings import KafkaSettings
 
 LINGER_MS = 5
-# One batch of a partition is on its way at a time, so a batch should hold much: with 2 kB messages
-# 256 KiB sends twice as many a second as 16 KiB, the default, and more gains little.
+# Only one batch per partition is in flight, so batches should be large: with 2 kB messages, 256 KiB sends
+# twice as many messages per second as the default of 16 KiB; larger batches gain little.
 BATCH_BYTES = 256 * 1024
-# Framing of one record in a batch of its own, rounded up; headers are counted besides.
+# Framing of one record in its own batch, rounded up, without headers.
 _RECORD_OVERHEAD_BYTES = 128
-# How long a topic may be unknown to the producer before the broker is asked whether it exists.
+# How long a topic may be unknown to the producer before the broker is asked.
 _METADATA_SECONDS = 2.0
 _PARTITIONS_AGE_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
@@ -38,10 +39,10 @@ _CLOSE_SECONDS = 5.0
 class KafkaPublisher:
     """Publishes to any topic. One thread at a time.
 
-    After a BrokerError it can be used again: what was on its way is forgotten, some of it may have
-    arrived, and the caller publishes anew what it did not see flushed.
+    It can be used after a BrokerError. It then forgets the messages in flight; some of them may have
+    arrived, and the caller publishes everything again that was not flushed.
 
-    max_bytes: largest message.
+    max_bytes: size of the largest message.
     """
 
     def __init__(self, kafka: KafkaSettings, max_bytes: int) -> None:
@@ -49,7 +50,7 @@ class KafkaPublisher:
         self._max_bytes = max_bytes
         self._max_waiting = kafka.max_inflight_mib << 20
         self._producer: KafkaProducer | None = None
-        # What is on its way: the answer awaited and the bytes, oldest first.
+        # Messages in flight: the future answer and the size in bytes, oldest first.
         self._waiting: deque[tuple[Any, int]] = deque()
         self._waiting_bytes = 0
         self._partitions: dict[str, tuple[int, float]] = {}
@@ -87,17 +88,17 @@ class KafkaPublisher:
         self._checked_size(message)
 
     def flush(self) -> None:
-        """Return when all that was published is acknowledged. Raises BrokerError."""
+        """Return when all published messages are acknowledged. Raises BrokerError."""
         producer = self._producer
         if self._waiting and producer is not None:
-            # Batches that linger go at once, and one waits for batches, not for each message.
+            # This sends lingering batches at once, and waits for batches, not for each message.
             with contextlib.suppress(KafkaError):
                 producer.flush(self._patience_seconds)
         while self._waiting:
             self._await_oldest()
 
     def close(self) -> None:
-        """Release connections; what is not flushed may be lost."""
+        """Release connections; messages that are not flushed may be lost."""
         self._waiting.clear()
         self._waiting_bytes = 0
         producer, self._producer = self._producer, None
@@ -129,7 +130,7 @@ class KafkaPublisher:
         return self._producer
 
     def _settle(self) -> None:
-        """Forget what has been acknowledged; raise for what never will be."""
+        """Remove acknowledged messages; raises BrokerError for a failed one."""
         waiting = self._waiting
         while waiting and waiting[0][0].is_done:
             answer, size = waiting.popleft()
@@ -139,8 +140,8 @@ class KafkaPublisher:
 
     @property
     def _patience_seconds(self) -> float:
-        """The producer gives up by itself after the delivery timeout, but not while it has yet to be
-        given its id; hence this bound."""
+        """Longest wait for an answer. The producer itself gives up after the delivery time-out, but not
+        before it has its producer id."""
         return self._kafka.delivery_timeout_seconds + self._kafka.request_timeout_seconds
 
     def _await_oldest(self) -> None:
@@ -153,7 +154,7 @@ class KafkaPublisher:
         self._settle()
 
     def _count(self, producer: KafkaProducer, topic: str) -> int:
-        """How many partitions a topic has. Raises TopicMissingError, BrokerError."""
+        """Number of partitions of a topic. Raises TopicMissingError, BrokerError."""
         count, until = self._partitions.get(topic, (0, 0.0))
         now = time.monotonic()
         if now < until:
@@ -174,7 +175,7 @@ class KafkaPublisher:
         return count
 
     def _fail(self, error: Exception) -> NoReturn:
-        """Begin anew with the next message, and tell the caller why."""
+        """Close the producer, so that the next message opens a new one, and raise our error."""
         self.close()
         self._partitions.clear()
         if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
@@ -189,8 +190,8 @@ class KafkaPublisher:
 
 
 def close_producer(producer: KafkaProducer) -> None:
-    """Release its connections; what is unsent is lost."""
-    # close() alone waits for what is unsent, and on a timeout leaves its thread running.
+    """Release its connections; unsent messages are lost."""
+    # close() alone waits for unsent messages, and after a time-out leaves its thread running.
     producer._sender.force_close()
     producer._sender.join(_CLOSE_SECONDS)
     with contextlib.suppress(KafkaError):
@@ -198,7 +199,7 @@ def close_producer(producer: KafkaProducer) -> None:
 
 
 def _size(message: Message) -> int:
-    """What a message takes in a batch of its own, bytes, rounded up."""
+    """Size of a message in its own batch, in bytes, rounded up."""
     size = _RECORD_OVERHEAD_BYTES + len(message.key) + len(message.value or b"")
     for name, value in message.headers:
         size += len(name.encode()) + len(value) + 10
@@ -207,6 +208,6 @@ def _size(message: Message) -> int:
 
 @lru_cache(maxsize=1024)
 def _hash(key: bytes) -> int:
-    """Kafka's own hash of a key, so that a Java client finds the same partition. In Python it takes
-    longer than sending, and all messages of a video have one partition key: hence the cache."""
+    """Kafka's own hash of a key, so that a Java client finds the same partition. Cached, because in
+    Python it takes longer than sending, and all messages of a video have one partition key."""
     return int(murmur2(key)) & 0x7FFFFFFF

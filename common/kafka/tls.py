@@ -1,4 +1,4 @@
-"""Brokers' addresses, TLS to them, and what may be wrong when they take connections and are silent."""
+"""Addresses of brokers, TLS, and the diagnosis of brokers that accept connections but do not answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOK_SECONDS = 3.0
 
 
 def addresses(kafka: KafkaSettings) -> list[str]:
-    """The brokers to ask first. Raises SettingsError."""
+    """The bootstrap brokers. Raises SettingsError."""
     servers = [server.strip() for server in kafka.bootstrap_servers.split(",")]
     for server in servers:
         host, _, port = server.rpartition(":")
@@ -28,7 +28,8 @@ def addresses(kafka: KafkaSettings) -> list[str]:
 
 
 def tls_context(kafka: KafkaSettings) -> ssl.SSLContext:
-    """What connections trust, and what they show. Raises SettingsError that names the variable."""
+    """The trusted certificates and the client's certificate. Raises SettingsError that names the
+    variable."""
     for variable, path in (
         ("CA_FILE", kafka.ca_file),
         ("CERTIFICATE_FILE", kafka.certificate_file),
@@ -45,7 +46,7 @@ def tls_context(kafka: KafkaSettings) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if kafka.certificate_file is not None:
         secret = kafka.key_password
-        # Without a password OpenSSL would ask for one at the terminal.
+        # Without a password, OpenSSL would prompt for one.
         password = secret.get_secret_value() if secret is not None else ""
         try:
             context.load_cert_chain(kafka.certificate_file, _text(kafka.key_file), lambda: password)
@@ -57,10 +58,9 @@ def tls_context(kafka: KafkaSettings) -> ssl.SSLContext:
 
 
 def trouble(kafka: KafkaSettings) -> str:
-    """Why no broker can be spoken to though one takes connections; nothing where none does.
+    """Why a broker accepts connections but does not answer; empty if none accepts connections.
 
-    A client that cannot agree on TLS, or is turned away, tries again until its time is up, and then knows
-    no more than that nobody answered.
+    After a TLS failure or a rejection, a client retries until its time-out, and then reports only that.
     """
     for address in addresses(kafka):
         host, _, port = address.rpartition(":")
@@ -95,9 +95,9 @@ def trouble(kafka: KafkaSettings) -> str:
 
 
 def _shake_hands(plain: socket.socket, host: str, context: ssl.SSLContext) -> None:
-    """Raises ssl.SSLError and its kin for what is wrong with TLS."""
-    # With TLS 1.3 a broker refuses a client's certificate only after the handshake; one that has nothing
-    # against it waits for the client to begin.
+    """Do a TLS handshake. Raises ssl.SSLError or OSError if it fails."""
+    # With TLS 1.3 a broker rejects a client's certificate only after the handshake; a broker that
+    # accepts it waits for the client.
     with (
         context.wrap_socket(plain, server_hostname=host) as secure,
         contextlib.suppress(TimeoutError),

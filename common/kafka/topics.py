@@ -1,4 +1,4 @@
-"""The topics on a broker: made, corrected and checked against what they must be."""
+"""Creates, corrects and checks the topics on a broker."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from common.settings import KafkaSettings, VideoSettings
 
 log = logging.getLogger("storyhash.kafka")
 
-# With these otherwise than they must be messages are lost or refused; the rest is the operator's choice.
+# If these options differ, messages are lost or rejected. Other options are the operator's choice.
 _VITAL = frozenset({"cleanup.policy", "max.message.bytes", "message.timestamp.type"})
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """How one topic is. `missing`: it is not there. `differences`: what is otherwise than it must be,
-    by the name of the option: (as it is, as it must be); `partitions` and `replication` count as
-    options. A topic with more partitions, or more copies, than asked for does not differ."""
+    """The state of one topic.
+
+    missing: it does not exist. differences: by option, the present and the expected value; `partitions`
+    and `replication` count as options. More partitions or replicas than expected are no difference.
+    """
 
     spec: TopicSpec
     missing: bool
@@ -39,17 +41,17 @@ class TopicState:
 
     @property
     def usable(self) -> bool:
-        """Whether services may use it as it is."""
+        """Whether services can use it in this state."""
         return not self.missing and not any(self._is_vital(name) for name in self.differences)
 
     @property
     def retention_ms(self) -> int:
-        """How long its messages stay as it is; negative for ever."""
+        """Its present retention; negative means no limit."""
         must = self.spec.config["retention.ms"]
         return int(self.differences.get("retention.ms", (must, must))[0])
 
     def describe(self) -> str:
-        """What is wrong with it, or `ok`."""
+        """The differences as text, or `ok`."""
         if self.missing:
             return "missing"
         told = [
@@ -65,16 +67,16 @@ class TopicState:
 
 
 def check_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState]:
-    """How every topic is. Raises BrokerError."""
+    """The state of every topic. Raises BrokerError."""
     with _admin(kafka) as admin:
         return _states(admin, topic_specs(kafka, video))
 
 
 def require_topics(kafka: KafkaSettings, video: VideoSettings) -> dict[str, TopicState]:
-    """How every topic is, by name, when a service may start: every topic is there, keeps what it must and
-    takes messages as large as they get. What else differs is only logged.
+    """The state of every topic by name, checked before a service starts: every topic exists, has the
+    right clean-up policy and clock, and accepts the largest message. Other differences are only logged.
 
-    Raises TopicMissingError that says what to do, BrokerError.
+    Raises TopicMissingError, which says what to do, and BrokerError.
     """
     states = check_topics(kafka, video)
     for state in states:
@@ -88,10 +90,10 @@ def require_topics(kafka: KafkaSettings, video: VideoSettings) -> dict[str, Topi
 
 
 def create_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState]:
-    """Make what is missing and correct what differs; gives how every topic was before.
+    """Create missing topics and correct differing ones; returns the states before.
 
-    Partitions are added to a topic that was never written to alone: in any other they would part the
-    messages of a video. Copies are never changed. Raises BrokerError.
+    Partitions are added only to a topic that was never written to: otherwise they would split the
+    messages of a video. Replicas are never changed. Raises BrokerError.
     """
     specs = topic_specs(kafka, video)
     with _admin(kafka) as admin:
@@ -165,7 +167,7 @@ def _make(admin: Any, kafka: KafkaSettings, specs: Sequence[TopicSpec]) -> None:
     answer = admin.create_topics(wanted, raise_errors=False)
     for one in answer["topics"]:
         kind = for_code(one["error_code"])
-        # Another may have made it in the same moment.
+        # Another process may have created it at the same time.
         if one["error_code"] and kind is not TopicAlreadyExistsError:
             why = one.get("error_message") or kind.__name__
             raise BrokerError(

@@ -1,4 +1,4 @@
-"""The seam of common/messaging/transport.py over Kafka."""
+"""The interface of common/messaging/transport.py over Kafka."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SCAN_POLL_MS = 200
 
 
 class KafkaTransport:
-    """Makes publishers and consumers; each has connections of its own and is closed by who asked.
+    """Makes publishers and consumers. Each has its own connections, and the caller closes it.
 
-    Making one raises BrokerError when no broker answers within about eight seconds.
+    Making one raises BrokerError if no broker answers within about eight seconds.
     """
 
     def __init__(self, kafka: KafkaSettings, video: VideoSettings) -> None:
@@ -53,9 +53,9 @@ class KafkaTransport:
         return KafkaLogConsumer(self._kafka, self._max_bytes, topic, offsets, group, log_id)
 
     def scan(self, topic: str) -> Iterator[ReceivedMessage]:
-        """Every message that lies in a topic now, partition after partition, then stops.
+        """Every message that is in a topic now, partition by partition.
 
-        Raises TopicMissingError; BrokerError when the broker stays away for the request timeout.
+        Raises TopicMissingError; BrokerError if the broker does not answer within the request time-out.
         """
         consumer, client = open_client(
             self._kafka, KafkaConsumer, **reader_settings(self._kafka, self._max_bytes)
@@ -77,8 +77,8 @@ class KafkaTransport:
     def _scan_partition(
         self, consumer: KafkaConsumer, place: TopicPartition, end: int
     ) -> Iterator[ReceivedMessage]:
-        """Up to `end`. The position tells when that is reached: the last messages may have been
-        compacted away, and then none with the last offset ever comes."""
+        """The messages before `end`. The position tells when it is reached, because the last messages may
+        be compacted away."""
         consumer.assign([place])
         consumer.seek_to_beginning(place)
         patience = self._kafka.request_timeout_seconds
@@ -114,6 +114,6 @@ class KafkaTransport:
         return self._offsets.overdue(topic, group, before_ms)
 
     def close(self) -> None:
-        """Release its own connections; those of what was made here are closed by who asked."""
+        """Release its own connections, not those of its publishers and consumers."""
         self._clock.close()
         self._offsets.close()

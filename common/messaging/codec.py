@@ -1,4 +1,4 @@
-"""Messages as msgpack maps: a schema, its version and its fields, each checked as it is read."""
+"""Messages as msgpack maps: a schema, its version and its fields, which are checked when read."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import msgpack
 from common.errors import SchemaVersionError, WireError
 
 Fields: TypeAlias = Mapping[str, Any]
-# What SQLite, Kafka and Java hold in a long.
+# The largest signed 64-bit integer, of SQLite, Kafka and Java.
 _MOST = 2**63 - 1
 _REQUIRED: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a field's value may be: in words, and as a check."""
+    """The type of a field: its description, and a check of a value."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -32,7 +32,7 @@ def floats(width: int) -> Kind:
     )
 
 
-# Types are compared, not asked for: to Python a bool is an int.
+# `type` and not `isinstance`, because bool is a subclass of int.
 TEXT = Kind("text", lambda value: type(value) is str)
 WHOLE = Kind("integer, 0 to 2^63 - 1", lambda value: type(value) is int and 0 <= value <= _MOST)
 NUMBER = Kind("number", lambda value: type(value) in (float, int) and math.isfinite(value))
@@ -47,7 +47,7 @@ TEXTS = Kind(
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. default: what a reader takes where it is missing; without one it must be there."""
+    """One field. default: the value if the field is missing; a field without a default is required."""
 
     name: str
     kind: Kind
@@ -61,7 +61,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One version of one kind of message, and the type it stands for."""
+    """One version of one kind of message, and its Python type."""
 
     name: str
     version: int
@@ -71,13 +71,13 @@ class Schema:
     from_fields: Callable[[Fields], Any]
 
     def pack(self, value: Any) -> bytes:
-        """A value of its type as bytes."""
+        """Encode a value of its type."""
         told = {"schema": self.name, "schema_version": self.version, **self.to_fields(value)}
         packed: bytes = msgpack.packb(told)
         return packed
 
     def read(self, told: Fields) -> Any:
-        """The value a map holds. Raises WireError that names the field."""
+        """The value in a map. Raises WireError that names the field."""
         values = {}
         for field in self.fields:
             value = told.get(field.name, field.default)
@@ -95,7 +95,7 @@ class Schema:
 
 
 class Schemas:
-    """Schemas that may stand in one place: the newest version of each is written, every one read."""
+    """The schemas of one place: the newest version of each is written, every version is read."""
 
     def __init__(self, schemas: Iterable[Schema]) -> None:
         self._of_type: dict[type, Schema] = {}
@@ -105,16 +105,16 @@ class Schemas:
             self._versions.setdefault(schema.name, {})[schema.version] = schema
 
     def of(self, value: object) -> Schema:
-        """The schema a value is written with."""
+        """The schema for writing a value."""
         return self._of_type[type(value)]
 
     def pack(self, value: object) -> bytes:
-        """A value as bytes."""
+        """Encode a value."""
         return self.of(value).pack(value)
 
     def unpack(self, data: bytes) -> Any:
-        """The reverse. Raises WireError for what is none of these schemas or damaged,
-        SchemaVersionError for a version of one of them that is not known."""
+        """Decode a value. Raises WireError for another schema or damaged bytes, SchemaVersionError for an
+        unknown version."""
         try:
             told = msgpack.unpackb(data)
         except (ValueError, TypeError, msgpack.exceptions.UnpackException):
@@ -122,7 +122,7 @@ class Schemas:
         return self.read(told)
 
     def read(self, told: Any) -> Any:
-        """As `unpack`, of what msgpack made of the bytes."""
+        """Like `unpack`, from the map that msgpack decoded."""
         if type(told) is not dict or "schema" not in told or "schema_version" not in told:
             raise WireError("not a message of StoryHash: expected a msgpack map with a schema")
         name, version = told["schema"], told["schema_version"]

@@ -1,4 +1,4 @@
-"""Messages that cannot be used, set aside with the reason, and sent again once it is gone."""
+"""Dead letters: messages that cannot be used, stored with the reason, and their replay."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from common.messaging.transport import Headers, Message, Publisher, ReceivedMess
 _MARK = "dead-letter-"
 _REPLAYED = b"replayed"
 _LEFT_OUT = b"left-out"
-# What stays of a letter however large its original was.
+# The headers of a letter that are always kept, even if the original was very large.
 _TOLD = tuple(
     f"{_MARK}{name}"
     for name in (
@@ -26,19 +26,19 @@ _TOLD = tuple(
 )
 _ADDRESS = re.compile(r"^(.+)/(\d+)/(\d+)$")
 _MOST_CHARACTERS = 2000
-# The year 5138: what claims to be from later is no time of ours.
+# The year 5138; later times are not valid.
 _LAST_SECONDS = 1e11
-# Replayed letters are acknowledged and noted so many together.
+# Number of replayed letters per flush.
 _AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One message set aside, without its value: a clip may have megabytes. `letter_id` is where it lay:
-    topic/partition/offset.
+    """One dead letter without its value, because a clip may have megabytes.
 
-    key, headers: the original's. value_kept: false when it was too large to be set aside.
-    traceback_hash: the same for all that failed in the same way; the traceback is in the service's log.
+    letter_id: topic/partition/offset of the original. key, headers: of the original. value_kept: false if
+    the value was too large to be stored. traceback_hash: equal for equal failures; the traceback is in
+    the service's log.
     """
 
     letter_id: str
@@ -60,7 +60,7 @@ class DeadLetter:
 
 
 def dead_letter(topic: str, received: ReceivedMessage, stage: str, error: Exception) -> Message:
-    """`received` as it goes to the dead letters: its value and headers as they were, and why."""
+    """The dead letter of a message: its value and headers, and the reason."""
     known = isinstance(error, StoryHashError)
     about = {
         "stage": stage,
@@ -72,7 +72,7 @@ def dead_letter(topic: str, received: ReceivedMessage, stage: str, error: Except
         "offset": str(received.offset),
         "failed-at": repr(time.time()),
     }
-    # What an error says may hold what is no text, such as a file's name in another encoding.
+    # An error's message may not be valid Unicode, for example with a file name in another encoding.
     marks = (
         (f"{_MARK}{name}", text[:_MOST_CHARACTERS].encode("utf-8", "backslashreplace"))
         for name, text in about.items()
@@ -82,25 +82,26 @@ def dead_letter(topic: str, received: ReceivedMessage, stage: str, error: Except
 
 
 def without_value(letter: Message) -> Message:
-    """A dead letter that would be too large with its value, which stays where it lay while it is kept."""
+    """The letter without its value, if it is too large with it. The original topic still has the value
+    until it expires."""
     return replace(letter, value=b"", headers=(*letter.headers, (f"{_MARK}value", _LEFT_OUT)))
 
 
 def without_original(letter: Message) -> Message:
-    """One that would be too large without its value too: where the message lay, and why, alone."""
+    """The letter without value and original headers, if it is too large even without its value."""
     told = dict(letter.headers)
     marks = tuple((name, told[name]) for name in _TOLD if name in told)
     return replace(letter, headers=marks)
 
 
 def reason_of(error: Exception) -> str:
-    """An error's code, or `internal` for one nobody foresaw."""
+    """An error's code, or `internal` for an unexpected error."""
     return error.code if isinstance(error, StoryHashError) else "internal"
 
 
 def traceback_hash(error: Exception) -> str:
-    """Twelve hex digits of where an error came from: its type, and file and function of each frame,
-    wherever the files lie."""
+    """Hash of an error's origin, 12 hexadecimal digits: its type, and the file name and function of each
+    frame."""
     frames = traceback.extract_tb(error.__traceback__)
     told = [type(error).__name__]
     told += [f"{Path(frame.filename).name}:{frame.name}" for frame in frames]
@@ -108,7 +109,7 @@ def traceback_hash(error: Exception) -> str:
 
 
 def read_dead_letters(transport: Transport, topic: str) -> list[DeadLetter]:
-    """Every dead letter that is still kept, oldest first; one set aside twice is told once."""
+    """Every dead letter that has not expired, oldest first, without duplicates."""
     letters: dict[str, DeadLetter] = {}
     replayed: set[str] = set()
     for received in transport.scan(topic):
@@ -128,11 +129,11 @@ def replay(
     letters: Sequence[DeadLetter],
     allowed: Callable[[str], bool],
 ) -> Iterator[DeadLetter]:
-    """Send each back to where it came from and note that it was; yields each once that is durable.
+    """Send each letter back to its topic and mark it as replayed; yields each once this is durable.
 
-    One that cannot be used still comes back as a new dead letter. A letter says itself where it came
-    from; `allowed` tells which topics it may go to. Raises UsageError for one that came from elsewhere
-    or whose value is not kept, BrokerError.
+    A message that still cannot be used becomes a new dead letter. The letter itself names its topic;
+    `allowed` says whether this topic is allowed. Raises UsageError for another topic or a letter without
+    its value, BrokerError.
     """
     foreign = [one for one in letters if not allowed(one.source[0])]
     if foreign:
@@ -170,7 +171,7 @@ def replay(
 
 
 def find_letters(letters: Iterable[DeadLetter], wanted: Iterable[str]) -> list[DeadLetter]:
-    """Those with these ids. Raises UsageError for one that is not there."""
+    """The letters with these ids. Raises UsageError for a missing one."""
     known = {letter.letter_id: letter for letter in letters}
     missing = [letter_id for letter_id in wanted if letter_id not in known]
     if missing:
@@ -179,7 +180,7 @@ def find_letters(letters: Iterable[DeadLetter], wanted: Iterable[str]) -> list[D
 
 
 def _noted(publisher: Publisher, topic: str, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
-    """Have what was sent acknowledged, then that it was sent."""
+    """Flush the sent messages, then publish and flush their marks."""
     publisher.flush()
     for letter in letters:
         mark = ((f"{_MARK}state", _REPLAYED),)
@@ -189,7 +190,7 @@ def _noted(publisher: Publisher, topic: str, letters: Sequence[DeadLetter]) -> S
 
 
 def _told(received: ReceivedMessage) -> DeadLetter | None:
-    """The dead letter in a message of their topic, if it is one."""
+    """The dead letter in a message, or None."""
     letter_id = received.key.decode("utf-8", "replace")
     failed_at = _seconds(_header(received, "failed-at"))
     if (
@@ -218,7 +219,7 @@ def _header(received: ReceivedMessage, name: str) -> str:
 
 
 def _seconds(told: str) -> float | None:
-    """Unix seconds, or None for what is none."""
+    """Unix seconds, or None if it is no valid time."""
     try:
         seconds = float(told)
     except ValueError:

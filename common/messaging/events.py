@@ -1,4 +1,4 @@
-"""What the services tell each other besides segments and embeddings."""
+"""The events between services, besides segments and embeddings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Outcome: TypeAlias = Literal["complete", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class VideoEnd:
-    """The producer is done with one version of a video.
+    """The producer has finished one version of a video.
 
-    complete: it has `segments` segments, all of which are out; `error_message` may say what was damaged.
-    failed: it cannot be used and `error_code` says why; segments that are out count for nothing.
-    segments_digest: `segments_digest` of the ids of its segments; empty where the producer is older.
-    origin: which producer sent it, a name that each keeps in its data folder; empty where it is older.
+    outcome `complete`: all of its `segments` segments are published; `error_message` may describe damage.
+    outcome `failed`: the video cannot be used, `error_code` says why, and its segments do not count.
+    segments_digest: `segments_digest` of its segment ids; empty from an older producer. origin: name of
+    the producer, stored in its data folder; empty from an older producer.
     """
 
     entry: CatalogEntry
@@ -49,7 +49,7 @@ class VideoEnd:
 
 @dataclass(frozen=True, slots=True)
 class SegmentFailed:
-    """A segment went to the dead letters: its video is whole without it, until it is replayed."""
+    """A segment became a dead letter. Its video is complete without it until it is replayed."""
 
     ref: SegmentRef
     error_code: str
@@ -57,7 +57,7 @@ class SegmentFailed:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Every version of the video up to this one is gone for good."""
+    """Deletes every version of the video up to this one."""
 
     video_id: str
     version: int
@@ -69,7 +69,7 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class LogModel:
-    """The model whose vectors a log holds."""
+    """The model of a log's vectors."""
 
     model_id: str
 
@@ -79,10 +79,7 @@ class LogModel:
 
 @dataclass(frozen=True, slots=True)
 class MatchEvent:
-    """What a new video was found to be.
-
-    report: as `match --json` prints it.
-    """
+    """The matches of a new video. report: as in `match --json`."""
 
     video_id: str
     version: int
@@ -97,9 +94,9 @@ Event: TypeAlias = Segment | Embedding | VideoEnd | SegmentFailed | Deletion | L
 
 
 def segments_digest(segment_ids: Iterable[str]) -> str:
-    """32 hex digits that name a set of segments, in whatever order and however often each is given.
+    """Digest of a set of segment ids, 32 hexadecimal digits; independent of order and repetition.
 
-    Two ways of cutting a video into as many segments have different digests.
+    Two ways to cut a video into the same number of segments have different digests.
     """
     digest = hashlib.blake2b(digest_size=16)
     for segment_id in sorted({one.encode("utf-8", "surrogatepass") for one in segment_ids}):

@@ -1,4 +1,4 @@
-"""Which model's vectors a log holds: whoever writes to it first decides."""
+"""The model of a log's vectors; the first writer decides it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.types import Embedding
 
 
 def log_model(transport: Transport, log_topic: str) -> str | None:
-    """The model whose vectors a log holds; None while it holds none. Raises BrokerError."""
+    """The model of a log's vectors; None if it has none. Raises BrokerError."""
     for received in transport.scan(log_topic):
         if received.value is None:
             continue
@@ -26,8 +26,8 @@ def log_model(transport: Transport, log_topic: str) -> str | None:
 def claim_log_model(
     transport: Transport, publisher: Publisher, log_topic: str, model_id: str
 ) -> None:
-    """Make a log this model's, or find that it is already. What the log tells first decides, so of two
-    that begin at once one is refused. Raises ModelMismatchError, BrokerError."""
+    """Set the model of a log, or check that it is already this one. The first entry of the log decides,
+    so if two start at once, one is rejected. Raises ModelMismatchError, BrokerError."""
     held = log_model(transport, log_topic)
     if held is None:
         publisher.publish(to_message(log_topic, Envelope(LogModel(model_id))))

@@ -1,4 +1,4 @@
-"""The topics, how each is configured, and which key and partition a message has."""
+"""The topics: names, configuration, and size of the largest message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from common.settings import KafkaSettings, VideoSettings
 
-# What a clip's message holds besides the clip: identity, headers, framing.
+# Size of a clip's message without the clip: identity, headers, framing.
 _MESSAGE_OVERHEAD_BYTES = 64 * 1024
 _MIN_MESSAGE_BYTES = 1 << 20
 _GENERATION = re.compile(r"\.[a-z0-9-]{1,40}")
@@ -15,7 +15,7 @@ _GENERATION = re.compile(r"\.[a-z0-9-]{1,40}")
 
 @dataclass(frozen=True, slots=True)
 class TopicNames:
-    """The topics of one generation. `segments` serves all generations; a backfill is for one."""
+    """The topics of one generation. `segments` is for all generations; a backfill is for one."""
 
     segments: str
     backfill: str
@@ -44,18 +44,18 @@ class TopicNames:
 
     @property
     def backfill_embedders(self) -> str:
-        """Their group on the backfill."""
+        """The consumer group of the embedders on the backfill."""
         return f"{self.embedders}.backfill"
 
     @property
     def searchers(self) -> str:
-        """The group under which searchers tell how far they have read."""
+        """The consumer group under which searchers commit their offsets."""
         return f"{self.embeddings}.searcher"
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic as it must be. `config`: Kafka's own names and values."""
+    """The expected state of one topic. config: Kafka's own names and values."""
 
     name: str
     partitions: int
@@ -64,7 +64,7 @@ class TopicSpec:
 
 
 def takes_replays(topic: str, prefix: str) -> bool:
-    """Whether a dead letter may be sent back to a topic: one of ours, of any generation, from which
+    """Whether a dead letter may be sent back to a topic: a topic of ours, of any generation, that
     services read."""
     for name in (f"{prefix}.segments", f"{prefix}.segments.backfill", f"{prefix}.embeddings"):
         rest = topic.removeprefix(name)
@@ -74,7 +74,7 @@ def takes_replays(topic: str, prefix: str) -> bool:
 
 
 def max_message_bytes(video: VideoSettings) -> int:
-    """Largest message, from the one setting that bounds a clip."""
+    """Size of the largest message, from the setting that bounds a clip."""
     return max(_MIN_MESSAGE_BYTES, video.max_clip_bytes + _MESSAGE_OVERHEAD_BYTES)
 
 
@@ -83,16 +83,16 @@ def topic_specs(kafka: KafkaSettings, video: VideoSettings) -> list[TopicSpec]:
     names = TopicNames.of(kafka)
     size = {
         "max.message.bytes": str(max_message_bytes(video)),
-        # What is kept how long, and which version is from the future, is decided by the brokers' clock.
+        # Retention and the check for versions from the future use the brokers' clock.
         "message.timestamp.type": "LogAppendTime",
     }
-    # With three copies two must hold a message before it counts as written.
+    # With three replicas, two must have a message before it is acknowledged.
     safe = {"min.insync.replicas": str(max(1, kafka.replication - 1))}
     kept = {"cleanup.policy": "delete", "retention.ms": str(round(kafka.retention_hours * 3.6e6))}
     log = {
         "cleanup.policy": "compact",
         "min.cleanable.dirty.ratio": "0.2",
-        # Without it a log that few write to is not compacted for a week.
+        # Otherwise a log with few writes is not compacted for a week.
         "max.compaction.lag.ms": str(round(kafka.purge_hours * 3.6e6)),
     }
 

@@ -1,7 +1,7 @@
-"""The seam between the services and whatever carries their messages: topics of ordered partitions.
+"""The interface between the services and a message broker: topics with ordered partitions.
 
-Delivery is at least once. A message is acknowledged when `flush` returns; a consumer gets again, after
-a crash or a rebalance, what it did not commit.
+Delivery is at least once. A message is acknowledged when `flush` returns. After a crash or a rebalance,
+a consumer gets messages again that it did not commit.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is published. `value` None is a tombstone: compaction forgets the key.
+    """A message to publish. The value None is a tombstone: compaction removes the key.
 
-    Messages of one `partition_key` (by default the key) keep their order. `partition` given, it goes
-    there whatever its key.
+    Messages with one `partition_key` (default: the key) keep their order. `partition` overrides the key.
     """
 
     topic: str
@@ -31,7 +30,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message and where it is."""
+    """A message and its position."""
 
     topic: str
     partition: int
@@ -39,9 +38,9 @@ class ReceivedMessage:
     key: bytes
     value: bytes | None
     headers: Headers = ()
-    # When it was appended, Unix milliseconds; None for what never lay in a log.
+    # Time of its append, Unix milliseconds; None if it was never in a log.
     appended_ms: int | None = field(default=None, compare=False)
-    # Whether the log's own clock says so, or that of whoever wrote it.
+    # Whether this time is from the log's clock, else from the writer's.
     by_log: bool = field(default=True, compare=False)
 
     def header(self, name: str) -> bytes | None:
@@ -50,26 +49,26 @@ class ReceivedMessage:
 
 
 class Publisher(Protocol):
-    """Sends messages; those of one partition key arrive in the order they were published, each once."""
+    """Sends messages. Those of one partition key arrive in order, each once."""
 
     def publish(self, message: Message) -> None:
-        """Queue a message; waits while too many bytes are on their way.
+        """Queue a message; waits while too many bytes are in flight.
 
-        Raises BrokerError when one published earlier was refused for good or the broker is gone too
-        long, MessageTooLargeError for one no broker would take.
+        Raises BrokerError if an earlier message was rejected or the broker is unreachable too long,
+        MessageTooLargeError for a message above the limit.
         """
         ...
 
     def check(self, message: Message) -> None:
-        """Raises MessageTooLargeError for one no broker would take."""
+        """Raises MessageTooLargeError for a message above the limit."""
         ...
 
     def flush(self) -> None:
-        """Return when all that was published is acknowledged. Raises BrokerError."""
+        """Return when all published messages are acknowledged. Raises BrokerError."""
         ...
 
     def close(self) -> None:
-        """Release connections; what is not flushed may be lost."""
+        """Release connections; messages that are not flushed may be lost."""
         ...
 
 
@@ -77,34 +76,34 @@ class Consumer(Protocol):
     """Reads topics. One thread at a time."""
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
-        """The next messages over all partitions it has now, in order within each; [] after the
-        timeout. An unreachable broker is waited for, not raised. Raises TopicMissingError."""
+        """The next messages of all its partitions, in order within each; [] after the time-out. It waits
+        for an unreachable broker. Raises TopicMissingError."""
         ...
 
     def keep_alive(self) -> None:
-        """Stay a member and take nothing: called often while a batch is worked on."""
+        """Stay a member without fetching messages; called often during the work on a batch."""
         ...
 
     def commit(self, messages: Iterable[ReceivedMessage]) -> None:
-        """Have these, and all before them in their partitions, not delivered again. Partitions that
-        were taken away meanwhile are passed over: their new owner does that work again."""
+        """Commit these messages, and all before them in their partitions. Partitions that were revoked
+        meanwhile are skipped: their new owner repeats the work."""
         ...
 
     def lag(self) -> int:
-        """Messages in its partitions that lie behind the last one polled, as last heard."""
+        """Number of messages in its partitions after the last one polled, as last reported."""
         ...
 
     def expired(self) -> int:
-        """Messages that retention deleted before this group read them, as noticed since the last call.
-        Each loss is told once, to one member, and logged with its offsets."""
+        """Number of messages that expired before this group read them, noticed since the last call. Each
+        loss is reported once, to one member, and logged with its offsets."""
         ...
 
     def unreachable(self) -> str:
-        """Why nothing comes though something may be there; empty while the log answers."""
+        """Why the broker is unreachable; empty while it responds."""
         ...
 
     def close(self) -> None:
-        """Leave the group at once, so that others take over."""
+        """Leave the group at once, so that other members take over."""
         ...
 
 
@@ -117,40 +116,40 @@ class LogConsumer(Consumer, Protocol):
 
     @property
     def log_id(self) -> str:
-        """Which log the offsets of its messages are of: a topic that is created again under the same
-        name has another id. Empty where the broker gives none (Kafka before 2.8)."""
+        """Id of the log that its offsets belong to. A topic that is created again with the same name has
+        a new id. Empty if the broker has none (Kafka before 2.8)."""
         ...
 
     def caught_up(self) -> bool:
-        """Whether all has been polled that lay there when reading began."""
+        """Whether all messages that existed at the start have been polled."""
         ...
 
 
 class Transport(Protocol):
-    """Where publishers and consumers come from."""
+    """Makes publishers and consumers, and answers questions about topics."""
 
     def publisher(self) -> Publisher: ...
 
     def group_consumer(self, topics: Sequence[str], group: str) -> Consumer:
-        """Shares the partitions of topics with the other members of the group, from what the group
-        committed; a new group begins at the oldest message."""
+        """A member of a group. It shares the topics' partitions with the other members, from the
+        committed offsets; a new group begins at the oldest message."""
         ...
 
     def log_consumer(
         self, topic: str, offsets: Mapping[int, int], group: str, log_id: str = ""
     ) -> LogConsumer:
-        """Reads every partition of a topic, each from the offset given and otherwise from the oldest
-        message, whatever others read. Offsets of a log with another id than the topic's count for
-        nothing. `commit` only tells monitoring, under `group`."""
+        """Reads every partition of a topic from the given offset, or else from the oldest message.
+        Offsets are ignored if `log_id` is not the id of the topic. `commit` is only for monitoring,
+        under `group`."""
         ...
 
     def scan(self, topic: str) -> Iterable[ReceivedMessage]:
-        """Every message that lies in a topic now, partition after partition, then stops."""
+        """Every message that is in a topic now, partition by partition."""
         ...
 
     def moment(self, topic: str) -> int:
-        """Unix milliseconds by the log's own clock, not the caller's: later than every moment given
-        before, to whoever asked. A mark is written to `topic` for it.
+        """Unix milliseconds by the log's clock, not the caller's; later than every earlier result for any
+        caller. It writes a mark to `topic`.
 
         Raises BrokerError, TopicMissingError.
         """
@@ -165,8 +164,8 @@ class Transport(Protocol):
         ...
 
     def overdue(self, topic: str, group: str, before_ms: int) -> int:
-        """Messages appended before a moment of the log's clock that a group has not committed and that
-        are still there. Raises BrokerError."""
+        """Number of messages that were appended before a moment of the log's clock, that a group has not
+        committed, and that have not expired. Raises BrokerError."""
         ...
 
     def close(self) -> None: ...

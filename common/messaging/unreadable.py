@@ -1,6 +1,6 @@
-"""What is told in place of a message that cannot be read, as far as its key and headers name what it was.
+"""A substitute event for an unreadable message, made from its key and headers.
 
-Without it the video would wait for ever for what the message held.
+Without it the video would wait forever for the content of the message.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from common.messaging.events import SegmentFailed, VideoEnd
 from common.messaging.transport import ReceivedMessage
 from common.types import CatalogEntry, SegmentRef
 
-# Names the segment in a message whose key names its video alone: `SEGMENT_ID#VERSION`.
+# Header with the segment, `SEGMENT_ID#VERSION`, in messages whose key is only the video.
 SEGMENT_HEADER = "segment"
 # The error code of a video whose end could not be read.
 END_UNREADABLE = "end_unreadable"
@@ -21,8 +21,8 @@ _END = re.compile(r"(.+)@v(\d{1,18})", re.DOTALL)
 
 
 def stand_in(received: ReceivedMessage, error: WireError) -> SegmentFailed | VideoEnd | None:
-    """A segment that cannot be read has failed; so has a video whose end cannot be. None where the
-    message does not say what it is of, and for one of a later release, which that can still read."""
+    """The failure of the segment or of the video that an unreadable message was about. None if the
+    message does not name it, or if a later release wrote it, because that release can still read it."""
     if isinstance(error, SchemaVersionError):
         return None
     name = (received.header(SEGMENT_HEADER) or received.key).decode("utf-8", "replace")
@@ -36,13 +36,13 @@ def stand_in(received: ReceivedMessage, error: WireError) -> SegmentFailed | Vid
         if end_of is not None:
             return lost_end(end_of[1], int(end_of[2]), END_UNREADABLE, f"its end: {error}")
     except ValueError:
-        # No name of ours after all.
+        # Not a valid name.
         pass
     return None
 
 
 def lost_end(video_id: str, version: int, code: str, message: str) -> VideoEnd:
-    """The end of a version that failed, where nothing more is known of it than this. Its address and
-    its like stay as they were."""
+    """The end of a failed version of which nothing else is known. The catalogue keeps the video's
+    address, title and metadata."""
     entry = CatalogEntry(video_id, video_id)
     return VideoEnd(entry, version, "failed", error_code=code, error_message=message)

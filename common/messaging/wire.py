@@ -1,7 +1,7 @@
 """Events as messages, and back: keys, headers, partitions, and values by their schema.
 
-docs/wire.md describes every field; tests/contract/wire holds one value of each kind, byte for byte. A
-version this code does not know is refused, never guessed.
+docs/wire.md describes every field; tests/contract/wire holds the bytes of one value of each kind. Unknown
+versions are rejected.
 """
 
 from __future__ import annotations
@@ -24,37 +24,36 @@ from common.messaging.unreadable import SEGMENT_HEADER
 from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
 
 _EVENTS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
-# A query of a look at so much is written whole, zeros too, as it always was.
+# Queries up to this size are written with all vectors, zeros too, for older readers.
 _WHOLE_QUERY_BYTES = 32 << 20
-# Twenty-two views of ten minutes, every window of each: no piece has more.
+# No piece has more: 22 views of ten minutes, with all windows.
 _MOST_PIECE_BYTES = 160 << 20
-# A version is a moment of the brokers' clock, and the clocks of two brokers may differ a little.
+# A version is a moment of the brokers' clock. The clocks of two brokers may differ a little.
 VERSION_AHEAD_MS = 600_000
-# Added where whoever wrote a message gave its time, as before topics kept the brokers'.
+# Extra tolerance if the writer's clock gave the time, as in older topics.
 _WRITERS_CLOCK_MS = 86_400_000
 
 
 def new_trace() -> str:
-    """A trace id nobody has."""
+    """A new trace id."""
     return uuid.uuid4().hex
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An event with what its headers say: when its segment was produced (Unix seconds), and the trace
-    it belongs to."""
+    """An event with its headers: when its segment was produced (Unix seconds), and its trace id."""
 
     event: Event
     produced_at: float = field(default_factory=time.time)
     trace_id: str = field(default_factory=new_trace)
 
     def about(self, event: Event) -> Envelope:
-        """Another event that follows from this one."""
+        """Another event with the same headers."""
         return Envelope(event, self.produced_at, self.trace_id)
 
 
 def to_message(topic: str, envelope: Envelope) -> Message:
-    """An event as it goes to a topic. All messages of a video lie in one partition."""
+    """The message of an event. All messages of a video go to one partition."""
     event = envelope.event
     schema = _EVENTS.of(event)
     headers: Headers = (
@@ -65,19 +64,19 @@ def to_message(topic: str, envelope: Envelope) -> Message:
     if isinstance(event, (Embedding, LogModel)):
         headers = (*headers, ("model-id", event.model_id.encode()))
     if isinstance(event, Segment):
-        # Its key names the video alone; who cannot read it can still tell which segment is lost.
+        # The key is only the video; with this header an unreadable message still names its segment.
         headers = (*headers, (SEGMENT_HEADER, segment_key(event.ref)))
     value = schema.pack(event)
     if isinstance(event, LogModel):
-        # Told where a reader begins. Each has a key of its own: compaction must not let a claim that
-        # came second stay in the place of the first.
+        # In the partition that readers read first. Each claim has its own key, so that compaction cannot
+        # replace the first claim by a later one.
         return Message(topic, f"@model/{envelope.trace_id}".encode(), value, headers, partition=0)
     return Message(topic, log_key(event), value, headers, _video_of(event).encode())
 
 
 def log_key(event: Event) -> bytes:
-    """What names an event of a video. Versions and outcomes are part of it: compaction must let neither
-    a late message of an older version nor a failure of what has succeeded take another's place."""
+    """The key of an event. It includes version and outcome, so that compaction replaces an event neither
+    by a late message of an older version nor by a failure after a success."""
     if isinstance(event, Embedding):
         return segment_key(event.ref)
     if isinstance(event, SegmentFailed):
@@ -95,7 +94,7 @@ def segment_key(ref: SegmentRef) -> bytes:
 
 
 def failed_key(segment_id: str, version: int) -> bytes:
-    """The key of the word that one version of a segment failed."""
+    """The key of the failure of one version of a segment."""
     return f"{segment_id}#{version}@failed".encode()
 
 
@@ -105,16 +104,16 @@ def video_key(video_id: str, version: int) -> bytes:
 
 
 def tombstone(topic: str, key: bytes, video_id: str) -> Message:
-    """Has compaction forget a key of this video."""
+    """A message that makes compaction remove a key of this video."""
     return Message(topic, key, None, partition_key=video_id.encode())
 
 
 def from_message(received: ReceivedMessage) -> Envelope:
-    """The event in a message; without their headers it was produced now, in a trace of its own.
+    """The event in a message. Without headers it has the present time and a new trace id.
 
-    A deletion covers what was sent before it was written, never more. Raises WireError,
-    SchemaVersionError for a newer one, FutureVersionError for a version that could not be when the
-    message was written: read again at any time, it is refused again.
+    A deletion covers only versions from before it was written. Raises WireError, SchemaVersionError for a
+    newer schema, FutureVersionError for a version later than the message; the result is the same at any
+    time.
     """
     event = _within_its_time(decode_event(received.value or b""), received)
     told = received.header("produced-at")
@@ -124,8 +123,8 @@ def from_message(received: ReceivedMessage) -> Envelope:
 
 
 def encode_query(query: QueryEmbedding) -> bytes:
-    """An embedded query, or a piece of one, as `POST /v1/embed` answers it: a long one without the
-    vectors that are zero."""
+    """An embedded query, or a piece of one, as `POST /v1/embed` returns it. Zero vectors of long queries
+    are omitted."""
     whole = query.pieces == 1 and query.vectors.nbytes <= _WHOLE_QUERY_BYTES
     return _QUERIES.pack(query if whole else QueryPiece(query))
 

@@ -1,4 +1,4 @@
-"""Whether children are confined on this machine."""
+"""Checks whether child processes are confined on this machine."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from common.settings import VideoSettings
 
 
 def examine_child(video: VideoSettings) -> str:
-    """Start one and let it do nothing: why it is not confined, or an empty string.
+    """Start an idle child; returns why it is not confined, or an empty string.
 
-    Raises DecoderCrashedError and VideoTimeoutError when it does not start.
+    Raises DecoderCrashedError or VideoTimeoutError if it does not start.
     """
     limits = ChildLimits(
         video.stall_seconds, video.wall_seconds, video.memory_mib, video.start_seconds

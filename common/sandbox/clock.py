@@ -1,12 +1,12 @@
-"""The time a child process had: what it waited for a processor is not held against it."""
+"""The time in which a child process could work, without its waits for a processor."""
 
 from __future__ import annotations
 
 import time
 
-# How often a waiting parent looks.
+# Interval at which a waiting parent checks.
 TICK_SECONDS = 0.5
-# Of the time that passed, this share always counts, so that every wait ends.
+# This share of the elapsed time always counts, so that every wait ends.
 _LEAST_SHARE = 0.1
 
 
@@ -19,14 +19,14 @@ class ChildClock:
         self._queued = _queued_seconds(pid)
 
     def restart(self) -> None:
-        """What passed up to now does not count: nobody waited for the child."""
+        """Start again at 0: nobody waited for the child until now."""
         self._last, self._queued = time.monotonic(), _queued_seconds(self._pid)
 
     def lap(self) -> float:
-        """Seconds since the last call that the child had.
+        """Seconds since the last call in which the child could work.
 
-        Where the system does not tell for how long it waited for a processor, all of them count. A
-        parent that was itself not run for long (suspended, or on a busy machine) counts two ticks.
+        If the system does not report waits for a processor, all seconds count. If the parent itself did
+        not run for long (suspended, or on a busy machine), only two ticks count.
         """
         now, queued = time.monotonic(), _queued_seconds(self._pid)
         passed = min(now - self._last, 2 * TICK_SECONDS)
@@ -36,7 +36,7 @@ class ChildClock:
 
 
 def _queued_seconds(pid: int) -> float:
-    """For how long the main thread of a process was ready to run and did not."""
+    """How long the main thread of a process was ready to run but did not run, in seconds."""
     try:
         with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
             return int(file.read().split()[1]) / 1e9

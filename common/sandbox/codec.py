@@ -1,7 +1,7 @@
-"""How results of a child come back: as plain data that is checked, never as objects to be unpickled.
+"""Encodes the results of a child as plain data, which the parent checks; nothing is unpickled.
 
-A result is a small msgpack header and raw buffers behind it, so that pictures cost no copy. What a
-child sends no longer exists to be trusted than the file it was made from.
+A result is a small msgpack header followed by raw buffers, so pictures are not copied. A child's data is
+trusted no more than the file it was made from.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Made = TypeVar("Made")
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 _LENGTH = struct.Struct("!I")
-# Headers are turned to Python objects, which are many times larger than their bytes.
+# Headers become Python objects, which are many times larger than their bytes.
 _MAX_HEADER_BYTES = 256 * 1024
 _MAX_SIDE = 1 << 31
 _MAX_MESSAGE = 1_000
@@ -33,11 +33,11 @@ _DTYPES = frozenset({"uint8", "int8", "bool", "uint16", "int64", "float32", "flo
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[Result]):
-    """How one kind of result travels. Both functions must be importable: the child gets `encode`.
+    """The encoding of one kind of result. Both functions must be importable; the child uses `encode`.
 
-    encode: a result as buffers, which are sent one after the other. decode: the reverse, from one
-    buffer that it may keep; whatever it raises counts as a child gone wrong. max_bytes: the largest
-    encoded result that is read.
+    encode: from a result to buffers, which are sent in order. decode: the reverse, from one buffer,
+    which it may keep; any error it raises counts as a fault of the child. max_bytes: the largest encoded
+    result that is read.
     """
 
     encode: Callable[[Result], Sequence[Buffer]]
@@ -62,9 +62,9 @@ def pack(header: Mapping[str, Any], *arrays: Array | Buffer) -> list[Buffer]:
 
 
 def unpack(data: memoryview) -> tuple[dict[str, Any], list[Any]]:
-    """The reverse: the map, and an array (a view of `data`) or bytes for each buffer.
+    """The reverse of `pack`: the map, with an array (a view of `data`) or bytes for each buffer.
 
-    Raises ValueError, or what msgpack raises, for what `pack` did not make.
+    Raises ValueError or an error of msgpack for other data.
     """
     (size,) = _LENGTH.unpack_from(data)
     if size > _MAX_HEADER_BYTES:
@@ -98,19 +98,19 @@ def _buffer(data: memoryview, start: int, name: Any, shape: Any) -> tuple[Any, i
 
 
 def checked(made: type[Made], values: Any) -> Made:
-    """Plain values as a dataclass, each field checked against its type. Raises ValueError."""
+    """A dataclass from plain values; each is checked against the type of its field. Raises ValueError."""
     return TypeAdapter(made).validate_python(values)
 
 
 def encode_error(error: StoryHashError) -> bytes:
-    """An error as its code and its message; one that is no VideoError travels as VideoError."""
+    """Encode an error as code and message; an error that is no VideoError becomes one."""
     code = error.code if isinstance(error, VideoError) else VideoError.code
     packed: bytes = msgpack.packb([code, one_line(str(error))])
     return packed
 
 
 def decode_error(data: memoryview) -> VideoError:
-    """The reverse. Raises ValueError, or what msgpack raises, for anything else."""
+    """The reverse. Raises ValueError or an error of msgpack for other data."""
     code, message = msgpack.unpackb(data)
     if type(code) is not str or type(message) is not str:
         raise ValueError("no error")
@@ -119,7 +119,7 @@ def decode_error(data: memoryview) -> VideoError:
 
 
 def one_line(text: str) -> str:
-    """Text of a child as one short line without control characters."""
+    """A child's text as one short line without control characters."""
     printable = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(printable.split())[:_MAX_MESSAGE]
 

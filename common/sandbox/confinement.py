@@ -1,7 +1,7 @@
-"""What a process gives up before it works on input nobody can trust: rights, files, network, processes.
+"""Confinement of a process before it reads untrusted input: rights, files, network, processes.
 
-All of it is refused by the kernel, so code that a file has smuggled in cannot take it back. It imports
-the standard library alone, because the first step must come before anything starts a thread.
+The kernel enforces it, so code injected by a file cannot undo it. This module imports only the standard
+library, because the first step must come before any thread starts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NEW_IPC, _NEW_USER, _NEW_NET, _THREAD = 0x08000000, 0x10000000, 0x40000000, 0x0
 _NO_NEW_PRIVILEGES = 38
 _SET_FILTER, _ALL_THREADS = 1, 1
 _CAPABILITIES_VERSION = 0x20080522
-# Reading what belongs to others, as a service that runs as root in a container does.
+# The right to read other users' files, which a service that runs as root in a container needs.
 _KEPT_CAPABILITIES = 1 << 1 | 1 << 2
 # <linux/bpf_common.h>: load a word, jump if equal, greater or equal, any bit set; return.
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -35,11 +35,11 @@ _WRITING = 0o1 | 0o2 | 0o100 | 0o1000
 
 
 def give_up_rights(*, network: bool) -> None:
-    """The first step, while there is one thread. What the system does not allow is left as it is.
+    """The first step, while there is only one thread. Steps that the system does not allow are skipped.
 
-    Afterwards the memory and the environment of the parent cannot be read any more: root gives up its
-    capabilities but those to read files; others go to a user namespace of their own. Without `network`
-    also to a network of their own, with nothing in it.
+    Afterwards the process cannot read the memory and the environment of the parent: root drops all
+    capabilities except reading files; other users enter a new user namespace. Without `network` the
+    process also enters an empty network namespace.
     """
     if sys.platform != "linux":
         return
@@ -56,9 +56,9 @@ def give_up_rights(*, network: bool) -> None:
 def confine(keep: int, *, network: bool, file_bytes: int) -> str:
     """The second step, after the imports. Returns what the system did not allow, or an empty string.
 
-    keep: the one file descriptor beside stdin, stdout and stderr that stays open. No new file is larger
-    than file_bytes; with 0 nothing can be written, changed or deleted. No core is dumped, no process
-    started, signalled or looked into; without `network` no socket is opened.
+    keep: the only file descriptor that stays open besides stdin, stdout and stderr. file_bytes: the
+    largest new file; with 0 the process cannot write, change or delete any file. It cannot dump core, or
+    start, signal or inspect other processes; without `network` it cannot open sockets.
     """
     for number in _open_files():
         if number > 2 and number != keep:
@@ -110,7 +110,7 @@ def _open_files() -> list[int]:
         try:
             os.fstat(int(name))
         except OSError:
-            # The descriptor of this very folder.
+            # The descriptor of /proc/self/fd itself.
             continue
         found.append(int(name))
     return found
@@ -137,7 +137,7 @@ def _capability_buffers() -> tuple[ctypes.Array[ctypes.c_char], ctypes.Array[cty
 
 
 def _filter(machine: Architecture, *, network: bool, writing: bool) -> bytes:
-    """The filter as `struct sock_filter[]`: 8 bytes an instruction."""
+    """The filter as `struct sock_filter[]`, 8 bytes per instruction."""
     denied = machine.processes + machine.system
     if not network:
         denied += machine.network
@@ -154,10 +154,10 @@ def _filter(machine: Architecture, *, network: bool, writing: bool) -> bytes:
     ]
     for number in denied:
         lines += [_line(_EQUAL, number, 0, 1), _line(_RETURN, _REFUSE | _EPERM)]
-    # The C library then does with the older calls, whose arguments can be seen.
+    # The C library then uses the older calls, whose arguments the filter can read.
     for number in (machine.clone3, machine.openat2):
         lines += [_line(_EQUAL, number, 0, 1), _line(_RETURN, _REFUSE | _ENOSYS)]
-    # Threads, and no processes.
+    # Threads are allowed, new processes are not.
     lines += _only(machine.clone, 0, _line(_ANY_BIT, _THREAD, 0, 1))
     for number in machine.signalling:
         lines += _only(number, 0, _line(_EQUAL, os.getpid(), 0, 1))
@@ -170,7 +170,8 @@ def _filter(machine: Architecture, *, network: bool, writing: bool) -> bytes:
 
 
 def _only(number: int, argument: int, test: bytes) -> list[bytes]:
-    """A call is allowed where the test of an argument goes on to the next line, and refused else."""
+    """Instructions that allow a call if the test of an argument continues to the next one, else reject
+    it."""
     return [
         _line(_EQUAL, number, 0, 4),
         _line(_LOAD, 16 + 8 * argument),

@@ -20,7 +20,7 @@ MAX_SMALL_BYTES = 64 * 1024
 
 
 class PipeError(Exception):
-    """What the other side sent is no message."""
+    """The other side sent something that is no message."""
 
 
 def send(
@@ -29,7 +29,7 @@ def send(
     parts: Sequence[Buffer] = (),
     wait: Callable[[], None] | None = None,
 ) -> None:
-    """Send one message whole. wait: called, where the socket does not block, until it takes more."""
+    """Send one message. wait: called while a non-blocking socket accepts no more data."""
     views = [memoryview(part).cast("B") for part in parts]
     header = _HEADER.pack(kind, sum(len(view) for view in views))
     left = [memoryview(header), *(view for view in views if len(view))]
@@ -48,7 +48,7 @@ def send(
 
 
 def send_beat(pipe: socket.socket) -> None:
-    """Send a sign of life, or nothing where the reader has not taken earlier messages yet."""
+    """Send a sign of life; nothing if the reader has not read earlier messages yet."""
     try:
         pipe.send(_HEADER.pack(BEAT, 0), socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -60,8 +60,8 @@ def receive(
 ) -> tuple[bytes, memoryview]:
     """The next message: its kind and its content.
 
-    Raises EOFError when the other side is gone, PipeError for what is no message or is larger than
-    `max_bytes` (of a result) or 64 KiB (of any other kind but a job).
+    Raises EOFError if the other side is closed, PipeError for an invalid message or one larger than
+    `max_bytes` (a result) or 64 KiB (all other kinds except a job).
     """
     header = bytearray(_HEADER.size)
     _fill(pipe, memoryview(header), wait)

@@ -1,9 +1,9 @@
-"""A generator run in a child process that can be killed: for work on input nobody can trust.
+"""Runs a generator in a child process that can be killed, for work on untrusted input.
 
-The child serves one job after another, so its start is paid once. It dies with its parent, is killed
-when it shows no sign of life or is busy for too long, and may add no more than so much memory; the next
-job then gets a fresh one. Results go through a pair of sockets as checked data, not as pickles, so a
-child that a file has taken over can make its parent run nothing.
+The child runs many jobs, so it starts only once. It ends with its parent, and is killed if it shows no
+sign of life, runs too long or needs too much memory; the next job then starts a new child. Results come
+through a socket pair as checked data, not as pickles, so a child that a malicious file controls cannot
+make its parent run code.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ Result = TypeVar("Result")
 Beat: TypeAlias = Callable[[], None]
 """Called by work as a sign of life; cheap, so as often as one likes."""
 Check: TypeAlias = Callable[[], None]
-"""Called while a child works; raises where its result is no longer wanted."""
+"""Called while a child works; raises an error if its result is no longer needed."""
 
 _log = logging.getLogger("storyhash.child")
-# Modules are looked for where the parent looks for them.
+# Modules are imported from the same folders as in the parent.
 _MAIN = (
     "import sys; sys.path[:] = sys.argv[4:]\n"
     "from common.sandbox.confinement import give_up_rights\n"
     "give_up_rights(network=sys.argv[3] == 'network')\n"
     "from common.sandbox.main import main; main()"
 )
-# All that a child gets of the environment: what Python and its libraries need to start.
+# The environment variables that a child gets: those that Python and its libraries need to start.
 _KEPT_VARIABLES = frozenset(
     {"PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "COVERAGE_PROCESS_START"}
@@ -60,11 +60,11 @@ _KEPT_PREFIXES = ("LC_", "DYLD_", "OMP_", "OPENBLAS_", "MKL_", "MALLOC_")
 class ChildLimits:
     """Bounds on a child.
 
-    stall_seconds: without a result or a beat, while it has a job. wall_seconds: in all for one job.
-    Of both, only time that the child had counts. memory_mib: what it may add to its start.
-    start_seconds: for its start and its imports. network: whether it may use one. file_bytes: the
-    largest file it may write; 0 for none at all. name, doing: what it is and does, and stall_setting,
-    wall_setting: what bounds it, for the errors.
+    stall_seconds: longest time without a result or a beat during a job. wall_seconds: longest job. For
+    both, only time in which the child could work counts. memory_mib: memory it may use beyond that at
+    its start. start_seconds: for its start and imports. network: whether it may use the network.
+    file_bytes: the largest file it may write; 0 for none. For error messages: name and doing, what the
+    child is and does; stall_setting and wall_setting, names of the settings.
     """
 
     stall_seconds: float
@@ -80,7 +80,7 @@ class ChildLimits:
 
     @classmethod
     def for_video(cls, video: VideoSettings, *, doing: str = "decoded") -> ChildLimits:
-        """Of a child that reads videos."""
+        """The bounds of a child that reads videos."""
         return cls(
             video.stall_seconds,
             video.wall_seconds,
@@ -119,10 +119,10 @@ class Child(Generic[Job, Result]):
     def run(self, job: Job, check: Check = lambda: None) -> Generator[Result, None, None]:
         """Yield the results of one job.
 
-        check: called while the child is waited for, at least twice a second; what it raises ends the job.
-        Raises the VideoError that the work raised; VideoTimeoutError, VideoLimitError (memory)
-        or DecoderCrashedError when the child had to be or was killed; VideoError for anything else.
-        Unless the job ended by itself, the child is killed, and the next job gets a fresh one.
+        check: called at least twice per second during the wait; its errors end the job. Raises the
+        VideoError that the work raised; VideoTimeoutError, VideoLimitError (memory) or
+        DecoderCrashedError if the child was killed; VideoError for anything else. Unless the job ended
+        by itself, the child is killed, and the next job starts a new one.
         """
         finished = False
         try:
@@ -153,14 +153,14 @@ class Child(Generic[Job, Result]):
                 f"the {self._limits.name} sent an invalid result ({wrong})"
             ) from None
         except (EOFError, OSError):
-            # Also OSError: it may die in the middle of a message.
+            # Also OSError: the child may die in the middle of a message.
             raise self._crash() from None
         finally:
             if not finished:
                 self.close()
 
     def close(self) -> None:
-        """Kill the child, whatever it is doing."""
+        """Kill the child, even during a job."""
         if self._pipe is not None:
             self._pipe.close()
         if self._process is not None:
@@ -224,7 +224,7 @@ class Child(Generic[Job, Result]):
     def _crash(self) -> StoryHashError:
         if self._process is None:
             return DecoderCrashedError(f"the {self._limits.name} could not be started")
-        # It has closed its end; whatever it does now, it is of no more use.
+        # It closed its end, so it is no longer usable.
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(TICK_SECONDS)
         self._process.kill()
@@ -235,7 +235,7 @@ class Child(Generic[Job, Result]):
 
 
 class _Waiting:
-    """Waits for a child, and for no longer than it may take."""
+    """Waits for a child within its time bounds."""
 
     def __init__(
         self, pipe: socket.socket, clock: ChildClock, limits: ChildLimits, check: Check
@@ -248,11 +248,11 @@ class _Waiting:
         self.stall = (limits.stall_seconds, f"nothing {limits.doing} for", limits.stall_setting)
 
     def heard(self) -> None:
-        """A whole message came."""
+        """A complete message arrived."""
         self._silent = 0.0
 
     def resume(self) -> None:
-        """The reader was elsewhere until now; that is not the child's time."""
+        """Do not count the time since the last result: the consumer was busy."""
         self._clock.restart()
 
     def until_readable(self) -> None:
@@ -262,7 +262,7 @@ class _Waiting:
         self._until(select.POLLOUT)
 
     def _until(self, event: int) -> None:
-        """Raises VideoTimeoutError when it takes too long, and what `check` does."""
+        """Raises VideoTimeoutError if it takes too long, and the errors of `check`."""
         poll = select.poll()
         poll.register(self._pipe, event)
         while True:
@@ -271,7 +271,7 @@ class _Waiting:
             spent = self._clock.lap()
             self._silent += spent
             self._waited += spent
-            # After a late awakening something may be there all the same.
+            # If this process ran late, data may have arrived meanwhile.
             if ready or poll.poll(0):
                 break
             seconds, said, setting = self.stall
@@ -297,7 +297,7 @@ def _decoded(decode: Callable[[memoryview], Result], content: memoryview) -> Res
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """What a child gets of the environment; no secret is in it."""
+    """The environment of a child, without secrets."""
     kept = {
         name: value
         for name, value in variables.items()

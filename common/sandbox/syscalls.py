@@ -1,4 +1,4 @@
-"""Numbers of the Linux system calls that `common.sandbox.confinement` refuses or looks into.
+"""Numbers of the Linux system calls that `common.sandbox.confinement` rejects or checks.
 
 From <asm/unistd_64.h> of x86-64 and <asm-generic/unistd.h>, which 64-bit ARM uses. They never change.
 """
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 class Architecture:
     """One machine's numbers.
 
-    audit: what the kernel calls the machine (<linux/audit.h>). signalling: calls whose first argument is
-    the process they signal. opening: calls and which of their arguments has the flags.
+    audit: the kernel's number of the machine (<linux/audit.h>). signalling: calls whose first argument
+    is the process to signal. opening: calls that open files, with the index of the argument with the
+    flags.
     """
 
     audit: int
@@ -118,5 +119,5 @@ _ARM64 = Architecture(
         *(88,),  # utimensat
     ),
 )
-# By the names that `platform.machine` gives.
+# By the names of `platform.machine`.
 ARCHITECTURES = {"x86_64": _X86_64, "aarch64": _ARM64}
