@@ -48,9 +48,14 @@ class CopyNetwork(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Descriptors."""
+        return functional.normalize(self.described(pictures))
+
+    def described(self, pictures: Tensor) -> Tensor:
+        """float32 (n, 512), rows of any norm."""
         x = self.body((pictures - _MEAN) / _DEVIATION).float()
         pooled = x.clamp_min(1e-4).pow(_POWER).mean((2, 3)).pow(1 / _POWER)
-        return functional.normalize(self.head(pooled))
+        described: Tensor = self.head(pooled)
+        return described
 
 
 def _half(inner: int, outer: int) -> nn.Sequential:

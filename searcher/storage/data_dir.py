@@ -83,9 +83,14 @@ def check_same(folder: Path, held: FolderManifest | None, wanted: FolderManifest
             f"set STORYHASH_SEARCHER__MIRROR={held.mirror}, or use --data for another folder"
         )
     if held.model_id != wanted.model_id:
+        if held.profile == wanted.profile:
+            # The same name, but other weights or settings.
+            way_out = "index its videos again: storyhash index PATH --data NEW_FOLDER"
+        else:
+            way_out = f"use --data for another folder, or --profile {held.profile}"
         raise ModelMismatchError(
             f"{folder} was made with {held.model_id} (profile {held.profile}), not with "
-            f"{wanted.model_id}; use --data for another folder, or --profile {held.profile}"
+            f"{wanted.model_id}; {way_out}"
         )
 
 
