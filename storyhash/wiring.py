@@ -18,7 +18,7 @@ from searcher.matching.matcher import Matcher
 from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
 from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
 from storyhash.query.local import LocalQueries
-from storyhash.query.matchers import matcher_over
+from storyhash.query.matchers import check_banks, matcher_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
         LocalIndex.open_reader(settings.data_dir, _manifest(stage, settings), settings) as index,
         QueryDecoder(settings.video, settings.ingest) as decoder,
     ):
+        check_banks(index, settings.matching)
         matcher = matcher_over(index, stage.visual.name, settings.matching)
         yield QueryServices(index, LocalQueries(decoder, QueryEmbedder(stage)), matcher)
 
@@ -91,6 +92,7 @@ def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
 def open_for_comparing(settings: Settings) -> Iterator[tuple[LocalIndex, Matcher]]:
     """Open the data folder to match what it holds with itself; no model is loaded."""
     with open_catalogue(settings, writer=False) as index:
+        check_banks(index, settings.matching)
         visual = profile_in_force(settings).visual
         yield index, matcher_over(index, visual, settings.matching)
 

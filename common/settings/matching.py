@@ -29,15 +29,15 @@ class PolicySettings(SettingsGroup):
     min_seconds: float | None = Field(
         None,
         ge=0,
-        description="Matches that cover fewer seconds of the query are not reported as copy or review"
-        + _FROM_CALIBRATION,
+        description="If the matches of a video together cover fewer seconds of the query, they are not "
+        "reported as copy or review" + _FROM_CALIBRATION,
     )
     min_coverage: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Matches that cover a smaller fraction of the query are not reported as copy or "
-        "review" + _FROM_CALIBRATION,
+        description="If the matches of a video together cover a smaller fraction of the query, they are "
+        "not reported as copy or review" + _FROM_CALIBRATION,
     )
 
 

@@ -16,9 +16,9 @@ from common.http.server import NOTICES_HEADER
 from common.http.upload import BODIES, MatchRequest, UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings
+from searcher.api.banks import banks_of, check_banks
 from searcher.api.protocols import Catalogue, EmbedQuery, ServingIndex
 from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
-from searcher.api.search import banks_of
 from searcher.api.videos import unknown_video
 from searcher.index.state import Banks, Filter
 from searcher.matching.cascade import match_cascade
@@ -76,6 +76,7 @@ def match_router(
         """Match an uploaded video, the video at an address, or a video of the catalogue."""
         banks, thorough = banks_of(request), _flag(request, "thorough")
         answering = catalogue.current()
+        check_banks(banks, answering.index.videos)
         # A long body is refused before it is sent; a place is taken once it is there.
         load_shedder.check_capacity()
         async with uploads.asked(request, _ALLOWED) as given, load_shedder.entered():

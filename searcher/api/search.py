@@ -19,6 +19,7 @@ from common.http.load_shedding import LoadShedder
 from common.http.request_body import JSON_TYPE, parsed, read_bytes, unsupported
 from common.metrics import Metrics
 from common.types import VECTOR_DIMENSION, Float32Array, Hit
+from searcher.api.banks import banks_of, check_banks
 from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.api.schemas import BANK, ERRORS, SearchAnswer, SearchBody, parameter
 from searcher.index.state import EVERYTHING, Filter
@@ -95,6 +96,7 @@ def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
                 f"{len(vectors)} x {k}; ask for fewer per vector, or send several requests"
             )
         answering = catalogue.current()
+        check_banks(only.banks, answering.index.videos)
         if model_id and model_id != answering.model_id:
             raise ModelMismatchError(
                 f"the vectors are of model {model_id}, the index of {answering.model_id}"
@@ -147,11 +149,6 @@ def _hit(hit: Hit) -> dict[str, object]:
         "version": ref.version,
         "score": hit.score,
     }
-
-
-def banks_of(request: Request) -> frozenset[str] | None:
-    """The banks asked for; None means every bank."""
-    return frozenset(request.query_params.getlist("bank")) or None
 
 
 def _parameters(request: Request) -> tuple[int, Filter, str]:

@@ -186,7 +186,14 @@ class ReportBuilder:
     def _report(self, matches: list[Match], reason: str) -> MatchReport:
         query = self._query
         matches.sort(key=lambda match: (-match.probability, -match.score, match.video_id))
-        judged = [(match, self._config.policies.of(match.bank).decide(match)) for match in matches]
+        of_video: dict[str, list[Match]] = {}
+        for match in matches:
+            of_video.setdefault(match.video_id, []).append(match)
+        decisions = {
+            name: iter(self._config.policies.of(some[0].bank).decide(some, query.duration_seconds))
+            for name, some in of_video.items()
+        }
+        judged = [(match, next(decisions[match.video_id])) for match in matches]
         # Each piece of a long query has its own non-matches, so the number is limited again.
         nearest = list(dict.fromkeys(match.video_id for match in matches))[:LISTED_CANDIDATES]
         kept = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from common.types import Match
 from searcher.matching.match_report import MatchReport
-from searcher.matching.policy import Decision, strongest
+from searcher.matching.policy import Decision, covered_seconds, strongest
 
 COPIES: tuple[Decision, ...] = ("copy",)
 
@@ -111,10 +111,7 @@ def _overlap(
 
 def _share(intervals: Iterable[tuple[float, float]], duration_seconds: float) -> float:
     """Which share of a video intervals cover together, 0 to 1."""
-    covered, end = 0.0, 0.0
-    for start, stop in sorted(intervals):
-        covered += max(0.0, stop - max(start, end))
-        end = max(end, stop)
+    covered = covered_seconds(intervals)
     return min(1.0, covered / duration_seconds) if duration_seconds > 0 else 0.0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -16,8 +17,8 @@ _STRENGTH: dict[Decision, int] = {"no_match": 0, "review": 1, "copy": 2}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Matches at or above these probabilities are copies or go to review. Matches that are shorter
-    than `min_seconds` or cover less than `min_coverage` of the query are neither."""
+    """Matches at or above these probabilities are copies or go to review, if together they are at least
+    `min_seconds` long and cover at least `min_coverage` of the query."""
 
     copy_probability: float
     review_probability: float
@@ -31,15 +32,37 @@ class Policy:
                 f"{self.review_probability} and {self.copy_probability}"
             )
 
-    def decide(self, match: Match) -> Decision:
-        """The decision on one match."""
-        seconds = match.query_end_seconds - match.query_start_seconds
-        if seconds < self.min_seconds or match.coverage < self.min_coverage:
-            return "no_match"
-        return self.decide_probability(match.probability)
+    def decide(self, matches: Sequence[Match], query_seconds: float) -> list[Decision]:
+        """The decisions on all matches of one video. A match that is probable enough for a copy is left
+        to a reviewer if the copies are too short, but all that is worth a review is not."""
+        copies = self._suffices(matches, self.copy_probability, query_seconds)
+        reviews = self._suffices(matches, self.review_probability, query_seconds)
+        decisions: list[Decision] = []
+        for match in matches:
+            decision = self.decide_probability(match.probability)
+            if decision == "copy" and not copies:
+                decision = "review"
+            decisions.append(decision if copies or reviews else "no_match")
+        return decisions
+
+    def _suffices(
+        self, matches: Iterable[Match], least_probability: float, query_seconds: float
+    ) -> bool:
+        """Whether the matches of this probability and above are together long enough."""
+        seconds = covered_seconds(
+            (match.query_start_seconds, match.query_end_seconds)
+            for match in matches
+            if match.probability >= least_probability
+        )
+        # Ranges are rounded differently than the length of the query.
+        slack = 1e-6
+        return (
+            seconds >= self.min_seconds - slack
+            and seconds >= self.min_coverage * query_seconds - slack
+        )
 
     def decide_probability(self, probability: float) -> Decision:
-        """The decision on a match that is long enough."""
+        """The decision on a match where all matches are long enough."""
         if probability >= self.copy_probability:
             return "copy"
         return "review" if probability >= self.review_probability else "no_match"
@@ -86,6 +109,15 @@ def _with(base: Policy, own: PolicySettings) -> Policy:
     if own.review_probability is None:
         review = min(review, copy)
     return Policy(copy, review, value("min_seconds"), value("min_coverage"))
+
+
+def covered_seconds(intervals: Iterable[tuple[float, float]]) -> float:
+    """How many seconds intervals cover together."""
+    covered, end = 0.0, -math.inf
+    for start, stop in sorted(intervals):
+        covered += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return covered
 
 
 def strongest(decisions: Iterable[Decision]) -> Decision:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
+from common.printable import printable
 from common.sqlite import Execute
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
@@ -65,6 +66,8 @@ class Selection:
 
 
 ALL_VIDEOS = Selection()
+# Banks that an error names.
+_NAMED_BANKS = 20
 _SELECTED = "? IN ('', bank) AND ? IN ('', state) AND substr(video_id, 1, ?) = ?"
 
 
@@ -125,6 +128,24 @@ class VideoStore:
         query = f"SELECT count(*) FROM videos WHERE {_SELECTED}"
         ((count,),) = self._database.query(query, *_values(only))
         return int(count)
+
+    def banks(self) -> list[str]:
+        """The names of all banks with a video, sorted."""
+        rows = self._database.query("SELECT DISTINCT bank FROM videos ORDER BY bank")
+        return [str(bank) for (bank,) in rows]
+
+    def has_bank(self, bank: str) -> bool:
+        """Whether some video is in this bank."""
+        return bool(self._database.query("SELECT 1 FROM videos WHERE bank = ? LIMIT 1", bank))
+
+    def without_bank(self, bank: str) -> str:
+        """What is wrong with the name of a bank without a video, and which names there are."""
+        known = self.banks()
+        names = ", ".join(f"'{printable(name[:200])}'" for name in known[:_NAMED_BANKS])
+        more = f" and {len(known) - _NAMED_BANKS} more" if len(known) > _NAMED_BANKS else ""
+        return (
+            f"no video is in bank '{printable(bank[:200])}'; the banks are {names or 'none'}{more}"
+        )
 
     def all(self) -> Iterator[Video]:
         """Every row."""

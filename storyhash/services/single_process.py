@@ -26,7 +26,7 @@ from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.query.local import LocalQueries
-from storyhash.query.matchers import matcher_over
+from storyhash.query.matchers import check_banks, matcher_over
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.folder_watcher import Watcher
 from storyhash.services.index_auditor import IndexAuditor
@@ -65,6 +65,7 @@ def run_serve(
         HttpServer(app, settings.http) as server,
         open_for_indexing(settings, answering=True) as services,
     ):
+        check_banks(services.index, settings.matching)
         _tell(services)
         # Queries have decoders that indexing does not keep busy.
         with QueryDecoder(settings.video, settings.ingest, AT_WORK) as decoder:

@@ -266,8 +266,19 @@ def test_banks_are_searched_alone_or_together(kept: Api) -> None:
 
     assert set(banks("?bank=shows&k=1000")) == {"shows/copy of a.mp4"}
     assert set(banks("?bank=shows&bank=default&k=1000")) == set(FILMS)
-    assert banks("?bank=nobody's") == []
-    assert banks("?bank=") == []
+
+
+@pytest.mark.parametrize("bank", ["nobody's", "", "show"])
+def test_a_bank_that_is_unknown_is_an_error_and_no_empty_answer(kept: Api, bank: str) -> None:
+    for answer in (
+        search(kept, axis(0), query=f"?bank=shows&bank={bank}"),
+        kept.client.post(f"/v1/match?bank={bank}", content=b"a.mp4"),
+    ):
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "unknown_bank"
+        assert f"no video is in bank '{bank}'; the banks are 'default', 'shows'" in message_of(
+            answer
+        )
 
 
 def test_vectors_of_another_model_are_refused(kept: Api) -> None:

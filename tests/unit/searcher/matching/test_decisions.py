@@ -98,10 +98,42 @@ def test_a_calibration_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
 
 def test_a_match_too_short_for_its_bank_is_none() -> None:
     policy = Policy(0.9, 0.3, min_seconds=5, min_coverage=0.5)
-    assert policy.decide(match(0.99, 6)) == "copy"
-    assert policy.decide(match(0.5, 6)) == "review"
-    assert policy.decide(match(0.99, 4)) == "no_match"
-    assert policy.decide(match(0.99, 6, coverage=0.4)) == "no_match"
+    assert policy.decide([match(0.99, 6)], 6) == ["copy"]
+    assert policy.decide([match(0.5, 6)], 6) == ["review"]
+    assert policy.decide([match(0.99, 4)], 4) == ["no_match"]
+    assert policy.decide([match(0.99, 6)], 15) == ["no_match"]
+
+
+def parts(*probabilities: float) -> list[Match]:
+    """Matches of five seconds each, one after the other."""
+    return [
+        Match("film", "default", 5.0 * n, 5.0 * n + 5, 0.0, 5.0, 0.6, p, "identity", 0.1)
+        for n, p in enumerate(probabilities)
+    ]
+
+
+def test_a_policy_asks_for_the_length_of_all_matches_of_a_video_together() -> None:
+    policy = Policy(0.9, 0.3, min_seconds=8, min_coverage=0.5)
+    assert policy.decide(parts(*[0.99] * 6), 60) == ["copy"] * 6
+    assert policy.decide(parts(*[0.99] * 5), 60) == ["no_match"] * 5
+    # What is improbable covers nothing, and what is worth a review is no copy.
+    assert policy.decide(parts(0.99, 0.1, 0.1), 20) == ["no_match"] * 3
+    assert policy.decide(parts(0.99, 0.5), 20) == ["review", "review"]
+    # The same part of the query counts once.
+    assert policy.decide([*parts(0.99), *parts(0.99)], 20) == ["no_match"] * 2
+
+
+@given(st.lists(st.floats(0, 1), max_size=8), st.floats(0, 1), st.floats(5, 60))
+def test_a_further_match_weakens_no_decision(
+    probabilities: list[float], more: float, seconds: float
+) -> None:
+    policy = Policy(0.9, 0.3, min_seconds=8, min_coverage=0.5)
+    strength = ["no_match", "review", "copy"].index
+    before = policy.decide(parts(*probabilities), seconds)
+    after = policy.decide(parts(*probabilities, more), seconds)
+    assert all(
+        strength(now) >= strength(then) for then, now in zip(before, after[:-1], strict=True)
+    )
 
 
 def test_a_bank_has_its_own_policy_and_takes_the_rest_from_the_default() -> None:

@@ -1,0 +1,26 @@
+"""The banks that a request names."""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from common.http.errors import ApiError
+from searcher.index.state import Banks
+from searcher.storage.video_store import VideoStore
+
+
+def banks_of(request: Request) -> Banks:
+    """The banks asked for; None means every bank."""
+    return frozenset(request.query_params.getlist("bank")) or None
+
+
+def check_banks(banks: Banks, videos: VideoStore) -> None:
+    """Raises ApiError (404) for a bank without a video: nothing can be found in it, and its name is
+    probably mistyped."""
+    for bank in sorted(banks or ()):
+        if not videos.has_bank(bank):
+            raise ApiError(
+                404,
+                "unknown_bank",
+                f"{videos.without_bank(bank)}; ask for one of these, or for none to search all",
+            )
