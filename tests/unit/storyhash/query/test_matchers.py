@@ -31,7 +31,9 @@ def test_a_bank_of_the_settings_that_no_video_is_in_is_refused(tmp_path: Path) -
     index = index_of(tmp_path / "videos.sqlite", "news", "sport")
     check_banks(index, settings_of("news"))
     check_banks(index, settings_of())
-    with pytest.raises(SettingsError, match=r"BANKS: no video is in bank 'new'; .* 'news', 'sport'"):
+    with pytest.raises(
+        SettingsError, match=r"BANKS: no video is in bank 'new'; .* 'news', 'sport'"
+    ):
         check_banks(index, settings_of("news", "new"))
 
 
