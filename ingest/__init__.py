@@ -1,1 +1,1 @@
-"""Catalogue files in, segments out."""
+"""From catalogue files to segments."""

@@ -16,8 +16,8 @@ _SPECIAL_V4 = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24")
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet: not private, loopback, link-local, shared,
-    multicast or reserved, and none that stands for an IPv4 address or has a scope."""
+    """Whether an IP address is public: not private, loopback, link-local, shared, multicast or reserved,
+    without an embedded IPv4 address and without a scope."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

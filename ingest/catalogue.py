@@ -1,4 +1,4 @@
-"""Paths and addresses as catalogue entries."""
+"""Catalogue entries from paths and URLs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class CatalogueItem:
-    """An entry and the path or address, as given, under which it was found. `chosen`: its id was chosen
-    by somebody, and does not follow from where it is."""
+    """An entry, and the path or URL, as given, where it was found. chosen: a user chose its id; it does
+    not follow from its place."""
 
     entry: CatalogEntry
     root: str
@@ -33,7 +33,7 @@ class CatalogueItem:
 
 @dataclass(frozen=True, slots=True)
 class RejectedVideo:
-    """A video, or a part of a folder, that cannot be taken; the others are."""
+    """A video, or a part of a folder, that cannot be used. It does not affect the others."""
 
     video_id: str
     uri: str
@@ -43,8 +43,7 @@ class RejectedVideo:
 
 @dataclass(slots=True)
 class Listing:
-    """Everything that some paths name. `refused`: what cannot be taken; `passed_over`: what is no
-    video."""
+    """The content of some paths. refused: what cannot be used; passed_over: files that are no video."""
 
     videos: list[CatalogueItem] = field(default_factory=list)
     refused: list[RejectedVideo] = field(default_factory=list)
@@ -52,7 +51,7 @@ class Listing:
     exclusion: Exclusion = NOTHING
 
     def excludes(self, root: str, uri: str) -> bool:
-        """Whether a path below one of the folders given is left out on purpose."""
+        """Whether a pattern excludes a path below one of the given folders."""
         folder = root.rstrip("/") + "/"
         return uri.startswith(folder) and self.exclusion.covers(uri[len(folder) :])
 
@@ -60,13 +59,12 @@ class Listing:
 def list_catalog(
     arguments: Sequence[str], bank: str = DEFAULT_BANK, exclusion: Exclusion = NOTHING
 ) -> Listing:
-    """Every video named by files, folders, manifests and addresses; what cannot be taken beside it.
+    """Every video of files, folders, manifests and URLs, and what cannot be used.
 
-    A video in a folder is named by its path relative to that folder, a single file by its name, an
-    address by itself without its query and credentials. Two videos may have one name; `plan_work` and
-    `without_taken` tell them apart. Raises UsageError for what the caller has to mend first: an empty
-    path, one that is not there, a folder with nothing in it that could be taken, a manifest that cannot
-    be read.
+    The id of a video in a folder is its path relative to that folder; of a single file its name; of a
+    URL the URL without query and credentials. Two videos may have one id; `plan_work` and
+    `without_taken` handle this. Raises UsageError for mistakes of the caller: an empty or missing path,
+    a folder without videos, an unreadable manifest.
     """
     listing = Listing(exclusion=exclusion)
     known: set[tuple[str, str]] = set()
@@ -88,8 +86,8 @@ def list_catalog(
 
 
 def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[CatalogueItem]:
-    """As `list_catalog`, for work that needs every video: raises UsageError for the first that cannot be
-    taken, and for two videos under one name."""
+    """Like `list_catalog`, for work that needs every video: raises UsageError for the first that cannot
+    be used, and for two videos with one id."""
     listing = without_taken(list_catalog(arguments, bank))
     for refused in listing.refused:
         raise UsageError(refused.message)
@@ -97,7 +95,7 @@ def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Cat
 
 
 def without_taken(listing: Listing) -> Listing:
-    """The listing with each name given to the first video of that name; the others are refused."""
+    """The listing with only the first video of each id; the others are refused."""
     first: dict[str, CatalogEntry] = {}
     kept: list[CatalogueItem] = []
     refused = list(listing.refused)
@@ -111,7 +109,7 @@ def without_taken(listing: Listing) -> Listing:
 
 
 def taken(entry: CatalogEntry, other_uri: str) -> RejectedVideo:
-    """The refusal of a video whose name another one has."""
+    """The refusal of a video whose id another video has."""
     one, other = public_uri(other_uri), public_uri(entry.uri)
     if one == other:
         message = (
@@ -128,8 +126,8 @@ def taken(entry: CatalogEntry, other_uri: str) -> RejectedVideo:
 
 
 def check_argument(argument: str) -> str:
-    """The path or address that a command was given; a `file://` address as the path it means. Raises
-    UsageError for an empty one, which scripts give whose variable is not set: it is not this folder."""
+    """The path or URL given to a command; a `file://` URL as its path. Raises UsageError for an empty
+    one, which a script passes if its variable is not set: it does not mean the current folder."""
     if not argument.strip():
         raise UsageError(
             f"expected a path or an address, got '{printable(argument)}'; use . for the "

@@ -1,4 +1,4 @@
-"""One catalogue entry as segments: decoded once, cut and packed as small clips."""
+"""Decodes one catalogue entry once, cuts it into segments and packs them as small clips."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
 
 @dataclass(frozen=True, slots=True)
 class ProducedVideo:
-    """What is known of a video once its last segment is out. Seconds of work by step.
+    """The facts about a video after its last segment, with seconds of work by step.
 
-    damaged: what was lost. notes: what was passed over on purpose, as other tracks; both in words.
+    damaged: what was lost. notes: what was skipped on purpose, such as other tracks. Both are text.
     """
 
     duration_seconds: float
@@ -36,10 +36,10 @@ def produce(
     ingest: IngestSettings,
     beat: Callable[[], None] = lambda: None,
 ) -> Iterator[Segment | ProducedVideo]:
-    """The segments of one video in time order, then what became of it.
+    """The segments of one video in time order, then a `ProducedVideo`.
 
     path: a video file or a folder of numbered pictures. beat: called at every frame, as a sign of life.
-    Raises VideoError and its kin.
+    Raises VideoError and its subclasses.
     """
     source = _Source(path, video, beat)
     began = time.perf_counter()
@@ -50,7 +50,7 @@ def produce(
         lambda: source.end_seconds,
         segment_seconds=ingest.segment_seconds,
         min_tail_seconds=ingest.min_tail_seconds,
-        # Below this the frames between were not looked at, and may be others.
+        # At a lower rate the frames between were not read, and may differ.
         hold_seconds=max(HOLD_SECONDS, 1.5 / video.frames_per_second),
     ):
         packed = time.perf_counter()

@@ -24,7 +24,7 @@ _SLACK_SECONDS = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class DecodedSegment:
-    """A segment without its identity, which its parent knows and no decoder may choose."""
+    """A segment without its identity, which the parent adds; a decoder cannot choose it."""
 
     start_seconds: float
     end_seconds: float
@@ -44,7 +44,7 @@ Produced: TypeAlias = DecodedSegment | ProducedVideo
 
 
 def piece_codec(video: VideoSettings) -> Codec[Produced]:
-    """For children that yield the pieces of a video, then what became of it."""
+    """The codec of children that yield the segments of a video, then a `ProducedVideo`."""
     decode = partial(_decode, video.max_clip_bytes)
     return Codec(_encode, decode, video.max_clip_bytes + _HEADER_BYTES)
 
@@ -78,8 +78,8 @@ def _decode(max_clip_bytes: int, data: memoryview) -> Produced:
 
 
 def in_order(results: Iterable[Produced]) -> Iterator[Produced]:
-    """The results of one video as they come. Raises DecoderCrashedError where one contradicts another, or
-    the end of the video is missing."""
+    """The results of one video, checked. Raises DecoderCrashedError if one contradicts another, or if the
+    end of the video is missing."""
     count, end, ended = 0, 0.0, False
     for result in results:
         if ended:

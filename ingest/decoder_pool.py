@@ -1,4 +1,4 @@
-"""Several videos decoded at once, each in a child process that can be killed."""
+"""Decodes several videos at once, each in a child process that can be killed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class SegmentReady:
 
 @dataclass(frozen=True, slots=True)
 class VideoDone:
-    """All segments of the video are out. `damaged` says what could not be decoded, `notes` what was
-    passed over on purpose."""
+    """All segments of the video were returned. damaged: what could not be decoded. notes: what was
+    skipped on purpose."""
 
     entry: CatalogEntry
     duration_seconds: float
@@ -44,7 +44,7 @@ class VideoDone:
 
 @dataclass(frozen=True, slots=True)
 class VideoFailed:
-    """The video cannot be used; segments of it that are out already must be dropped."""
+    """The video cannot be used; the caller must drop the segments that were already returned."""
 
     entry: CatalogEntry
     error: VideoError
@@ -83,10 +83,10 @@ class DecoderPool:
     ) -> Generator[VideoEvent, None, None]:
         """Decode every (entry, version); events come in order for each video, mixed between them.
 
-        `work` is asked, by one thread at a time, whenever a decoder is free; None from it means that
-        nothing is there to do yet, and it is asked again in a moment. `on_idle` is called, in the
-        caller's thread, whenever no event came for a moment. Ends early once `stopping` is set, and
-        kills the children then, however slow their videos are. Raises what `work` does.
+        `work` is called, by one thread at a time, when a decoder is free; None means that there is no
+        work yet, and it is called again after a moment. `on_idle` is called, in the caller's thread, when
+        no event came for a moment. Ends early if `stopping` is set, and then kills the children at once.
+        Raises the errors of `work`.
         """
         jobs = iter(work)
         guard = threading.Lock()
@@ -137,7 +137,7 @@ class DecoderPool:
     def _drive(
         self, jobs: Iterator[_Job | None], guard: threading.Lock, events: queue.Queue[_Told]
     ) -> None:
-        """One child's thread: take a job, pass on its results, until none is left."""
+        """The thread of one child: takes jobs and passes on results until no job is left."""
         try:
             with self._decoders.borrow() as decoder:
                 for job in self._taken(jobs, guard):

@@ -1,4 +1,4 @@
-"""A video decoded in a child process without a network; an address is first fetched by another child."""
+"""Decodes a video in a child process without network; another child first fetches a URL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ingest.fetcher import DownloadFolder, Fetcher
 
 
 class DecoderProcess:
-    """A child that decodes and has no network, and one that fetches for it and decodes nothing."""
+    """A child that decodes without network, and a child that only fetches."""
 
     def __init__(self, video: VideoSettings, ingest: IngestSettings) -> None:
         work = partial(decode_pieces, video, ingest)
@@ -27,13 +27,14 @@ class DecoderProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process that decodes, if there is one."""
+        """The process id of the decoding child, None if there is none."""
         return self._child.pid
 
     def run(self, uri: str, check: Check) -> Generator[Produced, None, None]:
-        """Decode a file, a folder of pictures or an address: its segments, then what became of it.
+        """Decode a file, a folder of pictures or a URL: its segments, then a `ProducedVideo`.
 
-        check: as in `Child.run`. Raises VideoError and its kin, StorageError, what `check` raises.
+        check: see `Child.run`. Raises VideoError and its subclasses, StorageError, and errors of
+        `check`.
         """
         with ExitStack() as stack:
             path = stack.enter_context(self._fetcher.fetched(uri, check)) if is_remote(uri) else uri

@@ -1,4 +1,5 @@
-"""What a decoder process does. It imports only what that needs: each process pays for it at its start."""
+"""The work of a decoder process. It imports only what it needs, because each process start pays for
+it."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ from ingest.decoder_codec import DecodedSegment, Produced
 def decode_pieces(
     video: VideoSettings, ingest: IngestSettings, path: str, beat: Beat
 ) -> Iterator[Produced]:
-    """The pieces of one video file or folder of pictures. Which video it is it need not know.
+    """The segments of one video file or folder of pictures, without the identity of the video.
 
-    Raises VideoError and its kin.
+    Raises VideoError and its subclasses.
     """
     for made in produce(CatalogEntry("video", path), Path(path), 1, video, ingest, beat):
         if isinstance(made, Segment):

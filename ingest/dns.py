@@ -1,7 +1,7 @@
-"""Looking up host names, for no longer than somebody wants to wait.
+"""DNS look-ups with a time-out.
 
-`getaddrinfo` takes no deadline: behind a name server that does not answer it takes half a minute or
-more. So it runs in threads of its own, and only so many of them.
+`getaddrinfo` has no time-out: if the name server does not answer, it takes half a minute or more. So it
+runs in a bounded number of threads.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _places = threading.BoundedSemaphore(_AT_ONCE)
 
 
 def resolve(host: str, port: int, *, timeout_seconds: float) -> list[str]:
-    """The addresses of a host, in the order the system prefers.
+    """The addresses of a host, in the system's order of preference.
 
-    Raises FetchError for a host that cannot be found, or not within `timeout_seconds`; DependencyError,
-    at once, while as many other look-ups as may run do.
+    Raises FetchError if the host is not found within `timeout_seconds`; DependencyError at once while too
+    many other look-ups run.
     """
     if not _places.acquire(blocking=False):
         raise DependencyError(

@@ -1,6 +1,6 @@
-"""Patterns of files and folders that are left out, in the manner of .gitignore.
+"""Patterns that exclude files and folders, like in .gitignore.
 
-A pattern is compared with the path relative to the folder given, which has no leading slash:
+A pattern is compared with the path relative to the given folder, without a leading slash:
 
     *.tmp.mp4   a name at any depth, as the pattern has no slash
     /a.mp4      a.mp4 of the folder itself
@@ -8,7 +8,7 @@ A pattern is compared with the path relative to the folder given, which has no l
     **/raw/**   `**` is any number of folders
     raw/        only folders
 
-What lies in a folder that is left out is left out too. There is no `!`.
+An excluded folder excludes its content. There is no `!`.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ class _Pattern:
 
 
 class Exclusion:
-    """Patterns; none by default. Raises UsageError for a pattern that says nothing."""
+    """Patterns, none by default. Raises UsageError for an empty pattern."""
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self._patterns = [_compiled(text) for text in patterns]
 
     def why(self, relative: str, *, is_folder: bool = False) -> str:
-        """The pattern that leaves this path itself out; empty when none does."""
+        """The pattern that excludes this path itself; empty if there is none."""
         for one in self._patterns:
             if (is_folder or not one.folders_only) and one.expression.fullmatch(relative):
                 return one.text
         return ""
 
     def covers(self, relative: str) -> bool:
-        """Whether a file, or a folder above it, is left out."""
+        """Whether a file, or a folder above it, is excluded."""
         above = any(self.why(folder, is_folder=True) for folder in _folders(relative))
         return bool(self._patterns) and (above or bool(self.why(relative)))
 

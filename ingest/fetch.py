@@ -1,4 +1,4 @@
-"""Fetching a remote video to a file, from public hosts alone."""
+"""Downloads a remote video to a file, only from public hosts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CHECK_SECONDS = 5.0
 def fetch(
     uri: str, path: Path, settings: IngestSettings, beat: Callable[[], None] = lambda: None
 ) -> None:
-    """What lies at `uri`, written to `path`, a file that is there. beat: called for every block.
+    """Download `uri` to `path`, an existing file. beat: called for every block.
 
-    Only allowed schemes and hosts are asked, and never a private, loopback or link-local address
-    unless its host is named in STORYHASH_INGEST__ALLOWED_HOSTS; the address that was checked is the
-    one connected to, and every redirect is checked again. Content is taken as it is, not unpacked.
-    Raises FetchError, which shows no query and no credentials.
+    Only allowed schemes and hosts are used, and no private, loopback or link-local address unless
+    STORYHASH_INGEST__ALLOWED_HOSTS names its host. It connects to the address that was checked, and
+    checks every redirect. Content is not decompressed. Raises FetchError, whose message has no query and
+    no credentials.
     """
     deadline = time.monotonic() + settings.max_fetch_seconds
     try:
@@ -64,10 +64,10 @@ def fetch(
 def check_allowed(
     uri: str, settings: IngestSettings, *, timeout_seconds: float = CHECK_SECONDS
 ) -> None:
-    """Whether an address may be asked at all, by the rules of `fetch`.
+    """Check a URL against the rules of `fetch`, without a download.
 
-    Returns within `timeout_seconds`, and at once where many other look-ups are at work. Raises
-    FetchError; DependencyError in the last case.
+    Returns within `timeout_seconds`. Raises FetchError; DependencyError at once if too many look-ups
+    run.
     """
     try:
         _checked_address(httpx.URL(uri), settings, timeout_seconds)
@@ -78,7 +78,7 @@ def check_allowed(
 
 
 def _download(uri: str, settings: IngestSettings) -> Iterator[bytes]:
-    """The content in blocks; an empty one for each answer that leads on."""
+    """The content in blocks; an empty block for each redirect."""
     url = httpx.URL(uri)
     for _ in range(_MAX_REDIRECTS + 1):
         address = _checked_address(url, settings, settings.fetch_timeout_seconds)
@@ -129,7 +129,7 @@ def _body(response: httpx.Response, settings: IngestSettings) -> Iterator[bytes]
 
 
 def _checked_address(url: httpx.URL, settings: IngestSettings, timeout_seconds: float) -> str:
-    """The address to connect to. Raises FetchError where the rules forbid it."""
+    """The address to connect to. Raises FetchError if the rules forbid it."""
     if url.scheme not in settings.allowed_schemes:
         raise FetchError(f"the scheme {url.scheme!r} is not allowed")
     if not url.host:
@@ -155,6 +155,6 @@ def _write(write: Callable[[bytes], int | None], block: bytes) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in the words of the library, which may repeat an address."""
+    """The library's error message, with secrets removed from URLs."""
     text = " ".join(str(error).split())
     return type(error).__name__ if not text or "://" in text else text[:200]

@@ -1,4 +1,4 @@
-"""Downloads, each made by a child process that has the network and that decodes nothing."""
+"""Downloads in a child process that has network access and decodes nothing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _Job: TypeAlias = tuple[str, str]
 
 
 class DownloadFolder:
-    """Where downloads lie. Nothing stays in it, not even of a process that was killed. Thread-safe."""
+    """The folder of downloads. It keeps no files, not even of killed processes. Thread-safe."""
 
     def __init__(self, settings: IngestSettings) -> None:
-        """Deletes what processes that were killed left."""
+        """Deletes files of killed processes."""
         self._parent = settings.download_dir or default_scratch("downloads")
         self._lock = Lock()
         self._folder: ScratchFolder | None = None
@@ -51,7 +51,7 @@ class DownloadFolder:
 
 
 class Fetcher:
-    """Fetches one address at a time. Use from one thread."""
+    """Fetches one URL at a time. Use from one thread."""
 
     def __init__(
         self, settings: IngestSettings, folder: DownloadFolder, start_seconds: float
@@ -75,8 +75,8 @@ class Fetcher:
 
     @contextmanager
     def fetched(self, uri: str, check: Check = lambda: None) -> Iterator[Path]:
-        """A file with what lies at an address, for as long as the block lasts. Raises FetchError and
-        what `Child.run` does; StorageError."""
+        """A file with the content of a URL, for the duration of the block. Raises FetchError,
+        StorageError and the errors of `Child.run`."""
         path = self._folder.new_file()
         try:
             for _ in self._child.run((uri, str(path)), check):
@@ -91,7 +91,7 @@ class Fetcher:
 
 
 def _work(settings: IngestSettings, job: _Job, beat: Beat) -> Iterator[None]:
-    """What the child does with one job. It yields nothing: what it has fetched lies in the file."""
+    """The work of the child for one job. It yields nothing: the result is in the file."""
     uri, path = job
     fetch(uri, Path(path), settings, beat)
     yield from ()

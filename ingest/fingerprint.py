@@ -1,8 +1,8 @@
-"""Whether a source has changed since it was last read.
+"""Fingerprints, which tell whether a source has changed since it was last read.
 
-A fingerprint is made of parts joined by `;`: first what the file system says (number of files, their
-size, newest time of change), then `name=value` for what else is known. Older ones have the first part
-alone; a part that only one of two fingerprints has says nothing about whether they differ.
+The parts of a fingerprint are joined by `;`: first the number of files, their size and the newest
+modification time, then `name=value` for everything else. Older fingerprints have only the first part. A
+part that only one of two fingerprints has is ignored in a comparison.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ingest.frame_folders import frame_paths
 
 _REMOTE = "remote"
 _CONTENT, _CUT = "content", "cut"
-# So much is read at the head, in the middle and at the end of a file: headers and indexes lie at the
-# ends, and no two videos agree in all three.
+# Bytes read at the start, the middle and the end of a file: headers and indexes are at the ends, and no
+# two videos agree in all three.
 _PIECE_BYTES = 1 << 16
 
 
 def source_fingerprint(uri: str) -> str:
-    """Changes when the file does (size and time of change), or any picture of a frame folder. Reads no
+    """The fingerprint of a file, or of the pictures of a folder, by size and modification time. Reads no
     content.
 
-    An address has none: what lies there is taken to stay the same. Empty for what cannot be read.
+    Empty for a URL, whose content is assumed not to change, and for an unreadable source.
     """
     if is_remote(uri):
         return _REMOTE
@@ -43,8 +43,8 @@ def source_fingerprint(uri: str) -> str:
 
 
 def with_content(fingerprint: str, uri: str) -> str:
-    """The fingerprint of a source with a digest of parts of its content, so that it is known again where
-    it was moved to; as it is for an address and for what cannot be read."""
+    """The fingerprint with a digest of parts of the content, which identifies a moved file; unchanged for
+    a URL and for an unreadable source."""
     if not fingerprint or fingerprint == _REMOTE or _parts(fingerprint).get(_CONTENT):
         return fingerprint
     digest = content_digest(uri)
@@ -52,8 +52,8 @@ def with_content(fingerprint: str, uri: str) -> str:
 
 
 def content_digest(uri: str) -> str:
-    """Of the head, middle and end of a file, or of the pictures' sizes and of three pictures. Empty for
-    what cannot be read."""
+    """Digest of the start, middle and end of a file, or of the sizes of all pictures and of three
+    pictures. Empty for an unreadable source."""
     digest = hashlib.blake2b(digest_size=16)
     try:
         files = _files(uri)
@@ -69,7 +69,7 @@ def content_digest(uri: str) -> str:
 
 
 def entry_fingerprint(entry: CatalogEntry, cut: str = "") -> str:
-    """The source's, that of what is said about it (bank, title, metadata), and how it is cut."""
+    """The fingerprint of the source, of its bank, title and metadata, and of the segment settings."""
     told = json.dumps(
         [public_uri(entry.uri), entry.bank, entry.title, dict(entry.metadata)], sort_keys=True
     )
@@ -79,7 +79,7 @@ def entry_fingerprint(entry: CatalogEntry, cut: str = "") -> str:
 
 
 def cut_of(video: VideoSettings, ingest: IngestSettings) -> str:
-    """A digest of every setting that shapes segments: segments of one version must agree in them."""
+    """Digest of all settings that shape segments; they must be equal for all segments of a version."""
     shaping = (
         *(ingest.segment_seconds, ingest.min_tail_seconds),
         *(video.frames_per_second, video.short_side),
@@ -89,21 +89,21 @@ def cut_of(video: VideoSettings, ingest: IngestSettings) -> str:
 
 
 def same_source(one: str, other: str) -> bool:
-    """Whether two fingerprints are of the same file, unchanged where it was."""
+    """Whether two fingerprints are of the same unchanged file at the same place."""
     return one.partition(";")[0] == other.partition(";")[0]
 
 
 def same_cut(one: str, other: str) -> bool | None:
-    """Whether two fingerprints are of segments cut the same way; None where one does not say."""
+    """Whether two fingerprints are of segments cut the same way; None if one does not say."""
     first, second = _parts(one).get(_CUT), _parts(other).get(_CUT)
     return None if first is None or second is None else first == second
 
 
 def same_content(uri: str, fingerprint: str, other_uri: str, other: str) -> bool:
-    """Whether two sources hold the same bytes, as far as sizes and digests tell.
+    """Whether two sources have the same bytes, according to sizes and digests.
 
-    A fingerprint without a digest (of an older version) is compared by the file itself where that is
-    still there, else by its size and time of change.
+    A fingerprint of an older version has no digest; it is compared by the file itself if it still exists,
+    else by size and modification time.
     """
     counts, other_counts = _counts(fingerprint), _counts(other)
     if not fingerprint or fingerprint == _REMOTE or counts[:2] != other_counts[:2]:
@@ -130,7 +130,7 @@ def _add_pieces(digest: hashlib.blake2b, path: Path) -> None:
 
 
 def _counts(fingerprint: str) -> list[str]:
-    """Number of files, bytes and time of change."""
+    """Number of files, bytes and modification time."""
     return fingerprint.partition(";")[0].split("-")[:3]
 
 

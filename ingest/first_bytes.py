@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, where its name does not say: `.ts` is a transport stream or
+"""Detects the type of a file by its first bytes if its name does not tell: `.ts` is a transport stream or
 TypeScript, and some videos have another suffix or none."""
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ _OTHER_BRANDS = (
 
 
 def kind_of_file(path: str) -> Kind:
-    """What a regular file is. Raises OSError; never waits, whatever the path leads to by now."""
+    """The type of a regular file. Raises OSError; it never blocks, even if the path is a pipe by now."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         return kind_of(file.read(HEAD_BYTES) or b"")
 
 
 def kind_of(head: bytes) -> Kind:
-    """What the first bytes of a file say. head: up to HEAD_BYTES of them."""
+    """The type of a file by its first bytes. head: up to HEAD_BYTES of them."""
     if not head:
         return "empty"
     if _is_container(head) or _is_transport_stream(head):
@@ -85,7 +85,7 @@ def _is_container(head: bytes) -> bool:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Whether the sync byte comes at the distance of packets; a recording may begin inside one."""
+    """Whether the sync byte repeats at the packet size; a recording may begin inside a packet."""
     for packet_bytes in _TS_PACKET_BYTES:
         for start in range(min(packet_bytes, len(head))):
             packets = head[start::packet_bytes]

@@ -1,8 +1,8 @@
-"""A folder that grows: its videos, each once it is finished.
+"""Watches a growing folder for finished videos.
 
-The folder is looked at again and again, which works on every file system, network shares among them. A
-file is finished when it has not changed between looks for a while. Its time of change alone says little:
-whoever copies a file may set it to that of the original.
+The folder is scanned periodically, which works on every file system, also on network shares. A file is
+finished if it has not changed between scans for a while. Its modification time alone is not enough,
+because a copy may keep that of the original.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Status = tuple[int, int, int]
 
 @dataclass(slots=True)
 class _WatchedFile:
-    """A video as it was at the last look, and since when it has been so; `told` once it was given out."""
+    """The state of a video at the last scan, and since when it is unchanged. told: it was returned."""
 
     fingerprint: str
     since: float
@@ -36,7 +36,7 @@ class _WatchedFile:
 
 
 class FolderWatch:
-    """Looks at one folder. Use from one thread."""
+    """Scans one folder. Use from one thread."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class FolderWatch:
         self._problems: frozenset[Problem] = frozenset()
 
     def look(self) -> list[CatalogueItem]:
-        """The videos that are finished and were not given before, or have changed since.
+        """The videos that are finished and were not returned before, or have changed since.
 
-        Raises OSError when the folder itself cannot be read; what was seen is kept. What cannot be read
-        in it is passed over, and stands in `new_problems` once.
+        Raises OSError if the folder itself cannot be read; the state is kept. Unreadable parts of it are
+        skipped and reported once in `new_problems`.
         """
         now = self._clock()
         scan = scan_folder(self.folder, self._kinds, self._exclusion)
@@ -88,7 +88,7 @@ class FolderWatch:
 
 
 class _Kinds:
-    """What files are by their first bytes; each is read once, and again when it has changed."""
+    """The types of files by their first bytes; a file is read again only after a change."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[_Status, Kind]] = {}
@@ -103,19 +103,19 @@ class _Kinds:
         return kind
 
     def forget_others(self) -> None:
-        """Keep what was asked for since the last time."""
+        """Keep only the files that were requested since the last call."""
         self._known, self._asked = self._asked, {}
 
 
 def is_partial(video: FoundVideo) -> bool:
-    """Whether the name of a video, or of a file next to it, says that more of it is to come."""
+    """Whether the name of a video, or of a file next to it, says that it is incomplete."""
     stem, suffix = os.path.splitext(os.path.basename(video.path))
     named = {suffix.lower(), os.path.splitext(stem)[1].lower()}
     return video.unfinished or bool(named & PARTIAL_SUFFIXES)
 
 
 def has_content(path: str) -> bool:
-    """Whether it is a folder or a file with something in it; an empty one is still to be written."""
+    """Whether it is a folder or a non-empty file; an empty file is still being written."""
     try:
         found = os.stat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Folders of numbered pictures, which are videos: what counts as one, and its pictures in order."""
+"""Folders of numbered pictures that are videos: how they are recognised, and their pictures in order."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def frame_paths(folder: Path) -> list[Path]:
 
 
 def is_frame_sequence(pictures: Sequence[str], *, named: bool = False) -> bool:
-    """Whether pictures of these names are the frames of one video: numbered one after another, or with
-    one step, behind one stem. named: somebody says that they are; two numbered ones are enough then."""
+    """Whether pictures with these names are the frames of one video: one stem and numbers with a constant
+    step. named: the user says so; two numbered pictures are then enough."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name in pictures:
         stem, suffix = os.path.splitext(name)

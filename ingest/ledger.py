@@ -1,12 +1,12 @@
-"""What a producer has sent, so that a run that was stopped or killed goes on where it was.
+"""The ledger: what a producer has sent, so that an interrupted run resumes.
 
-A version is a moment of the log's clock: that at which the run began that first meant to send it. So
-versions grow whatever this machine's clock says, and a deletion, which is a moment too, covers every run
-that began before it. What has not changed keeps its version on every lane, so that a backfill brings back
-nothing that was deleted since it was first sent.
+A version is a moment of the log's clock: the start of the run that first sent it. So versions grow
+independent of this machine's clock, and a deletion, which is also a moment, covers every run that began
+before it. An unchanged video keeps its version on every topic, so a backfill does not restore a video
+that was deleted after it was first sent.
 
-What was sent is acknowledged by the log. Whether it became searchable only the catalogue knows: `plan` is
-told what is known of it when producer and catalogue are reconciled.
+The log acknowledges what was sent. Only the catalogue knows whether it became searchable; to reconcile
+both, `plan` gets the state of the catalogue.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ WORTH_A_RETRY = frozenset({"timeout", "decoder_crashed", "fetch"})
 
 @dataclass(frozen=True, slots=True)
 class SendTask:
-    """A video to send, as a version. `whole`: that version is out already, on another lane; failing to
-    send it once more takes nothing back."""
+    """A video to send, with its version. whole: the version was already sent completely on another topic,
+    so a failure now must not revoke it."""
 
     entry: CatalogEntry
     version: int
@@ -59,8 +59,8 @@ class SendTask:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueState:
-    """What the catalogue knows of a video: the version that is searchable and the one up to which it was
-    deleted, 0 for none, and the newest of which something has come without being whole yet."""
+    """The state of a video in the catalogue: the searchable version, the version up to which it was
+    deleted, and the newest incomplete version; 0 for none."""
 
     version: int = 0
     deleted: int = 0
@@ -69,12 +69,12 @@ class CatalogueState:
 
 @dataclass(slots=True)
 class SendingPlan:
-    """`refused`: failed before and have not changed since, with code and message.
+    """What to send. refused: videos that failed before and have not changed since, with code and message.
 
-    Of the videos that were reconciled, by id: `searchable` are in the catalogue; `lacking` were sent
-    before but are not, and are part of `work`; `under_way` are not there yet, while embedders still have
-    segments to take; `deleted` are left out because they were deleted and have not changed since; `stale`
-    are left out because the catalogue has a newer version, from another producer or another ledger.
+    Ids of reconciled videos: `searchable` are in the catalogue; `lacking` were sent before but are
+    missing, and are part of `work`; `under_way` are not there yet, but embedders still have segments to
+    process; `deleted` are excluded because they were deleted and have not changed since; `stale` are
+    excluded because the catalogue has a newer version, from another producer or another ledger.
     """
 
     work: list[SendTask] = field(default_factory=list)
@@ -91,9 +91,9 @@ class ProducerLedger:
     """A small database beside the producer; one process at a time."""
 
     def __init__(self, folder: Path, moment: Callable[[], int]) -> None:
-        """Open it, or make it. moment: asks the log's clock.
+        """Open or create it. moment: reads the log's clock.
 
-        Raises DataFolderError while another producer has it, StorageError.
+        Raises DataFolderError while another producer uses it, StorageError.
         """
         self._moment = moment
         try:
@@ -123,14 +123,14 @@ class ProducerLedger:
             raise
 
     def close(self) -> None:
-        """Let another producer have it."""
+        """Release it for another producer."""
         self._db.close()
         self._lock.close()
 
     @property
     def origin(self) -> str:
-        """This producer's name, which it tells with each video: the host where the ledger was made, and
-        12 hex digits that no other ledger has."""
+        """The producer's name, which it sends with each video: the host where the ledger was created, and
+        12 random hexadecimal digits."""
         return self._origin
 
     def plan(
@@ -143,12 +143,12 @@ class ProducerLedger:
         known: Mapping[str, CatalogueState] | None = None,
         level: bool = True,
     ) -> SendingPlan:
-        """What is to be sent on a lane, noted as begun before anything of it is.
+        """What to send on a topic; it is recorded as begun before anything is sent.
 
-        again: also what was sent before and has not changed. cut: how segments are cut, `cut_of` the
-        settings; what was sent, or begun, cut another way is sent again from the start, as a new version.
-        known: what the catalogue knows of each video, to reconcile with it. level: whether embedders have
-        taken all that was sent, so that what the catalogue lacks by then is lost.
+        again: also unchanged videos that were sent before. cut: `cut_of` of the settings; videos that
+        were sent with another cut are sent again from the start, as a new version. known: the state of
+        each video in the catalogue, to reconcile with it. level: whether embedders have processed
+        everything that was sent, so that what the catalogue lacks is lost.
         """
         plan = SendingPlan()
         now = self._moment()
@@ -218,9 +218,9 @@ class ProducerLedger:
     def _held(
         self, lane: str, latest: int
     ) -> tuple[dict[str, _Held], dict[str, _Newest], set[_Version]]:
-        """By video, what is noted on this lane, and the newest version on any; and all that is out whole
-        on another lane. What was sent as a version after `latest`, while this machine's clock was wrong,
-        was refused: it counts as never sent."""
+        """By video, the record of this topic and the newest version on any topic; and everything that was
+        completely sent on another topic. A version after `latest`, from a time when this machine's clock
+        was wrong, was rejected, so it counts as never sent."""
         rows = self._db.query(
             "SELECT lane, video_id, fingerprint, version, state, error_code, error_message "
             "FROM sent WHERE version <= ? ORDER BY version",
@@ -238,11 +238,11 @@ class ProducerLedger:
         return held, newest, whole
 
     def done(self, lane: str, sent: Iterable[SendTask]) -> None:
-        """These are acknowledged by the log, whole."""
+        """Record that the log has acknowledged all of these videos."""
         self._note(lane, ((one, "sent", "", "") for one in sent))
 
     def failed(self, lane: str, one: SendTask, code: str, message: str) -> None:
-        """This one cannot be used."""
+        """Record that this video cannot be used."""
         self._note(lane, [(one, "failed", code, message)])
 
     def _note(self, lane: str, rows: Iterable[tuple[SendTask, SentState, str, str]]) -> None:
@@ -255,10 +255,10 @@ class ProducerLedger:
 
 
 def _is_same(held: str, fingerprint: str, state: SentState) -> bool:
-    """Whether what is noted is the same video, cut the same way.
+    """Whether the record is of the same video with the same cut.
 
-    An older version noted no cut: what it sent whole stays as it is; what it left half sent is not gone
-    on with, as nobody knows how it was cut.
+    An older version recorded no cut: what it sent completely stays valid; an incomplete video is sent
+    again, because its cut is unknown.
     """
     if held == fingerprint:
         return True

@@ -1,8 +1,8 @@
-"""Manifests: a catalogue written down as CSV or JSON Lines.
+"""Manifests: a catalogue as a CSV or JSON Lines file.
 
 Spreadsheets write tables in several ways: with commas, semicolons or tabs, as UTF-8 or UTF-16 with a
-byte-order mark, with a capital in a heading. All of them are read; what is refused is refused with its
-line and what to change.
+byte-order mark, with capitals in headings. All of them are read. An error names the line and what to
+change.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _MAX_FIELD_BYTES = 1 << 20
 
 
 def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
-    """Entries of a manifest: `uri`, and optionally `video_id`, `bank`, `title`, `metadata` (an object, in
-    JSON Lines); what else a line holds is metadata too.
+    """The entries of a manifest: `uri`, and optionally `video_id`, `bank`, `title`, `metadata` (an
+    object, in JSON Lines); other fields are metadata too.
 
-    A relative uri is relative to the manifest; without a video_id the uri as written is the id, an
-    address without its query and credentials. A `file://` address is the path it means. Raises UsageError
-    that names the line.
+    A relative uri is relative to the manifest. Without a video_id, the id is the uri as written; for a
+    URL, without query and credentials. A `file://` URL is read as a path. Raises UsageError, which names
+    the line.
     """
     for line, row in _rows(path):
         where = f"{printable(str(path))}, line {line}"
@@ -69,8 +69,8 @@ def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
 
 
 def local_path(uri: str) -> str:
-    """The path that a `file://` address means; anything else as it is. Raises UsageError for a file of
-    another machine."""
+    """The path of a `file://` URL; other values unchanged. Raises UsageError for a file of another
+    machine."""
     if not uri.lower().startswith("file:/"):
         return uri
     parts = urlsplit(uri)
@@ -82,7 +82,7 @@ def local_path(uri: str) -> str:
 
 
 def _named(row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The row with our own names written as we do, whatever their case."""
+    """The row with our field names in lower case."""
     named: dict[str, Any] = {}
     for key, value in row.items():
         own = key.strip().lower()
@@ -163,7 +163,7 @@ def _objects(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str
 
 
 def _delimiter(heading: str) -> str | None:
-    """What stands between the columns: that by which one of them is named `uri`."""
+    """The delimiter with which one of the columns is named `uri`."""
     for delimiter in _DELIMITERS:
         names = next(csv.reader([heading], delimiter=delimiter), [])
         if "uri" in (name.strip().lower() for name in names):
@@ -188,7 +188,7 @@ def _encoding(path: Path) -> str:
 
 
 def _line_of(path: Path, error: UnicodeError) -> str:
-    """Where text that is not UTF-8 stands, as far as that can be told."""
+    """The line of text that is not UTF-8, if it can be found."""
     if getattr(error, "encoding", "") != "utf-8":
         return ""
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What decoding tells Prometheus, whichever way the segments go from there."""
+"""Prometheus metrics of decoding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STAGE = "ingest"
 
 
 def observe_decoded(metrics: Metrics, event: SegmentReady | VideoDone) -> None:
-    """A segment was cut, or a video was read to its end: how long that kept a decoder busy."""
+    """Record how long a segment, or the end of a video, kept a decoder busy."""
     if isinstance(event, SegmentReady):
         metrics.segments_total.labels(STAGE, "done").inc()
     else:

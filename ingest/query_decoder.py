@@ -1,4 +1,4 @@
-"""Queries decoded one by one, each in a child process of its own, for callers in many threads."""
+"""Decodes queries for many threads, each query in a child process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ingest.decoder_process import open_decoders
 
 
 class QueryDecoder:
-    """Decodes as many queries at once as it has children; further callers wait. Thread-safe."""
+    """Decodes one query per child at a time; other callers wait. Thread-safe."""
 
     def __init__(
         self, video: VideoSettings, ingest: IngestSettings, workers: int | None = None
     ) -> None:
-        """workers: how many children; by default as many as the settings say."""
+        """workers: number of children; default: from the settings."""
         self._decoders = open_decoders(video, ingest, workers)
         self.workers = len(self._decoders)
 
@@ -38,10 +38,10 @@ class QueryDecoder:
     def decode(
         self, source: Path | str, cancellation: Cancellation = NEVER_CANCELLED
     ) -> DecodedVideo:
-        """Decode a file, a folder of pictures or an address.
+        """Decode a file, a folder of pictures or a URL.
 
-        Raises VideoError and its kin, StorageError, and CancelledError: the child is killed then, even
-        where it hangs.
+        Raises VideoError and its subclasses, StorageError, and CancelledError, which kills the child
+        even if it hangs.
         """
         query = CatalogEntry("query", absolute(str(source)))
         segments = SegmentSpool()

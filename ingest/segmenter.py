@@ -1,4 +1,4 @@
-"""Frames grouped into segments of fixed length."""
+"""Groups frames into segments of fixed length."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def segment_frames(
     min_tail_seconds: float,
     hold_seconds: float = HOLD_SECONDS,
 ) -> Iterator[SegmentFrames]:
-    """Cut a video into [k n, (k + 1) n); a remainder under `min_tail_seconds` joins the one before.
+    """Cut a video into [k n, (k + 1) n); a remainder under `min_tail_seconds` joins the last segment.
 
-    `video_end` is asked once, after the last frame, where the video ends. Stretches cover the video
-    without gap or overlap: a frame held for longer than `hold_seconds` is in each that it is shown in,
-    once for every half second. Holds the frames of two segments at most.
+    `video_end` is called once, after the last frame, and returns the end of the video. The segments cover
+    the video without gap or overlap. A frame that is displayed for longer than `hold_seconds` is repeated
+    every half second, in each segment that it covers. At most the frames of two segments are in memory.
     """
     waiting: list[Frame] = []
     current: list[Frame] = []
@@ -72,7 +72,7 @@ def _with_held(
     segment_seconds: float,
     hold_seconds: float,
 ) -> Iterator[Frame]:
-    """The frames, and those that are held again where they are shown on."""
+    """The frames, with repetitions of those that are displayed for long."""
     held: Frame | None = None
     for frame in frames:
         if held is not None and frame.pts_seconds - held.pts_seconds > hold_seconds:
@@ -84,7 +84,7 @@ def _with_held(
 
 
 def _repeated(held: Frame, until: float, segment_seconds: float) -> Iterator[Frame]:
-    """A frame at the half seconds, counted from where segments begin, that it is shown through."""
+    """A frame, repeated at the half seconds (from the start of segments) in which it is displayed."""
     index = math.floor((held.pts_seconds + _SLACK_SECONDS) / segment_seconds)
     while True:
         begins, ends = index * segment_seconds, (index + 1) * segment_seconds

@@ -1,4 +1,4 @@
-"""What the suffix of a file says about it."""
+"""File types by suffix."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The videos below a folder: files by their suffix or first bytes, and folders of numbered pictures.
+"""Finds the videos below a folder: files by suffix or first bytes, and folders of numbered pictures.
 
-One thing that cannot be read hides nothing else: it is noted, and the walk goes on. The walk costs a few
-system calls for each folder and none for most files, however deep the folders lie.
+Something unreadable is recorded, and the walk continues. The walk costs a few system calls per folder and
+none for most files, at any depth.
 """
 
 from __future__ import annotations
@@ -49,8 +49,7 @@ KindOf = Callable[[str], Kind]
 
 @dataclass(frozen=True, slots=True)
 class FoundVideo:
-    """A video file, or a folder of pictures. `unfinished`: a file next to it says that more is to
-    come."""
+    """A video file, or a folder of pictures. unfinished: a file next to it says that it is incomplete."""
 
     path: str
     unfinished: bool = False
@@ -58,7 +57,7 @@ class FoundVideo:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What could not be looked at, or not taken, and why: `code` for machines, `message` for people."""
+    """A path that could not be read or used. code: the reason for programs; message: for people."""
 
     path: str
     code: str
@@ -67,24 +66,24 @@ class Problem:
 
 @dataclass(slots=True)
 class SkippedFiles:
-    """What was no video: how many, by suffix or name, and why; and the first one of each."""
+    """The files that are no videos: count by suffix or name and reason, with the first of each."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def add(self, what: str, why: str, path: str, count: int = 1) -> None:
-        """Count one."""
+        """Count one file."""
         self.counts[what, why] += count
         self.examples.setdefault((what, why), path)
 
     def update(self, other: SkippedFiles) -> None:
-        """Count those of another folder too."""
+        """Add the counts of another folder."""
         self.counts.update(other.counts)
         self.examples = {**other.examples, **self.examples}
 
     @property
     def excluded(self) -> int:
-        """Files and folders that patterns left out."""
+        """Number of files and folders that patterns excluded."""
         return sum(count for (what, _), count in self.counts.items() if what.startswith("excluded"))
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -97,7 +96,7 @@ class SkippedFiles:
 
 @dataclass(slots=True)
 class FolderScan:
-    """What one walk found, in the order of the names."""
+    """The results of one walk, sorted by name."""
 
     videos: list[FoundVideo] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -105,25 +104,25 @@ class FolderScan:
 
 
 def find_videos(folder: Path) -> Iterator[Path]:
-    """Every video below a folder that can be read, in the order of its name."""
+    """Every readable video below a folder, sorted by name."""
     return (Path(video.path) for video in scan_folder(folder).videos)
 
 
 def scan_folder(
     folder: Path, kind_of: KindOf = kind_of_file, exclusion: Exclusion = NOTHING
 ) -> FolderScan:
-    """Every video below a folder. Raises OSError when the folder itself cannot be read.
+    """Every video below a folder. Raises OSError if the folder itself cannot be read.
 
-    Hidden files, and folders that systems keep for themselves, are passed over. A folder with numbered
-    pictures and no video in or below it is one video. Links that lead back into a folder on the way are
-    not followed. kind_of: tells what a file is whose name does not say.
+    Hidden files and system folders are skipped. A folder with numbered pictures and no video in or below
+    it is one video. Links back to a parent folder are not followed. kind_of: returns the type of a file
+    whose name does not tell it.
     """
     return _Walk(kind_of, exclusion).run(str(folder))
 
 
 @dataclass(slots=True)
 class _Frame:
-    """A folder on the way: what is left to look at in it, and its pictures."""
+    """A folder of the current path of the walk: its remaining entries, and its pictures."""
 
     path: str
     key: tuple[int, int]
@@ -136,7 +135,7 @@ class _Frame:
 
 
 class _Walk:
-    """One walk, depth first; the folders on the way are a list, so their number is bounded by nothing."""
+    """One walk, depth first. The current path is a list, so its depth has no limit."""
 
     def __init__(self, kind_of: KindOf, exclusion: Exclusion) -> None:
         self._kind_of = kind_of
@@ -230,7 +229,9 @@ class _Walk:
             self._scan.videos.append(FoundVideo(entry.path, entry.name in frame.unfinished))
 
     def _is_video(self, suffix: str, path: str) -> bool:
-        """Look into a file whose name does not say; where it could be a damaged stream, decoding says."""
+        """Read the start of a file whose name does not tell its type; a possibly damaged stream counts
+            as a
+        video, and decoding decides."""
         try:
             kind = self._kind_of(path)
         except OSError as error:
@@ -245,7 +246,7 @@ class _Walk:
         return False
 
     def _is_named(self, entry: os.DirEntry[str]) -> bool:
-        """Whether its name can be one in the catalogue."""
+        """Whether its name is a valid id in the catalogue."""
         try:
             entry.name.encode()
         except UnicodeEncodeError:
@@ -270,7 +271,7 @@ class _Walk:
 
 
 def _is_broken(entry: os.DirEntry[str]) -> bool:
-    """Whether a link leads to nothing, or to itself. Raises OSError where that cannot be told."""
+    """Whether a link is broken or leads to itself. Raises OSError if this cannot be determined."""
     try:
         entry.stat()
     except OSError as error:
