@@ -76,7 +76,7 @@ def test_another_model_or_mirror_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelMismatchError, match="--profile offline"):
         check_same(tmp_path, MANIFEST, FolderManifest("clip-sam2", "clip-sam2-0123456789ab"))
     with pytest.raises(ModelMismatchError, match=r"index its videos again: storyhash index PATH"):
-        check_same(tmp_path, MANIFEST, FolderManifest(MANIFEST.profile, "offline-0123456789ab"))
+        check_same(tmp_path, MANIFEST, FolderManifest(MANIFEST.profile, "offline-another"))
     with pytest.raises(DataFolderError, match="STORYHASH_SEARCHER__MIRROR=edge"):
         check_same(tmp_path, MANIFEST, FolderManifest("offline", MANIFEST.model_id, "server"))
 
