@@ -366,7 +366,9 @@ def test_a_watched_folder_is_indexed_as_it_grows(starting: list[Service], tmp_pa
     # What was indexed here is any other command's too.
     answer = storyhash("match", folder / "b.mp4", "--data", tmp_path / "data", "--json")
     assert json.loads(answer.stdout)["matches"][0]["video_id"] == "b.mp4"
-    assert answer.stderr == ""
+    # A machine that is slow is told how far the command is.
+    told = [one for one in answer.stderr.splitlines() if not one.startswith("matching ")]
+    assert told == []
 
 
 def test_a_start_that_cannot_be_is_refused_in_one_line(served: Service, tmp_path: Path) -> None:
