@@ -1,4 +1,4 @@
-"""The demo: made-up videos are indexed; edited copies and a non-match are matched against them."""
+"""The demo: indexes synthetic videos, and matches edited copies and a non-match against them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DemoQuery:
         return "no_match" if self.video_id is None else "copy"
 
     def frames(self) -> Iterator[UInt8Array]:
-        """The query's pictures, 12 a second."""
+        """The query's pictures, 12 per second."""
         if self.video_id is None:
             return film(_STRANGER, FILM_SECONDS)
         copied = film(CATALOGUE[self.video_id], FILM_SECONDS)

@@ -1,4 +1,4 @@
-"""What `storyhash doctor` looks at: one check an idea, each with what to do when it fails."""
+"""The checks of `storyhash doctor`, each with what to do if it fails."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MIN_FREE_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding. `exit_code` is 0 when it is well, else as for the error it stands for."""
+    """One result. exit_code: 0 if all is well, else that of the error."""
 
     name: str
     message: str
@@ -47,7 +47,7 @@ class Check:
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Every check, in the order a video meets what they look at."""
+    """All checks, in the order of the steps of a video."""
     for name, check in _CHECKS.items():
         try:
             message, exit_code = check(settings)

@@ -1,4 +1,4 @@
-"""Profiles: names for a visual backend joined with a tracker; every pair of the two is one."""
+"""Profiles: names of pairs of a visual backend and a tracker."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ TRACKERS = {
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One recipe of the vector. `summary` is what `storyhash models list` says of it."""
+    """One profile. summary: its text in `storyhash models list`."""
 
     name: str
     visual: str

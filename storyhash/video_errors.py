@@ -9,7 +9,7 @@ SHARED = (DependencyError, MemoryError)
 
 
 def as_video_error(error: Exception) -> VideoError:
-    """What one video made go wrong, so that the others go on."""
+    """The error of one video, so that the others continue."""
     if isinstance(error, VideoError):
         return error
     reason = " ".join(str(error).split())[:200]

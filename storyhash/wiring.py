@@ -1,4 +1,4 @@
-"""The one place that knows every room: builds services from settings and joins them."""
+"""Builds services from settings and connects them; the only module that knows every package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from storyhash.query.matchers import check_banks, matcher_over
 
 @dataclass(frozen=True, slots=True)
 class IndexServices:
-    """What indexing needs. `chosen` is true when this run picked the profile of a new folder."""
+    """The objects for indexing. chosen: this run chose the profile of a new folder."""
 
     index: LocalIndex
     stage: EmbedderStage
@@ -33,7 +33,7 @@ class IndexServices:
 
     @property
     def announcement(self) -> str:
-        """What is to be said of a folder that was just made."""
+        """The message about a new folder."""
         return (
             f"new index in {self.index.folder}, profile {self.stage.profile} "
             f"(model {self.stage.model_id}); it keeps this profile"
@@ -42,7 +42,7 @@ class IndexServices:
 
 @dataclass(frozen=True, slots=True)
 class QueryServices:
-    """What matching needs."""
+    """The objects for matching."""
 
     index: LocalIndex
     queries: LocalQueries
@@ -51,7 +51,7 @@ class QueryServices:
 
 @contextmanager
 def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterator[IndexServices]:
-    """Open the data folder for changes, making it where there is none; `answering`: queries too."""
+    """Open the data folder for changes, or create it; answering: for queries too."""
     held = read_manifest(settings.data_dir)
     stage = build_stage(profile_in_force(settings), settings)
     with (
@@ -80,7 +80,7 @@ def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
 
 @contextmanager
 def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
-    """Open the data folder for its catalogue alone; no model is loaded."""
+    """Open only the catalogue of the data folder; no model is loaded."""
     held = require_manifest(settings.data_dir)
     opened = LocalIndex.open_writer if writer else LocalIndex.open_reader
     manifest = replace(held, mirror=settings.searcher.mirror)
@@ -90,7 +90,7 @@ def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
 
 @contextmanager
 def open_for_comparing(settings: Settings) -> Iterator[tuple[LocalIndex, Matcher]]:
-    """Open the data folder to match what it holds with itself; no model is loaded."""
+    """Open the data folder to match its videos with each other; no model is loaded."""
     with open_catalogue(settings, writer=False) as index:
         check_banks(index, settings.matching)
         visual = profile_in_force(settings).visual
@@ -102,9 +102,9 @@ def _manifest(stage: EmbedderStage, settings: Settings) -> FolderManifest:
 
 
 def profile_in_force(settings: Settings) -> Profile:
-    """The profile a data folder was made with, or for a new one the profile asked for.
+    """The profile of a data folder, or for a new folder the requested profile.
 
-    Raises UsageError for an unknown name, ModelMismatchError where the folder holds to another one.
+    Raises UsageError for an unknown name, ModelMismatchError if the folder has another profile.
     """
     asked = resolve_profile(settings)
     held = read_manifest(settings.data_dir)

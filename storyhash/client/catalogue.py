@@ -1,4 +1,4 @@
-"""A running searcher's catalogue, for commands that are given `--server`."""
+"""The catalogue of a running searcher, for commands with `--server`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _STATES_AT_ONCE = 500
 
 
 class RemoteCatalogue:
-    """What the commands want of it; raises what RemoteService does."""
+    """The catalogue operations of the commands. Raises the errors of RemoteService."""
 
     def __init__(self, url: str) -> None:
         self._service = RemoteService(url, timeout_seconds=_TIMEOUT_SECONDS)
-        # What the service said beside its answers, each once.
+        # The notices of the service, each once.
         self.notices: list[str] = []
 
     def __enter__(self) -> Self:
@@ -45,9 +45,8 @@ class RemoteCatalogue:
         self._service.close()
 
     def match(self, uri: str, *, thorough: bool = False) -> dict[str, Any]:
-        """The report of a file, which is sent, or of an address, which the service fetches; a video that
-        cannot be used, or with which something else goes wrong, gives a line with its error. As
-        `storyhash match --json` prints both."""
+        """The report of a file, which is uploaded, or of a URL, which the service fetches; for a failed
+        video, a line with its error. Both as in `storyhash match --json`."""
         try:
             answer = self._match(uri, thorough)
         except (DependencyError, UsageError):
@@ -70,10 +69,10 @@ class RemoteCatalogue:
         return dict(self._service.ask("GET", f"/v1/videos/{id_in_path(video_id)}").json())
 
     def states(self, video_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Which versions of videos are searchable, deleted and waiting, in the order asked for.
+        """The searchable, deleted and waiting versions of videos, in the order of the ids.
 
-        Raises NotReadyError while the service is not level with its log: it may not know yet what was
-        deleted.
+        Raises NotReadyError while the service has not caught up with its log, because it may not know
+        all deletions yet.
         """
         self._service.check_ready()
         found: list[dict[str, Any]] = []
@@ -83,7 +82,7 @@ class RemoteCatalogue:
         return found
 
     def delete(self, video_id: str) -> None:
-        """Forget a video for good."""
+        """Delete a video."""
         self._service.ask("DELETE", f"/v1/videos/{id_in_path(video_id)}")
 
     def staged(self, limit: int, cursor: str) -> dict[str, Any]:
@@ -92,7 +91,7 @@ class RemoteCatalogue:
         return dict(self._service.ask("GET", "/v1/staged", params=params).json())
 
     def drop_staged(self, video_id: str, version: int) -> None:
-        """Wait no longer for a version of a video."""
+        """Drop an incomplete version of a video."""
         params = {"version": version}
         self._service.ask("DELETE", f"/v1/staged/{id_in_path(video_id)}", params=params)
 
@@ -101,11 +100,11 @@ class RemoteCatalogue:
         return list(self._service.ask("GET", "/v1/generations").json()["items"])
 
     def follow(self, name: str) -> dict[str, Any]:
-        """Have one followed beside the others."""
+        """Follow another generation."""
         return dict(self._service.ask("POST", "/v1/generations", json={"generation": name}).json())
 
     def activate(self, name: str) -> dict[str, Any]:
-        """Have one answer."""
+        """Let another generation answer."""
         told = {"generation": name}
         return dict(self._service.ask("POST", "/v1/generations/activate", json=told).json())
 

@@ -31,8 +31,8 @@ class RemoteService:
     """One service, by its address."""
 
     def __init__(self, url: str, *, timeout_seconds: float, keep_alive: bool = True) -> None:
-        """timeout_seconds: longest silence while it works. keep_alive: whether connections serve several
-        requests. Raises UsageError for what is no address."""
+        """timeout_seconds: longest silence during its work. keep_alive: whether connections are reused.
+        Raises UsageError for an invalid URL."""
         # As messages show it.
         self.url = without_passwords(url.rstrip("/"))
         timeout = httpx.Timeout(timeout_seconds, connect=_CONNECT_SECONDS)
@@ -60,14 +60,14 @@ class RemoteService:
         self.close()
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._client.close()
 
     def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """The answer to a request, httpx's own arguments describing it.
+        """The answer to a request; arguments as in httpx.
 
-        Raises ServiceError when nothing answers, and what the service refused with: VideoError,
-        DependencyError, UsageError or StoryHashError with its code and words.
+        Raises ServiceError if nothing answers. An error response raises VideoError, DependencyError,
+        UsageError or StoryHashError with its code and message.
         """
         with self._told():
             answer = self._client.request(method, path, **request)
@@ -76,7 +76,7 @@ class RemoteService:
         raise self._refusal(answer)
 
     def check_ready(self) -> None:
-        """Raises NotReadyError while the service says that it is not ready, and as `ask` does."""
+        """Raises NotReadyError if the service is not ready, and the errors of `ask`."""
         with self._told():
             answer = self._client.request("GET", "/readyz")
         if answer.is_success:
@@ -96,10 +96,10 @@ class RemoteService:
         cancellation: Cancellation = NEVER_CANCELLED,
         **request: Any,
     ) -> Iterator[httpx.Response]:
-        """An answer that is read as it comes. Raises as `ask` does.
+        """A streamed answer. Raises the errors of `ask`.
 
-        When it is cancelled, a new connection ends at once, so the service sees that nobody waits; for
-        one that is reused (`keep_alive`) it ends with the next block.
+        A cancellation closes a new connection at once, so that the service stops its work; a reused
+        connection (`keep_alive`) is closed after the next block.
         """
         connection = _Connection()
         request["extensions"] = {"trace": connection.note}
@@ -144,7 +144,7 @@ class RemoteService:
 
 
 class _Connection:
-    """The socket of one request, to be ended from another thread: closing it would not wake a reader."""
+    """The socket of one request, for shutdown from another thread; a close would not wake a reader."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,1 +1,1 @@
-"""Duplicates in a catalogue: found, ranked by their picture, and shown."""
+"""Finds duplicates in a catalogue, ranks them by picture quality, and shows them."""

@@ -1,4 +1,4 @@
-"""Groups of duplicates as one HTML page that needs nothing else: no script, no other file, no network."""
+"""Groups of duplicates as one self-contained HTML page: no script, no other file, no network."""
 
 from __future__ import annotations
 
@@ -119,5 +119,5 @@ def _image(picture: Thumbnail | str) -> str:
 
 
 def _text(text: str) -> str:
-    """Text of any origin, as HTML that shows it and nothing else."""
+    """Untrusted text, escaped for HTML."""
     return html.escape(printable(text))

@@ -1,4 +1,4 @@
-"""Which of several copies has the best picture."""
+"""Ranks copies by picture quality."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which videos of the catalogue are asked about."""
+"""Selects the videos of the catalogue to compare."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The steps of the paper one by one: videos, features, fused vectors, an index, a query."""
+"""The steps of the paper as separate commands: features, fused vectors, an index, a query."""

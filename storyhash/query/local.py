@@ -1,4 +1,4 @@
-"""Queries in one process: decoded in children, embedded and matched here."""
+"""Queries in one process: decoded in child processes, embedded and matched in this one."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from searcher.matching.matcher import Matcher, MatchReport
 from storyhash.video_errors import SHARED, as_video_error
 
 _TICK_SECONDS = 0.2
-# Clips of queries that wait for their turn, on disk; no further query is decoded while there are more.
+# Most bytes of clips of waiting queries on disk; above it, no further query is decoded.
 _AHEAD_BYTES = 1 << 30
-# What no other query would be spared: a wrong setting or model, an index that cannot be read.
+# Errors that would concern every query: a wrong setting or model, an unreadable index.
 _OF_ALL = (*SHARED, UsageError, CorruptIndexError, CancelledError)
 
 
 @dataclass(frozen=True, slots=True)
 class QueryOutcome:
-    """One query's report, or the error that kept it from having one."""
+    """The report of one query, or its error."""
 
     uri: str
     report: MatchReport | None
@@ -45,7 +45,7 @@ class QueryOutcome:
 
 @dataclass(slots=True)
 class Queries:
-    """The videos to match; `refused`: what folders have in them that cannot be looked at, and why."""
+    """The videos to match. refused: paths in folders that cannot be read, and why."""
 
     uris: list[str] = field(default_factory=list)
     refused: list[tuple[str, VideoError]] = field(default_factory=list)
@@ -53,10 +53,10 @@ class Queries:
 
 
 def list_queries(arguments: Sequence[str], exclusion: Exclusion = NOTHING) -> Queries:
-    """The videos named by files, folders and addresses, in the order given.
+    """The videos of files, folders and URLs, in the given order.
 
-    A path that is not there stays in the list: it gets its own answer. Raises UsageError for an empty
-    path and for a folder without a video.
+    A missing path stays in the list and gets an error of its own. Raises UsageError for an empty path and
+    for a folder without videos.
     """
     queries = Queries()
     for given in arguments:
@@ -82,15 +82,15 @@ class LocalQueries:
 
     @property
     def decoders(self) -> int:
-        """How many queries are decoded at once."""
+        """Number of queries that are decoded at once."""
         return self._decoder.workers
 
     def open(
         self, source: Path | str, name: str, cancellation: Cancellation = NEVER_CANCELLED
     ) -> QuerySession:
-        """A file or an address as a query, called `name`; to be closed.
+        """Open a file or URL as a query with a name; the caller closes it.
 
-        Raises VideoError and its kin, StorageError and CancelledError.
+        Raises VideoError and its subclasses, StorageError and CancelledError.
         """
         return QuerySession(self._embedder, name, self._decoder.decode(source, cancellation))
 
@@ -98,11 +98,11 @@ class LocalQueries:
 def run_queries(
     queries: LocalQueries, matcher: Matcher, uris: Sequence[str], *, thorough: bool = False
 ) -> Iterator[QueryOutcome]:
-    """Match every video; outcomes come in the order given, each as soon as it is its turn. What goes
-    wrong with one video is its own outcome, whatever it is.
+    """Match every video; yields outcomes in the given order, each as soon as possible. An error of one
+    video is its outcome.
 
-    Raises what no other video mends: DependencyError and its kin, UsageError such as another model,
-    CorruptIndexError.
+    Raises errors that concern all videos: DependencyError and its subclasses, UsageError, for example for
+    another model, CorruptIndexError.
     """
     with _OpenedAhead(queries, uris) as opened:
         for uri, future in opened:

@@ -1,4 +1,4 @@
-"""The one way a matcher is made, for one process and over Kafka alike."""
+"""Builds matchers, for one process and over Kafka."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _DELETE_SECONDS = 5.0
 
 
 class RemoteQueries:
-    """Asks one embedder after the other, in the order of their addresses. Any thread may call it."""
+    """Tries one embedder after the other, in the order of their addresses. Thread-safe."""
 
     def __init__(self, urls: Sequence[str], *, timeout_seconds: float) -> None:
         self._embedders = [
@@ -47,10 +47,10 @@ class RemoteQueries:
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> Iterator[TakeLook]:
-        """A file or an address as a query of this model, called `name`; it is sent with the first pass.
+        """Open a file or URL as a query of this model, with a name. The first pass sends it.
 
-        A pass raises VideoError for one that cannot be used, EmbedderUnavailableError when no embedder
-        of the model answers, CancelledError.
+        A pass raises VideoError if it cannot be used, EmbedderUnavailableError if no embedder of the
+        model answers, CancelledError.
         """
         query = _RemoteQuery(self._embedders, source, name, model_id, cancellation)
         try:
@@ -61,14 +61,14 @@ class RemoteQueries:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """Where a query was decoded, and its id there."""
+    """The embedder that has a decoded query, and the query's id there."""
 
     embedder: RemoteService
     query_id: str
 
 
 class _RemoteQuery:
-    """One query; the embedder that has decoded it does the further passes too. Use from one thread."""
+    """One query. The embedder that decoded it also does the next passes. Use from one thread."""
 
     def __init__(
         self,
@@ -112,14 +112,14 @@ class _RemoteQuery:
         )
 
     def close(self) -> None:
-        """Have the embedder let go of it; where it cannot be told, the query expires there."""
+        """Delete the query at the embedder; if this fails, it expires there."""
         kept, self._kept = self._kept, None
         if kept is not None:
             with suppress(StoryHashError):
                 kept.embedder.ask("DELETE", f"{_PATH}/{kept.query_id}", timeout=_DELETE_SECONDS)
 
     def _from(self, embedder: RemoteService, pass_name: LookName) -> Iterator[QueryEmbedding]:
-        """All pieces from one embedder: without sending the video where it has it."""
+        """All pieces from one embedder, without sending the video if it already has it."""
         params = {**self._params, "look": pass_name}
         kept, self._kept = self._kept, None
         if kept is not None and kept.embedder is embedder:
@@ -139,7 +139,7 @@ class _RemoteQuery:
     def _read(
         self, embedder: RemoteService, params: dict[str, str], **body: object
     ) -> Iterator[QueryEmbedding]:
-        """The pieces of one answer. Raises WireError for what is none."""
+        """The pieces in one answer. Raises WireError for invalid data."""
         self._cancellation.check()
         reader = QueryReader()
         with embedder.stream("POST", _PATH, self._cancellation, params=params, **body) as answer:

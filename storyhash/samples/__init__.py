@@ -1,4 +1,4 @@
-"""Small made-up videos, drawn on the spot from a seed, so nothing is downloaded."""
+"""Small synthetic videos, drawn from a seed, so nothing is downloaded."""
 
 from storyhash.samples.edits import (
     Edit,

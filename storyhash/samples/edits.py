@@ -1,4 +1,4 @@
-"""What is done to a copied film: functions from frame to frame, uint8 (H, W, 3)."""
+"""Edits of a copied video: functions from frame to frame, uint8 (H, W, 3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BAND = 44
 
 
 def crop_and_brighten(frame: UInt8Array) -> UInt8Array:
-    """Keep the middle 81 % of the picture and add a fifth of light."""
+    """Keep the middle 81 % of the picture and increase the brightness by a fifth."""
     dy, dx = frame.shape[0] // 20, frame.shape[1] // 20
     return cv2.convertScaleAbs(frame[dy:-dy, dx:-dx], alpha=1.2)
 
@@ -26,12 +26,12 @@ def mirror(frame: UInt8Array) -> UInt8Array:
 
 
 def upside_down(frame: UInt8Array) -> UInt8Array:
-    """Turn by half a turn."""
+    """Rotate by 180 degrees."""
     return np.ascontiguousarray(frame[::-1, ::-1])
 
 
 def letterbox_and_caption(frame: UInt8Array) -> UInt8Array:
-    """Black bands above and below, with a line of text on the lower one."""
+    """Add black bars above and below, with a line of text on the lower one."""
     framed = cv2.copyMakeBorder(frame, _BAND, _BAND, 0, 0, cv2.BORDER_CONSTANT, value=(0, 0, 0))
     baseline = (_BAND, frame.shape[0] + _BAND + 30)
     text = "you will not believe this"
@@ -40,5 +40,5 @@ def letterbox_and_caption(frame: UInt8Array) -> UInt8Array:
 
 
 def unchanged(frame: UInt8Array) -> UInt8Array:
-    """The picture as it is; the encoder alone changes it."""
+    """The unchanged picture; only the encoder changes it."""
     return frame

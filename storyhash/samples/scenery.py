@@ -1,4 +1,4 @@
-"""Backdrops for made-up videos: each kind of scenery is laid out differently."""
+"""Backdrops of synthetic videos: several kinds of scenery with different layouts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def colour(rng: np.random.Generator, low: int = 30, high: int = 250) -> Colour:
 
 
 def backdrop(rng: np.random.Generator, kind: int, width: int, height: int) -> UInt8Array:
-    """A still, uint8 (height, width, 3): cloudy light with one kind of scenery drawn over it."""
+    """A picture, uint8 (height, width, 3): a cloudy background with one kind of scenery."""
     still = _clouds(rng, width, height)
     SCENERY[kind % len(SCENERY)](rng, still)
     grain = rng.normal(0, 4, still.shape)
@@ -63,7 +63,7 @@ def _trees(rng: np.random.Generator, still: UInt8Array) -> None:
 
 
 def _floor(rng: np.random.Generator, still: UInt8Array) -> None:
-    """Tiles that run away to a horizon."""
+    """A tiled floor in perspective."""
     height, width = still.shape[:2]
     horizon, far = int(height * rng.uniform(0.3, 0.6)), float(rng.uniform(0.2, 0.8)) * width
     dark, light = colour(rng, 10, 120), colour(rng, 130, 250)

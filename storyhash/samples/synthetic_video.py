@@ -1,4 +1,4 @@
-"""A made-up film: shots of things that move before scenery, under a camera that pans."""
+"""A synthetic video: shots with moving objects in front of scenery, and a panning camera."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAN_REACH = 80
 
 @dataclass(frozen=True, slots=True)
 class _Sprite:
-    """A thing that moves: it circles `centre` once every `period_seconds`, all in pixels."""
+    """A moving object: it circles `centre` once per `period_seconds`; lengths in pixels."""
 
     outline: Float32Array
     colour: Colour
@@ -57,9 +57,9 @@ def _sprite(rng: np.random.Generator) -> _Sprite:
 
 
 def film(seed: int, seconds: float) -> Iterator[UInt8Array]:
-    """Frames, uint8 (270, 480, 3) RGB, 12 a second; a new shot begins every four seconds.
+    """Frames, uint8 (270, 480, 3) RGB, 12 per second; a new shot starts every four seconds.
 
-    The seed decides the kind of scenery, the same for all shots, and everything else.
+    The seed decides everything; all shots have one kind of scenery.
     """
     shots: dict[int, tuple[UInt8Array, list[_Sprite], float]] = {}
     for index in range(round(seconds * FRAMES_PER_SECOND)):

@@ -1,1 +1,1 @@
-"""The three services over Kafka: rooms joined with a transport, health and metrics."""
+"""The three services over Kafka: stages joined with a transport, health and metrics."""

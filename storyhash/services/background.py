@@ -1,4 +1,4 @@
-"""Work in a thread of its own, until it is told to stop; and the death of a thread made visible."""
+"""Background threads, and health conditions and metrics that show the death of a thread."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from common.http.health import Health
 from common.metrics import Metrics
 from common.retry import Backoff
 
-# Pauses before work that died is begun again: the first, and the longest they grow to.
+# The first and the longest pause before failed work is restarted.
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
 
 
 class Background(ABC):
-    """`work` runs from `start` until it returns, as it does soon after `stop`. What it raises is logged.
+    """Runs `work` in a thread from `start` until it returns, soon after `stop`. Its errors are logged.
 
-    Work that `restarts` is begun again after a pause, which grows while it goes on failing; of any other
-    the thread ends, and what ended it stays in `error`.
+    With `restarts`, failed work starts again after a pause, which grows with each failure. Otherwise the
+    thread ends, and `error` keeps the error.
     """
 
     def __init__(self, name: str, log: logging.Logger, *, restarts: bool = False) -> None:
@@ -30,7 +30,7 @@ class Background(ABC):
         self.name = name
         self.error: BaseException | None = None
         self._restarts = restarts
-        # Why it is not being done now, until it is begun again.
+        # Why the work does not run now, until it starts again.
         self._died: BaseException | None = None
         self._log = log
         self._stopping = threading.Event()
@@ -43,7 +43,7 @@ class Background(ABC):
         self._thread.start()
 
     def stop(self) -> None:
-        """Have it end; `join` waits for what is under way."""
+        """Tell it to end; `join` waits for its end."""
         self._stopping.set()
 
     def join(self) -> None:
@@ -51,7 +51,7 @@ class Background(ABC):
             self._thread.join()
 
     def tell_death(self, on_death: Callable[[], None]) -> None:
-        """Have this called whenever its work dies."""
+        """Set a function to call when the work fails."""
         self._on_death = on_death
 
     @property
@@ -60,12 +60,12 @@ class Background(ABC):
 
     @property
     def ended(self) -> bool:
-        """Whether it was started and runs no more."""
+        """Whether it was started and has ended."""
         return self._started and not self._thread.is_alive()
 
     @property
     def trouble(self) -> str:
-        """Why its work is not being done though nobody told it to stop; empty when all is well."""
+        """Why the work does not run although nobody stopped it; empty if all is well."""
         if self._stopping.is_set() or not self._started:
             return ""
         died = self._died
@@ -111,7 +111,7 @@ class Background(ABC):
 
 
 class ThreadWatch:
-    """Every background thread of a service: whether it does its work is told by a metric and, with the
+    """Reports for every background thread of a service whether it works: by a metric and, with the
     reason, by /readyz."""
 
     def __init__(self, metrics: Metrics, health: Health) -> None:
@@ -119,25 +119,25 @@ class ThreadWatch:
         self._health = health
 
     def add(self, *works: Background) -> None:
-        """Watch these, by both."""
+        """Report these threads by metric and health."""
         for one in works:
             self.measure(one)
             self._health.watch(f"thread {one.name}", partial(_trouble_of, one))
 
     def measure(self, one: Background) -> None:
-        """By the metrics alone; its own health tells the rest."""
+        """Report a thread only by metric; its own health condition reports the rest."""
         up = self._metrics.background_thread_up.labels(one.name)
         up.set_function(lambda: float(not one.trouble))
         one.tell_death(self._metrics.background_thread_deaths_total.labels(one.name).inc)
 
     def tell(self, name: str, trouble: Callable[[], str]) -> None:
-        """Work that is no `Background`, by both: `trouble` is empty while all is well."""
+        """Report work that is no `Background` by metric and health; `trouble` is empty if all is well."""
         up = self._metrics.background_thread_up.labels(name)
         up.set_function(lambda: float(not trouble()))
         self._health.watch(f"thread {name}", trouble)
 
     def forget(self, name: str) -> None:
-        """It is measured no more."""
+        """Stop reporting a thread."""
         self._metrics.background_thread_up.remove(name)
         self._metrics.background_thread_deaths_total.remove(name)
 

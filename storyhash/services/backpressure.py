@@ -1,4 +1,4 @@
-"""A producer waits while embedders are so far behind that its segments could expire unread."""
+"""Back-pressure: a producer waits if embedders are so far behind that segments could expire unread."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from common.http.health import Health
 from common.messaging.transport import Transport
 
 _log = logging.getLogger("storyhash.ingest")
-# How often the group's progress is asked for: three small requests each time.
+# Interval of the checks of the group's progress, of three small requests each.
 _LOOK_SECONDS = 10.0
 _CONDITION = "embedders"
 
 
 class EmbedderLag:
-    """Asks, now and then, whether the group has left a message lie for longer than `max_seconds`."""
+    """Checks periodically whether a message waits for the group for longer than `max_seconds`."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class EmbedderLag:
         health: Health,
         look_seconds: float = _LOOK_SECONDS,
     ) -> None:
-        """moment: what the log's clock says now, Unix milliseconds."""
+        """moment: returns the present time of the log's clock, Unix milliseconds."""
         self._transport = transport
         self._topic, self._group = topic, group
         self._max_seconds = max_seconds
@@ -42,7 +42,7 @@ class EmbedderLag:
         self._look_at = 0.0
 
     def wait(self, stopping: threading.Event, before: Callable[[], None] = lambda: None) -> None:
-        """Return once embedders are near enough, or when `stopping` is set. `before` is called once
+        """Return when embedders have caught up enough, or when `stopping` is set. `before` is called once
         before a pause."""
         if time.monotonic() < self._look_at or math.isinf(self._max_seconds):
             return
@@ -69,7 +69,7 @@ class EmbedderLag:
             _log.info("embedders have caught up with %s; sending continues", self._topic)
 
     def behind(self) -> int:
-        """Messages of the topic that embedders have not taken. Raises BrokerError."""
+        """Number of messages of the topic that embedders have not processed. Raises BrokerError."""
         # Nothing is appended later than an hour from now.
         return self._transport.overdue(self._topic, self._group, self._now() + 3_600_000)
 
@@ -83,5 +83,5 @@ class EmbedderLag:
             return 0
 
     def _now(self) -> int:
-        """What the log's clock says, as told by the time since it was asked."""
+        """The present time of the log's clock, from its last reading and the time since."""
         return self._moment + round((time.monotonic() - self._since) * 1000)

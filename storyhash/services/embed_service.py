@@ -28,13 +28,14 @@ from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
 from storyhash.query.local import LocalQueries
 
 _log = logging.getLogger("storyhash.embed")
-# Longer than any batch takes: SAM 2 on a processor needs the better part of a minute a segment.
+# Longer than any batch: SAM 2 on a CPU needs most of a minute per segment.
 _STUCK_SECONDS = 1800.0
 _TICK_SECONDS = 0.5
 
 
 def run_embedder(settings: Settings, stopping: threading.Event) -> None:
-    """Embed until stopped. Raises BrokerError, ModelMismatchError, WeightsMissingError and their kin."""
+    """Embed until stopped. Raises BrokerError, ModelMismatchError, WeightsMissingError and their
+    subclasses."""
     require_topics(settings.kafka, settings.video)
     transport = KafkaTransport(settings.kafka, settings.video)
     topics = TopicNames.of(settings.kafka)
@@ -77,7 +78,7 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
 
 
 def _profile(settings: Settings, transport: Transport, topics: TopicNames) -> Profile:
-    """The one asked for; for `auto` the one whose vectors the log holds already."""
+    """The profile of the setting; for `auto` the one whose vectors the log has."""
     if settings.profile == AUTO:
         held = log_model(transport, topics.embeddings)
         if held is not None:
@@ -88,7 +89,7 @@ def _profile(settings: Settings, transport: Transport, topics: TopicNames) -> Pr
 def _sources(
     settings: Settings, transport: Transport, topics: TopicNames
 ) -> list[PriorityConsumer]:
-    """Live segments first; a backfill when none is there."""
+    """The consumers in order of priority: live segments, then the backfill."""
     return [
         PriorityConsumer(
             topics.segments, transport.group_consumer([topics.segments], topics.embedders)

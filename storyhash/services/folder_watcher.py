@@ -23,8 +23,8 @@ _PAUSE_FACTOR = 9.0
 
 
 class Watcher(Background):
-    """One folder's videos into the queue. While the folder cannot be read, the condition `watch` says
-    why; what lies in it and is indexed stays so."""
+    """Queues the videos of one folder. While the folder is unreadable, the condition `watch` says why,
+    and its videos stay indexed."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Watcher(Background):
         self._found: list[CatalogueItem] = []
 
     def work(self) -> None:
-        """Look from time to time."""
+        """Scan periodically."""
         reason, excluded = "", 0
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -72,7 +72,7 @@ class Watcher(Background):
             self._stopping.wait(max(self._pause_seconds, _PAUSE_FACTOR * spent))
 
     def _take(self, found: Sequence[CatalogueItem]) -> None:
-        """Queue those that are new or have changed; give indexed ones their new description."""
+        """Queue new and changed videos; update the description of indexed ones."""
         plan = plan_videos(filter(_can_be_held, found), self._videos)
         for rejected in plan.failed:
             _log.warning("skipped: %s", rejected.message)
@@ -82,14 +82,14 @@ class Watcher(Background):
         if plan.relabelled:
             self._queue.relabel(plan.relabelled)
             _log.info("%d videos have another bank or description", len(plan.relabelled))
-        # One without a fingerprint is gone again.
+        # A file without a fingerprint has been deleted meanwhile.
         work = [item for item in plan.work if item.fingerprint and not self._was_deleted(item)]
         if work:
             self._queue.add(work)
             _log.info("%d new or changed videos in %s", len(work), self._watch.folder)
 
     def _was_deleted(self, item: WorkItem) -> bool:
-        """A video that was deleted comes back only when its file has changed since."""
+        """Whether the video was deleted from the catalogue and its file has not changed since."""
         video_id = item.entry.video_id
         if not same_source(self._videos.deleted_fingerprint(video_id), item.fingerprint):
             return False

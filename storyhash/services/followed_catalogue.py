@@ -1,4 +1,4 @@
-"""Every generation a searcher follows, and which of them answers."""
+"""The generations that a searcher follows, and the one that answers."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class FollowedCatalogue:
         *,
         check: Callable[[str], None] = lambda name: None,
     ) -> None:
-        """make: a follower of a generation by its name, and whether that one answers now. also: a
-        generation that is to be followed though there is nothing of it here yet. check: raises what is
-        wrong with a generation's topics; only what was asked for, or answers, is refused for it."""
+        """make: returns the follower of a generation, from its name and whether it answers now. also: a
+        generation to follow although it has no folder here yet. check: raises an error if a generation's
+        topics are wrong; only the requested and the answering generation are rejected for it."""
         self._data_dir = data_dir
         self._make = make
         self._check = check
@@ -55,13 +55,13 @@ class FollowedCatalogue:
         return iter(list(self._followers.values()))
 
     def watched_by(self, watch: ThreadWatch) -> None:
-        """Make the threads of all followers watched, also of those to come."""
+        """Report the threads of all followers, also of later ones."""
         self._watch = watch
         for follower in self:
             watch.measure(follower)
 
     def follower(self) -> IndexFollower:
-        """The one whose generation answers."""
+        """The follower of the generation that answers."""
         return self._followers[self._current]
 
     def current(self) -> ServingIndex:
@@ -71,7 +71,7 @@ class FollowedCatalogue:
         return answering
 
     def answering_index(self) -> LocalIndex | None:
-        """The index of the generation that answers, once it is open."""
+        """The index of the generation that answers, None before it is open."""
         opened = self.follower().opened
         return None if opened is None else opened.index
 
@@ -81,7 +81,7 @@ class FollowedCatalogue:
         return "" if index is None else index.merge_trouble
 
     def delete_video(self, video_id: str) -> bool:
-        """In every generation, one after the other; asked again it does what is left."""
+        """Delete it in every generation, in order; after a failure, a second call does the rest."""
         self._opened()
         known = [follower.delete_video(video_id) for follower in self]
         return any(known)
@@ -91,14 +91,14 @@ class FollowedCatalogue:
         return self._opened().index.staging.staged(after=after, limit=limit)
 
     def drop_staged(self, video_id: str, version: int | None) -> list[int]:
-        """Give up versions of a video that are not complete, in the log, then here; which ones."""
+        """Drop incomplete versions of a video, in the log, then here; returns them."""
         self._opened()
         return self.follower().drop_staged(video_id, version)
 
     def follow(self, name: str) -> dict[str, Any]:
-        """Follow a further generation from now on, also after a restart; one whose follower died is
-        tried again. Raises UsageError for one that is followed already, what `check` raises, StorageError
-        where its folder cannot be made; then nothing has changed."""
+        """Follow another generation from now on, also after a restart; a follower that died is restarted.
+        Raises UsageError if it is already followed, errors of `check`, StorageError if its folder cannot
+        be created; after an error nothing has changed."""
         with self._lock:
             before = self._followers.get(name)
             if before is not None and not before.ended:
@@ -111,10 +111,10 @@ class FollowedCatalogue:
         return self._told(follower)
 
     def activate(self, name: str) -> dict[str, Any]:
-        """Have another generation answer, from the next query on; the one before stays and is followed.
-        What was deleted in the one before is deleted in it first.
+        """Let another generation answer from the next query on; the old one is still followed. First,
+        videos that were deleted in the old one are deleted in the new one.
 
-        Raises UsageError for one that is not followed or not level with its log.
+        Raises UsageError if it is not followed or has not caught up with its log.
         """
         with self._lock:
             follower = self._known(name)
@@ -130,8 +130,8 @@ class FollowedCatalogue:
         return self._told(follower)
 
     def drop(self, name: str) -> None:
-        """Follow a generation no more and delete its index. Its topics stay. Raises UsageError for the
-        first, and for the one that answers."""
+        """Stop following a generation and delete its index, not its topics. Raises UsageError for the
+        first generation and for the one that answers."""
         with self._lock:
             follower = self._known(name)
             if not name or name == self._current:
@@ -146,7 +146,7 @@ class FollowedCatalogue:
             _log.info("dropped generation %r", name)
 
     def generations(self) -> Sequence[dict[str, Any]]:
-        """Every one, as the API and the command line tell it."""
+        """All generations, in the form of the API and the command line."""
         return [self._told(follower) for follower in self]
 
     def _add(self, name: str) -> IndexFollower:

@@ -1,4 +1,4 @@
-"""The index looked at from time to time, and what was found told."""
+"""Periodic audits of the index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger("storyhash.audit")
 
 
 class IndexAuditor(Background):
-    """Audits the index that answers; `current` gives it, or None while there is none."""
+    """Audits the index that answers. current: returns this index, or None."""
 
     def __init__(
         self, current: Callable[[], LocalIndex | None], metrics: Metrics, every_seconds: float
@@ -26,7 +26,7 @@ class IndexAuditor(Background):
         self._every_seconds = every_seconds
 
     def work(self) -> None:
-        """Look from time to time."""
+        """Audit periodically."""
         while not self._stopping.wait(self._every_seconds):
             index = self._current()
             if index is None:

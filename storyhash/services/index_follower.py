@@ -1,4 +1,4 @@
-"""One generation of the index kept level with its log."""
+"""Keeps one generation of the index up to date with its log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Found = TypeVar("Found")
 
 
 class IndexFollower(Background):
-    """Finds the log's model, opens the index and takes the log in, in a thread of its own."""
+    """Finds the log's model, opens the index and reads the log, in a thread of its own."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class IndexFollower(Background):
         match_new_videos: Callable[[], bool],
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """check: raises DependencyError while what it follows is not as it must be; then it waits."""
+        """check: raises DependencyError while the topics are wrong; the follower then waits."""
         super().__init__(f"follow-{generation or 'first'}", _log)
         self.generation = generation
         self.health = Health(None, ("index", "log"), _STUCK_SECONDS)
@@ -75,17 +75,17 @@ class IndexFollower(Background):
 
     @property
     def opened(self) -> ServingIndex | None:
-        """The index, once it is open."""
+        """The index, None before it is open."""
         return self._opened
 
     @property
     def answering(self) -> ServingIndex | None:
-        """What answers: the index, once it has been level with its log. Read from the log anew it holds
-        at first a part of the catalogue, and videos that are deleted further on."""
+        """The index for answers, None until it has caught up with its log. While it is rebuilt from the
+        log, it has only a part of the catalogue, and videos that were deleted later."""
         return self._opened if self._whole.is_set() else None
 
     def stop(self) -> None:
-        """Finish the batch in work; `join` waits for it, and until the index is closed."""
+        """Finish the present batch; `join` waits for it and for the index to close."""
         super().stop()
         if self._worker is not None:
             self._worker.stop()
@@ -110,8 +110,8 @@ class IndexFollower(Background):
             self.health.met("snapshot")
 
     def delete_video(self, video_id: str) -> bool:
-        """Delete it in the log, then here; false if nothing was known of it, though what is under way
-        will not come either. An id that a version from the future blocks is free again. Raises
+        """Delete it in the log, then here; False if it was unknown, but then segments in flight are
+        dropped too. It also frees an id that is blocked by a version from the future. Raises
         BrokerError."""
         opened = self._opened
         if opened is None:
@@ -133,8 +133,8 @@ class IndexFollower(Background):
         return known
 
     def delete(self, versions: Mapping[str, int]) -> None:
-        """Delete every version of videos up to the one given, in the log, then here; what is deleted so
-        far already is passed over. Raises BrokerError, with nothing done or some of it."""
+        """Delete versions of videos up to the given ones, in the log, then here; skips what is already
+        deleted. Raises BrokerError; some of the work may then be done."""
         opened, handler = self._opened, self._handler
         if opened is None or handler is None:
             return
@@ -151,8 +151,8 @@ class IndexFollower(Background):
             )
 
     def drop_staged(self, video_id: str, version: int | None) -> list[int]:
-        """Give up versions of a video that are not complete, in the log, then here; which ones. Raises
-        BrokerError, with nothing done or some of it."""
+        """Drop incomplete versions of a video, in the log, then here; returns them. Raises BrokerError;
+        some of the work may then be done."""
         opened, handler = self._opened, self._handler
         if opened is None or handler is None:
             return []
@@ -210,8 +210,8 @@ class IndexFollower(Background):
         return self._transport.log_consumer(self.topics.embeddings, offsets, group, log_id)
 
     def _new_from(self, index: LocalIndex) -> dict[int, int]:
-        """From which message on of each partition videos are new, and told of and matched: those that no
-        index of this log has taken in, as far as its group has told."""
+        """The first message of each partition whose videos are new, so that they are matched: messages
+        after the committed offsets of the group, which no index of this log has read."""
         topics, staging = self.topics, index.staging
         told = self._transport.committed(topics.embeddings, topics.searchers)
         if staging.knows_new_from:
@@ -226,8 +226,8 @@ class IndexFollower(Background):
         }
 
     def _wait_for(self, look: Callable[[], Found | None], condition: str = "index") -> Found | None:
-        """The first answer that is not None; None when stopped before. Meanwhile the condition says what
-        is waited for."""
+        """Wait for the first result that is not None; returns None if stopped. Meanwhile the health
+        condition says what it waits for."""
         told = ""
         while not self._stopping.is_set():
             self.health.beat()

@@ -1,8 +1,8 @@
-"""What is still to be indexed, in the order it was asked for.
+"""The queue of videos to index, in the order of the requests.
 
-The queue is the catalogue's own rows of state `pending`, so what was taken on outlives a crash.
-Everything happens under the index' `changing`: what is asked for, deleted and finished at the same time
-comes in one order for the queue and for the index.
+The queue is the catalogue's rows with the state `pending`, so it survives a crash. All changes happen
+under the index' lock `changing`, so that concurrent requests, deletions and completions have one order
+for the queue and for the index.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from storyhash.pipeline.relabelling import relabel
 
 
 class IndexQueue:
-    """Feeds an `Indexer` without end. Thread-safe."""
+    """Provides an `Indexer` with videos, without end. Thread-safe."""
 
     def __init__(self, index: LocalIndex) -> None:
         """What was pending when the index was last closed is due again."""
@@ -30,25 +30,25 @@ class IndexQueue:
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether the queue is empty and nothing is in progress."""
         with self._index.changing:
             return not self._due and not self._under_way
 
     def __len__(self) -> int:
-        """Videos that are not indexed yet, those under way among them."""
+        """Number of videos that are not indexed yet, including those in progress."""
         with self._index.changing:
             return len(self._due.keys() | self._under_way.keys())
 
     def add(self, items: Iterable[WorkItem]) -> None:
-        """Take videos on. They are noted durably. What is under way for one of them is dropped, unless it
-        is the same: the same description of a file that has not changed."""
+        """Queue videos durably. Work in progress on one of them is dropped, unless it is the same: an
+        equal description and an unchanged file."""
         with self._index.changing:
             wanted = [item for item in items if not self._is_under_way(item)]
             self._index.videos.begin(*(replace(item.row(), version=0) for item in wanted))
             self._due.update(dict.fromkeys(item.entry.video_id for item in wanted))
 
     def relabel(self, work: Sequence[Relabelled]) -> None:
-        """Have indexed videos described anew; those whose vectors are not all there are taken on."""
+        """Update the description of indexed videos; those without all vectors are queued."""
         with self._index.changing:
             self.add(relabel(work, self._index))
 
@@ -59,7 +59,7 @@ class IndexQueue:
         return replace(now, version=item.version) == item
 
     def delete(self, video_id: str) -> bool:
-        """Forget a video for good, whether it is indexed or still to be; False if it is unknown."""
+        """Delete a video, indexed or queued; False if it is unknown."""
         with self._index.changing:
             if self._index.videos.get(video_id) is None:
                 return False
@@ -70,12 +70,12 @@ class IndexQueue:
             return True
 
     def draw(self) -> Iterator[WorkItem | None]:
-        """Without end: the next video to index, or None while there is none."""
+        """Yield the next video to index, or None while there is none; endless."""
         while True:
             yield self._next()
 
     def wanted(self, item: WorkItem) -> bool:
-        """Whether a video under way is still to become searchable as this item says."""
+        """Whether the work in progress on a video is still wanted with this description."""
         with self._index.changing:
             video_id = item.entry.video_id
             return self._under_way.get(video_id) is item and video_id not in self._due

@@ -1,4 +1,4 @@
-"""The thread that indexes what is in the queue, until it is told to stop."""
+"""The thread that indexes the queue until it is stopped."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ OnIndexed = Callable[[VideoOutcome], None]
 
 
 class IndexWorker(Background):
-    """Runs an indexer over a queue. A dependency that fails, such as a full disk, is waited for with
-    growing pauses, as the condition `indexing` tells meanwhile."""
+    """Runs an indexer over a queue. If a dependency fails, such as a full disk, it retries with back-off;
+    meanwhile the condition `indexing` says why."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class IndexWorker(Background):
         metrics: Metrics,
         settings: ServiceSettings,
     ) -> None:
-        """on_indexed: told of each video that has become searchable."""
+        """on_indexed: called with each video that has become searchable."""
         super().__init__("index", _log)
         self._indexer = indexer
         self._queue = queue
@@ -51,8 +51,7 @@ class IndexWorker(Background):
         )
 
     def work(self) -> None:
-        """What is under way when it is told to stop is left; it is pending still, so the next start does
-        it."""
+        """Index until stopped. Unfinished videos stay pending, so the next start indexes them."""
         while not self._stopping.is_set():
             self._backoff.call(self._index)
 

@@ -1,4 +1,4 @@
-"""`storyhash ingest`: a catalogue's segments to Kafka."""
+"""`storyhash ingest`: sends a catalogue's segments to Kafka."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _STUCK_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class IngestRun:
-    """What was to be done, and what was."""
+    """The plan and the result of a run."""
 
     plan: SendingPlan
     report: SendReport
 
 
 class PlanCallback(Protocol):
-    """Told what is to be done before it begins; gives what is told of each video."""
+    """Called with the plan before the work; returns a function that is called for each video."""
 
     def __call__(self, plan: SendingPlan) -> OnSent: ...
 
@@ -51,10 +51,10 @@ def run_ingest(
     stopping: threading.Event,
     states: AskStates | None = None,
 ) -> IngestRun:
-    """Send what is new or changed. states: asks the catalogue, to send again what it lacks.
+    """Send new and changed videos. states: queries the catalogue, so that missing videos are sent again.
 
-    Raises BrokerError, DataFolderError while another producer uses the ledger, StorageError; with
-    `states`, what asking raises.
+    Raises BrokerError, DataFolderError while another producer uses the ledger, StorageError, and errors
+    of `states`.
     """
     there = require_topics(settings.kafka, settings.video)
     topics = TopicNames.of(settings.kafka)
@@ -94,7 +94,7 @@ def run_ingest(
 
 
 def _max_lag_seconds(settings: Settings, retention_ms: int) -> float:
-    """How long a segment may wait for embedders, by the topic's own retention."""
+    """How long a segment may wait for embedders, from the topic's retention."""
     if retention_ms < 0:
         return float("inf")
     return settings.kafka.max_lag_share * retention_ms / 1000

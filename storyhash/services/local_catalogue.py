@@ -1,4 +1,4 @@
-"""The catalogue behind the API of the one process: it answers, takes videos on and forgets them."""
+"""The catalogue behind the API of `storyhash serve`: it answers queries, and adds and deletes videos."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from storyhash.services.index_queue import IndexQueue
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What is there once the index is open."""
+    """The objects that exist once the index is open."""
 
     answering: ServingIndex
     queries: LocalQueries
@@ -35,7 +35,7 @@ class Opened:
 
 
 class ServedCatalogue:
-    """There before the index is, so that health can be asked while it is opened."""
+    """Created before the index is open, so that health is available meanwhile."""
 
     def __init__(self, metrics: Metrics, settings: IngestSettings) -> None:
         self._metrics = metrics
@@ -43,7 +43,7 @@ class ServedCatalogue:
         self._opened: Opened | None = None
 
     def open(self, opened: Opened) -> None:
-        """Answer from now on."""
+        """Start to answer."""
         self._opened = opened
 
     def current(self) -> ServingIndex:
@@ -57,16 +57,15 @@ class ServedCatalogue:
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> Iterator[TakeLook]:
-        """A query; the one model there is here is that of the index."""
+        """Open a query; the only model here is that of the index."""
         with self._there().queries.open(source, name, cancellation) as query:
             yield partial(query.pieces, cancellation=cancellation)
 
     def add_video(self, entry: CatalogEntry) -> Video:
-        """Take a video on; one that is indexed or pending already, and described the same, is not done
-        again. One that is indexed and is described differently keeps its vectors.
+        """Queue a video. A video that is indexed or pending with the same description is not queued
+        again. An indexed video with another description keeps its vectors.
 
-        Raises UsageError for a path and for what is no text, FetchError for an address that may not be
-        asked.
+        Raises UsageError for a path and for invalid text, FetchError for a URL that is not allowed.
         """
         check_address(entry.uri)
         check_entry(entry)

@@ -1,4 +1,4 @@
-"""Every video that has become searchable is a question to the rest of the catalogue."""
+"""Matches each new video against the rest of the catalogue."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from searcher.matching.matcher import MatchReport
 def match_new_video(
     answering: ServingIndex, video_id: str, version: int, metrics: Metrics
 ) -> MatchReport | None:
-    """What a new version of a video matches among the others; None where it was deleted or replaced
-    since."""
+    """The matches of a new version of a video; None if it was deleted or replaced meanwhile."""
     index = answering.index
     video = index.videos.get(video_id)
     if video is None or video.version != version:
@@ -22,7 +21,7 @@ def match_new_video(
 
 
 def in_words(report: MatchReport) -> str:
-    """The report in one line, for a log."""
+    """The report on one line, for a log."""
     if not report.matches or report.decision == "no_match":
         return report.reason or "no match in the catalogue"
     best = report.matches[0]

@@ -1,4 +1,4 @@
-"""New videos matched against the catalogue, and what was found published."""
+"""Matches new videos against the catalogue and publishes the matches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RETRY_SECONDS = 5.0
 
 
 class MatchPublisher(Background):
-    """Works off, beside ingestion and never before it, the list of videos that became searchable."""
+    """Processes the list of videos that became searchable, with a lower priority than ingestion."""
 
     def __init__(
         self,
@@ -35,8 +35,7 @@ class MatchPublisher(Background):
         metrics: Metrics,
         in_hand: WorkInProgress | None = None,
     ) -> None:
-        """in_hand: where the video that is being matched is noted; nowhere by default. The caller closes
-        it."""
+        """in_hand: records the video that is being matched; default: no record. The caller closes it."""
         super().__init__("announce-matches", _log, restarts=True)
         self._in_hand = in_hand or WorkInProgress()
         self._catalogue = catalogue
@@ -45,7 +44,7 @@ class MatchPublisher(Background):
         self._metrics = metrics
 
     def work(self) -> None:
-        """Tell of what is new, as long as there is something."""
+        """Match and publish new videos."""
         with ExitStack() as opened:
             self._work(opened)
 

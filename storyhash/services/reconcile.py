@@ -1,4 +1,4 @@
-"""What the catalogue knows of the videos a producer is given."""
+"""The state of a producer's videos in the catalogue."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SETTLE_SECONDS = 5.0
 def known_videos(
     ask: AskStates, video_ids: Sequence[str], stopping: threading.Event
 ) -> Mapping[str, CatalogueState]:
-    """What is known of each video; of those that are not searchable asked a second time, a few seconds
-    later. Raises ServiceError."""
+    """The state of each video; videos that are not searchable are checked again a few seconds later.
+    Raises ServiceError."""
     known = _known(ask(video_ids))
     lacking = [video_id for video_id in video_ids if not known[video_id].version]
     if lacking and not stopping.wait(_SETTLE_SECONDS):

@@ -1,4 +1,4 @@
-"""`storyhash search`: the log of embeddings into the index, and answers over HTTP."""
+"""`storyhash search`: reads the log of embeddings into the index, and answers over HTTP."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
 
 
 class CatalogueHealth(Health):
-    """As well as the generation that answers; what is wrong with another one is only mentioned."""
+    """The health of the generation that answers; problems of other generations are only warnings."""
 
     def __init__(self, metrics: Metrics, catalogue: FollowedCatalogue) -> None:
         super().__init__(metrics, (), 0.0)

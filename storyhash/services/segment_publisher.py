@@ -28,15 +28,16 @@ OnSent = Callable[[SendTask, VideoError | None], None]
 
 @dataclass(slots=True)
 class SendReport(RunReport):
-    """`clip_bytes`: of all segments. `stopped`: the run was ended before all was sent."""
+    """clip_bytes: of all segments. stopped: the run ended before everything was sent."""
 
     clip_bytes: int = 0
     stopped: bool = False
 
 
 class SegmentPublisher:
-    """Sends videos to one topic. What is acknowledged is noted in the ledger; what was under way when the
-    run ended is sent again by the next, as the same version, which changes nothing at the other end."""
+    """Sends videos to one topic. The ledger records acknowledged videos. A video that was unfinished at
+    the end of the run is sent again by the next one, as the same version, so duplicates have no
+    effect."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class SegmentPublisher:
         health: Health,
         lag: EmbedderLag | None = None,
     ) -> None:
-        """lag: what is waited for before a segment is sent."""
+        """lag: checked before each segment; it waits for slow embedders."""
         self._health = health
         self._lag = lag
         self._pool = pool
@@ -68,8 +69,8 @@ class SegmentPublisher:
         on_sent: OnSent,
         stopping: threading.Event,
     ) -> SendReport:
-        """Send everything; `on_sent` is told of each as it is acknowledged or failed. Stops early, with
-        what is acknowledged noted, once `stopping` is set. Raises BrokerError."""
+        """Send everything; `on_sent` is called for each video when it is acknowledged or has failed.
+        Stops early if `stopping` is set, with acknowledged videos recorded. Raises BrokerError."""
         report = SendReport()
         items = {one.entry.video_id: one for one in work}
         started = noted = time.monotonic()
@@ -141,7 +142,7 @@ class SegmentPublisher:
     def _send_end(
         self, one: SendTask, event: VideoDone | VideoFailed, trace_id: str
     ) -> MessageTooLargeError | None:
-        """Tell how a video ended; gives why that cannot be told."""
+        """Publish the end of a video; returns why this is not possible, or an empty string."""
         if one.whole and isinstance(event, VideoFailed):
             return None
         try:
@@ -155,7 +156,7 @@ class SegmentPublisher:
         self._publisher.publish(to_message(self._topic, Envelope(event, trace_id=trace_id)))
 
     def _settle(self, lane: str, on_sent: OnSent) -> None:
-        """Have everything acknowledged, then note the videos that ended."""
+        """Flush all messages, then record the finished videos."""
         self._publisher.flush()
         ended, self._ended = self._ended, []
         self._ledger.done(lane, ended)

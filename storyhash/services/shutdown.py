@@ -1,4 +1,4 @@
-"""An orderly end: SIGTERM and Ctrl-C ask a service to finish what it has in hand."""
+"""Graceful shutdown: SIGTERM and Ctrl-C tell a service to finish its present work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def asked_to_stop() -> Iterator[threading.Event]:
-    """An event that is set once the process is asked to end. A second Ctrl-C ends it at once."""
+    """An event that is set at the first signal. A second Ctrl-C ends the process at once."""
     stopping = threading.Event()
 
     def ask(number: int, _frame: object) -> None:

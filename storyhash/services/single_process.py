@@ -38,7 +38,7 @@ from storyhash.services.match_publisher import STAGE as MATCH
 from storyhash.wiring import IndexServices, open_for_indexing
 
 _log = logging.getLogger("storyhash.serve")
-# Longer than any step takes: SAM 2 on a processor needs the better part of a minute a segment.
+# Longer than any step: SAM 2 on a CPU needs most of a minute per segment.
 _STUCK_SECONDS = 1800.0
 _TICK_SECONDS = 0.5
 
@@ -51,7 +51,7 @@ def run_serve(
 ) -> None:
     """Answer and index until stopped. exclusion: of the watched folder.
 
-    Raises UsageError, what opening an index raises, and what no retry mends."""
+    Raises UsageError, errors of opening an index, and errors that no retry can fix."""
     if watched is not None and not watched.is_dir():
         raise UsageError(f"{watched}: folder not found")
     metrics = Metrics.create("serve")
@@ -102,8 +102,8 @@ def _run(
     server: HttpServer,
     stopping: threading.Event,
 ) -> None:
-    """Have them work until stopped, or until one has ended by itself or nothing answers any more; raises
-    why."""
+    """Run the threads until stopped, or until one ends by itself or the server dies; raises the
+    reason."""
     for worker in workers:
         worker.start()
     try:
@@ -126,8 +126,8 @@ def _run(
 
 
 class _Housekeeping:
-    """What is deleted leaves the snapshots soon after; a snapshot from time to time. While none can be
-    saved the condition `snapshot` says why."""
+    """Saves snapshots periodically, and soon after deletions. If saving fails, the condition `snapshot`
+    says why."""
 
     def __init__(self, index: LocalIndex, settings: ServiceSettings, health: Health) -> None:
         self._index = index
@@ -138,7 +138,7 @@ class _Housekeeping:
         self._failed = False
 
     def turn(self) -> None:
-        """Do what is due; a disk that refuses is asked again after a while."""
+        """Do the tasks that are due; after a disk error it retries later."""
         if time.monotonic() < self._not_before:
             return
         try:
@@ -161,13 +161,13 @@ class _Housekeeping:
             self._health.met("snapshot")
 
     def finish(self) -> None:
-        """Do all of it, due or not."""
+        """Do all tasks, even those that are not due."""
         self._index.finish_deletions()
         self._index.save_snapshot()
 
 
 def _tell(services: IndexServices) -> None:
-    """What the folder has to say, once and to whoever started the process."""
+    """Print the notices of the data folder once, at the start of the process."""
     for notice in services.index.notices:
         _log.warning("%s", notice)
     services.index.notices.clear()
