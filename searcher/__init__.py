@@ -1,1 +1,1 @@
-"""Embeddings in, index and answers out."""
+"""The index: stores embeddings and answers queries."""

@@ -1,7 +1,8 @@
-"""Several indexes of one catalogue in a data folder, made by different models; one of them answers.
+"""Generations: several indexes of one catalogue in a data folder, of different models; one of them
+answers.
 
-The first, unnamed, lies in the folder itself, others in `generations/NAME`. `current-generation` names
-the one that answers; there is none until another than the first was made to.
+The first generation has no name and is in the folder itself, others in `generations/NAME`. The file
+`current-generation` names the one that answers; without the file it is the first.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ _POINTER = "current-generation"
 
 
 def generation_folder(data_dir: Path, name: str) -> Path:
-    """Where the index of a generation lies."""
+    """The folder of a generation's index."""
     return data_dir / "generations" / name if name else data_dir
 
 
 def known_generations(data_dir: Path) -> list[str]:
-    """Names of the generations that have a folder here, and the unnamed first one when it has an
-    index."""
+    """Names of the generations with a folder here, and the unnamed first one if it has an index."""
     named = data_dir / "generations"
     found = [path.name for path in named.iterdir() if path.is_dir()] if named.is_dir() else []
     first = [""] if (data_dir / "storyhash.json").exists() else []
@@ -31,7 +31,7 @@ def known_generations(data_dir: Path) -> list[str]:
 
 
 def make_folder(data_dir: Path, name: str) -> None:
-    """Have a generation known from now on. Raises StorageError."""
+    """Create the folder of a generation, so that it is known. Raises StorageError."""
     folder = generation_folder(data_dir, name)
     try:
         private_folder(folder)
@@ -42,7 +42,7 @@ def make_folder(data_dir: Path, name: str) -> None:
 
 
 def current_generation(data_dir: Path) -> str:
-    """The one that answers."""
+    """The generation that answers."""
     try:
         return (data_dir / _POINTER).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
@@ -50,7 +50,7 @@ def current_generation(data_dir: Path) -> str:
 
 
 def make_current(data_dir: Path, name: str) -> None:
-    """Have a generation answer from now on, durably and in one step. Raises StorageError."""
+    """Let a generation answer from now on, durably and atomically. Raises StorageError."""
     path = data_dir / _POINTER
     try:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What one step does to the index, all of it or nothing."""
+"""One atomic change of the index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from searcher.storage.video_store import Video
 
 @dataclass(frozen=True, slots=True)
 class CompleteVideo:
-    """A version of a video with all its segments, to take the place of every older one."""
+    """A version of a video with all its segments; it replaces every older version."""
 
     video: Video
     embeddings: Sequence[Embedding]
@@ -19,8 +19,8 @@ class CompleteVideo:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """whole: new versions. late: segments that join the version that is searchable, with the video's row
-    as it is with them. deleted: (video_id, version): gone up to that version."""
+    """whole: new versions. late: segments that are added to the searchable version, with the new row of
+    the video. deleted: (video_id, version); all versions up to this one are deleted."""
 
     whole: Sequence[CompleteVideo] = ()
     late: Sequence[CompleteVideo] = ()

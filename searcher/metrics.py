@@ -24,8 +24,8 @@ def observe_searchable(metrics: Metrics, produced_at: Iterable[float]) -> None:
 
 
 def watch_vectors(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -> None:
-    """Tell, whenever it is asked for, how many vectors the index that answers holds, and how many of them
-    wait for the graph: those get fewer without any change."""
+    """Report, at each scrape, the number of vectors in the index that answers, and of vectors that wait
+    for the graph, which decreases during a merge."""
 
     def told(count: Callable[[LocalIndex], int]) -> Callable[[], float]:
         def tell() -> float:
@@ -46,8 +46,8 @@ _OLDEST = "over_1d"
 
 
 def watch_staged(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -> None:
-    """Tell, whenever it is asked for, how many videos of the index that answers are not complete, by how
-    long nothing has come of them."""
+    """Report, at each scrape, the number of incomplete videos of the index that answers, by the time
+    since their last message."""
 
     def count(at: int) -> float:
         index = answering()

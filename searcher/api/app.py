@@ -28,8 +28,8 @@ def api_app(
     generations: Generations | None = None,
     staged: Staged | None = None,
 ) -> FastAPI:
-    """Everything but the review page. `add_video` is None where videos come another way,
-    `generations` where there is but one, `staged` where no video waits for its segments."""
+    """The whole API. add_video: None if videos are added in another way; generations: None if there is
+    only one; staged: None if no video waits for segments."""
     app = new_app("StoryHash", health, metrics, settings)
     add_search(app, catalogue, metrics)
     app.include_router(match_router(catalogue, embed, metrics, settings))

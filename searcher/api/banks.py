@@ -10,13 +10,12 @@ from searcher.storage.video_store import VideoStore
 
 
 def banks_of(request: Request) -> Banks:
-    """The banks asked for; None means every bank."""
+    """The requested banks; None means all banks."""
     return frozenset(request.query_params.getlist("bank")) or None
 
 
 def check_banks(banks: Banks, videos: VideoStore) -> None:
-    """Raises ApiError (404) for a bank without a video: nothing can be found in it, and its name is
-    probably mistyped."""
+    """Raises ApiError (404) for a bank without videos, because its name is probably mistyped."""
     for bank in sorted(banks or ()):
         if not videos.has_bank(bank):
             raise ApiError(

@@ -20,7 +20,7 @@ _AT_WORK, _WAITING = 1, 8
 
 
 class Generations(Protocol):
-    """What follows and swaps them. A generation is told as GenerationItem describes it."""
+    """Follows and activates generations. A generation is described like in GenerationItem."""
 
     def generations(self) -> Sequence[dict[str, Any]]: ...
 

@@ -1,4 +1,4 @@
-"""What the API needs of the process it runs in."""
+"""The interfaces that the API needs from its process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from searcher.matching.matcher import Matcher
 
 @dataclass(frozen=True, slots=True)
 class ServingIndex:
-    """What answers now: one generation's index, and the matcher over it. `notices` go with answers."""
+    """The index and the matcher that answer now. notices: sent with answers."""
 
     generation: str
     index: LocalIndex
@@ -30,17 +30,17 @@ class Catalogue(Protocol):
     """The index behind the API; what answers may be swapped between two calls."""
 
     def current(self) -> ServingIndex:
-        """What answers now. Raises NotReadyError while there is nothing to answer with."""
+        """The index that answers now. Raises NotReadyError if there is none."""
         ...
 
     def delete_video(self, video_id: str) -> bool:
-        """Have a video forgotten for good, in every generation; False if it is unknown. When it
-        returns no search finds it any more."""
+        """Delete a video in every generation; False if it is unknown. After the return no search finds
+        it."""
         ...
 
 
 class EmbedQuery(Protocol):
-    """How queries become vectors."""
+    """Embeds queries."""
 
     def __call__(
         self,
@@ -49,10 +49,10 @@ class EmbedQuery(Protocol):
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> AbstractContextManager[TakeLook]:
-        """A video file (or an address), called `name` in the answer, as a query of the model with this
-        id that can be looked at for as long as the block lasts.
+        """A context with a query from a video file or URL, for the model with this id; `name`: its name
+        in the answer.
 
-        Entering it or looking raises VideoError for one that cannot be used, EmbedderUnavailableError,
+        Entering it and embedding a pass raise VideoError for an unusable video, EmbedderUnavailableError
         and CancelledError.
         """
         ...

@@ -1,4 +1,5 @@
-"""`POST /v1/search`: vectors in, nearest segments out. The hot path: nothing here is not needed."""
+"""`POST /v1/search`: the nearest segments of vectors. This is the hot path, so it does only what is
+needed."""
 
 from __future__ import annotations
 
@@ -82,7 +83,7 @@ class _BareRoute(APIRoute):
 
 
 def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
-    """Add the route, over what answers now."""
+    """Add the route, for the index that answers now."""
     load_shedder = LoadShedder(_AT_WORK, _WAITING)
 
     async def search(request: Request) -> Response:

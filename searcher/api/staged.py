@@ -1,4 +1,4 @@
-"""`/v1/staged`: videos that wait for their last segments, and a way to wait no longer."""
+"""`/v1/staged`: lists and drops incomplete videos."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _AT_WORK, _WAITING = 2, 16
 
 
 class Staged(Protocol):
-    """What knows them, of the generation that answers."""
+    """The incomplete videos of the generation that answers."""
 
     def staged(self, after: str, limit: int) -> tuple[list[StagedVideo], str | None]:
         """A page, and the cursor of the next one."""
         ...
 
     def drop_staged(self, video_id: str, version: int | None) -> list[int]:
-        """Wait no longer for this version of a video, or for any; the versions that were waited for."""
+        """Drop this incomplete version of a video, or all; returns the dropped versions."""
         ...
 
 

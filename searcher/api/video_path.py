@@ -9,7 +9,7 @@ VIDEO_ID = "{video_id:any_id}"
 
 
 class _AnyId(Convertor[str]):
-    """The rest of a path, newlines too: Starlette's own `path` ends at one."""
+    """The rest of a path, including newlines; Starlette's own `path` ends at a newline."""
 
     regex = r"[\s\S]*"
 

@@ -1,4 +1,4 @@
-"""`POST /v1/videos/states`: what is known of many videos, so that a producer can send what lacks."""
+"""`POST /v1/videos/states`: the states of many videos, so that a producer can send what is missing."""
 
 from __future__ import annotations
 

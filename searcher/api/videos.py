@@ -43,7 +43,7 @@ def unknown_video(video_id: str) -> ApiError:
 
 
 def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter:
-    """The routes. Without `add_video`, what is posted is refused in words."""
+    """The routes. Without `add_video`, POST returns an error with an explanation."""
     router = APIRouter(tags=["videos"])
     changes = LoadShedder(_AT_WORK, _WAITING)
 
@@ -105,7 +105,7 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
 
 
 def _page(videos: VideoStore, cursor: str, limit: int, only: Selection) -> Response:
-    """Videos from behind the cursor, some at a time, until there are enough or they are large enough."""
+    """The videos after the cursor, up to the limits on their number and total size."""
     items: list[bytes] = []
     following: str | None = cursor
     size = 0

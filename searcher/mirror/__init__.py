@@ -1,1 +1,1 @@
-"""The durable copy of the vectors, in one of Qdrant's three forms."""
+"""The durable copy of the vectors in Qdrant: server, embedded, or local mode of the client."""

@@ -1,4 +1,4 @@
-"""The seam every mirror stands behind, and the form a point has in each."""
+"""The interface of all mirrors, and the form of a point."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ FRAMES_FIELD = "frames"
 
 
 class Mirror(Protocol):
-    """Durable embeddings, keyed by point id; a later version of a segment takes its place."""
+    """Durable embeddings by point id; a later version of a segment replaces it."""
 
     @property
     def model_id(self) -> str:
-        """The model whose vectors are in it."""
+        """The model of its vectors."""
         ...
 
     def upsert(
         self, embeddings: Sequence[Embedding], videos: Mapping[str, Video] = NO_VIDEOS
     ) -> None:
-        """Write points; repeating it changes nothing. Durable once `flush` has returned.
+        """Write points; idempotent. Durable after `flush`.
 
-        videos: catalogue rows by video id; each is kept with the first of that video's points, so that
-        the mirror alone is enough to make the catalogue anew.
+        videos: catalogue rows by video id; each is stored with the first of the video's points, so that
+        the catalogue can be rebuilt from the mirror.
         """
         ...
 
     def delete_video(self, video_id: str, *, keep_version: int | None = None) -> None:
-        """Delete every point of a video, or all but those of one version."""
+        """Delete every point of a video, or all except those of one version."""
         ...
 
     def flush(self) -> None:
-        """Return when everything written so far would survive a power cut."""
+        """Return when everything written so far is durable, even after a power failure."""
         ...
 
     def count(self) -> int:
-        """Points held."""
+        """Number of points."""
         ...
 
     def scan(
         self, video_ids: Sequence[str] | None = None, batch: int = 1000
     ) -> Iterator[list[Embedding]]:
-        """Every point, or every point of some videos, exactly as it was written, in no order."""
+        """Every point, or every point of some videos, exactly as written, in any order."""
         ...
 
     def videos(self) -> Iterator[tuple[dict[str, Any], int]]:
-        """The catalogue row, as a mapping, of every video it holds, and how many points of the row's
-        version there are."""
+        """The catalogue row of every video, as a mapping, with the number of points of the row's
+        version."""
         ...
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class Mirror(Protocol):
 
 
 def keepers(refs: Sequence[SegmentRef], videos: Mapping[str, Video]) -> dict[SegmentRef, Video]:
-    """The rows to keep, by the segment whose point keeps each: the earliest of its video."""
+    """The rows to store, by the segment whose point stores each: the earliest of its video."""
     first: dict[str, SegmentRef] = {}
     for ref in refs:
         held = first.get(ref.video_id)
@@ -83,7 +83,7 @@ def keepers(refs: Sequence[SegmentRef], videos: Mapping[str, Video]) -> dict[Seg
 
 
 def counted(points: Iterable[Mapping[str, Any]]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Rows with the points of their version, from the payloads of every point."""
+    """Rows with the number of points of their version, from the payloads of all points."""
     rows: dict[str, dict[str, Any]] = {}
     counts: Counter[tuple[str, int]] = Counter()
     for payload in points:
@@ -134,7 +134,7 @@ def to_payload(
 
 
 def to_ref(payload: Mapping[str, Any]) -> SegmentRef:
-    """The identity in a payload."""
+    """The segment identity in a payload."""
     return SegmentRef(
         video_id=payload["video_id"],
         start_seconds=float(payload["start_seconds"]),

@@ -1,4 +1,5 @@
-"""Embeddings as few large things: hundreds of small ones take ten times as long to send and to write."""
+"""A batch of embeddings as a few large arrays: hundreds of small objects take ten times as long to send
+and to write."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ class Columns:
 
     @classmethod
     def of(cls, embeddings: Sequence[Embedding]) -> Columns:
-        """Those of embeddings."""
+        """The columns of a list of embeddings."""
         refs = [one.ref for one in embeddings]
         vectors = np.empty((len(refs), VECTOR_DIMENSION), dtype=np.float32)
         graphs = np.empty((len(refs), GRAPH_DIMENSION), dtype=np.float32)
@@ -55,7 +56,7 @@ class Columns:
 
     @property
     def refs(self) -> list[SegmentRef]:
-        """Which segments they are of."""
+        """The segments of the embeddings."""
         return [SegmentRef(*place) for place in self.places]
 
     def frames_of_each(self) -> list[Int8Array]:
@@ -64,7 +65,7 @@ class Columns:
         return np.split(self.frames, ends[:-1]) if self.frame_counts else []
 
     def embeddings(self) -> list[Embedding]:
-        """One by one again."""
+        """The embeddings as a list again."""
         frames = self.frames_of_each()
         return [
             Embedding(

@@ -1,4 +1,4 @@
-"""Which mirror a data folder has, by the settings."""
+"""Opens the mirror of a data folder according to the settings."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def open_mirror(
     *,
     answering: bool = False,
 ) -> Mirror:
-    """Open the mirror of a data folder, or make it; `answering`: in a process whose queries must not wait
-    for writes. Raises what the mirror's own opening does."""
+    """Open the mirror of a data folder, or create it; answering: in a process whose queries must not wait
+    for writes. Raises the errors of the mirror's constructor."""
     # Each engine is imported where it is used: qdrant-client alone takes half a second.
     if searcher.mirror == "edge" and answering:
         from searcher.mirror.subprocess_mirror import MirrorProcess

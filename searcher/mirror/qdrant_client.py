@@ -1,4 +1,4 @@
-"""Qdrant through its client: a server or a cluster, or the client's local mode in a folder."""
+"""A mirror through Qdrant's client: a server or cluster, or the client's local mode in a folder."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ _INDEXES = {
 
 
 class QdrantClientMirror:
-    """One collection. Every write is idempotent, and is repeated when its outcome is unknown."""
+    """One collection. Every write is idempotent, and is retried if its result is unknown."""
 
     def __init__(self, client: QdrantClient, collection: str, model_id: str, where: str) -> None:
-        """Take up the collection, or make it. `where` names the store in messages.
+        """Open the collection, or create it. where: name of the store in messages.
 
-        Raises ModelMismatchError when another model's vectors are in it, DependencyError when the
-        server does not answer.
+        Raises ModelMismatchError if it has another model's vectors, DependencyError if the server does
+        not answer.
         """
         self.model_id = model_id
         self._client = client

@@ -42,11 +42,10 @@ class QdrantEmbeddedMirror:
     """A folder of Qdrant Edge. One process may hold it open."""
 
     def __init__(self, folder: Path, model_id: str) -> None:
-        """Open the folder, or make it; one that a process that was killed still has is waited for.
+        """Open the folder, or create it. It waits if a killed process still holds the lock.
 
-        Raises DataFolderError while another process has it, ModelMismatchError when another model's
-        vectors are in it, CorruptIndexError when it cannot be opened, StorageError when it cannot be
-        written.
+        Raises DataFolderError if another process uses it, ModelMismatchError if it has another model's
+        vectors, CorruptIndexError if it cannot be opened, StorageError if it cannot be written.
         """
         self.model_id = model_id
         self._folder = folder
@@ -135,7 +134,7 @@ class QdrantEmbeddedMirror:
     def page(
         self, video_ids: Sequence[str] | None, batch: int, offset: Any
     ) -> tuple[list[Embedding], Any]:
-        """A part of `scan`, and the offset of the next: None before the first and after the last."""
+        """A page of `scan`, and the offset of the next page; None before the first and after the last."""
         only = None if video_ids is None else edge.Filter(must=[_is_one_of("video_id", video_ids)])
         records, following = self._scroll(only, batch, offset, whole=True)
         found = [to_embedding(_held(one.payload), _held(one.vector)) for one in records]
@@ -172,7 +171,7 @@ class QdrantEmbeddedMirror:
         self._lock.close()
 
     def _check_writable(self) -> None:
-        """Raises StorageError where a write would kill the process, or be taken for damage."""
+        """Raises StorageError if a write would crash the process or look like damage."""
         if not os.access(self._folder, os.W_OK):
             raise StorageError(
                 f"{self._folder}: the mirror cannot be written; mend its permissions or the disk, then "

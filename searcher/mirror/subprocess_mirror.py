@@ -1,7 +1,7 @@
 """The embedded mirror in a process of its own.
 
-Qdrant's engine holds Python's interpreter lock while it writes, and for all of a flush to disk, a tenth
-of a second: in the process that answers queries each of them would wait for it.
+Qdrant's engine holds Python's interpreter lock during writes, and for the tenth of a second of a flush to
+disk. In the process that answers queries, each query would wait for it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _CLOSE_SECONDS = 30.0
 
 
 class MirrorProcess:
-    """A `QdrantEmbeddedMirror` elsewhere. Any thread may use it; they take turns.
+    """A `QdrantEmbeddedMirror` in another process. Thread-safe; a lock serialises requests.
 
-    Where the process dies, what was asked of it fails with StorageError, and the next request starts
-    another: nothing that was not flushed is taken for written.
+    If the process dies, its request fails with StorageError, and the next request starts a new process.
+    Writes that were not flushed count as lost.
     """
 
     def __init__(self, folder: Path, model_id: str) -> None:
-        """Open the folder, or make it. Raises what `QdrantEmbeddedMirror` does."""
+        """Open the folder, or create it. Raises the errors of `QdrantEmbeddedMirror`."""
         self.model_id = model_id
         self._folder = folder
         self._turn = threading.Lock()
@@ -146,7 +146,7 @@ class MirrorProcess:
 
 
 def _serve(pipe: Connection[Any, Any], folder: Path, model_id: str, parent: int) -> None:
-    """The process' life: requests until the pipe closes."""
+    """The main function of the process: serves requests until the pipe closes."""
     # Whoever ends the service asks all its processes to end; this one does when the last write is done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

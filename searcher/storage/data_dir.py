@@ -1,4 +1,4 @@
-"""A data folder: what it was made for, and who may write to it."""
+"""A data folder: its manifest and its lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OURS = (
 
 @dataclass(frozen=True, slots=True)
 class FolderManifest:
-    """What a data folder was made for; held from then on."""
+    """The model and settings of a data folder; fixed at its creation."""
 
     profile: str
     model_id: str
@@ -37,7 +37,7 @@ class FolderManifest:
 
 
 def read_manifest(folder: Path) -> FolderManifest | None:
-    """What the folder holds, or None when there is no index in it. Raises DataFolderError."""
+    """The manifest of the folder, or None if it has no index. Raises DataFolderError."""
     path = folder / _MANIFEST
     try:
         text = path.read_text()
@@ -64,7 +64,7 @@ def read_manifest(folder: Path) -> FolderManifest | None:
 
 
 def require_manifest(folder: Path) -> FolderManifest:
-    """What the folder holds. Raises DataFolderError where there is no index in it."""
+    """The manifest of the folder. Raises DataFolderError if it has no index."""
     held = read_manifest(folder)
     if held is None:
         raise DataFolderError(
@@ -74,7 +74,7 @@ def require_manifest(folder: Path) -> FolderManifest:
 
 
 def check_same(folder: Path, held: FolderManifest | None, wanted: FolderManifest) -> None:
-    """Raise ModelMismatchError or DataFolderError unless the folder is new or was made for the same."""
+    """Raises ModelMismatchError or DataFolderError unless the folder is new or has the same manifest."""
     if held is None:
         return
     if held.mirror != wanted.mirror:
@@ -110,7 +110,7 @@ def take_lock(folder: Path) -> IO[str] | None:
 
 
 def write_manifest(folder: Path, manifest: FolderManifest) -> None:
-    """Write it durably, in one step."""
+    """Write it durably and atomically."""
     path = folder / _MANIFEST
     held = {"format": _FORMAT, **asdict(manifest)}
     with replacing(path) as temporary, temporary.open("w") as file:

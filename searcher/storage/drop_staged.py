@@ -1,4 +1,4 @@
-"""Videos that wait for their last segments, given up."""
+"""Drops incomplete videos."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MESSAGE = "dropped while it was incomplete; send it again: storyhash ingest --a
 
 
 def dropped_end(video_id: str, version: int) -> VideoEnd:
-    """The event that gives up a version: it failed, and what came or still comes of it is forgotten."""
+    """The event that drops a version: it failed, and all of its segments are discarded."""
     return lost_end(video_id, version, DROPPED, _MESSAGE)
 
 
 def drop_staged(index: LocalIndex, video_id: str, version: int) -> None:
-    """Give up a version in an index that nobody follows a log into now. What the log is to forget is
-    published when somebody does again."""
+    """Drop a version in an index that follows no log at the moment. The deletions for the log are
+    published when a service follows it again."""
     handler = IndexHandler(
         index,
         "",

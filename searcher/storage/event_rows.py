@@ -1,4 +1,4 @@
-"""The catalogue rows that events of the log lead to, and the keys the log has of them."""
+"""The catalogue rows for events of the log, and the keys of the log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHARED_ID = "shared_id"
 
 
 def keys_of(index: LocalIndex, row: Video) -> list[tuple[str, bytes]]:
-    """Every key the log has of the version a row stands for, each with the video's id."""
+    """Every key in the log of the version of a row, each with the video's id."""
     # After a crash the mirror may hold points of a newer version, which is still to become whole.
     segments = [
         segment_key(ref) for ref in index.segments_of(row.video_id) if ref.version <= row.version
@@ -31,8 +31,7 @@ def keys_of(index: LocalIndex, row: Video) -> list[tuple[str, bytes]]:
 
 
 def settled_row(gathered: PartialVideo, shared: str = "") -> Video:
-    """The catalogue row a version has once it is settled; `shared` says of which other video it took the
-    place."""
+    """The catalogue row of a settled version; shared: the other producer's video that it replaced."""
     if gathered.end is None:
         raise ValueError(f"{gathered.video_id}: expected the end of version {gathered.version}")
     end = gathered.end[0]
@@ -53,7 +52,7 @@ def settled_row(gathered: PartialVideo, shared: str = "") -> Video:
 
 
 def failed_row(index: LocalIndex, gathered: PartialVideo) -> Video:
-    """The row of a version that failed. An end that is made up knows no more of it than its id."""
+    """The row of a failed version. A substitute end event only has its id."""
     row = settled_row(gathered)
     if gathered.end is None or gathered.end[0].error_code not in (END_UNREADABLE, DROPPED):
         return row
@@ -68,7 +67,7 @@ def _missing(missing: int, segments: int) -> str:
 def late_rows(
     index: LocalIndex, late: Iterable[Embedding], newly_missing: Iterable[SegmentRef]
 ) -> list[CompleteVideo]:
-    """The rows of videos that lacked segments, as they are with those that came."""
+    """The new rows of videos whose missing segments have come."""
     by_video: dict[str, list[Embedding]] = {}
     for one in late:
         by_video.setdefault(one.ref.video_id, []).append(one)

@@ -1,4 +1,4 @@
-"""What one store of an index lacks, taken from another: catalogue, mirror, snapshots and shard."""
+"""Recovers one store of an index from another: catalogue, mirror, snapshots and shard."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _VIDEOS_AT_ONCE = 100
 
 
 def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
-    """Where the catalogue is lost and the mirror is not, make it anew from the mirror. Where the mirror
-    is lost and the catalogue is not, forget what the log was read up to: it is read from its beginning.
+    """If only the catalogue is lost, rebuild it from the mirror. If only the mirror is lost, reset the
+    offsets, so that the log is read from its beginning.
 
-    Returns what the user should know.
+    Returns messages for the user.
     """
     points = mirror.count()
     if points and not videos.owns_mirror:
@@ -46,10 +46,9 @@ def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
 def recovered_shard(
     snapshots: Path, settings: SearcherSettings, model_id: str, videos: VideoStore, mirror: Mirror
 ) -> tuple[Shard, int, list[str]]:
-    """The newest good snapshot brought level with the catalogue, or a shard from the mirror alone.
+    """The newest valid snapshot, updated to the catalogue, or a shard rebuilt from the mirror.
 
-    Returns with it the sequence of the snapshot that holds it as it is, or NO_SNAPSHOT, and what the user
-    should know.
+    Also returns the sequence of the snapshot that equals it, or NO_SNAPSHOT, and messages for the user.
     """
     loaded = load_newest(snapshots, settings, model_id)
     if loaded is None or loaded.info.sequence < 0:
@@ -78,7 +77,7 @@ def recovered_shard(
 
 
 def rebuilt_shard(settings: SearcherSettings, videos: VideoStore, mirror: Mirror) -> Shard:
-    """A shard from the mirror alone."""
+    """A shard rebuilt from the mirror."""
     shard = Shard(settings)
     rows = {video.video_id: video for video in videos.all()}
 
@@ -99,8 +98,8 @@ def rebuilt_shard(settings: SearcherSettings, videos: VideoStore, mirror: Mirror
 
 
 def level(shard: Shard, videos: Sequence[Video], mirror: Mirror) -> bool:
-    """Make the shard hold of these videos what the mirror does; False where that lacks a part of one, of
-    which the shard then keeps what it has."""
+    """Update the shard from the mirror for these videos; False if the mirror lacks a part of one, for
+    which the shard is unchanged."""
     held = mirrored(videos, mirror)
     whole = [
         one for one in videos if held[one.video_id] and len(held[one.video_id]) == one.segments
@@ -112,8 +111,8 @@ def level(shard: Shard, videos: Sequence[Video], mirror: Mirror) -> bool:
 
 
 def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -> bool:
-    """Whether the shard holds of a video just what the mirror holds of its whole version; `video` is its
-    row, None where there is none."""
+    """Whether the shard and the mirror agree on the complete version of a video; video: its row, or
+    None."""
     held = {} if video is None else {one.ref: one for one in mirrored([video], mirror)[video_id]}
     wanted = {ref: one for ref, one in held.items() if one.informative}
     found = shard.vectors_of(video_id)
@@ -126,7 +125,7 @@ def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -
 
 
 def mirrored(videos: Sequence[Video], mirror: Mirror) -> dict[str, list[Embedding]]:
-    """What the mirror holds of the whole version of each of these videos."""
+    """The embeddings in the mirror of the complete version of each of these videos."""
     held: dict[str, list[Embedding]] = {one.video_id: [] for one in videos}
     versions = {one.video_id: one.version for one in videos}
     for batch in mirror.scan(list(held)):

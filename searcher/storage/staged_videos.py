@@ -1,7 +1,7 @@
-"""What has come of videos that are not whole yet.
+"""Staging of incomplete videos.
 
-How much is there of a version is counted as it comes, so that a message costs the same whether it is a
-video's second or its ten thousandth; the parts themselves are read once, when all of them are in.
+The segments of a version are counted when they arrive, so that every message costs the same, even the ten
+thousandth of a video. They are read once, when the video is complete.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_LENGTHS = 8
 
 @dataclass(slots=True)
 class PartialVideo:
-    """What is known of one version of a video: parts by segment id, each with when it was produced."""
+    """An incomplete version of a video: parts by segment id, each with its production time."""
 
     video_id: str
     version: int
@@ -34,30 +34,30 @@ class PartialVideo:
     end: tuple[VideoEnd, float] | None = None
 
     def add(self, part: Part, produced_at: float) -> None:
-        """Take in a part; an embedding takes the place of the word that it failed, never the reverse."""
+        """Add a part. An embedding replaces a failure of the same segment, but not the reverse."""
         segment_id = part.ref.segment_id
         if isinstance(part, Embedding) or segment_id not in self.parts:
             self.parts[segment_id] = (part, produced_at)
 
     @property
     def failed(self) -> bool:
-        """Whether its producer said that it cannot be used, or somebody that it is not wanted."""
+        """Whether its producer reported a failure, or the version was dropped."""
         return self.end is not None and self.end[0].outcome == "failed"
 
     def enough(self, count: int) -> bool:
-        """Whether so many parts may be all of them."""
+        """Whether this number of parts may be complete."""
         return self.end is not None and not self.failed and count >= self.end[0].segments
 
     @property
     def whole(self) -> bool:
-        """Whether every segment is accounted for, and nothing else is there."""
+        """Whether exactly the expected segments are there."""
         if self.end is None or not self.enough(len(self.parts)):
             return False
         return self.end[0].segments_digest in ("", segments_digest(self.parts))
 
     def sort_out(self) -> list[Part]:
-        """Leave the segments that its end counts, where they can be told from those of another
-        segmentation of the same version, which are returned."""
+        """Keep the segments that its end counts, if they can be distinguished from those of another
+        segmentation of the same version, and return the others."""
         if self.end is None or self.whole:
             return []
         refs = [part.ref for part, _ in self.parts.values()]
@@ -70,7 +70,7 @@ class PartialVideo:
 
     @property
     def embeddings(self) -> list[Embedding]:
-        """Those of its segments, in time order."""
+        """The embeddings of its segments, in time order."""
         found = [part for part, _ in self.parts.values() if isinstance(part, Embedding)]
         return sorted(found, key=lambda one: one.ref.start_seconds)
 
@@ -82,8 +82,8 @@ class PartialVideo:
 
 @dataclass(frozen=True, slots=True)
 class StagedVideo:
-    """A version of a video that is not whole yet. `expected_segments` is None while its end has not
-    come; `idle_seconds`: since something of it came last; `reason`: what it waits for."""
+    """An incomplete version of a video. expected_segments: None before its end; idle_seconds: time since
+    its last message; reason: what it waits for."""
 
     video_id: str
     version: int
@@ -98,14 +98,14 @@ class StagedVideo:
 
 
 class StagedVideos:
-    """The tables behind it. Changes belong into the caller's transaction."""
+    """The tables of incomplete videos. Call changes inside a transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def complete(self, gathered: PartialVideo) -> bool:
-        """Add what is staged to what has just come, if that may make it whole: false where it does not.
-        Its end is added in any case."""
+        """Add the staged parts to the new ones if this may complete the video; else returns False. Its
+        end is added in any case."""
         key = gathered.video_id, gathered.version
         self._add_end(gathered)
         if gathered.failed:
@@ -124,7 +124,7 @@ class StagedVideos:
         return True
 
     def stage(self, gathered: PartialVideo, fresh: Iterable[str]) -> None:
-        """Keep what has come of a video that is not whole; `fresh`: ids of the segments that came."""
+        """Store the parts of an incomplete video; fresh: ids of the new segments."""
         key = gathered.video_id, gathered.version
         with self._database.change() as execute:
             added = 0
@@ -153,7 +153,7 @@ class StagedVideos:
                 )
 
     def fail(self, gathered: PartialVideo) -> None:
-        """Keep of a failed version that it failed, so that what still comes of it is dropped."""
+        """Store only the failure of a version, so that later segments of it are dropped."""
         key = gathered.video_id, gathered.version
         with self._database.change() as execute:
             for table in ("staged_segments", "staged_videos"):
@@ -161,7 +161,7 @@ class StagedVideos:
         self.stage(gathered, ())
 
     def keys(self, video_id: str, version: int, first_version: int = 0) -> list[bytes]:
-        """Every key the log has of what is staged of a video, from `first_version` up to this one."""
+        """Every key in the log of the staged parts of a video, from `first_version` up to this one."""
         between = (video_id, first_version, version)
         parts = self._database.query(
             "SELECT event FROM staged_segments WHERE video_id = ? AND version BETWEEN ? AND ? "
@@ -171,13 +171,13 @@ class StagedVideos:
         return [log_key(decode_event(event)) for (event,) in parts]
 
     def waiting_videos(self) -> int:
-        """Versions of videos that are not whole."""
+        """Number of incomplete versions."""
         ((count,),) = self._database.query("SELECT count(*) FROM staged_videos")
         return int(count)
 
     def idle(self, bounds_seconds: Sequence[float]) -> list[int]:
-        """How many versions nothing has come of for less than each bound but not less than the one
-        before, and for longer than all of them."""
+        """Histogram of incomplete versions by the time since their last message: one count per bound, and
+        one above all bounds."""
         now = time.time()
         counts: list[int] = []
         for bound in bounds_seconds:
@@ -188,7 +188,7 @@ class StagedVideos:
         return [*counts, self.waiting_videos() - sum(counts)]
 
     def staged(self, *, after: str = "", limit: int = 100) -> tuple[list[StagedVideo], str | None]:
-        """A page of what waits, by id and version, and the cursor of the next page, or None."""
+        """A page of incomplete versions, by id and version, and the cursor of the next page, or None."""
         video_id, _, version = after.rpartition("@v") if after else ("", "", "0")
         rows = self._database.query(
             "SELECT staged_videos.video_id, staged_videos.version, segments, last_at, event "
@@ -201,14 +201,14 @@ class StagedVideos:
         return found, last
 
     def staged_versions(self, video_id: str) -> list[int]:
-        """The versions of a video that are not whole."""
+        """The incomplete versions of a video."""
         rows = self._database.query(
             "SELECT version FROM staged_videos WHERE video_id = ? ORDER BY version", video_id
         )
         return [int(version) for (version,) in rows]
 
     def end_of(self, video_id: str, version: int) -> VideoEnd | None:
-        """What is staged of the end of a version."""
+        """The staged end of a version."""
         rows = self._database.query(
             "SELECT event FROM staged_ends WHERE video_id = ? AND version = ?", video_id, version
         )
@@ -247,7 +247,7 @@ class StagedVideos:
         return int(rows[0][0]) if rows else 0
 
     def _known(self, gathered: PartialVideo) -> set[str]:
-        """Those of the segments that have just come that are staged already."""
+        """The new segments that are already staged."""
         found: set[str] = set()
         for names in _slices(list(gathered.parts)):
             marks = ", ".join("?" * len(names))

@@ -1,8 +1,8 @@
-"""What the log has told of videos that are not whole yet, and what is settled for good.
+"""The state of the log's consumer: incomplete videos, and settled versions.
 
-A version of a video is settled when it became searchable or was deleted. Of versions up to the settled
-one nothing more is taken, but a segment that was missing. A version that failed is kept as that alone, so
-that the order in which versions come decides nothing.
+A version of a video is settled when it becomes searchable or is deleted. Messages of versions up to the
+settled one are ignored, except a missing segment. Of a failed version only the failure is stored, so the
+order of versions does not matter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from searcher.storage.staged_videos import StagedVideos
 
 
 class Staging(StagedVideos):
-    """The tables behind it. Changes belong into the caller's transaction."""
+    """The tables of this state. Call changes inside a transaction."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -41,7 +41,7 @@ class Staging(StagedVideos):
         return {str(video_id): int(version) for video_id, version in rows}
 
     def settle(self, video_id: str, version: int, missing: Iterable[str] = ()) -> None:
-        """Take nothing more of this version or an older one, but the segments that are missing."""
+        """Ignore further messages of this version and older ones, except the missing segments."""
         with self._database.change() as execute:
             execute("INSERT OR REPLACE INTO settled VALUES (?, ?)", video_id, version)
             for table in ("staged_segments", "staged_ends", "staged_videos"):
@@ -55,7 +55,7 @@ class Staging(StagedVideos):
                 )
 
     def missing(self, video_id: str) -> set[str]:
-        """Segments that its settled version waits for."""
+        """The missing segments of its settled version."""
         rows = self._database.query(
             "SELECT segment_id FROM missing_segments WHERE video_id = ?", video_id
         )
@@ -88,11 +88,11 @@ class Staging(StagedVideos):
 
     @property
     def was_level(self) -> bool:
-        """Whether the log was caught up with once since the catalogue was begun."""
+        """Whether the index has caught up with the log at least once since its creation."""
         return bool(self._database.query("SELECT 1 FROM counters WHERE name = 'level'"))
 
     def note_level(self) -> None:
-        """It is now."""
+        """Record that the index has caught up."""
         with self._database.change() as execute:
             execute("INSERT OR IGNORE INTO counters VALUES ('level', 1)")
 
@@ -102,19 +102,19 @@ class Staging(StagedVideos):
         return {int(partition): int(following) for partition, following in rows}
 
     def set_offsets(self, offsets: Mapping[int, int]) -> None:
-        """Remember them."""
+        """Store the offsets."""
         with self._database.change() as execute:
             for partition, following in offsets.items():
                 execute("INSERT OR REPLACE INTO offsets VALUES (?, ?)", partition, following)
 
     @property
     def log_id(self) -> str:
-        """Which log the offsets are of; empty when that is not known."""
+        """Id of the log of the offsets; empty if unknown."""
         rows = self._database.query("SELECT id FROM log")
         return str(rows[0][0]) if rows else ""
 
     def follow_log(self, log_id: str) -> None:
-        """Offsets are of this log from now on. Those of another one are forgotten."""
+        """Set the log of the offsets; offsets of another log are deleted."""
         before = self.log_id
         if not log_id or log_id == before:
             return
@@ -125,13 +125,13 @@ class Staging(StagedVideos):
             execute("INSERT OR REPLACE INTO log VALUES (1, ?)", log_id)
 
     def new_from(self) -> dict[int, int]:
-        """The first message of each partition that no index of this log had taken in when this one was
-        opened: what becomes searchable with one before it was told already."""
+        """The first message of each partition that no index of this log had read when this one was
+        opened. Matches for videos of earlier messages were already published."""
         rows = self._database.query("SELECT partition, next FROM new_from")
         return {int(partition): int(following) for partition, following in rows}
 
     def set_new_from(self, offsets: Mapping[int, int]) -> None:
-        """Remember them; none goes back."""
+        """Store these messages; an offset never decreases."""
         with self._database.change() as execute:
             execute("INSERT OR IGNORE INTO counters VALUES ('new_from', 1)")
             for partition, following in offsets.items():
@@ -143,18 +143,18 @@ class Staging(StagedVideos):
 
     @property
     def knows_new_from(self) -> bool:
-        """Whether it was ever found out."""
+        """Whether they were ever stored."""
         return bool(self._database.query("SELECT 1 FROM counters WHERE name = 'new_from'"))
 
     def free(self, video_id: str) -> None:
-        """Forget all that is staged, settled or deleted of a video."""
+        """Delete all staged, settled and deleted versions of a video."""
         tables = ("settled", "deleted", "staged_segments", "staged_ends", "staged_videos")
         with self._database.change() as execute:
             for table in (*tables, "missing_segments", "unmatched"):
                 execute(f"DELETE FROM {table} WHERE video_id = ?", video_id)
 
     def forget(self, keys: Iterable[tuple[str, bytes]]) -> None:
-        """Remember that the log is to forget these; (video_id, key) of each."""
+        """Queue keys, as (video_id, key), for deletion in the log."""
         with self._database.change() as execute:
             for video_id, key in keys:
                 execute(
@@ -162,31 +162,31 @@ class Staging(StagedVideos):
                 )
 
     def forgotten(self) -> list[tuple[str, bytes]]:
-        """(video_id, key) of what the log is still to forget, as far as is known."""
+        """The queued keys, as (video_id, key)."""
         rows = self._database.query("SELECT number, video_id, key FROM forgotten ORDER BY number")
         self._given_out = max((int(number) for number, _, _ in rows), default=0)
         return [(str(video_id), bytes(key)) for _, video_id, key in rows]
 
     def told_to_forget(self) -> None:
-        """The log has been told of all that `forgotten` last gave."""
+        """Remove the keys that `forgotten` last returned from the queue."""
         with self._database.change() as execute:
             execute("DELETE FROM forgotten WHERE number <= ?", self._given_out)
 
     def want_match(self, video_id: str, version: int, trace_id: str) -> None:
-        """Remember that a new video is to be matched."""
+        """Queue a new video for matching."""
         with self._database.change() as execute:
             execute(
                 "INSERT OR REPLACE INTO unmatched VALUES (?, ?, ?)", video_id, version, trace_id
             )
 
     def unmatched(self, limit: int = 16) -> list[tuple[str, int, str]]:
-        """(video_id, version, trace_id) of new videos that are still to be matched."""
+        """The queued new videos, as (video_id, version, trace_id)."""
         rows = self._database.query(
             "SELECT video_id, version, trace_id FROM unmatched ORDER BY rowid LIMIT ?", limit
         )
         return [(str(video_id), int(version), str(trace)) for video_id, version, trace in rows]
 
     def matched(self, video_id: str, version: int) -> None:
-        """Its match was published."""
+        """Remove a video from the queue after its match was published."""
         with self._database.change() as execute:
             execute("DELETE FROM unmatched WHERE video_id = ? AND version = ?", video_id, version)

@@ -1,4 +1,4 @@
-"""The catalogue of videos: one row a video, in SQLite."""
+"""The catalogue: one row per video, in SQLite."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _values(only: Selection) -> tuple[str, str, int, str]:
 
 
 class VideoStore:
-    """The rows, and the sequence number that counts every change of what is searchable."""
+    """The rows, and a sequence number that counts the changes of searchable videos."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
