@@ -140,7 +140,8 @@ class WorkInProgress:
             _log.warning(
                 "the previous process crashed while it processed %d videos or messages, "
                 "for example %s; each is now processed alone",
-                *(len(names), names[0]),
+                len(names),
+                names[0],
             )
         if len(names) == 1 and self._crashes[names[0]] >= _MAX_CRASHES:
             self._set_aside[names[0]] = None
@@ -165,7 +166,8 @@ class WorkInProgress:
             _log.error(
                 "%s cannot be written (%s): until the next start, no video or message is "
                 "set aside after a crash",
-                *(self._path, error.strerror),
+                self._path,
+                error.strerror,
             )
 
 

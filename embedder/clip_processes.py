@@ -145,8 +145,13 @@ def _decode(bounds: ClipBounds, data: memoryview) -> OpenedClip:
         sampled = SampledFrames(next(left), next(left), _times(next(left)))
         _check_frames(sampled.frames, bounds)
     if "tracks" in parts:
-        numbers = (_finite(next(left)), _finite(next(left)), next(left), _times(next(left)))
-        tracks = Tracks(*numbers, quality=float(header["quality"]))
+        tracks = Tracks(
+            centroids=_finite(next(left)),
+            areas=_finite(next(left)),
+            visible=next(left),
+            pts_seconds=_times(next(left)),
+            quality=float(header["quality"]),
+        )
         moments, things = tracks.visible.shape
         if moments > bounds.max_frames or things > MAX_TRACKS:
             raise ValueError("too many tracks")

@@ -116,7 +116,11 @@ class EmbedderStage:
             vector = fuse(visual, action_features(tracks))
             span = segment.ref.start_seconds, segment.ref.end_seconds
             frames = segment_frames(
-                *(rows, sampled.informative, sampled.pts_seconds, span, visual),
+                rows,
+                sampled.informative,
+                sampled.pts_seconds,
+                span,
+                visual,
                 self.visual.pooling,
             )
         return Embedding(

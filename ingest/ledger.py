@@ -250,7 +250,13 @@ class ProducerLedger:
             for one, state, code, message in rows:
                 execute(
                     "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    *(lane, one.entry.video_id, one.fingerprint, one.version, state, code, message),
+                    lane,
+                    one.entry.video_id,
+                    one.fingerprint,
+                    one.version,
+                    state,
+                    code,
+                    message,
                 )
 
 

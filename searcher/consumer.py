@@ -137,11 +137,9 @@ class IndexHandler:
                 newest = max(event.version, step.deleted.get(event.video_id, 0))
                 step.deleted[event.video_id] = newest
             elif isinstance(event, (Embedding, SegmentFailed)):
-                key = event.ref.video_id, event.ref.version
-                groups.setdefault(key, PartialVideo(*key)).add(event, produced_at)
+                _of(groups, event.ref.video_id, event.ref.version).add(event, produced_at)
             elif isinstance(event, VideoEnd):
-                key = event.video_id, event.version
-                groups.setdefault(key, PartialVideo(*key)).end = event, produced_at
+                _of(groups, event.video_id, event.version).end = event, produced_at
                 step.trace_ids[event.video_id] = item.envelope.trace_id
         step.new = _new_versions(items, index.staging.new_from())
         settled = index.staging.settled({video_id for video_id, _ in groups} | step.deleted.keys())
@@ -243,7 +241,10 @@ class IndexHandler:
         _log.warning(
             "version %d of %r, from %s, is dropped: %s; `storyhash ingest --again` sends "
             "it as a newer version",
-            *(version, video_id, gathered.end[0].origin or "an older producer", why),
+            version,
+            video_id,
+            gathered.end[0].origin or "an older producer",
+            why,
         )
 
     def _tell_shared(self, step: _Step, gathered: PartialVideo, row: Video) -> None:
@@ -261,7 +262,9 @@ class IndexHandler:
         )
         _log.warning(
             "%r of producer %s %s",
-            *(gathered.video_id, end.origin, step.shared[gathered.video_id]),
+            gathered.video_id,
+            end.origin,
+            step.shared[gathered.video_id],
         )
 
     def _forget(self, step: _Step, gathered: PartialVideo, *, but_end: bool = False) -> None:
@@ -333,6 +336,10 @@ class IndexHandler:
             "deleted": len(step.deleted),
         }.items():
             metrics.videos_total.labels(self.stage, outcome).inc(count)
+
+
+def _of(groups: dict[tuple[str, int], PartialVideo], video_id: str, version: int) -> PartialVideo:
+    return groups.setdefault((video_id, version), PartialVideo(video_id, version))
 
 
 def _new_versions(items: Sequence[Item], new_from: Mapping[int, int]) -> set[tuple[str, int]]:

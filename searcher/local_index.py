@@ -121,7 +121,10 @@ class LocalIndex:
             database = Database(folder / "videos.sqlite")
             opened.callback(database.close)
             mirror = open_mirror(
-                *(folder, manifest.model_id, settings.searcher, settings.qdrant),
+                folder,
+                manifest.model_id,
+                settings.searcher,
+                settings.qdrant,
                 answering=answering,
             )
             opened.callback(mirror.close)

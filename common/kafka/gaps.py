@@ -74,7 +74,10 @@ class Gaps:
             log.warning(
                 "topic %s partition %d: messages before offset %d expired before group %s "
                 "existed; `storyhash ingest --backfill` sends what the index lacks",
-                *(place.topic, place.partition, here, self._group),
+                place.topic,
+                place.partition,
+                here,
+                self._group,
             )
             return here
         return 0
@@ -84,5 +87,10 @@ class Gaps:
         log.error(
             "topic %s partition %d: %d messages (offsets %d to %d) expired before group "
             "%s read them; `storyhash ingest --reconcile` sends what the catalogue lacks",
-            *(place.topic, place.partition, here - known, known, here - 1, self._group),
+            place.topic,
+            place.partition,
+            here - known,
+            known,
+            here - 1,
+            self._group,
         )

@@ -109,7 +109,9 @@ class KafkaLogConsumer(KafkaReader):
             return False
         log.warning(
             "topic %s was deleted and created again (id %s, before %s): reading it from the start",
-            *(topic, found, before),
+            topic,
+            found,
+            before,
         )
         return True
 
@@ -128,7 +130,10 @@ class KafkaLogConsumer(KafkaReader):
                 log.warning(
                     "%s partition %d ends at %d, before %d: it was created again; reading "
                     "it from the start",
-                    *(place.topic, place.partition, end[place], offset),
+                    place.topic,
+                    place.partition,
+                    end[place],
+                    offset,
                 )
                 offset = first[place]
             self._consumer.seek(place, max(offset, first[place]))

@@ -339,7 +339,10 @@ class Worker:
         # The traceback of what nobody foresaw is worth its lines; a damaged clip's is not.
         _log.warning(
             "dead letter %s: %s (%s, %s)",
-            *(where, error, reason, traceback_hash(error)),
+            where,
+            error,
+            reason,
+            traceback_hash(error),
             exc_info=error if reason == "internal" else None,
         )
         letter = dead_letter(self._dead_letter_topic, received, stage, error)

@@ -140,7 +140,7 @@ def compare(baseline: Iterable[QueryRow], current: Iterable[QueryRow]) -> GateRe
     baseline's queries, or, with different queries, if it lacks a group.
     """
     before, after = list(baseline), list(current)
-    names = _one_label("baseline", before), _one_label("current run", after)
+    baseline_name, current_name = _one_label("baseline", before), _one_label("current run", after)
     old, new = by_query(before), by_query(after)
     same_queries = not old.keys().isdisjoint(new)
     if same_queries:
@@ -155,7 +155,8 @@ def compare(baseline: Iterable[QueryRow], current: Iterable[QueryRow]) -> GateRe
             raise UsageError(f"the current run has no rows of the group {group!r}; run it in full")
         for outcome in OUTCOMES.values():
             checks += _check(group, outcome, outcome.of(mine), outcome.of(theirs), same_queries)
-    return GateReport(*names, tuple(checks), len(new) - len(old) if same_queries else 0)
+    ignored = len(new) - len(old) if same_queries else 0
+    return GateReport(baseline_name, current_name, tuple(checks), ignored)
 
 
 def _check(

@@ -26,7 +26,9 @@ def index_video(
     refs = [SegmentRef(video_id, float(start), float(end)) for start, end in features.spans[known]]
     frames = [
         segment_frames(
-            *(view.rows, view.informative, view.pts_seconds),
+            view.rows,
+            view.informative,
+            view.pts_seconds,
             (ref.start_seconds, ref.end_seconds),
             vector,
             pooling,

@@ -68,8 +68,15 @@ def play(film: Film, cuts: Iterable[Cut]) -> TransformResult:
                 film.frames[number] if cut.guest is None else cut.guest.frame(number, width, height)
             )
         if cut.guest is None:
-            times = (at / rate, end / rate, cut.first / rate, cut.stop / rate)
-            pieces.append(CopiedRange(*times, in_order=cut.in_order))
+            pieces.append(
+                CopiedRange(
+                    query_start_seconds=at / rate,
+                    query_end_seconds=end / rate,
+                    ref_start_seconds=cut.first / rate,
+                    ref_end_seconds=cut.stop / rate,
+                    in_order=cut.in_order,
+                )
+            )
         at = end
     partners = dict.fromkeys(cut.guest.video_id for cut in shown if cut.guest is not None)
     return TransformResult(Film(frames, rate), tuple(pieces), tuple(partners))

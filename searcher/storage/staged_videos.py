@@ -143,13 +143,17 @@ class StagedVideos:
                 end, produced_at = gathered.end
                 execute(
                     "INSERT OR REPLACE INTO staged_ends VALUES (?, ?, ?, ?)",
-                    *(*key, produced_at, encode_event(end)),
+                    *key,
+                    produced_at,
+                    encode_event(end),
                 )
             if not gathered.failed:
                 execute(
                     "INSERT INTO staged_videos VALUES (?, ?, ?, ?) ON CONFLICT (video_id, version) "
                     "DO UPDATE SET segments = segments + excluded.segments, last_at = excluded.last_at",
-                    *(*key, added, time.time()),
+                    *key,
+                    added,
+                    time.time(),
                 )
 
     def fail(self, gathered: PartialVideo) -> None:
@@ -166,7 +170,8 @@ class StagedVideos:
         parts = self._database.query(
             "SELECT event FROM staged_segments WHERE video_id = ? AND version BETWEEN ? AND ? "
             "UNION ALL SELECT event FROM staged_ends WHERE video_id = ? AND version BETWEEN ? AND ?",
-            *(*between, *between),
+            *between,
+            *between,
         )
         return [log_key(decode_event(event)) for (event,) in parts]
 
@@ -194,7 +199,9 @@ class StagedVideos:
             "SELECT staged_videos.video_id, staged_videos.version, segments, last_at, event "
             "FROM staged_videos LEFT JOIN staged_ends USING (video_id, version) "
             "WHERE (video_id, version) > (?, ?) ORDER BY video_id, version LIMIT ?",
-            *(video_id, int(version) if version.isdigit() else 0, limit + 1),
+            video_id,
+            int(version) if version.isdigit() else 0,
+            limit + 1,
         )
         found = [self._told(*row) for row in rows[:limit]]
         last = f"{found[-1].video_id}@v{found[-1].version}" if len(rows) > limit else None
@@ -231,7 +238,8 @@ class StagedVideos:
     def _add_end(self, gathered: PartialVideo) -> None:
         rows = self._database.query(
             "SELECT produced_at, event FROM staged_ends WHERE video_id = ? AND version = ?",
-            *(gathered.video_id, gathered.version),
+            gathered.video_id,
+            gathered.version,
         )
         for produced_at, event in rows:
             end: VideoEnd = decode_event(event)
@@ -242,7 +250,8 @@ class StagedVideos:
     def _count(self, video_id: str, version: int) -> int:
         rows = self._database.query(
             "SELECT segments FROM staged_videos WHERE video_id = ? AND version = ?",
-            *(video_id, version),
+            video_id,
+            version,
         )
         return int(rows[0][0]) if rows else 0
 
@@ -254,7 +263,9 @@ class StagedVideos:
             rows = self._database.query(
                 "SELECT segment_id FROM staged_segments WHERE video_id = ? AND version = ? "
                 f"AND segment_id IN ({marks})",
-                *(gathered.video_id, gathered.version, *names),
+                gathered.video_id,
+                gathered.version,
+                *names,
             )
             found.update(str(name) for (name,) in rows)
         return found

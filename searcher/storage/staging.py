@@ -66,7 +66,9 @@ class Staging(StagedVideos):
         with self._database.change() as execute:
             execute(
                 "INSERT OR IGNORE INTO missing_segments VALUES (?, ?, ?)",
-                *(ref.video_id, ref.version, ref.segment_id),
+                ref.video_id,
+                ref.version,
+                ref.segment_id,
             )
 
     def found(self, video_id: str, segment_id: str) -> None:
@@ -74,7 +76,8 @@ class Staging(StagedVideos):
         with self._database.change() as execute:
             execute(
                 "DELETE FROM missing_segments WHERE video_id = ? AND segment_id = ?",
-                *(video_id, segment_id),
+                video_id,
+                segment_id,
             )
 
     def newest(self, video_id: str) -> int:
@@ -138,7 +141,8 @@ class Staging(StagedVideos):
                 execute(
                     "INSERT INTO new_from VALUES (?1, ?2) "
                     "ON CONFLICT (partition) DO UPDATE SET next = max(next, ?2)",
-                    *(partition, following),
+                    partition,
+                    following,
                 )
 
     @property

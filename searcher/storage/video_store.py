@@ -118,7 +118,9 @@ class VideoStore:
         rows = self._database.query(
             f"SELECT {', '.join(_COLUMNS)} FROM videos WHERE video_id > ? AND {_SELECTED} "
             "ORDER BY video_id LIMIT ?",
-            *(after, *_values(only), limit + 1),
+            after,
+            *_values(only),
+            limit + 1,
         )
         videos = [_to_video(row) for row in rows[:limit]]
         return videos, videos[-1].video_id if len(rows) > limit else None
@@ -235,7 +237,10 @@ class VideoStore:
         with self._database.change() as execute:
             execute(
                 "UPDATE videos SET uri = ?, root = ?, fingerprint = ? WHERE video_id = ?",
-                *(uri, root, fingerprint, video_id),
+                uri,
+                root,
+                fingerprint,
+                video_id,
             )
 
     def delete(self, video_id: str, version: int = 0) -> None:

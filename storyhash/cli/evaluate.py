@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +11,7 @@ import typer
 
 from common.errors import UsageError
 from evaluation.calibration.folds import check_calibrations, write_calibrations
-from evaluation.data.record_io import read_rows
-from evaluation.data.records import QueryRow
 from evaluation.experiment import commands as runs
-from evaluation.experiment.regression_baseline import baseline_queries, full_configuration_rows
-from evaluation.experiment.regression_gate import compare
 from evaluation.measures.summary import Summary, summarise
 from evaluation.methods.configurations import chosen_configurations
 from evaluation.report import tables
@@ -31,18 +26,24 @@ from evaluation.report.small_tables import before_and_after
 from evaluation.report.summary_json import summaries_to_json, summary_to_json
 from evaluation.report.table import Table
 from storyhash.cli.console import notice, out, print_json
+from storyhash.cli.evaluate_gate import gate
 from storyhash.cli.evaluate_options import (
     OUT,
     BaselinesOption,
+    CacheOption,
     ConfigurationsOption,
     CrossValidateOption,
+    DavisOption,
+    FamiliesOption,
     OutOption,
+    PerTransformOption,
+    ProfilesOption,
+    SplitOption,
+    TransformsOption,
+    VideosOption,
+    WorkersOption,
 )
 from storyhash.cli.evaluate_progress import evaluating
-from storyhash.cli.evaluate_shared_options import (
-    with_evaluation_options,
-    with_optional_evaluation_options,
-)
 from storyhash.cli.latency import latency
 from storyhash.cli.options import JsonOption
 from storyhash.evaluation_setup import EvaluationOptions
@@ -56,9 +57,17 @@ app.command()(latency)
 
 
 @app.command()
-@with_evaluation_options
 def robustness(
-    asked: EvaluationOptions,
+    *,
+    videos: VideosOption,
+    davis: DavisOption = False,
+    split: SplitOption = None,
+    families: FamiliesOption = None,
+    profile: ProfilesOption = None,
+    transforms: TransformsOption = None,
+    per_transform: PerTransformOption = None,
+    cache: CacheOption = None,
+    workers: WorkersOption = None,
     cross_validate: CrossValidateOption = False,
     baselines: BaselinesOption = True,
     output: OutOption = OUT,
@@ -69,7 +78,17 @@ def robustness(
 
     After an interruption, run the same command again: it resumes.
     """
-
+    asked = EvaluationOptions(
+        videos=videos,
+        davis=davis,
+        split=split,
+        families=families,
+        profiles=profile or (),
+        transforms=transforms or (),
+        per_transform=per_transform,
+        cache=cache,
+        workers=workers,
+    )
     with evaluating(asked) as evaluation:
         results = [
             runs.robustness(
@@ -84,9 +103,17 @@ def robustness(
 
 
 @app.command()
-@with_evaluation_options
 def ablation(
-    asked: EvaluationOptions,
+    *,
+    videos: VideosOption,
+    davis: DavisOption = False,
+    split: SplitOption = None,
+    families: FamiliesOption = None,
+    profile: ProfilesOption = None,
+    transforms: TransformsOption = None,
+    per_transform: PerTransformOption = None,
+    cache: CacheOption = None,
+    workers: WorkersOption = None,
     configurations: ConfigurationsOption = None,
     output: OutOption = OUT,
     json: JsonOption = False,
@@ -97,6 +124,17 @@ def ablation(
     Every configuration gets its own calibrations in 5-fold cross-validation: they are fitted on four
     folds of the videos and applied to the fifth.
     """
+    asked = EvaluationOptions(
+        videos=videos,
+        davis=davis,
+        split=split,
+        families=families,
+        profiles=profile or (),
+        transforms=transforms or (),
+        per_transform=per_transform,
+        cache=cache,
+        workers=workers,
+    )
     chosen = chosen_configurations(configurations or ())
     with evaluating(asked) as evaluation:
         results = [
@@ -115,9 +153,17 @@ def ablation(
 
 
 @app.command()
-@with_evaluation_options
 def calibrate(
-    asked: EvaluationOptions,
+    *,
+    videos: VideosOption,
+    davis: DavisOption = False,
+    split: SplitOption = None,
+    families: FamiliesOption = None,
+    profile: ProfilesOption = None,
+    transforms: TransformsOption = None,
+    per_transform: PerTransformOption = None,
+    cache: CacheOption = None,
+    workers: WorkersOption = None,
     file: Annotated[
         Path,
         typer.Option(
@@ -132,6 +178,17 @@ def calibrate(
     The printed figures come from cross-validation: every video was left out of the fit that it was
     measured with.
     """
+    asked = EvaluationOptions(
+        videos=videos,
+        davis=davis,
+        split=split,
+        families=families,
+        profiles=profile or (),
+        transforms=transforms or (),
+        per_transform=per_transform,
+        cache=cache,
+        workers=workers,
+    )
     check_calibrations(file)
     today = f"{datetime.now(UTC):%Y%m%d}"
     with evaluating(asked) as evaluation:
@@ -155,72 +212,7 @@ def calibrate(
     out.print(f"to use it: export STORYHASH_MATCHING__CALIBRATION={file.absolute()}", markup=False)
 
 
-@app.command()
-@with_optional_evaluation_options
-def gate(
-    asked: EvaluationOptions | None,
-    baseline: Annotated[
-        Path, typer.Option("--baseline", help="Results of an earlier run: rows-PROFILE.jsonl.")
-    ],
-    rows: Annotated[
-        Path | None,
-        typer.Option(
-            "--rows",
-            help="Results to compare with the baseline (default: run the evaluation on --videos).",
-        ),
-    ] = None,
-    cross_validate: CrossValidateOption = False,
-    output: OutOption = OUT,
-    json: JsonOption = False,
-) -> None:
-    """Compare a run with an earlier run.
-
-    Exit code 1 when recall or the false-positive rate got significantly worse.
-
-    With --videos, the queries and the profile are those of the baseline unless options say otherwise.
-    """
-    if (rows is None) == (asked is None):
-        raise UsageError("give either --rows or --videos: one run to compare with the baseline")
-    before = full_configuration_rows(read_rows(baseline))
-    if not before:
-        raise UsageError(
-            f"{baseline}: no results to compare with; create them with `storyhash evaluate "
-            "robustness`"
-        )
-    if asked is not None:
-        after = _again(asked, before, output, cross_validate=cross_validate)
-    else:
-        after = full_configuration_rows(read_rows(rows or Path()))
-    report = compare(before, after)
-    if json:
-        print_json(report.to_json())
-    else:
-        out.print_lines(report.to_markdown(), markup=False)
-    if report.worse:
-        raise typer.Exit(1)
-
-
-def _again(
-    asked: EvaluationOptions, before: Sequence[QueryRow], output: Path, *, cross_validate: bool
-) -> list[QueryRow]:
-    """What an earlier run asked, asked now."""
-    known = baseline_queries(before)
-    every = None if asked.transforms else known.per_transform
-    asked = replace(
-        asked,
-        profiles=asked.profiles or [known.profile],
-        transforms=asked.transforms or known.transforms,
-        per_transform=asked.per_transform or every,
-    )
-    with evaluating(asked) as evaluation:
-        result = runs.robustness(
-            evaluation,
-            evaluation.backends[0],
-            output,
-            cross_validate=cross_validate,
-            baselines=False,
-        )
-    return list(result.rows)
+app.command()(gate)
 
 
 def _tell(

@@ -168,7 +168,10 @@ def _run(services: IndexServices, plan: IndexPlan) -> IndexReport:
             check_interrupt()
 
         indexer = Indexer(
-            *(services.index, services.stage, services.pool, Metrics.create("index")),
+            services.index,
+            services.stage,
+            services.pool,
+            Metrics.create("index"),
             services.in_hand,
         )
         try:

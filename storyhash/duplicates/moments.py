@@ -45,7 +45,10 @@ class MomentReader:
             return []
         own = self._pictures(row.ranked, [one for one, _ in times])
         partner = self._pictures(row.partner.ranked, [other for _, other in times])
-        return [Moment(*at, mine, its) for at, mine, its in zip(times, own, partner, strict=True)]
+        return [
+            Moment(own_seconds, partner_seconds, mine, its)
+            for (own_seconds, partner_seconds), mine, its in zip(times, own, partner, strict=True)
+        ]
 
     def _pictures(self, ranked: RankedVideo, times: Sequence[float]) -> list[Thumbnail | str]:
         if ranked.size is None:

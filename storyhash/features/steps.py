@@ -112,7 +112,7 @@ class VisualStep:
         if whole:
             values, shown = zip(*frames, strict=True)
             frames = [(np.concatenate(values), np.concatenate(shown))]
-        pooled = [self._pictures.pool(*one) for one in frames]
+        pooled = [self._pictures.pool(values, shown) for values, shown in frames]
         filled = [np.zeros(self.width, np.float32) if one is None else one for one in pooled]
         informative = np.array([one is not None for one in pooled])
         return FeatureRows(np.stack(filled), informative, np.ones(len(filled)))

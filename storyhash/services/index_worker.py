@@ -85,7 +85,8 @@ class IndexWorker(Background):
             return
         _log.warning(
             "%r: not indexed: %s",
-            *(item.entry.video_id, error),
+            item.entry.video_id,
+            error,
             exc_info=error if error.code == "internal" else None,
         )
 

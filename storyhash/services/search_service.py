@@ -44,7 +44,10 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
             return settings.service.match_new_videos and answers()
 
         return IndexFollower(
-            *(name, settings, transport, metrics),
+            name,
+            settings,
+            transport,
+            metrics,
             match_new_videos=matched,
             check=partial(check, name),
         )

@@ -198,7 +198,10 @@ def _workers(
             found = "" if report is None else f"; {in_words(report)}"
         _log.info(
             "%r: indexed, %.1f s, segments: %d%s",
-            *(name, outcome.duration_seconds, outcome.segments, found),
+            name,
+            outcome.duration_seconds,
+            outcome.segments,
+            found,
         )
         if outcome.damaged:
             _log.warning("%r: %s", name, outcome.damaged)

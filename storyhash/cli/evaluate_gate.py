@@ -1,0 +1,121 @@
+"""`storyhash evaluate gate`: did a change make matching worse?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.errors import UsageError
+from evaluation.data.record_io import read_rows
+from evaluation.data.records import QueryRow
+from evaluation.experiment import commands as runs
+from evaluation.experiment.regression_baseline import baseline_queries, full_configuration_rows
+from evaluation.experiment.regression_gate import compare
+from storyhash.cli.console import out, print_json
+from storyhash.cli.evaluate_options import (
+    OUT,
+    CacheOption,
+    CrossValidateOption,
+    DavisOption,
+    FamiliesOption,
+    OptionalVideosOption,
+    OutOption,
+    PerTransformOption,
+    ProfilesOption,
+    SplitOption,
+    TransformsOption,
+    WorkersOption,
+)
+from storyhash.cli.evaluate_progress import evaluating
+from storyhash.cli.options import JsonOption
+from storyhash.evaluation_setup import EvaluationOptions
+
+
+def gate(
+    *,
+    videos: OptionalVideosOption = None,
+    davis: DavisOption = False,
+    split: SplitOption = None,
+    families: FamiliesOption = None,
+    profile: ProfilesOption = None,
+    transforms: TransformsOption = None,
+    per_transform: PerTransformOption = None,
+    cache: CacheOption = None,
+    workers: WorkersOption = None,
+    baseline: Annotated[
+        Path, typer.Option("--baseline", help="Results of an earlier run: rows-PROFILE.jsonl.")
+    ],
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            "--rows",
+            help="Results to compare with the baseline (default: run the evaluation on --videos).",
+        ),
+    ] = None,
+    cross_validate: CrossValidateOption = False,
+    output: OutOption = OUT,
+    json: JsonOption = False,
+) -> None:
+    """Compare a run with an earlier run.
+
+    Exit code 1 when recall or the false-positive rate got significantly worse.
+
+    With --videos, the queries and the profile are those of the baseline unless options say otherwise.
+    """
+    if (rows is None) == (videos is None):
+        raise UsageError("give either --rows or --videos: one run to compare with the baseline")
+    before = full_configuration_rows(read_rows(baseline))
+    if not before:
+        raise UsageError(
+            f"{baseline}: no results to compare with; create them with `storyhash evaluate "
+            "robustness`"
+        )
+    if videos is not None:
+        asked = EvaluationOptions(
+            videos=videos,
+            davis=davis,
+            split=split,
+            families=families,
+            profiles=profile or (),
+            transforms=transforms or (),
+            per_transform=per_transform,
+            cache=cache,
+            workers=workers,
+        )
+        after = _again(asked, before, output, cross_validate=cross_validate)
+    else:
+        after = full_configuration_rows(read_rows(rows or Path()))
+    report = compare(before, after)
+    if json:
+        print_json(report.to_json())
+    else:
+        out.print_lines(report.to_markdown(), markup=False)
+    if report.worse:
+        raise typer.Exit(1)
+
+
+def _again(
+    asked: EvaluationOptions, before: Sequence[QueryRow], output: Path, *, cross_validate: bool
+) -> list[QueryRow]:
+    """What an earlier run asked, asked now."""
+    known = baseline_queries(before)
+    every = None if asked.transforms else known.per_transform
+    asked = replace(
+        asked,
+        profiles=asked.profiles or [known.profile],
+        transforms=asked.transforms or known.transforms,
+        per_transform=asked.per_transform or every,
+    )
+    with evaluating(asked) as evaluation:
+        result = runs.robustness(
+            evaluation,
+            evaluation.backends[0],
+            output,
+            cross_validate=cross_validate,
+            baselines=False,
+        )
+    return list(result.rows)
