@@ -15,13 +15,16 @@ from starlette.types import Receive, Scope, Send
 
 from common.cancellation import Cancellation
 from common.errors import ModelMismatchError, VideoError
+from common.http.access import Access
 from common.http.health import Health
 from common.http.load_shedding import LoadShedder
+from common.http.roles import needs
 from common.http.server import new_app
 from common.http.upload import BODIES, UploadStore
 from common.messaging.wire import encode_query
 from common.metrics import Metrics
 from common.settings import HttpSettings
+from common.state.roles import Role
 from common.types import LookName, QueryEmbedding
 from embedder.query.open_queries import OpenQueries, OpenQuery, QueryLimits
 
@@ -93,18 +96,25 @@ def embed_app(
     metrics: Metrics,
     settings: HttpSettings,
     limits: QueryLimits | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
     """The embedder's API; queries are decoded and embedded in threads, two at a time."""
-    app = new_app("StoryHash embedder", health, metrics, settings)
+    app = new_app("StoryHash embedder", health, metrics, settings, access)
     load_shedder, uploads = LoadShedder(AT_WORK, _WAITING), UploadStore(settings)
     queries = OpenQueries(limits or QueryLimits())
 
-    @app.get("/v1/model", tags=["embedder"])
+    @app.get("/v1/model", tags=["embedder"], dependencies=needs(Role.READER))
     async def model() -> dict[str, str]:
         """The model whose vectors this embedder makes."""
         return {"model_id": model_id}
 
-    @app.post("/v1/embed", tags=["embedder"], openapi_extra=_BODY, responses=_ANSWERS)
+    @app.post(
+        "/v1/embed",
+        tags=["embedder"],
+        dependencies=needs(Role.READER),
+        openapi_extra=_BODY,
+        responses=_ANSWERS,
+    )
     async def embed_query(
         request: Request,
         name: Annotated[str, Query(description="Name of the video in the response.")] = "",
@@ -163,6 +173,7 @@ def embed_app(
     @app.delete(
         "/v1/embed/{query_id}",
         tags=["embedder"],
+        dependencies=needs(Role.READER),
         status_code=204,
         responses={404: _UNKNOWN},
     )

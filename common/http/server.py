@@ -16,10 +16,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from common.errors import SettingsError, StoryHashError, UsageError
+from common.http.access import Access
 from common.http.connection import ConnectionBounds, bounded_protocol
 from common.http.errors import error_handlers, json_response
 from common.http.guard import RequestGuard, is_loopback
 from common.http.health import Health
+from common.http.key_guard import KeyGuard
 from common.metrics import Metrics
 from common.settings import HttpSettings
 
@@ -41,14 +43,16 @@ class HttpServer:
         *,
         stop_seconds: float = 5.0,
         health_only: bool = False,
+        protected: bool = False,
         bounds: ConnectionBounds | None = None,
     ) -> None:
         """stop_seconds: how long requests in work may take once it is told to stop. health_only: the app
-        tells how it is and nothing else, so that it may listen anywhere. bounds: else the settings'."""
+        tells how it is and nothing else, so that it may listen anywhere. protected: the app requires keys
+        where others reach it. bounds: else the settings'."""
         self.port = API_PORT if settings.port is None else settings.port
         self._settings = settings
         self._stop_seconds = stop_seconds
-        self._health_only = health_only
+        self._safe_anywhere = health_only or protected or settings.allow_unauthenticated
         self._config = uvicorn.Config(
             app,
             http=bounded_protocol(bounds or ConnectionBounds.of(settings)),
@@ -86,7 +90,7 @@ class HttpServer:
         Raises UsageError for an address or port that cannot be had, SettingsError for one that others
         reach though nothing protects it.
         """
-        if not (self._health_only or self._settings.allow_unauthenticated):
+        if not self._safe_anywhere:
             _require_loopback(self._settings.host)
         listener = _listen(self._settings.host, self.port)
         self.port = listener.getsockname()[1]
@@ -181,12 +185,21 @@ def health_router(health: Health, metrics: Metrics) -> APIRouter:
 
 
 def new_app(
-    title: str, health: Health, metrics: Metrics, settings: HttpSettings | None = None
+    title: str,
+    health: Health,
+    metrics: Metrics,
+    settings: HttpSettings | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
-    """An app with health, errors and bounds, and nothing else yet. Its contract is at /openapi.json."""
+    """An app with health, errors and bounds, and nothing else yet. Its contract is at /openapi.json.
+    access: who may call it; None for an app that anyone may call who reaches it."""
+    settings = settings or HttpSettings()
     app = FastAPI(title=title, docs_url=None, redoc_url=None)
     error_handlers(app)
-    app.add_middleware(RequestGuard, settings=settings or HttpSettings())
+    if access is not None:
+        app.add_middleware(KeyGuard, access=access, settings=settings)
+    # What is added later comes first: a foreign page is refused before its key is looked at.
+    app.add_middleware(RequestGuard, settings=settings)
     app.include_router(health_router(health, metrics))
     return app
 

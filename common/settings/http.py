@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from common.settings.group import SettingsGroup
@@ -20,8 +22,29 @@ class HttpSettings(SettingsGroup):
     )
     allow_unauthenticated: bool = Field(
         False,
-        description="Allow listening on addresses other than localhost. There is no authentication: "
-        "whoever reaches the port may read, add and delete videos. Use it only in a protected network.",
+        description="With `require_keys` = auto: do not require keys on addresses other than localhost "
+        "as long as no key exists. Then whoever reaches the port may read, add and delete videos. Use it "
+        "only in a protected network.",
+    )
+    require_keys: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether callers need an API key: always, never, or auto (as soon as a key has been "
+        "created, and from the start on addresses that other machines can reach).",
+    )
+    metrics_need_key: bool = Field(
+        False, description="Require a key, of any role, for /metrics too."
+    )
+    requests_per_minute: int = Field(
+        6000,
+        ge=0,
+        description="Requests per minute of each key, unless the key has a value of its own. 0 means no "
+        "limit.",
+    )
+    max_failed_keys_per_minute: int = Field(
+        60,
+        ge=0,
+        description="Unknown keys per minute and client address before more are refused without a check. "
+        "0 means no limit, for a service behind a proxy.",
     )
     allowed_hosts: tuple[str, ...] = Field(
         (),

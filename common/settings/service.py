@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from common.settings.group import SettingsGroup
 
@@ -42,6 +42,11 @@ class ServiceSettings(SettingsGroup):
         ("http://127.0.0.1:8001",),
         description="Embedders that the searcher sends queries to. The first one that responds with the "
         "index's model is used.",
+    )
+    embedder_api_key: SecretStr | None = Field(
+        None,
+        description="API key that the searcher sends to its embedders (default: none). They need one "
+        "where they listen beyond localhost; the role reader is enough.",
     )
     embed_timeout_seconds: float = Field(
         600.0, gt=0, description="Maximum seconds an embedder may take for one query."

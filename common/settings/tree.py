@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.settings.data_folder import default_data_dir
@@ -36,6 +36,9 @@ class Settings(BaseSettings):
         "auto",
         description="Profile that makes the vectors: auto, or one of `storyhash models list`. auto "
         "chooses once, when the data folder is created, and the choice is kept.",
+    )
+    api_key: SecretStr | None = Field(
+        None, description="API key that commands send to the service at `--server` (default: none)."
     )
     video: VideoSettings = VideoSettings()
     ingest: IngestSettings = IngestSettings()

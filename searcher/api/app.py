@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+from common.http.access import Access
 from common.http.health import Health
+from common.http.key_routes import key_router
 from common.http.server import new_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from searcher.api.generations import Generations, generations_router
 from searcher.api.match import match_router
 from searcher.api.protocols import Catalogue, EmbedQuery
+from searcher.api.schemas import ERRORS
 from searcher.api.search import add_search
 from searcher.api.staged import Staged, staged_router
 from searcher.api.video_states import states_router
@@ -27,10 +30,11 @@ def api_app(
     add_video: AddVideo | None = None,
     generations: Generations | None = None,
     staged: Staged | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
     """The whole API. add_video: None if videos are added in another way; generations: None if there is
-    only one; staged: None if no video waits for segments."""
-    app = new_app("StoryHash", health, metrics, settings)
+    only one; staged: None if no video waits for segments; access: None if there are no keys."""
+    app = new_app("StoryHash", health, metrics, settings, access)
     add_search(app, catalogue, metrics)
     app.include_router(match_router(catalogue, embed, metrics, settings))
     # Before the videos' own routes, which take any id.
@@ -40,4 +44,6 @@ def api_app(
         app.include_router(generations_router(generations))
     if staged is not None:
         app.include_router(staged_router(staged))
+    if access is not None:
+        app.include_router(key_router(access, ERRORS))
     return app

@@ -11,6 +11,9 @@ from starlette.responses import Response
 from common.http.errors import json_response
 from common.http.load_shedding import LoadShedder
 from common.http.request_body import documented_body, no_body, read_model
+from common.http.request_facts import facts_of
+from common.http.roles import needs
+from common.state.roles import Role
 from searcher.api.schemas import ERRORS, GenerationItem, GenerationName, GenerationPage
 
 Result = TypeVar("Result")
@@ -40,7 +43,16 @@ def generations_router(generations: Generations) -> APIRouter:
         async with changes.entered():
             return await changes.run(lambda _: change(), request.receive)
 
-    @router.get("/v1/generations", responses={200: {"model": GenerationPage}, **ERRORS})
+    async def named(request: Request) -> str:
+        name = (await read_model(request, GenerationName, _MAX_JSON_BYTES)).generation
+        facts_of(request.scope).target = name
+        return name
+
+    @router.get(
+        "/v1/generations",
+        dependencies=needs(Role.READER, all_banks=True),
+        responses={200: {"model": GenerationPage}, **ERRORS},
+    )
     def list_generations() -> Response:
         """List the generations that the searcher follows."""
         return json_response({"items": generations.generations(), "next_cursor": None})
@@ -48,26 +60,33 @@ def generations_router(generations: Generations) -> APIRouter:
     @router.post(
         "/v1/generations",
         status_code=201,
+        dependencies=needs(Role.ADMIN, change="generations.follow", all_banks=True),
         openapi_extra=documented_body(GenerationName),
         responses={201: {"model": GenerationItem}, **ERRORS},
     )
     async def follow(request: Request) -> Response:
         """Follow another generation: its log is read into an index of its own."""
-        name = (await read_model(request, GenerationName, _MAX_JSON_BYTES)).generation
+        name = await named(request)
         return json_response(await changed(request, lambda: generations.follow(name)), 201)
 
     @router.post(
         "/v1/generations/activate",
+        dependencies=needs(Role.ADMIN, change="generations.activate", all_banks=True),
         openapi_extra=documented_body(GenerationName),
         responses={200: {"model": GenerationItem}, **ERRORS},
     )
     async def activate(request: Request) -> Response:
         """Activate a generation: it answers queries from the next one on. The previous generation is
         still followed."""
-        name = (await read_model(request, GenerationName, _MAX_JSON_BYTES)).generation
+        name = await named(request)
         return json_response(await changed(request, lambda: generations.activate(name)))
 
-    @router.delete("/v1/generations/{name}", status_code=204, responses={204: _DROPPED, **ERRORS})
+    @router.delete(
+        "/v1/generations/{name}",
+        status_code=204,
+        dependencies=needs(Role.ADMIN, change="generations.drop", all_banks=True),
+        responses={204: _DROPPED, **ERRORS},
+    )
     async def drop(name: str, request: Request) -> Response:
         """Stop following a generation and delete its index."""
         await no_body(request)

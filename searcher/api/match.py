@@ -12,10 +12,13 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import UsageError
 from common.http.errors import json_response
 from common.http.load_shedding import LoadShedder
+from common.http.request_facts import Caller, facts_of
+from common.http.roles import needs
 from common.http.server import NOTICES_HEADER
 from common.http.upload import BODIES, MatchRequest, UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings
+from common.state.roles import Role
 from searcher.api.banks import banks_of, check_banks
 from searcher.api.protocols import Catalogue, EmbedQuery, ServingIndex
 from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
@@ -70,20 +73,26 @@ def match_router(
     load_shedder, uploads = LoadShedder(AT_WORK, _WAITING), UploadStore(settings)
 
     @router.post(
-        "/v1/match", openapi_extra=_DOCUMENTED, responses={200: {"model": MatchAnswer}, **ERRORS}
+        "/v1/match",
+        dependencies=needs(Role.READER),
+        openapi_extra=_DOCUMENTED,
+        responses={200: {"model": MatchAnswer}, **ERRORS},
     )
     async def match(request: Request) -> Response:
         """Match an uploaded video, the video at an address, or a video of the catalogue."""
         banks, thorough = banks_of(request), _flag(request, "thorough")
+        caller = facts_of(request.scope).caller
         answering = catalogue.current()
-        check_banks(banks, answering.index.videos)
+        check_banks(request, banks, answering.index.videos)
         # A long body is refused before it is sent; a place is taken once it is there.
         load_shedder.check_capacity()
         async with uploads.asked(request, _ALLOWED) as given, load_shedder.entered():
 
             def work(cancellation: Cancellation) -> dict[str, Any]:
                 report = _report(
-                    answering, embed, given, banks, thorough=thorough, cancellation=cancellation
+                    *(answering, embed, given, banks, caller),
+                    thorough=thorough,
+                    cancellation=cancellation,
                 )
                 metrics.match_probability.observe(report.probability)
                 return report_to_json(report, answering.index.videos.uri_of)
@@ -99,6 +108,7 @@ def _report(
     embed: EmbedQuery,
     given: MatchRequest,
     banks: Banks,
+    caller: Caller,
     *,
     thorough: bool,
     cancellation: Cancellation = NEVER_CANCELLED,
@@ -116,7 +126,7 @@ def _report(
                 cancellation=cancellation,
             )
     video = answering.index.videos.get(video_id)
-    if video is None:
+    if video is None or not caller.may_see(video.bank):
         raise unknown_video(video_id)
     return answering.matcher.match_video(video, banks, cancellation=cancellation)
 

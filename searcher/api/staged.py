@@ -10,6 +10,8 @@ from starlette.responses import Response
 from common.http.errors import ApiError, json_response
 from common.http.load_shedding import LoadShedder
 from common.http.request_body import no_body
+from common.http.roles import needs
+from common.state.roles import Role
 from searcher.api.schemas import ERRORS, StagedPage
 from searcher.api.video_path import VIDEO_ID
 from searcher.storage.staged_videos import StagedVideo
@@ -35,7 +37,11 @@ def staged_router(staged: Staged) -> APIRouter:
     router = APIRouter(tags=["staged"])
     changes = LoadShedder(_AT_WORK, _WAITING)
 
-    @router.get("/v1/staged", responses={200: {"model": StagedPage}, **ERRORS})
+    @router.get(
+        "/v1/staged",
+        dependencies=needs(Role.READER, all_banks=True),
+        responses={200: {"model": StagedPage}, **ERRORS},
+    )
     def list_staged(
         limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
         cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
@@ -46,7 +52,12 @@ def staged_router(staged: Staged) -> APIRouter:
             {"items": [video.to_json() for video in videos], "next_cursor": following}
         )
 
-    @router.delete(f"/v1/staged/{VIDEO_ID}", status_code=204, responses={204: _DROPPED, **ERRORS})
+    @router.delete(
+        f"/v1/staged/{VIDEO_ID}",
+        status_code=204,
+        dependencies=needs(Role.WRITER, change="staged.drop", all_banks=True),
+        responses={204: _DROPPED, **ERRORS},
+    )
     async def drop_staged(
         request: Request,
         video_id: str,

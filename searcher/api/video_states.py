@@ -11,6 +11,8 @@ from starlette.responses import Response
 
 from common.http.errors import json_response
 from common.http.request_body import documented_body, read_model
+from common.http.roles import needs
+from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS
 
@@ -47,6 +49,7 @@ def states_router(catalogue: Catalogue) -> APIRouter:
 
     @router.post(
         "/v1/videos/states",
+        dependencies=needs(Role.READER, all_banks=True),
         openapi_extra=documented_body(VideoStatesRequest),
         responses={200: {"model": VideoStates}, **ERRORS},
     )

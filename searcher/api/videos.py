@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Query, Request
@@ -11,8 +13,11 @@ from starlette.responses import Response
 from common.http.errors import ApiError, json_response, to_json
 from common.http.load_shedding import LoadShedder
 from common.http.request_body import documented_body, no_body, read_model
+from common.http.request_facts import facts_of
+from common.http.roles import banks_for, needs
 from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
+from common.state.roles import Role
 from common.types import CatalogEntry
 from common.uris import public_uri
 from searcher.api.protocols import Catalogue
@@ -42,13 +47,44 @@ def unknown_video(video_id: str) -> ApiError:
     )
 
 
+def taken_id(video_id: str) -> ApiError:
+    """The refusal of a new video under an id that a video of another bank has."""
+    return ApiError(
+        403,
+        "forbidden",
+        f"the key may not use the id '{printable(video_id[:200])}'; choose another video_id",
+    )
+
+
 def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter:
     """The routes. Without `add_video`, POST returns an error with an explanation."""
     router = APIRouter(tags=["videos"])
     changes = LoadShedder(_AT_WORK, _WAITING)
+    # Keys that are limited to banks change videos one after the other: between looking whose a video
+    # is and changing it, no other bank's key may take its id.
+    limited = threading.Lock()
 
-    @router.get("/v1/videos", responses={200: {"model": VideoPage}, **ERRORS})
+    @contextmanager
+    def only_own(
+        request: Request, video_id: str, refusal: Callable[[str], ApiError]
+    ) -> Iterator[None]:
+        caller = facts_of(request.scope).caller
+        if caller.banks is None:
+            yield
+            return
+        with limited:
+            video = catalogue.current().index.videos.get(video_id)
+            if video is not None and not caller.may_see(video.bank):
+                raise refusal(video_id)
+            yield
+
+    @router.get(
+        "/v1/videos",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": VideoPage}, **ERRORS},
+    )
     def list_videos(
+        request: Request,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
         cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
         bank: Annotated[str, Query(description="Only videos of this bank.")] = "",
@@ -57,12 +93,14 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
     ) -> Response:
         """List the videos of the catalogue, ordered by id. A page may be shorter than `limit` when videos
         have much metadata."""
-        only = Selection(bank, state, prefix)
+        allowed = banks_for(request, frozenset({bank} if bank else ()))
+        only = Selection(bank, state, prefix, None if allowed is None else tuple(sorted(allowed)))
         return _page(catalogue.current().index.videos, cursor, limit, only)
 
     @router.post(
         "/v1/videos",
         status_code=202,
+        dependencies=needs(Role.WRITER, change="videos.add"),
         openapi_extra=documented_body(NewVideo),
         responses={202: {"model": VideoItem}, **ERRORS},
     )
@@ -78,25 +116,46 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
             )
         changes.check_capacity()
         entry = _entry(await read_model(request, NewVideo, _MAX_JSON_BYTES))
+        facts_of(request.scope).target = entry.video_id
+        banks_for(request, frozenset({entry.bank}))
+
+        def add() -> Video:
+            with only_own(request, entry.video_id, taken_id):
+                return add_video(entry)
+
         async with changes.entered():
-            row = await changes.run(lambda _: add_video(entry), request.receive)
+            row = await changes.run(lambda _: add(), request.receive)
         return json_response(row.to_json(), 202)
 
     # Ids may hold slashes and newlines, as the paths they are made of do.
-    @router.get(f"/v1/videos/{VIDEO_ID}", responses={200: {"model": VideoItem}, **ERRORS})
-    def show_video(video_id: str) -> Response:
+    @router.get(
+        f"/v1/videos/{VIDEO_ID}",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": VideoItem}, **ERRORS},
+    )
+    def show_video(video_id: str, request: Request) -> Response:
         """Get one video."""
         video = catalogue.current().index.videos.get(video_id)
-        if video is None:
+        if video is None or not facts_of(request.scope).caller.may_see(video.bank):
             raise unknown_video(video_id)
         return json_response(video.to_json())
 
-    @router.delete(f"/v1/videos/{VIDEO_ID}", status_code=204, responses={204: _GONE, **ERRORS})
+    @router.delete(
+        f"/v1/videos/{VIDEO_ID}",
+        status_code=204,
+        dependencies=needs(Role.WRITER, change="videos.delete"),
+        responses={204: _GONE, **ERRORS},
+    )
     async def delete_video(video_id: str, request: Request) -> Response:
         """Delete a video permanently from the catalogue, the index, the mirror and the snapshots."""
         await no_body(request)
+
+        def delete() -> bool:
+            with only_own(request, video_id, unknown_video):
+                return catalogue.delete_video(video_id)
+
         async with changes.entered():
-            known = await changes.run(lambda _: catalogue.delete_video(video_id), request.receive)
+            known = await changes.run(lambda _: delete(), request.receive)
         if not known:
             raise unknown_video(video_id)
         return Response(status_code=204)

@@ -58,21 +58,27 @@ _COLUMNS = tuple(f.name for f in fields(Video))
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Videos of a bank, in a state, whose id begins with `prefix`; an empty field selects all."""
+    """Videos of a bank, in a state, whose id begins with `prefix`; an empty field selects all. banks: of
+    these banks alone; None selects all."""
 
     bank: str = ""
     state: str = ""
     prefix: str = ""
+    banks: tuple[str, ...] | None = None
 
 
 ALL_VIDEOS = Selection()
 # Banks that an error names.
 _NAMED_BANKS = 20
-_SELECTED = "? IN ('', bank) AND ? IN ('', state) AND substr(video_id, 1, ?) = ?"
+_SELECTED = (
+    "? IN ('', bank) AND ? IN ('', state) AND substr(video_id, 1, ?) = ? "
+    "AND (? OR bank IN (SELECT value FROM json_each(?)))"
+)
 
 
-def _values(only: Selection) -> tuple[str, str, int, str]:
-    return only.bank, only.state, len(only.prefix), only.prefix
+def _values(only: Selection) -> tuple[str, str, int, str, bool, str]:
+    text = (only.bank, only.state, len(only.prefix), only.prefix)
+    return *text, only.banks is None, json.dumps(only.banks or ())
 
 
 class VideoStore:

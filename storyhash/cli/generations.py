@@ -8,7 +8,7 @@ import typer
 
 from storyhash.cli.console import out, print_json
 from storyhash.cli.options import JsonOption
-from storyhash.client.catalogue import RemoteCatalogue
+from storyhash.cli.remote_catalogue import remote_catalogue
 
 app = typer.Typer(
     help="List, follow, activate and drop index generations of a running searcher.",
@@ -25,7 +25,7 @@ _HERE = "http://127.0.0.1:8000"
 @app.command("list")
 def list_generations(server: SearcherOption = _HERE, json: JsonOption = False) -> None:
     """Print every generation that the searcher follows."""
-    with RemoteCatalogue(server) as catalogue:
+    with remote_catalogue(server) as catalogue:
         items = catalogue.generations()
     if json:
         print_json({"items": items, "next_cursor": None})
@@ -38,7 +38,7 @@ def list_generations(server: SearcherOption = _HERE, json: JsonOption = False) -
 def follow(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
     """Have the searcher build an index of a new generation from its log, beside the active index. A
     generation that failed is tried again."""
-    with RemoteCatalogue(server) as catalogue:
+    with remote_catalogue(server) as catalogue:
         _tell(catalogue.follow(name), json)
 
 
@@ -46,14 +46,14 @@ def follow(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption 
 def activate(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
     """Answer queries from this generation, starting with the next query. The previous one is still
     followed; to go back, activate it again."""
-    with RemoteCatalogue(server) as catalogue:
+    with remote_catalogue(server) as catalogue:
         _tell(catalogue.activate(name), json)
 
 
 @app.command("drop")
 def drop(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
     """Stop following a generation and delete its index. Its topics are kept."""
-    with RemoteCatalogue(server) as catalogue:
+    with remote_catalogue(server) as catalogue:
         catalogue.drop(name)
     if json:
         print_json({"dropped": name})

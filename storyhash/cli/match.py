@@ -78,9 +78,9 @@ def _answers(
 ) -> Iterator[Iterator[dict[str, Any]]]:
     """One answer a video, as `--json` prints it: from the data folder, or from a running searcher."""
     if server is not None:
-        from storyhash.client.catalogue import RemoteCatalogue
+        from storyhash.cli.remote_catalogue import remote_catalogue
 
-        with RemoteCatalogue(server) as catalogue:
+        with remote_catalogue(server) as catalogue:
             yield (catalogue.match(uri, thorough=thorough) for uri in uris)
             for message in catalogue.notices:
                 notice(message)

@@ -25,9 +25,9 @@ def opened_catalogue(
     """The service at `server`, or `local` over the folder's index. Raises UsageError for both at once."""
     one_of(data, server)
     if server is not None:
-        from storyhash.client.catalogue import RemoteCatalogue
+        from storyhash.cli.remote_catalogue import remote_catalogue
 
-        with RemoteCatalogue(server) as remote:
+        with remote_catalogue(server) as remote:
             yield remote
         return
     settings = load_settings(data_dir=data)

@@ -148,9 +148,9 @@ def _catalogue(server: str | None) -> Iterator[AskStates | None]:
     if server is None:
         yield None
         return
-    from storyhash.client.catalogue import RemoteCatalogue
+    from storyhash.cli.remote_catalogue import remote_catalogue
 
-    with RemoteCatalogue(server) as remote:
+    with remote_catalogue(server) as remote:
         yield remote.states
 
 

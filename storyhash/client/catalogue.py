@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+from pydantic import SecretStr
 
 from common.errors import DependencyError, StoryHashError, UsageError, VideoError
 from common.http.server import NOTICES_HEADER
@@ -27,8 +28,9 @@ _STATES_AT_ONCE = 500
 class RemoteCatalogue:
     """The catalogue operations of the commands. Raises the errors of RemoteService."""
 
-    def __init__(self, url: str) -> None:
-        self._service = RemoteService(url, timeout_seconds=_TIMEOUT_SECONDS)
+    def __init__(self, url: str, key: SecretStr | None = None) -> None:
+        """key: the API key of a service that requires one."""
+        self._service = RemoteService(url, key, timeout_seconds=_TIMEOUT_SECONDS)
         # The notices of the service, each once.
         self.notices: list[str] = []
 

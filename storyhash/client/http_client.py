@@ -9,12 +9,14 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import httpx
+from pydantic import SecretStr
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import (
     DependencyError,
     NotReadyError,
     ServiceError,
+    SettingsError,
     StoryHashError,
     UsageError,
     VideoError,
@@ -23,15 +25,31 @@ from common.uris import without_passwords
 
 # A service that lives answers a connection at once; the work itself may be a long film's.
 _CONNECT_SECONDS = 3.0
-_KINDS = {422: VideoError, 503: DependencyError}
+_KINDS = {422: VideoError, 429: DependencyError, 503: DependencyError}
+# Codes of refusals that another key may change.
+KEY_REFUSALS = frozenset({"unauthorized", "forbidden"})
 
 
 class RemoteService:
     """One service, by its address."""
 
-    def __init__(self, url: str, *, timeout_seconds: float, keep_alive: bool = True) -> None:
-        """timeout_seconds: longest silence during its work. keep_alive: whether connections are reused.
-        Raises UsageError for an invalid URL."""
+    def __init__(
+        self,
+        url: str,
+        key: SecretStr | None = None,
+        *,
+        timeout_seconds: float,
+        keep_alive: bool = True,
+        key_setting: str = "STORYHASH_API_KEY",
+    ) -> None:
+        """key: sent with each request. timeout_seconds: longest silence during its work. keep_alive:
+        whether connections are reused. key_setting: the setting of the key, for messages. Raises
+        UsageError for an invalid URL, SettingsError for an invalid key."""
+        self._key_setting = key_setting
+        token = "" if key is None else key.get_secret_value()
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            raise SettingsError(f"{key_setting}: expected a key such as sh_...")
+        self._has_key = bool(token)
         # As messages show it.
         self.url = without_passwords(url.rstrip("/"))
         timeout = httpx.Timeout(timeout_seconds, connect=_CONNECT_SECONDS)
@@ -39,6 +57,7 @@ class RemoteService:
             self._client = httpx.Client(
                 base_url=url.rstrip("/"),
                 timeout=timeout,
+                headers={"Authorization": f"Bearer {token}"} if token else {},
                 limits=httpx.Limits(max_keepalive_connections=None if keep_alive else 0),
             )
             usable = self._client.base_url.scheme in ("http", "https")
@@ -131,10 +150,24 @@ class RemoteService:
                 f"{self.url} responded with {status} but is not a StoryHash service; check "
                 "the address"
             )
+        if status == 401:
+            message = self._explained()
         kind = _KINDS.get(status, UsageError if 400 <= status < 500 else StoryHashError)
         error = kind(message)
         error.code = code
         return error
+
+    def _explained(self) -> str:
+        """What to do about a key that is missing or wrong."""
+        if not self._has_key:
+            return (
+                f"{self.url} requires an API key: set {self._key_setting} to one; on its machine, "
+                "`storyhash keys create NAME --role ROLE` makes one"
+            )
+        return (
+            f"{self.url} does not accept the key in {self._key_setting}: it is unknown, expired or "
+            "revoked; set it to another one"
+        )
 
 
 class _Connection:

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import (
     DependencyError,
@@ -19,7 +21,7 @@ from common.messaging.wire import QueryReader
 from common.types import LookName, QueryEmbedding, TakeLook
 from embedder.query.open_queries import UNKNOWN_QUERY
 from embedder.server import QUERY_HEADER
-from storyhash.client.http_client import RemoteService
+from storyhash.client.http_client import KEY_REFUSALS, RemoteService
 
 _PATH = "/v1/embed"
 # Deleting is a courtesy: a query that is not deleted expires.
@@ -29,9 +31,18 @@ _DELETE_SECONDS = 5.0
 class RemoteQueries:
     """Tries one embedder after the other, in the order of their addresses. Thread-safe."""
 
-    def __init__(self, urls: Sequence[str], *, timeout_seconds: float) -> None:
+    def __init__(
+        self, urls: Sequence[str], *, timeout_seconds: float, key: SecretStr | None = None
+    ) -> None:
+        """key: sent to each of them."""
         self._embedders = [
-            RemoteService(url, timeout_seconds=timeout_seconds, keep_alive=False) for url in urls
+            RemoteService(
+                *(url, key),
+                timeout_seconds=timeout_seconds,
+                keep_alive=False,
+                key_setting="STORYHASH_SERVICE__EMBEDDER_API_KEY",
+            )
+            for url in urls
         ]
 
     def close(self) -> None:
@@ -102,7 +113,8 @@ class _RemoteQuery:
                 self._kept = None
                 reasons.append(str(error))
             except UsageError as error:
-                if error.code != ModelMismatchError.code:
+                # The searcher's key, and not its caller's, is what an embedder refuses.
+                if error.code not in (ModelMismatchError.code, *KEY_REFUSALS):
                     raise
                 reasons.append(f"{embedder.url}: {error}")
         why = "; ".join(reasons) or "none is configured"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import ExitStack
 
 from fastapi import FastAPI
 
 from common.errors import StoryHashError
+from common.http.access import Access
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.kafka.topics import require_topics
@@ -26,6 +28,7 @@ from embedder.stage import EmbedderStage
 from ingest.query_decoder import QueryDecoder
 from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
 from storyhash.query.local import LocalQueries
+from storyhash.services.key_access import new_access, opened_access
 
 _log = logging.getLogger("storyhash.embed")
 # Longer than any batch: SAM 2 on a CPU needs most of a minute per segment.
@@ -56,8 +59,17 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
         in_hand=in_hand,
     )
     with QueryDecoder(settings.video, settings.ingest, AT_WORK) as decoder:
-        server = HttpServer(_app(stage, decoder, health, metrics, settings), settings.http)
+        # Beyond loopback alone: an embedder has no videos, and its searcher is on this machine.
+        access = new_access(settings.http, once_a_key_exists=False)
+        app = _app(stage, decoder, health, metrics, settings, access)
+        server = HttpServer(app, settings.http, protected=True)
         server.start()
+        keys = ExitStack()
+        try:
+            keys.enter_context(opened_access(access, settings))
+        except BaseException:
+            server.stop()
+            raise
         _log.info(
             "embedding with %s (model %s), listening on %s",
             stage.profile,
@@ -71,6 +83,7 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
                 raise StoryHashError("the HTTP server stopped unexpectedly; see its log")
         finally:
             server.stop()
+            keys.close()
             in_hand.close()
             worker.close()
             publisher.close()
@@ -106,9 +119,10 @@ def _app(
     health: Health,
     metrics: Metrics,
     settings: Settings,
+    access: Access,
 ) -> FastAPI:
     queries = LocalQueries(decoder, QueryEmbedder(stage))
-    return embed_app(queries.open, stage.model_id, health, metrics, settings.http)
+    return embed_app(queries.open, stage.model_id, health, metrics, settings.http, access=access)
 
 
 def _stop_with(stopping: threading.Event, worker: Worker, server: HttpServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 from common.errors import StoryHashError
@@ -24,6 +25,7 @@ from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.followed_catalogue import FollowedCatalogue
 from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.index_follower import IndexFollower, generation_settings
+from storyhash.services.key_access import new_access, opened_access
 from storyhash.services.match_publisher import MatchPublisher
 
 _log = logging.getLogger("storyhash.search")
@@ -63,13 +65,16 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     watch_staged(metrics, catalogue.answering_index)
     auditor = IndexAuditor(catalogue.answering_index, metrics, settings.service.audit_seconds)
     queries = RemoteQueries(
-        settings.service.embedder_urls, timeout_seconds=settings.service.embed_timeout_seconds
+        settings.service.embedder_urls,
+        timeout_seconds=settings.service.embed_timeout_seconds,
+        key=settings.service.embedder_api_key,
     )
     health = CatalogueHealth(metrics, catalogue)
     watch = ThreadWatch(metrics, health)
     watch.add(announcer, auditor)
     watch.tell("merge", catalogue.merge_trouble)
     catalogue.watched_by(watch)
+    access = new_access(settings.http)
     app = api_app(
         catalogue,
         queries.open,
@@ -78,9 +83,16 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         settings.http,
         generations=catalogue,
         staged=catalogue,
+        access=access,
     )
-    server = HttpServer(app, settings.http)
+    server = HttpServer(app, settings.http, protected=True)
     server.start()
+    keys = ExitStack()
+    try:
+        keys.enter_context(opened_access(access, settings))
+    except BaseException:
+        server.stop()
+        raise
     _log.info("listening on %s", server.url)
     for one in catalogue:
         one.start()
@@ -95,6 +107,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         in_hand.close()
         end_all(list(catalogue))
         server.stop()
+        keys.close()
         queries.close()
         transport.close()
     error = catalogue.follower().error

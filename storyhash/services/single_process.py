@@ -32,6 +32,7 @@ from storyhash.services.folder_watcher import Watcher
 from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.index_queue import IndexQueue
 from storyhash.services.index_worker import IndexWorker
+from storyhash.services.key_access import new_access, opened_access
 from storyhash.services.local_catalogue import Opened, ServedCatalogue
 from storyhash.services.match_new_video import in_words, match_new_video
 from storyhash.services.match_publisher import STAGE as MATCH
@@ -57,13 +58,17 @@ def run_serve(
     metrics = Metrics.create("serve")
     health = Health(metrics, ("index",), _STUCK_SECONDS)
     catalogue = ServedCatalogue(metrics, settings.ingest)
+    access = new_access(settings.http)
     app = api_app(
-        catalogue, catalogue.embed, health, metrics, settings.http, add_video=catalogue.add_video
+        *(catalogue, catalogue.embed, health, metrics, settings.http),
+        add_video=catalogue.add_video,
+        access=access,
     )
     health.unmet("index", "it is being opened")
     with (
-        HttpServer(app, settings.http) as server,
+        HttpServer(app, settings.http, protected=True) as server,
         open_for_indexing(settings, answering=True) as services,
+        opened_access(access, settings),
     ):
         check_banks(services.index, settings.matching)
         _tell(services)

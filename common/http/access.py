@@ -1,0 +1,191 @@
+"""Who a caller is: API keys verified, remembered for some seconds, and limited in their rate."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from anyio import CapacityLimiter, to_thread
+from starlette.types import Scope
+
+from common.errors import NotReadyError
+from common.http.connection import network_of
+from common.http.errors import ApiError
+from common.http.rate_limit import RateLimit
+from common.http.request_facts import ANYONE, Caller
+from common.settings import HttpSettings
+
+if TYPE_CHECKING:
+    # SQLAlchemy takes a while to import, and commands that only call a service need none of it.
+    from common.state.keys import Key
+    from common.state.state import State
+
+_log = logging.getLogger("storyhash.http")
+# A key that another process revoked is refused after so long.
+REMEMBERED_SECONDS = 5.0
+MAX_REMEMBERED = 1024
+_MAX_NETWORKS = 4096
+# Threads that verify keys: never those of other routes.
+_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    caller: Caller
+    per_minute: int
+    until: float
+    expires_at: float
+
+
+class Access:
+    """Decides who may call one service. For one event loop; `forget` may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        *,
+        beyond_loopback: bool,
+        once_a_key_exists: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """beyond_loopback: whether other machines reach the service. once_a_key_exists: whether `auto`
+        requires keys from everyone as soon as there is one; not of an embedder, which has no videos."""
+        self._settings = settings
+        self._clock, self._wall_clock = clock, wall_clock
+        self._state: State | None = None
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        # Counts what was forgotten, so that a key read before is not remembered after.
+        self._forgotten = 0
+        auto = settings.require_keys == "auto"
+        self.always_required = settings.require_keys == "always" or (
+            auto and beyond_loopback and not settings.allow_unauthenticated
+        )
+        self._required = self.always_required
+        self._once_one_exists = auto and once_a_key_exists
+        self._asked_at = float("-inf")
+        self._requests = RateLimit(MAX_REMEMBERED, clock)
+        self._failures = RateLimit(_MAX_NETWORKS, clock)
+        self._limiter = CapacityLimiter(_THREADS)
+
+    @property
+    def state(self) -> State:
+        """Raises NotReadyError before `open`."""
+        if self._state is None:
+            raise NotReadyError("the service is starting; try again later")
+        return self._state
+
+    def open(self, state: State) -> None:
+        """Verify keys by this from now on; until then every caller is told that the service starts."""
+        self._state = state
+
+    def forget(self) -> None:
+        """Ask the database again about every key, as one was revoked."""
+        self._forgotten += 1
+        self._verified.clear()
+        self._asked_at = float("-inf")
+
+    async def caller(self, scope: Scope) -> Caller:
+        """Raises ApiError (401, 429), NotReadyError, StateError."""
+        if not self._required and not await self._key_exists():
+            return ANYONE
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        network = network_of(scope["client"][0]) if scope.get("client") else ""
+        token = _bearer(given)
+        if token is None:
+            raise _unauthorized(
+                "an API key is required: send it as `Authorization: Bearer sh_...`; `storyhash keys "
+                "create` makes one",
+                "",
+            )
+        digest = hashlib.sha256(token).digest()
+        found = self._verified.get(digest)
+        now = self._clock()
+        if found is None or found.until <= now or found.expires_at <= self._wall_clock():
+            found = await self._verify(digest, token, network, known=found is not None)
+        if found.per_minute:
+            self._check_rate(found)
+        return found.caller
+
+    async def _key_exists(self) -> bool:
+        """Whether there is a key, as of some seconds ago. Once there is, there always is."""
+        if not self._once_one_exists:
+            return False
+        now = self._clock()
+        if now - self._asked_at >= REMEMBERED_SECONDS:
+            keys = self.state.keys
+            if await to_thread.run_sync(keys.exists, limiter=self._limiter):
+                self._required = True
+                return True
+            self._asked_at = now
+        return False
+
+    async def _verify(self, digest: bytes, token: bytes, network: str, *, known: bool) -> _Verified:
+        keys, most = self.state.keys, self._settings.max_failed_keys_per_minute
+        # Who guesses is slowed down; a key that was good a moment ago is not held up by its neighbours.
+        if most and not known and (wait := self._failures.exceeded(network, most)):
+            raise _too_many("too many unknown keys came from your address", wait)
+        before = self._forgotten
+        text = token.decode("ascii", "replace")
+        key = await to_thread.run_sync(keys.verify, text, limiter=self._limiter)
+        if key is None:
+            self._verified.pop(digest, None)
+            if most:
+                self._failures.wait(network, most)
+            _log.warning("refused an unknown, expired or revoked key from %s", network)
+            raise _unauthorized(
+                "the API key is unknown, expired or revoked; `storyhash keys list` shows the keys",
+                ', error="invalid_token"',
+            )
+        verified = self._to_verified(key)
+        if before == self._forgotten:
+            self._verified[digest] = verified
+            self._verified.move_to_end(digest)
+            if len(self._verified) > MAX_REMEMBERED:
+                self._verified.popitem(last=False)
+        return verified
+
+    def _to_verified(self, key: Key) -> _Verified:
+        default = self._settings.requests_per_minute
+        return _Verified(
+            Caller(key.id, key.role, key.banks),
+            default if key.requests_per_minute is None else key.requests_per_minute,
+            self._clock() + REMEMBERED_SECONDS,
+            math.inf if key.expires_at is None else key.expires_at / 1000,
+        )
+
+    def _check_rate(self, verified: _Verified) -> None:
+        wait = self._requests.wait(str(verified.caller.key_id), verified.per_minute)
+        if wait:
+            raise _too_many(f"the key may send {verified.per_minute} requests per minute", wait)
+
+
+def _bearer(given: Sequence[Any]) -> bytes | None:
+    """The key of one Authorization header; None where there is none, or more than one."""
+    if len(given) != 1:
+        return None
+    scheme, _, token = bytes(given[0]).partition(b" ")
+    token = token.strip()
+    return token if scheme.lower() == b"bearer" and token else None
+
+
+def _unauthorized(message: str, detail: str) -> ApiError:
+    headers = {"WWW-Authenticate": f'Bearer realm="storyhash"{detail}'}
+    return ApiError(401, "unauthorized", message, close=True, headers=headers)
+
+
+def _too_many(message: str, wait_seconds: float) -> ApiError:
+    wait = math.ceil(wait_seconds)
+    return ApiError(
+        429,
+        "too_many_requests",
+        f"{message}; try again in {wait} s",
+        close=True,
+        headers={"Retry-After": str(wait)},
+    )

@@ -1,0 +1,49 @@
+"""No request passes without a key where keys are required, and none by a route that declares no role."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from common.errors import StoryHashError
+from common.http.access import Access
+from common.http.errors import to_response
+from common.http.request_facts import facts_of
+from common.settings import HttpSettings
+
+# Load balancers and Kubernetes have no key, and the answer says nothing of the catalogue.
+_OPEN = frozenset({"/livez", "/readyz"})
+_METRICS = "/metrics"
+# Routes that any key may call, and that are not made by us.
+_ANY_ROLE = frozenset({"/openapi.json", _METRICS})
+
+
+class KeyGuard:
+    """Finds out who calls; roles are checked by the routes themselves."""
+
+    def __init__(self, app: ASGIApp, access: Access, settings: HttpSettings) -> None:
+        self._app = app
+        self._access = access
+        self._open = _OPEN if settings.metrics_need_key else _OPEN | {_METRICS}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self._open:
+            await self._app(scope, receive, send)
+            return
+        facts = facts_of(scope)
+        try:
+            facts.caller = await self._access.caller(scope)
+        except StoryHashError as error:
+            await to_response(error)(scope, receive, send)
+            return
+
+        async def checked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _check_declared(scope, message["status"], declared=facts.role_checked)
+            await send(message)
+
+        await self._app(scope, receive, checked)
+
+
+def _check_declared(scope: Scope, status: int, *, declared: bool) -> None:
+    if status < 300 and not declared and scope["path"] not in _ANY_ROLE:
+        raise RuntimeError(f"{scope['path']} has no role: declare one by `needs` of its route")

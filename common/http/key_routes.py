@@ -1,0 +1,117 @@
+"""`/v1/keys`: API keys made, listed and revoked by an admin."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from common.http.access import Access
+from common.http.errors import ApiError, json_response
+from common.http.request_body import documented_body, no_body, read_model
+from common.http.request_facts import facts_of
+from common.http.roles import needs
+from common.state.keys import MAX_BANKS, MAX_NAME, NewKey
+from common.state.roles import Role
+
+_MAX_JSON_BYTES = 1 << 16
+_MAX_SECONDS = 100 * 366 * 86_400
+# Threads that use the database for these routes.
+_THREADS = 2
+
+
+class NewKeyBody(BaseModel):
+    """A key to create. `banks`: null for all banks. `requests_per_minute`: null for the service's
+    default, 0 for no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=MAX_NAME)
+    role: Role
+    banks: list[str] | None = Field(None, min_length=1, max_length=MAX_BANKS)
+    expires_seconds: int | None = Field(None, ge=1, le=_MAX_SECONDS)
+    requests_per_minute: int | None = Field(None, ge=0, le=10_000_000)
+
+
+class KeyItem(BaseModel):
+    """A key without its secret part. `last_used_at` is exact to ten minutes."""
+
+    id: str
+    name: str
+    role: Role
+    banks: list[str] | None
+    requests_per_minute: int | None
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    revoked_at: str | None
+
+
+class CreatedKey(KeyItem):
+    """A new key; `key` is shown only now."""
+
+    key: str
+
+
+class KeyPage(BaseModel):
+    """Keys ordered by id, also revoked and expired ones."""
+
+    items: list[KeyItem]
+    next_cursor: str | None
+
+
+def key_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRouter:
+    """The routes. errors: how the service documents its errors."""
+    router = APIRouter(tags=["keys"])
+    limiter = CapacityLimiter(_THREADS)
+
+    @router.post(
+        "/v1/keys",
+        status_code=201,
+        dependencies=needs(Role.ADMIN, change="keys.create", all_banks=True),
+        openapi_extra=documented_body(NewKeyBody),
+        responses={201: {"model": CreatedKey}, **errors},
+    )
+    async def create_key(request: Request) -> Response:
+        """Create a key. It is stored only as a hash, so the response is the only place that shows it."""
+        given = await read_model(request, NewKeyBody, _MAX_JSON_BYTES)
+        new = NewKey(**given.model_dump())
+        key, token = await to_thread.run_sync(access.state.keys.create, new, limiter=limiter)
+        facts_of(request.scope).target = key.id
+        access.forget()
+        return json_response({**key.to_json(), "key": token}, 201)
+
+    @router.get(
+        "/v1/keys",
+        dependencies=needs(Role.ADMIN, all_banks=True),
+        responses={200: {"model": KeyPage}, **errors},
+    )
+    async def list_keys(
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+        cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
+    ) -> Response:
+        """List all keys, without their secret part."""
+        keys, following = await to_thread.run_sync(
+            access.state.keys.page, cursor.replace("\0", ""), limit, limiter=limiter
+        )
+        return json_response({"items": [key.to_json() for key in keys], "next_cursor": following})
+
+    @router.delete(
+        "/v1/keys/{key_id}",
+        status_code=204,
+        dependencies=needs(Role.ADMIN, change="keys.revoke", all_banks=True),
+        responses={204: {"description": "The key is refused from now on."}, **errors},
+    )
+    async def revoke_key(key_id: str, request: Request) -> Response:
+        """Revoke a key: this service refuses it at once, other services within 5 seconds."""
+        await no_body(request)
+        plain = key_id.replace("\0", "")
+        known = await to_thread.run_sync(access.state.keys.revoke, plain, limiter=limiter)
+        access.forget()
+        if not known:
+            raise ApiError(404, "unknown_key", f"no key {key_id[:100]!r}; /v1/keys lists them")
+        return Response(status_code=204)
+
+    return router

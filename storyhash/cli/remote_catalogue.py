@@ -1,0 +1,11 @@
+"""The service at `--server`, called with the key of the settings."""
+
+from __future__ import annotations
+
+from common.settings import load_settings
+from storyhash.client.catalogue import RemoteCatalogue
+
+
+def remote_catalogue(server: str) -> RemoteCatalogue:
+    """Raises UsageError for what is no address, SettingsError."""
+    return RemoteCatalogue(server, load_settings().api_key)

@@ -1,0 +1,44 @@
+"""Keys in a state database of a test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from common.http.access import Access
+from common.settings import HttpSettings, Settings
+from common.state.keys import NewKey
+from common.state.roles import Role
+from common.state.state import State
+
+
+class Clock:
+    """A time that a test sets."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def opened_state(folder: Path) -> Iterator[State]:
+    with State(Settings(data_dir=folder)) as state:
+        yield state
+
+
+def access_over(state: State, settings: HttpSettings, clock: Clock | None = None) -> Access:
+    """Who may call a service that only this machine reaches."""
+    access = Access(settings, beyond_loopback=False, clock=clock or Clock())
+    access.open(state)
+    return access
+
+
+def key_of(
+    state: State, role: Role, banks: list[str] | None = None, rate: int | None = None
+) -> dict[str, str]:
+    """A new key as the headers of a request."""
+    _, token = state.keys.create(NewKey(role.value, role, banks, None, rate))
+    return {"Authorization": f"Bearer {token}"}
