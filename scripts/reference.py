@@ -19,6 +19,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, SecretStr
 
 from common import errors
+from common.http.access import Access
 from common.http.health import Health
 from common.metrics import Metrics
 from common.settings import ENV_PREFIX, HttpSettings, Settings
@@ -115,22 +116,28 @@ def _http() -> Iterator[str]:
     followed: Any = object()
     metrics, settings = Metrics.create("reference"), HttpSettings()
     health = Health(None, (), 0.0)
+    access = Access(settings, beyond_loopback=False)
+    given = (health, metrics, settings)
     apps = {
-        "search": api_app(nothing, nothing, health, metrics, settings, generations=followed),
-        "serve": api_app(nothing, nothing, health, metrics, settings),
-        "embed": embed_app(nothing, "", health, metrics, settings),
+        "search": api_app(
+            *(nothing, nothing, *given), generations=followed, staged=followed, access=access
+        ),
+        "serve": api_app(nothing, nothing, *given, access=access),
+        "embed": embed_app(nothing, "", *given, access=access),
     }
     yield "Each service tells its own contract at `/openapi.json`. Every error has the form"
     yield '`{"error": {"code", "message"}}`.\n'
-    yield "| Route | Service | |\n| --- | --- | --- |"
-    routes: dict[tuple[str, str], list[str]] = {}
+    yield "| Route | Service | Least role | |\n| --- | --- | --- | --- |"
+    routes: dict[tuple[str, str, str], list[str]] = {}
     for service, app_of in apps.items():
         for path, methods in app_of.openapi()["paths"].items():
             for method, told in methods.items():
                 summary = " ".join(told.get("description", "").split())
-                routes.setdefault((f"{method.upper()} {path}", summary), []).append(service)
-    for (route, summary), services in routes.items():
-        yield f"| `{route}` | {', '.join(services)} | {summary} |"
+                (roles,) = told.get("security", [{"key": []}])[0].values()
+                route = f"{method.upper()} {path}"
+                routes.setdefault((route, "".join(roles), summary), []).append(service)
+    for (route, role, summary), services in routes.items():
+        yield f"| `{route}` | {', '.join(services)} | {role} | {summary} |"
 
 
 def _metrics() -> Iterator[str]:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import termios
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -51,10 +52,8 @@ class Terminal:
             )
 
     def text(self) -> str:
-        try:
+        with suppress(BlockingIOError):
             self._shown += os.read(self._ours, 1 << 16)
-        except OSError:
-            pass
         return self._shown.decode()
 
     def close(self) -> None:
