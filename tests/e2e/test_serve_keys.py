@@ -1,4 +1,4 @@
-"""`storyhash serve` beyond this machine: the first key appears on the terminal alone, and opens the API."""
+"""`storyhash serve` beyond this machine: the first key is shown on the terminal, and opens the API."""
 
 from __future__ import annotations
 
