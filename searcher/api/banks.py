@@ -17,8 +17,8 @@ def banks_of(request: Request) -> Banks:
 
 
 def check_banks(request: Request, banks: Banks, videos: VideoStore) -> None:
-    """Raises ApiError (404) for a bank without videos, because its name is probably mistyped. A key of some
-    banks can name no other, and is not told which others there are."""
+    """Raises ApiError (404) for a bank without videos, because its name is probably mistyped. A key of
+    some banks can name no other, and is not told which others there are."""
     if facts_of(request.scope).caller.banks is not None:
         return
     for bank in sorted(banks or ()):
