@@ -11,15 +11,20 @@ import pytest
 
 from searcher.storage.database import Database
 from searcher.storage.video_store import Video, VideoStore
+from tests.support import preloaded
 
 ROOT = Path(__file__).parents[4]
 
 
-def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def environment(**variables: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("STORYHASH_")}
+    return kept | {"PYTHONPATH": str(ROOT)} | variables
+
+
+def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
-        env=kept | {"PYTHONPATH": str(ROOT)} | variables,
+        env=environment(**variables),
         capture_output=True,
         text=True,
         timeout=120,
@@ -29,14 +34,13 @@ def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 def completed(*words: str, **variables: str) -> list[str]:
     """What bash is offered for the last of some words."""
-    code = "import sys; sys.argv = ['storyhash']; from storyhash.cli import main; main()"
-    done = run(
-        code,
+    asked = environment(
         _STORYHASH_COMPLETE="complete_bash",
         COMP_WORDS=" ".join(("storyhash", *words)),
         COMP_CWORD=str(len(words)),
         **variables,
     )
+    done = preloaded.run(["storyhash"], env=asked, cwd=ROOT)
     assert done.stderr == ""
     return sorted(done.stdout.split())
 
