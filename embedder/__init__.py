@@ -1,1 +1,1 @@
-"""Segments in, embeddings out."""
+"""From segments to embeddings."""

@@ -1,4 +1,4 @@
-"""Tracks as 15 numbers that tell how things move, whatever the resolution, frame rate or flip.
+"""From tracks to 15 numbers that describe motion, independent of resolution, frame rate and flips.
 
     0-2    speed: mean, standard deviation, max                    diagonals / s
     3-5    acceleration (length of the velocity's change): the same    diagonals / s^2
@@ -7,12 +7,11 @@
     10     overlapping-pair rate: share of pairs at a moment whose discs touch
     11-12  close-pair rate at a moment: mean, std
     13     share of moments with a close pair
-    14     mean share of things in the largest cluster of close ones
+    14     mean share of objects in the largest cluster of close ones
 
-All but 6 and 10-14 are squashed by asinh, and every one is standardised with the mean and deviation
-in action.json, which scripts/fit_action.py measures on made-up videos; ACTION_VERSION names both.
-Positions enter only through distances, and turns only through absolute angles, so flips and rotations
-change nothing.
+All except 6 and 10-14 are squashed by asinh, and all are standardised with the mean and deviation in
+action.json, which scripts/fit_action.py measures on synthetic videos; ACTION_VERSION names both. Only
+distances and absolute angles are used, so flips and rotations change nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from common.types import ACTION_DIMENSION, BoolArray, Float32Array, Float64Array
 
 ACTION_VERSION = "action-2"
 
-# Moments the tracks are resampled to, so that a frame rate leaves no trace in derivatives.
+# Tracks are resampled to this rate, so that derivatives do not depend on the frame rate.
 _RATE = 4.0
 _TURN_BINS = 8
 # Where a thing was between two sightings further apart than this is not known.
@@ -40,15 +39,15 @@ CONSTANTS_PATH = Path(__file__).with_name("action.json")
 
 
 def action_features(tracks: Tracks) -> Float32Array:
-    """float32 (15,), standardised; all zero when nothing was followed, so that stillness is no
-    evidence that two scenes are one."""
+    """float32 (15,), standardised; all zero if nothing was tracked, so that stillness is no evidence of a
+    match."""
     if not tracks.visible.any():
         return np.zeros(ACTION_DIMENSION, dtype=np.float32)
     return _standardise(raw_features(tracks))
 
 
 def min_max(action: Float32Array) -> Float32Array:
-    """Standardised features brought to 0..1 as the paper's raw min-max ones: +-3 deviations."""
+    """Standardised features scaled to 0..1 like the paper's min-max features: +-3 deviations."""
     return np.clip((action + 3.0) / 6.0, 0.0, 1.0).astype(np.float32)
 
 
@@ -68,7 +67,7 @@ def raw_features(tracks: Tracks) -> Float64Array:
 
 
 def squash(raw: Float64Array) -> Float64Array:
-    """float64 (15,) with the long tails of lengths and speeds drawn in."""
+    """float64 (15,) with the long tails of lengths and speeds compressed."""
     return np.where(_SQUASHED, np.arcsinh(raw * _SQUASH_SCALE), raw)
 
 
@@ -139,7 +138,7 @@ def _turn_entropy(before: Float64Array, after: Float64Array) -> float:
 
 
 def _together(places: Float64Array, radii: Float64Array, seen: BoolArray) -> Float64Array:
-    """Features 7 to 14: what the things of one moment are to each other."""
+    """Features 7 to 14: relations between the objects of one moment."""
     spread: list[float] = []
     overlapping: list[float] = []
     close: list[float] = []

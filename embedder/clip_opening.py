@@ -1,7 +1,7 @@
-"""A segment's clip opened: the frames a visual backend describes, and what moves in it.
+"""Opens a segment's clip: frames for the visual backend, and tracks or frames for the tracker.
 
-Clips come from files nobody can trust. So they are decoded, and followed by optical flow, in a child
-process where that matters (`embedder.clip_processes`); here is what either place does with one clip.
+Clips come from untrusted files, so services decode them, and compute optical flow, in child processes
+(`embedder.clip_processes`). This module is the work on one clip in either place.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _CHANNELS = 3
 
 @dataclass(frozen=True, slots=True)
 class ClipBounds:
-    """The largest clip that is opened: how many frames, and how many pixels in each."""
+    """Bounds of a clip: number of frames, and pixels per frame."""
 
     max_frames: int
     max_pixels: int
 
 
 def clip_bounds(video: VideoSettings, ingest: IngestSettings) -> ClipBounds:
-    """The largest clip that a producer with these settings makes: the longest segment is one and the
+    """The bounds for clips of a producer with these settings: the longest segment is one segment plus the
     remainder that joined it."""
     seconds = ingest.segment_seconds + ingest.min_tail_seconds
     frames = math.ceil(seconds * video.frames_per_second) + _SPARE_FRAMES
@@ -71,10 +71,10 @@ class SampledFrames:
 
 @dataclass(frozen=True, slots=True)
 class ClipRequest:
-    """What is wanted of a clip, in frames per second; None for nothing.
+    """The frame rates wanted from a clip, in frames per second; None for no frames.
 
-    pictures: for the visual backend. moving: for the tracker. follow: whether those are followed by
-    optical flow where the clip is opened; otherwise they are given as they are.
+    pictures: for the visual backend. moving: for the tracker. follow: whether optical flow is computed
+    where the clip is opened; otherwise the frames are returned.
     """
 
     pictures: float | None
@@ -89,7 +89,7 @@ class ClipRequest:
 
 @dataclass(frozen=True, slots=True)
 class OpenedClip:
-    """What came of a recipe. seconds: spent, by step of the clock."""
+    """The result for a `ClipRequest`. seconds: by step of the clock."""
 
     sampled: SampledFrames | None
     tracks: Tracks | None
@@ -101,12 +101,13 @@ class ClipOpener(Protocol):
     """Opens the clips of segments."""
 
     def open(self, segments: Sequence[Segment], recipe: ClipRequest) -> Iterator[OpenedClip]:
-        """One for each, in order; some may be opened ahead. Raises VideoError for one that cannot be."""
+        """One result per segment, in order; some may be opened ahead. Raises VideoError for an invalid
+        clip."""
         ...
 
 
 class InProcessOpener:
-    """Opens clips in this process: for clips of our own making."""
+    """Opens clips in this process, for trusted clips."""
 
     def __init__(self, bounds: ClipBounds | None = None) -> None:
         self._bounds = bounds or clip_bounds(VideoSettings(), IngestSettings())
@@ -124,7 +125,7 @@ def open_clip(
     bounds: ClipBounds,
     beat: Callable[[], None] = lambda: None,
 ) -> OpenedClip:
-    """Decode a clip once, for all that is wanted of it. Raises VideoError."""
+    """Decode a clip once for everything that is requested. Raises VideoError."""
     seconds: dict[str, float] = {}
     with _timed(DECODE_STEP, seconds):
         batch = decode_clip(

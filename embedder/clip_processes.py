@@ -1,4 +1,4 @@
-"""Clips opened in child processes that can be killed and may use only so much memory."""
+"""Opens clips in child processes that can be killed and have bounded memory."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ class _Job:
 
 
 class SubprocessOpener:
-    """An `Opener` over a few children, which start with the first clips. Thread-safe."""
+    """A `ClipOpener` with a few child processes, which start with the first clips. Thread-safe."""
 
     def __init__(
         self, video: VideoSettings, ingest: IngestSettings, count: int | None = None
     ) -> None:
-        """count: of children; by default one for every two cores, as decoders and networks want some."""
+        """count: number of children; default: one per two cores, because decoders and networks need
+        cores too."""
         self._bounds = clip_bounds(video, ingest)
         self._count = count or max(1, usable_cores() // 2)
         limits = ChildLimits.for_video(video)
@@ -106,7 +107,7 @@ def _end(children: ChildPool[Child[_Job, OpenedClip]], threads: ThreadPoolExecut
 
 
 def _fits(opened: OpenedClip, recipe: ClipRequest) -> bool:
-    """Whether all that was wanted is there, and nothing else."""
+    """Whether exactly the requested parts are there."""
     follow = recipe.moving is not None and recipe.follow
     return (
         (opened.sampled is not None) == (recipe.pictures is not None)

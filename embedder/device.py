@@ -1,6 +1,6 @@
-"""Where a network runs, how exactly, and how many pictures at once.
+"""The device of a network, its precision and its batch size.
 
-`check_device` needs no torch, so that a device that is not there is told before seconds of import.
+`check_device` needs no torch, so a missing device is reported before an import of several seconds.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from common.settings import DeviceSettings
 from common.types import Float32Array, UInt8Array
 from embedder.normalise import unit
 
-# Vectors closer than this to full precision are the same for every decision made of them.
+# With at least this cosine to full precision, vectors lead to the same decisions.
 MIN_COSINE = 0.999
 
 Forward: TypeAlias = Callable[[Sequence[UInt8Array]], Any]
 
 
 def check_device(settings: DeviceSettings) -> None:
-    """Raise DeviceError for a device that is not here, DependencyError where torch is not."""
+    """Raises DeviceError for a missing device, DependencyError without torch."""
     if importlib.util.find_spec("torch") is None:
         raise DependencyError(
             f"torch is not installed: {install_command('models')}, or use --profile sscd-motion or "
@@ -54,7 +54,7 @@ def check_device(settings: DeviceSettings) -> None:
 
 
 def _cuda_devices() -> int:
-    """CUDA devices as the driver counts them; 0 without a driver."""
+    """Number of CUDA devices according to the driver; 0 without a driver."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -66,7 +66,7 @@ def _cuda_devices() -> int:
 
 
 def cpu_multiplies_bfloat16() -> bool:
-    """Whether this processor has instructions for it; without them it is slower than full precision."""
+    """Whether this CPU has bfloat16 instructions; without them it is slower than full precision."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
@@ -80,8 +80,8 @@ def _may_have_mps() -> bool:
 
 @cache
 def _turn_of(target: str) -> AbstractContextManager[Any]:
-    """One batch at a time on a GPU, of whichever thread and network: its memory holds one, and Metal is
-    not safe with threads. On a CPU several may run at once."""
+    """A lock for one batch at a time on a GPU, for all threads and networks: the memory is sized for one,
+    and Metal is not thread-safe. On a CPU several batches may run at once."""
     return nullcontext() if target == "cpu" else threading.RLock()
 
 
@@ -89,7 +89,7 @@ class Device:
     """A torch device with a batch size that shrinks when memory runs out."""
 
     def __init__(self, settings: DeviceSettings) -> None:
-        """Choose it. Raises DeviceError or DependencyError."""
+        """Choose the device. Raises DeviceError or DependencyError."""
         check_device(settings)
         import torch
 
@@ -116,13 +116,13 @@ class Device:
         return name
 
     def place(self, model: Any) -> Any:
-        """A network moved there. Raises DeviceMemoryError."""
+        """Move a network to the device. Raises DeviceMemoryError."""
         with self.memory_told():
             return model.to(self.target)
 
     @property
     def description(self) -> str:
-        """Its name, and what it is."""
+        """Its name and type."""
         if self.target.type == "cuda":
             return f"{self.target} ({self._torch.cuda.get_device_name(self.target)})"
         return str(self.target)
@@ -139,17 +139,17 @@ class Device:
         return torch.float16
 
     def precision(self, mixed: bool) -> AbstractContextManager[Any]:
-        """The context in which a network is run, in mixed or in full precision."""
+        """The context for running a network in mixed or full precision."""
         if not mixed:
             return nullcontext()
         return self._torch.autocast(self.target.type, dtype=self._half)
 
     def trusts_mixed(self, encode: Callable[[bool], Float32Array]) -> bool:
-        """Whether mixed precision is worth having here and keeps the vectors.
+        """Whether mixed precision is faster on this device and keeps the vectors.
 
-        encode: called with False and True for full and mixed precision, gives float32 (B, D) of the
-        same pictures; every row must keep a cosine of MIN_COSINE. Where a device cannot do a step in
-        half precision, it is not worth having.
+        encode: called with False for full and True for mixed precision; returns float32 (B, D) of the
+        same pictures; every row must keep a cosine of MIN_COSINE. False if the device lacks a step in
+        half precision.
         """
         if self._precision == "fp32" or not self._mixes_fast():
             return False
@@ -164,7 +164,7 @@ class Device:
         return self.target.type != "cpu" or cpu_multiplies_bfloat16()
 
     def encode(self, forward: Forward, pictures: Sequence[UInt8Array]) -> list[Any]:
-        """`forward` over `pictures` in batches; one numpy array a batch. See `batched`."""
+        """`forward` over `pictures` in batches; one numpy array per batch. See `batched`."""
 
         def work(batch: Sequence[UInt8Array]) -> Any:
             with self._torch.inference_mode():
@@ -174,10 +174,10 @@ class Device:
         return results
 
     def batched(self, work: Callable[[Any], Any], items: Any, size: int) -> tuple[list[Any], int]:
-        """`work` over `items`, `size` at once; also the size that fitted.
+        """`work` over `items` in batches of `size`; also returns the size that fitted.
 
-        When memory runs out the size is halved and the rest goes on. Raises DeviceMemoryError when one
-        item alone does not fit.
+        If memory runs out, the size is halved for the rest. Raises DeviceMemoryError if a single item
+        does not fit.
         """
         results: list[Any] = []
         done = 0
@@ -199,7 +199,7 @@ class Device:
 
     @contextmanager
     def memory_told(self) -> Iterator[None]:
-        """Raise DeviceMemoryError where torch raises that memory ran out, for work that cannot be cut."""
+        """Turn torch's out-of-memory error into DeviceMemoryError, for work that cannot be split."""
         try:
             with self._turn:
                 yield
@@ -215,7 +215,8 @@ class Device:
         )
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Whether an error of torch says that memory ran out: CUDA has a class for it, others words."""
+        """Whether an error of torch means out of memory: CUDA has a class for it, other devices a
+        message."""
         if isinstance(error, self._torch.OutOfMemoryError):
             return True
         words = ("out of memory", "not enough memory", "can't allocate memory")

@@ -1,4 +1,4 @@
-"""The two halves of an embedding, each of which can be run alone: what a segment shows, how it moves."""
+"""The two parts of an embedding, which can run separately: picture features and motion features."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _PICTURES_A_SEGMENT = 8
 
 
 class StageClock:
-    """Adds up the seconds each step took, over all threads.
+    """Adds up the seconds of each step over all threads.
 
-    `observe` is told of each measured call as well: its step and its seconds.
+    observe: also called with step and seconds of each measured call.
     """
 
     def __init__(self) -> None:
@@ -51,12 +51,12 @@ class StageClock:
             self.note(step, time.perf_counter() - started)
 
     def note(self, step: str, seconds: float) -> None:
-        """Take in a call that was measured elsewhere."""
+        """Add one call that was measured elsewhere."""
         self.add({step: seconds})
         self.observe(step, seconds)
 
     def add(self, seconds: Mapping[str, float]) -> None:
-        """Add what was measured elsewhere, by step."""
+        """Add seconds that were measured elsewhere, by step."""
         with self._lock:
             for step, spent in seconds.items():
                 self._seconds[step] += spent
@@ -77,13 +77,13 @@ class PictureStep:
 
     @property
     def segments_at_once(self) -> int:
-        """How many segments `describe` is best given: enough pictures for the backend."""
+        """Best number of segments per call of `describe`: enough pictures for the backend."""
         return max(1, self.visual.batch_pictures // _PICTURES_A_SEGMENT)
 
     def describe(self, sampled: Sequence[SampledFrames], *, reference: bool) -> list[Float32Array]:
-        """A float32 (T, 512) a segment: unit rows, zero for frames without information.
+        """float32 (T, 512) per segment: unit rows, zero for low-information frames.
 
-        All pictures go to the backend together, whichever segment they are from.
+        The pictures of all segments go to the backend in one call.
         """
         kept = [picture for one in sampled for picture in one.frames[one.informative]]
         with self._clock.measure(VISUAL_STEP):
@@ -99,7 +99,7 @@ class PictureStep:
         return vectors
 
     def pool(self, rows: Float32Array, usable: BoolArray) -> Float32Array | None:
-        """One unit vector, float32 (512,), from many frames; None when none is informative."""
+        """One unit vector, float32 (512,), from many frames; None if none is informative."""
         return pool(rows, usable, self.visual.pooling)
 
 
@@ -112,18 +112,18 @@ class MotionStep:
 
     @property
     def followed_at_opening(self) -> bool:
-        """Whether tracks are made where a clip is opened: by a tracker without state and weights."""
+        """Whether tracks are made where a clip is opened, by a tracker without state and weights."""
         return type(self.tracker) is MotionTracker
 
     def follow(self, batch: FrameBatch) -> Tracks:
-        """What moves in frames at the tracker's rate."""
+        """The tracks of frames at the tracker's rate."""
         with self._clock.measure(TRACK_STEP):
             return self.tracker.track(batch)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedClip:
-    """A clip opened for both halves; of a half that was not wanted, None."""
+    """A decoded clip for both parts; None for a part that was not requested."""
 
     sampled: SampledFrames | None
     tracks: Tracks | None
@@ -144,7 +144,7 @@ class DecodedClip:
 
 
 class ClipStep:
-    """Clips to what the two halves of an embedding want of them."""
+    """Opens clips for both parts of an embedding."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class ClipStep:
         self._visual_rate = pictures.visual.frames_per_second if pictures else None
 
     def open(self, segments: Sequence[Segment], *, tracks: bool = True) -> Iterator[DecodedClip]:
-        """One for each segment, in order; without `tracks` nothing is followed. Raises VideoError."""
+        """One result per segment, in order; without `tracks` nothing is tracked. Raises VideoError."""
         motion = self._motion if tracks else None
         recipe = ClipRequest(self._visual_rate)
         if motion is not None:

@@ -1,4 +1,4 @@
-"""Which frames of a finer series stand for a coarser one."""
+"""Samples frames at a lower rate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _SLACK_SECONDS = 0.002
 
 
 def sample_indices(pts_seconds: Float64Array, frames_per_second: float) -> Int64Array:
-    """Index of the first frame in every slot of 1 / `frames_per_second` that holds one.
+    """Index of the first frame in every non-empty slot of 1 / `frames_per_second`.
 
-    Slots lie on the absolute grid k / frames_per_second, so the same picture of a video is chosen
-    whichever stretch it is read in. pts_seconds: float64 (T,), increasing. Returns int64 (<= T,).
+    Slots start at the absolute times k / frames_per_second, so the choice does not depend on where
+    reading starts. pts_seconds: float64 (T,), increasing. Returns int64 (<= T,).
     """
     slots = np.floor((pts_seconds + _SLACK_SECONDS) * frames_per_second)
     first = np.ones(len(slots), dtype=bool)

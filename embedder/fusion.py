@@ -1,4 +1,4 @@
-"""512 visual and 15 action numbers as one vector of 527.
+"""Fuses 512 visual and 15 action numbers into one vector of 527.
 
 `storyhash`: [a v, b m] with v and m of unit norm and a^2 + b^2 = 1, so that the inner product of two
 fused vectors is a^2 cos(v, v') + b^2 cos(m, m'). `visual`: the action part is zero; `action`: the visual
@@ -18,7 +18,7 @@ from embedder.normalise import unit
 
 FusionMode: TypeAlias = Literal["storyhash", "paper", "visual", "action"]
 
-# The share of the published vector that is action: 15 of 527 dimensions.
+# The share of action in the published vector: 15 of 527 dimensions.
 ACTION_SHARE = 0.028
 FUSION_FINGERPRINT = f"fusion-1 b2={ACTION_SHARE} {ACTION_VERSION}"
 

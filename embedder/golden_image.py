@@ -1,4 +1,4 @@
-"""Pictures drawn with integers alone, the same on every machine, to try networks on."""
+"""Test pictures for networks, drawn with integer arithmetic, so equal on every machine."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def golden_picture() -> UInt8Array:
 
 
 def sample_pictures() -> list[UInt8Array]:
-    """Pictures on which precisions are compared: a drawn one, mirrored, darkened and cut."""
+    """Pictures for the comparison of precisions: a drawn one, mirrored, darkened and cropped."""
     picture = golden_picture()
     return [picture, picture[:, ::-1], picture // 3, picture[40:220, 100:380]]

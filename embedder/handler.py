@@ -1,4 +1,4 @@
-"""The embedder behind a transport: segments in, embeddings out, the ends of videos passed on."""
+"""The embedder as a handler of messages: embeds segments, and passes on the ends of videos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from embedder.stage import EmbedderStage
 
 
 class EmbedHandler:
-    """One stage. Every embedding follows its segment's place in its video's partition."""
+    """One stage. Embeddings keep the order of the segments in the video's partition."""
 
     stage = "embed"
 
@@ -51,7 +51,7 @@ class EmbedHandler:
         return [to_message(self._log_topic, envelope) for envelope in made]
 
     def refused(self, item: Item, error: Exception) -> list[Message]:
-        """Tells the searcher that the video is to be whole without this segment."""
+        """The event that tells the searcher to complete the video without this segment."""
         event = item.envelope.event
         if not isinstance(event, Segment):
             return []
@@ -60,7 +60,7 @@ class EmbedHandler:
         return [to_message(self._log_topic, item.envelope.about(failed))]
 
     def unreadable(self, received: ReceivedMessage, error: WireError) -> list[Message]:
-        """Likewise, for what cannot even be read."""
+        """The same for an unreadable message."""
         lost = stand_in(received, error)
         if lost is None:
             return []

@@ -1,4 +1,4 @@
-"""What the networks tell Prometheus: every call of one, whoever made it."""
+"""Prometheus metrics of the networks, for all calls."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from embedder.stage import EmbedderStage
 
 
 def observe_encoders(stage: EmbedderStage, metrics: Metrics) -> None:
-    """Make the time of every call of the stage's visual backend and tracker observed from now on, for
-    segments and for queries alike."""
+    """Observe the time of every call of the stage's visual backend and tracker, for segments and
+    queries."""
     encoders = {
         step: metrics.encode_duration_seconds.labels(name) for step, name in stage.encoders.items()
     }

@@ -1,4 +1,4 @@
-"""The models StoryHash knows: where they come from, what they weigh, where they lie, are they whole."""
+"""The known models: their source, size, path and integrity."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _KNOWN = {
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One model. `path`, `megabytes` and `checksum` (blake2b, 16 hex digits) are None where it is not
-    installed; `note` says what is wrong then."""
+    """One model. path, megabytes and checksum (blake2b, 16 hexadecimal digits) are None if it is not
+    installed; note then says why."""
 
     name: str
     source: str
@@ -54,7 +54,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What verifying one model found."""
+    """The result of verifying one model."""
 
     name: str
     installed: bool
@@ -132,7 +132,7 @@ def _describe(known: _ModelSource) -> ModelInfo:
 
 
 def verify_models(settings: Settings) -> Iterator[Verdict]:
-    """Read every model that is here from end to end and compare it with what its publisher says."""
+    """Read every installed model completely and compare it with its published checksum."""
     for known in _models(settings):
         try:
             path = known.find()

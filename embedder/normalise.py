@@ -1,4 +1,4 @@
-"""What every part of the embedder does to vectors."""
+"""Normalisation of vectors."""
 
 from __future__ import annotations
 

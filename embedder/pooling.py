@@ -1,4 +1,4 @@
-"""Many frames as one vector."""
+"""Pools many frames into one vector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 Pooling: TypeAlias = Literal["mean", "median"]
 
-# Below this length the frames cancel each other out and no direction is left.
+# Below this norm the frames cancel each other and no direction is left.
 _MIN_NORM = 1e-6
 
 

@@ -1,4 +1,4 @@
-"""Tracks as a scene graph of 8 numbers: where things are to each other, and when."""
+"""From tracks to a scene graph of 8 numbers: spatial and temporal relations of objects."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from common.types import GRAPH_DIMENSION, Float32Array, Tracks
 def scene_graph(tracks: Tracks) -> Float32Array:
     """float32 (8,): shares of left, right, above, below, then of before, after, overlap, during.
 
-    Each pair of tracks is read from the smaller to the larger thing (by mean area): every moment at
-    which both are seen counts for the side on which the smaller one lies, along the axis on which they
-    are further apart; their lifetimes count once. `during` holds when the smaller lives wholly within
-    the larger's time. Each half sums to 1, or is 0 where no pair shares a moment or none exists.
+    Each pair of tracks is read from the smaller to the larger object (by mean area). Every moment with
+    both objects visible counts for the side of the smaller one, along the axis of the larger distance;
+    their lifetimes count once. `during`: the smaller one exists only within the time of the larger one.
+    Each half sums to 1, or is 0 without such pairs.
     """
     graph = np.zeros(GRAPH_DIMENSION, dtype=np.float32)
     seen = tracks.visible.sum(axis=0)

@@ -1,4 +1,4 @@
-"""The frames of a segment beside its vector."""
+"""The frame codes of a segment."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def segment_frames(
     vector: Float32Array,
     how: Pooling,
 ) -> Int8Array:
-    """int8 (T, 64): a code for each half second of a segment, pooled as the windows of queries are.
+    """int8 (T, 64): a code per half second of a segment, pooled like the windows of queries.
 
     rows: float32 (F, 512), unit rows of frames at pts_seconds, float64 (F,), where `informative`, bool
-    (F,); span: where the segment begins and ends; vector: float32 (512,), the segment's.
+    (F,), is true; span: start and end of the segment; vector: float32 (512,), of the segment.
     """
     start, end = span
     count = max(1, math.ceil((end - start - _SLACK_SECONDS) / FRAME_SECONDS))

@@ -1,7 +1,7 @@
-"""A made picture and what each backend should say of it: does this processor compute what ours did?
+"""Checks that this CPU computes the expected vector of a test picture for each backend.
 
-Int8 kernels differ between processors; without VNNI some saturate, and every vector is then a little
-wrong. The picture is drawn with integer arithmetic alone, so it is the same everywhere.
+Int8 kernels differ between CPUs; without VNNI some saturate, and every vector is then slightly wrong. The
+picture is drawn with integer arithmetic, so it is equal everywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MIN_COSINE = 0.99
 
 @dataclass(frozen=True, slots=True)
 class GoldenResult:
-    """cosine between the vector computed here and the stored one; None when none is stored."""
+    """cosine: between the vector computed here and the stored one; None if none is stored."""
 
     cosine: float | None
     message: str
@@ -32,7 +32,7 @@ class GoldenResult:
 
 
 def check_golden(backend: VisualBackend) -> GoldenResult:
-    """Embed the made picture and compare it with the vector stored for this very backend."""
+    """Embed the test picture and compare it with the stored vector of the backend."""
     with np.load(GOLDEN_PATH, allow_pickle=False) as stored:
         if backend.fingerprint not in stored.files:
             return GoldenResult(

@@ -1,4 +1,4 @@
-"""`POST /v1/embed`: queries embedded for services that have no models of their own."""
+"""`POST /v1/embed`: embeds queries for services without models."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def embed_app(
 
 
 class _Pass:
-    """One pass over a query, each step done in whichever thread runs it."""
+    """One pass over a query; each step may run in another thread."""
 
     def __init__(
         self, queries: OpenQueries, pass_name: LookName, cancellation: Cancellation
@@ -198,7 +198,7 @@ class _Pass:
         self._whole = True
 
     def take(self, query_id: str) -> None:
-        """Begin on a query that is here. Raises ApiError (404)."""
+        """Begin a pass over a known query. Raises ApiError (404)."""
         query = self._queries.take(query_id)
         self.query_id = query_id
         self._pieces = query.pieces(self._pass_name, self._cancellation)
@@ -211,15 +211,15 @@ class _Pass:
         return self.next()
 
     def next(self) -> QueryEmbedding | None:
-        """Embed the next piece; None when there is none left."""
+        """Embed the next piece; None if there is none left."""
         self._whole = False
         piece = next(self._pieces, None)
         self._whole = piece is None or piece.number == piece.pieces
         return piece
 
     def close(self) -> None:
-        """Let go of the query. It is kept for another pass unless this one was broken off: then whoever
-        asked has gone, or asks another embedder."""
+        """End the pass. The query is kept for another pass unless this one was interrupted, because then
+        the caller has gone or uses another embedder."""
         if not self.query_id:
             return
         self._queries.give_back(self.query_id, keep=self._whole)
@@ -230,7 +230,7 @@ class _Pass:
 
 
 class PiecesResponse(StreamingResponse):
-    """An answer that is still being made while it is sent; its query is let go of at its end."""
+    """A streamed answer; it ends the pass when it is sent."""
 
     def __init__(self, held: AsyncExitStack, blocks: AsyncIterator[bytes], **more: Any) -> None:
         super().__init__(blocks, **more)
@@ -242,7 +242,7 @@ class PiecesResponse(StreamingResponse):
 
 
 async def _blocks(first: QueryEmbedding, work: _Pass, run: _Run) -> AsyncIterator[bytes]:
-    """Every piece as bytes. What fails now breaks the answer off: its status is sent already."""
+    """Every piece as bytes. An error now interrupts the answer, because its status is already sent."""
     piece: QueryEmbedding | None = first
     while piece is not None:
         packed = await run(partial(encode_query, piece))

@@ -1,4 +1,4 @@
-"""The embedder stage: segments in, embeddings out; it knows no transport."""
+"""The embedder stage: from segments to embeddings, without a transport."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _Opened = tuple[Segment, SampledFrames, Tracks]
 
 
 def model_id(profile: str, visual: str, tracker: str, sampling: str) -> str:
-    """The name of everything that decides what a vector is: fingerprints of weights and recipes."""
+    """The id of everything that a vector depends on: fingerprints of weights and settings."""
     return short_id(profile, visual, tracker, FUSION_FINGERPRINT, sampling)
 
 
 class EmbedderStage:
     """Turns segments into embeddings with one visual backend and one tracker.
 
-    `sampling` names what the clips were cut with (segment length, frame rate, size): with the
-    fingerprints of its parts it makes `model_id`, so vectors made differently never meet.
-    `process` may be called from several threads.
+    sampling: the settings of the clips (segment length, frame rate, size). With the fingerprints of the
+    parts it makes `model_id`, so different kinds of vectors are never compared. `process` is
+    thread-safe.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class EmbedderStage:
         sampling: str,
         opener: ClipOpener | None = None,
     ) -> None:
-        """opener: where clips are opened; in this process by default."""
+        """opener: opens the clips; default: in this process."""
         self.profile = profile
         self.clock = StageClock()
         self.pictures = PictureStep(visual, self.clock)
@@ -73,19 +73,18 @@ class EmbedderStage:
 
     @property
     def encoders(self) -> Mapping[str, str]:
-        """The names of visual backend and tracker, by the clock's step in which each is called."""
+        """The names of visual backend and tracker, by the clock's step."""
         return {VISUAL_STEP: self.visual.name, TRACK_STEP: self.motion.tracker.name}
 
     @property
     def segments_at_once(self) -> int:
-        """How many segments `process` is best given."""
+        """Best number of segments per call of `process`."""
         return self.pictures.segments_at_once
 
     def process(self, segments: Sequence[Segment]) -> list[Embedding]:
-        """One embedding a segment, in order; their pictures are described together, as many as
-        BATCH_MIB holds.
+        """One embedding per segment, in order; pictures are embedded in batches of up to BATCH_MIB.
 
-        Raises VideoError for a clip that does not decode.
+        Raises VideoError for a damaged clip.
         """
         made: list[Embedding] = []
         for group in _groups(segments, self._clips.open(segments)):
@@ -134,7 +133,7 @@ class EmbedderStage:
 
 
 def _groups(segments: Sequence[Segment], opened: Iterable[DecodedClip]) -> Iterator[list[_Opened]]:
-    """Segments with what came of them, as many together as their pictures' bytes allow."""
+    """Groups of segments with their decoded clips, bounded by the bytes of their pictures."""
     group: list[_Opened] = []
     held = 0
     for segment, one in zip(segments, opened, strict=True):

@@ -1,4 +1,4 @@
-"""A query video as overlapping windows, each seen through several views."""
+"""Embeds a query as overlapping windows through several views."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _PICTURE_BYTES = 64 << 20
 def window_grid(
     duration_seconds: float, begin_seconds: float = 0.0, end_seconds: float = math.inf
 ) -> tuple[Float64Array, Float64Array]:
-    """Starts and ends, float64 (W,), of the windows of a video, every 0.5 s, the longest first; of those
-    alone that begin in [begin_seconds, end_seconds).
+    """Starts and ends, float64 (W,), of the windows of a video, every 0.5 s, the longest first; only
+    windows that start in [begin_seconds, end_seconds).
 
-    A video shorter than a window has one that spans all of it.
+    A video that is shorter than a window has one window of its whole length.
     """
     spans: set[tuple[float, float]] = set()
     for length in WINDOW_SECONDS:
@@ -55,7 +55,7 @@ def window_grid(
         last = int((min(duration_seconds - length, end_seconds) / HOP_SECONDS) + 1e-6)
         spans.update((k * HOP_SECONDS, k * HOP_SECONDS + length) for k in range(first, last + 1))
         if length > HOP_SECONDS:
-            # The end of the video is seen even where it does not fall on the hop.
+            # A last window covers the end of the video even if it is not a multiple of the hop.
             spans.add((duration_seconds - length, duration_seconds))
     spans = {span for span in spans if begin_seconds <= span[0] < end_seconds}
     ordered = np.array(sorted(spans, key=lambda span: (span[0] - span[1], span[0])))
@@ -65,9 +65,9 @@ def window_grid(
 def telling_windows(
     pts_seconds: Float64Array, starts: Float64Array, ends: Float64Array
 ) -> BoolArray:
-    """bool (W,): of windows of one length that hold the same frames, the one that lies best around them.
+    """bool (W,): selects one of the windows of one length that contain the same frames, the best centred.
 
-    Where frames are far apart most windows say what others do, and each would be searched with.
+    If frames are far apart, most windows are equal, and each would cost a search.
     """
     first, last = frames_of_windows(pts_seconds, starts, ends)
     best: dict[tuple[int, int, int], tuple[float, int]] = {}
@@ -101,9 +101,9 @@ def window_actions(
 
 
 class QueryEmbedder:
-    """Describes the frames of queries with the parts of an `EmbedderStage`, one segment at a time.
+    """Embeds the frames of queries with the parts of an `EmbedderStage`, one segment at a time.
 
-    Thread-safe, as the parts of the stage are.
+    Thread-safe, like the parts of the stage.
     """
 
     def __init__(self, stage: EmbedderStage) -> None:
@@ -129,12 +129,11 @@ class QueryEmbedder:
         actions: dict[float, Float32Array],
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> QueryFeatures:
-        """The frames of a query through every view of a pass.
+        """The features of a query through every view of a pass.
 
-        seen_seconds: how much of it these segments are, where they are not all. actions: how things move
-        in the segments of this query, by their start in seconds; what is missing is computed and added.
-        Raises VideoError for a clip that does not decode, ValueError when there is no segment, and
-        CancelledError.
+        seen_seconds: length of these segments if they are only a part of the query. actions: action
+        features of the query's segments by their start in seconds; missing ones are computed and added.
+        Raises VideoError for a damaged clip, ValueError without segments, and CancelledError.
         """
         length_seconds = duration_seconds if seen_seconds is None else seen_seconds
         visual = self._stage.visual
@@ -165,7 +164,7 @@ class QueryEmbedder:
     def _open(
         self, segment: Segment, actions: dict[float, Float32Array]
     ) -> tuple[SampledFrames, Float32Array]:
-        """A segment's frames, and how things move in it."""
+        """A segment's frames and action features."""
         start_seconds = segment.ref.start_seconds
         action = actions.get(start_seconds)
         opened = self._stage.open(segment, tracks=action is None)
@@ -225,8 +224,8 @@ def windows_of(
     fusion: FusionMode = "storyhash",
     piece: Piece | None = None,
 ) -> QueryEmbedding:
-    """What was seen, pooled into windows and fused with how it moves; views that saw nothing are left
-    out, the first pass's `identity` excepted. Of a piece of a query its windows alone."""
+    """Features pooled into windows and fused with action. Views without informative windows are dropped,
+    except `identity` in the first pass. For a piece of a query, only its windows."""
     of_all = piece or Piece(1, 1, 0.0, math.inf)
     starts, ends = window_grid(seen.duration_seconds, of_all.start_seconds, of_all.end_seconds)
     action = window_actions(seen.spans, seen.actions, starts, ends)

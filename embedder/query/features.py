@@ -1,4 +1,4 @@
-"""What was seen of a query, frame by frame, before it is pooled into windows."""
+"""The features of a query per frame, before they are pooled into windows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from common.types import (
 
 @dataclass(frozen=True, slots=True)
 class ViewFeatures:
-    """Frames through one view. rows: float32 (T, 512), unit norm, zero where `informative` bool (T,) is
+    """The frames of one view. rows: float32 (T, 512), unit norm, zero where `informative`, bool (T,), is
     false; pts_seconds: float64 (T,), increasing."""
 
     name: str
@@ -34,7 +34,7 @@ class ViewFeatures:
 
 @dataclass(frozen=True, slots=True)
 class QueryFeatures:
-    """A query through several views, each at moments of its own, and how it moves.
+    """A query through several views, each with frame times of its own, and its action features.
 
     spans: float64 (S, 2), start and end of its segments; actions: float32 (S, 15).
     """
@@ -49,7 +49,7 @@ class QueryFeatures:
         check_array("actions", self.actions, np.float32, (sizes["S"], ACTION_DIMENSION))
 
     def view(self, name: str) -> ViewFeatures:
-        """Raises KeyError for a view it was not seen through."""
+        """The features of one view. Raises KeyError for a missing view."""
         for one in self.views:
             if one.name == name:
                 return one

@@ -1,5 +1,5 @@
-"""Decoded queries by id, so that the next pass over one needs no second upload: they expire, and their
-number and bytes are bounded."""
+"""Decoded queries by id, so that the next pass needs no second upload. They expire, and their number and
+bytes are bounded."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class OpenQuery(Protocol):
 class QueryLimits:
     """Bounds on the queries that wait for their next pass.
 
-    idle_seconds: after its last pass a query is kept so long. most, most_bytes: queries, and their bytes
-    on disk; beyond either, those that wait longest are closed.
+    idle_seconds: how long a query is kept after its last pass. most, most_bytes: number of queries, and
+    their bytes on disk; above either, the longest waiting queries are closed.
     """
 
     idle_seconds: float = 120.0
@@ -59,7 +59,7 @@ class _Held:
 
 
 class OpenQueries:
-    """The queries of one embedder. One that a pass is at work on is never closed. Thread-safe."""
+    """The queries of one embedder. A query is never closed during a pass. Thread-safe."""
 
     def __init__(self, limits: QueryLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
@@ -72,7 +72,7 @@ class OpenQueries:
         return len(self._held)
 
     def add(self, query: OpenQuery) -> str:
-        """Keep a query that a pass begins on; its new id, which nobody can guess."""
+        """Add a query whose first pass begins; returns its new, random id."""
         query_id = secrets.token_hex(16)
         with self._lock:
             self._held[query_id] = _Held(query, 1)
@@ -89,7 +89,7 @@ class OpenQueries:
             return held.query
 
     def give_back(self, query_id: str, *, keep: bool) -> None:
-        """A pass has ended; unless it is to be kept for another one, the query is closed."""
+        """End a pass; the query is closed unless it is kept for another pass."""
         with self._lock:
             held = self._held.pop(query_id)
             held.passes -= 1
@@ -103,8 +103,7 @@ class OpenQueries:
         self.expire()
 
     def delete(self, query_id: str) -> None:
-        """Close a query that needs no further pass; while one is at work, at its end. Raises ApiError
-        (404)."""
+        """Close a query that needs no further pass; during a pass, at its end. Raises ApiError (404)."""
         with self._lock:
             held = self._held.get(query_id)
             if held is None or held.deleted:
@@ -116,7 +115,7 @@ class OpenQueries:
         held.query.close()
 
     def expire(self) -> None:
-        """Close what has been idle for too long, and what is too much."""
+        """Close queries that are idle for too long or above the bounds."""
         with self._lock:
             closed = [name for name, held in self._held.items() if self._is_old(held)]
             left = {name: held for name, held in self._held.items() if name not in closed}

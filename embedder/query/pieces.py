@@ -1,4 +1,4 @@
-"""A long query in pieces, so that what is held of it does not grow with its length."""
+"""Splits a long query into pieces, so that memory does not grow with its length."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ PIECE_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The windows of a query that begin in [start, end); `number` of `pieces`, from 1. Every window
-    belongs to one piece, and reaches into the next where it begins near the end of its own."""
+    """The windows of a query that start in [start, end); number `number` of `pieces`, from 1. Every
+    window belongs to one piece; it may end in the next one."""
 
     number: int
     pieces: int
@@ -29,7 +29,7 @@ class Piece:
 
 
 def pieces_of(duration_seconds: float) -> list[Piece]:
-    """The pieces of a query: one, or as many as are needed, of about the same length."""
+    """The pieces of a query, of about equal length; one for all but long queries."""
     count = max(1, math.ceil(duration_seconds / PIECE_SECONDS))
     hops = duration_seconds / HOP_SECONDS
     cuts = [HOP_SECONDS * round(number * hops / count) for number in range(count)]

@@ -1,4 +1,4 @@
-"""A query that was decoded once, embedded in as many passes as it needs."""
+"""A query that is decoded once and embedded in as many passes as needed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from embedder.query.pieces import Piece, pieces_of
 class QuerySession:
     """One decoded query; its clips are on disk until it is closed. Thread-safe.
 
-    How things move in a segment is computed in the first pass that needs it and kept: about 100 bytes
-    per segment.
+    The action features of a segment are computed in the first pass that needs them and kept: about 100
+    bytes per segment.
     """
 
     def __init__(self, embedder: QueryEmbedder, name: str, video: DecodedVideo) -> None:
@@ -43,10 +43,9 @@ class QuerySession:
     def pieces(
         self, pass_name: LookName, cancellation: Cancellation = NEVER_CANCELLED
     ) -> Iterator[QueryEmbedding]:
-        """The query as one pass sees it: one piece for all but long queries.
+        """The pieces of the query in one pass; one piece for all but long queries.
 
-        Raises VideoError for a clip that does not decode, ValueError when there is no segment, and
-        CancelledError.
+        Raises VideoError for a damaged clip, ValueError without segments, and CancelledError.
         """
         segments = self._video.segments
         if not len(segments):

@@ -1,1 +1,1 @@
-"""Frames in, tracks of moving things out."""
+"""From frames to tracks of moving objects."""

@@ -1,4 +1,4 @@
-"""What a thing looks like, so that it is known when it comes back."""
+"""The appearance of an object, to recognise it when it returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _MAX_GROWTH = 3.0
 
 
 class Appearance:
-    """Colours of a thing, averaged over when it was seen, and its last size as a share of the picture."""
+    """Colours of an object, averaged over its appearances, and its last size as a share of the
+    picture."""
 
     def __init__(self) -> None:
         self._colours: Float32Array | None = None
@@ -28,7 +29,7 @@ class Appearance:
         self._share = share
 
     def likeness(self, colours: Float32Array, share: float) -> float:
-        """0 to 1 (histogram intersection); 0 where it cannot be the same thing."""
+        """0 to 1 (histogram intersection); 0 if it cannot be the same object."""
         if self._colours is None or not self._share or not share:
             return 0.0
         growth = share / self._share

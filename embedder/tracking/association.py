@@ -1,4 +1,4 @@
-"""Regions of successive moments joined into tracks."""
+"""Joins regions of successive moments into tracks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_GROWTH = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Something at one moment: centre in fractions of the diagonal, area in squared ones."""
+    """A region at one moment: centre in fractions of the diagonal, area in fractions of its square."""
 
     x: float
     y: float
@@ -59,12 +59,12 @@ class TrackBuilder:
         self._tracks: list[_Track] = []
 
     def cut(self) -> None:
-        """Nothing seen so far goes on: the scene has changed."""
+        """End all tracks, because the scene has changed."""
         for track in self._tracks:
             track.open = False
 
     def add(self, moment: int, regions: Sequence[Region]) -> None:
-        """Take in what is seen at `moment`, an index into the times."""
+        """Add the regions at `moment`, an index into the times."""
         now = float(self._pts[moment])
         pairs = []
         for number, track in enumerate(self._tracks):
@@ -92,7 +92,7 @@ class TrackBuilder:
         )
 
     def tracks(self, quality: float) -> Tracks:
-        """The MAX_TRACKS tracks with most to tell (area summed over time), largest first."""
+        """The MAX_TRACKS tracks with the largest area summed over time, largest first."""
         worth = [
             (sum(region.area for region in track.regions), track)
             for track in self._tracks

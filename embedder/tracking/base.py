@@ -1,4 +1,4 @@
-"""The seam every tracker stands behind."""
+"""The interface of trackers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from common.types import FrameBatch, Tracks
 
 
 class Tracker(Protocol):
-    """Finds what moves in a stretch of video and follows it."""
+    """Finds and tracks moving objects in a part of a video."""
 
     @property
     def name(self) -> str:
@@ -17,14 +17,14 @@ class Tracker(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies weights and parameters; another one makes other tracks."""
+        """Identifies weights and parameters; different fingerprints mean different tracks."""
         ...
 
     @property
     def frames_per_second(self) -> float:
-        """How many frames of a second of video it wants to see."""
+        """Number of frames it needs per second of video."""
         ...
 
     def track(self, batch: FrameBatch) -> Tracks:
-        """Follow what moves through one segment's frames; T = 0 or 1 gives no tracks (N = 0)."""
+        """Track moving objects through one segment's frames; T = 0 or 1 gives no tracks (N = 0)."""
         ...

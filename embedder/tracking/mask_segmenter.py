@@ -1,4 +1,4 @@
-"""The seam of networks that cut a thing out of a picture and follow it through the pictures after."""
+"""The interface of networks that segment an object in a picture and follow it through later pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Motion as tracks without a network: optical flow, the camera's own motion taken away."""
+"""Tracks without a network: optical flow minus the camera's motion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from embedder.tracking.flow import FlowFinder, is_cut, moving_regions, small_gre
 
 
 class MotionTracker:
-    """Follows regions that move against the camera's motion. Deterministic; no weights."""
+    """Tracks regions that move relative to the camera's motion. Deterministic; no weights."""
 
     name = "motion"
     fingerprint = "motion-1"

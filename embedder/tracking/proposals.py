@@ -1,7 +1,7 @@
-"""Which things of a picture are worth following, when nobody points at them.
+"""Proposes objects to track, without a prompt by a user.
 
-What moves comes first; then a grid of points fills the places that are left. Of two masks that show the
-same thing the first stays (non-maximum suppression by mask IoU).
+Moving points come first; then a grid of points fills the remaining places. Of two masks of the same
+object the first is kept (non-maximum suppression by mask IoU).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Pictures in, 512-d visual descriptors out."""
+"""From pictures to 512-d visual descriptors."""

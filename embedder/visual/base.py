@@ -1,4 +1,4 @@
-"""The seam every visual backend stands behind."""
+"""The interface of visual backends."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class VisualBackend(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies weights and preprocessing; another one makes other vectors."""
+        """Identifies weights and preprocessing; different fingerprints mean different vectors."""
         ...
 
     @property
     def frames_per_second(self) -> float:
-        """How many frames of a second of video it wants to see."""
+        """Number of frames it needs per second of video."""
         ...
 
     @property
@@ -33,24 +33,24 @@ class VisualBackend(Protocol):
 
     @property
     def views(self) -> tuple[str, ...]:
-        """The views of a query that are seen at every frame, `identity` first (embedder.visual.views)."""
+        """The views of the first pass, at every frame, `identity` first (embedder.visual.views)."""
         ...
 
     @property
     def closer_views(self) -> tuple[str, ...]:
-        """The views worth looking through, at fewer moments, where those do not decide."""
+        """The views of the second pass, at fewer moments."""
         ...
 
     @property
     def batch_pictures(self) -> int:
-        """How many pictures are best described at once: what keeps the device busy."""
+        """Best number of pictures per call, which keeps the device busy."""
         ...
 
     def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
         """Describe pictures, of whatever sizes and from whichever videos.
 
         pictures: B times uint8 (H, W, 3), RGB, upright; B may be 0. Returns float32 (B, 512), unit norm.
-        `reference` is true for catalogue videos: a backend may look at those more thoroughly than
-        at each view of a query; most ignore it.
+        `reference` is true for catalogue videos: a backend may embed them more thoroughly than a view of
+        a query; most ignore it.
         """
         ...

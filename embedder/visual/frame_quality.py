@@ -1,4 +1,5 @@
-"""Which frames show anything: black, flat and striped ones look like each other in any two videos."""
+"""The quality filter: black, flat and striped frames are excluded, because they match in any two
+videos."""
 
 from __future__ import annotations
 

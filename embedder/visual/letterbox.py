@@ -1,4 +1,4 @@
-"""Bars and pages around a picture trimmed: a letterboxed copy shows the same picture."""
+"""Trims bars and pages around a picture, so that a letterboxed copy has the same content."""
 
 from __future__ import annotations
 

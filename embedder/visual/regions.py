@@ -1,4 +1,4 @@
-"""Regions: parts of a picture in which a whole other picture may be shown."""
+"""Regions: parts of a picture that may contain a whole other picture."""
 
 from __future__ import annotations
 
