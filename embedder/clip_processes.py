@@ -14,8 +14,9 @@ import numpy as np
 from common.errors import DecoderCrashedError
 from common.runtime_tuning import usable_cores
 from common.sandbox.codec import Buffer, Codec, pack, unpack
+from common.sandbox.limits import ChildLimits
 from common.sandbox.pool import ChildPool
-from common.sandbox.process import Beat, Child, ChildLimits
+from common.sandbox.process import Beat, Child
 from common.settings import IngestSettings, VideoSettings
 from common.types import Array, FrameBatch, Segment, Tracks
 from embedder.clip_opening import (

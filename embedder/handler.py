@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from common.errors import WireError
 from common.messaging.dead_letters import reason_of
 from common.messaging.events import SegmentFailed, VideoEnd
+from common.messaging.handler import Item
 from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.unreadable import stand_in
 from common.messaging.wire import Envelope, to_message
-from common.messaging.worker import Item
 from common.metrics import Metrics
 from common.types import Segment
 from embedder.metrics import observe_encoders

@@ -64,11 +64,6 @@ class DecoderPool:
         # Of the present run: no job begins any more; those that were begun are given up.
         self._ending, self._abandoned = threading.Event(), threading.Event()
 
-    @property
-    def pids(self) -> list[int | None]:
-        """The process of each child; None before its first video."""
-        return [decoder.pid for decoder in self._decoders.children]
-
     def __enter__(self) -> DecoderPool:
         return self
 

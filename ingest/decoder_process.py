@@ -7,8 +7,9 @@ from contextlib import ExitStack, closing
 from functools import partial
 
 from common.runtime_tuning import usable_cores
+from common.sandbox.limits import Check, ChildLimits
 from common.sandbox.pool import ChildPool
-from common.sandbox.process import Check, Child, ChildLimits
+from common.sandbox.process import Child
 from common.settings import IngestSettings, VideoSettings
 from common.uris import is_remote
 from ingest.decoder_codec import Produced, in_order, piece_codec
@@ -24,11 +25,6 @@ class DecoderProcess:
         self._child = Child(work, ChildLimits.for_video(video), piece_codec(video))
         self._downloads = DownloadFolder(ingest)
         self._fetcher = Fetcher(ingest, self._downloads, video.start_seconds)
-
-    @property
-    def pid(self) -> int | None:
-        """The process id of the decoding child, None if there is none."""
-        return self._child.pid
 
     def run(self, uri: str, check: Check) -> Generator[Produced, None, None]:
         """Decode a file, a folder of pictures or a URL: its segments, then a `ProducedVideo`.

@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from common.errors import StorageError
 from common.sandbox.codec import Buffer, Codec
-from common.sandbox.process import Beat, Check, Child, ChildLimits
+from common.sandbox.limits import Check, ChildLimits
+from common.sandbox.process import Beat, Child
 from common.scratch import ScratchFolder, default_scratch, empty_scratch
 from common.settings import IngestSettings
 from ingest.fetch import fetch

@@ -71,15 +71,13 @@ class CatalogueState:
 class SendingPlan:
     """What to send. refused: videos that failed before and have not changed since, with code and message.
 
-    Ids of reconciled videos: `searchable` are in the catalogue; `lacking` were sent before but are
-    missing, and are part of `work`; `under_way` are not there yet, but embedders still have segments to
-    process; `deleted` are excluded because they were deleted and have not changed since; `stale` are
+    Ids of reconciled videos: `lacking` were sent before but are missing, and are part of `work`;
+    `under_way` are not there yet, but embedders still have segments to process; `deleted` are excluded because they were deleted and have not changed since; `stale` are
     excluded because the catalogue has a newer version, from another producer or another ledger.
     """
 
     work: list[SendTask] = field(default_factory=list)
     unchanged: int = 0
-    searchable: list[str] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
     under_way: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
@@ -192,7 +190,6 @@ class ProducerLedger:
             last_anywhere = max(last, 0 if there is None else there.version)
             version = last if kept and before is None and not again else max(now, last_anywhere + 1)
             plan.work.append(_sending(entry, version, fingerprint, whole))
-        plan.searchable = [one.entry.video_id for one in arrived]
         self._note(
             lane,
             [

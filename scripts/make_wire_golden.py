@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from common.messaging.codec import Schema
-from common.messaging.event_schemas import EVENTS, QUERIES, QueryPiece
+from common.messaging.event_schemas import EVENTS
 from common.messaging.events import (
     Deletion,
     Event,
@@ -26,6 +26,7 @@ from common.messaging.events import (
     VideoEnd,
     segments_digest,
 )
+from common.messaging.query_schemas import QUERIES, QueryPiece
 from common.types import (
     FRAME_CODE_SIZE,
     GRAPH_DIMENSION,

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from common.messaging.codec import Schema
-from common.messaging.event_schemas import EVENTS, QUERIES
+from common.messaging.event_schemas import EVENTS
+from common.messaging.query_schemas import QUERIES
 from common.messaging.topics import topic_specs
 from common.messaging.wire import Envelope, to_message
 from common.settings import KafkaSettings, VideoSettings

@@ -7,61 +7,37 @@ its end has told how many segments it has and so many are there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 from common.errors import ModelMismatchError, VideoError, WireError
 from common.messaging.dead_letters import reason_of
 from common.messaging.events import Deletion, LogModel, SegmentFailed, VideoEnd
+from common.messaging.handler import Item
 from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.unreadable import stand_in
 from common.messaging.wire import (
     Envelope,
-    log_key,
     to_message,
     tombstone,
-    video_key,
 )
-from common.messaging.worker import Item
 from common.metrics import Metrics
-from common.types import Embedding, SegmentRef
+from common.types import Embedding
+from searcher.batch_sorter import BatchOutcome, BatchSorter
 from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.metrics import STAGE, observe_searchable
 from searcher.storage.event_rows import (
-    SEGMENTS_MISSING,
     failed_row,
     keys_of,
     late_rows,
     settled_row,
 )
-from searcher.storage.staged_videos import MIXED, PartialVideo
-from searcher.storage.video_store import Video
+from searcher.storage.staged_videos import MIXED
 
 # Of one whose segments are not those that its end counts.
 _SEGMENTS_MIXED = "segments_mixed"
-# Two recordings are rarely of one length to a hundredth of a second; a copy of one file is.
-_SAME_LENGTH_SECONDS = 0.01
 _LAST_VERSION = 2**63 - 1
 _log = logging.getLogger("storyhash.search")
-
-
-@dataclass(slots=True)
-class _Step:
-    """What one batch comes to."""
-
-    whole: list[PartialVideo] = field(default_factory=list)
-    failed: list[PartialVideo] = field(default_factory=list)
-    mixed: list[PartialVideo] = field(default_factory=list)
-    staged: list[tuple[PartialVideo, list[str]]] = field(default_factory=list)
-    late: list[tuple[Embedding, float]] = field(default_factory=list)
-    missing: list[SegmentRef] = field(default_factory=list)
-    deleted: dict[str, int] = field(default_factory=dict)
-    forgotten: list[tuple[str, bytes]] = field(default_factory=list)
-    trace_ids: dict[str, str] = field(default_factory=dict)
-    # Versions of which something came that no index of this log had taken in before.
-    new: set[tuple[str, int]] = field(default_factory=set)
-    shared: dict[str, str] = field(default_factory=dict)
 
 
 class IndexHandler:
@@ -120,104 +96,12 @@ class IndexHandler:
         for item in items:
             _check(item, index.manifest.model_id)
         with index.changing:
-            step = self._sort(index, items)
+            step = BatchSorter(index, self._metrics).sort(items)
             # First of all: the mirror, which tells what they are, forgets them too. What takes their
             # place in the log, or deletes them there, is in it already.
             index.staging.forget(step.forgotten)
             self._take(index, step)
         self._observe(index, step)
-
-    def _sort(self, index: LocalIndex, items: Sequence[Item]) -> _Step:
-        """Which videos become whole, fail, wait or are gone."""
-        step = _Step()
-        groups: dict[tuple[str, int], PartialVideo] = {}
-        for item in items:
-            event, produced_at = item.envelope.event, item.envelope.produced_at
-            if isinstance(event, Deletion):
-                newest = max(event.version, step.deleted.get(event.video_id, 0))
-                step.deleted[event.video_id] = newest
-            elif isinstance(event, (Embedding, SegmentFailed)):
-                _of(groups, event.ref.video_id, event.ref.version).add(event, produced_at)
-            elif isinstance(event, VideoEnd):
-                _of(groups, event.video_id, event.version).end = event, produced_at
-                step.trace_ids[event.video_id] = item.envelope.trace_id
-        step.new = _new_versions(items, index.staging.new_from())
-        settled = index.staging.settled({video_id for video_id, _ in groups} | step.deleted.keys())
-        self._delete(index, step, settled)
-        # The newest version first: an older one that is in the same batch is past already.
-        for (video_id, version), gathered in sorted(groups.items(), reverse=True):
-            floor, deleted = settled[video_id]
-            if version < floor or version <= deleted:
-                self._tell_stale(step, gathered, floor, deleted)
-                self._forget(step, gathered)
-            elif version == floor:
-                self._add_late(index, step, gathered)
-            elif self._gather(index, step, gathered):
-                settled[video_id] = version, deleted
-        return step
-
-    def _delete(self, index: LocalIndex, step: _Step, settled: dict[str, tuple[int, int]]) -> None:
-        for video_id, version in list(step.deleted.items()):
-            floor, deleted = settled[video_id]
-            row = index.videos.get(video_id)
-            if row is not None and row.version > version:
-                # Ingested anew since; the deletion was of what came before.
-                del step.deleted[video_id]
-                continue
-            settled[video_id] = max(floor, version), max(deleted, version)
-            step.forgotten += [(video_id, key) for key in index.staging.keys(video_id, version)]
-            if row is not None and row.version:
-                step.forgotten += keys_of(index, row)
-            elif deleted >= version:
-                del step.deleted[video_id]
-
-    def _gather(self, index: LocalIndex, step: _Step, gathered: PartialVideo) -> bool:
-        """True when this settles the version."""
-        fresh = list(gathered.parts)
-        all_there = index.staging.complete(gathered)
-        video_id, version = gathered.video_id, gathered.version
-        if gathered.failed:
-            step.failed.append(gathered)
-            self._forget(step, gathered, but_end=True)
-            staged = set(index.staging.keys(video_id, version, version))
-            step.forgotten += [(video_id, key) for key in staged - {video_key(video_id, version)}]
-            return False
-        if all_there:
-            step.forgotten += [(video_id, log_key(part)) for part in gathered.sort_out()]
-        if not all_there or not gathered.whole:
-            step.staged.append((gathered, fresh))
-            if all_there:
-                step.mixed.append(gathered)
-            return False
-        older = index.staging.keys(video_id, gathered.version - 1)
-        step.forgotten += [(video_id, key) for key in older]
-        row = index.videos.get(video_id)
-        if row is not None and row.version:
-            step.forgotten += keys_of(index, row)
-            self._tell_shared(step, gathered, row)
-        step.whole.append(gathered)
-        return True
-
-    def _add_late(self, index: LocalIndex, step: _Step, gathered: PartialVideo) -> None:
-        """What comes of a version that is whole already: segments it lacked join it."""
-        missing = index.staging.missing(gathered.video_id)
-        unknown = self._unknown(index, gathered, missing)
-        for segment_id, (part, produced_at) in gathered.parts.items():
-            if segment_id not in missing and segment_id not in unknown:
-                self._metrics.segments_total.labels(self.stage, "duplicate").inc()
-            elif isinstance(part, Embedding):
-                step.late.append((part, produced_at))
-            elif segment_id in unknown:
-                step.missing.append(part.ref)
-
-    def _unknown(self, index: LocalIndex, gathered: PartialVideo, missing: set[str]) -> set[str]:
-        """Segments of a video that lacks some that are neither there nor known to be missing: which ones
-        it lacks is forgotten where its catalogue was lost, and is told by the log again."""
-        row = index.videos.get(gathered.video_id)
-        strange = gathered.parts.keys() - missing
-        if row is None or row.error_code != SEGMENTS_MISSING or not strange:
-            return set()
-        return strange - {ref.segment_id for ref in index.segments_of(gathered.video_id)}
 
     def free(self, video_id: str) -> None:
         """Forget what is known of a video, whatever its version: one from the future that came before
@@ -231,51 +115,7 @@ class IndexHandler:
         index.staging.forget(keys)
         index.apply(Change(deleted=[(video_id, 0)]), lambda: index.staging.free(video_id))
 
-    def _tell_stale(self, step: _Step, gathered: PartialVideo, floor: int, deleted: int) -> None:
-        """Say that a version comes too late, unless the log is only read again."""
-        video_id, version = gathered.video_id, gathered.version
-        if gathered.end is None or (video_id, version) not in step.new:
-            return
-        self._metrics.videos_total.labels(self.stage, "stale").inc()
-        why = "the video was deleted" if deleted >= version else f"version {floor} is newer"
-        _log.warning(
-            "version %d of %r, from %s, is dropped: %s; `storyhash ingest --again` sends "
-            "it as a newer version",
-            version,
-            video_id,
-            gathered.end[0].origin or "an older producer",
-            why,
-        )
-
-    def _tell_shared(self, step: _Step, gathered: PartialVideo, row: Video) -> None:
-        """Say when another producer's video of another length has the same id."""
-        end = None if gathered.end is None else gathered.end[0]
-        if end is None or not end.origin or not row.root or row.root == end.origin:
-            return
-        if abs(row.duration_seconds - end.duration_seconds) < _SAME_LENGTH_SECONDS:
-            return
-        self._metrics.videos_total.labels(self.stage, "shared_id").inc()
-        step.shared[gathered.video_id] = (
-            f"replaced another video with the same id, from {row.uri} of producer "
-            f"{row.root}; ids are paths below the ingested folder: give each producer "
-            "another folder name"
-        )
-        _log.warning(
-            "%r of producer %s %s",
-            gathered.video_id,
-            end.origin,
-            step.shared[gathered.video_id],
-        )
-
-    def _forget(self, step: _Step, gathered: PartialVideo, *, but_end: bool = False) -> None:
-        """Make the log forget what came too late."""
-        keys = [log_key(part) for part, _ in gathered.parts.values()]
-        if gathered.end is not None and not but_end:
-            keys.append(video_key(gathered.video_id, gathered.version))
-        step.forgotten += [(gathered.video_id, key) for key in keys]
-        self._metrics.segments_total.labels(self.stage, "stale").inc(len(gathered.parts))
-
-    def _take(self, index: LocalIndex, step: _Step) -> None:
+    def _take(self, index: LocalIndex, step: BatchOutcome) -> None:
         """Make the change, and note with it what is staged and settled."""
         # A video that is whole again in a version after its deletion is replaced, not deleted.
         again = {one.video_id for one in step.whole}
@@ -321,7 +161,7 @@ class IndexHandler:
 
         index.apply(change, record)
 
-    def _observe(self, index: LocalIndex, step: _Step) -> None:
+    def _observe(self, index: LocalIndex, step: BatchOutcome) -> None:
         metrics = self._metrics
         arrived = [
             at for one in step.whole for part, at in one.parts.values() if _is_embedding(part)
@@ -336,24 +176,6 @@ class IndexHandler:
             "deleted": len(step.deleted),
         }.items():
             metrics.videos_total.labels(self.stage, outcome).inc(count)
-
-
-def _of(groups: dict[tuple[str, int], PartialVideo], video_id: str, version: int) -> PartialVideo:
-    return groups.setdefault((video_id, version), PartialVideo(video_id, version))
-
-
-def _new_versions(items: Sequence[Item], new_from: Mapping[int, int]) -> set[tuple[str, int]]:
-    """The versions of videos of which some item is new."""
-    found = set()
-    for item in items:
-        event, received = item.envelope.event, item.received
-        if received.offset < new_from.get(received.partition, 0):
-            continue
-        if isinstance(event, (Embedding, SegmentFailed)):
-            found.add((event.ref.video_id, event.ref.version))
-        elif isinstance(event, VideoEnd):
-            found.add((event.video_id, event.version))
-    return found
 
 
 def _check(item: Item, model_id: str) -> None:

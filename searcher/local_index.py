@@ -16,8 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from common.atomic_write import make_private, private_folder
-from common.errors import DataFolderError, StorageError, VideoError
+from common.errors import DataFolderError, VideoError
 from common.settings import Settings
 from common.types import Embedding, Float32Array, Hit, SegmentRef
 from searcher.index.shard import Shard, ShardStats
@@ -29,10 +28,9 @@ from searcher.mirror.factory import open_mirror
 from searcher.storage.data_dir import (
     FolderManifest,
     check_same,
-    read_manifest,
+    claim_folder,
     require_manifest,
     take_lock,
-    write_manifest,
 )
 from searcher.storage.database import Database
 from searcher.storage.recovery import (
@@ -93,28 +91,7 @@ class LocalIndex:
         Raises DataFolderError while another process writes, ModelMismatchError when the folder
         holds another model's vectors.
         """
-        held = read_manifest(folder)
-        check_same(folder, held, manifest)
-        try:
-            private_folder(folder)
-            lock = take_lock(folder)
-            if lock is None:
-                holder = (folder / "lock").read_text().strip() or "unknown"
-                raise DataFolderError(
-                    f"{folder} is in use by process {holder}; wait for it, or choose another --data"
-                )
-            if held is None:
-                try:
-                    write_manifest(folder, manifest)
-                except BaseException:
-                    lock.close()
-                    raise
-            # An earlier release made what lies here as readable as anything else of the user.
-            make_private([folder, *folder.rglob("*")])
-        except OSError as error:
-            raise StorageError(
-                f"{folder}: {error.strerror}; choose another folder with --data"
-            ) from None
+        lock = claim_folder(folder, manifest)
         # Release all of it where opening fails: whoever waits for room on the disk opens it again.
         with ExitStack() as opened:
             opened.callback(lock.close)

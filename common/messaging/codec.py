@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import msgpack
+import numpy as np
 
 from common.errors import SchemaVersionError, WireError
+from common.types import Array
 
 Fields: TypeAlias = Mapping[str, Any]
 # The largest signed 64-bit integer, of SQLite, Kafka and Java.
@@ -43,6 +45,17 @@ TEXTS = Kind(
     "array of text",
     lambda value: type(value) is list and all(type(one) is str for one in value),
 )
+
+
+def bytes_of(values: Array) -> bytes:
+    """Little-endian, whatever the machine."""
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def array_of(data: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
+    """As `bytes_of` wrote it."""
+    flat = np.frombuffer(data, dtype=np.dtype(dtype).newbyteorder("<"))
+    return flat.astype(dtype, copy=False).reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""What an event is as a msgpack map: every schema, field by field. docs/wire.md is made from this.
+"""What an event is as a msgpack map: every schema, field by field. docs/wire.md is made from this and
+`query_schemas`.
 
 A field a reader may do without is added under the same version, with a default; any other change is a
 new version beside the old one, which stays readable as long as a log may hold it. Fields nobody knows
@@ -8,9 +9,7 @@ are passed over.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-
-import numpy as np
+from dataclasses import asdict
 
 from common.errors import UsageError
 from common.ids import check_id_bytes
@@ -20,39 +19,25 @@ from common.messaging.codec import (
     MAP,
     NUMBER,
     TEXT,
-    TEXTS,
     WHOLE,
     Field,
     Fields,
     Schema,
+    array_of,
+    bytes_of,
     floats,
 )
 from common.messaging.events import Deletion, LogModel, MatchEvent, SegmentFailed, VideoEnd
 from common.types import (
     GRAPH_DIMENSION,
     VECTOR_DIMENSION,
-    Array,
-    BoolArray,
     CatalogEntry,
     Embedding,
-    Float32Array,
-    QueryEmbedding,
     Segment,
     SegmentRef,
     frames_from_bytes,
 )
 from common.uris import public_uri
-
-
-def _bytes_of(values: Array) -> bytes:
-    """Little-endian, whatever the machine."""
-    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
-
-
-def _array(data: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
-    flat = np.frombuffer(data, dtype=np.dtype(dtype).newbyteorder("<"))
-    return flat.astype(dtype, copy=False).reshape(shape)
-
 
 _REF_FIELDS = (
     Field("video_id", TEXT, "The video; not empty."),
@@ -95,8 +80,8 @@ def _ref_from(fields: Fields) -> SegmentRef:
 def _embedding_to(one: Embedding) -> Fields:
     return {
         **_ref_to(one.ref),
-        "vector": _bytes_of(one.vector),
-        "graph": _bytes_of(one.graph),
+        "vector": bytes_of(one.vector),
+        "graph": bytes_of(one.graph),
         "informative": one.informative,
         "model_id": one.model_id,
         "frames": one.frames.tobytes(),
@@ -106,8 +91,8 @@ def _embedding_to(one: Embedding) -> Fields:
 def _embedding_from(fields: Fields) -> Embedding:
     return Embedding(
         _ref_from(fields),
-        _array(fields["vector"], "float32", (VECTOR_DIMENSION,)),
-        _array(fields["graph"], "float32", (GRAPH_DIMENSION,)),
+        array_of(fields["vector"], "float32", (VECTOR_DIMENSION,)),
+        array_of(fields["graph"], "float32", (GRAPH_DIMENSION,)),
         fields["informative"],
         fields["model_id"],
         frames_from_bytes(fields["frames"]),
@@ -138,91 +123,6 @@ def _end_from(fields: Fields) -> VideoEnd:
         fields["segments_digest"],
         fields["origin"],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class QueryPiece:
-    """A query, or a piece of one, of which only the vectors that are not zero are written."""
-
-    query: QueryEmbedding
-
-
-def _said_to(query: QueryEmbedding) -> Fields:
-    return {
-        "uri": query.uri,
-        "duration_seconds": query.duration_seconds,
-        "model_id": query.model_id,
-        "views": list(query.views),
-        "windows": len(query.window_start_seconds),
-        "window_start_seconds": _bytes_of(query.window_start_seconds),
-        "window_end_seconds": _bytes_of(query.window_end_seconds),
-    }
-
-
-def _query_to(query: QueryEmbedding) -> Fields:
-    return {
-        **_said_to(query),
-        "vectors": _bytes_of(query.vectors),
-        "informative": np.packbits(query.informative).tobytes(),
-        # Left out where nothing is damaged: such a query is written as it always was.
-        **({"damaged": query.damaged} if query.damaged else {}),
-    }
-
-
-def _informative(fields: Fields) -> BoolArray:
-    """bool (V, W)."""
-    views, windows = len(fields["views"]), fields["windows"]
-    bits = np.frombuffer(fields["informative"], dtype=np.uint8)
-    if len(bits) != -(-views * windows // 8):
-        raise ValueError(f"informative: expected {views * windows} bits, got {len(bits)} bytes")
-    return np.unpackbits(bits, count=views * windows).astype(bool).reshape(views, windows)
-
-
-def _read_query(
-    fields: Fields, vectors: Float32Array, informative: BoolArray, number: int, pieces: int
-) -> QueryEmbedding:
-    windows = fields["windows"]
-    return QueryEmbedding(
-        uri=fields["uri"],
-        duration_seconds=float(fields["duration_seconds"]),
-        model_id=fields["model_id"],
-        views=tuple(fields["views"]),
-        window_start_seconds=_array(fields["window_start_seconds"], "float64", (windows,)),
-        window_end_seconds=_array(fields["window_end_seconds"], "float64", (windows,)),
-        vectors=vectors,
-        informative=informative,
-        damaged=fields["damaged"],
-        number=number,
-        pieces=pieces,
-    )
-
-
-def _query_from(fields: Fields) -> QueryEmbedding:
-    shape = (len(fields["views"]), fields["windows"], VECTOR_DIMENSION)
-    informative = _informative(fields)
-    return _read_query(fields, _array(fields["vectors"], "float32", shape), informative, 1, 1)
-
-
-def _piece_to(piece: QueryPiece) -> Fields:
-    query = piece.query
-    return {
-        **_said_to(query),
-        "vectors": _bytes_of(query.vectors[query.informative]),
-        "informative": np.packbits(query.informative).tobytes(),
-        "damaged": query.damaged,
-        "number": query.number,
-        "pieces": query.pieces,
-    }
-
-
-def _piece_from(fields: Fields) -> QueryPiece:
-    informative = _informative(fields)
-    shape = (int(informative.sum()), VECTOR_DIMENSION)
-    given = _array(fields["vectors"], "float32", shape)
-    vectors = np.zeros((*informative.shape, VECTOR_DIMENSION), dtype=np.float32)
-    vectors[informative] = given
-    query = _read_query(fields, vectors, informative, fields["number"], fields["pieces"])
-    return QueryPiece(query)
 
 
 EVENTS = (
@@ -330,53 +230,5 @@ EVENTS = (
         ),
         asdict,
         lambda fields: MatchEvent(fields["video_id"], fields["version"], fields["report"]),
-    ),
-)
-_QUERY_FIELDS = (
-    Field("uri", TEXT, "What the query is called."),
-    Field("duration_seconds", NUMBER, "Of the query."),
-    Field("model_id", TEXT, "The model that made the vectors."),
-    Field("views", TEXTS, "Names of the V views, each another."),
-    Field("windows", WHOLE, "W, the number of windows."),
-    Field("window_start_seconds", BYTES, "float64 (W,), little-endian."),
-    Field("window_end_seconds", BYTES, "float64 (W,), little-endian."),
-)
-_INFORMATIVE = Field(
-    "informative", BYTES, "V x W bits, the first the highest of its byte, filled up with 0."
-)
-_DAMAGED = "What of the query could not be decoded, in words, or empty."
-QUERIES = (
-    Schema(
-        "query",
-        1,
-        QueryEmbedding,
-        (
-            *_QUERY_FIELDS,
-            Field("vectors", BYTES, "float32 (V, W, 527), little-endian."),
-            _INFORMATIVE,
-            Field("damaged", TEXT, _DAMAGED, default=""),
-        ),
-        _query_to,
-        _query_from,
-    ),
-    Schema(
-        "query-piece",
-        1,
-        QueryPiece,
-        (
-            *_QUERY_FIELDS,
-            Field(
-                "vectors",
-                BYTES,
-                "float32 (n, 527), little-endian: of the n windows that are informative, in the order "
-                "of their bits.",
-            ),
-            _INFORMATIVE,
-            Field("damaged", TEXT, _DAMAGED),
-            Field("number", WHOLE, "Which piece of the query this is, from 1."),
-            Field("pieces", WHOLE, "How many there are; they come one after the other."),
-        ),
-        _piece_to,
-        _piece_from,
     ),
 )

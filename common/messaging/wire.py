@@ -17,8 +17,9 @@ import msgpack
 
 from common.errors import FutureVersionError, WireError
 from common.messaging.codec import Schemas
-from common.messaging.event_schemas import EVENTS, QUERIES, QueryPiece
+from common.messaging.event_schemas import EVENTS
 from common.messaging.events import Deletion, Event, LogModel, MatchEvent, SegmentFailed, VideoEnd
+from common.messaging.query_schemas import QUERIES, QueryPiece
 from common.messaging.transport import Headers, Message, ReceivedMessage
 from common.messaging.unreadable import SEGMENT_HEADER
 from common.types import Embedding, QueryEmbedding, Segment, SegmentRef

@@ -22,19 +22,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from common.errors import (
     CorruptIndexError,
     DataFolderError,
-    DependencyError,
     MessageTooLargeError,
     SetAsideError,
-    WireError,
 )
 from common.http.health import Health
 from common.messaging.dead_letters import (
@@ -44,8 +40,9 @@ from common.messaging.dead_letters import (
     without_original,
     without_value,
 )
-from common.messaging.transport import Consumer, Message, Publisher, ReceivedMessage
-from common.messaging.wire import Envelope, from_message
+from common.messaging.handler import Handler, Item
+from common.messaging.priority_consumers import Batch, PriorityConsumer, PriorityConsumers
+from common.messaging.transport import Message, Publisher, ReceivedMessage
 from common.metrics import Metrics
 from common.retry import dependency_backoff
 from common.settings import ServiceSettings
@@ -54,8 +51,6 @@ from common.work_in_progress import WorkInProgress, alone
 Result = TypeVar("Result")
 
 _log = logging.getLogger("storyhash.worker")
-_IDLE_SECONDS = 0.2
-_LANE_SECONDS = 0.02
 _KEEP_ALIVE_SECONDS = 0.25
 _SET_ASIDE = (
     "the service crashed twice while it processed this message alone; find the cause "
@@ -63,65 +58,6 @@ _SET_ASIDE = (
 )
 # What no other message or moment would mend, so that the service must stop and say it.
 _FATAL = (CorruptIndexError, DataFolderError)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A message with its event."""
-
-    envelope: Envelope
-    received: ReceivedMessage
-
-
-class Handler(Protocol):
-    """A stage behind a transport. `stage` names it in metrics and dead letters."""
-
-    stage: str
-
-    @property
-    def batch_messages(self) -> int:
-        """Most messages it wants at once."""
-        ...
-
-    def process(self, items: Sequence[Item]) -> list[Message]:
-        """Do the work of a batch, of at least one; what it leads to is published. Doing it twice does no
-        harm.
-
-        Raises DependencyError when it should be tried again later; anything else when a message in it
-        cannot be used. So does a message made that no broker would take.
-        """
-        ...
-
-    def refused(self, item: Item, error: Exception) -> list[Message]:
-        """What to publish in place of a message that went to the dead letters."""
-        ...
-
-    def unreadable(self, received: ReceivedMessage, error: WireError) -> list[Message]:
-        """The same for one that is no message of ours, as far as its key tells what it was."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PriorityConsumer:
-    """A consumer and the topic its lag is told under; the first lane of several goes first.
-
-    ahead: a batch may be taken before the one before it is committed, because no other member can be
-    given its partitions meanwhile.
-    """
-
-    topic: str
-    consumer: Consumer
-    ahead: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What was taken from a lane: `items`, and what is no message of ours, with what is wrong with it."""
-
-    source: PriorityConsumer
-    received: list[ReceivedMessage]
-    items: list[Item]
-    unreadable: list[tuple[ReceivedMessage, WireError]]
 
 
 class Worker:
@@ -141,16 +77,14 @@ class Worker:
     ) -> None:
         """in_hand: where what is in work is noted; nowhere by default. The caller closes it."""
         self._handler = handler
-        self._sources = sources
         self._publisher = publisher
         self._dead_letter_topic = dead_letter_topic
         self._health = health
         self._metrics = metrics
         self._settings = settings
         self._in_hand = in_hand or WorkInProgress()
-        self._last_has_work = False
-        self._ahead: _Batch | None = None
         self._stopping = threading.Event()
+        self._consumers = PriorityConsumers(sources, handler, health, metrics, self._stopping)
         self._given_up = threading.Event()
 
     def stop(self) -> None:
@@ -165,77 +99,22 @@ class Worker:
         """
         while not self._stopping.is_set():
             self._health.beat()
-            batch = self._ahead or self._retried("topics", self._next, self._stay)
-            self._ahead = None
+            batch = self._consumers.ahead()
+            batch = batch or self._retried("topics", self._consumers.next, self._consumers.stay)
             if batch is None:
                 return
-            self._observe()
+            self._consumers.observe()
             if not batch.received:
                 if idle():
                     return
                 continue
             if self._alongside(partial(self._work, batch), batch.source):
                 commit = partial(batch.source.consumer.commit, batch.received)
-                self._retried("broker", commit, self._stay)
+                self._retried("broker", commit, self._consumers.stay)
 
     def close(self) -> None:
         """Leave every group, so that others take over."""
-        for source in self._sources:
-            source.consumer.close()
-
-    def _next(self) -> _Batch:
-        """The next batch; an empty one after a short wait."""
-        *urgent, last = self._sources
-        # An urgent lane is waited for, and only looked at while the last one has work.
-        wait = _LANE_SECONDS if self._last_has_work else _IDLE_SECONDS
-        for source in urgent:
-            batch = source.consumer.poll(self._handler.batch_messages, wait)
-            if batch:
-                self._stay(but=source)
-                return _made_out(source, batch)
-        wait = _LANE_SECONDS if urgent else _IDLE_SECONDS
-        batch = last.consumer.poll(self._handler.batch_messages, wait)
-        self._last_has_work = bool(batch)
-        return _made_out(last, batch)
-
-    def _take_ahead(self, source: PriorityConsumer) -> None:
-        """Take the next batch while one of `source` is in work: what has come on a lane that goes before
-        it, for which there may be no time between two batches when the log is far away, or else a full
-        one of a lane that may be read ahead."""
-        size = self._handler.batch_messages
-        before = self._sources[: self._sources.index(source)]
-        full = [source] if source.ahead and source.consumer.lag() >= size else []
-        for other in (*before, *full):
-            if self._ahead is not None or self._stopping.is_set():
-                return
-            # What fails is told when the batch is asked for in its turn.
-            with suppress(DependencyError):
-                received = other.consumer.poll(size, _LANE_SECONDS)
-                self._ahead = _made_out(other, received) if received else None
-
-    def _stay(self, *, but: PriorityConsumer | None = None) -> None:
-        """Keep the lanes alive. Raises nothing: a batch in hand would be lost."""
-        for source in self._sources:
-            if source is but:
-                continue
-            try:
-                source.consumer.keep_alive()
-            except DependencyError as error:
-                self._health.unmet("broker", str(error))
-
-    def _observe(self) -> None:
-        reason = ""
-        for source in self._sources:
-            lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, source.topic)
-            lag.set(source.consumer.lag())
-            # 0 as well, so that an alert sees it grow.
-            expired = self._metrics.expired_messages_total.labels(source.topic)
-            expired.inc(source.consumer.expired())
-            reason = reason or source.consumer.unreachable()
-        if reason:
-            self._health.unmet("broker", reason)
-        else:
-            self._health.met("broker")
+        self._consumers.close()
 
     def _alongside(self, work: Callable[[], bool], source: PriorityConsumer) -> bool:
         """Run `work` on a lane's batch in a thread while keeping the lanes alive; its answer, or what it
@@ -251,12 +130,12 @@ class Worker:
             done.set()
 
         threading.Thread(target=run, name=f"{self._handler.stage}-work", daemon=True).start()
-        self._take_ahead(source)
+        self._consumers.take_ahead(source)
         deadline: float | None = None
         # No beat here: it is the work that must get on, and it beats itself.
         while not done.wait(_KEEP_ALIVE_SECONDS):
-            self._stay()
-            self._take_ahead(source)
+            self._consumers.stay()
+            self._consumers.take_ahead(source)
             if self._stopping.is_set():
                 deadline = deadline or time.monotonic() + self._settings.stop_seconds
                 if time.monotonic() > deadline:
@@ -267,7 +146,7 @@ class Worker:
             raise outcome[0]
         return outcome[0]
 
-    def _work(self, batch: _Batch) -> bool:
+    def _work(self, batch: Batch) -> bool:
         """Process, publish, flush. False when given up on."""
         letters = [self._letter(received, error) for received, error in batch.unreadable]
         for received, error in batch.unreadable:
@@ -392,15 +271,3 @@ def _name(received: ReceivedMessage) -> str:
     """A message's place, and its key, as a log made anew has other messages in the same place."""
     key = blake2b(received.key, digest_size=8).hexdigest()
     return f"{received.topic}/{received.partition}/{received.offset} {key}"
-
-
-def _made_out(source: PriorityConsumer, received: list[ReceivedMessage]) -> _Batch:
-    batch = _Batch(source, received, [], [])
-    for one in received:
-        if one.value is None:
-            continue
-        try:
-            batch.items.append(Item(from_message(one), one))
-        except WireError as error:
-            batch.unreadable.append((one, error))
-    return batch

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from common.sandbox.codec import Buffer, Codec
-from common.sandbox.process import Beat, Child, ChildLimits
+from common.sandbox.limits import ChildLimits
+from common.sandbox.process import Beat, Child
 from common.settings import VideoSettings
 
 

@@ -17,7 +17,8 @@ from common.runtime_tuning import die_with, work_in_one_thread
 from common.sandbox import pipe as child_pipe
 from common.sandbox.codec import Buffer, encode_error
 from common.sandbox.confinement import confine
-from common.sandbox.process import Beat, ChildLimits
+from common.sandbox.limits import ChildLimits
+from common.sandbox.process import Beat
 
 _MIB = 1024 * 1024
 # At most one sign of life in so long.

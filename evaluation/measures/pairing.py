@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from common.errors import UsageError
@@ -38,17 +38,3 @@ def pair(first: Mapping[QueryKey, bool], second: Mapping[QueryKey, bool]) -> Pai
         second_only=outcomes.count((False, True)),
         neither=outcomes.count((False, False)),
     )
-
-
-def pair_rows(
-    first: Iterable[QueryRow],
-    second: Iterable[QueryRow],
-    outcome: Callable[[QueryRow], bool | None],
-) -> PairedOutcomes:
-    """Pair two configurations by an outcome of single rows; rows with the outcome None do not count."""
-
-    def outcomes(rows: Iterable[QueryRow]) -> dict[QueryKey, bool]:
-        values = {key: outcome(row) for key, row in by_query(rows).items()}
-        return {key: value for key, value in values.items() if value is not None}
-
-    return pair(outcomes(first), outcomes(second))

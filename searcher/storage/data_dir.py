@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from common.atomic_write import replacing
-from common.errors import DataFolderError, ModelMismatchError
+from common.atomic_write import make_private, private_folder, replacing
+from common.errors import DataFolderError, ModelMismatchError, StorageError
 from common.state.files import FILES as STATE_FILES
 from common.work_in_progress import FOLDER as IN_HAND_FOLDER
 
@@ -107,6 +107,37 @@ def take_lock(folder: Path) -> IO[str] | None:
         os.ftruncate(file.fileno(), 0)
         os.write(file.fileno(), f"{os.getpid()}\n".encode())
     return file
+
+
+def claim_folder(folder: Path, manifest: FolderManifest) -> IO[str]:
+    """Make the folder where there is none, for this user alone, and take its lock.
+
+    Raises DataFolderError while another process writes, ModelMismatchError when the folder holds another
+    model's vectors, StorageError.
+    """
+    held = read_manifest(folder)
+    check_same(folder, held, manifest)
+    try:
+        private_folder(folder)
+        lock = take_lock(folder)
+        if lock is None:
+            holder = (folder / "lock").read_text().strip() or "unknown"
+            raise DataFolderError(
+                f"{folder} is in use by process {holder}; wait for it, or choose another --data"
+            )
+        if held is None:
+            try:
+                write_manifest(folder, manifest)
+            except BaseException:
+                lock.close()
+                raise
+        # An earlier release made what lies here as readable as anything else of the user.
+        make_private([folder, *folder.rglob("*")])
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: {error.strerror}; choose another folder with --data"
+        ) from None
+    return lock
 
 
 def write_manifest(folder: Path, manifest: FolderManifest) -> None:

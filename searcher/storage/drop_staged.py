@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from common.messaging.events import VideoEnd
+from common.messaging.handler import Item
 from common.messaging.transport import ReceivedMessage
 from common.messaging.unreadable import lost_end
 from common.messaging.wire import Envelope
-from common.messaging.worker import Item
 from common.metrics import Metrics
 from searcher.consumer import IndexHandler
 from searcher.local_index import LocalIndex

@@ -7,21 +7,19 @@ thousandth of a video. They are read once, when the video is complete.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from common.messaging.events import SegmentFailed, VideoEnd, segments_digest
 from common.messaging.wire import decode_event, encode_event, log_key
-from common.types import Embedding, SegmentRef
+from common.types import Embedding
 from searcher.storage.database import Database
+from searcher.storage.segmentations import segmentations
 
 Part: TypeAlias = Embedding | SegmentFailed
 # SQLite takes so many values in one statement for certain.
 _AT_ONCE = 500
-# A version has one segmentation; more than a few others nobody sends by mistake.
-_MOST_LENGTHS = 8
 
 
 @dataclass(slots=True)
@@ -278,25 +276,6 @@ MIXED = (
     "its segments differ from those that its end message lists; send it again: storyhash "
     "ingest --again"
 )
-
-
-def segmentations(refs: Iterable[SegmentRef]) -> Iterator[list[str]]:
-    """Segment ids that follow one another without a gap from the first on, one list for each of the most
-    common lengths; the last segment of each may be shorter or longer."""
-    # Milliseconds: where segments begin, each with where it ends.
-    by_start: dict[int, dict[int, str]] = {}
-    lengths: Counter[int] = Counter()
-    for ref in refs:
-        start, end = round(ref.start_seconds * 1000), round(ref.end_seconds * 1000)
-        by_start.setdefault(start, {})[end] = ref.segment_id
-        lengths[end - start] += 1
-    for length, _ in lengths.most_common(_MOST_LENGTHS):
-        names, at = [], min(by_start)
-        while at in by_start:
-            ends = by_start[at]
-            at = at + length if at + length in ends else max(ends)
-            names.append(ends[at])
-        yield names
 
 
 def _slices(names: list[str]) -> Iterator[list[str]]:

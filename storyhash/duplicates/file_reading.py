@@ -13,7 +13,8 @@ import cv2
 
 from common.errors import VideoError
 from common.sandbox.codec import Buffer, Codec, checked, pack, unpack
-from common.sandbox.process import Beat, Child, ChildLimits
+from common.sandbox.limits import ChildLimits
+from common.sandbox.process import Beat, Child
 from common.settings import VideoSettings
 from common.types import UInt8Array
 from common.video import decode_images, probe

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from typing import Protocol
 
+from common.metrics import Metrics
 from common.types import Embedding, Segment
 from storyhash.video_errors import SHARED
 
+EMBED = "embed"
+"""The embedder in metrics."""
 _Waiting = tuple[Segment, "Future[Embedding]"]
 
 
@@ -19,6 +22,22 @@ class Stage(Protocol):
     def segments_at_once(self) -> int: ...
 
     def process(self, segments: Sequence[Segment]) -> list[Embedding]: ...
+
+
+class MeteredStage:
+    """The embedder stage, with its batches counted."""
+
+    def __init__(self, stage: Stage, metrics: Metrics) -> None:
+        self._stage = stage
+        self._metrics = metrics
+
+    @property
+    def segments_at_once(self) -> int:
+        return self._stage.segments_at_once
+
+    def process(self, segments: Sequence[Segment]) -> list[Embedding]:
+        with self._metrics.time_stage(EMBED):
+            return self._stage.process(segments)
 
 
 class SegmentBatcher:

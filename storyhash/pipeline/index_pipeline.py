@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from common.errors import SetAsideError, StoryHashError, VideoError
 from common.metrics import Metrics
 from common.runtime_tuning import usable_cores
-from common.types import CatalogEntry, Embedding, Segment
+from common.types import CatalogEntry, Embedding
 from common.work_in_progress import WorkInProgress
 from embedder.metrics import observe_encoders
 from embedder.stage import EmbedderStage
@@ -23,12 +23,11 @@ from ingest.metrics import observe_decoded
 from searcher.local_index import LocalIndex
 from searcher.metrics import STAGE as SEARCH
 from searcher.metrics import observe_searchable, watch_vectors
-from storyhash.pipeline.batching import SegmentBatcher
+from storyhash.pipeline.batching import EMBED, MeteredStage, SegmentBatcher
 from storyhash.pipeline.index_plan import WorkItem
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
 from storyhash.video_errors import SHARED, as_video_error
 
-_EMBED = "embed"
 # Segments waiting for or in the embedder, for each of its threads: enough to keep it busy, few
 # enough that memory stays flat.
 _AHEAD = 4
@@ -118,7 +117,7 @@ class Indexer:
             self._noted(),
             ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor,
         ):
-            batcher = SegmentBatcher(_MeteredStage(self._stage, self._metrics), executor)
+            batcher = SegmentBatcher(MeteredStage(self._stage, self._metrics), executor)
 
             def settle(limit: int) -> None:
                 self._settle_set_aside(on_video, wanted)
@@ -244,7 +243,7 @@ class Indexer:
             raise
         except Exception as error:
             outcome, video.error = "failed", as_video_error(error)
-        self._metrics.segments_total.labels(_EMBED, outcome).inc()
+        self._metrics.segments_total.labels(EMBED, outcome).inc()
 
     def _try_to_store(self, done: VideoDone, video: _PendingVideo) -> VideoOutcome:
         """One that the index cannot hold, for a reason nobody foresaw, fails alone."""
@@ -278,22 +277,6 @@ class Indexer:
         self._index.mark_failed(video.item.row(), error)
         self._metrics.videos_total.labels(SEARCH, "failed").inc()
         return VideoOutcome(video.item, error)
-
-
-class _MeteredStage:
-    """The embedder stage, with its batches counted."""
-
-    def __init__(self, stage: EmbedderStage, metrics: Metrics) -> None:
-        self._stage = stage
-        self._metrics = metrics
-
-    @property
-    def segments_at_once(self) -> int:
-        return self._stage.segments_at_once
-
-    def process(self, segments: Sequence[Segment]) -> list[Embedding]:
-        with self._metrics.time_stage(_EMBED):
-            return self._stage.process(segments)
 
 
 def _name(item: WorkItem) -> str:

@@ -15,9 +15,10 @@ from common.http.server import HttpServer
 from common.kafka.topics import require_topics
 from common.kafka.transport import KafkaTransport
 from common.messaging.log_model import claim_log_model, log_model
+from common.messaging.priority_consumers import PriorityConsumer
 from common.messaging.topics import TopicNames
 from common.messaging.transport import Transport
-from common.messaging.worker import PriorityConsumer, Worker
+from common.messaging.worker import Worker
 from common.metrics import Metrics
 from common.settings import Settings
 from common.work_in_progress import WorkInProgress

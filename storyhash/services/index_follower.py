@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TypeVar
 
 from common.errors import DependencyError, StoryHashError
 from common.http.health import Health
-from common.messaging.events import Deletion, VideoEnd
 from common.messaging.log_model import log_model
+from common.messaging.priority_consumers import PriorityConsumer
 from common.messaging.topics import TopicNames
-from common.messaging.transport import LogConsumer, Publisher, ReceivedMessage, Transport
-from common.messaging.wire import Envelope, latest_version, to_message
-from common.messaging.worker import Item, PriorityConsumer, Worker
+from common.messaging.transport import LogConsumer, Publisher, Transport
+from common.messaging.worker import Worker
 from common.metrics import Metrics
 from common.settings import Settings
 from common.work_in_progress import WorkInProgress
@@ -26,10 +25,10 @@ from searcher.local_index import LocalIndex
 from searcher.mirror.factory import mirrored_model
 from searcher.offset_consumer import OffsetConsumer
 from searcher.storage.data_dir import FolderManifest, read_manifest
-from searcher.storage.drop_staged import dropped_end
 from storyhash.profiles import PROFILES
 from storyhash.query.matchers import matcher_over
 from storyhash.services.background import Background
+from storyhash.services.log_editor import LogEditor
 
 _log = logging.getLogger("storyhash.search")
 # Longer than any step takes; opening an index without a snapshot is the longest.
@@ -65,7 +64,7 @@ class IndexFollower(Background):
         self._metrics = metrics
         self._match_new_videos = match_new_videos
         self._worker: Worker | None = None
-        self._handler: IndexHandler | None = None
+        self._editor: LogEditor | None = None
         self._opened: ServingIndex | None = None
         self._whole = threading.Event()
 
@@ -110,76 +109,19 @@ class IndexFollower(Background):
             self.health.met("snapshot")
 
     def delete_video(self, video_id: str) -> bool:
-        """Delete it in the log, then here; False if it was unknown, but then segments in flight are
-        dropped too. It also frees an id that is blocked by a version from the future. Raises
-        BrokerError."""
-        opened = self._opened
-        if opened is None:
-            return False
-        index, handler = opened.index, self._handler
-        moment = self._transport.moment(self.topics.clock)
-        with index.changing:
-            staged = index.staging.newest(video_id)
-            settled, _ = index.staging.settled([video_id])[video_id]
-            known = index.videos.get(video_id) is not None or staged > 0
-            newest = max(settled, staged)
-            if handler is not None and newest > latest_version(moment):
-                # Of before such versions were refused: nothing could take its place until then.
-                _log.warning("%r: removed version %d, which is later than now", video_id, newest)
-                handler.free(video_id)
-                known, newest = True, 0
-            # What came since the moment was asked for goes too.
-            self.delete({video_id: max(moment, newest)})
-        return known
+        """See `LogEditor.delete_video`; false until the index is open."""
+        editor = self._editor
+        return editor is not None and editor.delete_video(video_id)
 
     def delete(self, versions: Mapping[str, int]) -> None:
-        """Delete versions of videos up to the given ones, in the log, then here; skips what is already
-        deleted. Raises BrokerError; some of the work may then be done."""
-        opened, handler = self._opened, self._handler
-        if opened is None or handler is None:
-            return
-        with opened.index.changing:
-            settled = opened.index.staging.settled(versions)
-            self._tell_and_take(
-                opened.index,
-                handler,
-                [
-                    Deletion(video_id, version)
-                    for video_id, version in versions.items()
-                    if version > settled[video_id][1]
-                ],
-            )
+        """See `LogEditor.delete`; nothing until the index is open."""
+        if (editor := self._editor) is not None:
+            editor.delete(versions)
 
     def drop_staged(self, video_id: str, version: int | None) -> list[int]:
-        """Drop incomplete versions of a video, in the log, then here; returns them. Raises BrokerError;
-        some of the work may then be done."""
-        opened, handler = self._opened, self._handler
-        if opened is None or handler is None:
-            return []
-        with opened.index.changing:
-            waiting = opened.index.staging.staged_versions(video_id)
-            given_up = [one for one in waiting if version in (None, one)]
-            ends = [dropped_end(video_id, one) for one in given_up]
-            self._tell_and_take(opened.index, handler, ends)
-        return given_up
-
-    def _tell_and_take(
-        self, index: LocalIndex, handler: IndexHandler, events: Sequence[Deletion | VideoEnd]
-    ) -> None:
-        """Publish events to the log, then take them in at once; `index.changing` is held."""
-        if not events:
-            return
-        here = ReceivedMessage(self.topics.embeddings, -1, -1, b"", b"")
-        items = [Item(Envelope(event), here) for event in events]
-        publisher = self._transport.publisher()
-        try:
-            for item in items:
-                publisher.publish(to_message(self.topics.embeddings, item.envelope))
-            publisher.flush()
-            # The log tells it again when its turn comes, which changes nothing.
-            handler.take(items)
-        finally:
-            publisher.close()
+        """See `LogEditor.drop_staged`; nothing until the index is open."""
+        editor = self._editor
+        return [] if editor is None else editor.drop_staged(video_id, version)
 
     def work(self) -> None:
         """Open the index and take the log in."""
@@ -193,7 +135,7 @@ class IndexFollower(Background):
                 index.save_snapshot()
             finally:
                 # Nobody is to look into an index that is being closed.
-                self._opened = self._handler = None
+                self._opened = self._editor = None
 
     def _checked_model(self) -> str | None:
         self._check()
@@ -269,13 +211,14 @@ class IndexFollower(Background):
         matcher = matcher_over(index, visual, self._settings.matching)
         for message in index.notices:
             _log.warning("%s", message)
-        self._handler = IndexHandler(
+        handler = IndexHandler(
             index,
             self.topics.embeddings,
             batch_messages=self._settings.service.batch_messages,
             match_new_videos=self._match_new_videos,
             metrics=self._metrics,
         )
+        self._editor = LogEditor(self._transport, self.topics, index, handler)
         if index.staging.was_level:
             self._whole.set()
         self._opened = ServingIndex(self.generation, index, matcher)
@@ -296,7 +239,7 @@ class IndexFollower(Background):
             if publisher is None:
                 return
             self._worker = Worker(
-                self._handler,
+                handler,
                 [PriorityConsumer(self.topics.embeddings, position, ahead=True)],
                 publisher,
                 self.topics.dead_letters,

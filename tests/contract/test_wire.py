@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from common.errors import SchemaVersionError, WireError
 from common.messaging.codec import TEXT, WHOLE, Field, Schema, Schemas
-from common.messaging.event_schemas import EVENTS, QUERIES, QueryPiece
+from common.messaging.event_schemas import EVENTS
 from common.messaging.events import (
     Deletion,
     Event,
@@ -26,6 +26,7 @@ from common.messaging.events import (
     VideoEnd,
     segments_digest,
 )
+from common.messaging.query_schemas import QUERIES, QueryPiece
 from common.messaging.transport import ReceivedMessage
 from common.messaging.wire import (
     Envelope,

@@ -18,8 +18,8 @@ from pathlib import Path
 import common.messaging.wire
 from common.messaging.codec import Schemas
 from common.messaging.event_schemas import EVENTS
+from common.messaging.handler import Item
 from common.messaging.transport import Message
-from common.messaging.worker import Item
 from common.types import Embedding, Segment, SegmentRef
 
 JOURNAL = "STORYHASH_TEST_JOURNAL"

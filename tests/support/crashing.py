@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.messaging.dead_letters import read_dead_letters
-from common.messaging.worker import Item
+from common.messaging.handler import Item
 from common.work_in_progress import WorkInProgress
 from tests.support.streams import DEAD_LETTERS, Bench, Stage, named, segment
 

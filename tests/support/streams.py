@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from common.errors import DependencyError, VideoError, WireError
 from common.http.health import Health
+from common.messaging.handler import Handler, Item
+from common.messaging.priority_consumers import PriorityConsumer
 from common.messaging.transport import Consumer, Message, ReceivedMessage
 from common.messaging.wire import Envelope, to_message
-from common.messaging.worker import Handler, Item, PriorityConsumer, Worker
+from common.messaging.worker import Worker
 from common.metrics import Metrics
 from common.settings import ServiceSettings
 from common.types import Segment, SegmentRef

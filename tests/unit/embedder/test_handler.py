@@ -10,9 +10,9 @@ import pytest
 
 from common.errors import StoryHashError, VideoError, WireError
 from common.messaging.events import Deletion, Event, SegmentFailed, VideoEnd
+from common.messaging.handler import Item
 from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.wire import Envelope, decode_event, to_message
-from common.messaging.worker import Item
 from common.metrics import Metrics
 from common.types import VECTOR_DIMENSION, CatalogEntry, Embedding, Segment, SegmentRef
 from embedder.encoders import StageClock

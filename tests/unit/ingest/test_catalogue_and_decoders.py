@@ -24,6 +24,7 @@ from ingest.catalogue import read_catalog
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoFailed
 from ingest.segmenter import segment_frames
 from tests.conftest import checkerboard, quadrants
+from tests.support.services import children
 
 
 def film(path: Path, seconds: float = 5.0, rate: int = 8) -> Path:
@@ -174,11 +175,11 @@ def test_one_bad_video_leaves_the_others_alone(tmp_path: Path) -> None:
 
 def test_a_killed_decoder_costs_one_video(tmp_path: Path) -> None:
     paths = [film(tmp_path / f"{n}.mp4", 20) for n in range(2)]
+    before = set(children(os.getpid()))
     with DecoderPool(VideoSettings(), IngestSettings(workers=1)) as pool:
         run = pool.run([(CatalogEntry(path.name, str(path)), 1) for path in paths])
         next(run)
-        pid = pool.pids[0]
-        assert pid is not None
+        (pid,) = set(children(os.getpid())) - before
         os.kill(pid, signal.SIGKILL)
         events = list(run)
     (failed,) = [event for event in events if isinstance(event, VideoFailed)]
@@ -189,14 +190,15 @@ def test_a_killed_decoder_costs_one_video(tmp_path: Path) -> None:
 
 def test_leaving_a_run_half_way_leaves_no_process_and_no_thread(tmp_path: Path) -> None:
     paths = [film(tmp_path / f"{n}.mp4", 20) for n in range(4)]
-    before = set(threading.enumerate())
+    before, processes = set(threading.enumerate()), set(children(os.getpid()))
     with DecoderPool(VideoSettings(), IngestSettings(workers=2)) as pool:
         run = pool.run([(CatalogEntry(path.name, str(path)), 1) for path in paths])
         next(run)
-        pids = pool.pids
+        pids = set(children(os.getpid())) - processes
+        assert pids
         run.close()
     assert set(threading.enumerate()) <= before
-    assert not any(pid is not None and Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 def test_a_pool_that_is_told_to_stop_does_not_wait_for_a_slow_video(tmp_path: Path) -> None:

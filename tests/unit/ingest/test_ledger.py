@@ -293,7 +293,7 @@ def test_what_is_searchable_is_kept_apart_from_what_was_sent(
     ledger.done(LIVE, ledger.plan(LIVE, films).work)
     clock.now = 2000
     plan = ledger.plan(LIVE, films, known={"a": CatalogueState(version=1000)})
-    assert (plan.searchable, plan.lacking, plan.unchanged) == (["a"], ["b"], 1)
+    assert (plan.lacking, plan.unchanged) == (["b"], 1)
     # The same version, so that what has come of it already is whole with the rest.
     assert versions(plan) == {"b": 1000}
     assert ledger.plan(LIVE, films).unchanged == 1

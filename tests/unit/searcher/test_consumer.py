@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from common.errors import ModelMismatchError, StorageError, WireError
 from common.messaging.events import Deletion, Event, MatchEvent, SegmentFailed, VideoEnd
+from common.messaging.handler import Item
 from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.wire import Envelope, log_key, segment_key, video_key
-from common.messaging.worker import Item
 from common.metrics import Metrics
 from common.settings import SearcherSettings, Settings
 from common.types import CatalogEntry, Embedding

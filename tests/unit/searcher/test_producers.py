@@ -12,9 +12,9 @@ import pytest
 
 from common.errors import FutureVersionError
 from common.messaging.events import Deletion, Event
+from common.messaging.handler import Item
 from common.messaging.transport import ReceivedMessage
 from common.messaging.wire import VERSION_AHEAD_MS, Envelope, from_message, to_message
-from common.messaging.worker import Item
 from common.metrics import Metrics
 from common.types import Segment, SegmentRef
 from searcher.consumer import IndexHandler

@@ -22,8 +22,8 @@ from common.errors import (
     TopicMissingError,
 )
 from common.messaging.dead_letters import read_dead_letters
+from common.messaging.handler import Item
 from common.messaging.transport import Consumer, Message, ReceivedMessage
-from common.messaging.worker import Item
 from common.settings import ServiceSettings
 from tests.support.memory_transport import MemoryTransport
 from tests.support.streams import (

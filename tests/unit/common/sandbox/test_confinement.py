@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from common.sandbox.process import Beat, Child, ChildLimits
+from common.sandbox.limits import ChildLimits
+from common.sandbox.process import Beat, Child
 from common.settings import VideoSettings
 from tests.unit.common.sandbox.test_process import TEXT
 

@@ -27,7 +27,8 @@ from common.errors import (
 )
 from common.sandbox import clock as child_clock
 from common.sandbox.codec import Codec
-from common.sandbox.process import Beat, Child, ChildLimits
+from common.sandbox.limits import ChildLimits
+from common.sandbox.process import Beat, Child
 
 
 def encode_text(text: str) -> list[bytes]:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UsageError
-from evaluation.measures.pairing import pair_rows
+from evaluation.data.records import QueryRow
+from evaluation.measures.pairing import QueryKey, by_query, pair
 from evaluation.measures.ranking import within
 from evaluation.measures.statistics import (
     EXACT_DISCORDANT_PAIRS,
@@ -92,7 +93,7 @@ def test_pairs_are_joined_by_what_was_asked() -> None:
     hit, miss = found("self", 0.9), found("stranger", 0.9)
     first = [row("all", hit, video_id=v) for v in "abc"] + [row("all", hit, video_id="only here")]
     second = [row("all", hit if v == "a" else miss, video_id=v) for v in "abc"]
-    paired = pair_rows(first, second, lambda one: within(one, 1))
+    paired = pair(_found(first), _found(second))
     assert paired == PairedOutcomes(both=1, first_only=2, second_only=0, neither=0)
     assert paired.first == Proportion(3, 3)
     assert paired.second == Proportion(1, 3)
@@ -102,4 +103,8 @@ def test_pairs_are_joined_by_what_was_asked() -> None:
 def test_rows_of_two_configurations_at_once_are_refused() -> None:
     twice = [row("all", configuration=name) for name in ("one", "other")]
     with pytest.raises(UsageError, match="two rows for transform 'crop_10' of 'film'"):
-        pair_rows(twice, twice, lambda one: within(one, 1))
+        by_query(twice)
+
+
+def _found(rows: list[QueryRow]) -> dict[QueryKey, bool]:
+    return {key: within(one, 1) is True for key, one in by_query(rows).items()}

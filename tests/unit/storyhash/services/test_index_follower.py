@@ -13,10 +13,10 @@ import pytest
 
 from common.http.health import Health
 from common.messaging.events import Deletion, Event, LogModel, MatchEvent
+from common.messaging.handler import Item
 from common.messaging.topics import TopicNames
 from common.messaging.transport import ReceivedMessage
 from common.messaging.wire import Envelope, to_message
-from common.messaging.worker import Item
 from common.metrics import Metrics
 from common.settings import SearcherSettings, ServiceSettings, Settings
 from searcher.consumer import IndexHandler

@@ -1,0 +1,138 @@
+"""Several consumers of one service, the most urgent first: from which the next batch is taken."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from common.errors import DependencyError, WireError
+from common.http.health import Health
+from common.messaging.handler import Handler, Item
+from common.messaging.transport import Consumer, ReceivedMessage
+from common.messaging.wire import from_message
+from common.metrics import Metrics
+
+_IDLE_SECONDS = 0.2
+_LANE_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityConsumer:
+    """A consumer and the topic its lag is told under; the first lane of several goes first.
+
+    ahead: a batch may be taken before the one before it is committed, because no other member can be
+    given its partitions meanwhile.
+    """
+
+    topic: str
+    consumer: Consumer
+    ahead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was taken from a lane: `items`, and what is no message of ours, with what is wrong with it."""
+
+    source: PriorityConsumer
+    received: list[ReceivedMessage]
+    items: list[Item]
+    unreadable: list[tuple[ReceivedMessage, WireError]]
+
+
+class PriorityConsumers:
+    """Takes batches from the most urgent consumer that has some. Use from one thread."""
+
+    def __init__(
+        self,
+        sources: Sequence[PriorityConsumer],
+        handler: Handler,
+        health: Health,
+        metrics: Metrics,
+        stopping: threading.Event,
+    ) -> None:
+        self._sources = sources
+        self._handler = handler
+        self._health = health
+        self._metrics = metrics
+        self._stopping = stopping
+        self._last_has_work = False
+        self._ahead: Batch | None = None
+
+    def ahead(self) -> Batch | None:
+        """The batch that was taken while another one was in work, if one was."""
+        batch, self._ahead = self._ahead, None
+        return batch
+
+    def next(self) -> Batch:
+        """The next batch; an empty one after a short wait."""
+        *urgent, last = self._sources
+        # An urgent lane is waited for, and only looked at while the last one has work.
+        wait = _LANE_SECONDS if self._last_has_work else _IDLE_SECONDS
+        for source in urgent:
+            batch = source.consumer.poll(self._handler.batch_messages, wait)
+            if batch:
+                self.stay(but=source)
+                return _made_out(source, batch)
+        wait = _LANE_SECONDS if urgent else _IDLE_SECONDS
+        batch = last.consumer.poll(self._handler.batch_messages, wait)
+        self._last_has_work = bool(batch)
+        return _made_out(last, batch)
+
+    def take_ahead(self, source: PriorityConsumer) -> None:
+        """Take the next batch while one of `source` is in work: what has come on a lane that goes before
+        it, for which there may be no time between two batches when the log is far away, or else a full
+        one of a lane that may be read ahead."""
+        size = self._handler.batch_messages
+        before = self._sources[: self._sources.index(source)]
+        full = [source] if source.ahead and source.consumer.lag() >= size else []
+        for other in (*before, *full):
+            if self._ahead is not None or self._stopping.is_set():
+                return
+            # What fails is told when the batch is asked for in its turn.
+            with suppress(DependencyError):
+                received = other.consumer.poll(size, _LANE_SECONDS)
+                self._ahead = _made_out(other, received) if received else None
+
+    def stay(self, *, but: PriorityConsumer | None = None) -> None:
+        """Keep the lanes alive. Raises nothing: a batch in hand would be lost."""
+        for source in self._sources:
+            if source is but:
+                continue
+            try:
+                source.consumer.keep_alive()
+            except DependencyError as error:
+                self._health.unmet("broker", str(error))
+
+    def observe(self) -> None:
+        """Tell how far behind they are, what expired unread, and whether the broker responds."""
+        reason = ""
+        for source in self._sources:
+            lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, source.topic)
+            lag.set(source.consumer.lag())
+            # 0 as well, so that an alert sees it grow.
+            expired = self._metrics.expired_messages_total.labels(source.topic)
+            expired.inc(source.consumer.expired())
+            reason = reason or source.consumer.unreachable()
+        if reason:
+            self._health.unmet("broker", reason)
+        else:
+            self._health.met("broker")
+
+    def close(self) -> None:
+        """Leave every group, so that others take over."""
+        for source in self._sources:
+            source.consumer.close()
+
+
+def _made_out(source: PriorityConsumer, received: list[ReceivedMessage]) -> Batch:
+    batch = Batch(source, received, [], [])
+    for one in received:
+        if one.value is None:
+            continue
+        try:
+            batch.items.append(Item(from_message(one), one))
+        except WireError as error:
+            batch.unreadable.append((one, error))
+    return batch

@@ -1,0 +1,87 @@
+"""Deletions, and versions that are given up: told to the log of a generation, then taken in at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from common.messaging.events import Deletion, VideoEnd
+from common.messaging.handler import Item
+from common.messaging.topics import TopicNames
+from common.messaging.transport import ReceivedMessage, Transport
+from common.messaging.wire import Envelope, latest_version, to_message
+from searcher.consumer import IndexHandler
+from searcher.local_index import LocalIndex
+from searcher.storage.drop_staged import dropped_end
+
+_log = logging.getLogger("storyhash.search")
+
+
+class LogEditor:
+    """Changes one index and its log together. Thread-safe."""
+
+    def __init__(
+        self, transport: Transport, topics: TopicNames, index: LocalIndex, handler: IndexHandler
+    ) -> None:
+        self._transport = transport
+        self._topics = topics
+        self._index = index
+        self._handler = handler
+
+    def delete_video(self, video_id: str) -> bool:
+        """Delete it in the log, then here; False if it was unknown, but then segments in flight are
+        dropped too. It also frees an id that is blocked by a version from the future. Raises
+        BrokerError."""
+        index = self._index
+        moment = self._transport.moment(self._topics.clock)
+        with index.changing:
+            staged = index.staging.newest(video_id)
+            settled, _ = index.staging.settled([video_id])[video_id]
+            known = index.videos.get(video_id) is not None or staged > 0
+            newest = max(settled, staged)
+            if newest > latest_version(moment):
+                # Of before such versions were refused: nothing could take its place until then.
+                _log.warning("%r: removed version %d, which is later than now", video_id, newest)
+                self._handler.free(video_id)
+                known, newest = True, 0
+            # What came since the moment was asked for goes too.
+            self.delete({video_id: max(moment, newest)})
+        return known
+
+    def delete(self, versions: Mapping[str, int]) -> None:
+        """Delete versions of videos up to the given ones, in the log, then here; skips what is already
+        deleted. Raises BrokerError; some of the work may then be done."""
+        with self._index.changing:
+            settled = self._index.staging.settled(versions)
+            self._tell_and_take(
+                [
+                    Deletion(video_id, version)
+                    for video_id, version in versions.items()
+                    if version > settled[video_id][1]
+                ]
+            )
+
+    def drop_staged(self, video_id: str, version: int | None) -> list[int]:
+        """Drop incomplete versions of a video, in the log, then here; returns them. Raises BrokerError;
+        some of the work may then be done."""
+        with self._index.changing:
+            waiting = self._index.staging.staged_versions(video_id)
+            given_up = [one for one in waiting if version in (None, one)]
+            self._tell_and_take([dropped_end(video_id, one) for one in given_up])
+        return given_up
+
+    def _tell_and_take(self, events: Sequence[Deletion | VideoEnd]) -> None:
+        """Publish events to the log, then take them in at once; `index.changing` is held."""
+        if not events:
+            return
+        here = ReceivedMessage(self._topics.embeddings, -1, -1, b"", b"")
+        items = [Item(Envelope(event), here) for event in events]
+        publisher = self._transport.publisher()
+        try:
+            for item in items:
+                publisher.publish(to_message(self._topics.embeddings, item.envelope))
+            publisher.flush()
+            # The log tells it again when its turn comes, which changes nothing.
+            self._handler.take(items)
+        finally:
+            publisher.close()
