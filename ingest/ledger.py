@@ -72,8 +72,9 @@ class SendingPlan:
     """What to send. refused: videos that failed before and have not changed since, with code and message.
 
     Ids of reconciled videos: `lacking` were sent before but are missing, and are part of `work`;
-    `under_way` are not there yet, but embedders still have segments to process; `deleted` are excluded because they were deleted and have not changed since; `stale` are
-    excluded because the catalogue has a newer version, from another producer or another ledger.
+    `under_way` are not there yet, but embedders still have segments to process; `deleted` are excluded
+    because they were deleted and have not changed since; `stale` are excluded because the catalogue has
+    a newer version, from another producer or another ledger.
     """
 
     work: list[SendTask] = field(default_factory=list)
