@@ -27,7 +27,8 @@ from searcher.matching.policy import Decision, Policies, strongest
 from searcher.matching.protocols import SegmentIndex
 from searcher.matching.query_windows import QueryWindows
 from searcher.matching.retrieval import retrieve
-from searcher.matching.run_matches import FURTHER_SHARE, FramesOf, RunMatch, run_matches_of
+from searcher.matching.row_choice import FURTHER_SHARE
+from searcher.matching.run_matches import FramesOf, RunMatch, run_matches_of
 from searcher.matching.run_merge import best_of, merge_runs
 
 # Matches of a long query kept between two pieces, about 2 kB each.

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from searcher.matching.alignment import Run
-from searcher.matching.calibration import BackgroundScores, Calibration
+from searcher.matching.calibration import BackgroundScores, Calibration, probability_of
 from searcher.matching.candidates import Evidence, run_logit
 from searcher.matching.frame_similarity import FrameSimilarity, QueryFrames
 from searcher.matching.localisation import refine
 from searcher.matching.query_windows import QueryWindows
+from searcher.matching.row_choice import Comparison, choose_rows
 
-# Further runs of a video count as copies if their score is at least this share of its best run's.
-FURTHER_SHARE = 0.8
 # Most runs of one video in one piece of a query.
 _MOST_RUNS = 200
 
@@ -60,14 +59,26 @@ def run_matches_of(
 ) -> list[RunMatch]:
     """The runs good enough to be matches, each with its refined ranges. number: of the piece."""
     refs = evidence.segments.refs
+    runs = evidence.runs[:_MOST_RUNS]
+
+    def shown_of(run: Run) -> Run:
+        return run if frames_of is None else _refine(run, evidence, frames_of, calibration)
+
+    def is_probable(run: Run) -> bool:
+        logit = run_logit(run, evidence.view, evidence.background, calibration)
+        return probability_of(logit) >= calibration.review_probability
+
+    rows = choose_rows(
+        runs, Comparison.of(query, evidence.view, evidence.segments), shown_of, is_probable
+    )
     return [
         RunMatch(
             evidence.video_id,
             evidence.bank,
             evidence.view,
             evidence.background,
-            run,
-            shown,
+            row.run,
+            row.shown,
             tuple(
                 Pair(
                     float(query.windows.starts[window]),
@@ -75,29 +86,12 @@ def run_matches_of(
                     refs[segment].segment_id,
                     similarity,
                 )
-                for window, segment, similarity in run.pairs
+                for window, segment, similarity in row.run.pairs
             ),
             (number, number),
         )
-        for run, shown in _shown(evidence, frames_of, calibration)
+        for row in rows
     ]
-
-
-def _shown(
-    evidence: Evidence, frames_of: FramesOf | None, calibration: Calibration
-) -> list[tuple[Run, Run]]:
-    """Drops runs that lie inside another: keeps the wider ranges with the better score."""
-    told: list[tuple[Run, Run]] = []
-    for run in evidence.runs[:_MOST_RUNS]:
-        if run.score < FURTHER_SHARE * evidence.runs[0].score:
-            continue
-        shown = run if frames_of is None else _refine(run, evidence, frames_of, calibration)
-        if any(shown.is_within(other) for _, other in told):
-            continue
-        inner = [pair for pair in told if pair[1].is_within(shown)]
-        told = [pair for pair in told if pair not in inner]
-        told.append((inner[0][0] if inner else run, shown))
-    return told
 
 
 def _refine(run: Run, evidence: Evidence, frames_of: FramesOf, calibration: Calibration) -> Run:

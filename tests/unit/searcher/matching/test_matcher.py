@@ -45,9 +45,10 @@ def matcher(films: Mapping[str, Float32Array]) -> Matcher:
     return make_matcher(shard)
 
 
-def make_matcher(shard: Shard, aligner: Aligner = align) -> Matcher:
+def make_matcher(shard: Shard, aligner: Aligner = align, *, by_frames: bool = True) -> Matcher:
     calibration = load_calibration("offline")
-    return Matcher(shard, MODEL_ID, calibration, Policies(default_policy(calibration)), aligner)
+    policies = Policies(default_policy(calibration))
+    return Matcher(shard, MODEL_ID, calibration, policies, aligner, by_frames=by_frames)
 
 
 def ranges(report: MatchReport, number: int = 0) -> list[float]:
@@ -139,6 +140,11 @@ def test_frames_tell_where_a_part_of_a_film_lies_within_the_catalogue(
     assert ranges(report) == pytest.approx([7, 21.5, 9.5, 24], abs=0.51)
 
 
+def pair_at(windows: Spans, start: float) -> tuple[int, int, float]:
+    """The first window from a time on, and the segment at this time."""
+    return int(np.flatnonzero(windows.starts >= start)[0]), int((start + 1) / 4), 0.9
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -155,12 +161,13 @@ def test_of_matches_of_one_video_the_one_that_says_all_of_another_is_told_and_th
 ) -> None:
     shard = Shard(SearcherSettings())
     shard.add(embeddings("film", films["film-0"]))
+    asked = query(films["film-0"])
+    spans = Spans(asked.window_start_seconds, asked.window_end_seconds)
     runs = [
-        Run(start, end, start, end, 0.9 - 0.01 * number, 1.0, ((0, 0, 0.9),))
+        Run(start, end, start, end, 0.9 - 0.01 * number, 1.0, (pair_at(spans, start),))
         for number, (start, end) in enumerate(given)
     ]
-    still = query(np.repeat(films["film-1"][:1], 80, axis=0))
-    report = make_matcher(shard, lambda *_: runs).match(still)
+    report = make_matcher(shard, lambda *_: runs, by_frames=False).match(asked)
     found = [(one.query_start_seconds, one.query_end_seconds) for one in report.matches]
     assert sorted(found) == told
     assert max(one.score for one in report.matches) == 0.9
