@@ -42,15 +42,8 @@ from searcher.storage.video_store import Video
 from tests.support import reference_alignment
 from tests.support.counting import CountingBackend, CountingTracker, segment
 from tests.support.embeddings import MODEL_ID, unit_rows
-from tests.unit.searcher.matching.test_matcher import (
-    FPS,
-    copied,
-    embeddings,
-    film,
-    make_matcher,
-    query,
-    ranges,
-)
+from tests.support.made_films import FPS, copied, embeddings, film, query
+from tests.unit.searcher.matching.test_matcher import make_matcher, ranges
 
 SIX_HOURS = 6 * 3600.0
 

@@ -15,13 +15,7 @@ from searcher.matching.policy import Policies, default_policy
 from searcher.storage.video_store import Video
 from storyhash.duplicates.search import DuplicateSearch
 from tests.support.embeddings import MODEL_ID, unit_rows, video
-from tests.unit.searcher.matching.test_matcher import (
-    FPS,
-    copied,
-    embeddings,
-    film,
-    unit,
-)
+from tests.support.made_films import FPS, copied, embeddings, film, unit
 
 
 def search_in(films: dict[str, Float32Array], *, by_frames: bool = True) -> DuplicateSearch:
