@@ -1,0 +1,59 @@
+"""EdgeTAM with random weights: its own backbone, and all else so small that it runs in milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import transformers
+
+SIDE = 128
+_HIDDEN = 128
+
+
+def write_edgetam(folder: Path) -> None:
+    """The model, the same in every run. It needs the package timm."""
+    torch.manual_seed(1)
+    model = transformers.EdgeTamVideoModel(_config())
+    with torch.no_grad():
+        # Without it a random network finds nothing present, and nothing would be followed.
+        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(2.0)
+    model.save_pretrained(folder)
+
+
+def _config() -> transformers.EdgeTamVideoConfig:
+    side, hidden = SIDE, _HIDDEN
+    backbone = {
+        "model_type": "timm_wrapper",
+        "architecture": "repvit_m1",
+        "num_classes": 2,
+        "model_args": {"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]},
+    }
+    return transformers.EdgeTamVideoConfig(
+        vision_config={
+            "model_type": "edgetam_vision_model",
+            "backbone_config": backbone,
+            "backbone_feature_sizes": [[side // 4] * 2, [side // 8] * 2, [side // 16] * 2],
+            "fpn_hidden_size": hidden,
+        },
+        prompt_encoder_config={"hidden_size": hidden, "image_size": side},
+        mask_decoder_config={
+            "hidden_size": hidden,
+            "mlp_dim": 128,
+            "iou_head_hidden_dim": hidden,
+            "num_attention_heads": 4,
+        },
+        image_size=side,
+        memory_attention_hidden_size=hidden,
+        memory_attention_num_layers=1,
+        memory_attention_mlp_hidden_size=64,
+        memory_attention_rope_feat_sizes=[side // 16, side // 16],
+        # One token for each of 4 x 4 windows.
+        memory_attention_rope_k_sizes=[4, 4],
+        perceiver_resampler_num_latents=16,
+        perceiver_resampler_num_latents_2d=16,
+        memory_encoder_hidden_size=hidden,
+        mask_downsampler_embed_dim=hidden,
+        memory_fuser_embed_dim=hidden,
+        memory_fuser_intermediate_dim=hidden,
+    )
