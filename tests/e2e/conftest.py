@@ -47,10 +47,18 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "storyhash", *map(str, arguments)]
 
 
-def storyhash(*arguments: str | Path, cwd: Path | None = None, **settings: str) -> Run:
-    """Run `storyhash` to its end, in a process; no user ever sees a traceback."""
+def storyhash(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    start: preloaded.Start = preloaded.start,
+    **settings: str,
+) -> Run:
+    """Run `storyhash` to its end, in a process; no user ever sees a traceback. start: of the process."""
     run = preloaded.run(
-        ["storyhash", *map(str, arguments)], env=environment(**settings), cwd=cwd or ROOT
+        ["storyhash", *map(str, arguments)],
+        env=environment(**settings),
+        cwd=cwd or ROOT,
+        start=start,
     )
     assert "Traceback" not in run.stderr, run.stderr
     assert "Traceback" not in run.stdout, run.stdout

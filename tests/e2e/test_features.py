@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,8 +13,9 @@ import pytest
 from common.settings import Settings
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import require_manifest
-from tests.e2e.conftest import command, draw, environment, storyhash
+from tests.e2e.conftest import ROOT, draw, environment, storyhash
 from tests.e2e.test_models import named
+from tests.support.preloaded import start, start_with_networks
 
 
 def indexed_vectors(data: Path) -> dict[tuple[str, float], np.ndarray]:
@@ -78,7 +77,11 @@ def test_step_by_step_the_vectors_are_those_of_index(steps: Path, indexed: Path)
 
 def test_the_same_holds_for_clip_and_sam2(films: Path, models: Path, tmp_path: Path) -> None:
     profile, one = "clip-sam2", films / "a.mp4"
-    settings = {**named(models), "STORYHASH_DEVICE__PRECISION": "fp32"}
+    settings = {
+        **named(models),
+        "STORYHASH_DEVICE__PRECISION": "fp32",
+        "STORYHASH_SAM2__FRAMES_PER_SECOND": "2",
+    }
     clip, action, fused = (tmp_path / f"{name}.npy" for name in ("clip", "action", "fused"))
     data = tmp_path / "data"
     for arguments in (
@@ -87,7 +90,7 @@ def test_the_same_holds_for_clip_and_sam2(films: Path, models: Path, tmp_path: P
         ("features", "fuse", clip, action, "--out", fused),
         ("index", one, "--data", data, "--profile", profile),
     ):
-        run = storyhash(*arguments, **settings)
+        run = storyhash(*arguments, start=start_with_networks, **settings)
         assert run.exit_code == 0, run.stderr
     expected = indexed_vectors(data)
     held = described(fused)
@@ -151,33 +154,36 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     for seed in range(6):
-        draw(folder / f"{seed}.mp4", seed)
+        draw(folder / f"{seed}.mp4", seed, 2.0)
     out = tmp_path / "clip.npy"
     arguments = ("features", "clip", folder, "--out", out, "--profile", "offline", "--json")
-    running = subprocess.Popen(
-        command(*arguments),
-        env=environment(STORYHASH_INGEST__WORKERS="1"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with open(os.devnull, "wb") as nowhere:
+        running = start(
+            ["storyhash", *map(str, arguments)],
+            env=environment(STORYHASH_INGEST__WORKERS="1"),
+            cwd=ROOT,
+            stdout=nowhere,
+            stderr=nowhere,
+        )
     parts = Path(f"{out}.parts")
     while running.poll() is None and len(list(parts.glob("*.npz"))) < 2:
         time.sleep(0.01)
-    os.kill(running.pid, signal.SIGKILL)
+    running.kill()
     running.wait()
     assert not out.exists()
     done = len(list(parts.glob("*.npz")))
     run = storyhash(*arguments)
     assert run.exit_code == 0, run.stderr
     assert run.json["resumed"] == done >= 2
-    assert np.load(out).shape == (12, 512)
+    assert np.load(out).shape == (6, 512)
     assert not parts.exists()
 
 
 def _cut_otherwise(steps: Path, films: Path, scratch: Path) -> tuple[object, ...]:
     other = scratch / "action.npy"
     run = storyhash(
-        *("features", "action", films, "--out", other, "--profile", "offline", "--per", "video")
+        *("features", "action", films / "a.mp4", "--out", other),
+        *("--profile", "offline", "--per", "video"),
     )
     assert run.exit_code == 0, run.stderr
     return "fuse", steps / "clip.npy", other, "--out", scratch / "x.npy"

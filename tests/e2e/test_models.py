@@ -13,6 +13,7 @@ from embedder.weights.pinned import RECORD
 from tests.conftest import skip_or_fail
 from tests.e2e.conftest import draw, environment, storyhash
 from tests.support.model_hub import COMMIT, serve_hub
+from tests.support.preloaded import start_python, start_with_networks
 
 # What random networks propose has no outline and no trust to speak of.
 ANYTHING = {"STORYHASH_SAM2__MIN_PREDICTED_IOU": "0", "STORYHASH_SAM2__MIN_STABILITY": "0"}
@@ -36,10 +37,11 @@ def test_a_profile_indexes_and_finds_a_film_again(
     data = tmp_path / "data"
     # One segment each: a network follows things for seconds.
     two = draw(tmp_path / "a.mp4", 1, 2.0), draw(tmp_path / "b.mkv", 2, 2.0)
-    run = storyhash("index", *two, "--data", data, "--profile", profile, "--json", **named(models))
+    started = {"start": start_with_networks, **named(models)}
+    run = storyhash("index", *two, "--data", data, "--profile", profile, "--json", **started)
     assert run.exit_code == 0, run.stderr
     assert (run.json["indexed"], run.json["profile"]) == (2, profile)
-    run = storyhash("match", two[1], "--data", data, "--json", **named(models))
+    run = storyhash("match", two[1], "--data", data, "--json", **started)
     assert run.exit_code == 0, run.stderr
     (answer,) = run.lines
     assert answer["matches"][0]["video_id"] == "b.mkv"
@@ -116,6 +118,7 @@ def test_a_mistake_about_models_is_told_before_torch_is_imported(
     path = f"{poisoned}:{environment()['PYTHONPATH']}"
     run = storyhash(
         *("index", films, "--data", tmp_path / "data", "--profile", "clip-sam2"),
+        start=start_python,
         **{**settings, "PYTHONPATH": path},
     )
     assert run.exit_code == exit_code, run.stderr
@@ -133,7 +136,9 @@ def test_weights_that_lack_a_tensor_are_refused(films: Path, models: Path, tmp_p
     tensors.pop("visual_projection.weight")
     save_file(tensors, file, metadata={"format": "pt"})
     run = storyhash(
-        *("index", films, "--data", tmp_path / "data", "--profile", "clip-motion"), **settings
+        *("index", films, "--data", tmp_path / "data", "--profile", "clip-motion"),
+        start=start_with_networks,
+        **settings,
     )
     assert run.exit_code == 3
     assert "lacks 1 tensors" in run.stderr

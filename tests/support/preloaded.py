@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 _MAX_REQUEST_BYTES = 1 << 20
 _STREAMS = 3
 _SECONDS = 800.0
-# What commands import when they run. Nothing of torch: most commands need none of it.
+# What commands import when they run. Most commands need nothing of torch.
 _MODULES = (
     "common.kafka.topics",
     "common.kafka.transport",
@@ -46,6 +46,15 @@ _MODULES = (
     "storyhash.services.search_service",
     "storyhash.services.shutdown",
     "storyhash.services.single_process",
+)
+# What CLIP and SAM 2 import.
+_NETWORKS = (
+    "embedder.tracking.sam2.segmenter",
+    "embedder.visual.clip",
+    "transformers.models.clip.image_processing_clip",
+    "transformers.models.clip.modeling_clip",
+    "transformers.models.sam2_video.modeling_sam2_video",
+    "transformers.models.sam2_video.video_processing_sam2_video",
 )
 
 
@@ -124,13 +133,20 @@ def start(
     new_session: bool = False,
 ) -> Process:
     """Run a module with arguments: `["storyhash", "match", ...]`."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = _Request([*arguments], {**env}, str(cwd), new_session)
-    with theirs, open(os.devnull, "rb") as nothing:
-        streams = [one.fileno() for one in (nothing, stdout, stderr, theirs)]
-        message = json.dumps(asdict(request)).encode(errors="surrogateescape")
-        socket.send_fds(_template(), [message], streams)
-    return Process(ours)
+    return _fork(_template(networks=False), arguments, env, cwd, (stdout, stderr), new_session)
+
+
+def start_with_networks(
+    arguments: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    new_session: bool = False,
+) -> Process:
+    """The same as `start`, with what CLIP and SAM 2 need imported too; HF_ variables were read then."""
+    return _fork(_template(networks=True), arguments, env, cwd, (stdout, stderr), new_session)
 
 
 def start_python(
@@ -152,6 +168,23 @@ def start_python(
         stderr=stderr,
         start_new_session=new_session,
     )
+
+
+def _fork(
+    template: socket.socket,
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path,
+    output: tuple[IO[bytes], IO[bytes]],
+    new_session: bool,
+) -> Process:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    request = _Request([*arguments], {**env}, str(cwd), new_session)
+    with theirs, open(os.devnull, "rb") as nothing:
+        streams = [one.fileno() for one in (nothing, *output, theirs)]
+        message = json.dumps(asdict(request)).encode(errors="surrogateescape")
+        socket.send_fds(template, [message], streams)
+    return Process(ours)
 
 
 def run(
@@ -177,8 +210,8 @@ def _text(file: IO[bytes]) -> str:
 
 
 @cache
-def _template() -> socket.socket:
-    """The socket of this process's template, which ends with it."""
+def _template(*, networks: bool) -> socket.socket:
+    """The socket of one of this process's two templates, which end with it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MAX_REQUEST_BYTES)
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("STORYHASH_")}
@@ -190,7 +223,10 @@ def _template() -> socket.socket:
         "PYTHONPATH": str(ROOT),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.preloaded", str(theirs.fileno())],
+        [
+            *(sys.executable, "-m", "tests.support.preloaded", str(theirs.fileno())),
+            *(_NETWORKS if networks else ()),
+        ],
         env=kept | fixed,
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -213,7 +249,7 @@ def main() -> None:
 
     for module in {one.partition(":")[0] for one in COMMANDS.values()}:
         importlib.import_module(f"storyhash.cli.{module}")
-    for module in _MODULES:
+    for module in (*_MODULES, *sys.argv[2:]):
         importlib.import_module(module)
     if len(os.listdir("/proc/self/task")) > 1:
         raise RuntimeError("an import has started a thread, which a fork would lose")
