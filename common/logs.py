@@ -8,6 +8,9 @@ from typing import Any
 
 from common.printable import printable
 
+# One JSON object per request; see `common/http/request_log.py`.
+ACCESS_LOGGER = "storyhash.access"
+
 
 def start_logging(level: str = "INFO") -> None:
     """Start logging: StoryHash's own loggers, and warnings of other libraries."""
@@ -17,6 +20,13 @@ def start_logging(level: str = "INFO") -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("storyhash").setLevel(level)
+    # Its lines are JSON: nothing may stand before them.
+    access = logging.getLogger(ACCESS_LOGGER)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(logging.Formatter("%(message)s"))
+    access.handlers = [lines]
+    access.setLevel(logging.INFO)
+    access.propagate = False
     # Reconnects are told once by our own transport.
     logging.getLogger("kafka").setLevel(logging.ERROR)
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from anyio import CapacityLimiter, to_thread
 from starlette.types import Scope
 
-from common.errors import NotReadyError
+from common.errors import NotReadyError, StoryHashError
 from common.http.connection import network_of
 from common.http.errors import ApiError
 from common.http.rate_limit import RateLimit
-from common.http.request_facts import ANYONE, Caller
+from common.http.request_facts import ANYONE, Caller, facts_of
 from common.settings import HttpSettings
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Access:
         self._requests = RateLimit(MAX_REMEMBERED, clock)
         self._failures = RateLimit(_MAX_NETWORKS, clock)
         self._limiter = CapacityLimiter(_THREADS)
+        self._recorders = CapacityLimiter(1)
 
     @property
     def state(self) -> State:
@@ -112,6 +113,28 @@ class Access:
         if found.per_minute:
             self._check_rate(found)
         return found.caller
+
+    async def record(self, scope: Scope, status: int) -> None:
+        """Add the request to the audit log, if it asked for a change. The change is made by now: if it
+        cannot be recorded, only our own log can say so."""
+        facts = facts_of(scope)
+        if not facts.change or self._state is None:
+            return
+        from common.state.audit import Change
+
+        change = Change(
+            action=facts.change,
+            route=f"{scope['method']} {scope['path']}",
+            object=facts.target,
+            status=status,
+            code=facts.code,
+            key_id=facts.caller.key_id,
+            request_id=facts.request_id,
+        )
+        try:
+            await to_thread.run_sync(self._state.audit.record, change, limiter=self._recorders)
+        except StoryHashError as error:
+            _log.error("%s is not in the audit log: %s", change, error)
 
     async def _key_exists(self) -> bool:
         """Whether there is a key, as of some seconds ago. Once there is, there always is."""

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from common.errors import ModelMismatchError, StoryHashError, VideoError
+from common.http.request_facts import REQUEST_ID_HEADER, facts_of
 
 _log = logging.getLogger("storyhash.http")
 # By exit code: the caller's mistake, a dependency that is down; everything else is ours.
@@ -94,8 +95,9 @@ def without_paths(message: str) -> str:
 def error_handlers(app: FastAPI) -> None:
     """Have every error answered as `{"error": {"code", "message"}}`, and no traceback shown."""
 
-    async def ours(_: Request, error: Exception) -> Response:
+    async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, StoryHashError)
+        facts_of(request.scope).code = error.code
         return to_response(error)
 
     async def malformed(_: Request, error: Exception) -> Response:
@@ -112,11 +114,12 @@ def error_handlers(app: FastAPI) -> None:
     async def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=_NO_CLIENT)
 
-    async def unforeseen(_: Request, error: Exception) -> Response:
+    async def unforeseen(request: Request, error: Exception) -> Response:
         # Starlette raises it again, so that the server logs it with its traceback and ends the
         # connection: a caller that is told so asks its next question on another one.
         message = f"internal error ({type(error).__name__})"
-        return error_response(500, "internal", message, {"Connection": "close"})
+        headers = {"Connection": "close", REQUEST_ID_HEADER: facts_of(request.scope).request_id}
+        return error_response(500, "internal", message, headers)
 
     app.add_exception_handler(StoryHashError, ours)
     app.add_exception_handler(RequestValidationError, malformed)

@@ -18,7 +18,7 @@ _ANY_ROLE = frozenset({"/openapi.json", _METRICS})
 
 
 class KeyGuard:
-    """Finds out who calls; roles are checked by the routes themselves."""
+    """Finds out who calls, and records what they change. Roles are checked by the routes themselves."""
 
     def __init__(self, app: ASGIApp, access: Access, settings: HttpSettings) -> None:
         self._app = app
@@ -36,12 +36,23 @@ class KeyGuard:
             await to_response(error)(scope, receive, send)
             return
 
+        recorded = False
+
         async def checked(message: Message) -> None:
+            nonlocal recorded
             if message["type"] == "http.response.start":
                 _check_declared(scope, message["status"], declared=facts.role_checked)
+                # What its caller knows to be done is on disk.
+                recorded = True
+                await self._access.record(scope, message["status"])
             await send(message)
 
-        await self._app(scope, receive, checked)
+        try:
+            await self._app(scope, receive, checked)
+        except Exception:
+            if not recorded:
+                await self._access.record(scope, 500)
+            raise
 
 
 def _check_declared(scope: Scope, status: int, *, declared: bool) -> None:

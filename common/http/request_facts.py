@@ -8,6 +8,7 @@ from starlette.types import Scope
 
 from common.state.roles import Role
 
+REQUEST_ID_HEADER = "X-Request-ID"
 _IN_SCOPE = "storyhash.request"
 
 
@@ -31,13 +32,15 @@ ANYONE = Caller(None, Role.ADMIN, None)
 @dataclass(slots=True)
 class RequestFacts:
     """Filled in while the request is handled. change: the action that the audit log records, empty for
-    a request that changes nothing; target: the id of what is changed."""
+    a request that changes nothing; target: the id of what is changed. code: of the error,
+    if there is one."""
 
     request_id: str = ""
     caller: Caller = ANYONE
     role_checked: bool = False
     change: str = ""
     target: str = ""
+    code: str = ""
 
 
 def facts_of(scope: Scope) -> RequestFacts:

@@ -22,6 +22,7 @@ from common.http.errors import error_handlers, json_response
 from common.http.guard import RequestGuard, is_loopback
 from common.http.health import Health
 from common.http.key_guard import KeyGuard
+from common.http.request_log import RequestLog
 from common.metrics import Metrics
 from common.settings import HttpSettings
 
@@ -200,6 +201,7 @@ def new_app(
         app.add_middleware(KeyGuard, access=access, settings=settings)
     # What is added later comes first: a foreign page is refused before its key is looked at.
     app.add_middleware(RequestGuard, settings=settings)
+    app.add_middleware(RequestLog, settings=settings)
     app.include_router(health_router(health, metrics))
     return app
 

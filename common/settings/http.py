@@ -34,6 +34,9 @@ class HttpSettings(SettingsGroup):
     metrics_need_key: bool = Field(
         False, description="Require a key, of any role, for /metrics too."
     )
+    access_log: bool = Field(
+        False, description="Log every request as one JSON object per line on standard error."
+    )
     requests_per_minute: int = Field(
         6000,
         ge=0,

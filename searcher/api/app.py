@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from common.http.access import Access
+from common.http.audit_routes import audit_router
 from common.http.health import Health
 from common.http.key_routes import key_router
 from common.http.server import new_app
@@ -46,4 +47,5 @@ def api_app(
         app.include_router(staged_router(staged))
     if access is not None:
         app.include_router(key_router(access, ERRORS))
+        app.include_router(audit_router(access, ERRORS))
     return app

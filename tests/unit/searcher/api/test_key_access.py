@@ -39,6 +39,7 @@ ROLES = {
     ("/v1/generations/{name}", "delete"): "admin",
     ("/v1/staged", "get"): "reader",
     ("/v1/staged/{video_id}", "delete"): "writer",
+    ("/v1/audit", "get"): "admin",
     ("/v1/keys", "get"): "admin",
     ("/v1/keys", "post"): "admin",
     ("/v1/keys/{key_id}", "delete"): "admin",
@@ -212,3 +213,63 @@ def test_what_is_about_all_banks_is_not_for_a_key_of_some(keyed: Keyed) -> None:
     ):
         assert error_of(keyed.ask(method, path, limited)) == (403, "forbidden"), path
     assert keyed.ask("GET", "/v1/generations", keyed.all).status_code == 200
+
+
+def test_every_change_is_recorded_whatever_became_of_it(keyed: Keyed) -> None:
+    admin, reader = key_of(keyed.state, Role.ADMIN), key_of(keyed.state, Role.READER)
+    uri = "https://example.com/v.mp4"
+    keyed.ask("POST", "/v1/videos", keyed.all, json={"uri": uri, "video_id": "new.mp4"})
+    keyed.ask("DELETE", "/v1/videos/blind.mp4", keyed.all, headers={"X-Request-ID": "mine-1"})
+    keyed.ask("DELETE", "/v1/videos/a.mp4", keyed.shows)
+    keyed.ask("DELETE", "/v1/videos/a.mp4", reader)
+    made = keyed.ask("POST", "/v1/keys", admin, json={"name": "x", "role": "reader"}).json()
+    keyed.ask("DELETE", f"/v1/keys/{made['id']}", admin)
+    # What changes nothing, and who is nobody, is not recorded.
+    keyed.ask("GET", "/v1/videos", keyed.all)
+    keyed.client.ask("DELETE", "/v1/videos/a.mp4")
+
+    first = keyed.ask("GET", "/v1/audit?limit=4", admin).json()
+    rest = keyed.ask("GET", f"/v1/audit?cursor={first['next_cursor']}", admin).json()
+    assert rest["next_cursor"] is None
+    items = (first["items"] + rest["items"])[::-1]
+    ids = [headers["Authorization"][10:22] for headers in (keyed.all, keyed.shows, reader, admin)]
+    assert [
+        (one["action"], one["object"], one["status"], one["code"], ids.index(one["key_id"]))
+        for one in items
+    ] == [
+        ("videos.add", "new.mp4", 202, "", 0),
+        ("videos.delete", "blind.mp4", 204, "", 0),
+        ("videos.delete", "a.mp4", 404, "unknown_video", 1),
+        ("videos.delete", "a.mp4", 403, "forbidden", 2),
+        ("keys.create", made["id"], 201, "", 3),
+        ("keys.revoke", made["id"], 204, "", 3),
+    ]
+    assert (items[1]["request_id"], items[1]["route"]) == ("mine-1", "DELETE /v1/videos/blind.mp4")
+    assert made["key"] not in str(items)
+    assert error_of(keyed.ask("GET", "/v1/audit", keyed.all)) == (403, "forbidden")
+
+
+def test_a_change_that_fails_inside_is_recorded_too(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(video_id: str) -> bool:
+        raise ValueError("the disk is on fire")
+
+    monkeypatch.setattr(keyed.api.catalogue, "delete_video", broken)
+    answer = keyed.ask("DELETE", "/v1/videos/a.mp4", keyed.all)
+    assert error_of(answer) == (500, "internal")
+    ((item,), _) = keyed.state.audit.page()
+    assert (item["action"], item["object"], item["status"]) == ("videos.delete", "a.mp4", 500)
+    assert item["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_a_change_without_any_key_is_recorded(keyed: Keyed) -> None:
+    settings = HttpSettings(require_keys="never")
+    app = api_app(
+        *(keyed.api.catalogue, embed, Health(None, (), 60.0), keyed.api.metrics, settings),
+        access=access_over(keyed.state, settings),
+    )
+    with Client(app) as client:
+        assert client.delete("/v1/videos/blind.mp4").status_code == 204
+    ((item,), _) = keyed.state.audit.page()
+    assert (item["object"], item["status"], item["key_id"]) == ("blind.mp4", 204, None)
