@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from fastapi import FastAPI
 
 from common.http.health import Health
+from common.http.key_routes import NewKeyBody
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.state.roles import Role
@@ -105,6 +107,7 @@ def test_every_route_has_a_role(keyed: Keyed) -> None:
     found = {}
     for app in _apps(keyed):
         document = app.openapi()
+        assert "#/$defs/" not in json.dumps(document)
         assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
         for path, ways in document["paths"].items():
             for method, operation in ways.items():
@@ -112,6 +115,7 @@ def test_every_route_has_a_role(keyed: Keyed) -> None:
                 (found[path, method],) = scopes
     assert {route for route, role in found.items() if not role} == OPEN
     assert {route: role for route, role in found.items() if role} == ROLES
+    assert set(get_args(NewKeyBody.model_fields["role"].annotation)) == set(Role)
 
 
 def test_every_route_refuses_who_has_no_key_and_who_has_a_lesser_role(keyed: Keyed) -> None:
