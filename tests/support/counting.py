@@ -9,6 +9,7 @@ import numpy as np
 
 from common.types import Float32Array, FrameBatch, Segment, SegmentRef, Tracks, UInt8Array
 from common.video import encode_clip
+from embedder.pooling import Pooling
 from embedder.tracking.motion import MotionTracker
 from storyhash.samples import film
 
@@ -19,7 +20,7 @@ class CountingBackend:
     name = "counting"
     fingerprint = "counting"
     frames_per_second = 2.0
-    pooling = "mean"
+    pooling: Pooling = "mean"
     views = ("identity",)
     closer_views = ("rotate_180", "left")
     batch_pictures = 24

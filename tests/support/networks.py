@@ -12,11 +12,11 @@ def sscd_network() -> Any:
     import torch
     from torch import nn
 
-    class GeM(nn.Module):
+    class GeM(nn.Module):  # type: ignore[misc]
         def forward(self, maps: Any) -> Any:
             return maps.clamp(min=1e-6).pow(3).mean(dim=(2, 3)).pow(1 / 3)
 
-    class Unit(nn.Module):
+    class Unit(nn.Module):  # type: ignore[misc]
         def forward(self, rows: Any) -> Any:
             return nn.functional.normalize(rows)
 

@@ -66,7 +66,7 @@ def _views(frames: UInt8Array) -> None:
             continue
         assert seen.size, f"{name}: an empty picture"
         informative(seen)
-        squashed(seen, 64)
+        squashed(list(seen), 64)
         if name in ("inner", "trimmed", "left", "identity"):
             assert np.isfinite(_offline().encode(list(seen[:1]))).all()
 

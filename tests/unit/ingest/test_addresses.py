@@ -62,7 +62,7 @@ EMBEDDING = {
 any_v4 = st.integers(0, 2**32 - 1)
 private_v4 = st.one_of(
     *(
-        st.integers(0, network.num_addresses - 1).map(lambda n, net=network: int(net[0]) + n)
+        st.integers(0, network.num_addresses - 1).map(int(network[0]).__add__)
         for network in map(
             ipaddress.ip_network, ("10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16")
         )

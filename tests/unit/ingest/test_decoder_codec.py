@@ -29,7 +29,12 @@ def test_results_come_back_as_they_were(result: DecodedSegment | ProducedVideo) 
     assert CODEC.decode(memoryview(b"".join(map(bytes, CODEC.encode(result))))) == result
 
 
-DONE_FIELDS = {"duration_seconds": 5.0, "segments": 1, "damaged": None, "stage_seconds": {}}
+DONE_FIELDS: dict[str, Any] = {
+    "duration_seconds": 5.0,
+    "segments": 1,
+    "damaged": None,
+    "stage_seconds": {},
+}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,10 @@ def test_results_that_contradict_one_another_are_refused() -> None:
     first, second = DecodedSegment(0.0, 4.0, b"x"), DecodedSegment(4.0, 5.0, b"x")
     end = ProducedVideo(5.0, 2, None, {})
     assert list(in_order([first, second, end])) == [first, second, end]
-    for wrong in ([first, first], [second, first], [first, end], [end], [first, second], []):
+    wrongs: tuple[Any, ...] = (
+        *([first, first], [second, first], [first, end], [end], [first, second], []),
+    )
+    for wrong in wrongs:
         with pytest.raises(DecoderCrashedError):
             list(in_order(wrong))
 

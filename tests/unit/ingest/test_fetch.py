@@ -221,7 +221,7 @@ def test_look_ups_that_hang_cost_their_callers_little(monkeypatch: pytest.Monkey
         released.wait(60)
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
-    monkeypatch.setattr(resolving.socket, "getaddrinfo", hang)
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     try:
         for _ in range(resolving._AT_ONCE):
             with pytest.raises(FetchError, match="no DNS response within"):

@@ -400,7 +400,7 @@ def test_a_worker_told_to_stop_before_it_began_does_nothing() -> None:
 def test_a_slow_batch_holds_back_consumption_and_not_the_group() -> None:
     kept = threading.Semaphore(0)
 
-    def before(_: Sequence[Item]) -> None:
+    def before(items: Sequence[Item]) -> None:
         for _ in range(2):
             assert kept.acquire(timeout=30)
 
@@ -463,7 +463,7 @@ def test_a_lane_that_cannot_be_kept_alive_for_a_moment_does_not_disturb_the_batc
         kept.release()
         forbidden()
 
-    def before(_: Sequence[Item]) -> None:
+    def before(items: Sequence[Item]) -> None:
         for _ in range(2):
             assert kept.acquire(timeout=30)
 

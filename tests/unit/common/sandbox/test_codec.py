@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -93,6 +94,7 @@ class Pair:
 
 def test_fields_are_checked_against_their_types() -> None:
     assert checked(Pair, {"name": "a", "count": 2}) == Pair("a", 2)
-    for wrong in ({"name": 1}, {"name": "a", "count": "b"}, {}, [], None):
+    wrongs: tuple[Any, ...] = ({"name": 1}, {"name": "a", "count": "b"}, {}, [], None)
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="validation"):
             checked(Pair, wrong)

@@ -216,7 +216,7 @@ def test_a_job_that_hangs_ends_once_its_result_is_no_longer_wanted(child: Child[
 def test_leaving_a_job_half_way_kills_the_child(child: Child[str, str]) -> None:
     run = child.run("drip")
     assert next(run) == "drip begun"
-    run.close()  # type: ignore[attr-defined]
+    run.close()
     assert child.pid is None
     assert list(child.run("next")) == ["next begun", "next done"]
 
@@ -278,7 +278,7 @@ def test_time_in_which_the_child_was_kept_from_running_does_not_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now, queued = [100.0], [0.0]
-    monkeypatch.setattr(child_clock.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(child_clock, "_queued_seconds", lambda pid: queued[0])
     clock = child_clock.ChildClock(1)
     now[0] += 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -28,7 +29,7 @@ def steady(count: int, start: float = 0.0, step: float = STEP) -> list[float]:
     return [start + step * number for number in range(count)]
 
 
-def times(clock: TimelineClock, stamps: list[float | None] | list[float]) -> list[float]:
+def times(clock: TimelineClock, stamps: Sequence[float | None]) -> list[float]:
     return [timed.start_seconds for timed in clock.run(Shot(stamp) for stamp in stamps)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,7 +88,8 @@ def test_every_fold_has_a_calibration_that_was_not_fitted_on_it(tmp_path: Path) 
 
 def test_nothing_to_fit_on_is_the_callers_mistake() -> None:
     few = samples(3, 8)
-    nothing = replace(few, **dict.fromkeys(("answer", "right", "view"), few.right[:0]))
+    empty: dict[str, Any] = dict.fromkeys(("answer", "right", "view"), few.right[:0])
+    nothing = replace(few, **empty)
     for held in (few, nothing):
         with pytest.raises(UsageError, match="take more videos"):
             fit_on_folds(held, 5, FULL, load_calibration("offline"), "v")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def run(
     """`of` queries of each catalogue: so many right first, copies accepted, negatives accepted."""
     rows = []
     for n in range(of):
-        named = {"video_id": f"{prefix}{n}", "group": group}
+        named: dict[str, Any] = {"video_id": f"{prefix}{n}", "group": group}
         wrong = found("stranger", 0.95 if n < negatives else 0.1)
         rows += [
             row("all", found("self", 0.9 if n < first else 0.3), found("stranger", 0.5), **named),
