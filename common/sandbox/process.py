@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from common.errors import DecoderCrashedError, StoryHashError
 from common.sandbox import pipe as child_pipe
-from common.sandbox.clock import TICK_SECONDS, ChildClock
+from common.sandbox.clock import ChildClock
 from common.sandbox.codec import Codec, decode_error, one_line
 from common.sandbox.limits import Check, ChildLimits, ChildWait
 from common.sandbox.pipe import PipeError
@@ -37,6 +37,8 @@ Beat: TypeAlias = Callable[[], None]
 """Called by work as a sign of life; cheap, so as often as one likes."""
 
 _log = logging.getLogger("storyhash.child")
+# Time to exit for a child that has closed its socket, on a busy machine too. Then it is killed.
+_EXIT_SECONDS = 5.0
 # Modules are imported from the same folders as in the parent.
 _MAIN = (
     "import sys; sys.path[:] = sys.argv[4:]\n"
@@ -190,7 +192,7 @@ class Child(Generic[Job, Result]):
             return DecoderCrashedError(f"the {self._limits.name} could not be started")
         # It closed its end, so it is no longer usable.
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(TICK_SECONDS)
+            self._process.wait(_EXIT_SECONDS)
         self._process.kill()
         code = self._process.wait()
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
