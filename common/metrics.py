@@ -44,6 +44,7 @@ class Metrics:
     index_vectors: Gauge
     index_waiting_vectors: Gauge
     index_recall_ratio: Gauge
+    index_search_candidates: Gauge
     mirror_divergence_ratio: Gauge
     match_probability: Histogram
     staged_videos: Gauge
@@ -129,6 +130,10 @@ class Metrics:
             ),
             index_recall_ratio=gauge(
                 "index_recall_ratio", "Recall of the index against exact search, 0 to 1."
+            ),
+            index_search_candidates=gauge(
+                "index_search_candidates",
+                "Candidates kept while the HNSW graph is searched, as the recall target needs.",
             ),
             mirror_divergence_ratio=gauge(
                 "mirror_divergence_ratio",

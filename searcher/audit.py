@@ -10,6 +10,7 @@ import numpy as np
 
 from common.types import Float32Array
 from searcher.index.shard import Shard
+from searcher.index.state import EVERYTHING, Filter
 from searcher.local_index import LocalIndex
 
 _K = 10
@@ -20,9 +21,10 @@ _SAME_SCORE = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """One audit. recall: share of the ten true nearest segments that searches found; None if
-    nothing is indexed. queries, videos: numbers checked. repaired, broken: videos in which shard
-    and mirror differed; broken ones are incomplete in the mirror itself."""
+    """One audit. recall: share of the ten true nearest segments that searches found, in everything,
+    in one bank, and without the videos found first; None if nothing is indexed. queries, videos:
+    numbers checked. repaired, broken: videos in which shard and mirror differed; broken ones are
+    incomplete in the mirror itself."""
 
     recall: float | None
     queries: int
@@ -66,13 +68,22 @@ class Auditor:
 
 
 def measured_recall(shard: Shard, queries: Float32Array, k: int = _K) -> float:
-    """recall@k of the search against exact search, over queries float32 (n, 527). A found segment
-    counts if no closer one was missed, so ties at the end of the list do no harm."""
+    """recall@k of the search against exact search, over queries float32 (n, 527): of everything, of
+    the bank of a segment found, and of all videos but those found first. A found segment counts if no
+    closer one was missed, so ties at the end of the list do no harm."""
+    near = [hits for hits in shard.search(queries, k) if hits]
+    filters = [EVERYTHING]
+    if near:
+        filters.append(Filter(banks=frozenset({near[-1][-1].ref.bank})))
+        filters.append(Filter(exclude_videos=frozenset(hits[0].ref.video_id for hits in near)))
     found, wanted = 0, 0
-    pairs = zip(shard.search(queries, k), shard.search_exact(queries, k), strict=True)
-    for hits, true_hits in pairs:
-        if true_hits:
-            least = true_hits[-1].score - _SAME_SCORE
-            found += sum(hit.score >= least for hit in hits)
-            wanted += len(true_hits)
+    for only in filters:
+        pairs = zip(
+            shard.search(queries, k, only), shard.search_exact(queries, k, only), strict=True
+        )
+        for hits, true_hits in pairs:
+            if true_hits:
+                least = true_hits[-1].score - _SAME_SCORE
+                found += sum(hit.score >= least for hit in hits)
+                wanted += len(true_hits)
     return found / wanted if wanted else 1.0

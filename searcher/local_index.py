@@ -158,6 +158,11 @@ class LocalIndex:
         """See `Shard.waiting`."""
         return self._shard.waiting
 
+    @property
+    def candidates(self) -> int:
+        """See `Shard.candidates`."""
+        return self._shard.candidates
+
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
         """See `Shard.search`. Now and then a query is kept for the audit."""
         self._searches += 1

@@ -24,8 +24,8 @@ def observe_searchable(metrics: Metrics, produced_at: Iterable[float]) -> None:
 
 
 def watch_vectors(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -> None:
-    """Report, at each scrape, the number of vectors in the index that answers, and of vectors that wait
-    for the graph, which decreases during a merge."""
+    """Report, at each scrape, the number of vectors in the index that answers, of vectors that wait for
+    the graph, which decreases during a merge, and of candidates that a search keeps."""
 
     def told(count: Callable[[LocalIndex], int]) -> Callable[[], float]:
         def tell() -> float:
@@ -38,6 +38,7 @@ def watch_vectors(metrics: Metrics, answering: Callable[[], LocalIndex | None]) 
     live.set_function(told(lambda index: index.stats.live))
     dead.set_function(told(lambda index: index.stats.dead))
     metrics.index_waiting_vectors.set_function(told(lambda index: index.waiting))
+    metrics.index_search_candidates.set_function(told(lambda index: index.candidates))
 
 
 # Of a video that is not complete yet: how long nothing has come of it, seconds.

@@ -17,8 +17,18 @@ class SearcherSettings(SettingsGroup):
     ef_construction: int = Field(
         200, ge=8, description="Number of candidates kept while a node is added to the HNSW graph."
     )
-    ef_search: int = Field(
-        64, ge=1, description="Number of candidates kept while the HNSW graph is searched."
+    recall_target: float = Field(
+        0.995,
+        gt=0,
+        le=1,
+        description="Recall@10 that searches should reach. The number of candidates kept while the HNSW "
+        "graph is searched is the smallest that reaches it on a sample of the index.",
+    )
+    ef_search: int | None = Field(
+        None,
+        ge=1,
+        description="Number of candidates kept while the HNSW graph is searched (default: chosen by "
+        "the recall target).",
     )
     delta_rows: int = Field(
         2_000,

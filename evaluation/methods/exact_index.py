@@ -57,8 +57,7 @@ class ArrayIndex:
         if not self._refs or not len(vectors):
             return [[] for _ in vectors]
         scores = vectors @ self._vectors.T
-        if only.exclude_video is not None:
-            scores[:, self._names == only.exclude_video] = -np.inf
+        scores[:, np.isin(self._names, list(only.exclude_videos))] = -np.inf
         k = min(k, scores.shape[1])
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         values = np.take_along_axis(scores, order, axis=1)

@@ -55,7 +55,8 @@ class MatcherMethod:
         self, query: Query, cached: CachedQuery, names: frozenset[str]
     ) -> tuple[ScoredMatch, ...]:
         """See `Method.answer`."""
-        only = Filter(exclude_video=query.video.video_id) if query.group == REAL else EVERYTHING
+        itself = frozenset([query.video.video_id])
+        only = Filter(exclude_videos=itself) if query.group == REAL else EVERYTHING
         matcher = self.matcher(names, self._calibration_of(query.fold))
         embed_pass = self.query_passes(cached.query)
         report = match_cascade(matcher, lambda name: iter([embed_pass(name)]), only=only)

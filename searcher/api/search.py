@@ -113,7 +113,7 @@ def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
                 f"the vectors are of model {model_id}, the index of {answering.model_id}"
             )
         work = partial(_search, answering, vectors, k, only, metrics)
-        # The rows of a bank are looked up anew after every change of the index, which takes a while.
+        # A search in few rows may take many times as long.
         steps = max(k, _USUAL_BEAM) + answering.index.waiting // _ROWS_A_STEP
         if only is EVERYTHING and len(vectors) * steps <= _INLINE_WORK:
             answer = work()

@@ -8,6 +8,9 @@ A merge copies the graph, adds rows to the copy and swaps it in. Three rules bou
   searches get quicker step by step and not at the very end;
 - it is given up between slices when the shard closes, and gives way to everything else that runs.
 
+New nodes are then made reachable (`graph_repair`), and what searches of the graph need is measured
+(`graph_tuning`).
+
 If too many rows are deleted, the graph is rebuilt from the others instead.
 """
 
@@ -25,8 +28,10 @@ import numpy as np
 from common.settings import SearcherSettings
 from common.types import Int64Array
 from searcher.index.delta import Delta
-from searcher.index.graph import new_graph
+from searcher.index.graph import new_graph, prepared
 from searcher.index.graph_dedup import GraphNodes, join
+from searcher.index.graph_repair import repair
+from searcher.index.graph_tuning import UNTUNED, Tuning, tuned
 from searcher.index.state import State
 
 # Rows a merge may take even if the graph is small: seconds of work.
@@ -59,6 +64,7 @@ class MergedGraph:
 
     graph: Any
     nodes: GraphNodes
+    tuning: Tuning
 
 
 def due_merge(state: State, settings: SearcherSettings) -> Merge | None:
@@ -78,7 +84,7 @@ def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) ->
     _give_way()
     state = merge.state
     fresh = merge.anew or state.graph is None
-    graph = new_graph(settings) if fresh else faiss.clone_index(state.graph)
+    graph = new_graph(settings) if fresh else prepared(faiss.clone_index(state.graph))
     nodes = GraphNodes() if fresh else state.nodes
     rows = merge.kept
     known = nodes.count
@@ -88,7 +94,16 @@ def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) ->
         if closing.is_set():
             return None
         graph.add(state.vectors(added[start : start + _SLICE_ROWS]))
-    return MergedGraph(graph, nodes)
+    rng = np.random.default_rng(nodes.count)
+    if repair(graph, known, rng, closing) is None:
+        return None
+    tuning = UNTUNED if fresh else state.tuning
+    if tuning.is_due(graph):
+        measured = tuned(graph, settings.recall_target, rng, closing)
+        if measured is None:
+            return None
+        tuning = measured
+    return MergedGraph(graph, nodes, tuning)
 
 
 def merged_state(state: State, merge: Merge, built: MergedGraph) -> State:
@@ -97,7 +112,7 @@ def merged_state(state: State, merge: Merge, built: MergedGraph) -> State:
     if not merge.anew:
         delta = state.delta.after(stop)
         return replace(
-            state, graph=built.graph, nodes=built.nodes, delta=delta, _allowed={}, _packed={}
+            state, graph=built.graph, nodes=built.nodes, delta=delta, tuning=built.tuning
         )
     rows = np.concatenate([merge.kept, np.arange(stop, state.total)])
     kept = len(merge.kept)
@@ -115,6 +130,7 @@ def merged_state(state: State, merge: Merge, built: MergedGraph) -> State:
         frames=state.frames.kept(rows),
         alive=alive,
         live=int(np.count_nonzero(alive)),
+        tuning=built.tuning,
     )
 
 

@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 
 from common.settings import SearcherSettings
-from common.types import VECTOR_DIMENSION, Float32Array, check_array
+from common.types import VECTOR_DIMENSION, Float32Array, Int32Array, Int64Array, check_array
 
 # FAISS has vector instructions only for dimensions that are multiples of 16; zeros change no product.
 PADDED_DIMENSION = 528
@@ -20,7 +20,40 @@ def new_graph(settings: SearcherSettings) -> Any:
     # The constructor's default metric is L2.
     graph = faiss.IndexHNSWFlat(PADDED_DIMENSION, settings.hnsw_m, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = settings.ef_construction
+    return prepared(graph)
+
+
+def prepared(graph: Any) -> Any:
+    """A graph, set to what its file does not hold. FAISS leaves room in a node's list where the nearer
+    nodes already link to a node; a video's segments then miss one another. Full lists cost a search
+    less than the candidates it would need instead.
+    """
+    graph.keep_max_size_level0 = True
     return graph
+
+
+class LowestLinks:
+    """The links of a graph's lowest level, where they lie: what is written here changes the graph."""
+
+    def __init__(self, graph: Any) -> None:
+        hnsw = graph.hnsw
+        starts = faiss.rev_swig_ptr(hnsw.offsets.data(), graph.ntotal + 1)
+        self._starts = starts[:-1].astype(np.int64)
+        self._links: Int32Array = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+        self._width = int(hnsw.nb_neighbors(0))
+
+    def of(self, node: int) -> Int32Array:
+        """int32 (2 M,): the nodes that a node links to, then -1."""
+        start = self._starts[node]
+        return self._links[start : start + self._width]
+
+    def links_to(self) -> Int64Array:
+        """int64 (nodes,): how many others link to each node."""
+        counts = np.zeros(len(self._starts), dtype=np.int64)
+        for place in range(self._width):
+            linked = self._links[self._starts + place]
+            counts += np.bincount(linked[linked >= 0], minlength=len(counts))
+        return counts
 
 
 def graph_vectors(graph: Any) -> Float32Array:
@@ -39,7 +72,7 @@ def write_links(path: Path, graph: Any) -> None:
 def read_graph(links: Path, vectors: Path) -> Any:
     """A graph from what `write_links` wrote and its vectors, a .npy of float32 (rows, 528). A file of
     links that has vectors of its own needs no other. Raises OSError, ValueError, RuntimeError."""
-    graph = faiss.read_index(str(links))
+    graph = prepared(faiss.read_index(str(links)))
     if graph.storage is not None:
         return graph
     storage = faiss.IndexFlatIP(PADDED_DIMENSION)

@@ -70,6 +70,9 @@ class RowTable:
             self._of_video[name] = tuple(rows.tolist())
         if len(named) and int(self._table["bank"].max()) >= len(self._banks.texts):
             raise IndexError("a row's bank has no name")
+        # Rows of each bank, increasing, in an array that grows, and how many of it are set.
+        self._of_bank: dict[int, tuple[Int64Array, int]] = {}
+        self._note_banks(named)
 
     def put(self, start: int, refs: Sequence[SegmentRef]) -> None:
         """Set the segments of new rows from `start` on; no state may hold them yet."""
@@ -85,6 +88,7 @@ class RowTable:
             )
             for ref in refs
         ]
+        self._note_banks(np.arange(start, stop))
         fresh: dict[str, list[int]] = {}
         for row, ref in enumerate(refs, start):
             fresh.setdefault(ref.video_id, []).append(row)
@@ -107,9 +111,25 @@ class RowTable:
         rows = rows[rows < len(alive)]
         return rows[alive[rows]]
 
-    def in_banks(self, banks: Iterable[str], total: int) -> BoolArray:
-        """bool (total,): whether the row's video is in one of these banks."""
-        return np.isin(self._table["bank"][:total], self._banks.known(banks))
+    def of_banks(self, banks: Iterable[str], total: int) -> Int64Array:
+        """Rows below `total` of videos in these banks, also deleted ones, increasing in each bank."""
+        parts = [np.zeros(0, dtype=np.int64)]
+        for bank in self._banks.known(banks):
+            rows, count = self._of_bank.get(bank, (parts[0], 0))
+            parts.append(rows[: np.searchsorted(rows[:count], total)])
+        return np.concatenate(parts)
+
+    def match(
+        self, rows: Int64Array, banks: Iterable[str] | None, without: Iterable[str]
+    ) -> BoolArray:
+        """bool, shape of `rows`: rows of videos in one of these banks (None: any) and not among the
+        videos of `without`."""
+        found = np.ones(rows.shape, dtype=bool)
+        if banks is not None:
+            found &= _is_one_of(self._table["bank"][rows], self._banks.known(banks))
+        if without:
+            found &= ~_is_one_of(self._table["video"][rows], self._videos.known(without))
+        return found
 
     def videos(self, alive: BoolArray) -> tuple[list[str], Int64Array, Int64Array]:
         """Every video with a live row, its version, and its number of live rows."""
@@ -137,3 +157,23 @@ class RowTable:
         table["video"] = -1
         table[alive] = living._table
         return table, living._videos.texts, living._banks.texts
+
+    def _note_banks(self, rows: Int64Array) -> None:
+        """Note the banks of new rows."""
+        numbers = self._table["bank"][rows]
+        for bank in np.unique(numbers).tolist():
+            fresh = rows[numbers == bank]
+            held, count = self._of_bank.get(bank, (np.zeros(0, dtype=np.int64), 0))
+            # As in `put`: rows that no state holds yet may be written again.
+            count = int(np.searchsorted(held[:count], fresh[0]))
+            held = grown(held, count, count + len(fresh))
+            held[count : count + len(fresh)] = fresh
+            self._of_bank[bank] = (held, count + len(fresh))
+
+
+def _is_one_of(column: npt.NDArray[Any], numbers: list[int]) -> BoolArray:
+    if len(numbers) == 1:
+        # `isin` costs ten times as much for the few rows of one search.
+        same: BoolArray = column == numbers[0]
+        return same
+    return np.isin(column, numbers)

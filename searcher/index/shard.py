@@ -23,7 +23,9 @@ from searcher.index.delta_merge import Merge, build, due_merge, merged_state
 from searcher.index.frame_code_table import FrameCodeTable
 from searcher.index.graph import PADDED_DIMENSION
 from searcher.index.graph_dedup import GraphNodes
+from searcher.index.graph_tuning import UNTUNED, Tuning
 from searcher.index.row_table import RowTable
+from searcher.index.search import search_exact, search_state
 from searcher.index.state import (
     EVERYTHING,
     MISSING,
@@ -31,9 +33,10 @@ from searcher.index.state import (
     Nearest,
     State,
     VideoSegments,
-    search_exact,
-    search_state,
 )
+
+# For more results than the tuning was made with.
+_CANDIDATES_PER_RESULT = 2
 
 _log = logging.getLogger("storyhash.shard")
 
@@ -75,11 +78,12 @@ class Shard:
         vectors: float32 (n, 527).
         """
         state = self._state
-        return _hits(state, search_state(state, vectors, k, only, self._settings.ef_search))
+        return _hits(state, search_state(state, vectors, k, only, self._candidates(state, k)))
 
     def search_ids(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> Nearest:
         """The hot path: scores float32 (n, k) and rows int64 (n, k), -1 where there is none."""
-        return search_state(self._state, vectors, k, only, self._settings.ef_search)
+        state = self._state
+        return search_state(state, vectors, k, only, self._candidates(state, k))
 
     def search_exact(
         self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
@@ -87,6 +91,11 @@ class Shard:
         """Exact search; `search` is measured against it."""
         state = self._state
         return _hits(state, search_exact(state, vectors, k, only))
+
+    @property
+    def candidates(self) -> int:
+        """Candidates kept per search for few results; see `SearcherSettings.recall_target`."""
+        return self._candidates(self._state, 1)
 
     def vectors_of(self, video_id: str) -> VideoSegments:
         """A video's searchable segments in time order, with their vectors and frames."""
@@ -194,6 +203,7 @@ class Shard:
         rows: RowTable,
         frames: FrameCodeTable,
         alive: BoolArray,
+        tuning: Tuning = UNTUNED,
     ) -> Shard:
         """A shard from a graph, the node of each graph row, the delta vectors, float32 (m, 528),
         the row table and the frame codes."""
@@ -207,7 +217,10 @@ class Shard:
         held = Delta(graph_rows).grown(total)
         held.write(graph_rows, delta)
         live = int(np.count_nonzero(alive))
-        return cls(settings, State(graph, nodes, held, total, rows, frames, alive, live))
+        return cls(settings, State(graph, nodes, held, total, rows, frames, alive, live, tuning))
+
+    def _candidates(self, state: State, k: int) -> int:
+        return self._settings.ef_search or max(state.tuning.candidates, _CANDIDATES_PER_RESULT * k)
 
     def _change(
         self, embeddings: Sequence[Embedding], gone: Iterable[str], *, replacing: bool = True
@@ -237,8 +250,6 @@ class Shard:
                 total=total,
                 alive=alive,
                 live=int(np.count_nonzero(alive)),
-                _allowed={},
-                _packed={},
             )
             self.merge()
 

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 
 from common.atomic_write import private_folder
@@ -25,8 +24,15 @@ from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
 from common.types import BoolArray, Float32Array
 from searcher.index.frame_code_table import FrameCodeTable
-from searcher.index.graph import PADDED_DIMENSION, graph_vectors, read_graph, write_links
+from searcher.index.graph import (
+    PADDED_DIMENSION,
+    LowestLinks,
+    graph_vectors,
+    read_graph,
+    write_links,
+)
 from searcher.index.graph_dedup import GraphNodes
+from searcher.index.graph_tuning import UNTUNED, Tuning
 from searcher.index.row_table import RowTable
 from searcher.index.shard import Shard
 from searcher.index.state import State
@@ -136,6 +142,8 @@ def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
     (folder / "names.json").write_text(json.dumps(names, ensure_ascii=False))
     files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
     manifest = {"format": _FORMAT, **asdict(info), "rows": state.total, "files": files}
+    # Older versions of StoryHash do not look at it.
+    manifest["tuning"] = asdict(state.tuning)
     manifest["checksum"] = _manifest_checksum(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
     for path in folder.iterdir():
@@ -158,10 +166,9 @@ def _forget(path: Path, graph: Any, living: BoolArray) -> None:
     not hold a second large graph. Searches still pass through these nodes, so each gets the vector
     of a live neighbour, or zero if it has none."""
     stored = np.load(path, mmap_mode="r+", allow_pickle=False)
-    vectors, hnsw = graph_vectors(graph), graph.hnsw
-    links, starts = faiss.vector_to_array(hnsw.neighbors), faiss.vector_to_array(hnsw.offsets)
+    vectors, links = graph_vectors(graph), LowestLinks(graph)
     for node in np.flatnonzero(~living).tolist():
-        near = links[int(starts[node]) : int(starts[node]) + hnsw.nb_neighbors(0)]
+        near = links.of(node)
         near = near[near >= 0]
         near = near[living[near]]
         stored[node] = vectors[near[0]] if len(near) else 0
@@ -194,7 +201,8 @@ def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard
         np.load(folder / "frames.npy", allow_pickle=False),
         np.load(folder / "frame_counts.npy", allow_pickle=False),
     )
-    return info, Shard.restore(settings, graph, nodes, delta, rows, frames, alive)
+    tuning = Tuning(**manifest["tuning"]) if "tuning" in manifest else UNTUNED
+    return info, Shard.restore(settings, graph, nodes, delta, rows, frames, alive, tuning)
 
 
 def _replace(temporary: Path, final: Path) -> None:

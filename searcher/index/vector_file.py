@@ -12,6 +12,7 @@ from common.errors import CorruptIndexError, StorageError
 from common.settings import SearcherSettings
 from common.types import Float32Array, Int64Array
 from searcher.index.graph import PADDED_DIMENSION, new_graph, padded
+from searcher.index.graph_tuning import UNTUNED
 
 
 def write_vector_file(path: Path, vectors: Float32Array, settings: SearcherSettings) -> None:
@@ -43,6 +44,8 @@ def search_vector_file(
         raise CorruptIndexError(
             f"{path} has {graph.d} dimensions per row, expected {PADDED_DIMENSION}"
         )
-    parameters = faiss.SearchParametersHNSW(efSearch=max(settings.ef_search, k))
+    parameters = faiss.SearchParametersHNSW(
+        efSearch=max(settings.ef_search or UNTUNED.candidates, k)
+    )
     scores, rows = graph.search(padded(queries), k, params=parameters)
     return scores.astype(np.float32), rows.astype(np.int64)

@@ -21,7 +21,7 @@ def indexed_query_pieces(
     """An indexed video as a query: one piece, or several of similar length if it is long, each with
     its segments.
 
-    Search with `Filter(exclude_video=video.video_id)`, or the video finds itself. A video without
+    Search with `Filter(exclude_videos={video.video_id})`, or the video finds itself. A video without
     segments gives one piece without windows, which matches nothing.
     """
     count = len(segments.refs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
@@ -13,7 +11,6 @@ from searcher.matching.alignment import Aligner, align
 from searcher.matching.calibration import Calibration
 from searcher.matching.candidates import Candidate, Evidence
 from searcher.matching.frame_similarity import QueryFrames
-from searcher.matching.index_without import IndexWithout
 from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.match_report import MatcherConfig, MatchReport, ReportBuilder
 from searcher.matching.policy import Policies
@@ -77,10 +74,8 @@ class Matcher:
         without: ids of further videos that are not found.
         """
         segments = self._config.index.vectors_of(video.video_id)
-        config = self._config
-        if without:
-            config = replace(config, index=IndexWithout(config.index, without))
-        answer = ReportBuilder(config, Filter(banks, video.video_id), cancellation)
+        only = Filter(banks, without | {video.video_id})
+        answer = ReportBuilder(self._config, only, cancellation)
         for piece, shown in indexed_query_pieces(video, segments, self._config.model_id):
             answer.add_windows(
                 piece, QueryWindows.of(piece), _stored_frames(shown, piece.duration_seconds)

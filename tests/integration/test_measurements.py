@@ -30,5 +30,7 @@ def test_the_search_benchmark_measures_what_it_says(tmp_path: Path) -> None:
     figures = bench_search.measure(400, 40, tmp_path)
     assert figures["vectors"] == 400
     assert figures["recall_at_10"] > 0.95
-    assert set(figures["search_microseconds"]) == {"shard", "faiss flat"}
+    assert set(figures["search_microseconds"]) >= {"shard", "plain faiss, 64 candidates"}
+    # Of 20 videos, some are in a bank of a fifth.
+    assert figures["recall_at_10_by_bank"]["20 %"] > 0.95
     assert figures["bytes_per_vector"]["shard"] > 4 * 527

@@ -106,7 +106,7 @@ def test_a_copy_within_the_catalogue_is_one_match_over_its_whole_length(
     shard.add(embeddings("stranger", film(rng, 40)))
     segments = shard.vectors_of("copy")
     asked = only_piece(Video("copy", "/films/copy"), segments)
-    report = make_matcher(shard).match(asked, Filter(exclude_video="copy"))
+    report = make_matcher(shard).match(asked, Filter(exclude_videos=frozenset({"copy"})))
     assert report.matches[0].video_id == "original"
     assert {match.video_id for match in report.matches[1:]} == {"stranger"}
     assert ranges(report) == pytest.approx([0, seconds, 0, seconds], abs=0.1)
@@ -121,7 +121,7 @@ def test_half_a_film_within_the_catalogue_is_placed_in_both(rng: np.random.Gener
     shard.add(embeddings("half", np.concatenate([copied(rng, frames[:40]), film(rng, 18)])))
     segments = shard.vectors_of("half")
     asked = only_piece(Video("half", "/films/half"), segments)
-    report = make_matcher(shard).match(asked, Filter(exclude_video="half"))
+    report = make_matcher(shard).match(asked, Filter(exclude_videos=frozenset({"half"})))
     assert (report.decision, report.matches[0].video_id) == ("copy", "original")
     assert ranges(report) == pytest.approx([0, 20, 0, 20], abs=2.5)
 
@@ -359,7 +359,7 @@ def test_only_the_banks_asked_for_are_searched(
     asked = query(copied(rng, films["film-0"]))
     found = matcher.match(asked, Filter(banks=frozenset({"sport"}))).matches
     assert {match.video_id for match in found} == {"there"}
-    found = matcher.match(asked, Filter(exclude_video="there")).matches
+    found = matcher.match(asked, Filter(exclude_videos=frozenset({"there"}))).matches
     assert {match.video_id for match in found} == {"here"}
 
 

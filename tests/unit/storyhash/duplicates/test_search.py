@@ -8,8 +8,8 @@ import pytest
 from common.settings import SearcherSettings
 from common.types import Float32Array
 from searcher.index.shard import Shard
+from searcher.index.state import Filter
 from searcher.matching.calibration import load_calibration
-from searcher.matching.index_without import IndexWithout
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
 from searcher.storage.video_store import Video
@@ -94,9 +94,9 @@ def test_an_index_without_some_videos_gives_the_nearest_of_the_others(
     shard.merge()
     queries = unit_rows(rng, 3)
     without = frozenset(f"v{number:02}" for number in range(0, 30, 2))
-    found = IndexWithout(shard, without).search(queries, 20)
+    found = shard.search(queries, 20, Filter(exclude_videos=without))
     everything = shard.search(queries, 150)
     for hits, every in zip(found, everything, strict=True):
         kept = [hit for hit in every if hit.ref.video_id not in without]
         assert [hit.ref for hit in hits] == [hit.ref for hit in kept[:20]]
-    assert len(IndexWithout(shard, without).search(queries, 100)[0]) == 75
+    assert len(shard.search(queries, 100, Filter(exclude_videos=without))[0]) == 75

@@ -1,0 +1,87 @@
+"""Links to nodes that searches no longer reach.
+
+Rows arrive video after video. A late video is linked to earlier ones, but few of them link back: their
+lists are full, and a list that is full drops links as more arrive. After a merge, the new nodes and
+some older ones are searched by their own vectors. One that is not found gets links from the nodes that
+were found in its place.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import faiss
+import numpy as np
+
+from common.types import Int32Array, Int64Array
+from searcher.index.graph import LowestLinks, graph_vectors
+
+# Few candidates: what they find, more candidates find too.
+_CANDIDATES = 16
+# A node that is not found gets links from so many others.
+_LINKS = 4
+_ROUNDS = 3
+# Nodes searched at once: well under a second.
+_BLOCK = 2048
+# Older nodes are checked in parts of as many as the new ones: at most so many parts, until less than
+# this share of a part was lost.
+_PARTS, _LOST = 8, 0.001
+_SAME_SCORE = 1e-6
+
+
+def repair(
+    graph: Any, first_new: int, rng: np.random.Generator, closing: threading.Event
+) -> int | None:
+    """Link the nodes from `first_new` on, and a bounded sample of older ones, that a search misses; how
+    many were missed, or None if the shard closed first. No one else may use the graph."""
+    lost = 0
+    fresh = np.arange(first_new, graph.ntotal)
+    old = rng.permutation(first_new)
+    parts = [fresh]
+    if len(fresh):
+        parts += [old[start : start + len(fresh)] for start in range(0, first_new, len(fresh))]
+    for part in parts[: 1 + _PARTS]:
+        missed = 0
+        for start in range(0, len(part), _BLOCK):
+            if closing.is_set():
+                return None
+            missed += _link_lost(graph, part[start : start + _BLOCK])
+        lost += missed
+        if part is not fresh and missed < _LOST * len(part):
+            break
+    return lost
+
+
+def _link_lost(graph: Any, nodes: Int64Array) -> int:
+    """Link those of the nodes that a search for their own vectors does not find; how many they were."""
+    links, missed = LowestLinks(graph), 0
+    vectors = graph_vectors(graph)
+    parameters = faiss.SearchParametersHNSW(efSearch=_CANDIDATES)
+    for _ in range(_ROUNDS):
+        queries = vectors[nodes]
+        scores, found = graph.search(queries, _LINKS, params=parameters)
+        own = np.einsum("ij,ij->i", queries, queries)
+        lost = scores[:, 0] < own - _SAME_SCORE
+        if not lost.any():
+            break
+        nodes, found = nodes[lost], found[lost]
+        missed = missed or len(nodes)
+        linked = links.links_to()
+        for node, near in zip(nodes.tolist(), found.tolist(), strict=True):
+            for other in near:
+                if other >= 0:
+                    _link(links.of(other), node, linked)
+    return missed
+
+
+def _link(line: Int32Array, node: int, linked: Int64Array) -> None:
+    """Add a link to a node's list; if it is full, the node that most others link to leaves it."""
+    if (line == node).any():
+        return
+    free = np.flatnonzero(line < 0)
+    at = int(free[0]) if len(free) else int(np.argmax(linked[line]))
+    if not len(free):
+        linked[line[at]] -= 1
+    line[at] = node
+    linked[node] += 1

@@ -1,0 +1,115 @@
+"""How many candidates a search needs: measured on rows of the graph itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import faiss
+import numpy as np
+
+from common.types import BoolArray, Float32Array, Int64Array
+from searcher.index.graph import graph_vectors
+
+_K = 10
+_QUERIES = 256
+# Queries compared with every row between two checks for closing: under a second at a million rows.
+_EXACT_QUERIES = 32
+_CANDIDATES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+# Scores that differ by less are equal.
+_SAME_SCORE = 1e-6
+# A graph is measured again once it has grown by this factor.
+_GROWTH = 1.1
+# What the costs are timed with; in a smaller graph they say nothing and matter little.
+_TIMED_ROWS, _TIMED_CANDIDATES, _TIMED_QUERIES = 4096, 128, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """candidates: the fewest, of those tried, with which searches of a graph of so many `nodes` reach
+    the recall target; the most that were tried if none do. rows_per_candidate: how many rows can be
+    compared one by one in the time that one more candidate takes."""
+
+    candidates: int
+    rows_per_candidate: float
+    nodes: int
+
+    def is_due(self, graph: Any) -> bool:
+        """Whether the graph has grown too much since."""
+        return bool(graph.ntotal >= max(1, self.nodes * _GROWTH))
+
+
+# The usual values, until a graph is measured.
+UNTUNED = Tuning(candidates=64, rows_per_candidate=20.0, nodes=0)
+
+
+def tuned(
+    graph: Any, target: float, rng: np.random.Generator, closing: threading.Event
+) -> Tuning | None:
+    """Measure a graph that nobody changes meanwhile; None if the shard closed first."""
+    nodes = np.sort(rng.choice(graph.ntotal, min(_QUERIES, graph.ntotal), replace=False))
+    queries = graph_vectors(graph)[nodes]
+    least = _least_true_scores(graph, queries, closing)
+    if least is None:
+        return None
+    found = replace(UNTUNED, nodes=int(graph.ntotal))
+    for candidates in _CANDIDATES:
+        found = replace(found, candidates=candidates)
+        shares = _recalls(graph, queries, nodes, least, candidates)
+        # One standard error below the mean: a sample may be lucky.
+        if shares.mean() - shares.std() / np.sqrt(len(shares)) >= target:
+            break
+    if graph.ntotal < _TIMED_ROWS:
+        return found
+    return replace(found, rows_per_candidate=_rows_per_candidate(graph, queries))
+
+
+def _least_true_scores(
+    graph: Any, queries: Float32Array, closing: threading.Event
+) -> Float32Array | None:
+    """float32 (n,): of each query, the score of its tenth nearest node besides itself."""
+    count = min(_K + 1, graph.ntotal)
+    least = []
+    for start in range(0, len(queries), _EXACT_QUERIES):
+        if closing.is_set():
+            return None
+        scores, _ = graph.storage.search(queries[start : start + _EXACT_QUERIES], count)
+        least.append(scores[:, -1])
+    return np.concatenate(least)
+
+
+def _recalls(
+    graph: Any, queries: Float32Array, own: Int64Array, least: Float32Array, candidates: int
+) -> Float32Array:
+    """Of each query, the share of its true neighbours that a search finds; its own node is none."""
+    count = min(_K + 1, graph.ntotal)
+    parameters = faiss.SearchParametersHNSW(efSearch=candidates)
+    scores, nodes = graph.search(queries, count, params=parameters)
+    right: BoolArray = (scores >= least[:, None] - _SAME_SCORE) & (nodes != own[:, None])
+    wanted = max(1, count - 1)
+    shares: Float32Array = np.minimum(right.sum(axis=1), wanted) / wanted
+    return shares if count > 1 else np.ones_like(shares)
+
+
+def _rows_per_candidate(graph: Any, queries: Float32Array) -> float:
+    """The cost of a candidate, in rows that are compared one by one; both on the same queries."""
+    nodes = np.linspace(0, graph.ntotal - 1, _TIMED_ROWS).astype(np.int64)
+    some = faiss.SearchParameters(sel=faiss.IDSelectorArray(nodes))
+    beam = faiss.SearchParametersHNSW(efSearch=_TIMED_CANDIDATES)
+    asked = queries[:_TIMED_QUERIES]
+    search = _seconds(lambda one: graph.search(one, _K, params=beam), asked)
+    compare = _seconds(lambda one: graph.storage.search(one, _K, params=some), asked)
+    return (search / _TIMED_CANDIDATES) / (compare / _TIMED_ROWS)
+
+
+def _seconds(call: Callable[[Float32Array], object], queries: Float32Array) -> float:
+    """The median time of a call. Thread time would miss FAISS' own threads."""
+    times = []
+    for query in queries:
+        started = time.perf_counter()
+        call(query[None])
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))

@@ -1,0 +1,179 @@
+"""A search in one state of the shard: the graph and the delta, with or without a filter.
+
+HNSW knows no filter. Among the nodes nearest to a query, a filter keeps those that are allowed; the
+search is repeated with more candidates until enough of them are. Where few rows are allowed, comparing
+each of them is cheaper, and exact. Nothing is prepared for a filter, so a change of the index costs no
+search anything.
+"""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+
+from common.types import Float32Array, Int64Array
+from searcher.index.graph import padded
+from searcher.index.state import MISSING, Filter, Nearest, State
+
+# The list of the nearest nodes is right at its beginning and less so at its end, so a filter sees only
+# this share of it.
+_TRUSTED = 0.5
+# Candidates per result wanted, where a filter takes some of them away.
+_CANDIDATES_PER_RESULT = 8
+# The list grows by this factor for queries with too few allowed nodes in it.
+_GROWTH = 4
+
+
+def search_state(
+    state: State, vectors: Float32Array, k: int, only: Filter, ef_search: int
+) -> Nearest:
+    """Scores, float32 (n, k), and rows, int64 (n, k), best first, from the graph and the delta.
+
+    vectors: float32 (n, 527). If fewer than k are found, the score is -inf and the row MISSING.
+    Raises ValueError for k < 1.
+    """
+    queries = _checked(vectors, k)
+    flat = _flat(state, queries, k, only, state.graph_rows)
+    if not state.graph_rows or not len(queries):
+        return _best([flat], k)
+    if state.everything_passes(only):
+        scores, nodes = _nearest_nodes(state, queries, k, max(ef_search, k))
+        found = (scores, nodes) if state.nodes.distinct else _allowed(state, scores, nodes, k, only)
+    else:
+        found = _filtered(state, queries, k, only, ef_search)
+    return found if state.graph_rows == state.total else _best([found, flat], k)
+
+
+def search_exact(state: State, vectors: Float32Array, k: int, only: Filter) -> Nearest:
+    """Exact search."""
+    return _best([_flat(state, _checked(vectors, k), k, only, 0)], k)
+
+
+def _checked(vectors: Float32Array, k: int) -> Float32Array:
+    if k < 1:
+        raise ValueError(f"k: expected >= 1, got {k}")
+    return padded(vectors)
+
+
+def _filtered(state: State, queries: Float32Array, k: int, only: Filter, ef: int) -> Nearest:
+    """The k best allowed rows of the graph, best first."""
+    banks = state.graph_rows_in(only.banks)
+    usable = len(banks) * state.live / state.total
+    scores, rows = _wide(*_nothing(len(queries)), k)
+    lacking = np.arange(len(queries))
+    candidates = max(ef, _CANDIDATES_PER_RESULT * k) * state.graph_rows / max(usable, 1.0)
+    # A candidate costs as much as comparing so many rows; measured.
+    while candidates * state.tuning.rows_per_candidate < usable:
+        wide = int(candidates)
+        nearest = _nearest_nodes(state, queries[lacking], int(_TRUSTED * wide), wide)
+        found, kept = _allowed(state, *nearest, k, only)
+        scores[lacking], rows[lacking] = found, kept
+        lacking = lacking[kept[:, -1] == MISSING]
+        if not len(lacking):
+            return scores, rows
+        candidates *= _GROWTH
+    scores[lacking], rows[lacking] = _each(state, queries[lacking], k, only, banks)
+    return scores, rows
+
+
+def _each(state: State, queries: Float32Array, k: int, only: Filter, rows: Int64Array) -> Nearest:
+    """The k best allowed rows among rows of the graph: each is compared."""
+    rows = rows[state.passes(rows, only)]
+    nodes = rows if state.nodes.distinct else np.unique(state.nodes.of_row[rows])
+    if not len(nodes):
+        return _allowed(state, *_nothing(len(queries)), k, only)
+    storage = faiss.downcast_index(state.graph.storage)
+    parameters = faiss.SearchParameters(sel=faiss.IDSelectorArray(nodes))
+    scores, found = storage.search(queries, min(k, len(nodes)), params=parameters)
+    return _allowed(state, scores, found, k, only)
+
+
+def _nothing(count: int) -> Nearest:
+    return np.zeros((count, 0), dtype=np.float32), np.zeros((count, 0), dtype=np.int64)
+
+
+def _nearest_nodes(state: State, queries: Float32Array, count: int, ef: int) -> Nearest:
+    """Scores and nodes of the graph, best first; -inf and MISSING if there are fewer."""
+    parameters = faiss.SearchParametersHNSW(efSearch=ef)
+    scores, nodes = state.graph.search(queries, count, params=parameters)
+    scores[nodes == MISSING] = -np.inf
+    return scores, nodes
+
+
+def _allowed(
+    state: State, scores: Float32Array, nodes: Int64Array, k: int, only: Filter
+) -> Nearest:
+    """The first k allowed rows of nodes, best first.
+
+    scores: float32 (n, m); nodes: int64 (n, m), MISSING if there is none.
+    """
+    if state.nodes.distinct:
+        rows = nodes
+    else:
+        lines = [_rows_of(state, *line) for line in zip(scores, nodes, strict=True)]
+        width = max((len(rows) for _, rows in lines), default=0)
+        scores, rows = _wide(*_nothing(len(nodes)), width)
+        for at, (line, found) in enumerate(lines):
+            scores[at, : len(line)], rows[at, : len(line)] = line, found
+    usable = rows != MISSING
+    usable[usable] = state.passes(rows[usable], only)
+    order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
+    scores = np.where(usable, scores, -np.inf)
+    rows = np.where(usable, rows, MISSING)
+    return _wide(
+        np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1), k
+    )
+
+
+def _rows_of(state: State, scores: Float32Array, nodes: Int64Array) -> Nearest:
+    """The rows of nodes, and the score of each."""
+    nodes = nodes[nodes != MISSING]
+    members = [state.nodes.rows_of(node) for node in nodes.tolist()]
+    rows = np.concatenate([np.zeros(0, np.int64), *members])
+    return np.repeat(scores[: len(nodes)], [len(some) for some in members]), rows
+
+
+def _wide(scores: Float32Array, rows: Int64Array, k: int) -> Nearest:
+    """With at least k columns."""
+    if scores.shape[1] >= k:
+        return scores, rows
+    lacking = ((0, 0), (0, k - scores.shape[1]))
+    return (
+        np.pad(scores, lacking, constant_values=-np.inf),
+        np.pad(rows, lacking, constant_values=MISSING),
+    )
+
+
+def _flat(state: State, queries: Float32Array, k: int, only: Filter, start: int) -> Nearest:
+    """The k best rows from `start` on, unordered; fewer columns if there are fewer."""
+    scores, rows = _nothing(len(queries))
+    for first, vectors in state.pieces(start, state.total):
+        near = queries @ vectors.T
+        if not state.everything_passes(only):
+            near[:, ~state.passes(np.arange(first, first + len(vectors)), only)] = -np.inf
+        here, columns = _top(near, k)
+        scores = np.hstack([scores, here])
+        rows = np.hstack([rows, columns + first])
+        scores, columns = _top(scores, k)
+        rows = np.take_along_axis(rows, columns, axis=1)
+    return scores, rows
+
+
+def _top(scores: Float32Array, k: int) -> Nearest:
+    """The k largest scores per line and their columns, unordered; all if there are fewer."""
+    if scores.shape[1] <= k:
+        return scores, np.arange(scores.shape[1])[None].repeat(len(scores), axis=0)
+    columns = np.argpartition(scores, -k, axis=1)[:, -k:]
+    return np.take_along_axis(scores, columns, axis=1), columns
+
+
+def _best(parts: list[Nearest], k: int) -> Nearest:
+    """The k best of all parts, best first."""
+    scores, rows = _wide(
+        np.hstack([scores for scores, _ in parts]), np.hstack([rows for _, rows in parts]), k
+    )
+    # A NaN query has no neighbours.
+    missing = ~np.isfinite(scores)
+    scores[missing], rows[missing] = -np.inf, MISSING
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
