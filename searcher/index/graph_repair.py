@@ -2,8 +2,8 @@
 
 Rows arrive video after video. A late video is linked to earlier ones, but few of them link back: their
 lists are full, and a list that is full drops links as more arrive. After a merge, the new nodes and
-some older ones are searched by their own vectors. One that is not found gets links from the nodes that
-were found in its place.
+some older ones are searched by slightly changed vectors of their own, because a query is seldom equal to
+a row. One that is not found gets links from the nodes that were found in its place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from common.types import Int32Array, Int64Array
+from common.types import Float32Array, Int32Array, Int64Array
 from searcher.index.graph import LowestLinks, graph_vectors
 
 # Few candidates: what they find, more candidates find too.
@@ -27,6 +27,8 @@ _BLOCK = 2048
 # Older nodes are checked in parts of as many as the new ones: at most so many parts, until less than
 # this share of a part was lost.
 _PARTS, _LOST = 8, 0.001
+# Length of the change: a cosine of 0.96 to the node's own vector, as an edited copy may have.
+_CHANGE = 0.3
 _SAME_SCORE = 1e-6
 
 
@@ -46,22 +48,22 @@ def repair(
         for start in range(0, len(part), _BLOCK):
             if closing.is_set():
                 return None
-            missed += _link_lost(graph, part[start : start + _BLOCK])
+            missed += _link_lost(graph, part[start : start + _BLOCK], rng)
         lost += missed
         if part is not fresh and missed < _LOST * len(part):
             break
     return lost
 
 
-def _link_lost(graph: Any, nodes: Int64Array) -> int:
-    """Link those of the nodes that a search for their own vectors does not find; how many they were."""
+def _link_lost(graph: Any, nodes: Int64Array, rng: np.random.Generator) -> int:
+    """Link those of the nodes that a search does not find; how many they were."""
     links, missed = LowestLinks(graph), 0
     vectors = graph_vectors(graph)
     parameters = faiss.SearchParametersHNSW(efSearch=_CANDIDATES)
     for _ in range(_ROUNDS):
-        queries = vectors[nodes]
+        queries = _changed(vectors[nodes], rng)
         scores, found = graph.search(queries, _LINKS, params=parameters)
-        own = np.einsum("ij,ij->i", queries, queries)
+        own = np.einsum("ij,ij->i", queries, vectors[nodes])
         lost = scores[:, 0] < own - _SAME_SCORE
         if not lost.any():
             break
@@ -73,6 +75,13 @@ def _link_lost(graph: Any, nodes: Int64Array) -> int:
                 if other >= 0:
                     _link(links.of(other), node, linked)
     return missed
+
+
+def _changed(vectors: Float32Array, rng: np.random.Generator) -> Float32Array:
+    """float32 like `vectors`, each moved by `_CHANGE` in a random direction."""
+    moves = rng.standard_normal(vectors.shape, dtype=np.float32)
+    moves *= _CHANGE / np.linalg.norm(moves, axis=1, keepdims=True)
+    return vectors + moves
 
 
 def _link(line: Int32Array, node: int, linked: Int64Array) -> None:

@@ -62,7 +62,7 @@ def plain_recall(points: list[Embedding], asked: Float32Array, candidates: int) 
     return float(np.mean(scores >= exact[:, None] - SAME_SCORE))
 
 
-@pytest.mark.parametrize(("noise", "candidates"), [(0.03, 16), (0.002, 64)])
+@pytest.mark.parametrize(("noise", "candidates"), [(0.03, 16), (0.002, 32)])
 def test_a_graph_of_many_small_merges_finds_as_much_as_one_built_at_once(
     noise: float, candidates: int
 ) -> None:
