@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,8 +13,9 @@ import pytest
 
 from common.video import encode_video
 from storyhash.samples import FRAMES_PER_SECOND, film
-from tests.e2e.conftest import Run, command, draw, environment, storyhash
+from tests.e2e.conftest import ROOT, Run, draw, environment, storyhash
 from tests.e2e.test_models import named
+from tests.support.preloaded import Start, start, start_with_networks
 
 FEW = ("crop_10", "flip_v", "trim_middle")
 PLAIN = (*FEW, "blur", "gamma_light", "letterbox", "compress_50")
@@ -31,8 +30,8 @@ def options(transforms: tuple[str, ...], cache: Path, **more: object) -> list[st
     return asked
 
 
-def evaluate(*arguments: str | Path, **settings: str) -> Run:
-    return storyhash("evaluate", *arguments, OMP_NUM_THREADS="1", **settings)
+def evaluate(*arguments: str | Path, start: Start = start, **settings: str) -> Run:
+    return storyhash("evaluate", *arguments, start=start, OMP_NUM_THREADS="1", **settings)
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +55,18 @@ def made(drawn: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     out = tmp_path_factory.mktemp("made")
     arguments = ["evaluate", "robustness", "--videos", drawn, *options(FEW, cache, out=out)]
     environ = environment(OMP_NUM_THREADS="1")
-    process = subprocess.Popen(
-        command(*arguments), env=environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    with open(os.devnull, "wb") as nowhere:
+        process = start(
+            ["storyhash", *map(str, arguments)],
+            env=environ,
+            cwd=ROOT,
+            stdout=nowhere,
+            stderr=nowhere,
+        )
     while len(list(cache.rglob("*.npz"))) < 6:
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     # Its children see that it is gone, and end.
     time.sleep(1.5)
@@ -205,6 +209,7 @@ def test_the_same_commands_run_with_clip(drawn: Path, models: Path, tmp_path: Pa
         *("robustness", "--videos", drawn, "--profile", "clip-motion", "--per-transform", "1"),
         *("--transforms", "crop_10", "--no-peers", "--workers", "1", "--cache", tmp_path / "cache"),
         *("--out", tmp_path / "out", "--json"),
+        start=start_with_networks,
         **named(models),
     )
     assert run.exit_code == 0, run.stderr
