@@ -34,11 +34,14 @@ class Promise:
 
 
 def choose(
-    promises: Sequence[Promise], calibration: Calibration, least_probability: float
+    promises: Sequence[Promise],
+    calibration: Calibration,
+    least_probability: float,
+    most: int = MAX_CANDIDATES,
 ) -> tuple[tuple[str, ...], str]:
     """The candidates, the most promising first, and what is left out because of a bound.
 
-    Every video that can reach `least_probability`, up to MAX_CANDIDATES, and the best ones up to
+    Every video that can reach `least_probability`, up to `most`, and the best ones up to
     LISTED_CANDIDATES. If there are too many, every stretch of the query gets its best videos, and within
     a stretch every content before further copies of one.
     """
@@ -50,12 +53,12 @@ def choose(
     least = max(least_probability, _LEAST_PROBABILITY)
     # No run of a video scores higher than its best window.
     likely = [name for name in ranked if calibration.probability(values[name], math.inf) >= least]
-    if len(likely) <= MAX_CANDIDATES:
+    if len(likely) <= most:
         return tuple(ranked[: max(len(likely), LISTED_CANDIDATES)]), ""
-    chosen = set(_fairest(promises, set(likely), MAX_CANDIDATES))
+    chosen = set(_fairest(promises, set(likely), most))
     return (
         tuple(name for name in likely if name in chosen),
-        f"{len(likely):,} videos may match; the {MAX_CANDIDATES} most promising were compared",
+        f"{len(likely):,} videos may match; the {most} most promising were compared",
     )
 
 

@@ -20,7 +20,7 @@ from searcher.matching.boilerplate import (
     document_frequencies,
 )
 from searcher.matching.calibration import Calibration, probability_of
-from searcher.matching.candidate_order import LISTED_CANDIDATES
+from searcher.matching.candidate_order import LISTED_CANDIDATES, MAX_CANDIDATES
 from searcher.matching.candidates import Candidate, Evidence
 from searcher.matching.frame_similarity import QueryFrames
 from searcher.matching.policy import Decision, Policies, strongest
@@ -66,7 +66,7 @@ class MatchReport:
 @dataclass(frozen=True, slots=True)
 class MatcherConfig:
     """What a report is built with. aligner: finds the runs; by_frames: whether ranges are refined
-    with frame codes."""
+    with frame codes; most_candidates: of a piece, of those that may match."""
 
     index: SegmentIndex
     model_id: str
@@ -74,6 +74,7 @@ class MatcherConfig:
     policies: Policies
     aligner: Aligner = align
     by_frames: bool = True
+    most_candidates: int = MAX_CANDIDATES
 
 
 class ReportBuilder:
@@ -126,6 +127,7 @@ class ReportBuilder:
             self._only,
             self._cancellation,
             config.policies.least_probability,
+            config.most_candidates,
         )
         self._truncated = self._truncated or retrieval.truncated
         for video_id in retrieval.candidates:

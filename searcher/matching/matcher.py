@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
@@ -9,6 +11,7 @@ from common.types import QueryEmbedding
 from searcher.index.state import EVERYTHING, Banks, Filter, VideoSegments
 from searcher.matching.alignment import Aligner, align
 from searcher.matching.calibration import Calibration
+from searcher.matching.candidate_order import MAX_CANDIDATES
 from searcher.matching.candidates import Candidate, Evidence
 from searcher.matching.frame_similarity import QueryFrames
 from searcher.matching.indexed_query import indexed_query_pieces
@@ -67,15 +70,17 @@ class Matcher:
         banks: Banks = None,
         *,
         without: frozenset[str] = frozenset(),
+        most_candidates: int = MAX_CANDIDATES,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> MatchReport:
         """Match an indexed video against the other videos, with its stored vectors.
 
-        without: ids of further videos that are not found.
+        without: ids of further videos that are not found; most_candidates: of those that may match.
         """
         segments = self._config.index.vectors_of(video.video_id)
         only = Filter(banks, without | {video.video_id})
-        answer = ReportBuilder(self._config, only, cancellation)
+        config = replace(self._config, most_candidates=most_candidates)
+        answer = ReportBuilder(config, only, cancellation)
         for piece, shown in indexed_query_pieces(video, segments, self._config.model_id):
             answer.add_windows(
                 piece, QueryWindows.of(piece), _stored_frames(shown, piece.duration_seconds)

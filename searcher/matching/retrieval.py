@@ -16,7 +16,7 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 from searcher.index.state import Filter
 from searcher.matching.calibration import BackgroundScores, Calibration
-from searcher.matching.candidate_order import Promise, choose
+from searcher.matching.candidate_order import MAX_CANDIDATES, Promise, choose
 from searcher.matching.hits import HITS_PER_WINDOW, MOST_HITS, ViewHits
 from searcher.matching.near_copies import Group, NearCopies, copy_level
 from searcher.matching.protocols import SegmentIndex
@@ -50,11 +50,12 @@ def retrieve(
     only: Filter,
     cancellation: Cancellation = NEVER_CANCELLED,
     floor: float | None = None,
+    most_candidates: int = MAX_CANDIDATES,
 ) -> Retrieval:
     """The candidates of a query, or of a piece of one, and its background.
 
     floor: a video that cannot have this probability need not be a candidate (default: the calibration's
-    `review_probability`). Raises CancelledError.
+    `review_probability`). most_candidates: of those that can. Raises CancelledError.
     """
     search = _Search(query, index, calibration, only, cancellation)
     backgrounds: dict[str, BackgroundScores] = {}
@@ -68,7 +69,7 @@ def retrieve(
         shift = calibration.normalised_score(0.0, view.name, background)
         promises.append(Promise(hits, groups, times, shift))
     least = calibration.review_probability if floor is None else floor
-    candidates, truncated = choose(promises, calibration, least)
+    candidates, truncated = choose(promises, calibration, least, most_candidates)
     return Retrieval(candidates, backgrounds, truncated or search.truncated)
 
 

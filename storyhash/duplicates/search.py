@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
+from searcher.matching.candidate_order import LISTED_CANDIDATES
 from searcher.matching.duplicate_groups import (
     DEFAULT_SHARE,
     Components,
@@ -82,7 +83,10 @@ class DuplicateSearch:
 
     def _match(self, video_id: str, without: frozenset[str] = frozenset()) -> None:
         self._queries += 1
-        report = self.matcher.match_video(self.videos[video_id], without=without)
+        # Further copies lie behind these, and are found from other videos of the group.
+        report = self.matcher.match_video(
+            self.videos[video_id], without=without, most_candidates=LISTED_CANDIDATES
+        )
         for found in overlaps_in(report, video_id, self._durations, self.decisions):
             pair = (found.first, found.second)
             known = self._overlaps.get(pair)
