@@ -16,7 +16,7 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 from searcher.index.state import Filter
 from searcher.matching.calibration import BackgroundScores, Calibration
-from searcher.matching.candidate_order import MAX_CANDIDATES, Promise, choose
+from searcher.matching.candidate_order import LISTED_CANDIDATES, MAX_CANDIDATES, Promise, choose
 from searcher.matching.hits import HITS_PER_WINDOW, MOST_HITS, ViewHits
 from searcher.matching.near_copies import Group, NearCopies, copy_level
 from searcher.matching.protocols import SegmentIndex
@@ -57,7 +57,9 @@ def retrieve(
     floor: a video that cannot have this probability need not be a candidate (default: the calibration's
     `review_probability`). most_candidates: of those that can. Raises CancelledError.
     """
-    search = _Search(query, index, calibration, only, cancellation)
+    # Who asks for few candidates has another way to the copies behind them.
+    deepest = MOST_HITS if most_candidates > LISTED_CANDIDATES else HITS_PER_WINDOW
+    search = _Search(query, index, calibration, only, cancellation, deepest)
     backgrounds: dict[str, BackgroundScores] = {}
     promises: list[Promise] = []
     for view in query.views:
@@ -83,11 +85,13 @@ class _Search:
         calibration: Calibration,
         only: Filter,
         cancellation: Cancellation,
+        deepest: int,
     ) -> None:
         self._query = query
         self._index = index
         self._calibration = calibration
         self._only = only
+        self._deepest = deepest
         self._cancellation = cancellation
         self._near_copies = NearCopies(index, calibration.certain, cancellation)
         self._left = _DEEPER_HITS
@@ -110,10 +114,10 @@ class _Search:
             lacking = _lacking(hits, groups, depth, level)
             if not len(lacking):
                 break
-            if depth == MOST_HITS:
+            if depth == self._deepest:
                 self.truncated = (
-                    f"more than {MOST_HITS:,} segments of the catalogue are as near to one part of the "
-                    "query; videos beyond them were not compared"
+                    f"more than {self._deepest:,} segments of the catalogue are as near to one part of "
+                    "the query; videos beyond them were not compared"
                 )
                 break
             depth = min(_DEEPER * depth, MOST_HITS)
