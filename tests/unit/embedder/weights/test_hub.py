@@ -177,7 +177,13 @@ def test_the_list_names_every_model_with_licence_and_place(folder: Path, tmp_pat
     )
     models = {one.name: one for one in list_models(settings)}
     assert list(models) == [
-        *("clip", "sam2", "sscd", "sscd_distilled", "sscd (yours)", "offline", "offline-net")
+        "clip",
+        "sam2",
+        "sscd",
+        "sscd_distilled",
+        "sscd (yours)",
+        "offline",
+        "offline-net",
     ]
     assert models["clip"].path == str(folder / "model.safetensors")
     assert models["clip"].checksum
