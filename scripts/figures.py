@@ -128,7 +128,7 @@ def models(load: Load) -> str:
 
 def streaming(load: Load) -> str:
     """Throughput, memory, recovery and latency, each beside its bound."""
-    return table(["", "", "beside it"], throughput(load))
+    return table(["", "", "compare with"], throughput(load))
 
 
 def fire(load: Load) -> str:

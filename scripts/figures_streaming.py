@@ -45,8 +45,8 @@ def throughput(load: Load) -> list[list[str]]:
     direct = held["latency"]["embeddings through the searcher"]["video_milliseconds"]
     rows = [
         [
-            f"produced, {one_kind['bytes_a_value'] / 1000:.1f} kB a message",
-            f"{one_kind['messages_per_second']['publisher']:,} a second",
+            f"produced, {one_kind['bytes_a_value'] / 1000:.1f} kB per message",
+            f"{one_kind['messages_per_second']['publisher']:,} per second",
             f"a bare kafka-python loop {one_kind['messages_per_second'][_BARE]:,}, with our batching "
             f"{one_kind['messages_per_second'][_BATCHED]:,}",
         ]
@@ -55,38 +55,38 @@ def throughput(load: Load) -> list[list[str]]:
     rows += [
         [
             f"{taken['embeddings']:,} embeddings taken in by a searcher",
-            f"{taken['embeddings_per_second']:,} a second",
+            f"{taken['embeddings_per_second']:,} per second",
             f"the mirror alone {taken['bounds_per_second']['mirror alone, embeddings']:,}, a bare "
             f"consumer {taken['bounds_per_second']['bare consumer, messages']:,}",
         ],
         [
-            "its memory",
-            f"{taken['memory']['peak_resident_megabytes']:,} MB resident at the peak",
-            f"{taken['memory']['own_bytes_a_vector_at_the_peak']:,} bytes of its own a vector of "
-            f"{taken['memory']['bytes_of_a_vector']:,}",
+            "memory of that searcher",
+            f"{taken['memory']['peak_resident_megabytes']:,} MB at the peak",
+            f"{taken['memory']['own_bytes_a_vector_at_the_peak']:,} bytes per vector; the vector "
+            f"alone has {taken['memory']['bytes_of_a_vector']:,}",
         ],
         [
-            "still waiting for the graph",
-            f"{taken['waiting_for_the_graph_at_the_end']:,} vectors at the end of that, "
+            "vectors not yet in the graph",
+            f"{taken['waiting_for_the_graph_at_the_end']:,} at the end of that, "
             f"{taken['folding']['waiting_at_the_end']:,} after {taken['folding']['seconds']:,} s more",
-            "a query meanwhile {p50:.0f} ms, 99th percentile {p99:.0f}".format(
+            "a query takes {p50:.0f} ms meanwhile (99th percentile {p99:.0f})".format(
                 **taken["folding"]["query_milliseconds"]
             ),
         ],
         [
-            "killed, and answering again",
+            "from the kill of a searcher to its next answer",
             f"{recovery['with a snapshot']['seconds']} s with a snapshot",
             f"{recovery['from the mirror, without a snapshot']['seconds']} s from the mirror, "
             f"{recovery['from the log alone']['seconds']} s from the log alone",
         ],
         [
             "`offline` embedders, one and two",
-            f"{one['segments_per_second']} and {two['segments_per_second']} segments a second",
+            f"{one['segments_per_second']} and {two['segments_per_second']} segments per second",
             f"{100 * one['share_of_the_cores']:.0f} and {100 * two['share_of_the_cores']:.0f} % of the "
             f"cores; the stage without Kafka {alone}",
         ],
         [
-            "a video, from sent to searchable, p50 / p99",
+            "from sending a video to finding it, p50 / p99",
             f"{through['p50']:,} / {through['p99']:,} ms",
             f"its embeddings alone {direct['p50']:,} / {direct['p99']:,} ms",
         ],

@@ -177,7 +177,7 @@ EVENTS = (
                 "outcome", TEXT, "`complete`, or `failed`: what is out of it counts for nothing."
             ),
             Field("duration_seconds", NUMBER, "Of the video; 0 when it failed."),
-            Field("segments", WHOLE, "How many it has; it is whole with as many."),
+            Field("segments", WHOLE, "How many it has; it is complete when they have all arrived."),
             Field("error_code", TEXT, "Why it failed, `damaged` if it is in part, or empty."),
             Field("error_message", TEXT, "The same in words, or empty."),
             Field(
