@@ -1,1 +1,1 @@
-"""HTTP: servers, bounds on what callers may cost, uploads and request bodies."""
+"""HTTP servers, limits for callers, uploads and request bodies."""

@@ -1,4 +1,4 @@
-"""Who a caller is: API keys verified, remembered for some seconds, and limited in their rate."""
+"""Authentication: verifies API keys, caches them for a few seconds and limits their request rate."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from common.http.request_facts import ANYONE, Caller, facts_of
 from common.settings import HttpSettings
 
 if TYPE_CHECKING:
-    # SQLAlchemy takes a while to import, and commands that only call a service need none of it.
+    # SQLAlchemy is slow to import, and commands that only call a service do not need it.
     from common.state.keys import Key
     from common.state.state import State
 
 _log = logging.getLogger("storyhash.http")
-# A key that another process revoked is refused after so long.
+# Cache time of a verified key: a key that another process revoked is refused at the latest after it.
 REMEMBERED_SECONDS = 5.0
 MAX_REMEMBERED = 1024
 _MAX_NETWORKS = 4096
-# Threads that verify keys: never those of other routes.
+# Threads that verify keys. Other routes do not use them.
 _THREADS = 2
 
 
@@ -44,7 +44,8 @@ class _Verified:
 
 
 class Access:
-    """Decides who may call one service. For one event loop; `forget` may be called from any thread."""
+    """Decides who may call one service. Use it from one event loop; `forget` may be called from any
+    thread."""
 
     def __init__(
         self,
@@ -55,13 +56,14 @@ class Access:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """beyond_loopback: whether other machines reach the service. once_a_key_exists: whether `auto`
-        requires keys from everyone as soon as there is one; not of an embedder, which has no videos."""
+        """beyond_loopback: whether other machines can reach the service. once_a_key_exists: whether the
+        mode `auto` requires keys from every caller as soon as one key exists. It is False for an
+        embedder, which has no videos."""
         self._settings = settings
         self._clock, self._wall_clock = clock, wall_clock
         self._state: State | None = None
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
-        # Counts what was forgotten, so that a key read before is not remembered after.
+        # Number of calls of `forget`. A key that was read before the latest call is not cached.
         self._forgotten = 0
         auto = settings.require_keys == "auto"
         self.always_required = settings.require_keys == "always" or (
@@ -77,23 +79,28 @@ class Access:
 
     @property
     def state(self) -> State:
-        """Raises NotReadyError before `open`."""
+        """The state database. Raises NotReadyError before `open`."""
         if self._state is None:
             raise NotReadyError("the service is starting; try again later")
         return self._state
 
     def open(self, state: State) -> None:
-        """Verify keys by this from now on; until then every caller is told that the service starts."""
+        """Verify keys with this state from now on. Until then, requests that need it get a
+        NotReadyError."""
         self._state = state
 
     def forget(self) -> None:
-        """Ask the database again about every key, as one was revoked."""
+        """Clear the cache, so that every key is read from the database again. Call it after a key was
+        created or revoked."""
         self._forgotten += 1
         self._verified.clear()
         self._asked_at = float("-inf")
 
     async def caller(self, scope: Scope) -> Caller:
-        """Raises ApiError (401, 429), NotReadyError, StateError."""
+        """The caller of a request; ANYONE if no key is required.
+
+        Raises ApiError (401, 429), NotReadyError, StateError.
+        """
         if not self._required and not await self._key_exists():
             return ANYONE
         given = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -115,8 +122,8 @@ class Access:
         return found.caller
 
     async def record(self, scope: Scope, status: int) -> None:
-        """Add the request to the audit log, if it asked for a change. The change is made by now: if it
-        cannot be recorded, only our own log can say so."""
+        """Add the request to the audit log if it asked for a change. The change is done already, so a
+        failure to record it is only logged."""
         facts = facts_of(scope)
         if not facts.change or self._state is None:
             return
@@ -137,7 +144,8 @@ class Access:
             _log.error("%s is not in the audit log: %s", change, error)
 
     async def _key_exists(self) -> bool:
-        """Whether there is a key, as of some seconds ago. Once there is, there always is."""
+        """Whether any key exists. "No" may be some seconds old; "yes" is final, because rows of keys are
+        never deleted."""
         if not self._once_one_exists:
             return False
         now = self._clock()
@@ -151,7 +159,8 @@ class Access:
 
     async def _verify(self, digest: bytes, token: bytes, network: str, *, known: bool) -> _Verified:
         keys, most = self.state.keys, self._settings.max_failed_keys_per_minute
-        # Who guesses is slowed down; a key that was good a moment ago is not held up by its neighbours.
+        # Callers that guess keys are slowed down. A key that was valid a moment ago is not affected by
+        # other callers of the same network.
         if most and not known and (wait := self._failures.exceeded(network, most)):
             raise _too_many("too many unknown keys came from your address", wait)
         before = self._forgotten
@@ -190,7 +199,7 @@ class Access:
 
 
 def _bearer(given: Sequence[Any]) -> bytes | None:
-    """The key of one Authorization header; None where there is none, or more than one."""
+    """The key of one Authorization header; None if there is no such header or more than one."""
     if len(given) != 1:
         return None
     scheme, _, token = bytes(given[0]).partition(b" ")

@@ -40,7 +40,7 @@ class AuditPage(BaseModel):
 
 
 def audit_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRouter:
-    """The route. errors: how the service documents its errors."""
+    """The route of the audit log. errors: the error responses in the service's OpenAPI document."""
     router = APIRouter(tags=["audit"])
     limiter = CapacityLimiter(1)
 

@@ -1,7 +1,7 @@
-"""What one connection may cost: bytes and time of a request's head, and connections at once.
+"""Limits for a connection: size and time of the request headers, and number of open connections.
 
-uvicorn's parser has no bounds of its own. `common.http.guard` bounds how slowly a body may come, and each
-route how long it may be.
+uvicorn has no such limits. `common.http.guard` limits how slowly a body may arrive, and each route limits
+its size.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from common.settings import HttpSettings
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_HEADERS = 100
-# Requests sent before the one in work is answered; no ordinary client does that at all.
+# Requests that may wait before the current one is answered. Ordinary clients do not pipeline requests.
 _MAX_PIPELINED = 8
-# A body that is not wanted any more is read for so long, so that its sender sees the answer.
+# After an early response, the rest of the body is read for this long, so that the client sees the
+# response.
 _DRAIN_SECONDS = 2.0
-# An answer that its reader leaves half-read is kept for so long.
+# A connection whose client does not read the response is kept for this long.
 _UNREAD_SECONDS = 120.0
 _IPV6_NETWORK_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBounds:
-    """See HttpSettings; 0 connections per address means no bound."""
+    """Limits of a server's connections; see HttpSettings. per_address = 0 means no limit."""
 
     connections: int
     per_address: int
@@ -54,7 +55,7 @@ class ConnectionBounds:
 
 
 def bounded_protocol(bounds: ConnectionBounds) -> type[asyncio.Protocol]:
-    """A protocol for one server's connections, which share the bounds."""
+    """A protocol class for the connections of one server. All of its connections share the limits."""
 
     class Bounded(BoundedProtocol):
         shared = Connections(bounds)
@@ -63,7 +64,8 @@ def bounded_protocol(bounds: ConnectionBounds) -> type[asyncio.Protocol]:
 
 
 def network_of(address: str) -> str:
-    """What is counted as one caller: an IPv4 address, or an IPv6 /64 network, as a host has it whole."""
+    """The unit in which callers are counted: an IPv4 address, or an IPv6 /64 network, because one host
+    usually gets a complete /64."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -76,11 +78,12 @@ def network_of(address: str) -> str:
 
 
 class _RefusedError(Exception):
-    """Ends the parsing of a request that was refused."""
+    """Stops the parser after a request was refused."""
 
 
 class Connections:
-    """The connections of one server: counted in, and looked at again and again. For one event loop."""
+    """The open connections of one server: counts them and checks their time limits periodically. Use it
+    from one event loop."""
 
     def __init__(self, bounds: ConnectionBounds) -> None:
         self.bounds = bounds
@@ -90,7 +93,7 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
 
     def enter(self, connection: BoundedProtocol, address: str) -> bool:
-        """Whether there is room for it."""
+        """Register a connection. Returns False if a limit on the number of connections is reached."""
         self._open.add(connection)
         self._look_later(connection.loop)
         network = network_of(address)
@@ -128,7 +131,8 @@ class Connections:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. A request is at its head until its last header has come, then at its body."""
+    """One connection. It reads the headers of a request, then its body, then the headers of the next
+    one."""
 
     shared: ClassVar[Connections]
 
@@ -138,11 +142,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = False
         self._working: RequestResponseCycle | None = None
         self._at_head = True
-        # Since when the head is waited for; None between requests and during one.
+        # When the wait for the headers began; None between requests and while a body is read.
         self._head_since: float | None = None
         self._drain_since: float | None = None
         self._unread_since: float | None = None
-        # Read since the last thing that is bounded elsewhere, and what of it is kept.
+        # Bytes read since the last complete headers or body part; bytes and number of headers that are
+        # kept.
         self._head_bytes = self._kept_bytes = self._headers = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -155,7 +160,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.shared.leave(self)
         self.pipeline.clear()
         if self._working is not None and not self._working.response_complete:
-            # uvicorn tells the newest request alone, which may be one that waits behind this.
+            # uvicorn notifies only the newest request, which may still wait behind this one.
             self._working.disconnected = True
             self._working.message_event.set()
         super().connection_lost(exc)
@@ -176,7 +181,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._at_head:
             self._refuse(*self._too_large())
         else:
-            # Neither a body nor its end: trailers without end, or the like.
+            # Neither body data nor its end, for example endless trailers.
             self._refuse(400, "usage", "the chunk headers are larger than the body")
 
     def on_message_begin(self) -> None:
@@ -220,11 +225,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """What could not be parsed, or was refused while it was."""
+        """Called by uvicorn for a request that cannot be parsed or that was refused during parsing."""
         self._refuse(400, "usage", "the request is not valid HTTP/1.1")
 
     def look(self, now: float) -> None:
-        """End what has taken too long."""
+        """Close the connection if a time limit has passed. now: the event loop's time in seconds."""
         bounds = self._bounds
         if self._head_since is not None and now - self._head_since > bounds.head_seconds:
             if self._in_work:
@@ -263,7 +268,7 @@ class BoundedProtocol(HttpToolsProtocol):
         )
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        """Answer and close; where another answer is under way, only close."""
+        """Send an error and close. If another response has begun, only close."""
         if self._refused or self.transport.is_closing():
             return
         self._refused = True

@@ -1,4 +1,4 @@
-"""Answers as JSON, and every error as one; nothing of the inside of a server is told."""
+"""JSON responses, including all errors. Errors reveal no internals of the server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from common.errors import ModelMismatchError, StoryHashError, VideoError
 from common.http.request_facts import REQUEST_ID_HEADER, facts_of
 
 _log = logging.getLogger("storyhash.http")
-# By exit code: the caller's mistake, a dependency that is down; everything else is ours.
+# HTTP status by exit code: 2 is a mistake of the caller, 3 a dependency that is down. All others are 500.
 _STATUS = {2: 400, 3: 503}
 _ROUTE_CODES = {404: "no_such_route", 405: "method_not_allowed"}
 _NO_CLIENT = 499
@@ -28,8 +28,9 @@ _PATH = re.compile(r"(?<![\w/:.~%-])(?:[A-Za-z]:)?/(?:[^\s/'\"`;,:()]+/)*[^\s/'\
 
 
 class ApiError(StoryHashError):
-    """A refusal that HTTP has a status of its own for. The next request may be for another connection:
-    `close` ends this one, as it must where a body was not read."""
+    """An error with its own HTTP status. `close` closes the connection after the response; this is
+    necessary if the body was not read, because the rest of the body would be parsed as the next
+    request."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ def to_json(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        # Metadata is the user's own, and JSON has integers and text that orjson has not.
+        # Metadata comes from the user, and Python's JSON accepts integers and text that orjson does not.
         plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
         return json.dumps(plain).encode()
 
@@ -67,33 +68,35 @@ def to_json(value: Any) -> bytes:
 def error_response(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The shape of every error."""
+    """An error as JSON: `{"error": {"code", "message"}}`."""
     return json_response({"error": {"code": code, "message": message}}, status, headers)
 
 
 def to_response(error: StoryHashError) -> Response:
-    """An error of ours as an answer: 400 the caller's mistake, 409 another model, 422 a video that
-    cannot be used, 503 a dependency that is down, 500 the rest."""
+    """A StoryHashError as a response: 400 for a mistake of the caller, 409 for another model, 422 for a
+    video that cannot be used, 503 for a dependency that is down, otherwise 500. An ApiError has its own
+    status."""
     if isinstance(error, ApiError):
         return error_response(error.status, error.code, str(error), error.headers)
     status = 422 if isinstance(error, VideoError) else _STATUS.get(error.exit_code, 500)
     if status >= 500:
-        # Whoever runs the server may know the path that its caller is not told.
+        # The log has the complete message; the response has it without paths.
         _log.warning("answered %d: %s", status, error)
     told = without_paths(str(error))
     if isinstance(error, ModelMismatchError):
-        # What was to be uploaded is not worth reading.
+        # The upload is not needed any more, so its body is not read.
         return error_response(409, error.code, told, {"Connection": "close"})
     return error_response(status, error.code, told)
 
 
 def without_paths(message: str) -> str:
-    """A message without its absolute paths: where files of a server lie is not its callers' business."""
+    """A message with each absolute path replaced: callers must not learn where the server's files are."""
     return _PATH.sub("(a path)", message)
 
 
 def error_handlers(app: FastAPI) -> None:
-    """Have every error answered as `{"error": {"code", "message"}}`, and no traceback shown."""
+    """Install handlers that answer every error with `{"error": {"code", "message"}}` and without a
+    traceback."""
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, StoryHashError)
@@ -115,8 +118,8 @@ def error_handlers(app: FastAPI) -> None:
         return Response(status_code=_NO_CLIENT)
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        # Starlette raises it again, so that the server logs it with its traceback and ends the
-        # connection: a caller that is told so asks its next question on another one.
+        # Starlette raises the error again, so that the server logs the traceback and closes the
+        # connection. The header says so, and the client sends its next request on a new connection.
         message = f"internal error ({type(error).__name__})"
         headers = {"Connection": "close", REQUEST_ID_HEADER: facts_of(request.scope).request_id}
         return error_response(500, "internal", message, headers)

@@ -1,5 +1,4 @@
-"""What every request must be before a route sees it: sent to this service, by no foreign web page, and
-not slower than a bound."""
+"""Checks before a route is called: Host and Origin headers, and the minimum transfer rate of the body."""
 
 from __future__ import annotations
 
@@ -14,19 +13,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from common.http.errors import ApiError, to_response
 from common.settings import HttpSettings
 
-# Cheap, and they tell nothing of the catalogue: probes and Prometheus may call a service by any name.
+# Health and metrics may be called under any host name. They are cheap and reveal nothing about the
+# catalogue.
 HEALTH_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
-# Hosts that were accepted, as they came; as many as a service has names.
+# Size of the cache of accepted Host headers.
 _MAX_REMEMBERED = 64
 
 
 class RequestGuard:
-    """Checks Host and Origin, and bounds how slowly a body may come. Every app of ours is wrapped in it.
+    """Checks Host and Origin, and limits how slowly a body may arrive. It wraps every app.
 
-    A web page may send requests to a service of its reader's machine or network. Its Origin tells it from
-    other callers. Where the page's own name was made to point at the service (DNS rebinding), Host does.
+    A web page can make a browser send requests to services on the user's machine or network. The Origin
+    header shows such a request. With DNS rebinding (the page's own name points to the service) the Host
+    header shows it.
     """
 
     def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
@@ -47,7 +48,7 @@ class RequestGuard:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        """Raises ApiError (400, 403)."""
+        """Check Host, Origin and Sec-Fetch-Site. Raises ApiError (400, 403)."""
         host = origin = site = b""
         hosts = 0
         for name, value in scope["headers"]:
@@ -87,26 +88,28 @@ class RequestGuard:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens at `host`. Raises OSError for no address."""
+    """Whether only this machine can reach a server that listens on `host`. Raises OSError if it does not
+    resolve."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
 
 
 class _AllowedHosts:
-    """Which names a service may be called by."""
+    """The host names under which a service may be called."""
 
     def __init__(self, settings: HttpSettings) -> None:
         named = {_plain(name) for name in settings.allowed_hosts}
         self._any = "*" in named
         self._named: Collection[str] = named - {"*"}
         self._own = {"localhost", _plain(settings.host)}
-        # Nobody else's name server decides these.
+        # Only these names are safe from DNS rebinding: no other name server resolves them.
         self._beyond = _plain(settings.host) not in ("localhost", "127.0.0.1", "::1")
         if self._beyond:
             self._own.add(_plain(socket.gethostname()))
 
     def allow_host(self, name: str) -> bool:
-        """Whether a request may be for this name; an address has no name server that could lie."""
+        """Whether a request may have this Host. IP addresses need no name server, so DNS rebinding cannot
+        use them."""
         if self._any or name in self._own or name in self._named:
             return True
         if name.endswith(".localhost"):
@@ -118,12 +121,12 @@ class _AllowedHosts:
         return ip.is_loopback or self._beyond
 
     def allow_page(self, name: str) -> bool:
-        """Whether pages of this host may call the service from elsewhere."""
+        """Whether web pages from this host may call the service."""
         return name in self._named
 
 
 def _hostname(place: bytes) -> str:
-    """The name in HOST[:PORT]; empty for what is none."""
+    """The host of HOST[:PORT]; empty if it is invalid."""
     try:
         return _plain(urlsplit(f"//{place.decode('ascii')}").hostname or "")
     except ValueError:
@@ -145,8 +148,8 @@ def _foreign_page(whose: str) -> ApiError:
 
 
 class _BoundedBody:
-    """`receive` of a request whose body must keep a least rate. Only waiting for it counts: a slow reader
-    costs the sender nothing."""
+    """The `receive` of a request whose body must keep a minimum rate. Only time spent waiting for the
+    sender counts, so a slow reader in the service costs the sender nothing."""
 
     __slots__ = ("_bytes", "_complete", "_in_all", "_in_window", "_receive", "_settings")
 
@@ -154,12 +157,12 @@ class _BoundedBody:
         self._receive = receive
         self._settings = settings
         self._complete = False
-        # Bytes and seconds waited within this window, and seconds waited in all.
+        # Bytes and seconds of waiting in the current window, and seconds of waiting in total.
         self._bytes = 0
         self._in_window = self._in_all = 0.0
 
     async def __call__(self) -> Message:
-        """Raises ApiError (408)."""
+        """The next message. Raises ApiError (408)."""
         if self._complete:
             return await self._receive()
         window = self._settings.body_window_seconds
@@ -182,7 +185,7 @@ class _BoundedBody:
         self._in_all += waited
         self._in_window += waited
         if self._in_window >= window:
-            # The window is over; what came as it ended is of the next.
+            # The window is over. The data that ended it counts for the next one.
             self._bytes, self._in_window = 0, 0.0
         self._bytes += len(message.get("body", b""))
         return message

@@ -1,4 +1,4 @@
-"""Whether a service lives, and whether it can do its work now."""
+"""Liveness and readiness of a service."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from common.metrics import Metrics
 
 
 class Health:
-    """Named conditions, each met or with the reason why not. Thread-safe.
+    """Named conditions of readiness; each one is met or has a reason why not. Thread-safe.
 
-    A condition must be met before the service is ready. `beat` proves that the main loop turns; a loop
-    silent for longer than `stuck_seconds` is not alive any more. With `metrics`, its `ready` tells too.
+    All conditions must be met before the service is ready. `beat` shows that the main loop runs; the
+    service is not live if the last beat is more than `stuck_seconds` ago. With `metrics`, the gauge
+    `ready` shows readiness too.
     """
 
     def __init__(
@@ -28,35 +29,36 @@ class Health:
             metrics.ready.set_function(lambda: float(not self.reasons()))
 
     def met(self, condition: str) -> None:
-        """The condition holds."""
+        """Mark a condition as met."""
         self._set(condition, "")
 
     def unmet(self, condition: str, reason: str) -> None:
-        """It does not, and why."""
+        """Mark a condition as not met, with the reason."""
         self._set(condition, reason or "unknown")
 
     def watch(self, condition: str, reason: Callable[[], str]) -> None:
-        """A condition that is asked for whenever readiness is: `reason` is empty while it holds."""
+        """Add a condition that is evaluated at each readiness check. reason: returns "" while the
+        condition is met."""
         with self._lock:
             self._watched[condition] = reason
 
     def beat(self) -> None:
-        """The main loop came round."""
+        """Record that the main loop runs. Call it in every iteration."""
         self._last_beat = time.monotonic()
 
     def reasons(self) -> dict[str, str]:
-        """What keeps the service from being ready, by condition; empty when it is."""
+        """The reasons why the service is not ready, by condition; empty if it is ready."""
         with self._lock:
             told, watched = dict(self._reasons), dict(self._watched)
         told |= {name: reason() for name, reason in watched.items()}
         return {name: reason for name, reason in told.items() if reason}
 
     def warnings(self) -> dict[str, str]:
-        """What is wrong though the service can do its work, by condition."""
+        """Problems that do not stop the service from working, by condition."""
         return {}
 
     def stuck(self) -> str:
-        """Why the process should be restarted, or nothing."""
+        """The reason why the process should be restarted; empty if it is live."""
         silent = time.monotonic() - self._last_beat
         if silent <= self._stuck_seconds:
             return ""

@@ -1,4 +1,4 @@
-"""No request passes without a key where keys are required, and none by a route that declares no role."""
+"""Requires an API key where keys are required, and refuses results of routes that declare no role."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from common.http.errors import to_response
 from common.http.request_facts import facts_of
 from common.settings import HttpSettings
 
-# Load balancers and Kubernetes have no key, and the answer says nothing of the catalogue.
+# Load balancers and Kubernetes have no key, and the responses reveal nothing about the catalogue.
 _OPEN = frozenset({"/livez", "/readyz"})
 _METRICS = "/metrics"
-# Routes that any key may call, and that are not made by us.
+# Routes that any key may call although they declare no role.
 _ANY_ROLE = frozenset({"/openapi.json", _METRICS})
 
 
 class KeyGuard:
-    """Finds out who calls, and records what they change. Roles are checked by the routes themselves."""
+    """Identifies the caller and records changes in the audit log. The routes themselves check roles."""
 
     def __init__(self, app: ASGIApp, access: Access, settings: HttpSettings) -> None:
         self._app = app
@@ -42,7 +42,7 @@ class KeyGuard:
             nonlocal recorded
             if message["type"] == "http.response.start":
                 _check_declared(scope, message["status"], declared=facts.role_checked)
-                # What its caller knows to be done is on disk.
+                # The change is on disk in the audit log before the caller gets the response.
                 recorded = True
                 await self._access.record(scope, message["status"])
             await send(message)

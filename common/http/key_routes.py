@@ -1,4 +1,4 @@
-"""`/v1/keys`: API keys made, listed and revoked by an admin."""
+"""`/v1/keys`: an admin creates, lists and revokes API keys."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class NewKeyBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=MAX_NAME)
-    # Not the enum: its schema would stand outside of the request's, where no document has it.
+    # Not the enum: pydantic puts an enum's schema into `$defs` of this schema, where OpenAPI does not
+    # find it.
     role: Literal["reader", "reviewer", "writer", "admin"]
     banks: list[str] | None = Field(None, min_length=1, max_length=MAX_BANKS)
     expires_seconds: int | None = Field(None, ge=1, le=_MAX_SECONDS)
@@ -64,7 +65,7 @@ class KeyPage(BaseModel):
 
 
 def key_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRouter:
-    """The routes. errors: how the service documents its errors."""
+    """The routes of keys. errors: the error responses in the service's OpenAPI document."""
     router = APIRouter(tags=["keys"])
     limiter = CapacityLimiter(_THREADS)
 

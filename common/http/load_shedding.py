@@ -1,4 +1,4 @@
-"""Slow work behind a fast server: so much at once, so much waiting, the rest is turned away."""
+"""Load shedding: a limited number of requests are processed or wait; more get 503."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ Result = TypeVar("Result")
 
 
 class LoadShedder:
-    """Counts requests in, and runs their work in threads. Use from one event loop."""
+    """Limits the number of requests and runs their work in threads. Use it from one event loop."""
 
     def __init__(self, at_work: int, waiting: int, *, retry_seconds: int = 5) -> None:
-        """at_work: threads at once; waiting: requests let in beside them. retry_seconds: when those that
-        are turned away are told to come again."""
+        """at_work: maximum number of threads. waiting: maximum number of requests that wait for one.
+        retry_seconds: the Retry-After of a refused request."""
         self._turns = asyncio.Semaphore(at_work)
-        # Turns are counted here, as a thread ends after the request that was given up on.
+        # The semaphore limits the threads. This limiter must not: a thread may outlive its request, until
+        # its work ends.
         self._limiter = CapacityLimiter(float("inf"))
         self._capacity = at_work + waiting
         self._inside = 0
         self._retry_seconds = retry_seconds
 
     def check_capacity(self) -> None:
-        """Raises ApiError, 503 with Retry-After, when there is no place. Taking one checks it again: this
-        is for refusing a long body before it is sent."""
+        """Raises ApiError (503 with Retry-After) if all places are taken. `entered` checks again; this
+        call refuses a request before its long body is sent."""
         if self._inside >= self._capacity:
             raise busy(
                 f"{self._inside} requests are in progress or waiting; try again later",
@@ -42,9 +43,9 @@ class LoadShedder:
 
     @asynccontextmanager
     async def entered(self) -> AsyncIterator[None]:
-        """A place for one request, from when all of its body is there until it is answered.
+        """Take a place for one request, from the end of its body until its response.
 
-        Raises ApiError, 503 with Retry-After, when there is none.
+        Raises ApiError (503 with Retry-After) if all places are taken.
         """
         self.check_capacity()
         self._inside += 1
@@ -59,12 +60,12 @@ class LoadShedder:
         receive: Receive,
         cancellation: Cancellation | None = None,
     ) -> Result:
-        """Do the work in a thread when it is its turn; `receive` is of the request, whose body has been
-        read.
+        """Run `work` in a thread when it is this request's turn.
 
-        When the caller goes, work that waits never begins, and what is in work is cancelled: its turn is
-        the next one's when it has really ended. Raises ClientDisconnect then. `cancellation`: of work
-        that takes several runs.
+        receive: of the request; its body must have been read. If the client disconnects, waiting work
+        never starts and running work is cancelled; the next request starts when the running work has
+        really ended. cancellation: shared by work that takes several runs. Raises ClientDisconnect if the
+        client disconnects.
         """
         gone = asyncio.ensure_future(_gone(receive))
         try:
@@ -92,9 +93,10 @@ class LoadShedder:
         gone: asyncio.Future[None],
         cancellation: Cancellation,
     ) -> Result:
-        """Work and give the turn back, whatever happens."""
+        """Run the work and release the turn in every case."""
         loop = asyncio.get_running_loop()
-        # Held by whoever gives the turn back: the thread, or who gave up on it before it began.
+        # The holder of the lock releases the turn: the thread, or the request that was abandoned before
+        # the thread started.
         claim = threading.Lock()
 
         def whole() -> Result:
@@ -103,7 +105,7 @@ class LoadShedder:
             try:
                 return work(cancellation)
             finally:
-                # A loop that is closed has nobody left who waits for a turn.
+                # If the loop is closed, nobody waits for a turn.
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(self._turns.release)
 
@@ -117,11 +119,11 @@ class LoadShedder:
                 return working.result()
             cancellation.cancel()
             await asyncio.wait({working})
-            # Whatever became of it, nobody is there to be told.
+            # Retrieve the exception, so that asyncio does not report it: the client has gone.
             working.exception()
             raise ClientDisconnect
         finally:
-            # When the server stops, the thread is left to end by itself.
+            # When the server stops, the thread ends by itself.
             if not working.done():
                 cancellation.cancel()
                 working.cancel()
@@ -130,11 +132,11 @@ class LoadShedder:
 
 
 def busy(message: str, retry_seconds: int = 5) -> ApiError:
-    """The refusal of what there is no room for now."""
+    """An error 503 with Retry-After."""
     return ApiError(503, "busy", message, close=True, headers={"Retry-After": str(retry_seconds)})
 
 
 async def _gone(receive: Receive) -> None:
-    """Returns when the caller has hung up."""
+    """Returns when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

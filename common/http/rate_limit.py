@@ -1,4 +1,4 @@
-"""Requests per minute, counted for each caller alone."""
+"""Rate limit: requests per minute and caller."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from collections.abc import Callable
 
 
 class RateLimit:
-    """The generic cell rate algorithm: one number per caller, and an exact time to wait.
+    """The generic cell rate algorithm: it stores one number per caller and gives an exact waiting time.
 
-    A caller that was silent for a minute may send all of a minute's requests at once. For one event loop.
+    A caller without requests in the last minute may send one minute's requests at once. Use it from one
+    event loop.
     """
 
     def __init__(self, max_callers: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """max_callers: their times are kept; who was not seen for longest is forgotten."""
+        """max_callers: maximum number of callers that are remembered. The least recent one is forgotten
+        first."""
         self._free_at: OrderedDict[str, float] = OrderedDict()
         self._max_callers = max_callers
         self._clock = clock
 
     def wait(self, caller: str, per_minute: int) -> float:
-        """Seconds until a request of this caller may pass; when that is now (0), it is counted."""
+        """Seconds until this caller may send a request. If it is 0, the request is counted."""
         now = self._clock()
         free_at = max(self._free_at.get(caller, now), now)
-        # A full minute's requests ahead is as far as a caller may be.
+        # A caller may be at most one minute's requests ahead.
         interval = 60.0 / per_minute
         ahead = free_at + interval - now
         if ahead > 60.0 + interval * 1e-6:
@@ -35,7 +37,7 @@ class RateLimit:
         return 0.0
 
     def exceeded(self, caller: str, per_minute: int) -> float:
-        """As `wait`, but nothing is counted."""
+        """Seconds as in `wait`, but no request is counted."""
         now = self._clock()
         interval = 60.0 / per_minute
         return max(self._free_at.get(caller, now) + interval - now - 60.0, 0.0)

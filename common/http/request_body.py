@@ -1,4 +1,4 @@
-"""Small bodies: bytes and JSON, bounded in bytes and depth before anything is made of them."""
+"""Small request bodies: bytes and JSON, with limits on size and depth before they are used."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ Result = TypeVar("Result")
 Model = TypeVar("Model", bound=BaseModel)
 JSON_TYPE = "application/json"
 MAX_JSON_DEPTH = 32
-# A small body that takes longer is not on its way.
+# Time limit of a small body.
 _SECONDS = 30.0
 _IGNORED_BYTES = 1 << 16
-# A body up to this size is parsed at once, in some tenths of a millisecond; a larger one in a thread, so
-# that the event loop goes on.
+# A body up to this size is parsed directly, in a few tenths of a millisecond. A larger one is parsed in a
+# thread, so that the event loop is not blocked.
 _INLINE_BYTES = 100_000
 
 
 def content_type(request: Request) -> str:
-    """The content type without its parameters, in small letters; empty when there is none."""
+    """The content type in lower case, without parameters; empty if there is none."""
     kind, _ = parse_options_header(request.headers.get("content-type"))
     return kind.decode("latin-1")
 
 
 def unsupported(given: str, expected: str) -> ApiError:
-    """The refusal of a content type."""
+    """An error 415 for a content type."""
     return ApiError(
         415,
         "unsupported_media_type",
@@ -44,22 +44,22 @@ def unsupported(given: str, expected: str) -> ApiError:
 
 
 def too_large(max_bytes: int, setting: str = "") -> ApiError:
-    """The refusal of a body that is too long; `setting` is what bounds it."""
+    """An error 413. setting: the variable that sets the limit."""
     which = f" ({setting})" if setting else ""
     message = f"the request is larger than {max_bytes} bytes{which}"
     return ApiError(413, "too_large", message, close=True)
 
 
 def check_claim(request: Request, max_bytes: int, setting: str = "") -> None:
-    """Refuse what says that it is too long. Raises ApiError (413)."""
+    """Check Content-Length. Raises ApiError (413) if it exceeds `max_bytes`."""
     claimed = request.headers.get("content-length", "")
-    # Python reads no number of more than 4300 digits.
+    # int() refuses numbers of more than 4300 digits.
     if claimed.isdigit() and (len(claimed) > 20 or int(claimed) > max_bytes):
         raise too_large(max_bytes, setting)
 
 
 async def read_bytes(request: Request, max_bytes: int) -> bytes:
-    """A small body, whole. Raises ApiError (408, 413)."""
+    """The complete body. Raises ApiError (408, 413)."""
     check_claim(request, max_bytes)
     body = bytearray()
     try:
@@ -76,19 +76,19 @@ async def read_bytes(request: Request, max_bytes: int) -> bytes:
 
 
 async def no_body(request: Request) -> None:
-    """Read past a body that means nothing here, so that hanging up can be seen. Raises ApiError."""
+    """Read and ignore the body, so that a disconnect is noticed. Raises ApiError (408, 413)."""
     await read_bytes(request, _IGNORED_BYTES)
 
 
 async def parsed(body: bytes, parse: Callable[[bytes], Result]) -> Result:
-    """What `parse` makes of a body, in a thread where that may take a while."""
+    """The result of `parse`. A large body is parsed in a thread."""
     if len(body) <= _INLINE_BYTES:
         return parse(body)
     return await to_thread.run_sync(parse, body)
 
 
 async def read_json(request: Request, max_bytes: int) -> Mapping[str, Any]:
-    """A JSON object, nested no deeper than 32. Raises UsageError, ApiError (408, 413, 415)."""
+    """A JSON object with at most 32 levels. Raises UsageError, ApiError (408, 413, 415)."""
     kind = content_type(request)
     if kind != JSON_TYPE:
         raise unsupported(kind, JSON_TYPE)
@@ -96,7 +96,8 @@ async def read_json(request: Request, max_bytes: int) -> Mapping[str, Any]:
 
 
 async def read_model(request: Request, model: type[Model], max_bytes: int) -> Model:
-    """A JSON object as a model. Raises UsageError that names the field, and what `read_json` does."""
+    """A JSON object as a model. Raises UsageError with the name of the field, and the errors of
+    `read_json`."""
     body = await read_json(request, max_bytes)
     try:
         return model.model_validate(body)
@@ -107,8 +108,8 @@ async def read_model(request: Request, model: type[Model], max_bytes: int) -> Mo
 
 
 def documented_body(model: type[BaseModel]) -> dict[str, Any]:
-    """The OpenAPI of a route that reads its body by `read_model`, for `openapi_extra`: FastAPI's own
-    reading has no bounds."""
+    """The request body in OpenAPI, for `openapi_extra` of a route that uses `read_model`. FastAPI would
+    document a body parameter by itself, but it reads bodies without limits."""
     content = {JSON_TYPE: {"schema": model.model_json_schema()}}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -126,7 +127,7 @@ def _json_object(body: bytes) -> Mapping[str, Any]:
 
 
 def _deeper_than(value: Any, depth: int) -> bool:
-    """Whether lists and objects lie deeper in one another than that."""
+    """Whether lists and objects are nested more than `depth` levels deep."""
     level = [value]
     for _ in range(depth):
         level = [

@@ -1,4 +1,4 @@
-"""What is known of one request beside its content: who sent it, its id in logs, what it changes."""
+"""Facts about a request besides its content: caller, id in logs, and what it changes."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ _IN_SCOPE = "storyhash.request"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request. key_id: None where no key is required. banks: None for all banks."""
+    """The sender of a request. key_id: None if no key is required. banks: the allowed banks; None means
+    all."""
 
     key_id: str | None
     role: Role
     banks: frozenset[str] | None
 
     def may_see(self, bank: str) -> bool:
-        """Whether videos of this bank exist for this caller."""
+        """Whether the caller may see videos of this bank."""
         return self.banks is None or bank in self.banks
 
 
-# Whoever calls a service that requires no key.
+# The caller of a service that requires no key.
 ANYONE = Caller(None, Role.ADMIN, None)
 
 
 @dataclass(slots=True)
 class RequestFacts:
-    """Filled in while the request is handled. change: the action that the audit log records, empty for
-    a request that changes nothing; target: the id of what is changed. code: of the error,
-    if there is one."""
+    """Filled in while the request is processed.
+
+    change: the action for the audit log; empty if the request changes nothing. target: the id of the
+    changed object. code: the error code; empty if there is no error.
+    """
 
     request_id: str = ""
     caller: Caller = ANYONE
@@ -44,6 +47,6 @@ class RequestFacts:
 
 
 def facts_of(scope: Scope) -> RequestFacts:
-    """Those of a request; made when they are first asked for."""
+    """The facts of a request. The first call creates them."""
     found: RequestFacts = scope.setdefault(_IN_SCOPE, RequestFacts())
     return found

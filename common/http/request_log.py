@@ -1,4 +1,4 @@
-"""What every response carries (a request id, headers for browsers), and one log line per request."""
+"""Adds a request id and browser headers to every response, and logs one line per request."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from common.printable import printable_json
 from common.settings import HttpSettings
 
 _log = logging.getLogger(ACCESS_LOGGER)
-# An id that a proxy or a caller gave; anything else could forge lines of a log.
+# Valid ids from a proxy or client. Other text could forge log lines.
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _MAX_PATH = 1024
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    # Answers are data about videos, and for their caller alone.
+    # Responses are data about videos, only for the caller.
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Frame-Options": "DENY",
@@ -31,7 +31,7 @@ _HEADERS = {
 
 
 class RequestLog:
-    """The outermost of our layers. A header that a route sets itself stays."""
+    """The outermost middleware. It keeps a header that a route sets."""
 
     def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
         self._app = app
@@ -73,7 +73,8 @@ def _request_id(scope: Scope) -> str:
 
 
 def _write(scope: Scope, status: int, size: int, seconds: float) -> None:
-    """One line; never the query, which may hold a key of another service."""
+    """Log one line, without the query string: it may contain a secret, such as a key of another
+    service."""
     facts = facts_of(scope)
     path = scope["path"][:_MAX_PATH].encode(errors="replace").decode()
     line = {

@@ -1,4 +1,4 @@
-"""Which role a route requires, declared beside the route."""
+"""The role that a route requires. It is declared at the route."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _DESCRIPTION = (
 
 
 def needs(role: Role, *, change: str = "", all_banks: bool = False) -> list[params.Depends]:
-    """A route's `dependencies`. change: the action that the audit log records. all_banks: refuse a key
-    that is limited to banks, because the route is about all of them."""
+    """The `dependencies` of a route. change: the action for the audit log. all_banks: refuse keys that
+    are limited to some banks, because the route concerns all banks."""
     return [Security(RoleCheck(role, change, all_banks), scopes=[role.value])]
 
 
 class RoleCheck(SecurityBase):
-    """Refuses callers of a lesser role with 403. It also puts the scheme into the OpenAPI document."""
+    """Refuses callers with a lower role (403), and adds the security scheme to the OpenAPI document."""
 
     def __init__(self, role: Role, change: str, all_banks: bool) -> None:
         self.model = HTTPBearer(bearerFormat="sh_...", description=_DESCRIPTION)
@@ -35,7 +35,7 @@ class RoleCheck(SecurityBase):
         self._all_banks = all_banks
 
     async def __call__(self, request: Request) -> None:
-        """Raises ApiError (403)."""
+        """Check the caller's role and banks. Raises ApiError (403)."""
         facts = facts_of(request.scope)
         facts.role_checked = True
         facts.change = self._change
@@ -60,8 +60,8 @@ class RoleCheck(SecurityBase):
 
 
 def banks_for(request: Request, asked: frozenset[str]) -> frozenset[str] | None:
-    """The banks that a request is about: those asked for, else all that its key may see; None means all.
-    Raises ApiError (403) for another bank."""
+    """The banks of a request: `asked`, or all that the key may see if `asked` is empty. None means all
+    banks. Raises ApiError (403) for a bank that the key may not see."""
     allowed = facts_of(request.scope).caller.banks
     if allowed is None:
         return asked or None

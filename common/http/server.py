@@ -1,4 +1,4 @@
-"""The one way a service is spoken to over HTTP: a server in the background, health and metrics."""
+"""The HTTP server of a service: it runs in the background and has routes for health and metrics."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from common.http.request_log import RequestLog
 from common.metrics import Metrics
 from common.settings import HttpSettings
 
-# Where the API is when STORYHASH_HTTP__PORT says nothing.
+# Default port of the API, if STORYHASH_HTTP__PORT is not set.
 API_PORT = 8000
-# What an index has to say beside an answer, as a JSON list of strings.
+# Header with an index's notices about a response, as a JSON list of strings.
 NOTICES_HEADER = "X-StoryHash-Notices"
-# Threads that write metrics out: never those that slow routes may use up.
+# Threads that write the metrics. Slow routes do not use them.
 _METRICS_THREADS = 2
 
 
 class HttpServer:
-    """An ASGI app served from a thread of its own. Signals stay with the main thread."""
+    """Serves an ASGI app in a thread. The main thread handles signals."""
 
     def __init__(
         self,
@@ -47,9 +47,9 @@ class HttpServer:
         protected: bool = False,
         bounds: ConnectionBounds | None = None,
     ) -> None:
-        """stop_seconds: how long requests in work may take once it is told to stop. health_only: the app
-        tells how it is and nothing else, so that it may listen anywhere. protected: the app requires keys
-        where others reach it. bounds: else the settings'."""
+        """stop_seconds: maximum time for running requests after `stop`. health_only: the app has only
+        health and metrics, so it may listen on any address. protected: the app requires keys if other
+        machines can reach it. bounds: limits of connections (default: those of the settings)."""
         self.port = API_PORT if settings.port is None else settings.port
         self._settings = settings
         self._stop_seconds = stop_seconds
@@ -60,12 +60,12 @@ class HttpServer:
             ws="none",
             lifespan="off",
             log_config=None,
-            # A non-match's bytes that are no request are answered, not logged.
+            # Invalid requests are answered, not logged.
             log_level="error",
             timeout_keep_alive=max(1, math.ceil(settings.keep_alive_seconds)),
             access_log=False,
             server_header=False,
-            # A caller could say that it is another one, whose connections are counted for it.
+            # A client could forge these headers and have its connections counted for another address.
             proxy_headers=False,
             timeout_graceful_shutdown=max(1, math.ceil(stop_seconds)),
         )
@@ -74,7 +74,7 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Where it can be asked from this machine."""
+        """The address of the server for clients on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
@@ -86,10 +86,11 @@ class HttpServer:
         self.stop()
 
     def start(self) -> None:
-        """Listen; returns when it does. Port 0 takes a free one, which `port` then tells.
+        """Start to listen; returns when the server accepts requests. With port 0 a free port is taken;
+        `port` has its number.
 
-        Raises UsageError for an address or port that cannot be had, SettingsError for one that others
-        reach though nothing protects it.
+        Raises UsageError if the address or port cannot be used, SettingsError if other machines can reach
+        the server although it is not protected.
         """
         if not self._safe_anywhere:
             _require_loopback(self._settings.host)
@@ -106,11 +107,11 @@ class HttpServer:
 
     @property
     def running(self) -> bool:
-        """Whether it answers; it does from `start` to `stop`, unless it died."""
+        """Whether the server thread runs: from `start` to `stop`, unless it crashed."""
         return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
-        """Take no more, finish what is in work for `stop_seconds` at most, and close."""
+        """Accept no more requests, finish the running ones within `stop_seconds`, and close."""
         if self._thread is None:
             return
         self._server.should_exit = True
@@ -143,7 +144,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        # create_server repeats the address in its words.
+        # The message of create_server contains the address a second time.
         why = (error.strerror or str(error)).split(" (")[0]
         raise UsageError(
             f"cannot listen on {host}:{port}: {why}; set STORYHASH_HTTP__PORT to another "
@@ -152,7 +153,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def health_router(health: Health, metrics: Metrics) -> APIRouter:
-    """`/livez`: is the process worth keeping; `/readyz`: may it be asked; `/metrics`."""
+    """Routes: `/livez` (should the process be restarted), `/readyz` (can it work) and `/metrics`."""
     router = APIRouter(tags=["health"])
     limiter = CapacityLimiter(_METRICS_THREADS)
 
@@ -192,14 +193,14 @@ def new_app(
     settings: HttpSettings | None = None,
     access: Access | None = None,
 ) -> FastAPI:
-    """An app with health, errors and bounds, and nothing else yet. Its contract is at /openapi.json.
-    access: who may call it; None for an app that anyone may call who reaches it."""
+    """An app with health, metrics, error handlers and limits. Its OpenAPI document is at /openapi.json.
+    access: decides who may call it; None allows every caller."""
     settings = settings or HttpSettings()
     app = FastAPI(title=title, docs_url=None, redoc_url=None)
     error_handlers(app)
     if access is not None:
         app.add_middleware(KeyGuard, access=access, settings=settings)
-    # What is added later comes first: a foreign page is refused before its key is looked at.
+    # The middleware added last runs first: a page of another origin is refused before its key is checked.
     app.add_middleware(RequestGuard, settings=settings)
     app.add_middleware(RequestLog, settings=settings)
     app.include_router(health_router(health, metrics))
@@ -207,5 +208,5 @@ def new_app(
 
 
 def health_app(health: Health, metrics: Metrics, settings: HttpSettings | None = None) -> FastAPI:
-    """For a service that is asked nothing but how it is."""
+    """An app with only health and metrics."""
     return new_app("StoryHash", health, metrics, settings)

@@ -1,4 +1,4 @@
-"""A video a request brings, on disk and never whole in memory; or the address of one."""
+"""The video of a request: an upload, which is written to disk in parts, or an address."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from common.settings import HttpSettings
 from common.uris import is_remote, public_uri
 
 _MAX_JSON_BYTES = 1 << 16
-# What a video is sent as. A form without a file is what curl calls its body unless it is told otherwise.
+# Content types of a raw upload. curl sends _CURL_TYPE by default, whatever the body is.
 _RAW_TYPES = frozenset(
     {"", "application/octet-stream", "application/mp4", "application/mxf", "application/ogg"}
 )
@@ -31,7 +31,7 @@ _CURL_TYPE = "application/x-www-form-urlencoded"
 _UPLOAD_NAME = "the upload"
 _PREFIX = "storyhash-upload-"
 
-# The body as OpenAPI documents it.
+# The request body in the OpenAPI document.
 BODIES: Mapping[str, Any] = {
     "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
     "multipart/form-data": {
@@ -46,7 +46,8 @@ BODIES: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class MatchRequest:
-    """What a request is about: a file, else what its JSON says. `name`: how to call it."""
+    """The query of a request. path: the uploaded file; None if the body was JSON. fields: the JSON field,
+    name to value; empty for an upload. name: display name of the video."""
 
     path: Path | None
     name: str
@@ -54,10 +55,9 @@ class MatchRequest:
 
 
 class UploadStore:
-    """Receives uploads into files, with a limit on their number and total bytes. For one event
-    loop.
+    """Writes uploads into files, with limits on their number and total bytes. Use it from one event loop.
 
-    An upload takes no slot of the load shedder: slow senders do not block other requests.
+    An upload takes no place of the load shedder, so slow senders do not block other requests.
     """
 
     def __init__(self, settings: HttpSettings) -> None:
@@ -68,12 +68,14 @@ class UploadStore:
 
     @asynccontextmanager
     async def asked(self, request: Request, allowed: frozenset[str]) -> AsyncIterator[MatchRequest]:
-        """Read a request's body; a file in it lies on disk for as long as the block lasts.
+        """Read the body of a request. An uploaded file exists until the `with` block ends.
 
-        A raw body, the field `file` of a form, or a JSON object with exactly one of the fields `allowed`.
-        The parameter `name` says how to call the video. Raises ApiError for more than `max_upload_bytes`
-        (413), for a body that comes too slowly (408), for another content type (415) and when too many
-        uploads are under way (503), UsageError for a body that is none of these, StorageError.
+        The body is the raw file, a form with the file in the field `file`, or a JSON object with exactly
+        one of the fields in `allowed`. The query parameter `name` is the display name of the video.
+
+        Raises ApiError for more than `max_upload_bytes` (413), a body that arrives too slowly (408),
+        another content type (415) or too many uploads at once (503), UsageError for any other body,
+        StorageError.
         """
         kind = content_type(request)
         name = request.query_params.get("name", "")
@@ -86,7 +88,7 @@ class UploadStore:
         try:
             with self._place(request):
                 descriptor, path = _scratch()
-                # Shares the lock of the file, and keeps it until the file is deleted.
+                # The copy keeps the file's lock until the file is deleted.
                 lock = os.dup(descriptor)
                 with os.fdopen(descriptor, "wb", buffering=0) as file:
                     sink = UploadWriter(file, self)
@@ -99,7 +101,7 @@ class UploadStore:
             yield MatchRequest(path, name or given or "upload", {})
         except StoryHashError as error:
             if path is not None:
-                # Where it lay for a while tells its sender nothing.
+                # The temporary path means nothing to the sender.
                 error.args = (str(error).replace(str(path), _UPLOAD_NAME),)
             raise
         finally:
@@ -112,11 +114,11 @@ class UploadStore:
 
     @property
     def max_bytes(self) -> int:
-        """Of one upload."""
+        """Maximum bytes of one upload."""
         return self._settings.max_upload_bytes
 
     def take(self, size: int) -> None:
-        """Count bytes in. Raises ApiError (503) when there is no room for them."""
+        """Count received bytes. Raises ApiError (503) if all uploads together exceed the limit."""
         if self._bytes + size > self._settings.max_uploads_bytes:
             raise busy(
                 "the uploads in progress use all the disk space reserved for uploads; try "
@@ -126,7 +128,7 @@ class UploadStore:
 
     @contextmanager
     def _place(self, request: Request) -> Iterator[None]:
-        """A place for as long as a body comes. Raises ApiError (503)."""
+        """Take a place while a body arrives. Raises ApiError (503)."""
         network = network_of(request.client.host) if request.client else ""
         settings, most = self._settings, self._settings.max_uploads_per_address
         if self._receiving.total() >= settings.max_uploads:
@@ -143,10 +145,11 @@ class UploadStore:
 
 
 def _check_type(request: Request, kind: str) -> None:
-    """Raises ApiError (415)."""
+    """Check the content type. Raises ApiError (415)."""
     if kind == FORM_TYPE or kind in _RAW_TYPES or kind.startswith(_RAW_FAMILIES):
         return
-    # Any web page could send this one; RequestGuard has seen whose page it is, where it is one.
+    # Any web page can send this type without a preflight, so a request with an Origin must use another
+    # one.
     if kind == _CURL_TYPE and "origin" not in request.headers:
         return
     raise unsupported(kind, f"application/octet-stream, video/*, {FORM_TYPE} or {JSON_TYPE}")
@@ -160,7 +163,7 @@ def _scratch() -> tuple[int, Path]:
 
 
 def one_field(body: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, str]:
-    """The one field there is, a string that is not empty. Raises UsageError."""
+    """The only field of a JSON body; its value is a non-empty string. Raises UsageError."""
     names = " or ".join(repr(name) for name in sorted(allowed))
     if len(body) != 1 or not body.keys() <= allowed:
         raise UsageError(f"the body: expected a JSON object with {names}, got {sorted(body)}")
@@ -173,7 +176,7 @@ def one_field(body: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, 
 
 
 def check_address(uri: str) -> None:
-    """Refuse a path: a server reads no file of its own for a caller. Raises UsageError."""
+    """Refuse a local path: a server reads no local file for a caller. Raises UsageError."""
     if not is_remote(uri):
         raise UsageError(
             "uri: expected an address such as https://host/film.mp4; to send a local "

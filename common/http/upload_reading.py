@@ -1,4 +1,4 @@
-"""The bytes of an upload into a file: as they come, or out of a form."""
+"""Writes the bytes of an upload to a file, from a raw body or a form."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from starlette.requests import Request
 from common.errors import StorageError, UsageError
 from common.http.request_body import check_claim, too_large
 
-# Written to disk in pieces of this size, by a thread: the event loop never waits for a disk.
+# Threads write blocks of this size to disk, so that the event loop never waits for a disk.
 _PIECE_BYTES = 1 << 20
-# Headers and boundaries of a form may take this much beside the file.
+# Maximum bytes of the headers, boundaries and other fields of a form.
 _FORM_BYTES = 1 << 16
 _FIELD = b"file"
 _BOUND = "STORYHASH_HTTP__MAX_UPLOAD_BYTES"
@@ -23,20 +23,20 @@ FORM_TYPE = "multipart/form-data"
 
 
 class UploadQuota(Protocol):
-    """Counts the bytes of every upload."""
+    """Limits the bytes of all uploads."""
 
     @property
     def max_bytes(self) -> int:
-        """Of one upload."""
+        """Maximum bytes of one upload."""
         ...
 
     def take(self, size: int) -> None:
-        """Count bytes in. Raises ApiError when there is no room for them."""
+        """Count received bytes. Raises ApiError (503) if all uploads together exceed the limit."""
         ...
 
 
 class UploadWriter:
-    """Bytes on their way to a file."""
+    """Buffers received bytes and writes them to a file."""
 
     def __init__(self, file: IO[bytes], quota: UploadQuota) -> None:
         self.size = 0
@@ -53,7 +53,7 @@ class UploadWriter:
         self._waiting += block
 
     async def write(self, *, at_least: int = 1) -> None:
-        """Write what waits, if it is so much."""
+        """Write the buffered bytes if there are at least `at_least`. Raises StorageError."""
         if len(self._waiting) < at_least:
             return
         piece, self._waiting = bytes(self._waiting), bytearray()
@@ -77,7 +77,7 @@ def _write_all(file: IO[bytes], piece: bytes) -> None:
 
 
 async def receive_upload(request: Request, kind: str, sink: UploadWriter) -> str:
-    """The body into the sink; the name a form gives it."""
+    """Write the body to `sink`. Returns the file name that a form gives, otherwise ""."""
     if kind != FORM_TYPE:
         await _read_raw(request, sink)
         return ""
@@ -94,7 +94,8 @@ async def _read_raw(request: Request, sink: UploadWriter) -> None:
 
 
 async def _read_form(request: Request, boundary: bytes, sink: UploadWriter) -> str:
-    """The file of a form into the sink; its name."""
+    """Write the file of a form to `sink`. Returns its name; empty if the form gives none. Raises
+    UsageError."""
     check_claim(request, sink.max_bytes + _FORM_BYTES, _BOUND)
     if not boundary:
         raise UsageError("the form: its Content-Type has no boundary")
@@ -119,7 +120,7 @@ async def _read_form(request: Request, boundary: bytes, sink: UploadWriter) -> s
 
 
 class _Form:
-    """What the parser of a form calls back."""
+    """The callbacks of the form parser: they pass the content of the field `file` to the sink."""
 
     def __init__(self, sink: UploadWriter) -> None:
         self.filename = ""
