@@ -1,7 +1,7 @@
-"""The one tree of settings, read from STORYHASH_ variables with `__` between levels.
+"""All settings, read from STORYHASH_ variables with `__` between levels.
 
-`STORYHASH_QDRANT__URL=x` sets `settings.qdrant.url`. An unknown variable is an error, so a
-misspelt one is never silently ignored. Only `load_settings` reads the environment.
+`STORYHASH_QDRANT__URL=x` sets `settings.qdrant.url`. An unknown variable is an error, so that a misspelt
+name is noticed. Only `load_settings` reads the environment.
 """
 
 from importlib import import_module
@@ -44,8 +44,8 @@ __all__ = [
     "setting_names",
 ]
 
-# pydantic-settings is imported for these alone. Decoder processes get their settings from the process
-# that starts them, and start faster without it.
+# Only these names need pydantic-settings. Decoder processes get their settings from their parent process
+# and start faster without this import.
 _IMPORTED_WHEN_USED = {
     "ENV_PREFIX": "common.settings.tree",
     "Settings": "common.settings.tree",

@@ -1,4 +1,4 @@
-"""Where the index lies when no setting says it."""
+"""The default data folder."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from platformdirs import user_data_path
 if TYPE_CHECKING:
     from common.settings.tree import Settings
 
-# Where earlier releases made it: in the folder they were started in.
+# Default of earlier releases, in the folder in which they were started.
 FORMER_DEFAULT = Path("storyhash-data")
 
 
 def default_data_dir() -> Path:
-    """`storyhash-data` in the current folder where it exists, otherwise the user's data directory."""
+    """`storyhash-data` in the current folder if it exists, otherwise `storyhash` in the user's data
+    directory."""
     if FORMER_DEFAULT.is_dir():
         return FORMER_DEFAULT
     return user_data_path("storyhash", appauthor=False)
 
 
 def data_dir_is_given(settings: Settings) -> bool:
-    """Whether an option or the environment names the data folder."""
+    """Whether an option or the environment sets the data folder."""
     return "data_dir" in settings.model_fields_set
 
 
 def describe_data_dir(settings: Settings) -> str:
-    """The data folder and why it is this one."""
+    """The data folder and the reason why it is used."""
     if data_dir_is_given(settings):
         why = "set by --data or STORYHASH_DATA_DIR"
     elif settings.data_dir == FORMER_DEFAULT:

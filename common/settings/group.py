@@ -1,4 +1,4 @@
-"""The base of every group of settings."""
+"""The base class of all groups of settings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class SettingsGroup(BaseModel):
-    """Immutable; an unknown name is an error."""
+    """An immutable group of settings. An unknown name is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

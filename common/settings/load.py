@@ -1,4 +1,4 @@
-"""Reading the settings from the environment."""
+"""Reads the settings from the environment."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pydantic import BaseModel, ValidationError
 from common.errors import SettingsError
 from common.settings.tree import ENV_PREFIX, Settings
 
-# Variables of the test suite, not settings of the product.
+# Variables of the test suite, which are not settings.
 _TEST_VARIABLES = ("STORYHASH_TEST_", "STORYHASH_REQUIRE")
 
 
 def setting_names(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -> Iterator[str]:
-    """The environment variable of every leaf setting, in the order they are declared."""
+    """The environment variable of every single setting, in the order of declaration."""
     for name, info in model.model_fields.items():
         inner = info.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
@@ -27,9 +27,11 @@ def setting_names(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-    """Read the settings from the environment; keyword arguments that are not None override it.
+    """Read the settings from the environment. Keyword arguments that are not None override it.
 
-    Raises SettingsError that names the variable, and the closest known one when it is misspelt.
+    environ: where names are checked (default: the environment); values are always read from the
+    environment. Raises SettingsError with the variable's name and, for an unknown name, the most similar
+    one.
     """
     known = set(setting_names())
     for variable in environ if environ is not None else os.environ:

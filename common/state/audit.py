@@ -1,4 +1,4 @@
-"""The audit log: every change that was asked for, by whom, and what became of it."""
+"""The audit log: every requested change, with the caller and the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from common.state.database import StateDatabase
 from common.state.keys import iso
 from common.state.tables import AUDIT_LOG
 
-# A title or an id may be long; this much of it says what it was.
+# Routes and ids are cut to this many characters.
 _MAX_TEXT = 1024
 _DELETE_EVERY_SECONDS = 3600.0
 _DAY_MILLISECONDS = 86_400_000
@@ -21,8 +21,9 @@ _DAY_MILLISECONDS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change. action: such as `videos.delete`; object: the id of what was changed; status and code:
-    of the HTTP response, code empty where it succeeded; key_id: None where no key was needed."""
+    """One change. action: for example `videos.delete`. object: the id of the changed object. status,
+    code: those of the HTTP response; code is empty if it succeeded. key_id: None if no key was
+    required."""
 
     action: str
     route: str
@@ -34,7 +35,7 @@ class Change:
 
 
 class AuditLog:
-    """Entries are added and, when they are old, deleted; none is ever changed."""
+    """Entries are added and deleted after `keep_days`. No entry is ever changed."""
 
     def __init__(
         self, database: StateDatabase, keep_days: int, clock: Callable[[], float] = time.time
@@ -45,11 +46,11 @@ class AuditLog:
         self._deleted_at = float("-inf")
 
     def record(self, change: Change) -> None:
-        """Add an entry; it is on disk when this returns. Raises StateError."""
+        """Add an entry. It is on disk when this returns. Raises StateError."""
         now = self._clock()
         values = asdict(change)
         for name in ("route", "object"):
-            # PostgreSQL has no NUL in a text, and neither database half a surrogate pair.
+            # PostgreSQL refuses NUL in text, and both databases refuse half a surrogate pair.
             plain = values[name].replace("\0", "\ufffd").encode(errors="replace").decode()
             values[name] = plain[:_MAX_TEXT]
         with self._database.change() as connection:
@@ -62,7 +63,8 @@ class AuditLog:
     def page(
         self, before: int | None = None, limit: int = 100
     ) -> tuple[list[dict[str, Any]], int | None]:
-        """Entries as JSON values, the newest first, and the cursor of the next page, or None."""
+        """Entries as JSON values, newest first, and the cursor of the next page (None at the end). Raises
+        StateError."""
         query = select(AUDIT_LOG).order_by(AUDIT_LOG.c.id.desc()).limit(limit + 1)
         if before is not None:
             query = query.where(AUDIT_LOG.c.id < before)

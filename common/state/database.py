@@ -1,4 +1,4 @@
-"""The state database: SQLite in the data folder, or PostgreSQL by its address."""
+"""The state database: SQLite in the data folder, or PostgreSQL at an address."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from common.state.files import FILES
 from common.state.migrate import HEAD, revision, upgrade
 
 _POSTGRES = "postgresql+psycopg"
-# A writer waits so long for another one.
+# Seconds that a writer waits for another one.
 _BUSY_SECONDS = 10.0
 _CONNECT_SECONDS = 5
-# Connections of one process: keys are verified by two threads, changes recorded by a few.
+# Connections per process: two threads verify keys, and a few record changes.
 _CONNECTIONS = 4
-# Any fixed number: the lock under which one process changes the schema, or makes the first key.
+# An arbitrary fixed number: the lock for changing the schema and for creating the first key.
 _ADVISORY_LOCK = 0x53484B53
 _READING = {"storyhash_reading": True}
 
 
 class StateDatabase:
-    """One database. Any thread and any process may use it at the same time."""
+    """One database. All threads and several processes may use it at the same time."""
 
     def __init__(self, settings: Settings) -> None:
-        """Open it, or make it, and bring its schema to this version's.
+        """Open or create the database and upgrade its schema to this version.
 
         Raises StateError, SettingsError.
         """
@@ -58,12 +58,12 @@ class StateDatabase:
             raise
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close all connections."""
         self._engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection that sees one version of the data. Raises StateError."""
+        """A connection in a read-only transaction: it sees one version of the data. Raises StateError."""
         with (
             self._told(),
             self._engine.connect() as connection,
@@ -73,8 +73,9 @@ class StateDatabase:
 
     @contextmanager
     def change(self, *, alone: bool = False) -> Iterator[Connection]:
-        """One transaction, all or nothing. alone: no other one that says so runs at the same time, in any
-        process; SQLite has only one writer anyway. Raises StateError."""
+        """A write transaction: it is committed as a unit or not at all. alone: run no other transaction
+        with `alone` at the same time, in any process (SQLite has only one writer anyway). Raises
+        StateError."""
         with self._told(), self._engine.begin() as connection:
             if alone and connection.dialect.name != "sqlite":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
@@ -85,7 +86,7 @@ class StateDatabase:
         try:
             yield
         except SQLAlchemyError as error:
-            # Without the statement and its values.
+            # The message omits the SQL statement and its values.
             cause = getattr(error, "orig", None) or error
             why = " ".join(str(cause).split())
             raise StateError(
@@ -97,7 +98,7 @@ class StateDatabase:
 def _sqlite(path: Path) -> Engine:
     try:
         private_folder(path.parent)
-        # Not the umask decides who may read it; its -wal and -shm take its mode.
+        # Readable only by the owner, whatever the umask is. SQLite gives -wal and -shm the same mode.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
     except OSError as error:
@@ -111,7 +112,7 @@ def _sqlite(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: object) -> None:
-        # Transactions begin below, not where Python's driver would begin them.
+        # `begun` starts transactions, so Python's driver must not.
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -125,7 +126,7 @@ def _sqlite(path: Path) -> Engine:
 
 
 def _postgres_url(given: str) -> URL:
-    """Raises SettingsError for what is no address of a PostgreSQL database."""
+    """The URL of a PostgreSQL database. Raises SettingsError for any other address."""
     try:
         url = make_url(given)
     except ArgumentError:
@@ -139,7 +140,7 @@ def _postgres_url(given: str) -> URL:
 
 
 def _postgres(url: URL) -> Engine:
-    # What the address says of the session is kept beside ours.
+    # Session options in the address are kept; ours are added.
     given = url.query.get("options", "")
     try:
         return create_engine(
@@ -147,7 +148,7 @@ def _postgres(url: URL) -> Engine:
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,
                 "options": f"{given} -c statement_timeout={int(1000 * _BUSY_SECONDS)}",
-                # A server whose machine is gone ends no connection.
+                # Without this, a connection to a machine that disappeared would stay open.
                 "tcp_user_timeout": int(1000 * _BUSY_SECONDS),
             },
             pool_size=_CONNECTIONS,

@@ -1,4 +1,5 @@
-"""The files of the state in a data folder; without an import of SQLAlchemy, which takes a while."""
+"""Names of the state's files in a data folder. This module does not import SQLAlchemy, which is slow to
+import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys: shown once, kept only as a hash."""
+"""API keys. A key is shown once and stored only as a hash."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ FIRST_KEY_NAME = "first start"
 _SECRET_BYTES = 32
 _ID_BYTES = 6
 _TOKEN = re.compile(r"sh_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
-# How exactly the last use is known: a row is written at most so often.
+# Precision of the last use: it is written at most once per this many seconds.
 LAST_USED_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is known of a key; times in milliseconds since 1970. banks: None for all banks."""
+    """A key without its secret part. Times: milliseconds since 1970. banks: None means all banks.
+    requests_per_minute: None means the setting's value, 0 no limit."""
 
     id: str
     name: str
@@ -61,7 +62,8 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """What a key is made of. Raises UsageError for a name or banks that cannot be."""
+    """The properties of a key to create; see Key. Raises UsageError for an invalid name or invalid
+    banks."""
 
     name: str
     role: Role
@@ -83,14 +85,15 @@ class NewKey:
 
 
 class KeyStore:
-    """The keys of a state database."""
+    """The keys in a state database. All methods raise StateError."""
 
     def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
 
     def create(self, new: NewKey) -> tuple[Key, str]:
-        """Make a key; its text is known only now. Raises UsageError for one too many, StateError."""
+        """Create a key. Returns it and its text, which is known only now. Raises UsageError if there are
+        too many keys."""
         key, token, values = self._made(new)
         with self._database.change() as connection:
             count = connection.execute(select(func.count()).select_from(API_KEYS)).scalar_one()
@@ -100,8 +103,8 @@ class KeyStore:
         return key, token
 
     def create_first(self) -> str | None:
-        """An admin key, when there is no key at all; None when there is one. Of several processes that
-        ask at the same time one gets it."""
+        """Create an admin key if no key exists and return its text; None if a key exists. If several
+        processes call this at the same time, only one gets a key."""
         _, token, values = self._made(NewKey(FIRST_KEY_NAME, Role.ADMIN))
         with self._database.change(alone=True) as connection:
             if connection.execute(select(API_KEYS.c.id).limit(1)).first() is not None:
@@ -110,12 +113,12 @@ class KeyStore:
         return token
 
     def exists(self) -> bool:
-        """Whether a key was ever made, also one that is revoked."""
+        """Whether a key was ever created; revoked keys count."""
         with self._database.read() as connection:
             return connection.execute(select(API_KEYS.c.id).limit(1)).first() is not None
 
     def page(self, after: str = "", limit: int = 100) -> tuple[list[Key], str | None]:
-        """Keys in the order of their ids, and the cursor of the next page, or None."""
+        """Keys ordered by id, and the cursor of the next page (None at the end)."""
         query = (
             select(API_KEYS).where(API_KEYS.c.id > after).order_by(API_KEYS.c.id).limit(limit + 1)
         )
@@ -124,7 +127,7 @@ class KeyStore:
         return keys[:limit], keys[limit - 1].id if len(keys) > limit else None
 
     def revoke(self, key_id: str) -> bool:
-        """Have a key refused from now on; False if there is none. The row stays."""
+        """Revoke a key; its row stays. Returns False if the key does not exist."""
         now = self._now()
         with self._database.change() as connection:
             known = connection.execute(select(API_KEYS.c.id).where(API_KEYS.c.id == key_id)).first()
@@ -136,13 +139,13 @@ class KeyStore:
         return known is not None
 
     def verify(self, token: str) -> Key | None:
-        """The key with this text; None for one that is unknown, revoked or expired."""
+        """The key with this text; None if it is unknown, revoked or expired."""
         parts = _TOKEN.fullmatch(token)
         if parts is None:
             return None
         with self._database.read() as connection:
             row = connection.execute(select(API_KEYS).where(API_KEYS.c.id == parts[1])).first()
-        # As much is compared for a key that is not there.
+        # Compared for an unknown key too.
         known = "" if row is None else str(row.key_hash)
         same = secrets.compare_digest(known, key_hash(token))
         if row is None or not same:
@@ -155,7 +158,7 @@ class KeyStore:
         return key
 
     def _note_use(self, key_id: str, now: int) -> None:
-        # A full disk is no reason to refuse a reader.
+        # A write error, for example a full disk, must not lock out a valid key.
         with suppress(StateError), self._database.change() as connection:
             connection.execute(
                 update(API_KEYS).where(API_KEYS.c.id == key_id).values(last_used_at=now)
@@ -186,13 +189,13 @@ class KeyStore:
 
 
 def key_hash(token: str) -> str:
-    """SHA-256 in hexadecimal. A plain hash is enough: a key has 256 random bits, so it cannot be guessed
-    from its hash as a password could."""
+    """SHA-256 in hexadecimal. A plain hash is sufficient: a key has 256 random bits, so it cannot be
+    guessed from its hash as a password could."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def iso(milliseconds: int | None) -> str | None:
-    """A time as JSON has it."""
+    """A time in ISO 8601, UTC, to the second."""
     if milliseconds is None:
         return None
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""The schema brought to this version's, by Alembic."""
+"""Upgrades the database schema with Alembic."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from sqlalchemy import Connection, inspect, text
 
 from common.errors import StateError
 
-# The newest file in `migrations/versions`; a test compares them.
+# The newest revision in `migrations/versions`. A test checks it.
 HEAD = "0001"
 FOLDER = Path(__file__).parent / "migrations"
 
 
 def revision(connection: Connection) -> str | None:
-    """The schema's version; None for an empty database."""
+    """The schema's revision; None if the database has no schema."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.execute(
@@ -24,9 +24,9 @@ def revision(connection: Connection) -> str | None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the schema to `HEAD`, within the connection's transaction. Raises StateError for a schema of
-    a newer version."""
-    # Imported here, because most starts find the schema as it should be.
+    """Upgrade the schema to `HEAD`, in the connection's transaction. Raises StateError if the schema is
+    newer."""
+    # Imported here, because the schema is usually up to date.
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError

@@ -1,4 +1,4 @@
-"""What a caller may do."""
+"""The roles of API keys."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """Each role may do what the roles before it may: reader matches and lists, reviewer decides about
-    matches, writer adds and deletes videos, admin has keys, generations and the audit log."""
+    """Each role includes the previous ones. A reader matches and lists, a reviewer decides about matches,
+    a writer adds and deletes videos, an admin manages keys, generations and the audit log."""
 
     READER = "reader"
     REVIEWER = "reviewer"
@@ -15,6 +15,6 @@ class Role(StrEnum):
     ADMIN = "admin"
 
     def includes(self, other: Role) -> bool:
-        """Whether this role may do what `other` may."""
+        """Whether this role has all rights of `other`."""
         order = list(Role)
         return order.index(self) >= order.index(other)

@@ -1,4 +1,4 @@
-"""All of the state, over one database."""
+"""API keys and the audit log over one database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.state.keys import KeyStore
 
 
 class State:
-    """Keys and the audit log. Raises what StateDatabase raises."""
+    """The key store and the audit log of a service. Creating it raises the errors of StateDatabase."""
 
     def __init__(self, settings: Settings) -> None:
         self._database = StateDatabase(settings)

@@ -1,4 +1,4 @@
-"""What Alembic runs: `common.state.migrate` gives it the connection, inside one transaction."""
+"""Alembic runs this script. `common.state.migrate` gives it the connection, in one transaction."""
 
 from __future__ import annotations
 

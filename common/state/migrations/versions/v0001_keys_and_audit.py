@@ -1,4 +1,4 @@
-"""Keys and the audit log."""
+"""Create the tables of API keys and of the audit log."""
 
 from __future__ import annotations
 
