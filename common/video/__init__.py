@@ -1,7 +1,7 @@
-"""Video in and out: the one place that knows PyAV.
+"""Reads and writes videos. Only this package imports PyAV.
 
-`probe` looks, `decode` and `decode_images` give upright frames sampled by time, `encode_clip` and
-`decode_clip` pack and open the small clips segments travel as, `encode_video` writes a video.
+`probe` reads the header. `decode` and `decode_images` give upright frames, sampled by time. `encode_clip`
+and `decode_clip` write and read the small clips that hold segments. `encode_video` writes a video file.
 """
 
 from common.video.clip import decode_clip, encode_clip, encode_video

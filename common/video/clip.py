@@ -1,4 +1,4 @@
-"""Small H.264 MP4 clips, in memory, and videos written to disk."""
+"""Small H.264 MP4 clips in memory, and videos on disk."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from common.types import Float64Array, FrameBatch, UInt8Array
 from common.video.decode import Decoder, Frame
 
 _CLIP_TIME_BASE = Fraction(1, 1000)
-# Ultrafast costs a third of superfast's time for twice its bytes, and a clip lives minutes.
+# Ultrafast takes a third of superfast's time for twice its bytes. A clip exists only for minutes.
 _PRESET = "ultrafast"
-# A constant quantiser needs no rate control: a fifth of the time saved at the same bytes. Each step of
-# 6 roughly halves them; past 48 nothing is left to recognise.
+# A constant quantiser needs no rate control, which saves a fifth of the time at the same size. Each step
+# of 6 roughly halves the bytes. Above 48 the picture is not recognisable.
 _CLIP_QP, _QP_STEP, _MAX_QP = 30, 6, 48
 _CLIP_LIMITS = VideoSettings()
-# Two minutes at the usual rate; a segment has seconds.
+# Two minutes of frames at the default rate; a segment has only seconds.
 _MAX_FRAMES = 1_000
-# Three times what 48 frames of the largest clip picture take.
+# Three times the memory of 48 frames of the largest clip picture.
 _MAX_BYTES = 384 * 1024 * 1024
-# Frames for which there is room at first.
+# Number of frames allocated first.
 _AT_ONCE = 64
 
 
 def encode_clip(batch: FrameBatch, *, start_seconds: float, max_bytes: int) -> bytes:
-    """Pack frames as a small H.264 MP4 whose times are kept to a millisecond.
+    """Encode frames as a small H.264 MP4. Frame times are exact to a millisecond.
 
-    A clip over `max_bytes` is packed again more coarsely; VideoLimitError when that does not help.
-    The same frames give the same bytes.
+    start_seconds: the time that becomes 0 in the clip. A clip of more than `max_bytes` is encoded again
+    at lower quality. The same frames always give the same bytes. Raises VideoLimitError if the lowest
+    quality is still too large, VideoError without frames.
     """
     ticks = np.round((batch.pts_seconds - start_seconds) / float(_CLIP_TIME_BASE)).astype(int)
     for qp in range(_CLIP_QP, _MAX_QP + 1, _QP_STEP):
@@ -69,10 +70,10 @@ def decode_clip(
     max_bytes: int = _MAX_BYTES,
     beat: Callable[[], None] = lambda: None,
 ) -> FrameBatch:
-    """All frames of a clip, in their own size; its time 0 is `start_seconds` of the video.
+    """Decode all frames of a clip, in their own size. Time 0 of the clip is `start_seconds` of the video.
 
-    max_pixels: of one picture. max_bytes: of all pictures. Raises VideoError, and
-    VideoLimitError before a bound is passed.
+    max_pixels: limit per picture. max_bytes: limit of all pictures together. beat: called at every packet
+    and frame, as a sign of life. Raises VideoError, and VideoLimitError if a limit is exceeded.
     """
     limits = _CLIP_LIMITS.model_copy(update={"max_frames": max_frames, "max_pixels": max_pixels})
     decoder = Decoder(
@@ -88,7 +89,7 @@ def decode_clip(
             if held > max_bytes:
                 raise VideoLimitError(f"its frames need more than {max_bytes >> 20} MiB")
             if not times:
-                # Pages of it are taken only as they are written.
+                # The system assigns memory pages only when they are written.
                 frames = np.empty((min(max_frames, _AT_ONCE), *frame.rgb.shape), np.uint8)
             if frame.rgb.shape != frames.shape[1:]:
                 raise VideoError("the frame size changes within the clip")
@@ -109,7 +110,8 @@ def decode_clip(
 
 
 def _check_size(frame: Frame, max_pixels: int) -> None:
-    """Pixels that are no squares may make a picture larger than it was coded."""
+    """Check the displayed size: with pixels that are not square, it may be larger than the coded size.
+    Raises VideoLimitError."""
     height, width = frame.rgb.shape[:2]
     if height * width > max_pixels:
         raise VideoLimitError(f"frame of {width}x{height}")
@@ -118,9 +120,10 @@ def _check_size(frame: Frame, max_pixels: int) -> None:
 def encode_video(
     path: Path, frames: Iterable[UInt8Array], frames_per_second: float, *, crf: int = 20
 ) -> None:
-    """Write a video: H.264 in the container of the path's suffix, at a fixed rate.
+    """Write a video: H.264 at a fixed rate, in the container of the path's suffix.
 
-    frames: uint8 (H, W, 3) RGB, all of one even size.
+    frames: uint8 (H, W, 3) RGB, all of the same even size. crf: libx264's quality; lower is better.
+    Raises VideoError without frames.
     """
     rate = Fraction(frames_per_second).limit_denominator(1001)
     with av.open(str(path), "w") as container:
@@ -144,7 +147,7 @@ def _write(
             stream.pix_fmt = "yuv420p"
             context = stream.codec_context
             context.time_base = time_base
-            # One thread keeps the bytes the same on every machine.
+            # With one thread, the bytes are the same on every machine.
             context.thread_count = 1
             context.options = {"preset": _PRESET, **quality}
             context.colorspace = Colorspace.ITU601

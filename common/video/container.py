@@ -1,4 +1,4 @@
-"""Opening a file, choosing its picture stream and looking at it without decoding."""
+"""Opens a file and reads its header, without decoding."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from common.errors import VideoError, VideoLimitError
 from common.settings import VideoSettings
 from common.video.formats import HEAD_BYTES, OPTIONS, is_text, named_list, shown_name
 
-# Above this, what a container says of its frame rate is a clock tick, not a rate.
+# A higher frame rate in a container's header is a clock rate, not a frame rate.
 _MAX_PLAUSIBLE_FPS = 480.0
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a container says of its picture before anything is decoded.
+    """What the header says of the video stream.
 
-    duration_seconds and frames_per_second are None where it does not say. width and height are
-    those of the coded picture, in pixels, before any rotation.
+    duration_seconds and frames_per_second are None if the header has none. width and height: the coded
+    picture in pixels, before rotation.
     """
 
     duration_seconds: float | None
@@ -37,7 +37,8 @@ class VideoInfo:
 
 
 class _File:
-    """An open file without its name; FFmpeg gives names like `img%03d.jpg` and `concat:` a meaning."""
+    """An open file without its real name, because FFmpeg interprets names such as `img%03d.jpg` and
+    `concat:`."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.name = name
@@ -49,9 +50,9 @@ class _File:
 
 @contextmanager
 def open_container(source: Path | bytes) -> Iterator[InputContainer]:
-    """Open a file or the bytes of one; nothing else is opened, whatever is in it.
+    """Open a file, or the bytes of a file. No other file is opened, whatever it contains.
 
-    Raises VideoError in words when it is no readable video, or a list of other files.
+    Raises VideoError, with the reason, if it is not a readable video or is a list of other files.
     """
     av.logging.set_level(av.logging.PANIC)
     with _open_source(source) as file:
@@ -67,7 +68,7 @@ def _open_source(path: Path | bytes) -> BinaryIO:
     if isinstance(path, bytes):
         return io.BytesIO(path)
     try:
-        # FFmpeg has a buffer of its own.
+        # FFmpeg has its own buffer.
         return path.open("rb", buffering=0)
     except FileNotFoundError:
         raise VideoError(f"{path}: file not found") from None
@@ -80,13 +81,14 @@ def _open_source(path: Path | bytes) -> BinaryIO:
 
 
 def _open(file: BinaryIO, source: Path | bytes) -> InputContainer:
-    # A pipe cannot be read twice.
+    # A pipe cannot be read twice, so its beginning is not checked.
     if file.seekable():
         named = named_list(_head(file))
         if named is not None:
             raise VideoError(f"{named} refers to other files; give the video file itself")
     name = "video" if isinstance(source, bytes) else shown_name(source.name)
-    # Text in a file may be in any encoding; before version 19 PyAV fails on it unless told not to.
+    # Metadata may be in any encoding. Before version 19, PyAV fails on undecodable text without this
+    # option.
     more: dict[str, Any] = (
         {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     )
@@ -115,9 +117,11 @@ def _unreadable(error: Exception, file: BinaryIO) -> VideoError:
 
 
 def describe(container: InputContainer, stream: VideoStream, limits: VideoSettings) -> VideoInfo:
-    """What `container` says of `stream`. Raises VideoLimitError for too large a picture.
+    """The information in the header of `stream`. Raises VideoLimitError if the picture is too large,
+    VideoError if the codec is not supported.
 
-    Its length is told, not believed: a stray subtitle makes a short film 30 hours long.
+    The length is only reported, because it may be wrong: a late subtitle makes a short video 30 hours
+    long.
     """
     context = stream.codec_context
     if context is None:
@@ -135,7 +139,7 @@ def describe(container: InputContainer, stream: VideoStream, limits: VideoSettin
 
 
 def check_pixels(width: int, height: int, limits: VideoSettings) -> None:
-    """Raise VideoLimitError for a picture that is larger than allowed."""
+    """Raise VideoLimitError if a picture has more pixels than allowed."""
     if width * height > limits.max_pixels:
         raise VideoLimitError(
             f"frame of {width}x{height} pixels exceeds the limit of {limits.max_pixels} "
@@ -144,7 +148,7 @@ def check_pixels(width: int, height: int, limits: VideoSettings) -> None:
 
 
 def stream_seconds(stream: VideoStream) -> float:
-    """What the header says of a stream's length; 0 where it does not."""
+    """The length of a stream in seconds, as in the header; 0 if the header has none."""
     if stream.duration is None or stream.time_base is None:
         return 0.0
     return float(stream.duration * stream.time_base)

@@ -1,4 +1,4 @@
-"""Decoding a file to upright frames sampled by time, within bounds."""
+"""Decodes a file into upright frames, sampled by time, within limits."""
 
 from __future__ import annotations
 
@@ -29,25 +29,26 @@ from common.video.timeline import BROADCAST_GAP_SECONDS, GAP_SECONDS, TimelineCl
 from common.video.tracks import choose_stream
 
 _FALLBACK_FPS = 25.0
-# Times are stamped in ticks; a frame may lie this much before the slot it stands for.
+# Timestamps are rounded to ticks, so a frame may lie this much before its slot.
 _SLACK_SECONDS = 0.002
-# A film may end this much, and this share of its length, before its header says; then some of it is lost.
+# A video counts as damaged if it ends earlier than its header says by more than both: these seconds and
+# this fraction of its length.
 _MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """pts_seconds: from the first frame of the video. rgb: uint8 (H, W, 3), upright."""
+    """pts_seconds: time since the first frame of the video. rgb: uint8 (H, W, 3), upright."""
 
     pts_seconds: float
     rgb: UInt8Array
 
 
 class _PendingFrame:
-    """A decoded frame on its way through the clock; held back as a small picture."""
+    """A decoded frame before its time is known. If it has to wait, only the small picture is kept."""
 
     def __init__(self, frame: VideoFrame, to_picture: Callable[[VideoFrame], UInt8Array]) -> None:
-        # PyAV types it as a float, and gives None for a frame without a time.
+        # PyAV's type hint is float, but it gives None for a frame without a time.
         self.stamp_seconds: float | None = frame.time
         self.duration_seconds = _duration(frame)
         self._frame: VideoFrame | None = frame
@@ -66,18 +67,19 @@ class _PendingFrame:
 
 
 class Decoder:
-    """Decodes one video, once, by iterating over it.
+    """Decodes one video once; iterate over it.
 
-    At most one frame is given for every slot of 1 / `frames_per_second`; its time stays its own.
-    Time 0 is the first frame, or `origin_seconds` on the container's clock where that is given. Where
-    that clock jumps, time goes on by one frame (timeline.py).
-    Damaged data does not end the video: what decodes is given, `damaged` says what was lost, and `notes`
-    what was passed over on purpose. `beat` is called at every packet and every frame, as a sign of life.
+    It gives at most one frame per slot of 1 / `frames_per_second`, with the frame's own time. Time 0 is
+    the first frame, or `origin_seconds` on the container's clock if given. If that clock jumps, time
+    continues after one frame (timeline.py). Damaged data does not end the video: every frame that decodes
+    is given, `damaged` describes what was lost, and `notes` what was ignored on purpose. `beat` is called
+    at every packet and frame, as a sign of life.
 
-    short_side: pictures are made smaller to it, and to `limits.max_clip_pixels`; None leaves them.
+    short_side: pictures are scaled down to this short side and to `limits.max_clip_pixels`; None keeps
+    their size.
 
-    Iterating raises NoFramesError when not one frame decodes, VideoLimitError and VideoTimeoutError
-    when a bound of `limits` is passed, and the errors of `open_container` and `choose_stream`.
+    Iterating raises NoFramesError if no frame decodes, VideoLimitError and VideoTimeoutError if a limit
+    is exceeded, and the errors of `open_container` and `choose_stream`.
     """
 
     def __init__(
@@ -100,16 +102,16 @@ class Decoder:
         self._clock: TimelineClock | None = None
         self._left_out: str | None = None
         self._deadline = 0.0
-        # What the track's header says of its length.
+        # Length of the track in its header.
         self._said_seconds = 0.0
         self._ended = False
         self.info: VideoInfo | None = None
         self.end_seconds = 0.0
-        """Where the last frame decoded so far ends."""
+        """End of the last frame decoded so far, in seconds."""
 
     @property
     def damaged(self) -> str | None:
-        """What was lost to damage, in words; None for a sound file."""
+        """A description of what was lost to damage; None if nothing was."""
         lost = []
         if self._reader is not None and self._reader.bad:
             lost.append(f"{self._reader.bad} packets could not be decoded and were skipped")
@@ -126,7 +128,7 @@ class Decoder:
 
     @property
     def notes(self) -> str | None:
-        """What is worth knowing and no damage: other tracks, a clock that jumps. None for nothing."""
+        """Remarks that are not damage: ignored tracks, timestamps that jump. None if there are none."""
         said = [self._left_out] if self._left_out else []
         if self._clock is not None and self._clock.jumps:
             said.append(
@@ -145,7 +147,8 @@ class Decoder:
             self.info = describe(container, stream, self._limits)
             self._said_seconds = stream_seconds(stream)
             stream.codec_context.thread_count = 1
-            # Smoothing block edges in frames that no other frame refers to shows in nothing we do.
+            # Frames to which no other frame refers are not deblocked: the difference does not matter
+            # here.
             stream.codec_context.options = {"skip_loop_filter": "noref"}
             self._reader = PacketReader(container, stream, self._beat)
             self._clock = TimelineClock(
@@ -157,7 +160,7 @@ class Decoder:
             self._ended = True
 
     def _shots(self, stream: VideoStream) -> Iterator[_PendingFrame]:
-        """Every frame that decodes, within bounds."""
+        """Every frame that decodes. Raises the errors of exceeded limits."""
         assert self._reader is not None
         aspect = float(stream.sample_aspect_ratio or 1)
         matrices = DisplayMatrices()
@@ -198,21 +201,22 @@ class Decoder:
                 picture = timed.shot.picture()
                 paused = time.monotonic()
                 yield Frame(now, picture)
-                # Time in which the reader was elsewhere is not the decoder's.
+                # Time that the consumer spends between frames does not count.
                 self._deadline += time.monotonic() - paused
         if empty:
             raise NoFramesError("there is a video stream, but no frame of it can be decoded")
 
     def _is_short(self) -> bool:
-        """Whether the video ends well before its header says."""
+        """Whether the video ends much earlier than its header says."""
         missing = self._said_seconds - self.end_seconds
         jumped = self._clock is not None and self._clock.jumps
         return not jumped and missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._said_seconds)
 
 
 def _believed_gap_seconds(container: InputContainer) -> float:
-    """How long a gap between two frames is believed: less where clocks restart by design (broadcast)."""
-    # Typed as a flag, and an int.
+    """The longest gap between frames that is accepted without proof, in seconds. It is shorter for
+    formats whose clock may restart (broadcast)."""
+    # Type hints say it is a flag; it is an int.
     restarting: Any = Flags.ts_discont.value
     restarts = container.format.flags & restarting
     return BROADCAST_GAP_SECONDS if restarts else GAP_SECONDS

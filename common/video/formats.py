@@ -1,8 +1,9 @@
-"""Which files are opened as videos: formats that hold their own data, none that name other files.
+"""The video formats that are opened: only formats that hold their own data.
 
-FFmpeg also reads playlists, manifests, session descriptions and patterns of file names. Each makes it
-open what the file says: other files of this machine, addresses of its network. So formats and protocols
-are whitelisted, FFmpeg gets an open file and not its name, and a list of other files is refused by name.
+FFmpeg also reads playlists, manifests, session descriptions and file name patterns. They make it open
+other files of this machine or addresses in its network. So formats and protocols are whitelisted, FFmpeg
+gets an open file without its name, and a list of other files is refused with an error that names its
+kind.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _VIDEO = (
     ),
     *("roq", "thp", "film_cpk", "mpjpeg", "smjpeg"),
 )
-# A bare stream without a container.
+# Streams without a container.
 _BARE = (
     *("h261", "h263", "h264", "hevc", "vvc", "evc", "av1", "obu", "m4v", "mjpeg", "mjpeg_2000"),
     *("dirac", "dnxhd", "cavsvideo", "avs2", "avs3", "vc1", "vc1test", "apv"),
@@ -51,21 +52,21 @@ _PICTURES = (
     *("jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "gif_pipe", "ppm_pipe"),
     *("jpegxl_pipe", "jpegxl_anim", "j2k_pipe"),
 )
-# Sound alone is no video, but said to be just that.
+# Files with sound alone are opened, so that the error can say that there is no video stream.
 _SOUND = ("mp3", "wav", "w64", "flac", "aac", "ac3", "eac3", "aiff", "amr", "caf", "ape", "au")
 FORMATS = frozenset((*_VIDEO, *_BARE, *_PICTURES, *_SOUND))
 
 OPTIONS = {
     "format_whitelist": ",".join(sorted(FORMATS)),
-    # The name of no protocol: whatever is to be opened beside the file itself is refused.
+    # No protocol has this name, so FFmpeg cannot open anything besides the file.
     "protocol_whitelist": "none",
-    # Off by default; a video may not name another that holds its data.
+    # This is FFmpeg's default: a video may not refer to another file with its data.
     "enable_drefs": "0",
 }
 
 HEAD_BYTES = 4096
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-# What the beginning of a file looks like, with leading blanks and byte order marks away, and what it is.
+# Beginning of a file, after byte order marks and white space, and the kind of list it shows.
 _LISTS = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), name)
     for pattern, name in (
@@ -101,7 +102,8 @@ _LISTS = tuple(
 
 
 def named_list(head: bytes) -> str | None:
-    """What a file that names other files is, told by its first bytes; None for anything else."""
+    """The kind of list, from the first bytes of a file that refers to other files; None for any other
+    file."""
     start = head[:HEAD_BYTES]
     if start[:2] in _BOMS:
         start = start.decode("utf-16", errors="replace").encode()
@@ -112,7 +114,7 @@ def named_list(head: bytes) -> str | None:
 
 
 def is_text(head: bytes) -> bool:
-    """Whether a file begins as a text does."""
+    """Whether the beginning of a file is text."""
     start = head[:HEAD_BYTES]
     if start[:2] in _BOMS:
         return True
@@ -121,9 +123,9 @@ def is_text(head: bytes) -> bool:
 
 
 def shown_name(name: str) -> str:
-    """The name FFmpeg is told: the suffix alone, by which it tells bare streams apart.
+    """The name given to FFmpeg: only the suffix, by which FFmpeg recognises streams without a container.
 
-    The whole name may be a pattern (`img%03d.jpg`) or begin with a protocol (`concat:`).
+    The complete name might be a pattern (`img%03d.jpg`) or begin with a protocol (`concat:`).
     """
     suffix = PurePath(name).suffix.lower()
     return f"video{suffix}" if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else "video"

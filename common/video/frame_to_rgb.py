@@ -1,4 +1,4 @@
-"""One decoded frame as an upright 8-bit RGB picture of square pixels."""
+"""Converts a decoded frame to an upright 8-bit RGB picture with square pixels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from common.video.hdr import to_sdr
 
 _HDR_CURVES = {int(ColorTrc.SMPTE2084): "pq", int(ColorTrc.ARIB_STD_B67): "hlg"}
 _KNOWN_MATRICES = {int(matrix): matrix for matrix in Colorspace} | {6: Colorspace.ITU601}
-# Untagged video is BT.709 from 720 lines on and BT.601 below, as players assume.
+# Video without a tag is BT.709 from 720 lines on and BT.601 below, as in players.
 _HD_LINES = 720
-# No camera has pixels of another shape than this; what says so is wrong.
+# No camera has a pixel aspect ratio beyond this, so such a value is wrong.
 _MAX_SAMPLE_ASPECT = 8.0
 _MIN_SIDE, _MAX_STRIP = 32, 16
-# Sizes and rotations of one video whose display matrix is kept.
+# Maximum number of cached display matrices (one per rotation and size).
 _MAX_MATRICES = 64
 
 
@@ -33,10 +33,10 @@ def to_picture(
     max_area: int,
     matrices: DisplayMatrices,
 ) -> UInt8Array:
-    """uint8 (H, W, 3): scaled by `scaled_size`, then turned upright.
+    """A frame as uint8 (H, W, 3), scaled as in `scaled_size` and then turned upright.
 
-    sample_aspect: width of a pixel over its height. HDR (PQ and HLG) is brought to SDR; an alpha
-    channel is ignored, the colours under it are used.
+    short_side, max_area: see `scaled_size`. sample_aspect: width of a pixel divided by its height. HDR
+    (PQ and HLG) is converted to SDR. An alpha channel is ignored; the colours below it are used.
     """
     width, height = scaled_size(frame.width, frame.height, sample_aspect, short_side, max_area)
     curve = _HDR_CURVES.get(int(frame.color_trc))
@@ -58,10 +58,11 @@ def to_picture(
 def scaled_size(
     width: int, height: int, sample_aspect: float, short_side: int | None, max_area: int
 ) -> tuple[int, int]:
-    """Even width and height, in square pixels, short side at most `short_side`, never enlarged.
+    """Even width and height in square pixels; the short side is at most `short_side`, without enlarging.
 
-    The area is at most `max_area`. Strips are squashed to 16 : 1, and a side under 32 pixels is made 32:
-    what looks at a picture later needs some lines of it. short_side: None leaves the picture's size.
+    The area is at most `max_area`. Strips are squeezed to 16 : 1, and a side below 32 pixels becomes 32,
+    because later steps need a minimum size. With short_side None, only the pixels are made square and the
+    sides even.
     """
     if not 1 / _MAX_SAMPLE_ASPECT <= sample_aspect <= _MAX_SAMPLE_ASPECT:
         sample_aspect = 1.0
@@ -80,13 +81,13 @@ def scaled_size(
 
 
 class DisplayMatrices:
-    """The turning part (a, b, c, d) of the display matrices of a video's frames, or None.
+    """The rotation part (a, b, c, d) of the display matrices of a video's frames, cached.
 
     A pixel at (x, y) is shown at (a x + c y, b x + d y) (ISO/IEC 14496-12, 8.2.2).
 
-    PyAV's side data and its frame hold each other, so that a frame whose side data was looked at keeps
-    its memory until Python next looks for such cycles: hundreds of large frames later. So it is looked at
-    once for each rotation and size, and the cycle is broken up before the next.
+    In PyAV, a frame and its side data refer to each other. So a frame whose side data was read keeps its
+    memory until Python's garbage collector runs, hundreds of large frames later. Therefore the side data
+    is read once per rotation and size, and the collector is run before the next read.
     """
 
     def __init__(self) -> None:
@@ -104,9 +105,10 @@ class DisplayMatrices:
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
-    """The turning part of one frame's display matrix, or None; the frame then lives on for a while."""
+    """The rotation part of a frame's display matrix; None if it has none. The frame's memory is freed
+    only by the garbage collector."""
     _know_all_side_data()
-    # Typed as a mapping of names in some versions.
+    # Some versions have a type hint of a mapping by name.
     sides: Any = frame.side_data
     data = sides.get(SideDataType.DISPLAYMATRIX)
     if data is None:
@@ -117,9 +119,10 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
 
 @cache
 def _know_all_side_data() -> None:
-    """PyAV fails on a frame with a kind of side data it has no name for, as the EXIF data of photographs.
+    """Make PyAV accept unknown kinds of side data, such as the EXIF data of photographs.
 
-    Its enumeration is given the way of Python's for values that are not members: one without a name.
+    Otherwise it fails on such a frame. Its enumeration gets a `_missing_` hook that gives members named
+    UNKNOWN_N.
     """
 
     def missing(kind: Any, value: object) -> Any:
@@ -127,13 +130,13 @@ def _know_all_side_data() -> None:
         unnamed._name_, unnamed._value_ = f"UNKNOWN_{value}", value
         return unnamed
 
-    # Typed as if nothing could be set on it.
+    # The type hints do not allow setting attributes.
     kinds: Any = SideDataType
     kinds._missing_ = classmethod(missing)
 
 
 def turn_upright(picture: Array, matrix: tuple[int, int, int, int] | None) -> Array:
-    """Turn and mirror (H, W, 3) by the nearest quarter turn of a display matrix."""
+    """Rotate and mirror a picture (H, W, 3) by the quarter turn that is nearest to a display matrix."""
     if matrix is None:
         return picture
     a, b, c, d = matrix

@@ -1,9 +1,9 @@
-"""High dynamic range to SDR: one frame of PQ or HLG, BT.2020, to 8-bit BT.709.
+"""Converts one HDR frame (PQ or HLG, BT.2020) to 8-bit SDR (BT.709).
 
-Transfer functions are those of ITU-R BT.2100-2 (tables 4 and 5); the primaries are converted by the
-matrix of ITU-R BT.2087-0 inverted (BT.2020 to BT.709); highlights above SDR white are rolled off by
-the extended curve of Reinhard et al. (2002), x (1 + x / w^2) / (1 + x), with w the peak in units of
-SDR white. The aim is a picture that looks like the SDR release, not colorimetric mastering.
+The transfer functions are from ITU-R BT.2100-2 (tables 4 and 5). Primaries are converted with the inverse
+of the matrix in ITU-R BT.2087-0 (BT.2020 to BT.709). Highlights above SDR white are compressed with the
+extended curve of Reinhard et al. (2002), x (1 + x / w^2) / (1 + x), where w is the peak in units of SDR
+white. The goal is a picture that looks like the SDR release, not colorimetric mastering.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BT2020_TO_BT709 = np.array(
 
 
 def to_sdr(picture: Array, curve: str) -> UInt8Array:
-    """picture: uint16 (H, W, 3), full-range RGB of BT.2020. curve: "pq" or "hlg".
+    """Tone-map a picture: uint16 (H, W, 3), full-range RGB of BT.2020. curve: "pq" or "hlg".
 
     Returns uint8 (H, W, 3), full-range RGB of BT.709.
     """
@@ -43,7 +43,7 @@ def to_sdr(picture: Array, curve: str) -> UInt8Array:
 
 @cache
 def _linear_table(curve: str) -> Float32Array:
-    """float32 (65536,): light for every code value, in units of SDR white."""
+    """float32 (65536,): light of every code value, in units of SDR white."""
     code = np.linspace(0.0, 1.0, 65536)
     if curve == "pq":
         m1, m2 = 2610 / 16384, 2523 / 4096 * 128
@@ -53,6 +53,6 @@ def _linear_table(curve: str) -> Float32Array:
     else:
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
-        # The system gamma of 1.2 at 1000 cd/m2 is applied per channel, not on luminance.
+        # The system gamma of 1.2 (for 1000 cd/m2) is applied per channel, not to the luminance.
         light = _PEAK * scene**1.2
     return (light / _SDR_WHITE).astype(np.float32)

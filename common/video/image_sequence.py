@@ -1,4 +1,4 @@
-"""A folder of numbered pictures, read as the frames of a video."""
+"""Reads a folder of numbered pictures as the frames of a video."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def decode_images(
     beat: Callable[[], None] = lambda: None,
     unreadable: list[Path] | None = None,
 ) -> Iterator[Frame]:
-    """Frames of a picture series shown at `source_fps`, at most `frames_per_second` of them.
+    """Frames of an image sequence that plays at `source_fps`; at most `frames_per_second` of them.
 
-    beat: called at every picture. unreadable: pictures that cannot be read are noted in it and left out,
-    and the next one is shown in their place. Raises VideoError that names a picture which cannot be read:
-    any without `unreadable`, else the first where none can be.
+    beat: called at every picture. unreadable: pictures that cannot be read are appended to it and
+    skipped; the next one takes their slot. Raises VideoError with the name of a picture that cannot be
+    read: of the first one if `unreadable` is None, otherwise only if no picture can be read.
     """
     slot_done = -1
     first_error: VideoError | None = None

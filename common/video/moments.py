@@ -1,4 +1,4 @@
-"""Single pictures of a video at given times, found by seeking."""
+"""Single pictures of a video at given times, by seeking."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from common.video.frame_to_rgb import DisplayMatrices, to_picture
 from common.video.packets import PacketReader
 from common.video.tracks import choose_stream
 
-# A seek ends at the key frame before the moment; one that is further away is not decoded up to.
+# A seek goes to the key frame before the time. If that is further away, its distance is not decoded.
 _MOST_FRAMES = 1_500
 _SLACK_SECONDS = 0.002
 
@@ -32,11 +32,11 @@ def pictures_at(
     short_side: int,
     beat: Callable[[], None] = lambda: None,
 ) -> Iterator[UInt8Array]:
-    """One upright picture, uint8 (H, W, 3), for each time, in their order.
+    """One upright picture, uint8 (H, W, 3), per time, in order.
 
-    times: increasing seconds from the first frame; a time after the last frame gives the last one. Where
-    the clock of a file jumps, the picture may be of another moment. Raises NoFramesError where no frame
-    is found, and as `probe`.
+    times: increasing, in seconds since the first frame. A time after the last frame gives the last frame.
+    If the file's clock jumps, the picture may be from another time. Raises NoFramesError if no frame
+    decodes, VideoLimitError, and the errors of `probe`.
     """
     with open_container(path) as container:
         stream, _ = choose_stream(container, path, beat)
@@ -60,7 +60,8 @@ def _first(container: InputContainer, stream: VideoStream, beat: Callable[[], No
 def _frame_at(
     container: InputContainer, stream: VideoStream, stamp_seconds: float, beat: Callable[[], None]
 ) -> VideoFrame:
-    """The first frame at or after a time of the container's clock, or else the last before it."""
+    """The first frame at or after a time on the container's clock; without one, the last frame. Raises
+    NoFramesError."""
     last: VideoFrame | None = None
     for start_seconds in (stamp_seconds, 0.0):
         _seek(container, stream, start_seconds)
@@ -77,7 +78,7 @@ def _frame_at(
 
 
 def _seek(container: InputContainer, stream: VideoStream, stamp_seconds: float) -> None:
-    """To the key frame before a time; a container that cannot seek stays where it is."""
+    """Seek to the key frame before a time. If the container cannot seek, the position stays."""
     assert stream.time_base is not None
     with suppress(FFmpegError):
         container.seek(int(stamp_seconds / stream.time_base), stream=stream)

@@ -1,4 +1,4 @@
-"""Frames out of packets, past those that are damaged."""
+"""Decodes packets into frames and skips damaged packets."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-# A stream that yields nothing but errors for this many packets in a row has no more to give.
+# After this many failing packets in a row, decoding ends.
 _MAX_BAD_PACKETS = 2_000
-# The same for a container that finds no next packet.
+# After this many failing reads in a row, decoding ends.
 _MAX_BAD_READS = 64
 
 
 class PacketReader:
-    """Every frame of a stream that decodes. Packets that do not are counted and left out."""
+    """Gives every frame of a stream that decodes. Packets that do not decode are counted and skipped."""
 
     def __init__(
         self, container: InputContainer, stream: VideoStream, beat: Callable[[], None]
@@ -26,9 +26,9 @@ class PacketReader:
         self._stream = stream
         self._beat = beat
         self.bad = 0
-        """Packets, and places in the container, that could not be read."""
+        """Number of packets, and of places in the container, that could not be read."""
         self.gave_up: str | None = None
-        """Why reading ended before the end of the file; None where it did not."""
+        """The reason why reading ended before the end of the file; None if it did not."""
 
     def frames(self) -> Iterator[VideoFrame]:
         bad_in_a_row = reads_in_a_row = 0
@@ -45,7 +45,7 @@ class PacketReader:
                 if reads_in_a_row >= _MAX_BAD_READS:
                     self.gave_up = "the rest of the file cannot be read"
                     break
-                # What raised has ended; a new one goes on where the container is now.
+                # The iterator ends with its error. A new one continues at the current position.
                 packets = self._container.demux(self._stream)
                 continue
             reads_in_a_row = 0
@@ -61,6 +61,6 @@ class PacketReader:
             if frames:
                 bad_in_a_row = 0
             yield from frames
-        # What the decoder still holds back.
+        # Frames that the decoder still holds.
         with suppress(av.error.FFmpegError):
             yield from self._stream.decode(None)

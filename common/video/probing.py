@@ -1,4 +1,4 @@
-"""Looking at a video without decoding it."""
+"""Reads the header of a video, without decoding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.video.tracks import choose_stream
 
 
 def probe(source: Path | bytes, limits: VideoSettings) -> VideoInfo:
-    """Look at a video. Raises VideoError, NoVideoStreamError or VideoLimitError."""
+    """Read a video's header. Raises VideoError, NoVideoStreamError or VideoLimitError."""
     with open_container(source) as container:
         stream, _ = choose_stream(container, source)
         return describe(container, stream, limits)

@@ -1,4 +1,4 @@
-"""Pictures of several sizes brought to one."""
+"""Scales pictures of several sizes to one size."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from common.types import UInt8Array
 
 
 def one_size(pictures: Sequence[UInt8Array]) -> list[UInt8Array]:
-    """Pictures, each (H, W, 3), in the size that most of them have; of several such, the first's.
+    """Scale pictures, each (H, W, 3), to the most frequent size; of equally frequent ones, the first.
 
-    The others are stretched, not padded: the visual backends stretch pictures to a square themselves, so
-    each still shows them the whole of its content and nothing else.
+    The other pictures are stretched, not padded. The visual backends stretch every picture to a square
+    anyway, so they see its complete content and no borders.
     """
     sizes = Counter(picture.shape[:2] for picture in pictures)
     if len(sizes) < 2:

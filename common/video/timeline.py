@@ -1,9 +1,9 @@
-"""Time stamps of decoded frames as one clock that only runs forward.
+"""Turns the timestamps of decoded frames into times that strictly increase.
 
-Recordings joined without new stamps, advertisements, restarts of an encoder and single wrong stamps make
-a container's clock jump. A jump becomes one frame's step, as in players: no frame is lost by it, and none
-is held for hours. A long gap may be real, though: a slide is held, a screen does not change. So a few
-frames after a doubtful stamp are looked at before it is decided.
+Joined recordings, advertisements, encoder restarts and single wrong timestamps make a container's clock
+jump. As in players, a jump counts as one frame, so no frame is lost and none lasts for hours. A long gap
+may also be real: a slide or a screen that does not change. So a few frames after a doubtful timestamp are
+examined before the decision.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Generic, Protocol, TypeVar
 
-# Gaps up to this are never doubted.
+# Gaps up to this length are never doubted.
 _SURE_SECONDS = 1.0
-# A frame may come this much late by a slip of the muxer; then its moment is shown already.
+# A muxer may place a frame this much too late. Its time is then already past.
 _LATE_SECONDS = 1.0
-# Frames that are looked at after a doubtful one.
+# Number of frames that are examined after a doubtful one.
 _LOOK_AHEAD = 8
-# Longest gap that is believed: in formats whose clock may restart half-way (broadcast), and elsewhere.
+# Longest accepted gap: in formats whose clock may restart (broadcast), and in all others.
 BROADCAST_GAP_SECONDS, GAP_SECONDS = 10.0, 600.0
-# How near a frame's own duration must be to the gap after it to prove it.
+# Maximum difference between a frame's own duration and the gap after it, if the duration proves the gap.
 _SAME_SECONDS = 0.1
 
 
 class TimelineFrame(Protocol):
-    """A frame as it comes from a decoder.
+    """A frame from a decoder.
 
-    stamp_seconds: on the container's clock, None where it has none. duration_seconds: 0 where not known.
+    stamp_seconds: time on the container's clock, or None. duration_seconds: 0 if unknown.
     """
 
     @property
@@ -37,7 +37,7 @@ class TimelineFrame(Protocol):
     @property
     def duration_seconds(self) -> float: ...
     def keep(self) -> None:
-        """Called before it is held back: it should give up what is large."""
+        """Called before the frame waits: it should release large data."""
 
 
 AnyShot = TypeVar("AnyShot", bound=TimelineFrame)
@@ -45,7 +45,7 @@ AnyShot = TypeVar("AnyShot", bound=TimelineFrame)
 
 @dataclass(frozen=True, slots=True)
 class TimedFrame(Generic[AnyShot]):
-    """A frame, where it begins and where it ends; seconds from the first frame."""
+    """A frame with its start and end, in seconds since the first frame."""
 
     start_seconds: float
     end_seconds: float
@@ -54,10 +54,10 @@ class TimedFrame(Generic[AnyShot]):
 
 @dataclass(slots=True)
 class TimelineClock:
-    """What became of the stamps of a video. Use once.
+    """Converts the timestamps of one video; counts jumps, wrong and late timestamps. Use it once.
 
-    typical_seconds: a frame's step where nothing else says. gap_seconds: longest gap that is believed
-    without proof. origin_seconds: the stamp that is time 0; by default the first frame's.
+    typical_seconds: the duration of a frame that has none. gap_seconds: the longest gap that is accepted
+    without proof. origin_seconds: the timestamp of time 0 (default: that of the first frame).
     """
 
     typical_seconds: float
@@ -70,11 +70,11 @@ class TimelineClock:
     _offset: float = field(default=0.0, init=False)
 
     def run(self, shots: Iterable[AnyShot]) -> Iterator[TimedFrame[AnyShot]]:
-        """Every frame with its time; times strictly increase. Frames that come late are left out."""
+        """Every frame with its time. Times strictly increase. Late frames are dropped."""
         ahead: deque[AnyShot] = deque()
         source = iter(shots)
         before: AnyShot | None = None
-        # Of the last frame given: its stamp, its time and the end of what it shows.
+        # Timestamp and time of the last frame given.
         stamp, now = 0.0, -1.0
         while True:
             shot = ahead.popleft() if ahead else next(source, None)
@@ -110,22 +110,23 @@ class TimelineClock:
                         stamp, now = given, self._forward(given, now)
                     else:
                         self._jump(now)
-                        # Rounded, so that sums do not show.
+                        # Rounded, so that rounding errors do not add up.
                         self._offset, stamp = round(now + step - given, 9), given
                         now = self._forward(given, now)
             before = shot
             yield TimedFrame(now, now + self._step(shot, self.gap_seconds), shot)
 
     def _forward(self, stamp: float, now: float) -> float:
-        """The time of a stamp. Sums of floats may lose the last bit, but never run back."""
+        """The time of a timestamp, at least 1 microsecond after `now`, because float sums may lose the
+        last bit."""
         return max(stamp + self._offset, now + 1e-6)
 
     def _step(self, shot: TimelineFrame, most: float = BROADCAST_GAP_SECONDS) -> float:
-        """How long a frame is shown, as far as can be believed."""
+        """The duration of a frame in seconds, if it is plausible; otherwise the typical one."""
         return shot.duration_seconds if 0 < shot.duration_seconds <= most else self.typical_seconds
 
     def _is_held(self, gap: float, before: TimelineFrame) -> bool:
-        """Whether the frame before a gap is shown all through it."""
+        """Whether the frame before a gap is shown during the complete gap."""
         proved = abs(gap - before.duration_seconds) <= _SAME_SECONDS
         return gap <= (GAP_SECONDS if proved else self.gap_seconds)
 
@@ -142,16 +143,16 @@ def _fill(ahead: deque[AnyShot], source: Iterator[AnyShot]) -> None:
 
 
 def _returns(stamp: float, given: float, after: list[float]) -> float | None:
-    """The stamp with which the clock goes on as if `given` had not been, or None where it does not.
+    """The timestamp with which the clock continues if `given` is ignored; None if it does not continue.
 
-    It goes on where the next stamps follow `stamp` closely and do not follow `given`.
+    It continues if the next timestamps closely follow `stamp` and do not follow `given`.
     """
     if given > stamp:
-        # A clock that runs on has nothing before the stamp it has reached.
+        # A clock that continues has no timestamps between the two.
         between = [one for one in after if stamp < one < given]
         return between[0] if between and len(between) >= min(2, len(after)) else None
     steps = [later - one for one, later in pairwise([given, *after])]
     if after and after[0] <= stamp and all(0 < step <= _SURE_SECONDS for step in steps):
-        # A second take that overlaps the end of the first by a few frames.
+        # The second recording overlaps the end of the first by a few frames.
         return None
     return next((one for one in after if 0 < one - stamp <= _SURE_SECONDS), None)

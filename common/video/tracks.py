@@ -1,4 +1,4 @@
-"""Which of several picture tracks is the video."""
+"""Chooses the video stream among several."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from av.video.stream import VideoStream
 from common.errors import NoVideoStreamError
 from common.video.container import open_container, stream_seconds
 
-# As much of a file is looked at to tell a video from a still picture.
+# Maximum packets and bytes that are read to distinguish videos from still pictures.
 _PACKETS, _BYTES = 2_000, 32 * 1024 * 1024
 
 
 def picture_streams(container: InputContainer) -> list[VideoStream]:
-    """The streams that may be the video: all but cover pictures. Raises NoVideoStreamError for none."""
+    """The streams that may be the video: all except cover pictures. Raises NoVideoStreamError."""
     streams = [
         stream
         for stream in container.streams.video
@@ -34,10 +34,10 @@ def picture_streams(container: InputContainer) -> list[VideoStream]:
 def choose_stream(
     container: InputContainer, source: Path | bytes, beat: Callable[[], None] = lambda: None
 ) -> tuple[VideoStream, str | None]:
-    """The stream that is the video, and what is left out, in words.
+    """The video stream, and a description of the ignored streams (None if there are none).
 
-    One picture is no film where another track has more; then the track that is marked as the default
-    wins, then the larger, then the longer. Raises NoVideoStreamError when there is none.
+    A stream with more than one picture is preferred, then the default stream, then the larger, then the
+    longer one. Raises NoVideoStreamError if there is none.
     """
     streams = picture_streams(container)
     if len(streams) == 1:
@@ -62,11 +62,12 @@ def choose_stream(
 
 
 def _packets(source: Path | bytes, indices: list[int], beat: Callable[[], None]) -> Counter[int]:
-    """How many packets the first part of a file has for each stream; read through an own opening."""
+    """Number of packets per stream in the first part of a file. The file is opened separately for
+    this."""
     seen: Counter[int] = Counter()
     size = 0
     if isinstance(source, Path) and not source.is_file():
-        # A pipe can be read but once.
+        # A pipe can be read only once.
         return seen
     with open_container(source) as container:
         try:
@@ -79,7 +80,7 @@ def _packets(source: Path | bytes, indices: list[int], beat: Callable[[], None])
                 if all(seen[index] > 1 for index in indices):
                     break
         except av.error.FFmpegError:
-            # Decoding meets the damage again, and counts it.
+            # The decoder will meet the damage again and count it.
             pass
     return seen
 

@@ -1,1 +1,1 @@
-"""From frames to tracks of moving objects."""
+"""Turns frames into tracks of moving objects."""

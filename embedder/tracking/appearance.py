@@ -1,4 +1,4 @@
-"""The appearance of an object, to recognise it when it returns."""
+"""Describes the appearance of an object, to recognise it when it returns."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import numpy as np
 from common.types import BoolArray, Float32Array, UInt8Array
 
 _BINS = 4
-# Histograms that share more than this are of one thing.
+# Histograms with a larger intersection than this show the same object.
 _SAME = 0.6
-# A thing may come back smaller or larger by this factor.
+# An object may return larger or smaller by this factor.
 _MAX_GROWTH = 3.0
 
 
 class Appearance:
-    """Colours of an object, averaged over its appearances, and its last size as a share of the
-    picture."""
+    """The average colours of an object, and its last size as a fraction of the picture."""
 
     def __init__(self) -> None:
         self._colours: Float32Array | None = None
         self._share = 0.0
 
     def update(self, colours: Float32Array, share: float) -> None:
-        """Take in one moment; the first tells as much as all later ones together."""
+        """Add one moment. The average is exponential: a new moment has weight 0.1. colours: float32
+        (64,). share: fraction of the picture."""
         held = self._colours
         self._colours = colours if held is None else (0.9 * held + 0.1 * colours).astype(np.float32)
         self._share = share
 
     def likeness(self, colours: Float32Array, share: float) -> float:
-        """0 to 1 (histogram intersection); 0 if it cannot be the same object."""
+        """Histogram intersection, 0 to 1; 0 if it cannot be the same object."""
         if self._colours is None or not self._share or not share:
             return 0.0
         growth = share / self._share
@@ -40,12 +40,13 @@ class Appearance:
 
 
 def colours_of(picture: UInt8Array, mask: BoolArray) -> Float32Array:
-    """float32 (64,), sums to 1: how the pixels under a mask spread over coarse CIE Lab cells.
+    """Histogram of the pixels in a mask over coarse CIE Lab cells: float32 (64,), sums to 1.
 
-    picture: uint8 (h, w, 3) of the mask's own size.
+    picture: uint8 (h, w, 3), of the mask's size.
     """
     lab = cv2.cvtColor(picture[mask][None], cv2.COLOR_RGB2LAB)[0].astype(np.float32)
-    # Half a cell either way, so that a little more light does not move everything to the next cell.
+    # Each pixel is spread over the neighbouring cells, so that a small change of light has a small
+    # effect.
     position = lab / 256 * (_BINS - 1)
     low = np.minimum(position.astype(int), _BINS - 2)
     part = position - low

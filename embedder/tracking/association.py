@@ -10,13 +10,13 @@ import numpy as np
 from common.types import Float64Array, Tracks
 
 MAX_TRACKS = 8
-# A thing may hide this long and still be the same.
+# An object may be hidden this long and still be the same.
 _MAX_GAP_SECONDS = 0.5
-# Fractions of the frame diagonal: how far from where it was expected a thing may appear.
+# Maximum distance from the expected position, in fractions of the frame diagonal.
 _MAX_JUMP = 0.12
-# A track seen in fewer moments than this is noise.
+# Tracks of fewer moments are noise.
 _MIN_MOMENTS = 3
-# Area may change by this factor from one moment to the next.
+# The area may change by this factor from one moment to the next.
 _MAX_GROWTH = 4.0
 
 
@@ -42,7 +42,7 @@ class _Track:
 
     def extend(self, moment: int, region: Region, elapsed: float) -> None:
         last = self.regions[-1]
-        # Half the newest step, half what it was: flow regions wobble.
+        # The mean of the new and the old velocity, because flow regions are noisy.
         self.velocity = (
             0.5 * self.velocity[0] + 0.5 * (region.x - last.x) / elapsed,
             0.5 * self.velocity[1] + 0.5 * (region.y - last.y) / elapsed,
@@ -64,7 +64,7 @@ class TrackBuilder:
             track.open = False
 
     def add(self, moment: int, regions: Sequence[Region]) -> None:
-        """Add the regions at `moment`, an index into the times."""
+        """Add the regions at `moment`, an index into `pts_seconds`."""
         now = float(self._pts[moment])
         pairs = []
         for number, track in enumerate(self._tracks):
@@ -92,7 +92,8 @@ class TrackBuilder:
         )
 
     def tracks(self, quality: float) -> Tracks:
-        """The MAX_TRACKS tracks with the largest area summed over time, largest first."""
+        """The MAX_TRACKS tracks with the largest area summed over time, largest first. quality: that of
+        the result."""
         worth = [
             (sum(region.area for region in track.regions), track)
             for track in self._tracks

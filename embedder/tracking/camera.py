@@ -1,4 +1,4 @@
-"""The camera's own motion, seen in a flow field."""
+"""Estimates the camera's motion from a flow field."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from common.types import Float32Array, Float64Array
 
 _STEP = 4
 _ROUNDS = 6
-# Residuals beyond this many times the median are things that move, not the camera.
+# Residuals above this multiple of the median belong to moving objects, not to the camera.
 _CUTOFF = 3.0
 
 
 def camera_flow(flow: Float32Array) -> Float32Array:
-    """float32 (H, W, 2): the affine motion that most of a flow field (H, W, 2), pixels, agrees on.
+    """float32 (H, W, 2): the affine motion of most of a flow field (H, W, 2), in pixels.
 
-    Fitted by iteratively reweighted least squares with Tukey's biweight (Holland and Welsch, 1977),
-    which needs no random draws: the same flow gives the same camera.
+    It is fitted with iteratively reweighted least squares and Tukey's biweight (Holland and Welsch,
+    1977). This needs no random numbers, so the same flow always gives the same result.
     """
     basis, rows = _basis(*flow.shape[:2])
     seen = flow[::_STEP, ::_STEP].reshape(-1, 2).astype(np.float64)
@@ -27,9 +27,10 @@ def camera_flow(flow: Float32Array) -> Float32Array:
 
 @lru_cache(maxsize=8)
 def _basis(height: int, width: int) -> tuple[Float32Array, Float64Array]:
-    """1, x and y at every pixel, float32 (H, W, 3), and at the pixels that are fitted, (n, 3).
+    """The values 1, x and y of every pixel, float32 (H, W, 3), and of the fitted pixels, float64 (n, 3).
 
-    Centred and scaled, so that the fit is well conditioned and the same for a mirrored picture.
+    They are centred and scaled, so that the fit is well conditioned and a mirrored picture gives a
+    mirrored result.
     """
     ys, xs = np.mgrid[0:height, 0:width] + 0.5
     basis = np.stack([np.ones((height, width)), xs / width - 0.5, ys / height - 0.5], axis=-1)
@@ -37,7 +38,7 @@ def _basis(height: int, width: int) -> tuple[Float32Array, Float64Array]:
 
 
 def _robust_fit(rows: Float64Array, seen: Float64Array) -> Float64Array:
-    """(3, 2) coefficients; starts at the median motion."""
+    """Coefficients (3, 2). The fit starts from the median motion. rows: (n, 3). seen: (n, 2), pixels."""
     fit = np.zeros((3, 2))
     fit[0] = np.median(seen, axis=0)
     for _ in range(_ROUNDS):

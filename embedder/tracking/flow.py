@@ -1,4 +1,4 @@
-"""What moves between two pictures against the camera's own motion, and whether there is a cut."""
+"""Finds regions that move relative to the camera, and cuts, between two pictures."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from common.resize import shrink
 from common.types import Array, BoolArray, Float32Array, Float64Array, UInt8Array
 from embedder.tracking.camera import camera_flow
 
-# Flow is found on small grey pictures: objects a few pixels wide are enough to describe how they move.
+# Flow is computed on small grey pictures: objects of a few pixels are enough to describe motion.
 _LONG_SIDE = 160
-# OpenCV 5's DIS flow picks its coarsest scale by the width alone and reads outside memory where the
-# height has fewer than a patch of 8 rows left there: 80 columns with 31 rows already end the process.
+# OpenCV 5's DIS flow chooses its coarsest scale from the width alone. If the height has less than a patch
+# of 8 rows there, it reads outside its memory: 80 columns with 31 rows crash the process.
 _MIN_SIDE = 32
-# A cut changes more than this share of the picture beyond recognition; flow across it means nothing.
+# A mean grey difference above this is a cut; flow across a cut has no meaning.
 _CUT_DIFFERENCE = 45.0
 _MIN_MOTION_PIXELS = 0.6
 _MIN_AREA_SHARE = 0.004
@@ -22,9 +22,10 @@ _MAX_AREA_SHARE = 0.5
 
 
 def small_grey(frame: UInt8Array) -> UInt8Array:
-    """uint8 (h, w) from uint8 (H, W, 3): at most 160 pixels on the long side, at least 32 on the short.
+    """A grey picture, uint8 (h, w), from uint8 (H, W, 3): long side at most 160 pixels, short side at
+    least 32.
 
-    Pictures of more than 5 : 1 are stretched to the 32 pixels that flow needs.
+    Pictures beyond 5 : 1 are stretched to the 32 pixels that flow needs.
     """
     height, width = frame.shape[:2]
     scale = min(1.0, _LONG_SIDE / max(height, width))
@@ -38,16 +39,15 @@ def is_cut(before: UInt8Array, now: UInt8Array) -> bool:
 
 
 class FlowFinder:
-    """Dense optical flow (OpenCV's DIS, ultrafast) with the camera's motion taken away."""
+    """Dense optical flow (OpenCV's DIS, ultrafast) minus the camera's motion."""
 
     def __init__(self) -> None:
         self._finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
 
     def residual(self, before: UInt8Array, now: UInt8Array) -> Float32Array:
-        """float32 (h, w, 2), pixels of the small picture, at where things were in `before`.
-
-        Raises ValueError for pictures that flow would read outside of.
-        """
+        """The motion from `before` to `now`: float32 (h, w, 2), in pixels of the small picture, at
+        positions in `before`. Raises ValueError for pictures that are too small for DIS or of different
+        sizes."""
         if min(before.shape) < _MIN_SIDE or before.shape != now.shape:
             raise ValueError(
                 f"flow: expected two pictures of at least {_MIN_SIDE} rows and columns, "
@@ -58,10 +58,11 @@ class FlowFinder:
 
 
 def moving_regions(residual: Float32Array) -> tuple[Array, list[int], Array, Float64Array]:
-    """Connected stretches of the picture that move on their own, by size, largest first.
+    """Connected regions that move relative to the camera, largest first.
 
-    Returns a label of every pixel, int32 (h, w); the labels of the regions; and, by label, the pixels
-    of each and its centroid, float64 (labels, 2).
+    residual: float32 (h, w, 2), pixels. Returns the label of every pixel, int32 (h, w); the labels of the
+    kept regions; and, indexed by label, the number of pixels and the centroids, float64 (labels, 2), xy
+    in pixels.
     """
     speed = cv2.GaussianBlur(_lengths(residual), (0, 0), 1.5)
     threshold = max(_MIN_MOTION_PIXELS, 3.0 * float(np.median(speed[::2, ::2])))
@@ -77,11 +78,11 @@ def moving_regions(residual: Float32Array) -> tuple[Array, list[int], Array, Flo
 
 
 def moving_points(before: UInt8Array, now: UInt8Array, finder: FlowFinder) -> Float64Array:
-    """Points on each region of `before` that moves, largest region first.
+    """Points on each moving region of `before`, largest region first.
 
-    Two a region: the one deepest inside, as a centroid may lie beside a bent region, and the fastest,
-    as flow spreads from a thing over the plain ground around it. Returns float64 (P, 2), xy as
-    fractions of width and height.
+    There are two points per region: the one deepest inside, because the centroid of a bent region may lie
+    outside it, and the fastest one, because flow spreads from an object over plain ground around it.
+    Returns float64 (P, 2), xy as fractions of width and height.
     """
     residual = finder.residual(before, now)
     speed = _lengths(residual)
@@ -99,7 +100,8 @@ def moving_points(before: UInt8Array, now: UInt8Array, finder: FlowFinder) -> Fl
 
 
 def _lengths(vectors: Float32Array) -> Float32Array:
-    """float32 (h, w) of (h, w, 2); cv2.magnitude would round by how its arrays lie in memory."""
+    """Lengths, float32 (h, w), of vectors (h, w, 2). The rounding of cv2.magnitude would depend on the
+    memory layout."""
     across, down = vectors[..., 0], vectors[..., 1]
     lengths: Float32Array = np.sqrt(across * across + down * down)
     return lengths

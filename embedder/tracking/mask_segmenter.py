@@ -9,17 +9,17 @@ import numpy as np
 
 from common.types import BoolArray, Float32Array, Float64Array, UInt8Array, check_array
 
-# Half the width of the band of logits in which an outline may lie (as in SAM's own stability score).
+# Half the width of the band of logits for the stability score, as in SAM.
 _STABILITY_BAND = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """N things on one picture.
+    """N objects in one picture.
 
-    logits: float32 (N, h, w) over the whole picture, whatever its shape; above 0 where the thing is.
-    trust: float32 (N,), 0 to 1: for followed things the probability that it is in the picture, for
-    proposed ones the predicted IoU with the true outline.
+    logits: float32 (N, h, w), covers the complete picture whatever its shape; above 0 inside the object.
+    trust: float32 (N,), 0 to 1: for followed objects the probability that the object is in the picture,
+    for proposed objects the predicted IoU with the true mask.
     """
 
     logits: Float32Array
@@ -31,12 +31,12 @@ class Masks:
 
     @property
     def inside(self) -> BoolArray:
-        """bool (N, h, w)."""
+        """bool (N, h, w): True inside the object."""
         return self.logits > 0
 
     @property
     def stability(self) -> Float32Array:
-        """float32 (N,): how little the outline moves with the threshold, 0 to 1; empty ones have 0."""
+        """float32 (N,), 0 to 1: how little the mask changes with the threshold; 0 for empty masks."""
         tight = (self.logits > _STABILITY_BAND).sum(axis=(1, 2))
         wide = (self.logits > -_STABILITY_BAND).sum(axis=(1, 2))
         return (tight / np.maximum(wide, 1)).astype(np.float32)
@@ -46,35 +46,38 @@ NOTHING = Masks(np.zeros((0, 1, 1), np.float32), np.zeros(0, np.float32))
 
 
 class MaskSession(Protocol):
-    """One stretch of video, seen picture by picture. Things are numbered from 0 as they come."""
+    """A part of a video, seen picture by picture. Objects are numbered from 0 in the order in which they
+    are added."""
 
     def look(self, picture: UInt8Array) -> Masks:
-        """Go on to the next picture, uint8 (H, W, 3); masks of everything followed so far."""
+        """Go to the next picture, uint8 (H, W, 3). Returns masks of all followed objects."""
         ...
 
     def propose(self, points: Float64Array) -> Masks:
-        """What lies at each point of the current picture; follows nothing.
+        """The object at each point of the current picture, without following it.
 
         points: float64 (P, 2), xy as fractions of width and height.
         """
         ...
 
     def follow(self, things: list[int], points: Float64Array) -> Masks:
-        """Follow from the current picture on what lies at each point; masks of everything followed.
+        """Follow the object at each point, from the current picture on. Returns masks of all followed
+        objects.
 
-        things: for each point the number of a thing that is there again, or the next new number.
+        things: per point the number of an object that has returned, or the next new number. points: as in
+        `propose`.
         """
         ...
 
 
 class MaskSegmenter(Protocol):
-    """Makes sessions; its weights are shared by all of them."""
+    """Creates sessions, which share its weights."""
 
     @property
     def fingerprint(self) -> str:
-        """Identifies weights and image size; another one makes other masks."""
+        """Identifies weights and image size; different fingerprints mean different masks."""
         ...
 
     def start(self, moments: int) -> MaskSession:
-        """A session over `moments` pictures."""
+        """Start a session over `moments` pictures."""
         ...

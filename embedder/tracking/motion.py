@@ -33,10 +33,10 @@ class MotionTracker:
 
 
 def _regions(residual: Float32Array) -> list[Region]:
-    """What moves, in fractions of the diagonal."""
+    """The moving regions, in fractions of the diagonal. residual: float32 (h, w, 2), pixels."""
     diagonal = float(np.hypot(*residual.shape[:2]))
     _, kept, pixels, centroids = moving_regions(residual)
-    # Pixel centres lie at half a pixel, so that a mirrored picture has mirrored centroids.
+    # The centre of a pixel is at half a pixel, so that a mirrored picture has mirrored centroids.
     centres = (centroids + 0.5) / diagonal
     return [
         Region(

@@ -1,8 +1,8 @@
-"""Things followed without a prompt through any segmenter: proposed, numbered, measured.
+"""Tracks objects with any segmenter, without prompts by a user: proposes, numbers and measures them.
 
-At the first picture of every scene things are proposed where something moves, then on a grid. Once a
-second what moves and is nobody's is proposed too. A thing that the segmenter lost and that is proposed
-again, known by its colours and size, keeps its number.
+At the first picture of every scene, objects are proposed where something moves and then on a grid. Once
+per second, moving regions that no object covers are proposed too. An object that was lost keeps its
+number if it is proposed again; it is recognised by its colours and size.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from embedder.tracking.mask_segmenter import NOTHING, Masks, MaskSegmenter, Mask
 from embedder.tracking.proposals import Proposal, Proposer, pairwise_iou
 
 MAX_THINGS = 8
-# The grid leaves places for what moves or appears later.
+# The grid leaves places for objects that move or appear later.
 _MAX_FROM_GRID = 6
 _PROPOSE_EVERY_SECONDS = 1.0
 _MIN_PRESENCE = 0.5
 _MIN_AREA_SHARE = 0.0005
-# Two followed things that overlap more than this have become one.
+# Two followed objects whose masks overlap more than this are treated as one.
 _MERGED_IOU = 0.8
-# A track seen in fewer moments says nothing of how it moves.
+# A track of fewer moments does not describe motion.
 _MIN_MOMENTS = 2
 
 
 class ObjectTracker:
-    """Follows at most 8 things through one stretch of video with a segmenter."""
+    """Follows at most 8 objects through a part of a video with a segmenter. See `Tracker`."""
 
     def __init__(
         self, name: str, segmenter: MaskSegmenter, proposer: Proposer, frames_per_second: float
@@ -51,22 +51,22 @@ class ObjectTracker:
         )
 
     def track(self, batch: FrameBatch) -> Tracks:
-        """See `Tracker.track`. Nothing is prompted; a cut starts new proposals, and what comes back
-        after it keeps its number."""
+        """See `Tracker.track`. A cut starts new proposals; an object that returns after it keeps its
+        number."""
         frames, times = batch.frames, batch.pts_seconds
         record = _Record(len(frames), frames.shape[1:3])
         if len(frames) < 2:
             return record.tracks(times)
         things = _TrackedObjects(self._segmenter.start(len(frames)), self._proposer)
         greys = [small_grey(frame) for frame in frames]
-        # Whether a scene begins at each moment; what comes after the last is another one.
+        # Whether a scene begins at each moment. The last value stands for the end.
         begins = [True, *map(is_cut, greys, greys[1:]), True]
         finder = FlowFinder()
         proposed_at = -np.inf
         for moment, frame in enumerate(frames):
             things.look(frame)
             if begins[moment] or times[moment] - proposed_at >= _PROPOSE_EVERY_SECONDS - 1e-6:
-                # Where things are in this picture is seen in the flow to the next.
+                # Moving points of this picture come from the flow to the next one.
                 points = (
                     np.zeros((0, 2))
                     if begins[moment + 1]
@@ -79,7 +79,7 @@ class ObjectTracker:
 
 
 class _TrackedObjects:
-    """What is followed so far, as it is at the current picture."""
+    """The followed objects and their state in the current picture."""
 
     def __init__(self, session: MaskSession, proposer: Proposer) -> None:
         self._session = session
@@ -94,10 +94,10 @@ class _TrackedObjects:
         self._take(self._session.look(picture))
 
     def propose(self, points: Float64Array, *, with_grid: bool) -> None:
-        """Start to follow what is worth it, at most MAX_THINGS in all."""
+        """Start to follow new objects at moving points and on the grid, up to MAX_THINGS in total."""
         taken = list(self.masks.inside[self.present])
         lost = np.flatnonzero(~self.present)
-        # One that is lost may be found again, so it takes no place away.
+        # A lost object may return under its number, so it uses no place.
         limit = MAX_THINGS - len(taken)
         found = self._proposer.moving(self._session, points, taken, limit)
         if with_grid:
@@ -109,8 +109,8 @@ class _TrackedObjects:
             self._take(self._session.follow(numbers, places))
 
     def _number(self, found: list[Proposal], lost: list[int]) -> tuple[list[int], list[Proposal]]:
-        """The number of each proposal: a lost thing's that looks like it, else the next while there
-        are any."""
+        """The number of each proposal: that of a lost object that looks like it, otherwise the next free
+        number. Returns the numbers, and the proposals that got one."""
         numbers: list[int] = []
         kept: list[Proposal] = []
         following = len(self._appearances)
@@ -148,19 +148,19 @@ class _TrackedObjects:
             self._appearances[number].update(colours, float(share[number]))
 
     def _part_merged(self, inside: BoolArray) -> None:
-        """Of two things under one mask the older is there, the younger is not."""
+        """If two objects have nearly the same mask, mark the younger one as not present."""
         overlap = pairwise_iou(inside)
         for younger in range(1, len(overlap)):
             older = self.present[:younger] & (overlap[younger, :younger] > _MERGED_IOU)
             self.present[younger] &= not older.any()
 
     def _shrunk(self, mask: BoolArray) -> UInt8Array:
-        """The picture at a mask's size, which all masks of a picture share."""
+        """The picture, scaled to the size of a mask; all masks of a picture have the same size."""
         return shrink(self._picture, mask.shape[1], mask.shape[0])
 
 
 class _Record:
-    """Centroids and areas as they come, in fractions of the diagonal."""
+    """Collects centroids (in fractions of the diagonal) and areas (in fractions of its square)."""
 
     def __init__(self, moments: int, size: tuple[int, ...]) -> None:
         self._height, self._width = size
@@ -188,8 +188,8 @@ class _Record:
         self._sureness.append((masks.trust * masks.stability)[things.present])
 
     def tracks(self, times: Float64Array) -> Tracks:
-        """Tracks that were seen often enough. `quality` is the mean, over everything seen at every
-        moment, of presence times stability of the outline; 0 where nothing was."""
+        """The tracks with enough moments. `quality`: the mean of presence times stability over all
+        objects at all moments; 0 if there were none."""
         kept = self._visible.sum(axis=0) >= _MIN_MOMENTS
         sureness = np.concatenate(self._sureness) if self._sureness else np.zeros(0)
         return Tracks(

@@ -1,7 +1,7 @@
 """Proposes objects to track, without a prompt by a user.
 
 Moving points come first; then a grid of points fills the remaining places. Of two masks of the same
-object the first is kept (non-maximum suppression by mask IoU).
+object, the first is kept (non-maximum suppression by mask IoU).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 from common.types import BoolArray, Float32Array, Float64Array
 from embedder.tracking.mask_segmenter import Masks, MaskSession
 
-# Points in a row of the grid.
+# Points per row of the grid.
 _GRID = 8
-# Two masks that share more than this of their union are one thing.
+# Two masks with a larger IoU than this show the same object.
 SAME_IOU = 0.5
-# Smaller is noise, larger is the background.
+# Smaller masks are noise, larger ones the background. Fractions of the picture.
 _MIN_AREA_SHARE = 0.002
 _MAX_AREA_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A thing and a point on it, float64 (2,), xy as fractions. mask: bool (h, w)."""
+    """An object. point: float64 (2,), xy as fractions of width and height. mask: bool (h, w)."""
 
     point: Float64Array
     mask: BoolArray
@@ -33,7 +33,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Proposer:
-    """The least a proposal must have; see `Sam2Settings`."""
+    """Proposes objects above the minimum IoU and stability; see `Sam2Settings`."""
 
     min_predicted_iou: float
     min_stability: float
@@ -41,14 +41,16 @@ class Proposer:
     def moving(
         self, session: MaskSession, points: Float64Array, taken: list[BoolArray], limit: int
     ) -> list[Proposal]:
-        """At most `limit` things at points that move, in the order of the points."""
+        """At most `limit` objects at moving points, in the order of the points. taken: masks of the
+        followed objects."""
         if not len(points):
             return []
         masks = session.propose(points)
         return self._distinct(points, masks, range(len(points)), taken, limit)
 
     def still(self, session: MaskSession, taken: list[BoolArray], limit: int) -> list[Proposal]:
-        """At most `limit` things under a grid of points, the surest first."""
+        """At most `limit` objects at the points of a grid, highest trust times stability first. taken: as
+        in `moving`."""
         points = np.array([point for point in grid_points() if not _covered(point, taken)])
         if not len(points) or limit < 1:
             return []
@@ -75,7 +77,7 @@ class Proposer:
         ordered = [index for index in order if good[index]]
         if not ordered:
             return []
-        # Rows of what is taken come first, and stay; then the proposals, by merit.
+        # The masks that are taken come first and are always kept. The proposals follow in their order.
         same = pairwise_iou(np.stack([*taken, *inside[ordered]])) > SAME_IOU
         held = list(range(len(taken)))
         kept: list[Proposal] = []
@@ -87,8 +89,8 @@ class Proposer:
 
 
 def grid_points() -> Iterator[Float64Array]:
-    """68 points, float64 (2,), xy as fractions: every other row is moved by half a step, which leaves
-    smaller gaps than a square grid, and the whole is the same mirrored either way."""
+    """68 points, float64 (2,), xy as fractions of width and height. Every other row is shifted by half a
+    step: the gaps are smaller than in a square grid, and the mirrored grid is the same."""
     rows = _GRID + 1
     for row in range(rows):
         for column in range(_GRID - row % 2):
@@ -100,7 +102,7 @@ def _covered(point: Float64Array, masks: list[BoolArray]) -> bool:
 
 
 def pairwise_iou(masks: BoolArray) -> Float32Array:
-    """Intersection over union, float32 (N, N), from bool (N, h, w); 0 where both are empty."""
+    """Intersection over union, float32 (N, N), of masks, bool (N, h, w); 0 if both are empty."""
     flat = masks.reshape(len(masks), int(np.prod(masks.shape[1:]))).astype(np.float32)
     both = flat @ flat.T
     size = flat.sum(axis=1)

@@ -1,4 +1,4 @@
-"""CLIP (Radford et al., 2021) image embeddings through transformers: the visual part of the paper."""
+"""CLIP image embeddings (Radford et al., 2021) through transformers: the visual backend of the paper."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from embedder.weights.checksum import weights_checksum
 from embedder.weights.hub import CLIP, Weights, find_weights
 from embedder.weights.loader import load_pretrained, loading
 
-# Pictures that are longer than this are cut before they are enlarged.
+# Pictures with a larger aspect ratio are cut before they are enlarged.
 _MAX_ASPECT = 4
 
 
 class ClipBackend:
-    """CLIP behind the visual seam: frames at 2 a second, median over time, on any device."""
+    """CLIP as a visual backend: 2 frames per second, median over time, on any device."""
 
     name = "clip"
     frames_per_second = 2.0
     pooling: Literal["mean", "median"] = "median"
-    # The network knows pictures upright; a copy that was turned is found only turned back.
+    # The network knows only upright pictures, so a rotated copy is found only after it is rotated back.
     views = (IDENTITY,)
     closer_views = (
         "flip_h", "flip_v", "rotate_90", "rotate_180", "rotate_270", "negative", *REGION_NAMES,
     )  # fmt: skip
 
     def __init__(self, settings: ClipSettings, device: DeviceSettings) -> None:
-        """Load the weights. Raises as `check_clip` does, and WeightsDamagedError for what shows only
-        then."""
+        """Load the weights. Raises the errors of `check_clip`, and WeightsDamagedError if the file turns
+        out to be damaged during loading."""
         weights = check_clip(settings, device)
         with loading(CLIP, weights):
             self.network = _load_once(weights.folder.resolve(), device)
@@ -53,20 +53,21 @@ class ClipBackend:
 
     @property
     def precision(self) -> str:
-        """`mixed` or `fp32`: what this device was found to keep."""
+        """`mixed` or `fp32`: the precision chosen for this device."""
         return "mixed" if self.network.mixed else "fp32"
 
     def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
-        """See `VisualBackend.encode`; references are looked at as queries are."""
+        """See `VisualBackend.encode`. References are encoded like queries."""
         if not len(pictures):
             return np.zeros((0, VISUAL_DIMENSION), dtype=np.float32)
         return unit(np.concatenate(self.network.encode(pictures)))
 
 
 def central(picture: UInt8Array) -> UInt8Array:
-    """The part of a strip (H, W, 3) that CLIP's crop to the middle square can see; others as they are.
+    """The part of a strip (H, W, 3) that CLIP's central crop can use. Other pictures are returned
+    unchanged.
 
-    The processor enlarges the short side to 224 pixels before it crops: 2 x 2000 pixels would become
+    The processor enlarges the short side to 224 pixels before it crops, so 2 x 2000 pixels would need
     half a gigabyte.
     """
     height, width = picture.shape[:2]
@@ -80,7 +81,7 @@ def central(picture: UInt8Array) -> UInt8Array:
 
 
 class _Network:
-    """The loaded model: one instance a process, whoever asks for it."""
+    """The loaded model: one instance per process and device settings."""
 
     def __init__(self, folder: Path, settings: DeviceSettings) -> None:
         import torch
@@ -97,7 +98,7 @@ class _Network:
         self.mixed = self.device.trusts_mixed(self._with_precision)
 
     def prepare(self, pictures: Sequence[UInt8Array]) -> Any:
-        """float32 (B, 3, 224, 224): as CLIPProcessor makes it, on the device."""
+        """Pictures as float32 (B, 3, 224, 224) on the device, prepared by CLIPImageProcessor."""
         tensors = [
             self._torch.from_numpy(np.ascontiguousarray(central(picture))).permute(2, 0, 1)
             for picture in pictures
@@ -123,7 +124,7 @@ def _load_once(folder: Path, settings: DeviceSettings) -> _Network:
 
 
 def check_clip(settings: ClipSettings, device: DeviceSettings) -> Weights:
-    """All that can be told before torch is imported.
+    """Check weights and device without importing torch.
 
     Raises WeightsMissingError, WeightsDamagedError, WrongModelError or DeviceError.
     """

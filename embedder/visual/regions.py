@@ -1,4 +1,4 @@
-"""Regions: parts of a picture that may contain a whole other picture."""
+"""Regions: parts of a picture that may contain another complete picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.resize import shrink
 from common.types import Float32Array, Int64Array, UInt8Array
 from embedder.visual.letterbox import within_border
 
-# Shares of height and width: top, bottom, left, right.
+# Top, bottom, left, right as fractions of height and width.
 _CUTS: dict[str, tuple[float, float, float, float]] = {
     "left": (0, 1, 0, 0.5),
     "right": (0, 1, 0.5, 1),
@@ -27,19 +27,20 @@ _CUTS: dict[str, tuple[float, float, float, float]] = {
 }
 CUT_NAMES = tuple(_CUTS)
 
-# The inner rectangle is looked for at this size; an edge must be this much steeper, in grey levels a
-# pixel, than what lies around it, on every side that is not the edge of the picture.
+# The search for an inner rectangle uses pictures of this size. On every side that is not the edge of the
+# picture, an edge must be steeper than its surroundings by at least _MIN_EDGE grey levels per pixel.
 _LONG_SIDE, _LEAST_SIDE = 128, 8
 _MIN_EDGE = 5.0
 _LINES_TRIED = 7
-# Shares of the picture's sides and area that a picture within it may take.
+# Minimum side, minimum area and maximum area of an inner picture, as fractions of the picture.
 _MIN_SIDE, _MIN_AREA, _MAX_AREA = 0.18, 0.04, 0.85
-# A frame's outline stands still while the pictures in it move; this many frames show that.
+# The outline of an inner picture does not move while its content does. This many frames are enough to see
+# that.
 _FRAMES_LOOKED_AT = 8
 
 
 def cut(frames: UInt8Array, name: str) -> UInt8Array:
-    """The named part, one of CUT_NAMES, of uint8 (B, H, W, 3); a view, not a copy."""
+    """The named part (one of CUT_NAMES) of uint8 (B, H, W, 3), as a numpy view."""
     top, bottom, left, right = _CUTS[name]
     height, width = frames.shape[1:3]
     rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
@@ -48,16 +49,17 @@ def cut(frames: UInt8Array, name: str) -> UInt8Array:
 
 
 def inner_rectangle(frames: UInt8Array) -> tuple[slice, slice] | None:
-    """Rows and columns of the picture that is shown within uint8 (B, H, W, 3), or None.
+    """Rows and columns of a picture within the pictures uint8 (B, H, W, 3); None if there is none.
 
-    Its outline is where all frames have a straight edge: the steepest rectangle whose sides are edges,
-    or edges of the whole picture, in most of the frames.
+    The result is the rectangle with the steepest sides. In most frames, each side is a straight edge or
+    the border of the picture.
     """
     step = max(1, len(frames) // _FRAMES_LOOKED_AT)
     height, width = frames.shape[1:3]
     scale = max(height, width) / _LONG_SIDE
     small = tuple(max(_LEAST_SIDE, round(side / scale)) for side in (width, height))
-    # A strip is stretched to the least side, so a line of it is worth less than one of the long side.
+    # A strip is stretched to the minimum side, so its lines are less than one line of the long side
+    # apart.
     down_scale = scale if height / scale >= _LEAST_SIDE else height / _LEAST_SIDE
     across_scale = scale if width / scale >= _LEAST_SIDE else width / _LEAST_SIDE
     grey = np.stack([_small_grey(frame, *small) for frame in frames[::step]])
@@ -67,7 +69,8 @@ def inner_rectangle(frames: UInt8Array) -> tuple[slice, slice] | None:
     if found is None:
         return None
     top, bottom, left, right = found
-    # One line inward at each side that is no edge of the picture, so that nothing of the outline is left.
+    # One more line is removed at each side that is not the border of the picture, so that no outline
+    # remains.
     rows = slice(
         _scaled(top, down_scale, inward=1), min(height, _scaled(bottom, down_scale, inward=-1))
     )
@@ -79,7 +82,7 @@ def inner_rectangle(frames: UInt8Array) -> tuple[slice, slice] | None:
     if right == grey.shape[2]:
         columns = slice(columns.start, width)
     if rows.stop - rows.start < 1 or columns.stop - columns.start < 1:
-        # Nothing is left between the outlines of a picture of a few pixels.
+        # In a picture of a few pixels, nothing may be left inside the outline.
         return None
     return rows, columns
 
@@ -96,16 +99,18 @@ def _scaled(line: int, scale: float, *, inward: int) -> int:
 
 
 def _steady(edges: Float32Array) -> Float32Array:
-    """What is steep in three quarters of the frames, capped so that no single point decides."""
+    """The steepness that three quarters of the frames reach. It is limited, so that no single point
+    decides."""
     return np.minimum(np.percentile(edges, 25, axis=0), 48.0).astype(np.float32)
 
 
 def _best_rectangle(across: Float32Array, down: Float32Array) -> tuple[int, int, int, int] | None:
-    """Top, bottom, left, right. across: (H, W - 1), edges between columns; down: (H - 1, W)."""
+    """Top, bottom, left, right of the best rectangle; None if there is none. across: (H, W - 1), edges
+    between columns. down: (H - 1, W), edges between rows."""
     height, width = across.shape[0], down.shape[1]
     columns = _lines(_contrast(across, axis=1).mean(axis=0), width)
     rows = _lines(_contrast(down, axis=0).mean(axis=1), height)
-    # Sums along each line, so that a side costs one subtraction.
+    # Cumulative sums along each line, so that the sum of a side is one subtraction.
     along_columns = np.concatenate(
         [np.zeros((1, width - 1)), np.cumsum(_contrast(across, axis=1), axis=0)]
     )
@@ -130,7 +135,8 @@ def _best_rectangle(across: Float32Array, down: Float32Array) -> tuple[int, int,
                 for y in (top, bottom)
                 if 0 < y < height
             ]
-            # A real frame has all of its sides; of two, the one with more of them is the frame.
+            # A real inner picture has all of its sides. Of two candidates, the one with more edge
+            # strength wins.
             value = float(sum(sides))
             if sides and min(sides) >= _MIN_EDGE and value > best_value:
                 best, best_value = (top, bottom, left, right), value
@@ -138,7 +144,7 @@ def _best_rectangle(across: Float32Array, down: Float32Array) -> tuple[int, int,
 
 
 def _contrast(edges: Float32Array, axis: int) -> Float32Array:
-    """How much steeper each line is than those two next to it."""
+    """How much steeper each line is than the lines two steps before and after it."""
     padding = [(0, 0), (0, 0)]
     padding[axis] = (2, 2)
     padded = np.pad(edges, padding, mode="edge")
@@ -149,7 +155,8 @@ def _contrast(edges: Float32Array, axis: int) -> Float32Array:
 
 
 def _lines(strength: Float32Array, length: int) -> list[int]:
-    """Where an edge may lie, as the first line after it, with both ends of the axis; increasing."""
+    """The possible positions of an edge, as the first line after it, and both ends of the axis;
+    increasing."""
     strongest: Int64Array = np.argsort(-strength, kind="stable")[:_LINES_TRIED]
     return sorted({0, length, *(int(line) + 1 for line in strongest)})
 
@@ -160,7 +167,7 @@ def _inner(frames: UInt8Array) -> UInt8Array | None:
 
 
 def _trimmed(frames: UInt8Array) -> UInt8Array | None:
-    """Without the bars that the frame in the middle has; None where it has none."""
+    """The frames without the bars of the middle frame; None if it has no bars."""
     whole = frames[len(frames) // 2]
     rows, columns = within_border(whole)
     part = frames[:, rows, columns]
@@ -171,5 +178,5 @@ FOUND: dict[str, Callable[[UInt8Array], UInt8Array | None]] = {
     "inner": _inner,
     "trimmed": _trimmed,
 }
-"""Regions that must be looked for: uint8 (B, H, W, 3), frames of one moment or scene, to the part of
-them, or to None where there is no such thing."""
+"""Regions that must be searched for: functions from uint8 (B, H, W, 3), frames of one moment or scene, to
+the part of them, or None if there is none."""

@@ -1,4 +1,4 @@
-"""A loaded SAM 2 or EdgeTAM video model: one instance a process, shared by every session."""
+"""A loaded SAM 2 or EdgeTAM video model: one instance per process, shared by all sessions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from embedder.golden_image import sample_pictures
 from embedder.weights.hub import SAM2, Weights
 from embedder.weights.loader import load_pretrained, loading
 
-# Points decoded at once: each has three masks of its own.
+# Points decoded at once. Each has three masks.
 _POINTS_AT_ONCE = 16
-# model_type in config.json -> what transformers calls its classes.
+# `model_type` in config.json to the prefix of transformers' class names.
 _FAMILIES = {"sam2_video": "Sam2Video", "edgetam_video": "EdgeTamVideo"}
 
-# One random projection of places, used for prompts and for pictures; older files hold it once.
+# The same random projection of positions for prompts and pictures. Older files contain it once.
 _TWINS = {
     "prompt_encoder.shared_embedding.positional_embedding": (
         "shared_image_embedding.positional_embedding"
@@ -33,7 +33,7 @@ _TWINS = {
 
 
 class Sam2Network:
-    """The model with the few of its steps that sessions are made of."""
+    """The model, with the steps that a session needs."""
 
     def __init__(self, folder: Path, kind: str, size: int | None, settings: DeviceSettings) -> None:
         import torch
@@ -53,7 +53,7 @@ class Sam2Network:
         self._processor = transformers.Sam2VideoVideoProcessor(
             size={"height": self.image_size, "width": self.image_size}
         )
-        # A picture looks back at the memories of this many before it, and at the pointers of more.
+        # Each picture uses the memories of this many earlier pictures, and the object pointers of more.
         self.memory_reach: int = config.num_maskmem
         self.pointer_reach: int = max(config.num_maskmem, config.max_object_pointers_in_encoder)
         self._points_at_once = _POINTS_AT_ONCE
@@ -61,10 +61,10 @@ class Sam2Network:
         self.mixed = self.device.trusts_mixed(self._encode_with)
 
     def new_state(self, moments: int) -> Any:
-        """A session of transformers that knows how long the stretch is though it never holds it."""
+        """A session of transformers that knows the number of pictures without holding them."""
         state = _known_length(self._session_class)(
             video=None,
-            # Masks stay on the model's own grid, so no size of the video is needed.
+            # Masks stay on the model's grid, so the size of the video is not needed.
             video_height=self.image_size,
             video_width=self.image_size,
             inference_device=self.device.target,
@@ -76,13 +76,15 @@ class Sam2Network:
         return state
 
     def prepare(self, picture: UInt8Array) -> Any:
-        """float32 (3, S, S) on the device, as Sam2VideoProcessor makes it."""
+        """A picture uint8 (H, W, 3) as float32 (3, S, S) on the device, prepared by
+        Sam2VideoVideoProcessor."""
         frame = self._torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
         prepared = self._processor(frame[None], return_tensors="pt", device=self.device.target)
         return prepared["pixel_values_videos"][0, 0]
 
     def prompt(self, point: Float64Array) -> dict[str, Any]:
-        """One click inside a thing, as transformers' sessions take it."""
+        """One click inside an object, in the form of transformers' sessions. point: float64 (2,),
+        fractions."""
         at = self._torch.tensor(point * self.image_size, dtype=self._torch.float32)
         return {
             "point_coords": at.reshape(1, 1, 1, 2),
@@ -90,7 +92,8 @@ class Sam2Network:
         }
 
     def propagate(self, state: Any, moment: int) -> tuple[Float32Array, Float32Array]:
-        """Logits, float32 (N, h, w), and presence, float32 (N,), of all things at a moment."""
+        """Logits, float32 (N, h, w), and presence probability, float32 (N,), of all objects at a
+        moment."""
         with self.device.memory_told(), self._running():
             output = self.model(state, frame_idx=moment)
             logits = output.pred_masks.flatten(0, -3).float().cpu().numpy()
@@ -98,7 +101,8 @@ class Sam2Network:
         return logits, presence
 
     def embeddings(self, state: Any, moment: int) -> list[Any]:
-        """Feature maps of a picture, fine to coarse, ready for the mask decoder; computed once."""
+        """Feature maps of a picture for the mask decoder, fine to coarse. They are computed once per
+        picture."""
         with self.device.memory_told(), self._running():
             held = state.cache.get_vision_features(moment)
             if held is None:
@@ -115,16 +119,17 @@ class Sam2Network:
                     held["vision_feats"], self.model.backbone_feature_sizes, strict=True
                 )
             ]
-            # Nothing is remembered of a thing that is first proposed here.
+            # A newly proposed object has no memory yet.
             nothing = self.model.no_memory_embedding.reshape(1, -1, 1, 1)
             return [*maps[:-1], maps[-1] + nothing]
 
     def decode_points(
         self, embeddings: list[Any], points: Float64Array
     ) -> tuple[Float32Array, Float32Array]:
-        """The mask of highest predicted IoU at each point: logits (P, h, w) and that IoU (P,).
+        """The mask with the highest predicted IoU at each point: logits, float32 (P, h, w), and that IoU,
+        float32 (P,).
 
-        points: float64 (P, 2), xy as fractions. These are the masks that following a point starts from.
+        points: float64 (P, 2), xy as fractions. Following a point starts from the same mask.
         """
         found, self._points_at_once = self.device.batched(
             lambda some: self._decode(embeddings, some), points, self._points_at_once
@@ -157,7 +162,7 @@ class Sam2Network:
             return masks, (trust * there).cpu().numpy()
 
     def _encode_with(self, mixed: bool) -> Float32Array:
-        """The coarsest feature map of sample pictures, float32 (B, D), for the choice of precision."""
+        """The coarsest feature map of sample pictures, float32 (B, D), to compare precisions."""
         self.mixed = mixed
         rows = []
         for picture in sample_pictures()[:2]:
@@ -170,13 +175,14 @@ class Sam2Network:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        """Without gradients, in the precision chosen."""
+        """Run without gradients and in the chosen precision."""
         with self._torch.inference_mode(), self.device.precision(self.mixed):
             yield
 
 
 def _resize(config: Any, kind: str, size: int) -> None:
-    """Make a SAM 2 see squares of another size; its position embeddings are interpolated."""
+    """Set another input size for SAM 2; position embeddings are interpolated. Raises WrongModelError for
+    EdgeTAM."""
     if kind != "sam2_video":
         raise WrongModelError(
             f"STORYHASH_SAM2__IMAGE_SIZE: EdgeTAM has a fixed size of {config.image_size} "
@@ -191,10 +197,10 @@ def _resize(config: Any, kind: str, size: int) -> None:
 
 @cache
 def _known_length(session_class: Any) -> Any:
-    """The session class with a length of its own.
+    """A session class whose number of pictures can be set.
 
-    transformers scales the ages of object pointers by the number of pictures, and takes that from the
-    pictures it holds; here it holds one.
+    transformers scales the ages of object pointers by the number of pictures that the session holds. Here
+    it holds only one.
     """
     return type(
         "KnownLengthSession",
@@ -209,10 +215,10 @@ def _load_once(folder: Path, kind: str, size: int | None, settings: DeviceSettin
 
 
 def open_network(weights: Weights, size: int | None, settings: DeviceSettings) -> Sam2Network:
-    """The network of a folder, loaded once a process.
+    """The network of a folder, loaded once per process.
 
-    Raises WeightsDamagedError, WrongModelError, DeviceError, or DependencyError where EdgeTAM's own
-    package timm is missing.
+    Raises WeightsDamagedError, WrongModelError, DeviceError, or DependencyError if the package timm,
+    which EdgeTAM needs, is missing.
     """
     kind = str(weights.config["model_type"])
     if kind == "edgetam_video" and importlib.util.find_spec("timm") is None:

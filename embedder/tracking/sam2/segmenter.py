@@ -1,4 +1,4 @@
-"""SAM 2 behind the segmenter seam."""
+"""SAM 2 as a mask segmenter."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from embedder.weights.hub import SAM2, Weights, find_weights
 
 
 class Sam2Segmenter:
-    """Sessions over one network. See `Segmenter`."""
+    """Creates sessions over one SAM 2 network. See `MaskSegmenter`."""
 
     def __init__(self, settings: Sam2Settings, device: DeviceSettings) -> None:
-        """Load the weights. Raises as `check_sam2` does, and WeightsDamagedError for what shows only
-        then."""
+        """Load the weights. Raises the errors of `check_sam2` and `open_network`."""
         weights = check_sam2(settings, device)
         self.network = open_network(weights, settings.image_size, device)
         self.fingerprint = f"sam2 {weights_checksum(weights.file)} {self.network.image_size} px"
 
     def start(self, moments: int) -> Sam2Session:
-        """See `Segmenter.start`."""
+        """See `MaskSegmenter.start`."""
         return Sam2Session(self.network, moments)
 
 
 def check_sam2(settings: Sam2Settings, device: DeviceSettings) -> Weights:
-    """All that can be told before torch is imported.
+    """Check weights and device without importing torch.
 
     Raises WeightsMissingError, WeightsDamagedError, WrongModelError or DeviceError.
     """
@@ -38,7 +37,7 @@ def check_sam2(settings: Sam2Settings, device: DeviceSettings) -> Weights:
 
 
 def sam2_tracker(settings: Sam2Settings, device: DeviceSettings) -> ObjectTracker:
-    """The tracker of the paper's recipe. Raises as `Sam2Segmenter` does."""
+    """The tracker of the paper. Raises the errors of `Sam2Segmenter`."""
     proposer = Proposer(settings.min_predicted_iou, settings.min_stability)
     return ObjectTracker(
         "sam2", Sam2Segmenter(settings, device), proposer, settings.frames_per_second

@@ -1,7 +1,7 @@
-"""One stretch of video through a SAM 2 video model, picture by picture, in bounded memory.
+"""Runs a SAM 2 video model over a part of a video, picture by picture, in bounded memory.
 
-transformers keeps every picture and every output of a session; here only what later pictures look back
-at stays. The answers are those of its own `propagate_in_video_iterator` over the whole stretch.
+transformers keeps every picture and output of a session. This module keeps only what later pictures need.
+The results are the same as those of transformers' `propagate_in_video_iterator` over all pictures.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from common.types import Float64Array, UInt8Array
 from embedder.tracking.mask_segmenter import NOTHING, Masks
 from embedder.tracking.sam2.network import Sam2Network
 
-# What an output holds for the memory of the next pictures; the pointer alone is looked at for longer.
+# Parts of an output that only the next few pictures need. The object pointer is needed for longer.
 _HEAVY = ("maskmem_features", "maskmem_pos_enc", "pred_masks")
 
 
 class Sam2Session:
-    """See `SegmenterSession`."""
+    """See `MaskSession`."""
 
     def __init__(self, network: Sam2Network, moments: int) -> None:
         self._network = network
@@ -26,18 +26,18 @@ class Sam2Session:
         self._moment = -1
 
     def look(self, picture: UInt8Array) -> Masks:
-        """See `SegmenterSession.look`."""
+        """See `MaskSession.look`."""
         self._moment += 1
         self._state.processed_frames = {self._moment: self._network.prepare(picture)}
         return self._propagate() if self._state.get_obj_num() else NOTHING
 
     def propose(self, points: Float64Array) -> Masks:
-        """See `SegmenterSession.propose`."""
+        """See `MaskSession.propose`."""
         embeddings = self._network.embeddings(self._state, self._moment)
         return Masks(*self._network.decode_points(embeddings, points))
 
     def follow(self, things: Sequence[int], points: Float64Array) -> Masks:
-        """See `SegmenterSession.follow`."""
+        """See `MaskSession.follow`."""
         for thing, point in zip(things, points, strict=True):
             column = self._state.obj_id_to_idx(thing)
             self._state.add_point_inputs(column, self._moment, self._network.prompt(point))
@@ -46,7 +46,7 @@ class Sam2Session:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of tensors this session keeps: what must not grow with the length of the stretch."""
+        """Bytes of the tensors in this session. They must not grow with the length of the video."""
         held = list(self._state.processed_frames.values())
         for outputs in self._state.output_dict_per_obj.values():
             for kind in outputs.values():
@@ -59,8 +59,8 @@ class Sam2Session:
         return Masks(logits, presence)
 
     def _prune(self) -> None:
-        """Forget what no later picture looks back at: masks and memories after `memory_reach`
-        pictures, pointers after `pointer_reach`; pictures on which a thing was pointed at stay."""
+        """Delete what no later picture needs: masks and memories after `memory_reach` pictures, pointers
+        after `pointer_reach`. Outputs of pictures with a prompt stay."""
         for column, outputs in self._state.output_dict_per_obj.items():
             for kind in outputs.values():
                 for output in kind.values():

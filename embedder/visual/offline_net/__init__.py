@@ -1,5 +1,5 @@
-"""A 512-d picture descriptor that needs no download: a small convolutional network of our own, trained
-on drawn pictures and free photographs (scripts/train_offline; docs/offline_network.md)."""
+"""A 512-d picture descriptor without a download: our own small convolutional network, trained on drawn
+pictures and free photographs (scripts/train_offline; docs/offline_network.md)."""
 
 from embedder.visual.offline_net.backend import OfflineNetBackend
 
