@@ -1,4 +1,4 @@
-"""What a run over many videos did, video by video and in all: one form for every command."""
+"""The report of a run over many videos, in the same form for every command."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ingest.catalogue import RejectedVideo
 
 @dataclass(slots=True)
 class RunReport:
-    """Seconds are of video; `elapsed_seconds` is of the clock. `damaged` says what was lost of a video
-    that is done, `notes` what was passed over on purpose."""
+    """Counts and messages of a run. video_seconds: seconds of video. elapsed_seconds: seconds of clock
+    time. damaged: what was lost of videos that are done. notes: what was ignored on purpose."""
 
     done: int = 0
     segments: int = 0
@@ -37,8 +37,8 @@ class RunReport:
             self.notes.append((entry, notes))
 
     def to_json(self, verb: str, refused: Sequence[RejectedVideo] = ()) -> dict[str, Any]:
-        """What every command says with --json. verb: what was done, the name of the count. refused: what
-        failed without being tried."""
+        """The JSON of the report, for --json. verb: the key of the count, for example `indexed`. refused:
+        videos that failed without being tried."""
         failed = [
             RejectedVideo(entry.video_id, public_uri(entry.uri), error.code, str(error))
             for entry, error in self.failed

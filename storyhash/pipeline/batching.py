@@ -1,4 +1,4 @@
-"""Segments gathered into batches for the embedder, one future each."""
+"""Collects segments into batches for the embedder; each segment has a future."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from common.types import Embedding, Segment
 from storyhash.video_errors import SHARED
 
 EMBED = "embed"
-"""The embedder in metrics."""
+"""Name of the embedder in metrics."""
 _Waiting = tuple[Segment, "Future[Embedding]"]
 
 
 class Stage(Protocol):
-    """What embeds, as `EmbedderStage` does."""
+    """An embedder of segments, such as `EmbedderStage`."""
 
     @property
     def segments_at_once(self) -> int: ...
@@ -25,7 +25,7 @@ class Stage(Protocol):
 
 
 class MeteredStage:
-    """The embedder stage, with its batches counted."""
+    """The embedder stage with metrics of its batches."""
 
     def __init__(self, stage: Stage, metrics: Metrics) -> None:
         self._stage = stage
@@ -41,7 +41,7 @@ class MeteredStage:
 
 
 class SegmentBatcher:
-    """Fills batches of `stage.segments_at_once`; a segment that cannot be used fails alone."""
+    """Fills batches of `stage.segments_at_once` segments. A segment that cannot be used fails alone."""
 
     def __init__(self, stage: Stage, executor: Executor) -> None:
         self._stage = stage
@@ -50,11 +50,11 @@ class SegmentBatcher:
 
     @property
     def size(self) -> int:
-        """Segments in a full batch."""
+        """Number of segments in a full batch."""
         return self._stage.segments_at_once
 
     def submit(self, segment: Segment) -> Future[Embedding]:
-        """Have a segment embedded with those around it."""
+        """Add a segment to the current batch. The future gets its embedding."""
         future: Future[Embedding] = Future()
         self._waiting.append((segment, future))
         if len(self._waiting) >= self.size:
@@ -62,16 +62,16 @@ class SegmentBatcher:
         return future
 
     def result(self, future: Future[Embedding]) -> Embedding:
-        """A segment's embedding; its batch goes out as it is if it is not full yet.
+        """The embedding of a segment. If its batch is not full yet, the batch is sent now.
 
-        Raises VideoError for a segment that cannot be used, and whatever else went wrong.
+        Raises VideoError for a segment that cannot be used, and any other error of the embedder.
         """
         if any(future is one for _, one in self._waiting):
             self.flush()
         return future.result()
 
     def flush(self) -> None:
-        """Send out what is waiting."""
+        """Send the current batch to the embedder."""
         batch, self._waiting = self._waiting, []
         if batch:
             self._executor.submit(self._run, batch)

@@ -1,4 +1,4 @@
-"""Catalogue ingestion in one process: decoders, embedder and index joined by bounded queues."""
+"""Indexes a catalogue in one process: decoders, embedder and index are joined by bounded queues."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from storyhash.pipeline.index_plan import WorkItem
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
 from storyhash.video_errors import SHARED, as_video_error
 
-# Segments waiting for or in the embedder, for each of its threads: enough to keep it busy, few
-# enough that memory stays flat.
+# Batches per thread that wait for the embedder or are in it: enough to keep it busy, few enough to bound
+# memory.
 _AHEAD = 4
 
 _SET_ASIDE = (
@@ -42,7 +42,7 @@ _Waiting = tuple[VideoEvent, "Future[Embedding] | None"]
 
 @dataclass(slots=True)
 class _PendingVideo:
-    """What is known of a video whose segments are still coming. `produced_at`: of each, Unix seconds."""
+    """A video whose segments are still arriving. produced_at: time of each segment, in Unix seconds."""
 
     item: WorkItem
     embeddings: list[Embedding] = field(default_factory=list)
@@ -51,10 +51,10 @@ class _PendingVideo:
 
 
 class Indexer:
-    """Runs videos through decode, embed and index, several at once.
+    """Decodes, embeds and indexes several videos at once.
 
-    A video becomes visible whole, when its last segment is embedded; a run stopped at any point
-    leaves whole videos behind and does the others again.
+    A video becomes searchable as a unit, after its last segment was embedded. If a run stops early,
+    complete videos stay indexed and the others are processed again in the next run.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Indexer:
         metrics: Metrics,
         in_hand: WorkInProgress | None = None,
     ) -> None:
-        """in_hand: where the videos under way are noted; nowhere by default. The caller closes it."""
+        """in_hand: where the videos in progress are recorded (default: nowhere). The caller closes it."""
         self._index = index
         self._stage = stage
         self._pool = pool
@@ -78,7 +78,7 @@ class Indexer:
         watch_vectors(metrics, lambda: index)
 
     def index_all(self, work: Sequence[WorkItem], on_video: OnVideo) -> IndexReport:
-        """Index every item; `on_video` is told of each as it ends."""
+        """Index every item. `on_video` is called with the outcome of each video."""
         report = IndexReport()
         started = time.monotonic()
 
@@ -100,19 +100,20 @@ class Indexer:
         on_turn: Callable[[], None] = lambda: None,
         stopping: threading.Event | None = None,
     ) -> None:
-        """Index what `work` gives, until it ends. It may give None, see `DecoderPool.run`, and gives no
-        video a second time before `on_video` was told of the first.
+        """Index the items of `work`, until it ends. It may give None, see `DecoderPool.run`, and must not
+        give a video again before `on_video` was called for it.
 
-        A video that is not `wanted` when it would become searchable is dropped without a trace; that is
-        asked while the index cannot change. `on_turn` is called several times a second. Once `stopping`
-        is set, videos whose segments are not all embedded are left as they were.
+        wanted: checked while the index cannot change, just before a video becomes searchable. If it
+        returns False, the video is dropped and the index is not changed. on_turn: called several times a
+        second. stopping: once it is set, videos with segments that are not embedded are left as they
+        were.
 
-        Raises what no other video mends: DependencyError and its kin, CorruptIndexError.
+        Raises the errors that concern every video: DependencyError and similar ones, CorruptIndexError.
         """
         stopping = stopping or threading.Event()
         self._under_way.clear()
         waiting: deque[_Waiting] = deque()
-        # A run that ends, for whatever reason, has not crashed.
+        # If the run ends, even with an error, the process has not crashed: these videos are not suspects.
         with (
             self._noted(),
             ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor,
@@ -170,7 +171,7 @@ class Indexer:
             self._in_hand.release()
 
     def _settle_set_aside(self, on_video: OnVideo, wanted: Callable[[WorkItem], bool]) -> None:
-        """Videos that crashed the process twice fail without being opened again."""
+        """Fail videos that crashed the process twice, without opening them again."""
         while self._set_aside:
             video = _PendingVideo(self._set_aside.popleft(), error=SetAsideError(_SET_ASIDE))
             self._end(None, video, on_video, wanted)
@@ -178,7 +179,8 @@ class Indexer:
     def _submit(
         self, event: VideoEvent, batcher: SegmentBatcher, wanted: Callable[[WorkItem], bool]
     ) -> Future[Embedding] | None:
-        """Have a segment embedded, unless nobody wants its video any more."""
+        """Submit a segment for embedding. Returns None if the event has no segment, or its video failed
+        or is not wanted any more."""
         if isinstance(event, (SegmentReady, VideoDone)):
             observe_decoded(self._metrics, event)
         if not isinstance(event, SegmentReady):
@@ -199,7 +201,8 @@ class Indexer:
         on_video: OnVideo,
         wanted: Callable[[WorkItem], bool],
     ) -> None:
-        """Take in what came of one event; they come in the order the decoders told them."""
+        """Process the result of one event. Events are processed in the order in which the decoders sent
+        them."""
         if isinstance(event, SegmentReady):
             if future is not None:
                 self._collect(self._under_way[event.entry.video_id], batcher, future)
@@ -216,7 +219,7 @@ class Indexer:
         on_video: OnVideo,
         wanted: Callable[[WorkItem], bool],
     ) -> None:
-        """Make a video that is `done` searchable, or note why it is not."""
+        """Make a `done` video searchable, or record its error."""
         with self._index.changing:
             if not wanted(video.item):
                 outcome = VideoOutcome(video.item, dropped=True)
@@ -225,11 +228,12 @@ class Indexer:
             else:
                 outcome = self._fail(video)
         on_video(outcome)
-        # Only now: what is told of it, such as its matches, may be what crashes.
+        # Only after `on_video`, because the work that it starts, such as matching, may also crash the
+        # process.
         video_id = video.item.entry.video_id
         if self._under_way.get(video_id, video) is video:
             self._under_way.pop(video_id, None)
-            # A video that was dropped has not been worked on to its end: its crashes still count.
+            # A dropped video was not processed completely, so its crashes still count.
             settle = self._in_hand.release if outcome.dropped else self._in_hand.done
             settle(_name(video.item))
 
@@ -246,7 +250,7 @@ class Indexer:
         self._metrics.segments_total.labels(EMBED, outcome).inc()
 
     def _try_to_store(self, done: VideoDone, video: _PendingVideo) -> VideoOutcome:
-        """One that the index cannot hold, for a reason nobody foresaw, fails alone."""
+        """Store a video. After an unexpected error, only this video fails."""
         try:
             return self._store(done, video)
         except (StoryHashError, MemoryError):
@@ -256,7 +260,7 @@ class Indexer:
             return self._fail(video)
 
     def _store(self, done: VideoDone, video: _PendingVideo) -> VideoOutcome:
-        """Make it searchable."""
+        """Make a video searchable."""
         item = video.item
         with self._stage.clock.measure("index"), self._metrics.time_stage(SEARCH):
             self._index.replace_video(item.row(done.duration_seconds), video.embeddings)
@@ -272,7 +276,7 @@ class Indexer:
         )
 
     def _fail(self, video: _PendingVideo) -> VideoOutcome:
-        """Note why it cannot be used."""
+        """Record the error of a video in the index."""
         error = video.error or VideoError("the video ended before its last segment")
         self._index.mark_failed(video.item.row(), error)
         self._metrics.videos_total.labels(SEARCH, "failed").inc()
@@ -280,7 +284,7 @@ class Indexer:
 
 
 def _name(item: WorkItem) -> str:
-    """A video as the note of what is in hand knows it; a changed file is another one."""
+    """The name of a video in the record of work in progress. A changed file has a new name."""
     return f"{item.entry.video_id} {item.fingerprint}"
 
 

@@ -1,4 +1,4 @@
-"""What an `index` run has to do: the videos named, held against those indexed already."""
+"""The plan of an `index` run: compares the given videos with the index."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ingest.ledger import WORTH_A_RETRY
 from searcher.storage.video_store import Video, VideoStore
 from storyhash.pipeline.naming import NamedVideo, named
 
-# An internal error may be mended by the next version.
+# The next version may fix an internal error.
 _WORTH_A_RETRY = WORTH_A_RETRY | {"internal"}
 
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One video to index, as a version."""
+    """A video to index, with its new version."""
 
     entry: CatalogEntry
     version: int
@@ -28,10 +28,10 @@ class WorkItem:
     fingerprint: str
 
     def row(self, duration_seconds: float = 0.0) -> Video:
-        """The catalogue row this version will have.
+        """The catalogue row of this version.
 
-        Once it is whole, and so has a duration, its fingerprint has a digest of the content, by which it
-        is known again at another path.
+        duration_seconds: 0 for a version that is not complete. With a duration, the fingerprint gets a
+        digest of the content, by which the video is recognised at another path.
         """
         entry, fingerprint = self.entry, self.fingerprint
         if duration_seconds:
@@ -51,7 +51,7 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class MovedVideo:
-    """A video that is indexed, and is now at another path; nothing of it is embedded again."""
+    """An indexed video that is now at another path. It is not embedded again."""
 
     video_id: str
     uri: str
@@ -61,8 +61,8 @@ class MovedVideo:
 
 @dataclass(frozen=True, slots=True)
 class Relabelled:
-    """A video that is indexed as `before` says, and is now in another bank or described differently;
-    nothing of it is embedded again. `item`: how it would be indexed."""
+    """An indexed video whose bank, title or metadata changed. It is not embedded again. item: how it
+    would be indexed. before: its current row."""
 
     item: WorkItem
     before: Video
@@ -70,7 +70,7 @@ class Relabelled:
 
 @dataclass(frozen=True, slots=True)
 class RenamedVideo:
-    """A video that got another id than its path gives, as another video has that one."""
+    """A video whose id is not the one from its path, because another video has that id."""
 
     video_id: str
     uri: str
@@ -83,9 +83,12 @@ Found: TypeAlias = WorkItem | MovedVideo | Relabelled | Video
 
 @dataclass(slots=True)
 class IndexPlan:
-    """`refused`: failed before and have not changed since. `removed`: indexed from one of the paths
-    given, and no longer there. `failed`: cannot be taken at all. `twins`: where a second copy of a video
-    under the same name lies. `named`: the ids of all videos, and where those lie."""
+    """The videos of an `index` run by what must be done.
+
+    refused: videos that failed before and have not changed. removed: ids of videos that were indexed from
+    one of the given paths and are not there any more. failed: videos that cannot be indexed. twins: paths
+    of second copies of a video under the same id. named: id of every video to its path.
+    """
 
     work: list[WorkItem] = field(default_factory=list)
     unchanged: int = 0
@@ -99,16 +102,16 @@ class IndexPlan:
     named: dict[str, str] = field(default_factory=dict)
 
     def embed_again(self, items: Sequence[WorkItem]) -> None:
-        """These were to be relabelled, and their vectors are not all there."""
+        """Move videos from `relabelled` to `work`, because some of their vectors are missing."""
         again = {item.entry.video_id for item in items}
         self.work += items
         self.relabelled = [one for one in self.relabelled if one.before.video_id not in again]
 
 
 def plan_videos(found: Iterable[CatalogueItem], videos: VideoStore) -> IndexPlan:
-    """Which of these videos are new, changed, unfinished or moved.
+    """Find out which videos are new, changed, unfinished or moved.
 
-    Two videos under one name are both kept where their names follow from their paths: see `named`.
+    Two videos with the same id are both kept if their ids come from their paths: see `named`.
     """
     plan = IndexPlan()
     for one in found:
@@ -124,7 +127,7 @@ def plan_videos(found: Iterable[CatalogueItem], videos: VideoStore) -> IndexPlan
 
 
 def plan_work(listing: Listing, videos: VideoStore) -> IndexPlan:
-    """As `plan_videos`, and which videos of the folders given are gone."""
+    """As `plan_videos`, and also find the videos of the given folders that are gone."""
     plan = plan_videos(listing.videos, videos)
     plan.failed = [*listing.refused, *plan.failed]
     for uri in plan.twins:
@@ -160,8 +163,8 @@ def _add(plan: IndexPlan, one: CatalogueItem, place: NamedVideo, found: Found) -
 
 
 def _work_on(place: NamedVideo, videos: VideoStore) -> Found:
-    """What is to be done for a video; its row where that is nothing, as it is indexed, or failed, and has
-    not changed since."""
+    """What must be done for a video. Returns its row if nothing must be done: it is indexed or failed,
+    and has not changed."""
     entry, held = place.entry, place.held
     version = videos.next_version(entry.video_id)
     item = WorkItem(entry, version, place.root, place.fingerprint)
@@ -176,7 +179,7 @@ def _work_on(place: NamedVideo, videos: VideoStore) -> Found:
 
 
 def note_moves(moved: Iterable[MovedVideo], videos: VideoStore) -> None:
-    """Make the catalogue say where they are now."""
+    """Write the new paths of moved videos into the catalogue."""
     for one in moved:
         videos.move(one.video_id, one.uri, one.root, one.fingerprint)
 
@@ -189,19 +192,19 @@ def _is_settled(entry: CatalogEntry, held: Video, place: NamedVideo) -> bool:
         return False
     if not here and not place.same_content:
         return False
-    # One that failed at another path is tried at this one.
+    # A video that failed at its old path is tried again at the new one.
     if place.is_moved and held.state != "ready":
         return False
     return not (held.state == "failed" and held.error_code in _WORTH_A_RETRY)
 
 
 def is_here(held: Video, entry: CatalogEntry) -> bool:
-    """Whether the row names the path or address that the entry does."""
+    """Whether the row and the entry have the same path or address."""
     return public_uri(held.uri) == public_uri(entry.uri)
 
 
 def is_described(held: Video, entry: CatalogEntry) -> bool:
-    """Whether the row says of the video what the entry does."""
+    """Whether the row and the entry have the same bank, title and metadata."""
     described = (held.bank, held.title, dict(held.metadata))
     return described == (entry.bank, entry.title, dict(entry.metadata))
 
@@ -211,5 +214,5 @@ def _of_roots(videos: VideoStore, roots: set[str]) -> Iterable[Video]:
 
 
 def _is_below(uri: str, refused: Iterable[RejectedVideo]) -> bool:
-    """Whether a video lies in what could not be looked at this time."""
+    """Whether a path is, or is below, one that could not be read this time."""
     return any(uri == one.uri or uri.startswith(f"{one.uri}/") for one in refused)

@@ -1,4 +1,4 @@
-"""What an index run did, video by video and in all."""
+"""The report of an index run: each video and the totals."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from storyhash.run_report import RunReport
 
 @dataclass(frozen=True, slots=True)
 class VideoOutcome:
-    """What became of one video: searchable, or not, as `error` says, or `dropped`, as nobody wanted it
-    any more. `damaged` says what was lost of it, `notes` what was passed over on purpose."""
+    """The result of one video: searchable, failed with `error`, or `dropped` because it was not wanted
+    any more. damaged: what was lost to damage. notes: what was ignored on purpose."""
 
     item: WorkItem
     error: VideoError | None = None
@@ -25,17 +25,17 @@ class VideoOutcome:
 
 @dataclass(slots=True)
 class IndexReport(RunReport):
-    """`stage_seconds` adds up what each step took over all processes and threads."""
+    """A RunReport with `stage_seconds`: the time of each step, summed over all processes and threads."""
 
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def realtime_factor(self) -> float:
-        """Seconds of video indexed in one second of the clock."""
+        """Seconds of video indexed per second of elapsed time."""
         return self.video_seconds / self.elapsed_seconds if self.elapsed_seconds else 0.0
 
     def count(self, outcome: VideoOutcome) -> None:
-        """Count one video."""
+        """Add the outcome of one video."""
         entry = outcome.item.entry
         if outcome.error is not None:
             self.failed.append((entry, outcome.error))

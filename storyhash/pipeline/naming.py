@@ -1,9 +1,9 @@
-"""Under which id a video is indexed: two different videos never share one, and one never gets two.
+"""Chooses the id of a video. Two different videos never share an id, and one video never gets two.
 
-A video in a folder is named by its path relative to the folder, so the same name on two drives means two
-videos, and a library that moved has the same names at other paths. Which of the two it is, the content
-says: the same content is the same video, and only its path is noted anew. Other content is another
-video; its id then begins with the name of its folder, or with more of its path where that is taken too.
+In a folder, the id is the path relative to the folder. So the same id at two paths is either two videos
+on two drives or one video that was moved. The content decides: the same content is the same video, and
+only its path is updated. Different content is another video. The name of its folder is put before its id,
+or more of its path if that id exists too.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from searcher.storage.video_store import Video, VideoStore
 
 @dataclass(frozen=True, slots=True)
 class NamedVideo:
-    """A video and its id. `held`: the row of that id. `same_content`: the row is of another path and the
-    same video. `is_moved`: what the row names is gone. `is_twin`: another path of this run has the same
-    video under the same id. `taken_by`: where the video lies that has the id which the path alone would
-    give."""
+    """A video and its id. held: the catalogue row with that id. same_content: the row has another path
+    but the same content. is_moved: the file at the row's path is gone. is_twin: another path in this run
+    has the same video under the same id. taken_by: the path of the video that has the id which the path
+    alone would give."""
 
     entry: CatalogEntry
     root: str
@@ -41,8 +41,8 @@ class NamedVideo:
 def named(
     one: CatalogueItem, videos: VideoStore, in_run: Mapping[str, str]
 ) -> NamedVideo | RejectedVideo:
-    """The id of a video, and what is known of it. in_run: the ids given in this run, and where their
-    videos lie. Refused when its id was chosen by somebody and is taken."""
+    """The id of a video, with its row. in_run: the ids given in this run and the paths of their videos.
+    Returns a RejectedVideo if the id was chosen by the user and belongs to another video."""
     fingerprint = source_fingerprint(one.entry.uri)
     here = NamedVideo(one.entry, one.root, fingerprint)
     names = [one.entry.video_id, *([] if one.chosen else _longer_names(one))]
@@ -65,7 +65,7 @@ def named(
 def _try(
     here: NamedVideo, one: CatalogueItem, name: str, row: Video | None, in_run: Mapping[str, str]
 ) -> NamedVideo | None:
-    """The video under this name, unless another video has it."""
+    """The video under the id `name`; None if another video has this id."""
     uri = here.entry.uri
     if not _is_free(name, here, in_run):
         other = in_run[name]
@@ -76,7 +76,7 @@ def _try(
     is_there = is_remote(row.uri) or Path(row.uri).exists()
     if same_content(uri, here.fingerprint, row.uri, row.fingerprint):
         return _as(here, name, held=row, same_content=True, is_moved=not is_there)
-    # Whoever chose the id means this video from now on; elsewhere both are kept.
+    # With an id chosen by the user, the new video replaces the old one. Otherwise both are kept.
     replaced = one.chosen and (row.root == one.root or not is_there)
     return _as(here, name, held=row) if replaced else None
 
@@ -102,7 +102,7 @@ def _longer_names(one: CatalogueItem) -> Iterator[str]:
     """The id with more and more of its folder's path before it: `videos/a.mp4`, `disk2/videos/a.mp4`."""
     root = PurePosixPath(one.root)
     if str(root) == one.entry.uri:
-        # A file or picture folder that was named itself is called by its own name already.
+        # The id of a file or picture folder that was given itself is already its own name.
         root = root.parent
     parts = root.parts[1:]
     for start in range(len(parts) - 1, -1, -1):

@@ -1,4 +1,4 @@
-"""Videos that are indexed and whose files are gone."""
+"""Finds indexed videos whose files are gone."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from searcher.storage.video_store import Video, VideoStore
 
 @dataclass(slots=True)
 class GoneVideos:
-    """Ids of videos whose files are gone. `gone`: out of a folder that still has others. `in_folders`:
-    by folder, which is missing or empty now, as that of a disk is that is not mounted."""
+    """Ids of videos whose files are gone. gone: from folders that still have other files. in_folders: by
+    folder, for folders that are missing or empty, for example because a disk is not mounted."""
 
     gone: list[str] = field(default_factory=list)
     in_folders: dict[str, list[str]] = field(default_factory=dict)
@@ -23,9 +23,9 @@ class GoneVideos:
 def gone_videos(
     video_ids: Iterable[str], videos: VideoStore, *, folders: bool = False
 ) -> GoneVideos:
-    """Those whose file is certainly gone: the folder or manifest they were found in is there, and the
-    system says that the file is not. An address is never gone; a file that cannot be looked at is not.
-    folders: a folder that is missing or empty is taken as gone for good."""
+    """The videos whose file is certainly gone: the folder or manifest in which it was found exists, and
+    the system reports that the file does not. A remote video and a file that cannot be checked are never
+    gone. folders: treat a missing or empty folder as deleted, not as unmounted."""
     found = GoneVideos()
     for row in map(videos.get, video_ids):
         if row is None or not _is_gone(row):
@@ -43,8 +43,8 @@ def _is_gone(row: Video) -> bool:
 
 
 def _vanished_folder(row: Video) -> Path | None:
-    """The highest folder above a file that is missing or has nothing in it but hidden files; in a folder
-    that was given itself, below that one."""
+    """The highest folder above a file that is missing or has only hidden files, below the folder that was
+    given; None if there is none."""
     highest = None
     for folder in Path(row.uri).parents:
         if folder == Path(row.root) or not _is_vanished(folder):

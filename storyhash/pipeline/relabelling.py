@@ -1,4 +1,4 @@
-"""Videos whose bank, title or metadata changed and whose pictures did not: nothing is embedded again."""
+"""Updates videos whose bank, title or metadata changed, without embedding them again."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
 from storyhash.pipeline.index_plan import Relabelled, WorkItem
 
-# Their vectors are in memory together.
+# The vectors of this many videos are in memory together.
 _VIDEOS_AT_ONCE = 50
 
 
 def relabel(
     work: Sequence[Relabelled], index: LocalIndex, on_step: Callable[[], None] = lambda: None
 ) -> list[WorkItem]:
-    """Have row, mirror and shard say of each video what its new description does, as a new version with
-    the vectors of the one before. One whose row has changed meanwhile is left alone. `on_step` is called
-    now and then.
+    """Write the new descriptions into row, mirror and shard, as new versions with the old vectors. A
+    video whose row has changed in the meantime is skipped. on_step: called once per 50 videos.
 
-    Returns those whose vectors are not all there; they are to be indexed.
+    Returns the videos with missing vectors; the caller must index them.
     """
     incomplete: list[WorkItem] = []
     for start in range(0, len(work), _VIDEOS_AT_ONCE):
@@ -41,7 +40,8 @@ def _relabel(work: Sequence[Relabelled], index: LocalIndex) -> list[WorkItem]:
                 whole.append(_described(one, embeddings))
             else:
                 incomplete.append(one.item)
-        # After a crash in the middle of it they are indexed from their files.
+        # The rows are pending during the change: after a crash, these videos are indexed from their
+        # files.
         index.videos.begin(*(one.video for one in whole))
         index.apply(Change(whole=whole))
     return incomplete

@@ -1,4 +1,4 @@
-"""Snapshots from time to time."""
+"""Saves snapshots at regular intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from searcher.local_index import LocalIndex
 
 
 class SnapshotTimer:
-    """Writes the shard to disk when the last time is long enough ago."""
+    """Saves a snapshot of the shard if the last one is old enough."""
 
     def __init__(self, index: LocalIndex, every_seconds: float) -> None:
         self._index = index
@@ -16,7 +16,8 @@ class SnapshotTimer:
         self._last = time.monotonic()
 
     def save_if_due(self) -> None:
-        """Raises StorageError when the disk refuses; the next try is not before the next time."""
+        """Save a snapshot if it is due. Raises StorageError if it cannot be written; the next attempt is
+        at the next interval."""
         if time.monotonic() - self._last >= self._every_seconds:
             self._last = time.monotonic()
             self._index.save_snapshot()
