@@ -1,5 +1,8 @@
-"""The `storyhash` command. Exit codes: 0 done, 1 ran but something failed, 2 the caller's mistake,
-3 a dependency is down, 130 interrupted."""
+"""The `storyhash` command.
+
+Exit codes: 0 done, 1 something failed, 2 a mistake of the caller, 3 a dependency is down, 130
+interrupted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`storyhash audit`: who changed what."""
+"""`storyhash audit`: shows who changed what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a shell offers for an argument. An error is an empty offer: a shell cannot show it."""
+"""Shell completion of arguments. After an error nothing is offered, because a shell cannot show
+errors."""
 
 from __future__ import annotations
 
@@ -13,21 +14,22 @@ _MOST_IDS = 50
 
 
 def profile_names(incomplete: str) -> list[str]:
-    """Profiles that begin so."""
+    """Names of profiles that begin with `incomplete`."""
     from storyhash.profiles import AUTO, PROFILES
 
     return [name for name in (AUTO, *PROFILES) if name.startswith(incomplete)]
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Models of the hub that begin so."""
+    """Names of models on the hub that begin with `incomplete`."""
     from embedder.weights.hub import HUB_MODELS
 
     return [name for name in HUB_MODELS if name.startswith(incomplete)]
 
 
 def video_ids(ctx: Any, incomplete: str) -> list[str]:
-    """Indexed videos whose id begins so, from the data folder of the command line or the settings."""
+    """Ids of indexed videos that begin with `incomplete`, from the data folder of the command line or the
+    settings."""
     try:
         return list(_video_ids(ctx.params.get("data"), incomplete))
     except (StoryHashError, OSError):
@@ -43,7 +45,7 @@ def _video_ids(data: Path | None, incomplete: str) -> Iterator[str]:
         return
     database = Database(path, read_only=True)
     try:
-        # The id itself is not after itself: begin just before it.
+        # `page` begins after the given id, so a video with exactly this id is looked up separately.
         exact = VideoStore(database).get(incomplete)
         if exact is not None:
             yield exact.video_id

@@ -1,4 +1,4 @@
-"""`storyhash config`: the settings in force."""
+"""`storyhash config`: prints the settings in force."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def config(json: JsonOption = False) -> None:
 
 
 def _masked(value: Any) -> Any:
-    """A value without the passwords of addresses in it."""
+    """A JSON value in which passwords in addresses are masked."""
     if isinstance(value, dict):
         return {name: _masked(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -36,7 +36,7 @@ def _masked(value: Any) -> Any:
 
 
 def _leaves(settings: BaseModel, tree: dict[str, Any]) -> Iterator[Any]:
-    """The values of all settings, one that is a mapping (the policies of banks) as it is."""
+    """The values of all settings. A mapping (the policies of banks) is one value."""
     for name in type(settings).model_fields:
         inner = getattr(settings, name)
         if isinstance(inner, BaseModel):
@@ -46,7 +46,7 @@ def _leaves(settings: BaseModel, tree: dict[str, Any]) -> Iterator[Any]:
 
 
 def _shown(value: Any) -> str:
-    """As it would be set."""
+    """A value as it would be written in the environment."""
     if isinstance(value, dict):
         return to_json(value)
     return "" if value is None else str(value)

@@ -1,7 +1,7 @@
-"""What every command shares: where words go, and how an error becomes an exit code.
+"""Output and exit codes of all commands.
 
-Standard output carries answers alone, so that a program may read it; words for people, progress and
-errors go to standard error.
+Standard output has only results, so that a program can read it. Messages, progress and errors go to
+standard error.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ INTERRUPTED = 130
 
 
 class _SafeConsole(Console):
-    """Prints text with nothing in it that a terminal obeys, wherever the text came from. `print` writes
-    one line of its own for each text; what has several lines goes through `print_lines`."""
+    """A console that removes terminal control characters from all text. `print` writes one line per text;
+    use `print_lines` for text of several lines."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         super().print(*(_safe(one) for one in objects), **options)
 
     def print_lines(self, text: str, **options: Any) -> None:
-        """Several lines that we wrote ourselves."""
+        """Print text of several lines, written by StoryHash itself."""
         super().print(printable(text, lines=True), **options)
 
 
@@ -45,7 +45,7 @@ out = _SafeConsole(highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on one line of standard output."""
+    """Print a JSON document on one line of standard output."""
     document = json.dumps(value, ensure_ascii=False, allow_nan=False)
     sys.stdout.write(printable_json(document) + "\n")
     sys.stdout.flush()
@@ -55,13 +55,13 @@ _DECISION_STYLES = {"copy": "green", "review": "yellow", "no_match": "dim"}
 
 
 def decision_style(decision: str) -> str:
-    """The colour of a decision on a terminal; Rich leaves it out where NO_COLOR is set or nothing is a
+    """The Rich style of a decision. Rich ignores it if NO_COLOR is set or the output is not a
     terminal."""
     return _DECISION_STYLES.get(decision, "")
 
 
 def notice(message: str) -> None:
-    """Something the user should know, though nothing failed."""
+    """Print a note for the user about something that is not an error."""
     err.print("note:", message, style="yellow", markup=False)
 
 
@@ -74,21 +74,21 @@ def _on_interrupt(_signal: int, _frame: object) -> None:
 
 
 def check_interrupt() -> None:
-    """Raise the KeyboardInterrupt that was lost, if one was.
+    """Raise KeyboardInterrupt if Ctrl-C was pressed.
 
-    Python drops an exception raised in a finaliser or a weak reference's callback, and Ctrl-C may come
-    just then; long loops ask here.
+    Python drops an exception that is raised in a finaliser or in the callback of a weak reference. Ctrl-C
+    may come at such a moment, so long loops call this function.
     """
     if _interrupted.is_set():
         raise KeyboardInterrupt
 
 
 def run_guarded(command: Callable[[], None], *, debug: bool) -> int:
-    """Run a command; say what went wrong in one line and return the exit code."""
+    """Run a command. Print an error in one line, and return the exit code."""
     signal.signal(signal.SIGINT, _on_interrupt)
     exit_code = _run(command, debug)
     try:
-        # What is still buffered fails here, and not while the interpreter ends.
+        # Errors of buffered output occur here, not while the interpreter exits.
         sys.stdout.flush()
     except BrokenPipeError:
         _write_nowhere()
@@ -99,7 +99,7 @@ def _run(command: Callable[[], None], debug: bool) -> int:
     try:
         command()
     except SystemExit as stop:
-        # Rich and Click end with 1 when the reader of our output went away (`| head`).
+        # Rich and Click exit with 1 if the reader of the output closes the pipe (`| head`).
         if isinstance(stop.__context__, BrokenPipeError):
             _write_nowhere()
             return 0
@@ -110,7 +110,7 @@ def _run(command: Callable[[], None], debug: bool) -> int:
     except StoryHashError as error:
         return _report(str(error), error.exit_code, debug)
     except BrokenPipeError:
-        # The reader of our output went away; that is no failure of ours.
+        # If the reader of the output closes the pipe, that is not an error.
         _write_nowhere()
         return 0
     except OSError as error:
@@ -129,7 +129,7 @@ def _run(command: Callable[[], None], debug: bool) -> int:
 
 
 def _write_nowhere() -> None:
-    """Have what is still to be written go to where nobody reads."""
+    """Redirect standard output to the null device."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

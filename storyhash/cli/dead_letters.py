@@ -1,4 +1,4 @@
-"""`storyhash dead-letters`: messages that could not be used."""
+"""`storyhash dead-letters`: lists, shows and replays messages that could not be used."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def list_letters(
     """Print the dead letters that were not replayed, oldest first."""
     with _transport() as (transport, topic):
         letters = read_dead_letters(transport, topic)
-    # The cursor is looked for among all: what it names may have been replayed since.
+    # The cursor is searched in all letters, because its letter may have been replayed in the meantime.
     ids = [letter.letter_id for letter in letters]
     if cursor and cursor not in ids:
         raise UsageError(
@@ -125,7 +125,7 @@ def replay_letters(
                 for one in _chosen(letters, reason, stage)
                 if one.value_kept and not one.replayed
             ]
-            # One that anybody may have written must not keep the others from being replayed.
+            # A message from a foreign topic must not prevent the replay of the others.
             foreign = [one.letter_id for one in chosen if not allowed(one.source[0])]
             chosen = [one for one in chosen if allowed(one.source[0])]
         publisher = transport.publisher()

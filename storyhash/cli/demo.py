@@ -1,4 +1,4 @@
-"""`storyhash demo`: see it work on films drawn on the spot."""
+"""`storyhash demo`: shows a complete run on synthetic videos."""
 
 from __future__ import annotations
 

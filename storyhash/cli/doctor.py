@@ -1,4 +1,4 @@
-"""`storyhash doctor`: is everything here that is needed, and does it compute what it should?"""
+"""`storyhash doctor`: checks the installation and compares a computed vector with the expected one."""
 
 from __future__ import annotations
 

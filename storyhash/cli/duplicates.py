@@ -1,4 +1,4 @@
-"""`storyhash duplicates`: which videos of the catalogue are copies of one another."""
+"""`storyhash duplicates`: finds videos of the catalogue that are copies of one another."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def duplicates(
 
 
 def _check_page(html: Path | None) -> None:
-    """Refuse a page that cannot be written before hours of work, not after."""
+    """Check that the page can be written, before hours of work. Raises an error if it cannot."""
     if html is None:
         return
     if html.is_dir():
@@ -127,7 +127,7 @@ def _searched(search: DuplicateSearch, scope: Scope) -> list[DuplicateGroup]:
 
 
 def _shown(reports: Iterable[GroupReport], totals: Totals, *, json: bool) -> Iterator[GroupReport]:
-    """The reports, each printed as it passes."""
+    """Print each report and pass it on."""
     for report in reports:
         check_interrupt()
         totals.add(report)
@@ -139,7 +139,7 @@ def _shown(reports: Iterable[GroupReport], totals: Totals, *, json: bool) -> Ite
 
 
 def _print(report: GroupReport) -> None:
-    """The videos as the lines of a table; ids come last, as they have any length."""
+    """Print a group as a table. The id is the last column, because its length varies most."""
     lines = []
     for row in report.rows:
         length = f"{row.video.duration_seconds:.1f} s"

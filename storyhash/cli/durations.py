@@ -1,4 +1,4 @@
-"""Times such as `30d`."""
+"""Parses durations such as `30d`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _GIVEN = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
 
 
 def seconds_of(text: str, option: str) -> int:
-    """A whole number of minutes, hours, days or weeks in seconds. Raises UsageError."""
+    """Seconds of a whole number of minutes, hours, days or weeks. Raises UsageError."""
     parts = _GIVEN.fullmatch(text)
     if parts is None:
         raise UsageError(

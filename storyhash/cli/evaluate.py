@@ -1,4 +1,4 @@
-"""`storyhash evaluate`: how well copies are found, on the user's own videos."""
+"""`storyhash evaluate`: measures how well copies are found among the user's own videos."""
 
 from __future__ import annotations
 

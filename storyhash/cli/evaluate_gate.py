@@ -1,4 +1,4 @@
-"""`storyhash evaluate gate`: did a change make matching worse?"""
+"""`storyhash evaluate gate`: checks whether a change made matching worse."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def gate(
 def _again(
     asked: EvaluationOptions, before: Sequence[QueryRow], output: Path, *, cross_validate: bool
 ) -> list[QueryRow]:
-    """What an earlier run asked, asked now."""
+    """Match the queries of an earlier run again."""
     known = baseline_queries(before)
     every = None if asked.transforms else known.per_transform
     asked = replace(

@@ -1,4 +1,4 @@
-"""Options that the commands of `storyhash evaluate` share, spelled once."""
+"""Options shared by the commands of `storyhash evaluate`."""
 
 from __future__ import annotations
 

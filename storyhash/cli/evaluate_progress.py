@@ -1,4 +1,4 @@
-"""An evaluation as a person sees it run: what is missing, how far it is, what an interruption keeps."""
+"""Output of a running evaluation: missing features, progress, and what is kept after an interruption."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storyhash.evaluation_setup import EvaluationOptions, open_evaluation
 
 @contextmanager
 def evaluating(asked: EvaluationOptions) -> Iterator[Evaluation]:
-    """An evaluation with all that it needs extracted, and its progress shown."""
+    """An evaluation with all features extracted and with a progress display."""
     with progress() as bar:
 
         def watch(what: str, steps: int) -> Advance:

@@ -1,4 +1,4 @@
-"""`storyhash features`: the paper's steps one by one, each with its result on disk."""
+"""`storyhash features`: runs the paper's steps one by one; each writes its result to disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ app = typer.Typer(
 
 
 class Mode(StrEnum):
-    """How visual and action features are joined."""
+    """How visual and action features are combined."""
 
     storyhash = "storyhash"
     paper = "paper"
@@ -41,7 +41,7 @@ class Mode(StrEnum):
 
 
 class Per(StrEnum):
-    """What a row stands for."""
+    """What a row of features describes."""
 
     segment = "segment"
     video = "video"
@@ -69,7 +69,7 @@ ModeOption = Annotated[
 ]
 
 
-# Loads one half of a profile.
+# A function that loads the visual backend or the tracker of a profile.
 MakeStep = Callable[[Profile, Settings], Step]
 
 
@@ -178,7 +178,7 @@ def _tracking(feature: TrackFeature) -> MakeStep:
 def _extract(
     make: MakeStep, paths: list[str], output: Path, profile: str | None, per: Per, json: bool
 ) -> None:
-    """Look at what was asked for, load what it needs, and run it."""
+    """Check the arguments, load the step, and extract the features of all videos."""
     if output.suffix != ".npy":
         raise UsageError(f"--out {output}: expected a name that ends in .npy")
     settings = load_settings(profile=profile)

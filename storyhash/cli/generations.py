@@ -1,4 +1,4 @@
-"""`storyhash generations`: a catalogue embedded anew, and which index of it answers."""
+"""`storyhash generations`: manages indexes with different models; one of them answers queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`storyhash index`: make videos known."""
+"""`storyhash index`: indexes videos."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def index(
 
 
 def _prune(services: IndexServices, plan: IndexPlan, *, folders: bool) -> GoneVideos:
-    """Delete the videos whose files are gone, and say which before."""
+    """Print and then delete the videos whose files are gone."""
     found = gone_videos(plan.removed, services.index.videos, folders=folders)
     if found.gone:
         err.print(f"deleting {len(found.gone)} videos whose files are gone:", markup=False)
@@ -118,7 +118,7 @@ def _prune(services: IndexServices, plan: IndexPlan, *, folders: bool) -> GoneVi
 
 
 def _show_plan(settings: Settings, listing: Listing, *, json: bool, folders: bool) -> None:
-    """What a run with --prune would do."""
+    """Print what a run with --prune would do."""
     with open_catalogue(settings, writer=False) as index:
         plan = plan_work(listing, index.videos)
         found = gone_videos(plan.removed, index.videos, folders=folders)

@@ -1,4 +1,4 @@
-"""`storyhash keys`: who may call a service."""
+"""`storyhash keys`: manages the API keys of a service."""
 
 from __future__ import annotations
 

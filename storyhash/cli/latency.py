@@ -1,4 +1,4 @@
-"""`storyhash evaluate latency`: what a query takes, stage by stage."""
+"""`storyhash evaluate latency`: measures the time of a query, stage by stage."""
 
 from __future__ import annotations
 

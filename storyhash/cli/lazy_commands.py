@@ -1,7 +1,6 @@
-"""Commands whose modules are imported when they are used.
+"""Imports the module of a command only when the command is used.
 
-All modules together take seconds to import. `storyhash --version` and the completion of a shell must
-answer at once.
+Importing all modules takes seconds, and `storyhash --version` and shell completion must be fast.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-# Each module of this package has the function or the group of commands that is named here.
+# Command to `module:attribute` in this package; the attribute is a function or a Typer app.
 COMMANDS = {
     "demo": "demo:demo",
     "index": "index:index",
@@ -40,14 +39,14 @@ COMMANDS = {
 
 
 class LazyGroup(TyperGroup):
-    """The root command."""
+    """The root command. It imports its commands on demand."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands = _Commands()
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """As of any group, but without the help of each command, which would import all of them."""
+        """As in any group, but without the help of each command, which would import all modules."""
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         return [_Completion(name) for name in COMMANDS if name.startswith(incomplete)]
@@ -55,7 +54,7 @@ class LazyGroup(TyperGroup):
 
 @dataclass(frozen=True)
 class _Completion:
-    """What a shell is told of one possible word."""
+    """One offered word, with the attributes that Click expects."""
 
     value: str
     type: str = "plain"
@@ -63,7 +62,7 @@ class _Completion:
 
 
 class _Commands(MutableMapping[str, Any]):
-    """Commands by name, in the order of `COMMANDS`."""
+    """The commands by name, in the order of `COMMANDS`, imported on access."""
 
     def __init__(self) -> None:
         self._imported: dict[str, Any] = {}
@@ -102,4 +101,4 @@ def _imported(name: str, module: str, attribute: str) -> Any:
 
 
 def _nothing() -> None:
-    """A callback makes a group of a single command."""
+    """An empty callback: with it, Typer makes a group although there is only one command."""

@@ -1,4 +1,4 @@
-"""`storyhash match`: has this video, or a part of it, been seen before?"""
+"""`storyhash match`: finds out whether a video, or a part of it, has been seen before."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ThoroughOption = Annotated[
         "further videos in the query.",
     ),
 ]
-# Candidates that are no match are worth a line each only up to here.
+# Maximum number of candidates without a match that are printed.
 _SHOWN = 3
 
 
@@ -76,7 +76,7 @@ def match(
 def _answers(
     uris: Sequence[str], data: Path | None, server: str | None, thorough: bool
 ) -> Iterator[Iterator[dict[str, Any]]]:
-    """One answer a video, as `--json` prints it: from the data folder, or from a running searcher."""
+    """One result per video, as for `--json`, from the data folder or from a running searcher."""
     if server is not None:
         from storyhash.cli.remote_catalogue import remote_catalogue
 
@@ -111,7 +111,7 @@ def _show(answer: dict[str, Any]) -> None:
     style = decision_style(answer["decision"])
     out.print(f"{uri}: {answer['decision']}", style=f"bold {style}", markup=False)
     if answer["query"].get("damaged"):
-        # A copy may lie in what could not be seen.
+        # A copy may lie in the damaged part.
         out.print(f"    damaged: {answer['query']['damaged']}", style="yellow", markup=False)
     if answer.get("reason"):
         out.print(f"    {answer['reason']}", markup=False)

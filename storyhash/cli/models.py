@@ -1,4 +1,4 @@
-"""`storyhash models`: what the vectors are made with."""
+"""`storyhash models`: manages the models that make the vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A catalogue that commands ask: of a data folder, or of a running service."""
+"""The catalogue that a command uses: that of a data folder, or that of a running service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ Local = TypeVar("Local")
 def opened_catalogue(
     local: Callable[[LocalIndex], Local], data: Path | None, server: str | None, *, writer: bool
 ) -> Iterator[Local | RemoteCatalogue]:
-    """The service at `server`, or `local` over the folder's index. Raises UsageError for both at once."""
+    """The catalogue of the service at `server`, or `local` over the folder's index. Raises UsageError if
+    both are given."""
     one_of(data, server)
     if server is not None:
         from storyhash.cli.remote_catalogue import remote_catalogue

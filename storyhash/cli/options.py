@@ -1,4 +1,4 @@
-"""Options that several commands share, spelled once."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def announce_data_folder(settings: Settings) -> None:
-    """Say where a command writes, unless the caller has said it."""
+    """Print the data folder, unless the caller named it."""
     if not data_dir_is_given(settings):
         err.print(f"data folder: {describe_data_dir(settings)}", markup=False)
 
 
 def one_of(data: Path | None, server: str | None) -> None:
-    """Refuse `--data` beside `--server`."""
+    """Refuse `--data` together with `--server`. Raises UsageError."""
     if data is not None and server is not None:
         raise UsageError("--data and --server: give only one of them")

@@ -1,6 +1,6 @@
-"""How far a command is: a bar on a terminal, a plain line every ten seconds anywhere else.
+"""Shows progress: a bar on a terminal, otherwise a line every ten seconds.
 
-Both go to standard error and say the same: steps done, rate, time left, and the file in progress.
+Both go to standard error and show the same: steps done, rate, time left, and the current file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from common.printable import printable
 from storyhash.cli.console import err
 
 PLAIN_SECONDS = 10.0
-# Before that a rate says nothing.
+# Before this time the rate is not meaningful.
 _MIN_SECONDS = 1.0
 _NAME_WIDTH = 40
 
 
 class Task:
-    """One piece of work of `total` steps, which may grow. Safe to use from one thread while another reads
-    `line`."""
+    """A piece of work with `total` steps; the total may grow. One thread may change it while another one
+    reads `line`."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Task:
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[Task], None] = lambda task: None,
     ) -> None:
-        """names: of the steps, in the order in which they are begun; `unit`: what the steps are."""
+        """names: of the steps, in the order in which they start. unit: what a step is, for the rate."""
         self.description = description
         self.total = total
         self.done = 0
@@ -51,7 +51,7 @@ class Task:
         self._on_change = on_change
 
     def advance(self, steps: int = 1, *, name: str = "", video_seconds: float = 0.0) -> None:
-        """So many steps are done, one of them called `name`, of so many seconds of video."""
+        """Count `steps` steps. name: the step that ended. video_seconds: length of its video."""
         self.done += steps
         self._video_seconds += video_seconds
         if name:
@@ -66,13 +66,14 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The first step that is not done; its end where it is long, as that tells files apart."""
+        """The first step that has not ended. A long name is cut at its beginning, because ends of paths
+        differ most."""
         name = printable(self._names[self._first]) if self._first < len(self._names) else ""
         return name if len(name) <= _NAME_WIDTH else "…" + name[1 - _NAME_WIDTH :]
 
     @property
     def rate(self) -> str:
-        """Seconds of video per second where they are known, otherwise steps per minute."""
+        """Seconds of video per second if known, otherwise steps per minute."""
         elapsed = self._clock() - self._started
         if not self.done or elapsed < _MIN_SECONDS:
             return ""
@@ -82,7 +83,7 @@ class Task:
 
     @property
     def left(self) -> str:
-        """The time that the rest takes if it goes on like this."""
+        """The estimated time left, at the current rate."""
         elapsed = self._clock() - self._started
         if not self.done or self.is_done or elapsed < _MIN_SECONDS:
             return ""
@@ -90,13 +91,13 @@ class Task:
 
     @property
     def line(self) -> str:
-        """All of it in words."""
+        """Steps, rate, time left and name in one line."""
         known = (f"{self.description} {self.done}/{self.total}", self.rate, self.left, self.name)
         return ", ".join(filter(None, known))
 
 
 def progress() -> Bars | PlainLines:
-    """A bar where standard error is a terminal that can move its cursor, plain lines elsewhere."""
+    """Bars if standard error is a terminal that can move its cursor, otherwise plain lines."""
     return Bars() if can_draw_bars() else PlainLines()
 
 
@@ -106,7 +107,7 @@ def can_draw_bars() -> bool:
 
 
 class Bars:
-    """Bars of a terminal; they are gone when the command ends."""
+    """Progress bars on a terminal. They are removed when the command ends."""
 
     def __init__(self) -> None:
         self._bars = RichProgress(
@@ -118,7 +119,7 @@ class Bars:
             TextColumn("{task.fields[name]}", markup=False),
             console=err,
             transient=True,
-            # What is piped to a program must not be drawn on the terminal.
+            # Output that is piped to a program must not be drawn on the terminal.
             redirect_stdout=sys.stdout.isatty(),
         )
 
@@ -148,7 +149,7 @@ def _fields(task: Task) -> dict[str, Any]:
 
 
 class PlainLines:
-    """A line of the newest unfinished work every so many seconds."""
+    """Prints a line about the newest unfinished task at regular intervals."""
 
     def __init__(self, every_seconds: float = PLAIN_SECONDS) -> None:
         self._every_seconds = every_seconds

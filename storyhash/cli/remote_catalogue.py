@@ -1,4 +1,4 @@
-"""The service at `--server`, called with the key of the settings."""
+"""The service at `--server`, called with the API key of the settings."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from storyhash.client.catalogue import RemoteCatalogue
 
 
 def remote_catalogue(server: str) -> RemoteCatalogue:
-    """Raises UsageError for what is no address, SettingsError."""
+    """A client of the service at `server`. Raises UsageError for an invalid address, SettingsError."""
     return RemoteCatalogue(server, load_settings().api_key)

@@ -1,4 +1,4 @@
-"""What a run over many videos did, as a person reads it: while it runs, and at its end."""
+"""Prints the results of a run over many videos, during the run and at its end."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from common.errors import VideoError
 from storyhash.cli.console import err, out
 from storyhash.cli.progress import Task
 
-# Kinds of files passed over that are worth saying.
+# Maximum number of kinds of ignored files that are printed.
 _SHOWN = 8
 
 
 def tick(
     task: Task, video_id: str, verb: str, error: VideoError | None, video_seconds: float = 0.0
 ) -> None:
-    """One more video has ended. verb: what is done with those that do not fail."""
+    """Count a video that has ended and print its error. verb: what was done with it if it did not
+    fail."""
     task.advance(name=video_id, video_seconds=video_seconds)
     if error is not None:
         err.print(f"{video_id}: not {verb}: {error}", style="red", markup=False)
 
 
 def show_counts(summary: Mapping[str, Any], verb: str) -> None:
-    """How many videos were done, were done before, and failed."""
+    """Print how many videos were done, were unchanged, and failed."""
     out.print(
         f"{summary[verb]} {verb}, {summary['unchanged']} unchanged, {len(summary['failed'])} failed",
         style="bold",
@@ -31,7 +32,7 @@ def show_counts(summary: Mapping[str, Any], verb: str) -> None:
 
 
 def show_videos(summary: Mapping[str, Any], verb: str) -> None:
-    """The videos that there is something to say of."""
+    """Print the messages about damaged, noted and failed videos."""
     for one in summary["damaged"]:
         out.print(f"{one['video_id']}: {verb}, but {one['message']}", markup=False)
     for one in summary["notes"]:
@@ -43,7 +44,7 @@ def show_videos(summary: Mapping[str, Any], verb: str) -> None:
 
 
 def show_passed_over(passed_over: Sequence[Mapping[str, Any]]) -> None:
-    """What in the folders was no video, or was left out."""
+    """Print which files in the folders were ignored."""
     if not passed_over:
         return
     words = [f"{one['count']} {one['what']} ({one['why']})" for one in passed_over[:_SHOWN]]

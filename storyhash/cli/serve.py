@@ -1,4 +1,4 @@
-"""`storyhash serve`: everything in one process."""
+"""`storyhash serve`: runs the complete service in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`storyhash ingest`, `embed` and `search`: the three services over Kafka."""
+"""`storyhash ingest`, `embed` and `search`: run the three services over Kafka."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from storyhash.services.reconcile import AskStates
 if TYPE_CHECKING:
     from storyhash.services.segment_publisher import OnSent, SendReport
 
-# Where each listens when STORYHASH_HTTP__PORT says nothing, so that all fit on one machine.
+# Default ports. They differ, so that all services can run on one machine.
 _SEARCH_PORT, _EMBED_PORT, _INGEST_PORT = 8000, 8001, 8002
 
 
@@ -144,7 +144,7 @@ def ingest(
 
 @contextmanager
 def _catalogue(server: str | None) -> Iterator[AskStates | None]:
-    """What asks the searcher at an address, if one is given."""
+    """A function that asks the searcher at `server` for the states of videos; None without `server`."""
     if server is None:
         yield None
         return
@@ -161,7 +161,7 @@ def _listening(settings: Settings, port: int) -> Settings:
     return settings.model_copy(update={"http": http})
 
 
-# Of a run with --reconcile.
+# Messages about a run with --reconcile.
 _RECONCILED = {
     "lacking": "were sent before but are not searchable; sent again:",
     "under_way": "are not searchable yet, and embedders still have segments to process; try again later:",

@@ -33,7 +33,7 @@ IdleOption = Annotated[
 
 
 class _Staged(Protocol):
-    """Those of a data folder or of a running searcher, as JSON values."""
+    """The staged videos of a data folder or of a running searcher, as JSON values."""
 
     def staged(self, limit: int, cursor: str) -> dict[str, Any]: ...
 
@@ -41,7 +41,7 @@ class _Staged(Protocol):
 
 
 class _Local:
-    """Those of a data folder that no searcher has open."""
+    """The staged videos of a data folder that no searcher has open."""
 
     def __init__(self, index: LocalIndex) -> None:
         self._index = index

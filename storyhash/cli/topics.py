@@ -1,4 +1,4 @@
-"""`storyhash topics`: what services need on the broker."""
+"""`storyhash topics`: creates and checks the Kafka topics of the services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`storyhash videos`: the catalogue."""
+"""`storyhash videos`: lists, shows and deletes videos of the catalogue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VideoIdArgument = Annotated[str, typer.Argument(metavar="VIDEO_ID", autocompleti
 
 
 class _Local:
-    """The rows of a data folder, as JSON values; `RemoteCatalogue` gives those of a service."""
+    """The videos of a data folder, as JSON values; `RemoteCatalogue` gives those of a service."""
 
     def __init__(self, index: LocalIndex) -> None:
         self._index = index
