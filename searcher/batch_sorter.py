@@ -1,4 +1,5 @@
-"""What a batch of the log comes to: which videos become whole, fail, wait or are gone."""
+"""Determines the effect of a batch of the log: which videos become complete, fail, wait or are
+deleted."""
 
 from __future__ import annotations
 
@@ -17,14 +18,21 @@ from searcher.storage.event_rows import SEGMENTS_MISSING, keys_of
 from searcher.storage.staged_videos import PartialVideo
 from searcher.storage.video_store import Video
 
-# Two recordings are rarely of one length to a hundredth of a second; a copy of one file is.
+# Copies of one file agree in length to a hundredth of a second; two different recordings rarely do.
 _SAME_LENGTH_SECONDS = 0.01
 _log = logging.getLogger("storyhash.search")
 
 
 @dataclass(slots=True)
 class BatchOutcome:
-    """What one batch comes to."""
+    """The effect of a batch on the index.
+
+    whole, failed: videos that become complete or fail. mixed: videos whose segments do not fit their end
+    event. staged: incomplete videos with the ids of their new segments. late: embeddings that a complete
+    video lacked, with their time. missing: segments that a complete video lacks. deleted: video id to
+    version. forgotten: video id and log key of obsolete messages. trace_ids: by video id. shared:
+    warnings about ids that two producers use, by video id.
+    """
 
     whole: list[PartialVideo] = field(default_factory=list)
     failed: list[PartialVideo] = field(default_factory=list)
@@ -35,20 +43,20 @@ class BatchOutcome:
     deleted: dict[str, int] = field(default_factory=dict)
     forgotten: list[tuple[str, bytes]] = field(default_factory=list)
     trace_ids: dict[str, str] = field(default_factory=dict)
-    # Versions of which something came that no index of this log had taken in before.
+    # Versions with at least one message that this index's log position has not covered before.
     new: set[tuple[str, int]] = field(default_factory=set)
     shared: dict[str, str] = field(default_factory=dict)
 
 
 class BatchSorter:
-    """Sorts one batch, while the index cannot change; it changes nothing in it."""
+    """Sorts one batch while the index cannot change. It does not change the index."""
 
     def __init__(self, index: LocalIndex, metrics: Metrics) -> None:
         self._index = index
         self._metrics = metrics
 
     def sort(self, items: Sequence[Item]) -> BatchOutcome:
-        """Which videos become whole, fail, wait or are gone."""
+        """Find out which videos become complete, fail, wait or are deleted."""
         step = BatchOutcome()
         groups: dict[tuple[str, int], PartialVideo] = {}
         for item in items:
@@ -66,7 +74,7 @@ class BatchSorter:
             {video_id for video_id, _ in groups} | step.deleted.keys()
         )
         self._delete(step, settled)
-        # The newest version first: an older one that is in the same batch is past already.
+        # Newest version first, so that an older one in the same batch is recognised as obsolete.
         for (video_id, version), gathered in sorted(groups.items(), reverse=True):
             floor, deleted = settled[video_id]
             if version < floor or version <= deleted:
@@ -83,7 +91,7 @@ class BatchSorter:
             floor, deleted = settled[video_id]
             row = self._index.videos.get(video_id)
             if row is not None and row.version > version:
-                # Ingested anew since; the deletion was of what came before.
+                # It was ingested again after this deletion, so the deletion does not concern it.
                 del step.deleted[video_id]
                 continue
             settled[video_id] = max(floor, version), max(deleted, version)
@@ -96,7 +104,7 @@ class BatchSorter:
                 del step.deleted[video_id]
 
     def _gather(self, step: BatchOutcome, gathered: PartialVideo) -> bool:
-        """True when this settles the version."""
+        """Add the parts to those staged before. Returns True if the version becomes complete."""
         fresh = list(gathered.parts)
         all_there = self._index.staging.complete(gathered)
         video_id, version = gathered.video_id, gathered.version
@@ -123,7 +131,8 @@ class BatchSorter:
         return True
 
     def _add_late(self, step: BatchOutcome, gathered: PartialVideo) -> None:
-        """What comes of a version that is whole already: segments it lacked join it."""
+        """Sort segments of a version that is complete already: missing ones are added, others are
+        duplicates."""
         missing = self._index.staging.missing(gathered.video_id)
         unknown = self._unknown(gathered, missing)
         for segment_id, (part, produced_at) in gathered.parts.items():
@@ -135,8 +144,9 @@ class BatchSorter:
                 step.missing.append(part.ref)
 
     def _unknown(self, gathered: PartialVideo, missing: set[str]) -> set[str]:
-        """Segments of a video that lacks some that are neither there nor known to be missing: which ones
-        it lacks is forgotten where its catalogue was lost, and is told by the log again."""
+        """Segments of an incomplete-but-indexed video that are neither in the mirror nor recorded as
+        missing. If the catalogue was lost, the record of missing segments is lost too; the log delivers
+        it again."""
         row = self._index.videos.get(gathered.video_id)
         strange = gathered.parts.keys() - missing
         if row is None or row.error_code != SEGMENTS_MISSING or not strange:
@@ -146,7 +156,7 @@ class BatchSorter:
     def _tell_stale(
         self, step: BatchOutcome, gathered: PartialVideo, floor: int, deleted: int
     ) -> None:
-        """Say that a version comes too late, unless the log is only read again."""
+        """Warn that a version comes too late, unless the log is only being read again."""
         video_id, version = gathered.video_id, gathered.version
         if gathered.end is None or (video_id, version) not in step.new:
             return
@@ -162,7 +172,7 @@ class BatchSorter:
         )
 
     def _tell_shared(self, step: BatchOutcome, gathered: PartialVideo, row: Video) -> None:
-        """Say when another producer's video of another length has the same id."""
+        """Warn if another producer's video with the same id has another length."""
         end = None if gathered.end is None else gathered.end[0]
         if end is None or not end.origin or not row.root or row.root == end.origin:
             return
@@ -182,7 +192,8 @@ class BatchSorter:
         )
 
     def _forget(self, step: BatchOutcome, gathered: PartialVideo, *, but_end: bool = False) -> None:
-        """Make the log forget what came too late."""
+        """Mark the messages of an obsolete version for deletion from the log. but_end: keep its end
+        event."""
         keys = [log_key(part) for part, _ in gathered.parts.values()]
         if gathered.end is not None and not but_end:
             keys.append(video_key(gathered.video_id, gathered.version))
@@ -195,7 +206,8 @@ def _of(groups: dict[tuple[str, int], PartialVideo], video_id: str, version: int
 
 
 def _new_versions(items: Sequence[Item], new_from: Mapping[int, int]) -> set[tuple[str, int]]:
-    """The versions of videos of which some item is new."""
+    """The versions of videos with at least one message at or after `new_from`, an offset per
+    partition."""
     found = set()
     for item in items:
         event, received = item.envelope.event, item.received

@@ -1,7 +1,8 @@
-"""The log's events into the index: a video becomes searchable whole, once, and never after its deletion.
+"""Applies events of the log to the index: a video becomes searchable when it is complete, once, and never
+after its deletion.
 
-Nothing here depends on the order of events, nor on how often each comes: a version counts as whole when
-its end has told how many segments it has and so many are there.
+The result does not depend on the order of events or on repetitions. A version is complete when its end
+event has given the number of segments and that many have arrived.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ from searcher.storage.event_rows import (
 )
 from searcher.storage.staged_videos import MIXED
 
-# Of one whose segments are not those that its end counts.
+# Error code of a video whose segments are not those that its end event counts.
 _SEGMENTS_MIXED = "segments_mixed"
 _LAST_VERSION = 2**63 - 1
 _log = logging.getLogger("storyhash.search")
 
 
 class IndexHandler:
-    """Takes batches of the log into an index."""
+    """Applies batches of the log to an index. See `Handler`."""
 
     stage = STAGE
 
@@ -65,7 +66,8 @@ class IndexHandler:
         return self._batch_messages
 
     def refused(self, item: Item, error: Exception) -> list[Message]:
-        """An embedding that cannot be used is a segment that failed; its video is whole without it."""
+        """An embedding that cannot be used counts as a failed segment. Its video becomes complete without
+        it."""
         event = item.envelope.event
         if not isinstance(event, Embedding):
             return []
@@ -73,40 +75,40 @@ class IndexHandler:
         return [to_message(self._log_topic, item.envelope.about(failed))]
 
     def unreadable(self, received: ReceivedMessage, error: WireError) -> list[Message]:
-        """Likewise, for what cannot even be read. What is told is an event of the log, so an index
-        that is rebuilt from the log comes to the same."""
+        """As `refused`, for a message that cannot be read. The result is an event in the log, so an index
+        that is rebuilt from the log has the same content."""
         lost = stand_in(received, error)
         return [] if lost is None else [to_message(self._log_topic, Envelope(lost))]
 
     def process(self, items: Sequence[Item]) -> list[Message]:
-        """As `take`; gives the tombstones of all that the log has not been told yet to forget, also of
-        batches before whose tombstones were not published."""
+        """Apply the events as `take` does. Returns the tombstones of all keys that can be deleted from
+        the log, also those of earlier batches whose tombstones were not published."""
         self.take(items)
         staging = self._index.staging
         return [tombstone(self._log_topic, key, video_id) for video_id, key in staging.forgotten()]
 
     def take(self, items: Sequence[Item]) -> None:
-        """Bring the index up to these events. What they leave behind in the log is forgotten there with
-        the next batch that is processed.
+        """Apply these events to the index. The keys that become obsolete are deleted from the log with
+        the next processed batch.
 
-        Raises ModelMismatchError for another model's vectors, WireError for an event that has no place
-        in the log, StorageError and DependencyError when a store refuses.
+        Raises ModelMismatchError for vectors of another model, WireError for an event that does not
+        belong in the log, StorageError and DependencyError if a store fails.
         """
         index = self._index
         for item in items:
             _check(item, index.manifest.model_id)
         with index.changing:
             step = BatchSorter(index, self._metrics).sort(items)
-            # First of all: the mirror, which tells what they are, forgets them too. What takes their
-            # place in the log, or deletes them there, is in it already.
+            # First of all, because the keys are determined with the mirror, which then deletes these
+            # points. Their replacements or deletions are in the log already.
             index.staging.forget(step.forgotten)
             self._take(index, step)
         self._observe(index, step)
 
     def free(self, video_id: str) -> None:
-        """Forget what is known of a video, whatever its version: one from the future that came before
-        such versions were refused stands in the way of every other. The log is told with the next batch
-        that is processed."""
+        """Remove everything about a video, whatever its version. This is for a version from the future
+        that was accepted before such versions were refused: it blocks all others. The keys are deleted
+        from the log with the next processed batch."""
         index = self._index
         row = index.videos.get(video_id)
         keys = [(video_id, key) for key in index.staging.keys(video_id, _LAST_VERSION)]
@@ -116,8 +118,8 @@ class IndexHandler:
         index.apply(Change(deleted=[(video_id, 0)]), lambda: index.staging.free(video_id))
 
     def _take(self, index: LocalIndex, step: BatchOutcome) -> None:
-        """Make the change, and note with it what is staged and settled."""
-        # A video that is whole again in a version after its deletion is replaced, not deleted.
+        """Apply the outcome, and write the staged and settled state in the same transaction."""
+        # If a video is complete again in a version after its deletion, it is replaced, not deleted.
         again = {one.video_id for one in step.whole}
         gone = [(name, version) for name, version in step.deleted.items() if name not in again]
         change = Change(
@@ -150,7 +152,7 @@ class IndexHandler:
             for gathered, fresh in step.staged:
                 staging.stage(gathered, fresh)
             for one in step.mixed:
-                # It stays staged, so that its keys are known when a newer version takes its place.
+                # It stays staged, so that its keys are known when a newer version replaces it.
                 mixed = VideoError(MIXED)
                 mixed.code = _SEGMENTS_MIXED
                 index.mark_failed(settled_row(one), mixed)

@@ -1,4 +1,4 @@
-"""The index of one machine: a data folder that ties videos, mirror, shard and snapshots together.
+"""The index of one machine: videos, mirror, shard and snapshots in one data folder.
 
 storyhash.json   format, profile, model_id     videos.sqlite   the catalogue
 lock             one writer at a time          mirror/         every vector, durable
@@ -44,13 +44,13 @@ from searcher.storage.recovery import (
 from searcher.storage.staging import Staging
 from searcher.storage.video_store import Video, VideoStore, now
 
-# Queries kept for the audit: the newest so many, one in so many.
+# For the audit, one of this many searches contributes a query; the newest _SAMPLES queries are kept.
 _SAMPLES, _SEARCHES_A_SAMPLE = 32, 8
 
 
 class LocalIndex:
-    """One process' hold on a data folder. Any thread may search or change it; changes take turns under
-    `changing`, searches wait for nothing."""
+    """An open data folder. Any thread may search and change it. Changes run one at a time, under the lock
+    `changing`; searches never wait."""
 
     def __init__(
         self,
@@ -73,9 +73,9 @@ class LocalIndex:
         self._mirror = mirror
         self._lock = lock
         self._snapshot_sequence = -1
-        # Videos of which a change that was cut short may have left points in the mirror.
+        # Ids of videos for which an interrupted change may have left points in the mirror.
         self._half_done: set[str] = set()
-        # From the moment at which rows may say more than the shard holds, until it holds it.
+        # True from the moment when the rows may be newer than the shard, until the shard has the change.
         self._shard_is_behind = False
         self._shard = Shard(settings.searcher)
         self.sampled: deque[Float32Array] = deque(maxlen=_SAMPLES)
@@ -85,14 +85,15 @@ class LocalIndex:
     def open_writer(
         cls, folder: Path, manifest: FolderManifest, settings: Settings, *, answering: bool = False
     ) -> LocalIndex:
-        """Open for changes, making the folder where there is none; only one process may. `answering`:
-        queries are answered meanwhile and must not wait for the mirror.
+        """Open for changes; the folder is created if it does not exist. Only one process may have it open
+        for changes. answering: the process also answers queries, which must not wait for the mirror.
 
-        Raises DataFolderError while another process writes, ModelMismatchError when the folder
-        holds another model's vectors.
+        Raises DataFolderError if another process has it open for changes, ModelMismatchError if the
+        folder has vectors of another model.
         """
         lock = claim_folder(folder, manifest)
-        # Release all of it where opening fails: whoever waits for room on the disk opens it again.
+        # If opening fails, everything is released, because a caller may retry, for example after disk
+        # space is freed.
         with ExitStack() as opened:
             opened.callback(lock.close)
             database = Database(folder / "videos.sqlite")
@@ -115,8 +116,8 @@ class LocalIndex:
 
     @classmethod
     def open_reader(cls, folder: Path, manifest: FolderManifest, settings: Settings) -> LocalIndex:
-        """Open for searching. Needs no lock: it answers from the newest snapshot, and where that is
-        behind and nobody writes, it brings it up to date first."""
+        """Open for searching, without a lock. It answers from the newest snapshot. If that is older than
+        the catalogue and no other process writes, the snapshot is updated first."""
         check_same(folder, require_manifest(folder), manifest)
         database = Database(folder / "videos.sqlite", read_only=True)
         index = cls(folder, manifest, settings, database, None, None)
@@ -164,7 +165,7 @@ class LocalIndex:
         return self._shard.candidates
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
-        """See `Shard.search`. Now and then a query is kept for the audit."""
+        """See `Shard.search`. Some queries are kept for the audit."""
         self._searches += 1
         if self._searches % _SEARCHES_A_SAMPLE == 1 and len(vectors):
             self.sampled.append(vectors[self._searches % len(vectors)].copy())
@@ -183,8 +184,9 @@ class LocalIndex:
         return self._shard.vectors_of(video_id)
 
     def replace_video(self, video: Video, embeddings: Sequence[Embedding]) -> None:
-        """Make these embeddings the video's whole new version. After a crash its row is pending until
-        it is done again, while the snapshot answers with the old version."""
+        """Make these embeddings the new version of a video. After a crash its row is pending until the
+        call is repeated, and the snapshot still has the old version. Raises ValueError for embeddings of
+        another version, DataFolderError if read-only."""
         if any(one.ref.version != video.version for one in embeddings):
             raise ValueError(f"embeddings: expected version {video.version} of {video.video_id}")
         with self.changing:
@@ -193,12 +195,13 @@ class LocalIndex:
             self.apply(Change(whole=[CompleteVideo(video, embeddings)]))
 
     def apply(self, change: Change, record: Callable[[], None] = lambda: None) -> None:
-        """Make a change, all of it or nothing.
+        """Make a change completely or not at all.
 
-        1. the points are written to the mirror, those of older versions and of deleted videos deleted
-        there; 2. the mirror is flushed to disk; 3. in one transaction the rows change and `record`
-        notes what goes with them; 4. the shard swaps old for new in one step. After a crash before 3
-        the same change must be asked for again; after 3 the shard is made level from the mirror.
+        1. Write the new points to the mirror and delete those of older versions and of deleted videos. 2.
+        Flush the mirror to disk. 3. In one transaction, change the rows and call `record`, which writes
+        what belongs to the change. 4. Swap old for new in the shard in one step. After a crash before
+        step 3 the caller must repeat the change. After step 3 the shard is updated from the mirror at the
+        next start.
         """
         with self.changing:
             mirror = self._writable()
@@ -226,7 +229,7 @@ class LocalIndex:
             if change:
                 mirror.flush()
             behind, self._shard_is_behind = self._shard_is_behind, True
-            # Rows, and what is noted with them, in one transaction.
+            # The rows and what `record` writes are in one transaction.
             try:
                 with self._database.change():
                     for row in rows.values():
@@ -235,7 +238,8 @@ class LocalIndex:
                         self.videos.delete(video_id, version)
                     record()
             except Exception:
-                # Nothing of it was written. After an interrupt nobody knows.
+                # Nothing was written. After an interrupt (a BaseException) it is unknown, so the flag
+                # stays set.
                 self._shard_is_behind = behind
                 raise
             self._half_done.difference_update(rows)
@@ -251,26 +255,27 @@ class LocalIndex:
             self._shard_is_behind = behind
 
     def embeddings_of(self, videos: Sequence[Video]) -> dict[str, list[Embedding]]:
-        """What the mirror holds of the whole version of each of these videos, by video_id."""
+        """The embeddings in the mirror of the complete version of each video, by video_id."""
         return mirrored(videos, self._writable())
 
     def segments_of(self, video_id: str) -> list[SegmentRef]:
-        """Every segment the mirror holds of a video, also those without information."""
+        """Every segment of a video in the mirror, including those with only low-information frames."""
         mirror = self._writable()
         return [one.ref for batch in mirror.scan([video_id]) for one in batch]
 
     def mark_failed(self, video: Video, error: VideoError) -> None:
-        """Note why a video could not be indexed; an older version of it stays searchable."""
+        """Record why a video could not be indexed. An older version stays searchable."""
         with self.changing:
             self._writable()
             self.videos.fail(video, error.code, str(error))
 
     def delete_video(self, video_id: str) -> bool:
-        """Remove a video from catalogue, mirror, shard and every snapshot; False if unknown."""
+        """Remove a video from catalogue, mirror, shard and all snapshots. Returns False if it is
+        unknown."""
         return self.delete_videos([video_id]) == 1
 
     def delete_videos(self, video_ids: Sequence[str]) -> int:
-        """As `delete_video`, with one snapshot for all; how many were known."""
+        """As `delete_video`, with one snapshot for all. Returns the number of known videos."""
         with self.changing:
             self._writable()
             known = [one for one in video_ids if self.videos.get(one) is not None]
@@ -281,10 +286,11 @@ class LocalIndex:
             return len(known)
 
     def save_snapshot(self, *, keep: int | None = None) -> None:
-        """Write the shard as it is now, unless the newest snapshot already holds it.
+        """Save the current shard, unless the newest snapshot already has it.
 
-        A shard that was not brought level with the rows, as after an interrupt, is not written: the next
-        start makes it level from the mirror.
+        If the shard is behind the rows, for example after an interrupt, nothing is saved; the next start
+        updates it from the mirror. keep: number of snapshots to keep (default: the setting); with a
+        value, the snapshot is always written. Raises StorageError.
         """
         with self.changing:
             if self._shard_is_behind:
@@ -305,12 +311,12 @@ class LocalIndex:
             self._snapshot_sequence = sequence
 
     def rebuild(self) -> None:
-        """Make the shard anew from the mirror alone."""
+        """Build the shard again, only from the mirror."""
         self._shard.close()
         self._shard = rebuilt_shard(self._settings.searcher, self.videos, self._writable())
 
     def close(self) -> None:
-        """Release the folder. Everything changed is durable already; a snapshot is not made."""
+        """Release the folder. All changes are durable already; no snapshot is saved."""
         self._shard.close()
         if self._mirror is not None:
             self._mirror.close()
@@ -326,7 +332,8 @@ class LocalIndex:
         return self._mirror
 
     def relevel(self, video_id: str) -> bool:
-        """Make the shard hold of a video what the mirror does; False where that lacks a part of it."""
+        """Make the shard's segments of a video equal to the mirror's. Returns False if some are missing
+        in the mirror."""
         with self.changing:
             video = self.videos.get(video_id)
             if video is not None and video.segments:
@@ -335,13 +342,14 @@ class LocalIndex:
             return True
 
     def level_with_mirror(self, video_id: str) -> bool:
-        """Whether the shard holds of a video just what the mirror holds of its whole version."""
+        """Whether the shard has exactly the segments that the mirror has of the video's complete
+        version."""
         with self.changing:
             video = self.videos.get(video_id)
             return is_level(self._shard, video_id, video, self._writable())
 
     def _recover(self) -> None:
-        """Bring catalogue, mirror and shard level with one another."""
+        """Make catalogue, mirror and shard consistent."""
         mirror = self._writable()
         self.notices += recover_catalogue(self.videos, mirror)
         self._shard, self._snapshot_sequence, said = recovered_shard(
@@ -354,7 +362,8 @@ class LocalIndex:
         self.notices += said
 
     def finish_deletions(self) -> None:
-        """Purge what was deleted from the snapshots too, also after a process was killed while it did."""
+        """Remove deleted videos from mirror, shard and snapshots. Also finishes deletions of a process
+        that was killed."""
         with self.changing:
             gone = self.videos.unpurged()
             if not gone:
@@ -365,13 +374,13 @@ class LocalIndex:
                     mirror.delete_video(video_id)
             mirror.flush()
             self._shard.remove_videos([one for one in gone if self.videos.get(one) is None])
-        # Older snapshots still hold the vectors, so only the new one is kept.
+        # Older snapshots still have the vectors, so only the new one is kept.
         self.save_snapshot(keep=1)
         self.videos.mark_purged(gone)
 
 
 def _ready(one: CompleteVideo) -> Video:
-    """The row of a video that has just become whole."""
+    """The row of a video that has just become complete."""
     return replace(
         one.video,
         state="ready",

@@ -1,1 +1,1 @@
-"""The vector index: an HNSW graph, a flat delta and immutable states of both."""
+"""The vector index: an HNSW graph, a delta that is searched exactly, and immutable states of both."""

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 
 def grown(array: npt.NDArray[Any], held: int, wanted: int) -> npt.NDArray[Any]:
-    """The array, or a copy of its first `held` rows with capacity for twice `wanted` rows."""
+    """The array if it has `wanted` rows, otherwise a copy of its first `held` rows with capacity for
+    twice `wanted`."""
     if wanted <= len(array):
         return array
     larger = np.zeros((max(1024, 2 * wanted), *array.shape[1:]), dtype=array.dtype)

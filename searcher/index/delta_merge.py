@@ -1,17 +1,18 @@
-"""The merge of the delta into the graph: when, how much at once, and how.
+"""Merges the delta into the graph: decides when and how many rows, and does it.
 
-A merge copies the graph, adds rows to the copy and swaps it in. Three rules bound its cost:
+A merge copies the graph, adds rows to the copy and swaps it in. Three rules limit its cost:
 
-- it begins once the delta holds `searcher.delta_rows`, or `searcher.delta_ratio` of the graph if that is
-  more, so a row is copied at most 1 / delta_ratio times and a search compares few vectors one by one;
-- it takes at most as many rows as the graph has, so that after a long replay, when very many wait,
-  searches get quicker step by step and not at the very end;
-- it is given up between slices when the shard closes, and gives way to everything else that runs.
+- It begins when the delta has `searcher.delta_rows` rows, or the fraction `searcher.delta_ratio` of the
+graph if that is more. So a row is copied at most 1 / delta_ratio times, and a search compares few vectors
+one by one.
+- It takes at most as many rows as the graph has. So searches become faster step by step after a long
+replay, when very many rows wait.
+- It stops between slices when the shard closes, and runs at low priority.
 
-New nodes are then made reachable (`graph_repair`), and what searches of the graph need is measured
-(`graph_tuning`).
+Then new nodes are made reachable (`graph_repair`), and the number of candidates that searches need is
+measured (`graph_tuning`).
 
-If too many rows are deleted, the graph is rebuilt from the others instead.
+If too many rows are deleted, the graph is rebuilt from the other rows instead.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ from searcher.index.state import State
 _STEP_ROWS = 16_384
 # Rows added between two checks for closing: about a second in a large graph on one core.
 _SLICE_ROWS = 1024
-# Low enough for queries and ingestion to go first, high enough not to starve.
+# Low enough that queries and ingestion run first, high enough that the merge makes progress.
 _NICE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Put the rows of a state up to `stop` into its graph; `anew`: rebuild without deleted rows."""
+    """A merge that puts the rows of a state up to `stop` into its graph. anew: rebuild the graph without
+    deleted rows."""
 
     state: State
     stop: int
@@ -52,7 +54,7 @@ class Merge:
 
     @property
     def kept(self) -> Int64Array:
-        """The rows the graph will hold."""
+        """The rows that the graph will contain."""
         if not self.anew:
             return np.arange(self.stop)
         return np.flatnonzero(self.state.alive[: self.stop])
@@ -60,7 +62,7 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class MergedGraph:
-    """A graph, and the node of each row."""
+    """A graph with the node of each row and the measured tuning."""
 
     graph: Any
     nodes: GraphNodes
@@ -68,7 +70,7 @@ class MergedGraph:
 
 
 def due_merge(state: State, settings: SearcherSettings) -> Merge | None:
-    """The merge that a state needs, or None."""
+    """The merge that a state needs; None if it needs none."""
     waiting = state.total - state.graph_rows
     most = max(_STEP_ROWS, settings.delta_rows, state.graph_rows)
     stop = state.graph_rows + min(waiting, most)
@@ -80,7 +82,7 @@ def due_merge(state: State, settings: SearcherSettings) -> Merge | None:
 
 
 def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) -> MergedGraph | None:
-    """The graph after a merge; None if the shard closed first."""
+    """Build the graph of a merge. Returns None if the shard was closed first."""
     _give_way()
     state = merge.state
     fresh = merge.anew or state.graph is None
@@ -107,7 +109,8 @@ def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) ->
 
 
 def merged_state(state: State, merge: Merge, built: MergedGraph) -> State:
-    """A state newer than the merge's, with the merged graph."""
+    """A state with the merged graph. state: the current state, which may be newer than that of the
+    merge."""
     stop = merge.stop
     if not merge.anew:
         delta = state.delta.after(stop)

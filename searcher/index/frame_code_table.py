@@ -1,4 +1,4 @@
-"""Frame codes per row of the shard, in one buffer that only grows."""
+"""Frame codes of each row of the shard, in one growing buffer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FrameCodeTable:
         if they do not add up."""
         self._codes = np.zeros((0, FRAME_CODE_SIZE), dtype=np.int8) if codes is None else codes
         counts = np.zeros(0, dtype=np.int64) if counts is None else counts
-        # Of each row, and where the next begins.
+        # Start of each row's codes, and the end of the last one.
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         if self._starts[-1] != len(self._codes):
             raise ValueError(f"frames: expected {self._starts[-1]} codes, got {len(self._codes)}")
@@ -35,7 +35,7 @@ class FrameCodeTable:
             self._codes[first : ends[-1]] = np.concatenate(frames)
 
     def of(self, rows: Int64Array) -> list[Int8Array]:
-        """int8 (T, 64) of each row."""
+        """The codes of each row, int8 (T, 64)."""
         starts, codes = self._starts, self._codes
         return [codes[starts[row] : starts[row + 1]] for row in rows.tolist()]
 
@@ -46,7 +46,7 @@ class FrameCodeTable:
         return FrameCodeTable(np.concatenate(parts) if parts else None, counts)
 
     def export(self, alive: BoolArray) -> tuple[Int8Array, Int64Array]:
-        """The constructor's arguments for these rows; deleted rows have no frames. alive: bool
+        """The constructor's arguments for these rows; deleted rows have no codes. alive: bool
         (total,)."""
         counts = np.where(alive, np.diff(self._starts[: len(alive) + 1]), 0)
         living = self.kept(np.flatnonzero(alive))

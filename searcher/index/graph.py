@@ -1,4 +1,4 @@
-"""FAISS' HNSW graph of padded vectors, and its own storage."""
+"""FAISS's HNSW graph of padded vectors, and its files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from common.settings import SearcherSettings
 from common.types import VECTOR_DIMENSION, Float32Array, Int32Array, Int64Array, check_array
 
-# FAISS has vector instructions only for dimensions that are multiples of 16; zeros change no product.
+# FAISS has vector instructions only for multiples of 16. Zeros do not change inner products.
 PADDED_DIMENSION = 528
 
 
 def new_graph(settings: SearcherSettings) -> Any:
-    """An empty graph, by inner product."""
+    """An empty graph that compares by inner product."""
     # The constructor's default metric is L2.
     graph = faiss.IndexHNSWFlat(PADDED_DIMENSION, settings.hnsw_m, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = settings.ef_construction
@@ -24,16 +24,16 @@ def new_graph(settings: SearcherSettings) -> Any:
 
 
 def prepared(graph: Any) -> Any:
-    """A graph, set to what its file does not hold. FAISS leaves room in a node's list where the nearer
-    nodes already link to a node; a video's segments then miss one another. Full lists cost a search
-    less than the candidates it would need instead.
+    """Set the options that a graph's file does not contain. FAISS drops links that its diversity rule
+    rejects and leaves their places free; segments of one video then do not find one another. Full lists
+    cost a search less than the additional candidates it would need instead.
     """
     graph.keep_max_size_level0 = True
     return graph
 
 
 class LowestLinks:
-    """The links of a graph's lowest level, where they lie: what is written here changes the graph."""
+    """The links of a graph's lowest level, without a copy: writing to them changes the graph."""
 
     def __init__(self, graph: Any) -> None:
         hnsw = graph.hnsw
@@ -43,12 +43,12 @@ class LowestLinks:
         self._width = int(hnsw.nb_neighbors(0))
 
     def of(self, node: int) -> Int32Array:
-        """int32 (2 M,): the nodes that a node links to, then -1."""
+        """int32 (2 M,): the nodes to which a node links, then -1."""
         start = self._starts[node]
         return self._links[start : start + self._width]
 
     def links_to(self) -> Int64Array:
-        """int64 (nodes,): how many others link to each node."""
+        """int64 (nodes,): how many other nodes link to each node."""
         counts = np.zeros(len(self._starts), dtype=np.int64)
         for place in range(self._width):
             linked = self._links[self._starts + place]
@@ -57,7 +57,7 @@ class LowestLinks:
 
 
 def graph_vectors(graph: Any) -> Float32Array:
-    """float32 (rows, 528): the graph's own storage, not a copy."""
+    """The graph's own vectors, float32 (nodes, 528), not a copy."""
     storage = faiss.downcast_index(graph.storage)
     flat = faiss.rev_swig_ptr(storage.get_xb(), graph.ntotal * PADDED_DIMENSION)
     view: Float32Array = flat.reshape(graph.ntotal, PADDED_DIMENSION)
@@ -65,29 +65,30 @@ def graph_vectors(graph: Any) -> Float32Array:
 
 
 def write_links(path: Path, graph: Any) -> None:
-    """Write a graph without its vectors. Raises RuntimeError when the disk refuses."""
+    """Write a graph without its vectors. Raises RuntimeError if the disk fails."""
     faiss.write_index(graph, str(path), faiss.IO_FLAG_SKIP_STORAGE)
 
 
 def read_graph(links: Path, vectors: Path) -> Any:
-    """A graph from what `write_links` wrote and its vectors, a .npy of float32 (rows, 528). A file of
-    links that has vectors of its own needs no other. Raises OSError, ValueError, RuntimeError."""
+    """Read a graph from the file of `write_links` and the file of its vectors, a .npy of float32 (nodes,
+    528). If the links file has vectors itself, the other file is not read. Raises OSError, ValueError,
+    RuntimeError."""
     graph = prepared(faiss.read_index(str(links)))
     if graph.storage is not None:
         return graph
     storage = faiss.IndexFlatIP(PADDED_DIMENSION)
-    # Mapped, so that the vectors are in memory once.
+    # Memory-mapped, so that the vectors are in memory only once.
     stored = np.load(vectors, mmap_mode="r", allow_pickle=False)
     check_array("vectors", stored, np.float32, (graph.ntotal, PADDED_DIMENSION))
     storage.add(stored)
-    # The graph frees it.
+    # The graph owns the storage now and frees it.
     storage.this.disown()
     graph.storage, graph.own_fields = storage, True
     return graph
 
 
 def padded(vectors: Float32Array) -> Float32Array:
-    """float32 (n, 528) from (n, 527): the width at which FAISS has vector instructions."""
+    """Pad vectors from (n, 527) to float32 (n, 528), for which FAISS has vector instructions."""
     check_array("vectors", vectors, np.float32, ("n", VECTOR_DIMENSION))
     wider = np.zeros((len(vectors), PADDED_DIMENSION), dtype=np.float32)
     wider[:, :VECTOR_DIMENSION] = vectors

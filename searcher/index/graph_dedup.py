@@ -50,7 +50,7 @@ class GraphNodes:
 
     @cached_property
     def shared(self) -> BoolArray:
-        """bool (count,): nodes of more than one row."""
+        """bool (count,): whether a node has more than one row."""
         return np.diff(self._starts) > 1
 
     def rows_of(self, node: int) -> Int64Array:
@@ -58,7 +58,7 @@ class GraphNodes:
         return self._members[self._starts[node] : self._starts[node + 1]]
 
     def with_any(self, rows: BoolArray) -> BoolArray:
-        """bool (count,): nodes with a row that is in a mask, bool (g,)."""
+        """bool (count,): whether any row of a node is set in `rows`, bool (g,)."""
         if self.distinct:
             return rows
         found = np.zeros(self.count, dtype=bool)
@@ -67,9 +67,8 @@ class GraphNodes:
 
 
 def join(held: GraphNodes, fresh: int, vectors: Callable[[Int64Array], Float32Array]) -> GraphNodes:
-    """The nodes after `fresh` rows are appended. vectors: returns the vectors of row numbers,
-    float32 (m, d), d even.
-    """
+    """The nodes after `fresh` rows were appended. vectors: a function from row numbers to their vectors,
+    float32 (m, d), where d is even."""
     rows = np.concatenate([held.first_rows, len(held.of_row) + np.arange(fresh)])
     digests = [_digests(vectors(piece)) for piece in _pieces(rows)]
     _, first, which = np.unique(
@@ -91,8 +90,8 @@ def _pieces(numbers: Int64Array) -> list[Int64Array]:
 
 
 def _digests(vectors: Float32Array) -> UInt64Array:
-    """uint64 (m,), equal where all bits are: a sum of products with odd numbers, modulo 2**64 (the
-    multilinear hashing of Carter and Wegman)."""
+    """uint64 (m,): equal for vectors with equal bits. It is a sum of products with odd numbers modulo
+    2**64 (multilinear hashing, Carter and Wegman)."""
     words = np.ascontiguousarray(vectors).view(np.uint64)
     numbers = np.random.default_rng(0).integers(0, 1 << 63, words.shape[1], dtype=np.uint64)
     found: UInt64Array = (words * ((numbers << np.uint64(1)) | np.uint64(1))).sum(axis=1)

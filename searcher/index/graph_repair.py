@@ -1,9 +1,9 @@
-"""Links to nodes that searches no longer reach.
+"""Adds links to nodes that searches do not reach any more.
 
-Rows arrive video after video. A late video is linked to earlier ones, but few of them link back: their
-lists are full, and a list that is full drops links as more arrive. After a merge, the new nodes and
-some older ones are searched by slightly changed vectors of their own, because a query is seldom equal to
-a row. One that is not found gets links from the nodes that were found in its place.
+Rows arrive video after video. A late video links to earlier ones, but few of them link back, because
+their lists are full and a full list drops links when more arrive. After a merge, the new nodes and some
+older ones are searched with slightly changed vectors of their own, because a query rarely equals a row. A
+node that is not found gets links from the nodes that were found instead.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import numpy as np
 from common.types import Float32Array, Int32Array, Int64Array
 from searcher.index.graph import LowestLinks, graph_vectors
 
-# Few candidates: what they find, more candidates find too.
+# Few candidates. What they find, a search with more candidates finds too.
 _CANDIDATES = 16
-# A node that is not found gets links from so many others.
+# A node that is not found gets links from this many others.
 _LINKS = 4
 _ROUNDS = 3
-# Nodes searched at once: well under a second.
+# Nodes searched at once: much less than a second.
 _BLOCK = 2048
-# Older nodes are checked in parts of as many as the new ones: at most so many parts, until less than
-# this share of a part was lost.
+# Older nodes are checked in parts of the size of the new ones: at most _PARTS parts, until less than the
+# fraction _LOST of a part is not found.
 _PARTS, _LOST = 8, 0.001
-# Length of the change: a cosine of 0.96 to the node's own vector, as an edited copy may have.
+# Length of the change. It gives a cosine of 0.96 to the node's own vector, as an edited copy may have.
 _CHANGE = 0.3
 _SAME_SCORE = 1e-6
 
@@ -35,8 +35,9 @@ _SAME_SCORE = 1e-6
 def repair(
     graph: Any, first_new: int, rng: np.random.Generator, closing: threading.Event
 ) -> int | None:
-    """Link the nodes from `first_new` on, and a bounded sample of older ones, that a search misses; how
-    many were missed, or None if the shard closed first. No one else may use the graph."""
+    """Add links to the nodes from `first_new` on, and to a bounded sample of older ones, if a search does
+    not find them. Returns how many were not found; None if the shard was closed first. Nobody else may
+    use the graph."""
     lost = 0
     fresh = np.arange(first_new, graph.ntotal)
     old = rng.permutation(first_new)
@@ -56,7 +57,7 @@ def repair(
 
 
 def _link_lost(graph: Any, nodes: Int64Array, rng: np.random.Generator) -> int:
-    """Link those of the nodes that a search does not find; how many they were."""
+    """Add links to those nodes that a search does not find. Returns how many there were."""
     links, missed = LowestLinks(graph), 0
     vectors = graph_vectors(graph)
     parameters = faiss.SearchParametersHNSW(efSearch=_CANDIDATES)
@@ -78,14 +79,15 @@ def _link_lost(graph: Any, nodes: Int64Array, rng: np.random.Generator) -> int:
 
 
 def _changed(vectors: Float32Array, rng: np.random.Generator) -> Float32Array:
-    """float32 like `vectors`, each moved by `_CHANGE` in a random direction."""
+    """The vectors, each moved by `_CHANGE` in a random direction; float32, same shape."""
     moves = rng.standard_normal(vectors.shape, dtype=np.float32)
     moves *= _CHANGE / np.linalg.norm(moves, axis=1, keepdims=True)
     return vectors + moves
 
 
 def _link(line: Int32Array, node: int, linked: Int64Array) -> None:
-    """Add a link to a node's list; if it is full, the node that most others link to leaves it."""
+    """Add a link to a node's list. If the list is full, the node to which most others link is
+    replaced."""
     if (line == node).any():
         return
     free = np.flatnonzero(line < 0)

@@ -1,4 +1,4 @@
-"""How many candidates a search needs: measured on rows of the graph itself."""
+"""Determines how many candidates a search needs, by measurements with vectors of the graph."""
 
 from __future__ import annotations
 
@@ -16,40 +16,44 @@ from searcher.index.graph import graph_vectors
 
 _K = 10
 _QUERIES = 256
-# Queries compared with every row between two checks for closing: under a second at a million rows.
+# Exact queries between two checks for closing: less than a second at a million rows.
 _EXACT_QUERIES = 32
 _CANDIDATES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-# Scores that differ by less are equal.
+# Scores that differ by less than this are equal.
 _SAME_SCORE = 1e-6
-# A graph is measured again once it has grown by this factor.
+# A graph is measured again after it has grown by this factor.
 _GROWTH = 1.1
-# What the costs are timed with; in a smaller graph they say nothing and matter little.
+# Numbers for timing. In a smaller graph the times are not meaningful and not important.
 _TIMED_ROWS, _TIMED_CANDIDATES, _TIMED_QUERIES = 4096, 128, 16
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """candidates: the fewest, of those tried, with which searches of a graph of so many `nodes` reach
-    the recall target; the most that were tried if none do. rows_per_candidate: how many rows can be
-    compared one by one in the time that one more candidate takes."""
+    """Measured values of a graph with `nodes` nodes.
+
+    candidates: the smallest tried number with which searches reach the recall target, or the largest
+    tried one if none does. rows_per_candidate: number of rows that can be compared one by one in the time
+    of one additional candidate.
+    """
 
     candidates: int
     rows_per_candidate: float
     nodes: int
 
     def is_due(self, graph: Any) -> bool:
-        """Whether the graph has grown too much since."""
+        """Whether the graph has grown so much that it must be measured again."""
         return bool(graph.ntotal >= max(1, self.nodes * _GROWTH))
 
 
-# The usual values, until a graph is measured.
+# Default values until a graph is measured.
 UNTUNED = Tuning(candidates=64, rows_per_candidate=20.0, nodes=0)
 
 
 def tuned(
     graph: Any, target: float, rng: np.random.Generator, closing: threading.Event
 ) -> Tuning | None:
-    """Measure a graph that nobody changes meanwhile; None if the shard closed first."""
+    """Measure a graph; nobody may change it during the call. Returns None if the shard was closed
+    first."""
     nodes = np.sort(rng.choice(graph.ntotal, min(_QUERIES, graph.ntotal), replace=False))
     queries = graph_vectors(graph)[nodes]
     least = _least_true_scores(graph, queries, closing)
@@ -59,7 +63,7 @@ def tuned(
     for candidates in _CANDIDATES:
         found = replace(found, candidates=candidates)
         shares = _recalls(graph, queries, nodes, least, candidates)
-        # One standard error below the mean: a sample may be lucky.
+        # Minus one standard error, because a sample may be easier than average.
         if shares.mean() - shares.std() / np.sqrt(len(shares)) >= target:
             break
     if graph.ntotal < _TIMED_ROWS:
@@ -70,7 +74,7 @@ def tuned(
 def _least_true_scores(
     graph: Any, queries: Float32Array, closing: threading.Event
 ) -> Float32Array | None:
-    """float32 (n,): of each query, the score of its tenth nearest node besides itself."""
+    """float32 (n,): the score of each query's tenth nearest node, not counting its own node."""
     count = min(_K + 1, graph.ntotal)
     least = []
     for start in range(0, len(queries), _EXACT_QUERIES):
@@ -84,7 +88,8 @@ def _least_true_scores(
 def _recalls(
     graph: Any, queries: Float32Array, own: Int64Array, least: Float32Array, candidates: int
 ) -> Float32Array:
-    """Of each query, the share of its true neighbours that a search finds; its own node is none."""
+    """float32 (n,): the fraction of each query's true neighbours that a search finds, not counting its
+    own node."""
     count = min(_K + 1, graph.ntotal)
     parameters = faiss.SearchParametersHNSW(efSearch=candidates)
     scores, nodes = graph.search(queries, count, params=parameters)
@@ -95,7 +100,8 @@ def _recalls(
 
 
 def _rows_per_candidate(graph: Any, queries: Float32Array) -> float:
-    """The cost of a candidate, in rows that are compared one by one; both on the same queries."""
+    """The cost of one candidate, in rows that are compared one by one. Both are timed with the same
+    queries."""
     nodes = np.linspace(0, graph.ntotal - 1, _TIMED_ROWS).astype(np.int64)
     some = faiss.SearchParameters(sel=faiss.IDSelectorArray(nodes))
     beam = faiss.SearchParametersHNSW(efSearch=_TIMED_CANDIDATES)
@@ -106,7 +112,7 @@ def _rows_per_candidate(graph: Any, queries: Float32Array) -> float:
 
 
 def _seconds(call: Callable[[Float32Array], object], queries: Float32Array) -> float:
-    """The least time of a call: other work on the machine only adds to it."""
+    """The minimum time of a call in seconds. Other work on the machine can only increase a time."""
     times = []
     for query in queries:
         started = time.perf_counter()

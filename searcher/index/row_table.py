@@ -1,7 +1,7 @@
-"""The segment of each row of the shard, in columns that only grow.
+"""The segment of each row of the shard, in growing columns.
 
-With a million rows, objects would take several times the memory and slow the garbage collector. So
-a `SegmentRef` is created only on request.
+With a million rows, objects would take several times the memory and slow down the garbage collector. So a
+`SegmentRef` is created only on request.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ COLUMNS = np.dtype(
 
 
 class StringTable:
-    """Maps texts to numbers and back."""
+    """Maps strings to numbers and back."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self.texts = list(texts)
         self._numbers = {text: number for number, text in enumerate(self.texts)}
 
     def number(self, text: str) -> int:
-        """The number of a text; a new text gets one."""
+        """The number of a string; a new string gets the next number."""
         number = self._numbers.setdefault(text, len(self.texts))
         if number == len(self.texts):
             self.texts.append(text)
         return number
 
     def known(self, texts: Iterable[str]) -> list[int]:
-        """The numbers of the texts that have one."""
+        """The numbers of those strings that have one."""
         return [self._numbers[text] for text in texts if text in self._numbers]
 
 
@@ -70,7 +70,7 @@ class RowTable:
             self._of_video[name] = tuple(rows.tolist())
         if len(named) and int(self._table["bank"].max()) >= len(self._banks.texts):
             raise IndexError("a row's bank has no name")
-        # Rows of each bank, increasing, in an array that grows, and how many of it are set.
+        # Increasing rows of each bank in a growing array, and how many of its elements are set.
         self._of_bank: dict[int, tuple[Int64Array, int]] = {}
         self._note_banks(named)
 
@@ -106,13 +106,13 @@ class RowTable:
         ]
 
     def of_video(self, video_id: str, alive: BoolArray) -> Int64Array:
-        """Live rows of a video in insertion order; alive: bool (total,) of the reader's state."""
+        """Live rows of a video in insertion order. alive: bool (total,), of the reader's state."""
         rows = np.array(self._of_video.get(video_id, ()), dtype=np.int64)
         rows = rows[rows < len(alive)]
         return rows[alive[rows]]
 
     def of_banks(self, banks: Iterable[str], total: int) -> Int64Array:
-        """Rows below `total` of videos in these banks, also deleted ones, increasing in each bank."""
+        """Rows below `total` of these banks, including deleted rows; increasing within each bank."""
         parts = [np.zeros(0, dtype=np.int64)]
         for bank in self._banks.known(banks):
             rows, count = self._of_bank.get(bank, (parts[0], 0))
@@ -122,8 +122,8 @@ class RowTable:
     def match(
         self, rows: Int64Array, banks: Iterable[str] | None, without: Iterable[str]
     ) -> BoolArray:
-        """bool, shape of `rows`: rows of videos in one of these banks (None: any) and not among the
-        videos of `without`."""
+        """bool, shape of `rows`: whether the row's video is in one of these banks (None: any) and is not
+        in `without`."""
         found = np.ones(rows.shape, dtype=bool)
         if banks is not None:
             found &= _is_one_of(self._table["bank"][rows], self._banks.known(banks))
@@ -132,7 +132,7 @@ class RowTable:
         return found
 
     def videos(self, alive: BoolArray) -> tuple[list[str], Int64Array, Int64Array]:
-        """Every video with a live row, its version, and its number of live rows."""
+        """The ids of all videos with a live row, their versions, and their numbers of live rows."""
         living = np.flatnonzero(alive)
         numbers, first, counts = np.unique(
             self._table["video"][living], return_index=True, return_counts=True
@@ -141,7 +141,7 @@ class RowTable:
         return names, self._table["version"][living[first]], counts
 
     def kept(self, rows: Int64Array) -> RowTable:
-        """A table of only these rows, renumbered in the order given, without other names."""
+        """A table of only these rows, renumbered in the given order; unused names are dropped."""
         table = self._table[rows]
         names = []
         for column, known in (("video", self._videos), ("bank", self._banks)):
@@ -159,12 +159,12 @@ class RowTable:
         return table, living._videos.texts, living._banks.texts
 
     def _note_banks(self, rows: Int64Array) -> None:
-        """Note the banks of new rows."""
+        """Add new rows to the lists of their banks."""
         numbers = self._table["bank"][rows]
         for bank in np.unique(numbers).tolist():
             fresh = rows[numbers == bank]
             held, count = self._of_bank.get(bank, (np.zeros(0, dtype=np.int64), 0))
-            # As in `put`: rows that no state holds yet may be written again.
+            # As in `put`: rows that no state has yet may be written again.
             count = int(np.searchsorted(held[:count], fresh[0]))
             held = grown(held, count, count + len(fresh))
             held[count : count + len(fresh)] = fresh
@@ -173,7 +173,7 @@ class RowTable:
 
 def _is_one_of(column: npt.NDArray[Any], numbers: list[int]) -> BoolArray:
     if len(numbers) == 1:
-        # `isin` costs ten times as much for the few rows of one search.
+        # For the few rows of one search, `isin` takes ten times as long.
         same: BoolArray = column == numbers[0]
         return same
     return np.isin(column, numbers)

@@ -1,9 +1,8 @@
-"""A search in one state of the shard: the graph and the delta, with or without a filter.
+"""A search in one state of the shard: in the graph and the delta, with or without a filter.
 
-HNSW knows no filter. Among the nodes nearest to a query, a filter keeps those that are allowed; the
-search is repeated with more candidates until enough of them are. Where few rows are allowed, comparing
-each of them is cheaper, and exact. Nothing is prepared for a filter, so a change of the index costs no
-search anything.
+HNSW has no filter. So the nodes nearest to a query are filtered afterwards, and the search is repeated
+with more candidates until enough of them are allowed. If few rows are allowed, comparing each of them is
+cheaper, and exact. A filter needs no preparation, so a change of the index does not slow down any search.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from common.types import Float32Array, Int64Array
 from searcher.index.graph import padded
 from searcher.index.state import MISSING, Filter, Nearest, State
 
-# The list of the nearest nodes is right at its beginning and less so at its end, so a filter sees only
-# this share of it.
+# The end of the list of nearest nodes is less reliable than its beginning, so a filter uses only this
+# fraction.
 _TRUSTED = 0.5
-# Candidates per result wanted, where a filter takes some of them away.
+# Candidates per result, if a filter removes some of them.
 _CANDIDATES_PER_RESULT = 8
-# The list grows by this factor for queries with too few allowed nodes in it.
+# Factor by which the list grows for queries with too few allowed nodes.
 _GROWTH = 4
 
 
@@ -45,7 +44,7 @@ def search_state(
 
 
 def search_exact(state: State, vectors: Float32Array, k: int, only: Filter) -> Nearest:
-    """Exact search."""
+    """Exact search; see `search_state`."""
     return _best([_flat(state, _checked(vectors, k), k, only, 0)], k)
 
 
@@ -62,7 +61,7 @@ def _filtered(state: State, queries: Float32Array, k: int, only: Filter, ef: int
     scores, rows = _wide(*_nothing(len(queries)), k)
     lacking = np.arange(len(queries))
     candidates = max(ef, _CANDIDATES_PER_RESULT * k) * state.graph_rows / max(usable, 1.0)
-    # A candidate costs as much as comparing so many rows; measured.
+    # A candidate takes as long as comparing this many rows, by measurement.
     while candidates * state.tuning.rows_per_candidate < usable:
         wide = int(candidates)
         nearest = _nearest_nodes(state, queries[lacking], int(_TRUSTED * wide), wide)
@@ -77,7 +76,7 @@ def _filtered(state: State, queries: Float32Array, k: int, only: Filter, ef: int
 
 
 def _each(state: State, queries: Float32Array, k: int, only: Filter, rows: Int64Array) -> Nearest:
-    """The k best allowed rows among rows of the graph: each is compared."""
+    """The k best allowed rows among `rows` of the graph, by comparing each of them."""
     rows = rows[state.passes(rows, only)]
     nodes = rows if state.nodes.distinct else np.unique(state.nodes.of_row[rows])
     if not len(nodes):
@@ -105,7 +104,7 @@ def _allowed(
 ) -> Nearest:
     """The first k allowed rows of nodes, best first.
 
-    scores: float32 (n, m); nodes: int64 (n, m), MISSING if there is none.
+    scores: float32 (n, m). nodes: int64 (n, m), MISSING if there is none.
     """
     if state.nodes.distinct:
         rows = nodes
@@ -126,7 +125,7 @@ def _allowed(
 
 
 def _rows_of(state: State, scores: Float32Array, nodes: Int64Array) -> Nearest:
-    """The rows of nodes, and the score of each."""
+    """The rows of nodes, and the score of each row."""
     nodes = nodes[nodes != MISSING]
     members = [state.nodes.rows_of(node) for node in nodes.tolist()]
     rows = np.concatenate([np.zeros(0, np.int64), *members])
@@ -134,10 +133,10 @@ def _rows_of(state: State, scores: Float32Array, nodes: Int64Array) -> Nearest:
 
 
 def _wide(scores: Float32Array, rows: Int64Array, k: int) -> Nearest:
-    """With at least k columns."""
+    """Pad both arrays to at least k columns, with -inf and MISSING."""
     if scores.shape[1] >= k:
         return scores, rows
-    # `np.pad` takes longer than the search of a small bank.
+    # `np.pad` would take longer than the search of a small bank.
     wide_scores = np.full((len(scores), k), -np.inf, dtype=np.float32)
     wide_rows = np.full((len(rows), k), MISSING, dtype=np.int64)
     wide_scores[:, : scores.shape[1]], wide_rows[:, : rows.shape[1]] = scores, rows
@@ -145,7 +144,7 @@ def _wide(scores: Float32Array, rows: Int64Array, k: int) -> Nearest:
 
 
 def _flat(state: State, queries: Float32Array, k: int, only: Filter, start: int) -> Nearest:
-    """The k best rows from `start` on, unordered; fewer columns if there are fewer."""
+    """The k best rows from `start` on, unordered; fewer columns if there are fewer rows."""
     scores, rows = _nothing(len(queries))
     for first, vectors in state.pieces(start, state.total):
         near = queries @ vectors.T

@@ -1,8 +1,8 @@
-"""The FAISS shard: an immutable HNSW graph, a flat delta, and one swap between states.
+"""The FAISS shard: an immutable HNSW graph, a delta, and one swap between states.
 
-Rows are numbered once: the graph holds rows [0, g), the delta rows [g, n). Readers take the current
-`State` and never a lock; one writer at a time makes a new state and swaps it in. What the delta holds is
-merged into a copy of the graph in the background (`searcher.index.delta_merge`); the copy is swapped in.
+The graph contains rows [0, g) and the delta rows [g, n). Readers use the current `State` without a lock.
+One writer at a time creates a new state and swaps it in. In the background the delta is merged into a
+copy of the graph (`searcher.index.delta_merge`), and the copy is swapped in.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from searcher.index.state import (
     VideoSegments,
 )
 
-# For more results than the tuning was made with.
+# Candidates per result, if more results are wanted than the tuning was measured with.
 _CANDIDATES_PER_RESULT = 2
 
 _log = logging.getLogger("storyhash.shard")
@@ -43,7 +43,8 @@ _log = logging.getLogger("storyhash.shard")
 
 @dataclass(frozen=True, slots=True)
 class ShardStats:
-    """live, dead: vectors. graph, delta: rows. bytes_per_vector: of vectors, graph and frames."""
+    """live, dead: number of vectors. graph, delta: number of rows. bytes_per_vector: memory of vectors,
+    graph links and frame codes, divided by the number of rows."""
 
     live: int
     dead: int
@@ -53,7 +54,7 @@ class ShardStats:
 
 
 class Shard:
-    """Nearest segments by inner product. Many readers, one writer at a time."""
+    """Finds the nearest segments by inner product. Many threads may read, one at a time may write."""
 
     def __init__(self, settings: SearcherSettings, state: State | None = None) -> None:
         self._settings = settings
@@ -69,7 +70,7 @@ class Shard:
 
     @property
     def waiting(self) -> int:
-        """Rows not in the graph yet; each search compares them one by one."""
+        """Number of rows that are not in the graph yet. Each search compares them one by one."""
         return self._state.total - self._state.graph_rows
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
@@ -81,24 +82,25 @@ class Shard:
         return _hits(state, search_state(state, vectors, k, only, self._candidates(state, k)))
 
     def search_ids(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> Nearest:
-        """The hot path: scores float32 (n, k) and rows int64 (n, k), -1 where there is none."""
+        """As `search`, but fast: scores, float32 (n, k), and rows, int64 (n, k), -1 if there are
+        fewer."""
         state = self._state
         return search_state(state, vectors, k, only, self._candidates(state, k))
 
     def search_exact(
         self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
     ) -> list[list[Hit]]:
-        """Exact search; `search` is measured against it."""
+        """Exact search, to measure `search` against it."""
         state = self._state
         return _hits(state, search_exact(state, vectors, k, only))
 
     @property
     def candidates(self) -> int:
-        """Candidates kept per search for few results; see `SearcherSettings.recall_target`."""
+        """Candidates per search for few results; see `SearcherSettings.recall_target`."""
         return self._candidates(self._state, 1)
 
     def vectors_of(self, video_id: str) -> VideoSegments:
-        """A video's searchable segments in time order, with their vectors and frames."""
+        """The searchable segments of a video in time order, with their vectors and frame codes."""
         state = self._state
         rows = state.rows_of(video_id)
         refs = state.refs(rows)
@@ -111,25 +113,25 @@ class Shard:
         )
 
     def some_videos(self, count: int, rng: random.Random) -> list[str]:
-        """Random ids of `count` videos with a searchable segment."""
+        """Ids of `count` random videos with a searchable segment; fewer if there are fewer."""
         state = self._state
         names, _, _ = state.rows.videos(state.alive)
         return rng.sample(names, min(count, len(names)))
 
     def versions(self) -> dict[str, int]:
-        """The version of every video with a searchable segment, by video_id."""
+        """The version of each video with a searchable segment, by video_id."""
         state = self._state
         names, versions, _ = state.rows.videos(state.alive)
         return dict(sorted(zip(names, versions.tolist(), strict=True)))
 
     def counts(self) -> dict[str, int]:
-        """Searchable segments of every video that has one."""
+        """The number of searchable segments of each video that has one, by video_id."""
         state = self._state
         names, _, counts = state.rows.videos(state.alive)
         return dict(zip(names, counts.tolist(), strict=True))
 
     def replace_video(self, video_id: str, embeddings: Sequence[Embedding]) -> None:
-        """Like `replace_videos`, for one video."""
+        """As `replace_videos`, for one video."""
         self.replace_videos(embeddings, [video_id])
 
     def replace_videos(self, embeddings: Sequence[Embedding], video_ids: Iterable[str]) -> None:
@@ -137,32 +139,31 @@ class Shard:
         self._change(embeddings, video_ids)
 
     def add(self, embeddings: Sequence[Embedding], *, replacing: bool = True) -> None:
-        """Add segments. One with the same segment id is replaced, unless `replacing` is false
-        because the caller knows that there is none."""
+        """Add segments. A segment with the same id is replaced. replacing: False if the caller knows that
+        there is none."""
         self._change(embeddings, [], replacing=replacing)
 
     def remove_videos(self, video_ids: Iterable[str]) -> None:
-        """Remove videos. Their rows are not found any more and leave the graph at its next
-        rebuild."""
+        """Remove videos. Their rows are not found any more, and leave the graph at its next rebuild."""
         self._change([], video_ids)
 
     def frozen(self) -> Shard:
-        """A frozen copy for a snapshot; later changes do not show in it."""
+        """A copy of the current state for a snapshot; later changes do not appear in it."""
         return Shard(self._settings, self._state)
 
     def merge(self) -> None:
-        """Start a merge if one is due. Every change does so itself."""
+        """Start a merge if one is due. Every change calls this."""
         with self._write:
             merge = due_merge(self._state, self._settings)
             if self._merging is not None or self._closing.is_set() or merge is None:
                 return
             thread = threading.Thread(target=self._merge, args=(merge,), name="shard-fold")
-            # The thread cannot end before this lock is released, so it is always registered first.
+            # The thread needs this lock before it ends, so it is always registered first.
             thread.start()
             self._merging = thread
 
     def wait_for_build(self) -> None:
-        """Wait until nothing is left to merge: for tests, benchmarks and snapshots."""
+        """Wait until no merge is running: for tests, benchmarks and snapshots."""
         while True:
             with self._write:
                 thread = self._merging
@@ -171,12 +172,12 @@ class Shard:
             thread.join()
 
     def close(self) -> None:
-        """Stop merging, which can take minutes. The shard can still be searched."""
+        """Stop a merge, which can take minutes. The shard can still be searched."""
         self._closing.set()
         self.wait_for_build()
 
     def stats(self) -> ShardStats:
-        """Counts and memory of the current state."""
+        """Counts and memory use of the current state."""
         state = self._state
         links = 0 if state.graph is None else int(state.graph.hnsw.neighbors.size()) * 4
         held = state.nodes.count + state.total - state.graph_rows
@@ -205,8 +206,8 @@ class Shard:
         alive: BoolArray,
         tuning: Tuning = UNTUNED,
     ) -> Shard:
-        """A shard from a graph, the node of each graph row, the delta vectors, float32 (m, 528),
-        the row table and the frame codes."""
+        """Create a shard from a graph, the node of each graph row, the vectors of the delta, float32 (m,
+        528), the row table and the frame codes. Raises ValueError if their sizes do not agree."""
         graph_rows = len(nodes.of_row)
         held_nodes = 0 if graph is None else int(graph.ntotal)
         if held_nodes != nodes.count:
@@ -225,7 +226,7 @@ class Shard:
     def _change(
         self, embeddings: Sequence[Embedding], gone: Iterable[str], *, replacing: bool = True
     ) -> None:
-        # Of two segments with one id the later one is kept.
+        # Of two segments with the same id, the later one is kept.
         fresh = {_place(one.ref): one for one in embeddings if one.informative}
         refs = [one.ref for one in fresh.values()]
         with self._write:

@@ -1,9 +1,9 @@
-"""Snapshots of the shard: written atomically, verified on load; the newest valid one is used.
+"""Snapshots of the shard: written atomically and verified when loaded; the newest valid one is used.
 
-A snapshot is a folder `snapshot-{sequence}`: the graph's links as FAISS writes them, the vectors of
-its nodes, which node each row is, the delta, which rows live, the rows' identities and the names in
-them, their frames, and `manifest.json` with a checksum for each. Vectors, frames and identities of
-deleted rows are overwritten, so a deleted video is in no later snapshot.
+A snapshot is a folder `snapshot-{sequence}` with the graph's links in FAISS's format, the vectors of its
+nodes, the node of each row, the delta, which rows are live, the segments of the rows with their names,
+the frame codes, and `manifest.json` with a checksum of each file. Vectors, frame codes and segments of
+deleted rows are overwritten, so later snapshots have no data of a deleted video.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ from searcher.index.shard import Shard
 from searcher.index.state import State
 
 _FORMAT = 4
-# In format 3 the vectors lie in the graph's own file.
+# In format 3 the graph's own file has the vectors.
 _READ_FORMATS = (3, 4)
 _PREFIX = "snapshot-"
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
-    """What a snapshot holds. `sequence` counts the changes of the index it includes."""
+    """The description of a snapshot. sequence: number of changes of the index that it includes. offsets:
+    log offset per partition."""
 
     sequence: int
     model_id: str
@@ -63,9 +64,8 @@ class LoadedSnapshot:
 
 
 def save_snapshot(folder: Path, shard: Shard, info: SnapshotInfo, *, keep: int) -> Path:
-    """Write a snapshot and delete all but the newest `keep`. Raises StorageError if the disk fails;
-    existing snapshots are kept.
-    """
+    """Write a snapshot and delete all but the newest `keep`. Returns its folder. Raises StorageError if
+    the disk fails; then older snapshots are kept."""
     final = folder / f"{_PREFIX}{info.sequence:012d}"
     temporary = folder / f".{final.name}.{os.getpid()}"
     try:
@@ -76,7 +76,7 @@ def save_snapshot(folder: Path, shard: Shard, info: SnapshotInfo, *, keep: int) 
         _replace(temporary, final)
     except (OSError, RuntimeError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        # FAISS reports a full disk as a RuntimeError of its own.
+        # FAISS reports a full disk as a RuntimeError.
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else str(error).splitlines()[0]
         raise StorageError(
@@ -89,7 +89,7 @@ def save_snapshot(folder: Path, shard: Shard, info: SnapshotInfo, *, keep: int) 
 
 
 def snapshots(folder: Path) -> list[Path]:
-    """The snapshots there, newest first."""
+    """The folders of the snapshots, newest first."""
     if not folder.is_dir():
         return []
     return sorted(
@@ -98,9 +98,8 @@ def snapshots(folder: Path) -> list[Path]:
 
 
 def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> LoadedSnapshot | None:
-    """The newest valid snapshot, or None. Raises ModelMismatchError if it holds vectors of another
-    model.
-    """
+    """The newest valid snapshot; None if there is no snapshot. If all are damaged, the shard is empty and
+    its sequence is -1. Raises ModelMismatchError if it has vectors of another model."""
     refused: list[str] = []
     for path in snapshots(folder):
         try:
@@ -142,7 +141,7 @@ def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
     (folder / "names.json").write_text(json.dumps(names, ensure_ascii=False))
     files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
     manifest = {"format": _FORMAT, **asdict(info), "rows": state.total, "files": files}
-    # Older versions of StoryHash do not look at it.
+    # Older versions of StoryHash ignore this key.
     manifest["tuning"] = asdict(state.tuning)
     manifest["checksum"] = _manifest_checksum(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
@@ -162,9 +161,9 @@ def _living_delta(state: State) -> Float32Array:
 
 
 def _forget(path: Path, graph: Any, living: BoolArray) -> None:
-    """Overwrite the vectors of deleted nodes in the file of the graph's vectors, because memory may
-    not hold a second large graph. Searches still pass through these nodes, so each gets the vector
-    of a live neighbour, or zero if it has none."""
+    """Overwrite the vectors of deleted nodes in the file of vectors; memory may be too small for a second
+    large graph. Searches still pass through these nodes, so each one gets the vector of a live neighbour,
+    or zeros if it has none."""
     stored = np.load(path, mmap_mode="r+", allow_pickle=False)
     vectors, links = graph_vectors(graph), LowestLinks(graph)
     for node in np.flatnonzero(~living).tolist():
@@ -206,7 +205,7 @@ def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard
 
 
 def _replace(temporary: Path, final: Path) -> None:
-    """Move a finished folder into place, durably; replaces one of the same name."""
+    """Move a complete folder to its final name, durably. An existing one is replaced."""
     if final.exists():
         shutil.rmtree(final)
     temporary.rename(final)

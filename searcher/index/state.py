@@ -1,7 +1,7 @@
 """One immutable state of the shard.
 
-Rows are numbered once: the graph holds rows [0, g), the delta rows [g, n). Rows of the graph with the
-same vector are one node of it.
+The graph contains rows [0, g) and the delta rows [g, n). Rows of the graph with the same vector share one
+node.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Banks: TypeAlias = frozenset[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows a search may return: of these banks (None: of every bank), and of no video of
+    """Which rows a search may return: rows of `banks` (None: all banks) and of no video in
     `exclude_videos`."""
 
     banks: Banks = None
@@ -46,8 +46,8 @@ EVERYTHING = Filter()
 
 
 class VideoSegments(NamedTuple):
-    """A video's searchable segments in time order. vectors: float32 (S, 527); frames: codes of
-    each, int8 (T, 64)."""
+    """The searchable segments of a video in time order. vectors: float32 (S, 527). frames: codes of each
+    segment, int8 (T, 64)."""
 
     refs: list[SegmentRef]
     vectors: Float32Array
@@ -56,11 +56,11 @@ class VideoSegments(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """Everything a reader needs; immutable once it is the current state.
+    """Everything that a reader needs. It is immutable after it has become the current state.
 
-    `rows`, `frames`, the delta's blocks and what `alive` is a part of only grow beyond `total`, so
-    states may share them. `live`: number of True rows in `alive`, bool (total,). `tuning`: what was
-    measured of the graph, or of a smaller one that it grew from.
+    `rows`, `frames`, the blocks of the delta and the buffer of `alive` grow only beyond `total`, so
+    states may share them. alive: bool (total,). live: number of True values in `alive`. tuning: measured
+    on the graph, or on a smaller one from which it grew.
     """
 
     graph: Any = None
@@ -83,7 +83,7 @@ class State:
         return self.rows.of_video(video_id, self.alive)
 
     def everything_passes(self, only: Filter) -> bool:
-        """Whether a search may return any row, without a look at each."""
+        """Whether a search may return any row, so that rows need no check."""
         return self.live == self.total and only == EVERYTHING
 
     def passes(self, rows: Int64Array, only: Filter) -> BoolArray:
@@ -94,7 +94,7 @@ class State:
         return found
 
     def graph_rows_in(self, banks: Banks) -> Int64Array:
-        """The graph's rows of these banks, also deleted ones."""
+        """The graph's rows in these banks, including deleted rows."""
         if banks is None:
             return np.arange(self.graph_rows)
         return self.rows.of_banks(banks, self.graph_rows)
@@ -108,7 +108,7 @@ class State:
         yield from self.delta.pieces(max(start, self.graph_rows), stop)
 
     def vectors(self, rows: Int64Array) -> Float32Array:
-        """float32 (len(rows), 528)."""
+        """The vectors of rows, float32 (len(rows), 528)."""
         found = np.empty((len(rows), PADDED_DIMENSION), dtype=np.float32)
         in_graph = rows < self.graph_rows
         if in_graph.any():

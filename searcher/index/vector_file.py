@@ -1,4 +1,4 @@
-"""A FAISS index in one file: vectors alone, for experiments. A catalogue has its shard instead."""
+"""A FAISS index in one file, for experiments. It has only vectors; a catalogue uses the shard."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def write_vector_file(path: Path, vectors: Float32Array, settings: SearcherSetti
 def search_vector_file(
     path: Path, queries: Float32Array, k: int, settings: SearcherSettings
 ) -> tuple[Float32Array, Int64Array]:
-    """Scores, float32 (q, k), and rows, int64 (q, k), best first; row -1 where there are fewer.
+    """Scores, float32 (q, k), and rows, int64 (q, k), best first; row -1 if there are fewer.
 
-    queries: float32 (q, 527). Raises CorruptIndexError for a file that is none of ours.
+    queries: float32 (q, 527). Raises CorruptIndexError if the file is not one of `write_vector_file`.
     """
     try:
         graph = faiss.read_index(str(path))
