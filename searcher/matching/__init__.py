@@ -1,1 +1,1 @@
-"""From a query's vectors to matches and a decision: functions over arrays."""
+"""Turns the vectors of a query into matches and a decision, with functions over arrays."""

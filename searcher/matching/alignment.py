@@ -16,16 +16,16 @@ import numpy as np
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 from searcher.matching.temporal_fit import TEMPI, mean_along, ordered_range, tempo_penalty
 
-# A little above cos 45 degrees, because noise raises the similarity of a half-covered window.
+# Slightly above cos 45 degrees, because noise raises the similarity of a half-covered window.
 _EDGE_SHARE = 0.74
-# Windows further apart than this belong to two runs, unless they lie end to end like the segments
-# of an indexed video. The last of these may be 1.5 times as long.
+# Windows further apart than this belong to two runs. Windows that lie end to end, like the segments of an
+# indexed video, may be up to _MAX_GAP_WINDOWS of their distance apart, because the last one may be 1.5
+# times as long.
 _MAX_GAP_SECONDS = 1.6
 _MAX_GAP_WINDOWS = 1.3
 # A new run starts when the steps in reference time and in query time differ by more than this.
 MAX_JUMP_SECONDS = 6.0
-# If windows are this much more similar to segments off the line than to those on it, there is no
-# line.
+# If windows are this much more similar to segments off the line than to those on it, there is no line.
 _OUT_OF_ORDER = 0.25
 # A window shorter than this is one frame, located at its start.
 _FRAME_SECONDS = 1.0
@@ -79,7 +79,7 @@ class Run:
 
 
 Aligner: TypeAlias = Callable[[Float32Array, BoolArray, Spans, Spans, float], list[Run]]
-"""As `align`."""
+"""A function like `align`."""
 
 
 def best_window(
@@ -89,8 +89,8 @@ def best_window(
     segments: Spans,
     background_similarity: float,
 ) -> list[Run]:
-    """Like `align`, but uses only the single best window. A baseline that shows what alignment
-    adds."""
+    """As `align`, but with only the single best window: a baseline that shows what alignment
+    contributes."""
     if not usable.any() or not similarity.shape[1]:
         return []
     seen = np.where(usable[:, None], similarity, -np.inf)
@@ -130,7 +130,7 @@ def align(
     best = peaks.values[order]
     ref_times = _reference_times(similarity, order, peaks, segments)
     frames = _are_frames(windows, order)
-    # A frame shows the moment at which its window begins.
+    # A frame shows the moment at which its window starts.
     times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
     inside = best >= _edge(best, background_similarity, frames=frames)
     if not inside.any():
@@ -166,7 +166,8 @@ class _Peaks:
 
     @classmethod
     def of(cls, similarity: Float32Array, usable: BoolArray) -> _Peaks:
-        """Works on a few rows at a time; a copy of all rows would be as large as `similarity`."""
+        """Find the peaks a few rows at a time, because a copy of all rows would be as large as
+        `similarity`."""
         segments = np.zeros(len(usable), dtype=np.int64)
         values = np.full(len(usable), -np.inf, dtype=np.float32)
         numbers = np.flatnonzero(usable)
@@ -250,7 +251,8 @@ def _run(
     margin_seconds: float,
     gap_seconds: float,
 ) -> Run:
-    """margin_seconds: how far a run extends beyond its first and last time."""
+    """The run of the windows `members`. margin_seconds: how far it extends beyond its first and last
+    time."""
     first, last = int(members[0]), int(members[-1])
     # There is no window beyond the ends of the query, so the outer edge of the window is used.
     start = windows.starts[order[first]] if first == 0 else max(0.0, times[first] - margin_seconds)
@@ -269,7 +271,7 @@ def _run(
         ref_start, ref_end = ordered_range(
             tempo * start + offset, tempo * end + offset, float(segments.ends[-1])
         )
-    # Every window inside the run counts towards its score, also the long ones.
+    # Every usable window inside the run counts towards its score, including the long ones.
     within = usable & (windows.starts >= start - 0.3) & (windows.ends <= end + 0.3)
     vouching = np.flatnonzero(within) if within.any() else shown
     pairs = _best_pairs(peaks, vouching)
@@ -299,11 +301,11 @@ def _fit(
     peaks: _Peaks,
     segments: Spans,
 ) -> tuple[float, float] | None:
-    """Tempo and offset of the line ref = tempo * query + offset with the highest similarity; None
-    if similarity is much higher off every line.
+    """Tempo and offset of the line ref = tempo * query + offset with the highest similarity; None if
+    similarity is much higher off every line.
 
-    query, ref: float64 (n,), times of the windows and their estimated reference times; rows: int64
-    (n,), their rows of similarity, float32 (W, S).
+    query, ref: float64 (n,), times of the windows and their estimated reference times. rows: int64 (n,),
+    their rows of `similarity`, float32 (W, S).
     """
     tempi = TEMPI if len(segments.starts) > 2 and len(query) > 4 else np.ones(1)
     middle = (segments.starts + segments.ends) / 2
@@ -322,14 +324,14 @@ def _fit(
 
 
 def _segment_range(peaks: Int64Array, segments: Spans) -> tuple[float, float]:
-    """Range from the first to the last segment in peaks, int64 (n,)."""
+    """Range in seconds from the first to the last of the segments in `peaks`, int64 (n,)."""
     chosen = np.unique(peaks)
     return float(segments.starts[chosen].min()), float(segments.ends[chosen].max())
 
 
 def _offsets(query: Float64Array, ref: Float64Array, tempo: float, segments: Spans) -> list[float]:
-    """Candidate offsets of a line of this tempo: whole on whole first, then the windows'
-    estimates."""
+    """Candidate offsets of a line with this tempo: first those that align the starts or the ends of both
+    videos, then the estimates of the windows."""
     apart = ref - tempo * query
     bins, counts = np.unique(np.round(apart / _OFFSET_STEP), return_counts=True)
     common = bins[np.argsort(-counts, kind="stable")][:_OFFSETS_TRIED] * _OFFSET_STEP

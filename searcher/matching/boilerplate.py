@@ -1,5 +1,4 @@
-"""Down-weights boilerplate: idents, intros and credits that many otherwise different videos
-share."""
+"""Reduces the weight of boilerplate: idents, intros and credits that many different videos share."""
 
 from __future__ import annotations
 
@@ -14,17 +13,17 @@ from searcher.matching.alignment import Run
 
 # Content shared by more different videos than this is boilerplate.
 FREE_VIDEOS = 4
-# Two runs show the same content if they share this much of the shorter one's query range.
+# Two runs show the same content if they share this fraction of the shorter one's query range.
 _SAME_SHARE = 0.5
-# A run longer than this share of its query or its reference is never boilerplate.
+# A run longer than this fraction of its query or its reference is never boilerplate.
 _PART = 0.5
 _MOST_SHARED = 512
 
 
 @dataclass(frozen=True, slots=True)
 class SharedRun:
-    """The best run of one video that scores like a copy. rest: float32 (527,), unit norm, mean of
-    the segments outside the run; zero if there are none."""
+    """The best run of one video that scores like a copy. rest: float32 (527,), unit norm, the mean of the
+    segments outside the run; zeros if there are none."""
 
     run: Run
     video_seconds: float
@@ -47,9 +46,9 @@ def document_frequencies(
 ) -> list[int]:
     """For each run: the number of different videos that show its content, including its own.
 
-    Videos whose other segments are similar (inner product of their means at least `alike`) are
-    copies of one another and count once. A run that covers most of the query or of its video counts
-    as one: the video itself is shared then, not a part of it. Of very many runs only the best
+    Videos whose other segments are similar (inner product of their means at least `alike`) are copies of
+    one another and count once. The result is 1 for a run that covers most of the query or of its video,
+    because then the video itself is shared, not a part of it. If there are very many runs, only the best
     _MOST_SHARED count.
     """
     order = sorted(range(len(shared)), key=lambda number: -shared[number].run.score)
@@ -82,8 +81,8 @@ def _same_stretch(one: Run, other: Run) -> bool:
 
 
 def _different(left: BoolArray, similar: BoolArray) -> int:
-    """Greedy count of clusters among those left, bool (n,); similar: bool (n, n). A video without a rest
-    is its own cluster."""
+    """Number of clusters among the videos `left`, bool (n,), counted greedily. similar: bool (n, n). A
+    video without a rest is its own cluster."""
     clusters = 0
     left = left.copy()
     while left.any():

@@ -1,5 +1,5 @@
-"""Score calibration: from a score to the probability of a copy, by one logistic curve per visual
-backend."""
+"""Score calibration: one logistic curve per visual backend turns a score into the probability of a
+copy."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ import numpy as np
 from common.errors import UsageError
 from common.types import Float64Array
 
-# The length at which the length term of the logit is zero.
+# Length at which the length term of the logit is zero.
 TYPICAL_SECONDS = 4.0
 _MIN_SECONDS, _MAX_SECONDS = 0.25, 16.0
-# The fitted background mean weighs as much as this many background scores of the query.
+# The fitted background mean has the weight of this many background scores of the query.
 _PRIOR_COUNT = 6
 
 
 @dataclass(frozen=True, slots=True)
 class BackgroundScores:
-    """The query's best non-matches through one view: the mean of their scores, and how many there
-    are."""
+    """The best non-matches of a query through one view: the mean of their scores, and their number."""
 
     mean: float = 0.0
     count: int = 0
@@ -60,13 +59,13 @@ class Calibration:
         return known[0]
 
     def background_mean(self, view: str) -> float:
-        """Mean score of non-matches through a view."""
+        """Mean score of non-matches through a view; for an unknown view the largest one."""
         known = self.views.get(view) or max(self.views.values(), key=lambda pair: pair[1])
         return known[1]
 
     def background_shift(self, view: str, background: BackgroundScores) -> float:
-        """How far the query's background mean lies above that of the view; shrunk towards 0 if
-        there are few scores."""
+        """How far the query's background mean is above that of the view. It is shrunk towards 0 if there
+        are few scores."""
         return float(shrinkage(np.array(float(background.count)))) * (
             background.mean - self.background_mean(view)
         )
@@ -85,7 +84,7 @@ class Calibration:
         return self.slope * (normalised_score - self.midpoint) + self.length_weight * length
 
     def probability(self, normalised_score: float, seconds: float = TYPICAL_SECONDS) -> float:
-        """Probability that it is a copy."""
+        """Probability that a match is a copy."""
         return probability_of(self.logit(normalised_score, seconds))
 
 
@@ -95,8 +94,8 @@ def log_length(seconds: Float64Array) -> Float64Array:
 
 
 def shrinkage(count: Float64Array) -> Float64Array:
-    """float64 (...), 0 to 1: weight of a background mean of this many scores against the fitted
-    one."""
+    """float64 (...), 0 to 1: the weight of a background mean of `count` scores; the rest is the fitted
+    mean's."""
     return count / (count + _PRIOR_COUNT)
 
 
@@ -106,11 +105,10 @@ def probability_of(logit: float) -> float:
 
 
 def load_calibration(visual: str, path: Path | None = None) -> Calibration:
-    """The calibration of a visual backend, built in or from a file of the same form. The tracker
-    does not matter: its share of a vector is 2.8 %.
+    """The calibration of a visual backend: the built-in one, or one from a file of the same form. It does
+    not depend on the tracker, because the tracker's share of a vector is only 2.8 %.
 
-    Raises UsageError if the file is unusable or lacks the backend, KeyError if no built-in one
-    exists.
+    Raises UsageError if the file is unusable or lacks the backend, KeyError if there is no built-in one.
     """
     if path is None:
         text = (files("searcher.matching") / "calibrations.json").read_text(encoding="utf-8")
@@ -130,7 +128,8 @@ def load_calibration(visual: str, path: Path | None = None) -> Calibration:
 
 
 def from_json(held: Mapping[str, object]) -> Calibration:
-    """Raises TypeError or ValueError for fields that are missing, unknown or of a wrong type."""
+    """A calibration from JSON values. Raises KeyError, TypeError or ValueError if a field is missing,
+    unknown or of a wrong type."""
     fields = dict(held)
     views = fields.pop("views")
     if not isinstance(views, Mapping):

@@ -1,4 +1,4 @@
-"""Which of the videos that were hit become candidates."""
+"""Chooses candidates among the videos that were hit."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from searcher.matching.calibration import Calibration
 from searcher.matching.hits import ViewHits
 from searcher.matching.near_copies import Group
 
-# Candidates of a query, or of a piece of a long one: those that may match, and in any case.
+# Per query, or per piece of a long one: maximum number of candidates that may match, and number of
+# candidates that are compared in any case.
 MAX_CANDIDATES, LISTED_CANDIDATES = 256, 32
-# Videos are compared within stretches of the query of this length.
+# Videos compete within parts of the query of this length.
 _STRETCH_SECONDS = 4.0
-# A policy may send everything to review; less probable videos are no candidates beyond those listed.
+# A policy may send everything to review. Beyond LISTED_CANDIDATES, less probable videos are not compared.
 _LEAST_PROBABILITY = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """The hits through one view. groups: of near-copies; times: float64 (windows,), seconds;
-    shift: a hit's score and this are its normalised score."""
+    """The hits through one view. groups: groups of near-copies. times: float64 (windows,), seconds.
+    shift: a hit's score plus this is its normalised score."""
 
     hits: ViewHits
     groups: Sequence[Group]
@@ -39,11 +40,12 @@ def choose(
     least_probability: float,
     most: int = MAX_CANDIDATES,
 ) -> tuple[tuple[str, ...], str]:
-    """The candidates, the most promising first, and what is left out because of a bound.
+    """The candidates, most promising first, and a message about videos that exceed the limit (empty if
+    none do).
 
-    Every video that can reach `least_probability`, up to `most`, and the best ones up to
-    LISTED_CANDIDATES. If there are too many, every stretch of the query gets its best videos, and within
-    a stretch every content before further copies of one.
+    The candidates are all videos that can reach `least_probability`, up to `most`; if they are fewer than
+    LISTED_CANDIDATES, the next best ones are added. If there are too many, every part of the query gets
+    its best videos, and within a part each content comes before further copies of the same content.
     """
     values: dict[str, float] = {}
     for promise in promises:
@@ -51,7 +53,7 @@ def choose(
             values[name] = max(score + promise.shift, values.get(name, -math.inf))
     ranked = sorted(values, key=lambda name: (-values[name], name))
     least = max(least_probability, _LEAST_PROBABILITY)
-    # No run of a video scores higher than its best window.
+    # No run of a video has a higher score than its best window.
     likely = [name for name in ranked if calibration.probability(values[name], math.inf) >= least]
     if len(likely) <= most:
         return tuple(ranked[: max(len(likely), LISTED_CANDIDATES)]), ""
@@ -63,7 +65,7 @@ def choose(
 
 
 def _fairest(promises: Sequence[Promise], likely: set[str], most: int) -> list[str]:
-    """The best videos of each stretch, in turns."""
+    """The best `most` videos, taken in turns from the parts of the query."""
     best: dict[int, dict[str, tuple[float, tuple[int, int]]]] = defaultdict(dict)
     for view, promise in enumerate(promises):
         hits = promise.hits
@@ -77,7 +79,7 @@ def _fairest(promises: Sequence[Promise], likely: set[str], most: int) -> list[s
         for stretch, video, score in rows:
             name = hits.names[video]
             if name in likely:
-                # A video of no group has a number of its own.
+                # A video without a group gets its own label.
                 label = (view, group_of.get(video, -1 - video))
                 found = (score + promise.shift, label)
                 best[stretch][name] = max(found, best[stretch].get(name, found))

@@ -1,4 +1,4 @@
-"""Candidates: the runs of one video through each view, and their scores."""
+"""Candidates: the runs of one video through each view, with their scores."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from searcher.matching.alignment import Aligner, Run, Spans
 from searcher.matching.calibration import BackgroundScores, Calibration
 from searcher.matching.query_windows import QueryWindows, ViewWindows
 
-# A view is aligned if its best window is not further than this below the best view's.
+# A view is aligned if its best window is at most this far below that of the best view.
 _NEAR = 0.1
-# Similarities of windows to segments computed at once to find the highest: 16 MB.
+# Number of similarities computed at once to find the highest: 16 MB.
 _PAIRS_AT_ONCE = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One video through one view.
+    """The runs of one video through one view.
 
-    segments: the video's. runs: best first. background: those of the query, through this view.
+    segments: those of the video. runs: best first. background: that of the query through this view.
     """
 
     segments: VideoSegments
@@ -33,7 +33,7 @@ class Evidence:
 
     @property
     def video_id(self) -> str:
-        """Of the video."""
+        """Id of the video."""
         return self.segments.refs[0].video_id
 
     @property
@@ -42,19 +42,19 @@ class Evidence:
         return self.segments.refs[0].bank
 
     def logit(self, calibration: Calibration) -> float:
-        """Of the best run being a copy."""
+        """Log odds that the best run is a copy."""
         return run_logit(self.runs[0], self.view, self.background, calibration)
 
 
 def run_logit(run: Run, view: str, background: BackgroundScores, calibration: Calibration) -> float:
-    """Of a run through a view being a copy."""
+    """Log odds that a run through a view is a copy."""
     return calibration.logit(calibration.normalised_score(run.score, view, background), run.seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A video beside a query. peaks: float64 (V,), the priced score of the best window through each
-    view."""
+    """A video that is compared with a query. peaks: float64 (V,), the normalised score of the best window
+    through each view."""
 
     segments: VideoSegments
     peaks: Float64Array
@@ -67,7 +67,7 @@ class Candidate:
         backgrounds: Mapping[str, BackgroundScores],
         calibration: Calibration,
     ) -> Candidate:
-        """segments: at least one."""
+        """A candidate with its peaks. segments: those of the video, at least one."""
         peaks = [
             calibration.normalised_score(
                 _highest(view.vectors[query.searched[view.windows]], segments.vectors),
@@ -80,7 +80,7 @@ class Candidate:
 
     @property
     def promising_views(self) -> Int64Array:
-        """The views that are not far from the best one."""
+        """int64 (n,): numbers of the views that are close to the best one."""
         return np.flatnonzero(self.peaks >= self.peaks.max(initial=-2.0) - _NEAR)
 
     def align_view(
@@ -91,7 +91,7 @@ class Candidate:
         calibration: Calibration,
         aligner: Aligner,
     ) -> Evidence | None:
-        """What speaks for it through one view, by number; None where that shows nothing."""
+        """The evidence through one view, given by number; None if no window of it is usable."""
         view_windows = query.views[view]
         background = backgrounds.get(view_windows.name, BackgroundScores())
         count = len(query.windows.starts)
@@ -106,7 +106,8 @@ class Candidate:
         return Evidence(self.segments, view_windows.name, background, tuple(runs)) if runs else None
 
     def _similarity(self, view_windows: ViewWindows, count: int) -> Float32Array:
-        """float32 (W, S), zero for windows that show nothing through the view."""
+        """float32 (W, S): similarity of windows to segments; zero for windows without information in this
+        view."""
         if len(view_windows.windows) == count:
             whole: Float32Array = view_windows.vectors @ self.segments.vectors.T
             return whole
@@ -121,7 +122,8 @@ class Candidate:
 
 
 def _highest(vectors: Float32Array, segments: Float32Array) -> float:
-    """The highest inner product of vectors, float32 (n, 527), with those of segments; -1 of none."""
+    """The highest inner product of vectors, float32 (n, 527), and segments, float32 (S, 527); -1 if there
+    are no vectors."""
     step = max(1, _PAIRS_AT_ONCE // max(1, len(segments)))
     return max(
         (

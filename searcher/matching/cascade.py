@@ -1,4 +1,4 @@
-"""The cascade: a second pass only if the first does not decide."""
+"""The cascade: a second pass runs only if the first one does not decide."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def match_cascade(
     thorough: bool = False,
     cancellation: Cancellation = NEVER_CANCELLED,
 ) -> MatchReport:
-    """The report of the first pass if it finds a copy, else that of a second pass.
+    """The report of the first pass if it finds a copy, otherwise that of the second pass.
 
-    thorough: always run the exhaustive pass, over more windows, so that further copies are found
-    too. Raises what `look` and `Matcher.match` raise.
+    thorough: run the exhaustive pass, over more windows, even if the first pass finds a copy, so that
+    further copies are found. A query without information has only the first pass. Raises the errors of
+    `look` and `Matcher.match`.
     """
     with _FirstPassPieces() as kept:
         answer = matcher.begin(only, cancellation)
@@ -38,7 +39,7 @@ def match_cascade(
 
 
 class _FirstPassPieces(Spool):
-    """The pieces of the first pass: on disk, or in memory if there is only one."""
+    """The pieces of the first pass: in memory if there is only one, otherwise on disk."""
 
     _only: QueryEmbedding | None = None
 

@@ -1,11 +1,10 @@
-"""Groups of videos that are copies of one another, from what each two of them share.
+"""Groups videos that are copies of one another, from what each two of them share.
 
-Two videos are copies of one another when the ranges they share are at least `share`, more than half,
-of each of them; groups are the connected components of that relation. More than half of both keeps
-unrelated films apart: two videos that each share more than half of a third one have a part of it in
-common, so a video that is put together from two films cannot join them. Where only the shorter video is
-matched that far, it is an excerpt: it is listed with each group that holds it, and joins none. Everything
-else that two videos share is a part.
+Two videos are copies if their shared ranges cover at least `share` of both, which is more than half. The
+groups are the connected components of this relation. Because of the "more than half", a video made from
+two unrelated videos cannot join them: two videos that each share more than half of a third one have a
+part of it in common. If only the shorter video is covered that much, it is an excerpt: it is listed with
+each group that contains it and does not join groups. All other shared content is a part.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from dataclasses import dataclass
 from searcher.matching.overlaps import Overlap
 
 DEFAULT_SHARE = 0.6
-"""Of both videos, for copies, and of the shorter one, for an excerpt."""
+"""Minimum coverage: of both videos for copies, of the shorter one for an excerpt."""
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateGroup:
-    """Copies of one another, by id, and what holds or shows a part of them.
+    """Copies of one another, with the videos that contain a part of them or lie in them.
 
-    copies: at least one. excerpts: shorter videos that lie in one of the copies, by id. overlaps: of
-    each two of these that share something. parts: with other videos, of which each shares a part with a
-    copy.
+    copies: ids, at least one. excerpts: ids of shorter videos that lie in one of the copies. overlaps: of
+    each pair among these that shares something. parts: overlaps with or between other videos that share a
+    part with a copy.
     """
 
     copies: tuple[str, ...]
@@ -35,19 +34,19 @@ class DuplicateGroup:
 
     @property
     def videos(self) -> frozenset[str]:
-        """Every video that the group lists."""
+        """Ids of all videos in the group."""
         ends = {end for one in self.parts for end in (one.first, one.second)}
         return frozenset({*self.copies, *self.excerpts} | ends)
 
 
 class Components:
-    """Union-find over names; each name is alone at first."""
+    """Union-find over names. At first each name is a component of its own."""
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
 
     def root(self, name: str) -> str:
-        """The name that stands for all that are joined with this one."""
+        """The representative of the component of a name."""
         root = name
         while (parent := self._parents.get(root, root)) != root:
             root = parent
@@ -57,12 +56,13 @@ class Components:
         return root
 
     def join(self, one: str, other: str) -> None:
-        """Join two; the smaller root stands for both, so the order does not matter."""
+        """Join two components. The smaller root is kept, so the order of the arguments does not
+        matter."""
         low, high = sorted((self.root(one), self.root(other)))
         self._parents[high] = low
 
     def members(self, names: Iterable[str]) -> dict[str, list[str]]:
-        """The names by root, both in their order."""
+        """The names by root, sorted."""
         found: dict[str, list[str]] = {}
         for name in sorted(names):
             found.setdefault(self.root(name), []).append(name)
@@ -70,18 +70,18 @@ class Components:
 
 
 def are_copies(overlap: Overlap, share: float = DEFAULT_SHARE) -> bool:
-    """Whether the two are copies of one another: `share` of both is matched. share: above 0.5, to 1."""
+    """Whether two videos are copies: `share` of both is covered. share: above 0.5, at most 1."""
     return min(overlap.first_coverage, overlap.second_coverage) >= share
 
 
 def grouped(
     overlaps: Iterable[Overlap], durations: Mapping[str, float], share: float = DEFAULT_SHARE
 ) -> list[DuplicateGroup]:
-    """The groups of two copies or more, the largest first, then single videos that hold excerpts or share
-    parts with others. Every overlap is in at least one of them; a copy is in one alone.
+    """Groups of two or more copies, largest first, then single videos with excerpts or shared parts.
+    Every overlap is in at least one group, and a copy is in exactly one.
 
-    overlaps: one for each pair. durations: seconds by video. Raises ValueError for a share that is not
-    above 0.5, to 1.
+    overlaps: one per pair of videos. durations: seconds by video id. Raises ValueError if `share` is not
+    above 0.5 and at most 1.
     """
     if not 0.5 < share <= 1.0:
         raise ValueError(f"share: expected above 0.5, at most 1, got {share}")
@@ -99,7 +99,8 @@ def grouped(
     def length(root: str) -> float:
         return max(durations[name] for name in members[root])
 
-    # Groups first; then single videos, so that an excerpt is listed below what holds it.
+    # Groups first, then single videos by length, so that an excerpt is listed with the video that
+    # contains it.
     order = sorted(members, key=lambda root: (-min(2, len(members[root])), -length(root), root))
     given: set[tuple[str, str]] = set()
     groups = []
@@ -128,7 +129,7 @@ def _group(
     }
     listed = inside | excerpts
     around = listed | {end for one in touching for end in (one.first, one.second)}
-    # Also what excerpts and other videos share with one another, once each.
+    # Includes what excerpts and other videos share with one another, once each.
     pairs = sorted(
         {
             (one.first, one.second): one
@@ -146,7 +147,8 @@ def _group(
 
 
 def _excerpt(one: Overlap, durations: Mapping[str, float], share: float) -> str | None:
-    """The shorter of the two, where the other holds `share` of it and they are no copies."""
+    """The shorter video if at least `share` of it is covered and the two are not copies; otherwise
+    None."""
     if are_copies(one, share):
         return None
     shorter = min((one.first, one.second), key=lambda name: (durations[name], name))

@@ -20,11 +20,11 @@ from searcher.matching.alignment import Run
 from searcher.matching.query_windows import QueryWindows
 
 HALF_FRAME_SECONDS = FRAME_SECONDS / 2
-# A longer window is not a frame; frames further apart are too coarse to localise by.
+# A longer window is not a frame. Frames further apart are too coarse for localisation.
 _MAX_SECONDS, _MAX_STEP_SECONDS = 1.0, 1.0
-# The ranges of a run may be off by this much: a window, and two segments.
+# Possible error of a run's ranges: one window in the query, two segments in the reference.
 _QUERY_MARGIN_SECONDS, _REF_MARGIN_SECONDS = 4.0, 8.0
-# For longer runs segments alone are precise enough: 16 MB.
+# Maximum number of pairs: 16 MB. For longer runs, segments are precise enough.
 _MAX_PAIRS = 4_000_000
 
 
@@ -32,8 +32,8 @@ _MAX_PAIRS = 4_000_000
 class QueryFrames:
     """The frames of a query in time order.
 
-    shown: float32 (T, 512), unit rows, or frame codes if the query is an indexed video; seconds:
-    float64 (T,); duration_seconds: of the query.
+    shown: float32 (T, 512), unit rows; frame codes if the query is an indexed video. seconds: float64
+    (T,). duration_seconds: length of the query.
     """
 
     shown: Float32Array | CodedFrames
@@ -42,7 +42,7 @@ class QueryFrames:
 
     @classmethod
     def of_view(cls, query: QueryWindows, view: int) -> QueryFrames:
-        """The windows of the view with this number that are single frames."""
+        """The single frames among the windows of the view with this number."""
         seen = query.views[view]
         starts = query.windows.starts[seen.windows]
         chosen = np.flatnonzero(query.windows.ends[seen.windows] - starts < _MAX_SECONDS)
@@ -57,7 +57,7 @@ class QueryFrames:
         return cls(*_coded(video, range(len(video.refs))), duration_seconds)
 
     def near(self, run: Run) -> BoolArray:
-        """bool (T,): frames that may belong to the run; none if frames are too far apart."""
+        """bool (T,): the frames that may belong to the run; all False if frames are too far apart."""
         steps = np.diff(self.seconds)
         if len(steps) and float(np.median(steps)) > _MAX_STEP_SECONDS:
             return np.zeros(len(self.seconds), dtype=bool)
@@ -76,9 +76,9 @@ class QueryFrames:
 class FrameSimilarity:
     """Similarities of query frames to reference frames around a run.
 
-    similarity: float32 (Tq, Tr); query_seconds, ref_seconds: float64, increasing. first_seconds,
-    last_seconds: of the query's first and last frame. duration_seconds: of the query.
-    ref_start_seconds, ref_end_seconds: of the whole reference.
+    similarity: float32 (Tq, Tr). query_seconds, ref_seconds: float64, increasing. first_seconds,
+    last_seconds: times of the query's first and last frame. duration_seconds: length of the query.
+    ref_start_seconds, ref_end_seconds: range of the complete reference.
     """
 
     similarity: Float32Array
@@ -92,7 +92,7 @@ class FrameSimilarity:
 
     @classmethod
     def around(cls, run: Run, query: QueryFrames, video: VideoSegments) -> FrameSimilarity | None:
-        """Frames near a run; None if either side has no frames there, or too many."""
+        """The frames near a run; None if either side has no frames there or there are too many."""
         near = query.near(run)
         if not near.any():
             return None

@@ -1,4 +1,4 @@
-"""The hits of a query through one view: which window is near which segment of which video."""
+"""The hits of a query through one view: pairs of a window and a similar segment."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from common.types import BoolArray, Float64Array, Hit, Int64Array
 
-# Hits of one window that count, and the most that are asked for where copies take the places.
+# Number of hits of a window that count, and the maximum that is requested if copies take their places.
 HITS_PER_WINDOW = 20
 MOST_HITS = 1280
 
 
 @dataclass(frozen=True)
 class ViewHits:
-    """All arrays have one entry per hit; of one window they are in order, the best first.
+    """Arrays with one entry per hit. Hits of the same window are ordered, best first.
 
-    names: of the videos, by number. windows: int64, position of the window among those searched.
-    videos: int64, their numbers. seconds: float64, middle of the segment. scores: float64.
+    names: ids of the videos, by number. windows: int64, position of the window among the searched ones.
+    videos: int64, number of the video. seconds: float64, middle of the segment. scores: float64.
     """
 
     names: Sequence[str]
@@ -31,7 +31,7 @@ class ViewHits:
 
     @classmethod
     def of(cls, found: Mapping[int, Sequence[Hit]]) -> ViewHits:
-        """found: the hits of each window."""
+        """The hits as arrays. found: the hits of each window, best first."""
         numbers: dict[str, int] = {}
         rows = [
             (
@@ -54,7 +54,7 @@ class ViewHits:
 
     @classmethod
     def joined(cls, parts: Sequence[ViewHits]) -> ViewHits:
-        """The hits of all parts; no window is in two of them."""
+        """The hits of all parts. No window may be in two parts."""
         numbers: dict[str, int] = {}
         videos = [np.zeros(0, dtype=np.int64)]
         for part in parts:
@@ -72,7 +72,7 @@ class ViewHits:
         )
 
     def only(self, chosen: BoolArray) -> ViewHits:
-        """Some of the hits. chosen: bool (n,)."""
+        """The chosen hits. chosen: bool (n,)."""
         return ViewHits(
             self.names,
             self.windows[chosen],
@@ -83,7 +83,7 @@ class ViewHits:
 
     @cached_property
     def best(self) -> Float64Array:
-        """float64 (videos,): the best score of each video; -1 of one without hits."""
+        """float64 (videos,): the best score of each video; -1 for a video without hits."""
         best = np.full(len(self.names), -1.0)
         np.maximum.at(best, self.videos, self.scores)
         return best
@@ -95,10 +95,10 @@ class ViewHits:
         return np.split(order, borders)
 
     def of_video(self, video: int) -> Int64Array:
-        """int64 (m,): the hits of a video, by number of the hit."""
+        """int64 (m,): the numbers of a video's hits."""
         return self._of_video[video]
 
     def of_window(self, window: int) -> slice:
-        """The hits of a window."""
+        """The range of a window's hits."""
         first, last = np.searchsorted(self.windows, [window, window + 1]).tolist()
         return slice(first, last)

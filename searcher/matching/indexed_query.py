@@ -1,4 +1,4 @@
-"""An indexed video as a query against the rest of the catalogue."""
+"""Makes a query from an indexed video, to compare it with the rest of the catalogue."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from common.uris import public_uri
 from searcher.index.state import VideoSegments
 from searcher.storage.video_store import Video
 
-# Longer videos are matched in pieces of about this many segments: one hour, one window each.
+# Longer videos are matched in pieces of at most this many segments: one hour, one window per segment.
 PIECE_SEGMENTS = 900
 
 
 def indexed_query_pieces(
     video: Video, segments: VideoSegments, model_id: str
 ) -> Iterator[tuple[QueryEmbedding, VideoSegments]]:
-    """An indexed video as a query: one piece, or several of similar length if it is long, each with
+    """An indexed video as a query: one piece, or several of similar length for a long video, each with
     its segments.
 
-    Search with `Filter(exclude_videos={video.video_id})`, or the video finds itself. A video without
-    segments gives one piece without windows, which matches nothing.
+    Search with `Filter(exclude_videos={video.video_id})`, otherwise the video finds itself. A video
+    without segments gives one piece without windows, which matches nothing.
     """
     count = len(segments.refs)
     seconds = max([video.duration_seconds, *(ref.end_seconds for ref in segments.refs)])

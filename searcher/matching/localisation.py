@@ -1,10 +1,10 @@
 """Localisation: refines the ranges of a run to half a second with frame codes.
 
-Segments locate a window to a few seconds; frame codes are finer. The best path (Viterbi) through
-the frame similarities selects the frames of the copy. If they lie on a line (one offset, one
-tempo), the line gives a more precise reference range than single frames. If they do not, as after
-cuts, the range is from the first to the last frame. In a still scene all frames are similar and the
-path may not advance; then the line or else the segments decide.
+Segments locate a window to a few seconds; frame codes are finer. The best path (Viterbi) through the
+frame similarities selects the frames of the copy. If they lie on a line (one offset, one tempo), the line
+gives a more precise reference range than single frames. If they do not, for example after cuts, the range
+is from the first to the last frame. In a still scene all frames are similar and the path may not advance;
+then the line is used, or else the ranges of the segments are kept.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from searcher.matching.viterbi import MatchedFrames, best_path
 
 # Reward per frame of a copy; the path penalties are in the same unit.
 _COPY_REWARD = 0.4
-# A line is accepted if its similarity is at most this much below that of the path. More is allowed
-# if both begin and end at about the same times, as with cuts between still pictures.
+# A line is accepted if its similarity is at most _LINE_LOSS below that of the path, or _AGREED_LOSS if
+# both start and end at about the same times, as with cuts between still pictures.
 _LINE_LOSS, _AGREED_LOSS = 0.03, 0.08
 _AGREE_SECONDS = 1.0
 # A line may extend this far before the first reference frame, and twice as far beyond the last.
@@ -32,12 +32,12 @@ _BEYOND_SECONDS = 0.6 * FRAME_SECONDS
 _DARK_SECONDS = 2.0
 _MIN_FRAMES, _MIN_FRAMES_OF_TEMPO = 2, 5
 _PEAK_FRAMES = 4
-# Seconds of reference per second of query; below it the path does not advance.
+# Seconds of reference per second of query. A slower path counts as not advancing.
 _MIN_PACE = 0.25
 
 
 def refine(run: Run, frames: FrameSimilarity, background_similarity: float) -> Run:
-    """The run with ranges refined by its frames; unchanged if too few frames match, or the scene is
+    """The run with ranges refined by its frames. It is unchanged if too few frames match or the scene is
     still.
 
     background_similarity: mean similarity of frames of non-matches.
@@ -74,8 +74,8 @@ def refine(run: Run, frames: FrameSimilarity, background_similarity: float) -> R
 
 
 def _query_range(frames: FrameSimilarity, first: int, last: int) -> tuple[float, float]:
-    """From half a frame before the first to half a frame after the last; extended to the ends of
-    the query if only a little of it is left there."""
+    """From half a frame before the first frame to half a frame after the last one, in seconds. If only
+    little of the query is left beyond, the range extends to its end."""
     start, end = float(frames.query_seconds[first]), float(frames.query_seconds[last])
     begins = start <= min(frames.first_seconds, _DARK_SECONDS)
     ends = end >= max(frames.last_seconds, frames.duration_seconds - _DARK_SECONDS)
@@ -88,8 +88,8 @@ def _query_range(frames: FrameSimilarity, first: int, last: int) -> tuple[float,
 def _ref_range(
     frames: FrameSimilarity, stretch: MatchedFrames
 ) -> tuple[float, float, float | None] | None:
-    """Reference start and end of a matched part, and its tempo if it has one; None if neither line
-    nor path locates it."""
+    """Reference start and end of a matched part, and its tempo (None without a line); None if neither
+    line nor path locates it."""
     similarity, times = frames.similarity[stretch.query], frames.query_seconds[stretch.query]
     shown = frames.ref_seconds[stretch.ref]
     tempo, offset, value = _line(similarity, times, frames.ref_seconds)
@@ -105,7 +105,8 @@ def _ref_range(
 
 
 def _shown(frames: FrameSimilarity, times: Float64Array) -> tuple[float, float]:
-    """From half a frame before the first time to half a frame after the last."""
+    """From half a frame before the first time to half a frame after the last one; near an end of the
+    reference, to that end."""
     first, last = float(times.min()), float(times.max())
     low, high = first - HALF_FRAME_SECONDS, last + HALF_FRAME_SECONDS
     if first < frames.ref_start_seconds + FRAME_SECONDS:
@@ -123,8 +124,8 @@ def _overlaps(run: Run, times: Float64Array) -> bool:
 def _line(
     similarity: Float32Array, query: Float64Array, ref: Float64Array
 ) -> tuple[float, float, float]:
-    """Tempo and offset of the line ref = tempo * query + offset with the highest mean similarity,
-    and that similarity. similarity: float32 (n, Tr) of frames at query, float64 (n,)."""
+    """Tempo and offset of the line ref = tempo * query + offset with the highest mean similarity, and
+    that similarity. similarity: float32 (n, Tr), of the frames at the times `query`, float64 (n,)."""
     best = (1.0, 0.0, -np.inf, -np.inf)
     starts = np.arange(ref[0], ref[-1] + HALF_FRAME_SECONDS, FRAME_SECONDS)
     for tempo in TEMPI.tolist() if len(query) >= _MIN_FRAMES_OF_TEMPO else [1.0]:
@@ -141,7 +142,8 @@ def _line(
 
 
 def _between(values: Float64Array, at: int) -> float:
-    """Seconds from the best offset to the vertex of the parabola through it and its neighbours."""
+    """Seconds from the best offset to the vertex of the parabola through its value and its neighbours'
+    values."""
     if not 0 < at < len(values) - 1:
         return 0.0
     before, top, after = values[at - 1 : at + 2].tolist()

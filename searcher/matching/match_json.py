@@ -1,4 +1,4 @@
-"""A match report as the JSON of the command line and the API."""
+"""The JSON of a match report, for the command line and the API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from searcher.matching.matcher import MatchReport
 
 
 def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[str, Any]:
-    """The report of one query; `uri_of` returns the URI of an indexed video."""
+    """The JSON of one query's report. uri_of: returns the URI of an indexed video."""
     answer: dict[str, Any] = {
         "query": {
             "uri": public_uri(report.uri),
@@ -48,5 +48,5 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
 
 
 def error_to_json(uri: str, error: StoryHashError) -> dict[str, Any]:
-    """The line for a query that could not be read."""
+    """The JSON of a query that could not be read."""
     return {"query": {"uri": public_uri(uri)}, "error": {"code": error.code, "message": str(error)}}

@@ -31,7 +31,7 @@ from searcher.matching.row_choice import FURTHER_SHARE
 from searcher.matching.run_matches import FramesOf, RunMatch, run_matches_of
 from searcher.matching.run_merge import best_of, merge_runs
 
-# Matches of a long query kept between two pieces, about 2 kB each.
+# Maximum number of matches kept between two pieces of a long query, about 2 kB each.
 _MAX_RUN_MATCHES = 4000
 
 
@@ -39,8 +39,8 @@ _MAX_RUN_MATCHES = 4000
 class MatchReport:
     """The report of one query: every candidate, best first, and the decision on each.
 
-    `reason`: why the query cannot match anything. `damaged`: which part could not be decoded.
-    `truncated`: what was not compared or kept because of a bound. All three are usually empty.
+    reason: why the query cannot match anything. damaged: which part could not be decoded. truncated: what
+    was not compared or kept because of a limit. All three are usually empty.
     """
 
     uri: str
@@ -65,8 +65,8 @@ class MatchReport:
 
 @dataclass(frozen=True, slots=True)
 class MatcherConfig:
-    """What a report is built with. aligner: finds the runs; by_frames: whether ranges are refined
-    with frame codes; most_candidates: of a piece, of those that may match."""
+    """The constants of a report builder. aligner: finds the runs. by_frames: whether ranges are refined
+    with frame codes. most_candidates: maximum number of candidates that may match, per piece."""
 
     index: SegmentIndex
     model_id: str
@@ -92,7 +92,7 @@ class ReportBuilder:
         self._truncated = ""
 
     def add(self, *looks: QueryEmbedding) -> None:
-        """Add one piece, embedded in one pass or several.
+        """Add one piece of the query. looks: its embeddings, one per pass, over the same windows.
 
         Raises ModelMismatchError if query and index have different models, CancelledError.
         """
@@ -109,7 +109,7 @@ class ReportBuilder:
     def add_windows(
         self, piece: QueryEmbedding, query_windows: QueryWindows, frames_of: FramesOf
     ) -> None:
-        """Like `add`, with the query windows and frames prepared by the caller."""
+        """As `add`, with query windows and frames from the caller. Raises the same errors."""
         config = self._config
         if piece.model_id != config.model_id:
             raise ModelMismatchError(
@@ -131,7 +131,7 @@ class ReportBuilder:
         )
         self._truncated = self._truncated or retrieval.truncated
         for video_id in retrieval.candidates:
-            # One at a time, because the size grows with the length of the video.
+            # One candidate at a time, because its size grows with the length of the video.
             self._cancellation.check()
             segments = config.index.vectors_of(video_id)
             if not segments.refs:
@@ -168,7 +168,7 @@ class ReportBuilder:
             )
 
     def report(self) -> MatchReport:
-        """The finished report. Raises ValueError before the first piece."""
+        """The report. Raises ValueError if no piece was added."""
         if self._first is None:
             raise ValueError("report: expected a piece of the query before it")
         if not self._shows_something:
@@ -197,7 +197,7 @@ class ReportBuilder:
             for name, some in of_video.items()
         }
         judged = [(match, next(decisions[match.video_id])) for match in matches]
-        # Each piece of a long query has its own non-matches, so the number is limited again.
+        # Each piece of a long query has its own non-matches, so their number is limited again here.
         nearest = list(dict.fromkeys(match.video_id for match in matches))[:LISTED_CANDIDATES]
         kept = [
             (match, decision)
@@ -240,7 +240,7 @@ class ReportBuilder:
         return dict(zip(shared, frequencies, strict=True))
 
     def _is_probable(self, one: RunMatch) -> bool:
-        """Whether a run is at least worth a review where nobody else shares it."""
+        """Whether a run would at least go to review if no other video shared it."""
         calibration = self._config.calibration
         least = self._config.policies.of(one.bank).review_probability
         return (
@@ -265,7 +265,7 @@ class ReportBuilder:
         )
 
     def _evidence_json(self, run_match: RunMatch, frequency: int) -> dict[str, object]:
-        """The terms that led to the probability, as JSON values."""
+        """The terms of the probability, as JSON values."""
         calibration = self._config.calibration
         policy = self._config.policies.of(run_match.bank)
         return {
@@ -292,7 +292,7 @@ class ReportBuilder:
 
 
 def _best(found: Sequence[Evidence | None], calibration: Calibration) -> Evidence | None:
-    """The view with the highest logit."""
+    """The evidence of the view with the highest logit; None if there is none."""
     return max(
         (one for one in found if one is not None),
         key=lambda one: one.logit(calibration),
@@ -301,7 +301,7 @@ def _best(found: Sequence[Evidence | None], calibration: Calibration) -> Evidenc
 
 
 def _without_windows(piece: QueryEmbedding) -> QueryEmbedding:
-    """The piece without windows: only the facts about the whole query."""
+    """The piece without windows; it only describes the complete query."""
     return replace(
         piece,
         views=(),

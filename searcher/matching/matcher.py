@@ -1,4 +1,4 @@
-"""Matching a query: retrieve, align, score, decide."""
+"""Matches a query: retrieves candidates, aligns and scores them, and decides."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Matcher:
         *,
         by_frames: bool = True,
     ) -> None:
-        """aligner: finds the runs; others than `align` are for comparison. by_frames: whether
+        """aligner: finds the runs; functions other than `align` are for comparison. by_frames: whether
         ranges are refined with frame codes."""
         self._config = MatcherConfig(index, model_id, calibration, policies, aligner, by_frames)
 
     def begin(
         self, only: Filter = EVERYTHING, cancellation: Cancellation = NEVER_CANCELLED
     ) -> ReportBuilder:
-        """A report builder that takes a query piece by piece."""
+        """A report builder, to which the pieces of a query are added."""
         return ReportBuilder(self._config, only, cancellation)
 
     def match(
@@ -75,7 +75,8 @@ class Matcher:
     ) -> MatchReport:
         """Match an indexed video against the other videos, with its stored vectors.
 
-        without: ids of further videos that are not found; most_candidates: of those that may match.
+        without: ids of further videos to exclude. most_candidates: maximum number of candidates that may
+        match, per piece. Raises CancelledError.
         """
         segments = self._config.index.vectors_of(video.video_id)
         only = Filter(banks, without | {video.video_id})
@@ -90,8 +91,9 @@ class Matcher:
     def evidence(
         self, query: QueryEmbedding, only: Filter = EVERYTHING, *, best_of_view: int = 0
     ) -> dict[str, list[Evidence]]:
-        """Evidence for each candidate through its promising views; best_of_view: and for this many
-        of each view's best videos. For fitting only: it keeps all candidates in memory."""
+        """The evidence of each candidate through its promising views, by video id. best_of_view: each
+        view also includes this many of its best videos. For fitting only, because all candidates are in
+        memory."""
         config, query_windows = self._config, QueryWindows.of(query)
         retrieval = retrieve(query_windows, config.index, config.calibration, only)
         candidates = []
@@ -121,6 +123,6 @@ class Matcher:
 
 
 def _stored_frames(segments: VideoSegments, duration_seconds: float) -> FramesOf:
-    """The stored frame codes, the same for every view."""
+    """The stored frame codes; they are the same for every view."""
     frames = QueryFrames.of_video(segments, duration_seconds)
     return lambda view: frames

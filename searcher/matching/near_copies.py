@@ -1,7 +1,7 @@
-"""Groups of videos that are hit for the same content, so that copies count once.
+"""Groups videos that are hit for the same content, so that copies count once.
 
-Two videos are of one group if the segments that one window hits in both are near-copies of each other,
-or if both follow the query in time over the same stretch.
+Two videos are in one group if the segments that one window hits in both are near-copies, or if both
+follow the query in time over the same part.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ from searcher.matching.hits import ViewHits
 from searcher.matching.protocols import SegmentIndex
 from searcher.matching.temporal_fit import TEMPI
 
-# Groups of non-matches that are told apart: a few more than the background needs. Videos that are read.
+# Number of non-match groups after which grouping may stop: a few more than the background needs. Maximum
+# number of videos that are grouped.
 _MOST_VOTES, _MOST_VIDEOS = 28, 1500
-# Hits of one window that may be of one content differ at most this much in score; copies are hit in this
-# share of windows together; this many groups are compared.
+# Hits of one window can have the same content only if their scores differ by at most _SCORE_STEP. Copies
+# share at least this fraction of their windows. At most _COMPARED groups are compared.
 _SCORE_STEP, _SHARED_WINDOWS, _COMPARED = 0.15, 0.5, 3
-# A video follows the query if it is hit in this many windows and segments along one line, over these
-# seconds, with this share of its high hits.
+# A video follows the query if its hits along one line have this many windows and segments, span this many
+# seconds, and are this fraction of its high hits.
 _FOLLOW_WINDOWS, _FOLLOW_SEGMENTS, _FOLLOW_SECONDS, _FOLLOW_SHARE = 6, 3, 8.0, 0.7
-# A window and a segment lie at most this far from the line.
+# Maximum distance of a window and segment from the line.
 _LINE_SECONDS = 3.0
 _SAME_STRETCH = 0.5
 _NEIGHBOURS = 1
-# Vectors of videos kept to compare with others: 34 MB, and of one video.
+# Number of vectors kept for further comparisons: in total (34 MB), and at most per video.
 _KEPT_ROWS, _KEPT_OF_VIDEO = 16_000, 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Videos of one content. members: their numbers, the best first. best: the best score. stretches:
-    what of the query members follow in time, (start, end) in seconds. windows: that hit a member.
-    stands_out: whether it scores far higher than any other group in its best window."""
+    """Videos with the same content. members: their numbers, best first. best: the best score. stretches:
+    parts of the query that members follow in time, (start, end) in seconds. windows: those that hit a
+    member. stands_out: whether it scores far above all other groups in its best window."""
 
     best: float
     members: list[int] = field(default_factory=list)
@@ -48,22 +49,24 @@ class Group:
 
     @property
     def is_copy(self) -> bool:
-        """Whether it is no non-match of the query, whatever it scores."""
+        """Whether the group shows copies of the query, whatever it scores, and so does not belong to the
+        background."""
         return self.stands_out or bool(self.stretches)
 
 
 def copy_level(view: str, calibration: Calibration) -> float:
-    """A score half-way between non-matches and copies."""
+    """The score half-way between non-matches and copies."""
     return (calibration.background_mean(view) + calibration.midpoint) / 2
 
 
 class NearCopies:
-    """Groups the videos that one query hits. It reads each video's vectors once, where they are few."""
+    """Groups the videos that one query hits. If a video has few segments, its vectors are read only
+    once."""
 
     def __init__(
         self, index: SegmentIndex, certain: float, cancellation: Cancellation = NEVER_CANCELLED
     ) -> None:
-        """certain: segments that are more similar than this are copies."""
+        """certain: segments with at least this similarity are copies. Methods raise CancelledError."""
         self._index = index
         self._certain = certain
         self._cancellation = cancellation
@@ -71,10 +74,10 @@ class NearCopies:
         self._kept_rows = 0
 
     def groups(self, hits: ViewHits, times: Float64Array, level: float, step: float) -> list[Group]:
-        """The groups with the best scores, the best first; videos that score lower are in none.
+        """The groups with the best scores, best first. Videos with lower scores are in no group.
 
-        times: float64 (windows,), the middle of each. level: of scores that may be copies'; step:
-        how much higher than the others a group that stands out scores.
+        times: float64 (windows,), the middle of each window. level: minimum score of possible copies.
+        step: how much higher than the others a group that stands out scores.
         """
         groups: list[Group] = []
         group_of: dict[int, int] = {}
@@ -110,7 +113,8 @@ class NearCopies:
         groups: list[Group],
         group_of: dict[int, int],
     ) -> int | None:
-        """The group of which some video is hit with the same content in the video's best window."""
+        """The number of a group with a video that is hit for the same content in this video's best
+        window; None if there is none."""
         own = hits.of_video(video)
         top = int(own[np.argmax(hits.scores[own])])
         around = hits.of_window(int(hits.windows[top]))
@@ -136,8 +140,8 @@ class NearCopies:
         return None
 
     def _around(self, video_id: str, seconds: float) -> Float32Array:
-        """float32 (n, 527): the segment at this time, and it joined with either neighbour, because
-        copies may be cut into segments at other times."""
+        """float32 (n, 527), unit norm: the segment at this time, alone and added to each neighbour,
+        because copies may be cut into segments at other times."""
         segments = self._segments(video_id)
         if not segments.refs:
             return np.zeros((0, 0), dtype=np.float32)
@@ -165,9 +169,9 @@ class NearCopies:
 def _followed(
     hits: ViewHits, video: int, times: Float64Array, level: float
 ) -> tuple[float, float] | None:
-    """The stretch of the query that a video follows in time; None if it does not. A non-match, also a
-    look-alike, is hit here and there."""
-    # The best hit of each window: hits of a window are in order.
+    """The part of the query that a video follows in time, in seconds; None if it does not. Non-matches,
+    even similar ones, are hit at random times."""
+    # The best hit of each window, because the hits of a window are in order.
     rows = np.sort(hits.of_video(video))
     _, first = np.unique(hits.windows[rows], return_index=True)
     rows = rows[first]
@@ -186,20 +190,20 @@ def _followed(
 
 
 def _stands_out(hits: ViewHits, group: Group, level: float, step: float) -> bool:
-    """Two look-alikes do not stand out beside each other; clips of a compilation do, each in its own
-    windows."""
+    """Whether a group scores far above all others in its best window. Two similar videos do not stand out
+    beside each other; the clips of a compilation do, each in its own windows."""
     if group.best < level:
         return False
     rows = hits.of_video(group.members[0])
     around = hits.of_window(int(hits.windows[rows[np.argmax(hits.scores[rows])]]))
     others = hits.scores[around][~np.isin(hits.videos[around], group.members)]
-    # Without others all that is known is that they score lower than the last hit.
+    # Without other hits, it is only known that other videos score below the last hit.
     other = others.max() if len(others) else hits.scores[around].min()
     return bool(group.best - other >= step)
 
 
 def _along(query: Float64Array, ref: Float64Array, tempo: float) -> Int64Array:
-    """int64 (m,): the pairs near the line of this tempo that has most of them."""
+    """int64 (m,): the numbers of the pairs near that line of this tempo which has the most pairs."""
     offset = ref - tempo * query
     apart = np.sort(offset)
     last = np.searchsorted(apart, apart + 2 * _LINE_SECONDS, side="right")
@@ -208,7 +212,8 @@ def _along(query: Float64Array, ref: Float64Array, tempo: float) -> Int64Array:
 
 
 def _same_stretch(groups: list[Group], stretch: tuple[float, float]) -> int | None:
-    """The first group with a member that follows the same stretch of the query."""
+    """The number of the first group with a member that follows the same part of the query; None if there
+    is none."""
     for number, group in enumerate(groups):
         for start, end in group.stretches:
             both = min(end, stretch[1]) - max(start, stretch[0])

@@ -1,4 +1,4 @@
-"""What two videos of the catalogue share, whichever of the two was the query."""
+"""What two videos of the catalogue share, independent of which of them was the query."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COPIES: tuple[Decision, ...] = ("copy",)
 
 @dataclass(frozen=True, slots=True, order=True)
 class SharedRange:
-    """A stretch of the first video that is a copy of a stretch of the second."""
+    """A range of the first video that is a copy of a range of the second one."""
 
     first_start_seconds: float
     first_end_seconds: float
@@ -24,10 +24,10 @@ class SharedRange:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """A pair of videos that share something; `first` < `second`, by id.
+    """Two videos that share something; `first` < `second`, by id.
 
-    ranges: what they share, in the order of the first one's time. first_coverage, second_coverage: which
-    share of each video that is, 0 to 1. probability: the highest of the matches'.
+    ranges: the shared ranges, ordered by the first video's time. first_coverage, second_coverage:
+    fraction of each video that they cover, 0 to 1. probability: the highest one of the matches.
     """
 
     first: str
@@ -39,15 +39,15 @@ class Overlap:
     decision: Decision
 
     def coverage_of(self, video_id: str) -> float:
-        """The matched share of one of the two."""
+        """The covered fraction of one of the two videos."""
         return self.first_coverage if video_id == self.first else self.second_coverage
 
     def other(self, video_id: str) -> str:
-        """The one that is not this one."""
+        """The id of the other video."""
         return self.second if video_id == self.first else self.first
 
     def ranges_from(self, video_id: str) -> list[SharedRange]:
-        """The ranges with this video as the first one, in the order of its time."""
+        """The ranges with this video as the first one, ordered by its time."""
         if video_id == self.first:
             return list(self.ranges)
         return sorted(
@@ -67,8 +67,9 @@ def overlaps_in(
     durations: Mapping[str, float],
     decisions: Collection[Decision] = COPIES,
 ) -> Iterator[Overlap]:
-    """What a video of the index, as a query, shares with others: one overlap for each of them that has a
-    match with one of these decisions. durations: seconds by video; one that is not in it is left out."""
+    """What an indexed video shares with others, from the report of a query with it: one overlap per video
+    that has a match with one of the `decisions`. durations: seconds by video id; other videos are
+    skipped."""
     matches: dict[str, list[tuple[Match, Decision]]] = {}
     for match, decision in zip(report.matches, report.decisions, strict=True):
         if decision in decisions and match.video_id in durations:
@@ -110,13 +111,14 @@ def _overlap(
 
 
 def _share(intervals: Iterable[tuple[float, float]], duration_seconds: float) -> float:
-    """Which share of a video intervals cover together, 0 to 1."""
+    """The fraction of a video that the intervals cover together, 0 to 1."""
     covered = covered_seconds(intervals)
     return min(1.0, covered / duration_seconds) if duration_seconds > 0 else 0.0
 
 
 def stronger(one: Overlap, other: Overlap) -> Overlap:
-    """Of the same pair found from either side, the one that says more; the order does not matter."""
+    """The stronger of two overlaps of the same pair, found from either side. The order of the arguments
+    does not matter."""
     return max(one, other, key=_strength)
 
 
@@ -132,8 +134,8 @@ def _strength(overlap: Overlap) -> tuple[object, ...]:
 
 
 def _agreed_seconds(ranges: Iterable[SharedRange]) -> float:
-    """How much the two share, less what the one's ranges are longer than the other's: where the query is
-    the longer video, its windows reach over the ends of what it holds of the other."""
+    """Seconds that the ranges share, minus the differences of their lengths. If the query is the longer
+    video, its windows extend beyond the ends of the shared part."""
     agreed = 0.0
     for one in ranges:
         first = one.first_end_seconds - one.first_start_seconds

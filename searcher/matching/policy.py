@@ -1,4 +1,4 @@
-"""Decides on a match by the policy of its bank."""
+"""Applies the policy of a bank: turns probabilities into decisions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _STRENGTH: dict[Decision, int] = {"no_match": 0, "review": 1, "copy": 2}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Matches at or above these probabilities are copies or go to review, if together they are at least
-    `min_seconds` long and cover at least `min_coverage` of the query."""
+    """The thresholds of a bank. Matches at or above these probabilities are copies or go to review, if
+    together they last at least `min_seconds` and cover at least the fraction `min_coverage` of the query.
+    Raises ValueError for thresholds in the wrong order."""
 
     copy_probability: float
     review_probability: float
@@ -33,8 +34,8 @@ class Policy:
             )
 
     def decide(self, matches: Sequence[Match], query_seconds: float) -> list[Decision]:
-        """The decisions on all matches of one video. A match that is probable enough for a copy is left
-        to a reviewer if the copies are too short, but all that is worth a review is not."""
+        """The decisions on all matches of one video. If the copies together are too short but all matches
+        worth a review are long enough, the copies go to review."""
         copies = self._suffices(matches, self.copy_probability, query_seconds)
         reviews = self._suffices(matches, self.review_probability, query_seconds)
         decisions: list[Decision] = []
@@ -48,13 +49,13 @@ class Policy:
     def _suffices(
         self, matches: Iterable[Match], least_probability: float, query_seconds: float
     ) -> bool:
-        """Whether the matches of this probability and above are together long enough."""
+        """Whether the matches with at least this probability are long enough together."""
         seconds = covered_seconds(
             (match.query_start_seconds, match.query_end_seconds)
             for match in matches
             if match.probability >= least_probability
         )
-        # Ranges are rounded differently than the length of the query.
+        # Ranges and the length of the query are rounded differently.
         slack = 1e-6
         return (
             seconds >= self.min_seconds - slack
@@ -62,7 +63,7 @@ class Policy:
         )
 
     def decide_probability(self, probability: float) -> Decision:
-        """The decision on a match where all matches are long enough."""
+        """The decision on a match if the matches are long enough."""
         if probability >= self.copy_probability:
             return "copy"
         return "review" if probability >= self.review_probability else "no_match"
@@ -70,7 +71,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policies of single banks, and the default of all others."""
+    """The policies of single banks, and the default policy of all others."""
 
     default: Policy
     banks: Mapping[str, Policy] = field(default_factory=dict)
@@ -80,17 +81,17 @@ class Policies:
 
     @property
     def least_probability(self) -> float:
-        """A match that is less probable is no match in any bank."""
+        """The lowest review threshold of all banks. Matches below it are no_match in every bank."""
         return min(one.review_probability for one in (self.default, *self.banks.values()))
 
 
 def default_policy(calibration: Calibration) -> Policy:
-    """The policy a profile ships with."""
+    """The default policy of a calibration."""
     return Policy(calibration.copy_probability, calibration.review_probability)
 
 
 def policies(calibration: Calibration, settings: MatchingSettings) -> Policies:
-    """The policies in force: settings override the calibration, a bank overrides the default.
+    """The policies in force. Settings override the calibration, and a bank overrides the default.
 
     Raises ValueError if review_probability is above copy_probability.
     """
@@ -104,7 +105,8 @@ def _with(base: Policy, own: PolicySettings) -> Policy:
         return float(getattr(base, name) if set_to is None else set_to)
 
     copy = value("copy_probability")
-    # If a bank only lowers copy_probability, review_probability follows, as it cannot be higher.
+    # If a bank lowers only copy_probability, review_probability is lowered too, because it cannot be
+    # higher.
     review = value("review_probability")
     if own.review_probability is None:
         review = min(review, copy)
@@ -112,7 +114,7 @@ def _with(base: Policy, own: PolicySettings) -> Policy:
 
 
 def covered_seconds(intervals: Iterable[tuple[float, float]]) -> float:
-    """How many seconds intervals cover together."""
+    """Seconds that the intervals (start, end) cover together."""
     covered, end = 0.0, -math.inf
     for start, stop in sorted(intervals):
         covered += max(0.0, stop - max(start, end))
@@ -121,5 +123,5 @@ def covered_seconds(intervals: Iterable[tuple[float, float]]) -> float:
 
 
 def strongest(decisions: Iterable[Decision]) -> Decision:
-    """The strongest decision of the matches; no_match if there are none."""
+    """The strongest decision; no_match if there are none."""
     return max(decisions, key=_STRENGTH.__getitem__, default="no_match")

@@ -1,4 +1,4 @@
-"""What matching needs of an index."""
+"""The interface of an index for matching."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from searcher.index.state import EVERYTHING, Filter, VideoSegments
 
 
 class SegmentIndex(Protocol):
-    """Nearest segments, and all segments of one video."""
+    """Finds the nearest segments, and all segments of a video."""
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
-        """The k nearest segments of each query vector, float32 (n, 527)."""
+        """The k nearest segments of each query vector, best first. vectors: float32 (n, 527)."""
         ...
 
     def vectors_of(self, video_id: str) -> VideoSegments:
-        """A video's segments, with their vectors and their frames."""
+        """The segments of a video in time order, with their vectors and frame codes."""
         ...

@@ -1,4 +1,4 @@
-"""The windows of a query, or of a piece of a long one, that carry information."""
+"""The windows of a query, or of a piece of a long one, that have information."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from common.types import BoolArray, Float32Array, Int64Array, QueryEmbedding
 from searcher.matching.alignment import Spans
 
-# Single frames are for localisation; searching with them finds nothing that longer windows miss.
+# Single frames are for localisation. A search with them would find nothing that longer windows miss.
 _SEARCHED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ViewWindows:
-    """The windows that carry information through one view. windows: int64 (n,), their numbers,
-    increasing; vectors: float32 (n, 527), unit norm."""
+    """The windows with information through one view. windows: int64 (n,), their numbers, increasing.
+    vectors: float32 (n, 527), unit norm."""
 
     name: str
     windows: Int64Array
@@ -31,8 +31,8 @@ class ViewWindows:
 
 @dataclass(frozen=True, slots=True)
 class QueryWindows:
-    """windows: all windows. searched: bool (W,), windows to search with; all of them if none is as
-    long as a second. duration_seconds: of the whole query."""
+    """The windows of a query. windows: all of them. searched: bool (W,), windows to search with; all if
+    none is at least one second long. duration_seconds: length of the complete query."""
 
     uri: str
     duration_seconds: float
@@ -43,8 +43,8 @@ class QueryWindows:
 
     @classmethod
     def of(cls, *looks: QueryEmbedding) -> QueryWindows:
-        """Combines passes over the same windows. Raises ValueError if the windows differ or view
-        names repeat."""
+        """Combine passes over the same windows. Raises ValueError if the windows differ or a view name
+        occurs twice."""
         first, *others = looks
         for other in others:
             first.check_same_windows(other)
@@ -67,5 +67,5 @@ class QueryWindows:
 
     @property
     def shows_something(self) -> bool:
-        """Whether any window carries information."""
+        """Whether any window has information."""
         return any(len(view.windows) for view in self.views)

@@ -1,8 +1,8 @@
 """Retrieval: the candidates are the videos with a segment near some window of some view.
 
-Copies in the catalogue neither hide other videos nor change what the background is: near-copies are
-grouped first, a group is one vote of the background, and a window whose places are taken by copies of one
-content is searched deeper.
+Copies in the catalogue must neither hide other videos nor change the background mean. So near-copies are
+grouped first, each group counts once in the background mean, and a window whose hits are mostly copies of
+one content is searched for more hits.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from searcher.matching.near_copies import Group, NearCopies, copy_level
 from searcher.matching.protocols import SegmentIndex
 from searcher.matching.query_windows import QueryWindows, ViewWindows
 
-# Hits asked for at once.
+# Maximum number of hits per search call.
 _HITS_AT_ONCE = 5120
 _DEEPER = 4
-# Hits of all windows of a piece that are searched deeper; beyond it some windows are left as they are.
+# Maximum number of additional hits per piece. Beyond it, some windows are not searched for more.
 _DEEPER_HITS = 400_000
-# A hit this near in score to one of another video of its group is the copy of that hit.
+# Two hits of one group in the same window with at most this score difference are copies of each other.
 _COPY_STEP = 0.005
 # Ranks of the background scores: the best few may be copies, and later ones add nothing.
 _FIRST_RANK, _LAST_RANK = 2, 25
@@ -35,8 +35,8 @@ _FIRST_RANK, _LAST_RANK = 2, 25
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """candidates: video ids, the most promising first. backgrounds: per view. truncated: what was left
-    out because of a bound; empty if nothing."""
+    """candidates: video ids, most promising first. backgrounds: by view name. truncated: what was not
+    searched or compared because of a limit; empty if nothing."""
 
     candidates: tuple[str, ...]
     backgrounds: Mapping[str, BackgroundScores]
@@ -52,12 +52,12 @@ def retrieve(
     floor: float | None = None,
     most_candidates: int = MAX_CANDIDATES,
 ) -> Retrieval:
-    """The candidates of a query, or of a piece of one, and its background.
+    """The candidates of a query, or of a piece of one, and its backgrounds.
 
-    floor: a video that cannot have this probability need not be a candidate (default: the calibration's
-    `review_probability`). most_candidates: of those that can. Raises CancelledError.
+    floor: probability that a candidate must be able to reach (default: the calibration's
+    `review_probability`). most_candidates: maximum number of those that can. Raises CancelledError.
     """
-    # Who asks for few candidates has another way to the copies behind them.
+    # A caller that allows only few candidates finds further copies in another way.
     deepest = MOST_HITS if most_candidates > LISTED_CANDIDATES else HITS_PER_WINDOW
     search = _Search(query, index, calibration, only, cancellation, deepest)
     backgrounds: dict[str, BackgroundScores] = {}
@@ -76,7 +76,7 @@ def retrieve(
 
 
 class _Search:
-    """Searches the views of one query. truncated: as in `Retrieval`."""
+    """Searches the views of one query. truncated: see `Retrieval`."""
 
     def __init__(
         self,
@@ -98,7 +98,8 @@ class _Search:
         self.truncated = ""
 
     def view(self, view: ViewWindows) -> tuple[ViewHits, list[Group], Float64Array] | None:
-        """The hits through a view, their groups, and the times of the windows; None without hits."""
+        """The hits through a view, their groups, and the times of the windows in seconds; None without
+        hits."""
         chosen = self._query.searched[view.windows]
         vectors, windows = view.vectors[chosen], view.windows[chosen]
         spans = self._query.windows
@@ -129,7 +130,7 @@ class _Search:
         return _counted(hits, groups, level), groups, times
 
     def _within_bounds(self, lacking: Int64Array, depth: int) -> Int64Array:
-        """As many of the windows as may be searched deeper, evenly spread."""
+        """As many of the windows as the limit allows, evenly spread."""
         most = self._left // depth
         if len(lacking) > most:
             self.truncated = (
@@ -142,7 +143,7 @@ class _Search:
         return lacking
 
     def _nearest(self, vectors: Float32Array, windows: Int64Array, depth: int) -> ViewHits:
-        """The `depth` nearest segments of these windows, int64 (n,)."""
+        """The `depth` nearest segments of each of these windows, int64 (n,). Raises CancelledError."""
         parts = []
         step = max(1, _HITS_AT_ONCE // depth)
         for first in range(0, len(windows), step):
@@ -154,7 +155,7 @@ class _Search:
 
 
 def _lacking(hits: ViewHits, groups: list[Group], depth: int, level: float) -> Int64Array:
-    """int64 (n,): the windows with `depth` hits of which too few count, because copies take places."""
+    """int64 (n,): the windows with `depth` hits of which too few count, because the others are copies."""
     copies = _copies(hits, groups, level)
     if not copies.any():
         return np.zeros(0, dtype=np.int64)
@@ -165,7 +166,7 @@ def _lacking(hits: ViewHits, groups: list[Group], depth: int, level: float) -> I
 
 
 def _counted(hits: ViewHits, groups: list[Group], level: float) -> ViewHits:
-    """The hits up to the last one that counts of each window."""
+    """The hits of each window up to the last one that counts."""
     copies = _copies(hits, groups, level)
     counts = np.cumsum(~copies)
     first = np.searchsorted(hits.windows, hits.windows)
@@ -174,15 +175,15 @@ def _counted(hits: ViewHits, groups: list[Group], level: float) -> ViewHits:
 
 
 def _copies(hits: ViewHits, groups: list[Group], level: float) -> BoolArray:
-    """bool (hits,): hits that say nothing new, because another video of the group is hit for the same
-    content in the same window. They do not count among a window's nearest."""
+    """bool (hits,): hits that add no content, because another video of the group is hit for the same
+    content in the same window. They do not count among a window's nearest hits."""
     group_of = np.full(len(hits.names), -1)
     for number, group in enumerate(groups):
         if len(group.members) > 1:
             group_of[group.members] = number
     copies = np.zeros(len(hits.windows), dtype=bool)
     rows = np.flatnonzero(group_of[hits.videos] >= 0)
-    # Per window and group the video that is hit best, and the score of its latest hit.
+    # Per window and group: the video with the best hit, and the score of its last hit.
     leading: dict[tuple[int, int], int] = {}
     last: dict[tuple[int, int], float] = {}
     for row in rows.tolist():
@@ -198,7 +199,7 @@ def _copies(hits: ViewHits, groups: list[Group], level: float) -> BoolArray:
 
 
 def _background(groups: list[Group], certain: float) -> BackgroundScores:
-    """One vote per group."""
+    """The background scores of a view: each group contributes its best score."""
     return background_scores(
         np.array([group.best for group in groups]),
         certain,
@@ -209,11 +210,12 @@ def _background(groups: list[Group], certain: float) -> BackgroundScores:
 def background_scores(
     scores: Float64Array, certain: float, copies: BoolArray | None = None
 ) -> BackgroundScores:
-    """The background among scores, float64 (n,), the best score of each group of videos found.
+    """The mean and number of the background scores. scores: float64 (n,), the best score of each group of
+    videos.
 
-    The first few may be copies. Scores of `certain` and above are always left out, so that a video with
-    many copies in the catalogue does not raise its own background; so are later ones that are copies
-    by other evidence: copies, bool (n,).
+    The first few are skipped, because they may be copies. Scores of at least `certain` are always
+    excluded, so that a video with many copies in the catalogue does not raise its own background. copies:
+    bool (n,), groups that are copies by other evidence; they are excluded too.
     """
     usable = scores < certain
     order = np.argsort(-scores[usable], kind="stable")[_FIRST_RANK:]

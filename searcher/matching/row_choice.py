@@ -1,4 +1,5 @@
-"""Which runs of a video become rows of the report: one row per match, whose pairs lie in its ranges."""
+"""Chooses which runs of a video become rows of the report: one row per match, with pairs in its
+ranges."""
 
 from __future__ import annotations
 
@@ -13,17 +14,19 @@ from searcher.matching.alignment import BEST_WINDOWS, Run
 from searcher.matching.query_windows import QueryWindows
 from searcher.matching.temporal_fit import mean_along
 
-# Further runs of a video count as copies if their score is at least this share of its best run's.
+# Further runs of a video count as copies if their score is at least this fraction of its best run's
+# score.
 FURTHER_SHARE = 0.8
-# A row with this share of its query range inside that of a better row goes.
+# A row is dropped if this fraction of its query range lies in that of a better row.
 _ACROSS_SHARE = 0.5
-# A row is put on the line of a better one, if it is further away than this and that line has this share
-# of its similarity there.
+# A row is moved to the line of a better row if it is further away than this and its windows have this
+# fraction of its similarity along that line.
 _LINE_SECONDS, _EXPLAINED_SHARE = 2.0, 0.9
-# Most windows of a still are this similar to its best one; two stills with such windows are the same.
+# Most windows of a still have at least this similarity to its best window. Two stills are the same if
+# their best windows have at least _SAME_STILL.
 _STILL, _SAME_STILL, _EDGE_SECONDS = 0.9, 0.8, 0.3
-# A part that the reference shows again: its line stands out from the other lines by this share of what
-# the run's own line does, and that by this similarity; at most so many, and windows that are compared.
+# For a part that the reference repeats: the fraction of the own line's contrast that a repetition needs,
+# the minimum contrast of the own line, the maximum number of repetitions, and of compared windows.
 _AGAIN_SHARE, _CONTRAST, _MOST_AGAIN, _AGAIN_WINDOWS = 0.75, 0.15, 20, 64
 _OFFSET_STEP, _AGAIN_SECONDS, _APART_SHARE = 0.5, 3.0, 0.25
 
@@ -32,7 +35,7 @@ Refine = Callable[[Run], Run]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """run: gives the score and the pairs; shown: gives the ranges."""
+    """A row of the report. run: gives the score and the pairs. shown: gives the ranges."""
 
     run: Run
     shown: Run
@@ -40,9 +43,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The windows of a query through one view, and a video.
+    """The windows of a query through one view, and the segments of a video.
 
-    windows: int64 (n,), their numbers; starts, ends: float64 (n,); vectors: float32 (n, 527).
+    windows: int64 (n,), their numbers. starts, ends: float64 (n,), seconds. vectors: float32 (n, 527).
+    ref_starts, ref_ends: float64 (S,), seconds, of the segments.
     """
 
     windows: Int64Array
@@ -55,7 +59,7 @@ class Comparison:
 
     @classmethod
     def of(cls, query: QueryWindows, view: str, segments: VideoSegments) -> Comparison:
-        """view: its name."""
+        """view: name of the view."""
         seen = next(one for one in query.views if one.name == view)
         return cls(
             seen.windows,
@@ -75,7 +79,7 @@ class Comparison:
         )
 
     def holds(self, run: Run, ranges: Run) -> bool:
-        """Whether the pairs of a run lie in these ranges."""
+        """Whether all pairs of a run lie in the ranges of `ranges`."""
         position = {int(window): at for at, window in enumerate(self.windows)}
         return all(
             window in position
@@ -87,7 +91,7 @@ class Comparison:
         )
 
     def pairs(self, ranges: Run) -> tuple[tuple[int, int, float], ...]:
-        """The best pairs that lie in these ranges."""
+        """The best pairs (window, segment, similarity) in these ranges."""
         chosen = self.within(ranges)
         segments = np.flatnonzero(
             (self.ref_starts < ranges.ref_end_seconds) & (self.ref_ends > ranges.ref_start_seconds)
@@ -104,7 +108,8 @@ class Comparison:
         )
 
     def along(self, run: Run, line: Run) -> float:
-        """Mean similarity of the windows of a run along the line of another; 0 if it has none."""
+        """Mean similarity of a run's windows along the line of another run; 0 without a tempo or
+        windows."""
         if line.tempo is None:
             return 0.0
         chosen = self.within(run)[:_AGAIN_WINDOWS]
@@ -114,13 +119,14 @@ class Comparison:
         return float(self._along(chosen, _at(line, middle)[None])[0])
 
     def _along(self, chosen: Int64Array, at: Float64Array) -> Float64Array:
-        """float64 (k,): mean similarity of some windows along k lines; at: float64 (k, n)."""
+        """float64 (k,): mean similarity of the chosen windows along k lines. at: float64 (k, n),
+        reference times."""
         similarity = self.vectors[chosen] @ self.segments.vectors.T
         inside = (at >= self.ref_starts[0] - 1e-6) & (at < self.ref_ends[-1])
         return mean_along(similarity, at, (self.ref_starts + self.ref_ends) / 2, inside)
 
     def still(self, row: Row) -> Float32Array | None:
-        """float32 (527,): what a row shows in which nothing changes; None for others."""
+        """float32 (527,): the vector of a row in which nothing changes; None for other rows."""
         inside = (self.starts >= row.shown.query_start_seconds - _EDGE_SECONDS) & (
             self.ends <= row.shown.query_end_seconds + _EDGE_SECONDS
         )
@@ -128,11 +134,11 @@ class Comparison:
         if not len(best) or not inside.any():
             return None
         shown: Float32Array = self.vectors[best[0]]
-        # Most windows: those at the edges show something else too.
+        # The median, because windows at the edges also show something else.
         return shown if float(np.median(self.vectors[inside] @ shown)) >= _STILL else None
 
     def again(self, run: Run) -> list[Run]:
-        """Further parts of the reference that show what a run shows, the most similar first."""
+        """Further parts of the reference that show the same as a run, most similar first."""
         chosen = self.within(run)
         chosen = chosen[:: -(-len(chosen) // _AGAIN_WINDOWS)] if len(chosen) else chosen
         if run.tempo is None or run.seconds < _AGAIN_SECONDS or len(chosen) < BEST_WINDOWS:
@@ -168,7 +174,8 @@ class Comparison:
 
 
 def _at(line: Run, times: Float64Array) -> Float64Array:
-    """float64 (n,): the reference times of query times on the line of a run that has a tempo."""
+    """float64 (n,): the reference times of query times on the line of a run; a run without a tempo counts
+    as 1."""
     tempo = line.tempo or 1.0
     if tempo < 0:
         return line.ref_end_seconds + tempo * (times - line.query_start_seconds)
@@ -178,8 +185,8 @@ def _at(line: Run, times: Float64Array) -> Float64Array:
 def choose_rows(
     runs: tuple[Run, ...], comparison: Comparison, refine: Refine, probable: Callable[[Run], bool]
 ) -> list[Row]:
-    """The rows of a video. runs: best first; refine: gives the ranges that are shown; probable: whether a
-    run may be told again where the reference repeats it."""
+    """The rows of a video. runs: best first. refine: gives the shown ranges of a run. probable: whether a
+    run may be listed again for each repetition in the reference."""
     rows: list[Row] = []
     for run in runs:
         if run.score < FURTHER_SHARE * runs[0].score:
@@ -195,7 +202,8 @@ def choose_rows(
 
 
 def _supported(run: Run, comparison: Comparison, refine: Refine, *, first: bool) -> Row | None:
-    """The row of a run, with pairs in its ranges; None if nothing there is as similar as the run says."""
+    """The row of a run, with pairs in its ranges; None if nothing in them is similar enough. first: the
+    best run always gets a row."""
     for shown in (refine(run), run):
         if comparison.holds(run, shown):
             return Row(run, shown)
@@ -207,8 +215,8 @@ def _supported(run: Run, comparison: Comparison, refine: Refine, *, first: bool)
 
 
 def _on_line(row: Row, rows: list[Row], comparison: Comparison) -> Row:
-    """The row, on the line of a better one if that is as similar there: in a scene in which little moves
-    the most similar segment says little about the time."""
+    """The row, moved to the line of a better row if it is about as similar there. In a scene with little
+    motion, the most similar segment does not determine the time well."""
     one = row.shown
     times = np.array([one.query_start_seconds, one.query_end_seconds])
     for better in rows:
@@ -230,7 +238,7 @@ def _on_line(row: Row, rows: list[Row], comparison: Comparison) -> Row:
 
 
 def _goes(one: Run, better: Run) -> bool:
-    """Whether a better row says all that a row says, or contradicts it."""
+    """Whether a row is contained in a better row or contradicts it."""
     if one.is_within(better):
         return True
     if better.is_within(one):
@@ -247,7 +255,7 @@ def _once(
     refine: Refine,
     probable: Callable[[Run], bool],
 ) -> list[Row]:
-    """The rows, each still once, and each moving part as often as the reference shows it."""
+    """The rows, with each still once and each moving part once per repetition in the reference."""
     stills: list[Float32Array] = []
     kept: list[Row] = []
     for row in rows:

@@ -13,10 +13,10 @@ from searcher.matching.localisation import refine
 from searcher.matching.query_windows import QueryWindows
 from searcher.matching.row_choice import Comparison, choose_rows
 
-# Most runs of one video in one piece of a query.
+# Maximum number of runs of one video in one piece of a query.
 _MOST_RUNS = 200
 
-# Returns the query frames of the view with this name.
+# A function that returns the query frames of the view with a given name.
 FramesOf = Callable[[str], QueryFrames]
 
 
@@ -32,9 +32,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class RunMatch:
-    """One run of one video through one view. run: gives the score; shown: gives the refined ranges;
-    pairs: the best pairs of `run`; pieces: numbers of the first and the last query piece it
-    covers."""
+    """One run of one video through one view. run: gives the score. shown: gives the refined ranges.
+    pairs: the best pairs of `run`. pieces: numbers of the first and last query piece that it covers."""
 
     video_id: str
     bank: str
@@ -46,7 +45,7 @@ class RunMatch:
     pieces: tuple[int, int]
 
     def logit(self, calibration: Calibration) -> float:
-        """Log odds of a copy."""
+        """Log odds that the run is a copy."""
         return run_logit(self.run, self.view, self.background, calibration)
 
 
@@ -57,7 +56,8 @@ def run_matches_of(
     frames_of: FramesOf | None,
     calibration: Calibration,
 ) -> list[RunMatch]:
-    """The runs good enough to be matches, each with its refined ranges. number: of the piece."""
+    """The runs that are good enough for matches, with their refined ranges. number: number of the
+    piece."""
     refs = evidence.segments.refs
     runs = evidence.runs[:_MOST_RUNS]
 

@@ -11,14 +11,14 @@ import numpy as np
 from searcher.matching.alignment import BEST_WINDOWS, MAX_JUMP_SECONDS, Run
 from searcher.matching.run_matches import RunMatch
 
-# A run in the next piece may begin this much before the end of this one: a window and its margin.
+# A run in the next piece may start this much before the end of this one: a window and its margin.
 _OVERLAP_SECONDS = 5.0
-# Tempi are tried in steps of about this size; the tempo of a shorter run is unreliable.
+# Tempi are tried in steps of about this size. In runs shorter than this, the tempo is unreliable.
 _TEMPO_STEP, _TEMPO_SECONDS = 0.21, 6.0
 
 
 def merge_runs(run_matches: Iterable[RunMatch]) -> list[RunMatch]:
-    """Merges two runs of one video and view if the second continues the first in the next piece.
+    """Merge two runs of one video and view if the second one continues the first one in the next piece.
     The ranges span both; the score is the mean of the best pairs of both."""
     told: list[RunMatch] = []
     # Runs that may continue, by video and view.
@@ -49,7 +49,7 @@ def continues_run(one: RunMatch, other: RunMatch) -> bool:
     if not -_OVERLAP_SECONDS <= gap_seconds <= max(first.gap_seconds, second.gap_seconds):
         return False
     if first.tempo is None or second.tempo is None:
-        # Without a tempo only the distance of the ranges decides.
+        # Without a tempo, only the distance of the ranges decides.
         apart = max(
             second.ref_start_seconds - first.ref_end_seconds,
             first.ref_start_seconds - second.ref_end_seconds,
@@ -71,7 +71,7 @@ def continues_run(one: RunMatch, other: RunMatch) -> bool:
 def _join(one: RunMatch, other: RunMatch) -> RunMatch:
     pairs = [*zip(one.run.pairs, one.pairs, strict=True)]
     pairs += zip(other.run.pairs, other.pairs, strict=True)
-    # The best pairs of both are the best of all.
+    # The best pairs of both runs are the best of all.
     best = sorted(pairs, key=lambda pair: -pair[1].similarity)[:BEST_WINDOWS]
     score = float(np.mean([pair.similarity for _, pair in best]))
     run = _span(one.run, other.run)
@@ -105,7 +105,8 @@ def _longer(first: Run, second: Run) -> Run:
 
 
 def best_of(run_matches: Sequence[RunMatch], most: int) -> list[RunMatch]:
-    """The `most` matches with the best run scores; if there are more, every video's best match first."""
+    """At most `most` matches, by run score. If there are more, the best match of every video comes
+    first."""
     ranked = sorted(run_matches, key=lambda run_match: -run_match.run.score)
     if len(ranked) <= most:
         return ranked

@@ -25,15 +25,15 @@ def mean_along(
     inside: BoolArray,
     rows: Int64Array | None = None,
 ) -> Float64Array:
-    """float64 (k,): mean similarity along each of k lines, between columns and zero outside.
+    """float64 (k,): mean similarity along each of k lines, interpolated between columns and zero outside.
 
-    similarity: float32 (n, S), whose columns lie at times, float64 (S,), increasing; at: float64
-    (k, n), reference times of each line; inside: bool (k, n), whether that time is in the
-    reference. rows: int64 (n,), if only some rows of similarity count.
+    similarity: float32 (n, S); its columns are at `times`, float64 (S,), increasing. at: float64 (k, n),
+    reference times of each line. inside: bool (k, n), whether that time is in the reference. rows: int64
+    (n,), the rows of similarity that are used (default: all).
     """
     rows = np.arange(len(similarity)) if rows is None else rows
     mean = np.zeros(len(at))
-    # A few lines at a time, as there are as many as reference frames.
+    # A few lines at a time, because there are as many lines as reference frames.
     step = max(1, _PLACES_AT_ONCE // max(1, len(rows)))
     for first in range(0, len(at), step):
         some = slice(first, first + step)
@@ -47,7 +47,8 @@ def mean_along(
 
 
 def ordered_range(first: float, last: float, end_seconds: float) -> tuple[float, float]:
-    """Start and end of a range between two times in either order, not empty, in [0, end_seconds]."""
+    """Start and end of the range between two times in any order, limited to [0, end_seconds] and not
+    empty."""
     low, high = min(first, last), max(first, last)
     start = min(max(low, 0.0), end_seconds - 1e-3)
     return start, min(max(high, start + 1e-3), end_seconds)

@@ -15,8 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from common.types import Float32Array, Float64Array, Int64Array
 
-# Penalties, in units of the reward: entering or leaving a matched part; a jump in the reference;
-# per second that a step differs from the query's pace; per step backwards.
+# Penalties in units of the reward: to enter or leave a matched part; for a jump in the reference; per
+# second that a step differs from the query's pace; per step backwards.
 _EDGE_PENALTY, _JUMP_PENALTY = 0.2, 0.45
 _PACE_PENALTY, _BACKWARDS_PENALTY = 0.015, 0.02
 _MAX_TEMPO = 2.25
@@ -41,8 +41,8 @@ def best_path(
 ) -> list[MatchedFrames]:
     """The matched parts of the best path, in query order; empty if no pairs have enough reward.
 
-    reward: float32 (Tq, Tr), the reward of each pair of frames at these times, negative for
-    non-copies. Both times increase; the reference's are evenly spaced.
+    reward: float32 (Tq, Tr), the reward of each pair of frames at these times, negative for non-copies.
+    Both time arrays increase; the reference times are evenly spaced.
     """
     if not reward.size:
         return []
@@ -54,8 +54,8 @@ def best_path(
 def _forward(
     reward: Float64Array, pts: Float64Array, hop: float
 ) -> tuple[tuple[Float64Array, float], Int64Array]:
-    """Value of every last state, and back pointers (Tq, Tr + 1): the index of a reference frame,
-    plus Tr if the path was cut, or -1 for outside. The last column is the outside state."""
+    """The value of every last state, and back pointers, int64 (Tq, Tr + 1): the index of a reference
+    frame, plus Tr after a cut, or -1 for outside. The last column is the outside state."""
     frames, refs = reward.shape
     came_from: Int64Array = np.full((frames, refs + 1), _OUTSIDE, dtype=np.int64)
     inside, outside = reward[0] - _EDGE_PENALTY, 0.0
@@ -86,7 +86,7 @@ def _best_step(
     penalties = _PACE_PENALTY * np.abs(np.abs(advance) - pace) / max(pace, 1e-9) * step_seconds
     penalties += _BACKWARDS_PENALTY * (advance < 0)
     around = sliding_window_view(np.pad(inside, reach, constant_values=-np.inf), len(inside))
-    # Row k holds the values k - reach places later; a path that advances comes from earlier places.
+    # Row k has the values k - reach places later, because a path that advances comes from earlier places.
     values = around[::-1] - penalties[:, None]
     chosen = values.argmax(axis=0)
     places = np.arange(len(inside))
@@ -96,7 +96,7 @@ def _best_step(
 def _backward(
     states: tuple[Float64Array, float], came_from: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
-    """For each query frame its reference frame (-1: outside), and whether a cut precedes it."""
+    """For each query frame: its reference frame (-1 for outside), and whether a cut precedes it."""
     inside, outside = states
     frames, refs = came_from.shape[0], came_from.shape[1] - 1
     place = np.full(frames, _OUTSIDE, dtype=np.int64)
