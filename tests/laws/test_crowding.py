@@ -1,4 +1,4 @@
-"""Laws of matching in a crowded catalogue, on made-up films: what many copies may not change."""
+"""Matching in a catalogue with many copies, on synthetic videos: copies must not change other results."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_all_of_fifty_clips_of_a_compilation_are_found(
     report = matched(films, copied(rng, np.concatenate(clips)))
     clipped = {f"film-{number:02d}" for number in range(50)}
     assert copies(report) <= clipped
-    # One of the clips that were edited more is left to a reviewer.
+    # One of the more strongly edited clips may go to review.
     assert len(copies(report)) >= 49
     assert {name for name, probability in best(report).items() if probability > 0.75} == clipped
 
@@ -127,7 +127,8 @@ def test_uploads_that_are_less_alike_than_certain_are_no_non_matches_of_one_anot
 def test_copies_of_one_video_lower_no_probability_and_hide_no_match(
     seed: int, similarity: float, copied_film: int, count: int, backend: str
 ) -> None:
-    """Also of a non-match: film 0 is in the query, film 1 is a part of it, the others are not."""
+    """The same holds for non-matches. Film 0 is in the query, film 1 is a part of it, the others are not
+    in it."""
     rng = np.random.default_rng(seed)
     films = {f"film-{number:02d}": film(rng, 16) for number in range(12)}
     whole = edited(rng, films["film-00"][:24], similarity)

@@ -1,4 +1,4 @@
-"""Laws of the rows of a report, on made-up films: one row per match, with pairs in its ranges."""
+"""The rows of a report, on synthetic videos: one row per match, with pairs in its ranges."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_still_that_recurs_is_one_match(rng: np.random.Generator) -> None:
 def test_pairs_lie_in_the_ranges_and_no_row_lies_across_another(
     seed: int, calm: float, similarity: float
 ) -> None:
-    """calm: how much all shots of a film have in common; the higher, the more it is a talking head."""
+    """calm: how much all shots of a film have in common; with a high value it is like a talking head."""
     rng = np.random.default_rng(seed)
     shots = film(rng, 33)
     talking = (1 - calm) * shots + calm * shots[:1]

@@ -1,4 +1,4 @@
-"""Parts of an embedder that count what is asked of them, and segments of drawn films to give it."""
+"""An embedder backend and a tracker that count their calls, and segments of synthetic videos for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storyhash.samples import film
 
 
 class CountingBackend:
-    """A picture is described by its mean colour; `calls` has how many pictures came at once."""
+    """Describes a picture by its mean colour. `calls`: the number of pictures of each call."""
 
     name = "counting"
     fingerprint = "counting"
@@ -38,7 +38,7 @@ class CountingBackend:
 
 
 class CountingTracker(MotionTracker):
-    """`calls` has how often something was followed."""
+    """A motion tracker. `calls`: the number of calls of `track`."""
 
     calls = 0
 

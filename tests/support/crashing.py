@@ -1,7 +1,8 @@
-"""`python -m tests.support.crashing FOLDER KIND`: a worker in memory that really crashes.
+"""`python -m tests.support.crashing FOLDER KIND`: runs a worker in memory that really crashes.
 
-The same messages are there at every start, as a broker keeps what is not committed; `fatal` ends the
-process whatever batch it is in. Prints what lies in the log and in the dead letters as JSON.
+Every start has the same messages, as if a broker kept everything that is not committed. A batch with the
+segment `fatal` crashes the process (KIND `abort`: by abort, otherwise by a segmentation fault). Prints
+the messages in the log and the dead letters as JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.support.streams import DEAD_LETTERS, Bench, Stage, named, segment
 
 
 def crash() -> None:
-    """End this process by a fault, as native code does."""
+    """Crash this process with a segmentation fault, as native code may."""
     ctypes.string_at(0)
 
 

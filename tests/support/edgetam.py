@@ -1,4 +1,5 @@
-"""EdgeTAM with random weights: its own backbone, and all else so small that it runs in milliseconds."""
+"""EdgeTAM with random weights: its real backbone, and small other parts, so that it runs in
+milliseconds."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ _HIDDEN = 128
 
 
 def write_edgetam(folder: Path) -> None:
-    """The model, the same in every run. It needs the package timm."""
+    """Write the model; it is the same in every run. Needs the package timm."""
     torch.manual_seed(1)
     model = transformers.EdgeTamVideoModel(_config())
     with torch.no_grad():
-        # Without it a random network finds nothing present, and nothing would be followed.
+        # Without this bias, a random network would find no object present, and nothing would be followed.
         model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(2.0)
     model.save_pretrained(folder)
 
@@ -48,7 +49,7 @@ def _config() -> transformers.EdgeTamVideoConfig:
         memory_attention_num_layers=1,
         memory_attention_mlp_hidden_size=64,
         memory_attention_rope_feat_sizes=[side // 16, side // 16],
-        # One token for each of 4 x 4 windows.
+        # One token per window of 4 x 4.
         memory_attention_rope_k_sizes=[4, 4],
         perceiver_resampler_num_latents=16,
         perceiver_resampler_num_latents_2d=16,

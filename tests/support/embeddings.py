@@ -1,4 +1,4 @@
-"""Made-up embeddings for tests of the index: no video is needed to test how vectors are kept."""
+"""Synthetic embeddings for tests of the index, which do not need videos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODEL_ID = "test-0123456789ab"
 
 
 def unit_rows(rng: np.random.Generator, count: int, width: int = VECTOR_DIMENSION) -> Float32Array:
-    """float32 (count, width), random directions of unit norm."""
+    """Random directions of unit norm, float32 (count, width)."""
     rows = rng.normal(size=(count, width)).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
@@ -33,8 +33,8 @@ def embedding(
     bank: str = "default",
     model_id: str = MODEL_ID,
 ) -> Embedding:
-    """Segment `number` (4 s each) of a video; without a vector it is uninformative. One in three has no
-    frames."""
+    """Segment `number` (4 s each) of a video. Without a vector it is a low-information segment. Every
+    third segment has no frame codes."""
     blank = np.zeros(VECTOR_DIMENSION, dtype=np.float32)
     graph = np.linspace(0, 1, GRAPH_DIMENSION, dtype=np.float32) + np.float32(number)
     return Embedding(
@@ -48,7 +48,7 @@ def embedding(
 
 
 def frames_of(vector: Float32Array, count: int) -> Int8Array:
-    """int8 (count, 64), other codes for another vector."""
+    """int8 (count, 64): frame codes that depend on the vector."""
     numbers = (1000 * vector[: FRAME_CODE_SIZE * count]).reshape(count, FRAME_CODE_SIZE)
     return np.clip(numbers, -127, 127).astype(np.int8)
 
@@ -61,7 +61,7 @@ def video(
     version: int = 1,
     bank: str = "default",
 ) -> list[Embedding]:
-    """A video of informative segments with random vectors."""
+    """A video of segments with information and random vectors."""
     return [
         embedding(video_id, number, vector, version=version, bank=bank)
         for number, vector in enumerate(unit_rows(rng, segments))

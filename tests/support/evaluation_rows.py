@@ -1,4 +1,4 @@
-"""Rows made by hand, in a notation short enough to read the answer off."""
+"""Short helpers to write result rows by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def found(
     ref: tuple[float, float] = (0, 10),
     decision: str = "",
 ) -> ScoredMatch:
-    """A match; a copy from a probability of 0.9, for review from 0.5."""
+    """A match. By default it is a copy from a probability of 0.9, and for review from 0.5."""
     made = (
         "copy"
         if probability >= COPY_FROM
@@ -51,7 +51,7 @@ def row(
     pieces: tuple[CopiedRange, ...] = (),
     fold: int = 0,
 ) -> QueryRow:
-    """A row of a query of 10 s."""
+    """The row of a query of 10 s."""
     return QueryRow(
         configuration=configuration,
         profile=profile,

@@ -1,4 +1,4 @@
-"""A small HTTP server for tests that answers what a test says, slowly where it says so."""
+"""A small HTTP server for tests. The test defines the responses and their delays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ Answer: TypeAlias = Callable[[BaseHTTPRequestHandler], None]
 
 @contextmanager
 def serving(answers: Mapping[str, Answer]) -> Iterator[str]:
-    """Its address. answers: by path, without the query; anything else is 404."""
+    """Run the server; gives its address. answers: responses by path without query; other paths give
+    404."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -41,7 +42,7 @@ def serving(answers: Mapping[str, Answer]) -> Iterator[str]:
 
 
 def content(data: bytes, **headers: str) -> Answer:
-    """200 with this content, at once."""
+    """A response 200 with this content, sent at once."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
@@ -55,7 +56,7 @@ def content(data: bytes, **headers: str) -> Answer:
 
 
 def dripping(blocks: Iterator[bytes] | list[bytes], pause: Callable[[], object]) -> Answer:
-    """200 with these blocks, and a pause before each."""
+    """A response 200 with these blocks. pause: called before each block."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
@@ -69,7 +70,7 @@ def dripping(blocks: Iterator[bytes] | list[bytes], pause: Callable[[], object])
 
 
 def redirect(location: str) -> Answer:
-    """302 to there."""
+    """A response 302 to `location`."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(302)

@@ -1,4 +1,4 @@
-"""Keys in a state database of a test's own."""
+"""API keys in a state database for a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.state.state import State
 
 
 class Clock:
-    """A time that a test sets."""
+    """A clock that the test sets."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -30,7 +30,7 @@ def opened_state(folder: Path) -> Iterator[State]:
 
 
 def access_over(state: State, settings: HttpSettings, clock: Clock | None = None) -> Access:
-    """Who may call a service that only this machine reaches."""
+    """The access control of a service that only this machine can reach."""
     access = Access(settings, beyond_loopback=False, clock=clock or Clock())
     access.open(state)
     return access
@@ -39,6 +39,6 @@ def access_over(state: State, settings: HttpSettings, clock: Clock | None = None
 def key_of(
     state: State, role: Role, banks: list[str] | None = None, rate: int | None = None
 ) -> dict[str, str]:
-    """A new key as the headers of a request."""
+    """Create a key. Returns the request headers with it."""
     _, token = state.keys.create(NewKey(role.value, role, banks, None, rate))
     return {"Authorization": f"Bearer {token}"}

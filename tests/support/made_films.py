@@ -1,4 +1,4 @@
-"""Made-up films: directions on a sphere that change from shot to shot, as embeddings and as queries."""
+"""Synthetic videos, as embeddings and as queries: directions on a sphere that change with every shot."""
 
 from __future__ import annotations
 
@@ -30,26 +30,28 @@ STILL = np.zeros(15, dtype=np.float32)
 
 
 def film(rng: np.random.Generator, seconds: float) -> Float32Array:
-    """Frames, float32 (T, 512), two a second: a new shot every three seconds, some noise."""
+    """The frames of a video, float32 (T, 512), two per second: a new shot every three seconds, with
+    noise."""
     shots = unit_rows(rng, int(seconds / SHOT_SECONDS) + 1, VISUAL_DIMENSION)
-    # Shots of one film have something in common, as its people and places do.
+    # Shots of one video have something in common, as people and places do.
     shots = shots + 0.6 * unit_rows(rng, 1, VISUAL_DIMENSION)
     frames = shots[(np.arange(round(seconds * FPS)) / FPS / SHOT_SECONDS).astype(int)]
     return unit(frames + rng.normal(0, 0.008, frames.shape))
 
 
 def unit(rows: np.ndarray) -> Float32Array:
-    """The rows at unit norm."""
+    """The rows, scaled to unit norm."""
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def copied(rng: np.random.Generator, frames: Float32Array, noise: float = 0.02) -> Float32Array:
-    """The same frames as an encoder and an editor leave them. noise: of each frame."""
+    """The same frames after re-encoding or slight editing. noise: standard deviation per component."""
     return unit(frames + rng.normal(0, noise, frames.shape))
 
 
 def edited(rng: np.random.Generator, frames: Float32Array, similarity: float) -> Float32Array:
-    """The same frames after an edit that moves each shot: cosine `similarity` to what they were."""
+    """The same frames after an edit that changes each shot: their cosine to the originals is
+    `similarity`."""
     away = np.repeat(unit_rows(rng, len(frames) // 6 + 1, VISUAL_DIMENSION), 6, axis=0)[
         : len(frames)
     ]
@@ -57,7 +59,8 @@ def edited(rng: np.random.Generator, frames: Float32Array, similarity: float) ->
 
 
 def mirrored(frames: Float32Array) -> Float32Array:
-    """What another view of a picture does to its vector: something far away, and its own inverse."""
+    """The effect of another view on a vector: the result is far from the original, and applying it twice
+    restores it."""
     return np.ascontiguousarray(frames[:, ::-1])
 
 
@@ -81,7 +84,7 @@ def embeddings(video_id: str, frames: Float32Array, bank: str = "default") -> li
 def query(
     frames: Float32Array, usable: np.ndarray | None = None, model_id: str = MODEL_ID
 ) -> QueryEmbedding:
-    """A query with these frames, through two views."""
+    """A query with these frames, through two views. usable: bool (T,), frames with information."""
     seconds = len(frames) / FPS
     starts, ends = window_grid(seconds)
     seen = np.ones(len(frames), dtype=bool) if usable is None else usable
@@ -103,9 +106,9 @@ def query(
 
 
 class MadeIndex:
-    """An index for matching (`searcher.matching.protocols`) that compares with every segment.
+    """A `SegmentIndex` (`searcher.matching.protocols`) that compares with every segment.
 
-    others: float32 (n, 527), further segments, each of a video of its own.
+    others: float32 (n, 527), additional segments, each of its own video.
     """
 
     def __init__(
@@ -138,7 +141,7 @@ class MadeIndex:
         return self._cached(name, frames.astype(np.float32).tobytes())
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
-        """See `SegmentIndex.search`; it knows no filter."""
+        """See `SegmentIndex.search`. The filter is ignored."""
         scores = vectors @ self._vectors.T
         k = min(k, scores.shape[1])
         best = np.argpartition(-scores, k - 1, axis=1)[:, :k]

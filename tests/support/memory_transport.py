@@ -1,7 +1,7 @@
-"""Messages within one process: `common.messaging.transport` without a broker, for tests of loops.
+"""`common.messaging.transport` within one process, without a broker, for tests of loops.
 
-Nothing is compacted, nothing deleted but what `expire` is told to, every topic exists, and a partition's
-offsets are its list's indices.
+There is no compaction, and only `expire` and `recreate` delete messages. Every topic exists, and the
+offsets of a partition are the indices of its list.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from common.messaging.topics import max_message_bytes
 from common.messaging.transport import Message, ReceivedMessage
 from common.settings import VideoSettings
 
-# A topic and one of its partitions.
+# A topic and the number of one of its partitions.
 _Place = tuple[str, int]
 
 
 class MemoryTransport:
-    """Topics of `partitions` partitions each, shared by all publishers and consumers made here.
+    """Topics of `partitions` partitions each, shared by all publishers and consumers created here.
 
-    max_bytes: largest message taken; by default what Kafka would take. clock: the log's own, Unix
+    max_bytes: size limit of a message (default: Kafka's). clock: the clock of the log, in Unix
     milliseconds.
     """
 
@@ -74,7 +74,7 @@ class MemoryTransport:
         return self._log_ids.setdefault(topic, uuid.uuid4().hex)
 
     def scan(self, topic: str) -> Iterable[ReceivedMessage]:
-        """Every message that lies in a topic now, partition after partition."""
+        """All current messages of a topic, partition after partition."""
         with self.changed:
             messages = [
                 message
@@ -90,7 +90,7 @@ class MemoryTransport:
             return {number: offset for (name, number), offset in held.items() if name == topic}
 
     def forget_group(self, group: str) -> None:
-        """Forget what a group committed, as a broker does of one that was away for long."""
+        """Delete the committed offsets of a group, as a broker does after the group was away for long."""
         with self.changed:
             self._group(group).committed.clear()
 
@@ -125,7 +125,7 @@ class MemoryTransport:
         return self._begins.get(place, 0)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
     def log(self, topic: str) -> list[list[ReceivedMessage]]:
         """The partitions of a topic; `changed` must be held."""
@@ -136,7 +136,8 @@ class MemoryTransport:
 
 
 class _Group:
-    """What a group has committed, and which member has which partition. `changed` must be held."""
+    """The committed offsets of a group, and the assignment of partitions to its members. `changed` must
+    be held."""
 
     def __init__(self, transport: MemoryTransport) -> None:
         self.committed: dict[_Place, int] = {}
@@ -153,7 +154,7 @@ class _Group:
             self._rebalance()
 
     def _rebalance(self) -> None:
-        """Give every partition one owner; as few as can be change hands."""
+        """Assign every partition to one member, with as few changes as possible."""
         places: dict[_Place, list[MemoryGroupConsumer]] = defaultdict(list)
         for member in self._members:
             for topic in member.topics:
@@ -178,13 +179,14 @@ class _Group:
 
 
 class MemoryPublisher:
-    """Messages are acknowledged as they are published."""
+    """Every message is acknowledged when it is published."""
 
     def __init__(self, transport: MemoryTransport) -> None:
         self._transport = transport
 
     def publish(self, message: Message) -> None:
-        """Append a message. Raises MessageTooLargeError, BrokerError for a partition there is not."""
+        """Append a message. Raises MessageTooLargeError, or BrokerError if the partition does not
+        exist."""
         self.check(message)
         with self._transport.changed:
             partitions = self._transport.log(message.topic)
@@ -212,7 +214,7 @@ class MemoryPublisher:
             self._transport.changed.notify_all()
 
     def check(self, message: Message) -> None:
-        """Raises MessageTooLargeError."""
+        """Check the size of a message. Raises MessageTooLargeError."""
         size = len(message.key) + len(message.value or b"")
         size += sum(len(name.encode()) + len(value) for name, value in message.headers)
         if size > self._transport.max_bytes:
@@ -222,14 +224,14 @@ class MemoryPublisher:
             )
 
     def flush(self) -> None:
-        """All is acknowledged already."""
+        """Everything is already acknowledged."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
 class _Reader:
-    """Reads the partitions in `positions`, each from the offset it holds."""
+    """Reads partitions. `positions`: the next offset of each partition."""
 
     def __init__(self, transport: MemoryTransport, group: _Group) -> None:
         self.positions: dict[_Place, int] = {}
@@ -245,7 +247,7 @@ class _Reader:
         return expired
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
-        """Up to `max_messages`, partition after partition; waits for the first."""
+        """At most `max_messages` messages, partition after partition. It waits for the first one."""
         deadline = time.monotonic() + timeout_seconds
         with self._transport.changed:
             while True:
@@ -256,10 +258,10 @@ class _Reader:
                 self._transport.changed.wait(left)
 
     def keep_alive(self) -> None:
-        """Nobody is thrown out here."""
+        """Members are never removed from a group here."""
 
     def lag(self) -> int:
-        """Messages that lie behind the position in its partitions."""
+        """Number of messages after the current position in its partitions."""
         with self._transport.changed:
             return sum(
                 len(self._transport.log(topic)[partition]) - position
@@ -267,7 +269,7 @@ class _Reader:
             )
 
     def unreachable(self) -> str:
-        """Nothing stands between."""
+        """Always empty: there is no broker."""
         return ""
 
     def _take(self, most: int) -> list[ReceivedMessage]:
@@ -278,7 +280,7 @@ class _Reader:
                 self._expired += begin - position
                 self.positions[place] = begin
                 self._group.committed[place] = max(begin, self._group.committed.get(place, 0))
-        # The one read last goes to the end, so that none starves.
+        # The partition read last goes to the end, so that every partition is read.
         for place in list(self.positions):
             if len(found) == most:
                 break
@@ -292,28 +294,28 @@ class _Reader:
 
 
 class MemoryGroupConsumer(_Reader):
-    """A member of a group; made by MemoryTransport.group_consumer."""
+    """A member of a group, created by MemoryTransport.group_consumer."""
 
     def __init__(self, transport: MemoryTransport, group: _Group, topics: Sequence[str]) -> None:
         super().__init__(transport, group)
         self.topics = tuple(topics)
 
     def assign(self, places: Iterable[_Place]) -> None:
-        """Have these partitions: the ones it had go on, the others begin at what is committed."""
+        """Take over these partitions: those it had continue, the others start at the committed offset."""
         committed = self._group.committed
         self.positions = {
             place: self.positions.get(place, committed.get(place, 0)) for place in places
         }
 
     def commit(self, messages: Iterable[ReceivedMessage]) -> None:
-        """Commit those of the partitions it still has."""
+        """Commit the messages of those partitions that it still has."""
         with self._transport.changed:
             for place, offset in _next_offsets(messages).items():
                 if place in self.positions:
                     self._group.committed[place] = offset
 
     def close(self) -> None:
-        """Leave the group; others take over at once."""
+        """Leave the group. Other members take over at once."""
         with self._transport.changed:
             self._group.leave(self)
             self.positions = {}
@@ -321,7 +323,7 @@ class MemoryGroupConsumer(_Reader):
 
 
 class MemoryLogConsumer(_Reader):
-    """Reads a whole topic by itself; made by MemoryTransport.log_consumer."""
+    """Reads a complete topic alone, created by MemoryTransport.log_consumer."""
 
     def __init__(
         self, transport: MemoryTransport, group: _Group, topic: str, offsets: Mapping[int, int]
@@ -339,7 +341,7 @@ class MemoryLogConsumer(_Reader):
         self._ends = {(self._topic, number): len(log) for number, log in enumerate(logs)}
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
-        """Up to `max_messages`, from the beginning of a topic that was created again."""
+        """At most `max_messages` messages. A topic that was created again is read from its beginning."""
         with self._transport.changed:
             log_id = self._transport.log_id(self._topic)
             if self.positions and log_id != self.log_id:
@@ -353,12 +355,12 @@ class MemoryLogConsumer(_Reader):
             return all(self.positions.get(place, 0) >= end for place, end in self._ends.items())
 
     def commit(self, messages: Iterable[ReceivedMessage]) -> None:
-        """Tell monitoring how far it is."""
+        """Commit the offsets; only monitoring uses them."""
         with self._transport.changed:
             self._group.committed.update(_next_offsets(messages))
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         with self._transport.changed:
             self.positions = {}
 

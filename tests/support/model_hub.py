@@ -1,4 +1,4 @@
-"""A model hub on this machine: as much of its protocol as fetching a model takes."""
+"""A local model hub with as much of the protocol as a download needs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @contextmanager
 def serve_hub(folder: Path, model: str, *, lies_of: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Serve the files of a folder as `model`; gives the endpoint, and the paths asked for so far.
+    """Serve the files of a folder as `model`. Gives the endpoint and the list of requests so far.
 
-    lies_of: a file that is sent otherwise than it is described."""
+    lies_of: a file whose stated checksum is wrong."""
     asked: list[str] = []
 
     def said_of(file: Path) -> str:
@@ -35,7 +35,7 @@ def serve_hub(folder: Path, model: str, *, lies_of: str = "") -> Iterator[tuple[
             self._answer(body=True)
 
         def log_message(self, *_: object) -> None:
-            """Nothing on the terminal."""
+            """Print nothing."""
 
         def _answer(self, *, body: bool) -> None:
             path = self.path.partition("?")[0]

@@ -1,4 +1,4 @@
-"""Networks of random weights in the files their publishers use."""
+"""Networks with random weights, in the file formats of their publishers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def sscd_network() -> Any:
-    """A small network of SSCD's form: convolutions, generalised mean, a linear layer, unit norm."""
+    """A small network like SSCD: convolutions, generalised mean, a linear layer, unit norm."""
     import torch
     from torch import nn
 
@@ -33,7 +33,8 @@ def sscd_network() -> Any:
 
 
 def torchscript_sscd(path: Path, width: int = 512) -> Path:
-    """It as TorchScript, as Meta publishes SSCD; another `width` makes it something else."""
+    """Write the network as TorchScript, as Meta publishes SSCD. width: another output size makes it
+    unusable."""
     import torch
 
     network = sscd_network()
@@ -46,7 +47,8 @@ def torchscript_sscd(path: Path, width: int = 512) -> Path:
 
 
 def onnx_sscd(path: Path) -> Path:
-    """It as ONNX, with floats that are normalised outside, as an export of Meta's network is."""
+    """Write the network as ONNX. Its input is floats that the caller normalises, as in exports of Meta's
+    network."""
     import torch
 
     with warnings.catch_warnings():

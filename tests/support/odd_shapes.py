@@ -1,6 +1,6 @@
-"""Every call that takes a picture of whatever shape a file has, on shapes no film has.
+"""Calls every function that takes pictures of any size, with extreme sizes.
 
-Run as a module: a fault is then the end of this process alone. Prints each shape before it is tried.
+It runs as a module, so that a crash ends only this process. It prints each size before the calls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from embedder.visual.sscd.preprocessing import squashed
 from embedder.visual.views import VIEW_NAMES, apply_view
 from tests.support.segmenters import PerfectSegmenter
 
-# Width, height.
+# Width and height.
 SHAPES = (
     *((1, 1), (2, 2), (3, 1), (1, 3), (16, 16), (33, 31), (5, 17), (127, 9)),
     *((2000, 2), (2, 2000), (2001, 1), (1, 2001), (800, 144), (144, 800), (81, 31), (160, 16)),
@@ -34,7 +34,8 @@ COUNTS = (0, 1, 3)
 
 
 def pictures(width: int, height: int, count: int, kind: str) -> UInt8Array:
-    """uint8 (count, height, width, 3): noise, a frame about noise, or one colour."""
+    """uint8 (count, height, width, 3). kind: "framed" is noise within a black frame, "flat" is one
+    colour, "drifting" is moving noise."""
     rng = np.random.default_rng([width, height, count])
     made = rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     if kind == "flat":

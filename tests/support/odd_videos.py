@@ -1,4 +1,4 @@
-"""Videos whose packets, stamps and tracks are as a test wants them."""
+"""Videos with the packets, timestamps and tracks that a test needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RATE = 25
 
 
 def pictures(count: int, width: int = 64, height: int = 48, shade: int = 0) -> list[UInt8Array]:
-    """Checkerboards that change, darker by `shade`."""
+    """Changing checkerboards; a higher `shade` is darker."""
     return [checkerboard(width, height, 4 + number % 6) // (1 + shade) for number in range(count)]
 
 
@@ -34,7 +34,7 @@ def jpeg(picture: UInt8Array) -> bytes:
 def write_packets(
     path: Path, packets: Sequence[bytes], ticks: Sequence[int], *, size: tuple[int, int] = (64, 48)
 ) -> Path:
-    """A Motion JPEG film of packets just as given, stamped in milliseconds."""
+    """Write a Motion JPEG video of exactly these packets. ticks: timestamps in milliseconds."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("mjpeg", rate=RATE)
         stream.width, stream.height = size
@@ -44,7 +44,7 @@ def write_packets(
         for number, (data, tick) in enumerate(zip(packets, ticks, strict=True)):
             packet = Packet(data)
             packet.stream, packet.time_base = stream, Fraction(1, 1000)
-            # Matroska keeps the time of presentation alone; a muxer wants the other to grow.
+            # Matroska stores only presentation times, but the muxer requires increasing decoding times.
             packet.pts, packet.dts = tick, number
             packet.is_keyframe = True
             container.mux(packet)
@@ -54,7 +54,7 @@ def write_packets(
 def write_tracks(
     path: Path, tracks: Sequence[Sequence[UInt8Array]], default: int | None = None, codec: str = ""
 ) -> Path:
-    """Several picture tracks in one file; the one marked as the default, where one is."""
+    """Write several video tracks into one file. default: the number of the default track, or None."""
     codec = codec or ("libvpx" if path.suffix == ".webm" else "libx264")
     with av.open(str(path), "w") as container:
         streams: list[Any] = []
@@ -78,7 +78,7 @@ def write_tracks(
 
 
 def corners(picture: UInt8Array) -> list[str]:
-    """The colour of each quadrant, top left, top right, bottom left, bottom right."""
+    """The colour of each quadrant: top left, top right, bottom left, bottom right."""
     height, width = picture.shape[:2]
     names = []
     for y in (height // 4, 3 * height // 4):

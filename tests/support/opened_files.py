@@ -1,4 +1,4 @@
-"""What is opened in a folder, as the kernel tells it (inotify)."""
+"""Records which files of a folder are opened, with inotify."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _IN_OPEN = 0x20
 
 @contextmanager
 def watched(folder: Path) -> Iterator[list[str]]:
-    """Once the block has ended, the names of the files of `folder` that anybody opened in it."""
+    """A list that, after the `with` block, has the names of all files in `folder` that were opened during
+    it."""
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(os.O_NONBLOCK)
     assert descriptor >= 0

@@ -1,5 +1,5 @@
-"""Queries against an ordinary catalogue, and what is matched: written to the golden file with
-`python -m tests.support.ordinary_matches`."""
+"""Queries against an ordinary catalogue and their matches. `python -m tests.support.ordinary_matches`
+writes them to the golden file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BACKENDS = ("offline", "sscd")
 
 
 def ordinary_queries() -> tuple[Shard, Iterator[tuple[str, QueryEmbedding]]]:
-    """An index of 40 films, and queries with their names."""
+    """An index of 40 synthetic videos, and queries with their names."""
     rng = np.random.default_rng(20)
     films = [film(rng, float(rng.integers(12, 40))) for _ in range(40)]
     shard = Shard(SearcherSettings())
@@ -48,8 +48,7 @@ def ordinary_queries() -> tuple[Shard, Iterator[tuple[str, QueryEmbedding]]]:
 
 
 def ordinary_matches() -> dict[str, dict[str, list[float | str]]]:
-    """By backend and query, and by video: the decision, the probability, the score and the ranges of its
-    best match."""
+    """By backend and query, and by video: decision, probability, score and ranges of the best match."""
     answers: dict[str, dict[str, list[float | str]]] = {}
     for backend in BACKENDS:
         shard, queries = ordinary_queries()

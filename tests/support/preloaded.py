@@ -1,10 +1,10 @@
-"""Commands as processes that do not import first: forked from a process that has imported everything.
+"""Runs commands as forks of a process that has already imported all modules.
 
 A start of `storyhash` is mostly imports, and tests start it hundreds of times. The template process
-(`python -m tests.support.preloaded SOCKET`) imports once and starts no thread. For each command it forks;
-the child gets arguments, environment, folder and streams of its own, and then runs the module as
-`python -m` does. What the environment decides before a module is imported cannot be changed so: for that
-a test starts Python itself.
+(`python -m tests.support.preloaded SOCKET`) imports once and starts no thread. It forks for each command.
+The child gets its own arguments, environment, folder and streams, and runs the module as `python -m`
+does. Environment variables that are read during an import have no effect; a test of those must start
+Python itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 _MAX_REQUEST_BYTES = 1 << 20
 _STREAMS = 3
 _SECONDS = 800.0
-# What commands import when they run. Most commands need nothing of torch.
+# Modules that commands import when they run. Most commands do not need torch.
 _MODULES = (
     "common.kafka.topics",
     "common.kafka.transport",
@@ -47,7 +47,7 @@ _MODULES = (
     "storyhash.services.shutdown",
     "storyhash.services.single_process",
 )
-# What CLIP and SAM 2 import.
+# Modules that CLIP and SAM 2 import.
 _NETWORKS = (
     "embedder.tracking.sam2.segmenter",
     "embedder.visual.clip",
@@ -60,7 +60,7 @@ _NETWORKS = (
 
 @dataclass(frozen=True)
 class _Request:
-    """What is run: a module, as `python -m` takes it, and its arguments."""
+    """The command to run: a module, as for `python -m`, and its arguments."""
 
     arguments: list[str]
     environment: dict[str, str]
@@ -69,7 +69,7 @@ class _Request:
 
 
 class Process:
-    """A command that was forked; the part of `subprocess.Popen` that tests use."""
+    """A forked command, with the part of `subprocess.Popen` that tests use."""
 
     def __init__(self, status: socket.socket) -> None:
         self.returncode: int | None = None
@@ -78,14 +78,14 @@ class Process:
         self.pid = int(self._line())
 
     def poll(self) -> int | None:
-        """Its exit code, the negative number of the signal that ended it, or None while it runs."""
+        """The exit code, or the negative number of the signal that ended it; None while it runs."""
         try:
             return self.wait(0)
         except subprocess.TimeoutExpired:
             return None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Raises subprocess.TimeoutExpired."""
+        """Wait for the end and return the exit code. Raises subprocess.TimeoutExpired."""
         with self._lock:
             if self.returncode is None:
                 self._status.settimeout(timeout)
@@ -101,7 +101,7 @@ class Process:
             os.kill(self.pid, signal.SIGKILL)
 
     def _line(self) -> bytes:
-        """One message: a supervisor sends each in one piece."""
+        """One message. The supervisor sends each message as one packet."""
         line = self._status.recv(64)
         if not line:
             raise RuntimeError("the process that started a command has ended")
@@ -109,7 +109,7 @@ class Process:
 
 
 class Start(Protocol):
-    """How a module is started; see `start`."""
+    """A function that starts a module; see `start`."""
 
     def __call__(
         self,
@@ -132,7 +132,7 @@ def start(
     stderr: IO[bytes],
     new_session: bool = False,
 ) -> Process:
-    """Run a module with arguments: `["storyhash", "match", ...]`."""
+    """Run a module with arguments, for example `["storyhash", "match", ...]`."""
     return _fork(_template(networks=False), arguments, env, cwd, (stdout, stderr), new_session)
 
 
@@ -145,7 +145,8 @@ def start_with_networks(
     stderr: IO[bytes],
     new_session: bool = False,
 ) -> Process:
-    """The same as `start`, with what CLIP and SAM 2 need imported too; HF_ variables were read then."""
+    """As `start`, with the imports of CLIP and SAM 2 done too. HF_ variables were read during these
+    imports."""
     return _fork(_template(networks=True), arguments, env, cwd, (stdout, stderr), new_session)
 
 
@@ -158,7 +159,7 @@ def start_python(
     stderr: IO[bytes],
     new_session: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """The same as `start`, from an interpreter that imports everything itself."""
+    """As `start`, but in a new interpreter that does all imports itself."""
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
         env=env,
@@ -194,7 +195,7 @@ def run(
     cwd: Path,
     start: Start = start,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a module to its end. Raises subprocess.TimeoutExpired."""
+    """Run a module until it ends. Raises subprocess.TimeoutExpired."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         process = start(arguments, env=env, cwd=cwd, stdout=stdout, stderr=stderr)
         try:
@@ -211,11 +212,12 @@ def _text(file: IO[bytes]) -> str:
 
 @cache
 def _template(*, networks: bool) -> socket.socket:
-    """The socket of one of this process's two templates, which end with it."""
+    """The socket of one of the two templates of this process. The templates end with this process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MAX_REQUEST_BYTES)
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("STORYHASH_")}
-    # The console takes its width on import. Threads that BLAS starts on import would not be forked.
+    # The console reads its width during import. Threads that BLAS starts during import would be lost in a
+    # fork.
     fixed = {
         "COLUMNS": "200",
         "OMP_NUM_THREADS": "1",
@@ -244,7 +246,7 @@ def _template(*, networks: bool) -> socket.socket:
 
 
 def main() -> None:
-    """The template's life; a child that it forks returns from `_serve` with what it is to run."""
+    """Run the template. In a forked child, `_serve` returns the request, and the child runs it."""
     from storyhash.cli.lazy_commands import COMMANDS
 
     for module in {one.partition(":")[0] for one in COMMANDS.values()}:
@@ -275,7 +277,7 @@ def _serve(control: socket.socket) -> _Request:
 
 
 def _reap() -> None:
-    """Take leave of supervisors that have ended."""
+    """Collect the exit states of supervisors that have ended."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -284,7 +286,7 @@ def _reap() -> None:
 
 
 def _supervise(request: _Request, *descriptors: int) -> _Request:
-    """Fork the command, and tell its process id and how it ended; return in the command alone."""
+    """Fork the command, and send its process id and exit code. Only the command returns from here."""
     *streams, told = descriptors
     pid = os.fork()
     if pid:

@@ -1,4 +1,4 @@
-"""A real Prometheus as a process: configured as in deploy/, asking services wherever they listen."""
+"""A real Prometheus process, configured as in deploy/, with the addresses of the tested services."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _HOW = (
 
 
 def prometheus() -> str:
-    """The program: STORYHASH_TEST_PROMETHEUS, or the one on the path. Skips where there is none."""
+    """The path of Prometheus: STORYHASH_TEST_PROMETHEUS or the one on PATH. Skips the test if there is
+    none."""
     return (
         os.environ.get("STORYHASH_TEST_PROMETHEUS")
         or shutil.which("prometheus")
@@ -36,16 +37,16 @@ def prometheus() -> str:
 
 
 def promtool() -> str:
-    """The program beside it, or the one on the path. Skips where there is none."""
+    """The path of promtool: beside Prometheus or on PATH. Skips the test if there is none."""
     beside = shutil.which("promtool", path=str(Path(prometheus()).parent))
     return beside or shutil.which("promtool") or skip_or_fail("prometheus", f"{_HOW} (promtool)")
 
 
 class Prometheus:
-    """Scrapes every second, by deploy/prometheus/prometheus.yml with its addresses replaced."""
+    """Scrapes every second, with deploy/prometheus/prometheus.yml and other addresses."""
 
     def __init__(self, folder: Path, targets: Mapping[str, Sequence[str]]) -> None:
-        """targets: for each job of the configuration the addresses, HOST:PORT, to ask instead."""
+        """targets: for each job of the configuration, the addresses (HOST:PORT) to scrape instead."""
         (self._port,) = free_ports(1)
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -58,7 +59,7 @@ class Prometheus:
         return self._folder / "prometheus.yml"
 
     def ask(self, path: str, **parameters: Any) -> Any:
-        """The data of an answer of its HTTP API. Raises RuntimeError with what it says otherwise."""
+        """The data of a response of its HTTP API. Raises RuntimeError with the error of the response."""
         answer = self._client.get(f"/api/v1/{path}", params=parameters)
         told = answer.json()
         if told["status"] != "success":
@@ -66,14 +67,14 @@ class Prometheus:
         return told["data"]
 
     def values(self, expression: str, start: float, end: float) -> list[float]:
-        """Every value of an expression, of all its series: at `end` and at each second before it, back to
-        `start`."""
+        """All values of an expression, in all its series: at `end` and at each full second before it,
+        back to `start`."""
         first = end - math.floor(end - start)
         series = self.ask("query_range", query=expression, start=first, end=end, step=1)["result"]
         return [float(value) for one in series for _, value in one["values"]]
 
     def now(self, expression: str) -> list[float]:
-        """Its value in each series at this moment."""
+        """The current value of an expression in each of its series."""
         return [float(one["value"][1]) for one in self.ask("query", query=expression)["result"]]
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""An app asked over HTTP without a socket, and one that is sent just these messages."""
+"""A client that calls an app over HTTP without a socket, and one that sends exactly given messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class Client:
-    """Requests to one app, all on one event loop, as a server has it."""
+    """Sends requests to one app. All run on one event loop, as in a server."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,7 +37,7 @@ class Client:
         self._runner.close()
 
     def run(self, work: Awaitable[Result]) -> Result:
-        """Something on the loop of the app."""
+        """Run an awaitable on the event loop of the app."""
 
         async def awaited() -> Result:
             return await work
@@ -45,7 +45,7 @@ class Client:
         return self._runner.run(awaited())
 
     def send(self, method: str, path: str, **request: Any) -> Awaitable[httpx.Response]:
-        """A request under way, for several at once."""
+        """Start a request without waiting, so that several can run at once."""
         return self._client.request(method, path, **request)
 
     def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
@@ -68,7 +68,7 @@ class Client:
         *,
         whole: bool = True,
     ) -> int:
-        """Post a body block by block, and hang up before its end unless it is `whole`; the status."""
+        """Post a body block by block. whole: False disconnects before its end. Returns the status."""
         waiting: list[Message] = [
             {"type": "http.request", "body": block, "more_body": True} for block in blocks
         ]
@@ -80,7 +80,7 @@ class Client:
 
         async def receive() -> Message:
             if not waiting:
-                # Behind the end nothing comes until the caller hangs up.
+                # After the end, no message comes until the client disconnects.
                 await asyncio.Event().wait()
             return waiting.pop(0)
 
@@ -106,7 +106,7 @@ class Client:
 
 
 def error_of(answer: httpx.Response) -> tuple[int, str]:
-    """Status and code of a refusal; its shape is checked with it."""
+    """Status and code of an error response. Also checks its form."""
     (told,) = answer.json().values()
     assert list(answer.json()) == ["error"]
     assert set(told) == {"code", "message"}
@@ -116,5 +116,5 @@ def error_of(answer: httpx.Response) -> tuple[int, str]:
 
 
 def message_of(answer: httpx.Response) -> str:
-    """The words of a refusal."""
+    """The message of an error response."""
     return str(answer.json()["error"]["message"])

@@ -1,4 +1,4 @@
-"""Alignment as plainly as it can be written, whole arrays at once: what `align` must equal."""
+"""The simplest implementation of alignment, with complete arrays. `align` must give the same results."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def align(
     segments: Spans,
     background_similarity: float,
 ) -> list[Run]:
-    """Runs in which the query follows the reference, best first.
+    """Runs where the query follows the reference, best first.
 
-    similarity: float32 (W, S). usable: bool (W,), windows with information. background_similarity:
-    mean similarity of windows of non-matches. Returns at least one run if any window is usable.
+    similarity: float32 (W, S). usable: bool (W,), windows with information. background_similarity: mean
+    similarity of windows of non-matches. Returns at least one run if any window is usable.
     """
     if not usable.any() or not similarity.shape[1]:
         return []
@@ -29,7 +29,7 @@ def align(
     best = similarity[order].max(axis=1)
     ref_times = _reference_times(similarity[order], segments)
     frames = alignment._are_frames(windows, order)
-    # A frame shows the moment at which its window begins.
+    # A frame shows the moment at which its window starts.
     times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
     inside = best >= alignment._edge(best, background_similarity, frames=frames)
     if not inside.any():
@@ -54,7 +54,7 @@ def align(
 
 
 def _reference_times(similarity: Float32Array, segments: Spans) -> Float64Array:
-    """float64 (W,): where in the reference each window lies, between the segments it resembles."""
+    """float64 (W,): reference time of each window, interpolated between similar segments."""
     middle = (segments.starts + segments.ends) / 2
     rows = np.arange(len(similarity))
     peak = similarity.argmax(axis=1)
@@ -77,12 +77,12 @@ def _run(
     times: Float64Array,
     margin_seconds: float,
 ) -> Run:
-    """margin_seconds: how far beyond its first and last time a run reaches."""
+    """margin_seconds: how far a run extends beyond its first and last time."""
     first, last = int(members[0]), int(members[-1])
-    # At the ends of the query there is no window further out: the outer edge is the boundary.
+    # There is no window beyond the ends of the query, so the outer edge of the window is used.
     start = windows.starts[order[first]] if first == 0 else max(0.0, times[first] - margin_seconds)
     end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
-    # What is left of the query behind its last frame holds no window of its own.
+    # The rest of the query after its last frame has no window of its own.
     if windows.ends.max() - end < alignment._FRAME_SECONDS / 2:
         end = windows.ends.max()
     if end - start < 1e-3:
@@ -96,7 +96,7 @@ def _run(
         ref_start, ref_end = ordered_range(
             tempo * start + offset, tempo * end + offset, float(segments.ends[-1])
         )
-    # Every window, long ones too, that lies in the run may vouch for it.
+    # Every usable window inside the run counts towards its score, including the long ones.
     within = usable & (windows.starts >= start - 0.3) & (windows.ends <= end + 0.3)
     vouching = np.flatnonzero(within) if within.any() else order[members]
     pairs = _best_pairs(similarity, vouching)
@@ -123,10 +123,11 @@ def _best_pairs(
 def _fit(
     query: Float64Array, ref: Float64Array, similarity: Float32Array, segments: Spans
 ) -> tuple[float, float] | None:
-    """Tempo and offset of the line ref = tempo * query + offset along which similarity is highest; None
-    where it is much higher off every line.
+    """Tempo and offset of the line ref = tempo * query + offset with the highest similarity; None if
+    similarity is much higher off every line.
 
-    query, ref: float64 (n,), where windows lie and where each seems to be; similarity: float32 (n, S).
+    query, ref: float64 (n,), times of the windows and their estimated reference times. similarity:
+    float32 (n, S).
     """
     tempi = TEMPI if len(segments.starts) > 2 and len(query) > 4 else np.ones(1)
     middle = (segments.starts + segments.ends) / 2
@@ -148,6 +149,7 @@ def _fit(
 
 
 def _all_shown(similarity: Float32Array, segments: Spans) -> tuple[float, float]:
-    """From the first to the last segment that is the most alike of any window, (n, S)."""
+    """Range from the first to the last of the segments that are most similar to a window. similarity: (n,
+    S)."""
     chosen = np.unique(similarity.argmax(axis=1))
     return float(segments.starts[chosen].min()), float(segments.ends[chosen].max())

@@ -1,4 +1,4 @@
-"""Scenes of plain discs, and a segmenter that sees them perfectly: what tracks must come out is known."""
+"""Scenes of single-colour discs and a segmenter without errors, so that the correct tracks are known."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from embedder.tracking.mask_segmenter import NOTHING, Masks
 HEIGHT, WIDTH = 180, 320
 RED, GREEN, BLUE, WHITE = (250, 60, 60), (40, 220, 60), (20, 20, 140), (240, 240, 240)
 
-# A disc at a moment: centre in pixels and radius, or None where it is not there.
+# The centre in pixels and the radius of a disc at a moment; None while it is not visible.
 Path = Callable[[int], tuple[float, float, float] | None]
 
 
 def scene(moments: int, discs: dict[tuple[int, int, int], Path], rate: float = 4.0) -> FrameBatch:
-    """Discs on a grey ground with a grain, those named first in front.
+    """Discs on a grey background with grain. The first disc is in front.
 
-    No two neighbours of the ground have one colour, so it is no thing; and its grain tells flow that it
-    rests.
+    No two neighbouring pixels of the background have the same colour, so it is never an object; its grain
+    shows the optical flow that it does not move.
     """
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     grain = np.random.default_rng(5).normal(0, 60, (HEIGHT, WIDTH, 3))
@@ -37,8 +37,8 @@ def scene(moments: int, discs: dict[tuple[int, int, int], Path], rate: float = 4
 
 
 class PerfectSegmenter:
-    """A thing is what has exactly one colour. With `forgetful` what was out of sight is lost for good,
-    as by a network whose memory fails; with `sureness` everything is trusted that much."""
+    """Treats all pixels of exactly one colour as one object. forgetful: an object that was hidden is
+    lost, as with a network that forgets. sureness: the trust of every object."""
 
     fingerprint = "perfect"
 
@@ -53,7 +53,7 @@ class PerfectSegmenter:
 
 
 class PerfectSession:
-    """See `SegmenterSession`. `followed`: the numbers given to `follow`, call by call."""
+    """See `MaskSession`. `followed`: the numbers given to `follow`, per call."""
 
     def __init__(self, segmenter: PerfectSegmenter) -> None:
         self._segmenter = segmenter
@@ -97,7 +97,7 @@ class PerfectSession:
     def _of(self, colours: list[UInt8Array]) -> Masks:
         if not colours:
             return NOTHING
-        # A mask's grid is a square, as a network's is.
+        # The grid of a mask is square, as with a network.
         rows = np.arange(128) * self._picture.shape[0] // 128
         columns = np.arange(128) * self._picture.shape[1] // 128
         small = self._picture[rows][:, columns]

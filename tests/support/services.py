@@ -1,4 +1,4 @@
-"""StoryHash's services as real processes: started, asked, killed."""
+"""Runs StoryHash's services as real processes: starts, calls and kills them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 STORYHASH = ("storyhash",)
 _START_SECONDS = 300.0
 _LISTENS = re.compile(r"(?:at|on) (http://\S+)")
-# Restarts are to be seen, not waited for.
+# Short delays, so that tests need not wait long for restarts.
 _QUICK = {
     "STORYHASH_HTTP__PORT": "0",
     "STORYHASH_PROFILE": "offline",
@@ -35,15 +35,15 @@ _QUICK = {
 
 
 def clean_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without its StoryHash settings, and these."""
+    """The environment of this process without its StoryHash settings, plus `settings`."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("STORYHASH_")}
-    # Several processes share the cores here, as in production one has its own.
+    # Here several processes share the cores; in production each has its own.
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return {**kept, **threads, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **settings}
 
 
 class Service:
-    """One `storyhash` command as a process; killed and started again it is the same service."""
+    """One `storyhash` command as a process. It can be killed and started again."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Service:
         *,
         preloaded: bool = False,
     ) -> None:
-        """preloaded: started without imports, see `tests.support.preloaded`."""
+        """preloaded: start it with modules already imported; see `tests.support.preloaded`."""
         self.name = name
         self.log = log
         self._preloaded = preloaded
@@ -66,7 +66,7 @@ class Service:
         self._orphans: list[int] = []
 
     def start(self, module: Sequence[str] = STORYHASH) -> Self:
-        """Run it. `module`: what to run in place of `storyhash`, and its first arguments."""
+        """Start the process. module: what to run instead of `storyhash`, with its first arguments."""
         with self.log.open("ab") as log:
             self._began_at = log.tell()
             start = processes.start if self._preloaded else processes.start_python
@@ -95,17 +95,18 @@ class Service:
         return self._process.pid
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone. Its children see their parent gone and follow."""
+        """Send SIGKILL and wait for the end. Its children notice that their parent has gone, and end
+        too."""
         self.kills += 1
         self._orphans = children(self.pid) if self.running else []
         self._end(signal.SIGKILL)
 
     def gone(self) -> None:
-        """Return when the children of what was killed have followed it: they may still be writing."""
+        """Wait until the children of a killed process have ended, because they may still be writing."""
         wait_until(lambda: not any(map(_runs, self._orphans)), "children to end", 30, 0.01)
 
     def stop(self) -> int:
-        """SIGTERM; the exit code of its orderly end."""
+        """Send SIGTERM, wait for the end, and return the exit code."""
         return self._end(signal.SIGTERM)
 
     def pause(self) -> None:
@@ -115,20 +116,21 @@ class Service:
         os.kill(self.pid, signal.SIGCONT)
 
     def wait(self, seconds: float) -> int:
-        """Its exit code, once it has ended by itself."""
+        """Wait until it ends by itself, and return the exit code."""
         if self._process is None:
             raise RuntimeError(f"{self.name} was not started")
         return self._process.wait(seconds)
 
     def text(self) -> str:
-        """What it printed since it was last started."""
+        """What it has printed since its last start."""
         with self.log.open("rb") as log:
             log.seek(self._began_at)
             return log.read().decode(errors="replace")
 
     @property
     def url(self) -> str:
-        """Where it listens, once it says so. Raises RuntimeError when it ends before."""
+        """The address on which it listens; waits until it is printed. Raises RuntimeError if the process
+        ends first or does not print it in time."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             found = _LISTENS.search(self.text())
@@ -140,7 +142,7 @@ class Service:
         raise RuntimeError(f"{self.name} does not listen:\n{self.text()[-3000:]}")
 
     def ready(self) -> Self:
-        """Wait until /readyz says so."""
+        """Wait until /readyz reports ready. Raises RuntimeError if it does not in time."""
         url = self.url
         told = ""
         deadline = time.monotonic() + _START_SECONDS
@@ -154,7 +156,7 @@ class Service:
         raise RuntimeError(f"{self.name} is not ready: {told}\n{self.text()[-3000:]}")
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples with these labels; 0 while it cannot be asked."""
+        """The sum of a metric's samples with these labels; 0 if the service does not respond."""
         try:
             text = httpx.get(f"{self.url}/metrics", timeout=5).text
         except (httpx.TransportError, RuntimeError):
@@ -172,13 +174,13 @@ class Service:
             return 0
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, number)
-            # A stopped process ends only when it goes on.
+            # A stopped process must continue before it can end.
             os.kill(self._process.pid, signal.SIGCONT)
         return self._process.wait(60)
 
 
 def children(pid: int) -> list[int]:
-    """Processes that a process has started and that still run."""
+    """Ids of the running child processes of a process."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):
@@ -191,7 +193,7 @@ def _runs(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # One that has ended is known until its parent has asked for it.
+    # A process that has ended exists as a zombie until its parent reads its exit state.
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
@@ -199,7 +201,7 @@ def _runs(pid: int) -> bool:
 
 @dataclass
 class Answers:
-    """What a searcher tells of its whole catalogue, in a form two searchers can be compared in."""
+    """What a searcher answers about its complete catalogue, to compare two searchers."""
 
     videos: dict[str, tuple[str, int, int]]
     vectors: int
@@ -211,7 +213,7 @@ class Answers:
         return sum(count for _, count, _ in self.videos.values())
 
     def differences(self, other: Answers, tolerance: float = 1e-4) -> list[str]:
-        """How another's differ; nothing when they are the same."""
+        """Descriptions of the differences from another's answers; empty if there are none."""
         found = [
             f"video {video_id}: {self.videos.get(video_id)} and {other.videos.get(video_id)}"
             for video_id in sorted(self.videos.keys() | other.videos.keys())
@@ -220,7 +222,8 @@ class Answers:
         if self.vectors != other.vectors:
             found.append(f"vectors: {self.vectors} and {other.vectors}")
         for number, (mine, theirs) in enumerate(zip(self.hits, other.hits, strict=True)):
-            # Among equals at the end of the list it is chance who is in it.
+            # Hits with equal scores at the end of the list are in arbitrary order, so they are not
+            # compared.
             least = max(min(mine.values(), default=0), min(theirs.values(), default=0)) + tolerance
             first = {name for name, score in mine.items() if score > least}
             second = {name for name, score in theirs.items() if score > least}
@@ -231,7 +234,7 @@ class Answers:
         for video_id, (decision, ranked) in self.matches.items():
             others, there = other.matches[video_id]
             mine, theirs = dict(ranked), dict(there)
-            # Of many that are equally near it is chance, too, which ones are looked at closely.
+            # Among many equally similar candidates, it is arbitrary which ones are compared.
             apart = [
                 sorted(score for name, score in one.items() if name not in two)
                 for one, two in ((mine, theirs), (theirs, mine))
@@ -247,7 +250,7 @@ class Answers:
 
 
 class Searcher:
-    """The API of a searcher, as a client."""
+    """A client of a searcher's API."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, timeout=60)
@@ -256,7 +259,7 @@ class Searcher:
         self._client.close()
 
     def videos(self) -> dict[str, dict[str, Any]]:
-        """Every row, page after page."""
+        """All rows of the catalogue, by video id."""
         found: dict[str, dict[str, Any]] = {}
         cursor: str | None = None
         while True:
@@ -284,7 +287,7 @@ class Searcher:
         return dict(answer.json())
 
     def delete(self, video_id: str) -> int:
-        """The status of the answer."""
+        """Delete a video. Returns the status of the response."""
         return self._client.delete(f"/v1/videos/{video_id}").status_code
 
     def answers(
@@ -295,7 +298,8 @@ class Searcher:
         *,
         k: int = 20,
     ) -> Answers:
-        """Everything that is compared: rows, nearest segments, matches of some videos."""
+        """Everything that is compared: rows, nearest segments, and the matches of the videos
+        `matched`."""
         rows = {
             name: (row["state"], row["segments"], row["uninformative_segments"])
             for name, row in self.videos().items()
@@ -306,7 +310,7 @@ class Searcher:
         answers = Answers(rows, int(vectors_held), hits)
         for video_id in matched:
             report = self.match(video_id)
-            # Of strangers, too, it is chance who is looked at closely when many are equally near.
+            # Among many equally similar non-matches, it is arbitrary which ones are listed.
             ranked = [
                 (one["video_id"], one["score"])
                 for one in report["matches"]
@@ -317,7 +321,7 @@ class Searcher:
 
 
 class Deployment:
-    """Producer, embedders and searcher on one broker, under a topic prefix of their own."""
+    """Producers, embedders and searchers on one broker, with their own topic prefix."""
 
     def __init__(
         self,
@@ -328,7 +332,7 @@ class Deployment:
         *,
         preloaded: bool = False,
     ) -> None:
-        """preloaded: as for `Service`, of all that is started."""
+        """preloaded: as in `Service`, for all its processes."""
         self.folder = folder
         self._preloaded = preloaded
         self.prefix = prefix
@@ -357,7 +361,7 @@ class Deployment:
                 service.kill()
 
     def run(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
-        """One command to its end, with this deployment's settings, and these."""
+        """Run a command until it ends, with the settings of this deployment and `settings`."""
         return processes.run(
             ["storyhash", *map(str, arguments)],
             env=clean_environment({**self.settings, **settings}),
@@ -377,7 +381,7 @@ class Deployment:
         module: Sequence[str] = STORYHASH,
         **settings: str,
     ) -> Service:
-        """Define a service and start it; `module` as in `Service.start`."""
+        """Define a service and start it. module: as in `Service.start`."""
         made = Service(
             name,
             arguments,
@@ -395,7 +399,7 @@ class Deployment:
         return self.service(f"embedder-{number}", "embed", **settings)
 
     def producer(self, *sources: str | Path, name: str = "producer", **settings: str) -> Service:
-        """`storyhash ingest`, going on where it was when it is started again."""
+        """`storyhash ingest`. When it is started again, it resumes."""
         return self.service(
             name, "ingest", *sources, "--data", self.folder / name, "--json", **settings
         )
@@ -404,7 +408,7 @@ class Deployment:
 def wait_until(
     true: Callable[[], bool], what: str, seconds: float = 120.0, pause: float = 0.1
 ) -> float:
-    """Seconds until it was true. Raises TimeoutError that says what was waited for."""
+    """Wait until `true()` holds. Returns the seconds waited. Raises TimeoutError with `what`."""
     started = time.monotonic()
     while not true():
         if time.monotonic() - started > seconds:
@@ -416,7 +420,7 @@ def wait_until(
 def write_manifest(
     path: Path, videos: Iterable[Path], copies: int, *, prefix: str = ""
 ) -> list[str]:
-    """A manifest that names every video `copies` times, each under an id of its own; the ids."""
+    """Write a manifest with every video `copies` times under different ids. Returns the ids."""
     names = []
     with path.open("w") as file:
         for copy in range(copies):

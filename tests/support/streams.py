@@ -1,4 +1,5 @@
-"""Fakes around a worker: a stage whose messages say what becomes of them, and a transport that fails."""
+"""Fakes for tests of a worker: a stage whose messages determine their result, and a transport that
+fails."""
 
 from __future__ import annotations
 
@@ -22,36 +23,36 @@ from tests.support.memory_transport import MemoryTransport
 LIVE, BACKFILL, LOG, DEAD_LETTERS = "segments", "segments.backfill", "embeddings", "dead-letters"
 GROUP = "embedders"
 GOOD, POISON, UNFORESEEN = b"good", b"poison", b"unforeseen"
-# What is made of this one is larger than itself, by far.
+# The result of a segment with this clip is much larger than the segment.
 SWELLING = b"swelling"
 _SWOLLEN_BYTES = 1 << 16
 QUICK = ServiceSettings(retry_seconds=0.001, max_retry_seconds=0.002)
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Stands for the end of the process."""
 
 
 def segment(name: str, clip: bytes = GOOD, *, topic: str = LIVE, partition: int = 0) -> Message:
-    """A segment of video `name` on its way; its clip says what becomes of it."""
+    """A message with a segment of the video `name`. Its clip determines the result."""
     envelope = Envelope(Segment(SegmentRef(name, 0.0, 4.0), clip), 1000.0, f"trace-{name}")
     return replace(to_message(topic, envelope), partition=partition)
 
 
 def damaged(name: str, *, partition: int = 0) -> Message:
-    """A message that is none of ours."""
+    """A message that is not in StoryHash's format."""
     return Message(LIVE, name.encode(), b"\xc1", (("from", b"elsewhere"),), partition=partition)
 
 
 def named(items: Iterable[Item]) -> list[str]:
-    """The videos of a batch, in its order."""
+    """The ids of the videos in a batch, in order."""
     return [item.envelope.event.ref.video_id for item in items]  # type: ignore[union-attr]
 
 
 class Stage:
-    """Publishes `done` under a segment's name, or fails as its clip says.
+    """Publishes `done` for a segment's video, or fails if its clip says so.
 
-    before: called with each batch before anything else; it may wait or raise.
+    before: called first with each batch; it may wait or raise.
     """
 
     stage = "embed"
@@ -88,9 +89,9 @@ class Stage:
 
 
 class Journal:
-    """What happened, one line each, and the plan of what fails: step number -> error.
+    """A log of events, one line each, and a plan of failures: step number to error.
 
-    Every call of the consumers, the publisher and the stage is a step.
+    Every `poll` and `commit` of a consumer, and every `publish` and `flush` of the publisher, is a step.
     """
 
     def __init__(self, failures: dict[int, BaseException] | None = None) -> None:
@@ -112,7 +113,7 @@ class Journal:
 
 
 class SlowPublisher:
-    """What is published is there only once it is flushed; a flush that fails loses half of it."""
+    """Publishes messages only when it is flushed. A flush that fails publishes only half of them."""
 
     def __init__(self, transport: MemoryTransport, journal: Journal) -> None:
         self._publisher = transport.publisher()
@@ -144,9 +145,9 @@ class SlowPublisher:
 
 
 class WatchedConsumer:
-    """A consumer that notes what is asked of it.
+    """A consumer that records its calls.
 
-    on_commit: called with what is about to be committed. on_keep_alive: called each time.
+    on_commit: called with the messages before they are committed. on_keep_alive: called each time.
     """
 
     def __init__(
@@ -167,7 +168,7 @@ class WatchedConsumer:
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         self._journal.step()
-        # All there is lies there already; a test need not wait for more.
+        # All messages are already there, so a test need not wait.
         batch = self._consumer.poll(max_messages, min(timeout_seconds, 0.001))
         self._journal.note(f"poll {len(batch)}{self._tail}")
         return batch
@@ -202,7 +203,7 @@ def _as_it_is(consumer: Consumer) -> Consumer:
 
 
 class Bench:
-    """A worker over a transport in memory, with everything about it to look at."""
+    """A worker over a transport in memory, with access to everything around it."""
 
     def __init__(
         self,
@@ -219,7 +220,7 @@ class Bench:
         on_keep_alive: Callable[[], None] = lambda: None,
         in_hand: WorkInProgress | None = None,
     ) -> None:
-        """around: what to put around the consumer of a topic."""
+        """around: wrappers for the consumers, by topic."""
         self.transport = transport or MemoryTransport(partitions=3)
         self.journal = journal or Journal()
         self.metrics = Metrics.create("embed")
@@ -254,39 +255,39 @@ class Bench:
             publisher.publish(message)
 
     def work_it_off(self) -> None:
-        """Work until nothing is left to do."""
+        """Run the worker until nothing is left to do."""
         self.worker.run(idle=lambda: True)
 
     def told(self, topic: str = LOG) -> list[tuple[str, bytes | None]]:
-        """Key and value of what lies in a topic."""
+        """Key and value of all messages in a topic."""
         return [(one.key.decode(), one.value) for one in self.transport.scan(topic)]
 
     def done(self) -> list[str]:
-        """Names of what was done, in order of the names."""
+        """Names of the processed segments, sorted."""
         return sorted(key for key, value in self.told() if value == b"done")
 
     def committed(self, topic: str = LIVE) -> dict[int, int]:
-        """The next offset of each partition that has one."""
+        """The committed offset of each partition that has one."""
         return self.transport.committed(topic, GROUP)
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"storyhash_{name}", labels) or 0.0
 
     def begin(self) -> threading.Thread:
-        """Run the worker in a thread; the test stops it."""
+        """Run the worker in a thread. The test must stop it."""
         thread = threading.Thread(target=self.worker.run, daemon=True)
         thread.start()
         return thread
 
 
 def ended(thread: threading.Thread) -> bool:
-    """Did it end, however long it took? A test that hangs here has found something."""
+    """Whether the thread ends within 30 s. If it does not, the test has found an error."""
     thread.join(30)
     return not thread.is_alive()
 
 
 def failing(times: int, error: Callable[[], Exception] | None = None) -> Callable[..., None]:
-    """Raise the first few times it is called: a dependency that comes back."""
+    """A function that raises in its first `times` calls, like a dependency that recovers."""
     left = [times]
 
     def call(*_: object) -> None:
