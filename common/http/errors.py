@@ -28,8 +28,8 @@ _PATH = re.compile(r"(?<![\w/:.~%-])(?:[A-Za-z]:)?/(?:[^\s/'\"`;,:()]+/)*[^\s/'\
 
 
 class ApiError(StoryHashError):
-    """An error with its own HTTP status. `close` closes the connection after the response; this is
-    necessary if the body was not read, because the rest of the body would be parsed as the next
+    """An error with its own HTTP status. close: close the connection after the response; this is
+    necessary if the body was not read, because its rest would have to be read before the next
     request."""
 
     def __init__(

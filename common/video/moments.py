@@ -19,7 +19,7 @@ from common.video.frame_to_rgb import DisplayMatrices, to_picture
 from common.video.packets import PacketReader
 from common.video.tracks import choose_stream
 
-# A seek goes to the key frame before the time. If that is further away, its distance is not decoded.
+# A seek goes to the key frame before the time. At most this many frames after it are decoded.
 _MOST_FRAMES = 1_500
 _SLACK_SECONDS = 0.002
 

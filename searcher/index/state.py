@@ -58,9 +58,9 @@ class VideoSegments(NamedTuple):
 class State:
     """Everything that a reader needs. It is immutable after it has become the current state.
 
-    `rows`, `frames`, the blocks of the delta and the buffer of `alive` grow only beyond `total`, so
-    states may share them. alive: bool (total,). live: number of True values in `alive`. tuning: measured
-    on the graph, or on a smaller one from which it grew.
+    `rows`, `frames` and the blocks of the delta change only beyond `total`, so states may share them.
+    alive: bool (total,), not shared. live: number of True values in `alive`. tuning: measured on the
+    graph, or on a smaller one from which it grew.
     """
 
     graph: Any = None

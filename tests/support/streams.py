@@ -91,7 +91,8 @@ class Stage:
 class Journal:
     """A log of events, one line each, and a plan of failures: step number to error.
 
-    Every `poll` and `commit` of a consumer, and every `publish` and `flush` of the publisher, is a step.
+    Every `poll` and `commit` of a consumer and every `publish` and `flush` of the publisher is a step. A
+    test may add steps, for example in the `before` of a stage.
     """
 
     def __init__(self, failures: dict[int, BaseException] | None = None) -> None:
