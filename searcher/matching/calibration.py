@@ -120,6 +120,8 @@ def load_calibration(visual: str, path: Path | None = None) -> Calibration:
         reason = f"it says nothing of {visual}"
     except OSError as error:
         reason = str(error.strerror)
+    except KeyError as error:
+        reason = f"{error} is missing"
     except (ValueError, TypeError) as error:
         reason = f"{error}"
     raise UsageError(

@@ -88,7 +88,7 @@ def test_a_calibration_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
     assert load_calibration("sscd", path) == CALIBRATION
     with pytest.raises(UsageError, match=r"nothing of offline.*evaluate calibrate"):
         load_calibration("offline", path)
-    for content in ("{", '{"sscd": {"views": {}}}', '{"sscd": {"views": 3}}', "[]"):
+    for content in ("{", '{"sscd": {}}', '{"sscd": {"views": {}}}', '{"sscd": {"views": 3}}', "[]"):
         path.write_text(content)
         with pytest.raises(UsageError, match=r"no calibration"):
             load_calibration("sscd", path)
