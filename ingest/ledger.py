@@ -14,7 +14,7 @@ from __future__ import annotations
 import fcntl
 import socket
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -24,7 +24,15 @@ from common.errors import DataFolderError, StorageError
 from common.messaging.wire import latest_version
 from common.sqlite import Database
 from common.types import CatalogEntry
-from ingest.fingerprint import entry_fingerprint, same_cut, same_source
+from common.uris import is_remote
+from ingest.catalogue import RejectedVideo, taken
+from ingest.fingerprint import (
+    entry_fingerprint,
+    same_content,
+    same_cut,
+    same_source,
+    source_fingerprint,
+)
 
 SentState: TypeAlias = Literal["begun", "sent", "searchable", "failed"]
 # Fingerprint, version, state, error code and message of a video on one lane.
@@ -38,6 +46,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sent (
   lane TEXT, video_id TEXT, fingerprint TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL,
   error_code TEXT NOT NULL, error_message TEXT NOT NULL, PRIMARY KEY (lane, video_id));
+CREATE TABLE IF NOT EXISTS place (video_id TEXT PRIMARY KEY, uri TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS origin (number INTEGER PRIMARY KEY CHECK (number = 1), name TEXT NOT NULL);
 """
 # The log has all of it.
@@ -69,7 +78,8 @@ class CatalogueState:
 
 @dataclass(slots=True)
 class SendingPlan:
-    """What to send. refused: videos that failed before and have not changed since, with code and message.
+    """What to send. refused: videos that failed before and have not changed since, and videos whose id
+    another video has, with code and message.
 
     Ids of reconciled videos: `lacking` were sent before but are missing, and are part of `work`;
     `under_way` are not there yet, but embedders still have segments to process; `deleted` are excluded
@@ -141,19 +151,27 @@ class ProducerLedger:
         cut: str = "",
         known: Mapping[str, CatalogueState] | None = None,
         level: bool = True,
+        chosen: Collection[str] = (),
     ) -> SendingPlan:
         """What to send on a topic; it is recorded as begun before anything is sent.
 
         again: also unchanged videos that were sent before. cut: `cut_of` of the settings; videos that
         were sent with another cut are sent again from the start, as a new version. known: the state of
         each video in the catalogue, to reconcile with it. level: whether embedders have processed
-        everything that was sent, so that what the catalogue lacks is lost.
+        everything that was sent, so that what the catalogue lacks is lost. chosen: ids that the user
+        chose, which another file may take over.
         """
         plan = SendingPlan()
         now = self._moment()
         held, newest, whole = self._held(lane, latest_version(now))
+        places = dict(self._db.query("SELECT video_id, uri FROM place"))
         arrived: list[SendTask] = []
         for entry in entries:
+            other = places.get(entry.video_id, entry.uri)
+            refused = None if entry.video_id in chosen else _refusal(entry, other)
+            if refused is not None:
+                plan.refused.append((entry, refused.code, refused.message))
+                continue
             fingerprint = entry_fingerprint(entry, cut)
             before = held.get(entry.video_id)
             there = None if known is None else known.get(entry.video_id, CatalogueState())
@@ -256,6 +274,21 @@ class ProducerLedger:
                     code,
                     message,
                 )
+                if not is_remote(one.entry.uri):
+                    execute(
+                        "INSERT OR REPLACE INTO place VALUES (?, ?)", one.entry.video_id, one.entry.uri
+                    )
+
+
+def _refusal(entry: CatalogEntry, other: str) -> RejectedVideo | None:
+    """Why a video cannot have its id: another file, which still exists, was sent under it. None if it
+    can: it is this file, or the other one is gone or has the same content."""
+    if other == entry.uri or is_remote(entry.uri) or not Path(other).exists():
+        return None
+    there = source_fingerprint(other)
+    if same_content(entry.uri, source_fingerprint(entry.uri), other, there):
+        return None
+    return taken(entry, other)
 
 
 def _is_same(held: str, fingerprint: str, state: SentState) -> bool:

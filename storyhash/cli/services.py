@@ -115,7 +115,6 @@ def ingest(
             "give --reconcile and --server together: the searcher says which videos are missing"
         )
     listing = without_taken(list_catalog(paths, bank, Exclusion(exclude or ())))
-    entries = [one.entry for one in listing.videos]
 
     def on_plan(plan: SendingPlan) -> OnSent:
         task = bar.task("sending", len(plan.work), [one.entry.video_id for one in plan.work])
@@ -124,7 +123,7 @@ def ingest(
     with asked_to_stop() as stopping, progress() as bar, _catalogue(server) as states:
         run = run_ingest(
             settings,
-            entries,
+            listing.videos,
             backfill=backfill,
             again=again,
             on_plan=on_plan,

@@ -15,7 +15,7 @@ from common.kafka.transport import KafkaTransport
 from common.messaging.topics import TopicNames
 from common.metrics import Metrics
 from common.settings import Settings
-from common.types import CatalogEntry
+from ingest.catalogue import CatalogueItem
 from ingest.decoder_pool import DecoderPool
 from ingest.fingerprint import cut_of
 from ingest.ledger import ProducerLedger, SendingPlan
@@ -43,7 +43,7 @@ class PlanCallback(Protocol):
 
 def run_ingest(
     settings: Settings,
-    entries: Sequence[CatalogEntry],
+    videos: Sequence[CatalogueItem],
     *,
     backfill: bool,
     again: bool,
@@ -63,6 +63,7 @@ def run_ingest(
     health = Health(metrics, (), _STUCK_SECONDS)
     server = HttpServer(health_app(health, metrics, settings.http), settings.http, health_only=True)
     transport = KafkaTransport(settings.kafka, settings.video)
+    entries = [one.entry for one in videos]
     ledger = ProducerLedger(settings.data_dir, lambda: transport.moment(topics.clock))
     try:
         server.start()
@@ -80,7 +81,15 @@ def run_ingest(
         known = None
         if states is not None:
             known = known_videos(states, [entry.video_id for entry in entries], stopping)
-        plan = ledger.plan(topic, entries, again=again, cut=cut, known=known, level=level)
+        plan = ledger.plan(
+            topic,
+            entries,
+            again=again,
+            cut=cut,
+            known=known,
+            level=level,
+            chosen={one.entry.video_id for one in videos if one.chosen},
+        )
         publisher = transport.publisher()
         with DecoderPool(settings.video, settings.ingest) as pool:
             sender = SegmentPublisher(pool, publisher, ledger, topic, metrics, health, lag)

@@ -368,3 +368,36 @@ def test_each_ledger_has_a_name_that_stays(tmp_path: Path) -> None:
         names.append(opened.origin)
         opened.close()
     assert names[0] == names[2] != names[1]
+
+
+def test_another_video_at_another_path_does_not_replace_the_first(
+    clock: Clock, ledger: ProducerLedger, tmp_path: Path
+) -> None:
+    disks = [tmp_path / "disk1", tmp_path / "disk2"]
+    for disk in disks:
+        disk.mkdir()
+    first, second = film(disks[0], "a", b"first"), film(disks[1], "a", b"the second")
+    ledger.done(LIVE, ledger.plan(LIVE, [first]).work)
+    clock.now += 1000
+    plan = ledger.plan(LIVE, [second])
+    assert not plan.work
+    ((entry, code, message),) = plan.refused
+    assert (entry, code) == (second, "name_taken")
+    assert first.uri in message and "manifest" in message
+    assert ledger.plan(LIVE, [first]).unchanged == 1
+    # An id that the user chose may name another file; so may one whose file is gone.
+    assert versions(ledger.plan(LIVE, [second], chosen={"a"})) == {"a": 2000}
+    clock.now += 1000
+    Path(second.uri).unlink()
+    assert versions(ledger.plan(LIVE, [first])) == {"a": 3000}
+
+
+def test_a_video_that_was_moved_is_sent_with_its_new_path(
+    clock: Clock, ledger: ProducerLedger, tmp_path: Path
+) -> None:
+    (tmp_path / "new").mkdir()
+    old, new = film(tmp_path, "a"), film(tmp_path / "new", "a")
+    ledger.done(LIVE, ledger.plan(LIVE, [old]).work)
+    clock.now += 1000
+    # The same content at both paths is the same video.
+    assert versions(ledger.plan(LIVE, [new])) == {"a": 2000}
