@@ -383,7 +383,8 @@ def test_another_video_at_another_path_does_not_replace_the_first(
     assert not plan.work
     ((entry, code, message),) = plan.refused
     assert (entry, code) == (second, "name_taken")
-    assert first.uri in message and "manifest" in message
+    assert first.uri in message
+    assert "manifest" in message
     assert ledger.plan(LIVE, [first]).unchanged == 1
     # An id that the user chose may name another file; so may one whose file is gone.
     assert versions(ledger.plan(LIVE, [second], chosen={"a"})) == {"a": 2000}
