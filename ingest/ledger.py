@@ -276,7 +276,9 @@ class ProducerLedger:
                 )
                 if not is_remote(one.entry.uri):
                     execute(
-                        "INSERT OR REPLACE INTO place VALUES (?, ?)", one.entry.video_id, one.entry.uri
+                        "INSERT OR REPLACE INTO place VALUES (?, ?)",
+                        one.entry.video_id,
+                        one.entry.uri,
                     )
 
 
