@@ -19,10 +19,12 @@ from common.errors import DependencyError, FetchError, VideoTimeoutError
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry
 from ingest import dns as resolving
-from ingest.decoder_pool import DecoderPool, VideoDone
+from ingest.decoder_pool import DecoderPool, VideoDone, VideoFailed
 from ingest.fetch import check_allowed, fetch
 from ingest.fetcher import DownloadFolder, Fetcher
 from tests.support.http_server import content, dripping, redirect, serving
+from tests.support.opened_files import watched
+from tests.unit.common.video.test_formats import LISTS, connected
 from tests.unit.ingest.test_catalogue_and_decoders import film
 
 HERE = ("127.0.0.1",)
@@ -59,6 +61,27 @@ def test_an_address_is_fetched_where_its_host_is_named(server: str, tmp_path: Pa
         assert isinstance(events[-1], VideoDone), events
         assert not list((tmp_path / "downloads").glob("*/tmp*")), "the file is deleted at once"
     assert list((tmp_path / "downloads").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify tells what is opened")
+@pytest.mark.parametrize("name", ["an ffconcat list", "an HLS playlist"])
+def test_a_playlist_that_is_sent_as_a_film_opens_nothing(tmp_path: Path, name: str) -> None:
+    secret = film(tmp_path / "secret.mp4", 3)
+    allowed = IngestSettings(workers=1, allowed_hosts=HERE, download_dir=tmp_path / "downloads")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        elsewhere = f"http://127.0.0.1:{listening.getsockname()[1]}/film.mp4"
+        text = LISTS[name].format(file=secret, url=elsewhere).encode()
+        with (
+            serving({"/film.mp4": content(text, Content_Type="video/mp4")}) as url,
+            watched(tmp_path) as opened,
+            DecoderPool(VideoSettings(), allowed) as pool,
+        ):
+            (event,) = pool.run([(CatalogEntry("film", f"{url}/film.mp4"), 1)])
+        assert not connected(listening)
+    assert isinstance(event, VideoFailed)
+    assert f"{name} refers to other files" in str(event.error)
+    assert "secret.mp4" not in opened
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -240,6 +241,26 @@ def test_a_body_at_a_good_rate_may_take_many_windows(
     with HttpServer(service.app, patient, stop_seconds=1.0) as server:
         answer = httpx.post(f"{server.url}/upload", content=blocks(), headers=headers, timeout=60)
     assert (answer.status_code, answer.text) == (200, str(sent))
+
+
+def test_a_body_at_a_good_rate_ends_at_its_total_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its size nor the rate in a window is what ends it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    large = {"max_upload_bytes": 2_000_000, "max_uploads_bytes": 2_000_000}
+    bounded = PATIENT.model_copy(update={"max_body_seconds": 0.4, **large})
+    service = Service(tmp_path, bounded)
+    with HttpServer(service.app, bounded, stop_seconds=1.0) as server, opened(server) as connection:
+        connection.sendall(head("/upload", "Content-Type: video/mp4", "Content-Length: 1000000"))
+        for _ in range(1000):
+            if select.select([connection], [], [], 0.02)[0]:
+                break
+            connection.sendall(b"x" * 600)
+        else:
+            pytest.fail("it was read for ever")
+        assert status(told(connection)) == 408
+        eventually(lambda: service.lying() == [])
 
 
 def test_a_body_nobody_wants_is_not_read_for_ever(server: HttpServer) -> None:

@@ -24,7 +24,9 @@ from common.errors import (
 from common.messaging.dead_letters import read_dead_letters
 from common.messaging.handler import Item
 from common.messaging.transport import Consumer, Message, ReceivedMessage
+from common.messaging.wire import Envelope, to_message
 from common.settings import ServiceSettings
+from common.types import Segment, SegmentRef
 from tests.support.memory_transport import MemoryTransport
 from tests.support.streams import (
     BACKFILL,
@@ -230,6 +232,19 @@ def test_what_is_none_of_ours_goes_to_the_dead_letters_and_no_stage_sees_it() ->
     assert stage.batches == [["a"]]
     (letter,) = read_dead_letters(bench.transport, DEAD_LETTERS)
     assert (letter.reason, letter.key, letter.headers) == ("wire", b"x", (("from", b"elsewhere"),))
+    assert bench.committed() == {0: 2}
+
+
+def test_a_version_from_the_future_goes_to_the_dead_letters_and_no_stage_sees_it() -> None:
+    stage = Stage()
+    bench = Bench(stage, transport=MemoryTransport(3, clock=lambda: 1_795_000_000_000))
+    future = Envelope(Segment(SegmentRef("x", 0.0, 4.0, 4_102_444_800_000), GOOD))
+    bench.send(replace(to_message(LIVE, future), partition=0), segment("a"))
+    bench.work_it_off()
+    assert stage.batches == [["a"]]
+    (letter,) = read_dead_letters(bench.transport, DEAD_LETTERS)
+    assert (letter.source, letter.reason) == ((LIVE, 0, 0), "version_from_future")
+    assert "correct the clock" in letter.explanation
     assert bench.committed() == {0: 2}
 
 

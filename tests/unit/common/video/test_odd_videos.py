@@ -50,10 +50,14 @@ def brightness(segments: list[Segment]) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+@pytest.mark.parametrize("suffix", [".ts", ".mpg", ".webm"])
 def test_what_follows_a_clock_that_jumps_back_is_kept(tmp_path: Path, suffix: str) -> None:
     for name, shade in (("a", 0), ("b", 3)):
-        encode_video(tmp_path / f"{name}{suffix}", pictures(100, shade=shade), RATE)
+        part, frames = tmp_path / f"{name}{suffix}", pictures(100, shade=shade)
+        if suffix == ".webm":
+            write_tracks(part, [frames])
+        else:
+            encode_video(part, frames, RATE)
     joined = tmp_path / f"ab{suffix}"
     joined.write_bytes(
         (tmp_path / f"a{suffix}").read_bytes() + (tmp_path / f"b{suffix}").read_bytes()
@@ -74,6 +78,15 @@ def test_one_wild_time_stamp_costs_nothing(tmp_path: Path) -> None:
     assert done.duration_seconds == pytest.approx(10.0, abs=0.05)
     assert done.damaged is None
     assert "wrong time" in (done.notes or "")
+
+
+def test_a_frame_that_comes_late_is_counted(tmp_path: Path) -> None:
+    ticks = [40 * number for number in range(100)]
+    ticks[30], ticks[60] = ticks[28] + 10, ticks[58] + 10
+    film = write_packets(tmp_path / "late.mkv", [jpeg(one) for one in pictures(100)], ticks)
+    _, done = produced(film)
+    assert done.duration_seconds == pytest.approx(4.0, abs=0.05)
+    assert done.damaged == "damaged: late frames that were dropped: 2"
 
 
 def test_two_takes_hours_apart_are_one_short_film(tmp_path: Path) -> None:
@@ -171,6 +184,13 @@ def test_the_default_track_is_the_film_then_the_larger(tmp_path: Path) -> None:
     assert "video track 1 (64x48) is used" in (done.notes or "")
     segments, done = produced(write_tracks(tmp_path / "film.ts", [small, large]))
     assert decode_clip(segments[0].clip).frames.shape[1:3] == (64, 96)
+
+
+def test_of_two_tracks_of_one_size_the_longer_is_the_film(tmp_path: Path) -> None:
+    path = write_tracks(tmp_path / "film.ts", [pictures(50), pictures(100)])
+    _, done = produced(path)
+    assert done.duration_seconds == pytest.approx(4.0, abs=0.1)
+    assert "video track 1 (64x48) is used" in (done.notes or "")
 
 
 def test_bad_packets_are_counted_in_a_row(tmp_path: Path) -> None:

@@ -16,15 +16,18 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
+from starlette.requests import Request
 
+import common.http.request_body
 import searcher.api.search
 import searcher.api.videos
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import EmbedderUnavailableError, NotReadyError, UsageError, VideoError
 from common.http.health import Health
 from common.http.server import NOTICES_HEADER
+from common.http.upload import check_address
 from common.metrics import Metrics
-from common.settings import HttpSettings, Settings
+from common.settings import HttpSettings, IngestSettings, Settings
 from common.types import (
     VECTOR_DIMENSION,
     CatalogEntry,
@@ -34,6 +37,7 @@ from common.types import (
     QueryEmbedding,
     TakeLook,
 )
+from ingest.fetch import check_allowed
 from searcher.api.app import api_app
 from searcher.api.protocols import EmbedQuery, ServingIndex
 from searcher.index.state import VideoSegments
@@ -386,6 +390,28 @@ def test_json_of_lists_without_end_is_refused_before_it_is_parsed(
     assert error_of(in_json(kept, "[]," * 5_000_000)) == (413, "too_large")
 
 
+def test_large_json_is_parsed_beside_the_event_loop(
+    kept: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, int] = {}
+    read, parse = searcher.api.search.read_bytes, searcher.api.search._from_json
+
+    async def read_here(request: Request, max_bytes: int) -> bytes:
+        threads["loop"] = threading.get_ident()
+        return await read(request, max_bytes)
+
+    def parse_there(body: bytes) -> Float32Array:
+        threads["parser"] = threading.get_ident()
+        return parse(body)
+
+    monkeypatch.setattr(searcher.api.search, "read_bytes", read_here)
+    monkeypatch.setattr(searcher.api.search, "_from_json", parse_there)
+    large = json.dumps({"vectors": [axis(0).tolist()] * 64})
+    assert len(large) > common.http.request_body._INLINE_BYTES
+    assert len(hits(in_json(kept, large))) == 64
+    assert threads["parser"] != threads["loop"]
+
+
 def test_json_holds_fewer_vectors_than_raw_numbers_do(kept: Api) -> None:
     most = json.dumps({"vectors": [axis(0).tolist()] * 64})
     assert len(hits(in_json(kept, most))) == 64
@@ -621,6 +647,27 @@ def test_a_video_that_may_not_be_read_is_refused_as_who_takes_it_says(kept: Api)
 
     with kept.over(add_video) as client:
         assert error_of(client.post("/v1/videos", json={"uri": "/etc/passwd"})) == (400, "usage")
+
+
+@pytest.mark.parametrize(
+    ("route", "scheme"), [("/v1/match", ""), ("/v1/videos", ""), ("/v1/videos", "file://")]
+)
+def test_no_answer_tells_whether_a_file_exists(
+    kept: Api, tmp_path: Path, route: str, scheme: str
+) -> None:
+    def add_video(entry: CatalogEntry) -> Video:
+        check_address(entry.uri)
+        check_allowed(entry.uri, IngestSettings())
+        pytest.fail(f"{entry} was taken on")
+
+    there, gone = tmp_path / "there.mp4", tmp_path / "gone.mp4"
+    there.write_bytes(b"a.mp4")
+    with kept.over(add_video) as client:
+        answers = [client.post(route, json={"uri": f"{scheme}{one}"}) for one in (there, gone)]
+    assert answers[0].is_client_error
+    assert error_of(answers[0]) == error_of(answers[1])
+    told = [message_of(one) for one in answers]
+    assert told[0].replace(there.name, gone.name) == told[1]
 
 
 def decided(answer: httpx.Response) -> tuple[str, list[str]]:
