@@ -17,8 +17,8 @@ from searcher.index.state import MISSING, Filter, Nearest, State
 # The end of the list of nearest nodes is less reliable than its beginning, so a filter uses only this
 # fraction.
 _TRUSTED = 0.5
-# Candidates per result, if a filter removes some of them. With 8, a bank of 20 % of 100,000 segments had a
-# recall@10 of 0.89, and the search took as long as comparing each of its rows.
+# Candidates per result, if a filter removes some of them. With 8, a bank of 20 % of 100,000 segments had
+# a recall@10 of 0.89, and the search took as long as comparing each of its rows.
 _CANDIDATES_PER_RESULT = 32
 # Factor by which the list grows for queries with too few allowed nodes.
 _GROWTH = 4
