@@ -112,7 +112,8 @@ class _Search:
         depth = HITS_PER_WINDOW
         while True:
             groups = self._near_copies.groups(hits, times, level, step)
-            lacking = _lacking(hits, groups, depth, level)
+            copies = _copies(hits, groups, level)
+            lacking = _lacking(hits, copies, depth)
             if not len(lacking):
                 break
             if depth == self._deepest:
@@ -127,7 +128,7 @@ class _Search:
                 break
             kept = hits.only(~np.isin(hits.windows, lacking))
             hits = ViewHits.joined([kept, self._nearest(vectors, lacking, depth)])
-        return _counted(hits, groups, level), groups, times
+        return _counted(hits, copies), groups, times
 
     def _within_bounds(self, lacking: Int64Array, depth: int) -> Int64Array:
         """As many of the windows as the limit allows, evenly spread."""
@@ -154,9 +155,8 @@ class _Search:
         return ViewHits.joined(parts)
 
 
-def _lacking(hits: ViewHits, groups: list[Group], depth: int, level: float) -> Int64Array:
+def _lacking(hits: ViewHits, copies: BoolArray, depth: int) -> Int64Array:
     """int64 (n,): the windows with `depth` hits of which too few count, because the others are copies."""
-    copies = _copies(hits, groups, level)
     if not copies.any():
         return np.zeros(0, dtype=np.int64)
     count = int(hits.windows.max()) + 1
@@ -165,9 +165,8 @@ def _lacking(hits: ViewHits, groups: list[Group], depth: int, level: float) -> I
     return np.flatnonzero((all_hits == depth) & (counted < HITS_PER_WINDOW))
 
 
-def _counted(hits: ViewHits, groups: list[Group], level: float) -> ViewHits:
+def _counted(hits: ViewHits, copies: BoolArray) -> ViewHits:
     """The hits of each window up to the last one that counts."""
-    copies = _copies(hits, groups, level)
     counts = np.cumsum(~copies)
     first = np.searchsorted(hits.windows, hits.windows)
     rank: Int64Array = counts - (counts - (~copies))[first]
