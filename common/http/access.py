@@ -104,7 +104,6 @@ class Access:
         if not self._required and not await self._key_exists():
             return ANYONE
         given = [value for name, value in scope["headers"] if name == b"authorization"]
-        network = network_of(scope["client"][0]) if scope.get("client") else ""
         token = _bearer(given)
         if token is None:
             raise _unauthorized(
@@ -116,6 +115,7 @@ class Access:
         found = self._verified.get(digest)
         now = self._clock()
         if found is None or found.until <= now or found.expires_at <= self._wall_clock():
+            network = network_of(scope["client"][0]) if scope.get("client") else ""
             found = await self._verify(digest, token, network, known=found is not None)
         if found.per_minute:
             self._check_rate(found)

@@ -48,5 +48,7 @@ class RequestFacts:
 
 def facts_of(scope: Scope) -> RequestFacts:
     """The facts of a request. The first call creates them."""
-    found: RequestFacts = scope.setdefault(_IN_SCOPE, RequestFacts())
+    found: RequestFacts | None = scope.get(_IN_SCOPE)
+    if found is None:
+        found = scope[_IN_SCOPE] = RequestFacts()
     return found

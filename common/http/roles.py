@@ -42,20 +42,13 @@ class RoleCheck(SecurityBase):
         facts.target = facts.target or "/".join(map(str, request.path_params.values()))
         caller = facts.caller
         if not caller.role.includes(self._role):
-            raise ApiError(
-                403,
-                "forbidden",
-                f"this needs the role {self._role}, and the key has the role {caller.role}; use another "
-                "key",
-                close=True,
+            raise _forbidden(
+                f"this needs the role {self._role}, and the key has the role {caller.role}"
             )
         if self._all_banks and caller.banks is not None:
-            raise ApiError(
-                403,
-                "forbidden",
+            raise _forbidden(
                 "this is about all banks, and the key is limited to "
-                f"{', '.join(map(repr, sorted(caller.banks)))}; use another key",
-                close=True,
+                f"{', '.join(map(repr, sorted(caller.banks)))}"
             )
 
 
@@ -66,7 +59,9 @@ def banks_for(request: Request, asked: frozenset[str]) -> frozenset[str] | None:
     if allowed is None:
         return asked or None
     for bank in sorted(asked - allowed):
-        raise ApiError(
-            403, "forbidden", f"the key is not for bank {bank[:200]!r}; use another key", close=True
-        )
+        raise _forbidden(f"the key is not for bank {bank[:200]!r}")
     return asked or allowed
+
+
+def _forbidden(message: str) -> ApiError:
+    return ApiError(403, "forbidden", f"{message}; use another key", close=True)
