@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -48,23 +49,30 @@ def sam2_config(tiny: bool) -> transformers.Sam2VideoConfig:
             "backbone_feature_sizes": [[side // 4] * 2, [side // 8] * 2, [side // 16] * 2],
             "fpn_hidden_size": hidden,
         },
-        prompt_encoder_config={"hidden_size": hidden, "image_size": side},
-        mask_decoder_config={
+        memory_attention_feed_forward_hidden_size=64,
+        **small_parts(side, hidden),
+    )
+
+
+def small_parts(side: int, hidden: int) -> dict[str, Any]:
+    """Small sizes of what SAM 2 and EdgeTAM share: all but the vision encoder."""
+    return {
+        "prompt_encoder_config": {"hidden_size": hidden, "image_size": side},
+        "mask_decoder_config": {
             "hidden_size": hidden,
             "mlp_dim": 128,
             "iou_head_hidden_dim": hidden,
             "num_attention_heads": 4,
         },
-        image_size=side,
-        memory_attention_hidden_size=hidden,
-        memory_attention_num_layers=1,
-        memory_attention_feed_forward_hidden_size=64,
-        memory_attention_rope_feat_sizes=[side // 16, side // 16],
-        memory_encoder_hidden_size=hidden,
-        mask_downsampler_embed_dim=hidden,
-        memory_fuser_embed_dim=hidden,
-        memory_fuser_intermediate_dim=hidden,
-    )
+        "image_size": side,
+        "memory_attention_hidden_size": hidden,
+        "memory_attention_num_layers": 1,
+        "memory_attention_rope_feat_sizes": [side // 16, side // 16],
+        "memory_encoder_hidden_size": hidden,
+        "mask_downsampler_embed_dim": hidden,
+        "memory_fuser_embed_dim": hidden,
+        "memory_fuser_intermediate_dim": hidden,
+    }
 
 
 def write(folder: Path, *, tiny: bool) -> None:

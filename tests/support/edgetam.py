@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 import transformers
 
+from scripts.random_weights import small_parts
+
 SIDE = 128
 _HIDDEN = 128
 
@@ -37,24 +39,10 @@ def _config() -> transformers.EdgeTamVideoConfig:
             "backbone_feature_sizes": [[side // 4] * 2, [side // 8] * 2, [side // 16] * 2],
             "fpn_hidden_size": hidden,
         },
-        prompt_encoder_config={"hidden_size": hidden, "image_size": side},
-        mask_decoder_config={
-            "hidden_size": hidden,
-            "mlp_dim": 128,
-            "iou_head_hidden_dim": hidden,
-            "num_attention_heads": 4,
-        },
-        image_size=side,
-        memory_attention_hidden_size=hidden,
-        memory_attention_num_layers=1,
         memory_attention_mlp_hidden_size=64,
-        memory_attention_rope_feat_sizes=[side // 16, side // 16],
         # One token per window of 4 x 4.
         memory_attention_rope_k_sizes=[4, 4],
         perceiver_resampler_num_latents=16,
         perceiver_resampler_num_latents_2d=16,
-        memory_encoder_hidden_size=hidden,
-        mask_downsampler_embed_dim=hidden,
-        memory_fuser_embed_dim=hidden,
-        memory_fuser_intermediate_dim=hidden,
+        **small_parts(side, hidden),
     )

@@ -23,7 +23,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -131,23 +131,21 @@ def start(
     stdout: IO[bytes],
     stderr: IO[bytes],
     new_session: bool = False,
+    networks: bool = False,
 ) -> Process:
-    """Run a module with arguments, for example `["storyhash", "match", ...]`."""
-    return _fork(_template(networks=False), arguments, env, cwd, (stdout, stderr), new_session)
+    """Run a module with arguments, for example `["storyhash", "match", ...]`. networks: with the imports
+    of CLIP and SAM 2 done too."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    request = _Request([*arguments], {**env}, str(cwd), new_session)
+    with theirs, open(os.devnull, "rb") as nothing:
+        streams = [one.fileno() for one in (nothing, stdout, stderr, theirs)]
+        message = json.dumps(asdict(request)).encode(errors="surrogateescape")
+        socket.send_fds(_template(networks=networks), [message], streams)
+    return Process(ours)
 
 
-def start_with_networks(
-    arguments: Sequence[str],
-    *,
-    env: Mapping[str, str],
-    cwd: Path,
-    stdout: IO[bytes],
-    stderr: IO[bytes],
-    new_session: bool = False,
-) -> Process:
-    """As `start`, with the imports of CLIP and SAM 2 done too. HF_ variables were read during these
-    imports."""
-    return _fork(_template(networks=True), arguments, env, cwd, (stdout, stderr), new_session)
+# HF_ variables were read during the imports.
+start_with_networks: Start = partial(start, networks=True)
 
 
 def start_python(
@@ -169,23 +167,6 @@ def start_python(
         stderr=stderr,
         start_new_session=new_session,
     )
-
-
-def _fork(
-    template: socket.socket,
-    arguments: Sequence[str],
-    env: Mapping[str, str],
-    cwd: Path,
-    output: tuple[IO[bytes], IO[bytes]],
-    new_session: bool,
-) -> Process:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = _Request([*arguments], {**env}, str(cwd), new_session)
-    with theirs, open(os.devnull, "rb") as nothing:
-        streams = [one.fileno() for one in (nothing, *output, theirs)]
-        message = json.dumps(asdict(request)).encode(errors="surrogateescape")
-        socket.send_fds(template, [message], streams)
-    return Process(ours)
 
 
 def run(
