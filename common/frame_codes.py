@@ -38,19 +38,19 @@ _ALONG_SCALE = 127.0
 _SPREAD = np.float32(VISUAL_DIMENSION / _PROJECTED)
 
 
-def encode_frames(rows: Float32Array, known: BoolArray, vector: Float32Array) -> Int8Array:
+def encode_frames(rows: Float32Array, informative: BoolArray, vector: Float32Array) -> Int8Array:
     """int8 (T, 64), zero if there is no frame.
 
-    rows: float32 (T, 512), unit rows where `known`, bool (T,), is true; vector: float32 (512,), unit,
-    of their segment.
+    rows: float32 (T, 512), unit rows where `informative`, bool (T,), is true; vector: float32 (512,),
+    the unit vector of their segment.
     """
     along = rows @ vector
-    apart = rows - along[:, None] * vector
+    residuals = rows - along[:, None] * vector
     codes = np.empty((len(rows), FRAME_CODE_SIZE), dtype=np.float32)
     # Zero is for no frame.
     codes[:, 0] = np.maximum(np.round(along * _ALONG_SCALE), 1)
-    codes[:, 1:] = np.round(_SCALE * (apart @ _projection().T))
-    return np.where(known[:, None], np.clip(codes, -127, 127), 0).astype(np.int8)
+    codes[:, 1:] = np.round(_SCALE * (residuals @ _projection().T))
+    return np.where(informative[:, None], np.clip(codes, -127, 127), 0).astype(np.int8)
 
 
 def valid_frames(codes: Int8Array) -> BoolArray:

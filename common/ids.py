@@ -85,5 +85,5 @@ def id_in_path(video_id: str) -> str:
 
 
 def _short(video_id: str) -> str:
-    shown = printable(video_id)
-    return f"'{shown}'" if len(shown) <= _SHOWN else f"'{shown[:_SHOWN]}...'"
+    text = printable(video_id)
+    return f"'{text}'" if len(text) <= _SHOWN else f"'{text[:_SHOWN]}...'"

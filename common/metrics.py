@@ -76,7 +76,7 @@ class Metrics:
         def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
             return Gauge(f"storyhash_{name}", text, labels, registry=registry)
 
-        made = cls(
+        metrics = cls(
             registry=registry,
             search_duration_seconds=histogram(
                 "search_duration_seconds", "Duration of one index search.", _SEARCH_BUCKETS
@@ -158,9 +158,9 @@ class Metrics:
             ready=gauge("ready", "1 if /readyz reports ready, else 0."),
         )
         # Until it is measured it is no number, least of all 0.
-        for measured in (made.index_recall_ratio, made.mirror_divergence_ratio):
+        for measured in (metrics.index_recall_ratio, metrics.mirror_divergence_ratio):
             measured.set(math.nan)
-        return made
+        return metrics
 
     @contextmanager
     def time_stage(self, stage: str) -> Iterator[None]:

@@ -31,10 +31,10 @@ def printable_json(document: str) -> str:
     return _UNSAFE.sub(_json_escaped, document)
 
 
-def _json_escaped(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _json_escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
     return f"\\\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")

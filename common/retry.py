@@ -78,10 +78,10 @@ class Backoff:
         until = time.monotonic() + seconds
         while not self._stopping.is_set():
             self._while_waiting()
-            left = until - time.monotonic()
-            if left <= 0:
+            remaining_seconds = until - time.monotonic()
+            if remaining_seconds <= 0:
                 return
-            self._stopping.wait(min(_SLICE_SECONDS, left))
+            self._stopping.wait(min(_SLICE_SECONDS, remaining_seconds))
         raise _Stopped
 
 

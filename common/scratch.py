@@ -86,10 +86,10 @@ def delete_dead_files(prefix: str) -> None:
 def _delete_if_dead(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        found = os.fstat(descriptor)
+        status = os.fstat(descriptor)
         # A new file may not be locked yet.
-        old = time.time() - found.st_mtime > _YOUNG_SECONDS
-        if old and stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+        old = time.time() - status.st_mtime > _YOUNG_SECONDS
+        if old and stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
     finally:
@@ -132,8 +132,8 @@ def _delete_dead(parent: Path) -> None:
 def _check_own(folder: Path) -> None:
     """Raises StorageError if another user created the folder or replaced it by a link, which is
     possible in a world-writable folder."""
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise StorageError(
             f"{folder}: expected a folder of this user that no other user may write to; "
             "delete it or choose another"

@@ -38,16 +38,16 @@ class Spool:
 
     def append(self, block: bytes) -> None:
         """Store a block. Raises StorageError if the disk is full."""
-        left, at = memoryview(block), self._ends[-1]
+        unwritten, offset = memoryview(block), self._ends[-1]
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-            while left:
-                written = os.pwrite(self._file.fileno(), left, at)
-                left, at = left[written:], at + written
+            while unwritten:
+                written = os.pwrite(self._file.fileno(), unwritten, offset)
+                unwritten, offset = unwritten[written:], offset + written
         except OSError as error:
             raise _full(error) from None
-        self._ends.append(at)
+        self._ends.append(offset)
 
     def read(self, number: int) -> bytes:
         """The block with this number, from 0."""

@@ -57,18 +57,18 @@ def check_array(
     return sizes
 
 
-def _check_interval(what: str, start_seconds: float, end_seconds: float) -> None:
+def _check_interval(field: str, start_seconds: float, end_seconds: float) -> None:
     if not (0.0 <= start_seconds < end_seconds < float("inf")):
         raise ValueError(
-            f"{what}: expected 0 <= start_seconds < end_seconds, "
+            f"{field}: expected 0 <= start_seconds < end_seconds, "
             f"got [{start_seconds}, {end_seconds})"
         )
 
 
-def check_name(what: str, value: str) -> None:
+def check_name(field: str, value: str) -> None:
     """Raises ValueError for an empty name."""
     if not value:
-        raise ValueError(f"{what}: expected a non-empty string, got {value!r}")
+        raise ValueError(f"{field}: expected a non-empty string, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,10 +33,10 @@ def public_uri(uri: str) -> str:
     A query may be a key (presigned addresses are), so it is used to fetch and for nothing else: ids,
     titles, answers, messages and logs have this form.
     """
-    found = _SCHEME.match(uri)
-    if found is None:
+    match = _SCHEME.match(uri)
+    if match is None:
         return uri
-    scheme, rest = found[0], uri[found.end() :]
+    scheme, rest = match[0], uri[match.end() :]
     ends = _HOST_ENDS.search(rest)
     authority, path = (rest, "") if ends is None else (rest[: ends.start()], rest[ends.start() :])
     host = authority.rpartition("@")[2]
@@ -50,4 +50,4 @@ def public_uri(uri: str) -> str:
 def without_passwords(text: str) -> str:
     """A text, such as a setting, in which the user name and password of every URL are masked, and
     values in its query that are named key, token, password, secret or signature."""
-    return _IN_QUERY.sub(r"\1***", _CREDENTIALS.sub(lambda found: f"{found[1] or ''}***@", text))
+    return _IN_QUERY.sub(r"\1***", _CREDENTIALS.sub(lambda match: f"{match[1] or ''}***@", text))

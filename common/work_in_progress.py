@@ -104,12 +104,12 @@ class WorkInProgress:
     def done(self, *names: str) -> None:
         """These items are finished: remove them, and forget their crashes."""
         with self._guard:
-            known = [one for one in names if one in self._names or one in self._crashes]
-            for name in known:
+            noted = [name for name in names if name in self._names or name in self._crashes]
+            for name in noted:
                 self._names.pop(name, None)
                 self._crashes.pop(name, None)
                 self._set_aside.pop(name, None)
-            if known:
+            if noted:
                 self._write()
 
     @contextmanager
@@ -184,16 +184,16 @@ def _read(path: Path) -> tuple[list[str], dict[str, int], list[str]]:
         return [], {}, []
 
 
-def alone(things: Iterable[Thing], suspect: Iterable[bool]) -> Iterator[list[Thing]]:
+def alone(items: Iterable[Thing], suspect: Iterable[bool]) -> Iterator[list[Thing]]:
     """Items in order, in batches; each suspect item is a batch of its own."""
     run: list[Thing] = []
-    for thing, by_itself in zip(things, suspect, strict=True):
+    for item, by_itself in zip(items, suspect, strict=True):
         if by_itself:
             if run:
                 yield run
-            yield [thing]
+            yield [item]
             run = []
         else:
-            run.append(thing)
+            run.append(item)
     if run:
         yield run

@@ -20,14 +20,14 @@ class WorkerProcesses:
     """Processes that run `prepare` once and then many calls; a context manager, which ends them. They end
     with their parent. Calls and results are pickled."""
 
-    def __init__(self, count: int, prepare: Callable[..., None], *given: Any) -> None:
+    def __init__(self, count: int, prepare: Callable[..., None], *arguments: Any) -> None:
         """prepare: called with the given arguments in each process before its first call."""
         self._ahead = 2 * count
         self._pool = ProcessPoolExecutor(
             count,
             multiprocessing.get_context("spawn"),
             initializer=_begin,
-            initargs=(os.getpid(), prepare, given),
+            initargs=(os.getpid(), prepare, arguments),
         )
 
     def __enter__(self) -> Self:
@@ -45,16 +45,16 @@ class WorkerProcesses:
 
         Raises the errors of calls, and StoryHashError if a process died.
         """
-        waiting: set[Future[T]] = set()
+        futures: set[Future[T]] = set()
         try:
             for call in calls:
-                waiting.add(self._pool.submit(call))
-                if len(waiting) >= self._ahead:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (one.result() for one in done)
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (one.result() for one in done)
+                futures.add(self._pool.submit(call))
+                if len(futures) >= self._ahead:
+                    done, futures = wait(futures, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            while futures:
+                done, futures = wait(futures, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
         except BrokenProcessPool:
             raise StoryHashError(
                 "a worker process died, most often for want of memory; run the same command again "
@@ -62,9 +62,9 @@ class WorkerProcesses:
             ) from None
 
 
-def _begin(parent: int, prepare: Callable[..., None], given: tuple[Any, ...]) -> None:
+def _begin(parent: int, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     # Ctrl-C signals the whole terminal group; the parent stops its children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
     work_in_one_thread()
-    prepare(*given)
+    prepare(*arguments)

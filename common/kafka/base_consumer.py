@@ -60,11 +60,11 @@ class KafkaReader:
         """The next messages; see common.messaging.transport.Consumer."""
         deadline = time.monotonic() + timeout_seconds
         while True:
-            left = max(0.0, deadline - time.monotonic())
-            found = self._poll(max_messages, left)
-            if found:
+            remaining_seconds = max(0.0, deadline - time.monotonic())
+            polled = self._poll(max_messages, remaining_seconds)
+            if polled:
                 self._outage.watch()
-                return [received(record) for records in found.values() for record in records]
+                return [received(record) for records in polled.values() for record in records]
             if time.monotonic() >= deadline:
                 self._outage.watch()
                 self._missing.look(self._client, self._topics)
@@ -73,14 +73,14 @@ class KafkaReader:
     def lag(self) -> int:
         """Messages after the last one polled, as last reported; 0 for a partition without a report."""
         total = 0
-        for place in self._consumer.assignment():
-            end = self._consumer.highwater(place)
+        for partition in self._consumer.assignment():
+            end = self._consumer.highwater(partition)
             if end is None:
-                end = self._ends.get(place)
+                end = self._ends.get(partition)
             if end is None:
                 continue
             try:
-                position = self._consumer.position(place, timeout_ms=0)
+                position = self._consumer.position(partition, timeout_ms=0)
             except KafkaError:
                 continue
             if position is not None:
@@ -106,7 +106,7 @@ class KafkaReader:
 
     def _poll(self, max_messages: int, timeout_seconds: float) -> dict[TopicPartition, list[Any]]:
         try:
-            found: dict[TopicPartition, list[Any]] = self._consumer.poll(
+            polled: dict[TopicPartition, list[Any]] = self._consumer.poll(
                 timeout_ms=timeout_seconds * 1000, max_records=max_messages
             )
         except _FATAL as error:
@@ -115,7 +115,7 @@ class KafkaReader:
             log.debug("a poll failed and is retried: %s", error)
             time.sleep(min(_PAUSE_SECONDS, timeout_seconds))
             return {}
-        return found
+        return polled
 
 
 def received(record: Any) -> ReceivedMessage:
@@ -136,9 +136,9 @@ def next_offsets(messages: Iterable[ReceivedMessage]) -> dict[TopicPartition, Of
     """The offset after the last message of each partition."""
     last: dict[tuple[str, int], int] = {}
     for message in messages:
-        place = (message.topic, message.partition)
-        last[place] = max(last.get(place, -1), message.offset)
+        partition = (message.topic, message.partition)
+        last[partition] = max(last.get(partition, -1), message.offset)
     return {
-        TopicPartition(*place): OffsetAndMetadata(offset + 1, "", -1)
-        for place, offset in last.items()
+        TopicPartition(*partition): OffsetAndMetadata(offset + 1, "", -1)
+        for partition, offset in last.items()
     }

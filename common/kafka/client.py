@@ -38,12 +38,12 @@ _OUTAGE_SECONDS = 2.0
 # Retries do not help with these.
 _REFUSALS = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
 
-_Made = TypeVar("_Made")
+_Client = TypeVar("_Client")
 
 
 def open_client(
-    kafka: KafkaSettings, make: Callable[..., _Made], **settings: Any
-) -> tuple[_Made, KafkaNetClient]:
+    kafka: KafkaSettings, make: Callable[..., _Client], **settings: Any
+) -> tuple[_Client, KafkaNetClient]:
     """A connected producer, consumer or admin client, and its network client.
 
     Raises BrokerError if no broker answers within eight seconds or it rejects the connection;
@@ -52,19 +52,19 @@ def open_client(
     opened: list[KafkaNetClient] = []
     refusals: deque[Exception] = deque(maxlen=1)
 
-    def client(**configs: Any) -> KafkaNetClient:
-        made = KafkaNetClient(**configs)
-        _listen_for_refusals(made, refusals)
+    def make_network_client(**configs: Any) -> KafkaNetClient:
+        client = KafkaNetClient(**configs)
+        _listen_for_refusals(client, refusals)
         # The client's option of this name does not reach its metadata requests.
-        made.cluster.config["allow_auto_create_topics"] = False
-        opened.append(made)
-        return made
+        client.cluster.config["allow_auto_create_topics"] = False
+        opened.append(client)
+        return client
 
     try:
-        return make(kafka_client=client, **connection(kafka), **settings), opened[0]
+        return make(kafka_client=make_network_client, **connection(kafka), **settings), opened[0]
     except BaseException as error:
-        for each in opened:
-            each.close()
+        for client in opened:
+            client.close()
         if isinstance(error, KafkaError):
             raise _reason(error, refusals, kafka) from None
         raise
@@ -95,8 +95,8 @@ def _reason(
         return in_our_words(error, kafka)
     if refusals:
         return in_our_words(refusals[0], kafka)
-    found = trouble(kafka)
-    return BrokerError(found) if found else in_our_words(error, kafka)
+    problem = trouble(kafka)
+    return BrokerError(problem) if problem else in_our_words(error, kafka)
 
 
 def connection(kafka: KafkaSettings) -> dict[str, Any]:
@@ -127,17 +127,17 @@ def connection(kafka: KafkaSettings) -> dict[str, Any]:
 
 def in_our_words(error: Exception, kafka: KafkaSettings) -> StoryHashError:
     """Our error for one of kafka-python; its message says what to do."""
-    where = f"Kafka at {without_passwords(kafka.bootstrap_servers)}"
+    broker = f"Kafka at {without_passwords(kafka.bootstrap_servers)}"
     if isinstance(error, KafkaConfigurationError):
         return SettingsError(f"STORYHASH_KAFKA__...: {error}")
     if isinstance(error, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
         return BrokerError(
-            f"{where} rejects the login: check STORYHASH_KAFKA__SASL_USERNAME, "
+            f"{broker} rejects the login: check STORYHASH_KAFKA__SASL_USERNAME, "
             "STORYHASH_KAFKA__SASL_PASSWORD and STORYHASH_KAFKA__SASL_MECHANISM"
         )
     if isinstance(error, AuthorizationError):
         return BrokerError(
-            f"{where} denies access ({_words(error)}): grant this user the permission"
+            f"{broker} denies access ({_words(error)}): grant this user the permission"
         )
     if isinstance(error, FencedInstanceIdError):
         return BrokerError(
@@ -145,9 +145,9 @@ def in_our_words(error: Exception, kafka: KafkaSettings) -> StoryHashError:
         )
     if getattr(error, "retriable", False):
         return BrokerError(
-            f"{where} does not respond; start it, or set STORYHASH_KAFKA__BOOTSTRAP_SERVERS"
+            f"{broker} does not respond; start it, or set STORYHASH_KAFKA__BOOTSTRAP_SERVERS"
         )
-    return BrokerError(f"{where} rejects the request: {_words(error)}")
+    return BrokerError(f"{broker} rejects the request: {_words(error)}")
 
 
 def topic_missing(topic: str) -> TopicMissingError:
@@ -176,14 +176,14 @@ def partitions_of(client: KafkaNetClient, kafka: KafkaSettings, topic: str) -> l
     deadline = time.monotonic() + kafka.request_timeout_seconds
     missing = MissingTopics()
     while True:
-        left = deadline - time.monotonic()
-        answered = refreshed(client, max(0.0, left))
-        found = client.cluster.partitions_for_topic(topic)
-        if found:
-            return sorted(found)
+        remaining_seconds = deadline - time.monotonic()
+        answered = refreshed(client, max(0.0, remaining_seconds))
+        partitions = client.cluster.partitions_for_topic(topic)
+        if partitions:
+            return sorted(partitions)
         if answered:
             missing.look(client, [topic])
-        elif left <= 0:
+        elif remaining_seconds <= 0:
             raise in_our_words(LeaderNotAvailableError(), kafka)
 
 
@@ -195,8 +195,8 @@ class MissingTopics:
 
     def look(self, client: KafkaNetClient, topics: Sequence[str]) -> None:
         """Raises TopicMissingError if a topic has been unknown to the broker for a while."""
-        known = client.cluster.topics()
-        unknown = next((topic for topic in topics if topic not in known), None)
+        existing = client.cluster.topics()
+        unknown = next((topic for topic in topics if topic not in existing), None)
         now = time.monotonic()
         if unknown is None:
             self._since = None

@@ -58,35 +58,39 @@ class KafkaClock:
             self._drop()
 
     def _moment(self, topic: str) -> int:
-        place = self._open(topic)
-        least = self._newest(place) + 1
+        partition = self._open(topic)
+        least = self._newest(partition) + 1
         patience = self._kafka.request_timeout_seconds
-        sent = self._producer.send(
-            topic, str(least).encode(), b"mark", partition=place.partition, timestamp_ms=_NO_TIME_MS
+        future = self._producer.send(
+            topic,
+            str(least).encode(),
+            b"mark",
+            partition=partition.partition,
+            timestamp_ms=_NO_TIME_MS,
         )
         self._producer.flush(patience)
-        told = sent.get(patience)
-        if told.timestamp == _NO_TIME_MS:
+        record = future.get(patience)
+        if record.timestamp == _NO_TIME_MS:
             raise TopicMissingError(
                 f"topic {topic} does not use the broker's clock (message.timestamp.type is "
                 "not LogAppendTime); `storyhash topics create` corrects it"
             )
-        return max(int(told.timestamp), least)
+        return max(int(record.timestamp), least)
 
-    def _newest(self, place: TopicPartition) -> int:
+    def _newest(self, partition: TopicPartition) -> int:
         """The newest moment of all marks, or 0."""
         consumer = self._consumer
         timeout = round(self._kafka.request_timeout_seconds * 1000)
-        begin = consumer.beginning_offsets([place], timeout_ms=timeout)[place]
-        end = consumer.end_offsets([place], timeout_ms=timeout)[place]
+        begin = consumer.beginning_offsets([partition], timeout_ms=timeout)[partition]
+        end = consumer.end_offsets([partition], timeout_ms=timeout)[partition]
         if end <= begin:
             return 0
-        consumer.seek(place, max(begin, end - _MARKS))
+        consumer.seek(partition, max(begin, end - _MARKS))
         newest, deadline = 0, time.monotonic() + self._kafka.request_timeout_seconds
         while True:
-            for record in consumer.poll(timeout_ms=_POLL_MS).get(place, ()):
-                newest = max(newest, record.timestamp, _told(record.value))
-            position = consumer.position(place, timeout_ms=0)
+            for record in consumer.poll(timeout_ms=_POLL_MS).get(partition, ()):
+                newest = max(newest, record.timestamp, _promised_ms(record.value))
+            position = consumer.position(partition, timeout_ms=0)
             if position is not None and position >= end:
                 return newest
             if time.monotonic() > deadline:
@@ -99,8 +103,8 @@ class KafkaClock:
         self._consumer, client = open_client(
             self._kafka, KafkaConsumer, **reader_settings(self._kafka, _MARK_BYTES)
         )
-        place = TopicPartition(topic, partitions_of(client, self._kafka, topic)[0])
-        self._consumer.assign([place])
+        partition = TopicPartition(topic, partitions_of(client, self._kafka, topic)[0])
+        self._consumer.assign([partition])
         self._producer, _ = open_client(
             self._kafka,
             KafkaProducer,
@@ -109,8 +113,8 @@ class KafkaClock:
             metrics_enabled=False,
             delivery_timeout_ms=round(self._kafka.delivery_timeout_seconds * 1000),
         )
-        self._place = place
-        return place
+        self._place = partition
+        return partition
 
     def _drop(self) -> None:
         producer, consumer = self._producer, self._consumer
@@ -122,6 +126,6 @@ class KafkaClock:
                 consumer.close(autocommit=False, timeout_ms=1000)
 
 
-def _told(value: bytes | None) -> int:
+def _promised_ms(value: bytes | None) -> int:
     """The moment in a mark; 0 if it is none."""
     return int(value) if value is not None and value.isdigit() and len(value) <= 18 else 0

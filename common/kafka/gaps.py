@@ -29,68 +29,70 @@ class Gaps:
         self._next: dict[TopicPartition, int] = {}
         self._lost = 0
 
-    def forget(self, places: Iterable[TopicPartition]) -> None:
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """These partitions were assigned or revoked: they continue at the committed offset."""
-        for place in places:
-            self._next.pop(place, None)
+        for partition in partitions:
+            self._next.pop(partition, None)
 
     def taken(self) -> int:
         """Number of messages lost since the last call."""
-        lost, self._lost = self._lost, 0
-        return lost
+        count, self._lost = self._lost, 0
+        return count
 
     def look(
-        self, found: Mapping[TopicPartition, Sequence[Any]], timeout_ms: int
+        self, polled: Mapping[TopicPartition, Sequence[Any]], timeout_ms: int
     ) -> dict[TopicPartition, int]:
-        """Check for gaps after a poll that returned `found`. Returns, for each partition with a gap, the
+        """Check for gaps after a poll that returned `polled`. Returns, for each partition with a gap, the
         first offset with messages; the caller commits it, so that the gap is reported once."""
         passed = {}
-        for place in self._consumer.assignment():
-            records = found.get(place)
+        for partition in self._consumer.assignment():
+            records = polled.get(partition)
             try:
-                here = (
-                    records[0].offset if records else self._consumer.position(place, timeout_ms=0)
+                offset = (
+                    records[0].offset
+                    if records
+                    else self._consumer.position(partition, timeout_ms=0)
                 )
-                if here is None:
+                if offset is None:
                     continue
-                known = self._next.get(place)
-                if known is None:
-                    known = self._begin(place, here, timeout_ms)
+                expected = self._next.get(partition)
+                if expected is None:
+                    expected = self._begin(partition, offset, timeout_ms)
             except KafkaError as error:
                 log.debug("the check for expired messages failed and is retried: %s", error)
                 continue
-            if here > known:
-                self._tell(place, known, here)
-                passed[place] = here
-            self._next[place] = records[-1].offset + 1 if records else here
+            if offset > expected:
+                self._tell(partition, expected, offset)
+                passed[partition] = offset
+            self._next[partition] = records[-1].offset + 1 if records else offset
         return passed
 
-    def _begin(self, place: TopicPartition, here: int, timeout_ms: int) -> int:
+    def _begin(self, partition: TopicPartition, offset: int, timeout_ms: int) -> int:
         """The expected first offset of a new partition."""
-        committed = self._consumer.committed(place, timeout_ms=timeout_ms)
+        committed = self._consumer.committed(partition, timeout_ms=timeout_ms)
         if committed is not None:
             return int(committed)
-        if here and not self._new_group_is_loss:
+        if offset and not self._new_group_is_loss:
             log.warning(
                 "topic %s partition %d: messages before offset %d expired before group %s "
                 "existed; `storyhash ingest --backfill` sends what the index lacks",
-                place.topic,
-                place.partition,
-                here,
+                partition.topic,
+                partition.partition,
+                offset,
                 self._group,
             )
-            return here
+            return offset
         return 0
 
-    def _tell(self, place: TopicPartition, known: int, here: int) -> None:
-        self._lost += here - known
+    def _tell(self, partition: TopicPartition, expected: int, offset: int) -> None:
+        self._lost += offset - expected
         log.error(
             "topic %s partition %d: %d messages (offsets %d to %d) expired before group "
             "%s read them; `storyhash ingest --reconcile` sends what the catalogue lacks",
-            place.topic,
-            place.partition,
-            here - known,
-            known,
-            here - 1,
+            partition.topic,
+            partition.partition,
+            offset - expected,
+            expected,
+            offset - 1,
             self._group,
         )

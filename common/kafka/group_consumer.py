@@ -50,16 +50,16 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._forget(revoked)
 
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        self._forget(lost)
+    def on_partitions_lost(self, partitions: Iterable[TopicPartition]) -> None:
+        self._forget(partitions)
         # Otherwise it would claim partitions that others own now when it joins again.
         self._assignor.member_assignment = None
 
-    def _forget(self, places: Iterable[TopicPartition]) -> None:
-        places = list(places)
-        self._gaps.forget(places)
-        for place in places:
-            self.owed.pop(place, None)
+    def _forget(self, partitions: Iterable[TopicPartition]) -> None:
+        partitions = list(partitions)
+        self._gaps.forget(partitions)
+        for partition in partitions:
+            self.owed.pop(partition, None)
 
 
 class KafkaGroupConsumer(KafkaReader):
@@ -110,8 +110,8 @@ class KafkaGroupConsumer(KafkaReader):
         self._consumer.pause(*self._consumer.assignment())
         # A rebalance needs a moment to get on; otherwise nothing is waited for.
         patience = 0.0 if self._state() is MemberState.STABLE else _KEEP_ALIVE_SECONDS / 2
-        for place, records in self._poll(1, patience).items():
-            self._consumer.seek(place, records[0].offset)
+        for partition, records in self._poll(1, patience).items():
+            self._consumer.seek(partition, records[0].offset)
         self._kept_alive = time.monotonic()
         self._pay_if_possible()
 
@@ -120,7 +120,9 @@ class KafkaGroupConsumer(KafkaReader):
         when the rebalance is over, if the partition is still here. Raises BrokerError."""
         assigned = self._consumer.assignment()
         self._listener.owed.update(
-            (place, offset) for place, offset in next_offsets(messages).items() if place in assigned
+            (partition, offset)
+            for partition, offset in next_offsets(messages).items()
+            if partition in assigned
         )
         try:
             self._pay()
@@ -133,13 +135,13 @@ class KafkaGroupConsumer(KafkaReader):
         # in the group nor out of it for ever; asked for a rejoin it finishes the one under way.
         if self._state() is MemberState.REBALANCING:
             self._consumer._coordinator.request_rejoin()
-        found = super()._poll(max_messages, timeout_seconds)
+        polled = super()._poll(max_messages, timeout_seconds)
         timeout_ms = round(self._kafka.request_timeout_seconds * 1000)
-        for place, offset in self._gaps.look(found, timeout_ms).items():
-            if place not in found:
+        for partition, offset in self._gaps.look(polled, timeout_ms).items():
+            if partition not in polled:
                 # Nothing before it can be read again, whatever is in work.
-                self._listener.owed[place] = OffsetAndMetadata(offset, "", -1)
-        return found
+                self._listener.owed[partition] = OffsetAndMetadata(offset, "", -1)
+        return polled
 
     def _state(self) -> MemberState:
         return self._consumer.group_metadata().state
@@ -152,17 +154,17 @@ class KafkaGroupConsumer(KafkaReader):
 
     def _pay(self) -> None:
         """Commit what is owed, unless the group rebalances: then it stays owed."""
-        owed = dict(self._listener.owed)
-        if not owed or self._state() is not MemberState.STABLE:
+        offsets = dict(self._listener.owed)
+        if not offsets or self._state() is not MemberState.STABLE:
             return
         timeout = round(self._kafka.request_timeout_seconds * 1000)
         try:
-            self._consumer.commit(owed, timeout_ms=timeout)
+            self._consumer.commit(offsets, timeout_ms=timeout)
         except RebalanceInProgressError:
             return
         except (CommitFailedError, IllegalGenerationError, UnknownMemberIdError) as error:
             if error.args and isinstance(error.args[0], RebalanceInProgressError):
                 return
             log.info("partitions were revoked; their new owner repeats the work")
-        for place in owed:
-            self._listener.owed.pop(place, None)
+        for partition in offsets:
+            self._listener.owed.pop(partition, None)

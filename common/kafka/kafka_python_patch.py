@@ -37,8 +37,8 @@ class _LazyFuture:
     def __init__(self, value: bytes) -> None:
         self.value = value
 
-    def add_callback(self, tell: Callable[[bytes], None]) -> None:
-        tell(self.value)
+    def add_callback(self, callback: Callable[[bytes], None]) -> None:
+        callback(self.value)
 
     def add_errback(self, tell: Callable[[BaseException], None]) -> None:
         """There is no error."""

@@ -36,9 +36,9 @@ class KafkaLogConsumer(KafkaReader):
         # End offsets at the start of the partitions that are not read to there yet.
         self._behind: dict[TopicPartition, int] = {}
         try:
-            places = self._places()
-            self._consumer.assign(places)
-            self._seek(places, {} if self._was_recreated() else offsets)
+            partitions = self._partitions()
+            self._consumer.assign(partitions)
+            self._seek(partitions, {} if self._was_recreated() else offsets)
         except BaseException:
             super().close()
             raise
@@ -53,9 +53,9 @@ class KafkaLogConsumer(KafkaReader):
         before = self._log_id
         if self._was_recreated():
             try:
-                places = self._places()
-                self._consumer.assign(places)
-                self._seek(places, {})
+                partitions = self._partitions()
+                self._consumer.assign(partitions)
+                self._seek(partitions, {})
             except BaseException:
                 # So that the next poll detects it again.
                 self._log_id = before
@@ -69,12 +69,12 @@ class KafkaLogConsumer(KafkaReader):
         """See common.messaging.transport.LogConsumer."""
         if not self._behind:
             return True
-        for place, end in list(self._behind.items()):
+        for partition, end in list(self._behind.items()):
             with contextlib.suppress(KafkaError):
-                position = self._consumer.position(place, timeout_ms=0)
+                position = self._consumer.position(partition, timeout_ms=0)
                 # The last message may be compacted away; the position still passes it.
                 if position is not None and position >= end:
-                    del self._behind[place]
+                    del self._behind[partition]
         return not self._behind
 
     def keep_alive(self) -> None:
@@ -90,64 +90,64 @@ class KafkaLogConsumer(KafkaReader):
         except KafkaError as error:
             log.debug("offsets were not committed: %s", error)
 
-    def _places(self) -> list[TopicPartition]:
+    def _partitions(self) -> list[TopicPartition]:
         topic = self._topics[0]
-        found = partitions_of(self._client, self._kafka, topic)
-        return [TopicPartition(topic, partition) for partition in found]
+        numbers = partitions_of(self._client, self._kafka, topic)
+        return [TopicPartition(topic, partition) for partition in numbers]
 
     def _was_recreated(self) -> bool:
         """Whether the topic was deleted and created again since the last call; stores its id."""
         topic = self._topics[0]
-        known = self._client.cluster.topic_id(topic)
-        found = "" if known is None else known.hex
+        topic_id = self._client.cluster.topic_id(topic)
+        log_id = "" if topic_id is None else topic_id.hex
         before = self._log_id
         # While the topic does not exist, it has no id.
-        if not found or found == before:
+        if not log_id or log_id == before:
             return False
-        self._log_id = found
+        self._log_id = log_id
         if not before:
             return False
         log.warning(
             "topic %s was deleted and created again (id %s, before %s): reading it from the start",
             topic,
-            found,
+            log_id,
             before,
         )
         return True
 
-    def _seek(self, places: Sequence[TopicPartition], offsets: Mapping[int, int]) -> None:
+    def _seek(self, partitions: Sequence[TopicPartition], offsets: Mapping[int, int]) -> None:
         """Seek to the given offsets. Offsets beyond the end belong to a deleted log."""
         timeout = round(self._kafka.request_timeout_seconds * 1000)
         try:
-            first = self._consumer.beginning_offsets(places, timeout_ms=timeout)
-            end = self._consumer.end_offsets(places, timeout_ms=timeout)
+            first = self._consumer.beginning_offsets(partitions, timeout_ms=timeout)
+            end = self._consumer.end_offsets(partitions, timeout_ms=timeout)
         except KafkaError as error:
             raise in_our_words(error, self._kafka) from None
         self._ends = end
-        for place in places:
-            offset = offsets.get(place.partition, first[place])
-            if offset > end[place]:
+        for partition in partitions:
+            offset = offsets.get(partition.partition, first[partition])
+            if offset > end[partition]:
                 log.warning(
                     "%s partition %d ends at %d, before %d: it was created again; reading "
                     "it from the start",
-                    place.topic,
-                    place.partition,
-                    end[place],
+                    partition.topic,
+                    partition.partition,
+                    end[partition],
                     offset,
                 )
-                offset = first[place]
-            self._consumer.seek(place, max(offset, first[place]))
+                offset = first[partition]
+            self._consumer.seek(partition, max(offset, first[partition]))
         self._behind = dict(end)
 
     def _add_new_partitions(self) -> None:
         topic = self._topics[0]
-        known = self._consumer.assignment()
+        assigned = self._consumer.assignment()
         now = {
             TopicPartition(topic, n) for n in self._client.cluster.partitions_for_topic(topic) or ()
         }
-        new = sorted(now - known)
+        new = sorted(now - assigned)
         if new:
             log.info("%s has %d new partitions", topic, len(new))
             # New partitions are read from the oldest message.
-            self._consumer.assign(sorted(known | now))
+            self._consumer.assign(sorted(assigned | now))
             self._consumer.seek_to_beginning(*new)

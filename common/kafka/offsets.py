@@ -28,22 +28,22 @@ class KafkaOffsets:
     def ends(self, topic: str) -> dict[int, int]:
         """See common.messaging.transport.Transport."""
         with self._asking() as admin:
-            return self._at(admin, self._places(admin, topic), _LATEST)
+            return self._at(admin, self._partitions(admin, topic), _LATEST)
 
     def committed(self, topic: str, group: str) -> dict[int, int]:
         """See common.messaging.transport.Transport."""
         with self._asking() as admin:
-            return self._committed(admin, self._places(admin, topic), group)
+            return self._committed(admin, self._partitions(admin, topic), group)
 
     def overdue(self, topic: str, group: str, before_ms: int) -> int:
         """See common.messaging.transport.Transport."""
         with self._asking() as admin:
-            places = self._places(admin, topic)
-            begins = self._at(admin, places, _EARLIEST)
-            ends = self._at(admin, places, _LATEST)
+            partitions = self._partitions(admin, topic)
+            begins = self._at(admin, partitions, _EARLIEST)
+            ends = self._at(admin, partitions, _LATEST)
             # The first offset that is not older than the moment; -1 if all are older.
-            since = self._at(admin, places, max(0, before_ms))
-            committed = self._committed(admin, places, group)
+            since = self._at(admin, partitions, max(0, before_ms))
+            committed = self._committed(admin, partitions, group)
         overdue = 0
         for number, end in ends.items():
             first = since[number] if since[number] >= 0 else end
@@ -55,22 +55,30 @@ class KafkaOffsets:
         with self._lock:
             self._drop()
 
-    def _places(self, admin: Any, topic: str) -> list[TopicPartition]:
+    def _partitions(self, admin: Any, topic: str) -> list[TopicPartition]:
         # A request for all topics: a request by name may create a missing topic.
-        for one in admin.describe_topics():
-            if one["name"] == topic:
-                found = sorted(each["partition_index"] for each in one["partitions"])
-                return [TopicPartition(topic, number) for number in found]
+        for description in admin.describe_topics():
+            if description["name"] == topic:
+                numbers = sorted(
+                    partition["partition_index"] for partition in description["partitions"]
+                )
+                return [TopicPartition(topic, number) for number in numbers]
         raise topic_missing(topic)
 
-    def _at(self, admin: Any, places: list[TopicPartition], when: int) -> dict[int, int]:
+    def _at(self, admin: Any, partitions: list[TopicPartition], when: int) -> dict[int, int]:
         """The offset of each partition at a moment (Unix milliseconds), -1 if there is none."""
-        found = admin.list_partition_offsets(dict.fromkeys(places, when))
-        return {place.partition: int(one.offset) for place, one in found.items()}
+        offsets = admin.list_partition_offsets(dict.fromkeys(partitions, when))
+        return {partition.partition: int(offset.offset) for partition, offset in offsets.items()}
 
-    def _committed(self, admin: Any, places: list[TopicPartition], group: str) -> dict[int, int]:
-        found = admin.list_group_offsets({group: places})[group]
-        return {place.partition: int(one.offset) for place, one in found.items() if one.offset >= 0}
+    def _committed(
+        self, admin: Any, partitions: list[TopicPartition], group: str
+    ) -> dict[int, int]:
+        offsets = admin.list_group_offsets({group: partitions})[group]
+        return {
+            partition.partition: int(offset.offset)
+            for partition, offset in offsets.items()
+            if offset.offset >= 0
+        }
 
     @contextmanager
     def _asking(self) -> Iterator[Any]:

@@ -85,11 +85,11 @@ def trouble(kafka: KafkaSettings) -> str:
             continue
         login = kafka.security_protocol.startswith("SASL")
         named = "USERNAME, STORYHASH_KAFKA__SASL_PASSWORD, STORYHASH_KAFKA__SASL_MECHANISM"
-        suspects = f"STORYHASH_KAFKA__SASL_{named} and " if login else ""
+        other_settings = f"STORYHASH_KAFKA__SASL_{named} and " if login else ""
         return (
             f"Kafka at {address} accepts connections but does not respond: it may be "
             "starting or overloaded; otherwise check "
-            f"{suspects}STORYHASH_KAFKA__SECURITY_PROTOCOL"
+            f"{other_settings}STORYHASH_KAFKA__SECURITY_PROTOCOL"
         )
     return ""
 

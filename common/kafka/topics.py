@@ -47,23 +47,24 @@ class TopicState:
     @property
     def retention_ms(self) -> int:
         """Its present retention; negative means no limit."""
-        must = self.spec.config["retention.ms"]
-        return int(self.differences.get("retention.ms", (must, must))[0])
+        expected = self.spec.config["retention.ms"]
+        return int(self.differences.get("retention.ms", (expected, expected))[0])
 
     def describe(self) -> str:
         """The differences as text, or `ok`."""
         if self.missing:
             return "missing"
-        told = [
-            f"{name}: expected {must}, got {is_}" for name, (is_, must) in self.differences.items()
+        differences = [
+            f"{name}: expected {expected}, got {actual}"
+            for name, (actual, expected) in self.differences.items()
         ]
-        return "; ".join(told) or "ok"
+        return "; ".join(differences) or "ok"
 
     def _is_vital(self, name: str) -> bool:
         if name not in _VITAL:
             return False
-        is_, must = self.differences[name]
-        return name != "max.message.bytes" or int(is_) < int(must)
+        actual, expected = self.differences[name]
+        return name != "max.message.bytes" or int(actual) < int(expected)
 
 
 def check_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState]:
@@ -121,42 +122,42 @@ def _admin(kafka: KafkaSettings) -> Iterator[Any]:
 
 def _states(admin: Any, specs: Sequence[TopicSpec]) -> list[TopicState]:
     # All topics are asked for: asked for by name, a broker may make the one it lacks.
-    described = {one["name"]: one for one in admin.describe_topics()}
-    there = [spec for spec in specs if spec.name in described]
+    described = {description["name"]: description for description in admin.describe_topics()}
+    existing = [spec for spec in specs if spec.name in described]
     configs: Mapping[str, Any] = {}
-    if there:
-        asked = [ConfigResource(ConfigResourceType.TOPIC, spec.name) for spec in there]
-        configs = admin.describe_configs(asked, config_filter="all").get("topic", {})
+    if existing:
+        resources = [ConfigResource(ConfigResourceType.TOPIC, spec.name) for spec in existing]
+        configs = admin.describe_configs(resources, config_filter="all").get("topic", {})
     states = []
     for spec in specs:
         if spec.name not in described:
             states.append(TopicState(spec, True, {}))
             continue
-        found = _differences(spec, described[spec.name]["partitions"], configs[spec.name])
-        states.append(TopicState(spec, False, found))
+        differences = _differences(spec, described[spec.name]["partitions"], configs[spec.name])
+        states.append(TopicState(spec, False, differences))
     return states
 
 
 def _differences(
     spec: TopicSpec, partitions: Sequence[Any], config: Mapping[str, Any]
 ) -> dict[str, tuple[str, str]]:
-    found = {}
+    differences = {}
     if len(partitions) < spec.partitions:
-        found["partitions"] = (str(len(partitions)), str(spec.partitions))
-    copies = min(len(one["replica_nodes"]) for one in partitions)
+        differences["partitions"] = (str(len(partitions)), str(spec.partitions))
+    copies = min(len(partition["replica_nodes"]) for partition in partitions)
     if copies < spec.replication:
-        found["replication"] = (str(copies), str(spec.replication))
-    for name, must in spec.config.items():
-        is_ = str(config[name]["value"])
-        if is_ != must:
-            found[name] = (is_, must)
-    return found
+        differences["replication"] = (str(copies), str(spec.replication))
+    for name, expected in spec.config.items():
+        actual = str(config[name]["value"])
+        if actual != expected:
+            differences[name] = (actual, expected)
+    return differences
 
 
 def _make(admin: Any, kafka: KafkaSettings, specs: Sequence[TopicSpec]) -> None:
     if not specs:
         return
-    wanted = {
+    requests = {
         spec.name: {
             "num_partitions": spec.partitions,
             "replication_factor": spec.replication,
@@ -164,33 +165,35 @@ def _make(admin: Any, kafka: KafkaSettings, specs: Sequence[TopicSpec]) -> None:
         }
         for spec in specs
     }
-    answer = admin.create_topics(wanted, raise_errors=False)
-    for one in answer["topics"]:
-        kind = for_code(one["error_code"])
+    answer = admin.create_topics(requests, raise_errors=False)
+    for result in answer["topics"]:
+        kind = for_code(result["error_code"])
         # Another process may have created it at the same time.
-        if one["error_code"] and kind is not TopicAlreadyExistsError:
-            why = one.get("error_message") or kind.__name__
+        if result["error_code"] and kind is not TopicAlreadyExistsError:
+            reason = result.get("error_message") or kind.__name__
             raise BrokerError(
-                f"topic {one['name']} could not be created: {why}; see "
+                f"topic {result['name']} could not be created: {reason}; see "
                 "STORYHASH_KAFKA__REPLICATION and STORYHASH_KAFKA__PARTITIONS"
             )
 
 
 def _correct(admin: Any, kafka: KafkaSettings, state: TopicState) -> None:
     name = state.spec.name
-    options = {option: must for option, (_, must) in state.differences.items() if "." in option}
+    options = {
+        option: expected for option, (_, expected) in state.differences.items() if "." in option
+    }
     if options:
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, options)])
     if "partitions" in state.differences:
-        is_, must = state.differences["partitions"]
-        if not _was_never_written(kafka, name, int(is_)):
+        actual, expected = state.differences["partitions"]
+        if not _was_never_written(kafka, name, int(actual)):
             raise BrokerError(
-                f"topic {name}: expected {must} partitions, got {is_}, and it has "
+                f"topic {name}: expected {expected} partitions, got {actual}, and it has "
                 "messages: more partitions would split the messages of a video. Set "
-                f"STORYHASH_KAFKA__PARTITIONS={is_}, or use another "
+                f"STORYHASH_KAFKA__PARTITIONS={actual}, or use another "
                 "STORYHASH_KAFKA__TOPIC_PREFIX"
             )
-        admin.create_partitions({name: int(must)})
+        admin.create_partitions({name: int(expected)})
 
 
 def _was_never_written(kafka: KafkaSettings, topic: str, partitions: int) -> bool:

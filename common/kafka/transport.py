@@ -62,34 +62,34 @@ class KafkaTransport:
         )
         timeout = round(self._kafka.request_timeout_seconds * 1000)
         try:
-            places = [
-                TopicPartition(topic, partition)
-                for partition in partitions_of(client, self._kafka, topic)
+            partitions = [
+                TopicPartition(topic, number)
+                for number in partitions_of(client, self._kafka, topic)
             ]
-            ends = consumer.end_offsets(places, timeout_ms=timeout)
-            for place in places:
-                yield from self._scan_partition(consumer, place, ends[place])
+            ends = consumer.end_offsets(partitions, timeout_ms=timeout)
+            for partition in partitions:
+                yield from self._scan_partition(consumer, partition, ends[partition])
         except KafkaError as error:
             raise in_our_words(error, self._kafka) from None
         finally:
             consumer.close()
 
     def _scan_partition(
-        self, consumer: KafkaConsumer, place: TopicPartition, end: int
+        self, consumer: KafkaConsumer, partition: TopicPartition, end: int
     ) -> Iterator[ReceivedMessage]:
         """The messages before `end`. The position tells when it is reached, because the last messages may
         be compacted away."""
-        consumer.assign([place])
-        consumer.seek_to_beginning(place)
+        consumer.assign([partition])
+        consumer.seek_to_beginning(partition)
         patience = self._kafka.request_timeout_seconds
         reached, since = -1, time.monotonic()
         while True:
-            found = consumer.poll(timeout_ms=_SCAN_POLL_MS, max_records=_SCAN_MESSAGES)
-            for record in found.get(place, ()):
+            polled = consumer.poll(timeout_ms=_SCAN_POLL_MS, max_records=_SCAN_MESSAGES)
+            for record in polled.get(partition, ()):
                 if record.offset >= end:
                     return
                 yield received(record)
-            position = consumer.position(place, timeout_ms=0)
+            position = consumer.position(partition, timeout_ms=0)
             if position is not None and position >= end:
                 return
             if position is not None and position > reached:

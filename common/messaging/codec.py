@@ -85,15 +85,15 @@ class Schema:
 
     def pack(self, value: Any) -> bytes:
         """Encode a value of its type."""
-        told = {"schema": self.name, "schema_version": self.version, **self.to_fields(value)}
-        packed: bytes = msgpack.packb(told)
+        fields = {"schema": self.name, "schema_version": self.version, **self.to_fields(value)}
+        packed: bytes = msgpack.packb(fields)
         return packed
 
-    def read(self, told: Fields) -> Any:
+    def read(self, fields: Fields) -> Any:
         """The value in a map. Raises WireError that names the field."""
         values = {}
         for field in self.fields:
-            value = told.get(field.name, field.default)
+            value = fields.get(field.name, field.default)
             if value is _REQUIRED:
                 raise WireError(f"{self.name}: field {field.name!r} is missing")
             if not field.kind.holds(value):
@@ -113,7 +113,7 @@ class Schemas:
     def __init__(self, schemas: Iterable[Schema]) -> None:
         self._of_type: dict[type, Schema] = {}
         self._versions: dict[str, dict[int, Schema]] = {}
-        for schema in sorted(schemas, key=lambda one: one.version):
+        for schema in sorted(schemas, key=lambda schema: schema.version):
             self._of_type[schema.type] = schema
             self._versions.setdefault(schema.name, {})[schema.version] = schema
 
@@ -129,28 +129,28 @@ class Schemas:
         """Decode a value. Raises WireError for another schema or damaged bytes, SchemaVersionError for an
         unknown version."""
         try:
-            told = msgpack.unpackb(data)
+            fields = msgpack.unpackb(data)
         except (ValueError, TypeError, msgpack.exceptions.UnpackException):
-            told = None
-        return self.read(told)
+            fields = None
+        return self.read(fields)
 
-    def read(self, told: Any) -> Any:
+    def read(self, fields: Any) -> Any:
         """Like `unpack`, from the map that msgpack decoded."""
-        if type(told) is not dict or "schema" not in told or "schema_version" not in told:
+        if type(fields) is not dict or "schema" not in fields or "schema_version" not in fields:
             raise WireError("not a message of StoryHash: expected a msgpack map with a schema")
-        name, version = told["schema"], told["schema_version"]
+        name, version = fields["schema"], fields["schema_version"]
         versions = self._versions.get(name) if type(name) is str else None
         if versions is None:
             raise WireError(f"unknown schema {_shown(name)}; expected {', '.join(self._versions)}")
         if type(version) is not int:
             raise WireError(f"{name}: schema_version: expected an integer, got {_shown(version)}")
         if version not in versions:
-            known = ", ".join(map(str, versions))
+            supported = ", ".join(map(str, versions))
             raise SchemaVersionError(
                 f"schema {name} has version {version}, but this version of StoryHash "
-                f"supports {known}; update the service, then replay the message"
+                f"supports {supported}; update the service, then replay the message"
             )
-        return versions[version].read(told)
+        return versions[version].read(fields)
 
 
 def _shown(value: object) -> str:

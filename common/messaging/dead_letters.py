@@ -17,7 +17,7 @@ _MARK = "dead-letter-"
 _REPLAYED = b"replayed"
 _LEFT_OUT = b"left-out"
 # The headers of a letter that are always kept, even if the original was very large.
-_TOLD = tuple(
+_ENVELOPE_HEADERS = tuple(
     f"{_MARK}{name}"
     for name in (
         *("stage", "reason", "explanation", "traceback-hash"),
@@ -61,11 +61,11 @@ class DeadLetter:
 
 def dead_letter(topic: str, received: ReceivedMessage, stage: str, error: Exception) -> Message:
     """The dead letter of a message: its value and headers, and the reason."""
-    known = isinstance(error, StoryHashError)
-    about = {
+    is_ours = isinstance(error, StoryHashError)
+    details = {
         "stage": stage,
         "reason": reason_of(error),
-        "explanation": str(error) if known else f"{type(error).__name__}: {error}",
+        "explanation": str(error) if is_ours else f"{type(error).__name__}: {error}",
         "traceback-hash": traceback_hash(error),
         "topic": received.topic,
         "partition": str(received.partition),
@@ -75,7 +75,7 @@ def dead_letter(topic: str, received: ReceivedMessage, stage: str, error: Except
     # An error's message may not be valid Unicode, for example with a file name in another encoding.
     marks = (
         (f"{_MARK}{name}", text[:_MOST_CHARACTERS].encode("utf-8", "backslashreplace"))
-        for name, text in about.items()
+        for name, text in details.items()
     )
     headers = (*received.headers, *marks, (f"{_MARK}key", received.key))
     return Message(topic, _letter_id(received).encode(), received.value, headers)
@@ -89,8 +89,8 @@ def without_value(letter: Message) -> Message:
 
 def without_original(letter: Message) -> Message:
     """The letter without value and original headers, if it is too large even without its value."""
-    told = dict(letter.headers)
-    marks = tuple((name, told[name]) for name in _TOLD if name in told)
+    headers = dict(letter.headers)
+    marks = tuple((name, headers[name]) for name in _ENVELOPE_HEADERS if name in headers)
     return replace(letter, headers=marks)
 
 
@@ -103,9 +103,9 @@ def traceback_hash(error: Exception) -> str:
     """Hash of an error's origin, 12 hexadecimal digits: its type, and the file name and function of each
     frame."""
     frames = traceback.extract_tb(error.__traceback__)
-    told = [type(error).__name__]
-    told += [f"{Path(frame.filename).name}:{frame.name}" for frame in frames]
-    return hashlib.blake2b("\n".join(told).encode(), digest_size=6).hexdigest()
+    places = [type(error).__name__]
+    places += [f"{Path(frame.filename).name}:{frame.name}" for frame in frames]
+    return hashlib.blake2b("\n".join(places).encode(), digest_size=6).hexdigest()
 
 
 def read_dead_letters(transport: Transport, topic: str) -> list[DeadLetter]:
@@ -113,13 +113,13 @@ def read_dead_letters(transport: Transport, topic: str) -> list[DeadLetter]:
     letters: dict[str, DeadLetter] = {}
     replayed: set[str] = set()
     for received in transport.scan(topic):
-        letter = _told(received)
+        letter = _to_dead_letter(received)
         if letter is not None:
             letters.setdefault(letter.letter_id, letter)
         elif received.header(f"{_MARK}state") == _REPLAYED:
             replayed.add(received.key.decode("utf-8", "replace"))
-    told = (replace(one, replayed=one.letter_id in replayed) for one in letters.values())
-    return sorted(told, key=lambda one: one.failed_at)
+    marked = (replace(letter, replayed=letter.letter_id in replayed) for letter in letters.values())
+    return sorted(marked, key=lambda letter: letter.failed_at)
 
 
 def replay(
@@ -135,7 +135,7 @@ def replay(
     `allowed` says whether this topic is allowed. Raises UsageError for another topic or a letter without
     its value, BrokerError.
     """
-    foreign = [one for one in letters if not allowed(one.source[0])]
+    foreign = [letter for letter in letters if not allowed(letter.source[0])]
     if foreign:
         raise UsageError(
             f"{foreign[0].letter_id}: topic {foreign[0].source[0]!r} is not a StoryHash "
@@ -147,13 +147,13 @@ def replay(
             f"{too_large[0]} was too large to be stored; send its video again (storyhash "
             "ingest --again)"
         )
-    wanted = {letter.letter_id for letter in letters}
+    unsent = {letter.letter_id for letter in letters}
     sent: list[DeadLetter] = []
     for received in transport.scan(topic):
-        letter = _told(received)
-        if letter is None or letter.letter_id not in wanted:
+        letter = _to_dead_letter(received)
+        if letter is None or letter.letter_id not in unsent:
             continue
-        wanted.remove(letter.letter_id)
+        unsent.remove(letter.letter_id)
         source, partition, _ = letter.source
         publisher.publish(
             Message(source, letter.key, received.value, letter.headers, partition=partition)
@@ -163,20 +163,20 @@ def replay(
             yield from _noted(publisher, topic, sent)
             sent = []
     yield from _noted(publisher, topic, sent)
-    if wanted:
+    if unsent:
         raise UsageError(
-            f"dead letter {min(wanted)!r} has expired; send its video again (storyhash ingest "
+            f"dead letter {min(unsent)!r} has expired; send its video again (storyhash ingest "
             "--again)"
         )
 
 
-def find_letters(letters: Iterable[DeadLetter], wanted: Iterable[str]) -> list[DeadLetter]:
+def find_letters(letters: Iterable[DeadLetter], letter_ids: Iterable[str]) -> list[DeadLetter]:
     """The letters with these ids. Raises UsageError for a missing one."""
-    known = {letter.letter_id: letter for letter in letters}
-    missing = [letter_id for letter_id in wanted if letter_id not in known]
+    by_id = {letter.letter_id: letter for letter in letters}
+    missing = [letter_id for letter_id in letter_ids if letter_id not in by_id]
     if missing:
         raise UsageError(f"no dead letter {missing[0]!r}; `storyhash dead-letters list` shows them")
-    return [known[letter_id] for letter_id in wanted]
+    return [by_id[letter_id] for letter_id in letter_ids]
 
 
 def _noted(publisher: Publisher, topic: str, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
@@ -189,7 +189,7 @@ def _noted(publisher: Publisher, topic: str, letters: Sequence[DeadLetter]) -> S
     return letters
 
 
-def _told(received: ReceivedMessage) -> DeadLetter | None:
+def _to_dead_letter(received: ReceivedMessage) -> DeadLetter | None:
     """The dead letter in a message, or None."""
     letter_id = received.key.decode("utf-8", "replace")
     failed_at = _seconds(_header(received, "failed-at"))
@@ -208,7 +208,7 @@ def _told(received: ReceivedMessage) -> DeadLetter | None:
         failed_at=failed_at,
         replayed=False,
         key=received.header(f"{_MARK}key") or b"",
-        headers=tuple(one for one in received.headers if not one[0].startswith(_MARK)),
+        headers=tuple(header for header in received.headers if not header[0].startswith(_MARK)),
         value_bytes=len(received.value or b""),
         value_kept=received.header(f"{_MARK}value") != _LEFT_OUT,
     )
@@ -218,10 +218,10 @@ def _header(received: ReceivedMessage, name: str) -> str:
     return (received.header(f"{_MARK}{name}") or b"").decode("utf-8", "replace")
 
 
-def _seconds(told: str) -> float | None:
+def _seconds(text: str) -> float | None:
     """Unix seconds, or None if it is no valid time."""
     try:
-        seconds = float(told)
+        seconds = float(text)
     except ValueError:
         return None
     return seconds if 0 <= seconds < _LAST_SECONDS else None
@@ -232,7 +232,7 @@ def _letter_id(received: ReceivedMessage) -> str:
 
 
 def _parse(letter_id: str) -> tuple[str, int, int]:
-    found = _ADDRESS.match(letter_id)
-    if found is None:
+    match = _ADDRESS.match(letter_id)
+    if match is None:
         raise UsageError(f"{letter_id!r}: expected TOPIC/PARTITION/OFFSET")
-    return found[1], int(found[2]), int(found[3])
+    return match[1], int(match[2]), int(match[3])

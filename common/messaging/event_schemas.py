@@ -77,14 +77,14 @@ def _ref_from(fields: Fields) -> SegmentRef:
     )
 
 
-def _embedding_to(one: Embedding) -> Fields:
+def _embedding_to(embedding: Embedding) -> Fields:
     return {
-        **_ref_to(one.ref),
-        "vector": bytes_of(one.vector),
-        "graph": bytes_of(one.graph),
-        "informative": one.informative,
-        "model_id": one.model_id,
-        "frames": one.frames.tobytes(),
+        **_ref_to(embedding.ref),
+        "vector": bytes_of(embedding.vector),
+        "graph": bytes_of(embedding.graph),
+        "informative": embedding.informative,
+        "model_id": embedding.model_id,
+        "frames": embedding.frames.tobytes(),
     }
 
 
@@ -103,8 +103,8 @@ def _end_to(end: VideoEnd) -> Fields:
     fields = asdict(end)
     entry = fields.pop("entry")
     # JSON, because it is the user's own and msgpack holds neither every integer nor every text.
-    shown = {"uri": public_uri(entry["uri"]), "metadata": json.dumps(entry["metadata"])}
-    return {**entry, **shown, **fields}
+    public_fields = {"uri": public_uri(entry["uri"]), "metadata": json.dumps(entry["metadata"])}
+    return {**entry, **public_fields, **fields}
 
 
 def _end_from(fields: Fields) -> VideoEnd:

@@ -99,7 +99,7 @@ def segments_digest(segment_ids: Iterable[str]) -> str:
     Two ways to cut a video into the same number of segments have different digests.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for segment_id in sorted({one.encode("utf-8", "surrogatepass") for one in segment_ids}):
+    for segment_id in sorted({name.encode("utf-8", "surrogatepass") for name in segment_ids}):
         digest.update(len(segment_id).to_bytes(8, "little"))
         digest.update(segment_id)
     return digest.hexdigest()

@@ -28,13 +28,13 @@ def claim_log_model(
 ) -> None:
     """Set the model of a log, or check that it is already this one. The first entry of the log decides,
     so if two start at once, one is rejected. Raises ModelMismatchError, BrokerError."""
-    held = log_model(transport, log_topic)
-    if held is None:
+    log_model_id = log_model(transport, log_topic)
+    if log_model_id is None:
         publisher.publish(to_message(log_topic, Envelope(LogModel(model_id))))
         publisher.flush()
-        held = log_model(transport, log_topic)
-    if held != model_id:
+        log_model_id = log_model(transport, log_topic)
+    if log_model_id != model_id:
         raise ModelMismatchError(
-            f"{log_topic} has vectors of {held}, not of {model_id}; use the profile of "
+            f"{log_topic} has vectors of {log_model_id}, not of {model_id}; use the profile of "
             "that model, or another generation (STORYHASH_KAFKA__GENERATION)"
         )

@@ -128,11 +128,11 @@ class PriorityConsumers:
 
 def _made_out(source: PriorityConsumer, received: list[ReceivedMessage]) -> Batch:
     batch = Batch(source, received, [], [])
-    for one in received:
-        if one.value is None:
+    for message in received:
+        if message.value is None:
             continue
         try:
-            batch.items.append(Item(from_message(one), one))
+            batch.items.append(Item(from_message(message), message))
         except WireError as error:
-            batch.unreadable.append((one, error))
+            batch.unreadable.append((message, error))
     return batch

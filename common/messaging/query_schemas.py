@@ -99,9 +99,9 @@ def _piece_to(piece: QueryPiece) -> Fields:
 def _piece_from(fields: Fields) -> QueryPiece:
     informative = _informative(fields)
     shape = (int(informative.sum()), VECTOR_DIMENSION)
-    given = array_of(fields["vectors"], "float32", shape)
+    rows = array_of(fields["vectors"], "float32", shape)
     vectors = np.zeros((*informative.shape, VECTOR_DIMENSION), dtype=np.float32)
-    vectors[informative] = given
+    vectors[informative] = rows
     query = _read_query(fields, vectors, informative, fields["number"], fields["pieces"])
     return QueryPiece(query)
 

@@ -67,8 +67,8 @@ def takes_replays(topic: str, prefix: str) -> bool:
     """Whether a dead letter may be sent back to a topic: a topic of ours, of any generation, that
     services read."""
     for name in (f"{prefix}.segments", f"{prefix}.segments.backfill", f"{prefix}.embeddings"):
-        rest = topic.removeprefix(name)
-        if topic.startswith(name) and (not rest or _GENERATION.fullmatch(rest)):
+        suffix = topic.removeprefix(name)
+        if topic.startswith(name) and (not suffix or _GENERATION.fullmatch(suffix)):
             return True
     return False
 
@@ -88,7 +88,10 @@ def topic_specs(kafka: KafkaSettings, video: VideoSettings) -> list[TopicSpec]:
     }
     # With three replicas, two must have a message before it is acknowledged.
     safe = {"min.insync.replicas": str(max(1, kafka.replication - 1))}
-    kept = {"cleanup.policy": "delete", "retention.ms": str(round(kafka.retention_hours * 3.6e6))}
+    deleted_by_age = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(round(kafka.retention_hours * 3.6e6)),
+    }
     log = {
         "cleanup.policy": "compact",
         "min.cleanable.dirty.ratio": "0.2",
@@ -100,10 +103,10 @@ def topic_specs(kafka: KafkaSettings, video: VideoSettings) -> list[TopicSpec]:
         return TopicSpec(name, partitions, kafka.replication, size | safe | config)
 
     return [
-        spec(names.segments, kafka.partitions, kept),
-        spec(names.backfill, kafka.partitions, kept),
+        spec(names.segments, kafka.partitions, deleted_by_age),
+        spec(names.backfill, kafka.partitions, deleted_by_age),
         spec(names.embeddings, kafka.partitions, log),
-        spec(names.matches, kafka.partitions, kept),
-        spec(names.dead_letters, 1, kept),
-        spec(names.clock, 1, kept),
+        spec(names.matches, kafka.partitions, deleted_by_age),
+        spec(names.dead_letters, 1, deleted_by_age),
+        spec(names.clock, 1, deleted_by_age),
     ]

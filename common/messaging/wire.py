@@ -117,8 +117,8 @@ def from_message(received: ReceivedMessage) -> Envelope:
     time.
     """
     event = _within_its_time(decode_event(received.value or b""), received)
-    told = received.header("produced-at")
-    produced_at = time.time() if told is None else _unix_seconds(told)
+    header = received.header("produced-at")
+    produced_at = time.time() if header is None else _unix_seconds(header)
     trace = (received.header("trace-id") or b"").decode("ascii", "replace") or new_trace()
     return Envelope(event, produced_at, trace)
 
@@ -126,8 +126,8 @@ def from_message(received: ReceivedMessage) -> Envelope:
 def encode_query(query: QueryEmbedding) -> bytes:
     """An embedded query, or a piece of one, as `POST /v1/embed` returns it. Zero vectors of long queries
     are omitted."""
-    whole = query.pieces == 1 and query.vectors.nbytes <= _WHOLE_QUERY_BYTES
-    return _QUERIES.pack(query if whole else QueryPiece(query))
+    fits_one_message = query.pieces == 1 and query.vectors.nbytes <= _WHOLE_QUERY_BYTES
+    return _QUERIES.pack(query if fits_one_message else QueryPiece(query))
 
 
 def decode_query(data: bytes) -> QueryEmbedding:
@@ -148,8 +148,8 @@ class QueryReader:
         larger than any can be, and for pieces out of order."""
         try:
             self._unpacker.feed(block)
-            for told in self._unpacker:
-                query = _query_of(_QUERIES.read(told))
+            for fields in self._unpacker:
+                query = _query_of(_QUERIES.read(fields))
                 self._check(query)
                 self._read, self._pieces = query.number, query.pieces
                 yield query
@@ -217,13 +217,13 @@ def _span(milliseconds: int) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def _unix_seconds(told: bytes) -> float:
+def _unix_seconds(header: bytes) -> float:
     try:
-        seconds = float(told)
+        seconds = float(header)
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise WireError(f"header produced-at: expected Unix seconds, got {told[:40]!r}")
+        raise WireError(f"header produced-at: expected Unix seconds, got {header[:40]!r}")
     return seconds
 
 

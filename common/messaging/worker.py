@@ -161,10 +161,10 @@ class Worker:
     def _work_on(self, items: Sequence[Item], names: Sequence[str]) -> bool:
         """Process, publish and flush messages of these names; False when given up on."""
         if self._in_hand.is_set_aside(names[0]):
-            made: list[Message] | None = self._refused(items[0], SetAsideError(_SET_ASIDE))
+            messages: list[Message] | None = self._refused(items[0], SetAsideError(_SET_ASIDE))
         else:
-            made = self._process(items)
-        if made is None or not self._published(made, names):
+            messages = self._process(items)
+        if messages is None or not self._published(messages, names):
             return False
         self._in_hand.done(*names)
         return True
@@ -205,20 +205,20 @@ class Worker:
         # In hand only while something is done with it: who waits for a dependency is often killed.
         names = [_name(item.received) for item in items]
         with self._in_hand.holding(names), self._metrics.time_stage(self._handler.stage):
-            made = self._handler.process(items)
+            messages = self._handler.process(items)
         # Found here it is the fault of one message; when it is published, of the whole batch, for ever.
-        for message in made:
+        for message in messages:
             self._publisher.check(message)
-        return made
+        return messages
 
     def _letter(self, received: ReceivedMessage, error: Exception) -> Message:
         stage, reason = self._handler.stage, reason_of(error)
         self._metrics.dead_letters_total.labels(stage, reason).inc()
-        where = f"{received.topic}/{received.partition}/{received.offset}"
+        source = f"{received.topic}/{received.partition}/{received.offset}"
         # The traceback of what nobody foresaw is worth its lines; a damaged clip's is not.
         _log.warning(
             "dead letter %s: %s (%s, %s)",
-            where,
+            source,
             error,
             reason,
             traceback_hash(error),

@@ -73,13 +73,13 @@ def unpack(data: memoryview) -> tuple[dict[str, Any], list[Any]]:
     header, specs = msgpack.unpackb(data[_LENGTH.size : start])
     if type(header) is not dict or type(specs) is not list:
         raise ValueError("no header")
-    found: list[Any] = []
+    arrays: list[Any] = []
     for name, shape in specs:
         array, start = _buffer(data, start, name, shape)
-        found.append(array)
+        arrays.append(array)
     if start != len(data):
         raise ValueError("bytes left over")
-    return header, found
+    return header, arrays
 
 
 def _buffer(data: memoryview, start: int, name: Any, shape: Any) -> tuple[Any, int]:
@@ -97,9 +97,9 @@ def _buffer(data: memoryview, start: int, name: Any, shape: Any) -> tuple[Any, i
     return np.frombuffer(part, dtype=dtype).reshape(shape), end
 
 
-def checked(made: type[Made], values: Any) -> Made:
+def checked(kind: type[Made], values: Any) -> Made:
     """A dataclass from plain values; each is checked against the type of its field. Raises ValueError."""
-    return TypeAdapter(made).validate_python(values)
+    return TypeAdapter(kind).validate_python(values)
 
 
 def encode_error(error: StoryHashError) -> bytes:
@@ -114,8 +114,8 @@ def decode_error(data: memoryview) -> VideoError:
     code, message = msgpack.unpackb(data)
     if type(code) is not str or type(message) is not str:
         raise ValueError("no error")
-    known = {kind.code: kind for kind in _kinds(VideoError)}
-    return known.get(code, VideoError)(one_line(message))
+    kinds = {kind.code: kind for kind in _kinds(VideoError)}
+    return kinds.get(code, VideoError)(one_line(message))
 
 
 def one_line(text: str) -> str:

@@ -44,12 +44,12 @@ def give_up_rights(*, network: bool) -> None:
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    apart = 0 if network else _NEW_NET | _NEW_IPC
+    namespaces = 0 if network else _NEW_NET | _NEW_IPC
     if _capabilities(libc):
-        if apart:
-            libc.unshare(apart)
+        if namespaces:
+            libc.unshare(namespaces)
         _keep_capabilities(libc)
-    elif libc.unshare(_NEW_USER | apart) and apart:
+    elif libc.unshare(_NEW_USER | namespaces) and namespaces:
         libc.unshare(_NEW_USER)
 
 
@@ -78,8 +78,12 @@ def confine(keep: int, *, network: bool, file_bytes: int) -> str:
         return f"the kernel does not allow it ({os.strerror(ctypes.get_errno())})"
     count = len(program) // 8
     buffer = ctypes.create_string_buffer(program, len(program))
-    told = ctypes.create_string_buffer(struct.pack("HxxxxxxP", count, ctypes.addressof(buffer)))
-    if libc.syscall(*map(ctypes.c_long, (architecture.seccomp, _SET_FILTER, _ALL_THREADS)), told):
+    program_header = ctypes.create_string_buffer(
+        struct.pack("HxxxxxxP", count, ctypes.addressof(buffer))
+    )
+    if libc.syscall(
+        *map(ctypes.c_long, (architecture.seccomp, _SET_FILTER, _ALL_THREADS)), program_header
+    ):
         return f"the kernel does not allow a system-call filter ({os.strerror(ctypes.get_errno())})"
     if _can_read_parent():
         return (
@@ -97,23 +101,23 @@ def _can_read_parent() -> bool:
         return False
 
 
-def _bound(which: int, value: int) -> None:
-    hard = resource.getrlimit(which)[1]
+def _bound(limit: int, value: int) -> None:
+    hard = resource.getrlimit(limit)[1]
     bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(which, (bound, bound))
+    resource.setrlimit(limit, (bound, bound))
 
 
 def _open_files() -> list[int]:
     folder = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
-    found = []
+    descriptors = []
     for name in os.listdir(folder):
         try:
             os.fstat(int(name))
         except OSError:
             # The descriptor of /proc/self/fd itself.
             continue
-        found.append(int(name))
-    return found
+        descriptors.append(int(name))
+    return descriptors
 
 
 def _capabilities(libc: ctypes.CDLL) -> int:
@@ -126,9 +130,12 @@ def _capabilities(libc: ctypes.CDLL) -> int:
 
 
 def _keep_capabilities(libc: ctypes.CDLL) -> None:
-    kept = _capabilities(libc) & _KEPT_CAPABILITIES
+    capabilities = _capabilities(libc) & _KEPT_CAPABILITIES
     header, _ = _capability_buffers()
-    libc.capset(header, ctypes.create_string_buffer(struct.pack("6I", kept, kept, 0, 0, 0, 0)))
+    libc.capset(
+        header,
+        ctypes.create_string_buffer(struct.pack("6I", capabilities, capabilities, 0, 0, 0, 0)),
+    )
 
 
 def _capability_buffers() -> tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]]:

@@ -92,9 +92,9 @@ class ChildWait:
             # If this process ran late, data may have arrived meanwhile.
             if ready or poll.poll(0):
                 break
-            seconds, said, setting = self.stall
+            seconds, message, setting = self.stall
             if self._silent > seconds:
-                raise VideoTimeoutError(f"{said} {seconds:.0f} s ({setting})")
+                raise VideoTimeoutError(f"{message} {seconds:.0f} s ({setting})")
         if self._waited > self._limits.wall_seconds:
             raise VideoTimeoutError(
                 f"still running after {self._limits.wall_seconds:.0f} s "

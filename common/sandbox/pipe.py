@@ -32,19 +32,19 @@ def send(
     """Send one message. wait: called while a non-blocking socket accepts no more data."""
     views = [memoryview(part).cast("B") for part in parts]
     header = _HEADER.pack(kind, sum(len(view) for view in views))
-    left = [memoryview(header), *(view for view in views if len(view))]
-    while left:
+    unsent = [memoryview(header), *(view for view in views if len(view))]
+    while unsent:
         try:
-            sent = pipe.sendmsg(left[:_PIECES])
+            sent = pipe.sendmsg(unsent[:_PIECES])
         except BlockingIOError:
             if wait is None:
                 raise
             wait()
             continue
-        while left and sent >= len(left[0]):
-            sent -= len(left.pop(0))
+        while unsent and sent >= len(unsent[0]):
+            sent -= len(unsent.pop(0))
         if sent:
-            left[0] = left[0][sent:]
+            unsent[0] = unsent[0][sent:]
 
 
 def send_beat(pipe: socket.socket) -> None:

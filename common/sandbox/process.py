@@ -136,7 +136,7 @@ class Child(Generic[Job, Result]):
         self._ready = False
 
     def _start(self, check: Check) -> socket.socket:
-        ours, theirs = socket.socketpair()
+        parent_end, child_end = socket.socketpair()
         try:
             self._process = subprocess.Popen(
                 [
@@ -144,7 +144,7 @@ class Child(Generic[Job, Result]):
                     *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
                     "-P",
                     *("-c", _MAIN),
-                    *(str(theirs.fileno()), str(os.getpid())),
+                    *(str(child_end.fileno()), str(os.getpid())),
                     "network" if self._limits.network else "apart",
                     *(path or os.getcwd() for path in sys.path),
                 ],
@@ -152,35 +152,35 @@ class Child(Generic[Job, Result]):
                 # What a program prints belongs to whoever reads it.
                 stdout=subprocess.DEVNULL,
                 env=_environment(os.environ),
-                pass_fds=[theirs.fileno()],
+                pass_fds=[child_end.fileno()],
                 # Ctrl-C reaches the whole terminal group; the parent decides about its children.
                 start_new_session=True,
             )
         except BaseException:
-            ours.close()
+            parent_end.close()
             raise
         finally:
-            theirs.close()
-        self._pipe = ours
-        ours.setblocking(False)
+            child_end.close()
+        self._pipe = parent_end
+        parent_end.setblocking(False)
         bound = self._limits.start_seconds
         limits = replace(self._limits, wall_seconds=float("inf"))
-        starting = ChildWait(ours, ChildClock(self._process.pid), limits, check)
+        starting = ChildWait(parent_end, ChildClock(self._process.pid), limits, check)
         starting.stall = (
             bound,
             f"the {self._limits.name} did not start within",
             "STORYHASH_VIDEO__START_SECONDS",
         )
         setup = pickle.dumps((self._work, self._limits, self._codec.encode))
-        child_pipe.send(ours, child_pipe.JOB, [setup], starting.until_writable)
-        kind, content = child_pipe.receive(ours, 0, starting.until_readable)
+        child_pipe.send(parent_end, child_pipe.JOB, [setup], starting.until_writable)
+        kind, content = child_pipe.receive(parent_end, 0, starting.until_readable)
         if kind != child_pipe.READY:
             raise PipeError("a reply before it was ready")
         self.unconfined = one_line(bytes(content).decode(errors="replace"))
         if self.unconfined:
             _tell_once(self.unconfined)
         self._ready = True
-        return ours
+        return parent_end
 
     def _waiting(self, pipe: socket.socket, check: Check) -> ChildWait:
         if self._process is None:
@@ -196,8 +196,8 @@ class Child(Generic[Job, Result]):
         self._process.kill()
         code = self._process.wait()
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        said = "crashed on this video" if self._ready else "did not start"
-        return DecoderCrashedError(f"the {self._limits.name} {said} ({name})")
+        problem = "crashed on this video" if self._ready else "did not start"
+        return DecoderCrashedError(f"the {self._limits.name} {problem} ({name})")
 
 
 @cache
@@ -214,10 +214,10 @@ def _decoded(decode: Callable[[memoryview], Result], content: memoryview) -> Res
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child, without secrets."""
-    kept = {
+    inherited = {
         name: value
         for name, value in variables.items()
         if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
     }
     # Pydantic looks for plug-ins in all installed packages, which takes a tenth of the start.
-    return {**kept, "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+    return {**inherited, "PYDANTIC_DISABLE_PLUGINS": "__all__"}

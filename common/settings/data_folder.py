@@ -30,9 +30,9 @@ def data_dir_is_given(settings: Settings) -> bool:
 def describe_data_dir(settings: Settings) -> str:
     """The data folder and the reason why it is used."""
     if data_dir_is_given(settings):
-        why = "set by --data or STORYHASH_DATA_DIR"
+        reason = "set by --data or STORYHASH_DATA_DIR"
     elif settings.data_dir == FORMER_DEFAULT:
-        why = "found in the current folder; --data names another"
+        reason = "found in the current folder; --data names another"
     else:
-        why = "your user data directory; --data names another"
-    return f"{settings.data_dir.absolute()} ({why})"
+        reason = "your user data directory; --data names another"
+    return f"{settings.data_dir.absolute()} ({reason})"

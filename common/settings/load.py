@@ -33,17 +33,17 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
     environment. Raises SettingsError with the variable's name and, for an unknown name, the most similar
     one.
     """
-    known = set(setting_names())
+    names = set(setting_names())
     for variable in environ if environ is not None else os.environ:
         name = variable.upper()
-        if not name.startswith(ENV_PREFIX) or name.startswith(_TEST_VARIABLES) or name in known:
+        if not name.startswith(ENV_PREFIX) or name.startswith(_TEST_VARIABLES) or name in names:
             continue
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else "`storyhash config` lists every setting"
         raise SettingsError(f"unknown setting {variable}: {hint}")
-    given = {key: value for key, value in overrides.items() if value is not None}
+    values = {key: value for key, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)
+        return Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         variable = ENV_PREFIX + "__".join(str(part).upper() for part in first["loc"])

@@ -81,12 +81,12 @@ def decode_clip(
     )
     frames: UInt8Array = np.zeros((0, 0, 0, 3), np.uint8)
     times: list[float] = []
-    held = 0
+    decoded_bytes = 0
     try:
         for frame in decoder:
             _check_size(frame, max_pixels)
-            held += frame.rgb.nbytes
-            if held > max_bytes:
+            decoded_bytes += frame.rgb.nbytes
+            if decoded_bytes > max_bytes:
                 raise VideoLimitError(f"its frames need more than {max_bytes >> 20} MiB")
             if not times:
                 # The system assigns memory pages only when they are written.

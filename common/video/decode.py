@@ -112,34 +112,34 @@ class Decoder:
     @property
     def damaged(self) -> str | None:
         """A description of what was lost to damage; None if nothing was."""
-        lost = []
+        problems = []
         if self._reader is not None and self._reader.bad:
-            lost.append(f"{self._reader.bad} packets could not be decoded and were skipped")
+            problems.append(f"{self._reader.bad} packets could not be decoded and were skipped")
         if self._reader is not None and self._reader.gave_up:
-            lost.append(f"decoding ended at {self.end_seconds:.1f} s: {self._reader.gave_up}")
+            problems.append(f"decoding ended at {self.end_seconds:.1f} s: {self._reader.gave_up}")
         elif self._ended and self._is_short():
-            lost.append(
+            problems.append(
                 f"the video ends at {self.end_seconds:.1f} s, but its header says "
                 f"{self._said_seconds:.1f} s"
             )
         if self._clock is not None and self._clock.late:
-            lost.append(f"late frames that were dropped: {self._clock.late}")
-        return f"damaged: {'; '.join(lost)}" if lost else None
+            problems.append(f"late frames that were dropped: {self._clock.late}")
+        return f"damaged: {'; '.join(problems)}" if problems else None
 
     @property
     def notes(self) -> str | None:
         """Remarks that are not damage: ignored tracks, timestamps that jump. None if there are none."""
-        said = [self._left_out] if self._left_out else []
+        notes = [self._left_out] if self._left_out else []
         if self._clock is not None and self._clock.jumps:
-            said.append(
+            notes.append(
                 f"timestamps jump ({self._clock.jumps} times, first after "
                 f"{self._clock.first_jump_seconds:.1f} s); a jump counts as one frame"
             )
         if self._clock is not None and self._clock.wild:
-            said.append(
+            notes.append(
                 f"frames with a wrong timestamp, now between their neighbours: {self._clock.wild}"
             )
-        return "; ".join(said) or None
+        return "; ".join(notes) or None
 
     def __iter__(self) -> Iterator[Frame]:
         with open_container(self._source) as container:

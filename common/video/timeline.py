@@ -80,39 +80,41 @@ class TimelineClock:
             shot = ahead.popleft() if ahead else next(source, None)
             if shot is None:
                 return
-            given = shot.stamp_seconds
+            own_stamp = shot.stamp_seconds
             if before is None:
-                origin = given or 0.0 if self.origin_seconds is None else self.origin_seconds
-                stamp = origin if given is None else given
+                origin = own_stamp or 0.0 if self.origin_seconds is None else self.origin_seconds
+                stamp = origin if own_stamp is None else own_stamp
                 self._offset = -origin
-                now = 0.0 if given is None else stamp - origin
+                now = 0.0 if own_stamp is None else stamp - origin
             else:
                 step = self._step(before)
-                if given is None:
+                if own_stamp is None:
                     stamp, now = stamp + self.typical_seconds, now + self.typical_seconds
-                elif 0 < given - stamp <= _SURE_SECONDS:
-                    stamp, now = given, self._forward(given, now)
+                elif 0 < own_stamp - stamp <= _SURE_SECONDS:
+                    stamp, now = own_stamp, self._forward(own_stamp, now)
                 else:
                     _fill(ahead, source)
-                    after = [one.stamp_seconds for one in ahead]
-                    back = _returns(stamp, given, [one for one in after if one is not None])
-                    slipped = 0 <= stamp - given <= _LATE_SECONDS
-                    if back is None and slipped and not after:
+                    after = [other.stamp_seconds for other in ahead]
+                    next_stamp = _returns(
+                        stamp, own_stamp, [other for other in after if other is not None]
+                    )
+                    slipped = 0 <= stamp - own_stamp <= _LATE_SECONDS
+                    if next_stamp is None and slipped and not after:
                         self.late += 1
                         continue
-                    if back is not None:
+                    if next_stamp is not None:
                         if slipped:
                             self.late += 1
                             continue
                         self.wild += 1
-                        now = min(now + step, (now + max(self._forward(back, now), now)) / 2)
-                    elif given > stamp and self._is_held(given - stamp, before):
-                        stamp, now = given, self._forward(given, now)
+                        now = min(now + step, (now + max(self._forward(next_stamp, now), now)) / 2)
+                    elif own_stamp > stamp and self._is_held(own_stamp - stamp, before):
+                        stamp, now = own_stamp, self._forward(own_stamp, now)
                     else:
                         self._jump(now)
                         # Rounded, so that rounding errors do not add up.
-                        self._offset, stamp = round(now + step - given, 9), given
-                        now = self._forward(given, now)
+                        self._offset, stamp = round(now + step - own_stamp, 9), own_stamp
+                        now = self._forward(own_stamp, now)
             before = shot
             yield TimedFrame(now, now + self._step(shot, self.gap_seconds), shot)
 
@@ -142,17 +144,17 @@ def _fill(ahead: deque[AnyShot], source: Iterator[AnyShot]) -> None:
         ahead.append(shot)
 
 
-def _returns(stamp: float, given: float, after: list[float]) -> float | None:
-    """The timestamp with which the clock continues if `given` is ignored; None if it does not continue.
+def _returns(stamp: float, own_stamp: float, after: list[float]) -> float | None:
+    """The timestamp with which the clock continues if `own_stamp` is ignored; None if it does not.
 
-    It continues if the next timestamps closely follow `stamp` and do not follow `given`.
+    It continues if the next timestamps closely follow `stamp` and do not follow `own_stamp`.
     """
-    if given > stamp:
+    if own_stamp > stamp:
         # A clock that continues has no timestamps between the two.
-        between = [one for one in after if stamp < one < given]
+        between = [other for other in after if stamp < other < own_stamp]
         return between[0] if between and len(between) >= min(2, len(after)) else None
-    steps = [later - one for one, later in pairwise([given, *after])]
+    steps = [later - other for other, later in pairwise([own_stamp, *after])]
     if after and after[0] <= stamp and all(0 < step <= _SURE_SECONDS for step in steps):
         # The second recording overlaps the end of the first by a few frames.
         return None
-    return next((one for one in after if 0 < one - stamp <= _SURE_SECONDS), None)
+    return next((other for other in after if 0 < other - stamp <= _SURE_SECONDS), None)

@@ -64,25 +64,25 @@ def choose_stream(
 def _packets(source: Path | bytes, indices: list[int], beat: Callable[[], None]) -> Counter[int]:
     """Number of packets per stream in the first part of a file. The file is opened separately for
     this."""
-    seen: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
     size = 0
     if isinstance(source, Path) and not source.is_file():
         # A pipe can be read only once.
-        return seen
+        return counts
     with open_container(source) as container:
         try:
             for packet in container.demux([container.streams[index] for index in indices]):
                 beat()
-                seen[packet.stream_index] += packet.size > 0
+                counts[packet.stream_index] += packet.size > 0
                 size += packet.size
-                if seen.total() >= _PACKETS or size >= _BYTES:
+                if counts.total() >= _PACKETS or size >= _BYTES:
                     break
-                if all(seen[index] > 1 for index in indices):
+                if all(counts[index] > 1 for index in indices):
                     break
         except av.error.FFmpegError:
             # The decoder will meet the damage again and count it.
             pass
-    return seen
+    return counts
 
 
 def _named(stream: VideoStream, packets: Counter[int]) -> str:
