@@ -11,7 +11,7 @@ import numpy as np
 from common.types import UInt8Array, check_array
 from evaluation.data.records import CopiedRange
 
-Group: TypeAlias = Literal["paper", "photometric", "composed", "temporal"]
+Group: TypeAlias = Literal["paper", "photometric", "composed", "temporal", "hard"]
 
 
 @dataclass(frozen=True, slots=True)

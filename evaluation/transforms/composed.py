@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from common.types import UInt8Array
-from evaluation.transforms.base import Film, Transform, TransformContext, TransformResult
+from evaluation.transforms.base import Film, Group, Transform, TransformContext, TransformResult
 from evaluation.transforms.frame_ops import (
     FrameEdit,
     canvas,
@@ -32,7 +32,9 @@ _PAGES: tuple[Colour, ...] = ((24, 24, 28), (245, 245, 245), (38, 56, 92), (232,
 _DARK: Colour = (16, 16, 18)
 
 
-def composition(name: str, compose: Compose, guests: int = 0, **parameters: Any) -> Transform:
+def composition(
+    name: str, compose: Compose, guests: int = 0, *, group: Group = "composed", **parameters: Any
+) -> Transform:
     """A transform that combines every frame with frames of `guests` partners; time is unchanged."""
 
     def apply(film: Film, material: TransformContext) -> TransformResult:
@@ -41,7 +43,7 @@ def composition(name: str, compose: Compose, guests: int = 0, **parameters: Any)
         partners = dict.fromkeys(one.video_id for one in shown)
         return TransformResult(made, whole(film), tuple(partners))
 
-    return Transform(name, "composed", apply, parameters)
+    return Transform(name, group, apply, parameters)
 
 
 def _inset(smallest: float, largest: float) -> Compose:

@@ -12,7 +12,7 @@ import numpy as np
 
 from common.errors import UsageError
 from evaluation.transforms import camcording as filming
-from evaluation.transforms import composed, geometric, overlays, paper, photometric, temporal
+from evaluation.transforms import composed, geometric, hard, overlays, paper, photometric, temporal
 from evaluation.transforms import composites as mixes
 from evaluation.transforms.base import Film, Group, Transform, TransformContext
 
@@ -23,7 +23,7 @@ TRANSFORMS: Mapping[str, Transform] = MappingProxyType(
         transform.name: transform
         for group in GROUPS
         for module in (
-            *(paper, geometric, photometric, overlays, composed, filming, temporal, mixes),
+            *(paper, geometric, photometric, overlays, composed, filming, temporal, mixes, hard),
         )
         for transform in module.TRANSFORMS
         if transform.group == group
@@ -40,14 +40,15 @@ def by_group(group: str) -> tuple[Transform, ...]:
 
 
 def choose(patterns: Iterable[str]) -> tuple[Transform, ...]:
-    """The transforms that match any pattern, in the order of the registry; all without patterns.
+    """The transforms that match any pattern, in the order of the registry; without
+    patterns all but the group `hard`.
 
     A pattern is a name, a group, or a name with `*`, `?` and `[...]`. Raises UsageError for a pattern
     that matches none.
     """
     patterns = list(patterns)
     if not patterns:
-        return tuple(TRANSFORMS.values())
+        return tuple(transform for transform in TRANSFORMS.values() if transform.group != "hard")
     chosen: set[str] = set()
     for pattern in patterns:
         names = {

@@ -86,6 +86,22 @@ def insert(name: str, seconds: float) -> Transform:
     return cutting(name, cut, seconds=seconds, partner_seconds="10 to 20")
 
 
+def mashup(name: str, seconds: float) -> Transform:
+    """Ranges of that length, in order, each followed by one of a partner as long."""
+
+    def cut(film: Film, material: TransformContext) -> Sequence[Cut]:
+        other = guest(material, 0, film)
+        long = _frames(film, seconds)
+        total = min(len(film.frames), long * _MASHUP_CUTS)
+        cuts = []
+        for start in range(0, total, long):
+            cuts.append(stretch(start, min(total, start + long)))
+            cuts.append(partner_frames(other, start, start + long))
+        return cuts
+
+    return cutting(name, cut, seconds_each=seconds, cuts_at_most=_MASHUP_CUTS)
+
+
 def _fps_drop(film: Film, _material: TransformContext) -> Sequence[Cut]:
     total, rate = len(film.frames), film.frames_per_second
     number = np.arange(total, dtype=np.int64)
@@ -103,17 +119,6 @@ def _concatenate(film: Film, material: TransformContext) -> Sequence[Cut]:
         stretch(0, len(film.frames)),
         partner_frames(after, 0, min(most, len(after))),
     ]
-
-
-def _mashup(film: Film, material: TransformContext) -> Sequence[Cut]:
-    other = guest(material, 0, film)
-    long = _frames(film, _MASHUP_SECONDS)
-    total = min(len(film.frames), long * _MASHUP_CUTS)
-    cuts = []
-    for start in range(0, total, long):
-        cuts.append(stretch(start, min(total, start + long)))
-        cuts.append(partner_frames(other, start, start + long))
-    return cuts
 
 
 def _loop(film: Film, _material: TransformContext) -> Sequence[Cut]:
@@ -192,7 +197,7 @@ TRANSFORMS = (
     insert("insert_3", 3.0),
     insert("insert_5", 5.0),
     cutting("concatenate", _concatenate, partner_seconds=f"up to {_MAX_PARTNER_SECONDS:g} each"),
-    cutting("mashup", _mashup, seconds_each=_MASHUP_SECONDS, cuts_at_most=_MASHUP_CUTS),
+    mashup("mashup", _MASHUP_SECONDS),
     cutting("loop", _loop, seconds=_LOOP_SECONDS, times="3, or all of it twice"),
     cutting("shuffle", _shuffle, seconds_each=_SHUFFLE_SECONDS),
     cutting("reverse", _reverse),

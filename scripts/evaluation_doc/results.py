@@ -22,7 +22,8 @@ ORDER = (*_FIRST, *(name for name in PROFILES if name not in _FIRST))
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Rows and how they were made, by profile. latency: JSON of `storyhash evaluate latency`."""
+    """Rows and how they were made, by profile. hard: rows of the hard transforms, from the folder `hard`
+    in it. latency: JSON of `storyhash evaluate latency`."""
 
     folder: Path
     robustness: Mapping[str, Sequence[QueryRow]]
@@ -30,6 +31,7 @@ class Results:
     about: Mapping[str, Mapping[str, Any]]
     about_ablation: Mapping[str, Mapping[str, Any]]
     latency: Mapping[str, Mapping[str, Any]]
+    hard: Mapping[str, Sequence[QueryRow]]
 
     @property
     def full(self) -> dict[str, list[QueryRow]]:
@@ -74,7 +76,8 @@ def read_results(folder: Path) -> Results:
                 "the rows"
             )
     latency = dict(_each(folder, "latency-{}.json", _json))
-    return Results(folder, robustness, ablation, about, about_ablation, latency)
+    hard = dict(_each(folder / "hard", "rows-{}.jsonl", read_rows))
+    return Results(folder, robustness, ablation, about, about_ablation, latency, hard)
 
 
 def _each(folder: Path, name: str, read: Callable[[Path], Any]) -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from string import Template
 
 from embedder.fusion import ACTION_SHARE
 from evaluation.data.records import QueryRow
+from evaluation.experiment.regression_baseline import full_configuration_rows
 from evaluation.measures.calibration import answers, reliability
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
@@ -18,7 +19,7 @@ from evaluation.report.table import Column, Table
 from scripts.evaluation_doc import generated_text as prose
 from scripts.evaluation_doc.generated_text import COMPARED
 from scripts.evaluation_doc.results import Results
-from scripts.evaluation_doc.static_text import FUSION, POLICY, SPEED
+from scripts.evaluation_doc.static_text import FUSION, HARD, POLICY, SPEED
 from scripts.evaluation_doc.targets import RANGE_TRANSFORMS, targets_of
 from scripts.evaluation_doc.threshold_table import threshold_table
 
@@ -33,6 +34,7 @@ def document(results: Results, root: Path) -> str:
     figure_folder = FigureFolder(root / FIGURES)
     sections = [
         *_results(results, figure_folder),
+        *_hard(results),
         *_ablations(results, figure_folder),
         *_times(results, present),
     ]
@@ -96,6 +98,22 @@ def _results(results: Results, figure_folder: FigureFolder) -> Iterator[str]:
         yield "All transforms, including those that reorder or repeat time:"
         yield everything.to_markdown()
     yield from _decisions(results, full, figure_folder)
+
+
+def _hard(results: Results) -> Iterator[str]:
+    """Like the other tables, of the hard transforms alone; real copies were queries of the run too."""
+    if not results.hard:
+        return
+    yield f"## Hard transforms\n\n{HARD}"
+    hard = {
+        profile: [row for row in rows if row.group == "hard"]
+        for profile, rows in results.hard.items()
+    }
+    for profile, rows in hard.items():
+        yield f"`{profile}`, compared with two baselines"
+        yield tables.per_transform(summarise(rows, ("group",)), COMPARED).to_markdown()
+    full = [row for rows in hard.values() for row in full_configuration_rows(rows)]
+    yield tables.per_transform(summarise(full, ("transform",))).to_markdown()
 
 
 def _decisions(

@@ -30,8 +30,8 @@ TransformsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--transforms",
-        help="Transform, group (paper, photometric, composed, temporal) or pattern; repeat "
-        "for more (default: all).",
+        help="Transform, group (paper, photometric, composed, temporal, hard) or pattern; repeat "
+        "for more (default: all but the group hard).",
     ),
 ]
 PerTransformOption = Annotated[

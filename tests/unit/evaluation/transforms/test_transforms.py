@@ -28,6 +28,7 @@ LEFT_TO_CHANCE = (
     *("emoji", "social_frame", "logo_banner", "pip_large", "pip_small", "reaction", "grid_2x2"),
     *("on_background", "facecam", "ticker_and_logo", "screen_filming", "vertical_repost"),
     *("split_screen_h", "split_screen_v", "excerpt_2", "insert_3", "shuffle", "mix_1", "mix_6"),
+    *("pip_corner_25", "pip_moving", "reaction_33", "grid_3x3", "corner_crop_60", "low_light"),
 )
 RED, BLUE = (200, 20, 20), (20, 20, 200)
 
@@ -91,7 +92,14 @@ def test_transforms_are_chosen_by_name_group_and_pattern_in_the_registrys_order(
         *("crop_10", "insert_2", "insert_3")
     ]
     assert choose(["temporal"]) == by_group("temporal")
-    assert choose([]) == choose(["*"]) == tuple(TRANSFORMS.values())
+    assert choose(["*"]) == tuple(TRANSFORMS.values())
+
+
+def test_hard_transforms_run_only_when_they_are_asked_for() -> None:
+    hard = by_group("hard")
+    assert len(hard) >= 18
+    assert (*choose([]), *choose(["hard"])) == tuple(TRANSFORMS.values())
+    assert not {one.name for one in choose([])} & {one.name for one in hard}
 
 
 @pytest.mark.parametrize("pattern", ["crop_11", "Temporal", ""])
