@@ -5,10 +5,10 @@ FUSION = """The paper joins visual and action features by concatenating them as 
 {share:.1f} % of the energy (`full`). What counts is the separation of copies and non-matches: a fusion
 that makes all videos more similar raises the first and the second column."""
 
-HARD = """These edits leave little of the original: a third or a quarter of the picture's width, a corner of
-it, a blend, very little light, very few pixels, several strong edits together. They show where the method
-ends. No table above contains them. The decisions use the calibration in force, which was fitted without
-them."""
+HARD = """These edits leave little of the original: a third or a quarter of the picture's width, a
+corner of it, a blend, very little light, very few pixels, several strong edits together. They show where
+the method ends. No table above contains them. The decisions use the calibration in force, which was
+fitted without them."""
 
 SPEED = """## Speed
 
