@@ -21,7 +21,7 @@ GRAPH_DIMENSION = 8
 FRAME_CODE_SIZE = 64
 DEFAULT_BANK = "default"
 
-LookName: TypeAlias = Literal["first", "closer", "thorough"]
+PassName: TypeAlias = Literal["first", "closer", "thorough"]
 (
     "Passes over a query: first (the whole frame); second (also crops and transforms of the "
     "frame); exhaustive (the same at more moments)."
@@ -272,7 +272,7 @@ class QueryEmbedding:
         )
 
 
-TakeLook: TypeAlias = Callable[[LookName], Iterator[QueryEmbedding]]
+TakeLook: TypeAlias = Callable[[PassName], Iterator[QueryEmbedding]]
 """The pieces of a query in the pass of this name, in order; only long queries have more than one. Raises
 the errors of embedding."""
 

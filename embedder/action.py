@@ -53,16 +53,16 @@ def min_max(action: Float32Array) -> Float32Array:
 
 def raw_features(tracks: Tracks) -> Float64Array:
     """float64 (15,) in the units listed above, before squashing."""
-    places, radii, seen = _resample(tracks)
+    places, radii, visible = _resample(tracks)
     features = np.zeros(ACTION_DIMENSION)
     velocity = np.diff(places, axis=0) * _RATE
-    moving = seen[1:] & seen[:-1]
+    moving = visible[1:] & visible[:-1]
     features[0:3] = _summary(np.linalg.norm(velocity, axis=-1)[moving])
     change = np.diff(velocity, axis=0) * _RATE
     turning = moving[1:] & moving[:-1]
     features[3:6] = _summary(np.linalg.norm(change, axis=-1)[turning])
     features[6] = _turn_entropy(velocity[:-1][turning], velocity[1:][turning])
-    features[7:15] = _together(places, radii, seen)
+    features[7:15] = _together(places, radii, visible)
     return features
 
 
@@ -78,8 +78,8 @@ def _standardise(raw: Float64Array) -> Float32Array:
 
 @cache
 def _constants() -> tuple[Float64Array, Float64Array]:
-    held = json.loads(CONSTANTS_PATH.read_text(encoding="utf-8"))
-    return np.array(held["mean"]), np.array(held["deviation"])
+    constants = json.loads(CONSTANTS_PATH.read_text(encoding="utf-8"))
+    return np.array(constants["mean"]), np.array(constants["deviation"])
 
 
 def _resample(tracks: Tracks) -> tuple[Float64Array, Float64Array, BoolArray]:
@@ -89,26 +89,30 @@ def _resample(tracks: Tracks) -> tuple[Float64Array, Float64Array, BoolArray]:
     count = tracks.visible.shape[1]
     places = np.zeros((len(moments), count, 2))
     radii = np.zeros((len(moments), count))
-    seen = np.zeros((len(moments), count), dtype=bool)
-    for thing in range(count):
-        known = tracks.visible[:, thing]
-        if not known.any():
+    visible = np.zeros((len(moments), count), dtype=bool)
+    for number in range(count):
+        is_visible = tracks.visible[:, number]
+        if not is_visible.any():
             continue
-        at = pts[known]
+        times = pts[is_visible]
         for axis in (0, 1):
-            places[:, thing, axis] = np.interp(moments, at, tracks.centroids[known, thing, axis])
-        radii[:, thing] = np.interp(moments, at, np.sqrt(tracks.areas[known, thing] / np.pi))
-        seen[:, thing] = _known_at(moments, at)
-    return places, radii, seen
+            places[:, number, axis] = np.interp(
+                moments, times, tracks.centroids[is_visible, number, axis]
+            )
+        radii[:, number] = np.interp(
+            moments, times, np.sqrt(tracks.areas[is_visible, number] / np.pi)
+        )
+        visible[:, number] = _known_at(moments, times)
+    return places, radii, visible
 
 
-def _known_at(moments: Float64Array, at: Float64Array) -> BoolArray:
+def _known_at(moments: Float64Array, times: Float64Array) -> BoolArray:
     """bool (M,): where a thing seen at the times `at` was, by and large: not before the first nor after
     the last, and not in a gap in which it may have been anywhere."""
-    next_one = np.clip(np.searchsorted(at, moments - 1e-6), 1, max(len(at) - 1, 1))
-    earlier, later = at[next_one - 1], at[np.minimum(next_one, len(at) - 1)]
+    next_one = np.clip(np.searchsorted(times, moments - 1e-6), 1, max(len(times) - 1, 1))
+    earlier, later = times[next_one - 1], times[np.minimum(next_one, len(times) - 1)]
     near = np.minimum(np.abs(moments - earlier), np.abs(moments - later)) < 1e-6
-    within = (moments >= at[0] - 1e-6) & (moments <= at[-1] + 1e-6)
+    within = (moments >= times[0] - 1e-6) & (moments <= times[-1] + 1e-6)
     return within & (near | (later - earlier <= _MAX_GAP_SECONDS))
 
 
@@ -137,25 +141,25 @@ def _turn_entropy(before: Float64Array, after: Float64Array) -> float:
     return float(-(share * np.log(share)).sum() / np.log(_TURN_BINS))
 
 
-def _together(places: Float64Array, radii: Float64Array, seen: BoolArray) -> Float64Array:
+def _together(places: Float64Array, radii: Float64Array, visible: BoolArray) -> Float64Array:
     """Features 7 to 14: relations between the objects of one moment."""
     spread: list[float] = []
     overlapping: list[float] = []
     close: list[float] = []
     cluster: list[float] = []
-    for now, size, there in zip(places, radii, seen, strict=True):
-        count = int(there.sum())
+    for now, size, is_visible in zip(places, radii, visible, strict=True):
+        count = int(is_visible.sum())
         if count == 0:
             continue
-        here, radius = now[there], size[there]
-        apart = np.linalg.norm(here[:, None] - here[None], axis=-1)
+        centres, radius = now[is_visible], size[is_visible]
+        distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
         reach = radius[:, None] + radius[None]
-        near = apart < _CLOSE_FACTOR * reach
+        near = distances < _CLOSE_FACTOR * reach
         pairs = np.triu_indices(count, 1)
         cluster.append(_largest_cluster(near) / count)
         if count > 1:
-            spread.append(float(apart[pairs].mean()))
-            overlapping.append(float((apart < reach)[pairs].mean()))
+            spread.append(float(distances[pairs].mean()))
+            overlapping.append(float((distances < reach)[pairs].mean()))
             close.append(float(near[pairs].mean()))
     features = np.zeros(8)
     if spread:

@@ -83,8 +83,8 @@ class ClipRequest:
 
     def most_bytes(self, bounds: ClipBounds) -> int:
         """Bytes of the largest clip opened."""
-        kept = (self.pictures is not None) + (self.moving is not None and not self.follow)
-        return kept * bounds.max_frames * bounds.max_pixels * _CHANNELS
+        copies = (self.pictures is not None) + (self.moving is not None and not self.follow)
+        return copies * bounds.max_frames * bounds.max_pixels * _CHANNELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,8 @@ class InProcessOpener:
 
     def open(self, segments: Sequence[Segment], recipe: ClipRequest) -> Iterator[OpenedClip]:
         """See `ClipOpener.open`."""
-        for one in segments:
-            yield open_clip(one.clip, one.ref.start_seconds, recipe, self._bounds)
+        for segment in segments:
+            yield open_clip(segment.clip, segment.ref.start_seconds, recipe, self._bounds)
 
 
 def open_clip(

@@ -71,31 +71,31 @@ class SubprocessOpener:
 
     def open(self, segments: Sequence[Segment], recipe: ClipRequest) -> Iterator[OpenedClip]:
         """See `Opener.open`."""
-        jobs = [_Job(one.clip, one.ref.start_seconds, recipe) for one in segments]
+        jobs = [_Job(segment.clip, segment.ref.start_seconds, recipe) for segment in segments]
         if len(jobs) == 1:
             yield self._opened(jobs[0])
             return
-        each = max(1, recipe.most_bytes(self._bounds))
-        ahead = max(1, min(self._count, AHEAD_MIB * _MIB // each))
-        waiting: deque[Future[OpenedClip]] = deque()
+        bytes_per_clip = max(1, recipe.most_bytes(self._bounds))
+        ahead = max(1, min(self._count, AHEAD_MIB * _MIB // bytes_per_clip))
+        futures: deque[Future[OpenedClip]] = deque()
         try:
             for job in jobs:
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-                waiting.append(self._threads.submit(self._opened, job))
-            while waiting:
-                yield waiting.popleft().result()
+                if len(futures) > ahead:
+                    yield futures.popleft().result()
+                futures.append(self._threads.submit(self._opened, job))
+            while futures:
+                yield futures.popleft().result()
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()
 
     def _opened(self, job: _Job) -> OpenedClip:
         with self._children.borrow() as child:
-            found = list(child.run(job))
-            if len(found) != 1 or not _fits(found[0], job.recipe):
+            results = list(child.run(job))
+            if len(results) != 1 or not _fits(results[0], job.recipe):
                 child.close()
                 raise DecoderCrashedError("the decoder sent other results than were requested")
-        return found[0]
+        return results[0]
 
 
 def _work(bounds: ClipBounds, job: _Job, beat: Beat) -> Iterator[OpenedClip]:
@@ -123,13 +123,13 @@ def _encode(opened: OpenedClip) -> Sequence[Buffer]:
     quality = 0.0
     if opened.sampled is not None:
         parts.append("sampled")
-        one = opened.sampled
-        arrays += [one.frames, one.informative, one.pts_seconds]
+        sampled = opened.sampled
+        arrays += [sampled.frames, sampled.informative, sampled.pts_seconds]
     if opened.tracks is not None:
         parts.append("tracks")
-        found = opened.tracks
-        quality = found.quality
-        arrays += [found.centroids, found.areas, found.visible, found.pts_seconds]
+        tracks = opened.tracks
+        quality = tracks.quality
+        arrays += [tracks.centroids, tracks.areas, tracks.visible, tracks.pts_seconds]
     if opened.moving is not None:
         parts.append("moving")
         arrays += [opened.moving.frames, opened.moving.pts_seconds]
@@ -140,27 +140,27 @@ def _encode(opened: OpenedClip) -> Sequence[Buffer]:
 def _decode(bounds: ClipBounds, data: memoryview) -> OpenedClip:
     """Everything is checked: shapes by the types, sizes and numbers here."""
     header, arrays = unpack(data)
-    left = iter(arrays)
+    remaining = iter(arrays)
     parts = header["parts"]
     sampled = tracks = moving = None
     if "sampled" in parts:
-        sampled = SampledFrames(next(left), next(left), _times(next(left)))
+        sampled = SampledFrames(next(remaining), next(remaining), _times(next(remaining)))
         _check_frames(sampled.frames, bounds)
     if "tracks" in parts:
         tracks = Tracks(
-            centroids=_finite(next(left)),
-            areas=_finite(next(left)),
-            visible=next(left),
-            pts_seconds=_times(next(left)),
+            centroids=_finite(next(remaining)),
+            areas=_finite(next(remaining)),
+            visible=next(remaining),
+            pts_seconds=_times(next(remaining)),
             quality=float(header["quality"]),
         )
-        moments, things = tracks.visible.shape
-        if moments > bounds.max_frames or things > MAX_TRACKS:
+        moments, objects = tracks.visible.shape
+        if moments > bounds.max_frames or objects > MAX_TRACKS:
             raise ValueError("too many tracks")
     if "moving" in parts:
-        moving = FrameBatch(next(left), _times(next(left)))
+        moving = FrameBatch(next(remaining), _times(next(remaining)))
         _check_frames(moving.frames, bounds)
-    if next(left, None) is not None:
+    if next(remaining, None) is not None:
         raise ValueError("arrays left over")
     seconds = {step: float(header["seconds"].get(step, 0.0)) for step in _STEPS}
     if not all(0 <= spent < float("inf") for spent in seconds.values()):

@@ -104,11 +104,11 @@ class Device:
 
     def _choose(self, name: str) -> str:
         torch = self._torch
-        here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if name == "auto":
-            return next((kind for kind, there in here.items() if there), "cpu")
+            return next((kind for kind, is_available in available.items() if is_available), "cpu")
         kind = name.partition(":")[0]
-        if not here.get(kind, True):
+        if not available.get(kind, True):
             raise DeviceError(
                 f"STORYHASH_DEVICE__NAME={name}: the torch installed here ({torch.__version__}) cannot "
                 "use it; install a build that can, or set it to cpu or auto"

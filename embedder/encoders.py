@@ -85,15 +85,15 @@ class PictureStep:
 
         The pictures of all segments go to the backend in one call.
         """
-        kept = [picture for one in sampled for picture in one.frames[one.informative]]
+        pictures = [picture for frames in sampled for picture in frames.frames[frames.informative]]
         with self._clock.measure(VISUAL_STEP):
-            encoded = self.visual.encode(kept, reference=reference)
+            encoded = self.visual.encode(pictures, reference=reference)
         vectors = []
         used = 0
-        for one in sampled:
-            rows = np.zeros((len(one.frames), VISUAL_DIMENSION), dtype=np.float32)
-            count = int(one.informative.sum())
-            rows[one.informative] = encoded[used : used + count]
+        for frames in sampled:
+            rows = np.zeros((len(frames.frames), VISUAL_DIMENSION), dtype=np.float32)
+            count = int(frames.informative.sum())
+            rows[frames.informative] = encoded[used : used + count]
             vectors.append(rows)
             used += count
         return vectors

@@ -39,16 +39,18 @@ class EmbedHandler:
                 raise WireError(
                     f"{type(item.envelope.event).__name__} does not belong in the segments topic"
                 )
-        segments = [one.envelope.event for one in items if isinstance(one.envelope.event, Segment)]
+        segments = [
+            item.envelope.event for item in items if isinstance(item.envelope.event, Segment)
+        ]
         embeddings = iter(self._embedder.process(segments) if segments else ())
-        made = [
+        envelopes = [
             item.envelope.about(next(embeddings))
             if isinstance(item.envelope.event, Segment)
             else item.envelope
             for item in items
         ]
         self._metrics.segments_total.labels(self.stage, "done").inc(len(segments))
-        return [to_message(self._log_topic, envelope) for envelope in made]
+        return [to_message(self._log_topic, envelope) for envelope in envelopes]
 
     def refused(self, item: Item, error: Exception) -> list[Message]:
         """The event that tells the searcher to complete the video without this segment."""
@@ -61,9 +63,9 @@ class EmbedHandler:
 
     def unreadable(self, received: ReceivedMessage, error: WireError) -> list[Message]:
         """The same for an unreadable message."""
-        lost = stand_in(received, error)
-        if lost is None:
+        failed = stand_in(received, error)
+        if failed is None:
             return []
-        if isinstance(lost, SegmentFailed):
+        if isinstance(failed, SegmentFailed):
             self._metrics.segments_total.labels(self.stage, "failed").inc()
-        return [to_message(self._log_topic, Envelope(lost))]
+        return [to_message(self._log_topic, Envelope(failed))]

@@ -26,7 +26,7 @@ _SSCD_LICENCE = (
 )
 
 # blake2b of the files that come with packages, as `weights_checksum` gives it.
-_KNOWN = {
+_PUBLISHED_CHECKSUMS = {
     "sscd": "2fb084298718e6ae",
     "sscd_distilled": "0822877dfb5b89b1",
     "offline": "d5c8aa4ff059ca75",
@@ -112,18 +112,18 @@ def _hub_model(model: HubModel, reference: str, revision: str | None) -> _ModelS
 
 def list_models(settings: Settings) -> list[ModelInfo]:
     """Every model, installed or not."""
-    return [_describe(known) for known in _models(settings)]
+    return [_describe(source) for source in _models(settings)]
 
 
-def _describe(known: _ModelSource) -> ModelInfo:
+def _describe(source: _ModelSource) -> ModelInfo:
     try:
-        path = known.find()
+        path = source.find()
     except StoryHashError as error:
-        return ModelInfo(known.name, known.source, known.licence, None, None, None, str(error))
+        return ModelInfo(source.name, source.source, source.licence, None, None, None, str(error))
     return ModelInfo(
-        known.name,
-        known.source,
-        known.licence,
+        source.name,
+        source.source,
+        source.licence,
         path.stat().st_size / 1e6,
         str(path),
         weights_checksum(path),
@@ -133,38 +133,38 @@ def _describe(known: _ModelSource) -> ModelInfo:
 
 def verify_models(settings: Settings) -> Iterator[Verdict]:
     """Read every installed model completely and compare it with its published checksum."""
-    for known in _models(settings):
+    for source in _models(settings):
         try:
-            path = known.find()
+            path = source.find()
         except WeightsMissingError as error:
-            yield Verdict(known.name, False, True, f"not installed: {error}")
+            yield Verdict(source.name, False, True, f"not installed: {error}")
         except (WeightsDamagedError, WrongModelError) as error:
-            yield Verdict(known.name, True, False, str(error))
+            yield Verdict(source.name, True, False, str(error))
         except StoryHashError as error:
-            yield Verdict(known.name, False, True, f"not checked: {error}")
+            yield Verdict(source.name, False, True, f"not checked: {error}")
         else:
-            yield _compare(known, path)
+            yield _compare(source, path)
 
 
-def _compare(known: _ModelSource, path: Path) -> Verdict:
-    found, expected = weights_checksum(path), _KNOWN.get(known.name)
+def _compare(source: _ModelSource, path: Path) -> Verdict:
+    checksum, expected = weights_checksum(path), _PUBLISHED_CHECKSUMS.get(source.name)
     if expected is None:
         # The hub names a file in its cache by its sha256.
         expected = published_checksum(path)
         if expected is not None:
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+                checksum = hashlib.file_digest(file, "sha256").hexdigest()
     if expected is None:
         problem = "" if path.suffix == ".onnx" and not is_torchscript(path) else damage(path)
-        told = problem or f"intact, {found}; no published checksum to compare it with"
-        return Verdict(known.name, True, not problem, told)
-    if found == expected:
+        message = problem or f"intact, {checksum}; no published checksum to compare it with"
+        return Verdict(source.name, True, not problem, message)
+    if checksum == expected:
         commit = noted_commit(path.parent)
         of = f", of commit {commit}" if commit else ""
-        return Verdict(known.name, True, True, f"{path}: {found}, as published{of}")
+        return Verdict(source.name, True, True, f"{path}: {checksum}, as published{of}")
     return Verdict(
-        known.name,
+        source.name,
         True,
         False,
-        f"{path} is damaged: its checksum is {found}, expected {expected}; download it again",
+        f"{path} is damaged: its checksum is {checksum}, expected {expected}; download it again",
     )

@@ -14,7 +14,7 @@ Pooling: TypeAlias = Literal["mean", "median"]
 _MIN_NORM = 1e-6
 
 
-def pool(vectors: Float32Array, informative: BoolArray, how: Pooling) -> Float32Array | None:
+def pool(vectors: Float32Array, informative: BoolArray, pooling: Pooling) -> Float32Array | None:
     """One unit vector, float32 (D,), from unit rows (T, D); frames without information do not vote.
 
     The median is taken coordinate by coordinate. None when no frame is informative.
@@ -22,7 +22,7 @@ def pool(vectors: Float32Array, informative: BoolArray, how: Pooling) -> Float32
     voting = vectors[informative]
     if not len(voting):
         return None
-    centre = voting.mean(axis=0) if how == "mean" else np.median(voting, axis=0)
+    centre = voting.mean(axis=0) if pooling == "mean" else np.median(voting, axis=0)
     norm = float(np.linalg.norm(centre))
     return None if norm < _MIN_NORM else (centre / norm).astype(np.float32)
 
@@ -40,7 +40,7 @@ def pool_windows(
     pts_seconds: Float64Array,
     starts: Float64Array,
     ends: Float64Array,
-    how: Pooling,
+    pooling: Pooling,
 ) -> tuple[Float32Array, BoolArray]:
     """`pool` over each window [start, end) of a series of frames.
 
@@ -48,10 +48,10 @@ def pool_windows(
     ends: float64 (W,). Returns float32 (W, D), zero where the bool (W,) next to it is false.
     """
     pooled = np.zeros((len(starts), vectors.shape[1]), dtype=np.float32)
-    known = np.zeros(len(starts), dtype=bool)
+    informative_windows = np.zeros(len(starts), dtype=bool)
     first, last = frames_of_windows(pts_seconds, starts, ends)
     for window, (low, high) in enumerate(zip(first, last, strict=True)):
-        one = pool(vectors[low:high], informative[low:high], how)
-        if one is not None:
-            pooled[window], known[window] = one, True
-    return pooled, known
+        vector = pool(vectors[low:high], informative[low:high], pooling)
+        if vector is not None:
+            pooled[window], informative_windows[window] = vector, True
+    return pooled, informative_windows

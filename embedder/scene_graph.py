@@ -16,11 +16,11 @@ def scene_graph(tracks: Tracks) -> Float32Array:
     Each half sums to 1, or is 0 without such pairs.
     """
     graph = np.zeros(GRAPH_DIMENSION, dtype=np.float32)
-    seen = tracks.visible.sum(axis=0)
-    alive = np.flatnonzero(seen)
-    area = np.where(tracks.visible, tracks.areas, 0).sum(axis=0) / np.maximum(seen, 1)
+    moments = tracks.visible.sum(axis=0)
+    alive = np.flatnonzero(moments)
+    area = np.where(tracks.visible, tracks.areas, 0).sum(axis=0) / np.maximum(moments, 1)
     for first, second in ((i, j) for i in alive for j in alive if i < j):
-        small, large = sorted((int(first), int(second)), key=lambda thing: (area[thing], thing))
+        small, large = sorted((int(first), int(second)), key=lambda number: (area[number], number))
         _count_places(graph, tracks, small, large)
         graph[4 + _lifetimes(tracks, small, large)] += 1
     for half in (graph[:4], graph[4:]):
@@ -30,12 +30,12 @@ def scene_graph(tracks: Tracks) -> Float32Array:
 
 def _count_places(graph: Float32Array, tracks: Tracks, small: int, large: int) -> None:
     both = tracks.visible[:, small] & tracks.visible[:, large]
-    away = (tracks.centroids[:, small] - tracks.centroids[:, large])[both]
-    beside = np.abs(away[:, 0]) >= np.abs(away[:, 1])
-    graph[0] += np.count_nonzero(beside & (away[:, 0] < 0))
-    graph[1] += np.count_nonzero(beside & (away[:, 0] > 0))
-    graph[2] += np.count_nonzero(~beside & (away[:, 1] < 0))
-    graph[3] += np.count_nonzero(~beside & (away[:, 1] > 0))
+    offsets = (tracks.centroids[:, small] - tracks.centroids[:, large])[both]
+    beside = np.abs(offsets[:, 0]) >= np.abs(offsets[:, 1])
+    graph[0] += np.count_nonzero(beside & (offsets[:, 0] < 0))
+    graph[1] += np.count_nonzero(beside & (offsets[:, 0] > 0))
+    graph[2] += np.count_nonzero(~beside & (offsets[:, 1] < 0))
+    graph[3] += np.count_nonzero(~beside & (offsets[:, 1] > 0))
 
 
 def _lifetimes(tracks: Tracks, small: int, large: int) -> int:

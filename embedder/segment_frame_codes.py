@@ -20,7 +20,7 @@ def segment_frames(
     pts_seconds: Float64Array,
     span: tuple[float, float],
     vector: Float32Array,
-    how: Pooling,
+    pooling: Pooling,
 ) -> Int8Array:
     """int8 (T, 64): a code per half second of a segment, pooled like the windows of queries.
 
@@ -30,5 +30,7 @@ def segment_frames(
     start, end = span
     count = max(1, math.ceil((end - start - _SLACK_SECONDS) / FRAME_SECONDS))
     edges: Float64Array = start + FRAME_SECONDS * np.arange(count + 1, dtype=np.float64)
-    pooled, known = pool_windows(rows, informative, pts_seconds, edges[:-1], edges[1:], how)
-    return encode_frames(pooled, known, vector)
+    pooled, is_informative = pool_windows(
+        rows, informative, pts_seconds, edges[:-1], edges[1:], pooling
+    )
+    return encode_frames(pooled, is_informative, vector)

@@ -25,7 +25,7 @@ from common.messaging.wire import encode_query
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.state.roles import Role
-from common.types import LookName, QueryEmbedding
+from common.types import PassName, QueryEmbedding
 from embedder.query.open_queries import OpenQueries, OpenQuery, QueryLimits
 
 MSGPACK = "application/msgpack"
@@ -125,7 +125,7 @@ def embed_app(
             ),
         ] = model_id,
         look: Annotated[
-            LookName,
+            PassName,
             Query(
                 description="Which pass: `first` embeds the whole picture, `closer` parts of it, turned "
                 "and inverted, at some moments, `thorough` the same at many.",
@@ -157,9 +157,9 @@ def embed_app(
                     work.take(query_id)
                     begin = work.next
                 else:
-                    given = await body.enter_async_context(uploads.asked(request, _ALLOWED))
-                    source = given.path or given.fields["uri"]
-                    begin = partial(work.open, open_query, source, given.name)
+                    upload = await body.enter_async_context(uploads.asked(request, _ALLOWED))
+                    source = upload.path or upload.fields["uri"]
+                    begin = partial(work.open, open_query, source, upload.name)
                 await stack.enter_async_context(load_shedder.entered())
                 first = await run(begin)
             if first is None:
@@ -188,7 +188,7 @@ class _Pass:
     """One pass over a query; each step may run in another thread."""
 
     def __init__(
-        self, queries: OpenQueries, pass_name: LookName, cancellation: Cancellation
+        self, queries: OpenQueries, pass_name: PassName, cancellation: Cancellation
     ) -> None:
         self.query_id = ""
         self._queries = queries
@@ -232,12 +232,14 @@ class _Pass:
 class PiecesResponse(StreamingResponse):
     """A streamed answer; it ends the pass when it is sent."""
 
-    def __init__(self, held: AsyncExitStack, blocks: AsyncIterator[bytes], **more: Any) -> None:
+    def __init__(
+        self, resources: AsyncExitStack, blocks: AsyncIterator[bytes], **more: Any
+    ) -> None:
         super().__init__(blocks, **more)
-        self._held = held
+        self._resources = resources
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._held:
+        async with self._resources:
             await super().__call__(scope, receive, send)
 
 

@@ -86,16 +86,16 @@ class EmbedderStage:
 
         Raises VideoError for a damaged clip.
         """
-        made: list[Embedding] = []
+        embeddings: list[Embedding] = []
         for group in _groups(segments, self._clips.open(segments)):
             vectors = self.pictures.describe([one for _, one, _ in group], reference=True)
-            made += [
+            embeddings += [
                 self._embed(segment, sampled, rows, tracks)
                 for (segment, sampled, tracks), rows in zip(group, vectors, strict=True)
             ]
             # Or its pictures would stay while those of the next group come in.
             group.clear()
-        return made
+        return embeddings
 
     def open(self, segment: Segment, *, tracks: bool = True) -> DecodedClip:
         """Decode a segment's clip once, for the visual backend and, with `tracks`, for the tracker.
@@ -135,13 +135,13 @@ class EmbedderStage:
 def _groups(segments: Sequence[Segment], opened: Iterable[DecodedClip]) -> Iterator[list[_Opened]]:
     """Groups of segments with their decoded clips, bounded by the bytes of their pictures."""
     group: list[_Opened] = []
-    held = 0
-    for segment, one in zip(segments, opened, strict=True):
-        size = one.need_sampled.frames.nbytes
-        if group and held + size > BATCH_MIB * _MIB:
+    group_bytes = 0
+    for segment, decoded in zip(segments, opened, strict=True):
+        size = decoded.need_sampled.frames.nbytes
+        if group and group_bytes + size > BATCH_MIB * _MIB:
             yield group
-            group, held = [], 0
-        group.append((segment, one.need_sampled, one.need_tracks))
-        held += size
+            group, group_bytes = [], 0
+        group.append((segment, decoded.need_sampled, decoded.need_tracks))
+        group_bytes += size
     if group:
         yield group

@@ -67,21 +67,21 @@ def list_catalog(
     a folder without videos, an unreadable manifest.
     """
     listing = Listing(exclusion=exclusion)
-    known: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str]] = set()
     for argument in arguments:
-        for one in _read(argument, bank, listing):
-            name = (one.entry.video_id, one.entry.uri)
-            if name in known:
+        for item in _read(argument, bank, listing):
+            name = (item.entry.video_id, item.entry.uri)
+            if name in seen:
                 continue
-            known.add(name)
-            public = public_uri(one.entry.uri)
+            seen.add(name)
+            public = public_uri(item.entry.uri)
             try:
-                check_entry(one.entry, chosen=one.chosen and one.entry.video_id != public)
+                check_entry(item.entry, chosen=item.chosen and item.entry.video_id != public)
             except UsageError as error:
-                refused = RejectedVideo(one.entry.video_id, public, error.code, str(error))
+                refused = RejectedVideo(item.entry.video_id, public, error.code, str(error))
                 listing.refused.append(refused)
             else:
-                listing.videos.append(one)
+                listing.videos.append(item)
     return listing
 
 
@@ -97,32 +97,32 @@ def read_catalog(arguments: Sequence[str], bank: str = DEFAULT_BANK) -> list[Cat
 def without_taken(listing: Listing) -> Listing:
     """The listing with only the first video of each id; the others are refused."""
     first: dict[str, CatalogEntry] = {}
-    kept: list[CatalogueItem] = []
+    videos: list[CatalogueItem] = []
     refused = list(listing.refused)
-    for one in listing.videos:
-        other = first.setdefault(one.entry.video_id, one.entry)
-        if other is one.entry:
-            kept.append(one)
+    for item in listing.videos:
+        other = first.setdefault(item.entry.video_id, item.entry)
+        if other is item.entry:
+            videos.append(item)
         else:
-            refused.append(taken(one.entry, other.uri))
-    return Listing(kept, refused, listing.passed_over, listing.exclusion)
+            refused.append(taken(item.entry, other.uri))
+    return Listing(videos, refused, listing.passed_over, listing.exclusion)
 
 
 def taken(entry: CatalogEntry, other_uri: str) -> RejectedVideo:
     """The refusal of a video whose id another video has."""
-    one, other = public_uri(other_uri), public_uri(entry.uri)
-    if one == other:
+    first, second = public_uri(other_uri), public_uri(entry.uri)
+    if first == second:
         message = (
             "two addresses differ only in the part after '?', which is not part of an id: "
-            f"{printable(one)}; give each a video_id in a manifest"
+            f"{printable(first)}; give each a video_id in a manifest"
         )
     else:
         message = (
-            f"two videos have the id '{printable(entry.video_id)}': {printable(one)} and "
-            f"{printable(other)}; index the folder above both, or give them ids in a "
+            f"two videos have the id '{printable(entry.video_id)}': {printable(first)} and "
+            f"{printable(second)}; index the folder above both, or give them ids in a "
             "manifest"
         )
-    return RejectedVideo(entry.video_id, other, "name_taken", message)
+    return RejectedVideo(entry.video_id, second, "name_taken", message)
 
 
 def check_argument(argument: str) -> str:
@@ -147,26 +147,26 @@ def _read(argument: str, bank: str, listing: Listing) -> Iterator[CatalogueItem]
         return
     path = Path(argument)
     root = str(path.absolute())
-    shown = printable(argument)
+    text = printable(argument)
     refused = len(listing.refused)
     passed_over = SkippedFiles()
     try:
         if path.is_dir():
-            found = _folder(path, bank, listing, passed_over)
+            items = _folder(path, bank, listing, passed_over)
         elif path.suffix.lower() in MANIFEST_SUFFIXES and path.exists():
             entries = read_manifest(path, bank)
-            found = [CatalogueItem(entry, root, chosen=True) for entry in entries]
+            items = [CatalogueItem(entry, root, chosen=True) for entry in entries]
         elif path.exists():
-            found = [CatalogueItem(CatalogEntry(path.name, root, bank), root)]
+            items = [CatalogueItem(CatalogEntry(path.name, root, bank), root)]
         else:
-            raise UsageError(f"{shown}: file or folder not found")
+            raise UsageError(f"{text}: file or folder not found")
     except OSError as error:
         raise UsageError(
             f"{printable(str(error.filename or argument))}: {error.strerror}"
         ) from None
-    if not found and len(listing.refused) == refused:
-        raise UsageError(f"{shown}: no video found{_in_words(passed_over)}")
-    yield from found
+    if not items and len(listing.refused) == refused:
+        raise UsageError(f"{text}: no video found{_in_words(passed_over)}")
+    yield from items
 
 
 def _folder(
@@ -185,7 +185,7 @@ def _folder(
 
 def _in_words(passed_over: SkippedFiles) -> str:
     most = passed_over.counts.most_common(_SHOWN)
-    words = ", ".join(f"{count} {what} ({why})" for (what, why), count in most)
+    words = ", ".join(f"{count} {kind} ({reason})" for (kind, reason), count in most)
     return f"; skipped: {printable(words)}" if words else ""
 
 
@@ -217,9 +217,9 @@ def check_entry(entry: CatalogEntry, *, chosen: bool = False) -> None:
     metadata = dict(entry.metadata)
     name = f"'{printable(entry.video_id)}'"
     try:
-        kept = orjson.loads(orjson.dumps(metadata))
+        readback = orjson.loads(orjson.dumps(metadata))
     except (orjson.JSONEncodeError, orjson.JSONDecodeError) as error:
         raise UsageError(f"{name}: its metadata is not JSON: {error}") from None
     # Infinity and NaN become null on the way, and NaN equals nothing.
-    if kept != metadata:
+    if readback != metadata:
         raise UsageError(f"{name}: its metadata has a number that is not finite; remove it")

@@ -45,7 +45,7 @@ def produce(
     began = time.perf_counter()
     packing = 0.0
     count, end = 0, 0.0
-    for stretch in segment_frames(
+    for frames in segment_frames(
         source.frames(),
         lambda: source.end_seconds,
         segment_seconds=ingest.segment_seconds,
@@ -54,9 +54,9 @@ def produce(
         hold_seconds=max(HOLD_SECONDS, 1.5 / video.frames_per_second),
     ):
         packed = time.perf_counter()
-        segment = _pack(entry, stretch, version, video)
+        segment = _pack(entry, frames, version, video)
         packing += time.perf_counter() - packed
-        count, end = count + 1, stretch.end_seconds
+        count, end = count + 1, frames.end_seconds
         yield segment
     spent = time.perf_counter() - began
     stages = {"decode": spent - packing, "pack": packing}
@@ -113,12 +113,10 @@ class _Source:
 
 
 def _pack(
-    entry: CatalogEntry, stretch: SegmentFrames, version: int, video: VideoSettings
+    entry: CatalogEntry, frames: SegmentFrames, version: int, video: VideoSettings
 ) -> Segment:
-    ref = SegmentRef(
-        entry.video_id, stretch.start_seconds, stretch.end_seconds, version, entry.bank
-    )
+    ref = SegmentRef(entry.video_id, frames.start_seconds, frames.end_seconds, version, entry.bank)
     clip = encode_clip(
-        stretch.batch, start_seconds=stretch.start_seconds, max_bytes=video.max_clip_bytes
+        frames.batch, start_seconds=frames.start_seconds, max_bytes=video.max_clip_bytes
     )
     return Segment(ref, clip)

@@ -20,8 +20,8 @@ def decode_pieces(
 
     Raises VideoError and its subclasses.
     """
-    for made in produce(CatalogEntry("video", path), Path(path), 1, video, ingest, beat):
-        if isinstance(made, Segment):
-            yield DecodedSegment(made.ref.start_seconds, made.ref.end_seconds, made.clip)
+    for piece in produce(CatalogEntry("video", path), Path(path), 1, video, ingest, beat):
+        if isinstance(piece, Segment):
+            yield DecodedSegment(piece.ref.start_seconds, piece.ref.end_seconds, piece.clip)
         else:
-            yield made
+            yield piece

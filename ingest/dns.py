@@ -37,28 +37,29 @@ def resolve(host: str, port: int, *, timeout_seconds: float) -> list[str]:
         _places.release()
         raise
     try:
-        found = answer.get(timeout=timeout_seconds)
+        result = answer.get(timeout=timeout_seconds)
     except queue.Empty:
         raise FetchError(
             f"the host cannot be found: no DNS response within {timeout_seconds:.0f} s"
         ) from None
-    if isinstance(found, UnicodeError):
+    if isinstance(result, UnicodeError):
         raise FetchError(f"{host[:80]!r} is not a host name")
-    if isinstance(found, OSError):
-        raise FetchError(f"the host cannot be found ({found.strerror or found})")
-    if isinstance(found, Exception):
-        raise FetchError(f"the host cannot be found ({type(found).__name__})")
-    return found
+    if isinstance(result, OSError):
+        raise FetchError(f"the host cannot be found ({result.strerror or result})")
+    if isinstance(result, Exception):
+        raise FetchError(f"the host cannot be found ({type(result).__name__})")
+    return result
 
 
 def _look_up(host: str, port: int, answer: queue.SimpleQueue[list[str] | Exception]) -> None:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         # A scope (fe80::1%eth0) stands in a field of its own on some systems.
         answer.put(
             [
-                str(one[4][0]) + (f"%{one[4][3]}" if len(one[4]) > 3 and one[4][3] else "")
-                for one in found
+                str(address[4][0])
+                + (f"%{address[4][3]}" if len(address[4]) > 3 and address[4][3] else "")
+                for address in addresses
             ]
         )
     except Exception as error:

@@ -35,9 +35,9 @@ class Exclusion:
 
     def why(self, relative: str, *, is_folder: bool = False) -> str:
         """The pattern that excludes this path itself; empty if there is none."""
-        for one in self._patterns:
-            if (is_folder or not one.folders_only) and one.expression.fullmatch(relative):
-                return one.text
+        for pattern in self._patterns:
+            if (is_folder or not pattern.folders_only) and pattern.expression.fullmatch(relative):
+                return pattern.text
         return ""
 
     def covers(self, relative: str) -> bool:
@@ -64,8 +64,8 @@ def _compiled(text: str) -> _Pattern:
     anchored = "/" in bare
     names = bare.lstrip("/").split("/")
     expression = "" if anchored else "(?:.*/)?"
-    for place, name in enumerate(names):
-        last = place == len(names) - 1
+    for index, name in enumerate(names):
+        last = index == len(names) - 1
         if name == "**":
             expression += ".*" if last else "(?:.*/)?"
         else:
@@ -75,15 +75,15 @@ def _compiled(text: str) -> _Pattern:
 
 def _name(pattern: str) -> str:
     """A part of a path: `*`, `?` and `[abc]`, as in a shell."""
-    found = ""
+    expression = ""
     for part in re.split(r"(\*+|\?|\[!?\]?[^]]*\])", pattern):
         if part.startswith("*"):
-            found += "[^/]*"
+            expression += "[^/]*"
         elif part == "?":
-            found += "[^/]"
+            expression += "[^/]"
         elif part.startswith("[") and part.endswith("]") and len(part) > 2:
             inner = part[1:-1].replace("\\", "\\\\")
-            found += f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]"
+            expression += f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]"
         else:
-            found += re.escape(part)
-    return found
+            expression += re.escape(part)
+    return expression

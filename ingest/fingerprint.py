@@ -34,12 +34,12 @@ def source_fingerprint(uri: str) -> str:
     if is_remote(uri):
         return _REMOTE
     try:
-        found = os.stat(uri)
-        stats = [file.stat() for file in _files(uri)] if stat.S_ISDIR(found.st_mode) else [found]
+        status = os.stat(uri)
+        stats = [file.stat() for file in _files(uri)] if stat.S_ISDIR(status.st_mode) else [status]
     except (OSError, ValueError):
         return ""
-    newest = max((one.st_mtime_ns for one in stats), default=0)
-    return f"{len(stats)}-{sum(one.st_size for one in stats)}-{newest}"
+    newest = max((file_status.st_mtime_ns for file_status in stats), default=0)
+    return f"{len(stats)}-{sum(file_status.st_size for file_status in stats)}-{newest}"
 
 
 def with_content(fingerprint: str, uri: str) -> str:
@@ -70,10 +70,10 @@ def content_digest(uri: str) -> str:
 
 def entry_fingerprint(entry: CatalogEntry, cut: str = "") -> str:
     """The fingerprint of the source, of its bank, title and metadata, and of the segment settings."""
-    told = json.dumps(
+    text = json.dumps(
         [public_uri(entry.uri), entry.bank, entry.title, dict(entry.metadata)], sort_keys=True
     )
-    digest = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
     fingerprint = f"{source_fingerprint(entry.uri)}-{digest}"
     return f"{fingerprint};{_CUT}={cut}" if cut else fingerprint
 
@@ -88,15 +88,15 @@ def cut_of(video: VideoSettings, ingest: IngestSettings) -> str:
     return hashlib.blake2b(repr(shaping).encode(), digest_size=4).hexdigest()
 
 
-def same_source(one: str, other: str) -> bool:
+def same_source(first: str, second: str) -> bool:
     """Whether two fingerprints are of the same unchanged file at the same place."""
-    return one.partition(";")[0] == other.partition(";")[0]
+    return first.partition(";")[0] == second.partition(";")[0]
 
 
-def same_cut(one: str, other: str) -> bool | None:
+def same_cut(first: str, second: str) -> bool | None:
     """Whether two fingerprints are of segments cut the same way; None if one does not say."""
-    first, second = _parts(one).get(_CUT), _parts(other).get(_CUT)
-    return None if first is None or second is None else first == second
+    first_cut, second_cut = _parts(first).get(_CUT), _parts(second).get(_CUT)
+    return None if first_cut is None or second_cut is None else first_cut == second_cut
 
 
 def same_content(uri: str, fingerprint: str, other_uri: str, other: str) -> bool:
@@ -109,10 +109,10 @@ def same_content(uri: str, fingerprint: str, other_uri: str, other: str) -> bool
     if not fingerprint or fingerprint == _REMOTE or counts[:2] != other_counts[:2]:
         return False
     # Copies and moves that keep the time need no look at the content of an older version's row.
-    known = _parts(other).get(_CONTENT) or content_digest(other_uri)
-    if not known:
+    digest = _parts(other).get(_CONTENT) or content_digest(other_uri)
+    if not digest:
         return counts == other_counts
-    return known == (_parts(fingerprint).get(_CONTENT) or content_digest(uri))
+    return digest == (_parts(fingerprint).get(_CONTENT) or content_digest(uri))
 
 
 def _files(uri: str) -> list[Path]:

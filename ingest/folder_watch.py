@@ -28,11 +28,11 @@ _Status = tuple[int, int, int]
 
 @dataclass(slots=True)
 class _WatchedFile:
-    """The state of a video at the last scan, and since when it is unchanged. told: it was returned."""
+    """A video at the last scan. since: it has not changed since. is_reported: it was returned."""
 
     fingerprint: str
     since: float
-    told: bool = False
+    is_reported: bool = False
 
 
 class FolderWatch:
@@ -55,7 +55,7 @@ class FolderWatch:
         self._bank = bank
         self._clock = clock
         self._exclusion = exclusion
-        self._seen: dict[str, _WatchedFile] = {}
+        self._files: dict[str, _WatchedFile] = {}
         self._kinds = _Kinds()
         self._problems: frozenset[Problem] = frozenset()
 
@@ -68,22 +68,22 @@ class FolderWatch:
         now = self._clock()
         scan = scan_folder(self.folder, self._kinds, self._exclusion)
         self._kinds.forget_others()
-        self.new_problems = [one for one in scan.problems if one not in self._problems]
+        self.new_problems = [problem for problem in scan.problems if problem not in self._problems]
         self._problems = frozenset(scan.problems)
         self.excluded = scan.passed_over.excluded
-        seen: dict[str, _WatchedFile] = {}
+        files: dict[str, _WatchedFile] = {}
         finished: list[CatalogueItem] = []
         for video in scan.videos:
             fingerprint = source_fingerprint(video.path)
-            held = self._seen.get(video.path)
-            if held is None or held.fingerprint != fingerprint:
-                held = _WatchedFile(fingerprint, now)
-            seen[video.path] = held
-            quiet = now - held.since >= self._quiet_seconds
-            if quiet and not held.told and not is_partial(video) and has_content(video.path):
-                held.told = True
+            file = self._files.get(video.path)
+            if file is None or file.fingerprint != fingerprint:
+                file = _WatchedFile(fingerprint, now)
+            files[video.path] = file
+            quiet = now - file.since >= self._quiet_seconds
+            if quiet and not file.is_reported and not is_partial(video) and has_content(video.path):
+                file.is_reported = True
                 finished.append(in_folder(video.path, self.folder, self._bank))
-        self._seen = seen
+        self._files = files
         return finished
 
 
@@ -91,20 +91,20 @@ class _Kinds:
     """The types of files by their first bytes; a file is read again only after a change."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[_Status, Kind]] = {}
-        self._asked: dict[str, tuple[_Status, Kind]] = {}
+        self._before: dict[str, tuple[_Status, Kind]] = {}
+        self._current: dict[str, tuple[_Status, Kind]] = {}
 
     def __call__(self, path: str) -> Kind:
-        found = os.stat(path)
-        status = (found.st_size, found.st_mtime_ns, found.st_ino)
-        known = self._known.get(path)
-        kind = known[1] if known and known[0] == status else kind_of_file(path)
-        self._asked[path] = (status, kind)
+        file_status = os.stat(path)
+        status = (file_status.st_size, file_status.st_mtime_ns, file_status.st_ino)
+        cached = self._before.get(path)
+        kind = cached[1] if cached and cached[0] == status else kind_of_file(path)
+        self._current[path] = (status, kind)
         return kind
 
     def forget_others(self) -> None:
         """Keep only the files that were requested since the last call."""
-        self._known, self._asked = self._asked, {}
+        self._before, self._current = self._current, {}
 
 
 def is_partial(video: FoundVideo) -> bool:
@@ -117,7 +117,7 @@ def is_partial(video: FoundVideo) -> bool:
 def has_content(path: str) -> bool:
     """Whether it is a folder or a non-empty file; an empty file is still being written."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) or found.st_size > 0
+    return stat.S_ISDIR(status.st_mode) or status.st_size > 0

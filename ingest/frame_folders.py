@@ -37,16 +37,18 @@ def is_frame_sequence(pictures: Sequence[str], *, named: bool = False) -> bool:
     groups: dict[tuple[str, str], list[str]] = {}
     for name in pictures:
         stem, suffix = os.path.splitext(name)
-        found = _NUMBERED.search(stem)
-        if found:
-            groups.setdefault((stem[: found.start()], suffix.lower()), []).append(found[0])
+        match = _NUMBERED.search(stem)
+        if match:
+            groups.setdefault((stem[: match.start()], suffix.lower()), []).append(match[0])
     count = sum(map(len, groups.values()))
     if named:
         return count > 1
     digits = max(groups.values(), key=len, default=[])
-    padded = len({len(one) for one in digits}) == 1 and len(digits[0]) >= _PADDED_DIGITS
+    padded = (
+        len({len(digit_group) for digit_group in digits}) == 1 and len(digits[0]) >= _PADDED_DIGITS
+    )
     if len(digits) < (_LEAST_PADDED if padded else _LEAST) or len(digits) < _SHARE * count:
         return False
-    numbers = sorted({int(one) for one in digits})
+    numbers = sorted({int(digit_group) for digit_group in digits})
     step = math.gcd(*(later - number for number, later in pairwise(numbers)))
     return bool(step) and len(numbers) >= _SHARE * ((numbers[-1] - numbers[0]) // step + 1)

@@ -36,9 +36,9 @@ from ingest.fingerprint import (
 
 SentState: TypeAlias = Literal["begun", "sent", "searchable", "failed"]
 # Fingerprint, version, state, error code and message of a video on one lane.
-_Held: TypeAlias = tuple[str, int, SentState, str, str]
+_SentVideo: TypeAlias = tuple[str, int, SentState, str, str]
 # Version, its fingerprint and state.
-_Newest: TypeAlias = tuple[int, str, SentState]
+_NewestVersion: TypeAlias = tuple[int, str, SentState]
 # A video's id and one version of it.
 _Version: TypeAlias = tuple[str, int]
 
@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS place (video_id TEXT PRIMARY KEY, uri TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS origin (number INTEGER PRIMARY KEY CHECK (number = 1), name TEXT NOT NULL);
 """
 # The log has all of it.
-_OUT = ("sent", "searchable")
+_SENT_COMPLETELY = ("sent", "searchable")
 # What made these fail may be gone the next time; other errors lie in the file itself.
 WORTH_A_RETRY = frozenset({"timeout", "decoder_crashed", "fetch"})
 
@@ -163,7 +163,7 @@ class ProducerLedger:
         """
         plan = SendingPlan()
         now = self._moment()
-        held, newest, whole = self._held(lane, latest_version(now))
+        sent_videos, newest, complete = self._sent_videos(lane, latest_version(now))
         places = dict(self._db.query("SELECT video_id, uri FROM place"))
         arrived: list[SendTask] = []
         for entry in entries:
@@ -173,27 +173,35 @@ class ProducerLedger:
                 plan.refused.append((entry, refused.code, refused.message))
                 continue
             fingerprint = entry_fingerprint(entry, cut)
-            before = held.get(entry.video_id)
-            there = None if known is None else known.get(entry.video_id, CatalogueState())
+            sent = sent_videos.get(entry.video_id)
+            in_catalogue = None if known is None else known.get(entry.video_id, CatalogueState())
             last, last_fingerprint, last_state = newest.get(entry.video_id, (0, "", "failed"))
             # What has changed since, or was sent after the deletion, is another film to the log.
-            gone = there is not None and not there.version and 0 < there.deleted >= last
-            if gone and not again and (not last or same_source(last_fingerprint, fingerprint)):
+            is_deleted = (
+                in_catalogue is not None
+                and not in_catalogue.version
+                and 0 < in_catalogue.deleted >= last
+            )
+            if (
+                is_deleted
+                and not again
+                and (not last or same_source(last_fingerprint, fingerprint))
+            ):
                 plan.deleted.append(entry.video_id)
                 continue
-            same = before is not None and _is_same(before[0], fingerprint, before[2])
-            if before is not None and same and not again:
-                _, version, state, code, message = before
-                if state in _OUT:
-                    one = _sending(entry, version, fingerprint, whole)
-                    if there is None or there.version == version:
+            same = sent is not None and _is_same(sent[0], fingerprint, sent[2])
+            if sent is not None and same and not again:
+                _, version, state, code, message = sent
+                if state in _SENT_COMPLETELY:
+                    task = _task(entry, version, fingerprint, complete)
+                    if in_catalogue is None or in_catalogue.version == version:
                         plan.unchanged += 1
-                        arrived += [] if there is None else [one]
-                    elif there.version > version:
+                        arrived += [] if in_catalogue is None else [task]
+                    elif in_catalogue.version > version:
                         plan.stale.append(entry.video_id)
                     elif level:
                         plan.lacking.append(entry.video_id)
-                        plan.work.append(one)
+                        plan.work.append(task)
                     else:
                         plan.under_way.append(entry.video_id)
                     continue
@@ -201,19 +209,23 @@ class ProducerLedger:
                     plan.refused.append((entry, code, message))
                     continue
                 if state == "begun":
-                    plan.work.append(_sending(entry, version, fingerprint, whole))
+                    plan.work.append(_task(entry, version, fingerprint, complete))
                     continue
             # What failed as a version is being taken out of the log under its keys.
-            kept = _is_same(last_fingerprint, fingerprint, last_state) and last_state != "failed"
+            is_unchanged = (
+                _is_same(last_fingerprint, fingerprint, last_state) and last_state != "failed"
+            )
             # A ledger that is new may not know what another one sent.
-            last_anywhere = max(last, 0 if there is None else there.version)
-            version = last if kept and before is None and not again else max(now, last_anywhere + 1)
-            plan.work.append(_sending(entry, version, fingerprint, whole))
+            last_anywhere = max(last, 0 if in_catalogue is None else in_catalogue.version)
+            version = (
+                last if is_unchanged and sent is None and not again else max(now, last_anywhere + 1)
+            )
+            plan.work.append(_task(entry, version, fingerprint, complete))
         self._note(
             lane,
             [
-                *((one, "begun", "", "") for one in plan.work),
-                *((one, "searchable", "", "") for one in arrived),
+                *((task, "begun", "", "") for task in plan.work),
+                *((task, "searchable", "", "") for task in arrived),
             ],
         )
         return plan
@@ -231,9 +243,9 @@ class ProducerLedger:
             raise
         return str(origin)
 
-    def _held(
+    def _sent_videos(
         self, lane: str, latest: int
-    ) -> tuple[dict[str, _Held], dict[str, _Newest], set[_Version]]:
+    ) -> tuple[dict[str, _SentVideo], dict[str, _NewestVersion], set[_Version]]:
         """By video, the record of this topic and the newest version on any topic; and everything that was
         completely sent on another topic. A version after `latest`, from a time when this machine's clock
         was wrong, was rejected, so it counts as never sent."""
@@ -242,43 +254,43 @@ class ProducerLedger:
             "FROM sent WHERE version <= ? ORDER BY version",
             latest,
         )
-        held: dict[str, _Held] = {}
-        newest: dict[str, _Newest] = {}
-        whole: set[_Version] = set()
-        for where, video_id, fingerprint, version, state, code, message in rows:
+        sent_videos: dict[str, _SentVideo] = {}
+        newest: dict[str, _NewestVersion] = {}
+        complete: set[_Version] = set()
+        for row_lane, video_id, fingerprint, version, state, code, message in rows:
             newest[video_id] = (version, fingerprint, state)
-            if where == lane:
-                held[video_id] = (fingerprint, version, state, code, message)
-            elif state in _OUT:
-                whole.add((video_id, version))
-        return held, newest, whole
+            if row_lane == lane:
+                sent_videos[video_id] = (fingerprint, version, state, code, message)
+            elif state in _SENT_COMPLETELY:
+                complete.add((video_id, version))
+        return sent_videos, newest, complete
 
     def done(self, lane: str, sent: Iterable[SendTask]) -> None:
         """Record that the log has acknowledged all of these videos."""
-        self._note(lane, ((one, "sent", "", "") for one in sent))
+        self._note(lane, ((task, "sent", "", "") for task in sent))
 
-    def failed(self, lane: str, one: SendTask, code: str, message: str) -> None:
+    def failed(self, lane: str, task: SendTask, code: str, message: str) -> None:
         """Record that this video cannot be used."""
-        self._note(lane, [(one, "failed", code, message)])
+        self._note(lane, [(task, "failed", code, message)])
 
     def _note(self, lane: str, rows: Iterable[tuple[SendTask, SentState, str, str]]) -> None:
         with self._db.change() as execute:
-            for one, state, code, message in rows:
+            for task, state, code, message in rows:
                 execute(
                     "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?)",
                     lane,
-                    one.entry.video_id,
-                    one.fingerprint,
-                    one.version,
+                    task.entry.video_id,
+                    task.fingerprint,
+                    task.version,
                     state,
                     code,
                     message,
                 )
-                if not is_remote(one.entry.uri):
+                if not is_remote(task.entry.uri):
                     execute(
                         "INSERT OR REPLACE INTO place VALUES (?, ?)",
-                        one.entry.video_id,
-                        one.entry.uri,
+                        task.entry.video_id,
+                        task.entry.uri,
                     )
 
 
@@ -287,23 +299,23 @@ def _refusal(entry: CatalogEntry, other: str) -> RejectedVideo | None:
     can: it is this file, or the other one is gone or has the same content."""
     if other == entry.uri or is_remote(entry.uri) or not Path(other).exists():
         return None
-    there = source_fingerprint(other)
-    if same_content(entry.uri, source_fingerprint(entry.uri), other, there):
+    other_fingerprint = source_fingerprint(other)
+    if same_content(entry.uri, source_fingerprint(entry.uri), other, other_fingerprint):
         return None
     return taken(entry, other)
 
 
-def _is_same(held: str, fingerprint: str, state: SentState) -> bool:
+def _is_same(before: str, fingerprint: str, state: SentState) -> bool:
     """Whether the record is of the same video with the same cut.
 
     An older version recorded no cut: what it sent completely stays valid; an incomplete video is sent
     again, because its cut is unknown.
     """
-    if held == fingerprint:
+    if before == fingerprint:
         return True
-    cut = same_cut(held, fingerprint)
-    return same_source(held, fingerprint) and (state != "begun" if cut is None else cut)
+    cut = same_cut(before, fingerprint)
+    return same_source(before, fingerprint) and (state != "begun" if cut is None else cut)
 
 
-def _sending(entry: CatalogEntry, version: int, fingerprint: str, whole: set[_Version]) -> SendTask:
-    return SendTask(entry, version, fingerprint, (entry.video_id, version) in whole)
+def _task(entry: CatalogEntry, version: int, fingerprint: str, complete: set[_Version]) -> SendTask:
+    return SendTask(entry, version, fingerprint, (entry.video_id, version) in complete)

@@ -46,18 +46,18 @@ def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
     the line.
     """
     for line, row in _rows(path):
-        where = f"{printable(str(path))}, line {line}"
-        row = _named(row, where)
+        location = f"{printable(str(path))}, line {line}"
+        row = _named(row, location)
         uri = row.get("uri")
         if not isinstance(uri, str) or not uri.strip():
-            raise UsageError(f"{where}: expected a uri, got {uri!r}")
+            raise UsageError(f"{location}: expected a uri, got {uri!r}")
         names = {name: row.get(name) or "" for name in _TEXTS}
         if not all(isinstance(value, str) for value in names.values()):
-            raise UsageError(f"{where}: {', '.join(_TEXTS)} must be strings")
+            raise UsageError(f"{location}: {', '.join(_TEXTS)} must be strings")
         try:
             uri = local_path(uri)
         except UsageError as error:
-            raise UsageError(f"{where}: {error}") from None
+            raise UsageError(f"{location}: {error}") from None
         yield CatalogEntry(
             video_id=names["video_id"]
             or (public_uri(uri) if is_remote(uri) else os.path.normpath(uri)),
@@ -81,41 +81,41 @@ def local_path(uri: str) -> str:
     return unquote(parts.path, errors="surrogateescape")
 
 
-def _named(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _named(row: Mapping[str, Any], location: str) -> dict[str, Any]:
     """The row with our field names in lower case."""
     named: dict[str, Any] = {}
     for key, value in row.items():
-        own = key.strip().lower()
-        name = own if own in _OWN else key
+        lower_key = key.strip().lower()
+        name = lower_key if lower_key in _OWN else key
         if name in named:
-            raise UsageError(f"{where}: {name} is given twice; remove one")
+            raise UsageError(f"{location}: {name} is given twice; remove one")
         named[name] = value
     return named
 
 
 def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
-    rest = {key: value for key, value in row.items() if key not in _TEXTS}
-    given = rest.get("metadata")
-    if isinstance(given, dict):
-        del rest["metadata"]
-        return {**given, **rest}
-    return rest
+    extra = {key: value for key, value in row.items() if key not in _TEXTS}
+    metadata = extra.get("metadata")
+    if isinstance(metadata, dict):
+        del extra["metadata"]
+        return {**metadata, **extra}
+    return extra
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    shown = printable(str(path))
+    file_name = printable(str(path))
     encoding = _encoding(path)
     try:
         with path.open(newline="", encoding=encoding) as file:
-            yield from (_objects if path.suffix.lower() == ".jsonl" else _table)(shown, file)
+            yield from (_objects if path.suffix.lower() == ".jsonl" else _table)(file_name, file)
     except (UnicodeDecodeError, UnicodeError) as error:
         line = _line_of(path, error)
         raise UsageError(
-            f"{shown}{line}: not {encoding.removesuffix('-sig').upper()} text; save it as UTF-8"
+            f"{file_name}{line}: not {encoding.removesuffix('-sig').upper()} text; save it as UTF-8"
         ) from None
 
 
-def _table(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _table(file_name: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     lines = iter(file)
     skipped = 0
     heading = next(lines, "")
@@ -125,7 +125,7 @@ def _table(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, 
     delimiter = _delimiter(heading)
     if delimiter is None:
         raise UsageError(
-            f"{shown}, line {1 + skipped}: expected a column named uri, got "
+            f"{file_name}, line {1 + skipped}: expected a column named uri, got "
             f"'{printable(heading.strip()[:60])}'; write the column names in the first "
             "line, such as video_id,uri,title"
         )
@@ -135,17 +135,17 @@ def _table(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, 
         for row in reader:
             if "" in row:
                 raise UsageError(
-                    f"{shown}, line {reader.line_num + skipped}: more values than columns; "
+                    f"{file_name}, line {reader.line_num + skipped}: more values than columns; "
                     f"put a value that contains '{printable(delimiter)}' in quotes"
                 )
             yield reader.line_num + skipped, row
     except csv.Error as error:
         raise UsageError(
-            f"{shown}, line {reader.line_num + 1 + skipped}: {error}; correct the line"
+            f"{file_name}, line {reader.line_num + 1 + skipped}: {error}; correct the line"
         ) from None
 
 
-def _objects(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _objects(file_name: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for line, text in enumerate(file, 1):
         if not text.strip():
             continue
@@ -154,11 +154,11 @@ def _objects(shown: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", "nested too deeply, or a number too long")
             raise UsageError(
-                f"{shown}, line {line}: {reason} in '{printable(text.strip()[:60])}'; each "
+                f"{file_name}, line {line}: {reason} in '{printable(text.strip()[:60])}'; each "
                 "line must be one JSON object"
             ) from None
         if not isinstance(row, dict):
-            raise UsageError(f"{shown}, line {line}: expected a JSON object")
+            raise UsageError(f"{file_name}, line {line}: expected a JSON object")
         yield line, row
 
 

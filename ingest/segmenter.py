@@ -43,64 +43,64 @@ def segment_frames(
     the video without gap or overlap. A frame that is displayed for longer than `hold_seconds` is repeated
     every half second, in each segment that it covers. At most the frames of two segments are in memory.
     """
-    waiting: list[Frame] = []
+    previous: list[Frame] = []
     current: list[Frame] = []
     start, waiting_start = 0.0, 0.0
-    for frame in _with_held(frames, video_end, segment_seconds, hold_seconds):
+    for frame in _with_repeats(frames, video_end, segment_seconds, hold_seconds):
         while frame.pts_seconds >= start + segment_seconds - _SLACK_SECONDS:
-            if waiting:
-                yield _stretch(waiting, waiting_start, waiting_start + segment_seconds)
-            waiting, waiting_start, current = current, start, []
+            if previous:
+                yield _segment_of(previous, waiting_start, waiting_start + segment_seconds)
+            previous, waiting_start, current = current, start, []
             start += segment_seconds
         current.append(frame)
-    if not current and not waiting:
+    if not current and not previous:
         return
-    last = current or waiting
+    last = current or previous
     end = max(video_end(), last[-1].pts_seconds + 1e-3)
-    if waiting and current and end - start < min_tail_seconds:
-        yield _stretch(waiting + current, waiting_start, end)
+    if previous and current and end - start < min_tail_seconds:
+        yield _segment_of(previous + current, waiting_start, end)
         return
-    if waiting:
-        yield _stretch(waiting, waiting_start, waiting_start + segment_seconds)
+    if previous:
+        yield _segment_of(previous, waiting_start, waiting_start + segment_seconds)
     if current:
-        yield _stretch(current, start, end)
+        yield _segment_of(current, start, end)
 
 
-def _with_held(
+def _with_repeats(
     frames: Iterable[Frame],
     video_end: Callable[[], float],
     segment_seconds: float,
     hold_seconds: float,
 ) -> Iterator[Frame]:
     """The frames, with repetitions of those that are displayed for long."""
-    held: Frame | None = None
+    last_frame: Frame | None = None
     for frame in frames:
-        if held is not None and frame.pts_seconds - held.pts_seconds > hold_seconds:
-            yield from _repeated(held, frame.pts_seconds, segment_seconds)
+        if last_frame is not None and frame.pts_seconds - last_frame.pts_seconds > hold_seconds:
+            yield from _repeated(last_frame, frame.pts_seconds, segment_seconds)
         yield frame
-        held = frame
-    if held is not None and video_end() - held.pts_seconds > hold_seconds:
-        yield from _repeated(held, video_end(), segment_seconds)
+        last_frame = frame
+    if last_frame is not None and video_end() - last_frame.pts_seconds > hold_seconds:
+        yield from _repeated(last_frame, video_end(), segment_seconds)
 
 
-def _repeated(held: Frame, until: float, segment_seconds: float) -> Iterator[Frame]:
+def _repeated(frame: Frame, until: float, segment_seconds: float) -> Iterator[Frame]:
     """A frame, repeated at the half seconds (from the start of segments) in which it is displayed."""
-    index = math.floor((held.pts_seconds + _SLACK_SECONDS) / segment_seconds)
+    index = math.floor((frame.pts_seconds + _SLACK_SECONDS) / segment_seconds)
     while True:
         begins, ends = index * segment_seconds, (index + 1) * segment_seconds
         point = begins
-        if held.pts_seconds >= begins - _SLACK_SECONDS:
-            shown = held.pts_seconds - begins + _SLACK_SECONDS
-            point += (math.floor(shown / _REPEAT_SECONDS) + 1) * _REPEAT_SECONDS
+        if frame.pts_seconds >= begins - _SLACK_SECONDS:
+            elapsed_seconds = frame.pts_seconds - begins + _SLACK_SECONDS
+            point += (math.floor(elapsed_seconds / _REPEAT_SECONDS) + 1) * _REPEAT_SECONDS
         while point < ends - _SLACK_SECONDS:
             if min(point + _REPEAT_SECONDS, ends) > until + _SLACK_SECONDS:
                 return
-            yield replace(held, pts_seconds=point)
+            yield replace(frame, pts_seconds=point)
             point += _REPEAT_SECONDS
         index += 1
 
 
-def _stretch(frames: list[Frame], start: float, end: float) -> SegmentFrames:
+def _segment_of(frames: list[Frame], start: float, end: float) -> SegmentFrames:
     pts = np.array([frame.pts_seconds for frame in frames], dtype=np.float64)
     return SegmentFrames(
         start, end, FrameBatch(np.stack(one_size([frame.rgb for frame in frames])), pts)

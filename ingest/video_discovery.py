@@ -71,10 +71,10 @@ class SkippedFiles:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def add(self, what: str, why: str, path: str, count: int = 1) -> None:
+    def add(self, kind: str, reason: str, path: str, count: int = 1) -> None:
         """Count one file."""
-        self.counts[what, why] += count
-        self.examples.setdefault((what, why), path)
+        self.counts[kind, reason] += count
+        self.examples.setdefault((kind, reason), path)
 
     def update(self, other: SkippedFiles) -> None:
         """Add the counts of another folder."""
@@ -84,13 +84,13 @@ class SkippedFiles:
     @property
     def excluded(self) -> int:
         """Number of files and folders that patterns excluded."""
-        return sum(count for (what, _), count in self.counts.items() if what.startswith("excluded"))
+        return sum(count for (kind, _), count in self.counts.items() if kind.startswith("excluded"))
 
     def to_json(self) -> list[dict[str, Any]]:
         """The most frequent first."""
         return [
-            {"what": what, "why": why, "count": count, "example": self.examples[what, why]}
-            for (what, why), count in self.counts.most_common()
+            {"what": kind, "why": reason, "count": count, "example": self.examples[kind, reason]}
+            for (kind, reason), count in self.counts.most_common()
         ]
 
 
@@ -175,8 +175,8 @@ class _Walk:
         self._on_the_way.add(key)
         ends = (os.path.splitext(entry.name) for entry in entries)
         unfinished = frozenset(stem for stem, suffix in ends if suffix.lower() in PARTIAL_SUFFIXES)
-        found = len(self._scan.videos)
-        self._way.append(_Frame(path, key, iter(entries), unfinished, found, is_root))
+        count = len(self._scan.videos)
+        self._way.append(_Frame(path, key, iter(entries), unfinished, count, is_root))
 
     def _leave(self, frame: _Frame) -> None:
         self._on_the_way.discard(frame.key)
@@ -195,9 +195,9 @@ class _Walk:
             self._pass_over("hidden", "its name begins with a dot", entry.path)
         elif name in SYSTEM_FOLDERS:
             self._pass_over(name, "used by the operating system", entry.path)
-        elif why := self._is_excluded(entry):
-            what = "excluded folder" if entry.is_dir() else "excluded"
-            self._pass_over(what, f"matches {why}", entry.path)
+        elif pattern := self._is_excluded(entry):
+            kind = "excluded folder" if entry.is_dir() else "excluded"
+            self._pass_over(kind, f"matches {pattern}", entry.path)
         elif entry.is_symlink() and _is_broken(entry):
             self._broken_link(entry)
         elif entry.is_dir():
@@ -241,8 +241,8 @@ class _Walk:
             return False
         if kind == "video" or (kind == "unknown" and suffix in TEXT_OR_VIDEO_SUFFIXES):
             return True
-        why = {"text": "text", "empty": "empty"}.get(kind, "its content is not a video")
-        self._pass_over(suffix or "no suffix", why, path)
+        reason = {"text": "text", "empty": "empty"}.get(kind, "its content is not a video")
+        self._pass_over(suffix or "no suffix", reason, path)
         return False
 
     def _is_named(self, entry: os.DirEntry[str]) -> bool:
@@ -266,8 +266,8 @@ class _Walk:
         reason = error.strerror or str(error)
         self._scan.problems.append(Problem(path, "unreadable", f"{reason}; its content is skipped"))
 
-    def _pass_over(self, what: str, why: str, path: str) -> None:
-        self._scan.passed_over.add(what, why, path)
+    def _pass_over(self, kind: str, reason: str, path: str) -> None:
+        self._scan.passed_over.add(kind, reason, path)
 
 
 def _is_broken(entry: os.DirEntry[str]) -> bool:

@@ -24,7 +24,7 @@ from embedder.clip_opening import SampledFrames
 from embedder.fusion import FusionMode, fuse
 from embedder.pooling import Pooling, frames_of_windows, pool_windows
 from embedder.query.features import QueryFeatures, ViewFeatures
-from embedder.query.passes import FIRST, Look
+from embedder.query.passes import FIRST, QueryPass
 from embedder.query.pieces import HOP_SECONDS, Piece
 from embedder.stage import EmbedderStage
 from embedder.visual.frame_quality import informative
@@ -62,7 +62,7 @@ def window_grid(
     return ordered[:, 0].copy(), ordered[:, 1].copy()
 
 
-def telling_windows(
+def distinct_windows(
     pts_seconds: Float64Array, starts: Float64Array, ends: Float64Array
 ) -> BoolArray:
     """bool (W,): selects one of the windows of one length that contain the same frames, the best centred.
@@ -75,13 +75,13 @@ def telling_windows(
         if low == high:
             continue
         middle = float(pts_seconds[low:high].mean())
-        off = abs(middle - float(starts[window] + ends[window]) / 2)
+        distance = abs(middle - float(starts[window] + ends[window]) / 2)
         key = (low, high, round(1000 * float(ends[window] - starts[window])))
-        if key not in best or off < best[key][0] - 1e-9:
-            best[key] = (off, window)
-    telling = np.zeros(len(starts), dtype=bool)
-    telling[[window for _, window in best.values()]] = True
-    return telling
+        if key not in best or distance < best[key][0] - 1e-9:
+            best[key] = (distance, window)
+    selected = np.zeros(len(starts), dtype=bool)
+    selected[[window for _, window in best.values()]] = True
+    return selected
 
 
 def window_actions(
@@ -123,7 +123,7 @@ class QueryEmbedder:
         self,
         duration_seconds: float,
         segments: Iterable[Segment],
-        pass_: Look = FIRST,
+        query_pass: QueryPass = FIRST,
         seen_seconds: float | None = None,
         *,
         actions: dict[float, Float32Array],
@@ -137,28 +137,28 @@ class QueryEmbedder:
         """
         length_seconds = duration_seconds if seen_seconds is None else seen_seconds
         visual = self._stage.visual
-        names = visual.views if pass_.first else visual.closer_views
+        names = visual.views if query_pass.first else visual.closer_views
         spans: list[tuple[float, float]] = []
         moving: list[Float32Array] = []
-        seen: dict[str, list[ViewFeatures]] = {name: [] for name in names}
+        by_view: dict[str, list[ViewFeatures]] = {name: [] for name in names}
         before_seconds = -1.0
         for segment in segments:
             cancellation.check()
             sampled, action = self._open(segment, actions)
             spans.append((segment.ref.start_seconds, segment.ref.end_seconds))
             moving.append(action)
-            chosen = pass_.chosen(sampled.pts_seconds, length_seconds, before_seconds)
+            chosen = query_pass.chosen(sampled.pts_seconds, length_seconds, before_seconds)
             before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
             if chosen.any():
-                for one in self._through(names, sampled, np.flatnonzero(chosen)):
-                    seen[one.name].append(one)
+                for part_features in self._through_views(names, sampled, np.flatnonzero(chosen)):
+                    by_view[part_features.name].append(part_features)
         if not spans and seen_seconds is None:
             raise ValueError("segments: expected at least one, got none")
         return QueryFeatures(
             max([duration_seconds, *(end for _, end in spans)]),
             np.array(spans, dtype=np.float64).reshape(-1, 2),
             np.array(moving, dtype=np.float32).reshape(-1, ACTION_DIMENSION),
-            tuple(_joined(name, parts) for name, parts in seen.items()),
+            tuple(_joined(name, parts) for name, parts in by_view.items()),
         )
 
     def _open(
@@ -172,17 +172,17 @@ class QueryEmbedder:
             action = actions[start_seconds] = action_features(opened.need_tracks)
         return opened.need_sampled, action
 
-    def _through(
+    def _through_views(
         self, names: tuple[str, ...], sampled: SampledFrames, chosen: Int64Array
     ) -> list[ViewFeatures]:
         """One segment's chosen frames through each view, described together, or a few views at a time
         where pictures are large or many."""
-        seen: list[ViewFeatures] = []
-        shown: list[tuple[str, SampledFrames]] = []
+        features: list[ViewFeatures] = []
+        waiting: list[tuple[str, SampledFrames]] = []
         for name in names:
-            if sum(one.frames.nbytes for _, one in shown) > _PICTURE_BYTES:
-                seen += self._described(shown)
-                shown = []
+            if sum(shown_frames.frames.nbytes for _, shown_frames in waiting) > _PICTURE_BYTES:
+                features += self._described(waiting)
+                waiting = []
             # All frames of the segment go into looking for a region, the chosen ones are described.
             looked_for = name in FOUND
             part = apply_view(sampled.frames if looked_for else sampled.frames[chosen], name)
@@ -193,14 +193,14 @@ class QueryEmbedder:
             usable = sampled.informative[chosen]
             if part.shape[1:] != sampled.frames.shape[1:]:
                 usable = usable & informative(part)
-            shown.append((name, SampledFrames(part, usable, sampled.pts_seconds[chosen])))
-        return seen + self._described(shown)
+            waiting.append((name, SampledFrames(part, usable, sampled.pts_seconds[chosen])))
+        return features + self._described(waiting)
 
-    def _described(self, shown: Sequence[tuple[str, SampledFrames]]) -> list[ViewFeatures]:
-        rows = self._stage.pictures.describe([one for _, one in shown], reference=False)
+    def _described(self, views: Sequence[tuple[str, SampledFrames]]) -> list[ViewFeatures]:
+        rows = self._stage.pictures.describe([frames for _, frames in views], reference=False)
         return [
-            ViewFeatures(name, described, one.informative, one.pts_seconds)
-            for (name, one), described in zip(shown, rows, strict=True)
+            ViewFeatures(name, described, frames.informative, frames.pts_seconds)
+            for (name, frames), described in zip(views, rows, strict=True)
         ]
 
 
@@ -219,7 +219,7 @@ def _joined(name: str, parts: list[ViewFeatures]) -> ViewFeatures:
 def windows_of(
     uri: str,
     model_id: str,
-    seen: QueryFeatures,
+    features: QueryFeatures,
     pooling: Pooling,
     fusion: FusionMode = "storyhash",
     piece: Piece | None = None,
@@ -227,30 +227,32 @@ def windows_of(
     """Features pooled into windows and fused with action. Views without informative windows are dropped,
     except `identity` in the first pass. For a piece of a query, only its windows."""
     of_all = piece or Piece(1, 1, 0.0, math.inf)
-    starts, ends = window_grid(seen.duration_seconds, of_all.start_seconds, of_all.end_seconds)
-    action = window_actions(seen.spans, seen.actions, starts, ends)
-    told: list[tuple[str, Float32Array, BoolArray]] = []
-    for view in seen.views:
-        pooled, known = pool_windows(
+    starts, ends = window_grid(features.duration_seconds, of_all.start_seconds, of_all.end_seconds)
+    action = window_actions(features.spans, features.actions, starts, ends)
+    by_view: list[tuple[str, Float32Array, BoolArray]] = []
+    for view in features.views:
+        pooled, informative = pool_windows(
             view.rows, view.informative, view.pts_seconds, starts, ends, pooling
         )
-        known &= telling_windows(view.pts_seconds, starts, ends)
-        if known.any() or view.name == "identity":
-            told.append((view.name, fuse(pooled[known], action[known], fusion), known))
+        informative &= distinct_windows(view.pts_seconds, starts, ends)
+        if informative.any() or view.name == "identity":
+            by_view.append(
+                (view.name, fuse(pooled[informative], action[informative], fusion), informative)
+            )
     # Most windows of a closer pass have no vector: a page of zeros that nobody writes takes no memory.
-    vectors = np.zeros((len(told), len(starts), VECTOR_DIMENSION), dtype=np.float32)
-    for number, (_, fused, known) in enumerate(told):
-        vectors[number, known] = fused
+    vectors = np.zeros((len(by_view), len(starts), VECTOR_DIMENSION), dtype=np.float32)
+    for number, (_, fused, informative) in enumerate(by_view):
+        vectors[number, informative] = fused
     return QueryEmbedding(
         uri=uri,
-        duration_seconds=seen.duration_seconds,
+        duration_seconds=features.duration_seconds,
         model_id=model_id,
-        views=tuple(name for name, _, _ in told),
+        views=tuple(name for name, _, _ in by_view),
         window_start_seconds=starts,
         window_end_seconds=ends,
         vectors=vectors,
-        informative=np.array([known for _, _, known in told], dtype=bool).reshape(
-            len(told), len(starts)
+        informative=np.array([informative for _, _, informative in by_view], dtype=bool).reshape(
+            len(by_view), len(starts)
         ),
         number=of_all.number,
         pieces=of_all.pieces,

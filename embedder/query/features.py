@@ -50,7 +50,7 @@ class QueryFeatures:
 
     def view(self, name: str) -> ViewFeatures:
         """The features of one view. Raises KeyError for a missing view."""
-        for one in self.views:
-            if one.name == name:
-                return one
+        for features in self.views:
+            if features.name == name:
+                return features
         raise KeyError(name)

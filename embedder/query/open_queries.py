@@ -12,7 +12,7 @@ from typing import Protocol
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.http.errors import ApiError
-from common.types import LookName, QueryEmbedding
+from common.types import PassName, QueryEmbedding
 
 UNKNOWN_QUERY = "unknown_query"
 """Code of the error for a query that is not here."""
@@ -27,7 +27,7 @@ class OpenQuery(Protocol):
         ...
 
     def pieces(
-        self, pass_name: LookName, cancellation: Cancellation = NEVER_CANCELLED
+        self, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
     ) -> Iterator[QueryEmbedding]:
         """The query as one pass sees it, piece by piece."""
         ...
@@ -51,7 +51,7 @@ class QueryLimits:
 
 
 @dataclass(slots=True)
-class _Held:
+class _OpenEntry:
     query: OpenQuery
     passes: int
     idle_since: float = 0.0
@@ -66,72 +66,75 @@ class OpenQueries:
         self._clock = clock
         self._lock = threading.Lock()
         # In the order of their last use.
-        self._held: dict[str, _Held] = {}
+        self._open: dict[str, _OpenEntry] = {}
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._open)
 
     def add(self, query: OpenQuery) -> str:
         """Add a query whose first pass begins; returns its new, random id."""
         query_id = secrets.token_hex(16)
         with self._lock:
-            self._held[query_id] = _Held(query, 1)
+            self._open[query_id] = _OpenEntry(query, 1)
         return query_id
 
     def take(self, query_id: str) -> OpenQuery:
         """The query, for one more pass. Raises ApiError (404)."""
         self.expire()
         with self._lock:
-            held = self._held.get(query_id)
-            if held is None or held.deleted:
+            entry = self._open.get(query_id)
+            if entry is None or entry.deleted:
                 raise _unknown(query_id)
-            held.passes += 1
-            return held.query
+            entry.passes += 1
+            return entry.query
 
     def give_back(self, query_id: str, *, keep: bool) -> None:
         """End a pass; the query is closed unless it is kept for another pass."""
         with self._lock:
-            held = self._held.pop(query_id)
-            held.passes -= 1
-            held.idle_since = self._clock()
-            held.deleted |= not keep
-            closed = held.deleted and not held.passes
+            entry = self._open.pop(query_id)
+            entry.passes -= 1
+            entry.idle_since = self._clock()
+            entry.deleted |= not keep
+            closed = entry.deleted and not entry.passes
             if not closed:
-                self._held[query_id] = held
+                self._open[query_id] = entry
         if closed:
-            held.query.close()
+            entry.query.close()
         self.expire()
 
     def delete(self, query_id: str) -> None:
         """Close a query that needs no further pass; during a pass, at its end. Raises ApiError (404)."""
         with self._lock:
-            held = self._held.get(query_id)
-            if held is None or held.deleted:
+            entry = self._open.get(query_id)
+            if entry is None or entry.deleted:
                 raise _unknown(query_id)
-            held.deleted = True
-            if held.passes:
+            entry.deleted = True
+            if entry.passes:
                 return
-            del self._held[query_id]
-        held.query.close()
+            del self._open[query_id]
+        entry.query.close()
 
     def expire(self) -> None:
         """Close queries that are idle for too long or above the bounds."""
         with self._lock:
-            closed = [name for name, held in self._held.items() if self._is_old(held)]
-            left = {name: held for name, held in self._held.items() if name not in closed}
-            number, size = len(left), sum(held.query.size_bytes for held in left.values())
-            for name, held in left.items():
+            closed = [name for name, entry in self._open.items() if self._is_old(entry)]
+            remaining = {name: entry for name, entry in self._open.items() if name not in closed}
+            number, size = (
+                len(remaining),
+                sum(entry.query.size_bytes for entry in remaining.values()),
+            )
+            for name, entry in remaining.items():
                 if number <= self.limits.most and size <= self.limits.most_bytes:
                     break
-                if not held.passes:
+                if not entry.passes:
                     closed.append(name)
-                    number, size = number - 1, size - held.query.size_bytes
-            queries = [self._held.pop(name).query for name in closed]
+                    number, size = number - 1, size - entry.query.size_bytes
+            queries = [self._open.pop(name).query for name in closed]
         for query in queries:
             query.close()
 
-    def _is_old(self, held: _Held) -> bool:
-        return not held.passes and self._clock() - held.idle_since >= self.limits.idle_seconds
+    def _is_old(self, entry: _OpenEntry) -> bool:
+        return not entry.passes and self._clock() - entry.idle_since >= self.limits.idle_seconds
 
 
 def _unknown(query_id: str) -> ApiError:

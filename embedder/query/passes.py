@@ -6,29 +6,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import BoolArray, Float64Array, LookName
+from common.types import BoolArray, Float64Array, PassName
 
-# A closer pass takes a moment every so many seconds, and of a long query no more than so many moments.
+# Seconds between the moments of a closer pass, and the most moments of one query.
 _STEP_SECONDS, _MOMENTS = 3.0, 24
 _THOROUGH_STEP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Which views, and how often.
+class QueryPass:
+    """Which views a pass embeds, and how often.
 
-    name: `first` sees the whole picture at the backend's own frame rate. `closer` sees it turned,
-    inverted and in parts, at moments `step_seconds` apart, further apart where that would be more than
-    `moments`.
+    name: `first` embeds the whole picture at the backend's frame rate. `closer` embeds it rotated, with
+    inverted colours and in parts, at one moment every `step_seconds`. A long query gets fewer moments per
+    second, so that there are at most `moments` of them. `thorough` has no such limit.
     """
 
-    name: LookName
+    name: PassName
     first: bool
     step_seconds: float = _STEP_SECONDS
     moments: int | None = _MOMENTS
 
+    @property
+    def cache_key(self) -> str:
+        """A part of the key of cached features. If its text changes, no cached feature is found."""
+        return (
+            f"Look(name={self.name!r}, first={self.first!r}, step_seconds={self.step_seconds!r}, "
+            f"moments={self.moments!r})"
+        )
+
     def step(self, duration_seconds: float) -> float:
-        """Seconds between the moments looked at in a query of this length."""
+        """Seconds between the moments that are embedded in a query of this length."""
         if self.moments is None:
             return self.step_seconds
         return max(self.step_seconds, duration_seconds / self.moments)
@@ -36,8 +44,8 @@ class Look:
     def chosen(
         self, pts_seconds: Float64Array, duration_seconds: float, before_seconds: float = -1.0
     ) -> BoolArray:
-        """bool (T,): of frames at these times, increasing, those that are looked at: the first of every
-        step. before_seconds: of the last frame before these, where there is one."""
+        """bool (T,): selects the first frame of every step. pts_seconds: increasing. before_seconds: the
+        time of the last frame before these, if there is one."""
         if self.first:
             return np.ones(len(pts_seconds), dtype=bool)
         times = np.concatenate([[before_seconds], pts_seconds])
@@ -45,7 +53,9 @@ class Look:
         return slots[1:] != slots[:-1]
 
 
-FIRST = Look("first", True)
-CLOSER = Look("closer", False)
-THOROUGH = Look("thorough", False, _THOROUGH_STEP_SECONDS, None)
-PASSES: dict[LookName, Look] = {one.name: one for one in (FIRST, CLOSER, THOROUGH)}
+FIRST = QueryPass("first", True)
+CLOSER = QueryPass("closer", False)
+THOROUGH = QueryPass("thorough", False, _THOROUGH_STEP_SECONDS, None)
+PASSES: dict[PassName, QueryPass] = {
+    query_pass.name: query_pass for query_pass in (FIRST, CLOSER, THOROUGH)
+}

@@ -8,7 +8,7 @@ from typing import Self
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.spool import DecodedVideo
-from common.types import Float32Array, LookName, QueryEmbedding
+from common.types import Float32Array, PassName, QueryEmbedding
 from embedder.query.embedder import WINDOW_SECONDS, QueryEmbedder, windows_of
 from embedder.query.features import QueryFeatures
 from embedder.query.passes import PASSES
@@ -41,7 +41,7 @@ class QuerySession:
         return self._video.segments.size_bytes
 
     def pieces(
-        self, pass_name: LookName, cancellation: Cancellation = NEVER_CANCELLED
+        self, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
     ) -> Iterator[QueryEmbedding]:
         """The pieces of the query in one pass; one piece for all but long queries.
 
@@ -64,7 +64,7 @@ class QuerySession:
                 damaged=self._video.damaged,
             )
 
-    def features(self, pass_name: LookName) -> QueryFeatures:
+    def features(self, pass_name: PassName) -> QueryFeatures:
         """The frames of the whole query through every view of one pass. Raises as `pieces` does."""
         return self._embedder.see(
             self._video.duration_seconds,
@@ -78,7 +78,7 @@ class QuerySession:
         self._video.close()
 
     def _features(
-        self, seconds: float, pass_name: LookName, piece: Piece, cancellation: Cancellation
+        self, seconds: float, pass_name: PassName, piece: Piece, cancellation: Cancellation
     ) -> QueryFeatures:
         reach_seconds = piece.end_seconds + max(WINDOW_SECONDS)
         return self._embedder.see(

@@ -24,8 +24,10 @@ class Appearance:
     def update(self, colours: Float32Array, share: float) -> None:
         """Add one moment. The average is exponential: a new moment has weight 0.1. colours: float32
         (64,). share: fraction of the picture."""
-        held = self._colours
-        self._colours = colours if held is None else (0.9 * held + 0.1 * colours).astype(np.float32)
+        before = self._colours
+        self._colours = (
+            colours if before is None else (0.9 * before + 0.1 * colours).astype(np.float32)
+        )
         self._share = share
 
     def likeness(self, colours: Float32Array, share: float) -> float:

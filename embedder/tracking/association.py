@@ -75,20 +75,20 @@ class TrackBuilder:
             x, y = track.expected(elapsed)
             for index, region in enumerate(regions):
                 growth = region.area / track.regions[-1].area
-                away = float(np.hypot(region.x - x, region.y - y))
-                if away <= _MAX_JUMP and 1 / _MAX_GROWTH <= growth <= _MAX_GROWTH:
-                    pairs.append((away + 0.02 * abs(float(np.log(growth))), number, index))
-        taken: set[int] = set()
+                distance = float(np.hypot(region.x - x, region.y - y))
+                if distance <= _MAX_JUMP and 1 / _MAX_GROWTH <= growth <= _MAX_GROWTH:
+                    pairs.append((distance + 0.02 * abs(float(np.log(growth))), number, index))
+        used: set[int] = set()
         continued: set[int] = set()
         for _, number, index in sorted(pairs):
-            if number in continued or index in taken:
+            if number in continued or index in used:
                 continue
             continued.add(number)
-            taken.add(index)
+            used.add(index)
             track = self._tracks[number]
             track.extend(moment, regions[index], now - float(self._pts[track.moments[-1]]))
         self._tracks.extend(
-            _Track([moment], [region]) for index, region in enumerate(regions) if index not in taken
+            _Track([moment], [region]) for index, region in enumerate(regions) if index not in used
         )
 
     def tracks(self, quality: float) -> Tracks:
@@ -99,12 +99,12 @@ class TrackBuilder:
             for track in self._tracks
             if len(track.moments) >= _MIN_MOMENTS
         ]
-        kept = [track for _, track in sorted(worth, key=lambda pair: -pair[0])[:MAX_TRACKS]]
-        shape = (len(self._pts), len(kept))
+        longest = [track for _, track in sorted(worth, key=lambda pair: -pair[0])[:MAX_TRACKS]]
+        shape = (len(self._pts), len(longest))
         centroids = np.zeros((*shape, 2), dtype=np.float32)
         areas = np.zeros(shape, dtype=np.float32)
         visible = np.zeros(shape, dtype=bool)
-        for column, track in enumerate(kept):
+        for column, track in enumerate(longest):
             rows = np.array(track.moments)
             centroids[rows, column] = [(region.x, region.y) for region in track.regions]
             areas[rows, column] = [region.area for region in track.regions]

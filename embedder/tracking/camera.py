@@ -21,8 +21,8 @@ def camera_flow(flow: Float32Array) -> Float32Array:
     1977). This needs no random numbers, so the same flow always gives the same result.
     """
     basis, rows = _basis(*flow.shape[:2])
-    seen = flow[::_STEP, ::_STEP].reshape(-1, 2).astype(np.float64)
-    return basis @ _robust_fit(rows, seen).astype(np.float32)
+    samples = flow[::_STEP, ::_STEP].reshape(-1, 2).astype(np.float64)
+    return basis @ _robust_fit(rows, samples).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -37,14 +37,14 @@ def _basis(height: int, width: int) -> tuple[Float32Array, Float64Array]:
     return basis.astype(np.float32), basis[::_STEP, ::_STEP].reshape(-1, 3)
 
 
-def _robust_fit(rows: Float64Array, seen: Float64Array) -> Float64Array:
+def _robust_fit(rows: Float64Array, flow: Float64Array) -> Float64Array:
     """Coefficients (3, 2). The fit starts from the median motion. rows: (n, 3). seen: (n, 2), pixels."""
     fit = np.zeros((3, 2))
-    fit[0] = np.median(seen, axis=0)
+    fit[0] = np.median(flow, axis=0)
     for _ in range(_ROUNDS):
-        error = np.hypot(*(seen - rows @ fit).T)
+        error = np.hypot(*(flow - rows @ fit).T)
         cutoff = _CUTOFF * max(float(np.median(error)), 0.05)
         weight = np.square(np.maximum(0.0, 1.0 - np.square(error / cutoff)))
         weighted = rows * weight[:, None]
-        fit = np.linalg.solve(weighted.T @ rows + 1e-6 * np.eye(3), weighted.T @ seen)
+        fit = np.linalg.solve(weighted.T @ rows + 1e-6 * np.eye(3), weighted.T @ flow)
     return fit

@@ -69,12 +69,12 @@ def moving_regions(residual: Float32Array) -> tuple[Array, list[int], Array, Flo
     moving: BoolArray = speed > threshold
     count, labels, stats, centroids = cv2.connectedComponentsWithStats(moving.astype(np.uint8))
     pixels = stats[:, cv2.CC_STAT_AREA]
-    kept = [
+    large_enough = [
         label
         for label in range(1, count)
         if _MIN_AREA_SHARE <= pixels[label] / speed.size <= _MAX_AREA_SHARE
     ]
-    return labels, sorted(kept, key=lambda label: -pixels[label]), pixels, centroids
+    return labels, sorted(large_enough, key=lambda label: -pixels[label]), pixels, centroids
 
 
 def moving_points(before: UInt8Array, now: UInt8Array, finder: FlowFinder) -> Float64Array:
@@ -86,15 +86,15 @@ def moving_points(before: UInt8Array, now: UInt8Array, finder: FlowFinder) -> Fl
     """
     residual = finder.residual(before, now)
     speed = _lengths(residual)
-    labels, kept, _, _ = moving_regions(residual)
+    labels, regions, _, _ = moving_regions(residual)
     points = []
-    for label in kept:
+    for label in regions:
         inside = cv2.copyMakeBorder(
             (labels == label).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0
         )
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-        for where in (depth, np.where(labels == label, speed, -1)):
-            y, x = np.unravel_index(int(np.argmax(where)), where.shape)
+        for strength in (depth, np.where(labels == label, speed, -1)):
+            y, x = np.unravel_index(int(np.argmax(strength)), strength.shape)
             points.append(((x + 0.5) / depth.shape[1], (y + 0.5) / depth.shape[0]))
     return np.array(points, dtype=np.float64).reshape(-1, 2)
 

@@ -60,7 +60,7 @@ class MaskSession(Protocol):
         """
         ...
 
-    def follow(self, things: list[int], points: Float64Array) -> Masks:
+    def follow(self, numbers: list[int], points: Float64Array) -> Masks:
         """Follow the object at each point, from the current picture on. Returns masks of all followed
         objects.
 

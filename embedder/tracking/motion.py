@@ -35,7 +35,7 @@ class MotionTracker:
 def _regions(residual: Float32Array) -> list[Region]:
     """The moving regions, in fractions of the diagonal. residual: float32 (h, w, 2), pixels."""
     diagonal = float(np.hypot(*residual.shape[:2]))
-    _, kept, pixels, centroids = moving_regions(residual)
+    _, labels, pixels, centroids = moving_regions(residual)
     # The centre of a pixel is at half a pixel, so that a mirrored picture has mirrored centroids.
     centres = (centroids + 0.5) / diagonal
     return [
@@ -44,5 +44,5 @@ def _regions(residual: Float32Array) -> list[Region]:
             float(centres[label][1]),
             float(pixels[label]) / diagonal**2,
         )
-        for label in kept
+        for label in labels
     ]

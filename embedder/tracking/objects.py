@@ -57,14 +57,14 @@ class ObjectTracker:
         record = _Record(len(frames), frames.shape[1:3])
         if len(frames) < 2:
             return record.tracks(times)
-        things = _TrackedObjects(self._segmenter.start(len(frames)), self._proposer)
+        objects = _TrackedObjects(self._segmenter.start(len(frames)), self._proposer)
         greys = [small_grey(frame) for frame in frames]
         # Whether a scene begins at each moment. The last value stands for the end.
         begins = [True, *map(is_cut, greys, greys[1:]), True]
         finder = FlowFinder()
         proposed_at = -np.inf
         for moment, frame in enumerate(frames):
-            things.look(frame)
+            objects.look(frame)
             if begins[moment] or times[moment] - proposed_at >= _PROPOSE_EVERY_SECONDS - 1e-6:
                 # Moving points of this picture come from the flow to the next one.
                 points = (
@@ -72,9 +72,9 @@ class ObjectTracker:
                     if begins[moment + 1]
                     else moving_points(greys[moment], greys[moment + 1], finder)
                 )
-                things.propose(points, with_grid=begins[moment])
+                objects.propose(points, with_grid=begins[moment])
                 proposed_at = times[moment]
-            record.add(moment, things)
+            record.add(moment, objects)
         return record.tracks(times)
 
 
@@ -95,43 +95,45 @@ class _TrackedObjects:
 
     def propose(self, points: Float64Array, *, with_grid: bool) -> None:
         """Start to follow new objects at moving points and on the grid, up to MAX_THINGS in total."""
-        taken = list(self.masks.inside[self.present])
-        lost = np.flatnonzero(~self.present)
+        masks = list(self.masks.inside[self.present])
+        absent = np.flatnonzero(~self.present)
         # A lost object may return under its number, so it uses no place.
-        limit = MAX_THINGS - len(taken)
-        found = self._proposer.moving(self._session, points, taken, limit)
+        limit = MAX_THINGS - len(masks)
+        proposals = self._proposer.moving(self._session, points, masks, limit)
         if with_grid:
-            seen = [*taken, *(one.mask for one in found)]
-            found += self._proposer.still(self._session, seen, _MAX_FROM_GRID - len(seen))
-        numbers, kept = self._number(found, lost.tolist())
+            covered = [*masks, *(proposal.mask for proposal in proposals)]
+            proposals += self._proposer.still(self._session, covered, _MAX_FROM_GRID - len(covered))
+        numbers, chosen = self._number(proposals, absent.tolist())
         if numbers:
-            places = np.stack([one.point for one in kept])
+            places = np.stack([proposal.point for proposal in chosen])
             self._take(self._session.follow(numbers, places))
 
-    def _number(self, found: list[Proposal], lost: list[int]) -> tuple[list[int], list[Proposal]]:
+    def _number(
+        self, proposals: list[Proposal], absent: list[int]
+    ) -> tuple[list[int], list[Proposal]]:
         """The number of each proposal: that of a lost object that looks like it, otherwise the next free
         number. Returns the numbers, and the proposals that got one."""
         numbers: list[int] = []
-        kept: list[Proposal] = []
+        chosen: list[Proposal] = []
         following = len(self._appearances)
-        small = self._shrunk(found[0].mask) if found else self._picture
-        for one in found:
-            colours = colours_of(small, one.mask)
-            share = float(one.mask.mean())
+        small = self._shrunk(proposals[0].mask) if proposals else self._picture
+        for proposal in proposals:
+            colours = colours_of(small, proposal.mask)
+            share = float(proposal.mask.mean())
             likeness = {
-                number: self._appearances[number].likeness(colours, share) for number in lost
+                number: self._appearances[number].likeness(colours, share) for number in absent
             }
             best = max(likeness, key=lambda number: likeness[number], default=None)
             if best is not None and likeness[best] > 0:
-                lost.remove(best)
+                absent.remove(best)
                 numbers.append(best)
             elif following < MAX_THINGS:
                 numbers.append(following)
                 following += 1
             else:
                 continue
-            kept.append(one)
-        return numbers, kept
+            chosen.append(proposal)
+        return numbers, chosen
 
     def _take(self, masks: Masks) -> None:
         self.masks = masks
@@ -141,9 +143,9 @@ class _TrackedObjects:
         self._part_merged(inside)
         while len(self._appearances) < len(self.present):
             self._appearances.append(Appearance())
-        seen = np.flatnonzero(self.present)
-        small = self._shrunk(inside[0]) if len(seen) else self._picture
-        for number in seen:
+        present = np.flatnonzero(self.present)
+        small = self._shrunk(inside[0]) if len(present) else self._picture
+        for number in present:
             colours = colours_of(small, inside[number])
             self._appearances[number].update(colours, float(share[number]))
 
@@ -170,10 +172,10 @@ class _Record:
         self._visible = np.zeros((moments, MAX_THINGS), dtype=bool)
         self._sureness: list[Float32Array] = []
 
-    def add(self, moment: int, things: _TrackedObjects) -> None:
-        masks = things.masks
+    def add(self, moment: int, objects: _TrackedObjects) -> None:
+        masks = objects.masks
         rows, columns = masks.logits.shape[1:]
-        for number in np.flatnonzero(things.present):
+        for number in np.flatnonzero(objects.present):
             y, x = np.nonzero(masks.inside[number])
             centre = np.array(
                 [
@@ -185,17 +187,17 @@ class _Record:
             pixels = len(x) / (rows * columns) * self._width * self._height
             self._areas[moment, number] = pixels / self._diagonal**2
             self._visible[moment, number] = True
-        self._sureness.append((masks.trust * masks.stability)[things.present])
+        self._sureness.append((masks.trust * masks.stability)[objects.present])
 
     def tracks(self, times: Float64Array) -> Tracks:
         """The tracks with enough moments. `quality`: the mean of presence times stability over all
         objects at all moments; 0 if there were none."""
-        kept = self._visible.sum(axis=0) >= _MIN_MOMENTS
+        is_long = self._visible.sum(axis=0) >= _MIN_MOMENTS
         sureness = np.concatenate(self._sureness) if self._sureness else np.zeros(0)
         return Tracks(
-            self._centroids[:, kept],
-            self._areas[:, kept],
-            self._visible[:, kept],
+            self._centroids[:, is_long],
+            self._areas[:, is_long],
+            self._visible[:, is_long],
             times,
             float(sureness.mean()) if len(sureness) else 0.0,
         )

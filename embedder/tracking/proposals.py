@@ -39,31 +39,31 @@ class Proposer:
     min_stability: float
 
     def moving(
-        self, session: MaskSession, points: Float64Array, taken: list[BoolArray], limit: int
+        self, session: MaskSession, points: Float64Array, covered: list[BoolArray], limit: int
     ) -> list[Proposal]:
         """At most `limit` objects at moving points, in the order of the points. taken: masks of the
         followed objects."""
         if not len(points):
             return []
         masks = session.propose(points)
-        return self._distinct(points, masks, range(len(points)), taken, limit)
+        return self._distinct(points, masks, range(len(points)), covered, limit)
 
-    def still(self, session: MaskSession, taken: list[BoolArray], limit: int) -> list[Proposal]:
+    def still(self, session: MaskSession, covered: list[BoolArray], limit: int) -> list[Proposal]:
         """At most `limit` objects at the points of a grid, highest trust times stability first. taken: as
         in `moving`."""
-        points = np.array([point for point in grid_points() if not _covered(point, taken)])
+        points = np.array([point for point in grid_points() if not _covered(point, covered)])
         if not len(points) or limit < 1:
             return []
         masks = session.propose(points)
         surest = np.argsort(-masks.trust * masks.stability, kind="stable")
-        return self._distinct(points, masks, surest.tolist(), taken, limit)
+        return self._distinct(points, masks, surest.tolist(), covered, limit)
 
     def _distinct(
         self,
         points: Float64Array,
         masks: Masks,
         order: range | list[int],
-        taken: list[BoolArray],
+        covered: list[BoolArray],
         limit: int,
     ) -> list[Proposal]:
         inside = masks.inside
@@ -78,14 +78,14 @@ class Proposer:
         if not ordered:
             return []
         # The masks that are taken come first and are always kept. The proposals follow in their order.
-        same = pairwise_iou(np.stack([*taken, *inside[ordered]])) > SAME_IOU
-        held = list(range(len(taken)))
-        kept: list[Proposal] = []
-        for row, index in enumerate(ordered, start=len(taken)):
-            if len(kept) < limit and not same[row, held].any():
-                held.append(row)
-                kept.append(Proposal(points[index], inside[index]))
-        return kept
+        same = pairwise_iou(np.stack([*covered, *inside[ordered]])) > SAME_IOU
+        used_rows = list(range(len(covered)))
+        proposals: list[Proposal] = []
+        for row, index in enumerate(ordered, start=len(covered)):
+            if len(proposals) < limit and not same[row, used_rows].any():
+                used_rows.append(row)
+                proposals.append(Proposal(points[index], inside[index]))
+        return proposals
 
 
 def grid_points() -> Iterator[Float64Array]:

@@ -74,9 +74,9 @@ def central(picture: UInt8Array) -> UInt8Array:
     long, short = max(height, width), min(height, width)
     if long <= _MAX_ASPECT * short:
         return picture
-    kept = _MAX_ASPECT * short
-    first = (long - kept) // 2
-    part = slice(first, first + kept)
+    length = _MAX_ASPECT * short
+    first = (long - length) // 2
+    part = slice(first, first + length)
     return picture[:, part] if width > height else picture[part]
 
 

@@ -19,11 +19,11 @@ _MIN_RESIDUAL = 3.0
 
 def informative(frames: UInt8Array) -> BoolArray:
     """bool (T,) for uint8 (T, H, W, 3): false for black, white, flat, faded and striped frames."""
-    kept = np.zeros(len(frames), dtype=bool)
+    shows_something = np.zeros(len(frames), dtype=bool)
     for index, frame in enumerate(frames):
         small = shrink(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), _SIDE, _SIDE)
-        kept[index] = _shows_something(small.astype(np.float32))
-    return kept
+        shows_something[index] = _shows_something(small.astype(np.float32))
+    return shows_something
 
 
 def _shows_something(grey: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> bool:
@@ -31,8 +31,8 @@ def _shows_something(grey: np.ndarray[tuple[int, int], np.dtype[np.float32]]) ->
         return False
     # A block of bars above another block is striped in each half.
     halves = (grey[: _SIDE * 2 // 3], grey[_SIDE * 3 // 4 :])
-    left = [
+    deviations = [
         min(float((half - half.mean(axis=axis, keepdims=True)).std()) for axis in (0, 1))
         for half in halves
     ]
-    return max(left) >= _MIN_RESIDUAL
+    return max(deviations) >= _MIN_RESIDUAL

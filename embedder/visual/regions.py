@@ -65,10 +65,10 @@ def inner_rectangle(frames: UInt8Array) -> tuple[slice, slice] | None:
     grey = np.stack([_small_grey(frame, *small) for frame in frames[::step]])
     across = _steady(np.abs(np.diff(grey, axis=2)))
     down = _steady(np.abs(np.diff(grey, axis=1)))
-    found = _best_rectangle(across, down)
-    if found is None:
+    rectangle = _best_rectangle(across, down)
+    if rectangle is None:
         return None
-    top, bottom, left, right = found
+    top, bottom, left, right = rectangle
     # One more line is removed at each side that is not the border of the picture, so that no outline
     # remains.
     rows = slice(
@@ -162,14 +162,14 @@ def _lines(strength: Float32Array, length: int) -> list[int]:
 
 
 def _inner(frames: UInt8Array) -> UInt8Array | None:
-    found = inner_rectangle(frames)
-    return None if found is None else frames[:, found[0], found[1]]
+    rectangle = inner_rectangle(frames)
+    return None if rectangle is None else frames[:, rectangle[0], rectangle[1]]
 
 
 def _trimmed(frames: UInt8Array) -> UInt8Array | None:
     """The frames without the bars of the middle frame; None if it has no bars."""
-    whole = frames[len(frames) // 2]
-    rows, columns = within_border(whole)
+    middle = frames[len(frames) // 2]
+    rows, columns = within_border(middle)
     part = frames[:, rows, columns]
     return None if part.shape == frames.shape else part
 

@@ -33,11 +33,11 @@ def apply_view(frames: UInt8Array, view: str) -> UInt8Array | None:
     None where the pictures have no such region. Raises ValueError for a name that is none of VIEW_NAMES.
     """
     if view in _WHOLE:
-        seen: UInt8Array | None = _WHOLE[view](frames)
+        result: UInt8Array | None = _WHOLE[view](frames)
     elif view in CUT_NAMES:
-        seen = cut(frames, view)
+        result = cut(frames, view)
     elif view in FOUND:
-        seen = FOUND[view](frames)
+        result = FOUND[view](frames)
     else:
         raise ValueError(f"view: expected one of {', '.join(VIEW_NAMES)}, got {view!r}")
-    return None if seen is None else np.ascontiguousarray(seen)
+    return None if result is None else np.ascontiguousarray(result)

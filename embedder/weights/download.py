@@ -63,13 +63,13 @@ def pull_model(
         raise HubError(
             f"{reference} has none of {', '.join(WEIGHT_FILES)}; set {model.variable} to another model"
         )
-    wanted = [name for name in PULLED_FILES if name in names] + [weights]
+    needed = [name for name in PULLED_FILES if name in names] + [weights]
     try:
         folder = Path(
             hub.snapshot_download(
                 reference,
                 revision=revision,
-                allow_patterns=wanted,
+                allow_patterns=needed,
                 force_download=force,
                 tqdm_class=plain_progress(print_line) if print_line else None,
             )
@@ -84,8 +84,8 @@ def pull_model(
             f"{reference} changed during the download ({commit}, then {folder.name}); "
             "download it again"
         )
-    _check(folder, {name: names[name] for name in wanted}, model)
-    note_pull(folder, reference, commit, wanted)
+    _check(folder, {name: names[name] for name in needed}, model)
+    note_pull(folder, reference, commit, needed)
     return find_weights(model, reference, revision).file
 
 
@@ -101,11 +101,11 @@ def _check(folder: Path, files: Mapping[str, str], model: HubModel) -> None:
     for name, expected in files.items():
         file = folder / name
         # In the cache a file is named by what the hub said of it as it was fetched.
-        for told in filter(None, (expected, published_checksum(file))):
-            found = sha256(file) if len(told) == _SHA256_DIGITS else git_blob(file)
-            if found != told:
+        for expected_checksum in filter(None, (expected, published_checksum(file))):
+            checksum = sha256(file) if len(expected_checksum) == _SHA256_DIGITS else git_blob(file)
+            if checksum != expected_checksum:
                 raise WeightsDamagedError(
-                    f"{file}: its checksum is {found}, the hub says {told}; download it "
+                    f"{file}: its checksum is {checksum}, the hub says {expected_checksum}; download it "
                     f"again with: storyhash models pull {model.name} --force"
                 )
 
@@ -133,9 +133,9 @@ def _published(reference: str, model: HubModel, endpoint: str, revision: str | N
     asking.join(_PROBE_SECONDS)
     response = answer.get("response")
     if response is None:
-        why = str(answer.get("error") or f"no response in {_PROBE_SECONDS} s")
+        reason = str(answer.get("error") or f"no response in {_PROBE_SECONDS} s")
         raise HubError(
-            f"the hub at {endpoint} cannot be reached ({why}); on a machine that can, run "
+            f"the hub at {endpoint} cannot be reached ({reason}); on a machine that can, run "
             f"storyhash models pull {model.name} and copy the folder here, then set {model.variable} "
             f"to it; or use {model.instead}"
         )
@@ -145,9 +145,11 @@ def _published(reference: str, model: HubModel, endpoint: str, revision: str | N
             f"check {model.variable}, or set HF_TOKEN if the model requires one"
         )
     try:
-        told = response.json()
-        commit = str(told["sha"])
-        files = {str(one["rfilename"]): _checksum(one) for one in told.get("siblings", [])}
+        description = response.json()
+        commit = str(description["sha"])
+        files = {
+            str(file["rfilename"]): _checksum(file) for file in description.get("siblings", [])
+        }
     except (ValueError, KeyError, TypeError, AttributeError):
         raise HubError(
             f"the hub at {endpoint} sent an unexpected response for {reference}"
@@ -158,8 +160,8 @@ def _published(reference: str, model: HubModel, endpoint: str, revision: str | N
 
 
 def _checksum(file: Mapping[str, Any]) -> str:
-    told = (file.get("lfs") or {}).get("sha256") or file.get("blobId") or ""
-    return str(told)
+    checksum = (file.get("lfs") or {}).get("sha256") or file.get("blobId") or ""
+    return str(checksum)
 
 
 def _authorization() -> dict[str, str]:

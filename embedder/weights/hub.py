@@ -146,23 +146,23 @@ def hub_package() -> Any:
 def _local_folder(model: HubModel, reference: str) -> Path:
     folder = Path(reference).expanduser()
     if not (folder / "config.json").is_file():
-        found = "has no config.json" if folder.is_dir() else "is not a folder"
+        problem = "has no config.json" if folder.is_dir() else "is not a folder"
         raise WeightsMissingError(
-            f"{model.variable}={reference} {found}; {way_out(model, reference)}"
+            f"{model.variable}={reference} {problem}; {way_out(model, reference)}"
         )
     return folder
 
 
 def _cached(model: HubModel, reference: str, revision: str | None) -> Path:
-    held = hub_package().try_to_load_from_cache(
+    cached = hub_package().try_to_load_from_cache(
         reference, "config.json", cache_dir=cache_folder(), revision=revision
     )
-    if not isinstance(held, str):
+    if not isinstance(cached, str):
         raise WeightsMissingError(
             f"the weights of {model.title} ({reference}) are not in {cache_folder()}; "
             f"{way_out(model, reference)}"
         )
-    return Path(held).parent
+    return Path(cached).parent
 
 
 def _read_config(model: HubModel, folder: Path) -> Mapping[str, Any]:
@@ -206,7 +206,9 @@ def _safetensors_damage(file: Path) -> str:
             return "no safetensors header"
         try:
             header = json.loads(opened.read(length))
-            ends = [one["data_offsets"][1] for key, one in header.items() if key != "__metadata__"]
+            ends = [
+                tensor["data_offsets"][1] for key, tensor in header.items() if key != "__metadata__"
+            ]
         except (ValueError, KeyError, TypeError, IndexError):
             return "unreadable safetensors header"
     expected = 8 + length + max(ends, default=0)

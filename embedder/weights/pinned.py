@@ -25,9 +25,9 @@ def is_commit(revision: str) -> bool:
 def note_pull(folder: Path, reference: str, commit: str, names: Iterable[str]) -> None:
     """Write the note: these files are of this commit, and this is what they hold. Raises OSError."""
     files = {name: {"sha256": sha256(folder / name)} for name in sorted(names)}
-    told = {"model": reference, "revision": commit, "files": files}
+    record = {"model": reference, "revision": commit, "files": files}
     with replacing(folder / RECORD) as temporary:
-        temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def noted_commit(folder: Path) -> str:
@@ -40,10 +40,10 @@ def difference(folder: Path, weights: Path) -> str:
     hub's cache gives the weights, their checksum, is what is known."""
     files = _read(folder).get("files")
     if isinstance(files, Mapping):
-        for name, told in files.items():
-            found = _difference(folder / str(name), str(told["sha256"]))
-            if found:
-                return found
+        for name, expected in files.items():
+            problem = _difference(folder / str(name), str(expected["sha256"]))
+            if problem:
+                return problem
         return "" if weights.name in files else f"{weights.name} is not one of the downloaded files"
     published = published_checksum(weights)
     return "" if published is None else _difference(weights, published)
@@ -75,18 +75,22 @@ def _sha256(file: str, _inode: int, _size: int, _mtime_ns: int) -> str:
 
 def _difference(file: Path, expected: str) -> str:
     try:
-        found = sha256(file)
+        checksum = sha256(file)
     except OSError as error:
         return f"{file.name}: {error.strerror}"
-    return "" if found == expected else f"{file.name}: its sha256 is {found}, expected {expected}"
+    return (
+        ""
+        if checksum == expected
+        else f"{file.name}: its sha256 is {checksum}, expected {expected}"
+    )
 
 
 def _read(folder: Path) -> Mapping[str, object]:
     try:
-        told = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        for one in told["files"].values():
-            one["sha256"]
-        return dict(told)
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        for file in record["files"].values():
+            file["sha256"]
+        return dict(record)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

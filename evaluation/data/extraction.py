@@ -69,7 +69,7 @@ class FeatureStore:
             source_fingerprint(video.uri),
             transform,
             str(_EDITS_VERSION),
-            repr(CLOSER),
+            CLOSER.cache_key,
             self._model_ids[profile],
         )
         name = hashlib.blake2b("\n".join(parts).encode(), digest_size=12).hexdigest()

@@ -24,7 +24,7 @@ from common.types import (
     GRAPH_DIMENSION,
     VECTOR_DIMENSION,
     Embedding,
-    LookName,
+    PassName,
     QueryEmbedding,
     SegmentRef,
 )
@@ -140,10 +140,10 @@ class _TimedPasses:
         self._session = session
         self._clock = clock
         self._spent = spent
-        self._matching_in: LookName | None = None
+        self._matching_in: PassName | None = None
         self._since = 0.0
 
-    def pieces(self, name: LookName) -> Iterator[QueryEmbedding]:
+    def pieces(self, name: PassName) -> Iterator[QueryEmbedding]:
         """See `QuerySession.pieces`."""
         self.end()
         pieces = self._session.pieces(name)
@@ -156,7 +156,7 @@ class _TimedPasses:
             self._add(f"{self._matching_in} look: {MATCHING}", time.perf_counter() - self._since)
         self._matching_in = None
 
-    def _embedded(self, name: LookName, pieces: Iterator[QueryEmbedding]) -> QueryEmbedding | None:
+    def _embedded(self, name: PassName, pieces: Iterator[QueryEmbedding]) -> QueryEmbedding | None:
         self.end()
         before = self._clock.seconds
         began = time.perf_counter()

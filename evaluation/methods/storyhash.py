@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from common.types import LookName, QueryEmbedding
+from common.types import PassName, QueryEmbedding
 from embedder.pooling import Pooling
 from embedder.query.embedder import windows_of
 from embedder.query.features import QueryFeatures
@@ -77,10 +77,10 @@ class MatcherMethod:
             by_frames=self._configuration.by_frames,
         )
 
-    def query_passes(self, features: QueryFeatures) -> Callable[[LookName], QueryEmbedding]:
+    def query_passes(self, features: QueryFeatures) -> Callable[[PassName], QueryEmbedding]:
         """The passes over a query, by name, from its cached features."""
 
-        def embed_pass(name: LookName) -> QueryEmbedding:
+        def embed_pass(name: PassName) -> QueryEmbedding:
             views = tuple(
                 view
                 for view in features.views

@@ -18,7 +18,7 @@ from common.errors import (
     UsageError,
 )
 from common.messaging.wire import QueryReader
-from common.types import LookName, QueryEmbedding, TakeLook
+from common.types import PassName, QueryEmbedding, TakeLook
 from embedder.query.open_queries import UNKNOWN_QUERY
 from embedder.server import QUERY_HEADER
 from storyhash.client.http_client import KEY_REFUSALS, RemoteService
@@ -95,7 +95,7 @@ class _RemoteQuery:
         self._cancellation = cancellation
         self._kept: _Kept | None = None
 
-    def pieces(self, pass_name: LookName) -> Iterator[QueryEmbedding]:
+    def pieces(self, pass_name: PassName) -> Iterator[QueryEmbedding]:
         """From the first embedder that answers; where it breaks off, the rest from the next."""
         reasons = []
         given = 0
@@ -130,7 +130,7 @@ class _RemoteQuery:
             with suppress(StoryHashError):
                 kept.embedder.ask("DELETE", f"{_PATH}/{kept.query_id}", timeout=_DELETE_SECONDS)
 
-    def _from(self, embedder: RemoteService, pass_name: LookName) -> Iterator[QueryEmbedding]:
+    def _from(self, embedder: RemoteService, pass_name: PassName) -> Iterator[QueryEmbedding]:
         """All pieces from one embedder, without sending the video if it already has it."""
         params = {**self._params, "look": pass_name}
         kept, self._kept = self._kept, None

@@ -141,7 +141,7 @@ def test_memory_does_not_grow_with_the_length(random_sam2: Sam2Settings) -> None
         session.look(frame)
         if moment == 0:
             session.follow([0, 1, 2], POINTS)
-        held.append(session.held_bytes)
+        held.append(session.cached_bytes)
     assert held[24] == held[31]
     assert max(held) == max(held[:24])
 

@@ -85,9 +85,9 @@ class Sam2Network:
     def prompt(self, point: Float64Array) -> dict[str, Any]:
         """One click inside an object, in the form of transformers' sessions. point: float64 (2,),
         fractions."""
-        at = self._torch.tensor(point * self.image_size, dtype=self._torch.float32)
+        coordinates = self._torch.tensor(point * self.image_size, dtype=self._torch.float32)
         return {
-            "point_coords": at.reshape(1, 1, 1, 2),
+            "point_coords": coordinates.reshape(1, 1, 1, 2),
             "point_labels": self._torch.ones(1, 1, 1, dtype=self._torch.int32),
         }
 
@@ -104,19 +104,19 @@ class Sam2Network:
         """Feature maps of a picture for the mask decoder, fine to coarse. They are computed once per
         picture."""
         with self.device.memory_told(), self._running():
-            held = state.cache.get_vision_features(moment)
-            if held is None:
+            cached = state.cache.get_vision_features(moment)
+            if cached is None:
                 image = state.get_frame(moment).unsqueeze(0)
                 features = self.model.get_image_features(image, return_dict=True)
-                held = {
+                cached = {
                     "vision_feats": features.fpn_hidden_states,
                     "vision_pos_embeds": features.fpn_position_encoding,
                 }
-                state.cache.cache_vision_features(moment, held)
+                state.cache.cache_vision_features(moment, cached)
             maps = [
-                one.permute(1, 2, 0).view(1, -1, *size)
-                for one, size in zip(
-                    held["vision_feats"], self.model.backbone_feature_sizes, strict=True
+                feature.permute(1, 2, 0).view(1, -1, *size)
+                for feature, size in zip(
+                    cached["vision_feats"], self.model.backbone_feature_sizes, strict=True
                 )
             ]
             # A newly proposed object has no memory yet.
@@ -131,10 +131,10 @@ class Sam2Network:
 
         points: float64 (P, 2), xy as fractions. Following a point starts from the same mask.
         """
-        found, self._points_at_once = self.device.batched(
+        decoded, self._points_at_once = self.device.batched(
             lambda some: self._decode(embeddings, some), points, self._points_at_once
         )
-        masks, trust = zip(*found, strict=True)
+        masks, trust = zip(*decoded, strict=True)
         return np.concatenate(masks), np.concatenate(trust)
 
     def _decode(
@@ -142,10 +142,14 @@ class Sam2Network:
     ) -> tuple[Float32Array, Float32Array]:
         torch, model = self._torch, self.model
         with self._running():
-            at = torch.tensor(points * self.image_size, dtype=torch.float32)[None, :, None]
-            at = at.to(self.device.target)
-            labels = torch.ones(at.shape[:-1], dtype=torch.int32, device=self.device.target)
-            sparse, dense = model.get_prompt_embeddings(input_points=at, input_labels=labels)
+            coordinates = torch.tensor(points * self.image_size, dtype=torch.float32)[None, :, None]
+            coordinates = coordinates.to(self.device.target)
+            labels = torch.ones(
+                coordinates.shape[:-1], dtype=torch.int32, device=self.device.target
+            )
+            sparse, dense = model.get_prompt_embeddings(
+                input_points=coordinates, input_labels=labels
+            )
             logits, predicted, _, appears = model.mask_decoder(
                 image_embeddings=embeddings[-1],
                 image_positional_embeddings=model.get_image_wide_positional_embeddings(),
@@ -155,11 +159,11 @@ class Sam2Network:
                 high_resolution_features=embeddings[:-1],
             )
             best = predicted[0].argmax(dim=-1)
-            each = torch.arange(len(best), device=best.device)
-            masks = logits[0, each, best].float().cpu().numpy()
-            trust = predicted[0, each, best].float().clamp(0, 1)
-            there = appears.reshape(len(best)) > 0
-            return masks, (trust * there).cpu().numpy()
+            rows = torch.arange(len(best), device=best.device)
+            masks = logits[0, rows, best].float().cpu().numpy()
+            trust = predicted[0, rows, best].float().clamp(0, 1)
+            is_present = appears.reshape(len(best)) > 0
+            return masks, (trust * is_present).cpu().numpy()
 
     def _encode_with(self, mixed: bool) -> Float32Array:
         """The coarsest feature map of sample pictures, float32 (B, D), to compare precisions."""

@@ -36,22 +36,24 @@ class Sam2Session:
         embeddings = self._network.embeddings(self._state, self._moment)
         return Masks(*self._network.decode_points(embeddings, points))
 
-    def follow(self, things: Sequence[int], points: Float64Array) -> Masks:
+    def follow(self, numbers: Sequence[int], points: Float64Array) -> Masks:
         """See `MaskSession.follow`."""
-        for thing, point in zip(things, points, strict=True):
-            column = self._state.obj_id_to_idx(thing)
+        for object_id, point in zip(numbers, points, strict=True):
+            column = self._state.obj_id_to_idx(object_id)
             self._state.add_point_inputs(column, self._moment, self._network.prompt(point))
-        self._state.obj_with_new_inputs = list(things)
+        self._state.obj_with_new_inputs = list(numbers)
         return self._propagate()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Bytes of the tensors in this session. They must not grow with the length of the video."""
-        held = list(self._state.processed_frames.values())
+        tensors = list(self._state.processed_frames.values())
         for outputs in self._state.output_dict_per_obj.values():
             for kind in outputs.values():
-                held += [value for output in kind.values() for value in output.values()]
-        return sum(int(one.numel() * one.element_size()) for one in held if one is not None)
+                tensors += [value for output in kind.values() for value in output.values()]
+        return sum(
+            int(tensor.numel() * tensor.element_size()) for tensor in tensors if tensor is not None
+        )
 
     def _propagate(self) -> Masks:
         logits, presence = self._network.propagate(self._state, self._moment)
@@ -74,8 +76,8 @@ class Sam2Session:
                     for name in _HEAVY:
                         recent[moment][name] = None
             tracked = self._state.frames_tracked_per_obj[column]
-            for moment in [one for one in tracked if one < self._moment]:
+            for moment in [number for number in tracked if number < self._moment]:
                 del tracked[moment]
             prompts = self._state.point_inputs_per_obj[column]
-            for moment in [one for one in prompts if one < self._moment]:
+            for moment in [number for number in prompts if number < self._moment]:
                 del prompts[moment]

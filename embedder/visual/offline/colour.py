@@ -22,7 +22,7 @@ def colour_blocks(frame: UInt8Array) -> tuple[Float32Array, Float32Array]:
     variance = pool_cells(opponent**2, _CELLS) - means**2
     light = (red + green + blue) / 3
     light = (light - light.mean()) / (light.std() + 0.1)
-    where = np.concatenate(
+    layout = np.concatenate(
         [
             means.ravel(),
             0.5 * pool_cells(light, _CELLS).ravel(),
@@ -31,5 +31,5 @@ def colour_blocks(frame: UInt8Array) -> tuple[Float32Array, Float32Array]:
     )
     bins = np.clip(((opponent + 1.0) * (_BINS / 2)).astype(int), 0, _BINS - 1)
     counts = np.bincount((bins[0] * _BINS + bins[1]).ravel(), minlength=_BINS * _BINS)
-    which = np.sqrt(counts / counts.sum())
-    return where.astype(np.float32), which.astype(np.float32)
+    histogram = np.sqrt(counts / counts.sum())
+    return layout.astype(np.float32), histogram.astype(np.float32)

@@ -47,8 +47,8 @@ def _responses(picture: Float32Array, frequencies: tuple[float, ...]) -> Float32
     )
     even[...] = picture
     cv2.dft(even, spectrum, cv2.DFT_COMPLEX_OUTPUT)
-    for response, one in zip(responses, filters, strict=True):
-        np.multiply(spectrum, one[..., None], out=product)
+    for response, transfer in zip(responses, filters, strict=True):
+        np.multiply(spectrum, transfer[..., None], out=product)
         cv2.dft(product, filtered, cv2.DFT_INVERSE | cv2.DFT_SCALE)
         np.multiply(filtered, filtered, out=filtered)
         np.add(filtered[..., 0], filtered[..., 1], out=response)
@@ -95,6 +95,6 @@ def _bank(side: int, frequencies: tuple[float, ...]) -> Float32Array:
         radial = np.exp(-np.square(np.log(radius / frequency)) / (2 * _RADIAL_SIGMA**2))
         radial[0, 0] = 0.0
         for turn in range(_ORIENTATIONS):
-            away = np.angle(np.exp(1j * (angle - turn * np.pi / _ORIENTATIONS)))
-            filters.append(radial * np.exp(-np.square(away / width) / 2))
+            angle_difference = np.angle(np.exp(1j * (angle - turn * np.pi / _ORIENTATIONS)))
+            filters.append(radial * np.exp(-np.square(angle_difference / width) / 2))
     return np.stack(filters).astype(np.float32)

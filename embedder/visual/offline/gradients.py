@@ -23,8 +23,10 @@ def direction_maps(gx: Float32Array, gy: Float32Array, count: int) -> Float32Arr
     """Gradient magnitude shared between the two nearest of `count` directions: (count, H, W)."""
     magnitude = np.hypot(gx, gy)
     angle = cv2.phase(gx, gy) * (count / (2 * np.pi))
-    away = np.abs(angle[None] - np.arange(count, dtype=np.float32)[:, None, None])
-    shared: Float32Array = magnitude * np.maximum(0.0, 1.0 - np.minimum(away, count - away))
+    difference = np.abs(angle[None] - np.arange(count, dtype=np.float32)[:, None, None])
+    shared: Float32Array = magnitude * np.maximum(
+        0.0, 1.0 - np.minimum(difference, count - difference)
+    )
     return shared
 
 
@@ -33,6 +35,6 @@ def _histogram(grey: UInt8Array, sigma: float, cells: int) -> Float32Array:
     gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     # cv2.magnitude rounds by how its arrays lie in memory.
     magnitude = np.sqrt(gx * gx + gy * gy)
-    around = cv2.blur(magnitude, (_SURROUND, _SURROUND)) + 0.02 * float(magnitude.max()) + 2.0
-    maps = direction_maps(gx / around, gy / around, _DIRECTIONS)
+    local_mean = cv2.blur(magnitude, (_SURROUND, _SURROUND)) + 0.02 * float(magnitude.max()) + 2.0
+    maps = direction_maps(gx / local_mean, gy / local_mean, _DIRECTIONS)
     return signed_root(pool_cells(maps, cells).ravel())

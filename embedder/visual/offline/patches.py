@@ -20,8 +20,8 @@ _SHARPNESS, _MIN_WEIGHT = 3.0, 0.1
 
 def patches(square: UInt8Array) -> Float32Array:
     """float32 (P, 128): root-normalised patches of a grey picture uint8 (96, 96), flat ones left out."""
-    found = [_at_scale(square, side, step) for side, step in _SCALES]
-    return np.concatenate(found)
+    descriptors = [_at_scale(square, side, step) for side, step in _SCALES]
+    return np.concatenate(descriptors)
 
 
 def vlad(reduced: Array, centres: Float32Array) -> Float32Array:
@@ -52,17 +52,17 @@ def _at_scale(square: UInt8Array, side: int, step: int) -> Float32Array:
         cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1), _DIRECTIONS
     )
     box = 2 * _CELL_PIXELS - 1
-    pooled = np.stack([cv2.blur(one, (box, box)) for one in maps])
+    pooled = np.stack([cv2.blur(direction_map, (box, box)) for direction_map in maps])
     rows, columns = _sample_points(side, step)
-    found = pooled[:, rows, columns].reshape(_DIRECTIONS, -1, _CELLS * _CELLS)
-    return _normalised(found.transpose(1, 2, 0).reshape(-1, PATCH_DIMENSION))
+    cells = pooled[:, rows, columns].reshape(_DIRECTIONS, -1, _CELLS * _CELLS)
+    return _normalised(cells.transpose(1, 2, 0).reshape(-1, PATCH_DIMENSION))
 
 
 def _normalised(raw: Float32Array) -> Float32Array:
     norm = np.linalg.norm(raw, axis=1, keepdims=True)
-    kept = norm[:, 0] > _MIN_NORM
+    has_contrast = norm[:, 0] > _MIN_NORM
     # Running sums of the box filter may leave a hair below zero.
-    clipped = np.clip(raw[kept] / (norm[kept] + 25.0), 0.0, 0.2)
+    clipped = np.clip(raw[has_contrast] / (norm[has_contrast] + 25.0), 0.0, 0.2)
     clipped /= np.linalg.norm(clipped, axis=1, keepdims=True) + 1e-3
     rooted: Float32Array = np.sqrt(clipped)
     return rooted

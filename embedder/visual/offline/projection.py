@@ -37,8 +37,10 @@ class Projection:
     @classmethod
     def load(cls, path: Path) -> Projection:
         """Read a weight file (half precision, .npz)."""
-        with np.load(path, allow_pickle=False) as held:
-            return cls(**{field.name: held[field.name].astype(np.float32) for field in fields(cls)})
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(
+                **{field.name: arrays[field.name].astype(np.float32) for field in fields(cls)}
+            )
 
     def save(self, path: Path) -> None:
         """Write a weight file."""
@@ -53,8 +55,8 @@ class Projection:
 
     def describe(self, measured: list[PictureFeatures]) -> Float32Array:
         """float32 (B, 512), unit norm; the last coordinates are zero."""
-        bank = balance(np.stack([one.bank for one in measured]), self.bank_mean)
-        local = np.stack([self.gather(one.patches) for one in measured])
+        bank = balance(np.stack([features.bank for features in measured]), self.bank_mean)
+        local = np.stack([self.gather(features.patches) for features in measured])
         both = np.concatenate(
             [
                 unit((bank - self.bank_offset) @ self.bank_map),

@@ -15,8 +15,10 @@ SIDE = 96
 def windows(count: int, side: int) -> Float32Array:
     """float32 (count, side): Gaussians, sigma 0.75 cell, at cell centres, each of sum 1."""
     centres = (np.arange(count) + 0.5) * side / count
-    at = np.arange(side) + 0.5
-    weight = np.exp(-np.square((at[None] - centres[:, None]) / (0.75 * side / count)) / 2)
+    centres_of_pixels = np.arange(side) + 0.5
+    weight = np.exp(
+        -np.square((centres_of_pixels[None] - centres[:, None]) / (0.75 * side / count)) / 2
+    )
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 
 

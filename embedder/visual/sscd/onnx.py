@@ -32,10 +32,10 @@ class OnnxNetwork:
     def __init__(self, path: Path, side: int, threads: int) -> None:
         self._side = side
         self._session = _open_session(path, threads)
-        given = self._session.get_inputs()[0]
-        self._input: str = given.name
+        network_input = self._session.get_inputs()[0]
+        self._input: str = network_input.name
         # The packaged file takes bytes and normalises inside; an export of Meta's takes floats.
-        self._takes_bytes: bool = given.type == "tensor(uint8)"
+        self._takes_bytes: bool = network_input.type == "tensor(uint8)"
 
     def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
         """float32 (B, 512) of any length."""

@@ -56,9 +56,9 @@ class TorchScriptNetwork:
             names = archive.namelist()
             spoilt = archive.testzip()
         if spoilt or not any(name.endswith("/data.pkl") for name in names):
-            what = f"{spoilt} in it is damaged" if spoilt else "it has no network"
+            problem = f"{spoilt} in it is damaged" if spoilt else "it has no network"
             raise WeightsDamagedError(
-                f"{path} is not a complete TorchScript file ({what}); {WAY_OUT}"
+                f"{path} is not a complete TorchScript file ({problem}); {WAY_OUT}"
             )
         return _load_once(path.resolve(), side, settings)
 

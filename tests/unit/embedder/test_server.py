@@ -27,7 +27,7 @@ from common.http.server import HttpServer
 from common.messaging.wire import decode_query
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.types import VECTOR_DIMENSION, LookName, QueryEmbedding
+from common.types import VECTOR_DIMENSION, PassName, QueryEmbedding
 from embedder.query.open_queries import QueryLimits
 from embedder.server import MODEL_HEADER, MSGPACK, QUERY_HEADER, embed_app
 from storyhash.query.remote import RemoteQueries
@@ -50,7 +50,7 @@ class Query:
         self.let_go = let_go or threading.Event()
 
     def pieces(
-        self, pass_name: LookName, cancellation: Cancellation = NEVER_CANCELLED
+        self, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
     ) -> Iterator[QueryEmbedding]:
         return self._pieces(pass_name, cancellation)
 

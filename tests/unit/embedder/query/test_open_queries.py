@@ -8,7 +8,7 @@ import pytest
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.http.errors import ApiError
-from common.types import LookName, QueryEmbedding
+from common.types import PassName, QueryEmbedding
 from embedder.query.open_queries import OpenQueries, QueryLimits
 
 
@@ -20,7 +20,7 @@ class Query:
         self.closed = False
 
     def pieces(
-        self, pass_name: LookName, cancellation: Cancellation = NEVER_CANCELLED
+        self, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
     ) -> Iterator[QueryEmbedding]:
         return iter(())
 

@@ -7,7 +7,7 @@ import pytest
 
 from common.spool import DecodedVideo, SegmentSpool
 from common.types import ACTION_DIMENSION, VISUAL_DIMENSION
-from embedder.query.embedder import QueryEmbedder, telling_windows, window_grid, windows_of
+from embedder.query.embedder import QueryEmbedder, distinct_windows, window_grid, windows_of
 from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.query.passes import CLOSER, FIRST, PASSES, THOROUGH
 from embedder.query.session import QuerySession
@@ -36,6 +36,10 @@ def test_the_first_look_sees_every_frame_and_a_closer_one_a_moment_every_three_s
     assert list(PASSES) == ["first", "closer", "thorough"]
 
 
+def test_the_cache_key_of_a_pass_keeps_the_text_it_had_when_caches_were_filled() -> None:
+    assert CLOSER.cache_key == "Look(name='closer', first=False, step_seconds=3.0, moments=24)"
+
+
 def test_a_long_query_is_looked_at_closely_at_no_more_moments_than_a_short_one() -> None:
     pts = np.arange(7200) * 0.5
     assert CLOSER.chosen(pts, 3600.0).sum() == 24
@@ -53,11 +57,11 @@ def test_moments_are_the_same_whichever_segment_they_are_looked_for_in() -> None
 
 def test_of_windows_that_hold_the_same_frames_the_most_central_is_kept() -> None:
     starts, ends = np.array([0.0, 0.5, 1.0, 1.5]), np.array([2.0, 2.5, 3.0, 3.5])
-    assert telling_windows(np.array([1.9]), starts, ends).tolist() == [False, False, True, False]
-    assert telling_windows(np.array([0.1, 3.2]), starts, ends).tolist() == [
+    assert distinct_windows(np.array([1.9]), starts, ends).tolist() == [False, False, True, False]
+    assert distinct_windows(np.array([0.1, 3.2]), starts, ends).tolist() == [
         True, False, False, True,
     ]  # fmt: skip
-    every = telling_windows(np.arange(8) * 0.5, starts, ends)
+    every = distinct_windows(np.arange(8) * 0.5, starts, ends)
     assert every.all()
 
 

@@ -33,7 +33,7 @@ from common.types import (
     CatalogEntry,
     Embedding,
     Float32Array,
-    LookName,
+    PassName,
     QueryEmbedding,
     TakeLook,
 )
@@ -121,7 +121,7 @@ def embed(
     shown = VideoSegments([one.ref for one in film], vectors, [one.frames for one in film])
     ((query, _),) = indexed_query_pieces(video, shown, asked_of)
 
-    def look(kind: LookName) -> Iterator[QueryEmbedding]:
+    def look(kind: PassName) -> Iterator[QueryEmbedding]:
         yield query if kind == "first" else replace(query, views=("flip_v",))
 
     yield look

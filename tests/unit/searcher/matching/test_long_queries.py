@@ -19,7 +19,7 @@ from common.spool import DecodedVideo, SegmentSpool, Spool
 from common.types import (
     Float32Array,
     Hit,
-    LookName,
+    PassName,
     QueryEmbedding,
     Segment,
     SegmentRef,
@@ -258,9 +258,9 @@ def test_a_long_query_is_looked_at_closely_piece_by_piece(rng: np.random.Generat
     shard.add(embeddings("source", source))
     shard.add(embeddings("other", film(rng, 300)))
     hidden = long_query(copied(rng, source))
-    looks: list[LookName] = []
+    looks: list[PassName] = []
 
-    def look(name: LookName) -> Iterator[QueryEmbedding]:
+    def look(name: PassName) -> Iterator[QueryEmbedding]:
         looks.append(name)
         for number, piece in enumerate(hidden):
             if name == "first":

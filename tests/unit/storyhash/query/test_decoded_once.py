@@ -16,7 +16,7 @@ from common.http.server import HttpServer
 from common.metrics import Metrics
 from common.settings import HttpSettings, IngestSettings, Settings, load_settings
 from common.spool import DecodedVideo
-from common.types import LookName, QueryEmbedding
+from common.types import PassName, QueryEmbedding
 from common.video import encode_video
 from embedder.query.session import QuerySession
 from embedder.server import embed_app
@@ -54,7 +54,7 @@ class Work:
 
         def counted_pieces(
             session: QuerySession,
-            pass_name: LookName,
+            pass_name: PassName,
             cancellation: Cancellation = NEVER_CANCELLED,
         ) -> Iterator[QueryEmbedding]:
             self.passes.append(pass_name)
