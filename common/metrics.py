@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.gc_collector import GCCollector
@@ -21,15 +25,51 @@ _SEARCH_BUCKETS = (
 )
 _STAGE_BUCKETS = (1e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _FRESHNESS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600)
+# From a search to the match of a long video.
+_REQUEST_BUCKETS = (
+    *(5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5),
+    *(1, 2.5, 5, 10, 30, 60, 300, 1800),
+)
 _PROBABILITY_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+# Stages of each service.
+_STAGES = {
+    "serve": ("ingest", "embed", "search"),
+    **{stage: (stage,) for stage in ("ingest", "embed", "search")},
+}
+# Banks beyond these share one label.
+_MAX_BANKS = 32
+
+
+class BoundedLabels:
+    """The values of a label that users choose: the first `most` different ones, then one for all others.
+    Thread-safe."""
+
+    OTHER = "(other)"
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._shown: set[str] = set()
+        self._lock = threading.Lock()
+
+    def of(self, value: str) -> str:
+        """The label of a value."""
+        with self._lock:
+            if value not in self._shown and len(self._shown) >= self._most:
+                return self.OTHER
+            self._shown.add(value)
+            return value
 
 
 @dataclass(frozen=True)
 class Metrics:
     """One service's metrics. Label values: `stage` is ingest, embed or search; `outcome` of a segment
-    is done, failed, stale or duplicate; `state` of vectors is live or dead."""
+    is done, failed, stale or duplicate; `state` of vectors is live or dead; `queue` is match, search,
+    embed or upload. `route` is a template, and banks beyond the first few share one label: callers cannot
+    make the number of series grow without bound."""
 
     registry: CollectorRegistry
+    bank_labels: BoundedLabels
     search_duration_seconds: Histogram
     query_duration_seconds: Histogram
     stage_duration_seconds: Histogram
@@ -40,6 +80,7 @@ class Metrics:
     retries_total: Counter
     freshness_seconds: Histogram
     consumer_lag_messages: Gauge
+    consumer_lag_seconds: Gauge
     expired_messages_total: Counter
     index_vectors: Gauge
     index_waiting_vectors: Gauge
@@ -48,6 +89,17 @@ class Metrics:
     mirror_divergence_ratio: Gauge
     match_probability: Histogram
     staged_videos: Gauge
+    http_requests_total: Counter
+    http_request_duration_seconds: Histogram
+    http_requests_in_progress: Gauge
+    queue_running_requests: Gauge
+    queue_waiting_requests: Gauge
+    queue_refused_requests_total: Counter
+    upload_bytes_total: Counter
+    decisions_total: Counter
+    pending_videos: Gauge
+    data_free_bytes: Gauge
+    data_size_bytes: Gauge
     background_thread_up: Gauge
     background_thread_deaths_total: Counter
     ready: Gauge
@@ -70,7 +122,7 @@ class Metrics:
         ) -> Histogram:
             return Histogram(f"storyhash_{name}", text, labels, buckets=buckets, registry=registry)
 
-        def counter(name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"storyhash_{name}", text, labels, registry=registry)
 
         def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
@@ -78,6 +130,7 @@ class Metrics:
 
         metrics = cls(
             registry=registry,
+            bank_labels=BoundedLabels(_MAX_BANKS),
             search_duration_seconds=histogram(
                 "search_duration_seconds", "Duration of one index search.", _SEARCH_BUCKETS
             ),
@@ -118,6 +171,11 @@ class Metrics:
             consumer_lag_messages=gauge(
                 "consumer_lag_messages", "Consumer lag, in messages.", ("stage", "topic")
             ),
+            consumer_lag_seconds=gauge(
+                "consumer_lag_seconds",
+                "Age of the messages that are read now, while more wait; 0 if none wait.",
+                ("stage", "topic"),
+            ),
             expired_messages_total=counter(
                 "expired_messages_total",
                 "Messages that expired before they were consumed.",
@@ -147,6 +205,48 @@ class Metrics:
                 "Incomplete videos, by hours since their last segment arrived.",
                 ("age",),
             ),
+            http_requests_total=counter(
+                "http_requests_total",
+                "HTTP requests without health and metrics, by route template and status.",
+                ("method", "route", "status"),
+            ),
+            http_request_duration_seconds=histogram(
+                "http_request_duration_seconds",
+                "Duration of HTTP requests from their first byte to the end of the response.",
+                _REQUEST_BUCKETS,
+                ("method", "route"),
+            ),
+            http_requests_in_progress=gauge(
+                "http_requests_in_progress", "HTTP requests that are not answered yet."
+            ),
+            queue_running_requests=gauge(
+                "queue_running_requests", "Requests that have a thread or a place.", ("queue",)
+            ),
+            queue_waiting_requests=gauge(
+                "queue_waiting_requests", "Requests that wait for a thread.", ("queue",)
+            ),
+            queue_refused_requests_total=counter(
+                "queue_refused_requests_total",
+                "Requests refused with 503 because the queue was full.",
+                ("queue",),
+            ),
+            upload_bytes_total=counter("upload_bytes_total", "Bytes of uploaded videos."),
+            decisions_total=counter(
+                "decisions_total",
+                "Queries matched, by decision (copy, review, no_match) and bank of the best match.",
+                ("bank", "decision"),
+            ),
+            pending_videos=gauge(
+                "pending_videos",
+                "Videos that wait to be indexed, by time since they were queued.",
+                ("age",),
+            ),
+            data_free_bytes=gauge(
+                "data_free_bytes", "Free disk space for the data folder, in bytes."
+            ),
+            data_size_bytes=gauge(
+                "data_size_bytes", "Size of the disk of the data folder, in bytes."
+            ),
             background_thread_up=gauge(
                 "background_thread_up",
                 "1 while a background thread runs, 0 after it died.",
@@ -158,8 +258,17 @@ class Metrics:
             ready=gauge("ready", "1 if /readyz reports ready, else 0."),
         )
         # Until it is measured it is no number, least of all 0.
-        for measured in (metrics.index_recall_ratio, metrics.mirror_divergence_ratio):
+        for measured in (
+            *(metrics.index_recall_ratio, metrics.mirror_divergence_ratio),
+            *(metrics.data_free_bytes, metrics.data_size_bytes),
+        ):
             measured.set(math.nan)
+        # From 0, so that a rate sees the first one too.
+        for stage in _STAGES.get(service, ()):
+            for outcome in ("done", "failed"):
+                metrics.segments_total.labels(stage, outcome)
+                if stage != "embed":
+                    metrics.videos_total.labels(stage, outcome)
         return metrics
 
     @contextmanager
@@ -167,6 +276,19 @@ class Metrics:
         """Observe how long the block took as one batch of a stage."""
         with _observed(self.stage_duration_seconds.labels(stage).observe):
             yield
+
+    def watch_data_folder(self, folder: Path) -> None:
+        """Report, at each scrape, the free and the whole space of the folder's disk."""
+
+        def told(part: int) -> float:
+            try:
+                return float(shutil.disk_usage(folder)[part])
+            except OSError:
+                # The other metrics are told all the same.
+                return math.nan
+
+        self.data_size_bytes.set_function(partial(told, 0))
+        self.data_free_bytes.set_function(partial(told, 2))
 
 
 @contextmanager

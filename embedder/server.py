@@ -18,6 +18,7 @@ from common.errors import ModelMismatchError, VideoError
 from common.http.access import Access
 from common.http.health import Health
 from common.http.load_shedding import LoadShedder
+from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
 from common.http.server import new_app
 from common.http.upload import BODIES, UploadStore
@@ -100,7 +101,9 @@ def embed_app(
 ) -> FastAPI:
     """The embedder's API; queries are decoded and embedded in threads, two at a time."""
     app = new_app("StoryHash embedder", health, metrics, settings, access)
-    load_shedder, uploads = LoadShedder(AT_WORK, _WAITING), UploadStore(settings)
+    measured = QueueMetrics(metrics, "embed")
+    load_shedder = LoadShedder(AT_WORK, _WAITING, measured=measured)
+    uploads = UploadStore(settings, metrics)
     queries = OpenQueries(limits or QueryLimits())
 
     @app.get("/v1/model", tags=["embedder"], dependencies=needs(Role.READER))

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from common.errors import StoryHashError
 from common.metrics import Metrics
+from common.types import DEFAULT_BANK
 from searcher.local_index import LocalIndex
+from searcher.matching.match_report import MatchReport
 
 STAGE = "search"
+_NO_BANK = "(none)"
+
+
+def begin_decisions(metrics: Metrics) -> None:
+    """Begin the counters of decisions at 0, so that a rate sees the first query too."""
+    metrics.decisions_total.labels(_NO_BANK, "no_match")
+    for decision in ("copy", "review"):
+        metrics.decisions_total.labels(metrics.bank_labels.of(DEFAULT_BANK), decision)
+
+
+def observe_decision(metrics: Metrics, report: MatchReport) -> None:
+    """Count the decision on a query, under the bank of the best match that led to it, and observe its
+    probability."""
+    metrics.match_probability.observe(report.probability)
+    bank = _NO_BANK
+    if report.decision != "no_match":
+        rows = zip(report.matches, report.decisions, strict=True)
+        bank = next(match.bank for match, decision in rows if decision == report.decision)
+    metrics.decisions_total.labels(metrics.bank_labels.of(bank), report.decision).inc()
 
 
 def observe_searchable(metrics: Metrics, produced_at: Iterable[float]) -> None:
@@ -41,7 +62,8 @@ def watch_vectors(metrics: Metrics, answering: Callable[[], LocalIndex | None]) 
     metrics.index_search_candidates.set_function(told(lambda index: index.candidates))
 
 
-# Of a video that is not complete yet: how long nothing has come of it, seconds.
+# How long a video waits, seconds: one that is not complete since its last segment, one that is queued
+# since then.
 _AGES = {"under_10m": 600.0, "under_1h": 3600.0, "under_1d": 86_400.0}
 _OLDEST = "over_1d"
 
@@ -62,3 +84,14 @@ def watch_staged(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -
 
     for at, age in enumerate((*_AGES, _OLDEST)):
         metrics.staged_videos.labels(age).set_function(partial(count, at))
+
+
+def watch_pending(metrics: Metrics, waiting_seconds: Callable[[], Sequence[float]]) -> None:
+    """Report, at each scrape, the number of videos that wait to be indexed, by age."""
+
+    def count(least: float, below: float) -> float:
+        return float(sum(least <= seconds < below for seconds in waiting_seconds()))
+
+    bounds = [0.0, *_AGES.values(), math.inf]
+    for age, least, below in zip((*_AGES, _OLDEST), bounds, bounds[1:], strict=False):
+        metrics.pending_videos.labels(age).set_function(partial(count, least, below))

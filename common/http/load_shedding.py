@@ -14,6 +14,7 @@ from starlette.types import Receive
 
 from common.cancellation import Cancellation
 from common.http.errors import ApiError
+from common.http.request_metrics import QueueMetrics
 
 Result = TypeVar("Result")
 
@@ -21,9 +22,16 @@ Result = TypeVar("Result")
 class LoadShedder:
     """Limits the number of requests and runs their work in threads. Use it from one event loop."""
 
-    def __init__(self, at_work: int, waiting: int, *, retry_seconds: int = 5) -> None:
+    def __init__(
+        self,
+        at_work: int,
+        waiting: int,
+        *,
+        retry_seconds: int = 5,
+        measured: QueueMetrics | None = None,
+    ) -> None:
         """at_work: maximum number of threads. waiting: maximum number of requests that wait for one.
-        retry_seconds: the Retry-After of a refused request."""
+        retry_seconds: the Retry-After of a refused request. measured: the metrics of this queue."""
         self._turns = asyncio.Semaphore(at_work)
         # The semaphore limits the threads. This limiter must not: a thread may outlive its request, until
         # its work ends.
@@ -31,11 +39,18 @@ class LoadShedder:
         self._capacity = at_work + waiting
         self._inside = 0
         self._retry_seconds = retry_seconds
+        self._running = 0
+        self._measured = measured
+        if measured is not None:
+            measured.running.set_function(lambda: self._running)
+            measured.waiting.set_function(lambda: max(0, self._inside - self._running))
 
     def check_capacity(self) -> None:
         """Raises ApiError (503 with Retry-After) if all places are taken. `entered` checks again; this
         call refuses a request before its long body is sent."""
         if self._inside >= self._capacity:
+            if self._measured is not None:
+                self._measured.refused.inc()
             raise busy(
                 f"{self._inside} requests are in progress or waiting; try again later",
                 self._retry_seconds,
@@ -70,6 +85,7 @@ class LoadShedder:
         gone = asyncio.ensure_future(_gone(receive))
         try:
             await self._take_turn(gone)
+            self._running += 1
             return await self._work(work, gone, cancellation or Cancellation())
         finally:
             gone.cancel()
@@ -107,7 +123,7 @@ class LoadShedder:
             finally:
                 # If the loop is closed, nobody waits for a turn.
                 with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._turns.release)
+                    loop.call_soon_threadsafe(self._end_turn)
 
         working = asyncio.ensure_future(
             to_thread.run_sync(whole, abandon_on_cancel=True, limiter=self._limiter)
@@ -128,7 +144,11 @@ class LoadShedder:
                 cancellation.cancel()
                 working.cancel()
             if claim.acquire(blocking=False):
-                self._turns.release()
+                self._end_turn()
+
+    def _end_turn(self) -> None:
+        self._running -= 1
+        self._turns.release()
 
 
 def busy(message: str, retry_seconds: int = 5) -> ApiError:

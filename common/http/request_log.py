@@ -1,4 +1,4 @@
-"""Adds a request id and browser headers to every response, and logs one line per request."""
+"""Adds a request id and browser headers to every response, measures it, and logs one line per request."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import orjson
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common.http.guard import HEALTH_PATHS
 from common.http.request_facts import REQUEST_ID_HEADER, facts_of
+from common.http.request_metrics import RequestObserver
 from common.logs import ACCESS_LOGGER
+from common.metrics import Metrics
 from common.printable import printable_json
 from common.settings import HttpSettings
 
@@ -33,8 +36,9 @@ _HEADERS = {
 class RequestLog:
     """The outermost middleware. It keeps a header that a route sets."""
 
-    def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: HttpSettings, metrics: Metrics) -> None:
         self._app = app
+        self._observer = RequestObserver(metrics)
         self._access_log = settings.access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,6 +49,7 @@ class RequestLog:
         facts.request_id = _request_id(scope)
         began = time.perf_counter()
         status, size = 500, 0
+        measured = scope["path"] not in HEALTH_PATHS
 
         async def noted(message: Message) -> None:
             nonlocal status, size
@@ -58,11 +63,16 @@ class RequestLog:
                 size += len(message.get("body", b""))
             await send(message)
 
+        if measured:
+            self._observer.begin()
         try:
             await self._app(scope, receive, noted)
         finally:
+            seconds = time.perf_counter() - began
+            if measured:
+                self._observer.end(scope, status, seconds)
             if self._access_log:
-                _write(scope, status, size, time.perf_counter() - began)
+                _write(scope, status, size, seconds)
 
 
 def _request_id(scope: Scope) -> str:

@@ -14,9 +14,12 @@ from starlette.requests import Request
 
 from common.errors import StoryHashError, UsageError
 from common.http.connection import network_of
+from common.http.errors import ApiError
 from common.http.load_shedding import busy
 from common.http.request_body import JSON_TYPE, content_type, read_json, unsupported
+from common.http.request_metrics import QueueMetrics
 from common.http.upload_reading import FORM_TYPE, UploadWriter, cannot_keep, receive_upload
+from common.metrics import Metrics
 from common.scratch import delete_dead_files, locked_file
 from common.settings import HttpSettings
 from common.uris import is_remote, public_uri
@@ -60,8 +63,13 @@ class UploadStore:
     An upload takes no place of the load shedder, so slow senders do not block other requests.
     """
 
-    def __init__(self, settings: HttpSettings) -> None:
+    def __init__(self, settings: HttpSettings, metrics: Metrics | None = None) -> None:
+        """metrics: counts bytes, places and refusals."""
         self._settings = settings
+        self._counted = None if metrics is None else metrics.upload_bytes_total
+        self._measured = None if metrics is None else QueueMetrics(metrics, "upload")
+        if self._measured is not None:
+            self._measured.running.set_function(lambda: self._receiving.total())
         self._receiving: Counter[str] = Counter()
         self._bytes = 0
         delete_dead_files(_PREFIX)
@@ -120,11 +128,17 @@ class UploadStore:
     def take(self, size: int) -> None:
         """Count received bytes. Raises ApiError (503) if all uploads together exceed the limit."""
         if self._bytes + size > self._settings.max_uploads_bytes:
-            raise busy(
-                "the uploads in progress use all the disk space reserved for uploads; try "
-                "again later"
+            raise self._refused(
+                "the uploads in progress use all the disk space reserved for uploads; try again later"
             )
         self._bytes += size
+        if self._counted is not None:
+            self._counted.inc(size)
+
+    def _refused(self, why: str) -> ApiError:
+        if self._measured is not None:
+            self._measured.refused.inc()
+        return busy(why)
 
     @contextmanager
     def _place(self, request: Request) -> Iterator[None]:
@@ -132,9 +146,11 @@ class UploadStore:
         network = network_of(request.client.host) if request.client else ""
         settings, most = self._settings, self._settings.max_uploads_per_address
         if self._receiving.total() >= settings.max_uploads:
-            raise busy("too many uploads are in progress; try again later")
+            raise self._refused("too many uploads are in progress; try again later")
         if most and self._receiving[network] >= most:
-            raise busy("too many uploads from your address are in progress; try again later")
+            raise self._refused(
+                "too many uploads from your address are in progress; try again later"
+            )
         self._receiving[network] += 1
         try:
             yield

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from common.errors import DependencyError, WireError
 from common.http.health import Health
 from common.messaging.handler import Handler, Item
+from common.messaging.lag_clock import LagClock
 from common.messaging.transport import Consumer, ReceivedMessage
 from common.messaging.wire import from_message
 from common.metrics import Metrics
@@ -59,6 +60,9 @@ class PriorityConsumers:
         self._stopping = stopping
         self._last_has_work = False
         self._ahead: Batch | None = None
+        self._clocks = {source.topic: LagClock() for source in sources}
+        for topic, clock in self._clocks.items():
+            metrics.consumer_lag_seconds.labels(handler.stage, topic).set_function(clock.seconds)
 
     def ahead(self) -> Batch | None:
         """The batch that was taken while another one was in work, if one was."""
@@ -74,11 +78,11 @@ class PriorityConsumers:
             batch = source.consumer.poll(self._handler.batch_messages, wait)
             if batch:
                 self.stay(but=source)
-                return _made_out(source, batch)
+                return self._taken(source, batch)
         wait = _LANE_SECONDS if urgent else _IDLE_SECONDS
         batch = last.consumer.poll(self._handler.batch_messages, wait)
         self._last_has_work = bool(batch)
-        return _made_out(last, batch)
+        return self._taken(last, batch)
 
     def take_ahead(self, source: PriorityConsumer) -> None:
         """Take the next batch while one of `source` is in work: what has come on a lane that goes before
@@ -93,7 +97,7 @@ class PriorityConsumers:
             # What fails is told when the batch is asked for in its turn.
             with suppress(DependencyError):
                 received = other.consumer.poll(size, _LANE_SECONDS)
-                self._ahead = _made_out(other, received) if received else None
+                self._ahead = self._taken(other, received) if received else None
 
     def stay(self, *, but: PriorityConsumer | None = None) -> None:
         """Keep the lanes alive. Raises nothing: a batch in hand would be lost."""
@@ -110,7 +114,9 @@ class PriorityConsumers:
         reason = ""
         for source in self._sources:
             lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, source.topic)
-            lag.set(source.consumer.lag())
+            messages = source.consumer.lag()
+            lag.set(messages)
+            self._clocks[source.topic].lag(messages)
             # 0 as well, so that an alert sees it grow.
             expired = self._metrics.expired_messages_total.labels(source.topic)
             expired.inc(source.consumer.expired())
@@ -124,6 +130,10 @@ class PriorityConsumers:
         """Leave every group, so that others take over."""
         for source in self._sources:
             source.consumer.close()
+
+    def _taken(self, source: PriorityConsumer, received: list[ReceivedMessage]) -> Batch:
+        self._clocks[source.topic].took(received)
+        return _made_out(source, received)
 
 
 def _made_out(source: PriorityConsumer, received: list[ReceivedMessage]) -> Batch:

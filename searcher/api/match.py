@@ -13,6 +13,7 @@ from common.errors import UsageError
 from common.http.errors import json_response
 from common.http.load_shedding import LoadShedder
 from common.http.request_facts import Caller, facts_of
+from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
 from common.http.server import NOTICES_HEADER
 from common.http.upload import BODIES, MatchRequest, UploadStore
@@ -27,6 +28,7 @@ from searcher.index.state import Banks, Filter
 from searcher.matching.cascade import match_cascade
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import MatchReport
+from searcher.metrics import begin_decisions, observe_decision
 
 AT_WORK, _WAITING = 2, 16
 _ALLOWED = frozenset({"uri", "video_id"})
@@ -70,7 +72,10 @@ def match_router(
 ) -> APIRouter:
     """The route; `embed` and the matching run in a thread."""
     router = APIRouter(tags=["match"])
-    load_shedder, uploads = LoadShedder(AT_WORK, _WAITING), UploadStore(settings)
+    begin_decisions(metrics)
+    measured = QueueMetrics(metrics, "match")
+    load_shedder = LoadShedder(AT_WORK, _WAITING, measured=measured)
+    uploads = UploadStore(settings, metrics)
 
     @router.post(
         "/v1/match",
@@ -94,7 +99,7 @@ def match_router(
                     thorough=thorough,
                     cancellation=cancellation,
                 )
-                metrics.match_probability.observe(report.probability)
+                observe_decision(metrics, report)
                 return report_to_json(report, answering.index.videos.uri_of)
 
             answer = await load_shedder.run(work, request.receive)

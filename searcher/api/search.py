@@ -19,6 +19,7 @@ from common.errors import ModelMismatchError, UsageError
 from common.http.load_shedding import LoadShedder
 from common.http.request_body import JSON_TYPE, parsed, read_bytes, unsupported
 from common.http.request_facts import facts_of
+from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
 from common.metrics import Metrics
 from common.state.roles import Role
@@ -94,7 +95,7 @@ class _BareRoute(APIRoute):
 
 def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
     """Add the route, for the index that answers now."""
-    load_shedder = LoadShedder(_AT_WORK, _WAITING)
+    load_shedder = LoadShedder(_AT_WORK, _WAITING, measured=QueueMetrics(metrics, "search"))
 
     async def search(request: Request) -> Response:
         """Search the nearest indexed segments of each query vector."""

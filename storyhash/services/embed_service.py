@@ -44,6 +44,7 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
     transport = KafkaTransport(settings.kafka, settings.video)
     topics = TopicNames.of(settings.kafka)
     metrics = Metrics.create("embed")
+    metrics.watch_data_folder(settings.data_dir)
     health = Health(metrics, ("broker",), _STUCK_SECONDS)
     stage = build_stage(_profile(settings, transport, topics), settings)
     publisher = transport.publisher()

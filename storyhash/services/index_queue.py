@@ -7,6 +7,7 @@ for the queue and for the index.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -24,7 +25,8 @@ class IndexQueue:
     def __init__(self, index: LocalIndex) -> None:
         """What was pending when the index was last closed is due again."""
         self._index = index
-        self._due: dict[str, None] = dict.fromkeys(index.videos.pending())
+        # Each with the moment since which it waits, by the monotonic clock.
+        self._due: dict[str, float] = dict.fromkeys(index.videos.pending(), time.monotonic())
         # What each video under way is to become; None once it was deleted.
         self._under_way: dict[str, WorkItem | None] = {}
 
@@ -39,13 +41,21 @@ class IndexQueue:
         with self._index.changing:
             return len(self._due.keys() | self._under_way.keys())
 
+    def waiting_seconds(self) -> list[float]:
+        """How long each video waits, of those that are not in progress."""
+        with self._index.changing:
+            since = list(self._due.values())
+        now = time.monotonic()
+        return [now - moment for moment in since]
+
     def add(self, items: Iterable[WorkItem]) -> None:
         """Queue videos durably. Work in progress on one of them is dropped, unless it is the same: an
         equal description and an unchanged file."""
         with self._index.changing:
             wanted = [item for item in items if not self._is_under_way(item)]
             self._index.videos.begin(*(replace(item.row(), version=0) for item in wanted))
-            self._due.update(dict.fromkeys(item.entry.video_id for item in wanted))
+            for item in wanted:
+                self._due.setdefault(item.entry.video_id, time.monotonic())
 
     def relabel(self, work: Sequence[Relabelled]) -> None:
         """Update the description of indexed videos; those without all vectors are queued."""
@@ -89,7 +99,7 @@ class IndexQueue:
         """What is under way will not be finished; it is due again, before everything else."""
         with self._index.changing:
             again = [video_id for video_id, item in self._under_way.items() if item is not None]
-            self._due = dict.fromkeys(again) | self._due
+            self._due = dict.fromkeys(again, time.monotonic()) | self._due
             self._under_way.clear()
 
     def _next(self) -> WorkItem | None:

@@ -60,6 +60,7 @@ def run_ingest(
     topics = TopicNames.of(settings.kafka)
     topic = topics.backfill if backfill else topics.segments
     metrics = Metrics.create("ingest")
+    metrics.watch_data_folder(settings.data_dir)
     health = Health(metrics, (), _STUCK_SECONDS)
     server = HttpServer(health_app(health, metrics, settings.http), settings.http, health_only=True)
     transport = KafkaTransport(settings.kafka, settings.video)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from common.metrics import Metrics
 from searcher.api.protocols import ServingIndex
 from searcher.matching.matcher import MatchReport
+from searcher.metrics import observe_decision
 
 
 def match_new_video(
@@ -16,7 +17,7 @@ def match_new_video(
     if video is None or video.version != version:
         return None
     report = answering.matcher.match_video(video)
-    metrics.match_probability.observe(report.probability)
+    observe_decision(metrics, report)
     return report
 
 

@@ -36,6 +36,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     """Follow every generation there is and answer, until stopped. Raises BrokerError, what opening an
     index raises, and what no retry mends."""
     metrics = Metrics.create("search")
+    metrics.watch_data_folder(settings.data_dir)
     transport = KafkaTransport(settings.kafka, settings.video)
 
     def check(name: str) -> None:

@@ -14,6 +14,7 @@ from common.http.server import HttpServer
 from common.metrics import Metrics
 from common.runtime_tuning import keep_what_is_there
 from common.settings import ServiceSettings, Settings
+from embedder.metrics import observe_encoders
 from embedder.query.embedder import QueryEmbedder
 from ingest.exclusion import NOTHING, Exclusion
 from ingest.folder_watch import FolderWatch
@@ -22,6 +23,7 @@ from searcher.api.app import api_app
 from searcher.api.match import AT_WORK
 from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
+from searcher.metrics import watch_pending, watch_vectors
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
@@ -56,6 +58,7 @@ def run_serve(
     if watched is not None and not watched.is_dir():
         raise UsageError(f"{watched}: folder not found")
     metrics = Metrics.create("serve")
+    metrics.watch_data_folder(settings.data_dir)
     health = Health(metrics, ("index",), _STUCK_SECONDS)
     catalogue = ServedCatalogue(metrics, settings.ingest)
     access = new_access(settings.http)
@@ -83,6 +86,9 @@ def run_serve(
                 settings, watched, exclusion, services, answering, queue, metrics, health
             )
             queries = LocalQueries(decoder, QueryEmbedder(services.stage))
+            observe_encoders(services.stage, metrics)
+            watch_vectors(metrics, lambda: services.index)
+            watch_pending(metrics, queue.waiting_seconds)
             catalogue.open(Opened(answering, queries, queue))
             health.met("index")
             keep_what_is_there()

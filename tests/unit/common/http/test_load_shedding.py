@@ -14,6 +14,8 @@ from starlette.types import Message
 from common.cancellation import Cancellation
 from common.http.errors import ApiError
 from common.http.load_shedding import LoadShedder
+from common.http.request_metrics import QueueMetrics
+from common.metrics import Metrics
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -214,5 +216,34 @@ def test_the_event_loop_goes_on_while_threads_work() -> None:
         # This line is the proof: the loop has come here with the work still waiting.
         work.go_on.set()
         assert await slow == 1
+
+    run(check())
+
+
+def test_the_queue_is_measured_while_it_works_and_is_empty_afterwards() -> None:
+    metrics = Metrics.create("test")
+
+    def measured(name: str) -> float | None:
+        return metrics.registry.get_sample_value(f"storyhash_queue_{name}", {"queue": "match"})
+
+    async def check() -> None:
+        load_shedder = LoadShedder(1, 2, measured=QueueMetrics(metrics, "match"))
+        work, caller = Work(heeds=True), Caller()
+        first = asyncio.create_task(request(load_shedder, work))
+        await work.has_begun(1)
+        waiting = [asyncio.create_task(request(load_shedder, work, caller)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert (measured("running_requests"), measured("waiting_requests")) == (1, 2)
+        with pytest.raises(ApiError):
+            await request(load_shedder, work)
+        assert measured("refused_requests_total") == 1
+        # Whoever leaves takes no turn.
+        caller.hang_up()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert (measured("running_requests"), measured("waiting_requests")) == (1, 0)
+        work.go_on.set()
+        await first
+        await asyncio.sleep(0)
+        assert (measured("running_requests"), measured("waiting_requests")) == (0, 0)
 
     run(check())

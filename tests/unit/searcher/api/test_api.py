@@ -161,8 +161,8 @@ class Api:
         self.client.__exit__(None, None, None)
         self.index.close()
 
-    def metric(self, name: str) -> float:
-        return self.metrics.registry.get_sample_value(f"storyhash_{name}") or 0.0
+    def metric(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"storyhash_{name}", labels) or 0.0
 
 
 @pytest.fixture(scope="module")
@@ -764,6 +764,22 @@ def test_the_best_probability_of_each_query_is_counted(kept: Api) -> None:
     kept.client.post("/v1/match", content=b"broken")
     assert kept.metric("match_probability_count") == before[0] + 2
     assert kept.metric("match_probability_sum") == pytest.approx(before[1] + 1, abs=0.1)
+
+
+def test_each_decision_is_counted_under_the_bank_of_what_was_found(kept: Api) -> None:
+    copies = {"bank": "default", "decision": "copy"}
+    none = {"bank": "(none)", "decision": "no_match"}
+    before = kept.metric("decisions_total", **copies), kept.metric("decisions_total", **none)
+    kept.client.post("/v1/match", content=b"a.mp4")
+    kept.client.post("/v1/match", json={"video_id": "stranger.mp4"})
+    assert kept.metric("decisions_total", **copies) == before[0] + 1
+    assert kept.metric("decisions_total", **none) == before[1] + 1
+
+
+def test_uploads_are_counted_in_bytes(kept: Api) -> None:
+    before = kept.metric("upload_bytes_total")
+    kept.client.post("/v1/match", content=b"a.mp4")
+    assert kept.metric("upload_bytes_total") == before + len(b"a.mp4")
 
 
 def contract(api: Api) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from ingest.decoder_pool import SegmentReady, VideoDone, VideoEvent, VideoFailed
 from ingest.folder_watch import FolderWatch
 from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
-from searcher.metrics import watch_vectors
+from searcher.metrics import watch_pending, watch_vectors
 from searcher.storage.data_dir import FolderManifest
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import WorkItem
@@ -160,6 +160,21 @@ def test_what_was_taken_on_outlives_a_crash_and_is_indexed_in_its_order(bench: B
     assert [one.item.entry.video_id for one in bench.outcomes] == ["b", "a", "c"]
     assert {one.item.entry.title for one in bench.outcomes} == {"kept"}
     assert bench.index.shard_versions() == dict.fromkeys("abc", 1)
+
+
+def test_what_waits_is_measured_by_age(bench: Bench) -> None:
+    watch_pending(bench.metrics, bench.queue.waiting_seconds)
+
+    def pending(age: str) -> float | None:
+        return bench.metrics.registry.get_sample_value("storyhash_pending_videos", {"age": age})
+
+    bench.add("a", "b")
+    assert (pending("under_10m"), pending("over_1d")) == (2, 0)
+    bench.work()
+    assert pending("under_10m") == 0
+    watch_pending(bench.metrics, lambda: [0.0, 599.0, 600.0, 4000.0, 90_000.0, 1e9])
+    ages = ("under_10m", "under_1h", "under_1d", "over_1d")
+    assert [pending(age) for age in ages] == [2, 1, 1, 2]
 
 
 def test_a_video_deleted_while_it_is_indexed_never_comes_back(bench: Bench) -> None:
