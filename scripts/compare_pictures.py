@@ -56,23 +56,26 @@ def main() -> int:
     parser.add_argument("--videos", type=Path, required=True)
     parser.add_argument("--families", type=Path)
     parser.add_argument("--visual", action="append", choices=sorted(VISUALS))
-    asked = parser.parse_args()
+    options = parser.parse_args()
     settings = load_settings()
-    videos = _one_per_family(read_dataset(asked.videos, asked.families))
+    videos = _one_per_family(read_dataset(options.videos, options.families))
     references = {video.video_id: _frame(Path(video.uri), settings) for video in videos}
     queries = edited_pictures(videos, references, settings)
     print(f"{len(videos)} frames, {len(queries):,} edited pictures", file=sys.stderr)
-    names = asked.visual or ["offline", "offline-net", "sscd"]
+    names = options.visual or ["offline", "offline-net", "sscd"]
     rows, by_edit = [], {}
     for name in names:
         backend = VISUALS[name].build(settings)
         began = time.process_time()
-        own, other = similarities(backend, list(references.values()), queries)
+        own_cosines, other = similarities(backend, list(references.values()), queries)
         spent = 1000 * (time.process_time() - began) / (len(references) + len(queries))
         thresholds = [_threshold(queries, other, rate) for rate in _RATES]
-        shares = [np.mean(own > other), *(np.mean(own > least) for least in thresholds)]
+        shares = [
+            np.mean(own_cosines > other),
+            *(np.mean(own_cosines > least) for least in thresholds),
+        ]
         rows.append([f"`{name}`", *(f"{100 * share:.1f}" for share in shares), f"{spent:.1f}"])
-        by_edit[name] = _cells(queries, own, other, thresholds[0])
+        by_edit[name] = _cells(queries, own_cosines, other, thresholds[0])
     head = [
         "",
         "Recall@1, %",
@@ -106,10 +109,10 @@ def edited_pictures(
 
             for transform in choose(_GROUPS):
                 context = context_for(transform.name, video.video_id, partner)
-                made = transform.apply(frames[video.video_id], context)
-                write_film(path, made)
+                edited = transform.apply(frames[video.video_id], context)
+                write_film(path, edited)
                 picture = read_film(path, limits=settings.video).frames[0]
-                queries.append(EditedPicture(transform.name, row, bool(made.partners), picture))
+                queries.append(EditedPicture(transform.name, row, bool(edited.partners), picture))
     return queries
 
 
@@ -118,18 +121,18 @@ def similarities(
 ) -> tuple[Float32Array, Float32Array]:
     """float32 (n,) each: the cosine of each query with its original, and with the most similar other
     frame."""
-    known = backend.encode([film.frames[0] for film in references], reference=True)
-    found = np.concatenate(
+    references_by_row = backend.encode([film.frames[0] for film in references], reference=True)
+    query_vectors = np.concatenate(
         [
             backend.encode([query.picture for query in queries[first : first + _BATCH]])
             for first in range(0, len(queries), _BATCH)
         ]
     )
-    cosines = found @ known.T
+    cosines = query_vectors @ references_by_row.T
     rows, originals = np.arange(len(queries)), [query.original for query in queries]
-    own = cosines[rows, originals].copy()
+    own_cosines = cosines[rows, originals].copy()
     cosines[rows, originals] = -1.0
-    return own, cosines.max(axis=1)
+    return own_cosines, cosines.max(axis=1)
 
 
 def _one_per_family(videos: Sequence[DatasetVideo]) -> list[DatasetVideo]:
@@ -147,12 +150,12 @@ def _threshold(queries: Sequence[EditedPicture], other: Float32Array, rate: floa
 
 
 def _cells(
-    queries: Sequence[EditedPicture], own: Float32Array, other: Float32Array, least: float
+    queries: Sequence[EditedPicture], own_cosines: Float32Array, other: Float32Array, least: float
 ) -> dict[str, str]:
     names = np.array([query.transform for query in queries])
     return {
-        name: f"{100 * np.mean((own > other)[names == name]):.0f} / "
-        f"{100 * np.mean((own > least)[names == name]):.0f}"
+        name: f"{100 * np.mean((own_cosines > other)[names == name]):.0f} / "
+        f"{100 * np.mean((own_cosines > least)[names == name]):.0f}"
         for name in dict.fromkeys(names.tolist())
     }
 

@@ -42,12 +42,12 @@ def query() -> list[UInt8Array]:
 def best_match(frames: list[UInt8Array], profile: str) -> dict[str, Any]:
     """Index the demo's videos, match the query, and return its best match as `match --json` prints it."""
     with tempfile.TemporaryDirectory() as scratch:
-        videos, asked, data = (Path(scratch) / name for name in ("videos", "query.mp4", "data"))
+        videos, query, data = (Path(scratch) / name for name in ("videos", "query.mp4", "data"))
         videos.mkdir()
         write_catalogue(videos)
-        encode_video(asked, iter(frames), FRAMES_PER_SECOND)
+        encode_video(query, iter(frames), FRAMES_PER_SECOND)
         _storyhash("index", str(videos), "--data", str(data), "--profile", profile)
-        printed = _storyhash("match", str(asked), "--data", str(data), "--json")
+        printed = _storyhash("match", str(query), "--data", str(data), "--json")
     return json.loads(printed)["matches"][0]
 
 
@@ -70,8 +70,8 @@ def draw(frames: list[UInt8Array], match: dict[str, Any], path: Path) -> None:
     for strip, left, bottom in ((frames, 0, 3.0), (reference, start, 0.75)):
         for second in range(len(strip) // FRAMES_PER_SECOND):
             picture = strip[second * FRAMES_PER_SECOND + FRAMES_PER_SECOND // 2][::2, ::2]
-            place = (left + second + 0.02, left + second + 0.98, bottom, bottom + 0.75)
-            axes.imshow(picture, extent=place, aspect="auto", interpolation="none")
+            extent = (left + second + 0.02, left + second + 0.98, bottom, bottom + 0.75)
+            axes.imshow(picture, extent=extent, aspect="auto", interpolation="none")
     upper = [match["query_start_seconds"], match["query_end_seconds"]]
     lower = [start + match["ref_start_seconds"], start + match["ref_end_seconds"]]
     axes.fill([*upper, *reversed(lower)], [3.0, 3.0, 1.5, 1.5], color=_COPY, alpha=0.22, lw=0)
@@ -85,12 +85,12 @@ def draw(frames: list[UInt8Array], match: dict[str, Any], path: Path) -> None:
     text = {"ha": "center", "va": "center", "color": _GREY}
     axes.text(6, 4.05, "query: a new upload, 12 s", **text)
     axes.text(6, 0.4, f"reference: {match['video_id']}, in the index, 8 s", **text)
-    found = (
+    caption = (
         f"seconds {upper[0]:.1f} to {upper[1]:.1f} of the query are seconds "
         f"{match['ref_start_seconds']:.1f} to {match['ref_end_seconds']:.1f} of {match['video_id']}\n"
         f"view {match['view']}, probability {100 * match['probability']:.1f} %: {match['decision']}"
     )
-    axes.text(6, 2.25, found, ha="center", va="center", color="#123a63", fontsize=11)
+    axes.text(6, 2.25, caption, ha="center", va="center", color="#123a63", fontsize=11)
     figure.savefig(path, dpi=100)
 
 

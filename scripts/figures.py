@@ -57,19 +57,22 @@ def summary(load: Load) -> str:
 
 def speed(load: Load) -> str:
     """Milliseconds of work a second of video, by step."""
-    found = load("embedding")["profiles"]
+    results = load("embedding")["profiles"]
     steps = sorted(
-        {step for one in found.values() for step in one["milliseconds_of_work_a_second"]}
+        {step for profile in results.values() for step in profile["milliseconds_of_work_a_second"]}
     )
     rows = [
         [
             step,
-            *(str(found[name]["milliseconds_of_work_a_second"].get(step, "")) for name in PROFILES),
+            *(
+                str(results[name]["milliseconds_of_work_a_second"].get(step, ""))
+                for name in PROFILES
+            ),
         ]
         for step in steps
     ]
     rows.append(
-        ["**times real time**", *(f"{found[name]['realtime_factor']}" for name in PROFILES)]
+        ["**times real time**", *(f"{results[name]['realtime_factor']}" for name in PROFILES)]
     )
     rows.append(
         ["decoding alone", *[str(load("embedding")["decoding_alone_factor"])] * len(PROFILES)]
@@ -79,24 +82,24 @@ def speed(load: Load) -> str:
 
 def search(load: Load) -> str:
     """Search and writes."""
-    found = load("search")
+    results = load("search")
     rows = [
         [name, str(times["p50"]), str(times["p99"])]
-        for name, times in found["search_microseconds"].items()
+        for name, times in results["search_microseconds"].items()
     ]
-    written = ", ".join(f"{name} {rate:,}" for name, rate in found["writes_per_second"].items())
+    written = ", ".join(f"{name} {rate:,}" for name, rate in results["writes_per_second"].items())
     return (
         table(["search, microseconds", "p50", "p99"], rows)
-        + f"\n\n{found['vectors']:,} vectors; written a second: {written}; the graph builds in "
-        f"{found['graph_build_seconds']} s; recall@10 {found['recall_at_10']}; "
-        f"{found['bytes_per_vector']['shard']} bytes a vector."
+        + f"\n\n{results['vectors']:,} vectors; written a second: {written}; the graph builds in "
+        f"{results['graph_build_seconds']} s; recall@10 {results['recall_at_10']}; "
+        f"{results['bytes_per_vector']['shard']} bytes a vector."
     )
 
 
 def models(load: Load) -> str:
     """The profiles of CLIP and SAM 2 on random weights, and the networks beside their references."""
-    held = load("models")
-    profiles, memory = held["profiles"], held["memory_by_length"]
+    results = load("models")
+    profiles, memory = results["profiles"], results["memory_by_length"]
     lines = {
         "times real time": "realtime_factor",
         "pictures a second (visual)": "pictures_a_second",
@@ -104,10 +107,13 @@ def models(load: Load) -> str:
         "peak of `index`, MiB": "index_peak_mib",
         "peak of `match`, MiB": "match_peak_mib",
     }
-    rows = [[label, *(str(one[key]) for one in profiles.values())] for label, key in lines.items()]
+    rows = [
+        [label, *(str(profile[key]) for profile in profiles.values())]
+        for label, key in lines.items()
+    ]
     films = next(iter(profiles.values()))
     peers = [
-        f"{name} {', '.join(f'{who} {value}' for who, value in held[key].items())}"
+        f"{name} {', '.join(f'{case} {value}' for case, value in results[key].items())}"
         for name, key in (
             ("CLIP, pictures a second:", "clip_pictures_a_second"),
             ("SAM 2 with three things, frames a second:", "sam2_frames_a_second"),
@@ -117,7 +123,7 @@ def models(load: Load) -> str:
         [
             table(["", *(f"`{name}`" for name in profiles)], rows),
             f"{films['films']} films, {films['video_seconds']} s; SAM 2 at "
-            f"{held['sam2_image_size']} pixels.",
+            f"{results['sam2_image_size']} pixels.",
             *(f"{peer}." for peer in peers),
             f"The longest film: {memory['half']['peak_mib']} MiB for "
             f"{memory['half']['video_seconds']:.1f} s of it, {memory['full']['peak_mib']} MiB for all "
@@ -159,8 +165,8 @@ def begin(name: str) -> str:
 def filled(text: str, name: str, block: str) -> str:
     """A document with a block in it replaced."""
     end = "<!-- end -->"
-    before, rest = text.split(begin(name), 1)
-    return f"{before}{begin(name)}{block}\n{end}{rest.split(end, 1)[1]}"
+    before, after = text.split(begin(name), 1)
+    return f"{before}{begin(name)}{block}\n{end}{after.split(end, 1)[1]}"
 
 
 def main() -> None:

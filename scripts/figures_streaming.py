@@ -17,15 +17,15 @@ _BARE, _BATCHED = "bare, its own batching", "bare, the publisher's batching"
 
 def service(load: Load) -> str:
     """What a service does on the machine it was measured on, in a sentence or two."""
-    held = load("streaming")
-    taken = held["consuming"]
-    through = held["latency"]["segments through embedder and searcher"]["video_milliseconds"]
+    results = load("streaming")
+    consuming = results["consuming"]
+    through = results["latency"]["segments through embedder and searcher"]["video_milliseconds"]
     kills = load("kills")
     times = sum(kills["figures"]["disturbed"]["kills"].values())
     return (
-        f"With Kafka on the same cores, a searcher takes in {taken['embeddings_per_second']:,} "
-        f"embeddings per second ({taken['embeddings']:,} in the test) and answers again "
-        f"{taken['recovery']['with a snapshot']['seconds']:.0f} s after it is killed, "
+        f"With Kafka on the same cores, a searcher takes in {consuming['embeddings_per_second']:,} "
+        f"embeddings per second ({consuming['embeddings']:,} in the test) and answers again "
+        f"{consuming['recovery']['with a snapshot']['seconds']:.0f} s after it is killed, "
         f"if it has a snapshot. A short video is searchable {through['p50'] / 1000:.1f} s after it is "
         f"sent (median; 99th percentile {through['p99'] / 1000:.1f} s). In a test that sent "
         f"{kills['figures']['segments']:,} segments and killed producer, embedders and searcher {times} "
@@ -36,13 +36,13 @@ def service(load: Load) -> str:
 
 def throughput(load: Load) -> list[list[str]]:
     """What `scripts/bench streaming` measured: a row each, with the bound next to it."""
-    held = load("streaming")
-    small, large = (held["producing"][name] for name in ("2.2 kB", "200 kB"))
-    taken, recovery = held["consuming"], held["consuming"]["recovery"]
-    one, two = held["embedding"]["one embedder"], held["embedding"]["two embedders"]
-    alone = held["embedding"]["stage_alone_segments_per_second"]
-    through = held["latency"]["segments through embedder and searcher"]["video_milliseconds"]
-    direct = held["latency"]["embeddings through the searcher"]["video_milliseconds"]
+    results = load("streaming")
+    small, large = (results["producing"][name] for name in ("2.2 kB", "200 kB"))
+    consuming, recovery = results["consuming"], results["consuming"]["recovery"]
+    single, double = results["embedding"]["one embedder"], results["embedding"]["two embedders"]
+    alone = results["embedding"]["stage_alone_segments_per_second"]
+    through = results["latency"]["segments through embedder and searcher"]["video_milliseconds"]
+    direct = results["latency"]["embeddings through the searcher"]["video_milliseconds"]
     rows = [
         [
             f"produced, {one_kind['bytes_a_value'] / 1000:.1f} kB per message",
@@ -54,23 +54,24 @@ def throughput(load: Load) -> list[list[str]]:
     ]
     rows += [
         [
-            f"{taken['embeddings']:,} embeddings taken in by a searcher",
-            f"{taken['embeddings_per_second']:,} per second",
-            f"the mirror alone {taken['bounds_per_second']['mirror alone, embeddings']:,}, a bare "
-            f"consumer {taken['bounds_per_second']['bare consumer, messages']:,}",
+            f"{consuming['embeddings']:,} embeddings taken in by a searcher",
+            f"{consuming['embeddings_per_second']:,} per second",
+            f"the mirror alone {consuming['bounds_per_second']['mirror alone, embeddings']:,}, a bare "
+            f"consumer {consuming['bounds_per_second']['bare consumer, messages']:,}",
         ],
         [
             "memory of that searcher",
-            f"{taken['memory']['peak_resident_megabytes']:,} MB at the peak",
-            f"{taken['memory']['own_bytes_a_vector_at_the_peak']:,} bytes per vector; the vector "
-            f"alone has {taken['memory']['bytes_of_a_vector']:,}",
+            f"{consuming['memory']['peak_resident_megabytes']:,} MB at the peak",
+            f"{consuming['memory']['own_bytes_a_vector_at_the_peak']:,} bytes per vector; the vector "
+            f"alone has {consuming['memory']['bytes_of_a_vector']:,}",
         ],
         [
             "vectors not yet in the graph",
-            f"{taken['waiting_for_the_graph_at_the_end']:,} at the end of that, "
-            f"{taken['folding']['waiting_at_the_end']:,} after {taken['folding']['seconds']:,} s more",
+            f"{consuming['waiting_for_the_graph_at_the_end']:,} at the end of that, "
+            f"{consuming['folding']['waiting_at_the_end']:,} after "
+            f"{consuming['folding']['seconds']:,} s more",
             "a query takes {p50:.0f} ms meanwhile (99th percentile {p99:.0f})".format(
-                **taken["folding"]["query_milliseconds"]
+                **consuming["folding"]["query_milliseconds"]
             ),
         ],
         [
@@ -81,8 +82,9 @@ def throughput(load: Load) -> list[list[str]]:
         ],
         [
             "`offline` embedders, one and two",
-            f"{one['segments_per_second']} and {two['segments_per_second']} segments per second",
-            f"{100 * one['share_of_the_cores']:.0f} and {100 * two['share_of_the_cores']:.0f} % of the "
+            f"{single['segments_per_second']} and {double['segments_per_second']} segments per second",
+            f"{100 * single['share_of_the_cores']:.0f} and "
+            f"{100 * double['share_of_the_cores']:.0f} % of the "
             f"cores; the stage without Kafka {alone}",
         ],
         [
@@ -99,19 +101,19 @@ def withstood(load: Load) -> list[list[str]]:
     rows = []
     for name in SCENARIOS:
         try:
-            held = load(name)
+            results = load(name)
         except FileNotFoundError:
             continue
-        kept = sum(one["kept"] for one in held["promises"])
-        size = "small" if held["quick"] else "full"
+        kept_promises = sum(promise["kept"] for promise in results["promises"])
+        size = "small" if results["quick"] else "full"
         rows.append(
             [
                 f"`{name}`",
                 size,
-                f"{held['figures'].get('segments', '')}",
-                f"{kept} of {len(held['promises'])}",
-                _worst(held["figures"]),
-                f"{held['seconds']:.0f} s",
+                f"{results['figures'].get('segments', '')}",
+                f"{kept_promises} of {len(results['promises'])}",
+                _worst(results["figures"]),
+                f"{results['seconds']:.0f} s",
             ]
         )
     return rows

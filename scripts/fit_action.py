@@ -44,8 +44,10 @@ def features_of(number: int) -> Float64Array:
     frames = np.stack(list(islice(film(number, 2 * _SECONDS), round(_SECONDS * rate))))
     pts = np.arange(len(frames)) / rate
     slots = np.floor(pts * MotionTracker.frames_per_second + 1e-9)
-    kept = np.unique(slots, return_index=True)[1]
-    tracks = MotionTracker().track(FrameBatch(np.ascontiguousarray(frames[kept]), pts[kept]))
+    first_of_slot = np.unique(slots, return_index=True)[1]
+    tracks = MotionTracker().track(
+        FrameBatch(np.ascontiguousarray(frames[first_of_slot]), pts[first_of_slot])
+    )
     if not tracks.visible.any():
         return np.full(ACTION_DIMENSION, np.nan)
     return squash(raw_features(tracks))
@@ -64,12 +66,13 @@ def is_the_same() -> bool:
         stored = file["features"]
     numbers = range(0, _FILMS, _CHECKED_EVERY)
     anew = np.array([features_of(number) for number in numbers])
-    held = json.loads(CONSTANTS_PATH.read_text(encoding="utf-8"))
+    constants = json.loads(CONSTANTS_PATH.read_text(encoding="utf-8"))
     return (
         stored.shape == (_FILMS, ACTION_DIMENSION)
         and np.allclose(stored[numbers], anew, atol=_TOLERANCE, equal_nan=True)
         and all(
-            np.allclose(held[name], values, atol=_TOLERANCE) for name, values in fit(stored).items()
+            np.allclose(constants[name], values, atol=_TOLERANCE)
+            for name, values in fit(stored).items()
         )
     )
 

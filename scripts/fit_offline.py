@@ -42,20 +42,20 @@ def measure(seed: int, index: int) -> list[PictureFeatures]:
     clean, other = picture(base), picture(base + 500_000)
     rng = np.random.default_rng((seed, index, 7))
     edited = [augment(clean, other, rng) for _ in range(_VARIANTS - 1)]
-    return [picture_features(one) for one in [clean, *edited]]
+    return [picture_features(variant) for variant in [clean, *edited]]
 
 
 def fit(measured: list[list[PictureFeatures]], seed: int) -> Projection:
     """The projection that tells these pictures apart best, whatever was done to them."""
     rng = np.random.default_rng(seed)
-    bank = np.stack([[one.bank for one in variants] for variants in measured])
+    bank = np.stack([[features.bank for features in variants] for variants in measured])
     bank_mean = bank.mean(axis=(0, 1))
     balanced = balance(bank, bank_mean)
     sample = np.concatenate(
         [
-            one.patches[rng.permutation(len(one.patches))[:_PATCH_SAMPLE]]
+            features.patches[rng.permutation(len(features.patches))[:_PATCH_SAMPLE]]
             for variants in measured
-            for one in variants
+            for features in variants
         ]
     )
     patch_mean, patch_basis, centres = fit_patches(sample, 40, 24, rng)
@@ -73,7 +73,9 @@ def fit(measured: list[list[PictureFeatures]], seed: int) -> Projection:
         empty,
         empty,
     )
-    local = np.stack([[partly.gather(one.patches) for one in variants] for variants in measured])
+    local = np.stack(
+        [[partly.gather(features.patches) for features in variants] for variants in measured]
+    )
     vlad_offset, vlad_map = fit_discriminant(local, _VLAD_OUT, 0.1)
     both = np.concatenate(
         [unit((balanced - bank_offset) @ bank_map), unit((local - vlad_offset) @ vlad_map)], axis=-1

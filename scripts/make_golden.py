@@ -22,7 +22,9 @@ def main() -> None:
         SscdBackend(SscdSettings(model="distilled")),
     ]
     picture = [golden_picture()]
-    np.savez(GOLDEN_PATH, **{one.fingerprint: one.encode(picture)[0] for one in backends})
+    np.savez(
+        GOLDEN_PATH, **{backend.fingerprint: backend.encode(picture)[0] for backend in backends}
+    )
     print(f"{GOLDEN_PATH}: {len(backends)} vectors")
 
 

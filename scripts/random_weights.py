@@ -94,14 +94,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tiny", action="store_true", help="a few thousand weights, for tests")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
-    write(asked.folder, tiny=asked.tiny)
-    folder = asked.folder.absolute()
+    write(options.folder, tiny=options.tiny)
+    folder = options.folder.absolute()
     print(f"export STORYHASH_CLIP__MODEL={folder / 'clip'} STORYHASH_SAM2__MODEL={folder / 'sam2'}")
     print("export STORYHASH_SAM2__MIN_PREDICTED_IOU=0 STORYHASH_SAM2__MIN_STABILITY=0")
     # What a random network proposes has no outline to speak of.
-    print(f"# {sum(os.path.getsize(one) for one in folder.rglob('*.safetensors')) / 1e6:.0f} MB")
+    print(f"# {sum(os.path.getsize(file) for file in folder.rglob('*.safetensors')) / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

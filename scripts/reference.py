@@ -62,7 +62,9 @@ def _command(command: Any, name: str) -> Iterator[str]:
         for child in command.commands.values():
             yield from _command(child, f"{name} {child.name}")
         return
-    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    arguments = [
+        parameter for parameter in command.params if parameter.param_type_name == "argument"
+    ]
     usage = " ".join([name, *(argument.metavar or "" for argument in arguments)])
     yield f"### `{usage}`\n"
     yield " ".join((command.help or "").split()) + "\n"
@@ -70,7 +72,7 @@ def _command(command: Any, name: str) -> Iterator[str]:
 
 
 def _options(command: Any) -> Iterator[str]:
-    options = [one for one in command.params if one.param_type_name == "option"]
+    options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     rows = [
         (
             ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts)),
@@ -100,8 +102,8 @@ def _settings(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -> It
             continue
         # A default that is computed depends on the machine; its description says what it is.
         default = None if info.default_factory else info.default
-        shown = "" if default is None or isinstance(default, SecretStr) else f"`{default}`"
-        yield f"| `{variable}` | {shown} | {info.description} |"
+        default_text = "" if default is None or isinstance(default, SecretStr) else f"`{default}`"
+        yield f"| `{variable}` | {default_text} | {info.description} |"
 
 
 def _profiles() -> Iterator[str]:
@@ -117,13 +119,13 @@ def _http() -> Iterator[str]:
     metrics, settings = Metrics.create("reference"), HttpSettings()
     health = Health(None, (), 0.0)
     access = Access(settings, beyond_loopback=False)
-    given = (health, metrics, settings)
+    common_parts = (health, metrics, settings)
     apps = {
         "search": api_app(
-            *(nothing, nothing, *given), generations=followed, staged=followed, access=access
+            *(nothing, nothing, *common_parts), generations=followed, staged=followed, access=access
         ),
-        "serve": api_app(nothing, nothing, *given, access=access),
-        "embed": embed_app(nothing, "", *given, access=access),
+        "serve": api_app(nothing, nothing, *common_parts, access=access),
+        "embed": embed_app(nothing, "", *common_parts, access=access),
     }
     yield "Each service tells its own contract at `/openapi.json`. Every error has the form"
     yield '`{"error": {"code", "message"}}`.\n'
@@ -131,9 +133,9 @@ def _http() -> Iterator[str]:
     routes: dict[tuple[str, str, str], list[str]] = {}
     for service, app_of in apps.items():
         for path, methods in app_of.openapi()["paths"].items():
-            for method, told in methods.items():
-                summary = " ".join(told.get("description", "").split())
-                (roles,) = told.get("security", [{"key": []}])[0].values()
+            for method, operation in methods.items():
+                summary = " ".join(operation.get("description", "").split())
+                (roles,) = operation.get("security", [{"key": []}])[0].values()
                 route = f"{method.upper()} {path}"
                 routes.setdefault((route, "".join(roles), summary), []).append(service)
     for (route, role, summary), services in routes.items():
@@ -149,10 +151,10 @@ def _metrics() -> Iterator[str]:
         metric = getattr(metrics, field.name)
         if not isinstance(metric, MetricWrapperBase):
             continue
-        (told,) = metric.describe()
+        (description,) = metric.describe()
         labels = ", ".join(f"`{name}`" for name in metric._labelnames)
-        name = told.name + ("_total" if told.type == "counter" else "")
-        yield f"| `{name}` | {told.type} | {labels} | {told.documentation} |"
+        name = description.name + ("_total" if description.type == "counter" else "")
+        yield f"| `{name}` | {description.type} | {labels} | {description.documentation} |"
     yield "| `storyhash_build_info` | gauge | `version`, `service` | What runs. |"
 
 

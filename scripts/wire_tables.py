@@ -27,11 +27,11 @@ PATH = Path(__file__).parents[1] / "docs" / "wire.md"
 def fresh(text: str) -> str:
     """The file with its tables rebuilt. Raises ValueError when a place for one is missing."""
     for name, make in _TABLES.items():
-        place = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        pattern = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         table = "\n".join(make())
-        text, found = place.subn(lambda m, t=table: f"{m[1]}\n{t}\n\n{m[2]}", text)  # type: ignore[misc]
-        if found != 1:
-            raise ValueError(f"{PATH}: expected one place for the table {name}, found {found}")
+        text, count = pattern.subn(lambda m, t=table: f"{m[1]}\n{t}\n\n{m[2]}", text)  # type: ignore[misc]
+        if count != 1:
+            raise ValueError(f"{PATH}: expected one place for the table {name}, found {count}")
     return text
 
 
@@ -49,8 +49,8 @@ def _topics() -> Iterator[str]:
             f"for ever, compacted: the newest of each key; the others for `{kafka.purge_hours:g}` h "
             "(`STORYHASH_KAFKA__PURGE_HOURS`) at most"
         )
-        kept = newest if compacted else hours
-        yield _row([f"`{spec.name}`", spec.partitions, kept])
+        retention = newest if compacted else hours
+        yield _row([f"`{spec.name}`", spec.partitions, retention])
 
 
 def _keys() -> Iterator[str]:
@@ -92,11 +92,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true")
     text = PATH.read_text(encoding="utf-8")
-    made = fresh(text)
+    new_text = fresh(text)
     if parser.parse_args().check:
-        print("fresh" if made == text else f"{PATH} is stale: python -m scripts.wire_tables")
-        return int(made != text)
-    PATH.write_text(made, encoding="utf-8")
+        print("fresh" if new_text == text else f"{PATH} is stale: python -m scripts.wire_tables")
+        return int(new_text != text)
+    PATH.write_text(new_text, encoding="utf-8")
     return 0
 
 

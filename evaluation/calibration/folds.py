@@ -27,8 +27,10 @@ _ANSWER_COLUMNS = ("fold", "absent")
 def concatenate_samples(parts: Sequence[Samples]) -> Samples:
     """Concatenate samples, in order; views are numbered anew."""
     views = tuple(dict.fromkeys(view for part in parts for view in part.views))
-    number = {view: place for place, view in enumerate(views)}
-    places = [np.array([number[view] for view in part.views], dtype=np.int64) for part in parts]
+    number = {view: index for index, view in enumerate(views)}
+    new_numbers = [
+        np.array([number[view] for view in part.views], dtype=np.int64) for part in parts
+    ]
     starts = np.cumsum([0, *(len(part.fold) for part in parts)])
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
@@ -39,7 +41,9 @@ def concatenate_samples(parts: Sequence[Samples]) -> Samples:
         answer=np.concatenate(
             [part.answer + start for part, start in zip(parts, starts, strict=False)]
         ),
-        view=np.concatenate([place[part.view] for place, part in zip(places, parts, strict=True)]),
+        view=np.concatenate(
+            [numbers[part.view] for numbers, part in zip(new_numbers, parts, strict=True)]
+        ),
         **columns,
     )
 
@@ -47,8 +51,8 @@ def concatenate_samples(parts: Sequence[Samples]) -> Samples:
 def digest(samples: Samples) -> str:
     """Digest of the samples that a calibration was fitted on, 8 hexadecimal digits."""
     digester = hashlib.blake2b("\n".join(samples.views).encode(), digest_size=4)
-    for one in fields(samples):
-        value = getattr(samples, one.name)
+    for column in fields(samples):
+        value = getattr(samples, column.name)
         if isinstance(value, np.ndarray):
             digester.update(np.ascontiguousarray(value).tobytes())
     return digester.hexdigest()
@@ -83,12 +87,18 @@ def fit_on_folds(
 
 def to_json(calibrations: Mapping[int | None, Calibration]) -> dict[str, Any]:
     """JSON by fold; `all` stands for None."""
-    return {"all" if fold is None else str(fold): asdict(one) for fold, one in calibrations.items()}
+    return {
+        "all" if fold is None else str(fold): asdict(calibration)
+        for fold, calibration in calibrations.items()
+    }
 
 
-def calibrations_from_json(held: Mapping[str, Any]) -> dict[int | None, Calibration]:
+def calibrations_from_json(fields: Mapping[str, Any]) -> dict[int | None, Calibration]:
     """Calibrations from the JSON of `to_json`; raises TypeError or ValueError for anything else."""
-    return {None if fold == "all" else int(fold): from_json(one) for fold, one in held.items()}
+    return {
+        None if fold == "all" else int(fold): from_json(calibration)
+        for fold, calibration in fields.items()
+    }
 
 
 def check_calibrations(path: Path) -> dict[str, Any]:
@@ -97,11 +107,11 @@ def check_calibrations(path: Path) -> dict[str, Any]:
     Raises UsageError for any other file, because it would be overwritten.
     """
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(held, dict):
-            raise TypeError(f"expected an object, got {type(held).__name__}")
-        for one in held.values():
-            from_json(one)
+        calibrations = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(calibrations, dict):
+            raise TypeError(f"expected an object, got {type(calibrations).__name__}")
+        for calibration in calibrations.values():
+            from_json(calibration)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -110,7 +120,7 @@ def check_calibrations(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} holds something other than calibrations ({error}); name another file"
         ) from None
-    return held
+    return calibrations
 
 
 def write_calibrations(path: Path, fitted: Mapping[str, Calibration]) -> None:
@@ -118,10 +128,12 @@ def write_calibrations(path: Path, fitted: Mapping[str, Calibration]) -> None:
 
     Raises UsageError if the file holds something else.
     """
-    held = check_calibrations(path) | {visual: asdict(one) for visual, one in fitted.items()}
+    calibrations = check_calibrations(path) | {
+        visual: asdict(calibration) for visual, calibration in fitted.items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        json.dump(held, file, indent=1)
+        json.dump(calibrations, file, indent=1)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())

@@ -40,8 +40,8 @@ class Samples:
 
     def without(self, fold: int) -> Samples:
         """The samples of all other folds."""
-        kept = self.fold[self.answer] != fold
-        return replace(self, **{name: getattr(self, name)[kept] for name in _COLUMNS})
+        other_folds = self.fold[self.answer] != fold
+        return replace(self, **{name: getattr(self, name)[other_folds] for name in _COLUMNS})
 
 
 _COLUMNS = ("answer", "right", "view", "score", "seconds", "background_mean", "count")
@@ -85,13 +85,13 @@ def gather_samples(
                     (
                         answer,
                         relation in ("self", "copy"),
-                        views.setdefault(each.view, len(views)),
-                        each.runs[0].score,
-                        each.runs[0].seconds,
-                        each.background.mean,
-                        each.background.count,
+                        views.setdefault(match_evidence.view, len(views)),
+                        match_evidence.runs[0].score,
+                        match_evidence.runs[0].seconds,
+                        match_evidence.background.mean,
+                        match_evidence.background.count,
                     )
-                    for each in evidence
+                    for match_evidence in evidence
                 ]
     return _samples(tuple(views), rows, folds, absent)
 

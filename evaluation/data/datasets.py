@@ -91,14 +91,14 @@ def read_davis(root: Path, split: str | None = None) -> tuple[DatasetVideo, ...]
     try:
         names = path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError):
-        there = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
-        raise UsageError(f"{path}: no such split; there are: {there}") from None
-    known = {video.video_id: video for video in videos}
-    missing = [name for name in names if name not in known]
+        splits = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
+        raise UsageError(f"{path}: no such split; there are: {splits}") from None
+    by_id = {video.video_id: video for video in videos}
+    missing = [name for name in names if name not in by_id]
     if missing or not names:
-        what = f"not in {pictures}: {', '.join(missing[:5])}" if names else "names no sequence"
-        raise UsageError(f"{path}: {what}")
-    return tuple(known[name] for name in dict.fromkeys(names))
+        problem = f"not in {pictures}: {', '.join(missing[:5])}" if names else "names no sequence"
+        raise UsageError(f"{path}: {problem}")
+    return tuple(by_id[name] for name in dict.fromkeys(names))
 
 
 def folds(videos: Sequence[DatasetVideo], count: int = 5) -> Mapping[str, int]:
@@ -134,7 +134,7 @@ def _digest(text: str) -> bytes:
 def _read_families(path: Path, folder: Path) -> dict[str, Mapping[str, str]]:
     """Rows by the absolute path of their file; each row has two paths, relative to either folder."""
     rows: dict[str, Mapping[str, str]] = {}
-    seen: set[str] = set()
+    names: set[str] = set()
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="")
@@ -146,13 +146,15 @@ def _read_families(path: Path, folder: Path) -> dict[str, Mapping[str, str]]:
                 )
             for row in reader:
                 name = row["file"].strip()
-                if not name or name in seen:
-                    what = f"lists {name} twice" if name else "names no file"
-                    raise UsageError(f"{path}, line {reader.line_num}: {what}")
-                seen.add(name)
-                kept = {key: value.strip() for key, value in row.items() if isinstance(value, str)}
+                if not name or name in names:
+                    problem = f"lists {name} twice" if name else "names no file"
+                    raise UsageError(f"{path}, line {reader.line_num}: {problem}")
+                names.add(name)
+                fields = {
+                    key: value.strip() for key, value in row.items() if isinstance(value, str)
+                }
                 for base in (folder, path.parent):
-                    rows[_key(base / name)] = kept
+                    rows[_key(base / name)] = fields
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (csv.Error, UnicodeDecodeError) as error:

@@ -87,19 +87,19 @@ class FeatureStore:
 def missing_jobs(
     store: FeatureStore,
     profiles: Sequence[str],
-    wanted: Sequence[tuple[DatasetVideo, str]],
+    queries: Sequence[tuple[DatasetVideo, str]],
     videos: Sequence[DatasetVideo],
 ) -> list[ExtractionJob]:
-    """The part of `wanted` that is not cached yet, by video."""
+    """The part of `queries` that is not cached yet, by video."""
     by_video: dict[str, dict[str, dict[str, Path]]] = {}
-    for video, transform in wanted:
+    for video, transform in queries:
         paths = {profile: store.path(profile, video, transform) for profile in profiles}
-        left = {profile: path for profile, path in paths.items() if not path.exists()}
-        if left:
-            by_video.setdefault(video.video_id, {})[transform] = left
-    known = {video.video_id: video for video in videos}
+        missing = {profile: path for profile, path in paths.items() if not path.exists()}
+        if missing:
+            by_video.setdefault(video.video_id, {})[transform] = missing
+    by_id = {video.video_id: video for video in videos}
     return [
-        ExtractionJob(known[name], partners_of(known[name], videos), outputs)
+        ExtractionJob(by_id[name], partners_of(by_id[name], videos), outputs)
         for name, outputs in by_video.items()
     ]
 
@@ -109,14 +109,14 @@ def partners_of(
 ) -> tuple[DatasetVideo, ...]:
     """Videos of other families to combine with it, chosen by a digest, so the same in every run."""
     others = [
-        one
-        for one in videos
-        if one.family != video.family
-        and (not video.lookalike_group or one.lookalike_group != video.lookalike_group)
+        other
+        for other in videos
+        if other.family != video.family
+        and (not video.lookalike_group or other.lookalike_group != video.lookalike_group)
     ]
     order = sorted(
         others,
-        key=lambda one: hashlib.blake2b(f"{video.video_id}\n{one.video_id}".encode()).digest(),
+        key=lambda other: hashlib.blake2b(f"{video.video_id}\n{other.video_id}".encode()).digest(),
     )
     return tuple(order[:count])
 
@@ -204,8 +204,8 @@ def _prepare(
     global _worker
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
-        mine = cores[numbers.get() % len(cores) :: count]
-        os.sched_setaffinity(0, mine or cores)
+        own_cores = cores[numbers.get() % len(cores) :: count]
+        os.sched_setaffinity(0, own_cores or cores)
     _worker = _Worker(stages, video, ingest)
 
 

@@ -196,11 +196,11 @@ def _parse_match(record: Any) -> ScoredMatch:
     return ScoredMatch(**values)
 
 
-def _check_fields(what: str, record: Any, fields: Mapping[str, type]) -> dict[str, Any]:
+def _check_fields(record_kind: str, record: Any, fields: Mapping[str, type]) -> dict[str, Any]:
     """The record's values by name; raises ValueError for a wrong field or type."""
     if not isinstance(record, dict) or record.keys() != fields.keys():
-        got = ", ".join(sorted(record)) if isinstance(record, dict) else type(record).__name__
-        raise ValueError(f"{what}: expected the fields {', '.join(fields)}, got {got}")
+        actual = ", ".join(sorted(record)) if isinstance(record, dict) else type(record).__name__
+        raise ValueError(f"{record_kind}: expected the fields {', '.join(fields)}, got {actual}")
     for name, kind in fields.items():
         value = record[name]
         if type(value) is not kind:

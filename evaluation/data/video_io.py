@@ -46,28 +46,28 @@ def read_film(
     decoder = Decoder(source, bounds, frames_per_second=_EVERY_FRAME, short_side=short_side)
     frames = iter(decoder)
     first = next(frames)
-    own = decoder.info.frames_per_second if decoder.info is not None else None
+    own_rate = decoder.info.frames_per_second if decoder.info is not None else None
     rate = frames_per_second
-    if own is not None and _MIN_PLAUSIBLE_FPS <= own < rate:
-        rate = own
+    if own_rate is not None and _MIN_PLAUSIBLE_FPS <= own_rate < rate:
+        rate = own_rate
     kept: list[UInt8Array] = []
-    shown = first.rgb
+    current = first.rgb
     for frame in _until(frames, max_seconds):
-        _hold(kept, shown, frame.pts_seconds - _SLACK_SECONDS, rate)
-        shown = frame.rgb
+        _hold(kept, current, frame.pts_seconds - _SLACK_SECONDS, rate)
+        current = frame.rgb
     end = decoder.end_seconds if max_seconds is None else min(decoder.end_seconds, max_seconds)
     # The last frame lasts to the end; the length is rounded to a whole number of frames.
-    _hold(kept, shown, (round(end * rate) - 0.5) / rate, rate)
-    return Film(_stack(kept or [shown]), rate)
+    _hold(kept, current, (round(end * rate) - 0.5) / rate, rate)
+    return Film(_stack(kept or [current]), rate)
 
 
-def write_film(path: Path, made: TransformResult) -> None:
+def write_film(path: Path, result: TransformResult) -> None:
     """Write the result of an edit as H.264 with `made.crf`, in the container of the path's suffix.
 
     Odd heights and widths lose one line at the bottom or right, because H.264 halves the colour planes.
     Raises VideoError if it cannot be encoded or written.
     """
-    frames = made.film.frames
+    frames = result.film.frames
     height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2
     if not height or not width:
         raise VideoError(
@@ -76,13 +76,13 @@ def write_film(path: Path, made: TransformResult) -> None:
         )
     even = (np.ascontiguousarray(frame[:height, :width]) for frame in frames)
     try:
-        encode_video(path, even, made.film.frames_per_second, crf=made.crf)
+        encode_video(path, even, result.film.frames_per_second, crf=result.crf)
     except (OSError, ValueError) as error:
         raise VideoError(f"{path.name}: could not be encoded ({error})") from None
 
 
 def _read_pictures(
-    folder: Path, wanted: float, short_side: int, max_seconds: float | None, limits: VideoSettings
+    folder: Path, max_rate: float, short_side: int, max_seconds: float | None, limits: VideoSettings
 ) -> Film:
     try:
         paths = frame_paths(folder)
@@ -90,14 +90,14 @@ def _read_pictures(
         raise VideoError(f"{folder}: {error.strerror}") from None
     if not paths:
         raise VideoError(f"{folder}: a folder without numbered pictures is no video")
-    rate = min(wanted, FRAME_FOLDER_FPS)
+    rate = min(max_rate, FRAME_FOLDER_FPS)
     seconds = len(paths) / FRAME_FOLDER_FPS
     if max_seconds is not None:
         seconds = min(seconds, max_seconds)
     count = max(1, round(seconds * rate))
-    shown = [paths[int(k / rate * FRAME_FOLDER_FPS + 1e-6)] for k in range(count)]
+    chosen = [paths[int(k / rate * FRAME_FOLDER_FPS + 1e-6)] for k in range(count)]
     pictures = decode_images(
-        shown, limits, source_fps=rate, frames_per_second=_EVERY_FRAME, short_side=short_side
+        chosen, limits, source_fps=rate, frames_per_second=_EVERY_FRAME, short_side=short_side
     )
     return Film(_stack([picture.rgb for picture in pictures]), rate)
 
@@ -109,26 +109,26 @@ def _until(frames: Iterator[Frame], max_seconds: float | None) -> Iterator[Frame
         yield frame
 
 
-def _hold(kept: list[UInt8Array], shown: UInt8Array, until_seconds: float, rate: float) -> None:
+def _hold(frames: list[UInt8Array], picture: UInt8Array, until_seconds: float, rate: float) -> None:
     """Append the picture for every moment k / rate before `until_seconds` that has none yet."""
-    while len(kept) / rate < until_seconds:
-        if (len(kept) + 1) * shown.nbytes > _MAX_BYTES:
+    while len(frames) / rate < until_seconds:
+        if (len(frames) + 1) * picture.nbytes > _MAX_BYTES:
             raise VideoLimitError(
-                f"longer than {len(kept) / rate:.0f} s, which is more than {_MAX_BYTES >> 30} GiB "
+                f"longer than {len(frames) / rate:.0f} s, which is more than {_MAX_BYTES >> 30} GiB "
                 "of pictures; read only its first seconds, or a smaller picture"
             )
-        kept.append(shown)
+        frames.append(picture)
 
 
-def _stack(kept: list[UInt8Array]) -> UInt8Array:
+def _stack(pictures: list[UInt8Array]) -> UInt8Array:
     """uint8 (T, H, W, 3) with the size of the first picture. Replaces the list's pictures by views, so
     that no picture is in memory twice."""
-    height, width = kept[0].shape[:2]
-    frames = np.empty((len(kept), height, width, 3), dtype=np.uint8)
-    for index in range(len(kept)):
-        picture = kept[index]
+    height, width = pictures[0].shape[:2]
+    frames = np.empty((len(pictures), height, width, 3), dtype=np.uint8)
+    for index in range(len(pictures)):
+        picture = pictures[index]
         if picture.shape[:2] != (height, width):
             picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         frames[index] = picture
-        kept[index] = frames[index]
+        pictures[index] = frames[index]
     return frames

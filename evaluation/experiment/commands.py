@@ -63,8 +63,10 @@ def robustness(
         methods = [ConfiguredMethod(FULL, profile_run.fitted(FULL) if cross_validate else in_force)]
         if baselines:
             methods += [ConfiguredMethod(name, {}) for name in BASELINES]
-        about = _about(evaluation, profile_run, backend, methods, cross_validated=cross_validate)
-        return _finish(profile_run, backend, methods, out, "robustness", about)
+        description = _about(
+            evaluation, profile_run, backend, methods, cross_validated=cross_validate
+        )
+        return _finish(profile_run, backend, methods, out, "robustness", description)
 
 
 def ablation(
@@ -92,12 +94,16 @@ def ablation(
                     f"{backend.profile}, {configuration.name}: {error}; it keeps the calibration"
                 )
                 methods.append(ConfiguredMethod(configuration, {None: backend.calibration}))
-        about = _about(evaluation, profile_run, backend, methods, cross_validated=True)
-        fusions = {each.name: each.fusion for each in configurations if each.name in FUSIONS}
-        about["action_energy"] = {
+        description = _about(evaluation, profile_run, backend, methods, cross_validated=True)
+        fusions = {
+            configuration.name: configuration.fusion
+            for configuration in configurations
+            if configuration.name in FUSIONS
+        }
+        description["action_energy"] = {
             name: round(profile_run.action_energy(fusion), 6) for name, fusion in fusions.items()
         }
-        return _finish(profile_run, backend, methods, out, "ablation", about)
+        return _finish(profile_run, backend, methods, out, "ablation", description)
 
 
 def calibrate(evaluation: Evaluation, backend: Backend, date: str) -> FittedCalibration:
@@ -124,7 +130,7 @@ def _finish(
     methods: Sequence[ConfiguredMethod],
     out: Path,
     kind: str,
-    about: dict[str, Any],
+    description: dict[str, Any],
 ) -> Result:
     rows = tuple(row for method in methods for row in profile_run.rows(method))
     out.mkdir(parents=True, exist_ok=True)
@@ -132,8 +138,8 @@ def _finish(
     path = out / f"{name}-{backend.profile}.jsonl"
     write_rows(path, rows)
     with replacing(out / f"{kind}-{backend.profile}.json") as temporary:
-        temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    return Result(backend, rows, path, about)
+        temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    return Result(backend, rows, path, description)
 
 
 def _about(

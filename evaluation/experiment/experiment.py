@@ -179,8 +179,8 @@ class ProfileRun:
             number for number, query in enumerate(self._pool.queries) if query.group != "real"
         ]
         work = partial(gather_from_queries, configuration, self._backend.calibration)
-        what = f"{self._backend.profile}: gathering for {configuration.name}"
-        advance = self._watch(what, len(numbers))
+        description = f"{self._backend.profile}: gathering for {configuration.name}"
+        advance = self._watch(description, len(numbers))
         parts: dict[tuple[int, ...], Samples] = {}
         for chunk, samples in self._pool.run(work, numbers):
             parts[chunk] = samples

@@ -161,12 +161,12 @@ class _TimedPasses:
         before = self._clock.seconds
         began = time.perf_counter()
         piece = next(pieces, None)
-        whole = time.perf_counter() - began
+        total_seconds = time.perf_counter() - began
         after = self._clock.seconds
         steps = {step: after[step] - before.get(step, 0.0) for step in after}
         for step, seconds in steps.items():
             self._add(f"{name} look: {step}", seconds)
-        self._add(f"{name} look: views and windows", whole - sum(steps.values()))
+        self._add(f"{name} look: views and windows", total_seconds - sum(steps.values()))
         self._matching_in, self._since = name, time.perf_counter()
         return piece
 

@@ -60,8 +60,8 @@ class Dataset:
         it. An unedited look-alike searches all videos outside its family."""
         every = frozenset(self.videos)
         if query.group == REAL and query.transform == "lookalike":
-            mine = query.video.family
-            yield "without", frozenset(n for n in every if self.videos[n].family != mine)
+            own_family = query.video.family
+            yield "without", frozenset(n for n in every if self.videos[n].family != own_family)
             return
         half = self.half[query.video.video_id]
         same = frozenset(name for name in every if self.half[name] == half)

@@ -149,12 +149,14 @@ def compare(baseline: Iterable[QueryRow], current: Iterable[QueryRow]) -> GateRe
     groups = list(dict.fromkeys(row.group for row in before))
     checks: list[Check] = []
     for group in [*groups, OVERALL] if len(groups) > 1 else groups:
-        mine = [row for row in before if group in (row.group, OVERALL)]
-        theirs = [row for row in after if group in (row.group, OVERALL)]
-        if not theirs:
+        before_rows = [row for row in before if group in (row.group, OVERALL)]
+        after_rows = [row for row in after if group in (row.group, OVERALL)]
+        if not after_rows:
             raise UsageError(f"the current run has no rows of the group {group!r}; run it in full")
         for outcome in OUTCOMES.values():
-            checks += _check(group, outcome, outcome.of(mine), outcome.of(theirs), same_queries)
+            checks += _check(
+                group, outcome, outcome.of(before_rows), outcome.of(after_rows), same_queries
+            )
     ignored = len(new) - len(old) if same_queries else 0
     return GateReport(baseline_name, current_name, tuple(checks), ignored)
 
@@ -190,9 +192,9 @@ def _check(
 def _paired(group: str, outcome: Outcome, outcomes: PairedOutcomes) -> list[Check]:
     if not outcomes.total:
         return []
-    gained, lost = outcomes.second_only, outcomes.first_only
-    p = mcnemar_more(max(gained, lost), gained + lost)
-    change = 0 if p >= ALPHA else 1 if gained > lost else -1
+    gained_count, lost_count = outcomes.second_only, outcomes.first_only
+    p = mcnemar_more(max(gained_count, lost_count), gained_count + lost_count)
+    change = 0 if p >= ALPHA else 1 if gained_count > lost_count else -1
     return [
         Check(
             group,
@@ -226,11 +228,11 @@ def _evidence(check: Check) -> str:
     return f"[{_signed(low)}, {_signed(high)}]"
 
 
-def _one_label(what: str, rows: Sequence[QueryRow]) -> str:
+def _one_label(name: str, rows: Sequence[QueryRow]) -> str:
     labels = sorted({label_of(row) for row in rows})
     if len(labels) != 1:
-        got = ", ".join(labels) if labels else "no rows"
-        raise UsageError(f"{what}: expected rows of one configuration and profile, got {got}")
+        actual = ", ".join(labels) if labels else "no rows"
+        raise UsageError(f"{name}: expected rows of one configuration and profile, got {actual}")
     return labels[0]
 
 

@@ -77,7 +77,7 @@ class WorkerPool:
 
         Raises what `work` raises, and StoryHashError if a process died.
         """
-        chunks = [tuple(numbers[at : at + CHUNK]) for at in range(0, len(numbers), CHUNK)]
+        chunks = [tuple(numbers[start : start + CHUNK]) for start in range(0, len(numbers), CHUNK)]
         if self._processes is None:
             for chunk in chunks:
                 yield chunk, work(self.data, [self.queries[number] for number in chunk])

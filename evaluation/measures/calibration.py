@@ -119,11 +119,12 @@ def expected_calibration_error(bins: Sequence[Bin]) -> float:
     M. P. Naeini, G. F. Cooper, M. Hauskrecht, "Obtaining well calibrated probabilities using Bayesian
     binning", AAAI 2015.
     """
-    total = sum(one.right.total for one in bins)
+    total = sum(bin_.right.total for bin_ in bins)
     if not total:
         return math.nan
     return (
-        sum(one.right.total * abs(one.right.value - one.mean_probability) for one in bins) / total
+        sum(bin_.right.total * abs(bin_.right.value - bin_.mean_probability) for bin_ in bins)
+        / total
     )
 
 

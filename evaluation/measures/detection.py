@@ -94,8 +94,8 @@ def roc(rows: Sequence[QueryRow]) -> Curve:
     copies = [score_of(best_right(row)) for row in positives(rows)]
     negative_scores = [score_of(best_wrong(row)) for row in negatives(rows)]
     scores = [score for score in (*copies, *negative_scores) if score != NOT_FOUND]
-    found = sum(score != NOT_FOUND for score in copies)
-    right = np.arange(len(scores)) < found
+    found_count = sum(score != NOT_FOUND for score in copies)
+    right = np.arange(len(scores)) < found_count
     probability, similarity = np.array(scores, np.float64).reshape(-1, 2).T
     order, ends = _thresholds(probability, similarity)
     accepted, wrongly = np.cumsum(right[order]), np.cumsum(~right[order])

@@ -64,8 +64,8 @@ def similarities(rows: Iterable[QueryRow]) -> tuple[Float64Array, Float64Array]:
     Over the closed-set rows; a row that lacks one of the two adds nothing to that array.
     """
     right, wrong = _best_matches(rows)
-    return _values([found.similarity for found in right]), _values(
-        [found.similarity for found in wrong]
+    return _values([match.similarity for match in right]), _values(
+        [match.similarity for match in wrong]
     )
 
 
@@ -74,15 +74,15 @@ def separation(rows: Sequence[QueryRow]) -> Separation:
     because a change that raises all similarities raises those of non-matches too; d' divides the
     difference by the spread."""
     right, wrong = _best_matches(rows)
-    copies = _values([found.similarity for found in right])
-    non_matches = _values([found.similarity for found in wrong])
+    copies = _values([match.similarity for match in right])
+    non_matches = _values([match.similarity for match in wrong])
     return Separation(
         copies=spread(copies),
         non_matches=spread(non_matches),
         d_prime=d_prime(copies, non_matches),
         d_prime_logit=d_prime(
-            logit(_values([found.probability for found in right])),
-            logit(_values([found.probability for found in wrong])),
+            logit(_values([match.probability for match in right])),
+            logit(_values([match.probability for match in wrong])),
         ),
     )
 
@@ -103,17 +103,17 @@ def d_prime(signal: Float64Array, noise: Float64Array) -> float:
     """
     if len(signal) < 2 or len(noise) < 2:
         return math.nan
-    apart = float(signal.mean() - noise.mean())
+    difference = float(signal.mean() - noise.mean())
     variance = float(signal.var(ddof=1) + noise.var(ddof=1)) / 2
     if variance > 0:
-        return apart / math.sqrt(variance)
-    return math.copysign(math.inf, apart) if apart else math.nan
+        return difference / math.sqrt(variance)
+    return math.copysign(math.inf, difference) if difference else math.nan
 
 
 def logit(probabilities: Float64Array) -> Float64Array:
     """log(p / (1 - p)) of float64 (n,), finite at 0 and 1 (see SATURATION)."""
-    kept = np.clip(probabilities, SATURATION, 1 - SATURATION)
-    return np.log(kept) - np.log1p(-kept)
+    clipped = np.clip(probabilities, SATURATION, 1 - SATURATION)
+    return np.log(clipped) - np.log1p(-clipped)
 
 
 def _best_matches(rows: Iterable[QueryRow]) -> tuple[list[ScoredMatch], list[ScoredMatch]]:

@@ -83,8 +83,8 @@ def best_of_each_video(matches: Iterable[ScoredMatch]) -> list[ScoredMatch]:
     """The best match of each video, in the order of their first appearance."""
     best_matches: dict[str, ScoredMatch] = {}
     for match in matches:
-        known = best_matches.get(match.video_id)
-        if known is None or score_of(match) > score_of(known):
+        best = best_matches.get(match.video_id)
+        if best is None or score_of(match) > score_of(best):
             best_matches[match.video_id] = match
     return list(best_matches.values())
 

@@ -71,8 +71,8 @@ def _gains_of_row(row: QueryRow, pieces: Sequence[CopiedRange]) -> list[_Gain]:
             by_video.setdefault(match.video_id, []).append(match)
     gains: list[_Gain] = []
     for matches in by_video.values():
-        own = pieces if matches[0].relation == "self" else ()
-        gains += _gains_of_pair(sorted(matches, key=score_of, reverse=True), own)
+        own_pieces = pieces if matches[0].relation == "self" else ()
+        gains += _gains_of_pair(sorted(matches, key=score_of, reverse=True), own_pieces)
     return gains
 
 
@@ -98,9 +98,9 @@ def _area(gains: Sequence[_Gain], truth: Float64Array) -> float:
     true = np.cumsum([gain.true for gain in ordered], axis=0)
     claimed = np.cumsum([gain.claimed for gain in ordered], axis=0)
     ends = [
-        place
-        for place, gain in enumerate(ordered)
-        if place + 1 == len(ordered) or ordered[place + 1].score != gain.score
+        index
+        for index, gain in enumerate(ordered)
+        if index + 1 == len(ordered) or ordered[index + 1].score != gain.score
     ]
     recall = np.sqrt(np.prod(true[ends] / truth, axis=1))
     # Rounding may put a sum of differences slightly above 1.

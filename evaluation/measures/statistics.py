@@ -110,8 +110,8 @@ def mcnemar(first_only: int, second_only: int) -> float:
     pairs = first_only + second_only
     if pairs <= EXACT_DISCORDANT_PAIRS:
         return min(1.0, 2 * mcnemar_more(max(first_only, second_only), pairs))
-    apart = abs(first_only - second_only)
-    return math.erfc(max(apart - 1, 0) / math.sqrt(2 * pairs))
+    difference = abs(first_only - second_only)
+    return math.erfc(max(difference - 1, 0) / math.sqrt(2 * pairs))
 
 
 def mcnemar_more(successes: int, pairs: int) -> float:

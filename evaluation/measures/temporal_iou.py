@@ -129,5 +129,5 @@ def summarise_ranges(rows: Iterable[QueryRow]) -> RangeSummary:
 
 
 def _mean(values: Iterable[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else math.nan
+    present = [value for value in values if value is not None]
+    return math.fsum(present) / len(present) if present else math.nan

@@ -47,10 +47,10 @@ class Baseline:
     ) -> tuple[ScoredMatch, ...]:
         """See `Method.answer`."""
         query_rows = self._query_rows(cached.query)
-        own = {query.video.video_id} if query.group == REAL else set()
+        excluded = {query.video.video_id} if query.group == REAL else set()
         scores = {
             name: float((query_rows @ self._refs[name].T).max())
-            for name in names - own
+            for name in names - excluded
             if name in self._refs and len(query_rows)
         }
         ranked = sorted(scores, key=lambda name: (-scores[name], name))

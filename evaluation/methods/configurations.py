@@ -68,11 +68,15 @@ def chosen_configurations(names: Iterable[str]) -> tuple[Configuration, ...]:
 
     Raises UsageError for an unknown name.
     """
-    wanted = set(names)
-    known = {one.name for one in ABLATION}
-    unknown = sorted(wanted - known)
+    chosen = set(names)
+    existing = {configuration.name for configuration in ABLATION}
+    unknown = sorted(chosen - existing)
     if unknown:
         raise UsageError(
-            f"no configuration {unknown[0]!r}; there are {', '.join(one.name for one in ABLATION)}"
+            f"no configuration {unknown[0]!r}; there are {', '.join(each.name for each in ABLATION)}"
         )
-    return tuple(one for one in ABLATION if not wanted or one is FULL or one.name in wanted)
+    return tuple(
+        configuration
+        for configuration in ABLATION
+        if not chosen or configuration is FULL or configuration.name in chosen
+    )

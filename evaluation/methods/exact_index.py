@@ -20,10 +20,12 @@ def index_video(
     """The segments of a video, computed from its frame features like in the embedder stage."""
     view = features.view("identity")
     starts, ends = features.spans[:, 0], features.spans[:, 1]
-    pooled, known = pool_windows(
+    pooled, informative = pool_windows(
         view.rows, view.informative, view.pts_seconds, starts, ends, pooling
     )
-    refs = [SegmentRef(video_id, float(start), float(end)) for start, end in features.spans[known]]
+    refs = [
+        SegmentRef(video_id, float(start), float(end)) for start, end in features.spans[informative]
+    ]
     frames = [
         segment_frames(
             view.rows,
@@ -33,9 +35,11 @@ def index_video(
             vector,
             pooling,
         )
-        for ref, vector in zip(refs, pooled[known], strict=True)
+        for ref, vector in zip(refs, pooled[informative], strict=True)
     ]
-    return VideoSegments(refs, fuse(pooled[known], features.actions[known], fusion), frames)
+    return VideoSegments(
+        refs, fuse(pooled[informative], features.actions[informative], fusion), frames
+    )
 
 
 class ArrayIndex:

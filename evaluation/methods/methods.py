@@ -66,5 +66,5 @@ def without_weak_matches(row: QueryRow, wrong_kept: int = WRONG_KEPT) -> QueryRo
     dropped = set(wrong[wrong_kept:])
     if not dropped:
         return row
-    kept = tuple(match for match in row.matches if match.video_id not in dropped)
-    return replace(row, matches=kept)
+    matches = tuple(match for match in row.matches if match.video_id not in dropped)
+    return replace(row, matches=matches)

@@ -32,14 +32,14 @@ def roc_curves(rows: Iterable[QueryRow], path: Path) -> None:
         axes = drawing.axes[0]
         for rate in RATES:
             axes.axvline(100 * rate, color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
-        for place, (label, part) in enumerate(parts.items()):
+        for index, (label, part) in enumerate(parts.items()):
             curve = roc(part)
             axes.step(
                 100 * np.maximum(np.append(curve.x, 1.0), lowest),
                 100 * np.append(curve.y, curve.y[-1]),
                 where="post",
-                color=colour(place),
-                linestyle=dash(place),
+                color=colour(index),
+                linestyle=dash(index),
                 linewidth=1.6,
                 label=label,
             )
@@ -59,13 +59,13 @@ def precision_recall_curves(rows: Iterable[QueryRow], path: Path) -> None:
     check_any(parts)
     with panels(path, 4.6, 3.6) as drawing:
         axes = drawing.axes[0]
-        for place, (label, predictions) in enumerate(parts.items()):
+        for index, (label, predictions) in enumerate(parts.items()):
             curve = _from_the_left(precision_recall(predictions))
             axes.plot(
                 100 * curve.x,
                 100 * curve.y,
-                color=colour(place),
-                linestyle=dash(place),
+                color=colour(index),
+                linestyle=dash(index),
                 linewidth=1.6,
                 label=f"{label} (uAP {micro_ap(predictions):.3f})",
             )
@@ -87,17 +87,17 @@ def reliability_diagram(rows: Iterable[QueryRow], path: Path) -> None:
     with panels(path, 4.6, 4.6, rows=2, height_ratios=(3, 1), share_x=True) as drawing:
         diagram, counts = drawing.axes
         diagram.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
-        for place, (label, (probabilities, right)) in enumerate(parts.items()):
+        for index, (label, (probabilities, right)) in enumerate(parts.items()):
             bins = reliability(probabilities, right)
-            middles = [one.mean_probability for one in bins]
-            shares = np.array([one.right.value for one in bins])
-            arms = np.abs(np.array([one.right.interval for one in bins]).T - shares)
+            middles = [bin_.mean_probability for bin_ in bins]
+            shares = np.array([bin_.right.value for bin_ in bins])
+            arms = np.abs(np.array([bin_.right.interval for bin_ in bins]).T - shares)
             diagram.errorbar(
                 middles,
                 shares,
                 yerr=arms,
-                color=colour(place),
-                linestyle=dash(place),
+                color=colour(index),
+                linestyle=dash(index),
                 marker="o",
                 markersize=4,
                 linewidth=1.2,
@@ -107,10 +107,13 @@ def reliability_diagram(rows: Iterable[QueryRow], path: Path) -> None:
             )
             width = 0.08 / len(parts)
             counts.bar(
-                [(one.low + one.high) / 2 + width * (place - (len(parts) - 1) / 2) for one in bins],
-                [one.right.total for one in bins],
+                [
+                    (bin_.low + bin_.high) / 2 + width * (index - (len(parts) - 1) / 2)
+                    for bin_ in bins
+                ],
+                [bin_.right.total for bin_ in bins],
                 width=width,
-                color=colour(place),
+                color=colour(index),
             )
         diagram.set_xlim(0, 1)
         diagram.set_ylim(0, 1.02)

@@ -45,23 +45,23 @@ def ablation_bars(summaries: Sequence[Summary], path: Path, measure: str = "reca
     check_any(summaries)
     if measure not in MEASURES:
         raise UsageError(f"no measure {measure!r}; there are {', '.join(MEASURES)}")
-    groups = list(dict.fromkeys(one.group for one in summaries))
+    groups = list(dict.fromkeys(summary.group for summary in summaries))
     labels = by_label(summaries)
-    known = {
-        (one.group, label): MEASURES[measure].of(one)
+    values = {
+        (summary.group, label): MEASURES[measure].of(summary)
         for label, part in labels.items()
-        for one in part
+        for summary in part
     }
     with panels(
         path, 1.6 + 1.9 * len(groups), 0.9 + 0.28 * len(labels), columns=len(groups)
     ) as drawing:
         for axes, group in zip(drawing.axes, groups, strict=True):
-            for place, label in enumerate(labels):
-                value = known.get((group, label), math.nan)
+            for index, label in enumerate(labels):
+                value = values.get((group, label), math.nan)
                 if isinstance(value, Proportion):
-                    _interval_bar(axes, place, value)
+                    _interval_bar(axes, index, value)
                 else:
-                    axes.barh(place, value, height=0.62, color=colour(0))
+                    axes.barh(index, value, height=0.62, color=colour(0))
             axes.set_yticks(
                 range(len(labels)), labels if axes is drawing.axes[0] else [""] * len(labels)
             )
@@ -69,7 +69,7 @@ def ablation_bars(summaries: Sequence[Summary], path: Path, measure: str = "reca
             axes.grid(False, axis="y")
             axes.tick_params(axis="y", length=0)
             title(axes, group or "all transforms")
-            if all(isinstance(value, Proportion) for value in known.values()):
+            if all(isinstance(value, Proportion) for value in values.values()):
                 axes.set_xticks(range(0, 101, 25))
                 axes.set_xlim(0, 124)
         drawing.figure.supxlabel(MEASURES[measure].title, fontsize=9, color=INK)
@@ -86,7 +86,7 @@ def similarity_histograms(rows: Iterable[QueryRow], path: Path) -> None:
     edges = np.linspace(min(0.0, everything.min()), max(1.0, everything.max()), _HISTOGRAM_BINS + 1)
     with panels(path, 5.2, 0.7 + 1.7 * len(drawn), rows=len(drawn)) as drawing:
         for axes, (label, (copies, non_matches)) in zip(drawing.axes, drawn.items(), strict=True):
-            for place, (name, values) in enumerate(
+            for index, (name, values) in enumerate(
                 [("copies", copies), ("best non-matches", non_matches)]
             ):
                 if len(values):
@@ -94,11 +94,11 @@ def similarity_histograms(rows: Iterable[QueryRow], path: Path) -> None:
                     style: dict[str, Any] = {
                         "bins": edges,
                         "weights": weights,
-                        "color": colour(place),
+                        "color": colour(index),
                     }
                     axes.hist(values, **style, alpha=0.35, histtype="stepfilled", label=name)
                     axes.hist(values, **style, histtype="step", linewidth=1.1)
-                    axes.axvline(values.mean(), color=colour(place), linewidth=1, linestyle=":")
+                    axes.axvline(values.mean(), color=colour(index), linewidth=1, linestyle=":")
             title(axes, label)
             axes.set_ylabel("share of queries, %")
             axes.set_xlim(edges[0], edges[-1])
@@ -109,33 +109,35 @@ def similarity_histograms(rows: Iterable[QueryRow], path: Path) -> None:
 def flip_bias(summaries: Sequence[Summary], path: Path, transforms: Sequence[str] = FLIPS) -> None:
     """Recall@1 with its interval, and mean similarity of copies (filled) and best non-matches
     (hollow), under flips and right-angle turns; summaries by transform."""
-    known = {
-        (one.transform, label): one
+    by_transform = {
+        (summary.transform, label): summary
         for label, part in by_label(summaries).items()
-        for one in part
-        if one.transform in transforms
+        for summary in part
+        if summary.transform in transforms
     }
-    check_any(known)
-    labels = list(dict.fromkeys(label for _, label in known))
-    shown = [name for name in transforms if any(name == transform for transform, _ in known)]
+    check_any(by_transform)
+    labels = list(dict.fromkeys(label for _, label in by_transform))
+    present = [
+        name for name in transforms if any(name == transform for transform, _ in by_transform)
+    ]
     with panels(path, 7.2, 2.8, columns=2) as drawing:
         recall, similarity = drawing.axes
-        for place, label in enumerate(labels):
-            shift = 0.2 * (place - (len(labels) - 1) / 2)
-            for x, transform in enumerate(shown):
-                one = known.get((transform, label))
-                if one is None:
+        for index, label in enumerate(labels):
+            shift = 0.2 * (index - (len(labels) - 1) / 2)
+            for x, transform in enumerate(present):
+                summary = by_transform.get((transform, label))
+                if summary is None:
                     continue
                 name = label if x == 0 else None
-                _interval_dot(recall, x + shift, one.recall_at_1, colour(place), name)
-                dot: dict[str, Any] = {"color": colour(place), "marker": "o", "linestyle": ""}
-                similarity.plot(x + shift, one.separation.copies.mean, **dot)
+                _interval_dot(recall, x + shift, summary.recall_at_1, colour(index), name)
+                dot: dict[str, Any] = {"color": colour(index), "marker": "o", "linestyle": ""}
+                similarity.plot(x + shift, summary.separation.copies.mean, **dot)
                 similarity.plot(
-                    x + shift, one.separation.non_matches.mean, **dot, markerfacecolor="white"
+                    x + shift, summary.separation.non_matches.mean, **dot, markerfacecolor="white"
                 )
         for axes in drawing.axes:
-            axes.set_xticks(range(len(shown)), shown)
-            axes.set_xlim(-0.5, len(shown) - 0.5)
+            axes.set_xticks(range(len(present)), present)
+            axes.set_xlim(-0.5, len(present) - 0.5)
             axes.grid(False, axis="x")
         recall.set_ylabel("Recall@1, %")
         recall.set_ylim(0, 104)
@@ -161,13 +163,13 @@ def vector_composition(
     )
     with panels(path, 6.4, 1.1 + 0.42 * len(fusions)) as drawing:
         axes = drawing.axes[0]
-        for place, parts in enumerate(fusions.values()):
+        for index, parts in enumerate(fusions.values()):
             left = 0.0
             for part in parts:
                 width = 100 * part.energy
                 block = blocks.index((part.name, part.dimensions))
-                axes.barh(place, width, left=left, height=0.6, color=colour(block))
-                _energy_label(axes, place, left, width)
+                axes.barh(index, width, left=left, height=0.6, color=colour(block))
+                _energy_label(axes, index, left, width)
                 left += width
         for block, (name, dimensions) in enumerate(blocks):
             axes.barh(0, 0, color=colour(block), label=f"{name}, {dimensions} numbers")
@@ -182,32 +184,32 @@ def vector_composition(
         legend_above(drawing.figure, axes)
 
 
-def _interval_bar(axes: Axes, place: int, value: Proportion) -> None:
+def _interval_bar(axes: Axes, y: int, value: Proportion) -> None:
     if not value.total:
         return
     low, high = value.interval
-    at = 100 * value.value
-    axes.barh(place, at, height=0.62, color=colour(0), alpha=0.85)
+    percentage = 100 * value.value
+    axes.barh(y, percentage, height=0.62, color=colour(0), alpha=0.85)
     axes.errorbar(
-        at,
-        place,
-        xerr=[[at - 100 * low], [100 * high - at]],
+        percentage,
+        y,
+        xerr=[[percentage - 100 * low], [100 * high - percentage]],
         color="black",
         linewidth=1,
         capsize=2.5,
     )
-    axes.text(103, place, f"{at:.1f}", fontsize=8, color=INK, va="center")
+    axes.text(103, y, f"{percentage:.1f}", fontsize=8, color=INK, va="center")
 
 
 def _interval_dot(axes: Axes, x: float, value: Proportion, shade: str, name: str | None) -> None:
     if not value.total:
         return
     low, high = value.interval
-    at = 100 * value.value
+    percentage = 100 * value.value
     axes.errorbar(
         x,
-        at,
-        yerr=[[at - 100 * low], [100 * high - at]],
+        percentage,
+        yerr=[[percentage - 100 * low], [100 * high - percentage]],
         color=shade,
         marker="o",
         markersize=5,
@@ -218,14 +220,14 @@ def _interval_dot(axes: Axes, x: float, value: Proportion, shade: str, name: str
     )
 
 
-def _energy_label(axes: Axes, place: int, left: float, width: float) -> None:
+def _energy_label(axes: Axes, y: int, left: float, width: float) -> None:
     """The share inside its block, or above the block if it is too narrow."""
     if width <= 0:
         return
     inside = width >= _LABELLED_INSIDE
     axes.text(
         min(max(left + width / 2, 1.5), 98.5),
-        place if inside else place - 0.41,
+        y if inside else y - 0.41,
         f"{width:.1f}",
         color="white" if inside else INK,
         fontsize=8,

@@ -81,8 +81,8 @@ def panels(
             rows, columns, squeeze=False, sharex=share_x, height_ratios=height_ratios
         ).ravel()
     )
-    for one in axes:
-        _style(one)
+    for panel in axes:
+        _style(panel)
     yield Panels(figure, axes)
     with replacing(path) as temporary, rc_context(_SAVING):
         figure.savefig(
@@ -93,14 +93,14 @@ def panels(
         )
 
 
-def colour(place: int) -> str:
+def colour(index: int) -> str:
     """The n-th colour of the palette; it repeats after the last."""
-    return PALETTE[place % len(PALETTE)]
+    return PALETTE[index % len(PALETTE)]
 
 
-def dash(place: int) -> Any:
+def dash(index: int) -> Any:
     """The n-th line style; it repeats after the last."""
-    return DASHES[place % len(DASHES)]
+    return DASHES[index % len(DASHES)]
 
 
 def check_any(values: Sized) -> None:
@@ -114,10 +114,10 @@ def title(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=9, color=INK)
 
 
-def legend(axes: Axes, where: Corner, *, always: bool = False) -> None:
+def legend(axes: Axes, corner: Corner, *, always: bool = False) -> None:
     """A legend if there is more than one label, or `always`, for labels with a number."""
     if always or len(axes.get_legend_handles_labels()[1]) > 1:
-        axes.legend(loc=where, frameon=False, fontsize=8, handlelength=2.4)
+        axes.legend(loc=corner, frameon=False, fontsize=8, handlelength=2.4)
 
 
 def legend_above(figure: Figure, axes: Axes, *, always: bool = False) -> None:

@@ -117,9 +117,11 @@ def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: 
 def group_tables(rows: Sequence[QueryRow]) -> dict[str, Table]:
     """Tables by group: all measures of StoryHash, and a comparison with the baselines if there are
     any."""
-    ours = without_baselines(rows)
-    by_name = {"groups": tables.per_configuration(summarise(ours, ("group",)), GROUPS, "By group")}
-    if len(ours) < len(rows):
+    own_rows = without_baselines(rows)
+    by_name = {
+        "groups": tables.per_configuration(summarise(own_rows, ("group",)), GROUPS, "By group")
+    }
+    if len(own_rows) < len(rows):
         by_name["peers"] = tables.per_transform(
             summarise(rows, ("group",)), BASELINE_MEASURES, "Comparison with two baselines"
         )

@@ -18,7 +18,7 @@ def before_and_after(before: Summary, after: Summary, measures: Sequence[str]) -
         "The calibration in force, and the new one in cross-validation",
         (Column("measure"), Column("before"), Column("after")),
         tuple(
-            (MEASURES[name].title, *(cell(one, MEASURES[name]) for one in (before, after)))
+            (MEASURES[name].title, *(cell(summary, MEASURES[name]) for summary in (before, after)))
             for name in measures
         ),
     )
@@ -26,7 +26,7 @@ def before_and_after(before: Summary, after: Summary, measures: Sequence[str]) -
 
 def stage_times(timed: Sequence[TimedCase]) -> Table:
     """A row per stage and a column per case; milliseconds."""
-    return stage_times_of({one.case: one.stages for one in timed})
+    return stage_times_of({timed_case.case: timed_case.stages for timed_case in timed})
 
 
 def stage_times_of(cases: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -29,7 +29,7 @@ def summary_to_json(summary: Summary) -> dict[str, Any]:
 
 def summaries_to_json(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
     """JSON of each summary."""
-    return [summary_to_json(one) for one in summaries]
+    return [summary_to_json(summary) for summary in summaries]
 
 
 def value_to_json(value: Value) -> dict[str, Any] | float | None:

@@ -62,7 +62,7 @@ class Table:
         ]
         lines = [
             list(map(_markdown, heads)),
-            ["---" if place == 0 else "---:" for place in range(len(heads))],
+            ["---" if index == 0 else "---:" for index in range(len(heads))],
             *(
                 [
                     _markdown(cell, column.code)
@@ -76,8 +76,8 @@ class Table:
     def to_latex(self, label: str = "") -> str:
         """A `table` environment; it needs `\\usepackage{booktabs}` and UTF-8."""
         body = [
-            ["\\midrule"] * (place in self.breaks and place > 0) + [self._latex_row(row)]
-            for place, row in enumerate(self.rows)
+            ["\\midrule"] * (index in self.breaks and index > 0) + [self._latex_row(row)]
+            for index, row in enumerate(self.rows)
         ]
         lines = [
             r"\begin{table}",
@@ -121,7 +121,7 @@ class Table:
 
 def latex(text: str) -> str:
     """Escape text for LaTeX."""
-    return _LATEX_SPECIAL.sub(lambda found: _LATEX[found.group()], text.replace("\n", " "))
+    return _LATEX_SPECIAL.sub(lambda match: _LATEX[match.group()], text.replace("\n", " "))
 
 
 def _latex_line(cells: Sequence[str]) -> str:

@@ -96,21 +96,23 @@ def per_transform(
     and configuration side by side. Rules separate the groups."""
     chosen = _look_up(measures)
     labels = by_label(summaries)
-    places = _unique((one.group, one.transform) for one in summaries)
-    known = {
-        (one.group, one.transform, label): one for label, part in labels.items() for one in part
+    lines = _unique((summary.group, summary.transform) for summary in summaries)
+    by_cell = {
+        (summary.group, summary.transform, label): summary
+        for label, part in labels.items()
+        for summary in part
     }
-    by_transform = any(transform for _, transform in places)
+    by_transform = any(transform for _, transform in lines)
     rows = [
         (
             transform or group or "all",
             *(
-                cell(known.get((group, transform, label)), measure)
+                cell(by_cell.get((group, transform, label)), measure)
                 for label in labels
                 for measure in chosen
             ),
         )
-        for group, transform in places
+        for group, transform in lines
     ]
     return Table(
         caption or ("Transform by transform" if by_transform else "Group by group"),
@@ -123,7 +125,7 @@ def per_transform(
             ),
         ),
         tuple(rows),
-        _breaks([group for group, _ in places]) if by_transform else frozenset(),
+        _breaks([group for group, _ in lines]) if by_transform else frozenset(),
     )
 
 
@@ -132,7 +134,7 @@ def per_configuration(
 ) -> Table:
     """A row per profile and configuration; with a column for the group if there are several."""
     chosen = _look_up(measures)
-    several = len({one.group for one in summaries}) > 1
+    several = len({summary.group for summary in summaries}) > 1
     return Table(
         caption or "Configurations",
         (
@@ -143,11 +145,11 @@ def per_configuration(
         tuple(
             (
                 label,
-                *([one.group or "all"] if several else []),
-                *(cell(one, measure) for measure in chosen),
+                *([summary.group or "all"] if several else []),
+                *(cell(summary, measure) for measure in chosen),
             )
             for label, part in by_label(summaries).items()
-            for one in part
+            for summary in part
         ),
     )
 
@@ -182,11 +184,11 @@ def ablation(rows: Iterable[QueryRow], outcome: str = "recall_at_1", caption: st
     first = next(iter(results.values()), {})
 
     def cells(label: str, group: str) -> tuple[str, str]:
-        mine = results[label][group]
-        paired = pair(first[group], mine)
-        against = mine is not first[group] and paired.total
+        outcomes = results[label][group]
+        paired = pair(first[group], outcomes)
+        against = outcomes is not first[group] and paired.total
         return (
-            share(Proportion(sum(mine.values()), len(mine))),
+            share(Proportion(sum(outcomes.values()), len(outcomes))),
             p_value(paired.p_value) if against else NOTHING,
         )
 
@@ -207,7 +209,7 @@ def ablation(rows: Iterable[QueryRow], outcome: str = "recall_at_1", caption: st
 def targets(goals: Sequence[Target]) -> Table:
     """Goals and measured values: a row per goal and a column group per profile."""
     profiles = _unique(goal.profile for goal in goals)
-    known = {(goal.what, goal.profile): goal for goal in goals}
+    by_profile = {(goal.what, goal.profile): goal for goal in goals}
 
     def cells(goal: Target | None) -> tuple[str, str, str]:
         if goal is None:
@@ -218,18 +220,25 @@ def targets(goals: Sequence[Target]) -> Table:
         )
         if goal.goal is None:
             return measured, NOTHING, NOTHING
-        wanted = f"{100 * goal.goal:.4g}" if is_share else f"{goal.goal:.4g}"
-        return measured, f"{'≥' if goal.at_least else '≤'} {wanted}", "yes" if goal.met else "no"
+        limit = f"{100 * goal.goal:.4g}" if is_share else f"{goal.goal:.4g}"
+        return measured, f"{'≥' if goal.at_least else '≤'} {limit}", "yes" if goal.met else "no"
 
     return Table(
         "Goals",
         (
             Column("goal"),
-            *(Column(head, one) for one in profiles for head in ("measured", "wanted", "met")),
+            *(
+                Column(head, profile)
+                for profile in profiles
+                for head in ("measured", "wanted", "met")
+            ),
         ),
         tuple(
-            (what, *(cell for one in profiles for cell in cells(known.get((what, one)))))
-            for what in _unique(goal.what for goal in goals)
+            (
+                name,
+                *(cell for profile in profiles for cell in cells(by_profile.get((name, profile)))),
+            )
+            for name in _unique(goal.what for goal in goals)
         ),
     )
 

@@ -21,9 +21,9 @@ _STEP, _PULL = 0.004, 0.15
 _STRIPES = 0.07
 
 
-def _camcord(film: Film, material: TransformContext, _guests: Sequence[InsertedVideo]) -> FrameEdit:
+def _camcord(film: Film, context: TransformContext, _guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
-    rng = material.rng
+    rng = context.rng
     short = min(height, width)
     edge = max(1, round(short * _EDGE))
     screen = canvas(width + 2 * edge, height + 2 * edge, (12, 12, 14))
@@ -36,14 +36,14 @@ def _camcord(film: Film, material: TransformContext, _guests: Sequence[InsertedV
     lift = canvas(width, height, (14, 14, 14))
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
-        shown = screen.copy()
-        shown[edge : edge + height, edge : edge + width] = frame
+        framed = screen.copy()
+        framed[edge : edge + height, edge : edge + width] = frame
         moved = warp.copy()
         moved[:2] += shake[number][:, None] * warp[2]
-        seen = cv2.warpPerspective(
-            shown, moved, (width, height), wall.copy(), cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT
+        filmed = cv2.warpPerspective(
+            framed, moved, (width, height), wall.copy(), cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT
         )
-        return cv2.add(cv2.multiply(seen, light, dtype=cv2.CV_8U), lift)
+        return cv2.add(cv2.multiply(filmed, light, dtype=cv2.CV_8U), lift)
 
     return edit
 

@@ -37,11 +37,11 @@ def composition(
 ) -> Transform:
     """A transform that combines every frame with frames of `guests` partners; time is unchanged."""
 
-    def apply(film: Film, material: TransformContext) -> TransformResult:
-        shown = [guest(material, index, film) for index in range(guests)]
-        made = each(film, compose(film, material, shown))
-        partners = dict.fromkeys(one.video_id for one in shown)
-        return TransformResult(made, whole(film), tuple(partners))
+    def apply(film: Film, context: TransformContext) -> TransformResult:
+        inserted = [guest(context, index, film) for index in range(guests)]
+        edited = each(film, compose(film, context, inserted))
+        partners = dict.fromkeys(video.video_id for video in inserted)
+        return TransformResult(edited, whole(film), tuple(partners))
 
     return Transform(name, group, apply, parameters)
 
@@ -50,55 +50,55 @@ def _inset(smallest: float, largest: float) -> Compose:
     """The original, small, over a playing partner."""
 
     def compose(
-        film: Film, material: TransformContext, guests: Sequence[InsertedVideo]
+        film: Film, context: TransformContext, guests: Sequence[InsertedVideo]
     ) -> FrameEdit:
         height, width = film.frames.shape[1:3]
-        share = material.rng.uniform(smallest, largest)
+        share = context.rng.uniform(smallest, largest)
         inner_width, inner_height = max(1, round(width * share)), max(1, round(height * share))
-        across, down = material.rng.uniform(0.04, 0.96, 2)
+        across, down = context.rng.uniform(0.04, 0.96, 2)
         left, top = round((width - inner_width) * across), round((height - inner_height) * down)
 
         def edit(frame: UInt8Array, number: int) -> UInt8Array:
-            shown = guests[0].frame(number, width, height).copy()
-            paste(shown, resized(frame, inner_width, inner_height), left, top)
-            return shown
+            page = guests[0].frame(number, width, height).copy()
+            paste(page, resized(frame, inner_width, inner_height), left, top)
+            return page
 
         return edit
 
     return compose
 
 
-def _reaction(film: Film, material: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
+def _reaction(film: Film, context: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
-    page = canvas(width, height, _PAGES[int(material.rng.integers(0, len(_PAGES)))])
+    page = canvas(width, height, _PAGES[int(context.rng.integers(0, len(_PAGES)))])
     light = int(page[0, 0].astype(int).sum()) > 382
-    title = sentence(material.rng, 4)
+    title = sentence(context.rng, 4)
     centred_line(page, title, round(height * 0.94), height * 0.045, BLACK if light else WHITE)
     inner = (max(1, round(width * 0.4)), max(1, round(height * 0.4)))
     other = (max(1, round(width * 0.5)), max(1, round(height * 0.62)))
-    left_first = bool(material.rng.integers(0, 2))
-    down = material.rng.uniform(0.08, 0.45)
+    left_first = bool(context.rng.integers(0, 2))
+    down = context.rng.uniform(0.08, 0.45)
     # Beside the reacting person; in every second video it overlaps them slightly.
-    over = round(width * 0.08) if material.rng.integers(0, 2) else 0
+    over = round(width * 0.08) if context.rng.integers(0, 2) else 0
     gap = round(width * 0.03)
-    at = gap + over if left_first else width - gap - over - inner[0]
+    own_at = gap + over if left_first else width - gap - over - inner[0]
     other_at = width - gap - other[0] if left_first else gap
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
-        shown = page.copy()
-        paste(shown, guests[0].frame(number, *other), other_at, round(height * 0.12))
-        paste(shown, resized(frame, *inner), at, round(height * down))
-        return shown
+        picture = page.copy()
+        paste(picture, guests[0].frame(number, *other), other_at, round(height * 0.12))
+        paste(picture, resized(frame, *inner), own_at, round(height * down))
+        return picture
 
     return edit
 
 
 def _side_by_side(
-    film: Film, material: TransformContext, guests: Sequence[InsertedVideo]
+    film: Film, context: TransformContext, guests: Sequence[InsertedVideo]
 ) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     half = max(1, width // 2)
-    second = bool(material.rng.integers(0, 2))
+    second = bool(context.rng.integers(0, 2))
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
         parts = [contain(frame, half, height), contain(guests[0].still(number), half, height)]
@@ -108,10 +108,10 @@ def _side_by_side(
     return edit
 
 
-def _stacked(film: Film, material: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
+def _stacked(film: Film, context: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     half = max(1, height // 2)
-    second = bool(material.rng.integers(0, 2))
+    second = bool(context.rng.integers(0, 2))
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
         parts = [cover(frame, width, half), guests[0].frame(number, width, half)]
@@ -120,11 +120,11 @@ def _stacked(film: Film, material: TransformContext, guests: Sequence[InsertedVi
     return edit
 
 
-def _grid(film: Film, material: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
+def _grid(film: Film, context: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     cell = (max(1, width // 2), max(1, height // 2))
-    order = material.rng.permutation(4).tolist()
-    still_at = int(material.rng.integers(0, len(guests[2])))
+    order = context.rng.permutation(4).tolist()
+    still_at = int(context.rng.integers(0, len(guests[2])))
     still = guests[2].frame(still_at, *cell)
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
@@ -136,7 +136,7 @@ def _grid(film: Film, material: TransformContext, guests: Sequence[InsertedVideo
     return edit
 
 
-def _blend(film: Film, _material: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
+def _blend(film: Film, _context: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
@@ -146,68 +146,68 @@ def _blend(film: Film, _material: TransformContext, guests: Sequence[InsertedVid
 
 
 def _on_background(
-    film: Film, material: TransformContext, guests: Sequence[InsertedVideo]
+    film: Film, context: TransformContext, guests: Sequence[InsertedVideo]
 ) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     inner = (max(1, round(width * 0.65)), max(1, round(height * 0.65)))
-    across, down = material.rng.uniform(0.3, 0.7, 2)
+    across, down = context.rng.uniform(0.3, 0.7, 2)
     left, top = round((width - inner[0]) * across), round((height - inner[1]) * down)
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
-        shown = soft(guests[0].still(number), width, height)
-        paste(shown, resized(frame, *inner), left, top)
-        return shown
+        page = soft(guests[0].still(number), width, height)
+        paste(page, resized(frame, *inner), left, top)
+        return page
 
     return edit
 
 
 def _vertical_repost(
-    film: Film, material: TransformContext, _guests: Sequence[InsertedVideo]
+    film: Film, context: TransformContext, _guests: Sequence[InsertedVideo]
 ) -> FrameEdit:
     # Never larger than the original's long side: a re-post gains no detail.
     width = max(2, round(min(film.frames.shape[1:3])))
     height = max(2, round(width * 16 / 9))
-    room = (width, max(1, round(height * 0.66)))
-    lines = [sentence(material.rng, 4) for _ in range(2)]
-    tall = contain(film.frames[0], *room).shape[0]
+    box = (width, max(1, round(height * 0.66)))
+    lines = [sentence(context.rng, 4) for _ in range(2)]
+    tall = contain(film.frames[0], *box).shape[0]
     capital = max(3.0, height * 0.028)
     first = max(round(capital * 1.4), (height - tall) // 2 - round(capital * 3.2))
 
     def edit(frame: UInt8Array, _number: int) -> UInt8Array:
-        shown = centred(soft(frame, width, height), contain(frame, *room))
+        picture = centred(soft(frame, width, height), contain(frame, *box))
         for line, text in enumerate(lines):
             baseline = first + round(line * capital * 1.7)
-            centred_line(shown, text, baseline, capital, WHITE, outline=BLACK)
-        return shown
+            centred_line(picture, text, baseline, capital, WHITE, outline=BLACK)
+        return picture
 
     return edit
 
 
-def _facecam(film: Film, material: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
+def _facecam(film: Film, context: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
     height, width = film.frames.shape[1:3]
-    side = max(2, round(min(height, width) * material.rng.uniform(0.24, 0.34)))
+    side = max(2, round(min(height, width) * context.rng.uniform(0.24, 0.34)))
     margin = max(1, side // 8)
-    right, low = (bool(place) for place in material.rng.integers(0, 2, 2))
+    right, low = (bool(side_index) for side_index in context.rng.integers(0, 2, 2))
     left = width - margin - side if right else margin
     top = height - margin - side if low else margin
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
-        shown = frame.copy()
-        paste(shown, guests[0].frame(number, side, side), left, top)
-        cv2.rectangle(shown, (left, top), (left + side - 1, top + side - 1), WHITE, 1)
-        return shown
+        picture = frame.copy()
+        paste(picture, guests[0].frame(number, side, side), left, top)
+        cv2.rectangle(picture, (left, top), (left + side - 1, top + side - 1), WHITE, 1)
+        return picture
 
     return edit
 
 
 def _ticker_and_logo(
-    film: Film, material: TransformContext, _guests: Sequence[InsertedVideo]
+    film: Film, context: TransformContext, _guests: Sequence[InsertedVideo]
 ) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     bar, strip = max(3, round(height * 0.11)), max(3, round(height * 0.075))
-    hue: Colour = ((170, 16, 24), (16, 60, 150), (20, 120, 70))[int(material.rng.integers(0, 3))]
-    headline = sentence(material.rng, 5).upper()
-    news = "  +++  ".join(sentence(material.rng, 6) for _ in range(4)) + "  +++  "
+    hue: Colour = ((170, 16, 24), (16, 60, 150), (20, 120, 70))[int(context.rng.integers(0, 3))]
+    headline = sentence(context.rng, 5).upper()
+    news = "  +++  ".join(sentence(context.rng, 6) for _ in range(4)) + "  +++  "
     capital = strip * 0.5
     tape = canvas(text_width(news, capital) + 1, strip, (20, 20, 24))
     write(tape, news, 0, round(strip * 0.75), capital, WHITE)
@@ -219,12 +219,12 @@ def _ticker_and_logo(
     step = max(1.0, width * 0.1) / film.frames_per_second
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
-        shown = frame.copy()
+        picture = frame.copy()
         columns = (np.arange(width) + round(number * step)) % tape.shape[1]
-        paste(shown, tape[:, columns], 0, height - strip)
-        paste(shown, lower, 0, height - strip - bar)
-        paste(shown, sign, width - sign.shape[1] - bar // 2, bar // 2)
-        return shown
+        paste(picture, tape[:, columns], 0, height - strip)
+        paste(picture, lower, 0, height - strip - bar)
+        paste(picture, sign, width - sign.shape[1] - bar // 2, bar // 2)
+        return picture
 
     return edit
 

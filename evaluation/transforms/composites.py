@@ -60,11 +60,11 @@ _TIMES = _by_names(
 def _mix(number: int, group: Group, laid_out: tuple[Transform, ...]) -> Transform:
     """One edit of the picture, one of its surroundings, one of time; the last two in random order."""
 
-    def apply(film: Film, material: TransformContext) -> TransformResult:
-        steps = [_one(pool, material) for pool in (_PICTURES, laid_out, _TIMES)]
-        if material.rng.integers(0, 2):
+    def apply(film: Film, context: TransformContext) -> TransformResult:
+        steps = [_one(pool, context) for pool in (_PICTURES, laid_out, _TIMES)]
+        if context.rng.integers(0, 2):
             steps[1], steps[2] = steps[2], steps[1]
-        return chain(film, material, steps)
+        return chain(film, context, steps)
 
     parameters = {
         "one_each_of": ", ".join(
@@ -74,8 +74,8 @@ def _mix(number: int, group: Group, laid_out: tuple[Transform, ...]) -> Transfor
     return Transform(f"mix_{number}", group, apply, parameters)
 
 
-def _one(pool: tuple[Transform, ...], material: TransformContext) -> Transform:
-    return pool[int(material.rng.integers(0, len(pool)))]
+def _one(pool: tuple[Transform, ...], context: TransformContext) -> Transform:
+    return pool[int(context.rng.integers(0, len(pool)))]
 
 
 TRANSFORMS = (

@@ -25,9 +25,9 @@ def per_frame(
     """A transform that edits every frame separately; time is unchanged. crf: of the encoder, if it is a
     part of the transform."""
 
-    def apply(film: Film, material: TransformContext) -> TransformResult:
-        made = TransformResult(each(film, prepare(film, material)), whole(film))
-        return made if crf is None else replace(made, crf=crf)
+    def apply(film: Film, context: TransformContext) -> TransformResult:
+        result = TransformResult(each(film, prepare(film, context)), whole(film))
+        return result if crf is None else replace(result, crf=crf)
 
     if crf is not None:
         parameters["crf"] = crf
@@ -36,7 +36,7 @@ def per_frame(
 
 def plain(edit: Callable[[UInt8Array], UInt8Array]) -> Prepare:
     """For an edit that is the same for every frame of every film."""
-    return lambda _film, _material: lambda frame, _number: edit(frame)
+    return lambda _film, _context: lambda frame, _number: edit(frame)
 
 
 def each(film: Film, edit: FrameEdit) -> Film:
@@ -60,8 +60,8 @@ def resized(picture: UInt8Array, width: int, height: int) -> UInt8Array:
     if picture.shape[:2] == (height, width):
         return picture
     shrinks = height <= picture.shape[0] and width <= picture.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(picture, (width, height), interpolation=how)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(picture, (width, height), interpolation=interpolation)
 
 
 def cover(picture: UInt8Array, width: int, height: int) -> UInt8Array:

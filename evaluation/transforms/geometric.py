@@ -31,8 +31,8 @@ def centre_crop(share: float) -> Prepare:
 def corner_crop(share: float) -> Prepare:
     """Keeps (1 - share) of each side, in a random corner."""
 
-    def prepare(_film: Film, material: TransformContext) -> FrameEdit:
-        across, down = (float(place) for place in material.rng.integers(0, 2, 2))
+    def prepare(_film: Film, context: TransformContext) -> FrameEdit:
+        across, down = (float(end) for end in context.rng.integers(0, 2, 2))
         return lambda frame, _number: _window(frame, 1.0 - share, across, down)
 
     return prepare
@@ -85,15 +85,15 @@ def _window(frame: UInt8Array, keep: float, across: float, down: float) -> UInt8
     return np.ascontiguousarray(frame[top : top + kept_height, left : left + kept_width])
 
 
-def _moving_crop(film: Film, material: TransformContext) -> FrameEdit:
-    start, end = material.rng.permutation([0.85, 0.6])
-    places = material.rng.uniform(0.0, 1.0, (2, 2))
+def _moving_crop(film: Film, context: TransformContext) -> FrameEdit:
+    start, end = context.rng.permutation([0.85, 0.6])
+    positions = context.rng.uniform(0.0, 1.0, (2, 2))
     height, width = film.frames.shape[1:3]
     last = max(1, len(film.frames) - 1)
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
         part = number / last
-        across, down = places[0] * (1 - part) + places[1] * part
+        across, down = positions[0] * (1 - part) + positions[1] * part
         keep = start * (1 - part) + end * part
         return resized(_window(frame, float(keep), float(across), float(down)), width, height)
 
@@ -109,30 +109,30 @@ def _stretch(frame: UInt8Array) -> UInt8Array:
     return resized(frame, width, round(width * target))
 
 
-def _perspective(film: Film, material: TransformContext) -> FrameEdit:
+def _perspective(film: Film, context: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     size = np.array([width - 1, height - 1], dtype=np.float32)
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float32)
-    inwards = material.rng.uniform(0.02, 0.14, (4, 2)).astype(np.float32)
+    inwards = context.rng.uniform(0.02, 0.14, (4, 2)).astype(np.float32)
     moved = corners + np.where(corners == 0, inwards, -inwards)
     warp = cv2.getPerspectiveTransform(corners * size, (moved * size).astype(np.float32))
     return lambda frame, _number: cv2.warpPerspective(frame, warp, (width, height))
 
 
-def _border(film: Film, material: TransformContext) -> FrameEdit:
+def _border(film: Film, context: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
-    thick = max(1, round(min(height, width) * material.rng.uniform(0.06, 0.14)))
-    colour = tuple(int(level) for level in material.rng.integers(20, 236, 3))
+    thick = max(1, round(min(height, width) * context.rng.uniform(0.06, 0.14)))
+    colour = tuple(int(level) for level in context.rng.integers(20, 236, 3))
     page = canvas(width + 2 * thick, height + 2 * thick, (colour[0], colour[1], colour[2]))
     mask = _rounded(width, height, round(min(height, width) * 0.12))
-    rounded = bool(material.rng.integers(0, 2))
+    rounded = bool(context.rng.integers(0, 2))
 
     def edit(frame: UInt8Array, _number: int) -> UInt8Array:
-        shown = centred(page.copy(), frame)
+        picture = centred(page.copy(), frame)
         if rounded:
-            inner = shown[thick : thick + height, thick : thick + width]
+            inner = picture[thick : thick + height, thick : thick + width]
             inner[mask == 0] = colour
-        return shown
+        return picture
 
     return edit
 

@@ -23,15 +23,17 @@ class InsertedVideo:
 
     def still(self, number: int) -> UInt8Array:
         """Its frame at number / frames_per_second, in its own size: uint8 (H, W, 3)."""
-        at = int((number % len(self)) / self.frames_per_second * self.film.frames_per_second + 1e-6)
-        return self.film.frames[min(at, len(self.film.frames) - 1)]
+        index = int(
+            (number % len(self)) / self.frames_per_second * self.film.frames_per_second + 1e-6
+        )
+        return self.film.frames[min(index, len(self.film.frames) - 1)]
 
     def frame(self, number: int, width: int, height: int) -> UInt8Array:
         """The centre of that frame, resized to `width` x `height`."""
         return cover(self.still(number), width, height)
 
 
-def guest(material: TransformContext, index: int, beside: Film) -> InsertedVideo:
+def guest(context: TransformContext, index: int, beside: Film) -> InsertedVideo:
     """The partner with that index, at the frame rate of `beside`."""
-    video_id, film = material.partner(index)
+    video_id, film = context.partner(index)
     return InsertedVideo(video_id, film, beside.frames_per_second)

@@ -70,9 +70,9 @@ def write_centred(
     outline: Colour | None = None,
 ) -> None:
     """Write a centred line, in place, at most 94 % as wide as the picture."""
-    room = round(picture.shape[1] * 0.94)
-    left = (picture.shape[1] - min(room, text_width(text, capital))) // 2
-    write(picture, text, left, baseline, capital, colour, outline=outline, width=room)
+    width = round(picture.shape[1] * 0.94)
+    left = (picture.shape[1] - min(width, text_width(text, capital))) // 2
+    write(picture, text, left, baseline, capital, colour, outline=outline, width=width)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,45 +27,45 @@ _GREY: Colour = (110, 112, 118)
 _BLUE: Colour = (24, 110, 230)
 
 
-def _caption_band(film: Film, material: TransformContext) -> FrameEdit:
+def _caption_band(film: Film, context: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     band = max(4, round(height * 0.24))
     page = canvas(width, height + band, WHITE)
     capital = max(3.0, band * 0.22)
     for line in (1, 2):
-        text = sentence(material.rng, 5)
+        text = sentence(context.rng, 5)
         write_centred(page, text, round(band * (0.42 * line - 0.02)), capital, BLACK)
 
     def edit(frame: UInt8Array, _number: int) -> UInt8Array:
-        shown = page.copy()
-        paste(shown, frame, 0, band)
-        return shown
+        picture = page.copy()
+        paste(picture, frame, 0, band)
+        return picture
 
     return edit
 
 
-def _subtitles(film: Film, material: TransformContext) -> FrameEdit:
+def _subtitles(film: Film, context: TransformContext) -> FrameEdit:
     height = film.frames.shape[1]
-    spoken = 1 + int(film.duration_seconds / _SUBTITLE_SECONDS)
+    count = 1 + int(film.duration_seconds / _SUBTITLE_SECONDS)
     lines = [
-        [sentence(material.rng, int(material.rng.integers(3, 7))) for _ in range(2)]
-        for _ in range(spoken)
+        [sentence(context.rng, int(context.rng.integers(3, 7))) for _ in range(2)]
+        for _ in range(count)
     ]
     capital = max(3.0, height * 0.045)
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
-        shown = frame.copy()
+        picture = frame.copy()
         pair = lines[int(number / film.frames_per_second / _SUBTITLE_SECONDS)]
         for text, baseline in zip(pair, (0.88, 0.96), strict=True):
-            write_centred(shown, text, round(height * baseline), capital, WHITE, outline=BLACK)
-        return shown
+            write_centred(picture, text, round(height * baseline), capital, WHITE, outline=BLACK)
+        return picture
 
     return edit
 
 
-def _emoji(film: Film, material: TransformContext) -> FrameEdit:
+def _emoji(film: Film, context: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
-    rng = material.rng
+    rng = context.rng
     short = min(height, width)
     signs = []
     for _ in range(int(rng.integers(3, 6))):
@@ -81,63 +81,73 @@ def _emoji(film: Film, material: TransformContext) -> FrameEdit:
         signs.append((stamp, round(left), round(top), bool(rng.integers(0, 2))))
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
-        shown = frame.copy()
+        picture = frame.copy()
         # Some move up and down once per second.
         part = number / film.frames_per_second % 1.0
         hop = round(short * 0.05 * (1 - abs(2 * part - 1)))
         for stamp, left, top, hops in signs:
-            stamp.put(shown, left, top - (hop if hops else 0))
-        return shown
+            stamp.put(picture, left, top - (hop if hops else 0))
+        return picture
 
     return edit
 
 
-def _social_frame(film: Film, material: TransformContext) -> FrameEdit:
+def _social_frame(film: Film, context: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     unit = max(4, round(min(height, width) * 0.08))
     head, foot, side = 4 * unit, 3 * unit, unit // 2
     page = canvas(width + 2 * side, height + head + foot, WHITE)
     cv2.circle(page, (side + unit, unit + unit // 4), round(unit * 0.8), _BLUE, -1, cv2.LINE_AA)
-    name = sentence(material.rng, 2)
-    left, room = side + round(2.2 * unit), width - 2 * unit
-    write(page, name, left, round(1.2 * unit), unit * 0.45, BLACK, width=room)
-    write(page, "2 h ago", left, round(1.9 * unit), unit * 0.32, _GREY, width=room)
-    said = sentence(material.rng, 7)
-    write(page, said, side + unit // 4, round(3.3 * unit), unit * 0.42, BLACK, width=width - unit)
+    name = sentence(context.rng, 2)
+    left, line_width = side + round(2.2 * unit), width - 2 * unit
+    write(page, name, left, round(1.2 * unit), unit * 0.45, BLACK, width=line_width)
+    write(page, "2 h ago", left, round(1.9 * unit), unit * 0.32, _GREY, width=line_width)
+    message = sentence(context.rng, 7)
+    write(
+        page, message, side + unit // 4, round(3.3 * unit), unit * 0.42, BLACK, width=width - unit
+    )
     below = head + height
     cv2.line(page, (0, below + 2 * unit), (page.shape[1], below + 2 * unit), _PAPER, 2)
-    for place, text in enumerate(("Like", "Comment", "Share")):
-        at = side + round(width * (0.06 + place / 3))
-        room = width // 4
-        cv2.circle(page, (at, below + unit), max(1, unit // 4), _GREY, 1, cv2.LINE_AA)
-        write(page, text, at + unit // 2, below + round(1.2 * unit), unit * 0.4, _GREY, width=room)
+    for index, text in enumerate(("Like", "Comment", "Share")):
+        x = side + round(width * (0.06 + index / 3))
+        line_width = width // 4
+        cv2.circle(page, (x, below + unit), max(1, unit // 4), _GREY, 1, cv2.LINE_AA)
+        write(
+            page,
+            text,
+            x + unit // 2,
+            below + round(1.2 * unit),
+            unit * 0.4,
+            _GREY,
+            width=line_width,
+        )
 
     def edit(frame: UInt8Array, _number: int) -> UInt8Array:
-        shown = page.copy()
-        paste(shown, frame, side, head)
-        return shown
+        picture = page.copy()
+        paste(picture, frame, side, head)
+        return picture
 
     return edit
 
 
-def _logo_banner(film: Film, material: TransformContext) -> FrameEdit:
+def _logo_banner(film: Film, context: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     tall = max(4, round(height * 0.16))
-    levels = material.rng.integers(30, 200, 3)
+    levels = context.rng.integers(30, 200, 3)
     colour: Colour = (int(levels[0]), int(levels[1]), int(levels[2]))
     strip = canvas(width, tall, colour)
     logo_stamp(round(tall * 0.8), (WHITE, colour), 1.0).put(strip, tall // 4, tall // 10)
-    text = sentence(material.rng, 4).upper()
+    text = sentence(context.rng, 4).upper()
     capital = tall * 0.36
     left = round(tall * 1.35)
-    room = max(1, min(width - left - tall // 4, text_width(text, capital)))
-    write(strip, text, left, round(tall * 0.66), capital, WHITE, width=room)
-    top = height - tall if material.rng.integers(0, 2) else 0
+    line_width = max(1, min(width - left - tall // 4, text_width(text, capital)))
+    write(strip, text, left, round(tall * 0.66), capital, WHITE, width=line_width)
+    top = height - tall if context.rng.integers(0, 2) else 0
 
     def edit(frame: UInt8Array, _number: int) -> UInt8Array:
-        shown = frame.copy()
-        paste(shown, strip, 0, top)
-        return shown
+        picture = frame.copy()
+        paste(picture, strip, 0, top)
+        return picture
 
     return edit
 

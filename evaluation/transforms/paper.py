@@ -18,13 +18,13 @@ def _picture(name: str, prepare: Prepare, **parameters: Any) -> Transform:
 
 
 def _speed(factor: float) -> Transform:
-    def apply(film: Film, _material: TransformContext) -> TransformResult:
+    def apply(film: Film, _context: TransformContext) -> TransformResult:
         return play(film, [stretch(0, len(film.frames), factor)])
 
     return Transform(f"speed_{factor}", "paper", apply, {"factor": factor})
 
 
-def _watermark(film: Film, _material: TransformContext) -> FrameEdit:
+def _watermark(film: Film, _context: TransformContext) -> FrameEdit:
     height, width = film.frames.shape[1:3]
     side = max(6, round(min(height, width) * 0.12))
     letters = text_stamp("SAMPLE TV", side * 0.45, WHITE, 0.5)
@@ -33,11 +33,11 @@ def _watermark(film: Film, _material: TransformContext) -> FrameEdit:
     bottom = height - margin
 
     def edit(frame: UInt8Array, _number: int) -> UInt8Array:
-        shown = frame.copy()
+        picture = frame.copy()
         left = width - margin - letters.picture.shape[1]
-        letters.put(shown, left, bottom - (side + letters.picture.shape[0]) // 2)
-        logo.put(shown, left - margin - side, bottom - side)
-        return shown
+        letters.put(picture, left, bottom - (side + letters.picture.shape[0]) // 2)
+        logo.put(picture, left - margin - side, bottom - side)
+        return picture
 
     return edit
 
@@ -47,8 +47,8 @@ _FLIP = _picture("flip_h", mirror(1), axis="left to right")
 _FASTER = _speed(1.1)
 
 
-def _combined(film: Film, material: TransformContext) -> TransformResult:
-    return chain(film, material, (_CROP, _FLIP, _FASTER))
+def _combined(film: Film, context: TransformContext) -> TransformResult:
+    return chain(film, context, (_CROP, _FLIP, _FASTER))
 
 
 TRANSFORMS = (

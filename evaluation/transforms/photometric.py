@@ -69,15 +69,15 @@ def saturation(factor: float) -> Prepare:
 def noise(sigma: float) -> Prepare:
     """Gaussian noise with that standard deviation, different in every frame."""
 
-    def prepare(film: Film, material: TransformContext) -> FrameEdit:
+    def prepare(film: Film, context: TransformContext) -> FrameEdit:
         height, width = film.frames.shape[1:3]
         # One noise field, shifted in every frame: new random numbers would cost 25 ms per frame.
-        field = material.rng.normal(0.0, sigma, (height + 64, width + 64, 3))
+        field = context.rng.normal(0.0, sigma, (height + 64, width + 64, 3))
         grain = np.round(field).astype(np.int16)
-        places = material.rng.integers(0, 65, (len(film.frames), 2))
+        offsets = context.rng.integers(0, 65, (len(film.frames), 2))
 
         def edit(frame: UInt8Array, number: int) -> UInt8Array:
-            top, left = places[number]
+            top, left = offsets[number]
             window = grain[top : top + height, left : left + width]
             return cv2.add(frame, window, dtype=cv2.CV_8U)
 
@@ -89,7 +89,7 @@ def noise(sigma: float) -> Prepare:
 def vignette(darkest: float) -> Prepare:
     """Darken the corners to that share; the centre is unchanged."""
 
-    def prepare(film: Film, _material: TransformContext) -> FrameEdit:
+    def prepare(film: Film, _context: TransformContext) -> FrameEdit:
         height, width = film.frames.shape[1:3]
         y, x = np.mgrid[:height, :width]
         far = np.hypot((x + 0.5) / width - 0.5, (y + 0.5) / height - 0.5) / np.hypot(0.5, 0.5)
@@ -127,7 +127,7 @@ def _sepia(frame: UInt8Array) -> UInt8Array:
     return cv2.transform(frame, _SEPIA)
 
 
-def _as_it_is(film: Film, _material: TransformContext) -> TransformResult:
+def _as_it_is(film: Film, _context: TransformContext) -> TransformResult:
     return TransformResult(film, whole(film), crf=45)
 
 

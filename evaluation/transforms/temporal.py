@@ -36,25 +36,25 @@ _FREEZE_SECONDS = 2.0
 def speed(name: str, factor: float) -> Transform:
     """The whole video, `factor` times as fast."""
     return cutting(
-        name, lambda film, _material: [stretch(0, len(film.frames), factor)], factor=factor
+        name, lambda film, _context: [stretch(0, len(film.frames), factor)], factor=factor
     )
 
 
 def trim(name: str, first: float, last: float) -> Transform:
     """Keeps the range between two shares of the video, widened to 2 s if the video is that long."""
 
-    def cut(film: Film, _material: TransformContext) -> Sequence[Cut]:
+    def cut(film: Film, _context: TransformContext) -> Sequence[Cut]:
         total = len(film.frames)
-        wanted = max(round(total * (last - first)), _frames(film, _MIN_SECONDS))
-        kept = min(total, max(1, wanted))
+        min_frames = max(round(total * (last - first)), _frames(film, _MIN_SECONDS))
+        count = min(total, max(1, min_frames))
         # Widen on both sides, within the video.
-        start = round(total * (first + last) / 2 - kept / 2)
+        start = round(total * (first + last) / 2 - count / 2)
         if first == 0.0:
             start = 0
         elif last == 1.0:
-            start = total - kept
-        start = min(max(0, start), total - kept)
-        return [stretch(start, start + kept)]
+            start = total - count
+        start = min(max(0, start), total - count)
+        return [stretch(start, start + count)]
 
     return cutting(name, cut, kept=f"{first:g} to {last:g}", at_least_seconds=_MIN_SECONDS)
 
@@ -62,8 +62,8 @@ def trim(name: str, first: float, last: float) -> Transform:
 def excerpt(name: str, seconds: float) -> Transform:
     """A range of that length at a random place; the whole video if it is shorter."""
 
-    def cut(film: Film, material: TransformContext) -> Sequence[Cut]:
-        return [stretch(*_anywhere(film, seconds, material.rng))]
+    def cut(film: Film, context: TransformContext) -> Sequence[Cut]:
+        return [stretch(*_anywhere(film, seconds, context.rng))]
 
     return cutting(name, cut, seconds=seconds)
 
@@ -71,15 +71,15 @@ def excerpt(name: str, seconds: float) -> Transform:
 def insert(name: str, seconds: float) -> Transform:
     """A range of that length at a random place, in the middle of 10 to 20 s of a partner."""
 
-    def cut(film: Film, material: TransformContext) -> Sequence[Cut]:
-        host = guest(material, 0, film)
-        first, stop = _anywhere(film, seconds, material.rng)
-        around = _frames(film, float(material.rng.uniform(10.0, 20.0)))
-        start = int(material.rng.integers(0, len(host)))
-        middle = start + around // 2
+    def cut(film: Film, context: TransformContext) -> Sequence[Cut]:
+        host = guest(context, 0, film)
+        first, stop = _anywhere(film, seconds, context.rng)
+        host_frames = _frames(film, float(context.rng.uniform(10.0, 20.0)))
+        start = int(context.rng.integers(0, len(host)))
+        middle = start + host_frames // 2
         before, after = (
             partner_frames(host, start, middle),
-            partner_frames(host, middle, start + around),
+            partner_frames(host, middle, start + host_frames),
         )
         return [before, stretch(first, stop), after]
 
@@ -89,8 +89,8 @@ def insert(name: str, seconds: float) -> Transform:
 def mashup(name: str, seconds: float) -> Transform:
     """Ranges of that length, in order, each followed by one of a partner as long."""
 
-    def cut(film: Film, material: TransformContext) -> Sequence[Cut]:
-        other = guest(material, 0, film)
+    def cut(film: Film, context: TransformContext) -> Sequence[Cut]:
+        other = guest(context, 0, film)
         long = _frames(film, seconds)
         total = min(len(film.frames), long * _MASHUP_CUTS)
         cuts = []
@@ -102,17 +102,17 @@ def mashup(name: str, seconds: float) -> Transform:
     return cutting(name, cut, seconds_each=seconds, cuts_at_most=_MASHUP_CUTS)
 
 
-def _fps_drop(film: Film, _material: TransformContext) -> Sequence[Cut]:
+def _fps_drop(film: Film, _context: TransformContext) -> Sequence[Cut]:
     total, rate = len(film.frames), film.frames_per_second
     number = np.arange(total, dtype=np.int64)
     if rate <= _SHOWN_FPS:
         return [Cut(number, 0, total)]
-    shown = np.floor(number * (_SHOWN_FPS / rate) + 1e-9)
-    return [Cut(np.ceil(shown * (rate / _SHOWN_FPS) - 1e-9).astype(np.int64), 0, total)]
+    numbers = np.floor(number * (_SHOWN_FPS / rate) + 1e-9)
+    return [Cut(np.ceil(numbers * (rate / _SHOWN_FPS) - 1e-9).astype(np.int64), 0, total)]
 
 
-def _concatenate(film: Film, material: TransformContext) -> Sequence[Cut]:
-    before, after = guest(material, 0, film), guest(material, 1, film)
+def _concatenate(film: Film, context: TransformContext) -> Sequence[Cut]:
+    before, after = guest(context, 0, film), guest(context, 1, film)
     most = _frames(film, _MAX_PARTNER_SECONDS)
     return [
         partner_frames(before, 0, min(most, len(before))),
@@ -121,29 +121,29 @@ def _concatenate(film: Film, material: TransformContext) -> Sequence[Cut]:
     ]
 
 
-def _loop(film: Film, _material: TransformContext) -> Sequence[Cut]:
+def _loop(film: Film, _context: TransformContext) -> Sequence[Cut]:
     first = _frames(film, _LOOP_SECONDS)
     if len(film.frames) > first:
         return [stretch(0, first)] * 3
     return [stretch(0, len(film.frames))] * 2
 
 
-def _shuffle(film: Film, material: TransformContext) -> Sequence[Cut]:
+def _shuffle(film: Film, context: TransformContext) -> Sequence[Cut]:
     total = len(film.frames)
     count = min(total, max(2, round(film.duration_seconds / _SHUFFLE_SECONDS)))
     ends = [round(total * index / count) for index in range(count + 1)]
-    order = material.rng.permutation(count)
+    order = context.rng.permutation(count)
     if count > 1 and bool(np.all(np.diff(order) == 1)):
         # A random order may be the original one.
         order = np.roll(order, 1)
     return [stretch(ends[index], ends[index + 1]) for index in order.tolist()]
 
 
-def _reverse(film: Film, _material: TransformContext) -> Sequence[Cut]:
+def _reverse(film: Film, _context: TransformContext) -> Sequence[Cut]:
     return [backwards(0, len(film.frames))]
 
 
-def _freeze(film: Film, _material: TransformContext) -> Sequence[Cut]:
+def _freeze(film: Film, _context: TransformContext) -> Sequence[Cut]:
     middle = len(film.frames) // 2
     return [
         *([stretch(0, middle)] if middle else []),
@@ -152,23 +152,23 @@ def _freeze(film: Film, _material: TransformContext) -> Sequence[Cut]:
     ]
 
 
-def _ramp(film: Film, _material: TransformContext) -> Sequence[Cut]:
+def _ramp(film: Film, _context: TransformContext) -> Sequence[Cut]:
     total, half = len(film.frames), len(film.frames) // 2
     return [*([stretch(0, half, 0.75)] if half else []), stretch(half, total, 1.5)]
 
 
-def _jump_cuts(film: Film, _material: TransformContext) -> Sequence[Cut]:
+def _jump_cuts(film: Film, _context: TransformContext) -> Sequence[Cut]:
     total = len(film.frames)
-    long, gone = _frames(film, 1.5), _frames(film, 0.5)
-    return [stretch(at, min(total, at + long)) for at in range(0, total, long + gone)]
+    long, removed = _frames(film, 1.5), _frames(film, 0.5)
+    return [stretch(start, min(total, start + long)) for start in range(0, total, long + removed)]
 
 
 _SLOWER = speed("slower", 0.8)
 
 
-def _slow_zoom(film: Film, material: TransformContext) -> TransformResult:
-    closer = each(film, centre_crop(0.2)(film, material))
-    return chain(closer, material, (_SLOWER,))
+def _slow_zoom(film: Film, context: TransformContext) -> TransformResult:
+    closer = each(film, centre_crop(0.2)(film, context))
+    return chain(closer, context, (_SLOWER,))
 
 
 def _anywhere(film: Film, seconds: float, rng: np.random.Generator) -> tuple[int, int]:

@@ -33,8 +33,8 @@ class Cut:
 def stretch(first: int, stop: int, tempo: float = 1.0) -> Cut:
     """Frames [first, stop), `tempo` times as fast."""
     count = max(1, round((stop - first) / tempo))
-    at = np.arange(count, dtype=np.int64) * (stop - first) // count
-    return Cut(first + at, first, stop)
+    offsets = np.arange(count, dtype=np.int64) * (stop - first) // count
+    return Cut(first + offsets, first, stop)
 
 
 def backwards(first: int, stop: int) -> Cut:
@@ -55,30 +55,30 @@ def partner_frames(guest: InsertedVideo, first: int, stop: int) -> Cut:
 
 def play(film: Film, cuts: Iterable[Cut]) -> TransformResult:
     """Concatenate cuts; partners get the original's size. Empty cuts are skipped."""
-    shown = [cut for cut in cuts if len(cut.frames)]
+    non_empty = [cut for cut in cuts if len(cut.frames)]
     height, width = film.frames.shape[1:3]
     rate = film.frames_per_second
-    frames = np.empty((sum(len(cut.frames) for cut in shown), height, width, 3), dtype=np.uint8)
+    frames = np.empty((sum(len(cut.frames) for cut in non_empty), height, width, 3), dtype=np.uint8)
     pieces: list[CopiedRange] = []
-    at = 0
-    for cut in shown:
-        end = at + len(cut.frames)
-        for place, number in zip(range(at, end), cut.frames.tolist(), strict=True):
-            frames[place] = (
+    start = 0
+    for cut in non_empty:
+        end = start + len(cut.frames)
+        for index, number in zip(range(start, end), cut.frames.tolist(), strict=True):
+            frames[index] = (
                 film.frames[number] if cut.guest is None else cut.guest.frame(number, width, height)
             )
         if cut.guest is None:
             pieces.append(
                 CopiedRange(
-                    query_start_seconds=at / rate,
+                    query_start_seconds=start / rate,
                     query_end_seconds=end / rate,
                     ref_start_seconds=cut.first / rate,
                     ref_end_seconds=cut.stop / rate,
                     in_order=cut.in_order,
                 )
             )
-        at = end
-    partners = dict.fromkeys(cut.guest.video_id for cut in shown if cut.guest is not None)
+        start = end
+    partners = dict.fromkeys(cut.guest.video_id for cut in non_empty if cut.guest is not None)
     return TransformResult(Film(frames, rate), tuple(pieces), tuple(partners))
 
 
@@ -110,24 +110,24 @@ def compose_ranges(
     return tuple(pieces)
 
 
-def chain(film: Film, material: TransformContext, steps: Iterable[Transform]) -> TransformResult:
+def chain(film: Film, context: TransformContext, steps: Iterable[Transform]) -> TransformResult:
     """Apply edits in order; each gets partners that no earlier edit used."""
-    made = TransformResult(film, whole(film))
+    result = TransformResult(film, whole(film))
     for step in steps:
-        used = len(made.partners)
-        later = TransformContext(material.rng, _partners_from(material, used))
-        next_made = step.apply(made.film, later)
-        made = TransformResult(
-            next_made.film,
-            compose_ranges(made.pieces, next_made.pieces),
-            tuple(dict.fromkeys((*made.partners, *next_made.partners))),
-            max(made.crf, next_made.crf),
+        used = len(result.partners)
+        later = TransformContext(context.rng, _partners_from(context, used))
+        next_result = step.apply(result.film, later)
+        result = TransformResult(
+            next_result.film,
+            compose_ranges(result.pieces, next_result.pieces),
+            tuple(dict.fromkeys((*result.partners, *next_result.partners))),
+            max(result.crf, next_result.crf),
         )
-    return made
+    return result
 
 
-def _partners_from(material: TransformContext, first: int) -> Callable[[int], tuple[str, Film]]:
-    return lambda index: material.partner(first + index)
+def _partners_from(context: TransformContext, first: int) -> Callable[[int], tuple[str, Film]]:
+    return lambda index: context.partner(first + index)
 
 
 def _carry(time: float, from_range: tuple[float, float], to_range: tuple[float, float]) -> float:
@@ -147,7 +147,7 @@ def cutting(
 ) -> Transform:
     """A temporal transform made of cuts."""
 
-    def apply(film: Film, material: TransformContext) -> TransformResult:
-        return play(film, cut(film, material))
+    def apply(film: Film, context: TransformContext) -> TransformResult:
+        return play(film, cut(film, context))
 
     return Transform(name, "temporal", apply, parameters)

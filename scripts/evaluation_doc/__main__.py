@@ -29,21 +29,21 @@ def main() -> int:
     )
     parser.add_argument("results", type=Path)
     parser.add_argument("--root", type=Path, default=ROOT, help="another folder to write docs/ in")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        results = read_results(asked.results)
-        text = document(results, asked.root)
+        results = read_results(options.results)
+        text = document(results, options.root)
     except StoryHashError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    path = asked.root / DOCUMENT
+    path = options.root / DOCUMENT
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    readme = asked.root / "README.md"
+    readme = options.root / "README.md"
     if readme.is_file():
         table = headlines(targets_of(results.full)).to_markdown()
-        held = readme.read_text(encoding="utf-8")
-        readme.write_text(filled(held, "detection", table), encoding="utf-8")
+        readme_text = readme.read_text(encoding="utf-8")
+        readme.write_text(filled(readme_text, "detection", table), encoding="utf-8")
     return 0
 
 

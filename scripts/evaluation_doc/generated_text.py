@@ -20,26 +20,26 @@ from evaluation.transforms.registry import TRANSFORMS
 COMPARED = ("recall_at_1", "recall_at_fpr_1e2", "recall_at_fpr_1e3")
 
 
-def protocol(about: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def protocol(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The placeholders of the section "How it is measured"."""
-    run = next(iter(about.values()))
-    sizes = {(other["videos"], other["edits"]) for other in about.values()}
+    run = next(iter(runs.values()))
+    sizes = {(other["videos"], other["edits"]) for other in runs.values()}
     per_transform = run["per_transform"]
     return {
         "videos": str(run["videos"]),
         "minutes": f"{run['video_seconds'] / 60:.1f}",
         **{name: str(run[name]) for name in ("families", "copies", "lookalikes")},
-        "same": " This holds for every profile." if len(about) > 1 and len(sizes) == 1 else "",
+        "same": " This holds for every profile." if len(runs) > 1 and len(sizes) == 1 else "",
         "transforms": str(len(run["transforms"])),
         "count": "of every video" if per_transform is None else f"of {per_transform} videos each",
         "edits": f"{run['edits']:,}",
-        "calibration": "\n".join(_calibration(about)),
+        "calibration": "\n".join(_calibration(runs)),
     }
 
 
-def _calibration(about: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    fitted = [profile for profile, run in about.items() if run["cross_validated"]]
-    in_force = [profile for profile in about if profile not in fitted]
+def _calibration(runs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    fitted = [profile for profile, run in runs.items() if run["cross_validated"]]
+    in_force = [profile for profile in runs if profile not in fitted]
     if fitted:
         yield (
             f"- **Calibration** ({_names(fitted)}). Cross-validated: fitted on {FOLDS - 1} of {FOLDS} "
@@ -71,22 +71,22 @@ def compared_with_baselines(rows: Sequence[QueryRow]) -> str:
 def _behind(summaries: Iterable[Summary]) -> list[str]:
     places: dict[tuple[str, str], dict[str, Summary]] = {}
     for summary in summaries:
-        place = places.setdefault((summary.group, summary.transform), {})
-        place[summary.configuration] = summary
+        by_configuration = places.setdefault((summary.group, summary.transform), {})
+        by_configuration[summary.configuration] = summary
     behind = []
     for (group, transform), by_name in places.items():
         baselines = [by_name[name] for name in BASELINES if name in by_name]
         if "full" not in by_name or not baselines:
             continue
         for name in COMPARED:
-            ours, best = (
+            own_value, best = (
                 _value(by_name["full"], name),
                 max(_value(baseline, name) for baseline in baselines),
             )
-            if best > ours:
+            if best > own_value:
                 behind.append(
                     f"{transform or group}, {MEASURES[name].title.removesuffix(', %')} "
-                    f"({percent(ours)} against {percent(best)})"
+                    f"({percent(own_value)} against {percent(best)})"
                 )
     return behind
 
@@ -98,12 +98,12 @@ def fusions(rows: Sequence[QueryRow], profile: str) -> str:
     if not {"full", "visual-only"} <= by_name.keys():
         return ""
     sentences = [f"**`{profile}`.**"]
-    ours, visual = by_name["full"], by_name["visual-only"]
+    full, visual = by_name["full"], by_name["visual-only"]
     outcome = OUTCOMES["recall_at_fpr_1e2"].of
     paired = pair(outcome(parts["visual-only"]), outcome(parts["full"]))
     sentences.append(
-        f"The action block {_moved('d-prime', visual.separation.d_prime, ours.separation.d_prime)} "
-        f"and {_moved_share(visual, ours)}: queries gained {paired.second_only}, "
+        f"The action block {_moved('d-prime', visual.separation.d_prime, full.separation.d_prime)} "
+        f"and {_moved_share(visual, full)}: queries gained {paired.second_only}, "
         f"lost {paired.first_only} (p {p_value(paired.p_value)})."
     )
     if "paper-fusion" in by_name:
@@ -125,11 +125,12 @@ def fusions(rows: Sequence[QueryRow], profile: str) -> str:
 def transforms_table() -> str:
     """A table of all transforms with their parameters."""
     lines = ["| transform | group | |", "| --- | --- | --- |"]
-    for one in TRANSFORMS.values():
+    for transform in TRANSFORMS.values():
         words = "; ".join(
-            f"{name.replace('_', ' ')}: {_short(value)}" for name, value in one.parameters.items()
+            f"{name.replace('_', ' ')}: {_short(value)}"
+            for name, value in transform.parameters.items()
         )
-        lines.append(f"| `{one.name}` | {one.group} | {words} |")
+        lines.append(f"| `{transform.name}` | {transform.group} | {words} |")
     return "\n".join(lines)
 
 
@@ -143,11 +144,11 @@ def _value(summary: Summary, name: str) -> float:
     return value.value if isinstance(value, Proportion) else value
 
 
-def _moved(what: str, before: float, after: float) -> str:
+def _moved(measure: str, before: float, after: float) -> str:
     first, second = number(before, 2), number(after, 2)
     if first == second:
-        return f"leaves {what} at {first}"
-    return f"{'raises' if after > before else 'lowers'} {what} from {first} to {second}"
+        return f"leaves {measure} at {first}"
+    return f"{'raises' if after > before else 'lowers'} {measure} from {first} to {second}"
 
 
 def _from_to(before: float, after: float) -> str:
@@ -155,11 +156,11 @@ def _from_to(before: float, after: float) -> str:
 
 
 def _moved_share(before: Summary, after: Summary) -> str:
-    old, new = (_value(one, "recall_at_fpr_1e2") for one in (before, after))
-    what, first, second = "recall at 1 % false positives", percent(old), percent(new)
+    old, new = (_value(summary, "recall_at_fpr_1e2") for summary in (before, after))
+    measure, first, second = "recall at 1 % false positives", percent(old), percent(new)
     if first == second:
-        return f"leaves {what} at {first} %"
-    return f"{'raises' if new > old else 'lowers'} {what} from {first} to {second} %"
+        return f"leaves {measure} at {first} %"
+    return f"{'raises' if new > old else 'lowers'} {measure} from {first} to {second} %"
 
 
 def _names(profiles: Iterable[str]) -> str:

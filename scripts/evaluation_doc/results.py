@@ -42,8 +42,8 @@ class Results:
         """A block of `scripts.figures`, from its results or else from the present document; empty without
         either."""
 
-        def load(wanted: str) -> Any:
-            return json.loads((self.folder / f"{wanted}.json").read_text(encoding="utf-8"))
+        def load(file_name: str) -> Any:
+            return json.loads((self.folder / f"{file_name}.json").read_text(encoding="utf-8"))
 
         start, end = f"<!-- figures: {name} -->\n", "<!-- end -->"
         try:
@@ -63,10 +63,10 @@ def read_results(folder: Path) -> Results:
             f"{folder}: no rows-PROFILE.jsonl; make them with `storyhash evaluate robustness`"
         )
     ablation = dict(_each(folder, "ablation-{}.jsonl", read_rows))
-    about = dict(_each(folder, "robustness-{}.json", _json))
+    runs = dict(_each(folder, "robustness-{}.json", _json))
     about_ablation = dict(_each(folder, "ablation-{}.json", _json))
     for rows, written, name in (
-        (robustness, about, "robustness"),
+        (robustness, runs, "robustness"),
         (ablation, about_ablation, "ablation"),
     ):
         lacking = [profile for profile in rows if profile not in written]
@@ -77,7 +77,7 @@ def read_results(folder: Path) -> Results:
             )
     latency = dict(_each(folder, "latency-{}.json", _json))
     hard = dict(_each(folder / "hard", "rows-{}.jsonl", read_rows))
-    return Results(folder, robustness, ablation, about, about_ablation, latency, hard)
+    return Results(folder, robustness, ablation, runs, about_ablation, latency, hard)
 
 
 def _each(folder: Path, name: str, read: Callable[[Path], Any]) -> Iterator[tuple[str, Any]]:

@@ -81,7 +81,7 @@ def _results(results: Results, figure_folder: FigureFolder) -> Iterator[str]:
     by_transform = summarise(full, ("transform",))
     yield "## Transform by transform"
     yield tables.per_transform(by_transform).to_markdown()
-    flips = [one for one in by_transform if one.transform in figures.FLIPS]
+    flips = [summary for summary in by_transform if summary.transform in figures.FLIPS]
     if flips:
         yield figure_folder.figure(
             "flip_bias", "Flips and turns", lambda path: figures.flip_bias(flips, path)
@@ -149,8 +149,10 @@ def _real(full: Mapping[str, Sequence[QueryRow]]) -> Table:
             copies[0].decisions.copies_accepted if copies else Proportion(0, 0),
             alike[0].lookalikes_accepted if alike else Proportion(0, 0),
         ]
-        for one in shares:
-            yield f"{one.count} of {one.total}" if one.total else tables.NOTHING
+        for proportion in shares:
+            yield (
+                f"{proportion.count} of {proportion.total}" if proportion.total else tables.NOTHING
+            )
 
     heads = ("copies found first", "copies accepted", "look-alikes accepted")
     return Table(
@@ -166,12 +168,12 @@ def _reliability(rows: Sequence[QueryRow]) -> Table:
         (Column("probability"), Column("mean"), Column("right, %"), Column("answers")),
         tuple(
             (
-                f"{one.low:.1f} to {one.high:.1f}",
-                f"{one.mean_probability:.3f}",
-                tables.share(one.right),
-                f"{one.right.total:,}",
+                f"{bin_.low:.1f} to {bin_.high:.1f}",
+                f"{bin_.mean_probability:.3f}",
+                tables.share(bin_.right),
+                f"{bin_.right.total:,}",
             )
-            for one in reliability(*answers(rows))
+            for bin_ in reliability(*answers(rows))
         ),
     )
 
@@ -180,15 +182,15 @@ def _ablations(results: Results, figure_folder: FigureFolder) -> Iterator[str]:
     if not results.ablation:
         return
     yield "## Ablation\n\nEach configuration has calibrations of its own, fitted as above."
-    rows = [row for held in results.ablation.values() for row in held]
-    for profile, held in results.ablation.items():
-        asked = results.about_ablation[profile]
+    rows = [row for profile_rows in results.ablation.values() for row in profile_rows]
+    for profile, profile_rows in results.ablation.items():
+        run = results.about_ablation[profile]
         yield (
-            f"### `{profile}`\n\n{asked['edits']:,} queries of {len(asked['transforms'])} edits. "
+            f"### `{profile}`\n\n{run['edits']:,} queries of {len(run['transforms'])} edits. "
             "Recall@1, then recall at 1 % false positives:"
         )
-        yield tables.ablation(held).to_markdown()
-        yield tables.ablation(held, "recall_at_fpr_1e2").to_markdown()
+        yield tables.ablation(profile_rows).to_markdown()
+        yield tables.ablation(profile_rows, "recall_at_fpr_1e2").to_markdown()
     yield figure_folder.figure(
         "ablation",
         "Recall at 1 % false positives by configuration",
@@ -199,8 +201,8 @@ def _ablations(results: Results, figure_folder: FigureFolder) -> Iterator[str]:
         return
     yield f"## The paper's fusion and ours\n\n{FUSION.format(share=100 * ACTION_SHARE)}"
     yield tables.fusion(summarise(compared)).to_markdown()
-    for profile, held in results.ablation.items():
-        yield prose.fusions(held, profile)
+    for profile, profile_rows in results.ablation.items():
+        yield prose.fusions(profile_rows, profile)
     energy = next(iter(results.about_ablation.values()))["action_energy"]
     yield figure_folder.figure(
         "composition", "What a vector is made of", lambda p: composition(energy, p)

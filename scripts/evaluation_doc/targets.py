@@ -113,8 +113,8 @@ def headlines(targets: Sequence[Target]) -> Table:
         "How well copies are found",
         (Column("%"), *(Column(f"`{profile}`") for profile in profiles)),
         tuple(
-            (title, *(cells[what, profile] for profile in profiles))
-            for what, title in HEADLINES.items()
+            (title, *(cells[name, profile] for profile in profiles))
+            for name, title in HEADLINES.items()
         ),
     )
 

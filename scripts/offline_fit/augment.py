@@ -33,12 +33,12 @@ def augment(frame: UInt8Array, other: UInt8Array, rng: np.random.Generator) -> U
             (0.08, _caption),
             (0.07, _pillarbox),
             (0.07, _letterbox),
-            (0.04, lambda one, _: _inset(one, other)),
+            (0.04, lambda picture, _: _inset(picture, other)),
             (0.06, _social),
         ],
     )
     return _pick(
-        rng, frame, [(0.25, _jpeg), (0.1, lambda one, r: _shrink(one, (width, height), r))]
+        rng, frame, [(0.25, _jpeg), (0.1, lambda picture, r: _shrink(picture, (width, height), r))]
     )
 
 
@@ -111,9 +111,9 @@ def _noise(frame: UInt8Array, rng: np.random.Generator) -> UInt8Array:
 def _text(frame: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     height, width = frame.shape[:2]
     word = "".join(rng.choice(_LETTERS, rng.integers(4, 12)))
-    place = (int(rng.uniform(0, 0.4) * width), int(rng.uniform(0.15, 0.95) * height))
+    origin = (int(rng.uniform(0, 0.4) * width), int(rng.uniform(0.15, 0.95) * height))
     drawn = cv2.putText(
-        frame.copy(), word, place, 0, rng.uniform(0.5, 1.3), (255, 255, 255), 2, cv2.LINE_AA
+        frame.copy(), word, origin, 0, rng.uniform(0.5, 1.3), (255, 255, 255), 2, cv2.LINE_AA
     )
     return (
         cv2.addWeighted(drawn, rng.uniform(0.4, 1.0), frame, 0.0, 0)
@@ -164,12 +164,12 @@ def _social(frame: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     tall = int(width * rng.uniform(1.0, 1.6))
     if tall <= height:
         return frame
-    back = cv2.GaussianBlur(cv2.resize(frame, (width, tall)), (0, 0), 9)
+    background = cv2.GaussianBlur(cv2.resize(frame, (width, tall)), (0, 0), 9)
     top = (tall - height) // 2
-    back[top : top + height] = frame
+    background[top : top + height] = frame
     word = "".join(rng.choice(_LETTERS, rng.integers(6, 14)))
-    cv2.putText(back, word, (10, max(20, top - 8)), 0, 0.8, (255, 255, 255), 2, cv2.LINE_AA)
-    return back
+    cv2.putText(background, word, (10, max(20, top - 8)), 0, 0.8, (255, 255, 255), 2, cv2.LINE_AA)
+    return background
 
 
 def _jpeg(frame: UInt8Array, rng: np.random.Generator) -> UInt8Array:

@@ -134,10 +134,10 @@ def _text(rng: np.random.Generator, canvas: Float32Array) -> Float32Array:
     drawn = np.ascontiguousarray(np.clip(canvas, 0, 255).astype(np.uint8))
     for _ in range(rng.integers(1, 8)):
         word = "".join(rng.choice(letters, rng.integers(2, 14)))
-        place = (int(rng.uniform(-20, WIDTH * 0.8)), int(rng.uniform(10, HEIGHT)))
+        origin = (int(rng.uniform(-20, WIDTH * 0.8)), int(rng.uniform(10, HEIGHT)))
         font, size = int(rng.integers(0, 8)), rng.uniform(0.4, 2.5)
         ink = colour(rng).tolist()
-        cv2.putText(drawn, word, place, font, size, ink, int(rng.integers(1, 5)), cv2.LINE_AA)
+        cv2.putText(drawn, word, origin, font, size, ink, int(rng.integers(1, 5)), cv2.LINE_AA)
     return drawn.astype(np.float32)
 
 

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--overlays", type=int, default=1500, help="texts drawn (default: 1500)")
     parser.add_argument("--pairs", type=int, default=2048, help="a step (default: 2048)")
     parser.add_argument("--seed", type=int, default=1, help="of everything random (default: 1)")
-    given = parser.parse_args()
+    options = parser.parse_args()
     began = time.monotonic()
 
     def say(words: str) -> None:
@@ -51,20 +51,20 @@ def main() -> None:
         sys.stderr.flush()
 
     for seed in (random.seed, np.random.seed, torch.manual_seed):
-        seed(given.seed)
+        seed(options.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    training = Training(TrainingConfig(given.seconds, given.pairs), given.out, device)
+    training = Training(TrainingConfig(options.seconds, options.pairs), options.out, device)
     if training.steps:
         say(f"going on from step {training.steps}")
-    photographs = load_photographs(given.photographs, device)
-    say(f"{len(photographs)} photographs; drawing {given.pool} pictures on {device}")
-    overlays = draw_overlays(given.overlays, given.font or default_font()).to(device)
+    photographs = load_photographs(options.photographs, device)
+    say(f"{len(photographs)} photographs; drawing {options.pool} pictures on {device}")
+    overlays = draw_overlays(options.overlays, options.font or default_font()).to(device)
     with torch.no_grad():
-        pool = draw_pool(given.pool, photographs, Brush(device), say)
-    held = HeldOutSet.load(given.held_out) if given.held_out else None
-    training.run(pool, overlays, held, say)
+        pool = draw_pool(options.pool, photographs, Brush(device), say)
+    held_out = HeldOutSet.load(options.held_out) if options.held_out else None
+    training.run(pool, overlays, held_out, say)
 
 
 if __name__ == "__main__":

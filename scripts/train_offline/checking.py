@@ -48,35 +48,35 @@ class HeldOutSet:
 def _pictures(paths: list[Path]) -> Tensor:
     size = (INPUT_SIDE, INPUT_SIDE)
     opened = [Image.open(path).convert("RGB").resize(size) for path in paths]
-    return torch.from_numpy(np.stack([np.array(one) for one in opened])).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.stack([np.array(picture) for picture in opened])).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
-def check(network: nn.Module, held: HeldOutSet) -> dict[str, Any]:
+def check(network: nn.Module, held_out: HeldOutSet) -> dict[str, Any]:
     """Recall@1 and recall at 1 % false positives, over all and by edit.
 
     A false positive: a query whose best wrong reference passes the threshold. The other picture that it
     shows is not wrong.
     """
     network.eval()
-    similarity = _described(network, held.queries) @ _described(network, held.references).T
+    similarity = _described(network, held_out.queries) @ _described(network, held_out.references).T
     network.train()
-    rows = torch.arange(len(held.label))
-    own = similarity[rows, held.label]
-    first = similarity.argmax(1) == held.label
-    similarity[rows, held.label] = -2
-    both = held.other >= 0
-    similarity[rows[both], held.other[both]] = -2
-    found = own > similarity.amax(1).quantile(1 - _FALSE_POSITIVES)
+    rows = torch.arange(len(held_out.label))
+    own_similarity = similarity[rows, held_out.label]
+    first = similarity.argmax(1) == held_out.label
+    similarity[rows, held_out.label] = -2
+    both = held_out.other >= 0
+    similarity[rows[both], held_out.other[both]] = -2
+    is_found = own_similarity > similarity.amax(1).quantile(1 - _FALSE_POSITIVES)
     by_edit = {
-        edit: (_mean(first[_where(held, edit)]), _mean(found[_where(held, edit)]))
-        for edit in dict.fromkeys(held.edits)
+        edit: (_mean(first[_where(held_out, edit)]), _mean(is_found[_where(held_out, edit)]))
+        for edit in dict.fromkeys(held_out.edits)
     }
-    return {"recall_at_1": _mean(first), "recall_at_fpr_1e-2": _mean(found), "by_edit": by_edit}
+    return {"recall_at_1": _mean(first), "recall_at_fpr_1e-2": _mean(is_found), "by_edit": by_edit}
 
 
-def _where(held: HeldOutSet, edit: str) -> list[int]:
-    return [row for row, name in enumerate(held.edits) if name == edit]
+def _where(held_out: HeldOutSet, edit: str) -> list[int]:
+    return [row for row, name in enumerate(held_out.edits) if name == edit]
 
 
 def _mean(right: Tensor) -> float:

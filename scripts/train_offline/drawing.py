@@ -51,8 +51,12 @@ class Brush:
 
     def textures(self, count: int, photographs: Tensor | None) -> Tensor:
         """Noise, gratings, gradients and, where there are some, crops of photographs; `half` floats."""
-        each = count // 4
-        kinds = [self.noise(2 * each, 0.4, 2.2), self._gratings(each), self._gradients(each)]
+        count_per_kind = count // 4
+        kinds = [
+            self.noise(2 * count_per_kind, 0.4, 2.2),
+            self._gratings(count_per_kind),
+            self._gradients(count_per_kind),
+        ]
         if photographs is not None:
             kinds.append(photographs)
         return torch.cat(kinds).to(self.half)
@@ -125,8 +129,8 @@ class Brush:
         wave = torch.sin((self._x * angle.cos() + self._y * angle.sin()) * frequency + shift + bend)
         hard = self.uniform(0, 1, count, 1, 1) < 0.4
         share = (torch.where(hard, wave.sign() * 0.9, wave) * 0.5 + 0.5)[:, None]
-        one, other = (self.uniform(0, 1, count, 3, 1, 1) for _ in range(2))
-        return one * share + other * (1 - share)
+        first, second = (self.uniform(0, 1, count, 3, 1, 1) for _ in range(2))
+        return first * share + second * (1 - share)
 
     def _gradients(self, count: int) -> Tensor:
         slope = [self.uniform(-1, 1, count, 1, 1) for _ in range(2)]

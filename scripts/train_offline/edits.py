@@ -63,23 +63,23 @@ def edited_view(pictures: Tensor, overlays: Tensor, strength: Strength) -> tuple
 def _placed(pictures: Tensor, strength: Strength) -> Tensor:
     """Cropped, stretched, turned, mirrored, upside down, or with bars around it."""
     count, device = len(pictures), pictures.device
-    one = torch.ones(count, device=device)
+    ones = torch.ones(count, device=device)
     scale = torch.exp(_uniform(math.log(strength.smallest_crop), 0.05, count, device))
-    scale = torch.where(_chance(count, strength.whole, device), one, scale)
+    scale = torch.where(_chance(count, strength.whole, device), ones, scale)
     stretch = torch.exp(torch.randn(count, device=device) * 0.2)
     bars = _chance(count, strength.letterboxed, device)
-    width = torch.where(bars, _uniform(1.05, 1.9, count, device), one)
+    width = torch.where(bars, _uniform(1.05, 1.9, count, device), ones)
     axis = torch.rand(count, device=device)
-    across = scale * stretch * torch.where(axis < 0.66, width, one)
-    down = scale / stretch * torch.where(axis > 0.33, width, one)
+    across = scale * stretch * torch.where(axis < 0.66, width, ones)
+    down = scale / stretch * torch.where(axis > 0.33, width, ones)
     angle = _uniform(-strength.most_turned, strength.most_turned, count, device)
     angle = torch.where(_chance(count, strength.turned, device), angle, torch.zeros_like(angle))
     shift = [_uniform(-1, 1, count, device) * (1 - side).abs() for side in (across, down)]
     mirror, flip = _sign(count, 0.5, device), _sign(count, strength.upside_down, device)
     view, inside = _warped(pictures, across * mirror, down * flip, *shift, angle)
     black = torch.rand(count, 1, 1, 1, device=device) < 0.5
-    around = torch.where(black, 0.0, torch.rand(count, 3, 1, 1, device=device))
-    return view * inside + around * (1 - inside)
+    background = torch.where(black, 0.0, torch.rand(count, 3, 1, 1, device=device))
+    return view * inside + background * (1 - inside)
 
 
 def _mixed(view: Tensor, other: Tensor, strength: Strength) -> tuple[Tensor, Tensor]:

@@ -44,22 +44,22 @@ def main() -> int:
     parser.add_argument("weights", type=Path, help="network.pt of a training run")
     parser.add_argument("--out", type=Path, default=WEIGHTS_PATH, help="(default: the backend's)")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    given = parser.parse_args()
-    network = load(given.weights)
-    if not given.check:
-        export(network, given.out)
-    cosine = agreement(network, given.out)
-    megabytes, checksum = given.out.stat().st_size / 1e6, weights_checksum(given.out)
-    print(f"{given.out}: {megabytes:.2f} MB, checksum {checksum}, least cosine {cosine:.6f}")
+    options = parser.parse_args()
+    network = load(options.weights)
+    if not options.check:
+        export(network, options.out)
+    cosine = agreement(network, options.out)
+    megabytes, checksum = options.out.stat().st_size / 1e6, weights_checksum(options.out)
+    print(f"{options.out}: {megabytes:.2f} MB, checksum {checksum}, least cosine {cosine:.6f}")
     return 0 if cosine >= LEAST_COSINE else 1
 
 
 def load(path: Path) -> CopyNetwork:
     """A trained network, ready to describe. Parts are taken in order: their names do not matter."""
-    held = torch.load(path, map_location="cpu", weights_only=True)
+    parameters = torch.load(path, map_location="cpu", weights_only=True)
     network = CopyNetwork()
     names = network.state_dict().keys()
-    network.load_state_dict(dict(zip(names, held.values(), strict=True)))
+    network.load_state_dict(dict(zip(names, parameters.values(), strict=True)))
     return network.eval()
 
 
@@ -121,8 +121,8 @@ def agreement(network: CopyNetwork, path: Path) -> float:
     pictures = sample_pictures()
     with torch.no_grad():
         expected: Float32Array = network(torch.from_numpy(prepared(pictures))).numpy()
-    found = OfflineNetBackend(path=path, threads=1).encode(pictures)
-    return float((unit(expected) * found).sum(axis=1).min())
+    vectors = OfflineNetBackend(path=path, threads=1).encode(pictures)
+    return float((unit(expected) * vectors).sum(axis=1).min())
 
 
 if __name__ == "__main__":

@@ -26,21 +26,23 @@ def copy_loss(
     """
     count = len(clean)
     rows = torch.arange(count, device=clean.device)
-    own = torch.eye(count, dtype=torch.bool, device=clean.device)
-    related = (photograph[:, None] == photograph[None]) & (photograph >= 0)[:, None] & ~own
+    same_row = torch.eye(count, dtype=torch.bool, device=clean.device)
+    related = (photograph[:, None] == photograph[None]) & (photograph >= 0)[:, None] & ~same_row
     mixed = (second >= 0).nonzero()[:, 0]
-    shown = torch.zeros_like(own)
-    shown[mixed, second[mixed]] = True
+    is_mixed = torch.zeros_like(same_row)
+    is_mixed[mixed, second[mixed]] = True
     # Relatives of what is shown besides are not non-matches either.
     unknown = related.clone()
     unknown[mixed] |= related[second[mixed]]
-    unknown &= ~own & ~shown
+    unknown &= ~same_row & ~is_mixed
 
     across = edited @ clean.T / temperature
     queries = torch.cat(
         [
             across.masked_fill(unknown, _HIDDEN),
-            _strangers(edited @ edited.T / temperature, own | _either(shown) | _either(unknown)),
+            _strangers(
+                edited @ edited.T / temperature, same_row | _either(is_mixed) | _either(unknown)
+            ),
         ],
         1,
     )
@@ -49,15 +51,15 @@ def copy_loss(
     right[mixed, second[mixed]] = 0.5
     references = torch.cat(
         [
-            across.T.masked_fill((unknown | shown).T, _HIDDEN),
-            _strangers(clean @ clean.T / temperature, own | related),
+            across.T.masked_fill((unknown | is_mixed).T, _HIDDEN),
+            _strangers(clean @ clean.T / temperature, same_row | related),
         ],
         1,
     )
     contrast = functional.cross_entropy(queries, right) + functional.cross_entropy(references, rows)
-    nearest = torch.cdist(clean, clean).masked_fill(own | related, 9.0).amin(1)
-    apart = -(nearest + 1e-4).log().mean()
-    return contrast / 2 + spreading * apart, apart
+    nearest = torch.cdist(clean, clean).masked_fill(same_row | related, 9.0).amin(1)
+    spread = -(nearest + 1e-4).log().mean()
+    return contrast / 2 + spreading * spread, spread
 
 
 def _either(pairs: Tensor) -> Tensor:

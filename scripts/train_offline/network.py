@@ -37,12 +37,12 @@ class CopyNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        stem, one, two, three, last = WIDTHS
+        stem, first, second, third, last = WIDTHS
         self.body = nn.Sequential(
-            *(_half(3, stem), _half(stem, one), Block(one), Block(one)),
-            *(_half(one, two), Block(two), Block(two)),
-            *(_half(two, three), Block(three), Block(three)),
-            *(nn.Conv2d(three, last, 1, bias=False), nn.BatchNorm2d(last), nn.ReLU()),
+            *(_half(3, stem), _half(stem, first), Block(first), Block(first)),
+            *(_half(first, second), Block(second), Block(second)),
+            *(_half(second, third), Block(third), Block(third)),
+            *(nn.Conv2d(third, last, 1, bias=False), nn.BatchNorm2d(last), nn.ReLU()),
         )
         self.head = nn.Linear(last, DIMENSION)
 
@@ -67,8 +67,8 @@ def _half(inner: int, outer: int) -> nn.Sequential:
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Weights decay; norms and biases do not."""
-    decayed = [one for one in network.parameters() if one.ndim > 1]
-    others = [one for one in network.parameters() if one.ndim <= 1]
+    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     return [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -70,8 +70,8 @@ def _some(like: Tensor, share: float) -> Tensor:
 
 def _small_once(x: Tensor, side: int) -> Tensor:
     small = functional.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
-    how = random.choice(("bilinear", "bicubic", "nearest"))
-    return functional.interpolate(small, size=(INPUT_SIDE, INPUT_SIDE), mode=how)
+    mode = random.choice(("bilinear", "bicubic", "nearest"))
+    return functional.interpolate(small, size=(INPUT_SIDE, INPUT_SIDE), mode=mode)
 
 
 def _blurred(x: Tensor, sigma: float) -> Tensor:

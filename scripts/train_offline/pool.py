@@ -43,7 +43,7 @@ def load_photographs(folder: Path | None, device: torch.device) -> list[Tensor]:
 
 
 def draw_pool(
-    count: int, photographs: Sequence[Tensor], brush: Brush, say: Callable[[str], None]
+    count: int, photographs: Sequence[Tensor], brush: Brush, log: Callable[[str], None]
 ) -> PicturePool:
     """`count` pictures, drawn and cropped."""
     device = brush.device
@@ -56,10 +56,10 @@ def draw_pool(
         if number % _BATCHES_A_TEXTURE == 0:
             crops = _crops(textures // 4, photographs, device)[0] if photographs else None
             palette = brush.textures(textures, crops)
-            say(f"{done} of {count} pictures")
+            log(f"{done} of {count} pictures")
         size = min(batch, count - done)
-        made, of = _batch(size, number, palette, photographs, brush)
-        pictures[done : done + size] = (made * 255).to(torch.uint8)
+        drawn, of = _batch(size, number, palette, photographs, brush)
+        pictures[done : done + size] = (drawn * 255).to(torch.uint8)
         photograph[done : done + size] = of
         done, number = done + size, number + 1
     return PicturePool(pictures, photograph.to(device))
@@ -84,17 +84,17 @@ def _batch(
 def _crops(
     count: int, photographs: Sequence[Tensor], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    made = torch.empty(count, 3, SIDE, SIDE, device=device)
-    which = torch.empty(count, dtype=torch.int32)
+    crops = torch.empty(count, 3, SIDE, SIDE, device=device)
+    sources = torch.empty(count, dtype=torch.int32)
     for number in range(count):
         chosen = random.randrange(len(photographs))
-        whole = photographs[chosen]
-        height, width = whole.shape[1:]
+        photograph = photographs[chosen]
+        height, width = photograph.shape[1:]
         side = int(min(height, width) * math.exp(random.uniform(math.log(_SMALLEST_CROP), 0)))
         top, left = random.randint(0, height - side), random.randint(0, width - side)
-        part = whole[None, :, top : top + side, left : left + side].float() / 255
-        made[number] = functional.interpolate(
+        part = photograph[None, :, top : top + side, left : left + side].float() / 255
+        crops[number] = functional.interpolate(
             part, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
         )[0]
-        which[number] = chosen
-    return made, which
+        sources[number] = chosen
+    return crops, sources

@@ -60,19 +60,19 @@ class Training:
         self,
         pool: PicturePool,
         overlays: Tensor,
-        held: HeldOutSet | None,
-        say: Callable[[str], None],
+        held_out: HeldOutSet | None,
+        log: Callable[[str], None],
     ) -> None:
         """Train until the time is spent; whatever happens, the last checkpoint stays."""
         before, began = self._spent, time.monotonic()
         save_at = self._spent + self._plan.save_seconds
         while self._spent < self._plan.seconds:
-            loss, apart = self._step(pool, overlays)
+            loss, spread = self._step(pool, overlays)
             self._spent = before + time.monotonic() - began
             if self._spent >= save_at:
                 save_at += self._plan.save_seconds
-                self._note(float(loss), float(apart), held, say)
-        self._note(float("nan"), float("nan"), held, say)
+                self._note(float(loss), float(spread), held_out, log)
+        self._note(float("nan"), float("nan"), held_out, log)
 
     def _step(self, pool: PicturePool, overlays: Tensor) -> tuple[Tensor, Tensor]:
         plan = self._plan
@@ -90,7 +90,7 @@ class Training:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=cuda):
             described = self.network(both)
         described = described.float()
-        loss, apart = copy_loss(
+        loss, spread = copy_loss(
             described[: plan.pairs],
             described[plan.pairs :],
             second,
@@ -104,15 +104,15 @@ class Training:
         self._optimiser.step()
         self.steps += 1
         follow(self.average, self.network, min(_MOST_KEPT, self.steps / (self.steps + 20)))
-        return loss.detach(), apart.detach()
+        return loss.detach(), spread.detach()
 
     def _note(
-        self, loss: float, apart: float, held: HeldOutSet | None, say: Callable[[str], None]
+        self, loss: float, spread: float, held_out: HeldOutSet | None, log: Callable[[str], None]
     ) -> None:
-        found = check(self.average, held) if held is not None else {}
-        row = {"seconds": round(self._spent), "steps": self.steps, "loss": loss, "apart": apart}
-        self._log.append({**row, **found})
-        say(json.dumps(self._log[-1]))
+        scores = check(self.average, held_out) if held_out is not None else {}
+        row = {"seconds": round(self._spent), "steps": self.steps, "loss": loss, "apart": spread}
+        self._log.append({**row, **scores})
+        log(json.dumps(self._log[-1]))
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),

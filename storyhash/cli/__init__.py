@@ -25,8 +25,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         try:
             typer.echo(f"storyhash {version('storyhash')}")
         except PackageNotFoundError:

@@ -50,6 +50,6 @@ def _video_ids(data: Path | None, incomplete: str) -> Iterator[str]:
         if exact is not None:
             yield exact.video_id
         videos, _ = VideoStore(database).page(after=incomplete, limit=_MOST_IDS)
-        yield from (one.video_id for one in videos if one.video_id.startswith(incomplete))
+        yield from (video.video_id for video in videos if video.video_id.startswith(incomplete))
     finally:
         database.close()

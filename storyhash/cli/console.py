@@ -29,7 +29,7 @@ class _SafeConsole(Console):
     use `print_lines` for text of several lines."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        super().print(*(_safe(one) for one in objects), **options)
+        super().print(*(_safe(item) for item in objects), **options)
 
     def print_lines(self, text: str, **options: Any) -> None:
         """Print text of several lines, written by StoryHash itself."""
@@ -116,8 +116,8 @@ def _run(command: Callable[[], None], debug: bool) -> int:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
         hint = ": free some disk space and run the same command again" if full else ""
-        where = f" ({error.filename})" if error.filename else ""
-        return _report(f"{error.strerror or error}{where}{hint}", 3 if full else 1, debug)
+        file = f" ({error.filename})" if error.filename else ""
+        return _report(f"{error.strerror or error}{file}{hint}", 3 if full else 1, debug)
     except Exception as error:
         return _report(
             f"internal error: {type(error).__name__}: {error}; run the command again with "

@@ -53,10 +53,12 @@ def list_letters(
             f"--cursor: there is no dead letter {cursor!r}; `storyhash dead-letters list` "
             "shows them"
         )
-    left = letters[ids.index(cursor) + 1 :] if cursor else letters
-    shown = [one for one in _chosen(left, reason, stage) if everything or not one.replayed]
-    page = shown[:limit]
-    following = page[-1].letter_id if limit < len(shown) else None
+    remaining = letters[ids.index(cursor) + 1 :] if cursor else letters
+    selected = [
+        letter for letter in _chosen(remaining, reason, stage) if everything or not letter.replayed
+    ]
+    page = selected[:limit]
+    following = page[-1].letter_id if limit < len(selected) else None
     if json:
         print_json({"items": [_row(letter) for letter in page], "next_cursor": following})
         return
@@ -78,7 +80,7 @@ def show_letter(
     with _transport() as (transport, topic):
         (letter,) = find_letters(read_dead_letters(transport, topic), [letter_id])
     headers = [[name, value.decode("utf-8", "replace")] for name, value in letter.headers]
-    shown = {
+    fields = {
         **_row(letter),
         "key": letter.key.decode("utf-8", "replace"),
         "value_bytes": letter.value_bytes,
@@ -86,9 +88,9 @@ def show_letter(
         "headers": headers,
     }
     if json:
-        print_json(shown)
+        print_json(fields)
         return
-    for name, value in shown.items():
+    for name, value in fields.items():
         out.print(f"{name}: {value}", markup=False)
 
 
@@ -121,17 +123,17 @@ def replay_letters(
             chosen = find_letters(letters, letter_ids)
         else:
             chosen = [
-                one
-                for one in _chosen(letters, reason, stage)
-                if one.value_kept and not one.replayed
+                letter
+                for letter in _chosen(letters, reason, stage)
+                if letter.value_kept and not letter.replayed
             ]
             # A message from a foreign topic must not prevent the replay of the others.
-            foreign = [one.letter_id for one in chosen if not allowed(one.source[0])]
-            chosen = [one for one in chosen if allowed(one.source[0])]
+            foreign = [letter.letter_id for letter in chosen if not allowed(letter.source[0])]
+            chosen = [letter for letter in chosen if allowed(letter.source[0])]
         publisher = transport.publisher()
         try:
             replayed = replay(transport, publisher, topic, chosen, allowed)
-            sent = [letter.letter_id for letter in replayed]
+            ids = [letter.letter_id for letter in replayed]
         finally:
             publisher.close()
     for letter_id in foreign:
@@ -139,9 +141,9 @@ def replay_letters(
             f"{letter_id}: not replayed: it did not come from a StoryHash topic", markup=False
         )
     if json:
-        print_json({"replayed": sent})
+        print_json({"replayed": ids})
     else:
-        out.print(f"{len(sent)} replayed")
+        out.print(f"{len(ids)} replayed")
     if foreign:
         raise typer.Exit(UsageError.exit_code)
 

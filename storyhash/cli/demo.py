@@ -29,17 +29,17 @@ def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
     Exit code 1 when a decision is wrong.
     """
     with tempfile.TemporaryDirectory(prefix="storyhash-demo-") as scratch:
-        films, asked = Path(scratch) / "films", Path(scratch) / "queries"
-        films.mkdir()
-        asked.mkdir()
+        video_folder, query_folder = Path(scratch) / "films", Path(scratch) / "queries"
+        video_folder.mkdir()
+        query_folder.mkdir()
         err.print("drawing six videos and seven queries ...")
-        write_catalogue(films)
-        paths = write_queries(asked)
+        write_catalogue(video_folder)
+        paths = write_queries(query_folder)
         settings = load_settings(data_dir=Path(scratch) / "data", profile=profile)
         with open_for_indexing(settings) as indexing:
             chosen = indexing.stage.profile
             err.print(f"indexing the videos with profile {chosen} ...", markup=False)
-            plan = plan_work(list_catalog([str(films)]), indexing.index.videos)
+            plan = plan_work(list_catalog([str(video_folder)]), indexing.index.videos)
             metrics = Metrics.create("demo")
             indexer = Indexer(indexing.index, indexing.stage, indexing.pool, metrics)
             indexer.index_all(plan.work, _must_work)
@@ -69,13 +69,13 @@ def _row(query: DemoQuery, outcome: QueryOutcome) -> dict[str, Any]:
         raise outcome.error or RuntimeError("a demo query has no result")
     best = outcome.report.matches[0] if outcome.report.matches else None
     decision = outcome.report.decision
-    found = None if best is None else Path(best.video_id).stem
-    right = decision == query.expected and (query.video_id is None or found == query.video_id)
+    stem = None if best is None else Path(best.video_id).stem
+    right = decision == query.expected and (query.video_id is None or stem == query.video_id)
     return {
         "name": query.name,
         "expected": query.expected,
         "decision": decision,
-        "video_id": found,
+        "video_id": stem,
         "probability": None if best is None else round(best.probability, 4),
         "correct": right,
     }

@@ -150,8 +150,8 @@ def _print(report: GroupReport) -> None:
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
         out.print("  " + "  ".join(cells[:-1]), line[-1], markup=False)
-    for one in report.shown_parts:
-        out.print(f"  shared part: {part_text(one)}", markup=False)
+    for part in report.shown_parts:
+        out.print(f"  shared part: {part_text(part)}", markup=False)
 
 
 def _write(

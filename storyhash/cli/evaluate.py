@@ -78,7 +78,7 @@ def robustness(
 
     After an interruption, run the same command again: it resumes.
     """
-    asked = EvaluationOptions(
+    options = EvaluationOptions(
         videos=videos,
         davis=davis,
         split=split,
@@ -89,17 +89,17 @@ def robustness(
         cache=cache,
         workers=workers,
     )
-    with evaluating(asked) as evaluation:
+    with evaluating(options) as evaluation:
         results = [
             runs.robustness(
-                evaluation, one, output, cross_validate=cross_validate, baselines=baselines
+                evaluation, run, output, cross_validate=cross_validate, baselines=baselines
             )
-            for one in evaluation.backends
+            for run in evaluation.backends
         ]
     rows = [row for result in results for row in result.rows]
-    report = robustness_report(rows, {one.backend.profile: one.path for one in results}, output)
-    shown = group_tables(rows).values()
-    _tell(results, report, summarise(rows, ("group",)), shown, output, json)
+    report = robustness_report(rows, {run.backend.profile: run.path for run in results}, output)
+    printed = group_tables(rows).values()
+    _tell(results, report, summarise(rows, ("group",)), printed, output, json)
 
 
 @app.command()
@@ -124,7 +124,7 @@ def ablation(
     Every configuration gets its own calibrations in 5-fold cross-validation: they are fitted on four
     folds of the videos and applied to the fifth.
     """
-    asked = EvaluationOptions(
+    options = EvaluationOptions(
         videos=videos,
         davis=davis,
         split=split,
@@ -136,20 +136,20 @@ def ablation(
         workers=workers,
     )
     chosen = chosen_configurations(configurations or ())
-    with evaluating(asked) as evaluation:
+    with evaluating(options) as evaluation:
         results = [
-            runs.ablation(evaluation, one, output, chosen, notice) for one in evaluation.backends
+            runs.ablation(evaluation, run, output, chosen, notice) for run in evaluation.backends
         ]
     rows = [row for result in results for row in result.rows]
     report = ablation_report(
         rows,
-        {one.backend.profile: one.path for one in results},
+        {run.backend.profile: run.path for run in results},
         output,
         results[0].about["action_energy"],
     )
     summaries = summarise(rows, ("group",))
-    shown = [tables.per_configuration(summaries, GROUPS)]
-    _tell(results, report, summaries, shown, output, json)
+    printed = [tables.per_configuration(summaries, GROUPS)]
+    _tell(results, report, summaries, printed, output, json)
 
 
 @app.command()
@@ -178,7 +178,7 @@ def calibrate(
     The printed figures come from cross-validation: every video was left out of the fit that it was
     measured with.
     """
-    asked = EvaluationOptions(
+    options = EvaluationOptions(
         videos=videos,
         davis=davis,
         split=split,
@@ -191,23 +191,23 @@ def calibrate(
     )
     check_calibrations(file)
     today = f"{datetime.now(UTC):%Y%m%d}"
-    with evaluating(asked) as evaluation:
-        visuals = [one.visual for one in evaluation.backends]
+    with evaluating(options) as evaluation:
+        visuals = [run.visual for run in evaluation.backends]
         if len(set(visuals)) < len(visuals):
             raise UsageError(
                 "--profile: two profiles have the same visual backend, which has one "
                 "calibration; name only one of them"
             )
-        fitted = [runs.calibrate(evaluation, one, today) for one in evaluation.backends]
-    write_calibrations(file, {one.backend.visual: one.calibration for one in fitted})
+        fitted = [runs.calibrate(evaluation, run, today) for run in evaluation.backends]
+    write_calibrations(file, {run.backend.visual: run.calibration for run in fitted})
     if json:
-        print_json({"out": str(file), "calibrations": [_fit_to_json(one) for one in fitted]})
+        print_json({"out": str(file), "calibrations": [_fit_to_json(run) for run in fitted]})
         return
-    for one in fitted:
+    for run in fitted:
         table = before_and_after(
-            summarise(one.before)[0], summarise(one.after)[0], tables.DECISIONS
+            summarise(run.before)[0], summarise(run.after)[0], tables.DECISIONS
         )
-        out.print_lines(f"{one.backend.visual}: {one.calibration.version}\n", markup=False)
+        out.print_lines(f"{run.backend.visual}: {run.calibration.version}\n", markup=False)
         out.print_lines(table.to_markdown() + "\n", markup=False)
     out.print(f"to use it: export STORYHASH_MATCHING__CALIBRATION={file.absolute()}", markup=False)
 
@@ -219,7 +219,7 @@ def _tell(
     results: Sequence[runs.Result],
     report: Report,
     summaries: Sequence[Summary],
-    shown: Iterable[Table],
+    printed: Iterable[Table],
     folder: Path,
     json: bool,
 ) -> None:
@@ -229,13 +229,13 @@ def _tell(
         print_json(
             {
                 "out": str(folder),
-                "runs": [one.about for one in results],
+                "runs": [result.about for result in results],
                 "groups": summaries_to_json(summaries),
                 "written": [str(path) for path in report.written],
             }
         )
         return
-    for table in shown:
+    for table in printed:
         out.print_lines(table.to_markdown() + "\n", markup=False)
     out.print(f"results, tables and figures are in {folder}", markup=False)
 

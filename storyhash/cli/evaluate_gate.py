@@ -75,7 +75,7 @@ def gate(
             "robustness`"
         )
     if videos is not None:
-        asked = EvaluationOptions(
+        options = EvaluationOptions(
             videos=videos,
             davis=davis,
             split=split,
@@ -86,7 +86,7 @@ def gate(
             cache=cache,
             workers=workers,
         )
-        after = _again(asked, before, output, cross_validate=cross_validate)
+        after = _again(options, before, output, cross_validate=cross_validate)
     else:
         after = full_configuration_rows(read_rows(rows or Path()))
     report = compare(before, after)
@@ -99,18 +99,18 @@ def gate(
 
 
 def _again(
-    asked: EvaluationOptions, before: Sequence[QueryRow], output: Path, *, cross_validate: bool
+    options: EvaluationOptions, before: Sequence[QueryRow], output: Path, *, cross_validate: bool
 ) -> list[QueryRow]:
     """Match the queries of an earlier run again."""
-    known = baseline_queries(before)
-    every = None if asked.transforms else known.per_transform
-    asked = replace(
-        asked,
-        profiles=asked.profiles or [known.profile],
-        transforms=asked.transforms or known.transforms,
-        per_transform=asked.per_transform or every,
+    before_run = baseline_queries(before)
+    every = None if options.transforms else before_run.per_transform
+    options = replace(
+        options,
+        profiles=options.profiles or [before_run.profile],
+        transforms=options.transforms or before_run.transforms,
+        per_transform=options.per_transform or every,
     )
-    with evaluating(asked) as evaluation:
+    with evaluating(options) as evaluation:
         result = runs.robustness(
             evaluation,
             evaluation.backends[0],

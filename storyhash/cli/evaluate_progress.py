@@ -12,12 +12,12 @@ from storyhash.evaluation_setup import EvaluationOptions, open_evaluation
 
 
 @contextmanager
-def evaluating(asked: EvaluationOptions) -> Iterator[Evaluation]:
+def evaluating(options: EvaluationOptions) -> Iterator[Evaluation]:
     """An evaluation with all features extracted and with a progress display."""
     with progress() as bar:
 
-        def watch(what: str, steps: int) -> Advance:
-            task = bar.task(what, steps, unit="steps")
+        def watch(description: str, steps: int) -> Advance:
+            task = bar.task(description, steps, unit="steps")
 
             def advance(done: int) -> None:
                 check_interrupt()
@@ -25,11 +25,11 @@ def evaluating(asked: EvaluationOptions) -> Iterator[Evaluation]:
 
             return advance
 
-        evaluation = open_evaluation(asked, watch)
-        for one in evaluation.backends:
-            if not one.calibration.measured:
+        evaluation = open_evaluation(options, watch)
+        for backend in evaluation.backends:
+            if not backend.calibration.measured:
                 notice(
-                    f"{one.profile}: calibration {one.calibration.version} was not "
+                    f"{backend.profile}: calibration {backend.calibration.version} was not "
                     "measured: its decisions are not meaningful, but the order of copies "
                     "and non-matches is"
                 )
@@ -48,7 +48,7 @@ def _extract(evaluation: Evaluation) -> None:
     jobs = evaluation.missing()
     missing = count_edits(jobs)
     total = len(evaluation.plan.required_features())
-    profiles = ", ".join(one.profile for one in evaluation.backends)
+    profiles = ", ".join(backend.profile for backend in evaluation.backends)
     err.print(
         f"{profiles}: {len(evaluation.plan.videos)} videos, "
         f"{total - len(evaluation.plan.videos)} edited videos; {total - missing} in the "

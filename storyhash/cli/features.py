@@ -157,12 +157,12 @@ def query(
 ) -> None:
     """Print the rows of an index file that are nearest to each row of fused features, with scores."""
     features = read_features(fused, "fused")
-    for row, found in query_index_file(index_file, features, k, load_settings().searcher):
+    for row, hits in query_index_file(index_file, features, k, load_settings().searcher):
         if json:
-            print_json({"query": _place(row), "hits": [_place(h.row, h.score) for h in found]})
+            print_json({"query": _place(row), "hits": [_place(h.row, h.score) for h in hits]})
             continue
         out.print(_words(row) + ("" if row.informative else ": low information"), markup=False)
-        for hit in found:
+        for hit in hits:
             out.print(f"    {hit.score:.4f}  {_words(hit.row)}", markup=False)
 
 
@@ -187,7 +187,7 @@ def _extract(
     err.print(f"extracting {step.kind} features with {step.backend}", markup=False)
     with DecoderPool(settings.video, settings.ingest) as pool, progress() as bar:
         task = bar.task(
-            f"{step.kind} features", len(listed), [one.entry.video_id for one in listed]
+            f"{step.kind} features", len(listed), [item.entry.video_id for item in listed]
         )
 
         def on_video(video_id: str, error: VideoError | None) -> None:
@@ -200,7 +200,7 @@ def _extract(
         except KeyboardInterrupt:
             err.print("stopped; run the same command again to resume", markup=False)
             raise
-    told = {
+    summary = {
         "out": str(output),
         "shape": list(report.features.values.shape),
         "model_id": report.features.model_id,
@@ -210,28 +210,28 @@ def _extract(
             for video_id, error in report.failed.items()
         ],
     }
-    _tell(told, json)
+    _tell(summary, json)
     if report.failed:
         raise typer.Exit(1)
 
 
-def _tell(told: dict[str, Any], json: bool) -> None:
+def _tell(summary: dict[str, Any], json: bool) -> None:
     if json:
-        print_json(told)
+        print_json(summary)
         return
-    shown = {**told, "failed": len(told.get("failed", []))}
-    for name, value in shown.items():
+    counts = {**summary, "failed": len(summary.get("failed", []))}
+    for name, value in counts.items():
         if value:
             out.print(f"{name}: {value}", markup=False)
 
 
 def _place(row: Row, score: float | None = None) -> dict[str, Any]:
-    place: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "video_id": row.video_id,
         "start_seconds": row.start_seconds,
         "end_seconds": row.end_seconds,
     }
-    return place if score is None else {**place, "score": round(score, 6)}
+    return fields if score is None else {**fields, "score": round(score, 6)}
 
 
 def _words(row: Row) -> str:

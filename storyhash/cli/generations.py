@@ -69,12 +69,12 @@ def _tell(item: dict[str, Any], json: bool) -> None:
 
 
 def _show(item: dict[str, Any]) -> None:
-    waiting = "; ".join(item["waiting_for"].values())
+    reasons = "; ".join(item["waiting_for"].values())
     out.print(
         f"{'active' if item['answers'] else 'standby':9}  "
         f"{item['generation'] or '(first)'}  {item['model_id'] or 'no model yet'}  "
         f"{item['videos']} videos, {item['vectors']} vectors"
-        + (f"  waiting for: {waiting}" if waiting and not item.get("error") else "")
+        + (f"  waiting for: {reasons}" if reasons and not item.get("error") else "")
         + (f"  failed: {item['error']}" if item.get("error") else ""),
         markup=False,
     )

@@ -105,44 +105,44 @@ def index(
 
 def _prune(services: IndexServices, plan: IndexPlan, *, folders: bool) -> GoneVideos:
     """Print and then delete the videos whose files are gone."""
-    found = gone_videos(plan.removed, services.index.videos, folders=folders)
-    if found.gone:
-        err.print(f"deleting {len(found.gone)} videos whose files are gone:", markup=False)
-        for video_id in found.gone:
+    gone = gone_videos(plan.removed, services.index.videos, folders=folders)
+    if gone.gone:
+        err.print(f"deleting {len(gone.gone)} videos whose files are gone:", markup=False)
+        for video_id in gone.gone:
             err.print(f"    {video_id}", markup=False)
-        services.index.delete_videos(found.gone)
-        deleted = set(found.gone)
+        services.index.delete_videos(gone.gone)
+        deleted = set(gone.gone)
         plan.removed = [video_id for video_id in plan.removed if video_id not in deleted]
-    _tell_kept(found)
-    return found
+    _tell_kept(gone)
+    return gone
 
 
 def _show_plan(settings: Settings, listing: Listing, *, json: bool, folders: bool) -> None:
     """Print what a run with --prune would do."""
     with open_catalogue(settings, writer=False) as index:
         plan = plan_work(listing, index.videos)
-        found = gone_videos(plan.removed, index.videos, folders=folders)
-    told = {
+        gone = gone_videos(plan.removed, index.videos, folders=folders)
+    fields = {
         "dry_run": True,
         "index": [item.entry.video_id for item in plan.work],
         "unchanged": plan.unchanged,
-        "relabel": [one.before.video_id for one in plan.relabelled],
-        "prune": found.gone,
-        "not_pruned": found.in_folders,
+        "relabel": [relabelled.before.video_id for relabelled in plan.relabelled],
+        "prune": gone.gone,
+        "not_pruned": gone.in_folders,
         "passed_over": listing.passed_over.to_json(),
     }
     if json:
-        print_json(told)
+        print_json(fields)
         return
-    out.print(f"{len(plan.work)} to index, {plan.unchanged} unchanged, {len(found.gone)} to prune")
-    for video_id in found.gone:
+    out.print(f"{len(plan.work)} to index, {plan.unchanged} unchanged, {len(gone.gone)} to prune")
+    for video_id in gone.gone:
         out.print(f"    {video_id}: its file is gone", markup=False)
-    _tell_kept(found)
+    _tell_kept(gone)
     show_passed_over(listing.passed_over.to_json())
 
 
-def _tell_kept(found: GoneVideos) -> None:
-    for folder, video_ids in found.in_folders.items():
+def _tell_kept(gone: GoneVideos) -> None:
+    for folder, video_ids in gone.in_folders.items():
         notice(
             f"{folder} is missing or empty, as it is while a disk is not mounted: its {len(video_ids)} "
             "videos are not pruned; if they are gone for good, use --prune-folders"
@@ -190,8 +190,8 @@ def _summary(
     services: IndexServices, plan: IndexPlan, report: IndexReport, passed_over: SkippedFiles
 ) -> dict[str, Any]:
     refused = [
-        RejectedVideo(one.video_id, public_uri(one.uri), one.error_code, one.error_message)
-        for one in plan.refused
+        RejectedVideo(video.video_id, public_uri(video.uri), video.error_code, video.error_message)
+        for video in plan.refused
     ]
     return {
         "data_dir": str(services.index.folder),
@@ -200,12 +200,12 @@ def _summary(
         **report.to_json("indexed", [*refused, *plan.failed]),
         "unchanged": plan.unchanged,
         "removed": plan.removed,
-        "moved": [{"video_id": one.video_id, "uri": one.uri} for one in plan.moved],
+        "moved": [{"video_id": video.video_id, "uri": video.uri} for video in plan.moved],
         "relabelled": [
-            {"video_id": one.before.video_id, "bank": one.item.entry.bank}
-            for one in plan.relabelled
+            {"video_id": video.before.video_id, "bank": video.item.entry.bank}
+            for video in plan.relabelled
         ],
-        "renamed": [asdict(one) for one in plan.renamed],
+        "renamed": [asdict(video) for video in plan.renamed],
         "passed_over": passed_over.to_json(),
         "realtime_factor": round(report.realtime_factor, 2),
         "stage_seconds": {
@@ -221,9 +221,9 @@ def _show(summary: dict[str, Any]) -> None:
             f"{summary['segments']} segments of {summary['video_seconds']:.0f} s of video in "
             f"{summary['elapsed_seconds']:.1f} s: {summary['realtime_factor']:.1f} times real time"
         )
-        each = summary["video_seconds"] or 1.0
+        video_seconds = summary["video_seconds"] or 1.0
         spent = ", ".join(
-            f"{step} {1000 * seconds / each:.1f}"
+            f"{step} {1000 * seconds / video_seconds:.1f}"
             for step, seconds in summary["stage_seconds"].items()
         )
         out.print(f"milliseconds of work per second of video: {spent}")
@@ -236,10 +236,10 @@ def _show(summary: dict[str, Any]) -> None:
         )
     if summary["pruned"]:
         out.print(f"{len(summary['pruned'])} pruned: their files are gone")
-    for one in summary["renamed"]:
+    for video in summary["renamed"]:
         out.print(
-            f"{one['uri']} has the id {one['video_id']}, because {one['taken_by']} already "
-            f"has the id {one['taken_id']}",
+            f"{video['uri']} has the id {video['video_id']}, because {video['taken_by']} already "
+            f"has the id {video['taken_id']}",
             markup=False,
         )
     show_passed_over(summary["passed_over"])

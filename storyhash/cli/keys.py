@@ -105,27 +105,27 @@ def revoke_key(
         if not state.keys.revoke(key_id):
             raise UsageError(f"there is no key {key_id!r}; `storyhash keys list` shows them")
         state.audit.record(Change("keys.revoke", _BY_COMMAND, key_id, 204))
-        left = any(key.revoked_at is None for key in state.keys.page(limit=10_000)[0])
+        any_valid = any(key.revoked_at is None for key in state.keys.page(limit=10_000)[0])
     if json:
         print_json({"revoked": key_id})
         return
     out.print(f"revoked {key_id}", markup=False)
-    if not left:
+    if not any_valid:
         notice(
             "no key is left; services still require one: create one with `storyhash keys create`"
         )
 
 
 def _line(key: Key) -> str:
-    told = key.to_json()
+    fields = key.to_json()
     banks = "all banks" if key.banks is None else "banks " + ", ".join(sorted(key.banks))
     ends = [
-        f"{word} {told[name]}"
+        f"{word} {fields[name]}"
         for word, name in (
             ("revoked", "revoked_at"),
             ("expires", "expires_at"),
             ("last used", "last_used_at"),
         )
-        if told[name]
+        if fields[name]
     ]
     return "  ".join([key.id, f"{key.role.value:8}", key.name, banks, *ends])

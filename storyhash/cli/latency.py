@@ -54,11 +54,11 @@ def latency(
     missing = [path for path in videos or [] if not path.exists()]
     if missing:
         raise UsageError(f"{missing[0]}: no such file")
-    told = []
+    reports = []
     with _queries(videos) as queries:
         for settings in profile_settings(profile or ()):
             seconds, timed, model_id = _measure(settings, queries, vectors, runs)
-            one = {
+            profile_report = {
                 "profile": settings.profile,
                 "model_id": model_id,
                 "query_seconds": round(seconds, 1),
@@ -68,8 +68,8 @@ def latency(
                 "cores": usable_cores(),
                 "cases": [case.to_json() for case in timed],
             }
-            _write(output / f"latency-{settings.profile}.json", one)
-            told.append(one)
+            _write(output / f"latency-{settings.profile}.json", profile_report)
+            reports.append(profile_report)
             if not json:
                 out.print_lines(
                     f"{settings.profile}, a query of {seconds:.1f} s, {vectors:,} segments:\n",
@@ -77,7 +77,7 @@ def latency(
                 )
                 out.print_lines(stage_times(timed).to_markdown() + "\n", markup=False)
     if json:
-        print_json({"items": told, "next_cursor": None})
+        print_json({"items": reports, "next_cursor": None})
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def _measure(
     return seconds, timed, stage.model_id
 
 
-def _write(path: Path, told: dict[str, Any]) -> None:
+def _write(path: Path, profile_report: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_text(json_text.dumps(told, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json_text.dumps(profile_report, indent=1) + "\n", encoding="utf-8")

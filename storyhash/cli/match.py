@@ -115,17 +115,17 @@ def _show(answer: dict[str, Any]) -> None:
         out.print(f"    damaged: {answer['query']['damaged']}", style="yellow", markup=False)
     if answer.get("reason"):
         out.print(f"    {answer['reason']}", markup=False)
-    for number, found in enumerate(answer["matches"]):
-        if found["decision"] == "no_match" and number >= _SHOWN:
+    for number, match in enumerate(answer["matches"]):
+        if match["decision"] == "no_match" and number >= _SHOWN:
             break
         out.print(
-            f"    {found['decision']:8} {found['probability']:6.1%}  {found['video_id']}"
-            f"  {_span(found, 'query')} is {_span(found, 'ref')} of it"
-            + ("" if found["view"] == "identity" else f", {found['view']}"),
-            style=decision_style(found["decision"]),
+            f"    {match['decision']:8} {match['probability']:6.1%}  {match['video_id']}"
+            f"  {_span(match, 'query')} is {_span(match, 'ref')} of it"
+            + ("" if match["view"] == "identity" else f", {match['view']}"),
+            style=decision_style(match["decision"]),
             markup=False,
         )
 
 
-def _span(found: dict[str, Any], side: str) -> str:
-    return f"{found[f'{side}_start_seconds']:.1f}-{found[f'{side}_end_seconds']:.1f} s"
+def _span(match: dict[str, Any], side: str) -> str:
+    return f"{match[f'{side}_start_seconds']:.1f}-{match[f'{side}_end_seconds']:.1f} s"

@@ -45,12 +45,12 @@ def list_all(json: JsonOption = False) -> None:
         print_json({"items": [model.to_json() for model in models], "next_cursor": None})
         return
     for model in models:
-        where = (
+        location = (
             f"{model.megabytes:.1f} MB, {model.checksum}, {model.path}"
             if model.megabytes is not None
             else f"not installed: {model.note}"
         )
-        out.print(f"{model.name}: {model.source}; {model.licence}; {where}", markup=False)
+        out.print(f"{model.name}: {model.source}; {model.licence}; {location}", markup=False)
     for profile in PROFILES.values():
         mark = " (used for a new index)" if profile == chosen else ""
         out.print(f"profile {profile.name}: {profile.summary}{mark}", markup=False)

@@ -92,8 +92,8 @@ class Task:
     @property
     def line(self) -> str:
         """Steps, rate, time left and name in one line."""
-        known = (f"{self.description} {self.done}/{self.total}", self.rate, self.left, self.name)
-        return ", ".join(filter(None, known))
+        parts = (f"{self.description} {self.done}/{self.total}", self.rate, self.left, self.name)
+        return ", ".join(filter(None, parts))
 
 
 def progress() -> Bars | PlainLines:

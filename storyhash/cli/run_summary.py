@@ -33,21 +33,21 @@ def show_counts(summary: Mapping[str, Any], verb: str) -> None:
 
 def show_videos(summary: Mapping[str, Any], verb: str) -> None:
     """Print the messages about damaged, noted and failed videos."""
-    for one in summary["damaged"]:
-        out.print(f"{one['video_id']}: {verb}, but {one['message']}", markup=False)
-    for one in summary["notes"]:
-        out.print(f"{one['video_id']}: {verb}; {one['message']}", markup=False)
+    for video in summary["damaged"]:
+        out.print(f"{video['video_id']}: {verb}, but {video['message']}", markup=False)
+    for video in summary["notes"]:
+        out.print(f"{video['video_id']}: {verb}; {video['message']}", markup=False)
     if summary["failed"]:
         out.print(f"not {verb}:")
-    for one in summary["failed"]:
-        out.print(f"    {one['video_id']}: {one['message']}", markup=False)
+    for video in summary["failed"]:
+        out.print(f"    {video['video_id']}: {video['message']}", markup=False)
 
 
 def show_passed_over(passed_over: Sequence[Mapping[str, Any]]) -> None:
     """Print which files in the folders were ignored."""
     if not passed_over:
         return
-    words = [f"{one['count']} {one['what']} ({one['why']})" for one in passed_over[:_SHOWN]]
+    words = [f"{files['count']} {files['what']} ({files['why']})" for files in passed_over[:_SHOWN]]
     more = len(passed_over) - _SHOWN
     if more > 0:
         words.append(f"{more} more kinds (listed with --json)")

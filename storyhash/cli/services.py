@@ -117,8 +117,10 @@ def ingest(
     listing = without_taken(list_catalog(paths, bank, Exclusion(exclude or ())))
 
     def on_plan(plan: SendingPlan) -> OnSent:
-        task = bar.task("sending", len(plan.work), [one.entry.video_id for one in plan.work])
-        return lambda one, error: tick(task, one.entry.video_id, "sent", error)
+        task = bar.task(
+            "sending", len(plan.work), [video_task.entry.video_id for video_task in plan.work]
+        )
+        return lambda video_task, error: tick(task, video_task.entry.video_id, "sent", error)
 
     with asked_to_stop() as stopping, progress() as bar, _catalogue(server) as states:
         run = run_ingest(

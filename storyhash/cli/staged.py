@@ -63,14 +63,14 @@ def list_staged(
 ) -> None:
     """Print every incomplete video and what it waits for."""
     with opened_catalogue(_Local, data, server, writer=False) as staged:
-        found = list(_all(staged, older_than))
+        videos = list(_all(staged, older_than))
     if json:
-        print_json({"items": found, "next_cursor": None})
+        print_json({"items": videos, "next_cursor": None})
         return
-    for one in found:
+    for video in videos:
         out.print(
-            f"{one['video_id']!r}  version {one['version']}  {one['segments']} segments  "
-            f"idle for {one['idle_seconds'] / 3600:.1f} h  {one['reason']}",
+            f"{video['video_id']!r}  version {video['version']}  {video['segments']} segments  "
+            f"idle for {video['idle_seconds'] / 3600:.1f} h  {video['reason']}",
             markup=False,
         )
 
@@ -97,10 +97,10 @@ def drop(
         raise UsageError("name the videos to drop, or use --all (and --older-than HOURS)")
     dropped = []
     with opened_catalogue(_Local, data, server, writer=True) as staged:
-        for one in list(_all(staged, older_than)):
-            if every or one["video_id"] in names:
-                staged.drop_staged(one["video_id"], one["version"])
-                dropped.append(one["video_id"])
+        for video in list(_all(staged, older_than)):
+            if every or video["video_id"] in names:
+                staged.drop_staged(video["video_id"], video["version"])
+                dropped.append(video["video_id"])
     unknown = sorted(names - {*dropped})
     for name in unknown:
         err.print(
@@ -121,6 +121,6 @@ def _all(staged: _Staged, older_than_hours: float) -> Iterator[dict[str, Any]]:
     while cursor is not None:
         page = staged.staged(_PAGE, cursor)
         cursor = page["next_cursor"]
-        for one in page["items"]:
-            if one["idle_seconds"] >= 3600 * older_than_hours:
-                yield one
+        for video in page["items"]:
+            if video["idle_seconds"] >= 3600 * older_than_hours:
+                yield video

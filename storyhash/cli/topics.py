@@ -62,6 +62,7 @@ def _row(state: Any) -> dict[str, Any]:
         "state": "missing" if state.missing else "ok" if state.correct else "differs",
         "usable": state.usable,
         "differences": {
-            name: {"is": is_, "must": must} for name, (is_, must) in state.differences.items()
+            name: {"is": actual, "must": expected}
+            for name, (actual, expected) in state.differences.items()
         },
     }

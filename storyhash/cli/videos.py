@@ -70,11 +70,11 @@ def list_videos(
         print_json(page)
         return
     for video in page["items"]:
-        why = f"  ({video['error']['message']})" if video.get("error") else ""
+        reason = f"  ({video['error']['message']})" if video.get("error") else ""
         out.print(
             f"{video['state']:8} {video['bank']:12} {video['duration_seconds']:8.1f} s "
             f"{video['segments']:6} segments  "
-            f"{video['video_id']}{why}",
+            f"{video['video_id']}{reason}",
             markup=False,
         )
     if "total" in page:
@@ -92,11 +92,11 @@ def show_video(
 ) -> None:
     """Print all data of one video."""
     with opened_catalogue(_Local, data, server, writer=False) as catalogue:
-        shown = catalogue.video(video_id)
+        fields = catalogue.video(video_id)
     if json:
-        print_json(shown)
+        print_json(fields)
         return
-    for name, value in shown.items():
+    for name, value in fields.items():
         out.print(f"{name}: {value}", markup=False)
 
 

@@ -71,11 +71,11 @@ class RemoteCatalogue:
         all deletions yet.
         """
         self._service.check_ready()
-        found: list[dict[str, Any]] = []
+        states: list[dict[str, Any]] = []
         for start in range(0, len(video_ids), _STATES_AT_ONCE):
-            asked = {"video_ids": list(video_ids[start : start + _STATES_AT_ONCE])}
-            found += self._service.ask("POST", "/v1/videos/states", json=asked).json()["items"]
-        return found
+            body = {"video_ids": list(video_ids[start : start + _STATES_AT_ONCE])}
+            states += self._service.ask("POST", "/v1/videos/states", json=body).json()["items"]
+        return states
 
     def delete(self, video_id: str) -> None:
         """Delete a video."""
@@ -101,8 +101,8 @@ class RemoteCatalogue:
 
     def activate(self, name: str) -> dict[str, Any]:
         """Let another generation answer."""
-        told = {"generation": name}
-        return dict(self._service.ask("POST", "/v1/generations/activate", json=told).json())
+        body = {"generation": name}
+        return dict(self._service.ask("POST", "/v1/generations/activate", json=body).json())
 
     def drop(self, name: str) -> None:
         """Stop following one and delete its index."""

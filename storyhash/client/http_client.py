@@ -98,8 +98,10 @@ class RemoteService:
             reasons = dict(answer.json()["reasons"])
         except (ValueError, KeyError, TypeError):
             raise self._refusal(answer) from None
-        told = "; ".join(f"{condition}: {reason}" for condition, reason in reasons.items())
-        raise NotReadyError(f"{self.url} is not ready ({told}); try again when /readyz reports ok")
+        conditions = "; ".join(f"{condition}: {reason}" for condition, reason in reasons.items())
+        raise NotReadyError(
+            f"{self.url} is not ready ({conditions}); try again when /readyz reports ok"
+        )
 
     @contextmanager
     def stream(
@@ -143,8 +145,8 @@ class RemoteService:
     def _refusal(self, answer: httpx.Response) -> StoryHashError:
         status = answer.status_code
         try:
-            told = answer.json()["error"]
-            code, message = str(told["code"]), str(told["message"])
+            body = answer.json()["error"]
+            code, message = str(body["code"]), str(body["message"])
         except (ValueError, KeyError, TypeError):
             return ServiceError(
                 f"{self.url} responded with {status} but is not a StoryHash service; check "

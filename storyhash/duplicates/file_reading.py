@@ -75,17 +75,23 @@ class FileReader:
 
     def picture_size(self, path: str) -> PictureSize:
         """Of a video file, or a folder of numbered pictures. Raises VideoError and its kin."""
-        sizes = [one for one in self._child.run((path, ())) if isinstance(one, PictureSize)]
+        sizes = [
+            result for result in self._child.run((path, ())) if isinstance(result, PictureSize)
+        ]
         if len(sizes) != 1:
             raise VideoError(f"{path}: nothing is known of its picture")
         return sizes[0]
 
     def thumbnails(self, path: str, times: Sequence[float]) -> list[Thumbnail]:
         """Pictures at these times, increasing seconds of the video. Raises VideoError and its kin."""
-        found = [one for one in self._child.run((path, tuple(times))) if isinstance(one, Thumbnail)]
-        if len(found) != len(times):
-            raise VideoError(f"{path}: expected {len(times)} pictures, got {len(found)}")
-        return found
+        thumbnails = [
+            result
+            for result in self._child.run((path, tuple(times)))
+            if isinstance(result, Thumbnail)
+        ]
+        if len(thumbnails) != len(times):
+            raise VideoError(f"{path}: expected {len(times)} pictures, got {len(thumbnails)}")
+        return thumbnails
 
 
 def _work(settings: VideoSettings, job: _Job, beat: Beat) -> Iterator[_Result]:
@@ -97,12 +103,12 @@ def _work(settings: VideoSettings, job: _Job, beat: Beat) -> Iterator[_Result]:
         raise VideoError(f"{path}: is a folder without numbered pictures")
     if not times:
         info = probe(pictures[0] if pictures else path, settings)
-        size = sum(one.stat().st_size for one in pictures or [path])
+        size = sum(file.stat().st_size for file in pictures or [path])
         yield PictureSize(info.width, info.height, size)
     elif pictures:
         for seconds in times:
-            at = min(len(pictures) - 1, int(seconds * FRAME_FOLDER_FPS))
-            yield from _of_image(pictures[at], settings)
+            index = min(len(pictures) - 1, int(seconds * FRAME_FOLDER_FPS))
+            yield from _of_image(pictures[index], settings)
     else:
         for picture in pictures_at(path, times, settings, short_side=THUMBNAIL_SIDE, beat=beat):
             yield _thumbnail(picture)

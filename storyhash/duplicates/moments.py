@@ -43,27 +43,29 @@ class MomentReader:
         if not times:
             self.left_out += 1
             return []
-        own = self._pictures(row.ranked, [one for one, _ in times])
+        own_pictures = self._pictures(row.ranked, [seconds for seconds, _ in times])
         partner = self._pictures(row.partner.ranked, [other for _, other in times])
         return [
-            Moment(own_seconds, partner_seconds, mine, its)
-            for (own_seconds, partner_seconds), mine, its in zip(times, own, partner, strict=True)
+            Moment(own_seconds, partner_seconds, own_picture, partner_picture)
+            for (own_seconds, partner_seconds), own_picture, partner_picture in zip(
+                times, own_pictures, partner, strict=True
+            )
         ]
 
     def _pictures(self, ranked: RankedVideo, times: Sequence[float]) -> list[Thumbnail | str]:
         if ranked.size is None:
             return [ranked.problem] * len(times)
         try:
-            found = self._reader.thumbnails(ranked.video.uri, times)
+            thumbnails = self._reader.thumbnails(ranked.video.uri, times)
         except VideoError as error:
             return [f"no picture: {error}"] * len(times)
-        self._left -= len(found)
-        return list(found)
+        self._left -= len(thumbnails)
+        return list(thumbnails)
 
 
 def moments_in(ranges: Sequence[SharedRange]) -> list[tuple[float, float]]:
     """Times in either video, at most three, spread over the longest range."""
-    longest = max(ranges, key=lambda one: one.first_end_seconds - one.first_start_seconds)
+    longest = max(ranges, key=lambda shared: shared.first_end_seconds - shared.first_start_seconds)
     count = MOMENTS_PER_PAIR
     if longest.first_end_seconds - longest.first_start_seconds < _SHORT_SECONDS:
         count = 1

@@ -79,7 +79,9 @@ def _section(
         yield _article(row, moments_of(row))
     if report.shown_parts:
         yield "<article><h3>Shared parts</h3>\n"
-        yield from (f'<p class="quiet">{_text(part_text(one))}</p>\n' for one in report.shown_parts)
+        yield from (
+            f'<p class="quiet">{_text(part_text(part))}</p>\n' for part in report.shown_parts
+        )
         yield "</article>\n"
     yield "</section>\n"
 
@@ -98,8 +100,8 @@ def _article(row: GroupRow, moments: Sequence[Moment]) -> str:
     if row.partner is not None:
         lines.append(f"<p>{_text(', '.join(row.shared_text))}</p>")
         if moments:
-            shown = "".join(_figure(one, row, row.partner) for one in moments)
-            lines.append(f'<div class="moments">{shown}</div>')
+            figures = "".join(_figure(moment, row, row.partner) for moment in moments)
+            lines.append(f'<div class="moments">{figures}</div>')
     return "\n".join((*lines, "</article>\n"))
 
 

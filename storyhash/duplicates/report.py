@@ -84,20 +84,20 @@ class GroupReport:
     def shown_parts(self) -> list[Overlap]:
         """Of each video that shares a part with the group, the part it shares with the best one."""
         inside = [row.video.video_id for row in self.rows]
-        shown: dict[str, Overlap] = {}
+        parts: dict[str, Overlap] = {}
         for name in inside:
-            for one in self.parts:
-                if name in (one.first, one.second) and one.other(name) not in inside:
-                    shown.setdefault(one.other(name), one)
-        return [shown[name] for name in sorted(shown)]
+            for part in self.parts:
+                if name in (part.first, part.second) and part.other(name) not in inside:
+                    parts.setdefault(part.other(name), part)
+        return [parts[name] for name in sorted(parts)]
 
     def to_json(self) -> dict[str, Any]:
         """One line of `storyhash duplicates --json`; docs/usage.md describes it."""
         return {
             "group": self.number,
             "videos": [_video_json(row) for row in self.rows],
-            "pairs": [_overlap_json(one) for one in self.overlaps],
-            "parts": [_overlap_json(one) for one in self.parts],
+            "pairs": [_overlap_json(overlap) for overlap in self.overlaps],
+            "parts": [_overlap_json(overlap) for overlap in self.parts],
         }
 
 
@@ -107,11 +107,12 @@ def reported(
     """The groups in the order given, their files looked at as each comes."""
     for number, group in enumerate(groups, 1):
         copies = sorted(
-            (looked_at(videos[name], reader) for name in group.copies), key=lambda one: one.rank
+            (looked_at(videos[name], reader) for name in group.copies),
+            key=lambda ranked: ranked.rank,
         )
         excerpts = sorted(
             (looked_at(videos[name], reader) for name in group.excerpts),
-            key=lambda one: (-one.video.duration_seconds, one.video.video_id),
+            key=lambda ranked: (-ranked.video.duration_seconds, ranked.video.video_id),
         )
         rows = _rows(copies, excerpts, group.overlaps)
         yield GroupReport(number, tuple(rows), group.overlaps, group.parts)
@@ -121,15 +122,15 @@ def _rows(
     copies: list[RankedVideo], excerpts: list[RankedVideo], overlaps: Iterable[Overlap]
 ) -> list[GroupRow]:
     shared: dict[str, dict[str, Overlap]] = {}
-    for one in overlaps:
-        shared.setdefault(one.first, {})[one.second] = one
-        shared.setdefault(one.second, {})[one.first] = one
+    for shared_range in overlaps:
+        shared.setdefault(shared_range.first, {})[shared_range.second] = shared_range
+        shared.setdefault(shared_range.second, {})[shared_range.first] = shared_range
     rows: list[GroupRow] = []
     for ranked in (*copies, *excerpts):
-        others = shared.get(ranked.video.video_id, {})
+        partners = shared.get(ranked.video.video_id, {})
         # A copy may be joined to the group through a video that ranks below it.
-        partner = next((row for row in rows if row.video.video_id in others), None)
-        overlap = None if partner is None else others[partner.video.video_id]
+        partner = next((row for row in rows if row.video.video_id in partners), None)
+        overlap = None if partner is None else partners[partner.video.video_id]
         role: Role = "copy" if len(rows) < len(copies) else "excerpt"
         rows.append(GroupRow(len(rows) + 1, role, ranked, partner, overlap))
     return rows
@@ -153,35 +154,35 @@ def _video_json(row: GroupRow) -> dict[str, Any]:
     }
 
 
-def _overlap_json(one: Overlap) -> dict[str, Any]:
+def _overlap_json(overlap: Overlap) -> dict[str, Any]:
     return {
-        "first": one.first,
-        "second": one.second,
-        "decision": one.decision,
-        "probability": round(one.probability, 4),
-        "first_coverage": round(one.first_coverage, 4),
-        "second_coverage": round(one.second_coverage, 4),
+        "first": overlap.first,
+        "second": overlap.second,
+        "decision": overlap.decision,
+        "probability": round(overlap.probability, 4),
+        "first_coverage": round(overlap.first_coverage, 4),
+        "second_coverage": round(overlap.second_coverage, 4),
         "ranges": [
             {name: round(value, 3) for name, value in asdict(shared).items()}
-            for shared in one.ranges
+            for shared in overlap.ranges
         ],
     }
 
 
 def ranges_text(ranges: Iterable[SharedRange]) -> str:
     """Ranges as people read them: `0.0-12.5 s = 3.0-15.5 s`, the first few."""
-    shown = [
-        f"{one.first_start_seconds:.1f}-{one.first_end_seconds:.1f} s = "
-        f"{one.second_start_seconds:.1f}-{one.second_end_seconds:.1f} s"
-        for one in ranges
+    texts = [
+        f"{shared.first_start_seconds:.1f}-{shared.first_end_seconds:.1f} s = "
+        f"{shared.second_start_seconds:.1f}-{shared.second_end_seconds:.1f} s"
+        for shared in ranges
     ]
-    more = len(shown) - _SHOWN_RANGES
-    return ", ".join(shown[:_SHOWN_RANGES]) + (f" and {more} more" if more > 0 else "")
+    more = len(texts) - _SHOWN_RANGES
+    return ", ".join(texts[:_SHOWN_RANGES]) + (f" and {more} more" if more > 0 else "")
 
 
-def part_text(one: Overlap) -> str:
+def part_text(part: Overlap) -> str:
     """A shared part in words."""
-    return f"{one.first}, {ranges_text(one.ranges)} of {one.second}, {one.probability:.1%}"
+    return f"{part.first}, {ranges_text(part.ranges)} of {part.second}, {part.probability:.1%}"
 
 
 def picture_text(ranked: RankedVideo) -> str:

@@ -34,17 +34,17 @@ def videos_below(path: str | None, videos: Mapping[str, Video]) -> Scope:
     """
     if path is None:
         return Scope(tuple(videos))
-    place = absolute(check_argument(path))
+    prefix = absolute(check_argument(path))
     by_uri = {public_uri(video.uri): name for name, video in videos.items()}
     within = {
         name
         for uri, name in by_uri.items()
-        if uri == place or uri.startswith(place.rstrip("/") + "/")
+        if uri == prefix or uri.startswith(prefix.rstrip("/") + "/")
     }
     listed: list[str] = []
-    if is_remote(place) or Path(place).exists():
+    if is_remote(prefix) or Path(prefix).exists():
         listing = list_catalog([path])
-        listed = [public_uri(one.entry.uri) for one in listing.videos]
+        listed = [public_uri(item.entry.uri) for item in listing.videos]
         within |= {by_uri[uri] for uri in listed if uri in by_uri}
     elif not within:
         raise UsageError(f"{path}: there is no such file or folder, here or in the catalogue")

@@ -40,31 +40,31 @@ class DuplicateSearch:
     _queries: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self._durations = {name: one.duration_seconds for name, one in self.videos.items()}
+        self._durations = {name: video.duration_seconds for name, video in self.videos.items()}
 
     def groups(self, seeds: Iterable[str]) -> list[DuplicateGroup]:
         """The groups that list one of these videos. Whatever they lead to is a query too, so a group is
         the same whichever of its videos are asked for."""
-        wanted = frozenset(seeds)
-        waiting = sorted(wanted)
-        asked = set(waiting)
+        seed_ids = frozenset(seeds)
+        next_ids = sorted(seed_ids)
+        queried = set(next_ids)
         complete: set[frozenset[str]] = set()
-        while waiting:
-            for number, video_id in enumerate(waiting):
-                self.on_query(self._queries, self._queries + len(waiting) - number)
+        while next_ids:
+            for number, video_id in enumerate(next_ids):
+                self.on_query(self._queries, self._queries + len(next_ids) - number)
                 self._match(video_id)
             self._complete_groups(complete)
-            waiting = sorted({end for pair in self._overlaps for end in pair} - asked)
-            asked.update(waiting)
+            next_ids = sorted({end for pair in self._overlaps for end in pair} - queried)
+            queried.update(next_ids)
         groups = grouped(self._overlaps.values(), self._durations, self.share)
-        return [one for one in groups if not wanted.isdisjoint(one.videos)]
+        return [group for group in groups if not seed_ids.isdisjoint(group.videos)]
 
     def _complete_groups(self, complete: set[frozenset[str]]) -> None:
         """Find the copies that lie behind others: a search gives so many segments and no more, and in a
         large group they are all of the copies that are nearest. One of each group is asked again without
         those that are known, until nothing is new."""
         while True:
-            groups = [one for one in self._components() if one not in complete]
+            groups = [group for group in self._components() if group not in complete]
             if not groups:
                 return
             for number, group in enumerate(groups):
@@ -75,9 +75,9 @@ class DuplicateSearch:
 
     def _components(self) -> list[frozenset[str]]:
         components = Components()
-        for one in self._overlaps.values():
-            if are_copies(one, self.share):
-                components.join(one.first, one.second)
+        for overlap in self._overlaps.values():
+            if are_copies(overlap, self.share):
+                components.join(overlap.first, overlap.second)
         names = {end for pair in self._overlaps for end in pair}
         return [frozenset(group) for group in components.members(names).values() if len(group) > 1]
 
@@ -87,7 +87,7 @@ class DuplicateSearch:
         report = self.matcher.match_video(
             self.videos[video_id], without=without, most_candidates=LISTED_CANDIDATES
         )
-        for found in overlaps_in(report, video_id, self._durations, self.decisions):
-            pair = (found.first, found.second)
-            known = self._overlaps.get(pair)
-            self._overlaps[pair] = found if known is None else stronger(found, known)
+        for overlap in overlaps_in(report, video_id, self._durations, self.decisions):
+            pair = (overlap.first, overlap.second)
+            before = self._overlaps.get(pair)
+            self._overlaps[pair] = overlap if before is None else stronger(overlap, before)

@@ -66,7 +66,7 @@ class SegmentBatcher:
 
         Raises VideoError for a segment that cannot be used, and any other error of the embedder.
         """
-        if any(future is one for _, one in self._waiting):
+        if any(future is other for _, other in self._waiting):
             self.flush()
         return future.result()
 
@@ -81,8 +81,8 @@ class SegmentBatcher:
             embeddings = self._stage.process([segment for segment, _ in batch])
         except BaseException as error:
             if len(batch) > 1 and isinstance(error, Exception) and not isinstance(error, SHARED):
-                for one in batch:
-                    self._run([one])
+                for item in batch:
+                    self._run([item])
                 return
             for _, future in batch:
                 future.set_exception(error)

@@ -112,7 +112,7 @@ class Indexer:
         """
         stopping = stopping or threading.Event()
         self._under_way.clear()
-        waiting: deque[_Waiting] = deque()
+        unsettled: deque[_Waiting] = deque()
         # If the run ends, even with an error, the process has not crashed: these videos are not suspects.
         with (
             self._noted(),
@@ -122,8 +122,8 @@ class Indexer:
 
             def settle(limit: int) -> None:
                 self._settle_set_aside(on_video, wanted)
-                while waiting and (len(waiting) > limit or _is_done(waiting[0])):
-                    self._settle(*waiting.popleft(), batcher, on_video, wanted)
+                while unsettled and (len(unsettled) > limit or _is_done(unsettled[0])):
+                    self._settle(*unsettled.popleft(), batcher, on_video, wanted)
 
             def idle() -> None:
                 on_turn()
@@ -133,7 +133,7 @@ class Indexer:
             try:
                 for event in events:
                     on_turn()
-                    waiting.append((event, self._submit(event, batcher, wanted)))
+                    unsettled.append((event, self._submit(event, batcher, wanted)))
                     settle(self._threads * _AHEAD * batcher.size)
                     if stopping.is_set():
                         break
@@ -288,6 +288,6 @@ def _name(item: WorkItem) -> str:
     return f"{item.entry.video_id} {item.fingerprint}"
 
 
-def _is_done(waiting: _Waiting) -> bool:
-    future = waiting[1]
+def _is_done(unsettled: _Waiting) -> bool:
+    future = unsettled[1]
     return future is None or future.done()

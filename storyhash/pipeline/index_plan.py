@@ -105,24 +105,26 @@ class IndexPlan:
         """Move videos from `relabelled` to `work`, because some of their vectors are missing."""
         again = {item.entry.video_id for item in items}
         self.work += items
-        self.relabelled = [one for one in self.relabelled if one.before.video_id not in again]
+        self.relabelled = [
+            relabelled for relabelled in self.relabelled if relabelled.before.video_id not in again
+        ]
 
 
-def plan_videos(found: Iterable[CatalogueItem], videos: VideoStore) -> IndexPlan:
+def plan_videos(items: Iterable[CatalogueItem], videos: VideoStore) -> IndexPlan:
     """Find out which videos are new, changed, unfinished or moved.
 
     Two videos with the same id are both kept if their ids come from their paths: see `named`.
     """
     plan = IndexPlan()
-    for one in found:
-        place = named(one, videos, plan.named)
-        if isinstance(place, RejectedVideo):
-            plan.failed.append(place)
-        elif place.is_twin:
-            plan.twins.append(place.entry.uri)
+    for item in items:
+        named_video = named(item, videos, plan.named)
+        if isinstance(named_video, RejectedVideo):
+            plan.failed.append(named_video)
+        elif named_video.is_twin:
+            plan.twins.append(named_video.entry.uri)
         else:
-            plan.named.setdefault(place.entry.video_id, place.entry.uri)
-            _add(plan, one, place, _work_on(place, videos))
+            plan.named.setdefault(named_video.entry.video_id, named_video.entry.uri)
+            _add(plan, item, named_video, _work_on(named_video, videos))
     return plan
 
 
@@ -132,80 +134,83 @@ def plan_work(listing: Listing, videos: VideoStore) -> IndexPlan:
     plan.failed = [*listing.refused, *plan.failed]
     for uri in plan.twins:
         listing.passed_over.add("copy", "the same video under the same name", uri)
-    known = plan.named.keys() | {refused.video_id for refused in listing.refused}
+    named_ids = plan.named.keys() | {refused.video_id for refused in listing.refused}
     plan.removed = [
         video.video_id
-        for video in _of_roots(videos, {one.root for one in listing.videos})
-        if video.video_id not in known
+        for video in _of_roots(videos, {item.root for item in listing.videos})
+        if video.video_id not in named_ids
         and not _is_below(video.uri, listing.refused)
         and not listing.excludes(video.root, video.uri)
     ]
     return plan
 
 
-def _add(plan: IndexPlan, one: CatalogueItem, place: NamedVideo, found: Found) -> None:
-    if isinstance(found, WorkItem):
-        plan.work.append(found)
-        if place.taken_by:
+def _add(plan: IndexPlan, item: CatalogueItem, named_video: NamedVideo, outcome: Found) -> None:
+    if isinstance(outcome, WorkItem):
+        plan.work.append(outcome)
+        if named_video.taken_by:
             plan.renamed.append(
                 RenamedVideo(
-                    found.entry.video_id, found.entry.uri, one.entry.video_id, place.taken_by
+                    outcome.entry.video_id,
+                    outcome.entry.uri,
+                    item.entry.video_id,
+                    named_video.taken_by,
                 )
             )
-    elif isinstance(found, MovedVideo):
-        plan.moved.append(found)
-    elif isinstance(found, Relabelled):
-        plan.relabelled.append(found)
-    elif found.state == "failed":
-        plan.refused.append(found)
+    elif isinstance(outcome, MovedVideo):
+        plan.moved.append(outcome)
+    elif isinstance(outcome, Relabelled):
+        plan.relabelled.append(outcome)
+    elif outcome.state == "failed":
+        plan.refused.append(outcome)
     else:
         plan.unchanged += 1
 
 
-def _work_on(place: NamedVideo, videos: VideoStore) -> Found:
+def _work_on(named_video: NamedVideo, videos: VideoStore) -> Found:
     """What must be done for a video. Returns its row if nothing must be done: it is indexed or failed,
     and has not changed."""
-    entry, held = place.entry, place.held
+    entry, row = named_video.entry, named_video.held
     version = videos.next_version(entry.video_id)
-    item = WorkItem(entry, version, place.root, place.fingerprint)
-    if held is not None and _is_settled(entry, held, place):
-        if not is_described(held, entry):
-            return Relabelled(item, held) if held.state == "ready" else item
-        if is_here(held, entry) or not place.is_moved:
-            return held
-        content = with_content(place.fingerprint, entry.uri)
-        return MovedVideo(entry.video_id, entry.uri, place.root, content)
+    item = WorkItem(entry, version, named_video.root, named_video.fingerprint)
+    if row is not None and _is_settled(entry, row, named_video):
+        if not is_described(row, entry):
+            return Relabelled(item, row) if row.state == "ready" else item
+        if is_here(row, entry) or not named_video.is_moved:
+            return row
+        content = with_content(named_video.fingerprint, entry.uri)
+        return MovedVideo(entry.video_id, entry.uri, named_video.root, content)
     return item
 
 
 def note_moves(moved: Iterable[MovedVideo], videos: VideoStore) -> None:
     """Write the new paths of moved videos into the catalogue."""
-    for one in moved:
-        videos.move(one.video_id, one.uri, one.root, one.fingerprint)
+    for video in moved:
+        videos.move(video.video_id, video.uri, video.root, video.fingerprint)
 
 
-def _is_settled(entry: CatalogEntry, held: Video, place: NamedVideo) -> bool:
-    if held.state == "pending":
+def _is_settled(entry: CatalogEntry, row: Video, named_video: NamedVideo) -> bool:
+    if row.state == "pending":
         return False
-    here = is_here(held, entry)
-    if here and not same_source(held.fingerprint, place.fingerprint):
+    is_same_place = is_here(row, entry)
+    if is_same_place and not same_source(row.fingerprint, named_video.fingerprint):
         return False
-    if not here and not place.same_content:
+    if not is_same_place and not named_video.same_content:
         return False
     # A video that failed at its old path is tried again at the new one.
-    if place.is_moved and held.state != "ready":
+    if named_video.is_moved and row.state != "ready":
         return False
-    return not (held.state == "failed" and held.error_code in _WORTH_A_RETRY)
+    return not (row.state == "failed" and row.error_code in _WORTH_A_RETRY)
 
 
-def is_here(held: Video, entry: CatalogEntry) -> bool:
+def is_here(row: Video, entry: CatalogEntry) -> bool:
     """Whether the row and the entry have the same path or address."""
-    return public_uri(held.uri) == public_uri(entry.uri)
+    return public_uri(row.uri) == public_uri(entry.uri)
 
 
-def is_described(held: Video, entry: CatalogEntry) -> bool:
+def is_described(row: Video, entry: CatalogEntry) -> bool:
     """Whether the row and the entry have the same bank, title and metadata."""
-    described = (held.bank, held.title, dict(held.metadata))
+    described = (row.bank, row.title, dict(row.metadata))
     return described == (entry.bank, entry.title, dict(entry.metadata))
 
 
@@ -215,4 +220,4 @@ def _of_roots(videos: VideoStore, roots: set[str]) -> Iterable[Video]:
 
 def _is_below(uri: str, refused: Iterable[RejectedVideo]) -> bool:
     """Whether a path is, or is below, one that could not be read this time."""
-    return any(uri == one.uri or uri.startswith(f"{one.uri}/") for one in refused)
+    return any(uri == video.uri or uri.startswith(f"{video.uri}/") for video in refused)

@@ -39,54 +39,58 @@ class NamedVideo:
 
 
 def named(
-    one: CatalogueItem, videos: VideoStore, in_run: Mapping[str, str]
+    item: CatalogueItem, videos: VideoStore, in_run: Mapping[str, str]
 ) -> NamedVideo | RejectedVideo:
     """The id of a video, with its row. in_run: the ids given in this run and the paths of their videos.
     Returns a RejectedVideo if the id was chosen by the user and belongs to another video."""
-    fingerprint = source_fingerprint(one.entry.uri)
-    here = NamedVideo(one.entry, one.root, fingerprint)
-    names = [one.entry.video_id, *([] if one.chosen else _longer_names(one))]
+    fingerprint = source_fingerprint(item.entry.uri)
+    candidate = NamedVideo(item.entry, item.root, fingerprint)
+    names = [item.entry.video_id, *([] if item.chosen else _longer_names(item))]
     rows = {name: videos.get(name) for name in names[:1]}
-    held = rows[names[0]]
-    if held is not None and _is_at(held, one) and _is_free(names[0], here, in_run):
-        return replace(here, held=held)
+    first_row = rows[names[0]]
+    if first_row is not None and _is_at(first_row, item) and _is_free(names[0], candidate, in_run):
+        return replace(candidate, held=first_row)
     rows |= {name: videos.get(name) for name in names[1:]}
     for name, row in rows.items():
-        if row is not None and _is_at(row, one) and _is_free(name, here, in_run):
-            return _as(here, name, held=row, taken_by=_who(names[0], rows, in_run))
+        if row is not None and _is_at(row, item) and _is_free(name, candidate, in_run):
+            return _as(candidate, name, held=row, taken_by=_who(names[0], rows, in_run))
     for name, row in rows.items():
-        place = _try(here, one, name, row, in_run)
-        if place is not None:
+        other_name = _try(candidate, item, name, row, in_run)
+        if other_name is not None:
             other = "" if name == names[0] else _who(names[0], rows, in_run)
-            return replace(place, taken_by=other)
-    return taken(one.entry, _who(names[0], rows, in_run))
+            return replace(other_name, taken_by=other)
+    return taken(item.entry, _who(names[0], rows, in_run))
 
 
 def _try(
-    here: NamedVideo, one: CatalogueItem, name: str, row: Video | None, in_run: Mapping[str, str]
+    candidate: NamedVideo,
+    item: CatalogueItem,
+    name: str,
+    row: Video | None,
+    in_run: Mapping[str, str],
 ) -> NamedVideo | None:
     """The video under the id `name`; None if another video has this id."""
-    uri = here.entry.uri
-    if not _is_free(name, here, in_run):
+    uri = candidate.entry.uri
+    if not _is_free(name, candidate, in_run):
         other = in_run[name]
-        is_twin = same_content(uri, here.fingerprint, other, source_fingerprint(other))
-        return replace(here, is_twin=True) if is_twin else None
+        is_twin = same_content(uri, candidate.fingerprint, other, source_fingerprint(other))
+        return replace(candidate, is_twin=True) if is_twin else None
     if row is None:
-        return _as(here, name)
+        return _as(candidate, name)
     is_there = is_remote(row.uri) or Path(row.uri).exists()
-    if same_content(uri, here.fingerprint, row.uri, row.fingerprint):
-        return _as(here, name, held=row, same_content=True, is_moved=not is_there)
+    if same_content(uri, candidate.fingerprint, row.uri, row.fingerprint):
+        return _as(candidate, name, held=row, same_content=True, is_moved=not is_there)
     # With an id chosen by the user, the new video replaces the old one. Otherwise both are kept.
-    replaced = one.chosen and (row.root == one.root or not is_there)
-    return _as(here, name, held=row) if replaced else None
+    replaced = item.chosen and (row.root == item.root or not is_there)
+    return _as(candidate, name, held=row) if replaced else None
 
 
-def _is_at(row: Video, one: CatalogueItem) -> bool:
-    return public_uri(row.uri) == public_uri(one.entry.uri)
+def _is_at(row: Video, item: CatalogueItem) -> bool:
+    return public_uri(row.uri) == public_uri(item.entry.uri)
 
 
-def _is_free(name: str, here: NamedVideo, in_run: Mapping[str, str]) -> bool:
-    return in_run.get(name, here.entry.uri) == here.entry.uri
+def _is_free(name: str, candidate: NamedVideo, in_run: Mapping[str, str]) -> bool:
+    return in_run.get(name, candidate.entry.uri) == candidate.entry.uri
 
 
 def _who(name: str, rows: Mapping[str, Video | None], in_run: Mapping[str, str]) -> str:
@@ -94,19 +98,19 @@ def _who(name: str, rows: Mapping[str, Video | None], in_run: Mapping[str, str])
     return public_uri(in_run.get(name) or (row.uri if row is not None else ""))
 
 
-def _as(here: NamedVideo, name: str, **known: Any) -> NamedVideo:
-    return replace(here, entry=replace(here.entry, video_id=name), **known)
+def _as(candidate: NamedVideo, name: str, **changes: Any) -> NamedVideo:
+    return replace(candidate, entry=replace(candidate.entry, video_id=name), **changes)
 
 
-def _longer_names(one: CatalogueItem) -> Iterator[str]:
+def _longer_names(item: CatalogueItem) -> Iterator[str]:
     """The id with more and more of its folder's path before it: `videos/a.mp4`, `disk2/videos/a.mp4`."""
-    root = PurePosixPath(one.root)
-    if str(root) == one.entry.uri:
+    root = PurePosixPath(item.root)
+    if str(root) == item.entry.uri:
         # The id of a file or picture folder that was given itself is already its own name.
         root = root.parent
     parts = root.parts[1:]
     for start in range(len(parts) - 1, -1, -1):
-        name = "/".join((*parts[start:], one.entry.video_id))
+        name = "/".join((*parts[start:], item.entry.video_id))
         if len(name.encode(errors="replace")) > MAX_ID_BYTES:
             return
         yield name

@@ -26,16 +26,16 @@ def gone_videos(
     """The videos whose file is certainly gone: the folder or manifest in which it was found exists, and
     the system reports that the file does not. A remote video and a file that cannot be checked are never
     gone. folders: treat a missing or empty folder as deleted, not as unmounted."""
-    found = GoneVideos()
+    gone = GoneVideos()
     for row in map(videos.get, video_ids):
         if row is None or not _is_gone(row):
             continue
         folder = None if folders else _vanished_folder(row)
         if folder is None:
-            found.gone.append(row.video_id)
+            gone.gone.append(row.video_id)
         else:
-            found.in_folders.setdefault(str(folder), []).append(row.video_id)
-    return found
+            gone.in_folders.setdefault(str(folder), []).append(row.video_id)
+    return gone
 
 
 def _is_gone(row: Video) -> bool:

@@ -31,28 +31,32 @@ def relabel(
 
 def _relabel(work: Sequence[Relabelled], index: LocalIndex) -> list[WorkItem]:
     with index.changing:
-        work = [one for one in work if index.videos.get(one.before.video_id) == one.before]
-        held = index.embeddings_of([one.before for one in work])
-        whole, incomplete = [], []
-        for one in work:
-            embeddings = held[one.before.video_id]
-            if len(embeddings) == one.before.segments:
-                whole.append(_described(one, embeddings))
+        work = [
+            relabelled
+            for relabelled in work
+            if index.videos.get(relabelled.before.video_id) == relabelled.before
+        ]
+        by_video = index.embeddings_of([relabelled.before for relabelled in work])
+        complete, incomplete = [], []
+        for relabelled in work:
+            embeddings = by_video[relabelled.before.video_id]
+            if len(embeddings) == relabelled.before.segments:
+                complete.append(_described(relabelled, embeddings))
             else:
-                incomplete.append(one.item)
+                incomplete.append(relabelled.item)
         # The rows are pending during the change: after a crash, these videos are indexed from their
         # files.
-        index.videos.begin(*(one.video for one in whole))
-        index.apply(Change(whole=whole))
+        index.videos.begin(*(relabelled.video for relabelled in complete))
+        index.apply(Change(whole=complete))
     return incomplete
 
 
-def _described(one: Relabelled, embeddings: Sequence[Embedding]) -> CompleteVideo:
-    row = one.item.row(one.before.duration_seconds)
+def _described(relabelled: Relabelled, embeddings: Sequence[Embedding]) -> CompleteVideo:
+    row = relabelled.item.row(relabelled.before.duration_seconds)
     return CompleteVideo(
         row,
         [
-            replace(each, ref=replace(each.ref, bank=row.bank, version=row.version))
-            for each in embeddings
+            replace(embedding, ref=replace(embedding.ref, bank=row.bank, version=row.version))
+            for embedding in embeddings
         ],
     )

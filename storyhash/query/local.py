@@ -64,8 +64,8 @@ def list_queries(arguments: Sequence[str], exclusion: Exclusion = NOTHING) -> Qu
         if not is_remote(argument) and Path(argument).is_dir():
             listing = list_catalog([argument], exclusion=exclusion)
             queries.excluded += listing.passed_over.excluded
-            queries.uris += [one.entry.uri for one in listing.videos]
-            queries.refused += [(one.uri, VideoError(one.message)) for one in listing.refused]
+            queries.uris += [item.entry.uri for item in listing.videos]
+            queries.refused += [(item.uri, VideoError(item.message)) for item in listing.refused]
         else:
             queries.uris.append(argument)
     if not queries.uris and not queries.refused:

@@ -98,14 +98,14 @@ class _RemoteQuery:
     def pieces(self, pass_name: PassName) -> Iterator[QueryEmbedding]:
         """From the first embedder that answers; where it breaks off, the rest from the next."""
         reasons = []
-        given = 0
+        last_number = 0
         holder = None if self._kept is None else self._kept.embedder
         # The one that has decoded it is asked first.
-        for embedder in sorted(self._embedders, key=lambda one: one is not holder):
+        for embedder in sorted(self._embedders, key=lambda embedder: embedder is not holder):
             try:
                 for piece in self._from(embedder, pass_name):
-                    if piece.number > given:
-                        given = piece.number
+                    if piece.number > last_number:
+                        last_number = piece.number
                         yield piece
                 return
             except DependencyError as error:
@@ -117,26 +117,28 @@ class _RemoteQuery:
                 if error.code not in (ModelMismatchError.code, *KEY_REFUSALS):
                     raise
                 reasons.append(f"{embedder.url}: {error}")
-        why = "; ".join(reasons) or "none is configured"
+        problems = "; ".join(reasons) or "none is configured"
         raise EmbedderUnavailableError(
-            f"no embedder with model {self._params['model_id']} responds ({why}); start one with "
+            f"no embedder with model {self._params['model_id']} responds ({problems}); start one with "
             "`storyhash embed`, or add it to STORYHASH_SERVICE__EMBEDDER_URLS"
         )
 
     def close(self) -> None:
         """Delete the query at the embedder; if this fails, it expires there."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
+        open_query, self._kept = self._kept, None
+        if open_query is not None:
             with suppress(StoryHashError):
-                kept.embedder.ask("DELETE", f"{_PATH}/{kept.query_id}", timeout=_DELETE_SECONDS)
+                open_query.embedder.ask(
+                    "DELETE", f"{_PATH}/{open_query.query_id}", timeout=_DELETE_SECONDS
+                )
 
     def _from(self, embedder: RemoteService, pass_name: PassName) -> Iterator[QueryEmbedding]:
         """All pieces from one embedder, without sending the video if it already has it."""
         params = {**self._params, "look": pass_name}
-        kept, self._kept = self._kept, None
-        if kept is not None and kept.embedder is embedder:
+        open_query, self._kept = self._kept, None
+        if open_query is not None and open_query.embedder is embedder:
             try:
-                yield from self._read(embedder, {**params, "query_id": kept.query_id})
+                yield from self._read(embedder, {**params, "query_id": open_query.query_id})
                 return
             except UsageError as error:
                 if error.code != UNKNOWN_QUERY:
