@@ -81,10 +81,12 @@ EVENT_SAMPLES: tuple[Event, ...] = (
         _REF.video_id,
         _REF.version,
         {
+            "schema_version": 2,
             "query": {"uri": "films/ä film.mp4", "duration_seconds": 8.5},
             "model_id": _MODEL_ID,
             "decision": "copy",
             "matches": [{"video_id": "older.mp4", "probability": 0.75, "evidence": {"hits": 7}}],
+            "candidates": [{"video_id": "other.mp4", "probability": 0.0625, "evidence": {}}],
         },
     ),
 )
@@ -106,8 +108,13 @@ SAMPLES = (*EVENT_SAMPLES, QUERY_SAMPLE, PIECE_SAMPLE)
 
 # A field with a default joins a version that stays: its sample is written anew under another name, and
 # the one before it lies there for good.
-_JOINED = {("embedding", 1): "-frames", ("video-end", 1): "-digest", ("query", 1): "-damaged"}
-EARLIER = ("embedding-1.msgpack", "video-end-1.msgpack", "query-1.msgpack")
+_JOINED = {
+    ("embedding", 1): "-frames",
+    ("video-end", 1): "-digest",
+    ("query", 1): "-damaged",
+    ("match", 1): "-candidates",
+}
+EARLIER = ("embedding-1.msgpack", "video-end-1.msgpack", "query-1.msgpack", "match-1.msgpack")
 
 
 def golden_path(schema: Schema) -> Path:

@@ -108,5 +108,5 @@ class MatcherMethod:
                 ref_start_seconds=match.ref_start_seconds,
                 ref_end_seconds=match.ref_end_seconds,
             )
-            for match, decision in zip(report.matches, report.decisions, strict=True)
+            for match, decision in report.judged
         )

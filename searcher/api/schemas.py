@@ -83,12 +83,18 @@ class MatchItem(_Shape):
 
 
 class MatchAnswer(_Shape):
-    """All candidates, best first; `decision` is the strongest of their decisions."""
+    """The report of a query; `decision` is the strongest decision of its matches."""
 
+    schema_version: Literal[2]
     query: Query
     model_id: str
     decision: Decision
-    matches: list[MatchItem]
+    matches: list[MatchItem] = Field(
+        description="Copies and matches to review, the most probable first."
+    )
+    candidates: list[MatchItem] = Field(
+        description="The nearest other videos, at most five and each once; they are no matches."
+    )
     reason: str = Field("", description="Why the query cannot match anything; absent otherwise.")
     truncated: str = Field(
         "",

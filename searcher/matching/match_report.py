@@ -33,14 +33,17 @@ from searcher.matching.run_merge import best_of, merge_runs
 
 # Maximum number of matches kept between two pieces of a long query, about 2 kB each.
 _MAX_RUN_MATCHES = 4000
+# Maximum number of videos without a match that a report lists.
+MAX_LISTED_CANDIDATES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class MatchReport:
-    """The report of one query: every candidate, best first, and the decision on each.
+    """The report of one query. matches: copies and matches to review, best first, with a decision each.
 
-    reason: why the query cannot match anything. damaged: which part could not be decoded. truncated: what
-    was not compared or kept because of a limit. All three are usually empty.
+    rest: all other runs of the best videos, best first; their decision is no_match. reason: why the query
+    cannot match anything. damaged: which part could not be decoded. truncated: what was not compared or
+    kept because of a limit. All three are usually empty.
     """
 
     uri: str
@@ -51,6 +54,24 @@ class MatchReport:
     reason: str = ""
     damaged: str = ""
     truncated: str = ""
+    rest: tuple[Match, ...] = ()
+
+    @property
+    def candidates(self) -> tuple[Match, ...]:
+        """The best run of each video without a match, best first; at most MAX_LISTED_CANDIDATES."""
+        matched = {match.video_id for match in self.matches}
+        best: dict[str, Match] = {}
+        for run in self.rest:
+            if run.video_id not in matched:
+                best.setdefault(run.video_id, run)
+        return tuple(best.values())[:MAX_LISTED_CANDIDATES]
+
+    @property
+    def judged(self) -> list[tuple[Match, Decision]]:
+        """The matches and the rest, best first, each with its decision."""
+        both = [*zip(self.matches, self.decisions, strict=True)]
+        both += [(run, "no_match") for run in self.rest]
+        return sorted(both, key=lambda pair: _order(pair[0]))
 
     @property
     def decision(self) -> Decision:
@@ -59,8 +80,8 @@ class MatchReport:
 
     @property
     def probability(self) -> float:
-        """The highest of the matches' probabilities; 0 when there are none."""
-        return max((match.probability for match in self.matches), default=0.0)
+        """The highest probability of all runs; 0 when there are none."""
+        return max((run.probability for run in (*self.matches, *self.rest)), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +209,7 @@ class ReportBuilder:
 
     def _report(self, matches: list[Match], reason: str) -> MatchReport:
         query = self._query
-        matches.sort(key=lambda match: (-match.probability, -match.score, match.video_id))
+        matches.sort(key=_order)
         of_video: dict[str, list[Match]] = {}
         for match in matches:
             of_video.setdefault(match.video_id, []).append(match)
@@ -199,20 +220,18 @@ class ReportBuilder:
         judged = [(match, next(decisions[match.video_id])) for match in matches]
         # Each piece of a long query has its own non-matches, so their number is limited again here.
         nearest = list(dict.fromkeys(match.video_id for match in matches))[:LISTED_CANDIDATES]
-        kept = [
-            (match, decision)
-            for match, decision in judged
-            if decision != "no_match" or match.video_id in nearest
-        ]
+        found = [(match, decision) for match, decision in judged if decision != "no_match"]
+        rest = [match for match, decision in judged if decision == "no_match"]
         return MatchReport(
             query.uri,
             query.duration_seconds,
             query.model_id,
-            tuple(match for match, _ in kept),
-            tuple(decision for _, decision in kept),
+            tuple(match for match, _ in found),
+            tuple(decision for _, decision in found),
             reason,
             query.damaged,
             self._truncated,
+            tuple(match for match in rest if match.video_id in nearest),
         )
 
     @property
@@ -289,6 +308,11 @@ class ReportBuilder:
             "copy_probability": policy.copy_probability,
             "review_probability": policy.review_probability,
         }
+
+
+def _order(match: Match) -> tuple[float, float, str]:
+    """Sort key of matches: the most probable first."""
+    return -match.probability, -match.score, match.video_id
 
 
 def _best(found: Sequence[Evidence | None], calibration: Calibration) -> Evidence | None:

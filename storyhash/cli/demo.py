@@ -67,7 +67,7 @@ def _must_work(outcome: VideoOutcome) -> None:
 def _row(query: DemoQuery, outcome: QueryOutcome) -> dict[str, Any]:
     if outcome.report is None:
         raise outcome.error or RuntimeError("a demo query has no result")
-    best = outcome.report.matches[0] if outcome.report.matches else None
+    best = next(iter((*outcome.report.matches, *outcome.report.candidates)), None)
     decision = outcome.report.decision
     stem = None if best is None else Path(best.video_id).stem
     right = decision == query.expected and (query.video_id is None or stem == query.video_id)

@@ -115,9 +115,11 @@ def _show(answer: dict[str, Any]) -> None:
         out.print(f"    damaged: {answer['query']['damaged']}", style="yellow", markup=False)
     if answer.get("reason"):
         out.print(f"    {answer['reason']}", markup=False)
-    for number, match in enumerate(answer["matches"]):
-        if match["decision"] == "no_match" and number >= _SHOWN:
-            break
+    # A searcher of an older version lists the candidates among the matches.
+    listed = [*answer["matches"], *answer.get("candidates", ())]
+    matches = [match for match in listed if match["decision"] != "no_match"]
+    candidates = [match for match in listed if match["decision"] == "no_match"]
+    for match in [*matches, *candidates[:_SHOWN]]:
         out.print(
             f"    {match['decision']:8} {match['probability']:6.1%}  {match['video_id']}"
             f"  {_span(match, 'query')} is {_span(match, 'ref')} of it"

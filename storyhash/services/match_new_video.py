@@ -23,7 +23,7 @@ def match_new_video(
 
 def in_words(report: MatchReport) -> str:
     """The report on one line, for a log."""
-    if not report.matches or report.decision == "no_match":
+    if not report.matches:
         return report.reason or "no match in the catalogue"
     best = report.matches[0]
     return (

@@ -114,12 +114,15 @@ class MatchPublisher(Background):
                 publisher.publish(to_message(self._topic, envelope))
             except MessageTooLargeError:
                 # They come best first.
-                kept = told["matches"][: len(told["matches"]) // 2]
-                if not kept:
-                    raise
-                _log.warning(
-                    "%s has too many matches for one message: publishing only the best", video_id
-                )
-                told = {**told, "matches": kept}
+                kept = told["matches"]
+                if not told["candidates"]:
+                    kept = kept[: len(kept) // 2]
+                    if not kept:
+                        raise
+                    _log.warning(
+                        "%s has too many matches for one message: publishing only the best",
+                        video_id,
+                    )
+                told = {**told, "matches": kept, "candidates": []}
             else:
                 return

@@ -180,6 +180,15 @@ def test_an_embedding_of_before_there_were_frames_is_read_as_one_without() -> No
     assert same(decode_event(held), dataclasses.replace(sample, frames=NO_FRAMES))
 
 
+def test_a_report_of_before_there_were_candidates_is_read() -> None:
+    (sample,) = [one for one in EVENT_SAMPLES if isinstance(one, MatchEvent)]
+    held = (FOLDER / "match-1.msgpack").read_bytes()
+    assert len(held) == 247
+    added = {"schema_version", "candidates"}
+    report = {name: value for name, value in sample.report.items() if name not in added}
+    assert decode_event(held) == dataclasses.replace(sample, report=report)
+
+
 def test_a_query_without_damage_is_written_as_before_it_was_told() -> None:
     held = (FOLDER / "query-1.msgpack").read_bytes()
     whole = dataclasses.replace(QUERY_SAMPLE, damaged="")

@@ -37,7 +37,7 @@ def matched(
 def best(report: MatchReport) -> dict[str, float]:
     """The highest probability of each video."""
     found: dict[str, float] = {}
-    for match in report.matches:
+    for match, _ in report.judged:
         found[match.video_id] = max(match.probability, found.get(match.video_id, 0.0))
     return found
 
@@ -93,7 +93,7 @@ def test_a_film_is_found_among_two_hundred_that_share_an_ident(
         others=unit_rows(rng, others) if others else None,
     )
     assert copies(report) == {"film-123"}
-    shared = [one for one in report.matches if one.evidence["document_frequency"] > 1]
+    shared = [one for one, _ in report.judged if one.evidence["document_frequency"] > 1]
     assert max(one.evidence["document_frequency"] for one in shared) >= 190
 
 

@@ -52,7 +52,7 @@ def test_pairs_lie_in_the_ranges_and_no_row_lies_across_another(
     talking /= np.linalg.norm(talking, axis=1, keepdims=True)
     asked = copied(rng, edited(rng, talking[20:44].astype(np.float32), similarity))
     report = matched({"head": talking, **{f"o{n}": film(rng, 20) for n in range(6)}}, asked)
-    rows = [match for match in report.matches if match.video_id == "head"]
+    rows = [match for match, _ in report.judged if match.video_id == "head"]
     for row in rows:
         for pair in row.evidence["pairs"]:
             start, end = (

@@ -57,7 +57,7 @@ def ordinary_matches() -> dict[str, dict[str, list[float | str]]]:
         for name, asked in queries:
             report = matcher.match(asked)
             best = answers.setdefault(f"{backend} {name}", {})
-            for match, decision in zip(report.matches, report.decisions, strict=True):
+            for match, decision in report.judged:
                 numbers = (
                     match.probability,
                     match.score,

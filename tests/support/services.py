@@ -310,12 +310,7 @@ class Searcher:
         answers = Answers(rows, int(vectors_held), hits)
         for video_id in matched:
             report = self.match(video_id)
-            # Among many equally similar non-matches, it is arbitrary which ones are listed.
-            ranked = [
-                (one["video_id"], one["score"])
-                for one in report["matches"]
-                if one["decision"] != "no_match"
-            ]
+            ranked = [(one["video_id"], one["score"]) for one in report["matches"]]
             answers.matches[video_id] = report["decision"], sorted(ranked)
         return answers
 

@@ -79,9 +79,10 @@ def test_a_whole_copy_is_found_whole(
 def test_a_stranger_is_no_match(matcher: Matcher, rng: np.random.Generator) -> None:
     report = matcher.match(query(film(rng, 30)))
     assert report.decision == "no_match"
-    # Every candidate is listed with its probability all the same.
-    assert report.matches
-    assert report.matches[0].probability < 0.1
+    assert report.matches == ()
+    # The nearest videos are listed, each once.
+    assert len({one.video_id for one in report.candidates}) == len(report.candidates) == 5
+    assert report.probability == report.candidates[0].probability < 0.1
 
 
 @pytest.mark.parametrize("start", [0.0, 7.0, 13.5, 30.0])
@@ -108,10 +109,10 @@ def test_a_copy_within_the_catalogue_is_one_match_over_its_whole_length(
     asked = only_piece(Video("copy", "/films/copy"), segments)
     report = make_matcher(shard).match(asked, Filter(exclude_videos=frozenset({"copy"})))
     assert report.matches[0].video_id == "original"
-    assert {match.video_id for match in report.matches[1:]} == {"stranger"}
+    assert {match.video_id for match in report.matches} == {"original"}
+    assert [one.video_id for one in report.candidates] == ["stranger"]
     assert ranges(report) == pytest.approx([0, seconds, 0, seconds], abs=0.1)
     assert report.matches[0].coverage == pytest.approx(1)
-    assert report.decisions[1] == "no_match"
 
 
 def test_half_a_film_within_the_catalogue_is_placed_in_both(rng: np.random.Generator) -> None:
@@ -317,9 +318,9 @@ def test_an_intro_that_many_films_share_is_no_copy_of_any_of_them(
         shard.add(embeddings(f"episode-{number}", np.concatenate([intro, film(rng, 34)])))
     report = make_matcher(shard).match(query(copied(rng, np.concatenate([intro, film(rng, 24)]))))
     assert report.decision != "copy"
-    best = report.matches[0]
+    best = report.candidates[0]
     assert best.evidence["document_frequency"] == 12
-    assert ranges(report)[:2] == pytest.approx([0, 6], abs=2.0)
+    assert [best.query_start_seconds, best.query_end_seconds] == pytest.approx([0, 6], abs=2.0)
 
 
 def test_a_part_of_a_film_that_is_there_many_times_is_a_copy_all_the_same(
@@ -376,12 +377,20 @@ def test_the_report_is_json_with_the_promised_fields(
     answer = report_to_json(
         matcher.match(query(copied(rng, films["film-3"]))), lambda name: f"/films/{name}"
     )
-    assert list(answer) == ["query", "model_id", "decision", "matches"]
-    assert set(answer["matches"][0]) == {
-        "video_id", "uri", "bank", "score", "probability", "view", "query_start_seconds",
-        "query_end_seconds", "ref_start_seconds", "ref_end_seconds", "coverage", "decision", "evidence",
-    }  # fmt: skip
-    probabilities = [match["probability"] for match in answer["matches"]]
+    assert list(answer) == [
+        "schema_version", "query", "model_id", "decision", "matches", "candidates",
+    ]  # fmt: skip
+    assert answer["schema_version"] == 2
+    listed = [*answer["matches"], *answer["candidates"]]
+    for one in listed:
+        assert set(one) == {
+            "video_id", "uri", "bank", "score", "probability", "view", "query_start_seconds",
+            "query_end_seconds", "ref_start_seconds", "ref_end_seconds", "coverage", "decision",
+            "evidence",
+        }  # fmt: skip
+    assert [one["decision"] for one in listed] == ["copy", *["no_match"] * 5]
+    assert "film-3" not in {one["video_id"] for one in answer["candidates"]}
+    probabilities = [one["probability"] for one in listed]
     assert probabilities == sorted(probabilities, reverse=True)
     evidence = answer["matches"][0]["evidence"]
     assert {"similarity", "view_price", "background_lift", "pairs", "calibration"} <= set(evidence)

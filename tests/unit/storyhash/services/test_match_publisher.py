@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -82,13 +83,20 @@ def test_what_nobody_foresaw_costs_one_videos_match(
 
 
 def test_of_more_matches_than_a_message_holds_the_best_are_told(index: LocalIndex) -> None:
+    feed(index, *video(np.random.default_rng(3), "d", 4), end("d", 4))
     roomy = MemoryTransport()
-    whole = announce(index, roomy)["a"]["matches"]
+    whole = announce(index, roomy)["a"]
+    assert whole["candidates"]
     (size,) = (len(one.value or b"") for one in roomy.scan(TOPIC) if one.key == b"a")
     index.staging.want_match("a", 1, "")
+    told = announce(index, MemoryTransport(max_bytes=size - 1))["a"]
+    # The candidates are left out first.
+    assert told == {**whole, "candidates": []}
+    size -= len(msgpack.packb(whole["candidates"])) - 1
+    index.staging.want_match("a", 1, "")
     told = announce(index, MemoryTransport(max_bytes=size - 1))["a"]["matches"]
-    assert 1 <= len(told) < len(whole)
-    assert told == whole[: len(told)]
+    assert 1 <= len(told) < len(whole["matches"])
+    assert told == whole["matches"][: len(told)]
 
 
 _CRASHING = """
