@@ -21,6 +21,7 @@ from common.settings import Sam2Settings
 from common.types import UInt8Array
 from tests.kafka_broker import KafkaBroker, can_run
 from tests.kafka_broker.container import kafka_container
+from tests.support.qdrant_cluster import QdrantCluster
 
 # The user's own data folder is not for tests; commands that tests start inherit this.
 _user_data = tempfile.mkdtemp(prefix="storyhash-tests-user-data-")
@@ -31,6 +32,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 QDRANT_IMAGE = "qdrant/qdrant:v1.18.3"
+_QDRANT_HOW = (
+    "start Docker, set STORYHASH_TEST_QDRANT to the URL of a server, or STORYHASH_TEST_QDRANT_SERVER to "
+    "the path of its executable"
+)
+_QDRANT_CLUSTER_HOW = (
+    "set STORYHASH_TEST_QDRANT to the URLs of its nodes, separated by commas, or "
+    "STORYHASH_TEST_QDRANT_SERVER to the path of the server's executable"
+)
 REQUIRED = frozenset(
     need
     for name in ("STORYHASH_REQUIRE", "STORYHASH_TEST_REQUIRE")
@@ -95,18 +104,35 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def qdrant_url() -> Iterator[str]:
-    """A Qdrant server: the one STORYHASH_TEST_QDRANT names, else a container."""
-    named = os.environ.get("STORYHASH_TEST_QDRANT")
-    if named:
-        yield named
-        return
-    if not docker_runs():
-        skip_or_fail("qdrant", "start Docker, or set STORYHASH_TEST_QDRANT to a server's URL")
-    from testcontainers.community.qdrant import QdrantContainer
+def qdrant_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Qdrant server: the one STORYHASH_TEST_QDRANT names, else a process of the executable that
+    STORYHASH_TEST_QDRANT_SERVER names, else a container."""
+    if named := os.environ.get("STORYHASH_TEST_QDRANT"):
+        yield named.split(",")[0]
+    elif executable := os.environ.get("STORYHASH_TEST_QDRANT_SERVER"):
+        with QdrantCluster(Path(executable), tmp_path_factory.mktemp("qdrant")) as server:
+            yield server.url
+    elif docker_runs():
+        from testcontainers.community.qdrant import QdrantContainer
 
-    with QdrantContainer(QDRANT_IMAGE) as container:
-        yield f"http://{container.rest_host_address}"
+        with QdrantContainer(QDRANT_IMAGE) as container:
+            yield f"http://{container.rest_host_address}"
+    else:
+        skip_or_fail("qdrant", _QDRANT_HOW)
+
+
+@pytest.fixture(scope="session")
+def qdrant_cluster_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The nodes of a Qdrant cluster, separated by commas: those that STORYHASH_TEST_QDRANT names, else
+    three processes of the executable that STORYHASH_TEST_QDRANT_SERVER names."""
+    named = os.environ.get("STORYHASH_TEST_QDRANT", "")
+    if "," in named:
+        yield named
+    elif executable := os.environ.get("STORYHASH_TEST_QDRANT_SERVER"):
+        with QdrantCluster(Path(executable), tmp_path_factory.mktemp("qdrant-3"), 3) as cluster:
+            yield cluster.url
+    else:
+        skip_or_fail("qdrant-cluster", _QDRANT_CLUSTER_HOW)
 
 
 @pytest.fixture(scope="session")

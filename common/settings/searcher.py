@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from common.settings.group import SettingsGroup
 
@@ -59,13 +59,77 @@ class SearcherSettings(SettingsGroup):
 
 
 class QdrantSettings(SettingsGroup):
-    """A Qdrant server, used when `searcher.mirror` is `server`."""
+    """A Qdrant server or cluster, used when `searcher.backend` is `qdrant` or `searcher.mirror` is
+    `server`."""
 
-    url: str = Field("http://127.0.0.1:6333", description="REST address of the Qdrant server.")
+    url: str = Field(
+        "http://127.0.0.1:6333",
+        description="REST address of the Qdrant server; of a cluster, the addresses of all nodes, "
+        "separated by commas.",
+    )
     api_key: SecretStr | None = Field(
         None, description="API key of the Qdrant server (default: none)."
     )
-    collection: str = Field("storyhash", description="Collection that mirrors the index.")
-    timeout_seconds: float = Field(
-        10.0, gt=0, description="Maximum seconds to wait for a response."
+    collection: str = Field(
+        "storyhash",
+        description="Collection that mirrors the index, and the prefix of the names of the collections "
+        "that are the index.",
     )
+    timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Maximum seconds to wait for a response. A read waits for one node this long "
+        "divided by the number of nodes.",
+    )
+    shard_number: int | None = Field(
+        None, ge=1, description="Shards of a new collection (default: one per node)."
+    )
+    replication_factor: int = Field(
+        2,
+        ge=1,
+        description="Copies of each shard of a new collection, each on a node of its own; one node "
+        "has one copy.",
+    )
+    write_consistency_factor: int = Field(
+        1,
+        ge=1,
+        description="Copies that must confirm a write in a new collection. A copy that fails is set "
+        "aside before the write counts as done, so 1 loses nothing; with more, writes may fail while a "
+        "node is away.",
+    )
+    read_consistency: Literal["one", "quorum", "majority", "all"] = Field(
+        "one",
+        description="Copies of a shard that must agree on an answer to a search; with more than one, "
+        "searches may fail while a node is away.",
+    )
+    quantization: Literal["none", "int8"] = Field(
+        "none",
+        description="How a new collection stores vectors for its graph: none (float32) or int8 (a "
+        "quarter of the memory; the best hits are compared exactly).",
+    )
+    on_disk: bool = Field(
+        True,
+        description="Whether a new collection reads vectors from disk through the page cache, instead "
+        "of holding all of them in memory.",
+    )
+    batch_points: int = Field(500, ge=1, le=10_000, description="Maximum segments per write.")
+    batch_queries: int = Field(32, ge=1, le=1000, description="Maximum query vectors per request.")
+    requests_in_flight: int = Field(
+        4, ge=1, le=64, description="Maximum requests that are sent at the same time."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _some_url(cls, url: str) -> str:
+        if not _split(url):
+            raise ValueError("expected at least one address")
+        return url
+
+    @property
+    def urls(self) -> list[str]:
+        """The addresses of the nodes."""
+        return _split(self.url)
+
+
+def _split(url: str) -> list[str]:
+    return list(dict.fromkeys(part.strip().rstrip("/") for part in url.split(",") if part.strip()))

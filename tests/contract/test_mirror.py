@@ -23,7 +23,7 @@ from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 Open = Callable[[str], Mirror]
 
 
-@pytest.fixture(params=["edge", "process", "local", "server"])
+@pytest.fixture(params=["edge", "process", "local", "server", "cluster"])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same store with a model id, again and again; only one at a time."""
     if request.param == "edge":
@@ -33,10 +33,11 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     elif request.param == "local":
         yield lambda model_id: QdrantClientMirror.local(tmp_path / "mirror", model_id)
     else:
-        url = request.getfixturevalue("qdrant_url")
+        fixture = {"server": "qdrant_url", "cluster": "qdrant_cluster_urls"}[request.param]
+        url = request.getfixturevalue(fixture)
         settings = QdrantSettings(url=url, collection=f"storyhash-test-{uuid.uuid4().hex}")
         yield lambda model_id: QdrantClientMirror.server(settings, model_id)
-        client = QdrantClient(url=settings.url)
+        client = QdrantClient(url=settings.urls[0])
         client.delete_collection(settings.collection)
         client.close()
 

@@ -1,4 +1,4 @@
-"""Calls of a Qdrant server: repeated while the outcome is open, and refused in our words."""
+"""The mirror over a Qdrant server: its calls go through the nodes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from common.errors import DependencyError
-from searcher.mirror import qdrant_client
 from searcher.mirror.qdrant_client import QdrantClientMirror
+from searcher.qdrant import nodes
+from searcher.qdrant.nodes import Nodes
 from tests.support.embeddings import MODEL_ID
 
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> QdrantClientMirror:
     """Qdrant's local mode; repeated calls follow at once."""
-    monkeypatch.setattr(qdrant_client, "_PAUSES_SECONDS", (0.0, 0.0))
-    return QdrantClientMirror(QdrantClient(path=str(tmp_path)), "films", MODEL_ID, "here")
+    monkeypatch.setattr(nodes, "_FIRST_PAUSE_SECONDS", 0.0)
+    return QdrantClientMirror(Nodes.local(tmp_path), "films", MODEL_ID)
 
 
-def refusing(
-    monkeypatch: pytest.MonkeyPatch, mirror: QdrantClientMirror, status: int, times: int
-) -> list[int]:
+def refusing(monkeypatch: pytest.MonkeyPatch, status: int, times: int) -> list[int]:
     """The server answers so many counts with this status; returns the calls."""
     calls: list[int] = []
     count = QdrantClient.count
@@ -42,16 +41,16 @@ def refusing(
 def test_a_server_error_is_retried(
     mirror: QdrantClientMirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = refusing(monkeypatch, mirror, 503, 2)
+    calls = refusing(monkeypatch, 503, 2)
     assert mirror.count() == 0
     assert len(calls) == 3
 
 
-@pytest.mark.parametrize(("status", "expected"), [(503, 3), (400, 1)])
+@pytest.mark.parametrize(("status", "expected"), [(503, 4), (400, 1)])
 def test_what_stays_refused_is_an_error_of_ours(
     mirror: QdrantClientMirror, monkeypatch: pytest.MonkeyPatch, status: int, expected: int
 ) -> None:
-    calls = refusing(monkeypatch, mirror, status, 100)
+    calls = refusing(monkeypatch, status, 100)
     with pytest.raises(DependencyError, match=f"answered.*{status}"):
         mirror.count()
     assert len(calls) == expected
