@@ -20,10 +20,18 @@ _ANY_ROLE = frozenset({"/openapi.json", _METRICS})
 class KeyGuard:
     """Identifies the caller and records changes in the audit log. The routes themselves check roles."""
 
-    def __init__(self, app: ASGIApp, access: Access, settings: HttpSettings) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        access: Access,
+        settings: HttpSettings,
+        open_paths: frozenset[str] = frozenset(),
+    ) -> None:
+        """open_paths: further paths that need no key."""
         self._app = app
         self._access = access
-        self._open = _OPEN if settings.metrics_need_key else _OPEN | {_METRICS}
+        health = _OPEN if settings.metrics_need_key else _OPEN | {_METRICS}
+        self._open = health | open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in self._open:

@@ -6,6 +6,7 @@ import math
 import socket
 import threading
 import time
+from collections.abc import Collection
 
 import uvicorn
 from anyio import CapacityLimiter, to_thread
@@ -192,14 +193,17 @@ def new_app(
     metrics: Metrics,
     settings: HttpSettings | None = None,
     access: Access | None = None,
+    open_paths: Collection[str] = (),
 ) -> FastAPI:
     """An app with health, metrics, error handlers and limits. Its OpenAPI document is at /openapi.json.
-    access: decides who may call it; None allows every caller."""
+    access: decides who may call it; None allows every caller. open_paths: paths that never need a key."""
     settings = settings or HttpSettings()
     app = FastAPI(title=title, docs_url=None, redoc_url=None)
     error_handlers(app)
     if access is not None:
-        app.add_middleware(KeyGuard, access=access, settings=settings)
+        app.add_middleware(
+            KeyGuard, access=access, settings=settings, open_paths=frozenset(open_paths)
+        )
     # The middleware added last runs first: a page of another origin is refused before its key is checked.
     app.add_middleware(RequestGuard, settings=settings)
     app.add_middleware(RequestLog, settings=settings, metrics=metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -54,6 +55,12 @@ class HttpSettings(SettingsGroup):
         description="Additional host names under which callers reach the service, and web origins that "
         "may call it. localhost, the server's address and `host` are always allowed. `*` allows every "
         "Host header, but not every origin.",
+    )
+    content_folders: tuple[Path, ...] = Field(
+        (),
+        description="Folders whose indexed videos may be played on the review page "
+        "(`/v1/videos/{id}/content`), by every caller who may see the video. Without any, no file is "
+        "sent.",
     )
     max_upload_bytes: int = Field(
         2 * 1024**3, gt=0, description="Largest video accepted as a query, in bytes."

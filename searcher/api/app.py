@@ -1,4 +1,4 @@
-"""The API of a catalogue: search, match, videos, health and metrics."""
+"""The API of a catalogue: search, match, videos, health and metrics; and the review page."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from common.http.key_routes import key_router
 from common.http.server import new_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
+from searcher.api.content import content_router
 from searcher.api.generations import Generations, generations_router
 from searcher.api.match import match_router
+from searcher.api.page import page_files, page_router
 from searcher.api.protocols import Catalogue, EmbedQuery
 from searcher.api.schemas import ERRORS
 from searcher.api.search import add_search
@@ -35,11 +37,15 @@ def api_app(
 ) -> FastAPI:
     """The whole API. add_video: None if videos are added in another way; generations: None if there is
     only one; staged: None if no video waits for segments; access: None if there are no keys."""
-    app = new_app("StoryHash", health, metrics, settings, access)
+    page = page_files()
+    open_paths = [file.path for file in page]
+    app = new_app("StoryHash", health, metrics, settings, access, open_paths)
+    app.include_router(page_router(page))
     add_search(app, catalogue, metrics)
     app.include_router(match_router(catalogue, embed, metrics, settings))
     # Before the videos' own routes, which take any id.
     app.include_router(states_router(catalogue))
+    app.include_router(content_router(catalogue, settings))
     app.include_router(videos_router(catalogue, add_video))
     if generations is not None:
         app.include_router(generations_router(generations))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from fastapi.routing import APIRoute
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.routing import Match
+from starlette.types import Scope
 
 # A part of a route's path.
 VIDEO_ID = "{video_id:any_id}"
@@ -21,3 +24,16 @@ class _AnyId(Convertor[str]):
 
 
 register_url_convertor("any_id", _AnyId())
+
+
+class PartOfVideo(APIRoute):
+    """A route below a video, such as `/v1/videos/{id}/content`. An id may end in "/content" too, but its
+    own slashes are percent-encoded, so the path before decoding tells the two apart."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        found, child = super().matches(scope)
+        name = self.path.rpartition("/")[2].encode()
+        raw = scope.get("raw_path") or scope["path"].encode()
+        if found is not Match.NONE and not raw.partition(b"?")[0].endswith(b"/" + name):
+            return Match.NONE, {}
+        return found, child

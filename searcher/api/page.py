@@ -1,0 +1,84 @@
+"""The review page: static files of this package, served at `/` and below `/page/`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+_FOLDER = "page"
+_INDEX = "index.html"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+# Everything comes from this service; videos chosen in the browser have blob: addresses. There is no
+# inline script or style, so text that is inserted into the page can become neither.
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self'",
+        "media-src 'self' blob:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+
+
+class PageFile:
+    """One file of the page, read once."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.path = "/" if name == _INDEX else f"/page/{name}"
+        self._content = content
+        self._headers = {
+            "Content-Type": _TYPES[name[name.rindex(".") :]],
+            "Content-Security-Policy": _POLICY,
+            # The browser asks each time, and gets 304 while the file is the same.
+            "Cache-Control": "no-cache",
+            "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        }
+
+    def response(self, request: Request) -> Response:
+        if request.headers.get("if-none-match") == self._headers["ETag"]:
+            return Response(status_code=304, headers=self._headers)
+        return Response(self._content, headers=self._headers)
+
+
+def page_files() -> list[PageFile]:
+    """All files of the page."""
+    folder = files("searcher").joinpath(_FOLDER)
+    return [
+        PageFile(entry.name, entry.read_bytes())
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name[entry.name.rfind(".") :] in _TYPES
+    ]
+
+
+def page_router(page: list[PageFile]) -> APIRouter:
+    """The routes. They need no key: the files are the same for everybody and say nothing about the
+    catalogue. The page asks for a key when the API requires one."""
+    router = APIRouter(include_in_schema=False)
+    for file in page:
+        router.add_api_route(file.path, _route(file), methods=["GET", "HEAD"])
+    return router
+
+
+def _route(file: PageFile) -> Callable[[Request], Awaitable[Response]]:
+    async def send(request: Request) -> Response:
+        return file.response(request)
+
+    return send

@@ -1,0 +1,107 @@
+// The answer to a query: what it is a copy of, in words, and one case for each reference.
+
+import { video } from "./api.js";
+import { caseView } from "./case.js";
+import { announce, el } from "./dom.js";
+import { miniBar } from "./timeline.js";
+import { DECISIONS, changes, nameOf, percent, sentence, share, why } from "./words.js";
+
+const RANK = { copy: 0, review: 1, no_match: 2 };
+
+/** Matches by reference, the strongest decision first, then the most probable. */
+function grouped(matches) {
+  const groups = new Map();
+  for (const match of matches) {
+    const list = groups.get(match.video_id) ?? [];
+    list.push(match);
+    groups.set(match.video_id, list);
+  }
+  const order = (a, b) => RANK[a.decision] - RANK[b.decision] || b.probability - a.probability;
+  return [...groups.values()].map((list) => list.sort(order)).sort((a, b) => order(a[0], b[0]));
+}
+
+/** Show an answer of the API. query: `{noun, name, file, video_id}`. Returns `{node, shortcuts, release}`. */
+export async function answerView(answer, query, total) {
+  const whole = { ...query, duration_seconds: answer.query.duration_seconds };
+  const groups = grouped(answer.matches);
+  const found = groups.filter(([best]) => best.decision !== "no_match");
+  // Of a pair that matches, only the ranges that do.
+  const shown = found.map((list) => list.filter((one) => one.decision !== "no_match"));
+  const titles = new Map();
+  await Promise.all([...shown, ...groups.slice(0, 1)].slice(0, 40).map(async ([best]) => titles.set(best.video_id, await video(best.video_id))));
+  const name = (match) => nameOf(match.video_id, titles.get(match.video_id));
+
+  const notes = [
+    answer.reason && `This ${whole.noun} cannot match anything: ${answer.reason}.`,
+    answer.query.damaged && `Part of it could not be decoded and was not compared: ${answer.query.damaged}.`,
+    answer.truncated && `Not everything was compared: ${answer.truncated}.`,
+  ].filter(Boolean);
+  const heading = el("h2", { class: "verdict", tabindex: -1 });
+  const node = el("section", { class: "answer", "aria-label": "Answer" });
+  node.append(
+    el("div", { class: `card headline ${answer.decision}` },
+      el("p", { class: "of" }, whole.name),
+      heading,
+      ...(found.length ? [] : [nearest(groups[0], whole, name)]),
+      ...notes.map((text) => el("p", { class: "notice" }, text)),
+    ),
+  );
+  let open = null;
+  const release = () => open?.release();
+  if (!found.length) {
+    heading.append(
+      el("span", { class: "said no_match" }, `${DECISIONS.no_match}:`),
+      total === 0 ? " the catalogue is empty." : ` this ${whole.noun} is in no video of the catalogue.`,
+    );
+    announce(heading.textContent);
+    return { node, shortcuts: () => [], release };
+  }
+  const best = shown[0][0];
+  const done = changes(best);
+  heading.append(
+    el("span", { class: `said ${best.decision}` }, `${DECISIONS[best.decision]}${done ? `, ${done}` : ""}:`),
+    ` ${sentence(best, whole, name(best))}`,
+  );
+  announce(heading.textContent);
+  const place = el("div", { class: "card" });
+  const tabs = shown.map((list, index) => el(
+    "li", {},
+    el("button", { type: "button", class: "match", onclick: () => select(index) },
+      el("span", { class: "match-name" }, name(list[0]), list.length > 1 ? el("span", { class: "muted" }, ` ${list.length} ranges`) : null),
+      el("span", { class: `badge ${list[0].decision}` }, DECISIONS[list[0].decision]),
+      el("span", { class: "number" }, percent(list[0].probability)),
+      miniBar(list[0], whole.duration_seconds)),
+  ));
+  if (shown.length > 1) {
+    node.append(el("div", { class: "card" }, el("h3", {}, `${shown.length} videos match`), el("ul", { class: "matches" }, tabs)));
+  }
+  node.append(place);
+  let current = 0;
+  function select(index) {
+    current = index;
+    open?.release();
+    open = caseView(whole, shown[index], best);
+    tabs.forEach((tab, number) => tab.firstChild.setAttribute("aria-current", String(number === index)));
+    place.replaceChildren(
+      el("header", { class: "case-head" },
+        el("h3", {}, `Compared with ${name(shown[index][0])}`),
+        el("p", { class: "muted" }, `Bank ${shown[index][0].bank} · probability ${percent(shown[index][0].probability)} · `,
+          `${share(shown[index][0].coverage)} of the ${whole.noun}`)),
+      open.node,
+    );
+  }
+  const moves = shown.length < 2 ? [] : [
+    { keys: ["j"], label: "Next match", run: () => select((current + 1) % shown.length) },
+    { keys: ["k"], label: "Match before", run: () => select((current + shown.length - 1) % shown.length) },
+  ];
+  select(0);
+  return { node, shortcuts: () => [...moves, ...open.shortcuts], release };
+}
+
+function nearest(group, query, name) {
+  if (!group) return el("p", { class: "muted" }, "No video came near.");
+  const [match] = group;
+  return el("div", {},
+    el("p", {}, "The nearest is ", el("b", {}, name(match)), ". ", why(match)),
+  );
+}

@@ -1,0 +1,140 @@
+// Calls of the HTTP API. The key, if one is needed, is asked for once and kept in sessionStorage.
+
+const KEY = "storyhash-key";
+
+/** An error of the API: `message` is written for people, `code` for programs. */
+export class ApiError extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export const hasKey = () => sessionStorage.getItem(KEY) !== null;
+export const forgetKey = () => sessionStorage.removeItem(KEY);
+
+let asking = null;
+
+/** Ask for a key in the dialog. Resolves to true if one was given. */
+function askForKey(reason) {
+  asking ??= new Promise((resolve) => {
+    const dialog = document.getElementById("key-dialog");
+    const input = document.getElementById("key-input");
+    document.getElementById("key-reason").textContent = reason;
+    input.value = "";
+    document.getElementById("key-cancel").onclick = () => dialog.close("");
+    dialog.onclose = () => {
+      const key = input.value.trim();
+      input.value = "";
+      asking = null;
+      const given = dialog.returnValue === "key" && key !== "";
+      if (given) sessionStorage.setItem(KEY, key);
+      document.getElementById("key-button").hidden = !hasKey();
+      dialog.returnValue = "";
+      resolve(given);
+    };
+    dialog.showModal();
+    input.focus();
+  });
+  return asking;
+}
+
+const headersOf = (headers) => {
+  const key = sessionStorage.getItem(KEY);
+  return key === null ? headers : { ...headers, Authorization: `Bearer ${key}` };
+};
+
+function problem(status, text) {
+  try {
+    const { error } = JSON.parse(text);
+    return new ApiError(status, error.code, error.message);
+  } catch {
+    return new ApiError(status, "", `the service answered with status ${status}`);
+  }
+}
+
+const unreachable = () =>
+  new ApiError(0, "unreachable", "the service cannot be reached; check that it is running, then try again");
+
+async function fetched(path, options) {
+  try {
+    return await fetch(path, { ...options, headers: headersOf(options.headers ?? {}), credentials: "omit" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw unreachable();
+  }
+}
+
+/** The response of one call; asks for a key where one is required. Raises ApiError. */
+export async function send(path, options = {}) {
+  let response = await fetched(path, options);
+  while (response.status === 401) {
+    const reason = problem(401, await response.text()).message;
+    if (!(await askForKey(reason))) throw new ApiError(401, "unauthorized", reason);
+    response = await fetched(path, options);
+  }
+  if (!response.ok && response.status !== 304) throw problem(response.status, await response.text());
+  return response;
+}
+
+/** The JSON of one call; null for a response without a body. json: the body. */
+export async function call(method, path, { json, signal } = {}) {
+  const options = { method, signal };
+  if (json !== undefined) {
+    options.body = JSON.stringify(json);
+    options.headers = { "Content-Type": "application/json" };
+  }
+  const response = await send(path, options);
+  return response.status === 204 ? null : response.json();
+}
+
+/** A path with query parameters; empty values are left out, arrays are repeated. */
+export function withQuery(path, parameters) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== "" && one !== null && one !== undefined) query.append(name, one);
+    }
+  }
+  const text = query.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/** Send a file as the body of a POST. onProgress(sent, total) in bytes. Raises ApiError. */
+export function upload(path, file, { signal, onProgress }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    request.setRequestHeader("Content-Type", file.type.startsWith("video/") ? file.type : "application/octet-stream");
+    for (const [name, value] of Object.entries(headersOf({}))) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => onProgress(event.loaded, event.total);
+    request.onload = () => {
+      if (request.status < 300) resolve(JSON.parse(request.responseText));
+      else reject(problem(request.status, request.responseText));
+    };
+    request.onerror = () => reject(unreachable());
+    request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
+    signal?.addEventListener("abort", () => request.abort());
+    request.send(file);
+  });
+}
+
+const videos = new Map();
+const MOST_REMEMBERED = 500;
+
+/** A video of the catalogue; null if the caller may not see it or it is gone. */
+export async function video(id) {
+  if (!videos.has(id)) {
+    if (videos.size >= MOST_REMEMBERED) videos.clear();
+    videos.set(
+      id,
+      call("GET", `/v1/videos/${encodeURIComponent(id)}`).catch((error) => {
+        videos.delete(id);
+        if (error.status === 404) return null;
+        throw error;
+      }),
+    );
+  }
+  return videos.get(id);
+}

@@ -1,0 +1,225 @@
+// One query against one reference: players, time lines, and the pairs that decided.
+
+import { video } from "./api.js";
+import { announce, el } from "./dom.js";
+import { framePairs } from "./frames.js";
+import { catalogueMedia, fileMedia } from "./media.js";
+import { Players } from "./players.js";
+import { keyHint } from "./shortcuts.js";
+import { timeline } from "./timeline.js";
+import { undo } from "./transform.js";
+import { changes, nameOf, percent, range, sentence, time, why } from "./words.js";
+
+const MODES = [["side", "Side by side"], ["difference", "Difference"], ["wipe", "Wipe"]];
+
+/**
+ * query: `{noun, name, duration_seconds, file, video_id}`; file: the chosen File, or null.
+ * matches: all ranges of one reference, best first. told: a match that is already described above, or null.
+ * Returns `{node, shortcuts, release}`.
+ */
+export function caseView(query, matches, told = null) {
+  const node = el("article", { class: "case" });
+  const held = [];
+  let released = false;
+  const shortcuts = [];
+  const release = () => {
+    released = true;
+    held.forEach((media) => media.release());
+  };
+  build().catch((error) => node.replaceChildren(el("p", { class: "notice bad" }, error.message)));
+  return { node, shortcuts, release };
+
+  async function build() {
+    const refId = matches[0].video_id;
+    const found = await video(refId);
+    if (released) return;
+    const name = nameOf(refId, found);
+    const refSeconds = found?.duration_seconds || Math.max(...matches.map((one) => one.ref_end_seconds));
+    let index = 0;
+    let urls = { query: null, ref: null };
+
+    const time0 = el("output", { class: "clock" });
+    const lines = timeline({
+      query: { label: query.noun === "upload" ? "This upload" : query.name, seconds: query.duration_seconds },
+      ref: { label: name, seconds: refSeconds },
+      ranges: matches,
+      onSeek: (seconds) => players.seek(seconds),
+      onSelect: (chosen) => select(chosen),
+    });
+    const scrubber = el("input", {
+      type: "range", class: "scrubber", min: 0, max: query.duration_seconds, step: 0.01,
+      "aria-label": `Moment of the ${query.noun}, in seconds`,
+      oninput: () => players.seek(Number(scrubber.value)),
+    });
+    const players = new Players(matches[0], query.duration_seconds, (seconds, ref) => {
+      lines.moveTo(seconds, ref);
+      scrubber.value = seconds;
+      scrubber.setAttribute("aria-valuetext", time(seconds));
+      time0.textContent = `${time(seconds)} ↔ ${time(ref)}`;
+    });
+    const summary = el("div", { class: "summary" });
+    const pairsPlace = el("div", {});
+    const places = {
+      query: playerBox(query.noun === "upload" ? "This upload" : query.name, players.query),
+      ref: playerBox(name, players.ref),
+    };
+    const wipe = el("input", {
+      type: "range", min: 0, max: 100, value: 50, class: "wipe", "aria-label": "Position of the wipe, in percent", hidden: true,
+      oninput: () => stage.style.setProperty("--wipe", `${wipe.value}%`),
+    });
+    const stage = el("div", { class: "stage side" }, places.query.node, places.ref.node);
+    const controls = el("div", { class: "controls", role: "group", "aria-label": "Player" });
+    const toggles = buttons(players, stage, wipe, controls, time0);
+    players.onChange = toggles.update;
+
+    function select(chosen) {
+      index = chosen;
+      lines.select(index);
+      players.select(matches[index]);
+      const match = matches[index];
+      const done = changes(match);
+      summary.replaceChildren(
+        ...[
+          match === told ? null : el("p", { class: "lead" }, sentence(match, query, name)),
+          match === told || !done ? null : el("p", {}, `Compared with ${name}, it is ${done}.`),
+          el("p", { class: "muted" }, why(match)),
+        ].filter(Boolean),
+      );
+      const pairs = framePairs(match, (seconds) => {
+        players.pause();
+        players.seek(seconds);
+      });
+      pairsPlace.replaceChildren(
+        ...(pairs.empty ? [] : [
+          el("h3", {}, "Moments that decided"),
+          el("p", { class: "hint" }, "Times in the upload and in the reference, and how similar the pictures are (1 is the most)."),
+          pairs.node,
+        ]),
+      );
+      pairs.show(urls.query, urls.ref);
+      toggles.update();
+      if (match !== told) announce(sentence(match, query, name));
+    }
+
+    async function attach(side, open, missing) {
+      try {
+        const media = await open();
+        if (released) return media.release();
+        held.push(media);
+        urls = { ...urls, [side]: media.url };
+        places[side].show();
+        if (side === "query") players.setQuery(media.url);
+        else players.setReference(media.url);
+        toggles.update();
+      } catch (error) {
+        places[side].say(missing(error));
+      }
+    }
+
+    const choose = () =>
+      el("span", {}, "This file is not at hand in the browser. ", fileButton("Choose the file", async (file) => {
+        await attach("query", async () => fileMedia(file), (error) => error.message);
+        select(index);
+      }));
+    const rangeList = matches.length < 2 ? null : el(
+      "ol", { class: "ranges", "aria-label": "Matched ranges" },
+      matches.map((one, number) => el("li", {}, el(
+        "button", { type: "button", class: "chip", onclick: () => select(number) },
+        `${range(one.query_start_seconds, one.query_end_seconds)} ↔ ${range(one.ref_start_seconds, one.ref_end_seconds)}`,
+        el("span", { class: "muted" }, ` ${percent(one.probability)}`),
+      ))),
+    );
+    node.replaceChildren(...[
+      summary, stage, wipe, controls, scrubber, lines.node, rangeList, pairsPlace,
+    ].filter(Boolean));
+    select(0);
+    shortcuts.push(
+      ...toggles.shortcuts,
+      ...(matches.length < 2 ? [] : [
+        { keys: ["]"], label: "Next range", run: () => select((index + 1) % matches.length) },
+        { keys: ["["], label: "Range before", run: () => select((index + matches.length - 1) % matches.length) },
+      ]),
+    );
+    await Promise.all([
+      query.file
+        ? attach("query", async () => fileMedia(query.file), (error) => error.message)
+        : query.video_id
+          ? attach("query", () => catalogueMedia(query.video_id), (error) => error.message)
+          : places.query.say(choose()),
+      attach("ref", () => catalogueMedia(refId), (error) => error.message),
+    ]);
+    if (!released) select(index);
+  }
+}
+
+function playerBox(label, video) {
+  const message = el("p", { class: "none" }, "Loading…");
+  const screen = el("div", { class: "screen" }, message);
+  return {
+    node: el("figure", { class: "player" }, screen, el("figcaption", {}, label)),
+    show: () => screen.replaceChildren(video),
+    say: (text) => {
+      message.replaceChildren(text);
+      screen.replaceChildren(message);
+    },
+  };
+}
+
+function fileButton(label, onFile) {
+  const input = el("input", { type: "file", accept: "video/*", class: "visually-hidden", tabindex: -1, "aria-label": label,
+    onchange: () => input.files.length && onFile(input.files[0]) });
+  return el("span", {}, el("button", { type: "button", class: "small", onclick: () => input.click() }, label), input);
+}
+
+function buttons(players, stage, wipe, controls, clock) {
+  const list = [
+    { keys: [" "], label: "Play or pause", text: () => (players.playing ? "Pause" : "Play"), run: () => players.toggle(), main: true },
+    { keys: ["ArrowLeft"], label: "One second back", text: () => "−1 s", run: () => players.jump(-1) },
+    { keys: [","], label: "One frame back", text: () => "−1 frame", run: () => players.step(-1) },
+    { keys: ["."], label: "One frame on", text: () => "+1 frame", run: () => players.step(1) },
+    { keys: ["ArrowRight"], label: "One second on", text: () => "+1 s", run: () => players.jump(1) },
+    { keys: ["r"], label: "Loop over the matched range", text: () => "Loop", pressed: () => players.loop, run: () => players.setLoop(!players.loop) },
+    { keys: ["h"], label: "Half speed", text: () => "½ speed", pressed: () => players.half, run: () => players.setHalf(!players.half) },
+    {
+      keys: ["m"], label: "Undo the change of the picture", text: () => "Undo the change", pressed: () => players.undone,
+      run: () => players.setUndone(!players.undone),
+      hidden: () => !undo(players.match).transform && !undo(players.match).filter,
+    },
+  ];
+  const modes = MODES.map(([mode, text], number) => ({
+    keys: [["b"], ["d"], ["w"]][number], label: text, text: () => text,
+    pressed: () => stage.classList.contains(mode),
+    run: () => {
+      stage.classList.remove(...MODES.map(([one]) => one));
+      stage.classList.add(mode);
+      wipe.hidden = mode !== "wipe";
+      update();
+    },
+    hidden: () => !(players.query.src && players.ref.src),
+  }));
+  const all = [...list, ...modes];
+  const made = all.map(({ keys, label, run, main, pressed }) =>
+    el("button", { type: "button", class: main ? "primary" : "small", title: `${label} (${keys[0] === " " ? "Space" : keys[0]})`,
+      "aria-pressed": pressed ? "false" : null, onclick: run }));
+  controls.append(
+    el("div", { class: "group" }, made.slice(0, 5)), clock,
+    el("div", { class: "group" }, made.slice(5, list.length)),
+    el("div", { class: "group" }, made.slice(list.length)),
+  );
+  function update() {
+    const nothing = !players.query.src && !players.ref.src;
+    controls.classList.toggle("off", nothing);
+    all.forEach(({ keys, text, pressed, hidden }, index) => {
+      const button = made[index];
+      const shown = text();
+      if (button.dataset.text !== shown) {
+        button.dataset.text = shown;
+        button.replaceChildren(shown, keyHint(keys[0]));
+      }
+      if (pressed) button.setAttribute("aria-pressed", String(pressed()));
+      button.hidden = hidden?.() ?? false;
+      button.disabled = nothing;
+    });
+  }
+  return { update, shortcuts: all.map(({ keys, label, run, hidden }) => ({ keys, label, run: () => hidden?.() || run() })) };
+}

@@ -1,0 +1,43 @@
+// Shows the view that the address names, and sets up what all views share.
+
+import { askView } from "./ask.js";
+import { forgetKey, hasKey } from "./api.js";
+import { catalogueView } from "./catalogue.js";
+import { setShortcuts, start } from "./shortcuts.js";
+
+const VIEWS = { ask: askView, catalogue: catalogueView };
+
+const main = document.getElementById("main");
+let view = null;
+
+function show() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name, ...rest] = path.split("/");
+  const make = VIEWS[name] ?? askView;
+  view?.release();
+  view = make(new URLSearchParams(query), rest.map(decodeURIComponent));
+  document.title = `${view.title} · StoryHash`;
+  main.replaceChildren(view.node);
+  setShortcuts(() => view.shortcuts());
+  for (const link of document.querySelectorAll("header nav a")) {
+    if (link.getAttribute("href") === `#/${VIEWS[name] ? name : "ask"}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  window.scrollTo(0, 0);
+}
+
+start();
+const forget = document.getElementById("key-button");
+forget.hidden = !hasKey();
+forget.onclick = () => {
+  forgetKey();
+  forget.hidden = true;
+  show();
+};
+window.addEventListener("hashchange", () => {
+  show();
+  main.focus({ preventScroll: true });
+});
+// A video that is dropped beside its place must not replace the page.
+for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
+show();

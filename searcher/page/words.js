@@ -1,0 +1,151 @@
+// Numbers and decisions in words that need no manual.
+
+/** Seconds as m:ss or h:mm:ss, with a tenth where it is not 0. */
+export function time(seconds) {
+  const tenths = Math.max(0, Math.round(seconds * 10));
+  const hours = Math.floor(tenths / 36000);
+  const minutes = Math.floor((tenths % 36000) / 600);
+  const rest = (tenths % 600) / 10;
+  const whole = String(Math.floor(rest)).padStart(2, "0");
+  const tenth = tenths % 10 ? `.${tenths % 10}` : "";
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${whole}${tenth}` : `${minutes}:${whole}${tenth}`;
+}
+
+/** Two times; the word joiners keep them on one line. */
+export const range = (start, end) => `${time(start)}\u2060–\u2060${time(end)}`;
+
+/** A length in words: "12 s", "3 min 20 s". */
+export function length(seconds) {
+  const tenths = Math.round(seconds * 10) / 10;
+  if (tenths < 60) return `${tenths}\u00a0s`;
+  const whole = Math.round(seconds);
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  const rest = whole % 60;
+  const parts = [hours && `${hours} h`, minutes && `${minutes} min`, !hours && rest && `${rest} s`];
+  return parts.filter(Boolean).join(" ");
+}
+
+/** A probability; never 100 % and never 0 %. */
+export function percent(probability) {
+  if (probability > 0.999) return ">99.9\u00a0%";
+  if (probability < 0.001) return "<0.1\u00a0%";
+  const value = 100 * probability;
+  return `${value >= 10 && value < 99 ? Math.round(value) : value.toFixed(1)}\u00a0%`;
+}
+
+export const share = (fraction) => `${Math.round(100 * fraction)}\u00a0%`;
+
+export function bytes(count) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = count;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value >= 10 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+export const number = (count) => count.toLocaleString("en");
+
+export function ago(iso) {
+  const seconds = (Date.now() - Date.parse(iso)) / 1000;
+  if (!Number.isFinite(seconds)) return "";
+  for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
+    const count = Math.floor(seconds / size);
+    if (count >= 1) return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
+  }
+  return "just now";
+}
+
+/** What a person calls a video: its title, else the last part of its id without a suffix. */
+export function nameOf(id, found) {
+  if (found?.title) return found.title;
+  const last = String(id).split("/").pop();
+  return last.replace(/\.[A-Za-z0-9]{1,5}$/, "") || String(id);
+}
+
+export const DECISIONS = { copy: "Copy", review: "Perhaps a copy", no_match: "No match" };
+export const VERDICTS = {
+  copy: "Copy",
+  licensed: "Licensed copy",
+  not_copy: "Not a copy",
+  unsure: "Unsure",
+  none: "Withdrawn",
+};
+
+// What was done to the original, by the view through which the query matched.
+const VIEWS = {
+  identity: "",
+  flip_h: "mirrored",
+  flip_v: "flipped top to bottom",
+  rotate_90: "turned a quarter to the right",
+  rotate_180: "turned upside down",
+  rotate_270: "turned a quarter to the left",
+  negative: "with inverted colours",
+  left: "in the left half of the picture",
+  right: "in the right half of the picture",
+  top: "in the upper half of the picture",
+  bottom: "in the lower half of the picture",
+  top_left: "in the upper left quarter of the picture",
+  top_right: "in the upper right quarter of the picture",
+  bottom_left: "in the lower left quarter of the picture",
+  bottom_right: "in the lower right quarter of the picture",
+  centre: "in the centre of the picture",
+  middle: "in the middle of the picture",
+  inner: "as a picture within the picture",
+};
+
+/** What was done to the original, in words; empty if nothing. */
+export function changes(match) {
+  const words = [VIEWS[match.view] ?? `seen through the view ${match.view}`];
+  const tempo = match.evidence?.tempo;
+  if (typeof tempo === "number") {
+    if (tempo < 0) words.push("backwards");
+    const speed = Math.abs(tempo);
+    if (speed > 1.05) words.push(`${speed.toFixed(1)} times as fast`);
+    else if (speed > 0 && speed < 0.95) words.push(`slowed down to ${share(speed)} of the speed`);
+  }
+  return words.filter(Boolean).join(", ");
+}
+
+/** "12 s of this upload (0:03–0:15) are 0:05–0:17 of Tea": the answer in one sentence. */
+export function sentence(match, query, name) {
+  const from = match.query_start_seconds;
+  const to = match.query_end_seconds;
+  const there = `${range(match.ref_start_seconds, match.ref_end_seconds)} of ${name}`;
+  if (to - from >= 0.97 * query.duration_seconds) {
+    return `The whole ${query.noun} (${length(query.duration_seconds)}) is ${there}.`;
+  }
+  return `${length(to - from)} of this ${query.noun} (${range(from, to)}) are ${there}.`;
+}
+
+/** Why a match got its decision. */
+export function why(match) {
+  const evidence = match.evidence ?? {};
+  const { copy_probability: copy, review_probability: review } = evidence;
+  const said = [];
+  if (copy === undefined) said.push(`Probability ${percent(match.probability)}.`);
+  else if (match.decision === "copy") {
+    said.push(`Probability ${percent(match.probability)}. A copy needs at least ${percent(copy)}.`);
+  } else if (match.decision === "review") {
+    said.push(
+      match.probability >= copy
+        ? `Probability ${percent(match.probability)} is enough for a copy, but the matched part is too short for the policy of bank ${match.bank}. So a person decides.`
+        : `Probability ${percent(match.probability)}. A copy needs at least ${percent(copy)}, so a person decides.`,
+    );
+  } else if (match.probability >= review) {
+    said.push(
+      `Probability ${percent(match.probability)} is enough, but the matched part (${length(match.query_end_seconds - match.query_start_seconds)}) is too short for the policy of bank ${match.bank}.`,
+    );
+  } else {
+    said.push(`Probability ${percent(match.probability)}. A review needs at least ${percent(review)}, a copy ${percent(copy)}.`);
+  }
+  if (evidence.document_frequency > 4) {
+    said.push(
+      `${evidence.document_frequency} different videos share this part, so it is perhaps an intro or a logo. This lowers the probability.`,
+    );
+  }
+  return said.join(" ");
+}
