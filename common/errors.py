@@ -19,6 +19,12 @@ class UsageError(StoryHashError):
     exit_code = 2
 
 
+class ReusedKeyError(UsageError):
+    """An Idempotency-Key came with another request than the first time. Use a new one."""
+
+    code = "idempotency_key_reused"
+
+
 class SettingsError(UsageError):
     """A setting is unknown or has an invalid value."""
 

@@ -186,7 +186,7 @@ class Access:
     def _to_verified(self, key: Key) -> _Verified:
         default = self._settings.requests_per_minute
         return _Verified(
-            Caller(key.id, key.role, key.banks),
+            Caller(key.id, key.role, key.banks, key.name),
             default if key.requests_per_minute is None else key.requests_per_minute,
             self._clock() + REMEMBERED_SECONDS,
             math.inf if key.expires_at is None else key.expires_at / 1000,

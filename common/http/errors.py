@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from common.errors import ModelMismatchError, StoryHashError, VideoError
+from common.errors import ModelMismatchError, ReusedKeyError, StoryHashError, VideoError
 from common.http.request_facts import REQUEST_ID_HEADER, facts_of
 
 _log = logging.getLogger("storyhash.http")
@@ -74,11 +74,12 @@ def error_response(
 
 def to_response(error: StoryHashError) -> Response:
     """A StoryHashError as a response: 400 for a mistake of the caller, 409 for another model, 422 for a
-    video that cannot be used, 503 for a dependency that is down, otherwise 500. An ApiError has its own
-    status."""
+    video or an Idempotency-Key that cannot be used, 503 for a dependency that is down, otherwise 500.
+    An ApiError has its own status."""
     if isinstance(error, ApiError):
         return error_response(error.status, error.code, str(error), error.headers)
-    status = 422 if isinstance(error, VideoError) else _STATUS.get(error.exit_code, 500)
+    unusable = isinstance(error, VideoError | ReusedKeyError)
+    status = 422 if unusable else _STATUS.get(error.exit_code, 500)
     if status >= 500:
         # The log has the complete message; the response has it without paths.
         _log.warning("answered %d: %s", status, error)

@@ -14,12 +14,13 @@ _IN_SCOPE = "storyhash.request"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of a request. key_id: None if no key is required. banks: the allowed banks; None means
-    all."""
+    """The sender of a request. key_id, name: of the key; None if no key is required. banks: the allowed
+    banks; None means all."""
 
     key_id: str | None
     role: Role
     banks: frozenset[str] | None
+    name: str | None = None
 
     def may_see(self, bank: str) -> bool:
         """Whether the caller may see videos of this bank."""

@@ -8,6 +8,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
 from common.http.errors import ApiError
+from common.http.query_parameters import check_parameters
 from common.http.request_facts import facts_of
 from common.state.roles import Role
 
@@ -35,7 +36,8 @@ class RoleCheck(SecurityBase):
         self._all_banks = all_banks
 
     async def __call__(self, request: Request) -> None:
-        """Check the caller's role and banks. Raises ApiError (403)."""
+        """Check the caller's role and banks, and the names of the query parameters. Raises ApiError (403,
+        422)."""
         facts = facts_of(request.scope)
         facts.role_checked = True
         facts.change = self._change
@@ -50,6 +52,7 @@ class RoleCheck(SecurityBase):
                 "this is about all banks, and the key is limited to "
                 f"{', '.join(map(repr, sorted(caller.banks)))}"
             )
+        check_parameters(request)
 
 
 def banks_for(request: Request, asked: frozenset[str]) -> frozenset[str] | None:

@@ -8,7 +8,7 @@ from common.settings.group import SettingsGroup
 
 
 class StateSettings(SettingsGroup):
-    """Where keys and the audit log are kept, and for how long."""
+    """Where keys, matches, jobs and the audit log are kept, and for how long."""
 
     url: SecretStr | None = Field(
         None,
@@ -17,4 +17,15 @@ class StateSettings(SettingsGroup):
     )
     audit_days: int = Field(
         90, ge=1, description="Days that entries of the audit log are kept; older ones are deleted."
+    )
+    match_days: int = Field(
+        365,
+        ge=1,
+        description="Days that a match and its verdicts are kept after it was found the last time.",
+    )
+    max_matches: int = Field(
+        100_000,
+        ge=1,
+        description="Maximum number of matches kept, about 5 kB each. The oldest are deleted first, and "
+        "those with a verdict last.",
     )

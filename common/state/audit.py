@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, select
 from common.state.database import StateDatabase
 from common.state.keys import iso
 from common.state.tables import AUDIT_LOG
+from common.state.text import plain
 
 # Routes and ids are cut to this many characters.
 _MAX_TEXT = 1024
@@ -50,9 +51,7 @@ class AuditLog:
         now = self._clock()
         values = asdict(change)
         for name in ("route", "object"):
-            # PostgreSQL refuses NUL in text, and both databases refuse half a surrogate pair.
-            plain = values[name].replace("\0", "\ufffd").encode(errors="replace").decode()
-            values[name] = plain[:_MAX_TEXT]
+            values[name] = plain(values[name])[:_MAX_TEXT]
         with self._database.change() as connection:
             connection.execute(insert(AUDIT_LOG).values(at=int(1000 * now), **values))
             if now - self._deleted_at >= _DELETE_EVERY_SECONDS:

@@ -1,4 +1,4 @@
-"""API keys and the audit log over one database."""
+"""All that a service keeps beside its index, over one database."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from typing import Self
 from common.settings import Settings
 from common.state.audit import AuditLog
 from common.state.database import StateDatabase
+from common.state.exceptions import ExceptionStore
 from common.state.keys import KeyStore
+from common.state.matches import MatchStore
+from common.state.verdicts import VerdictStore
 
 
 class State:
-    """The key store and the audit log of a service. Creating it raises the errors of StateDatabase."""
+    """The stores of a service. Creating it raises the errors of StateDatabase."""
 
     def __init__(self, settings: Settings) -> None:
         self._database = StateDatabase(settings)
         self.keys = KeyStore(self._database)
         self.audit = AuditLog(self._database, settings.state.audit_days)
+        self.matches = MatchStore(self._database, settings.state)
+        self.verdicts = VerdictStore(self._database)
+        self.exceptions = ExceptionStore(self._database)
 
     def __enter__(self) -> Self:
         return self

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 METADATA = MetaData()
 # SQLite assigns row numbers only to columns of type INTEGER.
-_ROW_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+ROW_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 
 API_KEYS = Table(
     "api_keys",
@@ -30,7 +42,7 @@ API_KEYS = Table(
 AUDIT_LOG = Table(
     "audit_log",
     METADATA,
-    Column("id", _ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("id", ROW_NUMBER, primary_key=True, autoincrement=True),
     Column("at", BigInteger, nullable=False),
     # Null for a change without a key: the service requires none, or the command line made the change.
     Column("key_id", String(32)),
@@ -43,4 +55,107 @@ AUDIT_LOG = Table(
     Column("request_id", String(64), nullable=False),
     Index("audit_log_at", "at"),
     sqlite_autoincrement=True,
+)
+
+# A match is one query and one reference video. `detail` is JSON with all that is not asked for by SQL.
+MATCHES = Table(
+    "matches",
+    METADATA,
+    Column("id", ROW_NUMBER, primary_key=True, autoincrement=True),
+    # Hashes of the query's fingerprint and of the reference's id, see `text.text_hash`.
+    Column("query_hash", String(64), nullable=False),
+    Column("ref_hash", String(64), nullable=False),
+    # Of the reference.
+    Column("bank", Text, nullable=False),
+    # Of the query, if it is a video of the catalogue.
+    Column("query_bank", Text),
+    # After exceptions.
+    Column("decision", String(16), nullable=False),
+    Column("probability", Float, nullable=False),
+    # The latest verdict. Null if there is none.
+    Column("verdict", String(16)),
+    Column("first_found_at", BigInteger, nullable=False),
+    Column("found_at", BigInteger, nullable=False),
+    Column("times_found", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    UniqueConstraint("query_hash", "ref_hash", name="matches_pair"),
+    Index("matches_ref_hash", "ref_hash"),
+    Index("matches_found_at", "found_at"),
+    sqlite_autoincrement=True,
+)
+
+VERDICTS = Table(
+    "verdicts",
+    METADATA,
+    Column("id", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("match_id", BigInteger, nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    # Name of the key. Null if no key was required.
+    Column("author", Text),
+    Column("key_id", String(32)),
+    Column("created_at", BigInteger, nullable=False),
+    Index("verdicts_match_id", "match_id"),
+    sqlite_autoincrement=True,
+)
+
+EXCEPTIONS = Table(
+    "exceptions",
+    METADATA,
+    Column("id", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),
+    # Of the reference.
+    Column("bank", Text, nullable=False),
+    # Null for a range.
+    Column("query_hash", String(64)),
+    Column("ref_hash", String(64), nullable=False),
+    # Null for a pair.
+    Column("start_seconds", Float),
+    Column("end_seconds", Float),
+    Column("key_id", String(32)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("exceptions_ref_hash", "ref_hash"),
+    sqlite_autoincrement=True,
+)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    # Jobs are numbered in the order of their arrival.
+    Column("number", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False),
+    # The service that has the upload and does the work.
+    Column("owner", String(32), nullable=False),
+    # Empty if no key was required.
+    Column("key_id", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    # How often the work was begun and not ended in an orderly way.
+    Column("attempts", Integer, nullable=False),
+    # Of the upload.
+    Column("bytes", BigInteger, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("progress", Text),
+    Column("result", Text),
+    Column("error", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    UniqueConstraint("id", name="jobs_id"),
+    Index("jobs_owner_state", "owner", "state"),
+    sqlite_autoincrement=True,
+)
+
+# First answers to requests with an Idempotency-Key.
+IDEMPOTENT_ANSWERS = Table(
+    "idempotent_answers",
+    METADATA,
+    # Hash of the API key's id, the route and the Idempotency-Key.
+    Column("hash", String(64), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("idempotent_answers_created_at", "created_at"),
 )

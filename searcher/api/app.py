@@ -21,6 +21,10 @@ from searcher.api.search import add_search
 from searcher.api.staged import Staged, staged_router
 from searcher.api.video_states import states_router
 from searcher.api.videos import AddVideo, videos_router
+from searcher.review.exception_routes import exception_router
+from searcher.review.match_routes import match_store_router
+from searcher.review.matching import MatchQueries
+from searcher.review.reviews import Reviews
 
 
 def api_app(
@@ -41,12 +45,18 @@ def api_app(
     open_paths = [file.path for file in page]
     app = new_app("StoryHash", health, metrics, settings, access, open_paths)
     app.include_router(page_router(page))
+    reviews = None if access is None else Reviews(lambda: access.state)
+    queries = MatchQueries(embed, metrics, reviews)
     add_search(app, catalogue, metrics)
-    app.include_router(match_router(catalogue, embed, metrics, settings))
+    app.include_router(match_router(catalogue, queries, metrics, settings))
+    if reviews is not None:
+        app.include_router(match_store_router(reviews, catalogue))
+        app.include_router(exception_router(reviews, catalogue))
     # Before the videos' own routes, which take any id.
     app.include_router(states_router(catalogue))
     app.include_router(content_router(catalogue, settings))
-    app.include_router(videos_router(catalogue, add_video))
+    forget = None if reviews is None else reviews.forget_video
+    app.include_router(videos_router(catalogue, add_video, forget))
     if generations is not None:
         app.include_router(generations_router(generations))
     if staged is not None:

@@ -8,27 +8,22 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import UsageError
 from common.http.errors import json_response
 from common.http.load_shedding import LoadShedder
-from common.http.request_facts import Caller, facts_of
+from common.http.request_facts import facts_of
 from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
 from common.http.server import NOTICES_HEADER
-from common.http.upload import BODIES, MatchRequest, UploadStore
+from common.http.upload import BODIES, UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.state.roles import Role
 from searcher.api.banks import banks_of, check_banks
-from searcher.api.protocols import Catalogue, EmbedQuery, ServingIndex
+from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
-from searcher.api.videos import unknown_video
-from searcher.index.state import Banks, Filter
-from searcher.matching.cascade import match_cascade
-from searcher.matching.match_json import report_to_json
-from searcher.matching.matcher import MatchReport
-from searcher.metrics import begin_decisions, observe_decision
+from searcher.metrics import begin_decisions
+from searcher.review.matching import MatchQueries, MatchTask
 
 AT_WORK, _WAITING = 2, 16
 _ALLOWED = frozenset({"uri", "video_id"})
@@ -68,9 +63,9 @@ _DOCUMENTED: dict[str, Any] = {
 
 
 def match_router(
-    catalogue: Catalogue, embed: EmbedQuery, metrics: Metrics, settings: HttpSettings
+    catalogue: Catalogue, queries: MatchQueries, metrics: Metrics, settings: HttpSettings
 ) -> APIRouter:
-    """The route; `embed` and the matching run in a thread."""
+    """The route; the matching runs in a thread."""
     router = APIRouter(tags=["match"])
     begin_decisions(metrics)
     measured = QueueMetrics(metrics, "match")
@@ -92,48 +87,14 @@ def match_router(
         # A long body is refused before it is sent; a place is taken once it is there.
         load_shedder.check_capacity()
         async with uploads.asked(request, _ALLOWED) as given, load_shedder.entered():
-
-            def work(cancellation: Cancellation) -> dict[str, Any]:
-                report = _report(
-                    *(answering, embed, given, banks, caller),
-                    thorough=thorough,
-                    cancellation=cancellation,
-                )
-                observe_decision(metrics, report)
-                return report_to_json(report, answering.index.videos.uri_of)
-
-            answer = await load_shedder.run(work, request.receive)
+            task = MatchTask(given.name, given.path, **given.fields, banks=banks, thorough=thorough)
+            answer = await load_shedder.run(
+                lambda cancellation: queries.answer(answering, task, caller, cancellation),
+                request.receive,
+            )
         return json_response(answer, headers=_notices(answering))
 
     return router
-
-
-def _report(
-    answering: ServingIndex,
-    embed: EmbedQuery,
-    given: MatchRequest,
-    banks: Banks,
-    caller: Caller,
-    *,
-    thorough: bool,
-    cancellation: Cancellation = NEVER_CANCELLED,
-) -> MatchReport:
-    """The answer; a video of the catalogue is not found in itself."""
-    video_id = given.fields.get("video_id")
-    if video_id is None:
-        source = given.path or given.fields["uri"]
-        with embed(source, given.name, answering.model_id, cancellation) as take_pass:
-            return match_cascade(
-                answering.matcher,
-                take_pass,
-                only=Filter(banks),
-                thorough=thorough,
-                cancellation=cancellation,
-            )
-    video = answering.index.videos.get(video_id)
-    if video is None or not caller.may_see(video.bank):
-        raise unknown_video(video_id)
-    return answering.matcher.match_video(video, banks, cancellation=cancellation)
 
 
 def _flag(request: Request, name: str) -> bool:

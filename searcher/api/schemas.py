@@ -60,8 +60,21 @@ class Query(_Shape):
     """The query video."""
 
     uri: str
+    fingerprint: str = Field(
+        "",
+        description="`sha256:` and the hash of an upload, `uri:` and the address, or `video:` and the "
+        "id. Absent where matches are not kept.",
+    )
     duration_seconds: float
     damaged: str = Field("", description="What could not be decoded; absent if nothing is damaged.")
+
+
+class AppliedException(_Shape):
+    """An exception that covers a match, or a part of it."""
+
+    id: int
+    kind: Literal["pair", "range"]
+    reason: str
 
 
 class MatchItem(_Shape):
@@ -80,6 +93,13 @@ class MatchItem(_Shape):
     coverage: float = Field(description="Matched fraction of the query, 0 to 1.")
     decision: Decision
     evidence: dict[str, Any]
+    match_id: int | None = Field(
+        None, description="Id of the stored match, see /v1/matches; absent for a non-match."
+    )
+    exceptions: list[AppliedException] = Field(
+        default_factory=list,
+        description="Exceptions that the decision obeys; absent if there are none.",
+    )
 
 
 class MatchAnswer(_Shape):
@@ -94,6 +114,11 @@ class MatchAnswer(_Shape):
     )
     candidates: list[MatchItem] = Field(
         description="The nearest other videos, at most five and each once; they are no matches."
+    )
+    excepted: list[MatchItem] = Field(
+        default_factory=list,
+        description="What would be a match without exceptions, each of which names them; absent if there "
+        "is nothing.",
     )
     reason: str = Field("", description="Why the query cannot match anything; absent otherwise.")
     truncated: str = Field(

@@ -29,6 +29,8 @@ from searcher.storage.video_store import Selection, Video, VideoStore
 # the video outlives a crash. Raises UsageError for one that may not be read, FetchError for an address
 # that may not be asked.
 AddVideo: TypeAlias = Callable[[CatalogEntry], Video]
+# Deletes what else is known of a video, as far as it is of these banks (None: all).
+ForgetVideo: TypeAlias = Callable[[str, frozenset[str] | None], None]
 # Metadata is the user's own; this much of it is data about a video.
 _MAX_JSON_BYTES = 1 << 18
 # A page ends early where its videos have so much metadata.
@@ -56,8 +58,11 @@ def taken_id(video_id: str) -> ApiError:
     )
 
 
-def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter:
-    """The routes. Without `add_video`, POST returns an error with an explanation."""
+def videos_router(
+    catalogue: Catalogue, add_video: AddVideo | None, forget: ForgetVideo | None = None
+) -> APIRouter:
+    """The routes. Without `add_video`, POST returns an error with an explanation. forget: called after a
+    video was deleted."""
     router = APIRouter(tags=["videos"])
     changes = LoadShedder(_AT_WORK, _WAITING)
     # Keys that are limited to banks change videos one after the other: between looking whose a video
@@ -147,12 +152,17 @@ def videos_router(catalogue: Catalogue, add_video: AddVideo | None) -> APIRouter
         responses={204: _GONE, **ERRORS},
     )
     async def delete_video(video_id: str, request: Request) -> Response:
-        """Delete a video permanently from the catalogue, the index, the mirror and the snapshots."""
+        """Delete a video permanently from the catalogue, the index, the mirror and the snapshots, with
+        its matches, verdicts and exceptions."""
         await no_body(request)
 
         def delete() -> bool:
             with only_own(request, video_id, unknown_video):
-                return catalogue.delete_video(video_id)
+                known = catalogue.delete_video(video_id)
+                if forget is not None:
+                    # Also of an unknown video: an earlier call may have ended between the two steps.
+                    forget(video_id, facts_of(request.scope).caller.banks)
+                return known
 
         async with changes.entered():
             known = await changes.run(lambda _: delete(), request.receive)

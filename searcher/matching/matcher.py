@@ -43,6 +43,11 @@ class Matcher:
         ranges are refined with frame codes."""
         self._config = MatcherConfig(index, model_id, calibration, policies, aligner, by_frames)
 
+    @property
+    def policies(self) -> Policies:
+        """The policies that decide."""
+        return self._config.policies
+
     def begin(
         self, only: Filter = EVERYTHING, cancellation: Cancellation = NEVER_CANCELLED
     ) -> ReportBuilder:

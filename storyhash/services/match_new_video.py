@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from common.metrics import Metrics
 from searcher.api.protocols import ServingIndex
-from searcher.matching.matcher import MatchReport
 from searcher.metrics import observe_decision
+from searcher.review.match_detail import QueryIdentity
+from searcher.review.reviews import Reviews
 
 
 def match_new_video(
-    answering: ServingIndex, video_id: str, version: int, metrics: Metrics
-) -> MatchReport | None:
-    """The matches of a new version of a video; None if it was deleted or replaced meanwhile."""
+    answering: ServingIndex, video_id: str, version: int, metrics: Metrics, reviews: Reviews
+) -> dict[str, Any] | None:
+    """The JSON of the report of a new version of a video, whose matches are stored; None if it was
+    deleted or replaced meanwhile. Raises StateError."""
     index = answering.index
     video = index.videos.get(video_id)
     if video is None or video.version != version:
         return None
     report = answering.matcher.match_video(video)
     observe_decision(metrics, report)
-    return report
+    return reviews.finish(report, QueryIdentity.of_video(video), answering)
 
 
-def in_words(report: MatchReport) -> str:
+def in_words(report: Mapping[str, Any]) -> str:
     """The report on one line, for a log."""
-    if not report.matches:
-        return report.reason or "no match in the catalogue"
-    best = report.matches[0]
+    decision = report["decision"]
+    if decision == "no_match":
+        return str(report.get("reason") or "no match in the catalogue")
+    best = next(one for one in report["matches"] if one["decision"] == decision)
     return (
-        f"{report.decision}, {best.probability:.1%}: "
-        f"{best.query_start_seconds:.1f}-{best.query_end_seconds:.1f} s of it is "
-        f"{best.ref_start_seconds:.1f}-{best.ref_end_seconds:.1f} s of {best.video_id!r}"
+        f"{decision}, {best['probability']:.1%}: "
+        f"{best['query_start_seconds']:.1f}-{best['query_end_seconds']:.1f} s of it is "
+        f"{best['ref_start_seconds']:.1f}-{best['ref_end_seconds']:.1f} s of {best['video_id']!r}"
     )

@@ -12,7 +12,7 @@ from common.messaging.wire import Envelope, to_message
 from common.metrics import Metrics
 from common.work_in_progress import WorkInProgress
 from searcher.api.protocols import ServingIndex
-from searcher.matching.match_json import report_to_json
+from searcher.review.reviews import Reviews
 from storyhash.services.background import Background
 from storyhash.services.followed_catalogue import FollowedCatalogue
 from storyhash.services.match_new_video import match_new_video
@@ -33,15 +33,18 @@ class MatchPublisher(Background):
         transport: Transport,
         topic: str,
         metrics: Metrics,
+        reviews: Reviews,
         in_hand: WorkInProgress | None = None,
     ) -> None:
-        """in_hand: records the video that is being matched; default: no record. The caller closes it."""
+        """reviews: stores the matches. in_hand: records the video that is being matched; default: no
+        record. The caller closes it."""
         super().__init__("announce-matches", _log, restarts=True)
         self._in_hand = in_hand or WorkInProgress()
         self._catalogue = catalogue
         self._transport = transport
         self._topic = topic
         self._metrics = metrics
+        self._reviews = reviews
 
     def work(self) -> None:
         """Match and publish new videos."""
@@ -103,10 +106,9 @@ class MatchPublisher(Background):
         version: int,
         trace_id: str,
     ) -> None:
-        report = match_new_video(answering, video_id, version, self._metrics)
-        if report is None:
+        told = match_new_video(answering, video_id, version, self._metrics, self._reviews)
+        if told is None:
             return
-        told = report_to_json(report, answering.index.videos.uri_of)
         while True:
             event = MatchEvent(video_id, version, told)
             envelope = Envelope(event, trace_id=trace_id) if trace_id else Envelope(event)

@@ -20,6 +20,7 @@ from common.settings import Settings
 from common.work_in_progress import WorkInProgress
 from searcher.api.app import api_app
 from searcher.metrics import watch_staged, watch_vectors
+from searcher.review.reviews import Reviews
 from storyhash.query.remote import RemoteQueries
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.followed_catalogue import FollowedCatalogue
@@ -58,9 +59,12 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     catalogue = FollowedCatalogue(
         settings.data_dir, follower, also=settings.kafka.generation, check=check
     )
+    access = new_access(settings.http)
     in_hand = WorkInProgress.open(settings.data_dir, "match")
     announcer = MatchPublisher(
-        catalogue, transport, TopicNames.of(settings.kafka).matches, metrics, in_hand
+        *(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics),
+        reviews=Reviews(lambda: access.state),
+        in_hand=in_hand,
     )
     watch_vectors(metrics, catalogue.answering_index)
     watch_staged(metrics, catalogue.answering_index)
@@ -75,7 +79,6 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     watch.add(announcer, auditor)
     watch.tell("merge", catalogue.merge_trouble)
     catalogue.watched_by(watch)
-    access = new_access(settings.http)
     app = api_app(
         catalogue,
         queries.open,

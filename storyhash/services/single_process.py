@@ -24,6 +24,7 @@ from searcher.api.match import AT_WORK
 from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.metrics import watch_pending, watch_vectors
+from searcher.review.reviews import Reviews
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
@@ -83,7 +84,8 @@ def run_serve(
             if len(queue):
                 _log.info("resuming %d pending videos", len(queue))
             workers = _workers(
-                settings, watched, exclusion, services, answering, queue, metrics, health
+                *(settings, watched, exclusion, services, answering, queue, metrics, health),
+                reviews=Reviews(lambda: access.state),
             )
             queries = LocalQueries(decoder, QueryEmbedder(services.stage))
             observe_encoders(services.stage, metrics)
@@ -195,12 +197,14 @@ def _workers(
     queue: IndexQueue,
     metrics: Metrics,
     health: Health,
+    *,
+    reviews: Reviews,
 ) -> list[Background]:
     def on_indexed(outcome: VideoOutcome) -> None:
         name, found = outcome.item.entry.video_id, ""
         if settings.service.match_new_videos:
             try:
-                report = match_new_video(answering, name, outcome.item.version, metrics)
+                report = match_new_video(answering, name, outcome.item.version, metrics, reviews)
             except Exception:
                 # It is indexed all the same: what was found in it is told, or nothing is.
                 metrics.videos_total.labels(MATCH, "failed").inc()

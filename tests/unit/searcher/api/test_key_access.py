@@ -30,6 +30,15 @@ OPEN = {("/livez", "get"), ("/readyz", "get"), ("/metrics", "get")}
 ROLES = {
     ("/v1/search", "post"): "reader",
     ("/v1/match", "post"): "reader",
+    ("/v1/matches", "get"): "reader",
+    ("/v1/matches/{match_id}", "get"): "reader",
+    ("/v1/matches/{match_id}/verdicts", "get"): "reader",
+    ("/v1/matches/{match_id}/verdicts", "post"): "reviewer",
+    ("/v1/videos/{video_id}/matches", "get"): "reader",
+    ("/v1/exceptions", "get"): "reader",
+    ("/v1/exceptions", "post"): "reviewer",
+    ("/v1/exceptions/{exception_id}", "get"): "reader",
+    ("/v1/exceptions/{exception_id}", "delete"): "reviewer",
     ("/v1/videos/states", "post"): "reader",
     ("/v1/videos", "get"): "reader",
     ("/v1/videos", "post"): "writer",
@@ -121,6 +130,7 @@ def test_every_route_has_a_role(keyed: Keyed) -> None:
 
 def test_every_route_refuses_who_has_no_key_and_who_has_a_lesser_role(keyed: Keyed) -> None:
     lesser = {
+        "reviewer": key_of(keyed.state, Role.READER),
         "writer": key_of(keyed.state, Role.REVIEWER),
         "admin": key_of(keyed.state, Role.WRITER),
     }
@@ -130,6 +140,7 @@ def test_every_route_refuses_who_has_no_key_and_who_has_a_lesser_role(keyed: Key
                 if path not in app.openapi()["paths"]:
                     continue
                 plain = path.replace("{video_id}", "a.mp4").replace("{", "").replace("}", "")
+                plain = plain.replace("match_id", "1").replace("exception_id", "1")
                 answer = client.ask(method.upper(), plain)
                 assert error_of(answer) == (401, "unauthorized"), path
                 if role in lesser:

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,16 +19,19 @@ import pytest
 from common.messaging.events import MatchEvent
 from common.messaging.wire import from_message
 from common.metrics import Metrics
+from common.state.matches import MatchFilter
 from common.work_in_progress import WorkInProgress
 from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
+from searcher.review.reviews import Reviews
 from storyhash.services.background import end_all
 from storyhash.services.match_new_video import match_new_video
 from storyhash.services.match_publisher import MatchPublisher
 from tests.support.embeddings import MODEL_ID, video
+from tests.support.keys import opened_state
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
 from tests.unit.searcher.test_consumer import end, feed, open_index
@@ -44,16 +49,28 @@ def index(tmp_path: Path, rng: np.random.Generator) -> Iterator[LocalIndex]:
         yield opened
 
 
+@contextmanager
+def opened_reviews() -> Iterator[Reviews]:
+    with TemporaryDirectory() as folder, opened_state(Path(folder)) as state:
+        yield Reviews(lambda: state)
+
+
 def announce(
-    index: LocalIndex, transport: MemoryTransport, in_hand: WorkInProgress | None = None
+    index: LocalIndex,
+    transport: MemoryTransport,
+    in_hand: WorkInProgress | None = None,
+    reviews: Reviews | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The report told of each video, once none is left to be told of."""
+    if reviews is None:
+        with opened_reviews() as reviews:
+            return announce(index, transport, in_hand, reviews)
     calibration = load_calibration("offline")
     matcher = Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
     follower = SimpleNamespace(answering=ServingIndex("", index, matcher))
     catalogue = SimpleNamespace(follower=lambda: follower)
     metrics = Metrics.create("search")
-    announcer = MatchPublisher(catalogue, transport, TOPIC, metrics, in_hand)  # type: ignore[arg-type]
+    announcer = MatchPublisher(catalogue, transport, TOPIC, metrics, reviews, in_hand)  # type: ignore[arg-type]
     announcer.start()
     try:
         wait_until(lambda: not index.staging.unmatched(), "every match", 30, 0.01)
@@ -68,6 +85,15 @@ def test_every_new_video_is_told_of_with_what_it_matches(index: LocalIndex) -> N
     decisions = {name: report["decision"] for name, report in told.items()}
     assert decisions == {"a": "copy", "b": "copy", "c": "no_match"}
     assert told["a"]["matches"][0]["video_id"] == "b"
+
+
+def test_the_matches_of_new_videos_are_stored(index: LocalIndex) -> None:
+    with opened_reviews() as reviews:
+        told = announce(index, MemoryTransport(), reviews=reviews)
+        stored, _, total = reviews.state.matches.page(MatchFilter(), None, 10)
+    pairs = {(one.detail["query"]["video_id"], one.detail["ref_video_id"]) for one in stored}
+    assert (total, pairs) == (2, {("a", "b"), ("b", "a")})
+    assert told["a"]["matches"][0]["match_id"] in {one.id for one in stored}
 
 
 def test_what_nobody_foresaw_costs_one_videos_match(

@@ -1,0 +1,47 @@
+"""The Idempotency-Key header: a request that is sent again does nothing again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from common.errors import UsageError
+from common.http.errors import json_response
+from common.http.request_facts import facts_of
+from common.state.idempotency import Once
+
+_HEADER, _REPLAYED = "Idempotency-Key", "Idempotency-Replayed"
+_MAX_KEY = 200
+
+# The header in the OpenAPI document.
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": _HEADER,
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": _MAX_KEY},
+    "description": "Chosen by the client. The same request with the same key within 24 hours gets the "
+    f"first answer again, with the header `{_REPLAYED}`.",
+}
+
+
+def once_of(request: Request, body: str) -> Once | None:
+    """The Idempotency-Key of a request; None without one. body: what the request asks for. Raises
+    UsageError."""
+    given = request.headers.getlist(_HEADER)
+    if not given:
+        return None
+    key = given[0]
+    printable = key.isascii() and key.isprintable()
+    if len(given) > 1 or not 1 <= len(key) <= _MAX_KEY or not printable:
+        raise UsageError(f"{_HEADER}: expected 1 to {_MAX_KEY} printable ASCII characters, once")
+    route = f"{request.method} {request.url.path}?{request.url.query}"
+    return Once(facts_of(request.scope).caller.key_id or "", route, key, body)
+
+
+def made_response(
+    value: Any, status: int, location: str | None = None, *, replayed: bool
+) -> Response:
+    """The response about something that was made. location: its path."""
+    headers = {"Location": location} if location else {}
+    return json_response(value, status, headers | ({_REPLAYED: "true"} if replayed else {}))

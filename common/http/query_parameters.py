@@ -1,0 +1,41 @@
+"""Refuses query parameters that a route does not have: a mistyped filter must not be ignored."""
+
+from __future__ import annotations
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+
+from common.http.errors import ApiError
+
+_KNOWN = "storyhash_parameters"
+
+
+def check_parameters(request: Request) -> None:
+    """Raises ApiError (422) for a query parameter that the route does not document."""
+    if not request.scope["query_string"]:
+        return
+    route = request.scope["route"]
+    known = getattr(route, _KNOWN, None)
+    if known is None:
+        known = _documented(route)
+        setattr(route, _KNOWN, known)
+    for name in request.query_params:
+        if name not in known:
+            has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise ApiError(
+                422,
+                "unknown_parameter",
+                f"unknown query parameter {name[:100]!r}; {has}",
+                close=True,
+            )
+
+
+def _documented(route: APIRoute) -> frozenset[str]:
+    """The query parameters that FastAPI reads for a route, and those that the route reads itself."""
+    read = {field.alias for field in route.dependant.query_params}
+    own = {
+        one["name"]
+        for one in (route.openapi_extra or {}).get("parameters", ())
+        if one["in"] == "query"
+    }
+    return frozenset(read | own)

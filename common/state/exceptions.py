@@ -1,0 +1,289 @@
+"""Exceptions: pairs of videos that are no match, and ranges of references that never count."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select
+
+from common.errors import UsageError
+from common.state.database import StateDatabase
+from common.state.idempotency import Once, answered_once
+from common.state.keys import iso
+from common.state.matches import StoredMatch, revise, visible_to
+from common.state.tables import EXCEPTIONS, MATCHES
+from common.state.text import dump, load, plain, text_hash
+
+# Of all references, and ranges of one of them.
+MAX_EXCEPTIONS, MAX_RANGES = 100_000, 200
+_STEP = 500
+# Ids of changed matches in an answer.
+_MAX_TOLD = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NewException:
+    """A pair has a fingerprint, a range has seconds. bank: of the reference."""
+
+    kind: str
+    bank: str
+    ref_video_id: str
+    reason: str
+    note: str
+    fingerprint: str | None = None
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    author: str | None = None
+    key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredException:
+    """A row. created_at: milliseconds since 1970."""
+
+    id: int
+    kind: str
+    bank: str
+    fingerprint: str | None
+    ref_video_id: str
+    start_seconds: float | None
+    end_seconds: float | None
+    reason: str
+    note: str
+    author: str | None
+    key_id: str | None
+    created_at: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "bank": self.bank,
+            "query_fingerprint": self.fingerprint,
+            "ref_video_id": self.ref_video_id,
+            "start_seconds": self.start_seconds,
+            "end_seconds": self.end_seconds,
+            "reason": self.reason,
+            "note": self.note,
+            "author": self.author,
+            "key_id": self.key_id,
+            "created_at": iso(self.created_at),
+        }
+
+
+# The decision on a stored match under these exceptions of its reference.
+Decide = Callable[[StoredMatch, Sequence[StoredException]], str]
+
+
+class _OnlyTriedError(Exception):
+    """Undoes the transaction of a trial."""
+
+
+class ExceptionStore:
+    """The exceptions in a state database. All methods raise StateError."""
+
+    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(
+        self,
+        new: NewException,
+        decide: Decide,
+        visible: frozenset[str] | None,
+        once: Once | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> tuple[dict[str, Any], bool]:
+        """Add an exception and decide on the stored matches of its reference again.
+
+        Returns it as JSON values, with the visible matches that it changed, and whether an earlier
+        request with the same Idempotency-Key added it. dry_run: store nothing. Raises UsageError if
+        there are too many, ReusedKeyError.
+        """
+        answer: tuple[dict[str, Any], bool] = {}, False
+        try:
+            with self._database.change(alone=True) as connection:
+                answer = answered_once(
+                    connection,
+                    None if dry_run else once,
+                    lambda: self._add(connection, new, decide, visible),
+                    self._clock,
+                )
+                if dry_run:
+                    raise _OnlyTriedError
+        except _OnlyTriedError:
+            answer[0]["id"] = None
+        return answer
+
+    def remove(self, exception_id: int, decide: Decide, visible: frozenset[str] | None) -> bool:
+        """Delete an exception and decide on the stored matches of its reference again; False if it is
+        unknown or not visible."""
+        with self._database.change(alone=True) as connection:
+            row = connection.execute(_one(exception_id, visible)).first()
+            if row is None:
+                return False
+            connection.execute(delete(EXCEPTIONS).where(EXCEPTIONS.c.id == exception_id))
+            _decide_again(connection, _stored(row), decide)
+        return True
+
+    def get(self, exception_id: int, visible: frozenset[str] | None) -> StoredException | None:
+        """An exception; None if it is unknown or not visible."""
+        with self._database.read() as connection:
+            row = connection.execute(_one(exception_id, visible)).first()
+        return None if row is None else _stored(row)
+
+    def page(
+        self,
+        banks: frozenset[str] | None,
+        before: int | None,
+        limit: int,
+        *,
+        kind: str | None = None,
+        fingerprint: str | None = None,
+        ref_video_id: str | None = None,
+    ) -> tuple[list[StoredException], int | None, int]:
+        """Exceptions, newest first, the cursor of the next page (None at the end), and their number.
+        banks: None means all."""
+        table, conditions = EXCEPTIONS.c, _in_banks(banks)
+        if kind is not None:
+            conditions.append(table.kind == kind)
+        if fingerprint is not None:
+            conditions.append(table.query_hash == text_hash(fingerprint))
+        if ref_video_id is not None:
+            conditions.append(table.ref_hash == text_hash(ref_video_id))
+        query = select(EXCEPTIONS).where(*conditions).order_by(table.id.desc()).limit(limit + 1)
+        if before is not None:
+            query = query.where(table.id < before)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+            total = connection.execute(
+                select(func.count()).select_from(EXCEPTIONS).where(*conditions)
+            ).scalar_one()
+        following = rows[limit - 1].id if len(rows) > limit else None
+        return [_stored(row) for row in rows[:limit]], following, total
+
+    def of_references(
+        self, video_ids: Collection[str], fingerprint: str | None = None
+    ) -> dict[str, list[StoredException]]:
+        """The exceptions of these references, by video id. fingerprint: leave out pairs with another
+        query."""
+        found: dict[str, list[StoredException]] = {}
+        hashes = [text_hash(video_id) for video_id in video_ids]
+        with self._database.read() as connection:
+            for start in range(0, len(hashes), _STEP):
+                query = select(EXCEPTIONS).where(
+                    EXCEPTIONS.c.ref_hash.in_(hashes[start : start + _STEP])
+                )
+                if fingerprint is not None:
+                    of_query = EXCEPTIONS.c.query_hash == text_hash(fingerprint)
+                    query = query.where(or_(EXCEPTIONS.c.query_hash.is_(None), of_query))
+                for row in connection.execute(query.order_by(EXCEPTIONS.c.id)):
+                    one = _stored(row)
+                    found.setdefault(one.ref_video_id, []).append(one)
+        return found
+
+    def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
+        """Delete all exceptions of a video, as query or reference. banks: only those of these banks."""
+        as_query = EXCEPTIONS.c.query_hash == text_hash(f"video:{video_id}")
+        of_video = or_(EXCEPTIONS.c.ref_hash == text_hash(video_id), as_query)
+        with self._database.change() as connection:
+            connection.execute(delete(EXCEPTIONS).where(of_video, *_in_banks(banks)))
+
+    def _add(
+        self,
+        connection: Connection,
+        new: NewException,
+        decide: Decide,
+        visible: frozenset[str] | None,
+    ) -> dict[str, Any]:
+        _check_number(connection, new)
+        detail = {
+            "query_fingerprint": new.fingerprint,
+            "ref_video_id": new.ref_video_id,
+            "reason": new.reason,
+            "note": new.note,
+            "author": new.author,
+        }
+        row = insert(EXCEPTIONS).values(
+            kind=new.kind,
+            bank=plain(new.bank),
+            query_hash=None if new.fingerprint is None else text_hash(new.fingerprint),
+            ref_hash=text_hash(new.ref_video_id),
+            start_seconds=new.start_seconds,
+            end_seconds=new.end_seconds,
+            key_id=new.key_id,
+            created_at=int(1000 * self._clock()),
+            detail=dump(detail),
+        )
+        added = connection.execute(row.returning(EXCEPTIONS.c.id)).scalar_one()
+        made = _stored(connection.execute(_one(added, None)).one())
+        changed = _decide_again(connection, made, decide)
+        seen = [
+            match_id
+            for start in range(0, len(changed), _STEP)
+            for match_id in connection.execute(
+                select(MATCHES.c.id)
+                .where(MATCHES.c.id.in_(changed[start : start + _STEP]), *visible_to(visible))
+                .order_by(MATCHES.c.id.desc())
+            ).scalars()
+        ]
+        return {**made.to_json(), "affected": {"total": len(seen), "match_ids": seen[:_MAX_TOLD]}}
+
+
+def _check_number(connection: Connection, new: NewException) -> None:
+    counted = select(func.count()).select_from(EXCEPTIONS)
+    total = connection.execute(counted).scalar_one()
+    if total >= MAX_EXCEPTIONS:
+        raise UsageError(f"there are {total} exceptions already, as many as are kept; delete some")
+    if new.kind == "range":
+        ranges = connection.execute(
+            counted.where(
+                EXCEPTIONS.c.ref_hash == text_hash(new.ref_video_id), EXCEPTIONS.c.kind == "range"
+            )
+        ).scalar_one()
+        if ranges >= MAX_RANGES:
+            raise UsageError(f"the reference has {ranges} ranges already; delete or join some")
+
+
+def _decide_again(connection: Connection, changed: StoredException, decide: Decide) -> list[int]:
+    """Decide on the matches again that this new or deleted exception concerns."""
+    of_reference = EXCEPTIONS.c.ref_hash == text_hash(changed.ref_video_id)
+    query, only = select(EXCEPTIONS).where(of_reference).order_by(EXCEPTIONS.c.id), []
+    if changed.fingerprint is not None:
+        of_query = text_hash(changed.fingerprint)
+        only.append(MATCHES.c.query_hash == of_query)
+        query = query.where(
+            or_(EXCEPTIONS.c.query_hash.is_(None), EXCEPTIONS.c.query_hash == of_query)
+        )
+    exceptions = [_stored(row) for row in connection.execute(query)]
+    return revise(connection, changed.ref_video_id, lambda one: decide(one, exceptions), only)
+
+
+def _in_banks(banks: frozenset[str] | None) -> list[ColumnElement[bool]]:
+    return [] if banks is None else [EXCEPTIONS.c.bank.in_([plain(bank) for bank in banks])]
+
+
+def _one(exception_id: int, visible: frozenset[str] | None) -> Any:
+    return select(EXCEPTIONS).where(EXCEPTIONS.c.id == exception_id, *_in_banks(visible))
+
+
+def _stored(row: Row[Any]) -> StoredException:
+    detail = load(row.detail)
+    return StoredException(
+        row.id,
+        row.kind,
+        row.bank,
+        detail["query_fingerprint"],
+        detail["ref_video_id"],
+        row.start_seconds,
+        row.end_seconds,
+        detail["reason"],
+        detail["note"],
+        detail["author"],
+        row.key_id,
+        row.created_at,
+    )

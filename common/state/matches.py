@@ -1,0 +1,281 @@
+"""Matches that were found: one row per query and reference video, kept for a limited time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from common.settings import StateSettings
+from common.state.database import StateDatabase
+from common.state.tables import MATCHES, VERDICTS
+from common.state.text import dump, load, plain, text_hash
+
+# Rows that one transaction reads or deletes.
+_STEP = 500
+_TRIM_EVERY_SECONDS = 600.0
+_DAY_MILLISECONDS = 86_400_000
+_VIDEO = "video:"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMatch:
+    """One query and one reference. fingerprint: of the query (see `query_of_video`). query_bank: None
+    unless the query is a video of the catalogue. detail: JSON values. decision: after exceptions."""
+
+    fingerprint: str
+    ref_video_id: str
+    bank: str
+    query_bank: str | None
+    decision: str
+    probability: float
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMatch:
+    """A row. Times: milliseconds since 1970."""
+
+    id: int
+    bank: str
+    query_bank: str | None
+    decision: str
+    verdict: str | None
+    first_found_at: int
+    found_at: int
+    times_found: int
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchFilter:
+    """Which matches to list; None means any. visible: the banks that the caller may see. since:
+    milliseconds since 1970. verdicts: `none` stands for matches without one. video_id: of the query or of
+    the reference."""
+
+    visible: frozenset[str] | None = None
+    banks: frozenset[str] | None = None
+    decision: str | None = None
+    verdicts: frozenset[str] | None = None
+    min_probability: float | None = None
+    since: int | None = None
+    fingerprint: str | None = None
+    video_id: str | None = None
+    ref_video_id: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        table, found = MATCHES.c, visible_to(self.visible)
+        if self.banks is not None:
+            found.append(table.bank.in_([plain(bank) for bank in self.banks]))
+        if self.decision is not None:
+            found.append(table.decision == self.decision)
+        if self.verdicts is not None:
+            named = table.verdict.in_(self.verdicts - {"none"})
+            found.append(or_(named, table.verdict.is_(None)) if "none" in self.verdicts else named)
+        if self.min_probability is not None:
+            found.append(table.probability >= self.min_probability)
+        if self.since is not None:
+            found.append(table.found_at >= self.since)
+        if self.fingerprint is not None:
+            found.append(table.query_hash == text_hash(self.fingerprint))
+        if self.video_id is not None:
+            found.append(_of_video(self.video_id))
+        if self.ref_video_id is not None:
+            found.append(table.ref_hash == text_hash(self.ref_video_id))
+        return found
+
+
+class MatchStore:
+    """The matches in a state database. All methods raise StateError."""
+
+    def __init__(
+        self,
+        database: StateDatabase,
+        settings: StateSettings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._trimmed_at = float("-inf")
+
+    def record(self, found: Sequence[FoundMatch]) -> list[int]:
+        """Store matches and return their ids. A pair that is known is updated; its id, first time and
+        verdict stay. Sometimes also deletes what is too old or too much."""
+        now = int(1000 * self._clock())
+        with self._database.change(alone=True) as connection:
+            ids = [_record(connection, one, now) for one in found]
+        if self._clock() - self._trimmed_at >= _TRIM_EVERY_SECONDS:
+            self._trimmed_at = self._clock()
+            self.trim()
+        return ids
+
+    def get(self, match_id: int, visible: frozenset[str] | None) -> StoredMatch | None:
+        """A match; None if it is unknown or not visible."""
+        conditions = [MATCHES.c.id == match_id, *visible_to(visible)]
+        with self._database.read() as connection:
+            row = connection.execute(select(MATCHES).where(*conditions)).first()
+        return None if row is None else _stored(row)
+
+    def page(
+        self, only: MatchFilter, before: int | None, limit: int
+    ) -> tuple[list[StoredMatch], int | None, int]:
+        """Matches, newest first, the cursor of the next page (None at the end), and their number."""
+        conditions = only.conditions()
+        query = select(MATCHES).where(*conditions).order_by(MATCHES.c.id.desc()).limit(limit + 1)
+        if before is not None:
+            query = query.where(MATCHES.c.id < before)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+            total = connection.execute(
+                select(func.count()).select_from(MATCHES).where(*conditions)
+            ).scalar_one()
+        following = rows[limit - 1].id if len(rows) > limit else None
+        return [_stored(row) for row in rows[:limit]], following, total
+
+    def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> int:
+        """Delete all matches of a video, as query or reference, with their verdicts; returns their
+        number. banks: only matches that a caller of these banks may see."""
+        with self._database.change() as connection:
+            return _delete(
+                connection,
+                select(MATCHES.c.id).where(_of_video(video_id), *visible_to(banks)),
+            )
+
+    def trim(self) -> int:
+        """Delete matches that are too old, then those that are too many: first the oldest without a
+        verdict. Returns the number of deleted matches."""
+        before = int(1000 * self._clock()) - self._settings.match_days * _DAY_MILLISECONDS
+        deleted = 0
+        while step := self._trim_step(before):
+            deleted += step
+        return deleted
+
+    def _trim_step(self, before: int) -> int:
+        with self._database.change() as connection:
+            step = _delete(
+                connection, select(MATCHES.c.id).where(MATCHES.c.found_at < before).limit(_STEP)
+            )
+            if step:
+                return step
+            count = connection.execute(select(func.count()).select_from(MATCHES)).scalar_one()
+            excess = min(_STEP, count - self._settings.max_matches)
+            if excess <= 0:
+                return 0
+            oldest = (
+                select(MATCHES.c.id)
+                .order_by(MATCHES.c.verdict.is_not(None), MATCHES.c.id)
+                .limit(excess)
+            )
+            return _delete(connection, oldest)
+
+
+def query_of_video(video_id: str) -> str:
+    """The fingerprint of a query that is a video of the catalogue."""
+    return _VIDEO + video_id
+
+
+def visible_to(banks: frozenset[str] | None) -> list[ColumnElement[bool]]:
+    """The condition that a caller of these banks may see a match: the banks of both videos are his."""
+    if banks is None:
+        return []
+    own = [plain(bank) for bank in banks]
+    query_bank = MATCHES.c.query_bank
+    return [and_(MATCHES.c.bank.in_(own), or_(query_bank.is_(None), query_bank.in_(own)))]
+
+
+def revise(
+    connection: Connection,
+    ref_video_id: str,
+    decide: Callable[[StoredMatch], str],
+    only: Sequence[ColumnElement[bool]] = (),
+) -> list[int]:
+    """Decide on all stored matches of a reference again; returns the ids of those whose decision changed,
+    newest first."""
+    changed: list[int] = []
+    before: int | None = None
+    while True:
+        query = select(MATCHES).where(MATCHES.c.ref_hash == text_hash(ref_video_id), *only)
+        if before is not None:
+            query = query.where(MATCHES.c.id < before)
+        rows = connection.execute(query.order_by(MATCHES.c.id.desc()).limit(_STEP)).all()
+        for row in rows:
+            decision = decide(_stored(row))
+            if decision != row.decision:
+                changed.append(row.id)
+                connection.execute(
+                    update(MATCHES).where(MATCHES.c.id == row.id).values(decision=decision)
+                )
+        if len(rows) < _STEP:
+            return changed
+        before = rows[-1].id
+
+
+def _record(connection: Connection, found: FoundMatch, now: int) -> int:
+    pair = {
+        "query_hash": text_hash(found.fingerprint),
+        "ref_hash": text_hash(found.ref_video_id),
+    }
+    values = {
+        "bank": plain(found.bank),
+        "query_bank": None if found.query_bank is None else plain(found.query_bank),
+        "decision": found.decision,
+        "probability": found.probability,
+        "found_at": now,
+        "detail": dump(found.detail),
+    }
+    known = connection.execute(
+        select(MATCHES.c.id).filter_by(**pair),
+    ).scalar_one_or_none()
+    if known is None:
+        row = insert(MATCHES).values(**pair, **values, first_found_at=now, times_found=1)
+        return connection.execute(row.returning(MATCHES.c.id)).scalar_one()
+    connection.execute(
+        update(MATCHES)
+        .where(MATCHES.c.id == known)
+        .values(**values, times_found=MATCHES.c.times_found + 1)
+    )
+    return int(known)
+
+
+def _of_video(video_id: str) -> ColumnElement[bool]:
+    as_query = MATCHES.c.query_hash == text_hash(query_of_video(video_id))
+    return or_(MATCHES.c.ref_hash == text_hash(video_id), as_query)
+
+
+def _delete(connection: Connection, ids: Any) -> int:
+    """Delete the matches with these ids and their verdicts."""
+    chosen = [row.id for row in connection.execute(ids)]
+    for start in range(0, len(chosen), _STEP):
+        step = chosen[start : start + _STEP]
+        connection.execute(delete(VERDICTS).where(VERDICTS.c.match_id.in_(step)))
+        connection.execute(delete(MATCHES).where(MATCHES.c.id.in_(step)))
+    return len(chosen)
+
+
+def _stored(row: Row[Any]) -> StoredMatch:
+    return StoredMatch(
+        row.id,
+        row.bank,
+        row.query_bank,
+        row.decision,
+        row.verdict,
+        row.first_found_at,
+        row.found_at,
+        row.times_found,
+        load(row.detail),
+    )

@@ -1,0 +1,118 @@
+"""Verdicts of people on matches. No verdict is ever changed; a later one counts instead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select, update
+
+from common.errors import UsageError
+from common.state.database import StateDatabase
+from common.state.idempotency import Once, answered_once
+from common.state.keys import iso
+from common.state.matches import visible_to
+from common.state.tables import MATCHES, VERDICTS
+from common.state.text import plain
+
+MAX_VERDICTS = 1000
+# Withdraws the verdicts before.
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class NewVerdict:
+    """author, key_id: the name and id of the key; None if none was required."""
+
+    verdict: str
+    reason: str
+    note: str
+    author: str | None
+    key_id: str | None
+
+
+class VerdictStore:
+    """The verdicts in a state database. All methods raise StateError."""
+
+    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(
+        self,
+        match_id: int,
+        new: NewVerdict,
+        visible: frozenset[str] | None,
+        once: Once | None = None,
+    ) -> tuple[dict[str, Any], bool] | None:
+        """Add a verdict on a match. Returns it as JSON values, and whether an earlier request with the
+        same Idempotency-Key added it; None if the match is unknown or not visible. Raises UsageError if
+        the match has too many verdicts, ReusedKeyError."""
+        with self._database.change(alone=True) as connection:
+            seen = select(MATCHES.c.id).where(MATCHES.c.id == match_id, *visible_to(visible))
+            if connection.execute(seen).first() is None:
+                return None
+
+            def make() -> dict[str, Any]:
+                of_match = VERDICTS.c.match_id == match_id
+                count = connection.execute(
+                    select(func.count()).select_from(VERDICTS).where(of_match)
+                ).scalar_one()
+                if count >= MAX_VERDICTS:
+                    raise UsageError(f"the match has {count} verdicts already, as many as are kept")
+                values = {
+                    "match_id": match_id,
+                    "verdict": new.verdict,
+                    "reason": plain(new.reason),
+                    "note": plain(new.note),
+                    "author": new.author,
+                    "key_id": new.key_id,
+                    "created_at": int(1000 * self._clock()),
+                }
+                added = connection.execute(
+                    insert(VERDICTS).values(values).returning(VERDICTS.c.id)
+                ).scalar_one()
+                latest = None if new.verdict == NONE else new.verdict
+                connection.execute(
+                    update(MATCHES).where(MATCHES.c.id == match_id).values(verdict=latest)
+                )
+                row = select(VERDICTS).where(VERDICTS.c.id == added)
+                return to_json(connection.execute(row).one())
+
+            return answered_once(connection, once, make, self._clock)
+
+    def page(
+        self, match_id: int, before: int | None, limit: int
+    ) -> tuple[list[dict[str, Any]], int | None, int]:
+        """The verdicts on a match as JSON values, newest first, the cursor of the next page (None at the
+        end), and their number."""
+        of_match = VERDICTS.c.match_id == match_id
+        query = select(VERDICTS).where(of_match).order_by(VERDICTS.c.id.desc()).limit(limit + 1)
+        if before is not None:
+            query = query.where(VERDICTS.c.id < before)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+            total = connection.execute(
+                select(func.count()).select_from(VERDICTS).where(of_match)
+            ).scalar_one()
+        items = [to_json(row) for row in rows[:limit]]
+        return items, rows[limit - 1].id if len(rows) > limit else None, total
+
+    def latest(self, match_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """The latest verdict on each of these matches, as JSON values. Matches without one, and those
+        whose verdict was withdrawn, are left out."""
+        newest = (
+            select(func.max(VERDICTS.c.id))
+            .where(VERDICTS.c.match_id.in_(match_ids))
+            .group_by(VERDICTS.c.match_id)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(select(VERDICTS).where(VERDICTS.c.id.in_(newest))).all()
+        return {row.match_id: to_json(row) for row in rows if row.verdict != NONE}
+
+
+def to_json(row: Row[Any]) -> dict[str, Any]:
+    """A row as JSON values."""
+    return {**row._mapping, "created_at": iso(row.created_at)}

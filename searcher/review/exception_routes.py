@@ -1,0 +1,147 @@
+"""`/v1/exceptions`: pairs that are no match, and ranges that never count."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from common.http.errors import ApiError, json_response
+from common.http.etag import tagged_response
+from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
+from common.http.request_body import documented_body, no_body, read_model
+from common.http.request_facts import facts_of
+from common.http.roles import banks_for, needs
+from common.state import exceptions
+from common.state.roles import Role
+from searcher.api.protocols import Catalogue
+from searcher.api.schemas import ERRORS
+from searcher.api.videos import unknown_video
+from searcher.review.paging import Cursor, Limit, RowNumber, StateThreads, page_json
+from searcher.review.reviews import Reviews, decide_stored
+from searcher.review.schemas import AddedException, ExceptionItem, ExceptionPage, NewException
+
+_MAX_JSON_BYTES = 1 << 16
+
+
+def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["exceptions"])
+    run = StateThreads().run
+
+    @router.post(
+        "/v1/exceptions",
+        status_code=201,
+        dependencies=needs(Role.REVIEWER, change="exceptions.add"),
+        openapi_extra={**documented_body(NewException), "parameters": [IDEMPOTENCY_KEY]},
+        responses={201: {"model": AddedException}, 200: _TRIED, **ERRORS},
+    )
+    async def add_exception(
+        request: Request,
+        dry_run: Annotated[
+            bool, Query(description="Store nothing; only tell what would change.")
+        ] = False,
+    ) -> Response:
+        """Except a pair or a range: answers obey it from now on, and stored matches are decided on
+        again."""
+        facts = facts_of(request.scope)
+        caller = facts.caller
+        given = await read_model(request, NewException, _MAX_JSON_BYTES)
+        once = once_of(request, given.model_dump_json())
+
+        def add() -> tuple[dict[str, Any], bool]:
+            video = catalogue.current().index.videos.get(given.ref_video_id)
+            if video is None or not caller.may_see(video.bank):
+                raise unknown_video(given.ref_video_id)
+            new = exceptions.NewException(
+                *(given.kind, video.bank, given.ref_video_id, given.reason, given.note),
+                fingerprint=given.query_fingerprint,
+                start_seconds=given.start_seconds,
+                end_seconds=given.end_seconds,
+                author=caller.name,
+                key_id=caller.key_id,
+            )
+            return reviews.state.exceptions.add(
+                new, decide_stored, caller.banks, once, dry_run=dry_run
+            )
+
+        if dry_run:
+            facts.change = ""
+        added, replayed = await run(add)
+        if dry_run:
+            return json_response(added)
+        facts.target = str(added["id"])
+        location = f"/v1/exceptions/{added['id']}"
+        return made_response(added, 201, location, replayed=replayed)
+
+    @router.get(
+        "/v1/exceptions",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": ExceptionPage}, **ERRORS},
+    )
+    async def list_exceptions(
+        request: Request,
+        limit: Limit = 100,
+        cursor: Cursor = None,
+        bank: Annotated[list[str] | None, Query(description="Only these banks.")] = None,
+        kind: Annotated[Literal["pair", "range"] | None, Query()] = None,
+        query_fingerprint: Annotated[str | None, Query(description="Only this query.")] = None,
+        ref_video_id: Annotated[str | None, Query(description="Only this reference.")] = None,
+    ) -> Response:
+        """List the exceptions, newest first."""
+        banks = banks_for(request, frozenset(bank or ()))
+        found, following, total = await run(
+            lambda: reviews.state.exceptions.page(
+                *(banks, cursor, limit),
+                kind=kind,
+                fingerprint=query_fingerprint,
+                ref_video_id=ref_video_id,
+            )
+        )
+        return json_response(page_json([one.to_json() for one in found], following, total))
+
+    @router.get(
+        "/v1/exceptions/{exception_id}",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": ExceptionItem}, **ERRORS},
+    )
+    async def show_exception(exception_id: RowNumber, request: Request) -> Response:
+        """Get one exception."""
+        banks = facts_of(request.scope).caller.banks
+        found = await run(lambda: reviews.state.exceptions.get(exception_id, banks))
+        if found is None:
+            raise _unknown(exception_id)
+        return tagged_response(request, found.to_json())
+
+    @router.delete(
+        "/v1/exceptions/{exception_id}",
+        status_code=204,
+        dependencies=needs(Role.REVIEWER, change="exceptions.delete"),
+        responses={204: _DELETED, **ERRORS},
+    )
+    async def delete_exception(exception_id: RowNumber, request: Request) -> Response:
+        """Delete an exception: answers no longer obey it, and stored matches get their decision back."""
+        await no_body(request)
+        banks = facts_of(request.scope).caller.banks
+        known = await run(
+            lambda: reviews.state.exceptions.remove(exception_id, decide_stored, banks)
+        )
+        if not known:
+            raise _unknown(exception_id)
+        return Response(status_code=204)
+
+    return router
+
+
+_TRIED: dict[str, Any] = {
+    "model": AddedException,
+    "description": "With `dry_run`: nothing was stored.",
+}
+_DELETED: dict[str, Any] = {"description": "The exception is deleted."}
+
+
+def _unknown(exception_id: int) -> ApiError:
+    return ApiError(
+        404, "unknown_exception", f"no exception {exception_id}; /v1/exceptions lists them"
+    )

@@ -1,0 +1,184 @@
+"""`/v1/matches`: the matches that were found, and the verdicts on them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from common.errors import UsageError
+from common.http.errors import ApiError, json_response
+from common.http.etag import tagged_response
+from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
+from common.http.request_body import documented_body, read_model
+from common.http.request_facts import facts_of
+from common.http.roles import banks_for, needs
+from common.state import verdicts
+from common.state.matches import MatchFilter, StoredMatch
+from common.state.roles import Role
+from searcher.api.protocols import Catalogue
+from searcher.api.schemas import ERRORS, Decision
+from searcher.api.video_path import VIDEO_ID
+from searcher.api.videos import unknown_video
+from searcher.review.match_view import matches_to_json
+from searcher.review.paging import Cursor, Limit, RowNumber, StateThreads, page_json
+from searcher.review.reviews import Reviews
+from searcher.review.schemas import (
+    MatchPage,
+    NewVerdict,
+    StoredMatchItem,
+    Verdict,
+    VerdictItem,
+    VerdictPage,
+)
+
+# Notes are text of people.
+_MAX_JSON_BYTES = 1 << 16
+_BANK = Query(description="Only matches with references of these banks (default: all).")
+
+
+def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
+    """The routes. Register them before those of videos, which take any path."""
+    router = APIRouter(tags=["matches"])
+    run = StateThreads().run
+
+    def page(only: MatchFilter, cursor: int | None, limit: int) -> dict[str, Any]:
+        matches, following, total = reviews.state.matches.page(only, cursor, limit)
+        items = matches_to_json(reviews.state, matches)
+        return page_json(items, following, total)
+
+    def one(match_id: int, request: Request) -> StoredMatch:
+        match = reviews.state.matches.get(match_id, facts_of(request.scope).caller.banks)
+        if match is None:
+            raise unknown_match(match_id)
+        return match
+
+    @router.get(
+        "/v1/matches",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": MatchPage}, **ERRORS},
+    )
+    async def list_matches(
+        request: Request,
+        limit: Limit = 100,
+        cursor: Cursor = None,
+        bank: Annotated[list[str] | None, _BANK] = None,
+        decision: Annotated[
+            Decision | None, Query(description="`no_match`: by an exception.")
+        ] = None,
+        verdict: Annotated[
+            list[Verdict] | None, Query(description="Latest verdict; `none`: without one.")
+        ] = None,
+        min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
+        since: Annotated[
+            str | None, Query(description="Found again or first since this time, ISO 8601.")
+        ] = None,
+        query_fingerprint: Annotated[str | None, Query(description="Only this query.")] = None,
+        video_id: Annotated[
+            str | None, Query(description="Only this video, as query or reference.")
+        ] = None,
+        ref_video_id: Annotated[str | None, Query(description="Only this reference.")] = None,
+    ) -> Response:
+        """List the matches that were found, newest first, without their evidence."""
+        only = MatchFilter(
+            visible=facts_of(request.scope).caller.banks,
+            banks=banks_for(request, frozenset(bank)) if bank else None,
+            decision=decision,
+            verdicts=frozenset(verdict) if verdict else None,
+            min_probability=min_probability,
+            since=None if since is None else _milliseconds(since),
+            fingerprint=query_fingerprint,
+            video_id=video_id,
+            ref_video_id=ref_video_id,
+        )
+        return json_response(await run(lambda: page(only, cursor, limit)))
+
+    @router.get(
+        "/v1/matches/{match_id}",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": StoredMatchItem}, **ERRORS},
+    )
+    async def show_match(match_id: RowNumber, request: Request) -> Response:
+        """Get one match: ranges, evidence, the rule that decided, the best non-match, all verdicts."""
+        (value,) = await run(
+            lambda: matches_to_json(reviews.state, [one(match_id, request)], whole=True)
+        )
+        return tagged_response(request, value)
+
+    @router.get(
+        "/v1/matches/{match_id}/verdicts",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": VerdictPage}, **ERRORS},
+    )
+    async def list_verdicts(
+        match_id: RowNumber, request: Request, limit: Limit = 100, cursor: Cursor = None
+    ) -> Response:
+        """List the verdicts on a match, newest first."""
+
+        def found() -> dict[str, Any]:
+            match = one(match_id, request)
+            return page_json(*reviews.state.verdicts.page(match.id, cursor, limit))
+
+        return json_response(await run(found))
+
+    @router.post(
+        "/v1/matches/{match_id}/verdicts",
+        status_code=201,
+        dependencies=needs(Role.REVIEWER, change="verdicts.add"),
+        openapi_extra={**documented_body(NewVerdict), "parameters": [IDEMPOTENCY_KEY]},
+        responses={201: {"model": VerdictItem}, **ERRORS},
+    )
+    async def add_verdict(match_id: RowNumber, request: Request) -> Response:
+        """Judge a match. Earlier verdicts are kept; the latest one counts."""
+        caller = facts_of(request.scope).caller
+        given = await read_model(request, NewVerdict, _MAX_JSON_BYTES)
+        new = verdicts.NewVerdict(
+            *(given.verdict, given.reason, given.note), author=caller.name, key_id=caller.key_id
+        )
+        once = once_of(request, given.model_dump_json())
+        added = await run(lambda: reviews.state.verdicts.add(match_id, new, caller.banks, once))
+        if added is None:
+            raise unknown_match(match_id)
+        return made_response(added[0], 201, replayed=added[1])
+
+    @router.get(
+        f"/v1/videos/{VIDEO_ID}/matches",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": MatchPage}, **ERRORS},
+    )
+    async def matches_of_video(
+        video_id: str, request: Request, limit: Limit = 100, cursor: Cursor = None
+    ) -> Response:
+        """List the matches of a video, as query or as reference, newest first. (If an id ends in
+        `/matches`, this is the path of that video.)"""
+        caller = facts_of(request.scope).caller
+        videos = catalogue.current().index.videos
+        named = videos.get(f"{video_id}/matches")
+        if named is not None and caller.may_see(named.bank):
+            return json_response(named.to_json())
+        video = videos.get(video_id)
+        if video is None or not caller.may_see(video.bank):
+            raise unknown_video(video_id)
+        only = MatchFilter(visible=caller.banks, video_id=video_id)
+        return json_response(await run(lambda: page(only, cursor, limit)))
+
+    return router
+
+
+def unknown_match(match_id: int) -> ApiError:
+    """The refusal of a match that does not exist or that the caller may not see."""
+    return ApiError(404, "unknown_match", f"no match {match_id}; /v1/matches lists them")
+
+
+def _milliseconds(given: str) -> int:
+    """A time in milliseconds since 1970; without an offset it is UTC. Raises UsageError."""
+    try:
+        time = datetime.fromisoformat(given)
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        return int(1000 * time.timestamp())
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"since: expected a time such as 2026-05-04T12:00:00Z, got {given[:50]!r}"
+        ) from None

@@ -1,0 +1,71 @@
+"""The JSON of stored matches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from common.state.exceptions import StoredException
+from common.state.keys import iso
+from common.state.matches import StoredMatch
+from common.state.state import State
+from searcher.review.match_detail import fingerprint_of, policy_of
+from searcher.review.rules import rule
+
+# What only the JSON of a single match has.
+_LARGE = frozenset({"best_non_match"})
+
+
+def matches_to_json(
+    state: State, matches: Sequence[StoredMatch], *, whole: bool = False
+) -> list[dict[str, Any]]:
+    """The JSON of matches, with what exceptions and verdicts say now. whole: with evidence, the best
+    non-match and all verdicts. Raises StateError."""
+    exceptions = state.exceptions.of_references({one.detail["ref_video_id"] for one in matches})
+    verdicts = state.verdicts.latest([one.id for one in matches])
+    told = []
+    for match in matches:
+        ours = exceptions.get(match.detail["ref_video_id"], [])
+        value = _match(match, ours, verdicts.get(match.id), whole=whole)
+        if whole:
+            value["verdicts"] = state.verdicts.page(match.id, None, 1000)[0]
+        told.append(value)
+    return told
+
+
+def _match(
+    match: StoredMatch,
+    exceptions: Sequence[StoredException],
+    verdict: dict[str, Any] | None,
+    *,
+    whole: bool,
+) -> dict[str, Any]:
+    detail = match.detail
+    ruling = rule(
+        detail["ranges"],
+        exceptions,
+        fingerprint=fingerprint_of(match),
+        bank=match.bank,
+        policy=policy_of(detail),
+        query_seconds=detail["query"]["duration_seconds"],
+    )
+    ranges = []
+    for found, decision, applied in zip(
+        detail["ranges"], ruling.decisions, ruling.exceptions, strict=True
+    ):
+        shown = {name: found[name] for name in found if whole or name != "evidence"}
+        shown["decision"] = decision
+        if applied:
+            shown["exceptions"] = [one.id for one in applied]
+        ranges.append(shown)
+    return {
+        "id": match.id,
+        "bank": match.bank,
+        **{name: detail[name] for name in detail if whole or name not in _LARGE},
+        "decision": match.decision,
+        "ranges": ranges,
+        "found_at": iso(match.found_at),
+        "first_found_at": iso(match.first_found_at),
+        "times_found": match.times_found,
+        "verdict": verdict,
+    }

@@ -1,0 +1,93 @@
+"""Matches a video that a caller sent, and finishes the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.cancellation import Cancellation
+from common.http.request_facts import Caller
+from common.metrics import Metrics
+from common.types import LookName, QueryEmbedding, TakeLook
+from searcher.api.protocols import EmbedQuery, ServingIndex
+from searcher.api.videos import unknown_video
+from searcher.index.state import Banks, Filter
+from searcher.matching.cascade import match_cascade
+from searcher.matching.match_json import report_to_json
+from searcher.metrics import observe_decision
+from searcher.review.match_detail import QueryIdentity
+from searcher.review.reviews import Reviews, upload_identity, uri_identity
+
+# Told after each piece of a query: the pass, the number of the piece, and how many there are.
+OnPiece = Callable[[LookName, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchTask:
+    """What to match: a file, an address or a video of the catalogue; exactly one is given. name: display
+    name. banks: None means all."""
+
+    name: str
+    path: Path | None = None
+    uri: str | None = None
+    video_id: str | None = None
+    banks: Banks = None
+    thorough: bool = False
+
+
+class MatchQueries:
+    """Matches queries. Thread-safe."""
+
+    def __init__(self, embed: EmbedQuery, metrics: Metrics, reviews: Reviews | None) -> None:
+        """reviews: None if matches are not stored and there are no exceptions."""
+        self._embed = embed
+        self._metrics = metrics
+        self._reviews = reviews
+
+    def answer(
+        self,
+        answering: ServingIndex,
+        task: MatchTask,
+        caller: Caller,
+        cancellation: Cancellation,
+        on_piece: OnPiece | None = None,
+    ) -> dict[str, Any]:
+        """The JSON of the report; a video of the catalogue is not found in itself. Raises ApiError (404)
+        for an unknown video, the errors of `EmbedQuery` and of the matcher, StateError."""
+        if task.video_id is not None:
+            video = answering.index.videos.get(task.video_id)
+            if video is None or not caller.may_see(video.bank):
+                raise unknown_video(task.video_id)
+            identity = QueryIdentity.of_video(video)
+            report = answering.matcher.match_video(video, task.banks, cancellation=cancellation)
+        else:
+            source = task.path or task.uri or ""
+            if task.path is not None:
+                identity = upload_identity(task.path)
+            else:
+                identity = uri_identity(task.uri or "")
+            with self._embed(source, task.name, answering.model_id, cancellation) as look:
+                report = match_cascade(
+                    answering.matcher,
+                    look if on_piece is None else _told(look, on_piece),
+                    only=Filter(task.banks),
+                    thorough=task.thorough,
+                    cancellation=cancellation,
+                )
+        observe_decision(self._metrics, report)
+        if self._reviews is None:
+            return report_to_json(report, answering.index.videos.uri_of)
+        return self._reviews.finish(report, identity, answering)
+
+
+def _told(look: TakeLook, on_piece: OnPiece) -> TakeLook:
+    """The same pieces; each is told of when it is embedded."""
+
+    def take(kind: LookName) -> Iterator[QueryEmbedding]:
+        for piece in look(kind):
+            on_piece(kind, piece.number, piece.pieces)
+            yield piece
+
+    return take

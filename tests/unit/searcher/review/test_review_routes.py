@@ -1,0 +1,267 @@
+"""Matches are kept, judged and excepted over HTTP, and later answers obey."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from common.state.roles import Role
+from tests.support.keys import key_of
+from tests.support.queries import error_of
+from tests.unit.searcher.api.test_key_access import Keyed, keyed
+
+__all__ = ["keyed"]
+A, COPY = "a.mp4", "shows/copy of a.mp4"
+
+
+class Reviewing:
+    """The four films; an upload of the first was matched by a caller of all banks."""
+
+    def __init__(self, keyed: Keyed) -> None:
+        self.keyed = keyed
+        self.reviewer = key_of(keyed.state, Role.REVIEWER)
+        self.shows = key_of(keyed.state, Role.REVIEWER, ["shows"])
+        self.answer = self.match()
+
+    def match(self, **body: Any) -> dict[str, Any]:
+        answer = self.keyed.ask(
+            "POST", "/v1/match", self.reviewer, **(body or {"content": b"a.mp4"})
+        )
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def ask(self, method: str, path: str, key: dict[str, str] | None = None, **body: Any) -> Any:
+        return self.keyed.ask(method, path, key or self.reviewer, **body)
+
+    def match_id(self, video_id: str, answer: dict[str, Any] | None = None) -> int:
+        items = (answer or self.answer)["matches"]
+        return int(next(one["match_id"] for one in items if one["video_id"] == video_id))
+
+    def decision(self, video_id: str, answer: dict[str, Any]) -> str:
+        return str(
+            next(one["decision"] for one in answer["matches"] if one["video_id"] == video_id)
+        )
+
+    def check_schema(self, route: str, method: str, status: str, value: Any) -> None:
+        document = self.keyed.app.openapi()
+        content = document["paths"][route][method]["responses"][status]["content"]
+        schema = content["application/json"]["schema"]
+        Draft202012Validator({**schema, "components": document["components"]}).validate(value)
+
+
+@pytest.fixture
+def review(keyed: Keyed) -> Reviewing:
+    return Reviewing(keyed)
+
+
+def test_an_answer_names_its_matches_and_they_are_kept(review: Reviewing) -> None:
+    answer = review.answer
+    assert answer["query"]["fingerprint"].startswith("sha256:")
+    page = review.ask("GET", "/v1/matches").json()
+    review.check_schema("/v1/matches", "get", "200", page)
+    assert {one["ref_video_id"]: one["id"] for one in page["items"]} == {
+        A: review.match_id(A),
+        COPY: review.match_id(COPY),
+    }
+    assert (page["total"], page["next_cursor"]) == (2, None)
+    assert all("match_id" in one for one in answer["matches"])
+    assert all("match_id" not in one for one in answer["candidates"])
+    # The same upload again is the same match.
+    assert review.match_id(A, review.match()) == review.match_id(A)
+
+
+def test_one_match_tells_why(review: Reviewing) -> None:
+    found = review.ask("GET", f"/v1/matches/{review.match_id(A)}")
+    match = found.json()
+    review.check_schema("/v1/matches/{match_id}", "get", "200", match)
+    item = next(one for one in review.answer["matches"] if one["video_id"] == A)
+    (told,) = match["ranges"]
+    assert told["ref_end_seconds"] == item["ref_end_seconds"]
+    pair = told["evidence"]["pairs"][0]
+    assert f"{A}@{1000 * pair['ref_start_seconds']:.0f}-" in pair["segment_id"]
+    assert (match["query"]["kind"], match["query"]["video_id"]) == ("upload", None)
+    rule = match["rule"]
+    assert rule["name"] == "copy_probability"
+    assert rule["margin"] == pytest.approx(match["probability"] - rule["threshold"], abs=1e-4)
+    unchanged = {"If-None-Match": found.headers["ETag"]}
+    again = review.ask("GET", f"/v1/matches/{match['id']}", headers=unchanged)
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_the_best_non_match_is_of_the_same_bank(review: Reviewing) -> None:
+    answer = review.match(json={"video_id": A})
+    match = review.ask("GET", f"/v1/matches/{review.match_id(COPY, answer)}").json()
+    assert match["query"]["video_id"] == A
+    # In its own bank there is no other video.
+    assert match["best_non_match"] is None
+
+
+def test_a_key_of_a_bank_sees_and_judges_only_its_matches(review: Reviewing) -> None:
+    page = review.ask("GET", "/v1/matches", review.shows).json()
+    assert [one["ref_video_id"] for one in page["items"]] == [COPY]
+    hidden = f"/v1/matches/{review.match_id(A)}"
+    for method, path in (("GET", hidden), ("GET", f"{hidden}/verdicts")):
+        assert error_of(review.ask(method, path, review.shows)) == (404, "unknown_match")
+    body = {"json": {"verdict": "copy"}}
+    refused = review.ask("POST", f"{hidden}/verdicts", review.shows, **body)
+    assert error_of(refused) == (404, "unknown_match")
+    elsewhere = review.ask("GET", "/v1/matches?bank=default", review.shows)
+    assert error_of(elsewhere) == (403, "forbidden")
+    # A match with a query of another bank is not for them either.
+    review.match(json={"video_id": A})
+    assert review.ask("GET", "/v1/matches", review.shows).json()["total"] == 1
+
+
+def test_verdicts_are_kept_with_their_author_and_audited(review: Reviewing) -> None:
+    path = f"/v1/matches/{review.match_id(A)}"
+    for verdict in ("copy", "licensed", "none"):
+        added = review.ask("POST", f"{path}/verdicts", json={"verdict": verdict, "reason": "why"})
+        assert added.status_code == 201, added.text
+        review.check_schema("/v1/matches/{match_id}/verdicts", "post", "201", added.json())
+        latest = review.ask("GET", path).json()["verdict"]
+        assert latest == (None if verdict == "none" else added.json())
+    history = review.ask("GET", f"{path}/verdicts?limit=2").json()
+    assert [one["verdict"] for one in history["items"]] == ["none", "licensed"]
+    assert history["items"][0]["author"] == "reviewer"
+    assert (history["total"], history["next_cursor"]) == (3, str(history["items"][1]["id"]))
+    assert len(review.ask("GET", path).json()["verdicts"]) == 3
+    changes, _ = review.keyed.state.audit.page()
+    assert [(one["action"], one["object"]) for one in changes] == [
+        ("verdicts.add", str(review.match_id(A)))
+    ] * 3
+
+
+def test_a_verdict_is_one_of_five(review: Reviewing) -> None:
+    path = f"/v1/matches/{review.match_id(A)}/verdicts"
+    for body in ({"verdict": "maybe"}, {}, {"verdict": "copy", "note": "x" * 4001}):
+        assert error_of(review.ask("POST", path, json=body)) == (400, "usage")
+    unknown = review.ask("POST", "/v1/matches/999/verdicts", json={"verdict": "copy"})
+    assert error_of(unknown) == (404, "unknown_match")
+
+
+def test_a_post_with_an_idempotency_key_is_done_once(review: Reviewing) -> None:
+    path = f"/v1/matches/{review.match_id(A)}/verdicts"
+    given = {"headers": {"Idempotency-Key": "mine"}, "json": {"verdict": "copy"}}
+    first, again = (review.ask("POST", path, **given) for _ in range(2))
+    assert first.json() == again.json()
+    assert (first.headers.get("Idempotency-Replayed"), again.status_code) == (None, 201)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = review.ask("POST", path, headers=given["headers"], json={"verdict": "unsure"})
+    assert error_of(other) == (422, "idempotency_key_reused")
+    for key in ("", "é".encode(), "x" * 201):
+        bad = review.ask("POST", path, headers={"Idempotency-Key": key}, json={"verdict": "copy"})
+        assert error_of(bad) == (400, "usage")
+
+
+def test_an_excepted_range_is_no_match_any_more(review: Reviewing) -> None:
+    body = {"kind": "range", "ref_video_id": A, "start_seconds": 0, "end_seconds": 16}
+    body["reason"] = "intro"
+    tried = review.ask("POST", "/v1/exceptions?dry_run=true", json=body)
+    assert (tried.status_code, tried.json()["id"]) == (200, None)
+    assert tried.json()["affected"] == {"total": 1, "match_ids": [review.match_id(A)]}
+    assert review.decision(A, review.match()) == "copy"
+    added = review.ask("POST", "/v1/exceptions", json=body)
+    assert added.status_code == 201, added.text
+    review.check_schema("/v1/exceptions", "post", "201", added.json())
+    assert review.ask("GET", added.headers["Location"]).json()["author"] == "reviewer"
+    answer = review.match()
+    review.check_schema("/v1/match", "post", "200", answer)
+    (item,) = answer["excepted"]
+    assert item["video_id"] == A
+    assert A not in {one["video_id"] for one in answer["matches"]}
+    told = {"id": added.json()["id"], "kind": "range", "reason": "intro"}
+    assert (item["decision"], item["exceptions"]) == ("no_match", [told])
+    assert review.decision(COPY, answer) == answer["decision"] == "copy"
+    stored = review.ask("GET", f"/v1/matches/{review.match_id(A)}").json()
+    assert (stored["decision"], stored["found_decision"]) == ("no_match", "copy")
+    assert stored["ranges"][0]["exceptions"] == [told["id"]]
+    assert review.ask("DELETE", added.headers["Location"]).status_code == 204
+    assert review.decision(A, review.match()) == "copy"
+    assert review.ask("GET", f"/v1/matches/{stored['id']}").json()["decision"] == "copy"
+    actions = [one["action"] for one in review.keyed.state.audit.page()[0]]
+    assert actions == ["exceptions.delete", "exceptions.add"]
+
+
+def test_an_excepted_pair_concerns_its_query_alone(review: Reviewing) -> None:
+    body = {"kind": "pair", "ref_video_id": COPY, "reason": "licensed"}
+    body["query_fingerprint"] = review.answer["query"]["fingerprint"]
+    assert review.ask("POST", "/v1/exceptions", json=body).status_code == 201
+    assert review.decision(COPY, review.match()) == "no_match"
+    assert review.decision(A, review.match()) == "copy"
+    assert review.decision(COPY, review.match(json={"video_id": A})) == "copy"
+    page = review.ask("GET", "/v1/exceptions?kind=pair").json()
+    review.check_schema("/v1/exceptions", "get", "200", page)
+    assert [one["ref_video_id"] for one in page["items"]] == [COPY]
+
+
+def test_an_exception_is_only_for_references_that_the_caller_may_see(review: Reviewing) -> None:
+    body = {"kind": "range", "ref_video_id": A, "start_seconds": 0, "end_seconds": 9, "reason": "x"}
+    refused = review.ask("POST", "/v1/exceptions", review.shows, json=body)
+    nowhere = review.ask("POST", "/v1/exceptions", json={**body, "ref_video_id": "b.mp4"})
+    assert error_of(refused) == error_of(nowhere) == (404, "unknown_video")
+    added = review.ask("POST", "/v1/exceptions", json=body).headers["Location"]
+    for method in ("GET", "DELETE"):
+        hidden = review.ask(method, added, review.shows)
+        assert error_of(hidden) == (404, "unknown_exception")
+    assert review.ask("GET", "/v1/exceptions", review.shows).json()["total"] == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "pair"},
+        {"kind": "pair", "query_fingerprint": "md5:1"},
+        {"kind": "range", "start_seconds": 4, "end_seconds": 4},
+        {"kind": "range", "start_seconds": 4},
+        {"kind": "range", "start_seconds": 0, "end_seconds": 1, "query_fingerprint": "video:a"},
+        {"kind": "pair", "query_fingerprint": "video:a", "start_seconds": 1},
+    ],
+)
+def test_an_exception_that_is_neither_pair_nor_range_is_refused(
+    review: Reviewing, wrong: dict[str, Any]
+) -> None:
+    body = {"ref_video_id": A, "reason": "x", **wrong}
+    assert error_of(review.ask("POST", "/v1/exceptions", json=body)) == (400, "usage")
+
+
+def test_the_matches_of_a_video_are_those_it_asks_and_those_it_answers(review: Reviewing) -> None:
+    review.match(json={"video_id": A})
+    page = review.ask("GET", f"/v1/videos/{A}/matches").json()
+    pairs = {(one["query"]["video_id"], one["ref_video_id"]) for one in page["items"]}
+    assert pairs == {(None, A), (A, COPY)}
+    assert review.ask("GET", f"/v1/videos/{COPY}/matches").json()["total"] == 2
+    hidden = review.ask("GET", f"/v1/videos/{A}/matches", review.shows)
+    assert error_of(hidden) == (404, "unknown_video")
+    assert review.ask("GET", f"/v1/videos/{A}").json()["video_id"] == A
+
+
+def test_a_deleted_video_leaves_no_match_and_no_exception(review: Reviewing) -> None:
+    body = {"kind": "pair", "ref_video_id": COPY, "query_fingerprint": "video:x", "reason": "x"}
+    review.ask("POST", "/v1/exceptions", json=body)
+    gone = review.ask("DELETE", f"/v1/videos/{COPY}", review.keyed.all)
+    assert gone.status_code == 204
+    page = review.ask("GET", "/v1/matches").json()
+    assert [one["ref_video_id"] for one in page["items"]] == [A]
+    assert review.ask("GET", "/v1/exceptions").json()["total"] == 0
+
+
+@pytest.mark.parametrize("since", ["yesterday", "9" * 30, "2026-13-01"])
+def test_since_is_a_time(review: Reviewing, since: str) -> None:
+    assert error_of(review.ask("GET", f"/v1/matches?since={since}")) == (400, "usage")
+    assert review.ask("GET", "/v1/matches?since=2020-01-01T00:00:00Z").json()["total"] == 2
+
+
+def test_a_query_parameter_that_a_route_does_not_have_is_refused(
+    review: Reviewing, tmp_path: Path
+) -> None:
+    for method, path in (
+        *(("GET", "/v1/matches?descision=copy"), ("GET", "/v1/videos?banc=x")),
+        *(("POST", "/v1/match?bnak=shows"), ("POST", "/v1/search?topk=3")),
+        *(("GET", f"/v1/videos/{A}?x="), ("DELETE", f"/v1/videos/{A}?force=1")),
+    ):
+        refused = review.ask(method, path, review.keyed.all)
+        assert error_of(refused) == (422, "unknown_parameter"), path
+    assert review.keyed.api.index.videos.get(A) is not None
