@@ -10,7 +10,7 @@ from typing import Any
 from common.cancellation import Cancellation
 from common.http.request_facts import Caller
 from common.metrics import Metrics
-from common.types import LookName, QueryEmbedding, TakeLook
+from common.types import PassName, QueryEmbedding, TakeLook
 from searcher.api.protocols import EmbedQuery, ServingIndex
 from searcher.api.videos import unknown_video
 from searcher.index.state import Banks, Filter
@@ -21,7 +21,7 @@ from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews, upload_identity, uri_identity
 
 # Told after each piece of a query: the pass, the number of the piece, and how many there are.
-OnPiece = Callable[[LookName, int, int], None]
+OnPiece = Callable[[PassName, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class MatchQueries:
 def _told(look: TakeLook, on_piece: OnPiece) -> TakeLook:
     """The same pieces; each is told of when it is embedded."""
 
-    def take(kind: LookName) -> Iterator[QueryEmbedding]:
+    def take(kind: PassName) -> Iterator[QueryEmbedding]:
         for piece in look(kind):
             on_piece(kind, piece.number, piece.pieces)
             yield piece
