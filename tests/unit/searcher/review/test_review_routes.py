@@ -41,9 +41,8 @@ class Reviewing:
         return int(next(one["match_id"] for one in items if one["video_id"] == video_id))
 
     def decision(self, video_id: str, answer: dict[str, Any]) -> str:
-        return str(
-            next(one["decision"] for one in answer["matches"] if one["video_id"] == video_id)
-        )
+        items = [*answer["matches"], *answer.get("excepted", ())]
+        return str(next(one["decision"] for one in items if one["video_id"] == video_id))
 
     def check_schema(self, route: str, method: str, status: str, value: Any) -> None:
         document = self.keyed.app.openapi()
