@@ -19,8 +19,9 @@ import pytest
 
 from common.settings import Sam2Settings
 from common.types import UInt8Array
-from tests.kafka_broker import KafkaBroker, can_run
+from tests.kafka_broker import can_run
 from tests.kafka_broker.container import kafka_container
+from tests.kafka_broker.shared import shared_broker
 from tests.support.qdrant_cluster import QdrantCluster
 
 # The user's own data folder is not for tests; commands that tests start inherit this.
@@ -136,9 +137,9 @@ def qdrant_cluster_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Bootstrap servers of a Kafka broker: the one STORYHASH_TEST_KAFKA names, else a container,
-    else a process of this machine. Tests share it, so each has a topic prefix of its own."""
+def kafka(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    """Bootstrap servers of a Kafka broker: the one STORYHASH_TEST_KAFKA names, else a container, else a
+    process of this machine that all test processes share. Each test has a topic prefix of its own."""
     named = os.environ.get("STORYHASH_TEST_KAFKA")
     if named:
         yield named
@@ -146,22 +147,14 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with kafka_container() as servers:
             yield servers
     elif can_run():
-        with KafkaBroker(tmp_path_factory.mktemp("kafka")) as broker:
-            yield broker.bootstrap_servers
+        own = tmp_path_factory.getbasetemp()
+        with shared_broker((own if worker_id == "master" else own.parent) / "kafka") as servers:
+            yield servers
     else:
         skip_or_fail(
             "kafka",
             "set STORYHASH_TEST_KAFKA to HOST:PORT, start Docker, or install Java 17 and Maven",
         )
-
-
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
-    """A broker of the test's own, which it may stop, kill, pause and start again."""
-    if not can_run():
-        skip_or_fail("kafka", "install Java 17 and Maven; a test stops and starts the broker")
-    with KafkaBroker(tmp_path / "kafka") as broker:
-        yield broker
 
 
 def docker_runs() -> bool:
