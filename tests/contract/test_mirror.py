@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient
 
 from common.errors import DependencyError, ModelMismatchError
 from common.settings import QdrantSettings
 from common.types import Embedding, SegmentRef
 from searcher.mirror.base import Mirror
-from searcher.mirror.qdrant_client import QdrantClientMirror
 from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
 from searcher.mirror.subprocess_mirror import MirrorProcess
 from searcher.storage.video_store import Video
@@ -31,8 +29,14 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     elif request.param == "process":
         yield lambda model_id: MirrorProcess(tmp_path / "mirror", model_id)
     elif request.param == "local":
+        from searcher.mirror.qdrant_client import QdrantClientMirror
+
         yield lambda model_id: QdrantClientMirror.local(tmp_path / "mirror", model_id)
     else:
+        from qdrant_client import QdrantClient
+
+        from searcher.mirror.qdrant_client import QdrantClientMirror
+
         fixture = {"server": "qdrant_url", "cluster": "qdrant_cluster_urls"}[request.param]
         url = request.getfixturevalue(fixture)
         settings = QdrantSettings(url=url, collection=f"storyhash-test-{uuid.uuid4().hex}")
@@ -155,6 +159,8 @@ def test_another_models_vectors_are_refused(reopen: Open, rng: np.random.Generat
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
+    from searcher.mirror.qdrant_client import QdrantClientMirror
+
     settings = QdrantSettings(url="http://127.0.0.1:1", timeout_seconds=1)
     with pytest.raises(DependencyError, match="does not respond"):
         QdrantClientMirror.server(settings, MODEL_ID)

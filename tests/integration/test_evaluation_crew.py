@@ -16,6 +16,7 @@ from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL
 from evaluation.data.feature_cache import CachedQuery, write_cached_query
 from evaluation.data.records import CopiedRange
+from evaluation.experiment import worker_pool
 from evaluation.experiment.commands import calibrate
 from evaluation.experiment.experiment import Evaluation
 from evaluation.experiment.experiment_data import ExperimentData, ExperimentPlan
@@ -27,7 +28,7 @@ from evaluation.methods.methods import ConfiguredMethod
 from evaluation.transforms.registry import TRANSFORMS
 from searcher.matching.calibration import load_calibration
 
-NAMES = tuple(TRANSFORMS)[:11]
+NAMES = tuple(TRANSFORMS)[:6]
 PROFILE, MODEL = "offline", "made-by-hand"
 
 
@@ -42,9 +43,15 @@ def seen(rng: np.random.Generator, direction: np.ndarray, noise: float) -> Cache
     return CachedQuery(query, (CopiedRange(0.0, 4.0, 0.0, 4.0),))
 
 
+@pytest.fixture(autouse=True)
+def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queries per task, so that a few queries are enough for two processes."""
+    monkeypatch.setattr(worker_pool, "CHUNK", 8)
+
+
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
-    """Six videos, and eleven edits of each that show what it shows with more and more noise."""
+    """Six videos, and six edits of each that show what it shows with more and more noise."""
     folder = tmp_path_factory.mktemp("made")
     rng = np.random.default_rng(5)
     videos = []
@@ -133,7 +140,7 @@ def test_the_death_of_a_worker_is_told(recipe: WorkerSpec) -> None:
         WorkerPool(recipe, 2) as pool,
         pytest.raises(StoryHashError, match="fewer --workers"),
     ):
-        list(pool.run(dies, range(64)))
+        list(pool.run(dies, range(len(pool.queries))))
 
 
 def test_one_family_alone_cannot_be_evaluated(recipe: WorkerSpec) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.support.services import ROOT, clean_environment
 
-torch = pytest.importorskip("torch", reason="pip install -e '.[models]' to train the network")
+pytestmark = pytest.mark.skipif(
+    find_spec("torch") is None, reason="pip install -e '.[models]' to train the network"
+)
 
 
 def train(out: Path, seconds: float) -> list[dict[str, float]]:
@@ -30,6 +33,8 @@ def train(out: Path, seconds: float) -> list[dict[str, float]]:
 
 
 def test_a_run_goes_on_where_its_last_checkpoint_was(tmp_path: Path) -> None:
+    import torch
+
     from scripts.train_offline.network import CopyNetwork
 
     (first,) = train(tmp_path, 0.01)
@@ -45,6 +50,8 @@ def test_a_run_goes_on_where_its_last_checkpoint_was(tmp_path: Path) -> None:
 
 
 def test_an_edit_that_shows_two_pictures_has_two_right_answers() -> None:
+    import torch
+
     from scripts.train_offline.loss import copy_loss
 
     clean = torch.eye(4, 512)
@@ -60,6 +67,8 @@ def test_an_edit_that_shows_two_pictures_has_two_right_answers() -> None:
 
 
 def test_two_crops_of_one_photograph_are_no_strangers() -> None:
+    import torch
+
     from scripts.train_offline.loss import copy_loss
 
     clean = torch.eye(4, 512)

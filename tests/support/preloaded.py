@@ -37,7 +37,6 @@ _MODULES = (
     "common.kafka.transport",
     "common.runtime_tuning",
     "embedder.visual.offline",
-    "searcher.mirror.qdrant_client",
     "searcher.mirror.qdrant_edge",
     "searcher.mirror.subprocess_mirror",
     "storyhash.client.catalogue",
