@@ -1,4 +1,4 @@
-"""One broker for all processes of a test run: the first that asks starts it, the last to leave ends it."""
+"""One broker for all processes of a test run: the first that asks starts it, the last one ends it."""
 
 from __future__ import annotations
 
