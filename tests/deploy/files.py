@@ -18,7 +18,9 @@ DOCKERFILES = ("Dockerfile.cpu", "Dockerfile.gpu")
 RULES = DEPLOY / "prometheus" / "rules.yml"
 RULES_TEST = DEPLOY / "prometheus" / "rules_test.yml"
 PROMETHEUS_CONFIG = DEPLOY / "prometheus" / "prometheus.yml"
-DASHBOARD = DEPLOY / "grafana" / "dashboards" / "storyhash.json"
+SERVE_CONFIG = DEPLOY / "prometheus" / "serve.yml"
+ALERTMANAGER = DEPLOY / "prometheus" / "alertmanager.yml"
+DASHBOARDS = DEPLOY / "grafana" / "dashboards"
 
 _VARIABLE = re.compile(r"\$(\$|\{(?P<name>\w+)(?P<kind>:[-?])?(?P<rest>[^}]*)\})")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -124,33 +126,50 @@ class Expression:
     instant: bool = False
 
 
-def dashboard() -> dict[str, Any]:
-    return dict(json.loads(DASHBOARD.read_text()))
+def dashboards() -> dict[str, dict[str, Any]]:
+    """Every dashboard by its uid."""
+    read = [json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))]
+    return {board["uid"]: board for board in read}
 
 
-def panels() -> list[dict[str, Any]]:
+def panels(board: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every panel that shows something."""
-    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
 def panel_expressions() -> list[Expression]:
     return [
-        Expression(f"{panel['title']} ({panel['type']})", target["expr"], target["instant"])
-        for panel in panels()
+        Expression(f"{uid}: {panel['title']} {target['refId']}", target["expr"], target["instant"])
+        for uid, board in dashboards().items()
+        for panel in panels(board)
         for target in panel["targets"]
     ]
 
 
+def _rules() -> list[dict[str, Any]]:
+    return [rule for group in load(RULES)["groups"] for rule in group["rules"]]
+
+
 def alerts() -> dict[str, dict[str, Any]]:
     """Every alert rule by its name."""
-    return {rule["alert"]: rule for group in load(RULES)["groups"] for rule in group["rules"]}
+    return {rule["alert"]: rule for rule in _rules() if "alert" in rule}
 
 
-def alert_expressions() -> list[Expression]:
-    return [Expression(name, rule["expr"]) for name, rule in alerts().items()]
+def recorded() -> dict[str, str]:
+    """The expression of every recording rule by the name of its series."""
+    return {rule["record"]: rule["expr"] for rule in _rules() if "record" in rule}
+
+
+def rule_expressions() -> list[Expression]:
+    """The expressions of all rules."""
+    return [
+        *(Expression(name, rule["expr"]) for name, rule in alerts().items()),
+        *(Expression(name, expr) for name, expr in recorded().items()),
+    ]
 
 
 def metric_names(expression: str) -> set[str]:
-    """The names of our metrics in an expression; a histogram's samples by their own names."""
+    """The names of our metrics in an expression, recorded ones too; a histogram's samples by their own
+    names."""
     unquoted = re.sub(r"\"[^\"]*\"|'[^']*'", "", expression)
-    return set(re.findall(r"\bstoryhash_\w+", unquoted))
+    return set(re.findall(r"\bstoryhash[_:][\w:]+", unquoted))

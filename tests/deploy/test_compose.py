@@ -20,7 +20,9 @@ from storyhash.cli import app
 from tests.conftest import QDRANT_IMAGE, skip_or_fail
 from tests.deploy.files import (
     DEPLOY,
+    PROMETHEUS_CONFIG,
     ROOT,
+    SERVE_CONFIG,
     broker_properties,
     compose,
     image_environment,
@@ -60,7 +62,7 @@ def validate(*files: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_files_follow_the_compose_specification() -> None:
-    run = validate(DEPLOY / "compose.yaml", DEPLOY / "compose.gpu.yaml")
+    run = validate(*sorted(DEPLOY.glob("compose*.yaml")))
     assert run.returncode == 0, run.stdout
 
 
@@ -85,6 +87,51 @@ def test_every_setting_of_a_service_is_one_of_ours(
     settings = load_settings()
     assert settings.http.host == "0.0.0.0"
     assert settings.kafka.bootstrap_servers == "kafka:29092"
+
+
+def test_serve_alone_is_the_same_image_with_its_settings_key_and_prometheus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone = load(DEPLOY / "compose.serve.yaml")["services"]
+    serve, prometheus = alone["serve"], alone["prometheus"]
+    assert serve["image"] == services()["searcher"]["image"]
+    assert serve["build"] == services()["searcher"]["build"]
+    given = image_environment("Dockerfile.cpu") | serve["environment"]
+    for name, value in given.items():
+        if name.startswith("STORYHASH_"):
+            assert name in set(setting_names())
+            monkeypatch.setenv(name, value)
+    settings = load_settings()
+    # Whoever reaches the port needs a key.
+    assert settings.http.require_keys == "always"
+    grace = seconds(serve["stop_grace_period"])
+    assert grace > settings.service.stop_seconds + HTTP_STOP_SECONDS
+    assert f"serve-data:{given['STORYHASH_DATA_DIR']}" in serve["volumes"]
+    assert serve["command"] == ["serve", "--watch", "/videos"]
+    assert any(
+        one == f"--config.file=/etc/prometheus/{SERVE_CONFIG.name}" for one in prometheus["command"]
+    )
+    (job,) = [one for one in load(SERVE_CONFIG)["scrape_configs"] if one["job_name"] == "serve"]
+    assert job["static_configs"] == [{"targets": [f"serve:{given['STORYHASH_HTTP__PORT']}"]}]
+
+
+@pytest.mark.parametrize("name", ["alertmanager", "grafana", "prometheus"])
+def test_what_watches_is_the_same_in_both_worlds(name: str) -> None:
+    alone = load(DEPLOY / "compose.serve.yaml")["services"][name]
+    beside = dict(services()[name])
+    if name == "prometheus":
+        config = "--config.file=/etc/prometheus/prometheus.yml"
+        alone["command"] = [config, *alone["command"][1:]]
+        assert beside.pop("secrets") == ["qdrant-api-key"]
+    assert alone == beside
+
+
+def test_prometheus_gets_the_key_of_qdrant_as_the_file_it_reads() -> None:
+    assert compose()["secrets"] == {"qdrant-api-key": {"environment": "QDRANT_API_KEY"}}
+    (job,) = [
+        one for one in load(PROMETHEUS_CONFIG)["scrape_configs"] if one["job_name"] == "qdrant"
+    ]
+    assert job["authorization"] == {"credentials_file": "/run/secrets/qdrant-api-key"}
 
 
 def test_settings_of_the_gpu_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +206,10 @@ def test_a_service_has_longer_to_stop_than_it_may_take(service: str) -> None:
 
 
 def test_only_this_machine_reaches_the_ports() -> None:
-    published = [port for one in services().values() for port in one.get("ports", [])]
+    alone = load(DEPLOY / "compose.serve.yaml")["services"]
+    published = [
+        port for one in [*services().values(), *alone.values()] for port in one.get("ports", [])
+    ]
     assert published
     assert all(re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port) for port in published), published
     # Of scaled services only the first would get the port.

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.conftest import skip_or_fail
 from tests.deploy.files import (
+    ALERTMANAGER,
     PROMETHEUS_CONFIG,
+    ROOT,
     RULES,
     RULES_TEST,
-    alert_expressions,
+    SERVE_CONFIG,
     alerts,
     image_environment,
     load,
     panel_expressions,
+    rule_expressions,
     services,
 )
 from tests.support.prometheus import promtool
@@ -29,8 +34,26 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_prometheus_takes_the_configuration_and_the_rules() -> None:
-    checked = run("check", "config", PROMETHEUS_CONFIG)
+@pytest.mark.parametrize("config", [PROMETHEUS_CONFIG, SERVE_CONFIG], ids=lambda path: path.name)
+def test_prometheus_takes_the_configuration_and_the_rules(config: Path) -> None:
+    # Qdrant's key is not on this machine.
+    checked = run("check", "config", "--syntax-only", config)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    checked = run("check", "rules", RULES)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_alertmanager_takes_the_example() -> None:
+    amtool = shutil.which("amtool") or skip_or_fail(
+        "alertmanager", "install the package prometheus-alertmanager"
+    )
+    checked = subprocess.run(
+        [amtool, "check-config", ALERTMANAGER],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -65,7 +88,31 @@ def test_an_alert_is_shown_firing_and_silent(alert: str) -> None:
 def test_an_alert_says_how_bad_it_is_and_what_to_do(alert: str) -> None:
     rule = alerts()[alert]
     assert rule["labels"]["severity"] in ("critical", "warning")
-    assert rule["annotations"].keys() == {"summary", "description"}
+    assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+
+
+@pytest.mark.parametrize("alert", alerts())
+def test_an_alert_has_a_runbook(alert: str) -> None:
+    url = alerts()[alert]["annotations"]["runbook_url"]
+    assert url == f"{{{{ $externalLabels.runbooks }}}}#{alert.lower()}"
+    text = (ROOT / "docs" / "operations.md").read_text()
+    section = text.partition(f"\n### {alert}\n")[2].partition("\n#")[0]
+    for part in ("**Means.**", "**Look at.**", "**Do.**"):
+        assert part in section, f"docs/operations.md: ### {alert} has no {part}"
+
+
+def test_no_runbook_is_about_an_alert_that_is_gone() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    assert set(re.findall(r"^### (StoryHash\w+)$", text, re.M)) == alerts().keys()
+
+
+@pytest.mark.parametrize("config", [PROMETHEUS_CONFIG, SERVE_CONFIG], ids=lambda path: path.name)
+def test_alerts_are_told_where_runbooks_are_and_go_without_that_label(config: Path) -> None:
+    given = load(config)
+    assert given["global"]["external_labels"].keys() == {"runbooks"}
+    assert given["alerting"]["alert_relabel_configs"] == [
+        {"regex": "runbooks", "action": "labeldrop"}
+    ]
 
 
 def test_every_service_of_ours_that_lasts_is_scraped_where_it_listens() -> None:
@@ -78,16 +125,21 @@ def test_every_service_of_ours_that_lasts_is_scraped_where_it_listens() -> None:
         for found in job.get("static_configs", []):
             reached[job["job_name"]] = found["targets"]
     assert reached.pop("prometheus") == ["localhost:9090"]
+    assert reached.pop("qdrant") == ["qdrant:6333"]
     assert reached == {name: [f"{name}:{port}"] for name in ("searcher", "embedder", "producer")}
     assert reached.keys() <= services().keys()
 
 
 def test_expressions_name_only_jobs_there_are() -> None:
-    jobs = {job["job_name"] for job in load(PROMETHEUS_CONFIG)["scrape_configs"]}
+    jobs = {
+        job["job_name"]
+        for config in (PROMETHEUS_CONFIG, SERVE_CONFIG)
+        for job in load(config)["scrape_configs"]
+    }
     named = [
         job
-        for one in [*panel_expressions(), *alert_expressions()]
-        for wanted in re.findall(r'job=~?"([^"]+)"', one.text)
+        for one in [*panel_expressions(), *rule_expressions()]
+        for wanted in re.findall(r'job=~?"([^"$]+)"', one.text)
         for job in wanted.split("|")
     ]
     assert named

@@ -4,13 +4,12 @@ evaluated, and no expression asks for what nobody tells."""
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,20 +20,20 @@ from common.kafka.transport import KafkaTransport
 from common.messaging.transport import Message
 from common.settings import KafkaSettings, VideoSettings
 from common.types import VECTOR_DIMENSION
+from scripts.dashboards.board import SERVE, Panel, Query
 from tests.conftest import skip_or_fail
 from tests.deploy.files import (
-    Expression,
-    alert_expressions,
-    alerts,
     metric_names,
     panel_expressions,
+    rule_expressions,
     services,
     settings_of,
 )
 from tests.e2e.conftest import draw
 from tests.kafka_broker import KafkaBroker, can_run
+from tests.support.monitoring import Watched, grew, serve_watched, wait_to_see
 from tests.support.prometheus import Prometheus, prometheus
-from tests.support.services import Deployment, Searcher, Service, wait_until, write_manifest
+from tests.support.services import Deployment, Searcher, Service, write_manifest
 
 JOBS = {"searcher", "embedder", "producer"}
 # More than the producer sends while everything else happens, one film at a time.
@@ -47,30 +46,6 @@ IMPATIENT = {
     "STORYHASH_KAFKA__REQUEST_TIMEOUT_SECONDS": "2",
     "STORYHASH_KAFKA__DELIVERY_TIMEOUT_SECONDS": "3",
 }
-# Grafana makes it at least four times the scrape interval, and more the more hours are shown.
-RATE_INTERVAL = "30s"
-# Panels that may well be at zero all along.
-ZERO_IS_AN_ANSWER = {
-    "Queries under 1 ms": "how fast a query is depends on the machine",
-    "Services not ready": "none is the best answer",
-    "Mirror divergence": "none is the best answer",
-}
-
-
-@dataclass(frozen=True)
-class Watched:
-    """What was seen, from `start` to `end` (seconds since 1970)."""
-
-    prometheus: Prometheus
-    start: float
-    end: float
-
-    def values(self, expression: Expression) -> list[float]:
-        """What a panel would draw of an expression."""
-        text = expression.text.replace("$__rate_interval", RATE_INTERVAL)
-        if expression.instant:
-            return self.prometheus.now(text)
-        return self.prometheus.values(text, self.start, self.end)
 
 
 @pytest.fixture(scope="module")
@@ -114,27 +89,18 @@ def make_it_all_happen(
     """One thing after another, each until Prometheus has seen it."""
     for job in run:
         wait_to_see(scraper, f'up{{job="{job}"}} == 1')
-    wait_to_see(scraper, grows('segments_total{stage="search", outcome="done"}'))
+    wait_to_see(scraper, grew('segments_total{stage="search", outcome="done"}'))
     set_aside(deployment, b"this is no message of ours")
     wait_to_see(scraper, 'ALERTS{alertname="StoryHashDeadLetters", alertstate="firing"}')
     broker.pause()
     try:
-        wait_to_see(scraper, grows("retries_total"))
+        wait_to_see(scraper, grew("retries_total"))
     finally:
         broker.resume()
     with asking(run["searcher"].url, video_id):
-        wait_to_see(scraper, grows("query_duration_seconds_count"))
-        wait_to_see(scraper, grows("match_probability_count"))
+        wait_to_see(scraper, grew("query_duration_seconds_count"))
+        wait_to_see(scraper, grew("match_probability_count"))
         wait_to_see(scraper, "storyhash_index_recall_ratio >= 0")
-
-
-def wait_to_see(scraper: Prometheus, expression: str) -> None:
-    wait_until(lambda: scraper.now(expression) != [], expression)
-
-
-def grows(metric: str) -> str:
-    """Whether a counter went up between two scrapes: one that began above zero has not."""
-    return f"sum(increase(storyhash_{metric}[{RATE_INTERVAL}])) > 0"
 
 
 def started(deployment: Deployment, job: str, *arguments: str | Path, **settings: str) -> Service:
@@ -201,41 +167,31 @@ def test_every_metric_that_is_asked_for_is_told(watched: Watched) -> None:
     told = set(watched.prometheus.ask("label/__name__/values"))
     asked = {
         name
-        for one in [*panel_expressions(), *alert_expressions()]
+        for one in [*panel_expressions(), *rule_expressions()]
         for name in metric_names(one.text)
     }
-    assert asked
-    assert asked - told == set()
+    # They wait in `serve` alone.
+    assert asked - told == {"storyhash_pending_videos"}
 
 
-@pytest.mark.parametrize("expression", panel_expressions(), ids=lambda one: one.where)
-def test_a_panel_shows_something(watched: Watched, expression: Expression) -> None:
-    values = [value for value in watched.values(expression) if not math.isnan(value)]
-    assert values, expression.text
-    # A line at zero all along shows no more than an empty panel does.
-    if expression.where.partition(" (")[0] not in ZERO_IS_AN_ANSWER:
-        assert any(value > 0 for value in values), expression.text
+def test_every_panel_and_every_rule_shows_what_it_should(watched: Watched) -> None:
+    findings = watched.findings(JOBS)
+    assert len(findings) > len(panel_expressions())
+    assert [one for one in findings if one.problem] == []
+    # All that can happen has happened here once: so these have something to show too.
+    shown = {one.where.split(": ")[2] for one in findings if one.shows.startswith("nothing")}
+    assert shown.isdisjoint({"Dead letters", "Retries per second"})
 
 
 def test_a_metric_nobody_tells_would_leave_its_panel_empty(watched: Watched) -> None:
-    assert watched.values(Expression("", "rate(storyhash_no_such_total[$__rate_interval])")) == []
-    with pytest.raises(RuntimeError, match="parse error"):
-        watched.values(Expression("", "rate(storyhash_retries_total["))
-
-
-def test_every_alert_is_evaluated(watched: Watched) -> None:
-    groups = watched.prometheus.ask("rules", type="alert")["groups"]
-    rules = {rule["name"]: rule for group in groups for rule in group["rules"]}
-    assert rules.keys() == alerts().keys()
-    failed = {name: rule.get("lastError") for name, rule in rules.items() if rule["health"] != "ok"}
-    assert failed == {}
-
-
-@pytest.mark.parametrize("expression", alert_expressions(), ids=lambda one: one.where)
-def test_an_alert_is_a_question_prometheus_can_answer(
-    watched: Watched, expression: Expression
-) -> None:
-    watched.values(expression)
+    nobody = Panel("x", "x", "s", (Query("rate(storyhash_no_such_total[1m])", ""),), ("searcher",))
+    (found,) = watched.panel_findings("board", nobody, JOBS)
+    assert found.problem == "empty"
+    (elsewhere,) = watched.panel_findings("board", nobody, {"serve"})
+    assert elsewhere.problem == ""
+    broken = replace(nobody, queries=(Query("rate(storyhash_retries_total[", ""),))
+    (found,) = watched.panel_findings("board", broken, JOBS)
+    assert "parse error" in found.problem
 
 
 def test_the_dead_letter_fires_its_alert_with_its_stage_and_reason(watched: Watched) -> None:
@@ -246,3 +202,22 @@ def test_the_dead_letter_fires_its_alert_with_its_stage_and_reason(watched: Watc
     ]
     assert [one["stage"] for one in firing] == ["embed"]
     assert all(one["reason"] for one in firing)
+
+
+def test_nothing_else_fires(watched: Watched) -> None:
+    assert watched.firing() == {"StoryHashDeadLetters"}
+
+
+def test_serve_alone_shows_all_that_it_should_and_fires_no_alert(tmp_path: Path) -> None:
+    prometheus()
+    with serve_watched(tmp_path, draw) as alone:
+        findings = alone.findings({SERVE})
+        assert [one for one in findings if one.problem] == []
+        assert alone.firing() == set()
+        # What a person asked for is seen, not only /v1/search.
+        (matched,) = alone.prometheus.now('storyhash_decisions_total{decision="copy"} > 0')
+        assert matched >= 1
+        routes = alone.prometheus.now(
+            'sum by (status) (storyhash_http_requests_total{route="/v1/match"}) > 0'
+        )
+        assert len(routes) == 2

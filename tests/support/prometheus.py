@@ -43,10 +43,17 @@ def promtool() -> str:
 
 
 class Prometheus:
-    """Scrapes every second, with deploy/prometheus/prometheus.yml and other addresses."""
+    """Scrapes every second, with a configuration of deploy/prometheus and other addresses."""
 
-    def __init__(self, folder: Path, targets: Mapping[str, Sequence[str]]) -> None:
-        """targets: for each job of the configuration, the addresses (HOST:PORT) to scrape instead."""
+    def __init__(
+        self,
+        folder: Path,
+        targets: Mapping[str, Sequence[str]],
+        config: Path = PROMETHEUS_CONFIG,
+    ) -> None:
+        """targets: for each job of the configuration, the addresses (HOST:PORT) to scrape instead; jobs
+        without one are left out."""
+        self._source = config
         (self._port,) = free_ports(1)
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -111,11 +118,17 @@ class Prometheus:
             self._process.wait()
 
     def _write(self) -> None:
-        config = yaml.safe_load(PROMETHEUS_CONFIG.read_text())
+        config = yaml.safe_load(self._source.read_text())
         config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        config["rule_files"] = [str(RULES)]
-        for job in config["scrape_configs"]:
-            for found in [name for name in job if name.endswith("_sd_configs")]:
-                del job[found]
-            job["static_configs"] = [{"targets": list(self._targets[job["job_name"]])}]
+        rules = yaml.safe_load(RULES.read_text())
+        for group in rules["groups"]:
+            group.pop("interval", None)
+        (self._folder / RULES.name).write_text(yaml.safe_dump(rules))
+        # Nobody is told of an alert here, and nothing asks for a key.
+        del config["alerting"]
+        config["scrape_configs"] = [
+            {"job_name": name, "static_configs": [{"targets": list(self._targets[name])}]}
+            for name in (job["job_name"] for job in config["scrape_configs"])
+            if name in self._targets
+        ]
         self._config.write_text(yaml.safe_dump(config))

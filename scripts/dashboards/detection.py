@@ -1,0 +1,122 @@
+"""What is found: decisions per bank, match rate, and whether probabilities drift."""
+
+from __future__ import annotations
+
+from scripts.dashboards.board import API, Board, Panel, Query, Row
+from scripts.dashboards.promql import increase, metric, rate, ratio, total
+
+BOARD = Board(
+    "storyhash-detection",
+    "StoryHash: detection",
+    "How much is found, in which bank, and is it as usual?",
+    (
+        Row(
+            "Decisions",
+            (
+                Panel(
+                    "Decisions per bank",
+                    "Queries in the time shown. Those without a match have the bank (none).",
+                    "short",
+                    (
+                        Query(
+                            increase("decisions_total", by="bank,decision"),
+                            "{{bank}} {{decision}}",
+                            instant=True,
+                        ),
+                    ),
+                    API,
+                    kind="table",
+                    width=12,
+                ),
+                Panel(
+                    "Decisions per second",
+                    "By bank of the best match.",
+                    "ops",
+                    (Query(rate("decisions_total", by="bank,decision"), "{{bank}} {{decision}}"),),
+                    API,
+                    width=12,
+                ),
+                Panel(
+                    "Match rate",
+                    "Share of the queries of the last hour that are copies or go to review.",
+                    "percentunit",
+                    (
+                        Query(
+                            total("storyhash:match_rate:ratio_rate1h", by="job", how="max"),
+                            "{{job}}",
+                        ),
+                    ),
+                    API,
+                    most=1,
+                ),
+                Panel(
+                    "Queries that go to review, as a share",
+                    "If it grows, thresholds or the catalogue changed.",
+                    "percentunit",
+                    (
+                        Query(
+                            ratio(
+                                rate("decisions_total", 'decision="review"', by="job", window="1h"),
+                                rate("decisions_total", by="job", window="1h"),
+                            ),
+                            "{{job}}",
+                        ),
+                    ),
+                    API,
+                    most=1,
+                ),
+                Panel(
+                    "Queries per second",
+                    "Videos matched: uploads, addresses and new videos.",
+                    "ops",
+                    (
+                        Query(
+                            rate("match_probability_count", by="job,instance"),
+                            "{{job}} {{instance}}",
+                        ),
+                    ),
+                    API,
+                ),
+            ),
+        ),
+        Row(
+            "Probabilities",
+            (
+                Panel(
+                    "Best probability of each query",
+                    "Most should be near 0 or near 1. Many in the middle are hard to decide.",
+                    "short",
+                    (
+                        Query(
+                            increase(
+                                "match_probability_bucket", by="le", window="$__rate_interval"
+                            ),
+                            "{{le}}",
+                        ),
+                    ),
+                    API,
+                    kind="heatmap",
+                    width=12,
+                ),
+                Panel(
+                    "Mean probability, and how it drifts",
+                    "Last hour against last day. A jump means other videos, catalogue or model.",
+                    "percentunit",
+                    (
+                        Query(
+                            f"max by (job) ({metric('storyhash:match_probability:mean_rate1h')})",
+                            "{{job}}, last hour",
+                        ),
+                        Query(
+                            f"max by (job) ({metric('storyhash:match_probability:mean_rate1d')})",
+                            "{{job}}, last day",
+                        ),
+                    ),
+                    API,
+                    width=12,
+                    most=1,
+                ),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,130 @@
+"""Networks: how fast they are, and how busy."""
+
+from __future__ import annotations
+
+from scripts.dashboards.board import EMBEDDER, SERVE, Board, Panel, Query, Row
+from scripts.dashboards.promql import quantile, rate, ratio, total
+
+_EMBEDS = (SERVE, EMBEDDER)
+_HTTP = 'route="/v1/embed"'
+_VIDEO = "a searcher sends it only queries of videos that are not in the catalogue"
+
+BOARD = Board(
+    "storyhash-embedder",
+    "StoryHash: embedder",
+    "How fast are the networks, and are they the bottleneck?",
+    (
+        Row(
+            "Networks",
+            (
+                Panel(
+                    "Time per call of a network",
+                    "Half of the calls, and 99 of 100, took at most this long.",
+                    "s",
+                    (
+                        Query(
+                            quantile(0.5, "encode_duration_seconds", by="model"), "50% {{model}}"
+                        ),
+                        Query(
+                            quantile(0.99, "encode_duration_seconds", by="model"), "99% {{model}}"
+                        ),
+                    ),
+                    _EMBEDS,
+                ),
+                Panel(
+                    "Share of the time spent in networks",
+                    "Above 1 several calls run at the same time.",
+                    "percentunit",
+                    (
+                        Query(
+                            rate("encode_duration_seconds_sum", by="job,instance,model"),
+                            "{{job}} {{instance}} {{model}}",
+                        ),
+                    ),
+                    _EMBEDS,
+                ),
+                Panel(
+                    "Segments embedded per second",
+                    "By process.",
+                    "ops",
+                    (
+                        Query(
+                            rate("segments_total", 'stage="embed"', by="job,instance,outcome"),
+                            "{{job}} {{instance}} {{outcome}}",
+                        ),
+                    ),
+                    _EMBEDS,
+                ),
+                Panel(
+                    "Time per segment",
+                    "Processing time of the stage, divided by the segments.",
+                    "s",
+                    (
+                        Query(
+                            ratio(
+                                rate(
+                                    "stage_duration_seconds_sum", 'stage="embed"', by="job,instance"
+                                ),
+                                rate("segments_total", 'stage="embed"', by="job,instance"),
+                            ),
+                            "{{job}} {{instance}}",
+                        ),
+                    ),
+                    _EMBEDS,
+                ),
+                Panel(
+                    "Queries embedded for searchers",
+                    "Requests per second to POST /v1/embed, by status.",
+                    "reqps",
+                    (Query(rate("http_requests_total", _HTTP, by="status"), "{{status}}"),),
+                    (EMBEDDER,),
+                    may_be_empty=_VIDEO,
+                ),
+                Panel(
+                    "Queries that wait for an embedder's turn",
+                    "Two are embedded at a time.",
+                    "short",
+                    (
+                        Query(
+                            total("queue_waiting_requests", 'queue="embed"', by="instance"),
+                            "{{instance}}",
+                        ),
+                    ),
+                    (EMBEDDER,),
+                    alert="StoryHashNoEmbedder",
+                ),
+            ),
+        ),
+        Row(
+            "Processes",
+            (
+                Panel(
+                    "CPU cores in use",
+                    "Cores that the process keeps busy, without its child processes.",
+                    "short",
+                    (
+                        Query(
+                            rate("process_cpu_seconds_total", by="job,instance"),
+                            "{{job}} {{instance}}",
+                        ),
+                    ),
+                    _EMBEDS,
+                    width=12,
+                ),
+                Panel(
+                    "Memory",
+                    "Resident memory of the process, without its child processes.",
+                    "bytes",
+                    (
+                        Query(
+                            total("process_resident_memory_bytes", by="job,instance"),
+                            "{{job}} {{instance}}",
+                        ),
+                    ),
+                    _EMBEDS,
+                    width=12,
+                ),
+            ),
+        ),
+    ),
+)

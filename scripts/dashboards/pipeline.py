@@ -1,0 +1,167 @@
+"""From a video to a searchable video: what waits, for how long, and what fails."""
+
+from __future__ import annotations
+
+from scripts.dashboards.board import (
+    EMBEDDER,
+    KAFKA,
+    PRODUCER,
+    SEARCHER,
+    SERVE,
+    Board,
+    Panel,
+    Query,
+    Row,
+)
+from scripts.dashboards.promql import quantile, rate, total
+
+_INDEXES = (SERVE, SEARCHER)
+_NONE = "it has a value only after the first one"
+
+BOARD = Board(
+    "storyhash-pipeline",
+    "StoryHash: pipeline",
+    "How long do videos wait until they are searchable, and what fails on the way?",
+    (
+        Row(
+            "Lag",
+            (
+                Panel(
+                    "Time until a segment is searchable",
+                    "From its production until it can be found.",
+                    "s",
+                    tuple(
+                        Query(quantile(share, "freshness_seconds"), f"{share:.0%} of them")
+                        for share in (0.5, 0.95, 0.99)
+                    ),
+                    _INDEXES,
+                    alert="StoryHashFreshnessPoor",
+                ),
+                Panel(
+                    "How far behind consumers are, in time",
+                    "Age of the messages that are read now, while more wait.",
+                    "s",
+                    (
+                        Query(
+                            total("consumer_lag_seconds", by="stage,topic", how="max"),
+                            "{{stage}} {{topic}}",
+                        ),
+                    ),
+                    KAFKA,
+                    alert="StoryHashLagGrowing",
+                ),
+                Panel(
+                    "How far behind consumers are, in messages",
+                    "Messages that wait, by stage and topic. A backfill may wait long.",
+                    "short",
+                    (
+                        Query(
+                            total("consumer_lag_messages", by="stage,topic"), "{{stage}} {{topic}}"
+                        ),
+                    ),
+                    KAFKA,
+                    alert="StoryHashLagGrowing",
+                ),
+                Panel(
+                    "Videos queued in `serve`, by waiting time",
+                    "Videos that wait to be indexed, since they were queued or since the start.",
+                    "short",
+                    (Query(total("pending_videos", by="age"), "{{age}}"),),
+                    (SERVE,),
+                    width=12,
+                    alert="StoryHashIndexingStuck",
+                ),
+                Panel(
+                    "Incomplete videos, by time since their last segment",
+                    "Videos in staging of the searcher.",
+                    "short",
+                    (Query(total("staged_videos", by="age"), "{{age}}"),),
+                    (SEARCHER,),
+                    width=12,
+                    alert="StoryHashVideosWaiting",
+                ),
+            ),
+        ),
+        Row(
+            "Work",
+            (
+                Panel(
+                    "Videos per second, by stage and outcome",
+                    "Videos that were sent, indexed, deleted, or failed.",
+                    "ops",
+                    (Query(rate("videos_total", by="stage,outcome"), "{{stage}} {{outcome}}"),),
+                    (SERVE, SEARCHER, PRODUCER),
+                ),
+                Panel(
+                    "Segments per second, by stage and outcome",
+                    "Segments of 4 s that were produced, embedded, or made searchable.",
+                    "ops",
+                    (Query(rate("segments_total", by="stage,outcome"), "{{stage}} {{outcome}}"),),
+                    (SERVE, SEARCHER, EMBEDDER, PRODUCER),
+                ),
+                Panel(
+                    "Time per batch, 95 of 100, by stage",
+                    "Processing time of one batch.",
+                    "s",
+                    (Query(quantile(0.95, "stage_duration_seconds", by="stage"), "{{stage}}"),),
+                    (SERVE, SEARCHER, EMBEDDER, PRODUCER),
+                ),
+            ),
+        ),
+        Row(
+            "Failures",
+            (
+                Panel(
+                    "Videos that fail, as a share",
+                    "Failed videos of the last hour, by stage.",
+                    "percentunit",
+                    (
+                        Query(
+                            total(
+                                "storyhash:videos_failed:ratio_rate1h", by="job,stage", how="max"
+                            ),
+                            "{{job}} {{stage}}",
+                        ),
+                    ),
+                    (SERVE, SEARCHER, PRODUCER),
+                    limit=0.2,
+                    alert="StoryHashVideosFailing",
+                ),
+                Panel(
+                    "Dead letters",
+                    "Messages set aside since the service started, by reason.",
+                    "short",
+                    (
+                        Query(
+                            total("dead_letters_total", by="stage,reason"), "{{stage}} {{reason}}"
+                        ),
+                    ),
+                    (EMBEDDER,),
+                    may_be_empty=_NONE,
+                    alert="StoryHashDeadLetters",
+                ),
+                Panel(
+                    "Retries per second",
+                    "Retries after a dependency failed.",
+                    "ops",
+                    (
+                        Query(
+                            rate("retries_total", by="stage,dependency"), "{{stage}} {{dependency}}"
+                        ),
+                    ),
+                    (*_INDEXES, EMBEDDER),
+                    may_be_empty=_NONE,
+                    alert="StoryHashDependencyFailing",
+                ),
+                Panel(
+                    "Messages that expired unread",
+                    "Their videos are not searchable; send them again.",
+                    "short",
+                    (Query(total("expired_messages_total", by="topic"), "{{topic}}"),),
+                    KAFKA,
+                    alert="StoryHashSegmentsExpired",
+                ),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,193 @@
+"""Services under a real Prometheus: what every panel and every rule shows, and which alerts fire."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+
+from common.types import VECTOR_DIMENSION
+from scripts.dashboards import BOARDS
+from scripts.dashboards.board import SERVE, Panel, Query
+from tests.deploy.files import SERVE_CONFIG, Expression, recorded, rule_expressions
+from tests.support.prometheus import Prometheus
+from tests.support.services import Service, wait_until
+
+# Grafana makes it at least four times the scrape interval, and more the more hours are shown.
+RATE_INTERVAL = "30s"
+_SERVE_SETTINGS = {
+    "STORYHASH_HTTP__PORT": "0",
+    "STORYHASH_PROFILE": "offline",
+    "STORYHASH_INGEST__QUIET_SECONDS": "0.3",
+    "STORYHASH_INGEST__WATCH_SECONDS": "0.2",
+    "STORYHASH_INGEST__WORKERS": "1",
+    "STORYHASH_SERVICE__AUDIT_SECONDS": "1",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an expression came to. problem: empty if it is as it should be."""
+
+    where: str
+    shows: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was seen, from `start` to `end` (seconds since 1970)."""
+
+    prometheus: Prometheus
+    start: float
+    end: float
+
+    def values(self, expression: Expression) -> list[float]:
+        """What a panel would draw of an expression."""
+        text = filled(expression.text, self.end - self.start)
+        if expression.instant:
+            return self.prometheus.now(text)
+        return self.prometheus.values(text, self.start, self.end)
+
+    def firing(self) -> set[str]:
+        """The names of the alerts that fire."""
+        alerts = self.prometheus.ask("alerts")["alerts"]
+        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+
+    def findings(self, jobs: Collection[str]) -> list[Finding]:
+        """What every panel and every rule shows, where these jobs run."""
+        panels = [(board.uid, panel) for board in BOARDS for panel in board.panels]
+        shown = [one for uid, panel in panels for one in self.panel_findings(uid, panel, jobs)]
+        return [*shown, *self._rules()]
+
+    def panel_findings(self, uid: str, panel: Panel, jobs: Collection[str]) -> list[Finding]:
+        """What each line of a panel shows."""
+        return [self._line(uid, panel, query, jobs) for query in panel.queries]
+
+    def _line(self, uid: str, panel: Panel, query: Query, jobs: Collection[str]) -> Finding:
+        where = f"{uid}: {panel.title}: {query.legend}"
+        try:
+            values = self.values(Expression(where, query.expr, query.instant))
+        except RuntimeError as error:
+            return Finding(where, "", str(error))
+        numbers = [value for value in values if not math.isnan(value)]
+        if numbers:
+            return Finding(where, f"{min(numbers):.4g} to {max(numbers):.4g}", "")
+        if not set(panel.shown_by) & set(jobs):
+            return Finding(where, f"nothing: it shows {', '.join(panel.shown_by)}", "")
+        if panel.may_be_empty:
+            return Finding(where, f"nothing: {panel.may_be_empty}", "")
+        return Finding(where, "", "empty")
+
+    def _rules(self) -> Iterator[Finding]:
+        groups = self.prometheus.ask("rules")["groups"]
+        health = {rule["name"]: rule for group in groups for rule in group["rules"]}
+        for rule in rule_expressions():
+            told = health.get(rule.where, {"health": "missing"})
+            if told["health"] != "ok":
+                yield Finding(rule.where, "", told.get("lastError", told["health"]))
+            elif rule.where in recorded():
+                values = [v for v in self.values(Expression("", rule.where)) if not math.isnan(v)]
+                shows = f"{min(values):.4g} to {max(values):.4g}" if values else ""
+                yield Finding(rule.where, shows, "" if values else "empty")
+            else:
+                yield Finding(rule.where, told.get("state", ""), "")
+
+
+def filled(expression: str, seconds: float) -> str:
+    """An expression with the dashboards' variables filled in: every job and instance."""
+    for name, value in {
+        "$__rate_interval": RATE_INTERVAL,
+        "$__range": f"{math.ceil(seconds)}s",
+        "$instance": ".*",
+        "$job": ".*",
+    }.items():
+        expression = expression.replace(name, value)
+    return expression
+
+
+@contextmanager
+def serve_watched(
+    folder: Path, draw: Callable[[Path, int], Path], seconds: float = 0.0
+) -> Iterator[Watched]:
+    """`storyhash serve` alone over drawn videos, asked and given work for at least `seconds`, until
+    Prometheus has seen what a panel needs. draw: writes a video of a seed to a path."""
+    films = folder / "films"
+    films.mkdir(parents=True)
+    for seed in range(2):
+        draw(films / f"{seed}.mp4", seed)
+    upload = draw(folder / "upload.mp4", 1)
+    service = Service(
+        "serve",
+        ("serve", "--watch", films, "--data", folder / "data"),
+        folder / "serve.log",
+        _SERVE_SETTINGS,
+        preloaded=True,
+    ).start()
+    targets = {SERVE: [urlsplit(service.url).netloc]}
+    try:
+        with Prometheus(folder / "prometheus", targets, SERVE_CONFIG) as scraper:
+            start = time.time()
+            service.ready()
+            wait_to_see(scraper, 'up{job="serve"} == 1')
+            with _asked(service.url, upload):
+                # A new video, and one that is none, while everything is scraped.
+                shutil.copy(draw(folder / "new.mp4", 2), films / "new.mp4")
+                (films / "broken.mp4").write_bytes(b"this is no video")
+                wait_to_see(scraper, 'storyhash_videos_total{stage="search",outcome="failed"} > 0')
+                wait_to_see(scraper, grew("match_probability_count"))
+                wait_to_see(scraper, grew("query_duration_seconds_count"))
+                wait_to_see(scraper, "storyhash_index_recall_ratio >= 0")
+                wait_to_see(scraper, grew('videos_total{stage="search",outcome="done"}'))
+                time.sleep(max(0.0, start + seconds - time.time()))
+            assert service.running, service.text()
+            yield Watched(scraper, start, time.time())
+    finally:
+        service.stop()
+
+
+def wait_to_see(scraper: Prometheus, expression: str) -> None:
+    """Wait until an expression has a value."""
+    wait_until(lambda: scraper.now(expression) != [], expression)
+
+
+def grew(metric: str) -> str:
+    """Whether a counter went up between two scrapes: one that began above zero has not."""
+    return f"sum(increase(storyhash_{metric}[{RATE_INTERVAL}])) > 0"
+
+
+@contextmanager
+def _asked(url: str, upload: Path) -> Iterator[None]:
+    """Everything callers do, again and again meanwhile: searches, matches, and mistakes."""
+    vectors = np.random.default_rng(7).standard_normal((2, VECTOR_DIMENSION)).astype("<f4")
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    going = True
+
+    def ask() -> None:
+        with httpx.Client(base_url=url, timeout=120) as client:
+            while going:
+                raw = {"content-type": "application/octet-stream"}
+                for _ in range(20):
+                    client.post("/v1/search", content=vectors.tobytes(), headers=raw)
+                client.post("/v1/match?name=upload.mp4", content=upload.read_bytes())
+                client.get("/v1/videos")
+                client.get("/v1/videos/nobody")
+                client.post("/v1/match", content=b"this is no video")
+                client.get("/nowhere")
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            yield
+        finally:
+            going = False
+            asking.result()
