@@ -4,8 +4,11 @@ import { video } from "./api.js";
 import { caseView } from "./case.js";
 import { announce, el } from "./dom.js";
 import { miniBar } from "./timeline.js";
+import { verdictPanel } from "./verdict.js";
 import { DECISIONS, changes, nameOf, percent, sentence, share, why } from "./words.js";
 
+// Titles that are looked up for one answer.
+const MOST_NAMED = 40;
 const RANK = { copy: 0, review: 1, no_match: 2 };
 
 /** Matches by reference, the strongest decision first, then the most probable. */
@@ -23,12 +26,11 @@ function grouped(matches) {
 /** Show an answer of the API. query: `{noun, name, file, video_id}`. Returns `{node, shortcuts, release}`. */
 export async function answerView(answer, query, total) {
   const whole = { ...query, duration_seconds: answer.query.duration_seconds };
-  const groups = grouped(answer.matches);
-  const found = groups.filter(([best]) => best.decision !== "no_match");
-  // Of a pair that matches, only the ranges that do.
-  const shown = found.map((list) => list.filter((one) => one.decision !== "no_match"));
+  const shown = grouped(answer.matches);
+  const [candidate] = answer.candidates;
   const titles = new Map();
-  await Promise.all([...shown, ...groups.slice(0, 1)].slice(0, 40).map(async ([best]) => titles.set(best.video_id, await video(best.video_id))));
+  const named = [...(candidate ? [candidate] : []), ...shown.map(([best]) => best)].slice(0, MOST_NAMED);
+  await Promise.all(named.map(async ({ video_id: id }) => titles.set(id, await video(id))));
   const name = (match) => nameOf(match.video_id, titles.get(match.video_id));
 
   const notes = [
@@ -42,13 +44,14 @@ export async function answerView(answer, query, total) {
     el("div", { class: `card headline ${answer.decision}` },
       el("p", { class: "of" }, whole.name),
       heading,
-      ...(found.length ? [] : [nearest(groups[0], whole, name)]),
+      ...(shown.length ? [] : [nearest(candidate, name)]),
       ...notes.map((text) => el("p", { class: "notice" }, text)),
     ),
   );
   let open = null;
+  let panel = null;
   const release = () => open?.release();
-  if (!found.length) {
+  if (!shown.length) {
     heading.append(
       el("span", { class: "said no_match" }, `${DECISIONS.no_match}:`),
       total === 0 ? " the catalogue is empty." : ` this ${whole.noun} is in no video of the catalogue.`,
@@ -60,7 +63,7 @@ export async function answerView(answer, query, total) {
   const done = changes(best);
   heading.append(
     el("span", { class: `said ${best.decision}` }, `${DECISIONS[best.decision]}${done ? `, ${done}` : ""}:`),
-    ` ${sentence(best, whole, name(best))}`,
+    ` ${sentence(best, whole, name(best)).replace(/^The/, "the")}`,
   );
   announce(heading.textContent);
   const place = el("div", { class: "card" });
@@ -85,23 +88,26 @@ export async function answerView(answer, query, total) {
     place.replaceChildren(
       el("header", { class: "case-head" },
         el("h3", {}, `Compared with ${name(shown[index][0])}`),
-        el("p", { class: "muted" }, `Bank ${shown[index][0].bank} · probability ${percent(shown[index][0].probability)} · `,
-          `${share(shown[index][0].coverage)} of the ${whole.noun}`)),
+        el("p", { class: "muted" }, `Bank ${shown[index][0].bank} · ${share(shown[index][0].coverage)} of the ${whole.noun}`)),
       open.node,
     );
+    panel = null;
+    const id = shown[index][0].match_id;
+    if (id !== undefined) {
+      panel = verdictPanel(id);
+      place.append(panel.node);
+    }
   }
   const moves = shown.length < 2 ? [] : [
     { keys: ["j"], label: "Next match", run: () => select((current + 1) % shown.length) },
     { keys: ["k"], label: "Match before", run: () => select((current + shown.length - 1) % shown.length) },
   ];
   select(0);
-  return { node, shortcuts: () => [...moves, ...open.shortcuts], release };
+  return { node, shortcuts: () => [...moves, ...open.shortcuts, ...(panel?.shortcuts ?? [])], release };
 }
 
-function nearest(group, query, name) {
-  if (!group) return el("p", { class: "muted" }, "No video came near.");
-  const [match] = group;
-  return el("div", {},
-    el("p", {}, "The nearest is ", el("b", {}, name(match)), ". ", why(match)),
-  );
+/** The best non-match, and why it was not enough. */
+function nearest(match, name) {
+  if (!match) return el("p", { class: "muted" }, "No video came near.");
+  return el("p", {}, "The nearest is ", el("b", {}, name(match)), ". ", why(match));
 }

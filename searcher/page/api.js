@@ -78,12 +78,14 @@ export async function send(path, options = {}) {
   return response;
 }
 
-/** The JSON of one call; null for a response without a body. json: the body. */
-export async function call(method, path, { json, signal } = {}) {
+/** The JSON of one call; null for a response without a body. json: the body. once: a key under which a
+ * repetition of the call does nothing. */
+export async function call(method, path, { json, signal, once } = {}) {
   const options = { method, signal };
   if (json !== undefined) {
     options.body = JSON.stringify(json);
     options.headers = { "Content-Type": "application/json" };
+    if (once) options.headers["Idempotency-Key"] = once;
   }
   const response = await send(path, options);
   return response.status === 204 ? null : response.json();
@@ -138,3 +140,6 @@ export async function video(id) {
   }
   return videos.get(id);
 }
+
+/** A random key for one change. */
+export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (one) => one.toString(16).padStart(2, "0")).join("");

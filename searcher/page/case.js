@@ -10,10 +10,12 @@ import { timeline } from "./timeline.js";
 import { undo } from "./transform.js";
 import { changes, nameOf, percent, range, sentence, time, why } from "./words.js";
 
+const MOST_HASHED_BYTES = 512e6;
 const MODES = [["side", "Side by side"], ["difference", "Difference"], ["wipe", "Wipe"]];
 
 /**
- * query: `{noun, name, duration_seconds, file, video_id}`; file: the chosen File, or null.
+ * query: `{noun, name, duration_seconds, file, video_id, fingerprint, rule}`; file: the chosen File, or
+ * null. rule: whether the rule that decided is told elsewhere.
  * matches: all ranges of one reference, best first. told: a match that is already described above, or null.
  * Returns `{node, shortcuts, release}`.
  */
@@ -82,7 +84,7 @@ export function caseView(query, matches, told = null) {
         ...[
           match === told ? null : el("p", { class: "lead" }, sentence(match, query, name)),
           match === told || !done ? null : el("p", {}, `Compared with ${name}, it is ${done}.`),
-          el("p", { class: "muted" }, why(match)),
+          query.rule ? null : el("p", { class: "muted" }, why(match)),
         ].filter(Boolean),
       );
       const pairs = framePairs(match, (seconds) => {
@@ -120,6 +122,9 @@ export function caseView(query, matches, told = null) {
       el("span", {}, "This file is not at hand in the browser. ", fileButton("Choose the file", async (file) => {
         await attach("query", async () => fileMedia(file), (error) => error.message);
         select(index);
+        if (await isOther(file, query.fingerprint)) {
+          places.query.node.append(el("p", { class: "notice bad", role: "alert" }, "This is another file than the one that was matched."));
+        }
       }));
     const rangeList = matches.length < 2 ? null : el(
       "ol", { class: "ranges", "aria-label": "Matched ranges" },
@@ -150,6 +155,14 @@ export function caseView(query, matches, told = null) {
     ]);
     if (!released) select(index);
   }
+}
+
+/** Whether the file is certainly not the one with this fingerprint. */
+async function isOther(file, fingerprint) {
+  // Browsers compute hashes only on this machine or over https.
+  if (!fingerprint?.startsWith("sha256:") || !globalThis.crypto?.subtle || file.size > MOST_HASHED_BYTES) return false;
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
+  return fingerprint !== `sha256:${Array.from(hash, (one) => one.toString(16).padStart(2, "0")).join("")}`;
 }
 
 function playerBox(label, video) {

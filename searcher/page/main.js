@@ -3,9 +3,13 @@
 import { askView } from "./ask.js";
 import { forgetKey, hasKey } from "./api.js";
 import { catalogueView } from "./catalogue.js";
+import { queueView } from "./queue.js";
 import { setShortcuts, start } from "./shortcuts.js";
+import { storedCaseView } from "./stored_case.js";
 
-const VIEWS = { ask: askView, catalogue: catalogueView };
+const VIEWS = { ask: askView, queue: queueView, case: storedCaseView, catalogue: catalogueView };
+// The view whose link is marked while a view without a link is shown.
+const PARENT = { case: "queue" };
 
 const main = document.getElementById("main");
 let view = null;
@@ -20,7 +24,7 @@ function show() {
   main.replaceChildren(view.node);
   setShortcuts(() => view.shortcuts());
   for (const link of document.querySelectorAll("header nav a")) {
-    if (link.getAttribute("href") === `#/${VIEWS[name] ? name : "ask"}`) link.setAttribute("aria-current", "page");
+    if (link.getAttribute("href") === `#/${PARENT[name] ?? (VIEWS[name] ? name : "ask")}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   window.scrollTo(0, 0);

@@ -5,7 +5,8 @@ import { el } from "./dom.js";
 const OFF = "storyhash-no-shortcuts";
 const GLOBAL = [
   { keys: ["1"], label: "Ask", run: () => (location.hash = "#/ask") },
-  { keys: ["2"], label: "Catalogue", run: () => (location.hash = "#/catalogue") },
+  { keys: ["2"], label: "Queue", run: () => (location.hash = "#/queue") },
+  { keys: ["3"], label: "Catalogue", run: () => (location.hash = "#/catalogue") },
   { keys: ["?"], label: "This list", run: () => showHelp() },
 ];
 const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", Enter: "Enter" };

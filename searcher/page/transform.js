@@ -8,8 +8,19 @@ const CSS = {
   rotate_270: "rotate(90deg)",
 };
 
-/** `{transform, filter}` that undo what was done to the original; empty strings where nothing is to undo. */
+/** `{transform, filter, turned}` that undo what was done to the original; empty where nothing is to undo.
+ * turned: by a quarter, so that width and height are exchanged. */
 export function undo(match) {
+  const edit = match.transform;
+  if (edit && edit.rotation_degrees !== undefined) {
+    // The original was mirrored first, then turned clockwise.
+    const steps = [edit.mirrored && "scaleX(-1)", edit.rotation_degrees && `rotate(${-edit.rotation_degrees}deg)`];
+    return {
+      transform: steps.filter(Boolean).join(" "),
+      filter: edit.inverted ? "invert(1)" : "",
+      turned: Math.abs(Math.abs(edit.rotation_degrees) - 90) < 45,
+    };
+  }
   return {
     transform: CSS[match.view] ?? "",
     filter: match.view === "negative" ? "invert(1)" : "",

@@ -99,6 +99,8 @@ const VIEWS = {
 
 /** What was done to the original, in words; empty if nothing. */
 export function changes(match) {
+  const told = match.transform?.words;
+  if (told !== undefined && told !== "") return told === "unchanged" ? "" : told;
   const words = [VIEWS[match.view] ?? `seen through the view ${match.view}`];
   const tempo = match.evidence?.tempo;
   if (typeof tempo === "number") {
@@ -119,6 +121,20 @@ export function sentence(match, query, name) {
     return `The whole ${query.noun} (${length(query.duration_seconds)}) is ${there}.`;
   }
   return `${length(to - from)} of this ${query.noun} (${range(from, to)}) are ${there}.`;
+}
+
+/** The rule that decided a stored match, and by how much. */
+export function ruleInWords(rule, probability, bank) {
+  const by = percent(Math.abs(rule.margin));
+  if (rule.name === "coverage_too_small") {
+    const least = [
+      rule.min_seconds > 0 && length(rule.min_seconds),
+      rule.min_coverage > 0 && `${share(rule.min_coverage)} of the query`,
+    ].filter(Boolean).join(" and ");
+    return `Probability ${percent(probability)} is enough for a copy, but bank ${bank} requires matches of at least ${least}.`;
+  }
+  const wanted = rule.name === "copy_probability" ? "A copy" : "A review";
+  return `Probability ${percent(probability)}. ${wanted} needs at least ${percent(rule.threshold)} in bank ${bank}; this is ${by} ${rule.margin < 0 ? "below" : "above"}.`;
 }
 
 /** Why a match got its decision. */

@@ -107,7 +107,7 @@ def test_a_mirrored_copy_is_named_in_words_and_stepped_through_by_keyboard(
     assert told.startswith("Copy, mirrored:")
     assert told.endswith(f"of {TITLE}.")
     assert "<b>copy.mp4" in wait_for(browser, ".headline .of").text
-    assert wait_for(browser, ".case-head", ">99.9 %")
+    assert wait_for(browser, ".summary", ">99.9 %")
 
     # Both files are at hand, so both players are shown, with pictures of the moments that decided.
     wait_for(browser, ".player video[aria-label=Query]")

@@ -1,0 +1,80 @@
+// One stored match: the case, the verdict, and other matches of the same query.
+
+import { call, withQuery } from "./api.js";
+import { caseView } from "./case.js";
+import { announce, el, errorBox } from "./dom.js";
+import { queryName, queue } from "./queue.js";
+import { verdictPanel } from "./verdict.js";
+import { DECISIONS, changes, nameOf, percent, sentence } from "./words.js";
+
+const MOST_OTHERS = 20;
+
+export function storedCaseView(_, [id]) {
+  const node = el("div", { class: "answer" }, el("p", { class: "muted" }, "Loading…"));
+  let open = null;
+  let panel = null;
+  let released = false;
+  const place = queue.ids.indexOf(Number(id));
+  if (place >= 0) queue.index = place;
+  const go = (step) => {
+    const next = queue.ids[queue.ids.indexOf(Number(id)) + step];
+    if (next !== undefined) location.hash = `#/case/${next}`;
+  };
+  load().catch((error) => node.replaceChildren(errorBox(error)));
+
+  async function load() {
+    const match = await call("GET", `/v1/matches/${encodeURIComponent(id)}`);
+    if (released) return;
+    const query = {
+      noun: match.query.kind === "upload" ? "upload" : "video", name: queryName(match), file: null, video_id: match.query.video_id,
+      duration_seconds: match.query.duration_seconds, fingerprint: match.query.fingerprint, rule: true,
+    };
+    const ranges = match.ranges.map((one) => ({ ...one, video_id: match.ref_video_id, bank: match.bank }));
+    const [best] = ranges;
+    const name = nameOf(match.ref_video_id);
+    const done = changes(best);
+    open = caseView(query, ranges, best);
+    panel = verdictPanel(match.id, match);
+    const others = el("div", {});
+    const heading = el("h1", { class: "verdict", tabindex: -1 },
+      el("span", { class: `said ${match.decision}` }, `${DECISIONS[match.decision]}${done ? `, ${done}` : ""}:`),
+      ` ${sentence(best, query, name).replace(/^The/, "the")}`);
+    node.replaceChildren(
+      el("p", { class: "row" }, el("a", { href: "#/queue" }, "← Queue"),
+        place >= 0 ? el("span", { class: "muted" }, `${place + 1} of ${queue.ids.length} on this page`) : null),
+      el("div", { class: `card headline ${match.decision}` }, el("p", { class: "of" }, query.name), heading,
+        match.decision === match.found_decision ? null
+          : el("p", { class: "notice" }, `It was found as “${DECISIONS[match.found_decision]}”. An exception changed the decision.`)),
+      el("div", { class: "card" }, panel.node),
+      el("div", { class: "card" }, open.node),
+      others,
+    );
+    announce(heading.textContent);
+    await showOthers(match, others);
+  }
+
+  async function showOthers(match, place) {
+    const page = await call("GET", withQuery("/v1/matches", { query_fingerprint: match.query.fingerprint, limit: MOST_OTHERS }));
+    const rest = page.items.filter((one) => one.id !== match.id);
+    if (!rest.length) return;
+    place.replaceChildren(el("div", { class: "card" }, el("h3", {}, "Other matches of the same query"),
+      el("ul", { class: "others" }, rest.map((one) => el("li", {},
+        el("a", { href: `#/case/${one.id}` }, nameOf(one.ref_video_id)), ` – ${DECISIONS[one.decision]}, ${percent(one.probability)}`)))));
+  }
+
+  return {
+    title: "Case",
+    node,
+    shortcuts: () => [
+      { keys: ["j"], label: "Next match of the queue", run: () => go(1) },
+      { keys: ["k"], label: "Match before", run: () => go(-1) },
+      { keys: ["q"], label: "Back to the queue", run: () => (location.hash = "#/queue") },
+      ...(panel?.shortcuts ?? []),
+      ...(open?.shortcuts ?? []),
+    ],
+    release: () => {
+      released = true;
+      open?.release();
+    },
+  };
+}

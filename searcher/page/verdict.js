@@ -1,0 +1,139 @@
+// The verdict of a person on a stored match: with reason, note, undo and history; and exceptions.
+
+import { call, newKey, withQuery } from "./api.js";
+import { announce, el, errorBox, field } from "./dom.js";
+import { keyHint } from "./shortcuts.js";
+import { VERDICTS, ago, nameOf, number, percent, range, ruleInWords } from "./words.js";
+
+const CHOICES = [["c", "copy"], ["l", "licensed"], ["n", "not_copy"], ["u", "unsure"]];
+const HINTS = {
+  copy: "The upload shows this reference.",
+  licensed: "It is a copy, and it may be.",
+  not_copy: "They only look alike.",
+  unsure: "Somebody else should look.",
+};
+
+/** The panel of one stored match. given: its JSON, if it is known already. Returns `{node, shortcuts}`. */
+export function verdictPanel(id, given = null) {
+  const node = el("section", { class: "verdict-panel", "aria-label": "Verdict" });
+  const reason = el("input", { type: "text", id: `reason-${id}`, maxlength: 200, autocomplete: "off", placeholder: "optional" });
+  const note = el("textarea", { id: `note-${id}`, maxlength: 4000, rows: 2, placeholder: "optional" });
+  const told = el("div", { class: "told" });
+  const offer = el("div", {});
+  const problem = el("div", {});
+  const history = el("ol", { class: "history" });
+  const past = el("details", { hidden: true }, el("summary", {}, "History"), history);
+  const choices = CHOICES.map(([key, verdict]) => el(
+    "button", { type: "button", title: HINTS[verdict], "aria-pressed": "false", onclick: () => judge(verdict) },
+    VERDICTS[verdict], keyHint(key),
+  ));
+  const undo = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => takeBack() }, "Undo", keyHint("z"));
+  let match = given;
+  let busy = false;
+  node.append(
+    el("h3", {}, "Your verdict"), told,
+    el("div", { class: "row choices", role: "group", "aria-label": "Verdict" }, choices, undo),
+    problem, offer,
+    el("details", {}, el("summary", {}, "Reason and note"), el("div", { class: "fields" }, field("Reason", reason), field("Note", note))),
+    past,
+  );
+
+  function show() {
+    const verdict = match.verdict;
+    const better = match.best_non_match;
+    told.replaceChildren(...[
+      el("p", { class: "muted" }, ruleInWords(match.rule, match.probability, match.bank)),
+      better ? el("p", { class: "muted" }, `The nearest video of the bank that does not match is ${nameOf(better.video_id)}: ${percent(better.probability)}.`) : null,
+      verdict ? el("p", {}, el("b", {}, VERDICTS[verdict.verdict]), ` – ${by(verdict)}`) : null,
+    ].filter(Boolean));
+    choices.forEach((button, index) => button.setAttribute("aria-pressed", String(verdict?.verdict === CHOICES[index][1])));
+    undo.hidden = !verdict;
+    past.hidden = match.verdicts.length === 0;
+    history.replaceChildren(...match.verdicts.map((one) => el(
+      "li", {}, el("b", {}, VERDICTS[one.verdict]), ` – ${by(one)}`,
+      one.reason ? el("span", {}, ` – ${one.reason}`) : null,
+      one.note ? el("p", { class: "muted" }, one.note) : null,
+    )));
+  }
+
+  const by = (one) => `${one.author ?? "without a key"}, ${ago(one.created_at)}`;
+
+  async function guarded(work) {
+    if (busy || !match) return;
+    busy = true;
+    problem.replaceChildren();
+    try {
+      await work();
+    } catch (error) {
+      problem.replaceChildren(errorBox(error));
+    } finally {
+      busy = false;
+    }
+  }
+
+  async function load() {
+    match = await call("GET", `/v1/matches/${id}`);
+    show();
+  }
+
+  const judge = (verdict) => guarded(async () => {
+    await post(verdict, reason.value.trim(), note.value.trim());
+    reason.value = note.value = "";
+    announce(`Saved: ${VERDICTS[verdict]}`);
+    offer.replaceChildren(...(verdict === "not_copy" ? [offers()] : []));
+  });
+
+  const takeBack = () => guarded(async () => {
+    if (!match.verdict) return;
+    const before = match.verdicts.filter((one) => one.id !== match.verdict.id)[0];
+    await post(before?.verdict ?? "none", "undone", "");
+    offer.replaceChildren();
+    announce("Undone");
+  });
+
+  async function post(verdict, why, text) {
+    await call("POST", `/v1/matches/${id}/verdicts`, { json: { verdict, reason: why, note: text }, once: newKey() });
+    await load();
+  }
+
+  // What "not a copy" may mean for later matches.
+  function offers() {
+    const best = match.ranges[0];
+    const name = nameOf(match.ref_video_id);
+    const ways = [
+      ["Never match this pair again", { kind: "pair", query_fingerprint: match.query.fingerprint }],
+      [`Never count ${range(best.ref_start_seconds, best.ref_end_seconds)} of ${name}`,
+        { kind: "range", start_seconds: best.ref_start_seconds, end_seconds: best.ref_end_seconds }],
+    ];
+    return el("div", { class: "notice" },
+      el("p", {}, "Should later matches know this? Nothing changes until you confirm."),
+      el("div", { class: "row" }, ways.map(([label, body]) => el(
+        "button", { type: "button", class: "small", onclick: () => tryOut(label, body) }, label))));
+  }
+
+  const tryOut = (label, body) => guarded(async () => {
+    const json = { ...body, ref_video_id: match.ref_video_id, reason: reason.value.trim() || (body.kind === "pair" ? "not a copy" : "excluded") };
+    const { affected } = await call("POST", withQuery("/v1/exceptions", { dry_run: "true" }), { json });
+    const count = affected.total;
+    const effect = count === 1 ? "This changes the decision on one stored match." : `This changes the decisions on ${number(count)} stored matches.`;
+    const confirm = el("button", { type: "button", class: "primary", onclick: () => guarded(async () => {
+      await call("POST", "/v1/exceptions", { json, once: newKey() });
+      await load();
+      offer.replaceChildren(el("p", { class: "notice" }, `Done: ${label}.`));
+      announce("Exception saved");
+    }) }, "Confirm");
+    offer.replaceChildren(el("div", { class: "notice" }, el("p", {}, el("b", {}, label), `. ${effect}`),
+      el("div", { class: "row" }, confirm, el("button", { type: "button", class: "quiet", onclick: () => offer.replaceChildren(offers()) }, "Back"))));
+    confirm.focus();
+  });
+
+  if (match) show();
+  else load().catch((error) => problem.replaceChildren(errorBox(error)));
+  return {
+    node,
+    shortcuts: [
+      ...CHOICES.map(([key, verdict]) => ({ keys: [key], label: `Verdict: ${VERDICTS[verdict].toLowerCase()}`, run: () => judge(verdict) })),
+      { keys: ["z"], label: "Undo the verdict", run: takeBack },
+    ],
+  };
+}
