@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import Float32Array
-from searcher.index.shard import Shard
+from searcher.index.protocols import AuditedIndex
 from searcher.index.state import EVERYTHING, Filter
 from searcher.local_index import LocalIndex
 
@@ -58,7 +58,7 @@ class Auditor:
         asked = 0 if queries is None else len(queries)
         return Audit(recall, asked, len(chosen), repaired, broken)
 
-    def _queries(self, shard: Shard) -> Float32Array | None:
+    def _queries(self, shard: AuditedIndex) -> Float32Array | None:
         """float32 (n, 527): the newest queries, or indexed vectors if there are none yet."""
         sampled = list(self._index.sampled)
         if not sampled:
@@ -67,7 +67,7 @@ class Auditor:
         return np.stack(sampled[-_QUERIES:]) if sampled and len(shard) else None
 
 
-def measured_recall(shard: Shard, queries: Float32Array, k: int = _K) -> float:
+def measured_recall(shard: AuditedIndex, queries: Float32Array, k: int = _K) -> float:
     """recall@k of the search against exact search, over queries float32 (n, 527): of everything, of
     the bank of a segment found, and of all videos but those found first. A found segment counts if no
     closer one was missed, so ties at the end of the list do no harm."""

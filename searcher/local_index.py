@@ -19,6 +19,7 @@ from typing import IO
 from common.errors import DataFolderError, VideoError
 from common.settings import Settings
 from common.types import Embedding, Float32Array, Hit, SegmentRef
+from searcher.index.protocols import AuditedIndex
 from searcher.index.shard import Shard, ShardStats
 from searcher.index.snapshot import SnapshotInfo, load_newest, save_snapshot
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
@@ -45,7 +46,7 @@ from searcher.storage.staging import Staging
 from searcher.storage.video_store import Video, VideoStore, now
 
 # For the audit, one of this many searches contributes a query; the newest _SAMPLES queries are kept.
-_SAMPLES, _SEARCHES_A_SAMPLE = 32, 8
+_SAMPLES, SEARCHES_PER_SAMPLE = 32, 8
 
 
 class LocalIndex:
@@ -167,11 +168,11 @@ class LocalIndex:
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
         """See `Shard.search`. Some queries are kept for the audit."""
         self._searches += 1
-        if self._searches % _SEARCHES_A_SAMPLE == 1 and len(vectors):
+        if self._searches % SEARCHES_PER_SAMPLE == 1 and len(vectors):
             self.sampled.append(vectors[self._searches % len(vectors)].copy())
         return self._shard.search(vectors, k, only)
 
-    def frozen_shard(self) -> Shard:
+    def frozen_shard(self) -> AuditedIndex:
         """See `Shard.frozen`."""
         return self._shard.frozen()
 
@@ -190,7 +191,7 @@ class LocalIndex:
         if any(one.ref.version != video.version for one in embeddings):
             raise ValueError(f"embeddings: expected version {video.version} of {video.video_id}")
         with self.changing:
-            self._writable()
+            self._check_writable()
             self.videos.begin(video)
             self.apply(Change(whole=[CompleteVideo(video, embeddings)]))
 
@@ -205,7 +206,7 @@ class LocalIndex:
         """
         with self.changing:
             mirror = self._writable()
-            rows = {one.video.video_id: _ready(one) for one in change.whole}
+            rows = {one.video.video_id: complete_row(one) for one in change.whole}
             rows |= {one.video.video_id: one.video for one in change.late}
             old = {video_id: self.videos.get(video_id) for video_id in rows}
             written = [
@@ -266,7 +267,7 @@ class LocalIndex:
     def mark_failed(self, video: Video, error: VideoError) -> None:
         """Record why a video could not be indexed. An older version stays searchable."""
         with self.changing:
-            self._writable()
+            self._check_writable()
             self.videos.fail(video, error.code, str(error))
 
     def delete_video(self, video_id: str) -> bool:
@@ -277,7 +278,7 @@ class LocalIndex:
     def delete_videos(self, video_ids: Sequence[str]) -> int:
         """As `delete_video`, with one snapshot for all. Returns the number of known videos."""
         with self.changing:
-            self._writable()
+            self._check_writable()
             known = [one for one in video_ids if self.videos.get(one) is not None]
             for video_id in known:
                 self.videos.delete(video_id)
@@ -325,6 +326,10 @@ class LocalIndex:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def _check_writable(self) -> None:
+        """Raises DataFolderError if the folder is open read-only."""
+        self._writable()
 
     def _writable(self) -> Mirror:
         if self._mirror is None:
@@ -379,7 +384,7 @@ class LocalIndex:
         self.videos.mark_purged(gone)
 
 
-def _ready(one: CompleteVideo) -> Video:
+def complete_row(one: CompleteVideo) -> Video:
     """The row of a video that has just become complete."""
     return replace(
         one.video,

@@ -15,6 +15,7 @@ from ingest.decoder_pool import DecoderPool
 from ingest.query_decoder import QueryDecoder
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
+from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
 from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
 from storyhash.query.local import LocalQueries
@@ -55,7 +56,7 @@ def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterato
     held = read_manifest(settings.data_dir)
     stage = build_stage(profile_in_force(settings), settings)
     with (
-        LocalIndex.open_writer(
+        open_writer(
             settings.data_dir, _manifest(stage, settings), settings, answering=answering
         ) as index,
         DecoderPool(settings.video, settings.ingest) as pool,
@@ -66,11 +67,12 @@ def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterato
 
 @contextmanager
 def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
-    """Open the data folder for matching."""
-    require_manifest(settings.data_dir)
+    """Open the data folder, or the index in Qdrant, for matching."""
+    if stored_manifest(settings) is None:
+        require_manifest(settings.data_dir)
     stage = build_stage(profile_in_force(settings), settings)
     with (
-        LocalIndex.open_reader(settings.data_dir, _manifest(stage, settings), settings) as index,
+        open_reader(settings.data_dir, _manifest(stage, settings), settings) as index,
         QueryDecoder(settings.video, settings.ingest) as decoder,
     ):
         check_banks(index, settings.matching)
@@ -81,9 +83,9 @@ def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
 @contextmanager
 def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
     """Open only the catalogue of the data folder; no model is loaded."""
-    held = require_manifest(settings.data_dir)
-    opened = LocalIndex.open_writer if writer else LocalIndex.open_reader
-    manifest = replace(held, mirror=settings.searcher.mirror)
+    held = stored_manifest(settings) or require_manifest(settings.data_dir)
+    opened = open_writer if writer else open_reader
+    manifest = replace(held, mirror=settings.searcher.store)
     with opened(settings.data_dir, manifest, settings) as index:
         yield index
 
@@ -98,7 +100,7 @@ def open_for_comparing(settings: Settings) -> Iterator[tuple[LocalIndex, Matcher
 
 
 def _manifest(stage: EmbedderStage, settings: Settings) -> FolderManifest:
-    return FolderManifest(stage.profile, stage.model_id, settings.searcher.mirror)
+    return FolderManifest(stage.profile, stage.model_id, settings.searcher.store)
 
 
 def profile_in_force(settings: Settings) -> Profile:
@@ -107,7 +109,7 @@ def profile_in_force(settings: Settings) -> Profile:
     Raises UsageError for an unknown name, ModelMismatchError if the folder has another profile.
     """
     asked = resolve_profile(settings)
-    held = read_manifest(settings.data_dir)
+    held = stored_manifest(settings)
     if held is None:
         return asked
     if settings.profile not in (AUTO, held.profile):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from common.settings.group import SettingsGroup
 
@@ -12,7 +12,16 @@ from common.settings.group import SettingsGroup
 class SearcherSettings(SettingsGroup):
     """The FAISS index, its snapshots and its mirror."""
 
-    backend: Literal["faiss"] = Field("faiss", description="Search engine that answers queries.")
+    backend: Literal["faiss", "qdrant"] = Field(
+        "faiss",
+        description="Search engine that answers queries: faiss (in the memory of this machine) or qdrant "
+        "(a Qdrant server or cluster, which any number of searchers share).",
+    )
+    read_only: bool = Field(
+        False,
+        description="Only answer, with the backend qdrant: `serve` and `search` index nothing, and need "
+        "neither a data folder nor Kafka.",
+    )
     hnsw_m: int = Field(16, ge=4, description="Links per node of the HNSW graph.")
     ef_construction: int = Field(
         200, ge=8, description="Number of candidates kept while a node is added to the HNSW graph."
@@ -56,6 +65,17 @@ class SearcherSettings(SettingsGroup):
         description="Where vectors are stored durably: edge (Qdrant's embedded engine), server (a "
         "Qdrant server) or local (qdrant-client's local mode, for small catalogues only).",
     )
+
+    @model_validator(mode="after")
+    def _read_only_needs_qdrant(self) -> SearcherSettings:
+        if self.read_only and self.backend != "qdrant":
+            raise ValueError("read_only: expected the backend qdrant")
+        return self
+
+    @property
+    def store(self) -> str:
+        """Where vectors are stored durably, as the manifest of a data folder says it."""
+        return "qdrant" if self.backend == "qdrant" else self.mirror
 
 
 class QdrantSettings(SettingsGroup):

@@ -37,6 +37,10 @@ def open_mirror(
 def mirrored_model(searcher: SearcherSettings, qdrant: QdrantSettings) -> str | None:
     """The model whose vectors a server's collection holds; None for an empty one and for mirrors that
     lie in the data folder. Raises DependencyError."""
+    if searcher.backend == "qdrant":
+        from searcher.qdrant.register import stored_model
+
+        return stored_model(qdrant)
     if searcher.mirror != "server":
         return None
     from searcher.mirror.qdrant_client import mirrored_model as ask

@@ -148,6 +148,10 @@ class Nodes:
         if it answers. Raises DependencyError."""
         return self._insist(lambda: self._several(call, count, including))
 
+    def set_aside(self, node: Node) -> None:
+        """Ask this node last for a while."""
+        node.aside_until = time.monotonic() + _ASIDE_SECONDS
+
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
@@ -210,7 +214,7 @@ class Nodes:
             if not self._leaves_open(error):
                 raise DependencyError(_explain(node.where, error)) from None
             _obey(error)
-            node.aside_until = time.monotonic() + _ASIDE_SECONDS
+            self.set_aside(node)
             raise UnansweredError(_explain(node.where, error)) from None
 
     def _leaves_open(self, error: Exception) -> bool:

@@ -80,7 +80,7 @@ def check_same(folder: Path, held: FolderManifest | None, wanted: FolderManifest
     if held.mirror != wanted.mirror:
         raise DataFolderError(
             f"{folder} has its vectors mirrored by {held.mirror}, not by {wanted.mirror}; "
-            f"set STORYHASH_SEARCHER__MIRROR={held.mirror}, or use --data for another folder"
+            f"set {_store_setting(held.mirror)}, or use --data for another folder"
         )
     if held.model_id != wanted.model_id:
         if held.profile == wanted.profile:
@@ -92,6 +92,12 @@ def check_same(folder: Path, held: FolderManifest | None, wanted: FolderManifest
             f"{folder} was made with {held.model_id} (profile {held.profile}), not with "
             f"{wanted.model_id}; {way_out}"
         )
+
+
+def _store_setting(store: str) -> str:
+    if store == "qdrant":
+        return "STORYHASH_SEARCHER__BACKEND=qdrant"
+    return f"STORYHASH_SEARCHER__BACKEND=faiss and STORYHASH_SEARCHER__MIRROR={store}"
 
 
 def take_lock(folder: Path) -> IO[str] | None:

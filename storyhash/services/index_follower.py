@@ -24,6 +24,7 @@ from searcher.generations import generation_folder
 from searcher.local_index import LocalIndex
 from searcher.mirror.factory import mirrored_model
 from searcher.offset_consumer import OffsetConsumer
+from searcher.opening import open_writer
 from searcher.storage.data_dir import FolderManifest, read_manifest
 from storyhash.profiles import PROFILES
 from storyhash.query.matchers import matcher_over
@@ -200,10 +201,8 @@ class IndexFollower(Background):
 
     def _open(self, model_id: str) -> LocalIndex:
         profile = model_id.rpartition("-")[0]
-        manifest = FolderManifest(profile, model_id, self._settings.searcher.mirror)
-        return LocalIndex.open_writer(
-            self._settings.data_dir, manifest, self._settings, answering=True
-        )
+        manifest = FolderManifest(profile, model_id, self._settings.searcher.store)
+        return open_writer(self._settings.data_dir, manifest, self._settings, answering=True)
 
     def _follow(self, index: LocalIndex) -> None:
         profile = PROFILES.get(index.manifest.profile)

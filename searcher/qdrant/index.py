@@ -1,0 +1,277 @@
+"""The index over Qdrant: the collections hold every vector, this machine holds none.
+
+One process indexes: its data folder has the catalogue, with videos that wait or failed, and what is
+staged from a log. Any number of processes answer, without a data folder. Nothing is loaded at the start.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+from common.errors import DataFolderError, StoryHashError
+from common.settings import Settings
+from common.types import Embedding, Float32Array, Hit, SegmentRef
+from searcher.index.shard import ShardStats
+from searcher.index.state import EVERYTHING, Filter, VideoSegments
+from searcher.index_transaction import Change
+from searcher.local_index import SEARCHES_PER_SAMPLE, LocalIndex, complete_row
+from searcher.qdrant.catalogue import RegisteredVideos
+from searcher.qdrant.nodes import Nodes
+from searcher.qdrant.store import QdrantStore
+from searcher.storage.data_dir import FolderManifest, check_same, claim_folder, read_manifest
+from searcher.storage.database import Database
+from searcher.storage.video_store import Video, VideoStore
+
+_LOCAL_FOLDER = "qdrant-local"
+
+
+class QdrantIndex(LocalIndex):
+    """A `LocalIndex` whose vectors are in Qdrant. See `QdrantStore` for how a change becomes visible."""
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: FolderManifest,
+        settings: Settings,
+        database: Database,
+        store: QdrantStore,
+        lock: IO[str] | None,
+    ) -> None:
+        super().__init__(folder, manifest, settings, database, None, lock)
+        self.store = store
+        self._opened = ExitStack()
+        self._live = 0
+        # Changes of the catalogue that the register may not have yet.
+        self._unshown: dict[str, Video] = {}
+        self._unhidden: dict[str, int] = {}
+
+    @classmethod
+    def open_writer(
+        cls,
+        folder: Path,
+        manifest: FolderManifest,
+        settings: Settings,
+        *,
+        answering: bool = False,
+        nodes: Nodes | None = None,
+    ) -> QdrantIndex:
+        """As `LocalIndex.open_writer`. nodes: instead of those that the settings name."""
+        lock = claim_folder(folder, manifest)
+        with ExitStack() as opened:
+            opened.callback(lock.close)
+            database = Database(folder / "videos.sqlite")
+            opened.callback(database.close)
+            store = _store(settings, manifest, nodes)
+            opened.callback(store.close)
+            index = cls(folder, manifest, settings, database, store, lock)
+            index._recover()
+            index._half_done.update(index.videos.pending())
+            index.finish_deletions()
+            opened.pop_all()
+        return index
+
+    @classmethod
+    def open_reader(
+        cls,
+        folder: Path,
+        manifest: FolderManifest,
+        settings: Settings,
+        *,
+        nodes: Nodes | None = None,
+    ) -> QdrantIndex:
+        """Open for searching. The folder need not exist; if it has a catalogue, that is read, and
+        otherwise the register is."""
+        held = read_manifest(folder)
+        check_same(folder, held, manifest)
+        with ExitStack() as opened:
+            store = _store(settings, manifest, nodes)
+            opened.callback(store.close)
+            path = folder / "videos.sqlite"
+            if held is not None and path.exists():
+                database = Database(path, read_only=True)
+                videos = VideoStore(database)
+            else:
+                empty = opened.enter_context(tempfile.TemporaryDirectory(prefix="storyhash-"))
+                database = Database(Path(empty) / "videos.sqlite")
+                videos = RegisteredVideos(database, store.register)
+            index = cls(folder, manifest, settings, database, store, None)
+            index.videos = videos
+            index._opened = opened.pop_all()
+        return index
+
+    @property
+    def stats(self) -> ShardStats:
+        """Counts of the collection, those of the last answer while it does not respond."""
+        with suppress(StoryHashError):
+            self._live = len(self.store)
+        return ShardStats(self._live, 0, self._live, 0, 0.0)
+
+    @property
+    def candidates(self) -> int:
+        searcher = self._settings.searcher
+        return searcher.ef_search or searcher.ef_construction
+
+    def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
+        self._searches += 1
+        if self._searches % SEARCHES_PER_SAMPLE == 1 and len(vectors):
+            self.sampled.append(vectors[self._searches % len(vectors)].copy())
+        return self.store.search(vectors, k, only)
+
+    def frozen_shard(self) -> QdrantStore:
+        return self.store
+
+    def shard_versions(self) -> dict[str, int]:
+        return self.store.register.versions()
+
+    def vectors_of(self, video_id: str) -> VideoSegments:
+        return self.store.vectors_of(video_id)
+
+    def apply(self, change: Change, record: Callable[[], None] = lambda: None) -> None:
+        """Make a change completely or not at all.
+
+        1. Write the points of new versions; no search returns them. 2. In one transaction, change the
+        rows and call `record`. 3. Write the register, which makes the change visible, and delete points
+        of older versions. After a crash before step 2 the caller must repeat the change. Step 3 is
+        repeated by the next change and at the next start.
+        """
+        with self.changing:
+            self._check_writable()
+            self._show()
+            rows = {one.video.video_id: complete_row(one) for one in change.whole}
+            rows |= {one.video.video_id: one.video for one in change.late}
+            for one in change.whole:
+                if one.video.video_id in self._half_done:
+                    self.store.clear(one.video.video_id, one.video.version)
+            self._half_done.update(rows)
+            written = [
+                embedding for one in (*change.whole, *change.late) for embedding in one.embeddings
+            ]
+            if written:
+                if not self.videos.owns_mirror:
+                    self.videos.own_mirror()
+                self.store.upsert(written)
+            gone = {
+                video_id: max(version, self.videos.next_version(video_id) - 1)
+                for video_id, version in change.deleted
+            }
+            with self._database.change():
+                for row in rows.values():
+                    self.videos.commit(row)
+                for video_id, version in change.deleted:
+                    self.videos.delete(video_id, version)
+                record()
+            self._half_done.difference_update(rows)
+            self._unshown |= rows
+            self._unhidden |= gone
+            for video_id, version in change.deleted:
+                if not version:
+                    # Its version is not to be trusted, so it must not refuse later ones.
+                    self.store.forget(video_id)
+                    del self._unhidden[video_id]
+            self._show()
+
+    def embeddings_of(self, videos: Sequence[Video]) -> dict[str, list[Embedding]]:
+        return {one.video_id: self.store.segments(one.video_id, one.version) for one in videos}
+
+    def segments_of(self, video_id: str) -> list[SegmentRef]:
+        row = self.videos.get(video_id)
+        if row is None or not row.version:
+            return []
+        return [one.ref for one in self.store.segments(video_id, row.version)]
+
+    def save_snapshot(self, *, keep: int | None = None) -> None:
+        """Nothing to do: Qdrant stores the index. For a backup, use the snapshots of its own API."""
+
+    def rebuild(self) -> None:
+        """Nothing to do: there is no second copy to rebuild."""
+
+    def relevel(self, video_id: str) -> bool:
+        """Write what the register lacks of a video. Returns False if segments of it are missing."""
+        with self.changing:
+            video = self.videos.get(video_id)
+            if video is None or not video.version:
+                return True
+            if self.store.count_version(video_id, video.version) < video.segments:
+                return False
+            self.store.show([video])
+            return True
+
+    def level_with_mirror(self, video_id: str) -> bool:
+        """Whether the searchable version of a video is that of the catalogue, with all its segments."""
+        with self.changing:
+            video = self.videos.get(video_id)
+            if video is None or not video.version:
+                # Another process may have indexed it.
+                return True
+            entries, _ = self.store.register.entries([video_id])
+            return (
+                entries[video_id].current >= video.version
+                and self.store.count_version(video_id, entries[video_id].current) >= video.segments
+            )
+
+    def finish_deletions(self) -> None:
+        """Hide and remove deleted videos. Also finishes deletions of a process that was killed."""
+        with self.changing:
+            self._show()
+            gone = self.videos.unpurged()
+            if not gone:
+                return
+            self._unhidden |= {
+                video_id: self.videos.next_version(video_id) - 1
+                for video_id in gone
+                if self.videos.get(video_id) is None
+            }
+            self._show()
+            self.videos.mark_purged(gone)
+
+    def close(self) -> None:
+        super().close()
+        self.store.close()
+        self._opened.close()
+
+    def _check_writable(self) -> None:
+        if self._lock is None:
+            raise DataFolderError(f"{self.folder} is open read-only")
+
+    def _show(self) -> None:
+        """Bring the register up to the catalogue."""
+        if self._unshown or self._unhidden:
+            self.store.show(list(self._unshown.values()), self._unhidden.items())
+            self._unshown.clear()
+            self._unhidden.clear()
+
+    def _recover(self) -> None:
+        """Make catalogue and register consistent."""
+        shown = self.store.register.versions()
+        rows = {row.video_id: row for row in self.videos.all() if row.version}
+        if shown and not self.videos.owns_mirror:
+            found = list(self.store.register.rows())
+            self.videos.commit_all(found)
+            self.notices.append(f"the catalogue was read from Qdrant: {len(found)} videos")
+            return
+        if not shown and any(row.segments for row in rows.values()):
+            self.videos.forget_everything()
+            self.notices.append(
+                "the Qdrant collection is empty: every video must be indexed again (the searcher over "
+                "Kafka does so automatically, from the log)"
+            )
+            return
+        for video_id, row in rows.items():
+            behind = shown.get(video_id, 0) < row.version
+            if behind and self.store.count_version(video_id, row.version) >= row.segments:
+                self._unshown[video_id] = replace(row, state="ready")
+        self._show()
+
+
+def _store(settings: Settings, manifest: FolderManifest, nodes: Nodes | None) -> QdrantStore:
+    return QdrantStore(
+        nodes or Nodes.connect(settings.qdrant),
+        settings.qdrant,
+        settings.searcher,
+        manifest.model_id,
+    )

@@ -1,0 +1,305 @@
+"""The index over Qdrant: versions, crashes, several processes. Local mode stands for a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient
+
+from common.errors import DataFolderError, DependencyError, ModelMismatchError
+from common.settings import QdrantSettings, SearcherSettings, Settings
+from common.types import Embedding
+from searcher.index_transaction import Change
+from searcher.qdrant.index import QdrantIndex
+from searcher.qdrant.nodes import Nodes
+from searcher.qdrant.register import Register
+from searcher.qdrant.store import QdrantStore
+from searcher.storage.data_dir import FolderManifest
+from searcher.storage.video_store import Selection, Video
+from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows, video
+
+MANIFEST = FolderManifest("test", MODEL_ID, "qdrant")
+SETTINGS = Settings(searcher=SearcherSettings(backend="qdrant"))
+
+
+class Shared(Nodes):
+    """One client for several processes of a test."""
+
+    def close(self) -> None:
+        """The fixture closes it."""
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    client = QdrantClient(":memory:")
+    yield Shared(Nodes.of(client, "here")._nodes)
+    client.close()
+
+
+def writer(nodes: Nodes, folder: Path) -> QdrantIndex:
+    return QdrantIndex.open_writer(folder, MANIFEST, SETTINGS, nodes=nodes)
+
+
+def reader(nodes: Nodes, folder: Path) -> QdrantIndex:
+    return QdrantIndex.open_reader(folder, MANIFEST, SETTINGS, nodes=nodes)
+
+
+def store_over(nodes: Nodes) -> QdrantStore:
+    return QdrantStore(nodes, QdrantSettings(), SearcherSettings(), MODEL_ID)
+
+
+def row(embeddings: list[Embedding]) -> Video:
+    ref = embeddings[0].ref
+    return Video(
+        ref.video_id,
+        f"/{ref.video_id}",
+        bank=ref.bank,
+        version=ref.version,
+        segments=len(embeddings),
+        uninformative_segments=sum(not one.informative for one in embeddings),
+        state="ready",
+    )
+
+
+def put(index: QdrantIndex, embeddings: list[Embedding]) -> None:
+    index.replace_video(row(embeddings), embeddings)
+
+
+def versions_found(store: QdrantStore, query: Embedding, k: int = 50) -> list[int]:
+    (hits,) = store.search(query.vector[None], k)
+    return [hit.ref.version for hit in hits if hit.ref.video_id == query.ref.video_id]
+
+
+def test_a_version_is_invisible_until_all_of_it_is_and_then_the_only_one(
+    nodes: Nodes, rng: np.random.Generator
+) -> None:
+    store = store_over(nodes)
+    old = video(rng, "a", 6)
+    store.upsert(old)
+    assert versions_found(store, old[0]) == []
+    store.show([row(old)])
+    new = [embedding("a", at, near(rng, one.vector), version=2) for at, one in enumerate(old[:4])]
+    for one in new:
+        assert versions_found(store, old[0]) == [1] * 6
+        store.upsert([one])
+    assert versions_found(store, old[0]) == [1] * 6
+    # The register alone decides: the points of both versions are there.
+    store.register.write([row(new)])
+    assert store.count() == 10
+    assert versions_found(store, old[0]) == [2] * 4
+    store.show([row(new)])
+    assert store.count() == 4
+
+
+def test_other_versions_take_no_place_among_the_nearest(
+    nodes: Nodes, rng: np.random.Generator
+) -> None:
+    store = store_over(nodes)
+    base = unit_rows(rng, 1)[0]
+    for name in "abcdef":
+        one = [embedding(name, 0, near(rng, base, 0.002))]
+        store.upsert(one)
+        store.show([row(one)])
+    # Twenty nearer segments of a version that is not complete yet.
+    store.upsert([embedding("z", at, near(rng, base, 0.0001)) for at in range(20)])
+    (hits,) = store.search(base[None], 5)
+    assert len(hits) == 5
+    assert "z" not in {hit.ref.video_id for hit in hits}
+
+
+def test_a_search_that_began_before_a_new_version_sees_it_all(
+    nodes: Nodes, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_over(nodes)
+    old = video(rng, "a", 6)
+    store.upsert(old)
+    store.show([row(old)])
+    new = [embedding("a", at, near(rng, one.vector), version=2) for at, one in enumerate(old)]
+    entries = Register.entries
+
+    def meanwhile(register: Register, *arguments: Any) -> Any:
+        monkeypatch.setattr(Register, "entries", entries)
+        store.upsert(new)
+        store.show([row(new)])
+        return entries(register, *arguments)
+
+    monkeypatch.setattr(Register, "entries", meanwhile)
+    assert versions_found(store, old[0]) == [2] * 6
+
+
+def test_a_write_that_arrives_late_changes_nothing(nodes: Nodes, rng: np.random.Generator) -> None:
+    """A node that was held up applies a request after its repetition and what followed."""
+    store = store_over(nodes)
+    first, second = video(rng, "a", 5), video(rng, "a", 3, version=2)
+    store.upsert(first)
+    store.show([row(first)])
+    store.upsert(second)
+    store.show([row(second)])
+    store.register.write([row(first)])
+    store.upsert(first)
+    assert versions_found(store, second[0]) == [2] * 3
+    store.show([], [("a", 2)])
+    store.register.write([row(second)])
+    store.upsert(second)
+    store.register.write([row(first)])
+    store.register.write([], [("a", 1)])
+    assert versions_found(store, second[0]) == []
+    assert store.vectors_of("a").refs == []
+    third = video(rng, "a", 2, version=3)
+    store.upsert(third)
+    store.show([row(third)])
+    store.register.write([], [("a", 2)])
+    assert versions_found(store, third[0]) == [3] * 2
+
+
+def test_showing_an_older_version_keeps_the_points_of_the_newer_one(
+    nodes: Nodes, rng: np.random.Generator
+) -> None:
+    store = store_over(nodes)
+    second = video(rng, "a", 3, version=2)
+    store.upsert(second)
+    store.show([row(second)])
+    first = video(rng, "a", 5)
+    store.upsert(first)
+    store.clear("a", 2)
+    store.show([row(first)])
+    assert len(store.vectors_of("a").refs) == 3
+    assert store.count() == 3
+
+
+def test_any_number_of_processes_answer_without_a_folder(
+    nodes: Nodes, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    with writer(nodes, tmp_path / "data") as index:
+        readers = [reader(nodes, tmp_path / name) for name in ("r1", "r2")]
+        segments = video(rng, "a", 5, bank="news")
+        put(index, segments)
+        put(index, video(rng, "b", 2))
+        for one in readers:
+            assert one.search(segments[1].vector[None], 1)[0][0].ref == segments[1].ref
+            assert one.videos.banks() == ["default", "news"]
+            assert one.videos.has_bank("news")
+            assert one.videos.uri_of("a") == "/a"
+            assert one.videos.counts() == {"ready": 2}
+            assert one.videos.total(Selection(bank="news")) == 1
+            names = [video.video_id for video in one.videos.all()]
+            assert sorted(names) == ["a", "b"]
+            page, cursor = one.videos.page(limit=1)
+            rest, end = one.videos.page(after=cursor or "", limit=5)
+            assert [*page, *rest] == list(one.videos.all())
+            assert end is None
+            with pytest.raises(DataFolderError, match="read-only"):
+                put(one, video(rng, "c", 1))
+        index.delete_video("a")
+        for one in readers:
+            assert one.videos.get("a") is None
+            assert one.vectors_of("a").refs == []
+            one.close()
+    assert not (tmp_path / "r1").exists()
+    assert not (tmp_path / "data" / "snapshots").exists()
+    assert not (tmp_path / "data" / "mirror").exists()
+
+
+def test_what_was_committed_becomes_visible_although_the_register_failed(
+    nodes: Nodes, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments = video(rng, "a", 3)
+
+    def fails(*_: Any) -> None:
+        raise DependencyError("gone")
+
+    index = writer(nodes, tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr(Register, "write", fails)
+        with pytest.raises(DependencyError):
+            put(index, segments)
+        assert versions_found(index.store, segments[0]) == []
+    # The next change, even an empty one, catches up.
+    index.apply(Change())
+    assert versions_found(index.store, segments[0]) == [1] * 3
+    with monkeypatch.context() as broken:
+        broken.setattr(Register, "write", fails)
+        with pytest.raises(DependencyError):
+            index.delete_video("a")
+    index.close()
+    # And so does the next start.
+    with writer(nodes, tmp_path) as again:
+        assert versions_found(again.store, segments[0]) == []
+        assert again.store.count() == 0
+        assert again.videos.unpurged() == []
+
+
+def test_what_a_killed_process_left_of_a_version_is_cleared(
+    nodes: Nodes, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    first = video(rng, "a", 4)
+    with writer(nodes, tmp_path) as index:
+        put(index, first)
+        index.videos.begin(row(video(rng, "a", 9, version=2)))
+        index.store.upsert(video(rng, "a", 9, version=2))
+    with writer(nodes, tmp_path) as again:
+        assert versions_found(again.store, first[0]) == [1] * 4
+        put(again, video(rng, "a", 2, version=2))
+        assert again.store.count() == 2
+        assert len(again.vectors_of("a").refs) == 2
+
+
+def test_a_lost_folder_is_read_back_from_qdrant(
+    nodes: Nodes, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    with writer(nodes, tmp_path / "lost") as index:
+        put(index, video(rng, "a", 3))
+        put(index, video(rng, "b", 3))
+    with writer(nodes, tmp_path / "new") as again:
+        assert again.videos.versions() == {"a": 1, "b": 1}
+        assert "read from Qdrant" in again.notices[0]
+        put(again, video(rng, "a", 2, version=again.videos.next_version("a")))
+        assert again.shard_versions() == {"a": 2, "b": 1}
+
+
+def test_a_lost_collection_means_that_everything_is_indexed_again(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    for times in range(2):
+        client = QdrantClient(":memory:")
+        with writer(Nodes.of(client, "here"), tmp_path) as index:
+            assert index.videos.versions() == {}
+            assert bool(index.notices) is bool(times)
+            put(index, video(rng, "a", 3))
+
+
+def test_another_models_collection_is_refused(nodes: Nodes, tmp_path: Path) -> None:
+    writer(nodes, tmp_path / "a").close()
+    other = FolderManifest("test", "another-model", "qdrant")
+    with pytest.raises(ModelMismatchError, match="STORYHASH_QDRANT__COLLECTION"):
+        QdrantIndex.open_writer(tmp_path / "b", other, SETTINGS, nodes=nodes)
+
+
+class TwoNodes(Nodes):
+    """Two nodes whose answers of the register differ: the first was paused and lacks the last write."""
+
+    def __init__(self, behind: QdrantClient, ahead: QdrantClient) -> None:
+        super().__init__([*Nodes.of(behind, "behind")._nodes, *Nodes.of(ahead, "ahead")._nodes])
+        self._preferred = self._nodes[0]
+
+
+def test_a_node_that_was_paused_neither_brings_back_nor_hides(rng: np.random.Generator) -> None:
+    behind, ahead = QdrantClient(":memory:"), QdrantClient(":memory:")
+    stores = [store_over(Nodes.of(client, "one")) for client in (behind, ahead)]
+    gone, kept, new = video(rng, "gone", 3), video(rng, "kept", 3), video(rng, "new", 3)
+    for store in stores:
+        store.upsert([*gone, *kept])
+        store.register.write([row(gone), row(kept)])
+    stores[1].upsert(new)
+    stores[1].show([row(new)], [("gone", 1)])
+    nodes = TwoNodes(behind, ahead)
+    both = store_over(nodes)
+    assert versions_found(both, gone[0]) == []
+    nodes._preferred = nodes._nodes[0]
+    assert versions_found(both, new[0]) == [1] * 3
+    assert versions_found(both, kept[0]) == [1] * 3
+    both.close()
