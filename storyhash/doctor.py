@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from common.types import FrameBatch
 from common.video import decode_clip, encode_clip
 from embedder.device import Device
 from embedder.self_check import check_golden
+from searcher.opening import stored_manifest
 from searcher.storage.data_dir import read_manifest
 from storyhash.profiles import build_stage, build_visual
 from storyhash.wiring import open_catalogue, profile_in_force
@@ -120,7 +120,7 @@ def _data_folder(settings: Settings) -> tuple[str, int]:
 
 
 def _index(settings: Settings) -> tuple[str, int]:
-    if read_manifest(Path(settings.data_dir)) is None:
+    if stored_manifest(settings) is None:
         return f"no index in {settings.data_dir} yet", 0
     with open_catalogue(settings, writer=False) as index:
         stats, notices = index.stats, index.notices

@@ -66,14 +66,15 @@ def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterato
 
 
 @contextmanager
-def open_for_queries(settings: Settings) -> Iterator[QueryServices]:
-    """Open the data folder, or the index in Qdrant, for matching."""
+def open_for_queries(settings: Settings, *, decoders: int | None = None) -> Iterator[QueryServices]:
+    """Open the data folder, or the index in Qdrant, for matching. decoders: number of queries that are
+    decoded at the same time (default: the setting)."""
     if stored_manifest(settings) is None:
         require_manifest(settings.data_dir)
     stage = build_stage(profile_in_force(settings), settings)
     with (
         open_reader(settings.data_dir, _manifest(stage, settings), settings) as index,
-        QueryDecoder(settings.video, settings.ingest) as decoder,
+        QueryDecoder(settings.video, settings.ingest, decoders) as decoder,
     ):
         check_banks(index, settings.matching)
         matcher = matcher_over(index, stage.visual.name, settings.matching)

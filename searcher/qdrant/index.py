@@ -198,7 +198,8 @@ class QdrantIndex(LocalIndex):
                 return True
             if self.store.count_version(video_id, video.version) < video.segments:
                 return False
-            self.store.show([video])
+            if self._lock is not None:
+                self.store.show([video])
             return True
 
     def level_with_mirror(self, video_id: str) -> bool:

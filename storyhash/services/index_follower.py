@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TypeVar
 
-from common.errors import DependencyError, StoryHashError
+from common.errors import DependencyError, StoryHashError, UsageError
 from common.http.health import Health
 from common.messaging.log_model import log_model
 from common.messaging.priority_consumers import PriorityConsumer
@@ -24,7 +24,7 @@ from searcher.generations import generation_folder
 from searcher.local_index import LocalIndex
 from searcher.mirror.factory import mirrored_model
 from searcher.offset_consumer import OffsetConsumer
-from searcher.opening import open_writer
+from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.storage.data_dir import FolderManifest, read_manifest
 from storyhash.profiles import PROFILES
 from storyhash.query.matchers import matcher_over
@@ -110,7 +110,13 @@ class IndexFollower(Background):
             self.health.met("snapshot")
 
     def delete_video(self, video_id: str) -> bool:
-        """See `LogEditor.delete_video`; false until the index is open."""
+        """See `LogEditor.delete_video`; false until the index is open. Raises UsageError if this process
+        only answers."""
+        if self._settings.searcher.read_only:
+            raise UsageError(
+                f"{video_id!r} is not deleted: this searcher only answers; delete it at the one that "
+                "indexes"
+            )
         editor = self._editor
         return editor is not None and editor.delete_video(video_id)
 
@@ -126,6 +132,9 @@ class IndexFollower(Background):
 
     def work(self) -> None:
         """Open the index and take the log in."""
+        if self._settings.searcher.read_only:
+            self._only_answer()
+            return
         model_id = self._wait_for(self._checked_model)
         index = self._wait_for(lambda: self._open(model_id)) if model_id else None
         if index is None:
@@ -137,6 +146,36 @@ class IndexFollower(Background):
             finally:
                 # Nobody is to look into an index that is being closed.
                 self._opened = self._editor = None
+
+    def _only_answer(self) -> None:
+        """Open the index that another process writes, and leave the log alone."""
+        index = self._wait_for(self._open_shared)
+        if index is None:
+            return
+        with index:
+            profile = PROFILES.get(index.manifest.profile)
+            visual = profile.visual if profile else index.manifest.profile
+            matcher = matcher_over(index, visual, self._settings.matching)
+            for message in index.notices:
+                _log.warning("%s", message)
+            self._opened = ServingIndex(self.generation, index, matcher)
+            self._whole.set()
+            self.health.met("index")
+            self.health.met("log")
+            try:
+                while not self._stopping.wait(_WAIT_SECONDS):
+                    self.health.beat()
+            finally:
+                self._opened = None
+
+    def _open_shared(self) -> LocalIndex | None:
+        manifest = stored_manifest(self._settings)
+        if manifest is None:
+            self.health.unmet(
+                "index", "there is no index in Qdrant yet; start the searcher that indexes"
+            )
+            return None
+        return open_reader(self._settings.data_dir, manifest, self._settings)
 
     def _checked_model(self) -> str | None:
         self._check()

@@ -40,7 +40,11 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     metrics.watch_data_folder(settings.data_dir)
     transport = KafkaTransport(settings.kafka, settings.video)
 
+    answers_only = settings.searcher.read_only
+
     def check(name: str) -> None:
+        if answers_only:
+            return
         require_topics(generation_settings(settings, name).kafka, settings.video)
 
     def follower(name: str, answers: Callable[[], bool]) -> IndexFollower:
@@ -76,7 +80,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     )
     health = CatalogueHealth(metrics, catalogue)
     watch = ThreadWatch(metrics, health)
-    watch.add(announcer, auditor)
+    watch.add(*([auditor] if answers_only else [announcer, auditor]))
     watch.tell("merge", catalogue.merge_trouble)
     catalogue.watched_by(watch)
     app = api_app(
@@ -100,14 +104,15 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     _log.info("listening on %s", server.url)
     for one in catalogue:
         one.start()
-    announcer.start()
+    if not answers_only:
+        announcer.start()
     auditor.start()
     keep_what_is_there()
     try:
         _wait(settings, catalogue, server, stopping)
     finally:
         # Those that look into the indexes end before the indexes are closed.
-        end_all([auditor, announcer])
+        end_all([auditor] if answers_only else [auditor, announcer])
         in_hand.close()
         end_all(list(catalogue))
         server.stop()
@@ -158,7 +163,7 @@ def _wait(
         if not server.running:
             raise StoryHashError("the HTTP server stopped unexpectedly; see its log")
         ticks += _TICK_SECONDS
-        if ticks >= settings.service.snapshot_seconds:
+        if not settings.searcher.read_only and ticks >= settings.service.snapshot_seconds:
             ticks = 0.0
             for follower in catalogue:
                 follower.save_snapshot()

@@ -30,6 +30,7 @@ from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import check_banks, matcher_over
+from storyhash.services.answering_only import run_answering
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.folder_watcher import Watcher
 from storyhash.services.index_auditor import IndexAuditor
@@ -56,6 +57,11 @@ def run_serve(
     """Answer and index until stopped. exclusion: of the watched folder.
 
     Raises UsageError, errors of opening an index, and errors that no retry can fix."""
+    if settings.searcher.read_only:
+        if watched is not None:
+            raise UsageError("--watch: STORYHASH_SEARCHER__READ_ONLY is set, so nothing is indexed")
+        run_answering(settings, stopping)
+        return
     if watched is not None and not watched.is_dir():
         raise UsageError(f"{watched}: folder not found")
     metrics = Metrics.create("serve")

@@ -1,0 +1,93 @@
+"""`storyhash serve` with `searcher.read_only`: answers from the index in Qdrant, and changes nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.errors import NotReadyError, StoryHashError, UsageError
+from common.http.health import Health
+from common.http.server import HttpServer
+from common.metrics import Metrics
+from common.runtime_tuning import keep_what_is_there
+from common.settings import Settings
+from common.types import TakeLook
+from searcher.api.app import api_app
+from searcher.api.match import AT_WORK
+from searcher.api.protocols import ServingIndex
+from storyhash.services.key_access import new_access, opened_access
+from storyhash.wiring import QueryServices, open_for_queries
+
+_log = logging.getLogger("storyhash.serve")
+_STUCK_SECONDS = 1800.0
+_TICK_SECONDS = 0.5
+
+
+class AnsweringCatalogue:
+    """The catalogue behind the API, opened by another process."""
+
+    def __init__(self) -> None:
+        self._services: QueryServices | None = None
+
+    def open(self, services: QueryServices) -> None:
+        """Start to answer."""
+        self._services = services
+
+    def current(self) -> ServingIndex:
+        services = self._there()
+        return ServingIndex("", services.index, services.matcher)
+
+    @contextmanager
+    def embed(
+        self,
+        source: Path | str,
+        name: str,
+        model_id: str,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> Iterator[TakeLook]:
+        """Open a query; the only model here is that of the index."""
+        with self._there().queries.open(source, name, cancellation) as query:
+            yield partial(query.pieces, cancellation=cancellation)
+
+    def delete_video(self, video_id: str) -> bool:
+        raise UsageError(
+            f"{video_id!r} is not deleted: this process only answers; delete it at the process that "
+            "indexes"
+        )
+
+    def _there(self) -> QueryServices:
+        if self._services is None:
+            raise NotReadyError("the index is being opened; try again later")
+        return self._services
+
+
+def run_answering(settings: Settings, stopping: threading.Event) -> None:
+    """Answer until stopped. Raises errors of opening an index."""
+    metrics = Metrics.create("serve")
+    health = Health(metrics, ("index",), _STUCK_SECONDS)
+    catalogue = AnsweringCatalogue()
+    access = new_access(settings.http)
+    app = api_app(catalogue, catalogue.embed, health, metrics, settings.http, access=access)
+    health.unmet("index", "it is being opened")
+    with (
+        HttpServer(app, settings.http, protected=True) as server,
+        open_for_queries(settings, decoders=AT_WORK) as services,
+        opened_access(access, settings),
+    ):
+        for notice in services.index.notices:
+            _log.warning("%s", notice)
+        catalogue.open(services)
+        health.met("index")
+        keep_what_is_there()
+        _log.info("listening on %s", server.url)
+        while not stopping.wait(_TICK_SECONDS):
+            health.beat()
+            if not server.running:
+                raise StoryHashError("the HTTP server stopped unexpectedly; see its log")
+        _log.info("stopping")
+        server.stop()
