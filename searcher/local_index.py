@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from common.errors import DataFolderError, VideoError
 from common.settings import Settings
@@ -140,7 +140,7 @@ class LocalIndex:
             index._shard = loaded.shard
         return index
 
-    def __enter__(self) -> LocalIndex:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,6 +1,9 @@
-"""Nodes of a Qdrant cluster of three (two copies of each shard) are killed by SIGKILL and paused by SIGSTOP
-at random, one at a time, while videos are indexed, deleted, indexed in new versions and searched. Needs
-STORYHASH_TEST_QDRANT_SERVER: the path of the server's executable."""
+"""Nodes of a Qdrant cluster of three are killed and paused while videos change and are searched.
+
+Each shard has two copies. One node at a time is killed (SIGKILL) or paused (SIGSTOP), at random, while
+videos are indexed, deleted, indexed in new versions and searched. Needs STORYHASH_TEST_QDRANT_SERVER,
+the path of the server's executable.
+"""
 
 from __future__ import annotations
 
@@ -234,7 +237,7 @@ def _states(url: str, name: str) -> list[str]:
     client = QdrantClient(url=url, timeout=3, check_compatibility=False)
     try:
         info = client.collection_cluster_info(name)
-        shards = [*info.local_shards, *info.remote_shards]
+        shards: list[Any] = [*info.local_shards, *info.remote_shards]
         return [str(shard.state.value) for shard in shards]
     finally:
         client.close()
@@ -321,9 +324,11 @@ def scenario(trial: Trial) -> None:
             for thread in threads:
                 thread.start()
             time.sleep(trial.size(240, 60))
-            for thread in (faults, writer, *searchers):
-                thread.stopping.set()
-                thread.join()
+            faults.stopping.set()
+            faults.join()
+            for one in (writer, *searchers):
+                one.stopping.set()
+                one.join()
             trial.figures["healed_seconds"] = round(wait_healed(cluster, collections), 1)
             settled(trial, cluster, settings, catalogue)
     trial.promise("no search fails", measured.search_errors)
