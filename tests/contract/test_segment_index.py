@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +56,8 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
 
     yield opened
     for kind in ("segments", "videos"):
-        nodes.ask(
-            lambda client, kind=kind: client.delete_collection(f"{settings.collection}-{kind}")
-        )
+        name = f"{settings.collection}-{kind}"
+        nodes.ask(partial(QdrantClient.delete_collection, collection_name=name))
     nodes.close()
 
 

@@ -326,7 +326,8 @@ def scenario(trial: Trial) -> None:
             time.sleep(trial.size(240, 60))
             faults.stopping.set()
             faults.join()
-            for one in (writer, *searchers):
+            workers: list[Writer | Searcher] = [writer, *searchers]
+            for one in workers:
                 one.stopping.set()
                 one.join()
             trial.figures["healed_seconds"] = round(wait_healed(cluster, collections), 1)

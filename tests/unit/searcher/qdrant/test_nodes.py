@@ -6,6 +6,7 @@ import re
 import threading
 import time
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_a_cluster_that_is_gone_is_an_error_with_exit_code_3() -> None:
 
 def test_a_limit_on_requests_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     busy = Scripted("busy", ResourceExhaustedResponse("too many", 7))
     assert cluster(busy).ask(answer) == "busy"
     assert slept == [7]
@@ -157,7 +158,7 @@ def test_several_addresses_are_one_cluster() -> None:
 
 
 def test_a_server_two_minor_versions_away_is_refused() -> None:
-    client = Version(module.version("qdrant-client"))
+    client = Version(version("qdrant-client"))
     for distance in (0, 1, 2):
         server = f"{client.major}.{client.minor - distance}.3"
         if distance < 2:
@@ -180,12 +181,12 @@ def test_every_client_that_may_be_installed_fits_the_image_of_the_server() -> No
     assert all(abs(minor - server.minor) <= 1 for minor in allowed)
     locks = (ROOT / "deploy/requirements").glob("*.txt")
     locked = [
-        version
+        pinned
         for lock in locks
-        for version in re.findall(r"^qdrant-client==(\S+)", lock.read_text(), re.MULTILINE)
+        for pinned in re.findall(r"^qdrant-client==(\S+)", lock.read_text(), re.MULTILINE)
     ]
     assert len(locked) == 3
-    assert all(version in client for version in locked)
+    assert all(pinned in client for pinned in locked)
 
 
 def test_a_node_that_failed_is_asked_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +195,6 @@ def test_a_node_that_failed_is_asked_again_after_a_while(monkeypatch: pytest.Mon
     asked = {nodes.ask(answer) for _ in range(3)}
     assert "second" in asked or first.calls > 1
     later = time.monotonic() + 2 * module._ASIDE_SECONDS
-    monkeypatch.setattr(module.time, "monotonic", lambda: later)
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     assert len(nodes.ask_several(answer, 2)) == 2
     nodes.close()
