@@ -41,6 +41,8 @@ _ROUNDS = 4
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0
 # A node that failed is asked last for this long.
 _ASIDE_SECONDS = 5.0
+# `ask_several` asks another node too when those it asked take longer.
+_SLOW_SECONDS = 1.0
 _LONGEST_RETRY_AFTER_SECONDS = 30.0
 # Concurrent requests of `ask_several`.
 _THREADS = 8
@@ -94,7 +96,7 @@ class Nodes:
         urls = settings.urls
         # A read goes to the next node while the caller still waits. A write may need the whole time:
         # a node that stopped responding holds it up until the cluster sets that node aside.
-        reading = math.ceil(settings.timeout_seconds / len(urls))
+        reading = max(1, int(settings.timeout_seconds / len(urls)))
         writing = math.ceil(settings.timeout_seconds)
         key = settings.api_key.get_secret_value() if settings.api_key else None
 
@@ -183,21 +185,28 @@ class Nodes:
         if count == 1:
             return [self._first(call, True)[0]]
         pool = self._threads()
-        asked: dict[Future[Answer], int] = {}
+        asked: dict[Future[Answer], Node] = {}
 
         def ask(nodes: Iterator[Node]) -> None:
             for node in nodes:
-                asked[pool.submit(self._one, node, call, True)] = len(asked)
+                asked[pool.submit(self._one, node, call, True)] = node
 
         ask(islice(left, count))
-        answers: dict[int, Answer] = {}
+        answers: dict[Future[Answer], Answer] = {}
         failed: UnansweredError | None = None
         waiting = set(asked)
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        while waiting and len(answers) < count:
+            done, waiting = wait(waiting, _SLOW_SECONDS, return_when=FIRST_COMPLETED)
+            if not done:
+                # Another node is asked as well, and the slow ones last for a while.
+                for future in waiting:
+                    self.set_aside(asked[future])
+                before = set(asked)
+                ask(islice(left, len(waiting)))
+                waiting |= asked.keys() - before
             for future in done:
                 try:
-                    answers[asked[future]] = future.result()
+                    answers[future] = future.result()
                 except UnansweredError as error:
                     failed = error
                     before = set(asked)
@@ -205,7 +214,7 @@ class Nodes:
                     waiting |= asked.keys() - before
         if len(answers) < count:
             raise failed or UnansweredError("there are too few Qdrant nodes")
-        return [answers[number] for number in sorted(answers)]
+        return [answers[future] for future in asked if future in answers]
 
     def _one(self, node: Node, call: Call[Answer], reading: bool) -> Answer:
         try:

@@ -126,6 +126,22 @@ def test_a_majority_answers_although_a_node_is_gone() -> None:
     nodes.close()
 
 
+def test_a_node_that_hangs_holds_up_no_majority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SLOW_SECONDS", 0.02)
+    ended = threading.Event()
+
+    class Hanging(Scripted):
+        def answer(self) -> str:
+            ended.wait(10)
+            return super().answer()
+
+    nodes = cluster(Hanging("hanging"), Scripted("b"), Scripted("c"))
+    assert sorted(nodes.ask_several(answer, 2, nodes._nodes[0])) == ["b", "c"]
+    assert not ended.is_set()
+    ended.set()
+    nodes.close()
+
+
 def test_no_majority_is_an_error() -> None:
     nodes = cluster(Scripted("a"), *(Scripted(name, gone(), always=True) for name in "bc"))
     with pytest.raises(DependencyError, match="does not respond"):
