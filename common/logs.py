@@ -1,25 +1,34 @@
-"""Logging of services: one line per event on standard error."""
+"""Logging of services: one line per event on standard error, as text or as JSON."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
-from common.printable import printable
+from common.log_context import current_log_context
+from common.printable import printable, printable_json
+from common.settings import ServiceSettings
 
 # One JSON object per request; see `common/http/request_log.py`.
 ACCESS_LOGGER = "storyhash.access"
 
 
-def start_logging(level: str = "INFO") -> None:
-    """Start logging: StoryHash's own loggers, and warnings of other libraries."""
+def start_logging(settings: ServiceSettings | None = None) -> None:
+    """Start logging: StoryHash's own loggers, and warnings of other libraries.
+
+    settings: the level of StoryHash's own loggers, and whether each event is a JSON object with the ids
+    of `common.log_context` (default: lines of text)."""
+    settings = settings or ServiceSettings()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    text = _Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_JsonFormatter() if settings.log_format == "json" else text)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("storyhash").setLevel(level)
+    logging.getLogger("storyhash").setLevel(settings.log_level.upper())
     # Its lines are JSON: nothing may stand before them.
     access = logging.getLogger(ACCESS_LOGGER)
     lines = logging.StreamHandler(sys.stderr)
@@ -27,8 +36,26 @@ def start_logging(level: str = "INFO") -> None:
     access.handlers = [lines]
     access.setLevel(logging.INFO)
     access.propagate = False
-    # Reconnects are told once by our own transport.
     logging.getLogger("kafka").setLevel(logging.ERROR)
+    # It logs two errors per attempt to connect. Our transport tells an outage once, and its reason.
+    logging.getLogger("kafka.net").setLevel(logging.CRITICAL)
+
+
+class _JsonFormatter(logging.Formatter):
+    """Formats an event as one JSON object: time (RFC 3339), level, logger, message, ids that are known,
+    and the traceback under `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **current_log_context(),
+        }
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return printable_json(json.dumps(event, ensure_ascii=False))
 
 
 class _Formatter(logging.Formatter):

@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from common.errors import ModelMismatchError, ReusedKeyError, StoryHashError, VideoError
-from common.http.request_facts import REQUEST_ID_HEADER, facts_of
+from common.http.request_facts import facts_of
+from common.log_context import REQUEST_ID_HEADER
 
 _log = logging.getLogger("storyhash.http")
 # HTTP status by exit code: 2 is a mistake of the caller, 3 a dependency that is down. All others are 500.

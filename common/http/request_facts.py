@@ -8,7 +8,6 @@ from starlette.types import Scope
 
 from common.state.roles import Role
 
-REQUEST_ID_HEADER = "X-Request-ID"
 _IN_SCOPE = "storyhash.request"
 
 

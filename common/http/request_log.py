@@ -12,8 +12,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.http.guard import HEALTH_PATHS
-from common.http.request_facts import REQUEST_ID_HEADER, facts_of
+from common.http.request_facts import facts_of
 from common.http.request_metrics import RequestObserver
+from common.log_context import REQUEST_ID_HEADER, log_context
 from common.logs import ACCESS_LOGGER
 from common.metrics import Metrics
 from common.printable import printable_json
@@ -66,7 +67,8 @@ class RequestLog:
         if measured:
             self._observer.begin()
         try:
-            await self._app(scope, receive, noted)
+            with log_context(request_id=facts.request_id):
+                await self._app(scope, receive, noted)
         finally:
             seconds = time.perf_counter() - began
             if measured:

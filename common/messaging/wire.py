@@ -72,7 +72,7 @@ def to_message(topic: str, envelope: Envelope) -> Message:
         # In the partition that readers read first. Each claim has its own key, so that compaction cannot
         # replace the first claim by a later one.
         return Message(topic, f"@model/{envelope.trace_id}".encode(), value, headers, partition=0)
-    return Message(topic, log_key(event), value, headers, _video_of(event).encode())
+    return Message(topic, log_key(event), value, headers, video_of(event).encode())
 
 
 def log_key(event: Event) -> bytes:
@@ -86,7 +86,7 @@ def log_key(event: Event) -> bytes:
         return video_key(event.video_id, event.version)
     if isinstance(event, Deletion):
         return f"{event.video_id}@deleted".encode()
-    return _video_of(event).encode()
+    return video_of(event).encode()
 
 
 def segment_key(ref: SegmentRef) -> bytes:
@@ -202,7 +202,7 @@ def _within_its_time(event: Event, received: ReceivedMessage) -> Event:
     if isinstance(event, Deletion):
         return Deletion(event.video_id, max(1, latest))
     raise FutureVersionError(
-        f"version {version} of {_video_of(event)!r} is "
+        f"version {version} of {video_of(event)!r} is "
         f"{_span(version - received.appended_ms)} later than its message; correct the "
         "clock of the sending machine and send the video again (storyhash ingest --again)"
     )
@@ -227,7 +227,8 @@ def _unix_seconds(header: bytes) -> float:
     return seconds
 
 
-def _video_of(event: Event) -> str:
+def video_of(event: Event) -> str:
+    """The id of the video that an event is about."""
     if isinstance(event, (Segment, Embedding, SegmentFailed)):
         return event.ref.video_id
     return "" if isinstance(event, LogModel) else event.video_id

@@ -22,6 +22,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hashlib import blake2b
 from typing import TypeVar
@@ -33,6 +34,7 @@ from common.errors import (
     SetAsideError,
 )
 from common.http.health import Health
+from common.log_context import log_context
 from common.messaging.dead_letters import (
     dead_letter,
     reason_of,
@@ -43,6 +45,7 @@ from common.messaging.dead_letters import (
 from common.messaging.handler import Handler, Item
 from common.messaging.priority_consumers import Batch, PriorityConsumer, PriorityConsumers
 from common.messaging.transport import Message, Publisher, ReceivedMessage
+from common.messaging.wire import video_of
 from common.metrics import Metrics
 from common.retry import dependency_backoff
 from common.settings import ServiceSettings
@@ -198,13 +201,18 @@ class Worker:
         return None if first is None or second is None else [*first, *second]
 
     def _refused(self, item: Item, error: Exception) -> list[Message]:
-        letter = self._letter(item.received, error)
+        with _about([item]):
+            letter = self._letter(item.received, error)
         return [*self._handler.refused(item, error), letter]
 
     def _attempt(self, items: Sequence[Item]) -> list[Message]:
         # In hand only while something is done with it: who waits for a dependency is often killed.
         names = [_name(item.received) for item in items]
-        with self._in_hand.holding(names), self._metrics.time_stage(self._handler.stage):
+        with (
+            _about(items),
+            self._in_hand.holding(names),
+            self._metrics.time_stage(self._handler.stage),
+        ):
             messages = self._handler.process(items)
         # Found here it is the fault of one message; when it is published, of the whole batch, for ever.
         for message in messages:
@@ -265,6 +273,15 @@ class Worker:
             stopping=self._stopping,
             while_waiting=meanwhile,
         ).call(attempt)
+
+
+def _about(items: Sequence[Item]) -> AbstractContextManager[None]:
+    """Log lines name the video and the trace of these messages, if all have the same."""
+    videos = {(video_of(item.envelope.event), item.envelope.trace_id) for item in items}
+    if len(videos) != 1:
+        return nullcontext()
+    ((video_id, trace_id),) = videos
+    return log_context(video_id=video_id, trace_id=trace_id)
 
 
 def _name(received: ReceivedMessage) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, SecretStr
 
 from common.settings.group import SettingsGroup
@@ -50,4 +52,12 @@ class ServiceSettings(SettingsGroup):
     )
     embed_timeout_seconds: float = Field(
         600.0, gt=0, description="Maximum seconds an embedder may take for one query."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="Log lines on standard error as text, or as one JSON object per line with the ids of "
+        "the request, the video and the trace.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least important events that are logged."
     )

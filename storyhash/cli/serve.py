@@ -32,9 +32,9 @@ def serve(
     from storyhash.services.shutdown import asked_to_stop
     from storyhash.services.single_process import run_serve
 
-    start_logging()
     exclusion = Exclusion(exclude or ())
     settings = load_settings(data_dir=data, profile=profile)
+    start_logging(settings.service)
     announce_data_folder(settings)
     with asked_to_stop() as stopping:
         run_serve(settings, watch, stopping, exclusion)

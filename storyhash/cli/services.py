@@ -47,8 +47,8 @@ def embed(profile: ProfileOption = None) -> None:
     from storyhash.services.embed_service import run_embedder
     from storyhash.services.shutdown import asked_to_stop
 
-    start_logging()
     settings = _listening(load_settings(profile=profile), _EMBED_PORT)
+    start_logging(settings.service)
     with asked_to_stop() as stopping:
         run_embedder(settings, stopping)
 
@@ -61,8 +61,8 @@ def search(data: DataOption = None) -> None:
     from storyhash.services.search_service import run_searcher
     from storyhash.services.shutdown import asked_to_stop
 
-    start_logging()
     settings = _listening(load_settings(data_dir=data), _SEARCH_PORT)
+    start_logging(settings.service)
     announce_data_folder(settings)
     with asked_to_stop() as stopping:
         run_searcher(settings, stopping)
@@ -107,8 +107,8 @@ def ingest(
     from storyhash.services.ingest_service import run_ingest
     from storyhash.services.shutdown import asked_to_stop
 
-    start_logging()
     settings = _listening(load_settings(data_dir=data), _INGEST_PORT)
+    start_logging(settings.service)
     announce_data_folder(settings)
     if reconcile != (server is not None):
         raise UsageError(

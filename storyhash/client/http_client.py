@@ -21,6 +21,7 @@ from common.errors import (
     UsageError,
     VideoError,
 )
+from common.log_context import REQUEST_ID_HEADER, current_log_context
 from common.uris import without_passwords
 
 # A service that lives answers a connection at once; the work itself may be a long film's.
@@ -59,6 +60,7 @@ class RemoteService:
                 timeout=timeout,
                 headers={"Authorization": f"Bearer {token}"} if token else {},
                 limits=httpx.Limits(max_keepalive_connections=None if keep_alive else 0),
+                event_hooks={"request": [_name_request]},
             )
             usable = self._client.base_url.scheme in ("http", "https")
         except httpx.InvalidURL:
@@ -199,3 +201,11 @@ class _Connection:
             with suppress(OSError):
                 # Not that of TLS, which another thread may be reading with.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+def _name_request(request: httpx.Request) -> None:
+    """A service that calls another one for a request passes the request's id on, so that the logs of both
+    name it."""
+    request_id = current_log_context().get("request_id")
+    if request_id:
+        request.headers[REQUEST_ID_HEADER] = request_id

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from common.errors import DependencyError
 from common.http.health import Health
+from common.log_context import log_context
 from common.metrics import Metrics
 from common.retry import dependency_backoff
 from common.settings import ServiceSettings
@@ -74,6 +75,10 @@ class IndexWorker(Background):
             self._recovered()
 
     def _ended(self, outcome: VideoOutcome) -> None:
+        with log_context(video_id=outcome.item.entry.video_id):
+            self._tell(outcome)
+
+    def _tell(self, outcome: VideoOutcome) -> None:
         item, error = outcome.item, outcome.error
         self._queue.ended(item)
         if outcome.dropped:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from common.log_context import current_log_context
 from common.messaging.events import Deletion, VideoEnd
 from common.messaging.handler import Item
 from common.messaging.topics import TopicNames
 from common.messaging.transport import ReceivedMessage, Transport
-from common.messaging.wire import Envelope, latest_version, to_message
+from common.messaging.wire import Envelope, latest_version, new_trace, to_message
 from searcher.consumer import IndexHandler
 from searcher.local_index import LocalIndex
 from searcher.storage.drop_staged import dropped_end
@@ -75,7 +76,9 @@ class LogEditor:
         if not events:
             return
         here = ReceivedMessage(self._topics.embeddings, -1, -1, b"", b"")
-        items = [Item(Envelope(event), here) for event in events]
+        # The trace of a change by HTTP is its request.
+        trace_id = current_log_context().get("request_id") or new_trace()
+        items = [Item(Envelope(event, trace_id=trace_id), here) for event in events]
         publisher = self._transport.publisher()
         try:
             for item in items:

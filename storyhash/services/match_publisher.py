@@ -6,6 +6,7 @@ import logging
 from contextlib import ExitStack
 
 from common.errors import DependencyError, MessageTooLargeError
+from common.log_context import log_context
 from common.messaging.events import MatchEvent
 from common.messaging.transport import Publisher, Transport
 from common.messaging.wire import Envelope, to_message
@@ -72,28 +73,38 @@ class MatchPublisher(Background):
         staging = answering.index.staging
         due = staging.unmatched()
         for video_id, version, trace_id in due:
-            name = f"{video_id}@v{version}"
-            if self._in_hand.is_set_aside(name):
-                self._passed_over("set_aside")
-                _log.error(
-                    "the matches of %r are not published: this process crashed twice "
-                    "while matching it",
-                    video_id,
-                )
-                continue
-            try:
-                with self._in_hand.holding([name]):
-                    self._tell(answering, publisher, video_id, version, trace_id)
-            except DependencyError:
-                raise
-            except Exception:
-                self._passed_over("failed")
-                _log.exception("the matches of %r are not published", video_id)
+            with log_context(video_id=video_id, trace_id=trace_id):
+                self._announce_one(answering, publisher, video_id, version, trace_id)
         publisher.flush()
         for video_id, version, _ in due:
             staging.matched(video_id, version)
             self._in_hand.done(f"{video_id}@v{version}")
         return bool(due)
+
+    def _announce_one(
+        self,
+        answering: ServingIndex,
+        publisher: Publisher,
+        video_id: str,
+        version: int,
+        trace_id: str,
+    ) -> None:
+        name = f"{video_id}@v{version}"
+        if self._in_hand.is_set_aside(name):
+            self._passed_over("set_aside")
+            _log.error(
+                "the matches of %r are not published: this process crashed twice while matching it",
+                video_id,
+            )
+            return
+        try:
+            with self._in_hand.holding([name]):
+                self._tell(answering, publisher, video_id, version, trace_id)
+        except DependencyError:
+            raise
+        except Exception:
+            self._passed_over("failed")
+            _log.exception("the matches of %r are not published", video_id)
 
     def _passed_over(self, outcome: str) -> None:
         self._metrics.videos_total.labels(STAGE, outcome).inc()

@@ -100,6 +100,7 @@ def make_it_all_happen(
     with asking(run["searcher"].url, video_id):
         wait_to_see(scraper, grew("query_duration_seconds_count"))
         wait_to_see(scraper, grew("match_probability_count"))
+        wait_to_see(scraper, grew('http_requests_total{route="/v1/match"}'))
         wait_to_see(scraper, "storyhash_index_recall_ratio >= 0")
 
 

@@ -144,7 +144,7 @@ def serve_watched(
                 shutil.copy(draw(folder / "new.mp4", 2), films / "new.mp4")
                 (films / "broken.mp4").write_bytes(b"this is no video")
                 wait_to_see(scraper, 'storyhash_videos_total{stage="search",outcome="failed"} > 0')
-                wait_to_see(scraper, grew("match_probability_count"))
+                wait_to_see(scraper, grew('http_requests_total{route="/v1/match",status="200"}'))
                 wait_to_see(scraper, grew("query_duration_seconds_count"))
                 wait_to_see(scraper, "storyhash_index_recall_ratio >= 0")
                 wait_to_see(scraper, grew('videos_total{stage="search",outcome="done"}'))

@@ -1,0 +1,95 @@
+"""Logs: JSON with the ids of what a line is about, and no noise of the Kafka client."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from common.http.health import Health
+from common.http.server import HttpServer, new_app
+from common.log_context import REQUEST_ID_HEADER, current_log_context, log_context
+from common.logs import start_logging
+from common.metrics import Metrics
+from common.settings import HttpSettings, ServiceSettings
+
+_log = logging.getLogger("storyhash.test")
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers, root.level
+    yield
+    root.handlers = before
+    root.setLevel(level)
+    for name in ("storyhash", "kafka", "kafka.net"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def events(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_json_line_has_level_logger_message_and_the_ids_around_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    start_logging(ServiceSettings(log_format="json", log_level="warning"))
+    with log_context(request_id="r1"), log_context(video_id="a\nb.mp4", trace_id="t1"):
+        _log.warning("%s: damaged\x1b[2J", "a.mp4")
+        _log.info("too quiet")
+    try:
+        raise ValueError("bad")
+    except ValueError:
+        _log.exception("failed")
+    first, second = events(capsys)
+    assert first.pop("time").endswith("+00:00")
+    assert first == {
+        "level": "warning",
+        "logger": "storyhash.test",
+        "message": "a.mp4: damaged\x1b[2J",
+        "request_id": "r1",
+        "video_id": "a\nb.mp4",
+        "trace_id": "t1",
+    }
+    assert second["level"] == "error"
+    assert second["exception"].endswith("ValueError: bad")
+    assert "request_id" not in second
+
+
+def test_lines_logged_in_a_thread_of_a_request_have_its_id(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    start_logging(ServiceSettings(log_format="json"))
+    metrics = Metrics.create("test")
+    app: FastAPI = new_app("test", Health(metrics, (), 600), metrics)
+
+    @app.get("/work")
+    def work() -> str:
+        # FastAPI calls it in a thread.
+        _log.info("working")
+        return current_log_context()["request_id"]
+
+    with HttpServer(app, HttpSettings(port=0)) as server:
+        answer = httpx.get(f"{server.url}/work", headers={REQUEST_ID_HEADER: "from-a-proxy"})
+    assert answer.json() == "from-a-proxy"
+    (event,) = [one for one in events(capsys) if one["logger"] == "storyhash.test"]
+    assert event["request_id"] == "from-a-proxy"
+    assert current_log_context() == {}
+
+
+def test_the_kafka_client_does_not_log_each_attempt_to_connect(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    start_logging()
+    logging.getLogger("kafka.net.manager").error("Connection failed")
+    logging.getLogger("kafka.coordinator").warning("rebalancing")
+    logging.getLogger("kafka.coordinator").error("the group is gone")
+    assert [line.split(": ")[-1] for line in capsys.readouterr().err.splitlines()] == [
+        "the group is gone"
+    ]
