@@ -196,7 +196,7 @@ function buttons(players, stage, wipe, controls, clock) {
     {
       keys: ["m"], label: "Undo the change of the picture", text: () => "Undo the change", pressed: () => players.undone,
       run: () => players.setUndone(!players.undone),
-      hidden: () => !undo(players.match).transform && !undo(players.match).filter,
+      hidden: () => !players.query.src || (!undo(players.match).transform && !undo(players.match).filter),
     },
   ];
   const modes = MODES.map(([mode, text], number) => ({

@@ -3,7 +3,7 @@
 import { call, withQuery } from "./api.js";
 import { announce, el, errorBox, field } from "./dom.js";
 import { miniBar } from "./timeline.js";
-import { DECISIONS, VERDICTS, ago, length, nameOf, number, percent, share } from "./words.js";
+import { VERDICTS, ago, decisionOf, length, nameOf, number, percent, share } from "./words.js";
 
 const PAGE = 50;
 const WAIT_MILLISECONDS = 250;
@@ -119,7 +119,7 @@ function row(match, index) {
     el("span", { class: "match-name" }, queryName(match), el("span", { class: "muted" }, " ↔ "), nameOf(match.ref_video_id)),
     el("span", { class: "tags" },
       match.verdict ? el("span", { class: "badge" }, VERDICTS[match.verdict.verdict]) : null,
-      el("span", { class: `badge ${match.decision}` }, DECISIONS[match.decision])),
+      el("span", { class: `badge ${match.decision}` }, decisionOf(match))),
     el("span", { class: "muted facts" },
       `${percent(match.probability)} · ${length(match.matched_seconds)}, ${share(match.coverage)} of the query · bank ${match.bank} · ${ago(match.found_at)}`),
     miniBar(match.ranges[0], match.query.duration_seconds),

@@ -5,7 +5,7 @@ import { caseView } from "./case.js";
 import { announce, el, errorBox } from "./dom.js";
 import { queryName, queue } from "./queue.js";
 import { verdictPanel } from "./verdict.js";
-import { DECISIONS, changes, nameOf, percent, sentence } from "./words.js";
+import { DECISIONS, changes, decisionOf, nameOf, percent, sentence } from "./words.js";
 
 const MOST_OTHERS = 20;
 
@@ -34,22 +34,25 @@ export function storedCaseView(_, [id]) {
     const name = nameOf(match.ref_video_id);
     const done = changes(best);
     open = caseView(query, ranges, best);
-    panel = verdictPanel(match.id, match);
+    panel = verdictPanel(match.id, match, (changed) => headline.replaceWith((headline = told(changed))));
     const others = el("div", {});
-    const heading = el("h1", { class: "verdict", tabindex: -1 },
-      el("span", { class: `said ${match.decision}` }, `${DECISIONS[match.decision]}${done ? `, ${done}` : ""}:`),
-      ` ${sentence(best, query, name).replace(/^The/, "the")}`);
+    // The decision changes when an exception is made or removed.
+    const told = (now) => el("div", { class: `card headline ${now.decision}` },
+      el("p", { class: "of" }, query.name),
+      el("h1", { class: "verdict" }, el("span", { class: `said ${now.decision}` }, `${decisionOf(now)}${done ? `, ${done}` : ""}:`),
+        ` ${sentence(best, query, name).replace(/^The/, "the")}`),
+      now.decision === now.found_decision ? null
+        : el("p", { class: "notice" }, `The decision was “${DECISIONS[now.found_decision]}”. An exception changed it.`));
+    let headline = told(match);
     node.replaceChildren(
       el("p", { class: "row" }, el("a", { href: "#/queue" }, "← Queue"),
         place >= 0 ? el("span", { class: "muted" }, `${place + 1} of ${queue.ids.length} on this page`) : null),
-      el("div", { class: `card headline ${match.decision}` }, el("p", { class: "of" }, query.name), heading,
-        match.decision === match.found_decision ? null
-          : el("p", { class: "notice" }, `It was found as “${DECISIONS[match.found_decision]}”. An exception changed the decision.`)),
+      headline,
       el("div", { class: "card" }, panel.node),
       el("div", { class: "card" }, open.node),
       others,
     );
-    announce(heading.textContent);
+    announce(sentence(best, query, name));
     await showOthers(match, others);
   }
 
@@ -59,7 +62,7 @@ export function storedCaseView(_, [id]) {
     if (!rest.length) return;
     place.replaceChildren(el("div", { class: "card" }, el("h3", {}, "Other matches of the same query"),
       el("ul", { class: "others" }, rest.map((one) => el("li", {},
-        el("a", { href: `#/case/${one.id}` }, nameOf(one.ref_video_id)), ` – ${DECISIONS[one.decision]}, ${percent(one.probability)}`)))));
+        el("a", { href: `#/case/${one.id}` }, nameOf(one.ref_video_id)), ` – ${decisionOf(one)}, ${percent(one.probability)}`)))));
   }
 
   return {

@@ -13,14 +13,18 @@ const HINTS = {
   unsure: "Somebody else should look.",
 };
 
-/** The panel of one stored match. given: its JSON, if it is known already. Returns `{node, shortcuts}`. */
-export function verdictPanel(id, given = null) {
+/**
+ * The panel of one stored match. given: its JSON, if it is known already. onChange(match): after a change.
+ * Returns `{node, shortcuts}`.
+ */
+export function verdictPanel(id, given = null, onChange = () => {}) {
   const node = el("section", { class: "verdict-panel", "aria-label": "Verdict" });
   const reason = el("input", { type: "text", id: `reason-${id}`, maxlength: 200, autocomplete: "off", placeholder: "optional" });
   const note = el("textarea", { id: `note-${id}`, maxlength: 4000, rows: 2, placeholder: "optional" });
   const told = el("div", { class: "told" });
   const offer = el("div", {});
   const problem = el("div", {});
+  const excepted = el("div", {});
   const history = el("ol", { class: "history" });
   const past = el("details", { hidden: true }, el("summary", {}, "History"), history);
   const choices = CHOICES.map(([key, verdict]) => el(
@@ -33,7 +37,7 @@ export function verdictPanel(id, given = null) {
   node.append(
     el("h3", {}, "Your verdict"), told,
     el("div", { class: "row choices", role: "group", "aria-label": "Verdict" }, choices, undo),
-    problem, offer,
+    problem, offer, excepted,
     el("details", {}, el("summary", {}, "Reason and note"), el("div", { class: "fields" }, field("Reason", reason), field("Note", note))),
     past,
   );
@@ -56,6 +60,21 @@ export function verdictPanel(id, given = null) {
     )));
   }
 
+  // The exceptions that change the decision, each with a way to remove it.
+  async function showExceptions() {
+    const ids = [...new Set(match.ranges.flatMap((one) => one.exceptions ?? []))];
+    const found = await Promise.all(ids.map((one) => call("GET", `/v1/exceptions/${one}`)));
+    excepted.replaceChildren(...found.map((one) => el("div", { class: "notice" },
+      el("p", {}, el("b", {}, one.kind === "pair" ? "Excepted: this pair" : `Excepted: ${range(one.start_seconds, one.end_seconds)} of ${nameOf(one.ref_video_id)}`),
+        `. Reason: ${one.reason}. ${by(one)}`),
+      el("div", { class: "row" }, el("button", { type: "button", class: "small", onclick: () => guarded(async () => {
+        await call("DELETE", `/v1/exceptions/${one.id}`);
+        await load();
+        onChange(match);
+        announce("Exception removed");
+      }) }, "Remove this exception")))));
+  }
+
   const by = (one) => `${one.author ?? "without a key"}, ${ago(one.created_at)}`;
 
   async function guarded(work) {
@@ -74,6 +93,7 @@ export function verdictPanel(id, given = null) {
   async function load() {
     match = await call("GET", `/v1/matches/${id}`);
     show();
+    await showExceptions();
   }
 
   const judge = (verdict) => guarded(async () => {
@@ -119,7 +139,8 @@ export function verdictPanel(id, given = null) {
     const confirm = el("button", { type: "button", class: "primary", onclick: () => guarded(async () => {
       await call("POST", "/v1/exceptions", { json, once: newKey() });
       await load();
-      offer.replaceChildren(el("p", { class: "notice" }, `Done: ${label}.`));
+      onChange(match);
+      offer.replaceChildren();
       announce("Exception saved");
     }) }, "Confirm");
     offer.replaceChildren(el("div", { class: "notice" }, el("p", {}, el("b", {}, label), `. ${effect}`),
@@ -128,7 +149,7 @@ export function verdictPanel(id, given = null) {
   });
 
   if (match) show();
-  else load().catch((error) => problem.replaceChildren(errorBox(error)));
+  (match ? showExceptions() : load()).catch((error) => problem.replaceChildren(errorBox(error)));
   return {
     node,
     shortcuts: [

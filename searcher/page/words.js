@@ -67,6 +67,8 @@ export function nameOf(id, found) {
 }
 
 export const DECISIONS = { copy: "Copy", review: "Perhaps a copy", no_match: "No match" };
+/** The decision on a stored match: "no match" is one that an exception took out. */
+export const decisionOf = (match) => (match.decision === "no_match" ? "Excepted" : DECISIONS[match.decision]);
 export const VERDICTS = {
   copy: "Copy",
   licensed: "Licensed copy",
@@ -125,7 +127,7 @@ export function sentence(match, query, name) {
 
 /** The rule that decided a stored match, and by how much. */
 export function ruleInWords(rule, probability, bank) {
-  const by = percent(Math.abs(rule.margin));
+  const by = `${(100 * Math.abs(rule.margin)).toFixed(1)} percentage points`;
   if (rule.name === "coverage_too_small") {
     const least = [
       rule.min_seconds > 0 && length(rule.min_seconds),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from common.state.roles import Role
@@ -72,6 +73,14 @@ def errors(browser: Any) -> list[str]:
     ]
 
 
+def signed_in(browser: Any, url: str, key: str) -> None:
+    """Open the page in a tab that has no key yet, and give it one."""
+    browser.get(url)
+    browser.execute_script("sessionStorage.clear()")
+    browser.refresh()
+    wait_for(browser, "#key-input").send_keys(key + "\n")
+
+
 def seconds(browser: Any) -> float:
     return float(browser.find_element("css selector", ".scrubber").get_attribute("value"))
 
@@ -95,9 +104,7 @@ def test_a_mirrored_copy_is_named_in_words_and_stepped_through_by_keyboard(
     browser: Any, service: tuple[Service, str], tmp_path: Path
 ) -> None:
     running, key = service
-    browser.get(running.url)
-    asked = wait_for(browser, "#key-input")
-    asked.send_keys(key + "\n")
+    signed_in(browser, running.url, key)
     assert "4 videos" in wait_for(browser, ".drop .hint", "videos").text
     assert browser.execute_script("return [sessionStorage.length, localStorage.length]") == [1, 0]
 
@@ -141,9 +148,48 @@ def test_a_mirrored_copy_is_named_in_words_and_stepped_through_by_keyboard(
     assert is_accessible(browser)
 
 
+def test_a_match_is_judged_excepted_and_put_back_by_keyboard(
+    browser: Any, service: tuple[Service, str], films: Path
+) -> None:
+    running, key = service
+    with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {key}"}) as client:
+        film = (films / "a.mp4").read_bytes()
+        octets = {"Content-Type": "application/octet-stream"}
+        answer = client.post("/v1/match?name=copy.mp4", content=film, headers=octets, timeout=60)
+        number = answer.json()["matches"][0]["match_id"]
+
+        def stored() -> tuple[str, str | None, list[str]]:
+            match = client.get(f"/v1/matches/{number}").json()
+            verdict = match["verdict"] and match["verdict"]["verdict"]
+            return match["decision"], verdict, [one["verdict"] for one in match["verdicts"]]
+
+        signed_in(browser, f"{running.url}/#/queue", key)
+        assert "copy ↔ a" in wait_for(browser, ".queue-row").text
+        press(browser, "j")
+        press(browser, "\ue007")  # enter
+        wait_for(browser, ".said.copy")
+        press(browser, "n")
+        wait_for(browser, ".told", "Not a copy")
+        assert stored() == ("copy", "not_copy", ["not_copy"])
+        wait_for(browser, ".verdict-panel button", "Never match this pair").click()
+        confirm = wait_for(browser, ".verdict-panel button", "Confirm")
+        assert "one stored match" in wait_for(browser, ".verdict-panel .notice").text
+        assert stored()[0] == "copy"
+        confirm.click()
+        wait_for(browser, ".said.no_match", "Excepted")
+        assert stored()[0] == "no_match"
+        assert serious_problems(browser) == []
+        wait_for(browser, ".verdict-panel button", "Remove this exception").click()
+        wait_for(browser, ".said.copy")
+        press(browser, "z")
+        wait_for(browser, ".history li", "Withdrawn", shown=False)
+        assert stored() == ("copy", None, ["none", "not_copy"])
+    assert errors(browser) == []
+
+
 def test_a_title_stays_text_in_the_catalogue(browser: Any, service: tuple[Service, str]) -> None:
-    running, _ = service
-    browser.get(f"{running.url}/#/catalogue")
+    running, key = service
+    signed_in(browser, f"{running.url}/#/catalogue", key)
     assert wait_for(browser, "tbody .name", "script").text == TITLE
     assert "4 of 4 videos" in wait_for(browser, ".count", "videos").text
     press(browser, "/")

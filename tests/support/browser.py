@@ -65,14 +65,20 @@ def set_colours(browser: Chrome, scheme: str) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def wait_for(browser: Chrome, selector: str, text: str = "") -> Any:
-    """The first element that matches the CSS selector and contains `text`, once there is one."""
+def wait_for(browser: Chrome, selector: str, text: str = "", *, shown: bool = True) -> Any:
+    """The first element that matches the CSS selector and contains `text`, once there is one. shown: it
+    must be visible."""
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
     def found(_: Any) -> Any:
         elements = browser.find_elements(By.CSS_SELECTOR, selector)
-        return next((one for one in elements if one.is_displayed() and text in one.text), None)
+        return next((one for one in elements if fits(one)), None)
+
+    def fits(element: Any) -> bool:
+        if not shown:
+            return text in element.get_property("textContent")
+        return element.is_displayed() and text in element.text
 
     what = f"{selector} with {text!r}" if text else selector
     ignored: Any = _stale()
