@@ -111,7 +111,7 @@ def test_a_mirrored_copy_is_named_in_words_and_stepped_through_by_keyboard(
     copy = draw(tmp_path / "<b>copy.mp4", 1, mirrored=True)
     browser.find_element("id", "file").send_keys(str(copy))
     told = wait_for(browser, ".verdict", "Copy").text
-    assert told.startswith("Copy, mirrored:")
+    assert told.startswith("Copy, mirrored")
     assert told.endswith(f"of {TITLE}.")
     assert "<b>copy.mp4" in wait_for(browser, ".headline .of").text
     assert wait_for(browser, ".summary", ">99.9 %")
