@@ -3,6 +3,7 @@
 import { answerView } from "./answer.js";
 import { call, upload, withQuery } from "./api.js";
 import { announce, el, errorBox, field } from "./dom.js";
+import { hasJobs, resultOf } from "./jobs.js";
 import { bytes, number } from "./words.js";
 
 const ADDRESS = /^[a-z][a-z0-9+.-]+:\/\//i;
@@ -63,12 +64,12 @@ export function askView(parameters) {
   }
   countVideos().catch((error) => place.replaceChildren(errorBox(error)));
 
-  const path = (more = {}) => withQuery("/v1/match", { ...more, bank: bank.value.trim(), thorough: thorough.checked ? "true" : "" });
+  const path = (jobs, more = {}) => withQuery(jobs ? "/v1/jobs" : "/v1/match", { ...more, bank: bank.value.trim(), thorough: thorough.checked ? "true" : "" });
 
   function askFile(file) {
     input.value = "";
-    ask({ noun: "upload", name: file.name, file }, (progress, signal) =>
-      upload(path({ name: file.name }), file, {
+    ask({ noun: "upload", name: file.name, file }, (jobs, progress, signal) =>
+      upload(path(jobs, { name: file.name }), file, {
         signal,
         onProgress: (sent, all) => (sent < all ? progress(`Sending ${file.name}`, sent / all, `${bytes(sent)} of ${bytes(all)}`) : progress("Looking for matches")),
       }));
@@ -76,9 +77,9 @@ export function askView(parameters) {
 
   function askFor(json) {
     const id = json.video_id ?? null;
-    ask({ noun: "video", name: id ?? json.uri, file: null, video_id: id }, (progress, signal) => {
+    ask({ noun: "video", name: id ?? json.uri, file: null, video_id: id }, (jobs, progress, signal) => {
       progress(json.uri ? "Fetching the video and looking for matches" : "Looking for matches");
-      return call("POST", path(), { json, signal });
+      return call("POST", path(jobs), { json, signal });
     });
   }
 
@@ -93,7 +94,10 @@ export function askView(parameters) {
     try {
       // A missing key is asked for before a large file is sent.
       await countVideos();
-      const json = await work(shown.update, controller.signal);
+      // As a job it keeps its place in the queue, tells its stage, and may take long.
+      const jobs = await hasJobs();
+      const first = await work(jobs, shown.update, controller.signal);
+      const json = jobs ? await resultOf(first, shown.update, controller.signal) : first;
       const view = await answerView(json, query, total);
       if (running !== controller) return view.release();
       answer = view;

@@ -21,9 +21,10 @@ export function undo(match) {
       turned: Math.abs(Math.abs(edit.rotation_degrees) - 90) < 45,
     };
   }
+  const view = match.search_view ?? match.view;
   return {
-    transform: CSS[match.view] ?? "",
-    filter: match.view === "negative" ? "invert(1)" : "",
-    turned: match.view === "rotate_90" || match.view === "rotate_270",
+    transform: CSS[view] ?? "",
+    filter: view === "negative" ? "invert(1)" : "",
+    turned: view === "rotate_90" || view === "rotate_270",
   };
 }

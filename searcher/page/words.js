@@ -103,7 +103,8 @@ const VIEWS = {
 export function changes(match) {
   const told = match.transform?.words;
   if (told !== undefined && told !== "") return told === "unchanged" ? "" : told;
-  const words = [VIEWS[match.view] ?? `seen through the view ${match.view}`];
+  const view = match.search_view ?? match.view;
+  const words = [VIEWS[view] ?? `seen through the view ${view}`];
   const tempo = match.evidence?.tempo;
   if (typeof tempo === "number") {
     if (tempo < 0) words.push("backwards");

@@ -1,0 +1,50 @@
+// A match as a job: it waits its turn, tells how far it is, and ends when it is cancelled.
+
+import { ApiError, call } from "./api.js";
+
+const FIRST_WAIT_MILLISECONDS = 200;
+const MOST_WAIT_MILLISECONDS = 1500;
+const STAGES = { decoding: "Reading the video", "first pass": "Looking for matches", "second pass": "Looking more closely" };
+
+let known = null;
+
+/** Whether the service has jobs. */
+export async function hasJobs() {
+  known ??= call("GET", "/v1/jobs?limit=1").then(() => true, (error) => {
+    if (error.status === 404) return false;
+    known = null;
+    throw error;
+  });
+  return known;
+}
+
+/** Wait for the result of a job. progress(words, fraction). Raises ApiError, or AbortError when cancelled. */
+export async function resultOf(job, progress, signal) {
+  let wait = FIRST_WAIT_MILLISECONDS;
+  const path = `/v1/jobs/${encodeURIComponent(job.id)}`;
+  const cancel = () => call("DELETE", path).catch(() => {});
+  signal.addEventListener("abort", cancel, { once: true });
+  try {
+    while (job.state === "queued" || job.state === "running") {
+      progress(...inWords(job));
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      if (signal.aborted) throw new DOMException("cancelled", "AbortError");
+      wait = Math.min(MOST_WAIT_MILLISECONDS, wait * 1.3);
+      job = await call("GET", path, { signal });
+    }
+  } finally {
+    signal.removeEventListener("abort", cancel);
+  }
+  if (job.state === "done") return job.result;
+  if (job.state === "failed") throw new ApiError(0, job.error.code, job.error.message);
+  throw new DOMException("cancelled", "AbortError");
+}
+
+function inWords(job) {
+  if (job.state === "queued") {
+    const before = job.position ?? 0;
+    return [before === 0 ? "Next in the queue" : before === 1 ? "One other video is before this one" : `${before} other videos are before this one`];
+  }
+  const { stage, pieces_done: done, pieces } = job.progress ?? { stage: "decoding", pieces: null };
+  return pieces > 1 ? [STAGES[stage] ?? stage, done / pieces] : [STAGES[stage] ?? stage];
+}
