@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,21 +37,17 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[1] / "docs" / "figures"
 MAX_BYTES = 150_000
 # Size of the page in pixels. A picture is as high as its content, up to a limit.
-_WIDTH, _LEAST_HEIGHT, _MAX_HEIGHT = 1120, 420, 1000
-_OTHER_SEED, _OTHER_SECONDS, _COPIED_SECONDS = 103, 3, 5
+_WIDTH, _LEAST_HEIGHT, _MAX_HEIGHT = 1120, 420, 1280
+_SCALE = 0.75
+_OTHER_SEED, _OTHER_SECONDS = 103, 4
 # The pictures of the deciding moments are drawn one after the other.
 _SETTLE_SECONDS = 4.0
 
 
 def upload() -> Iterator[UInt8Array]:
-    """3 s of another video, then 5 s of `harbour`, mirrored."""
+    """4 s of another video, then all of `city`, mirrored."""
     other = film(_OTHER_SEED, _OTHER_SECONDS)
-    copied = islice(
-        film(CATALOGUE["harbour"], FILM_SECONDS),
-        FRAMES_PER_SECOND,
-        (1 + _COPIED_SECONDS) * FRAMES_PER_SECOND,
-    )
-    return chain(other, map(mirror, copied))
+    return chain(other, map(mirror, film(CATALOGUE["city"], FILM_SECONDS)))
 
 
 @contextmanager
@@ -91,6 +87,9 @@ def save(browser: Chrome, name: str) -> None:
 def _compressed(png: bytes) -> bytes:
     """The picture with as many colours as MAX_BYTES allow. Raises ValueError if 32 are too many."""
     shown = Image.open(io.BytesIO(png)).convert("RGB")
+    shown = shown.resize(
+        (round(_SCALE * shown.width), round(_SCALE * shown.height)), Image.Resampling.LANCZOS
+    )
     for colours in (256, 128, 64, 32):
         buffer = io.BytesIO()
         few = shown.quantize(colours, dither=Image.Dither.NONE)

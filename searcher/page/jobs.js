@@ -8,13 +8,10 @@ const STAGES = { decoding: "Reading the video", "first pass": "Looking for match
 
 let known = null;
 
-/** Whether the service has jobs. */
+/** Whether the service has jobs; its own description says so. */
 export async function hasJobs() {
-  known ??= call("GET", "/v1/jobs?limit=1").then(() => true, (error) => {
-    if (error.status === 404) return false;
-    known = null;
-    throw error;
-  });
+  known ??= call("GET", "/openapi.json").then(({ paths }) => "/v1/jobs" in paths);
+  known.catch(() => (known = null));
   return known;
 }
 
