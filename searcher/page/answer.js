@@ -54,7 +54,7 @@ export async function answerView(answer, query, total) {
   if (!shown.length) {
     heading.append(
       el("span", { class: "said no_match" }, `${DECISIONS.no_match}:`),
-      total === 0 ? " the catalogue is empty." : ` this ${whole.noun} is in no video of the catalogue.`,
+      total === 0 ? " the catalogue is empty." : ` this ${whole.noun} is in no ${whole.video_id ? "other " : ""}video of the catalogue.`,
     );
     announce(heading.textContent);
     return { node, shortcuts: () => [], release };
