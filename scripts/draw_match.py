@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Draw docs/figures/match.png, the picture in README.md: a query, a reference, and their match.
+"""Draw docs/figures/match.png, the picture in README.md, and write the example of JSON in docs/usage.md.
 
     python -m scripts.draw_match
 
 The videos are those of `storyhash demo`. The query is another video with 4 s of `city` in the middle,
-mirrored. `storyhash index` and `storyhash match` find the match; the picture shows what they print.
-Needs matplotlib (the extra `evaluation`).
+mirrored. `storyhash index` and `storyhash match` find the match; picture and example show what they
+print. Needs matplotlib (the extra `evaluation`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ import numpy as np
 
 from common.types import UInt8Array
 from common.video import encode_video
+from scripts.figures import filled
 from storyhash.demo import CATALOGUE, FILM_SECONDS, write_catalogue
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 
-OUT = Path(__file__).parents[1] / "docs" / "figures" / "match.png"
+DOCS = Path(__file__).parents[1] / "docs"
+PICTURE, USAGE = DOCS / "figures" / "match.png", DOCS / "usage.md"
 _OTHER_SEED = 103
 _FROM, _TO = 2, 6
 """Seconds of the reference that are copied; they begin at second 4 of the query."""
@@ -39,16 +41,23 @@ def query() -> list[UInt8Array]:
     return [*other[: 4 * rate], *map(mirror, copied), *other[4 * rate :]]
 
 
-def best_match(frames: list[UInt8Array], profile: str) -> dict[str, Any]:
-    """Index the demo's videos, match the query, and return its best match as `match --json` prints it."""
+def answer(frames: list[UInt8Array], profile: str) -> dict[str, Any]:
+    """Index the demo's videos, match the query, and return what `match --json` prints. Paths are those of
+    a home folder, /home/me."""
     with tempfile.TemporaryDirectory() as scratch:
-        videos, query, data = (Path(scratch) / name for name in ("videos", "query.mp4", "data"))
+        videos, upload, data = (Path(scratch) / name for name in ("videos", "upload.mp4", "data"))
         videos.mkdir()
         write_catalogue(videos)
-        encode_video(query, iter(frames), FRAMES_PER_SECOND)
+        encode_video(upload, iter(frames), FRAMES_PER_SECOND)
         _storyhash("index", str(videos), "--data", str(data), "--profile", profile)
-        printed = _storyhash("match", str(query), "--data", str(data), "--json")
-    return json.loads(printed)["matches"][0]
+        printed = _storyhash("match", str(upload), "--data", str(data), "--json")
+    return dict(json.loads(printed.replace(scratch, "/home/me")))
+
+
+def example(found: dict[str, Any]) -> str:
+    """The answer with only its best match and without candidates, as a block of Markdown."""
+    text = json.dumps({**found, "matches": found["matches"][:1], "candidates": []}, indent=2)
+    return f"```json\n{text}\n```"
 
 
 def _storyhash(*arguments: str) -> str:
@@ -96,7 +105,10 @@ def draw(frames: list[UInt8Array], match: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     frames = query()
-    draw(frames, best_match(frames, "sscd-motion"), OUT)
+    found = answer(frames, "sscd-motion")
+    draw(frames, found["matches"][0], PICTURE)
+    text = filled(USAGE.read_text(encoding="utf-8"), "match", example(found))
+    USAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ from storyhash.samples import (
 )
 
 FILM_SECONDS = 8.0
-# A film's seed decides everything in it; its remainder by eight, the kind of scenery.
+# The seed of a video decides everything in it; seed modulo 8 chooses the scenery.
 CATALOGUE = {"harbour": 8, "market": 9, "orchard": 10, "hall": 11, "valley": 12, "city": 13}
-_STRANGER, _HOST = 102, 103
+_NON_MATCH, _HOST = 102, 103
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class DemoQuery:
     video_id: str | None
     edit: Edit = unchanged
     crf: int = 23
-    inside_stranger: bool = False
+    inside_another: bool = False
 
     @property
     def expected(self) -> str:
@@ -43,13 +43,13 @@ class DemoQuery:
     def frames(self) -> Iterator[UInt8Array]:
         """The query's pictures, 12 per second."""
         if self.video_id is None:
-            return film(_STRANGER, FILM_SECONDS)
+            return film(_NON_MATCH, FILM_SECONDS)
         copied = film(CATALOGUE[self.video_id], FILM_SECONDS)
-        if self.inside_stranger:
-            stranger = list(film(_HOST, FILM_SECONDS))
-            half = len(stranger) // 2
+        if self.inside_another:
+            other = list(film(_HOST, FILM_SECONDS))
+            half = len(other) // 2
             excerpt = list(copied)[: 4 * FRAMES_PER_SECOND]
-            return chain(stranger[:half], excerpt, stranger[half:])
+            return chain(other[:half], excerpt, other[half:])
         return map(self.edit, copied)
 
 
@@ -59,7 +59,7 @@ QUERIES = (
     DemoQuery("orchard, mirrored", "orchard", mirror),
     DemoQuery("hall, upside down", "hall", upside_down),
     DemoQuery("valley, letterboxed with a caption", "valley", letterbox_and_caption),
-    DemoQuery("4 s of city inside another video", "city", inside_stranger=True),
+    DemoQuery("4 s of city inside another video", "city", inside_another=True),
     DemoQuery("a video that is not indexed", None),
 )
 

@@ -11,6 +11,8 @@ from evaluation.measures.summary import Summary
 from evaluation.report.table import Column, Table
 from evaluation.report.tables import NOTHING, cell
 
+_CASES = {"stranger": "non-match"}
+
 
 def before_and_after(before: Summary, after: Summary, measures: Sequence[str]) -> Table:
     """A row per measure: under the calibration in force, and cross-validated."""
@@ -30,7 +32,10 @@ def stage_times(timed: Sequence[TimedCase]) -> Table:
 
 
 def stage_times_of(cases: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Like `stage_times`, from seconds by case and stage. The total comes last."""
+    """Like `stage_times`, from seconds by case and stage. The total comes last.
+
+    Results name a non-match `stranger`, and a pass `look`.
+    """
     names = sorted(
         dict.fromkeys(name for stages in cases.values() for name in stages),
         key=lambda name: name == "total",
@@ -43,6 +48,6 @@ def stage_times_of(cases: Mapping[str, Mapping[str, Any]]) -> Table:
 
     return Table(
         "Milliseconds of a query by stage",
-        (Column("stage"), *(Column(f"{case}, ms") for case in cases)),
-        tuple((name, *cells(name)) for name in names),
+        (Column("stage"), *(Column(f"{_CASES.get(case, case)}, ms") for case in cases)),
+        tuple((name.replace(" look:", " pass:"), *cells(name)) for name in names),
     )

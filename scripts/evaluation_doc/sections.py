@@ -217,8 +217,8 @@ def _times(results: Results, present: str) -> Iterator[str]:
         yield (
             f"`{profile}`: {video} of {run['query_seconds']} s in a catalogue of {run['vectors']:,} "
             f"segments on {run['cores']} cores, median of {run['runs']}, milliseconds. `copy` is "
-            "decided in the first pass, `stranger` (a non-match) in the second pass, `thorough` is a "
-            "non-match with `--thorough`. A `look` is a pass."
+            "decided in the first pass, a non-match in the second pass; `thorough` is a non-match with "
+            "`--thorough`."
         )
         cases = {case["case"]: case["seconds"] for case in run["cases"]}
         yield stage_times_of(cases).to_markdown()

@@ -40,7 +40,7 @@ def copy_loss(
     queries = torch.cat(
         [
             across.masked_fill(unknown, _HIDDEN),
-            _strangers(
+            _negatives(
                 edited @ edited.T / temperature, same_row | _either(is_mixed) | _either(unknown)
             ),
         ],
@@ -52,7 +52,7 @@ def copy_loss(
     references = torch.cat(
         [
             across.T.masked_fill((unknown | is_mixed).T, _HIDDEN),
-            _strangers(clean @ clean.T / temperature, same_row | related),
+            _negatives(clean @ clean.T / temperature, same_row | related),
         ],
         1,
     )
@@ -66,5 +66,5 @@ def _either(pairs: Tensor) -> Tensor:
     return pairs | pairs.T
 
 
-def _strangers(similarity: Tensor, hidden: Tensor) -> Tensor:
+def _negatives(similarity: Tensor, hidden: Tensor) -> Tensor:
     return similarity.masked_fill(hidden, _HIDDEN)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from common.settings import load_settings
 from storyhash.cli.console import err, out, print_json
-from storyhash.cli.options import DataOption, JsonOption
+from storyhash.cli.options import DataOption, JsonOption, LimitOption, NumberCursorOption
 from storyhash.open_state import open_state
 
 app = typer.Typer(help="Show the audit log of a service.", no_args_is_help=True)
@@ -17,13 +15,8 @@ app = typer.Typer(help="Show the audit log of a service.", no_args_is_help=True)
 @app.command("list")
 def list_changes(
     data: DataOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 100,
-    cursor: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Continue after this row: the cursor that the previous page printed."
-        ),
-    ] = None,
+    limit: LimitOption = 100,
+    cursor: NumberCursorOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the changes that were requested through the API, and the keys that were created and revoked,

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -49,6 +49,15 @@ def print_json(value: Any) -> None:
     document = json.dumps(value, ensure_ascii=False, allow_nan=False)
     sys.stdout.write(printable_json(document) + "\n")
     sys.stdout.flush()
+
+
+def print_fields(fields: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the fields of one thing, a line each, or as one JSON document."""
+    if as_json:
+        print_json(fields)
+        return
+    for name, value in fields.items():
+        out.print(f"{name}: {value}", markup=False)
 
 
 _DECISION_STYLES = {"copy": "green", "review": "yellow", "no_match": "dim"}

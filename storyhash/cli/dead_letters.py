@@ -15,8 +15,8 @@ from common.messaging.dead_letters import DeadLetter, find_letters, read_dead_le
 from common.messaging.topics import TopicNames, takes_replays
 from common.messaging.transport import Transport
 from common.settings import load_settings
-from storyhash.cli.console import err, out, print_json
-from storyhash.cli.options import JsonOption
+from storyhash.cli.console import err, out, print_fields, print_json
+from storyhash.cli.options import CursorOption, JsonOption
 
 app = typer.Typer(
     help="List, show and replay dead letters: messages that could not be processed.",
@@ -37,10 +37,7 @@ def list_letters(
         bool, typer.Option("--all", help="Also dead letters that were replayed.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = 1000,
-    cursor: Annotated[
-        str,
-        typer.Option(help="Continue after this row: the cursor that the previous page printed."),
-    ] = "",
+    cursor: CursorOption = "",
     json: JsonOption = False,
 ) -> None:
     """Print the dead letters that were not replayed, oldest first."""
@@ -87,11 +84,7 @@ def show_letter(
         "value_kept": letter.value_kept,
         "headers": headers,
     }
-    if json:
-        print_json(fields)
-        return
-    for name, value in fields.items():
-        out.print(f"{name}: {value}", markup=False)
+    print_fields(fields, as_json=json)
 
 
 @app.command("replay")

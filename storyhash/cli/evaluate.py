@@ -30,23 +30,15 @@ from storyhash.cli.evaluate_gate import gate
 from storyhash.cli.evaluate_options import (
     OUT,
     BaselinesOption,
-    CacheOption,
     ConfigurationsOption,
     CrossValidateOption,
-    DavisOption,
-    FamiliesOption,
+    EvaluationCommand,
+    OptionalEvaluationCommand,
     OutOption,
-    PerTransformOption,
-    ProfilesOption,
-    SplitOption,
-    TransformsOption,
-    VideosOption,
-    WorkersOption,
 )
 from storyhash.cli.evaluate_progress import evaluating
 from storyhash.cli.latency import latency
 from storyhash.cli.options import JsonOption
-from storyhash.evaluation_setup import EvaluationOptions
 
 app = typer.Typer(
     help="Measure on your own videos how many copies are found and how many non-matches are "
@@ -56,18 +48,10 @@ app = typer.Typer(
 app.command()(latency)
 
 
-@app.command()
+@app.command(cls=EvaluationCommand)
 def robustness(
+    context: typer.Context,
     *,
-    videos: VideosOption,
-    davis: DavisOption = False,
-    split: SplitOption = None,
-    families: FamiliesOption = None,
-    profile: ProfilesOption = None,
-    transforms: TransformsOption = None,
-    per_transform: PerTransformOption = None,
-    cache: CacheOption = None,
-    workers: WorkersOption = None,
     cross_validate: CrossValidateOption = False,
     baselines: BaselinesOption = True,
     output: OutOption = OUT,
@@ -78,18 +62,7 @@ def robustness(
 
     After an interruption, run the same command again: it resumes.
     """
-    options = EvaluationOptions(
-        videos=videos,
-        davis=davis,
-        split=split,
-        families=families,
-        profiles=profile or (),
-        transforms=transforms or (),
-        per_transform=per_transform,
-        cache=cache,
-        workers=workers,
-    )
-    with evaluating(options) as evaluation:
+    with evaluating(context.obj) as evaluation:
         results = [
             runs.robustness(
                 evaluation, run, output, cross_validate=cross_validate, baselines=baselines
@@ -102,18 +75,10 @@ def robustness(
     _tell(results, report, summarise(rows, ("group",)), printed, output, json)
 
 
-@app.command()
+@app.command(cls=EvaluationCommand)
 def ablation(
+    context: typer.Context,
     *,
-    videos: VideosOption,
-    davis: DavisOption = False,
-    split: SplitOption = None,
-    families: FamiliesOption = None,
-    profile: ProfilesOption = None,
-    transforms: TransformsOption = None,
-    per_transform: PerTransformOption = None,
-    cache: CacheOption = None,
-    workers: WorkersOption = None,
     configurations: ConfigurationsOption = None,
     output: OutOption = OUT,
     json: JsonOption = False,
@@ -124,19 +89,8 @@ def ablation(
     Every configuration gets its own calibrations in 5-fold cross-validation: they are fitted on four
     folds of the videos and applied to the fifth.
     """
-    options = EvaluationOptions(
-        videos=videos,
-        davis=davis,
-        split=split,
-        families=families,
-        profiles=profile or (),
-        transforms=transforms or (),
-        per_transform=per_transform,
-        cache=cache,
-        workers=workers,
-    )
     chosen = chosen_configurations(configurations or ())
-    with evaluating(options) as evaluation:
+    with evaluating(context.obj) as evaluation:
         results = [
             runs.ablation(evaluation, run, output, chosen, notice) for run in evaluation.backends
         ]
@@ -152,18 +106,10 @@ def ablation(
     _tell(results, report, summaries, printed, output, json)
 
 
-@app.command()
+@app.command(cls=EvaluationCommand)
 def calibrate(
+    context: typer.Context,
     *,
-    videos: VideosOption,
-    davis: DavisOption = False,
-    split: SplitOption = None,
-    families: FamiliesOption = None,
-    profile: ProfilesOption = None,
-    transforms: TransformsOption = None,
-    per_transform: PerTransformOption = None,
-    cache: CacheOption = None,
-    workers: WorkersOption = None,
     file: Annotated[
         Path,
         typer.Option(
@@ -178,20 +124,9 @@ def calibrate(
     The printed figures come from cross-validation: every video was left out of the fit that it was
     measured with.
     """
-    options = EvaluationOptions(
-        videos=videos,
-        davis=davis,
-        split=split,
-        families=families,
-        profiles=profile or (),
-        transforms=transforms or (),
-        per_transform=per_transform,
-        cache=cache,
-        workers=workers,
-    )
     check_calibrations(file)
     today = f"{datetime.now(UTC):%Y%m%d}"
-    with evaluating(options) as evaluation:
+    with evaluating(context.obj) as evaluation:
         visuals = [run.visual for run in evaluation.backends]
         if len(set(visuals)) < len(visuals):
             raise UsageError(
@@ -212,7 +147,7 @@ def calibrate(
     out.print(f"to use it: export STORYHASH_MATCHING__CALIBRATION={file.absolute()}", markup=False)
 
 
-app.command()(gate)
+app.command(cls=OptionalEvaluationCommand)(gate)
 
 
 def _tell(

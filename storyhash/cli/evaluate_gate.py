@@ -16,36 +16,15 @@ from evaluation.experiment import commands as runs
 from evaluation.experiment.regression_baseline import baseline_queries, full_configuration_rows
 from evaluation.experiment.regression_gate import compare
 from storyhash.cli.console import out, print_json
-from storyhash.cli.evaluate_options import (
-    OUT,
-    CacheOption,
-    CrossValidateOption,
-    DavisOption,
-    FamiliesOption,
-    OptionalVideosOption,
-    OutOption,
-    PerTransformOption,
-    ProfilesOption,
-    SplitOption,
-    TransformsOption,
-    WorkersOption,
-)
+from storyhash.cli.evaluate_options import OUT, CrossValidateOption, OutOption
 from storyhash.cli.evaluate_progress import evaluating
 from storyhash.cli.options import JsonOption
 from storyhash.evaluation_setup import EvaluationOptions
 
 
 def gate(
+    context: typer.Context,
     *,
-    videos: OptionalVideosOption = None,
-    davis: DavisOption = False,
-    split: SplitOption = None,
-    families: FamiliesOption = None,
-    profile: ProfilesOption = None,
-    transforms: TransformsOption = None,
-    per_transform: PerTransformOption = None,
-    cache: CacheOption = None,
-    workers: WorkersOption = None,
     baseline: Annotated[
         Path, typer.Option("--baseline", help="Results of an earlier run: rows-PROFILE.jsonl.")
     ],
@@ -66,7 +45,8 @@ def gate(
 
     With --videos, the queries and the profile are those of the baseline unless options say otherwise.
     """
-    if (rows is None) == (videos is None):
+    options: EvaluationOptions = context.obj
+    if (rows is None) == (options.videos is None):
         raise UsageError("give either --rows or --videos: one run to compare with the baseline")
     before = full_configuration_rows(read_rows(baseline))
     if not before:
@@ -74,21 +54,10 @@ def gate(
             f"{baseline}: no results to compare with; create them with `storyhash evaluate "
             "robustness`"
         )
-    if videos is not None:
-        options = EvaluationOptions(
-            videos=videos,
-            davis=davis,
-            split=split,
-            families=families,
-            profiles=profile or (),
-            transforms=transforms or (),
-            per_transform=per_transform,
-            cache=cache,
-            workers=workers,
-        )
+    if rows is None:
         after = _again(options, before, output, cross_validate=cross_validate)
     else:
-        after = full_configuration_rows(read_rows(rows or Path()))
+        after = full_configuration_rows(read_rows(rows))
     report = compare(before, after)
     if json:
         print_json(report.to_json())

@@ -1,15 +1,18 @@
-"""Options shared by the commands of `storyhash evaluate`."""
+"""Options that the commands of `storyhash evaluate` share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-_VIDEOS = typer.Option("--videos", help="Folder of videos, or of DAVIS 2017 with --davis.")
-VideosOption = Annotated[Path, _VIDEOS]
-OptionalVideosOption = Annotated[Path | None, _VIDEOS]
+from storyhash.evaluation_setup import EvaluationOptions
+
+VideosOption = Annotated[
+    Path, typer.Option("--videos", help="Folder of videos, or of DAVIS 2017 with --davis.")
+]
 DavisOption = Annotated[
     bool,
     typer.Option("--davis", help="The folder has the layout of DAVIS 2017, with JPEGImages in it."),
@@ -84,3 +87,55 @@ ConfigurationsOption = Annotated[
 ]
 
 OUT = Path("storyhash-evaluation")
+
+
+def _evaluation_options(
+    *,
+    videos: VideosOption,
+    davis: DavisOption = False,
+    split: SplitOption = None,
+    families: FamiliesOption = None,
+    profile: ProfilesOption = None,
+    transforms: TransformsOption = None,
+    per_transform: PerTransformOption = None,
+    cache: CacheOption = None,
+    workers: WorkersOption = None,
+) -> EvaluationOptions:
+    return EvaluationOptions(
+        videos=videos,
+        davis=davis,
+        split=split,
+        families=families,
+        profiles=profile or (),
+        transforms=transforms or (),
+        per_transform=per_transform,
+        cache=cache,
+        workers=workers,
+    )
+
+
+class EvaluationCommand(TyperCommand):
+    """A command that has the options of `_evaluation_options` before its own. Its function finds their
+    values in `context.obj`, an EvaluationOptions."""
+
+    needs_videos = True
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        app = typer.Typer(add_completion=False)
+        app.command()(_evaluation_options)
+        self._shared = typer.main.get_command(app)
+        self.params[:0] = self._shared.params
+        self.params[0].required = self.needs_videos
+
+    def invoke(self, ctx: Any) -> Any:
+        """Convert the shared options, then run the command."""
+        values = {param.name: ctx.params.pop(param.name) for param in self._shared.params}
+        ctx.obj = self._shared.callback(**values)
+        return super().invoke(ctx)
+
+
+class OptionalEvaluationCommand(EvaluationCommand):
+    """The same if the command can do without videos; then `videos` is None."""
+
+    needs_videos = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,49 +74,48 @@ ModeOption = Annotated[
 MakeStep = Callable[[Profile, Settings], Step]
 
 
-@app.command()
-def clip(
-    paths: PathsArgument,
-    output: OutOption,
-    profile: ProfileOption = None,
-    per: PerOption = Per.segment,
-    json: JsonOption = False,
-) -> None:
-    """Extract visual features, 512 dimensions: CLIP's, or those of the profile's own visual backend.
-
-    After an interruption, run the same command again: it resumes.
-    """
-
-    def visual(chosen: Profile, settings: Settings) -> Step:
-        clock = StageClock()
-        pictures = PictureStep(build_visual(chosen, settings), clock)
-        return VisualStep(pictures, clock, SubprocessOpener(settings.video, settings.ingest))
-
-    _extract(visual, paths, output, profile, per, json)
+def _visual(chosen: Profile, settings: Settings) -> Step:
+    clock = StageClock()
+    pictures = PictureStep(build_visual(chosen, settings), clock)
+    return VisualStep(pictures, clock, SubprocessOpener(settings.video, settings.ingest))
 
 
-@app.command()
-def action(
-    paths: PathsArgument,
-    output: OutOption,
-    profile: ProfileOption = None,
-    per: PerOption = Per.segment,
-    json: JsonOption = False,
-) -> None:
-    """Extract action features, 15 dimensions, with the profile's tracker."""
-    _extract(_tracking(ACTION), paths, output, profile, per, json)
+def _tracking(feature: TrackFeature, chosen: Profile, settings: Settings) -> Step:
+    clock = StageClock()
+    motion = MotionStep(build_tracker(chosen, settings), clock)
+    return TrackStep(feature, motion, clock, SubprocessOpener(settings.video, settings.ingest))
 
 
-@app.command()
-def graph(
-    paths: PathsArgument,
-    output: OutOption,
-    profile: ProfileOption = None,
-    per: PerOption = Per.segment,
-    json: JsonOption = False,
-) -> None:
-    """Extract scene-graph features, 8 dimensions, with the profile's tracker."""
-    _extract(_tracking(GRAPH), paths, output, profile, per, json)
+def _add_extraction(name: str, make: MakeStep, description: str) -> None:
+    """Add a command that extracts one kind of features."""
+
+    @app.command(name, help=description)
+    def extract(
+        paths: PathsArgument,
+        output: OutOption,
+        profile: ProfileOption = None,
+        per: PerOption = Per.segment,
+        json: JsonOption = False,
+    ) -> None:
+        _extract(make, paths, output, profile, per, json)
+
+
+_add_extraction(
+    "clip",
+    _visual,
+    "Extract visual features, 512 dimensions: CLIP's, or those of the profile's own visual backend.\n\n"
+    "After an interruption, run the same command again: it resumes.",
+)
+_add_extraction(
+    "action",
+    partial(_tracking, ACTION),
+    "Extract action features, 15 dimensions, with the profile's tracker.",
+)
+_add_extraction(
+    "graph",
+    partial(_tracking, GRAPH),
+    "Extract scene-graph features, 8 dimensions, with the profile's tracker.",
+)
 
 
 @app.command()
@@ -164,15 +164,6 @@ def query(
         out.print(_words(row) + ("" if row.informative else ": low information"), markup=False)
         for hit in hits:
             out.print(f"    {hit.score:.4f}  {_words(hit.row)}", markup=False)
-
-
-def _tracking(feature: TrackFeature) -> MakeStep:
-    def make(chosen: Profile, settings: Settings) -> Step:
-        clock = StageClock()
-        motion = MotionStep(build_tracker(chosen, settings), clock)
-        return TrackStep(feature, motion, clock, SubprocessOpener(settings.video, settings.ingest))
-
-    return make
 
 
 def _extract(

@@ -13,7 +13,13 @@ from common.state.keys import Key, NewKey
 from common.state.roles import Role
 from storyhash.cli.console import err, notice, out, print_json
 from storyhash.cli.durations import seconds_of
-from storyhash.cli.options import DataOption, JsonOption, announce_data_folder
+from storyhash.cli.options import (
+    CursorOption,
+    DataOption,
+    JsonOption,
+    LimitOption,
+    announce_data_folder,
+)
 from storyhash.open_state import open_state
 
 app = typer.Typer(
@@ -75,11 +81,8 @@ def create_key(
 @app.command("list")
 def list_keys(
     data: DataOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 100,
-    cursor: Annotated[
-        str,
-        typer.Option(help="Continue after this row: the cursor that the previous page printed."),
-    ] = "",
+    limit: LimitOption = 100,
+    cursor: CursorOption = "",
     json: JsonOption = False,
 ) -> None:
     """Print all keys, also revoked and expired ones, without their secret part."""

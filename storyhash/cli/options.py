@@ -47,6 +47,10 @@ ExcludeOption = Annotated[
         ".gitignore without ! (*.tmp.mp4, raw/, raw/*.mov). Repeatable.",
     ),
 ]
+LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")]
+_CURSOR = "Continue after this row: the cursor that the previous page printed."
+CursorOption = Annotated[str, typer.Option(help=_CURSOR)]
+NumberCursorOption = Annotated[int | None, typer.Option(min=1, help=_CURSOR)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

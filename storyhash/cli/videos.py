@@ -10,9 +10,9 @@ from common.errors import UnknownVideoError, UsageError
 from searcher.local_index import LocalIndex
 from searcher.storage.video_store import Selection
 from storyhash.cli.completion import video_ids
-from storyhash.cli.console import err, out, print_json
+from storyhash.cli.console import err, out, print_fields, print_json
 from storyhash.cli.open_catalogue import opened_catalogue
-from storyhash.cli.options import DataOption, JsonOption, ServerOption
+from storyhash.cli.options import CursorOption, DataOption, JsonOption, LimitOption, ServerOption
 
 app = typer.Typer(help="List, show and delete indexed videos.", no_args_is_help=True)
 
@@ -56,11 +56,8 @@ def list_videos(
     prefix: Annotated[
         str, typer.Option("--prefix", help="Only videos whose id begins with this text.")
     ] = "",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 100,
-    cursor: Annotated[
-        str,
-        typer.Option(help="Continue after this row: the cursor that the previous page printed."),
-    ] = "",
+    limit: LimitOption = 100,
+    cursor: CursorOption = "",
     json: JsonOption = False,
 ) -> None:
     """Print the catalogue ordered by video id, one page at a time."""
@@ -93,11 +90,7 @@ def show_video(
     """Print all data of one video."""
     with opened_catalogue(_Local, data, server, writer=False) as catalogue:
         fields = catalogue.video(video_id)
-    if json:
-        print_json(fields)
-        return
-    for name, value in fields.items():
-        out.print(f"{name}: {value}", markup=False)
+    print_fields(fields, as_json=json)
 
 
 @app.command("delete")

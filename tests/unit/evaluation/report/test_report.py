@@ -145,7 +145,7 @@ def test_the_document_says_what_the_rows_say(results: Path, tmp_path: Path) -> N
     assert "| the paper's 14: Recall@1 | 100.0 [75.8, 100.0] | ≥ 99 | yes |" in text
     assert "| `offline` | 1 of 1 | 1 of 1 | 0 of 1 |" in text
     assert "No baseline is better in any group or transform." in text
-    assert "| first look: track | 500.0 |" in text
+    assert "| first pass: track | 500.0 |" in text
     assert "| `mix_6` | temporal |" in text
     assert "storyhash evaluate robustness --profile clip-sam2" in text
     shown = {line.split("(")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")}
