@@ -42,7 +42,7 @@ def measure(seed: int, index: int) -> list[PictureFeatures]:
     clean, other = picture(base), picture(base + 500_000)
     rng = np.random.default_rng((seed, index, 7))
     edited = [augment(clean, other, rng) for _ in range(_VARIANTS - 1)]
-    return [picture_features(variant) for variant in [clean, *edited]]
+    return [picture_features(picture) for picture in [clean, *edited]]
 
 
 def fit(measured: list[list[PictureFeatures]], seed: int) -> Projection:

@@ -124,8 +124,8 @@ def _index(settings: Settings) -> tuple[str, int]:
         return f"no index in {settings.data_dir} yet", 0
     with open_catalogue(settings, writer=False) as index:
         stats, notices = index.stats, index.notices
-        made = f"{index.manifest.model_id}, {stats.live} vectors, {stats.dead} dead rows"
-    return "; ".join([made, *notices]), 1 if notices else 0
+        summary = f"{index.manifest.model_id}, {stats.live} vectors, {stats.dead} dead rows"
+    return "; ".join([summary, *notices]), 1 if notices else 0
 
 
 _CHECKS: dict[str, Callable[[Settings], tuple[str, int]]] = {

@@ -45,39 +45,39 @@ class EvaluationOptions:
     workers: int | None = None
 
 
-def open_evaluation(asked: EvaluationOptions, watch: StartProgress) -> Evaluation:
+def open_evaluation(options: EvaluationOptions, watch: StartProgress) -> Evaluation:
     """Everything a run needs; what is wrong with any of it is found before anything is made.
 
     Raises UsageError for videos, profiles or transforms that are not there, and what loading a profile
     raises.
     """
-    transforms = choose(asked.transforms)
-    videos = dataset_of(asked)
+    transforms = choose(options.transforms)
+    videos = dataset_of(options)
     settings = load_settings()
-    backends = [backend_of(one) for one in profile_settings(asked.profiles)]
+    backends = [backend_of(one) for one in profile_settings(options.profiles)]
     return Evaluation(
-        ExperimentPlan(videos, transforms, asked.per_transform),
+        ExperimentPlan(videos, transforms, options.per_transform),
         tuple(backends),
-        asked.cache or cache_folder(),
+        options.cache or cache_folder(),
         settings.video,
         settings.ingest,
-        asked.workers,
+        options.workers,
         watch,
     )
 
 
-def dataset_of(asked: EvaluationOptions) -> tuple[DatasetVideo, ...]:
+def dataset_of(options: EvaluationOptions) -> tuple[DatasetVideo, ...]:
     """The videos of a folder, or of DAVIS. Raises UsageError."""
-    if asked.davis:
-        if asked.families is not None:
+    if options.davis:
+        if options.families is not None:
             raise UsageError(
                 "--families cannot be used with --davis: every sequence of DAVIS is a family "
                 "of its own"
             )
-        return read_davis(asked.videos, asked.split)
-    if asked.split is not None:
+        return read_davis(options.videos, options.split)
+    if options.split is not None:
         raise UsageError("--split is only for DAVIS; add --davis")
-    return read_dataset(asked.videos, asked.families)
+    return read_dataset(options.videos, options.families)
 
 
 def profile_settings(names: Sequence[str]) -> list[Settings]:
@@ -85,13 +85,13 @@ def profile_settings(names: Sequence[str]) -> list[Settings]:
 
     Raises UsageError for a name that is none.
     """
-    made: dict[str, Settings] = {}
-    wanted: Sequence[str | None] = list(names) or [None]
-    for name in wanted:
+    by_profile: dict[str, Settings] = {}
+    requested: Sequence[str | None] = list(names) or [None]
+    for name in requested:
         settings = load_settings(profile=name)
         chosen = resolve_profile(settings).name
-        made[chosen] = settings.model_copy(update={"profile": chosen})
-    return list(made.values())
+        by_profile[chosen] = settings.model_copy(update={"profile": chosen})
+    return list(by_profile.values())
 
 
 def backend_of(settings: Settings) -> Backend:

@@ -45,7 +45,7 @@ class RunReport:
         ]
         return {
             verb: self.done,
-            "failed": [asdict(one) for one in (*failed, *refused)],
+            "failed": [asdict(video) for video in (*failed, *refused)],
             "damaged": _messages(self.damaged),
             "notes": _messages(self.notes),
             "segments": self.segments,
@@ -54,5 +54,5 @@ class RunReport:
         }
 
 
-def _messages(told: Sequence[tuple[CatalogEntry, str]]) -> list[dict[str, str]]:
-    return [{"video_id": entry.video_id, "message": message} for entry, message in told]
+def _messages(notes: Sequence[tuple[CatalogEntry, str]]) -> list[dict[str, str]]:
+    return [{"video_id": entry.video_id, "message": message} for entry, message in notes]

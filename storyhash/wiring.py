@@ -53,7 +53,7 @@ class QueryServices:
 @contextmanager
 def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterator[IndexServices]:
     """Open the data folder for changes, or create it; answering: for queries too."""
-    held = read_manifest(settings.data_dir)
+    manifest = read_manifest(settings.data_dir)
     stage = build_stage(profile_in_force(settings), settings)
     with (
         open_writer(
@@ -62,7 +62,7 @@ def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterato
         DecoderPool(settings.video, settings.ingest) as pool,
         closing(WorkInProgress.open(settings.data_dir, "index")) as in_hand,
     ):
-        yield IndexServices(index, stage, pool, in_hand, chosen=held is None)
+        yield IndexServices(index, stage, pool, in_hand, chosen=manifest is None)
 
 
 @contextmanager
@@ -84,9 +84,9 @@ def open_for_queries(settings: Settings, *, decoders: int | None = None) -> Iter
 @contextmanager
 def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
     """Open only the catalogue of the data folder; no model is loaded."""
-    held = stored_manifest(settings) or require_manifest(settings.data_dir)
+    current = stored_manifest(settings) or require_manifest(settings.data_dir)
     opened = open_writer if writer else open_reader
-    manifest = replace(held, mirror=settings.searcher.store)
+    manifest = replace(current, mirror=settings.searcher.store)
     with opened(settings.data_dir, manifest, settings) as index:
         yield index
 
@@ -109,13 +109,13 @@ def profile_in_force(settings: Settings) -> Profile:
 
     Raises UsageError for an unknown name, ModelMismatchError if the folder has another profile.
     """
-    asked = resolve_profile(settings)
-    held = stored_manifest(settings)
-    if held is None:
-        return asked
-    if settings.profile not in (AUTO, held.profile):
+    requested = resolve_profile(settings)
+    manifest = stored_manifest(settings)
+    if manifest is None:
+        return requested
+    if settings.profile not in (AUTO, manifest.profile):
         raise ModelMismatchError(
-            f"{settings.data_dir} was made with profile {held.profile}, not "
+            f"{settings.data_dir} was made with profile {manifest.profile}, not "
             f"{settings.profile}; use another folder with --data, or omit --profile"
         )
-    return resolve_profile(settings.model_copy(update={"profile": held.profile}))
+    return resolve_profile(settings.model_copy(update={"profile": manifest.profile}))

@@ -19,8 +19,10 @@ def list_changes(
     cursor: NumberCursorOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print the changes that were requested through the API, and the keys that were created and revoked,
-    newest first."""
+    """Print the changes, newest first.
+
+    These are the changes that were requested through the API, and the keys that were created and revoked.
+    """
     with open_state(load_settings(data_dir=data)) as state:
         items, following = state.audit.page(cursor, limit)
     if json:

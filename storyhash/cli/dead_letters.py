@@ -19,7 +19,7 @@ from storyhash.cli.console import err, out, print_fields, print_json
 from storyhash.cli.options import CursorOption, JsonOption
 
 app = typer.Typer(
-    help="List, show and replay dead letters: messages that could not be processed.",
+    help="List and replay messages that could not be processed.",
     no_args_is_help=True,
 )
 
@@ -100,7 +100,9 @@ def replay_letters(
     stage: StageOption = "",
     json: JsonOption = False,
 ) -> None:
-    """Send dead letters back to the topics they came from, after the cause was fixed. A message that
+    """Send dead letters again, after the cause was fixed.
+
+    Each goes back to the topic it came from. A message that
     still fails becomes a dead letter again. A deleted video stays deleted. Messages that did not come
     from a StoryHash topic are not sent.
 

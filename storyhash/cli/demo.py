@@ -24,7 +24,9 @@ from storyhash.wiring import open_for_indexing, open_for_queries
 
 
 def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
-    """Draw six videos, index them, and match edited copies and one non-match against them.
+    """Show how StoryHash finds copies of synthetic videos.
+
+    It draws six videos, indexes them, and matches edited copies of them and one video that is no copy.
 
     Exit code 1 when a decision is wrong.
     """

@@ -58,15 +58,16 @@ def duplicates(
     ] = 300,
     json: JsonOption = False,
 ) -> None:
-    """Find videos in the catalogue that are copies of one another. Uses the index alone: no video is
-    decoded, but for thumbnails.
+    """Find videos in the catalogue that are copies of one another.
+
+    It uses the index alone: videos are decoded only for thumbnails.
 
     In each group the video with the best picture comes first: the most pixels (width x height), then the
     most bits per second of the file, then the longest. Videos whose file is missing come last. Excerpts
     (shorter videos that lie in one of the copies) come after the copies.
 
-    A copy that was mirrored or turned is found where the profile's vectors tolerate it; `storyhash match`
-    also searches mirrored and turned views.
+    Mirrored and rotated copies may be missed. `storyhash match` finds more of them, because it also
+    searches through mirrored and rotated views.
     """
     _check_page(html)
     settings = load_settings(data_dir=data)

@@ -41,8 +41,7 @@ from storyhash.cli.latency import latency
 from storyhash.cli.options import JsonOption
 
 app = typer.Typer(
-    help="Measure on your own videos how many copies are found and how many non-matches are "
-    "reported.",
+    help="Measure on your own videos how well copies are found.",
     no_args_is_help=True,
 )
 app.command()(latency)
@@ -57,8 +56,9 @@ def robustness(
     output: OutOption = OUT,
     json: JsonOption = False,
 ) -> None:
-    """Edit the videos in many ways and match every edited video: is the original found, and are
-    non-matches rejected?
+    """Edit the videos in many ways, and match every edited video.
+
+    The results say how often the original is found and how often another video is reported.
 
     After an interruption, run the same command again: it resumes.
     """
@@ -83,8 +83,9 @@ def ablation(
     output: OutOption = OUT,
     json: JsonOption = False,
 ) -> None:
-    """Match the same queries with parts of the method removed or replaced, to measure what each part
-    contributes.
+    """Measure what each part of the method contributes.
+
+    The same queries are matched with parts of the method removed or replaced.
 
     Every configuration gets its own calibrations in 5-fold cross-validation: they are fitted on four
     folds of the videos and applied to the fifth.
@@ -119,7 +120,9 @@ def calibrate(
     ],
     json: JsonOption = False,
 ) -> None:
-    """Fit the calibration to the videos: the constants that turn a score into a probability.
+    """Fit the constants that turn a score into a probability.
+
+    They are called the calibration, and are fitted to the videos.
 
     The printed figures come from cross-validation: every video was left out of the fit that it was
     measured with.

@@ -28,7 +28,7 @@ from storyhash.features.vector_index import build_index_file, query_index_file
 from storyhash.profiles import Profile, build_tracker, build_visual, resolve_profile, sampling
 
 app = typer.Typer(
-    help="Run the paper's steps one by one: from videos to features to an index.",
+    help="Run the paper's steps one by one, from videos to an index.",
     no_args_is_help=True,
 )
 
@@ -103,18 +103,19 @@ def _add_extraction(name: str, make: MakeStep, description: str) -> None:
 _add_extraction(
     "clip",
     _visual,
-    "Extract visual features, 512 dimensions: CLIP's, or those of the profile's own visual backend.\n\n"
+    "Extract visual features, 512 dimensions.\n\n"
+    "They are those of the profile's visual backend: CLIP's, or others. "
     "After an interruption, run the same command again: it resumes.",
 )
 _add_extraction(
     "action",
     partial(_tracking, ACTION),
-    "Extract action features, 15 dimensions, with the profile's tracker.",
+    "Extract action features, 15 dimensions.\n\nThe profile's tracker measures the motion.",
 )
 _add_extraction(
     "graph",
     partial(_tracking, GRAPH),
-    "Extract scene-graph features, 8 dimensions, with the profile's tracker.",
+    "Extract scene-graph features, 8 dimensions.\n\nThe profile's tracker finds the objects.",
 )
 
 
@@ -126,7 +127,10 @@ def fuse(
     mode: ModeOption = Mode.storyhash,
     json: JsonOption = False,
 ) -> None:
-    """Fuse visual and action features of the same segments into vectors of 527 dimensions."""
+    """Fuse visual and action features into vectors of 527 dimensions.
+
+    Both files must describe the same segments.
+    """
     fused = fuse_features(
         read_features(visual, "visual"), read_features(action, "action"), mode.value
     )
@@ -155,7 +159,10 @@ def query(
     k: Annotated[int, typer.Option("--k", min=1, help="Number of nearest rows per query.")] = 5,
     json: JsonOption = False,
 ) -> None:
-    """Print the rows of an index file that are nearest to each row of fused features, with scores."""
+    """Print the nearest rows of an index file, with scores.
+
+    They are printed for each row of a file of fused features.
+    """
     features = read_features(fused, "fused")
     for row, hits in query_index_file(index_file, features, k, load_settings().searcher):
         if json:

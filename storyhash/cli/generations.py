@@ -11,7 +11,7 @@ from storyhash.cli.options import JsonOption
 from storyhash.cli.remote_catalogue import remote_catalogue
 
 app = typer.Typer(
-    help="List, follow, activate and drop index generations of a running searcher.",
+    help="Manage the index generations of a running searcher.",
     no_args_is_help=True,
 )
 
@@ -36,16 +36,22 @@ def list_generations(server: SearcherOption = _HERE, json: JsonOption = False) -
 
 @app.command("follow")
 def follow(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
-    """Have the searcher build an index of a new generation from its log, beside the active index. A
-    generation that failed is tried again."""
+    """Build the index of a new generation.
+
+    The searcher builds it from the log of that generation, beside the active index. A generation that
+    failed is tried again.
+    """
     with remote_catalogue(server) as catalogue:
         _tell(catalogue.follow(name), json)
 
 
 @app.command("activate")
 def activate(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
-    """Answer queries from this generation, starting with the next query. The previous one is still
-    followed; to go back, activate it again."""
+    """Answer queries from this generation.
+
+    That begins with the next query. The previous generation is still followed; to go back, activate it
+    again.
+    """
     with remote_catalogue(server) as catalogue:
         _tell(catalogue.activate(name), json)
 

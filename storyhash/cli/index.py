@@ -39,16 +39,16 @@ PruneOption = Annotated[
     bool,
     typer.Option(
         "--prune",
-        help="Delete videos of the given folders and manifests from the index whose files are gone. They "
-        "are listed first. Web addresses, and what lies in a folder that cannot be read or that is "
-        "missing or empty as a whole, are kept.",
+        help="Delete from the index the videos of the given folders and manifests whose files are gone. "
+        "They are listed first. Web addresses are kept, and so are the videos of a folder that cannot be "
+        "read, is missing, or is empty.",
     ),
 ]
 PruneFoldersOption = Annotated[
     bool,
     typer.Option(
         "--prune-folders",
-        help="As --prune, and also delete the videos of sub-folders that are missing or empty now. "
+        help="As --prune, and also delete the videos of sub-folders that are missing or empty. "
         "Without it they are kept, because a disk that is not mounted looks the same.",
     ),
 ]

@@ -23,8 +23,9 @@ from storyhash.cli.options import (
 from storyhash.open_state import open_state
 
 app = typer.Typer(
-    help="Create, list and revoke the API keys of a service, in its data folder or in the database that "
-    "STORYHASH_STATE__URL names. A running service need not be restarted.",
+    help="Create, list and revoke the API keys of a service.\n\n"
+    "They are in its data folder, or in the database that STORYHASH_STATE__URL names. A running service "
+    "need not be restarted.",
     no_args_is_help=True,
 )
 _BY_COMMAND = "command line"
@@ -85,7 +86,10 @@ def list_keys(
     cursor: CursorOption = "",
     json: JsonOption = False,
 ) -> None:
-    """Print all keys, also revoked and expired ones, without their secret part."""
+    """Print all keys, without their secret part.
+
+    Revoked and expired keys are listed too.
+    """
     with open_state(load_settings(data_dir=data)) as state:
         keys, following = state.keys.page(cursor, limit)
     if json:

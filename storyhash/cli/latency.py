@@ -46,8 +46,10 @@ def latency(
     output: OutOption = OUT,
     json: JsonOption = False,
 ) -> None:
-    """Measure how long a query takes, stage by stage, in three cases: decided after the first pass, after
-    the second pass, and with --thorough.
+    """Measure how long a query takes, stage by stage.
+
+    There are three cases: the query is decided after the first pass, after the second pass, and with
+    --thorough.
 
     Also writes latency-PROFILE.json to the --out folder.
     """

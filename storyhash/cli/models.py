@@ -21,7 +21,7 @@ from storyhash.cli.progress import can_draw_bars
 from storyhash.profiles import PROFILES, resolve_profile
 
 app = typer.Typer(
-    help="List, download and verify models, and list the profiles that use them.",
+    help="List, download and verify models; list the profiles.",
     no_args_is_help=True,
 )
 
@@ -38,7 +38,10 @@ ForceOption = Annotated[
 
 @app.command("list")
 def list_all(json: JsonOption = False) -> None:
-    """Print every model with its source, licence, size, path and checksum, and the profiles."""
+    """Print every model, and the profiles that use them.
+
+    With the source, licence, size, path and checksum of each model.
+    """
     settings = load_settings()
     models, chosen = list_models(settings), resolve_profile(settings)
     if json:
@@ -88,7 +91,7 @@ def pull(names: NamesArgument = None, force: ForceOption = False) -> None:
 
 @app.command()
 def verify(json: JsonOption = False) -> None:
-    """Read every installed model and compare its checksum with the published one.
+    """Compare installed models with their published checksums.
 
     Exit code 1 when a model is damaged.
     """

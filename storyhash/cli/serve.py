@@ -24,8 +24,9 @@ def serve(
     data: DataOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Run the whole service in one process, without Kafka: match videos over HTTP, and index videos that
-    are posted or that appear in a folder.
+    """Run the whole service in one process, without Kafka.
+
+    It matches videos over HTTP, and indexes videos that are posted or that appear in a folder.
 
     SIGTERM or Ctrl-C stops it cleanly. Videos still waiting are indexed after the next start.
     """

@@ -39,8 +39,10 @@ _SEARCH_PORT, _EMBED_PORT, _INGEST_PORT = 8000, 8001, 8002
 
 
 def embed(profile: ProfileOption = None) -> None:
-    """Run an embedder: read segments from Kafka, write embeddings to Kafka, and embed queries over HTTP.
-    Several embedders share the work.
+    """Run an embedder: it turns segments into vectors.
+
+    It reads segments from Kafka, writes vectors to Kafka, and embeds queries over HTTP. Several
+    embedders share the work.
 
     SIGTERM or Ctrl-C stops it cleanly.
     """
@@ -54,7 +56,9 @@ def embed(profile: ProfileOption = None) -> None:
 
 
 def search(data: DataOption = None) -> None:
-    """Run the searcher: read embeddings from Kafka into the index, and match videos over HTTP.
+    """Run the searcher: it keeps the index and answers queries.
+
+    It reads vectors from Kafka into the index, and matches videos over HTTP.
 
     SIGTERM or Ctrl-C stops it cleanly.
     """

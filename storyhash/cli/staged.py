@@ -15,8 +15,7 @@ from storyhash.cli.open_catalogue import opened_catalogue
 from storyhash.cli.options import DataOption, JsonOption, ServerOption
 
 app = typer.Typer(
-    help="List and drop incomplete videos: the searcher over Kafka has received only some of "
-    "their segments.",
+    help="List and drop videos that lack some of their segments.",
     no_args_is_help=True,
 )
 _PAGE = 1000
@@ -87,7 +86,9 @@ def drop(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Stop waiting for these videos: their received segments are deleted and they are marked as failed.
+    """Stop waiting for the missing segments of videos.
+
+    The segments that were received are deleted, and the videos are marked as failed.
     An older complete version stays searchable. `storyhash ingest --again` sends a video again.
 
     Exit code 2 when a given video is not incomplete; the others are dropped.

@@ -100,7 +100,9 @@ def delete_videos(
     server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Delete videos from the catalogue, the mirror, the index and every snapshot. With `--server`, also
+    """Delete videos from the index and the catalogue.
+
+    The mirror and every snapshot forget them too. With `--server`, they are deleted also
     from every generation and from the log, so that messages still in Kafka cannot bring them back.
 
     Exit code 2 when a video is not indexed; the others are deleted.

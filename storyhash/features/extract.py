@@ -52,7 +52,7 @@ class _OpenVideo:
         except VideoError as error:
             self.error = error
             return
-        self.described += zip([one.ref for one in segments], pieces, strict=True)
+        self.described += zip([segment.ref for segment in segments], pieces, strict=True)
 
 
 class Extractor:
@@ -72,11 +72,11 @@ class Extractor:
             parts.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{parts}: {error.strerror}; choose another --out") from None
-        names = {one.entry.video_id: parts / self._part_name(one.entry) for one in listed}
-        missing = [one.entry for one in listed if not names[one.entry.video_id].exists()]
-        for one in listed:
-            if one.entry not in missing:
-                on_video(one.entry.video_id, None)
+        names = {item.entry.video_id: parts / self._part_name(item.entry) for item in listed}
+        missing = [item.entry for item in listed if not names[item.entry.video_id].exists()]
+        for item in listed:
+            if item.entry not in missing:
+                on_video(item.entry.video_id, None)
         failed: dict[str, VideoError] = {}
         for video_id, described in self._videos(missing):
             if isinstance(described, VideoError):
@@ -111,7 +111,7 @@ class Extractor:
             yield video_id, error or video.described
 
     def _part_name(self, entry: CatalogEntry) -> str:
-        told = (
+        parts = (
             entry.video_id,
             source_fingerprint(entry.uri),
             self._step.fingerprint,
@@ -119,7 +119,7 @@ class Extractor:
             self._sampling,
             str(self._whole),
         )
-        return hashlib.blake2b("\n".join(told).encode(), digest_size=12).hexdigest() + ".npz"
+        return hashlib.blake2b("\n".join(parts).encode(), digest_size=12).hexdigest() + ".npz"
 
     def _write_part(self, path: Path, described: Sequence[_Described]) -> None:
         rows = self._step.rows([piece for _, piece in described], whole=self._whole)
@@ -146,8 +146,14 @@ class Extractor:
                 values.append(part["values"])
                 columns = (part[name] for name in ("starts", "ends", "informative", "quality"))
                 rows += [
-                    Row(video_id, float(start), float(end), bool(shown), round(float(quality), 4))
-                    for start, end, shown, quality in zip(*columns, strict=True)
+                    Row(
+                        video_id,
+                        float(start),
+                        float(end),
+                        bool(informative),
+                        round(float(quality), 4),
+                    )
+                    for start, end, informative, quality in zip(*columns, strict=True)
                 ]
         return Features(
             kind=step.kind,

@@ -94,20 +94,20 @@ def read_features(path: Path, *kinds: str) -> Features:
     """Read what `write_features` wrote. Raises UsageError unless it is whole and of one of `kinds`."""
     try:
         values = np.load(path, allow_pickle=False)
-        held = json.loads(json_path(path).read_text(encoding="utf-8"))
-        if held["format"] != _FORMAT or list(values.shape) != held["shape"]:
+        description = json.loads(json_path(path).read_text(encoding="utf-8"))
+        if description["format"] != _FORMAT or list(values.shape) != description["shape"]:
             raise UsageError(
                 f"{path} and {json_path(path)} do not belong together; create both again"
             )
         features = Features(
-            kind=held["kind"],
+            kind=description["kind"],
             values=values,
-            rows=tuple(Row(**row) for row in held["rows"]),
-            units=held["units"],
-            backend=held["backend"],
-            fingerprint=held["fingerprint"],
-            model_id=held["model_id"],
-            settings=held["settings"],
+            rows=tuple(Row(**row) for row in description["rows"]),
+            units=description["units"],
+            backend=description["backend"],
+            fingerprint=description["fingerprint"],
+            model_id=description["model_id"],
+            settings=description["settings"],
         )
     except OSError as error:
         raise UsageError(

@@ -31,10 +31,10 @@ def fuse_features(visual: Features, action: Features, mode: FusionMode) -> Featu
             f"the features have different segment settings: {dict(visual.settings)} and "
             f"{dict(action.settings)}; create both with the same settings"
         )
-    for number, (one, other) in enumerate(zip(visual.rows, action.rows, strict=False)):
-        if one.place != other.place:
+    for number, (first, second) in enumerate(zip(visual.rows, action.rows, strict=False)):
+        if first.place != second.place:
             raise UsageError(
-                f"row {number} is {one.place} in one file and {other.place} in the other; "
+                f"row {number} is {first.place} in one file and {second.place} in the other; "
                 "create both from the same videos"
             )
     if len(visual.rows) != len(action.rows):
@@ -42,7 +42,7 @@ def fuse_features(visual: Features, action: Features, mode: FusionMode) -> Featu
             f"one file has {len(visual.rows)} rows, the other {len(action.rows)}; create "
             "both from the same videos"
         )
-    shown = np.array([row.informative for row in visual.rows], dtype=bool)
+    informative = np.array([row.informative for row in visual.rows], dtype=bool)
     values = fuse(visual.values, action.values, mode)
     sampling = str(visual.settings["sampling"])
     profile = profile_name(visual.backend, action.backend)
@@ -51,7 +51,7 @@ def fuse_features(visual: Features, action: Features, mode: FusionMode) -> Featu
     as_indexed = mode == "storyhash" and visual.settings["rows"] == "segment"
     return Features(
         kind="fused",
-        values=np.where(shown[:, None], values, np.float32(0)),
+        values=np.where(informative[:, None], values, np.float32(0)),
         rows=tuple(
             replace(row, quality=moved.quality)
             for row, moved in zip(visual.rows, action.rows, strict=True)

@@ -99,7 +99,7 @@ class VisualStep:
 
     def describe(self, segments: Sequence[Segment]) -> list[SegmentFeature]:
         """See `Step.describe`; a row a frame."""
-        sampled = [one.need_sampled for one in self._clips.open(segments)]
+        sampled = [clip.need_sampled for clip in self._clips.open(segments)]
         described = self._pictures.describe(sampled, reference=True)
         return [
             SegmentFeature(rows, frames.informative, _seconds(segment))
@@ -108,13 +108,15 @@ class VisualStep:
 
     def rows(self, pieces: Sequence[SegmentFeature], *, whole: bool) -> FeatureRows:
         """See `Step.rows`; whole videos are pooled over all their frames."""
-        frames = [(one.values, one.informative) for one in pieces]
+        frames = [(row.values, row.informative) for row in pieces]
         if whole:
-            values, shown = zip(*frames, strict=True)
-            frames = [(np.concatenate(values), np.concatenate(shown))]
-        pooled = [self._pictures.pool(values, shown) for values, shown in frames]
-        filled = [np.zeros(self.width, np.float32) if one is None else one for one in pooled]
-        informative = np.array([one is not None for one in pooled])
+            values, informative_frames = zip(*frames, strict=True)
+            frames = [(np.concatenate(values), np.concatenate(informative_frames))]
+        pooled = [
+            self._pictures.pool(values, informative_frames) for values, informative_frames in frames
+        ]
+        filled = [np.zeros(self.width, np.float32) if row is None else row for row in pooled]
+        informative = np.array([row is not None for row in pooled])
         return FeatureRows(np.stack(filled), informative, np.ones(len(filled)))
 
 
@@ -179,10 +181,10 @@ class TrackStep:
 
     def rows(self, pieces: Sequence[SegmentFeature], *, whole: bool) -> FeatureRows:
         """See `Step.rows`."""
-        values = np.concatenate([one.values for one in pieces])
-        quality = np.array([one.quality for one in pieces])
+        values = np.concatenate([piece.values for piece in pieces])
+        quality = np.array([piece.quality for piece in pieces])
         if whole:
-            lengths = [one.seconds for one in pieces]
+            lengths = [piece.seconds for piece in pieces]
             values = np.average(values, axis=0, weights=lengths)[None].astype(np.float32)
             quality = np.average(quality, weights=lengths)[None]
         return FeatureRows(values, np.ones(len(values), dtype=bool), quality)

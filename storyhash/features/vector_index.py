@@ -28,22 +28,22 @@ def rows_path(index: Path) -> Path:
 
 def build_index_file(fused: Features, out: Path, settings: SearcherSettings) -> int:
     """Index the rows that show anything; returns how many. Raises UsageError where none does."""
-    shown = [number for number, row in enumerate(fused.rows) if row.informative]
-    if not shown:
+    informative = [number for number, row in enumerate(fused.rows) if row.informative]
+    if not informative:
         raise UsageError(
             "every row of these features has low information: there is nothing to index"
         )
-    write_vector_file(out, fused.values[shown], settings)
+    write_vector_file(out, fused.values[informative], settings)
     described = {
         "model_id": fused.model_id,
-        "shape": [len(shown), fused.values.shape[1]],
+        "shape": [len(informative), fused.values.shape[1]],
         "units": fused.units,
         "settings": {**fused.settings, "m": settings.hnsw_m, "ef": settings.ef_construction},
-        "rows": [asdict(fused.rows[number]) for number in shown],
+        "rows": [asdict(fused.rows[number]) for number in informative],
     }
     with replacing(rows_path(out)) as temporary:
         temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    return len(shown)
+    return len(informative)
 
 
 def query_index_file(
@@ -54,9 +54,9 @@ def query_index_file(
     Raises UsageError for a file that is not there, ModelMismatchError for one of another model.
     """
     try:
-        held = json.loads(rows_path(path).read_text(encoding="utf-8"))
-        rows = [Row(**row) for row in held["rows"]]
-        made_by = held["model_id"]
+        description = json.loads(rows_path(path).read_text(encoding="utf-8"))
+        rows = [Row(**row) for row in description["rows"]]
+        made_by = description["model_id"]
     except OSError as error:
         raise UsageError(
             f"{error.filename}: {error.strerror}; create the index with: storyhash features index"
@@ -71,7 +71,7 @@ def query_index_file(
     scores, nearest = search_vector_file(path, fused.values, k, settings)
     answers = []
     for number, row in enumerate(fused.rows):
-        found = zip(nearest[number], scores[number], strict=True) if row.informative else ()
-        hits = [VectorHit(rows[at], float(score)) for at, score in found if at >= 0]
+        neighbours = zip(nearest[number], scores[number], strict=True) if row.informative else ()
+        hits = [VectorHit(rows[at], float(score)) for at, score in neighbours if at >= 0]
         answers.append((row, hits))
     return answers
