@@ -96,6 +96,88 @@ class SendingPlan:
     refused: list[tuple[CatalogEntry, str, str]] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Planning:
+    """A plan that is being made; the parameters are those of `ProducerLedger.plan`.
+
+    sent_videos, newest, complete: see `ProducerLedger._sent_videos`. arrived: tasks of videos that are
+    searchable in the version that was sent.
+    """
+
+    again: bool
+    cut: str
+    level: bool
+    now: int
+    sent_videos: Mapping[str, _SentVideo]
+    newest: Mapping[str, _NewestVersion]
+    complete: Collection[_Version]
+    plan: SendingPlan = field(default_factory=SendingPlan)
+    arrived: list[SendTask] = field(default_factory=list)
+
+    def add(self, entry: CatalogEntry, state: CatalogueState | None) -> None:
+        """Decide about one video. state: in the catalogue; None if the caller does not reconcile."""
+        fingerprint = entry_fingerprint(entry, self.cut)
+        sent = self.sent_videos.get(entry.video_id)
+        last, last_fingerprint, last_state = self.newest.get(entry.video_id, (0, "", "failed"))
+        # What has changed since, or was sent after the deletion, is another video to the log.
+        is_deleted = state is not None and not state.version and 0 < state.deleted >= last
+        stays_deleted = is_deleted and (not last or same_source(last_fingerprint, fingerprint))
+        if stays_deleted and not self.again:
+            self.plan.deleted.append(entry.video_id)
+            return
+        same = sent is not None and _is_same(sent[0], fingerprint, sent[2])
+        if (
+            sent is not None
+            and same
+            and not self.again
+            and self._add_unchanged(entry, fingerprint, sent, state)
+        ):
+            return
+        # What failed as a version is being taken out of the log under its keys.
+        is_unchanged = (
+            _is_same(last_fingerprint, fingerprint, last_state) and last_state != "failed"
+        )
+        # A ledger that is new may not know what another one sent.
+        last_anywhere = max(last, 0 if state is None else state.version)
+        keeps_version = is_unchanged and sent is None and not self.again
+        version = last if keeps_version else max(self.now, last_anywhere + 1)
+        self.plan.work.append(self._task(entry, version, fingerprint))
+
+    def _add_unchanged(
+        self,
+        entry: CatalogEntry,
+        fingerprint: str,
+        sent: _SentVideo,
+        in_catalogue: CatalogueState | None,
+    ) -> bool:
+        """Decide about a video that was sent before in this form; False if it needs a new version."""
+        _, version, state, code, message = sent
+        task = self._task(entry, version, fingerprint)
+        if state in _SENT_COMPLETELY:
+            if in_catalogue is None or in_catalogue.version == version:
+                self.plan.unchanged += 1
+                self.arrived += [] if in_catalogue is None else [task]
+            elif in_catalogue.version > version:
+                self.plan.stale.append(entry.video_id)
+            elif self.level:
+                self.plan.lacking.append(entry.video_id)
+                self.plan.work.append(task)
+            else:
+                self.plan.under_way.append(entry.video_id)
+            return True
+        if state == "failed" and code not in WORTH_A_RETRY:
+            self.plan.refused.append((entry, code, message))
+            return True
+        if state == "begun":
+            self.plan.work.append(task)
+            return True
+        return False
+
+    def _task(self, entry: CatalogEntry, version: int, fingerprint: str) -> SendTask:
+        whole = (entry.video_id, version) in self.complete
+        return SendTask(entry, version, fingerprint, whole)
+
+
 class ProducerLedger:
     """A small database beside the producer; one process at a time."""
 
@@ -161,74 +243,25 @@ class ProducerLedger:
         everything that was sent, so that what the catalogue lacks is lost. chosen: ids that the user
         chose, which another file may take over.
         """
-        plan = SendingPlan()
         now = self._moment()
-        sent_videos, newest, complete = self._sent_videos(lane, latest_version(now))
+        planning = _Planning(again, cut, level, now, *self._sent_videos(lane, latest_version(now)))
         places = dict(self._db.query("SELECT video_id, uri FROM place"))
-        arrived: list[SendTask] = []
         for entry in entries:
             other = places.get(entry.video_id, entry.uri)
             refused = None if entry.video_id in chosen else _refusal(entry, other)
             if refused is not None:
-                plan.refused.append((entry, refused.code, refused.message))
+                planning.plan.refused.append((entry, refused.code, refused.message))
                 continue
-            fingerprint = entry_fingerprint(entry, cut)
-            sent = sent_videos.get(entry.video_id)
-            in_catalogue = None if known is None else known.get(entry.video_id, CatalogueState())
-            last, last_fingerprint, last_state = newest.get(entry.video_id, (0, "", "failed"))
-            # What has changed since, or was sent after the deletion, is another film to the log.
-            is_deleted = (
-                in_catalogue is not None
-                and not in_catalogue.version
-                and 0 < in_catalogue.deleted >= last
-            )
-            if (
-                is_deleted
-                and not again
-                and (not last or same_source(last_fingerprint, fingerprint))
-            ):
-                plan.deleted.append(entry.video_id)
-                continue
-            same = sent is not None and _is_same(sent[0], fingerprint, sent[2])
-            if sent is not None and same and not again:
-                _, version, state, code, message = sent
-                if state in _SENT_COMPLETELY:
-                    task = _task(entry, version, fingerprint, complete)
-                    if in_catalogue is None or in_catalogue.version == version:
-                        plan.unchanged += 1
-                        arrived += [] if in_catalogue is None else [task]
-                    elif in_catalogue.version > version:
-                        plan.stale.append(entry.video_id)
-                    elif level:
-                        plan.lacking.append(entry.video_id)
-                        plan.work.append(task)
-                    else:
-                        plan.under_way.append(entry.video_id)
-                    continue
-                if state == "failed" and code not in WORTH_A_RETRY:
-                    plan.refused.append((entry, code, message))
-                    continue
-                if state == "begun":
-                    plan.work.append(_task(entry, version, fingerprint, complete))
-                    continue
-            # What failed as a version is being taken out of the log under its keys.
-            is_unchanged = (
-                _is_same(last_fingerprint, fingerprint, last_state) and last_state != "failed"
-            )
-            # A ledger that is new may not know what another one sent.
-            last_anywhere = max(last, 0 if in_catalogue is None else in_catalogue.version)
-            version = (
-                last if is_unchanged and sent is None and not again else max(now, last_anywhere + 1)
-            )
-            plan.work.append(_task(entry, version, fingerprint, complete))
+            state = None if known is None else known.get(entry.video_id, CatalogueState())
+            planning.add(entry, state)
         self._note(
             lane,
             [
-                *((task, "begun", "", "") for task in plan.work),
-                *((task, "searchable", "", "") for task in arrived),
+                *((task, "begun", "", "") for task in planning.plan.work),
+                *((task, "searchable", "", "") for task in planning.arrived),
             ],
         )
-        return plan
+        return planning.plan
 
     def _prepare(self) -> str:
         name = f"{socket.gethostname()[:64]}/{uuid.uuid4().hex[:12]}"
@@ -315,7 +348,3 @@ def _is_same(before: str, fingerprint: str, state: SentState) -> bool:
         return True
     cut = same_cut(before, fingerprint)
     return same_source(before, fingerprint) and (state != "begun" if cut is None else cut)
-
-
-def _task(entry: CatalogEntry, version: int, fingerprint: str, complete: set[_Version]) -> SendTask:
-    return SendTask(entry, version, fingerprint, (entry.video_id, version) in complete)
