@@ -131,7 +131,8 @@ class EvaluationCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Convert the shared options, then run the command."""
         values = {param.name: ctx.params.pop(param.name) for param in self._shared.params}
-        ctx.obj = self._shared.callback(**values)
+        convert: Any = self._shared.callback
+        ctx.obj = convert(**values)
         return super().invoke(ctx)
 
 
