@@ -23,7 +23,7 @@ from typing import TypeVar
 from common.atomic_write import private_folder
 from common.errors import StorageError
 
-Thing = TypeVar("Thing")
+T = TypeVar("T")
 
 FOLDER = "in-hand"
 _log = logging.getLogger("storyhash.in_hand")
@@ -184,9 +184,9 @@ def _read(path: Path) -> tuple[list[str], dict[str, int], list[str]]:
         return [], {}, []
 
 
-def alone(items: Iterable[Thing], suspect: Iterable[bool]) -> Iterator[list[Thing]]:
+def alone(items: Iterable[T], suspect: Iterable[bool]) -> Iterator[list[T]]:
     """Items in order, in batches; each suspect item is a batch of its own."""
-    run: list[Thing] = []
+    run: list[T] = []
     for item, by_itself in zip(items, suspect, strict=True):
         if by_itself:
             if run:

@@ -88,7 +88,7 @@ class EmbedderStage:
         """
         embeddings: list[Embedding] = []
         for group in _groups(segments, self._clips.open(segments)):
-            vectors = self.pictures.describe([one for _, one, _ in group], reference=True)
+            vectors = self.pictures.describe([sampled for _, sampled, _ in group], reference=True)
             embeddings += [
                 self._embed(segment, sampled, rows, tracks)
                 for (segment, sampled, tracks), rows in zip(group, vectors, strict=True)

@@ -54,7 +54,7 @@ def open_evaluation(options: EvaluationOptions, watch: StartProgress) -> Evaluat
     transforms = choose(options.transforms)
     videos = dataset_of(options)
     settings = load_settings()
-    backends = [backend_of(one) for one in profile_settings(options.profiles)]
+    backends = [backend_of(profile) for profile in profile_settings(options.profiles)]
     return Evaluation(
         ExperimentPlan(videos, transforms, options.per_transform),
         tuple(backends),

@@ -22,7 +22,7 @@ class LagClock:
 
     def took(self, received: Sequence[ReceivedMessage]) -> None:
         """A batch was taken."""
-        moments = [one.appended_ms for one in received if one.appended_ms is not None]
+        moments = [message.appended_ms for message in received if message.appended_ms is not None]
         if moments:
             self._written = min(moments) / 1000
 

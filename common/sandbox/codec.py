@@ -20,7 +20,7 @@ from common.errors import StoryHashError, VideoError
 from common.types import Array
 
 Result = TypeVar("Result")
-Made = TypeVar("Made")
+T = TypeVar("T")
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 _LENGTH = struct.Struct("!I")
@@ -97,7 +97,7 @@ def _buffer(data: memoryview, start: int, name: Any, shape: Any) -> tuple[Any, i
     return np.frombuffer(part, dtype=dtype).reshape(shape), end
 
 
-def checked(kind: type[Made], values: Any) -> Made:
+def checked(kind: type[T], values: Any) -> T:
     """A dataclass from plain values; each is checked against the type of its field. Raises ValueError."""
     return TypeAdapter(kind).validate_python(values)
 

@@ -73,8 +73,8 @@ def confine(keep: int, *, network: bool, file_bytes: int) -> str:
         return f"no system-call filter is known for {platform.machine()}"
     libc = ctypes.CDLL(None, use_errno=True)
     program = _filter(architecture, network=network, writing=file_bytes > 0)
-    one, zero = ctypes.c_ulong(1), ctypes.c_ulong(0)
-    if libc.prctl(_NO_NEW_PRIVILEGES, one, zero, zero, zero):
+    enabled, unused = ctypes.c_ulong(1), ctypes.c_ulong(0)
+    if libc.prctl(_NO_NEW_PRIVILEGES, enabled, unused, unused, unused):
         return f"the kernel does not allow it ({os.strerror(ctypes.get_errno())})"
     count = len(program) // 8
     buffer = ctypes.create_string_buffer(program, len(program))

@@ -50,15 +50,15 @@ def read_film(
     rate = frames_per_second
     if own_rate is not None and _MIN_PLAUSIBLE_FPS <= own_rate < rate:
         rate = own_rate
-    kept: list[UInt8Array] = []
+    pictures: list[UInt8Array] = []
     current = first.rgb
     for frame in _until(frames, max_seconds):
-        _hold(kept, current, frame.pts_seconds - _SLACK_SECONDS, rate)
+        _hold(pictures, current, frame.pts_seconds - _SLACK_SECONDS, rate)
         current = frame.rgb
     end = decoder.end_seconds if max_seconds is None else min(decoder.end_seconds, max_seconds)
     # The last frame lasts to the end; the length is rounded to a whole number of frames.
-    _hold(kept, current, (round(end * rate) - 0.5) / rate, rate)
-    return Film(_stack(kept or [current]), rate)
+    _hold(pictures, current, (round(end * rate) - 0.5) / rate, rate)
+    return Film(_stack(pictures or [current]), rate)
 
 
 def write_film(path: Path, result: TransformResult) -> None:

@@ -78,7 +78,7 @@ class RenamedVideo:
     taken_by: str
 
 
-Found: TypeAlias = WorkItem | MovedVideo | Relabelled | Video
+PlannedVideo: TypeAlias = WorkItem | MovedVideo | Relabelled | Video
 
 
 @dataclass(slots=True)
@@ -145,7 +145,9 @@ def plan_work(listing: Listing, videos: VideoStore) -> IndexPlan:
     return plan
 
 
-def _add(plan: IndexPlan, item: CatalogueItem, named_video: NamedVideo, outcome: Found) -> None:
+def _add(
+    plan: IndexPlan, item: CatalogueItem, named_video: NamedVideo, outcome: PlannedVideo
+) -> None:
     if isinstance(outcome, WorkItem):
         plan.work.append(outcome)
         if named_video.taken_by:
@@ -167,10 +169,10 @@ def _add(plan: IndexPlan, item: CatalogueItem, named_video: NamedVideo, outcome:
         plan.unchanged += 1
 
 
-def _work_on(named_video: NamedVideo, videos: VideoStore) -> Found:
+def _work_on(named_video: NamedVideo, videos: VideoStore) -> PlannedVideo:
     """What must be done for a video. Returns its row if nothing must be done: it is indexed or failed,
     and has not changed."""
-    entry, row = named_video.entry, named_video.held
+    entry, row = named_video.entry, named_video.row
     version = videos.next_version(entry.video_id)
     item = WorkItem(entry, version, named_video.root, named_video.fingerprint)
     if row is not None and _is_settled(entry, row, named_video):

@@ -23,7 +23,7 @@ from searcher.storage.video_store import Video, VideoStore
 
 @dataclass(frozen=True, slots=True)
 class NamedVideo:
-    """A video and its id. held: the catalogue row with that id. same_content: the row has another path
+    """A video and its id. row: the catalogue row with that id. same_content: the row has another path
     but the same content. is_moved: the file at the row's path is gone. is_twin: another path in this run
     has the same video under the same id. taken_by: the path of the video that has the id which the path
     alone would give."""
@@ -31,7 +31,7 @@ class NamedVideo:
     entry: CatalogEntry
     root: str
     fingerprint: str
-    held: Video | None = None
+    row: Video | None = None
     same_content: bool = False
     is_moved: bool = False
     is_twin: bool = False
@@ -49,11 +49,11 @@ def named(
     rows = {name: videos.get(name) for name in names[:1]}
     first_row = rows[names[0]]
     if first_row is not None and _is_at(first_row, item) and _is_free(names[0], candidate, in_run):
-        return replace(candidate, held=first_row)
+        return replace(candidate, row=first_row)
     rows |= {name: videos.get(name) for name in names[1:]}
     for name, row in rows.items():
         if row is not None and _is_at(row, item) and _is_free(name, candidate, in_run):
-            return _as(candidate, name, held=row, taken_by=_who(names[0], rows, in_run))
+            return _as(candidate, name, row=row, taken_by=_who(names[0], rows, in_run))
     for name, row in rows.items():
         other_name = _try(candidate, item, name, row, in_run)
         if other_name is not None:
@@ -79,10 +79,10 @@ def _try(
         return _as(candidate, name)
     is_there = is_remote(row.uri) or Path(row.uri).exists()
     if same_content(uri, candidate.fingerprint, row.uri, row.fingerprint):
-        return _as(candidate, name, held=row, same_content=True, is_moved=not is_there)
+        return _as(candidate, name, row=row, same_content=True, is_moved=not is_there)
     # With an id chosen by the user, the new video replaces the old one. Otherwise both are kept.
     replaced = item.chosen and (row.root == item.root or not is_there)
-    return _as(candidate, name, held=row) if replaced else None
+    return _as(candidate, name, row=row) if replaced else None
 
 
 def _is_at(row: Video, item: CatalogueItem) -> bool:

@@ -59,8 +59,8 @@ def list_queries(arguments: Sequence[str], exclusion: Exclusion = NOTHING) -> Qu
     for a folder without videos.
     """
     queries = Queries()
-    for given in arguments:
-        argument = check_argument(given)
+    for path in arguments:
+        argument = check_argument(path)
         if not is_remote(argument) and Path(argument).is_dir():
             listing = list_catalog([argument], exclusion=exclusion)
             queries.excluded += listing.passed_over.excluded
