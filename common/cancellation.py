@@ -52,7 +52,7 @@ class Cancellation:
 
 
 class NeverCancelled(Cancellation):
-    """For work that nobody can cancel."""
+    """For work that cannot be cancelled."""
 
     def cancel(self) -> None:
         """Does nothing."""

@@ -57,8 +57,8 @@ class WorkerProcesses:
                 yield from (future.result() for future in done)
         except BrokenProcessPool:
             raise StoryHashError(
-                "a worker process died, most often for want of memory; run the same command again "
-                "with fewer --workers: what is done is kept"
+                "a worker process died, usually because memory ran out; run the same command again "
+                "with fewer --workers: completed work is kept"
             ) from None
 
 

@@ -29,7 +29,7 @@ from embedder.clip_opening import (
 )
 from embedder.tracking.association import MAX_TRACKS
 
-# Clips opened before they are asked for may take so much, and one more than that.
+# Memory of clips that are opened in advance; one more clip may exceed it.
 AHEAD_MIB = 256
 _MIB = 1024 * 1024
 # What a clip opened is larger than its pictures, at most.

@@ -27,7 +27,7 @@ from embedder.visual.base import VisualBackend
 
 # The clock's steps in which a network, or what stands for one, is called.
 VISUAL_STEP = "visual encode"
-# Pictures a segment of 4 s gives to a visual backend that wants 2 a second.
+# Pictures per segment of 4 s, at 2 per second.
 _PICTURES_A_SEGMENT = 8
 
 

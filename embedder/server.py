@@ -166,7 +166,7 @@ def embed_app(
                 await stack.enter_async_context(load_shedder.entered())
                 first = await run(begin)
             if first is None:
-                raise VideoError("there is nothing in it to look at")
+                raise VideoError("it has no frame that can be compared")
             headers = {MODEL_HEADER: model_id, QUERY_HEADER: work.query_id}
             if first.number == first.pieces:
                 return Response(encode_query(first), headers=headers, media_type=MSGPACK)
@@ -226,7 +226,7 @@ class _Pass:
         if not self.query_id:
             return
         self._queries.give_back(self.query_id, keep=self._whole)
-        # What nobody asks for gives its space back all the same.
+        # An unused query is deleted even if no further request arrives.
         asyncio.get_running_loop().call_later(
             self._queries.limits.idle_seconds + _SPARE_SECONDS, self._queries.expire
         )

@@ -11,7 +11,7 @@ _PUBLIC_V6 = ipaddress.ip_network("2000::/3")
 _SPECIAL_V6 = tuple(
     map(ipaddress.ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
 )
-# Protocol assignments, of which Python calls some global; and relays of 6to4, which are anybody's.
+# Protocol assignments, some of which Python calls global; and 6to4 relays, which anyone may run.
 _SPECIAL_V4 = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24")))
 
 

@@ -199,13 +199,13 @@ def in_folder(video: str, folder: Path, bank: str = DEFAULT_BANK) -> CatalogueIt
 
 
 def _relative(path: str, folder: Path) -> str:
-    # A walk joins names to the folder as it was given, so this costs no look at its parts.
+    # A walk joins names to the folder as it was given, so cutting the text is enough.
     return path[len(str(folder)) :].lstrip("/")
 
 
 def check_entry(entry: CatalogEntry, *, chosen: bool = False) -> None:
     """Refuse what databases and messages cannot hold: names that are no UTF-8, as file names may be, and
-    metadata that JSON has no words for. chosen: somebody chose its id. Raises UsageError."""
+    metadata that JSON has no words for. chosen: a user chose its id. Raises UsageError."""
     (check_chosen_id if chosen else check_video_id)(entry.video_id)
     for text in (entry.uri, entry.bank, entry.title):
         try:

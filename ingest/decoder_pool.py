@@ -16,10 +16,10 @@ from common.types import CatalogEntry, Segment
 from ingest.decoder_codec import DecodedSegment, Produced
 from ingest.decoder_process import DecoderProcess, open_decoders
 
-# Events a decoder may have ready that nobody has taken yet.
+# Events of a decoder that may wait to be taken.
 _AHEAD = 2
 _TICK_SECONDS = 0.2
-# How long a decoder whose run nobody follows may take to end by itself, before it is killed.
+# How long a decoder may take to end by itself after its run was abandoned, before it is killed.
 _LAST_WORDS_SECONDS = 1.0
 
 
@@ -114,8 +114,8 @@ class DecoderPool:
             patience = time.monotonic() + _LAST_WORDS_SECONDS
             while any(thread.is_alive() for thread in threads):
                 _drain(events)
-                # Nobody takes what those still at work would give, however slow they are. One that
-                # has given its last result is let end, and serves again.
+                # The results of decoders that still work are not needed. One that has sent its last
+                # result may end by itself, and is used again.
                 if stopping.is_set() or time.monotonic() > patience:
                     self._abandoned.set()
                 for thread in threads:

@@ -108,7 +108,7 @@ def same_content(uri: str, fingerprint: str, other_uri: str, other: str) -> bool
     counts, other_counts = _counts(fingerprint), _counts(other)
     if not fingerprint or fingerprint == _REMOTE or counts[:2] != other_counts[:2]:
         return False
-    # Copies and moves that keep the time need no look at the content of an older version's row.
+    # For a copy or move with the same modification time, an older row without a digest is enough.
     digest = _parts(other).get(_CONTENT) or content_digest(other_uri)
     if not digest:
         return counts == other_counts

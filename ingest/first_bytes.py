@@ -10,11 +10,11 @@ from common.video.formats import is_text
 
 Kind: TypeAlias = Literal["video", "text", "unknown", "empty"]
 
-# Enough for several packets of a transport stream, whatever it begins with.
+# Enough for several packets of a transport stream.
 HEAD_BYTES = 8192
 _TS_PACKET_BYTES = (188, 192, 204)
 _TS_SYNC = 0x47
-# So many packets in a row must begin with the sync byte: by chance it is there once in 256 bytes.
+# Packets in a row that must begin with the sync byte; by chance, 1 in 256 bytes is one.
 _TS_PACKETS = 5
 # Beginnings of containers and raw streams that hold pictures.
 _BEGINNINGS = (

@@ -7,7 +7,7 @@ def _suffixes(*names: str) -> frozenset[str]:
     return frozenset(f".{name}" for text in names for name in text.split())
 
 
-# Taken without a look at the file.
+# Accepted without reading the file.
 VIDEO_SUFFIXES = _suffixes(
     "264 265 3g2 3gp 3gp2 3gpp amv asf av1 avc avi bik dav dif divx dv dvr-ms f4v flv gif gxf h261 h263",
     "h264 h265 hevc ismv ivf m1v m2p m2ts m2v m4v mj2 mjpeg mjpg mk3d mkv mov mp2v mp4 mp4v mpe mpeg",

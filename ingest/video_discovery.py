@@ -180,7 +180,7 @@ class _Walk:
 
     def _leave(self, frame: _Frame) -> None:
         self._on_the_way.discard(frame.key)
-        # A folder of pictures that somebody names is taken at their word.
+        # A folder of pictures that the user names is a video.
         named = frame.is_root and not frame.folders and len(frame.pictures) > 1
         nothing_else = len(self._scan.videos) == frame.found_before
         if nothing_else and is_frame_sequence(frame.pictures, named=named):

@@ -32,7 +32,7 @@ _DRAWN_SIZE, _DRAWN_FPS, _DRAWN_SEED = (854, 480), 25.0, 60
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOptions:
-    """What the caller wants evaluated. cache: None is the user's cache folder."""
+    """What is evaluated. cache: None is the user's cache folder."""
 
     videos: Path
     davis: bool = False

@@ -130,9 +130,9 @@ class KafkaGroupConsumer(KafkaReader):
             raise in_our_words(error, self._kafka) from None
 
     def _poll(self, max_messages: int, timeout_seconds: float) -> dict[TopicPartition, list[Any]]:
-        # A poll that ends while the group rebalances leaves joining under way. When new partitions
-        # are why the member joins, kafka-python forgets about it then, and the member is neither
-        # in the group nor out of it for ever; asked for a rejoin it finishes the one under way.
+        # A poll that ends while the group rebalances leaves joining under way. When new partitions are
+        # why the member joins, kafka-python forgets about it then, and the member neither joins nor
+        # leaves the group. A request to rejoin completes the join.
         if self._state() is MemberState.REBALANCING:
             self._consumer._coordinator.request_rejoin()
         polled = super()._poll(max_messages, timeout_seconds)

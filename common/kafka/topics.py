@@ -121,7 +121,7 @@ def _admin(kafka: KafkaSettings) -> Iterator[Any]:
 
 
 def _states(admin: Any, specs: Sequence[TopicSpec]) -> list[TopicState]:
-    # All topics are asked for: asked for by name, a broker may make the one it lacks.
+    # A request for all topics: a request by name may create a missing topic.
     described = {description["name"]: description for description in admin.describe_topics()}
     existing = [spec for spec in specs if spec.name in described]
     configs: Mapping[str, Any] = {}

@@ -1,9 +1,8 @@
-"""What an event is as a msgpack map: every schema, field by field. docs/wire.md is made from this and
-`query_schemas`.
+"""Events as msgpack maps: every schema, field by field. The tables of docs/wire.md are made from this
+and `query_schemas`.
 
-A field a reader may do without is added under the same version, with a default; any other change is a
-new version beside the old one, which stays readable as long as a log may hold it. Fields nobody knows
-are passed over.
+An optional field is added to the same version, with a default. Any other change is a new version beside
+the old one, which stays readable as long as a log may contain it. Unknown fields are ignored.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _LANE_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class PriorityConsumer:
-    """A consumer and the topic its lag is told under; the first lane of several goes first.
+    """A consumer, and the topic that its lag is reported for. Consumers are listed by priority.
 
     ahead: a batch may be taken before the one before it is committed, because no other member can be
     given its partitions meanwhile.
@@ -72,7 +72,7 @@ class PriorityConsumers:
     def next(self) -> Batch:
         """The next batch; an empty one after a short wait."""
         *urgent, last = self._sources
-        # An urgent lane is waited for, and only looked at while the last one has work.
+        # Wait for an urgent topic only while the last one has no work.
         wait = _LANE_SECONDS if self._last_has_work else _IDLE_SECONDS
         for source in urgent:
             batch = source.consumer.poll(self._handler.batch_messages, wait)
@@ -94,7 +94,7 @@ class PriorityConsumers:
         for other in (*before, *full):
             if self._ahead is not None or self._stopping.is_set():
                 return
-            # What fails is told when the batch is asked for in its turn.
+            # The next regular poll reports the error.
             with suppress(DependencyError):
                 received = other.consumer.poll(size, _LANE_SECONDS)
                 self._ahead = self._taken(other, received) if received else None

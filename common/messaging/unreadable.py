@@ -42,7 +42,7 @@ def stand_in(received: ReceivedMessage, error: WireError) -> SegmentFailed | Vid
 
 
 def lost_end(video_id: str, version: int, code: str, message: str) -> VideoEnd:
-    """The end of a failed version of which nothing else is known. The catalogue keeps the video's
-    address, title and metadata."""
+    """The end of a failed version, of which only these parameters are known. The catalogue keeps the
+    video's address, title and metadata."""
     entry = CatalogEntry(video_id, video_id)
     return VideoEnd(entry, version, "failed", error_code=code, error_message=message)

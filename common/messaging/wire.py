@@ -209,7 +209,7 @@ def _within_its_time(event: Event, received: ReceivedMessage) -> Event:
 
 
 def _span(milliseconds: int) -> str:
-    """A length of time in the largest unit of which there are two."""
+    """A duration in words, in the largest unit of which it has at least two."""
     seconds = milliseconds / 1000
     for size, unit in ((31_557_600, "years"), (86_400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:

@@ -6,8 +6,8 @@
 3. What came of it is published and flushed, so that it is durable;
 4. then the batch is committed. A crash anywhere before does the batch again.
 
-While a batch is in work the next one is taken, and made out, from a lane that goes before its own and
-from one that nobody shares.
+While a batch is processed, the next one is fetched and decoded from topics with a higher priority and
+from topics that no other member reads.
 
 What is in work is noted in a file (`common.work_in_progress`). After a crash each of those messages is
 processed alone; one that crashes the process again becomes a dead letter.
@@ -91,8 +91,8 @@ class Worker:
         self._given_up = threading.Event()
 
     def stop(self) -> None:
-        """Finish the batch in work, for `service.stop_seconds` at most, then return from `run`. One that
-        waits for a dependency is given back at once."""
+        """Finish the current batch, for `service.stop_seconds` at most, then return from `run`. A batch
+        that waits for a dependency is abandoned at once; it is not committed."""
         self._stopping.set()
 
     def run(self, *, idle: Callable[[], bool] = lambda: False) -> None:
@@ -223,7 +223,7 @@ class Worker:
         stage, reason = self._handler.stage, reason_of(error)
         self._metrics.dead_letters_total.labels(stage, reason).inc()
         source = f"{received.topic}/{received.partition}/{received.offset}"
-        # The traceback of what nobody foresaw is worth its lines; a damaged clip's is not.
+        # Only an unexpected error is logged with its traceback.
         _log.warning(
             "dead letter %s: %s (%s, %s)",
             source,
@@ -285,6 +285,7 @@ def _about(items: Sequence[Item]) -> AbstractContextManager[None]:
 
 
 def _name(received: ReceivedMessage) -> str:
-    """A message's place, and its key, as a log made anew has other messages in the same place."""
+    """The offset of a message and its key: a topic that was created again has other messages at the same
+    offsets."""
     key = blake2b(received.key, digest_size=8).hexdigest()
     return f"{received.topic}/{received.partition}/{received.offset} {key}"

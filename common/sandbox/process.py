@@ -149,7 +149,7 @@ class Child(Generic[Job, Result]):
                     *(path or os.getcwd() for path in sys.path),
                 ],
                 stdin=subprocess.DEVNULL,
-                # What a program prints belongs to whoever reads it.
+                # Our own standard output stays free of what libraries print.
                 stdout=subprocess.DEVNULL,
                 env=_environment(os.environ),
                 pass_fds=[child_end.fileno()],

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-# Windows begin at every so many seconds.
+# Seconds between the starts of windows.
 HOP_SECONDS = 0.5
-# Longer queries are seen in pieces. Ten minutes are 3,600 windows, 8 MB a view: twenty views of them fit
-# beside one candidate into the memory that a query may take, and nearly every query is one piece.
+# Longer queries are matched in pieces. Ten minutes are 3,600 windows, 8 MB a view: twenty views of them
+# fit beside one candidate into the memory that a query may take, and nearly every query is one piece.
 PIECE_SECONDS = 600.0
 
 

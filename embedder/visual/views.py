@@ -1,5 +1,5 @@
-"""Views: ways to look at a query's picture, so that a copy that was turned or put into another picture
-shows what its original shows."""
+"""Views: the query picture under one transform or crop. One of them shows the same as the original if a
+copy was rotated or put into another picture."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ VIEW_NAMES = (*WHOLE_NAMES, *REGION_NAMES)
 
 
 def apply_view(frames: UInt8Array, view: str) -> UInt8Array | None:
-    """uint8 (B, H, W, 3) seen through a view, of whatever size; quarter turns are counter-clockwise.
+    """Pictures through a view: uint8 (B, h, w, 3), of another size perhaps. Rotations are
+    counter-clockwise.
 
-    None where the pictures have no such region. Raises ValueError for a name that is none of VIEW_NAMES.
-    """
+    frames: uint8 (B, H, W, 3). None if the pictures have no such region. Raises ValueError for a name
+    that is none of VIEW_NAMES."""
     if view in _WHOLE:
         result: UInt8Array | None = _WHOLE[view](frames)
     elif view in CUT_NAMES:

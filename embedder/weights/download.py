@@ -127,7 +127,7 @@ def _published(reference: str, model: HubModel, endpoint: str, revision: str | N
         except (httpx.HTTPError, OSError, ValueError) as error:
             answer["error"] = error
 
-    # Looking up a name knows no timeout, so the whole question is asked aside.
+    # A name look-up has no timeout, so the request runs in a thread.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(_PROBE_SECONDS)

@@ -31,7 +31,7 @@ def note_pull(folder: Path, reference: str, commit: str, names: Iterable[str]) -
 
 
 def noted_commit(folder: Path) -> str:
-    """The commit the files are of; empty where nobody noted it."""
+    """The commit of the files; empty if it was not noted."""
     return str(_read(folder).get("revision", ""))
 
 
@@ -94,5 +94,5 @@ def _read(folder: Path) -> Mapping[str, object]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # Whoever damaged the note may have damaged the rest.
+        # If the note is damaged, the weights may be damaged too.
         return {"files": {RECORD: {"sha256": "a note that can be read"}}}

@@ -25,7 +25,7 @@ _ANSWER_COLUMNS = ("fold", "absent")
 
 
 def concatenate_samples(parts: Sequence[Samples]) -> Samples:
-    """Concatenate samples, in order; views are numbered anew."""
+    """Concatenate samples, in order; views get new numbers."""
     views = tuple(dict.fromkeys(view for part in parts for view in part.views))
     number = {view: index for index, view in enumerate(views)}
     new_numbers = [

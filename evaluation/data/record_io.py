@@ -114,7 +114,7 @@ def _read_lines(path: Path) -> Iterator[QueryRow]:
                 yield from_line(line)
             except ValueError as error:
                 raise UsageError(
-                    f"{path}, line {number}: not a row of an evaluation ({error}); make the file anew"
+                    f"{path}, line {number}: not a row of an evaluation ({error}); create the file again"
                 ) from error
 
 
@@ -139,7 +139,7 @@ def _read_parquet(path: Path) -> Iterator[QueryRow]:
                 yield _parse_row(record)
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise UsageError(
-            f"{path}: not rows of an evaluation ({_first_line(error)}); make the file anew"
+            f"{path}: not rows of an evaluation ({_first_line(error)}); create the file again"
         ) from error
 
 

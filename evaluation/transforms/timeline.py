@@ -88,9 +88,8 @@ def compose_ranges(
     """Pieces of a video that was edited twice, in the order of the outer ones.
 
     inner: what the first edit shows of the original; outer: what the second shows of the first. Where
-    they overlap, times are carried over in proportion. A piece that is not in order is taken whole: which
-    part of it shows which part of the other cannot be told.
-    """
+    they overlap, times are carried over in proportion. A piece without order in time is taken as a whole:
+    its parts cannot be assigned to parts of the other."""
     pieces = []
     for late in outer:
         for early in inner:

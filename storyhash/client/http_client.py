@@ -191,7 +191,7 @@ class _Connection:
                     self._shut_down()
 
     def end(self) -> None:
-        """Have whoever waits for it wait no longer."""
+        """End the wait of those that wait for it."""
         with self._lock:
             self._ended = True
             self._shut_down()

@@ -57,8 +57,8 @@ def page(
     moments_of: Callable[[GroupRow], Sequence[Moment]],
     closing: Callable[[], Sequence[str]],
 ) -> Iterator[str]:
-    """The page piece by piece, so that it is never held as a whole. closing: lines for its end, asked for
-    when all groups are written."""
+    """The page piece by piece, so that memory never contains all of it. closing: returns the lines for
+    its end; called when all groups are written."""
     yield _HEAD
     empty = True
     for report in reports:

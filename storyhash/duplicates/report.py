@@ -104,7 +104,7 @@ class GroupReport:
 def reported(
     groups: Iterable[DuplicateGroup], videos: Mapping[str, Video], reader: FileReader
 ) -> Iterator[GroupReport]:
-    """The groups in the order given, their files looked at as each comes."""
+    """The groups in the given order. The files of a group are read when it is produced."""
     for number, group in enumerate(groups, 1):
         copies = sorted(
             (looked_at(videos[name], reader) for name in group.copies),

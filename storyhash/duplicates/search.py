@@ -43,8 +43,8 @@ class DuplicateSearch:
         self._durations = {name: video.duration_seconds for name, video in self.videos.items()}
 
     def groups(self, seeds: Iterable[str]) -> list[DuplicateGroup]:
-        """The groups that list one of these videos. Whatever they lead to is a query too, so a group is
-        the same whichever of its videos are asked for."""
+        """The groups that contain one of these videos. Every video found is a query too, so a group is
+        the same for each of its videos."""
         seed_ids = frozenset(seeds)
         next_ids = sorted(seed_ids)
         queried = set(next_ids)
@@ -60,9 +60,9 @@ class DuplicateSearch:
         return [group for group in groups if not seed_ids.isdisjoint(group.videos)]
 
     def _complete_groups(self, complete: set[frozenset[str]]) -> None:
-        """Find the copies that lie behind others: a search gives so many segments and no more, and in a
-        large group they are all of the copies that are nearest. One of each group is asked again without
-        those that are known, until nothing is new."""
+        """Find the copies that a search missed. A search returns a limited number of segments, and in a
+        large group all of them may belong to the nearest copies. So one video of each group is matched
+        again without the copies found so far, until no new one is found."""
         while True:
             groups = [group for group in self._components() if group not in complete]
             if not groups:

@@ -65,8 +65,8 @@ class Extractor:
         self._whole = whole
 
     def run(self, listed: Sequence[CatalogueItem], out: Path, on_video: OnVideo) -> ExtractReport:
-        """Describe every video and write the features of those that could be; `on_video` is told of
-        each. A run that is stopped goes on where it was."""
+        """Describe every video and write the features of those that could be described. `on_video` is
+        called for each. A run that was stopped resumes."""
         parts = out.with_name(out.name + ".parts")
         try:
             parts.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ class OfflineBackend:
         self._projection = Projection.load(WEIGHTS_PATH)
 
     def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
-        """See `VisualBackend.encode`; references are looked at as queries are."""
+        """See `VisualBackend.encode`; references and queries are described alike."""
         if not len(pictures):
             return np.zeros((0, VISUAL_DIMENSION), dtype=np.float32)
         return self._projection.describe([picture_features(picture) for picture in pictures])

@@ -78,5 +78,5 @@ class SscdBackend:
         return self._network.batch_pictures
 
     def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
-        """See `VisualBackend.encode`; references are looked at as queries are."""
+        """See `VisualBackend.encode`; references and queries are described alike."""
         return unit(self._network.encode(pictures))
