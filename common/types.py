@@ -290,7 +290,8 @@ class Match:
     """A range of the query that is, with `probability`, a copy of a range of `video_id`.
 
     coverage: matched share of the query. evidence: explains the score with hit pairs, offsets,
-    contributions of each signal and thresholds, all JSON values.
+    contributions of each signal and thresholds, all JSON values. transform: which edit made the query
+    from the reference, as JSON values; None if it was not asked for.
     """
 
     video_id: str
@@ -304,6 +305,7 @@ class Match:
     view: str
     coverage: float
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    transform: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_name("video_id", self.video_id)

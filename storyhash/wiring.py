@@ -14,12 +14,15 @@ from embedder.stage import EmbedderStage
 from ingest.decoder_pool import DecoderPool
 from ingest.query_decoder import QueryDecoder
 from searcher.local_index import LocalIndex
-from searcher.matching.matcher import Matcher
+from searcher.matching.matcher import Matcher, MatchReport
 from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
+from searcher.transform.finder import TransformFinder
+from searcher.transform.pictures import Pictures
 from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
 from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import check_banks, matcher_over
+from storyhash.query.pictures import PictureReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ class QueryServices:
     index: LocalIndex
     queries: LocalQueries
     matcher: Matcher
+    transforms: TransformFinder
+
+    def add_transforms(self, report: MatchReport, query: Pictures | None) -> MatchReport:
+        """The report of a query with these pictures, with the transforms of its matches."""
+        return self.transforms.add_to(report, query, self.index.videos.uri_of)
 
 
 @contextmanager
@@ -75,10 +83,13 @@ def open_for_queries(settings: Settings, *, decoders: int | None = None) -> Iter
     with (
         open_reader(settings.data_dir, _manifest(stage, settings), settings) as index,
         QueryDecoder(settings.video, settings.ingest, decoders) as decoder,
+        PictureReader(settings.video, decoders or 1) as reader,
     ):
         check_banks(index, settings.matching)
         matcher = matcher_over(index, stage.visual.name, settings.matching)
-        yield QueryServices(index, LocalQueries(decoder, QueryEmbedder(stage)), matcher)
+        queries = LocalQueries(decoder, QueryEmbedder(stage), reader)
+        transforms = TransformFinder(reader, settings.matching.transform_seconds)
+        yield QueryServices(index, queries, matcher, transforms)
 
 
 @contextmanager

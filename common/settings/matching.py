@@ -49,6 +49,12 @@ class MatchingSettings(SettingsGroup):
         description="A file written by `storyhash evaluate calibrate` (default: the calibration that "
         "comes with StoryHash).",
     )
+    transform_seconds: float = Field(
+        8.0,
+        ge=0,
+        description="Maximum seconds per query for comparing pictures of its matches, which tells the "
+        "edit (mirrored, cropped, ...). 0 compares no pictures.",
+    )
     policy: PolicySettings = PolicySettings()
     banks: dict[str, PolicySettings] = Field(
         {}, description='Thresholds of single banks, as JSON: {"news": {"min_seconds": 10}}.'

@@ -19,6 +19,8 @@ from common.video.frame_to_rgb import DisplayMatrices, to_picture
 from common.video.packets import PacketReader
 from common.video.tracks import choose_stream
 
+# A time this soon after the last picture is reached by decoding on, without a seek.
+_NEAR_SECONDS = 2.0
 # A seek goes to the key frame before the time. At most this many frames after it are decoded.
 _MOST_FRAMES = 1_500
 _SLACK_SECONDS = 0.002
@@ -45,8 +47,9 @@ def pictures_at(
         aspect = float(stream.sample_aspect_ratio or 1)
         matrices = DisplayMatrices()
         origin = _first(container, stream, beat).time or 0.0
+        cursor = _Cursor(container, stream, beat)
         for seconds in times:
-            frame = _frame_at(container, stream, origin + seconds, beat)
+            frame = cursor.frame_at(origin + seconds)
             check_pixels(frame.width, frame.height, limits)
             yield to_picture(frame, short_side, aspect, limits.max_clip_pixels, matrices)
 
@@ -57,24 +60,49 @@ def _first(container: InputContainer, stream: VideoStream, beat: Callable[[], No
     raise NoFramesError("there is a video stream, but not one frame of it can be decoded")
 
 
-def _frame_at(
-    container: InputContainer, stream: VideoStream, stamp_seconds: float, beat: Callable[[], None]
-) -> VideoFrame:
-    """The first frame at or after a time on the container's clock; without one, the last frame. Raises
-    NoFramesError."""
-    last: VideoFrame | None = None
-    for start_seconds in (stamp_seconds, 0.0):
-        _seek(container, stream, start_seconds)
-        for number, frame in enumerate(PacketReader(container, stream, beat).frames()):
+class _Cursor:
+    """Finds frames at increasing times; decodes on where the next time is near."""
+
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, beat: Callable[[], None]
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._beat = beat
+        self._frames: Iterator[VideoFrame] = iter(())
+        self._last: VideoFrame | None = None
+
+    def frame_at(self, stamp_seconds: float) -> VideoFrame:
+        """The first frame at or after a time on the container's clock; without one, the last frame.
+        Raises NoFramesError."""
+        here: float | None = None if self._last is None else self._last.time
+        if self._last is not None and here is not None:
+            if 0 <= here + _SLACK_SECONDS - stamp_seconds < _NEAR_SECONDS:
+                return self._last
+            if 0 < stamp_seconds - here <= _NEAR_SECONDS:
+                frame = self._decoded(stamp_seconds)
+                if frame is not None:
+                    return frame
+        for start_seconds in (stamp_seconds, 0.0):
+            _seek(self._container, self._stream, start_seconds)
+            self._frames = PacketReader(self._container, self._stream, self._beat).frames()
+            frame = self._decoded(stamp_seconds)
+            if frame is not None:
+                return frame
+        raise NoFramesError("no frame at this time can be decoded")
+
+    def _decoded(self, stamp_seconds: float) -> VideoFrame | None:
+        """The next frame at or after a time; the last one if there is none, None without any."""
+        last: VideoFrame | None = None
+        for number, frame in enumerate(self._frames):
             last = frame
             # PyAV gives None for a frame without a time.
             stamp: float | None = frame.time
             late = stamp is None or stamp >= stamp_seconds - _SLACK_SECONDS
             if late or number >= _MOST_FRAMES:
-                return frame
-        if last is not None:
-            return last
-    raise NoFramesError("no frame at this time can be decoded")
+                break
+        self._last = last
+        return last
 
 
 def _seek(container: InputContainer, stream: VideoStream, stamp_seconds: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Self
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.spool import DecodedVideo
+from common.spool import DecodedVideo, SegmentSpool
 from common.types import Float32Array, PassName, QueryEmbedding
 from embedder.query.embedder import WINDOW_SECONDS, QueryEmbedder, windows_of
 from embedder.query.features import QueryFeatures
@@ -34,6 +34,11 @@ class QuerySession:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def segments(self) -> SegmentSpool:
+        """Its clips, until it is closed."""
+        return self._video.segments
 
     @property
     def size_bytes(self) -> int:

@@ -25,6 +25,7 @@ from searcher.review.exception_routes import exception_router
 from searcher.review.match_routes import match_store_router
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
+from searcher.transform.finder import TransformFinder
 
 
 def api_app(
@@ -38,15 +39,17 @@ def api_app(
     generations: Generations | None = None,
     staged: Staged | None = None,
     access: Access | None = None,
+    transforms: TransformFinder | None = None,
 ) -> FastAPI:
     """The whole API. add_video: None if videos are added in another way; generations: None if there is
-    only one; staged: None if no video waits for segments; access: None if there are no keys."""
+    only one; staged: None if no video waits for segments; access: None if there are no keys; transforms:
+    None if matches get no field `transform`."""
     page = page_files()
     open_paths = [file.path for file in page]
     app = new_app("StoryHash", health, metrics, settings, access, open_paths)
     app.include_router(page_router(page))
     reviews = None if access is None else Reviews(lambda: access.state)
-    queries = MatchQueries(embed, metrics, reviews)
+    queries = MatchQueries(embed, metrics, reviews, transforms)
     add_search(app, catalogue, metrics)
     app.include_router(match_router(catalogue, queries, metrics, settings))
     if reviews is not None:

@@ -11,6 +11,7 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.types import TakeLook
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
+from searcher.transform.pictures import Pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,14 @@ class Catalogue(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedQuery:
+    """A query that can be embedded. pictures: None where only its source can give them."""
+
+    take_pass: TakeLook
+    pictures: Pictures | None = None
+
+
 class EmbedQuery(Protocol):
     """Embeds queries."""
 
@@ -48,7 +57,7 @@ class EmbedQuery(Protocol):
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> AbstractContextManager[TakeLook]:
+    ) -> AbstractContextManager[OpenedQuery]:
         """A context with a query from a video file or URL, for the model with this id; `name`: its name
         in the answer.
 

@@ -77,6 +77,37 @@ class AppliedException(_Shape):
     reason: str
 
 
+class MatchTransform(_Shape):
+    """Which edit made the query from the reference. The reference's picture is mirrored left to right
+    first, then rotated. Regions are left, top, right, bottom as fractions of a picture. What is said of
+    the picture is absent where it is not certain."""
+
+    speed: float | None = Field(
+        description="Seconds of the reference per second of the query; negative if it runs backwards; "
+        "null without an order in time."
+    )
+    words: str = Field(
+        description="All of it in words; `unchanged` if there is no edit, empty if nothing is known."
+    )
+    mirrored: bool | None = Field(None, description="Left and right are exchanged.")
+    rotation_degrees: int | None = Field(None, description="Clockwise, -179 to 180.")
+    query_region: list[float] | None = Field(
+        None, description="The part of the query's picture that shows the reference."
+    )
+    reference_region: list[float] | None = Field(
+        None, description="The part of the reference's picture that is shown."
+    )
+    stretch: float | None = Field(None, description="How many times wider, against the height.")
+    inverted: bool | None = Field(None, description="The colours are negative.")
+    grey: bool | None = Field(None, description="The reference has colours, the query has none.")
+    confidence: float | None = Field(
+        None, description="Probability that the pictures are registered correctly, from keypoints."
+    )
+    not_compared: str | None = Field(
+        None, description="Why nothing is said of the picture; absent otherwise."
+    )
+
+
 class MatchItem(_Shape):
     """A range of the query that is, with `probability`, a copy of a range of `video_id`."""
 
@@ -85,7 +116,8 @@ class MatchItem(_Shape):
     bank: str
     score: float
     probability: float
-    view: str
+    search_view: str = Field(description="The view of the query that matched best.")
+    view: str = Field(description="The same; the former name of `search_view`.", deprecated=True)
     query_start_seconds: float
     query_end_seconds: float
     ref_start_seconds: float
@@ -93,6 +125,10 @@ class MatchItem(_Shape):
     coverage: float = Field(description="Matched fraction of the query, 0 to 1.")
     decision: Decision
     evidence: dict[str, Any]
+    transform: MatchTransform | None = Field(
+        None,
+        description="Which edit made the query from the reference; only of copies and reviews.",
+    )
     match_id: int | None = Field(
         None, description="Id of the stored match, see /v1/matches; absent for a non-match."
     )

@@ -25,6 +25,8 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
             "bank": match.bank,
             "score": round(match.score, 4),
             "probability": round(match.probability, 4),
+            "search_view": match.view,
+            # Its former name.
             "view": match.view,
             "query_start_seconds": round(match.query_start_seconds, 3),
             "query_end_seconds": round(match.query_end_seconds, 3),
@@ -33,6 +35,7 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
             "coverage": round(match.coverage, 4),
             "decision": decision,
             "evidence": match.evidence,
+            **({} if match.transform is None else {"transform": match.transform}),
         }
 
     answer: dict[str, Any] = {

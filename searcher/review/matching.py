@@ -19,6 +19,7 @@ from searcher.matching.match_json import report_to_json
 from searcher.metrics import observe_decision
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews, upload_identity, uri_identity
+from searcher.transform.finder import TransformFinder
 
 # Told after each piece of a query: the pass, the number of the piece, and how many there are.
 OnPiece = Callable[[PassName, int, int], None]
@@ -40,11 +41,19 @@ class MatchTask:
 class MatchQueries:
     """Matches queries. Thread-safe."""
 
-    def __init__(self, embed: EmbedQuery, metrics: Metrics, reviews: Reviews | None) -> None:
-        """reviews: None if matches are not stored and there are no exceptions."""
+    def __init__(
+        self,
+        embed: EmbedQuery,
+        metrics: Metrics,
+        reviews: Reviews | None,
+        transforms: TransformFinder | None = None,
+    ) -> None:
+        """reviews: None if matches are not stored and there are no exceptions. transforms: None if
+        matches get no field `transform`."""
         self._embed = embed
         self._metrics = metrics
         self._reviews = reviews
+        self._transforms = transforms
 
     def answer(
         self,
@@ -56,19 +65,24 @@ class MatchQueries:
     ) -> dict[str, Any]:
         """The JSON of the report; a video of the catalogue is not found in itself. Raises ApiError (404)
         for an unknown video, the errors of `EmbedQuery` and of the matcher, StateError."""
+        uri_of = answering.index.videos.uri_of
         if task.video_id is not None:
             video = answering.index.videos.get(task.video_id)
             if video is None or not caller.may_see(video.bank):
                 raise unknown_video(task.video_id)
             identity = QueryIdentity.of_video(video)
             report = answering.matcher.match_video(video, task.banks, cancellation=cancellation)
+            if self._transforms is not None:
+                pictures = self._transforms.of_uri(video.uri)
+                report = self._transforms.add_to(report, pictures, uri_of, cancellation)
         else:
             source = task.path or task.uri or ""
             if task.path is not None:
                 identity = upload_identity(task.path)
             else:
                 identity = uri_identity(task.uri or "")
-            with self._embed(source, task.name, answering.model_id, cancellation) as look:
+            with self._embed(source, task.name, answering.model_id, cancellation) as query:
+                look = query.take_pass
                 report = match_cascade(
                     answering.matcher,
                     look if on_piece is None else _told(look, on_piece),
@@ -76,9 +90,12 @@ class MatchQueries:
                     thorough=task.thorough,
                     cancellation=cancellation,
                 )
+                if self._transforms is not None:
+                    pictures = query.pictures or self._transforms.of_uri(str(source))
+                    report = self._transforms.add_to(report, pictures, uri_of, cancellation)
         observe_decision(self._metrics, report)
         if self._reviews is None:
-            return report_to_json(report, answering.index.videos.uri_of)
+            return report_to_json(report, uri_of)
         return self._reviews.finish(report, identity, answering)
 
 

@@ -13,8 +13,9 @@ Region: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom as fractions of a picture's width and height."""
 WHOLE: Region = (0.0, 0.0, 1.0, 1.0)
 
-_GRID = 24
-_SIDE = 384
+_GRID = 16
+# Of the pictures that are compared: coarse, as strong compression leaves only coarse detail.
+_SIDE = 128
 # Least standard deviation of the grey levels of a cell that shows something.
 _TEXTURE = 5.0
 # A cell agrees if the correlation of its pixels is above this.
@@ -68,7 +69,7 @@ def agreement(
 ) -> tuple[Float32Array, BoolArray]:
     """Correlation of the query with the reference laid over it, by cell of a grid.
 
-    query, reference: grey, uint8 (H, W). Returns float32 (24, 24), -1 to 1, and bool (24, 24): whether
+    query, reference: grey, uint8 (H, W). Returns float32 (16, 16), -1 to 1, and bool (16, 16): whether
     the cell shows something in either picture, inside the reference.
     """
     height, width = query.shape
@@ -92,7 +93,7 @@ def agreement(
 def agreeing_region(correlation: Float32Array, shows: BoolArray, expected: Region) -> Region:
     """The part of the expected rectangle in which the pictures agree.
 
-    correlation, shows: (24, 24), as from `agreement`. Sides at which little disagrees stay where they
+    correlation, shows: (16, 16), as from `agreement`. Sides at which little disagrees stay where they
     are.
     """
     value = np.where(shows, np.where(correlation > _AGREES, 1.0, -1.0), _NEUTRAL)
@@ -133,7 +134,7 @@ def _best_rectangle(value: Float64Array) -> tuple[int, int, int, int] | None:
 
 
 def _means(picture: Float32Array) -> Float32Array:
-    """float32 (24, 24): the mean of each cell of a picture of 384 x 384."""
+    """float32 (16, 16): the mean of each cell of a picture of 128 x 128."""
     cell = _SIDE // _GRID
     means: Float32Array = picture.reshape(_GRID, cell, _GRID, cell).mean(axis=(1, 3))
     return means

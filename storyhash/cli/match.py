@@ -90,7 +90,11 @@ def _answers(
             notice(message)
         yield (
             to_json(outcome, services)
-            for outcome in run_queries(services.queries, services.matcher, uris, thorough=thorough)
+            for outcome in run_queries(
+                *(services.queries, services.matcher, uris),
+                thorough=thorough,
+                transforms=services.add_transforms,
+            )
         )
 
 
@@ -122,11 +126,20 @@ def _show(answer: dict[str, Any]) -> None:
     for match in [*matches, *candidates[:_SHOWN]]:
         out.print(
             f"    {match['decision']:8} {match['probability']:6.1%}  {match['video_id']}"
-            f"  {_span(match, 'query')} is {_span(match, 'ref')} of it"
-            + ("" if match["view"] == "identity" else f", {match['view']}"),
+            f"  {_span(match, 'query')} is {_span(match, 'ref')} of it" + _edit(match),
             style=decision_style(match["decision"]),
             markup=False,
         )
+
+
+def _edit(match: dict[str, Any]) -> str:
+    """The transform in words, or the view where nothing is known of it. A searcher of an older version
+    gives only the view."""
+    words: str = match.get("transform", {}).get("words", "")
+    view: str = match.get("search_view", match.get("view", "identity"))
+    if words:
+        return "" if words == "unchanged" else f": {words}"
+    return "" if view == "identity" else f", found through the view {view}"
 
 
 def _span(match: dict[str, Any], side: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import (
@@ -25,7 +26,12 @@ from ingest.exclusion import NOTHING, Exclusion
 from ingest.query_decoder import QueryDecoder
 from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
+from searcher.transform.pictures import Pictures
+from storyhash.query.pictures import ClipPictures, PictureReader
 from storyhash.video_errors import SHARED, as_video_error
+
+AddTransforms: TypeAlias = Callable[[MatchReport, Pictures | None], MatchReport]
+"""Adds the transforms to the report of a query with these pictures."""
 
 _TICK_SECONDS = 0.2
 # Most bytes of clips of waiting queries on disk; above it, no further query is decoded.
@@ -76,9 +82,13 @@ def list_queries(arguments: Sequence[str], exclusion: Exclusion = NOTHING) -> Qu
 class LocalQueries:
     """Opens queries in this process: each is decoded once, in a child. Thread-safe."""
 
-    def __init__(self, decoder: QueryDecoder, embedder: QueryEmbedder) -> None:
+    def __init__(
+        self, decoder: QueryDecoder, embedder: QueryEmbedder, reader: PictureReader | None = None
+    ) -> None:
+        """reader: of the pictures of queries; None if nobody asks for them."""
         self._decoder = decoder
         self._embedder = embedder
+        self._reader = reader
 
     @property
     def decoders(self) -> int:
@@ -94,12 +104,21 @@ class LocalQueries:
         """
         return QuerySession(self._embedder, name, self._decoder.decode(source, cancellation))
 
+    def pictures_of(self, session: QuerySession) -> ClipPictures | None:
+        """The pictures of an open query, from its clips; None without a reader."""
+        return None if self._reader is None else ClipPictures(self._reader, session.segments)
+
 
 def run_queries(
-    queries: LocalQueries, matcher: Matcher, uris: Sequence[str], *, thorough: bool = False
+    queries: LocalQueries,
+    matcher: Matcher,
+    uris: Sequence[str],
+    *,
+    thorough: bool = False,
+    transforms: AddTransforms | None = None,
 ) -> Iterator[QueryOutcome]:
     """Match every video; yields outcomes in the given order, each as soon as possible. An error of one
-    video is its outcome.
+    video is its outcome. transforms: adds them to a report; None if nobody asks.
 
     Raises errors that concern all videos: DependencyError and its subclasses, UsageError, for example for
     another model, CorruptIndexError.
@@ -109,6 +128,8 @@ def run_queries(
             try:
                 with future.result() as session:
                     report = match_cascade(matcher, session.pieces, thorough=thorough)
+                    if transforms is not None:
+                        report = transforms(report, queries.pictures_of(session))
             except _OF_ALL:
                 raise
             except Exception as error:

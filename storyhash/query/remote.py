@@ -18,9 +18,10 @@ from common.errors import (
     UsageError,
 )
 from common.messaging.wire import QueryReader
-from common.types import PassName, QueryEmbedding, TakeLook
+from common.types import PassName, QueryEmbedding
 from embedder.query.open_queries import UNKNOWN_QUERY
 from embedder.server import QUERY_HEADER
+from searcher.api.protocols import OpenedQuery
 from storyhash.client.http_client import KEY_REFUSALS, RemoteService
 
 _PATH = "/v1/embed"
@@ -57,7 +58,7 @@ class RemoteQueries:
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> Iterator[TakeLook]:
+    ) -> Iterator[OpenedQuery]:
         """Open a file or URL as a query of this model, with a name. The first pass sends it.
 
         A pass raises VideoError if it cannot be used, EmbedderUnavailableError if no embedder of the
@@ -65,7 +66,7 @@ class RemoteQueries:
         """
         query = _RemoteQuery(self._embedders, source, name, model_id, cancellation)
         try:
-            yield query.pieces
+            yield OpenedQuery(query.pieces)
         finally:
             query.close()
 

@@ -16,10 +16,11 @@ from common.http.server import HttpServer
 from common.metrics import Metrics
 from common.runtime_tuning import keep_what_is_there
 from common.settings import Settings
-from common.types import TakeLook
 from searcher.api.app import api_app
 from searcher.api.match import AT_WORK
-from searcher.api.protocols import ServingIndex
+from searcher.api.protocols import OpenedQuery, ServingIndex
+from searcher.transform.finder import TransformFinder
+from storyhash.query.pictures import PictureReader
 from storyhash.services.key_access import new_access, opened_access
 from storyhash.wiring import QueryServices, open_for_queries
 
@@ -49,10 +50,12 @@ class AnsweringCatalogue:
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> Iterator[TakeLook]:
+    ) -> Iterator[OpenedQuery]:
         """Open a query; the only model here is that of the index."""
-        with self._there().queries.open(source, name, cancellation) as query:
-            yield partial(query.pieces, cancellation=cancellation)
+        queries = self._there().queries
+        with queries.open(source, name, cancellation) as query:
+            take_pass = partial(query.pieces, cancellation=cancellation)
+            yield OpenedQuery(take_pass, queries.pictures_of(query))
 
     def delete_video(self, video_id: str) -> bool:
         raise UsageError(
@@ -72,9 +75,15 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
     health = Health(metrics, ("index",), _STUCK_SECONDS)
     catalogue = AnsweringCatalogue()
     access = new_access(settings.http)
-    app = api_app(catalogue, catalogue.embed, health, metrics, settings.http, access=access)
+    reader = PictureReader(settings.video, AT_WORK)
+    app = api_app(
+        *(catalogue, catalogue.embed, health, metrics, settings.http),
+        access=access,
+        transforms=TransformFinder(reader, settings.matching.transform_seconds),
+    )
     health.unmet("index", "it is being opened")
     with (
+        reader,
         HttpServer(app, settings.http, protected=True) as server,
         open_for_queries(settings, decoders=AT_WORK) as services,
         opened_access(access, settings),

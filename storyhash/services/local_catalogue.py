@@ -13,11 +13,11 @@ from common.errors import NotReadyError, UsageError
 from common.http.upload import check_address
 from common.metrics import Metrics
 from common.settings import IngestSettings
-from common.types import CatalogEntry, TakeLook
+from common.types import CatalogEntry
 from ingest.catalogue import check_entry
 from ingest.fetch import check_allowed
 from ingest.fingerprint import source_fingerprint
-from searcher.api.protocols import ServingIndex
+from searcher.api.protocols import OpenedQuery, ServingIndex
 from searcher.metrics import STAGE
 from searcher.storage.video_store import Video
 from storyhash.pipeline.index_plan import Relabelled, WorkItem, is_described, is_here
@@ -56,10 +56,12 @@ class ServedCatalogue:
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> Iterator[TakeLook]:
+    ) -> Iterator[OpenedQuery]:
         """Open a query; the only model here is that of the index."""
-        with self._there().queries.open(source, name, cancellation) as query:
-            yield partial(query.pieces, cancellation=cancellation)
+        opened = self._there()
+        with opened.queries.open(source, name, cancellation) as query:
+            take_pass = partial(query.pieces, cancellation=cancellation)
+            yield OpenedQuery(take_pass, opened.queries.pictures_of(query))
 
     def add_video(self, entry: CatalogEntry) -> Video:
         """Queue a video. A video that is indexed or pending with the same description is not queued

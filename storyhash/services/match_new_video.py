@@ -10,18 +10,27 @@ from searcher.api.protocols import ServingIndex
 from searcher.metrics import observe_decision
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
+from searcher.transform.finder import TransformFinder
 
 
 def match_new_video(
-    answering: ServingIndex, video_id: str, version: int, metrics: Metrics, reviews: Reviews
+    answering: ServingIndex,
+    video_id: str,
+    version: int,
+    metrics: Metrics,
+    reviews: Reviews,
+    transforms: TransformFinder | None = None,
 ) -> dict[str, Any] | None:
     """The JSON of the report of a new version of a video, whose matches are stored; None if it was
-    deleted or replaced meanwhile. Raises StateError."""
+    deleted or replaced meanwhile. transforms: None if matches get no field `transform`. Raises
+    StateError."""
     index = answering.index
     video = index.videos.get(video_id)
     if video is None or video.version != version:
         return None
     report = answering.matcher.match_video(video)
+    if transforms is not None:
+        report = transforms.add_to(report, transforms.of_uri(video.uri), index.videos.uri_of)
     observe_decision(metrics, report)
     return reviews.finish(report, QueryIdentity.of_video(video), answering)
 
@@ -32,8 +41,10 @@ def in_words(report: Mapping[str, Any]) -> str:
     if decision == "no_match":
         return str(report.get("reason") or "no match in the catalogue")
     best = next(one for one in report["matches"] if one["decision"] == decision)
+    words = best.get("transform", {}).get("words", "")
     return (
         f"{decision}, {best['probability']:.1%}: "
         f"{best['query_start_seconds']:.1f}-{best['query_end_seconds']:.1f} s of it is "
         f"{best['ref_start_seconds']:.1f}-{best['ref_end_seconds']:.1f} s of {best['video_id']!r}"
+        + (f": {words}" if words else "")
     )

@@ -14,6 +14,7 @@ from common.metrics import Metrics
 from common.work_in_progress import WorkInProgress
 from searcher.api.protocols import ServingIndex
 from searcher.review.reviews import Reviews
+from searcher.transform.finder import TransformFinder
 from storyhash.services.background import Background
 from storyhash.services.followed_catalogue import FollowedCatalogue
 from storyhash.services.match_new_video import match_new_video
@@ -36,9 +37,10 @@ class MatchPublisher(Background):
         metrics: Metrics,
         reviews: Reviews,
         in_hand: WorkInProgress | None = None,
+        transforms: TransformFinder | None = None,
     ) -> None:
         """reviews: stores the matches. in_hand: records the video that is being matched; default: no
-        record. The caller closes it."""
+        record. The caller closes it. transforms: None if matches get no field `transform`."""
         super().__init__("announce-matches", _log, restarts=True)
         self._in_hand = in_hand or WorkInProgress()
         self._catalogue = catalogue
@@ -46,6 +48,7 @@ class MatchPublisher(Background):
         self._topic = topic
         self._metrics = metrics
         self._reviews = reviews
+        self._transforms = transforms
 
     def work(self) -> None:
         """Match and publish new videos."""
@@ -117,7 +120,9 @@ class MatchPublisher(Background):
         version: int,
         trace_id: str,
     ) -> None:
-        told = match_new_video(answering, video_id, version, self._metrics, self._reviews)
+        told = match_new_video(
+            *(answering, video_id, version, self._metrics, self._reviews), self._transforms
+        )
         if told is None:
             return
         while True:

@@ -19,8 +19,11 @@ from common.runtime_tuning import keep_what_is_there
 from common.settings import Settings
 from common.work_in_progress import WorkInProgress
 from searcher.api.app import api_app
+from searcher.api.match import AT_WORK
 from searcher.metrics import watch_staged, watch_vectors
 from searcher.review.reviews import Reviews
+from searcher.transform.finder import TransformFinder
+from storyhash.query.pictures import PictureReader
 from storyhash.query.remote import RemoteQueries
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.followed_catalogue import FollowedCatalogue
@@ -65,10 +68,13 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     )
     access = new_access(settings.http)
     in_hand = WorkInProgress.open(settings.data_dir, "match")
+    reader = PictureReader(settings.video, AT_WORK)
+    transforms = TransformFinder(reader, settings.matching.transform_seconds)
     announcer = MatchPublisher(
         *(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics),
         reviews=Reviews(lambda: access.state),
         in_hand=in_hand,
+        transforms=transforms,
     )
     watch_vectors(metrics, catalogue.answering_index)
     watch_staged(metrics, catalogue.answering_index)
@@ -92,6 +98,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         generations=catalogue,
         staged=catalogue,
         access=access,
+        transforms=transforms,
     )
     server = HttpServer(app, settings.http, protected=True)
     server.start()
@@ -117,6 +124,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         end_all(list(catalogue))
         server.stop()
         keys.close()
+        reader.close()
         queries.close()
         transport.close()
     error = catalogue.follower().error

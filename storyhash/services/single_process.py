@@ -25,11 +25,13 @@ from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.metrics import watch_pending, watch_vectors
 from searcher.review.reviews import Reviews
+from searcher.transform.finder import TransformFinder
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import check_banks, matcher_over
+from storyhash.query.pictures import PictureReader
 from storyhash.services.answering_only import run_answering
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.folder_watcher import Watcher
@@ -69,13 +71,17 @@ def run_serve(
     health = Health(metrics, ("index",), _STUCK_SECONDS)
     catalogue = ServedCatalogue(metrics, settings.ingest)
     access = new_access(settings.http)
+    reader = PictureReader(settings.video, AT_WORK)
+    transforms = TransformFinder(reader, settings.matching.transform_seconds)
     app = api_app(
         *(catalogue, catalogue.embed, health, metrics, settings.http),
         add_video=catalogue.add_video,
         access=access,
+        transforms=transforms,
     )
     health.unmet("index", "it is being opened")
     with (
+        reader,
         HttpServer(app, settings.http, protected=True) as server,
         open_for_indexing(settings, answering=True) as services,
         opened_access(access, settings),
@@ -92,8 +98,9 @@ def run_serve(
             workers = _workers(
                 *(settings, watched, exclusion, services, answering, queue, metrics, health),
                 reviews=Reviews(lambda: access.state),
+                transforms=transforms,
             )
-            queries = LocalQueries(decoder, QueryEmbedder(services.stage))
+            queries = LocalQueries(decoder, QueryEmbedder(services.stage), reader)
             observe_encoders(services.stage, metrics)
             watch_vectors(metrics, lambda: services.index)
             watch_pending(metrics, queue.waiting_seconds)
@@ -205,12 +212,15 @@ def _workers(
     health: Health,
     *,
     reviews: Reviews,
+    transforms: TransformFinder,
 ) -> list[Background]:
     def on_indexed(outcome: VideoOutcome) -> None:
         name, found = outcome.item.entry.video_id, ""
         if settings.service.match_new_videos:
             try:
-                report = match_new_video(answering, name, outcome.item.version, metrics, reviews)
+                report = match_new_video(
+                    *(answering, name, outcome.item.version, metrics, reviews), transforms
+                )
             except Exception:
                 # It is indexed all the same: what was found in it is told, or nothing is.
                 metrics.videos_total.labels(MATCH, "failed").inc()

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import pytest
 
 from common.video import encode_video
 from storyhash.samples import FRAMES_PER_SECOND, film
 from tests.e2e.conftest import draw, storyhash
 
 FIELDS = {
-    "video_id", "uri", "bank", "score", "probability", "view", "query_start_seconds",
+    "video_id", "uri", "bank", "score", "probability", "search_view", "view", "query_start_seconds",
     "query_end_seconds", "ref_start_seconds", "ref_end_seconds", "coverage", "decision", "evidence",
+    "transform",
 }  # fmt: skip
 
 
@@ -35,7 +37,9 @@ def test_answers_come_in_the_order_given_and_an_unreadable_video_gets_one_too(
     assert set(copy["matches"][0]) == FIELDS
     assert copy["query"]["duration_seconds"] == 6.0
     assert (flipped["decision"], flipped["matches"][0]["video_id"]) == ("copy", "b.mkv")
-    assert flipped["matches"][0]["view"] == "flip_h"
+    assert flipped["matches"][0]["search_view"] == "flip_h"
+    assert copy["matches"][0]["transform"]["words"] == "unchanged"
+    assert flipped["matches"][0]["transform"]["words"] == "mirrored"
     assert unknown["decision"] == "no_match"
     for refused in (unreadable, missing):
         assert set(refused) == {"query", "error"}
@@ -93,7 +97,11 @@ def test_a_film_in_the_corner_of_a_stranger_is_found_by_a_closer_look(
     (answer,) = storyhash("match", path, "--data", indexed, "--json").lines
     best = answer["matches"][0]
     assert (answer["decision"], best["video_id"]) == ("copy", "b.mkv")
-    assert best["view"] in {"inner", "bottom_right", "right", "bottom"}
+    assert best["search_view"] in {"inner", "bottom_right", "right", "bottom"}
+    left, top, right, bottom = best["transform"]["query_region"]
+    # 192 x 108 pixels at (264, 140) of 480 x 270.
+    assert (left, right) == pytest.approx((0.55, 0.95), abs=0.05)
+    assert (top, bottom) == pytest.approx((0.52, 0.92), abs=0.05)
 
 
 def test_what_else_a_copy_holds_is_found_where_one_is_thorough(

@@ -35,11 +35,10 @@ from common.types import (
     Float32Array,
     PassName,
     QueryEmbedding,
-    TakeLook,
 )
 from ingest.fetch import check_allowed
 from searcher.api.app import api_app
-from searcher.api.protocols import EmbedQuery, ServingIndex
+from searcher.api.protocols import EmbedQuery, OpenedQuery, ServingIndex
 from searcher.index.state import VideoSegments
 from searcher.local_index import LocalIndex
 from searcher.matching.calibration import load_calibration
@@ -105,7 +104,7 @@ def embed(
     name: str,
     model_id: str,
     cancellation: Cancellation = NEVER_CANCELLED,
-) -> Iterator[TakeLook]:
+) -> Iterator[OpenedQuery]:
     """A query that shows what its content names: a film of the index, or what is wrong."""
     content = source.read_text() if isinstance(source, Path) else source.rpartition("/")[2]
     if content == "named":
@@ -124,7 +123,7 @@ def embed(
     def look(kind: PassName) -> Iterator[QueryEmbedding]:
         yield query if kind == "first" else replace(query, views=("flip_v",))
 
-    yield look
+    yield OpenedQuery(look)
 
 
 class Api:

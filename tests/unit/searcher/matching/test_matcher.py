@@ -384,9 +384,9 @@ def test_the_report_is_json_with_the_promised_fields(
     listed = [*answer["matches"], *answer["candidates"]]
     for one in listed:
         assert set(one) == {
-            "video_id", "uri", "bank", "score", "probability", "view", "query_start_seconds",
-            "query_end_seconds", "ref_start_seconds", "ref_end_seconds", "coverage", "decision",
-            "evidence",
+            "video_id", "uri", "bank", "score", "probability", "search_view", "view",
+            "query_start_seconds", "query_end_seconds", "ref_start_seconds", "ref_end_seconds",
+            "coverage", "decision", "evidence",
         }  # fmt: skip
     assert [one["decision"] for one in listed] == ["copy", *["no_match"] * 5]
     assert "film-3" not in {one["video_id"] for one in answer["candidates"]}

@@ -1,0 +1,178 @@
+"""Pictures of files and of a query's clips, read in a confined child process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from common.errors import VideoError
+from common.resize import shrink
+from common.sandbox.codec import Buffer, Codec, pack, unpack
+from common.sandbox.limits import Check, ChildLimits
+from common.sandbox.pool import ChildPool
+from common.sandbox.process import Beat, Child
+from common.settings import VideoSettings
+from common.spool import SegmentSpool
+from common.types import UInt8Array, check_array
+from common.uris import is_remote
+from common.video import decode_images
+from common.video.clip import decode_clip
+from common.video.moments import pictures_at
+from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
+
+_HEADER_BYTES = 4096
+_CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _FileJob:
+    """Pictures of a video file, or of a folder of numbered pictures, at increasing times."""
+
+    path: str
+    times: tuple[float, ...]
+    side: int
+
+
+@dataclass(frozen=True, slots=True)
+class _ClipJob:
+    """Pictures of one clip, at increasing times of its video."""
+
+    clip: bytes
+    start_seconds: float
+    times: tuple[float, ...]
+    side: int
+
+
+_Job: TypeAlias = _FileJob | _ClipJob
+
+
+class PictureReader:
+    """Reads pictures for several threads; a child starts with its first job. Closing it kills the
+    children."""
+
+    def __init__(self, settings: VideoSettings, count: int = 1) -> None:
+        """count: number of children."""
+        limits = ChildLimits.for_video(settings, doing="read")
+        codec: Codec[UInt8Array] = Codec(
+            _encode,
+            partial(_decode, settings.max_clip_pixels),
+            settings.max_clip_pixels * _CHANNELS + _HEADER_BYTES,
+        )
+        self._children = ChildPool(
+            Child(partial(_work, settings), limits, codec) for _ in range(count)
+        )
+
+    def __enter__(self) -> PictureReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill the children."""
+        self._children.close()
+
+    def of_uri(self, uri: str) -> FilePictures | None:
+        """See `PictureSource`."""
+        if is_remote(uri) or not Path(uri).exists():
+            return None
+        return FilePictures(self, uri)
+
+    def run(self, job: _Job, check: Check) -> Iterator[UInt8Array]:
+        """The pictures of one job. Raises VideoError and its subclasses, and the errors of `check`."""
+        with self._children.borrow() as child, closing(child.run(job, check)) as pictures:
+            count = 0
+            for picture in pictures:
+                count += 1
+                yield picture
+            if count != len(job.times):
+                raise VideoError(f"expected {len(job.times)} pictures, got {count}")
+
+
+@dataclass(frozen=True, slots=True)
+class FilePictures:
+    """The `Pictures` of a file or of a folder of numbered pictures."""
+
+    reader: PictureReader
+    path: str
+
+    def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
+        """See `Pictures`."""
+        return self.reader.run(_FileJob(self.path, tuple(times), side), check)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPictures:
+    """The `Pictures` of a decoded query, from its clips."""
+
+    reader: PictureReader
+    segments: SegmentSpool
+
+    def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
+        """See `Pictures`. Raises StorageError too."""
+        waiting = list(times)
+        last = self.segments.end_seconds
+        while waiting:
+            # After the last clip there is only its last picture.
+            moment = min(waiting[0], last - 1e-3)
+            segment = next(iter(self.segments.between(moment, moment + 1e-3)), None)
+            if segment is None:
+                raise VideoError(f"no clip shows second {moment:.1f}")
+            end = segment.ref.end_seconds
+            inside = [one for one in waiting if one < end or end >= last]
+            waiting = waiting[len(inside) :]
+            job = _ClipJob(segment.clip, segment.ref.start_seconds, tuple(inside), side)
+            yield from self.reader.run(job, check)
+
+
+def _work(settings: VideoSettings, job: _Job, beat: Beat) -> Iterator[UInt8Array]:
+    """The work of a child."""
+    pictures = _of_clip(job, beat) if isinstance(job, _ClipJob) else _of_file(settings, job, beat)
+    for picture in pictures:
+        height, width = picture.shape[:2]
+        scale = min(1.0, job.side / min(height, width))
+        yield shrink(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def _of_clip(job: _ClipJob, beat: Beat) -> Iterator[UInt8Array]:
+    batch = decode_clip(job.clip, start_seconds=job.start_seconds, beat=beat)
+    for seconds in job.times:
+        yield batch.frames[int(np.abs(batch.pts_seconds - seconds).argmin())]
+
+
+def _of_file(settings: VideoSettings, job: _FileJob, beat: Beat) -> Iterator[UInt8Array]:
+    path = Path(job.path)
+    if not path.is_dir():
+        yield from pictures_at(path, job.times, settings, short_side=job.side, beat=beat)
+        return
+    paths = frame_paths(path)
+    if not paths:
+        raise VideoError(f"{path}: is a folder without numbered pictures")
+    for seconds in job.times:
+        number = min(len(paths) - 1, int(seconds * FRAME_FOLDER_FPS))
+        for frame in decode_images(
+            *([paths[number]], settings),
+            source_fps=1,
+            frames_per_second=1,
+            short_side=job.side,
+        ):
+            yield frame.rgb
+
+
+def _encode(picture: UInt8Array) -> Sequence[Buffer]:
+    return pack({}, picture)
+
+
+def _decode(max_pixels: int, data: memoryview) -> UInt8Array:
+    _, (picture,) = unpack(data)
+    sizes = check_array("picture", picture, np.uint8, ("H", "W", _CHANNELS))
+    if not 0 < sizes["H"] * sizes["W"] <= max_pixels:
+        raise ValueError(f"a picture of {sizes}")
+    made: UInt8Array = picture
+    return made

@@ -1,0 +1,142 @@
+"""Which matches get a transform, what is read for it, and why nothing is said."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from common.errors import VideoError
+from common.types import Match, UInt8Array
+from searcher.matching.match_report import MatchReport
+from searcher.matching.policy import Decision
+from searcher.transform.finder import MOST_COMPARED, TransformFinder
+from searcher.transform.pictures import Pictures, times_of
+from tests.unit.searcher.transform.drawing import drawn
+
+
+@dataclass
+class Still:
+    """Pictures of a video that shows one picture; notes what is asked for."""
+
+    picture: UInt8Array
+    asked: list[float] = field(default_factory=list)
+    error: Exception | None = None
+
+    def at(
+        self, times: Sequence[float], side: int, check: Callable[[], None]
+    ) -> Iterator[UInt8Array]:
+        del side
+        for seconds in times:
+            check()
+            self.asked.append(seconds)
+            if self.error is not None:
+                raise self.error
+            yield self.picture
+
+
+class Files:
+    """Videos by URI."""
+
+    def __init__(self, **files: Still) -> None:
+        self.files = files
+
+    def of_uri(self, uri: str) -> Pictures | None:
+        return self.files.get(uri)
+
+
+def match(video_id: str, tempo: float | None = 1.0, **evidence: Any) -> Match:
+    return Match(
+        *(video_id, "default", 10.0, 14.0, 2.0, 6.0),
+        *(0.9, 0.99, "identity", 0.5),
+        evidence={"tempo": tempo, **evidence},
+    )
+
+
+def report(*matches: Match, decision: Decision = "copy") -> MatchReport:
+    return MatchReport("q.mp4", 20.0, "model", matches, (decision,) * len(matches))
+
+
+def transform_of(
+    finder: TransformFinder, query: Pictures | None, *matches: Match
+) -> dict[str, Any]:
+    found = finder.add_to(report(*matches), query, str).matches[-1].transform
+    assert found is not None
+    return dict(found)
+
+
+def test_a_copy_gets_the_transform_of_its_pictures() -> None:
+    query, film = Still(drawn(1)[:, ::-1].copy()), Still(drawn(1))
+    found = transform_of(TransformFinder(Files(film=film), 60.0), query, match("film", tempo=1.1))
+    assert found["words"] == "mirrored, 1.1 x faster"
+    assert found["confidence"] > 0.99
+    assert 10.0 < min(query.asked) < max(query.asked) < 14.0
+    assert film.asked == sorted(set(film.asked))
+    assert 1.5 < min(film.asked) < max(film.asked) < 6.5
+
+
+def test_nothing_is_read_without_a_match() -> None:
+    query, film = Still(drawn(1)), Still(drawn(1))
+    given = report(match("film"), decision="no_match")
+    assert TransformFinder(Files(film=film), 60.0).add_to(given, query, str) == given
+    assert not query.asked
+    assert not film.asked
+
+
+@pytest.mark.parametrize(
+    ("query", "film", "seconds", "reason"),
+    [
+        (None, Still(drawn(1)), 60.0, "the query's file is not on this machine"),
+        (Still(drawn(1)), None, 60.0, "the reference's file is not on this machine"),
+        (Still(drawn(1)), Still(drawn(2)), 60.0, "no transform of the picture is certain"),
+        (
+            Still(drawn(1)),
+            Still(drawn(1), error=VideoError("bad")),
+            60.0,
+            "the pictures cannot be read",
+        ),
+        (Still(drawn(1)), Still(drawn(1)), 0.0, "pictures are not compared"),
+    ],
+)
+def test_the_reason_is_given_where_nothing_is_said_of_the_picture(
+    query: Still | None, film: Still | None, seconds: float, reason: str
+) -> None:
+    files = Files() if film is None else Files(film=film)
+    found = transform_of(TransformFinder(files, seconds), query, match("film", tempo=0.8))
+    assert found["not_compared"].startswith(reason)
+    assert found["words"] == "1.25 x slower"
+    assert "mirrored" not in found
+
+
+def test_the_time_of_a_query_is_bounded() -> None:
+    now = iter(range(1000))
+    finder = TransformFinder(Files(film=Still(drawn(1))), 2.0, lambda: float(next(now)))
+    found = transform_of(finder, Still(drawn(1)), match("film"))
+    assert found["not_compared"].startswith("there was not enough time")
+
+
+def test_only_the_best_matches_are_compared() -> None:
+    film = Still(drawn(1))
+    matches = [match("film")] * (MOST_COMPARED + 1)
+    finder = TransformFinder(Files(film=film), 600.0)
+    found = finder.add_to(report(*matches), Still(drawn(1)), str).matches
+    compared = ["mirrored" in (one.transform or {}) for one in found]
+    assert compared == [True] * MOST_COMPARED + [False]
+
+
+def test_a_match_that_runs_backwards_is_read_backwards() -> None:
+    places = [one.reference_seconds[0] for one in times_of(match("film", tempo=-1.0))]
+    assert places == sorted(places, reverse=True)
+
+
+def test_without_an_order_in_time_the_most_similar_segments_are_read() -> None:
+    pairs = [
+        {"query_start_seconds": at, "query_end_seconds": at + 4.0, "similarity": 0.5 + at / 100,
+         "segment_id": f"a@b@{1000 * (20 - at)}-{1000 * (24 - at)}"}
+        for at in (0, 4, 8, 12)
+    ]  # fmt: skip
+    times = times_of(match("film", tempo=None, pairs=pairs))
+    assert [one.query_seconds for one in times] == [6.0, 10.0, 14.0]
+    for one, start in zip(times, (16, 12, 8), strict=True):
+        assert one.reference_seconds[0] == pytest.approx(start + 2)
+        assert all(start < guess < start + 4 for guess in one.reference_seconds)
