@@ -3,8 +3,8 @@
 
     python -m scripts.draw_match
 
-The videos are those of `storyhash demo`. The query is another video with 4 s of `city` in the middle,
-mirrored. `storyhash index` and `storyhash match` find the match; picture and example show what they
+The videos are those of `storyhash demo`, a little longer. The query is another video with 4 s of `city`
+in the middle, mirrored. `storyhash index` and `storyhash match` find the match; picture and example show what they
 print. Needs matplotlib (the extra `evaluation`).
 """
 
@@ -22,12 +22,13 @@ import numpy as np
 from common.types import UInt8Array
 from common.video import encode_video
 from scripts.figures import filled
-from storyhash.demo import CATALOGUE, FILM_SECONDS, write_catalogue
+from storyhash.demo import CATALOGUE, write_catalogue
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 
 DOCS = Path(__file__).parents[1] / "docs"
 PICTURE, USAGE = DOCS / "figures" / "match.png", DOCS / "usage.md"
 _OTHER_SEED = 103
+_FILM_SECONDS = 8.0
 _FROM, _TO = 2, 6
 """Seconds of the reference that are copied; they begin at second 4 of the query."""
 _COPY, _GREY = "#2f6fb3", "#555555"
@@ -36,8 +37,8 @@ _COPY, _GREY = "#2f6fb3", "#555555"
 def query() -> list[UInt8Array]:
     """4 s of another video, 4 s of `city` mirrored, and 4 s of the other video again."""
     rate = FRAMES_PER_SECOND
-    other = list(film(_OTHER_SEED, FILM_SECONDS))
-    copied = list(film(CATALOGUE["city"], FILM_SECONDS))[_FROM * rate : _TO * rate]
+    other = list(film(_OTHER_SEED, _FILM_SECONDS))
+    copied = list(film(CATALOGUE["city"], _FILM_SECONDS))[_FROM * rate : _TO * rate]
     return [*other[: 4 * rate], *map(mirror, copied), *other[4 * rate :]]
 
 
@@ -47,7 +48,7 @@ def answer(frames: list[UInt8Array], profile: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         videos, upload, data = (Path(scratch) / name for name in ("videos", "upload.mp4", "data"))
         videos.mkdir()
-        write_catalogue(videos)
+        write_catalogue(videos, _FILM_SECONDS)
         encode_video(upload, iter(frames), FRAMES_PER_SECOND)
         _storyhash("index", str(videos), "--data", str(data), "--profile", profile)
         printed = _storyhash("match", str(upload), "--data", str(data), "--json")
@@ -69,7 +70,7 @@ def draw(frames: list[UInt8Array], match: dict[str, Any], path: Path) -> None:
     """Two strips of one picture per second, and the two matched ranges joined by a band."""
     from matplotlib.figure import Figure
 
-    reference = list(film(CATALOGUE["city"], FILM_SECONDS))
+    reference = list(film(CATALOGUE["city"], _FILM_SECONDS))
     figure = Figure(figsize=(9.6, 3.3))
     axes = figure.add_axes((0.005, 0.01, 0.99, 0.98))
     axes.set_xlim(0, 12)

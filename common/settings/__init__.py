@@ -7,19 +7,18 @@ name is noticed. Only `load_settings` reads the environment.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from common.settings.data_folder import data_dir_is_given, describe_data_dir
-from common.settings.http import HttpSettings
-from common.settings.kafka import KafkaSettings
-from common.settings.matching import MatchingSettings, PolicySettings
-from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, SscdSettings
-from common.settings.searcher import QdrantSettings, SearcherSettings
-from common.settings.service import ServiceSettings
-from common.settings.state import StateSettings
-from common.settings.video import IngestSettings, VideoSettings
-
 if TYPE_CHECKING:
+    from common.settings.data_folder import data_dir_is_given, describe_data_dir
+    from common.settings.http import HttpSettings
+    from common.settings.kafka import KafkaSettings
     from common.settings.load import load_settings, setting_names
+    from common.settings.matching import MatchingSettings, PolicySettings
+    from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, SscdSettings
+    from common.settings.searcher import QdrantSettings, SearcherSettings
+    from common.settings.service import ServiceSettings
+    from common.settings.state import StateSettings
     from common.settings.tree import ENV_PREFIX, Settings
+    from common.settings.video import IngestSettings, VideoSettings
 
 __all__ = [
     "ENV_PREFIX",
@@ -44,18 +43,25 @@ __all__ = [
     "setting_names",
 ]
 
-# Only these names need pydantic-settings. Decoder processes get their settings from their parent process
-# and start faster without this import.
-_IMPORTED_WHEN_USED = {
-    "ENV_PREFIX": "common.settings.tree",
-    "Settings": "common.settings.tree",
-    "load_settings": "common.settings.load",
-    "setting_names": "common.settings.load",
+# Decoder processes get two groups from their parent process, and start faster without the others.
+_MODULES = {
+    "data_folder": ("data_dir_is_given", "describe_data_dir"),
+    "http": ("HttpSettings",),
+    "kafka": ("KafkaSettings",),
+    "load": ("load_settings", "setting_names"),
+    "matching": ("MatchingSettings", "PolicySettings"),
+    "models": ("ClipSettings", "DeviceSettings", "Sam2Settings", "SscdSettings"),
+    "searcher": ("QdrantSettings", "SearcherSettings"),
+    "service": ("ServiceSettings",),
+    "state": ("StateSettings",),
+    "tree": ("ENV_PREFIX", "Settings"),
+    "video": ("IngestSettings", "VideoSettings"),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name not in _IMPORTED_WHEN_USED:
+        if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(_IMPORTED_WHEN_USED[name]), name)
+        return getattr(import_module(f"common.settings.{_MODULE_OF[name]}"), name)

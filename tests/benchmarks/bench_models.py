@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,10 @@ def rate(work: Callable[[], int]) -> float:
     return round(count / (time.perf_counter() - began), 2)
 
 
+def _encoded(backend: ClipBackend, pictures: list[UInt8Array]) -> int:
+    return len(backend.encode(pictures))
+
+
 def clip_beside_reference(folder: Path, pictures: list[UInt8Array]) -> dict[str, float]:
     """Pictures a second: ours in batches, ours in full precision, and the reference."""
     settings = ClipSettings(model=str(folder))
@@ -113,7 +118,7 @@ def clip_beside_reference(folder: Path, pictures: list[UInt8Array]) -> dict[str,
     for label, precision in (("ours", "auto"), ("ours fp32", "fp32")):
         device = DeviceSettings.model_validate({"precision": precision})
         backend = ClipBackend(settings, device)
-        found[f"{label} ({backend.precision})"] = rate(lambda b=backend: len(b.encode(pictures)))
+        found[f"{label} ({backend.precision})"] = rate(partial(_encoded, backend, pictures))
     processor = transformers.CLIPImageProcessor()
     model = transformers.CLIPVisionModelWithProjection.from_pretrained(folder).eval()
 

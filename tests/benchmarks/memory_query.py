@@ -82,7 +82,7 @@ def write_film(path: Path, minutes: float, *, black: bool) -> None:
     rng = np.random.default_rng(int(minutes * 10))
     with av.open(str(path), "w") as box:
         stream = box.add_stream("libx264", rate=Fraction(1, int(_SECONDS_A_PICTURE)))
-        stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"  # type: ignore[attr-defined]
+        stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
         stream.options = {"preset": "ultrafast"}
         at = rng.uniform(0, 1, (6, 2))
         colours = rng.integers(60, 255, (6, 3))
@@ -95,9 +95,9 @@ def write_film(path: Path, minutes: float, *, black: bool) -> None:
                 for (x, y), colour in zip(at, colours, strict=True):
                     left, top = int(x * (_WIDTH - 30)), int(y * (_HEIGHT - 24))
                     picture[top : top + 24, left : left + 30] = colour
-            for packet in stream.encode(av.VideoFrame.from_ndarray(picture)):  # type: ignore[attr-defined]
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture)):
                 box.mux(packet)
-        box.mux(stream.encode())  # type: ignore[attr-defined]
+        box.mux(stream.encode())
 
 
 def made_up(video_id: str, count: int, rng: np.random.Generator, model_id: str) -> list[Embedding]:

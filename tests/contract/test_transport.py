@@ -455,7 +455,7 @@ def test_a_poll_gives_no_more_than_asked_for(stage: Stage) -> None:
     topic = stage.topic()
     stage.publish(numbered(topic, 30))
     member = stage.member([topic], "g")
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < 30:
         sizes.append(len(member.poll(7, 0.2)))
     assert max(sizes) <= 7

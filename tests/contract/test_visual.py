@@ -75,7 +75,8 @@ def pictures() -> list[UInt8Array]:
 
 def test_pictures_become_unit_vectors(backend: VisualBackend, pictures: list[UInt8Array]) -> None:
     vectors = backend.encode(pictures)
-    assert (vectors.shape, vectors.dtype) == ((11, 512), np.float32)
+    assert vectors.shape == (11, 512)
+    assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(11), abs=1e-5)
 
 

@@ -62,7 +62,7 @@ from tests.conftest import run_script
 
 VERSIONS = st.integers(1, 2**63 - 1)
 # Text of any kind that UTF-8 holds.
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 NAMES = TEXTS.filter(bool)
 SECONDS = st.floats(0, 1e7)
 
@@ -206,7 +206,12 @@ def test_an_end_of_before_there_was_a_digest_is_read_as_one_without() -> None:
 def test_the_digest_names_a_set_of_segments_and_no_other() -> None:
     once = segments_digest(["a@0-4000", "a@4000-8000"])
     assert segments_digest(["a@4000-8000", "a@0-4000", "a@0-4000"]) == once
-    others = (["a@0-4000"], ["a@0-5000", "a@5000-8000"], ["a@0-4000a@4000-8000"], [])
+    others: tuple[list[str], ...] = (
+        ["a@0-4000"],
+        ["a@0-5000", "a@5000-8000"],
+        ["a@0-4000a@4000-8000"],
+        [],
+    )
     assert once not in {segments_digest(one) for one in others}
     assert segments_digest(["a", "b\nc"]) != segments_digest(["a\nb", "c"])
 
@@ -391,7 +396,7 @@ def mended(value: object, change: Callable[[dict[str, Any]], object]) -> bytes:
     """A golden value with its map changed."""
     told = msgpack.unpackb(golden_path(newest(value)).read_bytes())
     change(told)
-    return msgpack.packb(told)  # type: ignore[no-any-return]
+    return bytes(msgpack.packb(told))
 
 
 @pytest.mark.parametrize("value", SAMPLES, ids=lambda value: newest(value).name)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -18,6 +18,9 @@ from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 from tests.support import preloaded
 
 ROOT = Path(__file__).parents[2]
+
+Settings: TypeAlias = dict[str, Any]
+"""Environment variables for `storyhash(**settings)`: str by name. Its other parameters are no str."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,11 @@ class Run:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The caller's environment without its StoryHash settings."""
+    """The caller's environment without its StoryHash settings. One decoder process: each takes most of a
+    second to start."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("STORYHASH_")}
-    return kept | {"COLUMNS": "200", "PYTHONPATH": str(ROOT)} | settings
+    ours = {"COLUMNS": "200", "PYTHONPATH": str(ROOT), "STORYHASH_INGEST__WORKERS": "1"}
+    return kept | ours | settings
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -92,7 +97,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def first_run(films: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
     """A data folder with the four films indexed, for reading alone; and what was said of it."""
     data = tmp_path_factory.mktemp("indexed") / "data"
-    run = storyhash("index", films, "--data", data, "--profile", "offline", "--json")
+    # Several decoder processes at once, as a user with several cores has.
+    several: Settings = {"STORYHASH_INGEST__WORKERS": "2"}
+    run = storyhash("index", films, "--data", data, "--profile", "offline", "--json", **several)
     assert run.exit_code == 0, run.stderr
     return data, run
 

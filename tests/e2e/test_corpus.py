@@ -50,9 +50,8 @@ def test_every_true_duplicate_finds_its_family_first(
     for part in ("clips", "long"):
         storyhash("index", corpus / part, "--data", data, "--profile", profile)
     # Each is in the index itself, which the first look finds; copies that lie turned need a closer one.
-    run = storyhash(
-        *("match", "--thorough", *(corpus / name for name in copies), "--data", data, "--json")
-    )
+    queries = [corpus / name for name in copies]
+    run = storyhash("match", "--thorough", *queries, "--data", data, "--json")
     for name, answer in zip(copies, run.lines, strict=True):
         listed = [one["video_id"] for one in (*answer["matches"], *answer["candidates"])]
         others = [video_id for video_id in listed if not name.endswith(video_id)]

@@ -1,6 +1,6 @@
 """A video that crashes whatever works on it ends as one failed video, not as a service that never starts.
 
-The processes really end by a fault: see `crashing` in tests/faults/flavours.
+The processes really end by a fault: see `crashing` in tests/faults/command_variants.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FAULTS = {-signal.SIGSEGV, -signal.SIGBUS}
 def films(folder: Path) -> Path:
     folder.mkdir()
     for number, name in enumerate(("a", "crash", "z")):
-        draw(folder / f"{name}.mp4", number, 6.0)
+        draw(folder / f"{name}.mp4", number, 4.0)
     return folder
 
 
@@ -80,7 +80,7 @@ def test_a_segment_that_crashes_embedders_goes_to_the_dead_letters(
         searcher = deployment.searcher()
         assert deployment.producer(tmp_path / "all.jsonl").wait(_SECONDS) == 0
         embedder = deployment.service("embedder-1", "embed", module=CRASHING)
-        # One segment of the film at a time is set aside, after two crashes.
+        # A segment is set aside after two crashes.
         while not all_ready(searcher, names):
             if embedder.running:
                 wait_until(

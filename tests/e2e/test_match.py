@@ -11,7 +11,7 @@ import pytest
 
 from common.video import encode_video
 from storyhash.samples import FRAMES_PER_SECOND, film
-from tests.e2e.conftest import draw, storyhash
+from tests.e2e.conftest import Settings, draw, storyhash
 
 FIELDS = {
     "video_id", "uri", "bank", "score", "probability", "search_view", "view", "query_start_seconds",
@@ -122,7 +122,7 @@ def test_what_else_a_copy_holds_is_found_where_one_is_thorough(
 
 
 def test_a_bank_decides_by_its_own_policy(films: Path, indexed: Path) -> None:
-    strict = {"STORYHASH_MATCHING__BANKS": '{"default": {"min_seconds": 60}}'}
+    strict: Settings = {"STORYHASH_MATCHING__BANKS": '{"default": {"min_seconds": 60}}'}
     (answer,) = storyhash("match", films / "a.mp4", "--data", indexed, "--json", **strict).lines
     assert answer["decision"] == "no_match"
     assert answer["matches"] == []

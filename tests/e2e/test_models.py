@@ -11,7 +11,7 @@ import pytest
 
 from embedder.weights.pinned import RECORD
 from tests.conftest import skip_or_fail
-from tests.e2e.conftest import draw, environment, storyhash
+from tests.e2e.conftest import Settings, draw, environment, storyhash
 from tests.support.model_hub import COMMIT, serve_hub
 from tests.support.preloaded import start_python, start_with_networks
 
@@ -19,7 +19,7 @@ from tests.support.preloaded import start_python, start_with_networks
 ANYTHING = {"STORYHASH_SAM2__MIN_PREDICTED_IOU": "0", "STORYHASH_SAM2__MIN_STABILITY": "0"}
 
 
-def named(models: Path) -> dict[str, str]:
+def named(models: Path) -> Settings:
     """Settings for the random models."""
     return {
         "STORYHASH_CLIP__MODEL": str(models / "clip"),
@@ -37,7 +37,7 @@ def test_a_profile_indexes_and_finds_a_film_again(
     data = tmp_path / "data"
     # One segment each: a network follows things for seconds.
     two = draw(tmp_path / "a.mp4", 1, 2.0), draw(tmp_path / "b.mkv", 2, 2.0)
-    started = {"start": start_with_networks, **named(models)}
+    started: Settings = {"start": start_with_networks, **named(models)}
     run = storyhash("index", *two, "--data", data, "--profile", profile, "--json", **started)
     assert run.exit_code == 0, run.stderr
     assert (run.json["indexed"], run.json["profile"]) == (2, profile)
@@ -58,39 +58,39 @@ def poisoned(tmp_path: Path) -> Path:
     return tmp_path / "poison"
 
 
-def _whole(models: Path, scratch: Path) -> dict[str, str]:
+def _whole(models: Path, scratch: Path) -> Settings:
     for name in ("clip", "sam2"):
         shutil.copytree(models / name, scratch / name)
     return named(scratch)
 
 
-def _missing(models: Path, scratch: Path) -> dict[str, str]:
+def _missing(models: Path, scratch: Path) -> Settings:
     return named(scratch)
 
 
-def _not_in_cache(_: Path, scratch: Path) -> dict[str, str]:
+def _not_in_cache(_: Path, scratch: Path) -> Settings:
     return {"HF_HUB_CACHE": str(scratch)}
 
 
-def _damaged(models: Path, scratch: Path) -> dict[str, str]:
+def _damaged(models: Path, scratch: Path) -> Settings:
     settings = _whole(models, scratch)
     file = scratch / "sam2" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     return settings
 
 
-def _swapped(models: Path, scratch: Path) -> dict[str, str]:
+def _swapped(models: Path, scratch: Path) -> Settings:
     return {**_whole(models, scratch), "STORYHASH_CLIP__MODEL": str(scratch / "sam2")}
 
 
-def _wide(models: Path, scratch: Path) -> dict[str, str]:
+def _wide(models: Path, scratch: Path) -> Settings:
     settings = _whole(models, scratch)
     path = scratch / "clip" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "projection_dim": 768}))
     return settings
 
 
-def _no_gpu(models: Path, scratch: Path) -> dict[str, str]:
+def _no_gpu(models: Path, scratch: Path) -> Settings:
     return {**_whole(models, scratch), "STORYHASH_DEVICE__NAME": "cuda:31"}
 
 
@@ -148,7 +148,7 @@ def test_a_hub_out_of_reach_fails_at_once_with_the_way_out(tmp_path: Path) -> No
     if importlib.util.find_spec("huggingface_hub") is None:
         skip_or_fail("models", "pip install -e '.[models]'")
     # Nothing listens on the discard port of this machine.
-    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": str(tmp_path)}
+    nowhere: Settings = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": str(tmp_path)}
     run = storyhash("models", "pull", "clip", **nowhere)
     assert run.exit_code == 3
     assert "cannot be reached" in run.stderr
@@ -187,7 +187,7 @@ def test_verify_compares_what_is_installed_with_what_was_published(
 def test_what_is_pulled_lies_in_the_cache_and_is_used_and_verified(
     films: Path, models: Path, tmp_path: Path
 ) -> None:
-    cache = {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    cache: Settings = {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
     with serve_hub(models / "clip", "openai/clip-vit-base-patch32") as (endpoint, asked):
         run = storyhash("models", "pull", "clip", HF_ENDPOINT=endpoint, **cache)
         assert run.exit_code == 0, run.stderr
@@ -210,7 +210,7 @@ def test_what_is_pulled_lies_in_the_cache_and_is_used_and_verified(
 def test_a_pull_notes_the_commit_and_a_wanted_commit_is_had_or_refused(
     models: Path, tmp_path: Path
 ) -> None:
-    cache = {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    cache: Settings = {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
     with serve_hub(models / "clip", "openai/clip-vit-base-patch32") as (endpoint, _):
         run = storyhash("models", "pull", "clip", HF_ENDPOINT=endpoint, **cache)
         assert run.exit_code == 0, run.stderr
@@ -219,10 +219,16 @@ def test_a_pull_notes_the_commit_and_a_wanted_commit_is_had_or_refused(
         told = json.loads(note.read_text())
         assert (told["revision"], note.parent.name) == (COMMIT, COMMIT)
         assert {"config.json", "model.safetensors"} <= told["files"].keys()
-        wanted = {"STORYHASH_CLIP__REVISION": COMMIT, "HF_HUB_CACHE": str(tmp_path / "second")}
+        wanted: Settings = {
+            "STORYHASH_CLIP__REVISION": COMMIT,
+            "HF_HUB_CACHE": str(tmp_path / "second"),
+        }
         run = storyhash("models", "pull", "clip", HF_ENDPOINT=endpoint, **{**cache, **wanted})
         assert run.exit_code == 0, run.stderr
-        other = {"STORYHASH_CLIP__REVISION": COMMIT[::-1], "HF_HUB_CACHE": str(tmp_path / "third")}
+        other: Settings = {
+            "STORYHASH_CLIP__REVISION": COMMIT[::-1],
+            "HF_HUB_CACHE": str(tmp_path / "third"),
+        }
         run = storyhash("models", "pull", "clip", HF_ENDPOINT=endpoint, **{**cache, **other})
         assert run.exit_code == 3
         assert "no such commit" in run.stderr
@@ -234,7 +240,7 @@ def test_a_pull_notes_the_commit_and_a_wanted_commit_is_had_or_refused(
 def test_what_came_otherwise_than_the_hub_says_is_refused_at_once(
     models: Path, tmp_path: Path
 ) -> None:
-    cache = {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    cache: Settings = {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
     for name in ("model.safetensors", "config.json"):
         with serve_hub(models / "clip", "openai/clip-vit-base-patch32", lies_of=name) as (there, _):
             run = storyhash("models", "pull", "clip", HF_ENDPOINT=there, **cache)
@@ -246,9 +252,9 @@ def test_what_came_otherwise_than_the_hub_says_is_refused_at_once(
 def test_a_model_the_hub_does_not_have_or_has_without_weights(models: Path, tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "config.json").write_text('{"model_type": "clip"}')
-    cache = {"HF_HUB_CACHE": str(tmp_path / "cache")}
+    cache: Settings = {"HF_HUB_CACHE": str(tmp_path / "cache")}
     with serve_hub(tmp_path / "bare", "someone/clip") as (endpoint, _):
-        wanted = {"HF_ENDPOINT": endpoint, **cache}
+        wanted: Settings = {"HF_ENDPOINT": endpoint, **cache}
         run = storyhash("models", "pull", "clip", **wanted)
         assert (run.exit_code, "responds with 404" in run.stderr) == (3, True)
         run = storyhash("models", "pull", "clip", STORYHASH_CLIP__MODEL="someone/clip", **wanted)

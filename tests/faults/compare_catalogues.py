@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common.types import Float32Array
 from tests.faults.harness import Trial
@@ -54,7 +55,7 @@ class Reference:
         trial.promise(f"{head}nothing is a dead letter", [] if '"items": []' in told else [told])
 
 
-def reference(trial: Trial, servers: str, segments: int, **settings: str) -> Reference:
+def reference(trial: Trial, servers: str, segments: int, **settings: Any) -> Reference:
     """Stream a catalogue of so many segments through services that nobody disturbs."""
     videos = sources(trial)
     work = manifest(trial.folder / "catalogue.jsonl", videos, segments)

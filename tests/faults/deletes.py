@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from tests.support.services import Deployment, Searcher, Service, wait_until
 
 _SECONDS = 900.0
 # So small that a log is read again in many steps, between which something can be deleted.
-_SETTINGS = {"STORYHASH_SERVICE__BATCH_MESSAGES": "8"}
+_SETTINGS: dict[str, Any] = {"STORYHASH_SERVICE__BATCH_MESSAGES": "8"}
 _DONE = (204, 404)
 
 

@@ -4,6 +4,7 @@ searchable afterwards is what it is where nobody died. Videos are replaced and d
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 from common.types import Float32Array
 from tests.faults.die_at_point import EMBEDDER, PRODUCER, SEARCHER
@@ -14,7 +15,7 @@ from tests.faults.stream import Topics, all_ready, delete, deployment_of, mended
 from tests.kafka_broker import KafkaBroker
 from tests.support.services import Answers, Deployment, Service, wait_until
 
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "STORYHASH_SERVICE__BATCH_MESSAGES": "20",
     "STORYHASH_SERVICE__SNAPSHOT_SECONDS": "1",
     "STORYHASH_SEARCHER__DELTA_ROWS": "50",

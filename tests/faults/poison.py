@@ -24,7 +24,7 @@ from tests.faults.videos import manifest, sources
 from tests.kafka_broker import KafkaBroker
 from tests.support.services import Deployment, wait_until
 
-_SETTINGS = {"STORYHASH_KAFKA__PARTITIONS": "4"}
+_SETTINGS: dict[str, Any] = {"STORYHASH_KAFKA__PARTITIONS": "4"}
 
 
 def poison(trial: Trial) -> None:

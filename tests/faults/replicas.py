@@ -16,7 +16,7 @@ from tests.support.services import Deployment, wait_until
 _MOST_SECONDS = 30.0
 # What Kafka and the services come with: the quick settings of other tests would flatter.
 _CLUSTER = {"broker.session.timeout.ms": "9000", "broker.heartbeat.interval.ms": "2000"}
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "STORYHASH_KAFKA__REPLICATION": "3",
     "STORYHASH_KAFKA__SESSION_TIMEOUT_SECONDS": "15",
     "STORYHASH_SERVICE__RETRY_SECONDS": "1",

@@ -194,7 +194,8 @@ def test_a_file_may_hold_what_is_shared_once_and_lack_nothing_else(
         session = Sam2Segmenter(one, FULL).start(2)
         session.look(frames_of(1)[0])
         logits.append(session.propose(POINTS).logits)
-    np.testing.assert_allclose(*logits, atol=1e-5)
+    one_file, other_file = logits
+    np.testing.assert_allclose(one_file, other_file, atol=1e-5)
 
 
 def test_memory_that_runs_out_is_told_with_a_way_out(

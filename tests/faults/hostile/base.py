@@ -7,10 +7,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from common.types import UInt8Array
 
@@ -59,7 +61,7 @@ def pack(
     buffer = io.BytesIO()
     options = {"movflags": flags} if flags else {}
     with av.open(buffer, "w", format=container, options=options) as output:
-        stream = output.add_stream(codec, rate=25)
+        stream = cast(VideoStream, output.add_stream(codec, rate=25))
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
         base = Fraction(1, 25) if ticks_ms is None else Fraction(1, 1000)
@@ -71,7 +73,7 @@ def pack(
             stream.codec_context.sample_aspect_ratio = aspect
         if rotation is not None:
             stream.set_display_rotation(rotation)
-        packets = []
+        packets: list[av.Packet] = []
         shown: UInt8Array | None = None
         for number, rgb in enumerate(frames):
             if rgb is not shown:

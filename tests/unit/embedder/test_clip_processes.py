@@ -80,7 +80,8 @@ def test_a_child_gives_what_this_process_would_in_order(openers: SubprocessOpene
 
 def test_frames_for_a_tracker_with_weights_come_back_as_they_are(openers: SubprocessOpener) -> None:
     (opened,) = openers.open([segment("a", 1)], ClipRequest(None, 4.0))
-    assert opened.sampled is opened.tracks is None
+    assert opened.sampled is None
+    assert opened.tracks is None
     assert opened.moving is not None
     assert len(opened.moving.frames) == 8
 

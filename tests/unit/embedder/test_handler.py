@@ -122,11 +122,12 @@ def test_an_event_out_of_place_is_refused_before_any_work() -> None:
 
 def test_a_segment_that_cannot_be_used_is_told_to_the_searcher_in_its_place() -> None:
     bench = Bench()
-    poison = item(segment("a", 1, b"poison"))
+    spoilt = segment("a", 1, b"poison")
+    poison = item(spoilt)
     with pytest.raises(VideoError):
         bench.handler.process([poison])
     (message,) = bench.handler.refused(poison, VideoError("the clip does not decode"))
-    assert events([message]) == [SegmentFailed(poison.envelope.event.ref, "unreadable")]
+    assert events([message]) == [SegmentFailed(spoilt.ref, "unreadable")]
     assert message.partition_key == b"a"
     assert dict(message.headers)["trace-id"] == b"trace"
 

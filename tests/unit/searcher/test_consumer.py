@@ -292,7 +292,11 @@ def test_a_missing_segment_joins_though_the_catalogue_was_lost_meanwhile(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     parts = video(rng, "a", 4)
-    log = [*parts[:2], *(SegmentFailed(one.ref, "unreadable") for one in parts[2:]), end("a", 4)]
+    log: list[Event] = [
+        *parts[:2],
+        *(SegmentFailed(one.ref, "unreadable") for one in parts[2:]),
+        end("a", 4),
+    ]
     with open_index(tmp_path / "data") as index:
         feed(index, *log)
     lose_catalogue(tmp_path / "data")
@@ -327,7 +331,7 @@ def test_missing_segments_join_though_the_log_tells_no_more_that_they_are_missin
 def test_a_video_whose_first_batch_was_cut_short_is_announced_when_it_is_done_again(
     tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events = [*video(rng, "a", 3), end("a", 3)]
+    events: list[Event] = [*video(rng, "a", 3), end("a", 3)]
     with open_index(tmp_path / "data") as index:
         monkeypatch.setattr(VideoStore, "commit", dies)
         with pytest.raises(Killed):

@@ -19,6 +19,10 @@ class Query:
         self.size_bytes = size_bytes
         self.closed = False
 
+    @property
+    def open(self) -> bool:
+        return not self.closed
+
     def pieces(
         self, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
     ) -> Iterator[QueryEmbedding]:
@@ -51,7 +55,7 @@ def test_a_query_is_kept_for_so_long_after_its_last_pass() -> None:
     assert queries.take(query_id) is query
     clock.seconds = 100.0
     queries.expire()
-    assert not query.closed, "a pass is at work"
+    assert query.open, "a pass is at work"
     queries.give_back(query_id, keep=True)
     clock.seconds = 110.0
     with pytest.raises(ApiError, match="expired") as raised:

@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 
 from common.spool import DecodedVideo, SegmentSpool
-from common.types import ACTION_DIMENSION, VISUAL_DIMENSION
+from common.types import ACTION_DIMENSION, VISUAL_DIMENSION, Float64Array
 from embedder.query.embedder import QueryEmbedder, distinct_windows, window_grid, windows_of
 from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.query.passes import CLOSER, FIRST, PASSES, THOROUGH
 from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from tests.support.counting import CountingBackend, CountingTracker, segment
+
+
+def moments(count: int) -> Float64Array:
+    """Times of so many frames, two per second."""
+    return np.arange(count, dtype=np.float64) * 0.5
 
 
 def view(name: str, pts: np.ndarray, usable: np.ndarray | None = None) -> ViewFeatures:
@@ -29,7 +34,7 @@ def seen(seconds: float, *views: ViewFeatures) -> QueryFeatures:
 
 
 def test_the_first_look_sees_every_frame_and_a_closer_one_a_moment_every_three_seconds() -> None:
-    pts = np.arange(24) * 0.5
+    pts = moments(24)
     assert FIRST.chosen(pts, 12.0).all()
     assert pts[CLOSER.chosen(pts, 12.0)].tolist() == [0.0, 3.0, 6.0, 9.0]
     assert pts[THOROUGH.chosen(pts, 12.0)].tolist() == list(range(12))
@@ -41,13 +46,13 @@ def test_the_cache_key_of_a_pass_keeps_the_text_it_had_when_caches_were_filled()
 
 
 def test_a_long_query_is_looked_at_closely_at_no_more_moments_than_a_short_one() -> None:
-    pts = np.arange(7200) * 0.5
+    pts = moments(7200)
     assert CLOSER.chosen(pts, 3600.0).sum() == 24
     assert THOROUGH.chosen(pts, 3600.0).sum() == 3600
 
 
 def test_moments_are_the_same_whichever_segment_they_are_looked_for_in() -> None:
-    pts = np.arange(24) * 0.5
+    pts = moments(24)
     found, before = [], -1.0
     for part in (pts[pts < 4], pts[(pts >= 4) & (pts < 8)], pts[pts >= 8]):
         found += part[CLOSER.chosen(part, 12.0, before)].tolist()

@@ -384,7 +384,7 @@ def test_a_json_vector_holds_numbers_and_nothing_that_could_pass_for_one(
 def test_json_of_lists_without_end_is_refused_before_it_is_parsed(
     kept: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searcher.api.search.orjson, "loads", lambda _: pytest.fail("parsed"))
+    monkeypatch.setattr("searcher.api.search.orjson.loads", lambda _: pytest.fail("parsed"))
     assert error_of(in_json(kept, '{"vectors": [' + "[]," * 100_000)) == (400, "usage")
     assert error_of(in_json(kept, "[]," * 5_000_000)) == (413, "too_large")
 
@@ -393,7 +393,7 @@ def test_large_json_is_parsed_beside_the_event_loop(
     kept: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: dict[str, int] = {}
-    read, parse = searcher.api.search.read_bytes, searcher.api.search._from_json
+    read, parse = common.http.request_body.read_bytes, searcher.api.search._from_json
 
     async def read_here(request: Request, max_bytes: int) -> bytes:
         threads["loop"] = threading.get_ident()

@@ -53,7 +53,7 @@ class Reference:
 
 
 def query_of(rows: Float32Array) -> QueryEmbedding:
-    times = np.arange(len(rows)) * FRAME_SECONDS
+    times = np.arange(len(rows), dtype=np.float64) * FRAME_SECONDS
     duration = len(rows) * FRAME_SECONDS
     view = ViewFeatures("identity", rows, np.ones(len(rows), dtype=bool), times)
     action = np.ones((1, 15), dtype=np.float32)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.types import Float32Array
+from common.types import Float32Array, Float64Array
 from searcher.matching.viterbi import MatchedFrames, best_path
 
 HOP = 0.5
@@ -28,11 +28,12 @@ def others(count: int) -> Float32Array:
     return unit(np.random.default_rng(7).normal(0, 1, (count, 64)))
 
 
-def stretches(query: Float32Array, ref: Float32Array) -> list[MatchedFrames]:
-    def times(rows: Float32Array) -> np.ndarray:
-        return np.arange(len(rows)) * HOP
+def moments(count: int, step_seconds: float = HOP) -> Float64Array:
+    return np.arange(count, dtype=np.float64) * step_seconds
 
-    return best_path(query @ ref.T - LEVEL, times(query), times(ref))
+
+def stretches(query: Float32Array, ref: Float32Array) -> list[MatchedFrames]:
+    return best_path(query @ ref.T - LEVEL, moments(len(query)), moments(len(ref)))
 
 
 def ends(found: list[MatchedFrames]) -> list[tuple[int, int, int, int]]:
@@ -81,7 +82,7 @@ def test_a_frame_that_stands_still_does_not_cut(walk: Float32Array) -> None:
 
 def test_moments_two_seconds_apart_are_followed_too(walk: Float32Array) -> None:
     query = walk[4:40:4]
-    found = best_path(query @ walk.T - LEVEL, np.arange(len(query)) * 2.0, np.arange(40) * HOP)
+    found = best_path(query @ walk.T - LEVEL, moments(len(query), 2.0), moments(40))
     assert ends(found) == [(0, 8, 4, 36)]
 
 
@@ -90,7 +91,7 @@ def test_stretches_lie_in_both_films_and_apart_in_the_query(
     frames: int, refs: int, seed: int
 ) -> None:
     similarity = np.random.default_rng(seed).uniform(-1, 1, (frames, refs)).astype(np.float32)
-    found = best_path(similarity - 0.2, np.arange(frames) * HOP, np.arange(refs) * HOP)
+    found = best_path(similarity - 0.2, moments(frames), moments(refs))
     seen: list[int] = []
     for one in found:
         assert len(one.query) == len(one.ref) > 0
