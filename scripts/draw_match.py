@@ -4,8 +4,8 @@
     python -m scripts.draw_match
 
 The videos are those of `storyhash demo`, a little longer. The query is another video with 4 s of `city`
-in the middle, mirrored. `storyhash index` and `storyhash match` find the match; picture and example show what they
-print. Needs matplotlib (the extra `evaluation`).
+in the middle, mirrored. `storyhash index` and `storyhash match` find the match; picture and example show
+what they print. Needs matplotlib (the extra `evaluation`).
 """
 
 from __future__ import annotations

@@ -229,6 +229,7 @@ def test_what_is_pinned_is_what_the_project_asks_for(name: str, extra: str) -> N
     for requirement in map(Requirement, wanted):
         if requirement.marker is None or requirement.marker.evaluate(IMAGE):
             version = pinned.get(requirement.name)
+            assert version is not None, requirement
             assert version in requirement.specifier, (
                 f"{requirement} and {name}.txt ({version}) differ; run deploy/requirements/lock"
             )

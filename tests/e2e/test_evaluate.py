@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import orjson
@@ -30,7 +31,7 @@ def options(transforms: tuple[str, ...], cache: Path, **more: object) -> list[st
     return asked
 
 
-def evaluate(*arguments: str | Path, start: Start = start, **settings: str) -> Run:
+def evaluate(*arguments: str | Path, start: Start = start, **settings: Any) -> Run:
     return storyhash("evaluate", *arguments, start=start, OMP_NUM_THREADS="1", **settings)
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,10 @@ def starting(tmp_path: Path) -> Iterator[list[Service]]:
 def state(client: httpx.Client, video_id: str) -> str:
     answer = client.get(f"/v1/videos/{video_id}")
     return "unknown" if answer.status_code == 404 else str(answer.json()["state"])
+
+
+def is_ready(client: httpx.Client, video_id: str) -> bool:
+    return state(client, video_id) == "ready"
 
 
 def error(answer: httpx.Response) -> tuple[int, str]:
@@ -321,7 +326,7 @@ def test_a_video_under_way_is_finished_after_a_kill_and_gone_after_a_deletion(
     with httpx.Client(base_url=process.start().ready().url, timeout=60) as client:
         assert "resuming 2 pending videos" in process.text()
         for name in ("killed", "later"):
-            wait_until(lambda name=name: state(client, name) == "ready", f"{name} to be indexed")
+            wait_until(partial(is_ready, client, name), f"{name} to be indexed")
 
         host.asked.clear()
         host.go_on.clear()

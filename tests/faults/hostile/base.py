@@ -73,7 +73,7 @@ def pack(
             stream.codec_context.sample_aspect_ratio = aspect
         if rotation is not None:
             stream.set_display_rotation(rotation)
-        packets: list[av.Packet] = []
+        packets: list[av.Packet[VideoStream]] = []
         shown: UInt8Array | None = None
         for number, rgb in enumerate(frames):
             if rgb is not shown:

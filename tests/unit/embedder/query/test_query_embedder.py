@@ -66,7 +66,7 @@ def test_of_windows_that_hold_the_same_frames_the_most_central_is_kept() -> None
     assert distinct_windows(np.array([0.1, 3.2]), starts, ends).tolist() == [
         True, False, False, True,
     ]  # fmt: skip
-    every = distinct_windows(np.arange(8) * 0.5, starts, ends)
+    every = distinct_windows(moments(8), starts, ends)
     assert every.all()
 
 

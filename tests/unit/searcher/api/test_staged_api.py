@@ -65,10 +65,9 @@ def server(index: LocalIndex) -> Iterator[str]:
 
 def run(*arguments: str | Path) -> tuple[int, Any]:
     """A command's exit code and its JSON."""
-    from click.testing import CliRunner
-    from typer.main import get_command
+    from typer.testing import CliRunner
 
-    done = CliRunner().invoke(get_command(cli), [*map(str, arguments), "--json"])
+    done = CliRunner().invoke(cli, [*map(str, arguments), "--json"])
     lines = done.stdout.strip()
     return done.exit_code, json.loads(lines) if lines else None
 

@@ -100,7 +100,7 @@ def test_runs_are_those_of_the_plain_alignment(
 ) -> None:
     rng = np.random.default_rng(seed)
     starts, ends = window_grid(windows / 4)
-    spans = np.arange(segments) * 4.0
+    spans = np.arange(segments, dtype=np.float64) * 4.0
     similarity = rng.uniform(-0.2, 0.5, (len(starts), segments)).astype(np.float32)
     if copied_in_part:
         at = rng.uniform(0, 4 * segments) + rng.choice([0.5, 1.0, 2.0, -1.0]) * starts

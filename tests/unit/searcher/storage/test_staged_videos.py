@@ -266,12 +266,12 @@ def test_a_segment_that_cannot_be_read_has_failed_and_its_video_is_whole_without
 ) -> None:
     parts = video(rng, "a@v3#x", 3, version=1_790_000_000_123)
     ref = parts[1].ref
-    bad: Event = {
+    kinds: dict[str, Event] = {
         "a clip": Segment(ref, b"clip"),
         "an embedding": parts[1],
         "the word that it failed": SegmentFailed(ref, "unreadable"),
-    }[kind]
-    (stood_in,) = lost(wire(bad))
+    }
+    (stood_in,) = lost(wire(kinds[kind]))
     assert log_key(stood_in) == log_key(SegmentFailed(ref, "wire"))
     feed(index, parts[0], stood_in, parts[2], end("a@v3#x", 3, ref.version))
     assert searchable(index) == {"a@v3#x": (ref.version, 2)}

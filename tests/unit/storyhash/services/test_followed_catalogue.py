@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from common.errors import StorageError, StoryHashError, TopicMissingError, UsageError
-from common.messaging.events import LogModel
+from common.messaging.events import Event, LogModel
 from common.messaging.topics import TopicNames
 from common.messaging.wire import Envelope, to_message
 from common.metrics import Metrics
@@ -46,7 +46,8 @@ class Searcher:
         for name in ("", "clip"):
             topic = TopicNames.of(generation_settings(self.settings, name).kafka).embeddings
             publisher = self.transport.publisher()
-            for event in (LogModel(MODEL_ID), *video(rng, "a", 2), end("a", 2)):
+            events: list[Event] = [LogModel(MODEL_ID), *video(rng, "a", 2), end("a", 2)]
+            for event in events:
                 publisher.publish(to_message(topic, Envelope(event)))
 
     def start(self) -> Searcher:
@@ -227,7 +228,8 @@ def test_a_video_that_waits_is_dropped_in_the_log_too(
     topic = TopicNames.of(searcher.settings.kafka).embeddings
     publisher = searcher.transport.publisher()
     parts = video(rng, "b", 3)
-    for event in (*parts[:2], end("b", 3)):
+    events: list[Event] = [*parts[:2], end("b", 3)]
+    for event in events:
         publisher.publish(to_message(topic, Envelope(event)))
     catalogue = searcher.catalogue
     wait_until(lambda: catalogue.staged("", 10)[0] != [], "the video to be staged", 60, 0.01)

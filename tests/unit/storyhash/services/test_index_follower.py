@@ -139,7 +139,7 @@ def test_a_deletion_is_of_all_that_is_known_though_the_producers_clock_is_ahead(
     log: Log, rng: np.random.Generator, staged: bool
 ) -> None:
     later = time.time_ns() // 1_000_000 + 300_000
-    parts = [*video(rng, "c", 2, version=later), end("c", 2, later)]
+    parts: list[Event] = [*video(rng, "c", 2, version=later), end("c", 2, later)]
     log.publish(*(parts[:2] if staged else parts))
     follower = log.follower()
     follower.start()
@@ -316,7 +316,7 @@ def test_an_id_that_a_version_from_the_future_blocks_is_free_once_it_is_deleted(
     log: Log, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = 4_102_444_800_000
-    parts = [*video(rng, "c", 2, version=later), end("c", 2, later)]
+    parts: list[Event] = [*video(rng, "c", 2, version=later), end("c", 2, later)]
     with monkeypatch.context() as patch:
         # As it was before such versions were refused.
         patch.setattr("common.messaging.wire.VERSION_AHEAD_MS", 10**15)
