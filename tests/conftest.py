@@ -22,6 +22,7 @@ from common.types import UInt8Array
 from tests.kafka_broker import can_run
 from tests.kafka_broker.container import kafka_container
 from tests.kafka_broker.shared import shared_broker
+from tests.support import preloaded
 from tests.support.qdrant_cluster import QdrantCluster
 
 # The user's own data folder is not for tests; commands that tests start inherit this.
@@ -167,14 +168,8 @@ def docker_runs() -> bool:
 
 def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run one of scripts/ as CONTRIBUTING.md says."""
-    return subprocess.run(
-        [sys.executable, "-m", f"scripts.{name}", *arguments],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
+    command = [f"scripts.{name}", *arguments]
+    return preloaded.run(command, env=os.environ, cwd=preloaded.ROOT)
 
 
 def checkerboard(width: int = 64, height: int = 48, cell: int = 8) -> UInt8Array:

@@ -28,7 +28,9 @@ def _small(frames: Iterator[UInt8Array]) -> Iterator[UInt8Array]:
 
 def _part(seed: int, start_seconds: float, seconds: float) -> Iterator[UInt8Array]:
     first = round(start_seconds * FRAMES_PER_SECOND)
-    return islice(film(seed, 20.0), first, first + round(seconds * FRAMES_PER_SECOND))
+    return islice(
+        film(seed, start_seconds + seconds), first, first + round(seconds * FRAMES_PER_SECOND)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +39,13 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("duplicates")
     films, data = folder / "films", folder / "data"
     (films / "more").mkdir(parents=True)
-    draw(films / "harbour.mp4", 8, 20.0)
-    encode_video(films / "small.mp4", _small(film(8, 20.0)), FRAMES_PER_SECOND, crf=30)
-    framed = map(letterbox_and_caption, film(8, 20.0))
+    draw(films / "harbour.mp4", 8, 14.0)
+    encode_video(films / "small.mp4", _small(film(8, 14.0)), FRAMES_PER_SECOND, crf=30)
+    framed = map(letterbox_and_caption, film(8, 14.0))
     encode_video(films / "more" / "framed.mp4", framed, FRAMES_PER_SECOND)
     encode_video(films / "excerpt.mp4", _part(8, 4.0, 6.0), FRAMES_PER_SECOND)
-    draw(films / "market.mp4", 9, 20.0)
-    both = chain(_part(8, 8.0, 8.0), _part(9, 8.0, 8.0))
+    draw(films / "market.mp4", 9, 14.0)
+    both = chain(_part(8, 8.0, 6.0), _part(9, 8.0, 6.0))
     encode_video(films / "compilation.mp4", both, FRAMES_PER_SECOND)
     draw(films / "valley.mp4", 12, 8.0)
     draw(films / HOSTILE, 13, 8.0)

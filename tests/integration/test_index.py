@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,20 +13,15 @@ import numpy as np
 import pytest
 
 from common.errors import DataFolderError, ModelMismatchError, NoFramesError
-from common.settings import SearcherSettings, Settings
 from common.types import Embedding
 from searcher.index.snapshot import snapshots
 from searcher.local_index import LocalIndex
-from searcher.storage.data_dir import FolderManifest, read_manifest
+from searcher.storage.data_dir import read_manifest
 from searcher.storage.video_store import Video
+from tests.support import preloaded
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
-
-MANIFEST = FolderManifest("test", MODEL_ID)
-SETTINGS = Settings(searcher=SearcherSettings(delta_rows=16))
-
-
-def row(video_id: str, version: int = 1) -> Video:
-    return Video(video_id, f"/films/{video_id}", version=version, duration_seconds=40.0)
+from tests.support.index_writer import MANIFEST, SETTINGS, row
+from tests.support.services import ROOT, clean_environment
 
 
 def write(index: LocalIndex, points: list[Embedding]) -> None:
@@ -273,51 +265,30 @@ def test_a_damaged_manifest_is_named(folder: Path, writer: LocalIndex, text: str
         read_manifest(folder)
 
 
-_WRITER = """
-import sys
-import numpy as np
-from tests.integration.test_index import MANIFEST, SETTINGS, write
-from tests.support.embeddings import video
-from pathlib import Path
-from searcher.local_index import LocalIndex
-
-with LocalIndex.open_writer(Path(sys.argv[1]), MANIFEST, SETTINGS) as index:
-    for number in range(1000):
-        name = f"v{number % 12}"
-        version = index.videos.next_version(name)
-        if number % 7 == 6:
-            index.delete_video(name)
-            print("deleted", name, version, flush=True)
-            continue
-        seed = (int(name[1:]), version)
-        write(index, video(np.random.default_rng(seed), name, 5, version=version))
-        print("wrote", name, version, flush=True)
-        if number % 5 == 4:
-            index.save_snapshot()
-"""
-
-
-def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(folder: Path) -> None:
+def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(
+    folder: Path, tmp_path: Path
+) -> None:
     moments = random.Random(5)
     state: dict[str, int | None] = {}
     for _ in range(6):
-        process = subprocess.Popen(
-            [sys.executable, "-c", _WRITER, str(folder)],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-        assert process.stdout is not None
-        lines = iter(process.stdout)
-        for _ in range(moments.randint(1, 40)):
-            what, name, version = next(lines).split()
-            state[name] = int(version) if what == "wrote" else None
-        process.send_signal(signal.SIGKILL)
-        for line in lines:
-            what, name, version = line.split()
-            state[name] = int(version) if what == "wrote" else None
+        ours, theirs = os.pipe()
+        with open(theirs, "wb") as stdout, (tmp_path / "writer.log").open("ab") as stderr:
+            process = preloaded.start(
+                ["tests.support.index_writer", str(folder)],
+                env=clean_environment({}),
+                cwd=ROOT,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        with open(ours, encoding="utf-8") as lines:
+            for _ in range(moments.randint(1, 40)):
+                what, name, version = next(lines).split()
+                state[name] = int(version) if what == "wrote" else None
+            process.kill()
+            for line in lines:
+                what, name, version = line.split()
+                state[name] = int(version) if what == "wrote" else None
         process.wait()
-        process.stdout.close()
         with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
             _check(index, state)
             index.rebuild()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from tests.support import preloaded
 from tests.support.services import ROOT, clean_environment
 
 pytestmark = pytest.mark.skipif(
@@ -20,13 +19,11 @@ pytestmark = pytest.mark.skipif(
 def train(out: Path, seconds: float) -> list[dict[str, float]]:
     """The log of a run."""
     options = ("--pool", "24", "--pairs", "4", "--overlays", "2", "--seconds", str(seconds))
-    ran = subprocess.run(
-        [sys.executable, "-m", "scripts.train_offline", str(out), *options],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
+    ran = preloaded.run(
+        ["scripts.train_offline", str(out), *options],
         env=clean_environment({}),
-        check=False,
+        cwd=ROOT,
+        start=preloaded.start_with_networks,
     )
     assert ran.returncode == 0, ran.stderr
     return list(json.loads((out / "log.json").read_text()))
