@@ -8,7 +8,7 @@ from typing import Any
 
 from qdrant_client import QdrantClient
 
-from tests.e2e.conftest import storyhash
+from tests.e2e.conftest import Settings, storyhash
 
 
 def decided(answer: dict[str, Any]) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def decided(answer: dict[str, Any]) -> dict[str, Any]:
 def test_a_machine_without_a_data_folder_gives_the_same_answers(
     films: Path, indexed: Path, tmp_path: Path, qdrant_url: str
 ) -> None:
-    settings = {
+    settings: Settings = {
         "STORYHASH_SEARCHER__BACKEND": "qdrant",
         "STORYHASH_QDRANT__URL": qdrant_url,
         "STORYHASH_QDRANT__COLLECTION": f"storyhash-test-{uuid.uuid4().hex}",

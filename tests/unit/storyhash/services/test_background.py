@@ -153,7 +153,8 @@ def fails(*_: Any, **__: Any) -> Any:
 
 def announcer(folder: Path) -> Iterator[Background]:
     catalogue = SimpleNamespace(follower=fails)
-    yield MatchPublisher(catalogue, MemoryTransport(), "matches", Metrics.create("test"))  # type: ignore[arg-type]
+    metrics = Metrics.create("test")
+    yield MatchPublisher(catalogue, MemoryTransport(), "matches", metrics, fails)  # type: ignore[arg-type]
 
 
 def auditor(folder: Path) -> Iterator[Background]:
