@@ -54,7 +54,7 @@ class QueryFrames:
     @classmethod
     def of_video(cls, video: VideoSegments, duration_seconds: float) -> QueryFrames:
         """All frames of an indexed video."""
-        return cls(*_coded(video, range(len(video.refs))), duration_seconds)
+        return cls(*coded_frames(video, range(len(video.refs))), duration_seconds)
 
     def near(self, run: Run) -> BoolArray:
         """bool (T,): the frames that may belong to the run; all False if frames are too far apart."""
@@ -64,6 +64,15 @@ class QueryFrames:
         return (self.seconds >= run.query_start_seconds - _QUERY_MARGIN_SECONDS) & (
             self.seconds <= run.query_end_seconds + _QUERY_MARGIN_SECONDS
         )
+
+    def with_itself(self, chosen: BoolArray) -> Float32Array:
+        """float32 (n, n): similarity of the chosen frames, bool (T,), to one another."""
+        if isinstance(self.shown, CodedFrames):
+            frames = self.shown.of(chosen)
+            return frames.like_coded(frames)
+        rows = self.shown[chosen]
+        whole: Float32Array = rows @ rows.T
+        return whole
 
     def similarity(self, chosen: BoolArray, codes: CodedFrames) -> Float32Array:
         """float32 (n, Tr): similarity of the chosen frames, bool (T,), to indexed frames."""
@@ -102,7 +111,7 @@ class FrameSimilarity:
             if ref.end_seconds >= run.ref_start_seconds - _REF_MARGIN_SECONDS
             and ref.start_seconds <= run.ref_end_seconds + _REF_MARGIN_SECONDS
         ]
-        codes, seconds = _coded(video, segments)
+        codes, seconds = coded_frames(video, segments)
         if not len(seconds) or int(near.sum()) * len(seconds) > _MAX_PAIRS:
             return None
         return cls(
@@ -117,7 +126,7 @@ class FrameSimilarity:
         )
 
 
-def _coded(video: VideoSegments, segments: Sequence[int]) -> tuple[CodedFrames, Float64Array]:
+def coded_frames(video: VideoSegments, segments: Sequence[int]) -> tuple[CodedFrames, Float64Array]:
     """The valid frame codes of the segments with these numbers, and their times, float64 (T,)."""
     counts = [len(video.frames[number]) for number in segments]
     codes = np.concatenate([NO_FRAMES, *(video.frames[number] for number in segments)])

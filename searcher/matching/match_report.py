@@ -268,7 +268,9 @@ class ReportBuilder:
 
     def _match(self, run_match: RunMatch, frequency: int) -> Match:
         shown = run_match.shown
-        logit = run_match.logit(self._config.calibration)
+        probability = probability_of(run_match.logit(self._config.calibration))
+        if run_match.time.is_one_picture:
+            probability = min(probability, self._config.policies.of(run_match.bank).review_limit)
         return Match(
             video_id=run_match.video_id,
             bank=run_match.bank,
@@ -277,7 +279,7 @@ class ReportBuilder:
             ref_start_seconds=shown.ref_start_seconds,
             ref_end_seconds=shown.ref_end_seconds,
             score=run_match.run.score,
-            probability=boilerplate_weight(frequency) * probability_of(logit),
+            probability=boilerplate_weight(frequency) * probability,
             view=run_match.view,
             coverage=min(1.0, shown.seconds / self._query.duration_seconds),
             evidence=self._evidence_json(run_match, frequency),
@@ -295,6 +297,10 @@ class ReportBuilder:
             ),
             "document_frequency": frequency,
             "tempo": run_match.shown.tempo,
+            "static_scene": run_match.time.static,
+            "time_support": None
+            if run_match.time.support is None
+            else round(run_match.time.support, 3),
             "pairs": [
                 {
                     "query_start_seconds": round(pair.query_start_seconds, 3),

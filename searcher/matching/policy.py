@@ -33,6 +33,13 @@ class Policy:
                 f"{self.review_probability} and {self.copy_probability}"
             )
 
+    @property
+    def review_limit(self) -> float:
+        """Highest probability of a match that a person must see: the middle of the two thresholds, and
+        below copy_probability if they are equal."""
+        middle = (self.copy_probability + self.review_probability) / 2
+        return min(middle, math.nextafter(self.copy_probability, 0.0))
+
     def decide(self, matches: Sequence[Match], query_seconds: float) -> list[Decision]:
         """The decisions on all matches of one video. If the copies together are too short but all matches
         worth a review are long enough, the copies go to review."""

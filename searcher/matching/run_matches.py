@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from searcher.matching.alignment import Run
 from searcher.matching.calibration import BackgroundScores, Calibration, probability_of
@@ -11,7 +11,8 @@ from searcher.matching.candidates import Evidence, run_logit
 from searcher.matching.frame_similarity import FrameSimilarity, QueryFrames
 from searcher.matching.localisation import refine
 from searcher.matching.query_windows import QueryWindows
-from searcher.matching.row_choice import Comparison, choose_rows
+from searcher.matching.row_choice import Comparison, Row, choose_rows
+from searcher.matching.static_scenes import TimeEvidence, time_evidence
 
 # Maximum number of runs of one video in one piece of a query.
 _MOST_RUNS = 200
@@ -33,7 +34,8 @@ class Pair:
 @dataclass(frozen=True, slots=True)
 class RunMatch:
     """One run of one video through one view. run: gives the score. shown: gives the refined ranges.
-    pairs: the best pairs of `run`. pieces: numbers of the first and last query piece that it covers."""
+    pairs: the best pairs of `run`. pieces: numbers of the first and last query piece that it covers.
+    time: what the time axis says about it."""
 
     video_id: str
     bank: str
@@ -43,6 +45,7 @@ class RunMatch:
     shown: Run
     pairs: tuple[Pair, ...]
     pieces: tuple[int, int]
+    time: TimeEvidence = field(default_factory=TimeEvidence)
 
     def logit(self, calibration: Calibration) -> float:
         """Log odds that the run is a copy."""
@@ -68,6 +71,11 @@ def run_matches_of(
         logit = run_logit(run, evidence.view, evidence.background, calibration)
         return probability_of(logit) >= calibration.review_probability
 
+    def time_of(row: Row) -> TimeEvidence:
+        if frames_of is None or not is_probable(row.run):
+            return TimeEvidence()
+        return time_evidence(row.run, row.shown, frames_of(evidence.view), evidence.segments)
+
     rows = choose_rows(
         runs, Comparison.of(query, evidence.view, evidence.segments), shown_of, is_probable
     )
@@ -89,6 +97,7 @@ def run_matches_of(
                 for window, segment, similarity in row.run.pairs
             ),
             (number, number),
+            time_of(row),
         )
         for row in rows
     ]

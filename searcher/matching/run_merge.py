@@ -82,6 +82,8 @@ def _join(one: RunMatch, other: RunMatch) -> RunMatch:
         shown=_span(one.shown, other.shown),
         pairs=tuple(pair for _, pair in best),
         pieces=(one.pieces[0], other.pieces[1]),
+        # One part that is proven is enough.
+        time=min(one.time, other.time, key=lambda time: time.is_one_picture),
     )
 
 
