@@ -11,7 +11,8 @@ from searcher.matching.candidates import Evidence, run_logit
 from searcher.matching.frame_similarity import FrameSimilarity, QueryFrames
 from searcher.matching.localisation import refine
 from searcher.matching.query_windows import QueryWindows
-from searcher.matching.row_choice import Comparison, Row, choose_rows
+from searcher.matching.row_choice import choose_rows
+from searcher.matching.row_comparison import Comparison, Row
 from searcher.matching.static_scenes import TimeEvidence, time_evidence
 
 # Maximum number of runs of one video in one piece of a query.

@@ -18,6 +18,8 @@ from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Run
 from searcher.matching.frame_similarity import QueryFrames, coded_frames
 
+# In a shorter run nothing has time to change, whether the scene is static or not.
+_LEAST_SECONDS = 2.5
 # Frames this far apart decide whether a scene is static: their mean similarity is at least _STATIC.
 _STATIC_SECONDS, _STATIC = 1.4, 0.65
 # A peak is this much higher than both of its sides, as a fraction of the same for the reference with
@@ -76,7 +78,7 @@ def time_evidence(run: Run, shown: Run, query: QueryFrames, video: VideoSegments
         if ref.end_seconds > first - _OFFSET_SECONDS and ref.start_seconds < last + _OFFSET_SECONDS
     ]
     codes, ref_times = coded_frames(video, segments[:_MOST_SEGMENTS])
-    if len(times) < 2 or len(ref_times) < 2:
+    if shown.seconds < _LEAST_SECONDS or len(times) < 2 or len(ref_times) < 2:
         return TimeEvidence()
     chosen = np.zeros(len(query.seconds), dtype=bool)
     chosen[inside] = True
