@@ -34,6 +34,7 @@ from common.types import TakeLook
 from common.video import encode_video
 from embedder.query.session import QuerySession
 from ingest.query_decoder import QueryDecoder
+from searcher.api.protocols import OpenedQuery
 from storyhash.client.catalogue import RemoteCatalogue
 from storyhash.query.local import LocalQueries, QueryOutcome, run_queries
 from storyhash.samples import FRAMES_PER_SECOND, film
@@ -168,9 +169,9 @@ def failing(tmp_path: Path) -> Iterator[tuple[Api, Any]]:
         @contextmanager
         def embed(
             source: Path | str, name: str, _: str, cancellation: Cancellation = NEVER_CANCELLED
-        ) -> Iterator[TakeLook]:
+        ) -> Iterator[OpenedQuery]:
             with queries.open(source, name, cancellation) as query:
-                yield query.pieces
+                yield OpenedQuery(query.pieces)
 
         yield api, api.app(cast(Any, embed), HttpSettings(port=0))
     api.close()
