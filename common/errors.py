@@ -25,6 +25,12 @@ class ReusedKeyError(UsageError):
     code = "idempotency_key_reused"
 
 
+class TooManyJobsError(UsageError):
+    """A queue of jobs is full. Wait for a job to end, or cancel one."""
+
+    code = "too_many_jobs"
+
+
 class SettingsError(UsageError):
     """A setting is unknown or has an invalid value."""
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from common.settings import Settings
-from common.state.state import State
+from common.state.files import FILES
 from searcher.storage.data_dir import read_manifest
+
+if TYPE_CHECKING:
+    # SQLAlchemy is slow to import, and most commands do not need it.
+    from common.state.state import State
 
 
 def open_state(settings: Settings) -> State:
@@ -13,6 +20,21 @@ def open_state(settings: Settings) -> State:
 
     Raises DataFolderError for a folder of something else, StateError, SettingsError.
     """
+    from common.state.state import State
+
     if settings.state.url is None:
         read_manifest(settings.data_dir)
     return State(settings)
+
+
+def forget_videos(settings: Settings, video_ids: Iterable[str]) -> None:
+    """Delete the matches, verdicts and exceptions of deleted videos, if there is a state database. Raises
+    what `open_state` raises."""
+    ids = list(video_ids)
+    kept = settings.state.url is not None or (settings.data_dir / FILES[0]).exists()
+    if not ids or not kept:
+        return
+    with open_state(settings) as state:
+        for video_id in ids:
+            state.matches.forget_video(video_id)
+            state.exceptions.forget_video(video_id)

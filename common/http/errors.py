@@ -15,7 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from common.errors import ModelMismatchError, ReusedKeyError, StoryHashError, VideoError
+from common.errors import (
+    ModelMismatchError,
+    ReusedKeyError,
+    StoryHashError,
+    TooManyJobsError,
+    VideoError,
+)
 from common.http.request_facts import facts_of
 from common.log_context import REQUEST_ID_HEADER
 
@@ -24,6 +30,7 @@ _log = logging.getLogger("storyhash.http")
 _STATUS = {2: 400, 3: 503}
 _ROUTE_CODES = {404: "no_such_route", 405: "method_not_allowed"}
 _NO_CLIENT = 499
+_JOBS_RETRY_SECONDS = 30
 # An absolute path, but not the path of an address such as https://host/film.mp4.
 _PATH = re.compile(r"(?<![\w/:.~%-])(?:[A-Za-z]:)?/(?:[^\s/'\"`;,:()]+/)*[^\s/'\"`;,:()]+/?")
 
@@ -75,8 +82,8 @@ def error_response(
 
 def to_response(error: StoryHashError) -> Response:
     """A StoryHashError as a response: 400 for a mistake of the caller, 409 for another model, 422 for a
-    video or an Idempotency-Key that cannot be used, 503 for a dependency that is down, otherwise 500.
-    An ApiError has its own status."""
+    video or an Idempotency-Key that cannot be used, 429 for a full queue of jobs, 503 for a dependency
+    that is down, otherwise 500. An ApiError has its own status."""
     if isinstance(error, ApiError):
         return error_response(error.status, error.code, str(error), error.headers)
     unusable = isinstance(error, VideoError | ReusedKeyError)
@@ -88,6 +95,10 @@ def to_response(error: StoryHashError) -> Response:
     if isinstance(error, ModelMismatchError):
         # The upload is not needed any more, so its body is not read.
         return error_response(409, error.code, told, {"Connection": "close"})
+    if isinstance(error, TooManyJobsError):
+        # The body was perhaps not read.
+        headers = {"Retry-After": str(_JOBS_RETRY_SECONDS), "Connection": "close"}
+        return error_response(429, error.code, told, headers)
     return error_response(status, error.code, told)
 
 

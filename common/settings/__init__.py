@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from common.settings.data_folder import data_dir_is_given, describe_data_dir
     from common.settings.http import HttpSettings
+    from common.settings.jobs import JobSettings
     from common.settings.kafka import KafkaSettings
     from common.settings.load import load_settings, setting_names
     from common.settings.matching import MatchingSettings, PolicySettings
@@ -26,6 +27,7 @@ __all__ = [
     "DeviceSettings",
     "HttpSettings",
     "IngestSettings",
+    "JobSettings",
     "KafkaSettings",
     "MatchingSettings",
     "PolicySettings",
@@ -47,6 +49,7 @@ __all__ = [
 _MODULES = {
     "data_folder": ("data_dir_is_given", "describe_data_dir"),
     "http": ("HttpSettings",),
+    "jobs": ("JobSettings",),
     "kafka": ("KafkaSettings",),
     "load": ("load_settings", "setting_names"),
     "matching": ("MatchingSettings", "PolicySettings"),

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.settings.data_folder import default_data_dir
 from common.settings.http import HttpSettings
+from common.settings.jobs import JobSettings
 from common.settings.kafka import KafkaSettings
 from common.settings.matching import MatchingSettings
 from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, SscdSettings
@@ -53,3 +54,4 @@ class Settings(BaseSettings):
     service: ServiceSettings = ServiceSettings()
     http: HttpSettings = HttpSettings()
     state: StateSettings = StateSettings()
+    jobs: JobSettings = JobSettings()

@@ -3,4 +3,6 @@ import."""
 
 from __future__ import annotations
 
+# Folder of the uploads of jobs.
+JOBS_FOLDER = "jobs"
 FILES = tuple(f"state.sqlite{tail}" for tail in ("", "-wal", "-shm", "-journal"))

@@ -9,6 +9,7 @@ from common.settings import Settings
 from common.state.audit import AuditLog
 from common.state.database import StateDatabase
 from common.state.exceptions import ExceptionStore
+from common.state.jobs import JobStore
 from common.state.keys import KeyStore
 from common.state.matches import MatchStore
 from common.state.verdicts import VerdictStore
@@ -24,6 +25,7 @@ class State:
         self.matches = MatchStore(self._database, settings.state)
         self.verdicts = VerdictStore(self._database)
         self.exceptions = ExceptionStore(self._database)
+        self.jobs = JobStore(self._database, settings.jobs)
 
     def __enter__(self) -> Self:
         return self

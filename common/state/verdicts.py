@@ -115,4 +115,6 @@ class VerdictStore:
 
 def to_json(row: Row[Any]) -> dict[str, Any]:
     """A row as JSON values."""
-    return {**row._mapping, "created_at": iso(row.created_at)}
+    # The names in a row are no plain text, which the JSON encoder needs.
+    values = {str(name): value for name, value in row._mapping.items()}
+    return {**values, "created_at": iso(row.created_at)}

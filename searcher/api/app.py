@@ -9,6 +9,7 @@ from common.http.audit_routes import audit_router
 from common.http.health import Health
 from common.http.key_routes import key_router
 from common.http.server import new_app
+from common.http.upload import UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from searcher.api.content import content_router
@@ -21,6 +22,8 @@ from searcher.api.search import add_search
 from searcher.api.staged import Staged, staged_router
 from searcher.api.video_states import states_router
 from searcher.api.videos import AddVideo, videos_router
+from searcher.jobs.jobs import Jobs
+from searcher.jobs.routes import jobs_router
 from searcher.review.exception_routes import exception_router
 from searcher.review.match_routes import match_store_router
 from searcher.review.matching import MatchQueries
@@ -40,18 +43,23 @@ def api_app(
     staged: Staged | None = None,
     access: Access | None = None,
     transforms: TransformFinder | None = None,
+    jobs: Jobs | None = None,
 ) -> FastAPI:
     """The whole API. add_video: None if videos are added in another way; generations: None if there is
-    only one; staged: None if no video waits for segments; access: None if there are no keys; transforms:
-    None if matches get no field `transform`."""
+    only one; staged: None if no video waits for segments; access: None if there are no keys and nothing
+    is kept beside the index; transforms: None if matches get no field `transform`; jobs: None if there
+    are none."""
     page = page_files()
     open_paths = [file.path for file in page]
     app = new_app("StoryHash", health, metrics, settings, access, open_paths)
     app.include_router(page_router(page))
     reviews = None if access is None else Reviews(lambda: access.state)
     queries = MatchQueries(embed, metrics, reviews, transforms)
+    uploads = UploadStore(settings, metrics)
     add_search(app, catalogue, metrics)
-    app.include_router(match_router(catalogue, queries, metrics, settings))
+    app.include_router(match_router(catalogue, queries, metrics, uploads))
+    if jobs is not None:
+        app.include_router(jobs_router(jobs, catalogue, uploads))
     if reviews is not None:
         app.include_router(match_store_router(reviews, catalogue))
         app.include_router(exception_router(reviews, catalogue))

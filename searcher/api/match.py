@@ -17,7 +17,6 @@ from common.http.roles import needs
 from common.http.server import NOTICES_HEADER
 from common.http.upload import BODIES, UploadStore
 from common.metrics import Metrics
-from common.settings import HttpSettings
 from common.state.roles import Role
 from searcher.api.banks import banks_of, check_banks
 from searcher.api.protocols import Catalogue, ServingIndex
@@ -26,9 +25,10 @@ from searcher.metrics import begin_decisions
 from searcher.review.matching import MatchQueries, MatchTask
 
 AT_WORK, _WAITING = 2, 16
-_ALLOWED = frozenset({"uri", "video_id"})
+# The fields of a JSON body, of which a request has one.
+ALLOWED = frozenset({"uri", "video_id"})
 
-_DOCUMENTED: dict[str, Any] = {
+MATCH_DOCUMENTED: dict[str, Any] = {
     "parameters": [
         parameter("name", {"type": "string"}, "Name of the video in the response."),
         BANK,
@@ -53,7 +53,7 @@ _DOCUMENTED: dict[str, Any] = {
                             "properties": {name: {"type": "string"}},
                             "additionalProperties": False,
                         }
-                        for name in sorted(_ALLOWED)
+                        for name in sorted(ALLOWED)
                     ],
                 }
             },
@@ -63,30 +63,29 @@ _DOCUMENTED: dict[str, Any] = {
 
 
 def match_router(
-    catalogue: Catalogue, queries: MatchQueries, metrics: Metrics, settings: HttpSettings
+    catalogue: Catalogue, queries: MatchQueries, metrics: Metrics, uploads: UploadStore
 ) -> APIRouter:
     """The route; the matching runs in a thread."""
     router = APIRouter(tags=["match"])
     begin_decisions(metrics)
     measured = QueueMetrics(metrics, "match")
     load_shedder = LoadShedder(AT_WORK, _WAITING, measured=measured)
-    uploads = UploadStore(settings, metrics)
 
     @router.post(
         "/v1/match",
         dependencies=needs(Role.READER),
-        openapi_extra=_DOCUMENTED,
+        openapi_extra=MATCH_DOCUMENTED,
         responses={200: {"model": MatchAnswer}, **ERRORS},
     )
     async def match(request: Request) -> Response:
         """Match an uploaded video, the video at an address, or a video of the catalogue."""
-        banks, thorough = banks_of(request), _flag(request, "thorough")
+        banks, thorough = banks_of(request), flag(request, "thorough")
         caller = facts_of(request.scope).caller
         answering = catalogue.current()
         check_banks(request, banks, answering.index.videos)
         # A long body is refused before it is sent; a place is taken once it is there.
         load_shedder.check_capacity()
-        async with uploads.asked(request, _ALLOWED) as given, load_shedder.entered():
+        async with uploads.asked(request, ALLOWED) as given, load_shedder.entered():
             task = MatchTask(given.name, given.path, **given.fields, banks=banks, thorough=thorough)
             answer = await load_shedder.run(
                 lambda cancellation: queries.answer(answering, task, caller, cancellation),
@@ -97,7 +96,8 @@ def match_router(
     return router
 
 
-def _flag(request: Request, name: str) -> bool:
+def flag(request: Request, name: str) -> bool:
+    """A query parameter that is true or false (the default). Raises UsageError."""
     value = request.query_params.get(name, "false").lower()
     if value not in ("true", "false"):
         raise UsageError(f"{name}: expected true or false, got {value[:20]!r}")

@@ -13,6 +13,7 @@ from typing import IO
 from common.atomic_write import make_private, private_folder, replacing
 from common.errors import DataFolderError, ModelMismatchError, StorageError
 from common.state.files import FILES as STATE_FILES
+from common.state.files import JOBS_FOLDER
 from common.work_in_progress import FOLDER as IN_HAND_FOLDER
 
 _FORMAT = 1
@@ -20,7 +21,9 @@ _MANIFEST = "storyhash.json"
 # What may lie in a folder before an index does: a producer's ledger, other generations, and what is left
 # by a process that was killed as it made the folder.
 _OURS = (
-    frozenset({"generations", "current-generation", "producer.lock", "lock", IN_HAND_FOLDER})
+    frozenset(
+        {"generations", "current-generation", "producer.lock", "lock", IN_HAND_FOLDER, JOBS_FOLDER}
+    )
     | {f"{name}.new" for name in ("current-generation", _MANIFEST)}
     | {f"producer.sqlite{tail}" for tail in ("", "-wal", "-shm", "-journal")}
     | set(STATE_FILES)

@@ -25,6 +25,7 @@ from storyhash.cli.options import (
 )
 from storyhash.cli.progress import progress
 from storyhash.cli.run_summary import show_counts, show_passed_over, show_videos, tick
+from storyhash.open_state import forget_videos
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import IndexPlan, note_moves, plan_work
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
@@ -91,6 +92,7 @@ def index(
         pruned = GoneVideos()
         if prune or prune_folders:
             pruned = _prune(services, plan, folders=prune_folders)
+            forget_videos(settings, pruned.gone)
         plan.embed_again(relabel(plan.relabelled, services.index, check_interrupt))
         report = _run(services, plan)
         summary = _summary(services, plan, report, listing.passed_over)

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from common.errors import UnknownVideoError, UsageError
+from common.settings import load_settings
 from searcher.local_index import LocalIndex
 from searcher.storage.video_store import Selection
 from storyhash.cli.completion import video_ids
 from storyhash.cli.console import err, out, print_fields, print_json
 from storyhash.cli.open_catalogue import opened_catalogue
 from storyhash.cli.options import CursorOption, DataOption, JsonOption, LimitOption, ServerOption
+from storyhash.open_state import forget_videos
 
 app = typer.Typer(help="List, show and delete indexed videos.", no_args_is_help=True)
 
@@ -102,8 +104,9 @@ def delete_videos(
 ) -> None:
     """Delete videos from the index and the catalogue.
 
-    The mirror and every snapshot forget them too. With `--server`, they are deleted also
-    from every generation and from the log, so that messages still in Kafka cannot bring them back.
+    The mirror and every snapshot forget them too, and their matches are deleted. With `--server`, they
+    are deleted also from every generation and from the log, so that messages still in Kafka cannot bring
+    them back.
 
     Exit code 2 when a video is not indexed; the others are deleted.
     """
@@ -118,6 +121,9 @@ def delete_videos(
                 err.print("error:", str(error), style="red", markup=False)
             else:
                 deleted.append(video_id)
+    if server is None:
+        # A service does so itself.
+        forget_videos(load_settings(data_dir=data), deleted)
     if json:
         print_json({"deleted": deleted})
     else:

@@ -17,10 +17,14 @@ from common.messaging.topics import TopicNames
 from common.metrics import Metrics
 from common.runtime_tuning import keep_what_is_there
 from common.settings import Settings
+from common.state.files import JOBS_FOLDER
 from common.work_in_progress import WorkInProgress
 from searcher.api.app import api_app
 from searcher.api.match import AT_WORK
+from searcher.jobs.jobs import Jobs
+from searcher.jobs.runner import JobRunner
 from searcher.metrics import watch_staged, watch_vectors
+from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
@@ -29,6 +33,7 @@ from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.followed_catalogue import FollowedCatalogue
 from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.index_follower import IndexFollower, generation_settings
+from storyhash.services.job_worker import JobWorker
 from storyhash.services.key_access import new_access, opened_access
 from storyhash.services.match_publisher import MatchPublisher
 
@@ -67,12 +72,13 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         settings.data_dir, follower, also=settings.kafka.generation, check=check
     )
     access = new_access(settings.http)
+    reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
     in_hand = WorkInProgress.open(settings.data_dir, "match")
     reader = PictureReader(settings.video, AT_WORK)
     transforms = TransformFinder(reader, settings.matching.transform_seconds)
     announcer = MatchPublisher(
         *(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics),
-        reviews=Reviews(lambda: access.state),
+        reviews=reviews,
         in_hand=in_hand,
         transforms=transforms,
     )
@@ -84,9 +90,13 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         timeout_seconds=settings.service.embed_timeout_seconds,
         key=settings.service.embedder_api_key,
     )
+    runner = JobRunner(
+        jobs, MatchQueries(queries.open, metrics, reviews, transforms), catalogue.current
+    )
+    job_worker = JobWorker(jobs, runner)
     health = CatalogueHealth(metrics, catalogue)
     watch = ThreadWatch(metrics, health)
-    watch.add(*([auditor] if answers_only else [announcer, auditor]))
+    watch.add(*([auditor, job_worker] if answers_only else [announcer, auditor, job_worker]))
     watch.tell("merge", catalogue.merge_trouble)
     catalogue.watched_by(watch)
     app = api_app(
@@ -99,12 +109,14 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         staged=catalogue,
         access=access,
         transforms=transforms,
+        jobs=jobs,
     )
     server = HttpServer(app, settings.http, protected=True)
     server.start()
     keys = ExitStack()
     try:
         keys.enter_context(opened_access(access, settings))
+        jobs.open(settings.data_dir / JOBS_FOLDER)
     except BaseException:
         server.stop()
         raise
@@ -114,12 +126,13 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     if not answers_only:
         announcer.start()
     auditor.start()
+    job_worker.start()
     keep_what_is_there()
     try:
         _wait(settings, catalogue, server, stopping)
     finally:
         # Those that look into the indexes end before the indexes are closed.
-        end_all([auditor] if answers_only else [auditor, announcer])
+        end_all([auditor, job_worker] if answers_only else [auditor, announcer, job_worker])
         in_hand.close()
         end_all(list(catalogue))
         server.stop()

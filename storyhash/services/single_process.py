@@ -14,6 +14,7 @@ from common.http.server import HttpServer
 from common.metrics import Metrics
 from common.runtime_tuning import keep_what_is_there
 from common.settings import ServiceSettings, Settings
+from common.state.files import JOBS_FOLDER
 from embedder.metrics import observe_encoders
 from embedder.query.embedder import QueryEmbedder
 from ingest.exclusion import NOTHING, Exclusion
@@ -22,8 +23,11 @@ from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
 from searcher.api.match import AT_WORK
 from searcher.api.protocols import ServingIndex
+from searcher.jobs.jobs import Jobs
+from searcher.jobs.runner import JobRunner
 from searcher.local_index import LocalIndex
 from searcher.metrics import watch_pending, watch_vectors
+from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
 from storyhash.pipeline.index_pipeline import Indexer
@@ -38,6 +42,7 @@ from storyhash.services.folder_watcher import Watcher
 from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.index_queue import IndexQueue
 from storyhash.services.index_worker import IndexWorker
+from storyhash.services.job_worker import JobWorker
 from storyhash.services.key_access import new_access, opened_access
 from storyhash.services.local_catalogue import Opened, ServedCatalogue
 from storyhash.services.match_new_video import in_words, match_new_video
@@ -73,11 +78,13 @@ def run_serve(
     access = new_access(settings.http)
     reader = PictureReader(settings.video, AT_WORK)
     transforms = TransformFinder(reader, settings.matching.transform_seconds)
+    reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
     app = api_app(
         *(catalogue, catalogue.embed, health, metrics, settings.http),
         add_video=catalogue.add_video,
         access=access,
         transforms=transforms,
+        jobs=jobs,
     )
     health.unmet("index", "it is being opened")
     with (
@@ -88,8 +95,9 @@ def run_serve(
     ):
         check_banks(services.index, settings.matching)
         _tell(services)
-        # Queries have decoders that indexing does not keep busy.
-        with QueryDecoder(settings.video, settings.ingest, AT_WORK) as decoder:
+        jobs.open(settings.data_dir / JOBS_FOLDER)
+        # Queries have decoders that indexing does not keep busy, and jobs have one of them.
+        with QueryDecoder(settings.video, settings.ingest, AT_WORK + 1) as decoder:
             matcher = matcher_over(services.index, services.stage.visual.name, settings.matching)
             answering = ServingIndex("", services.index, matcher)
             queue = IndexQueue(services.index)
@@ -97,9 +105,11 @@ def run_serve(
                 _log.info("resuming %d pending videos", len(queue))
             workers = _workers(
                 *(settings, watched, exclusion, services, answering, queue, metrics, health),
-                reviews=Reviews(lambda: access.state),
+                reviews=reviews,
                 transforms=transforms,
             )
+            asked = MatchQueries(catalogue.embed, metrics, reviews, transforms)
+            workers.append(JobWorker(jobs, JobRunner(jobs, asked, catalogue.current)))
             queries = LocalQueries(decoder, QueryEmbedder(services.stage), reader)
             observe_encoders(services.stage, metrics)
             watch_vectors(metrics, lambda: services.index)

@@ -19,6 +19,7 @@ from common.state.roles import Role
 from common.state.state import State
 from embedder.server import embed_app
 from searcher.api.app import api_app
+from searcher.jobs.jobs import Jobs
 from searcher.storage.video_store import Video
 from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of
@@ -30,6 +31,10 @@ OPEN = {("/livez", "get"), ("/readyz", "get"), ("/metrics", "get")}
 ROLES = {
     ("/v1/search", "post"): "reader",
     ("/v1/match", "post"): "reader",
+    ("/v1/jobs", "get"): "reader",
+    ("/v1/jobs", "post"): "reader",
+    ("/v1/jobs/{job_id}", "get"): "reader",
+    ("/v1/jobs/{job_id}", "delete"): "reader",
     ("/v1/matches", "get"): "reader",
     ("/v1/matches/{match_id}", "get"): "reader",
     ("/v1/matches/{match_id}/verdicts", "get"): "reader",
@@ -74,12 +79,15 @@ class Keyed:
         self.state = state
         self.added: list[str] = []
         whole: Any = Generations()
+        self.jobs = Jobs(lambda: state)
+        self.jobs.open(folder / "jobs")
         self.app = api_app(
             *(self.api.catalogue, embed, Health(None, (), 60.0), self.api.metrics, ALWAYS),
             add_video=self._add,
             generations=whole,
             staged=whole,
             access=access_over(state, ALWAYS),
+            jobs=self.jobs,
         )
         self.client = Client(self.app)
         self.shows = key_of(state, Role.WRITER, ["shows"])

@@ -1,0 +1,344 @@
+"""Jobs: a bounded queue, fair between keys, that outlives the process."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, insert, select, update
+
+from common.errors import TooManyJobsError
+from common.settings import JobSettings
+from common.state.database import StateDatabase
+from common.state.idempotency import Once, answered_once
+from common.state.tables import JOBS
+from common.state.text import dump, load
+
+QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
+_OPEN = (QUEUED, RUNNING)
+# A job is begun this often; then it fails.
+_MAX_ATTEMPTS = 2
+_HOUR_MILLISECONDS = 3_600_000
+_CRASHED = {
+    "code": "crashed",
+    "message": "the service ended twice while it worked on this job; try another video",
+}
+# What needs an address with its secrets is over when a job has ended.
+_SECRET = "uri"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """id: see `new_job_id`. owner: the service that does the work. key_id: empty if no key was required.
+    size: bytes of the upload. request: JSON values; its `uri` is forgotten when the job has ended."""
+
+    id: str
+    owner: str
+    key_id: str
+    size: int
+    request: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row. Times: milliseconds since 1970. position: number of jobs that run before it; None unless it
+    is queued."""
+
+    number: int
+    id: str
+    key_id: str
+    state: str
+    request: dict[str, Any]
+    progress: dict[str, Any] | None
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    position: int | None = None
+
+
+class JobStore:
+    """The jobs in a state database. All methods raise StateError."""
+
+    def __init__(
+        self,
+        database: StateDatabase,
+        settings: JobSettings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+
+    @property
+    def kept_milliseconds(self) -> int:
+        """How long an ended job is kept."""
+        return int(_HOUR_MILLISECONDS * self._settings.result_hours)
+
+    def check_capacity(self, owner: str, key_id: str, size: int = 0) -> None:
+        """Raises TooManyJobsError if a job of this key with an upload of this size has no place."""
+        with self._database.read() as connection:
+            self._check(connection, owner, key_id, size)
+
+    def add(self, new: NewJob, once: Once | None = None) -> tuple[str, bool]:
+        """Queue a job. Returns its id, and whether an earlier request with the same Idempotency-Key
+        queued it. Raises TooManyJobsError, ReusedKeyError."""
+
+        def make() -> dict[str, Any]:
+            self._check(connection, new.owner, new.key_id, new.size)
+            connection.execute(
+                insert(JOBS).values(
+                    id=new.id,
+                    owner=new.owner,
+                    key_id=new.key_id,
+                    state=QUEUED,
+                    cancel_requested=False,
+                    attempts=0,
+                    bytes=new.size,
+                    request=dump(dict(new.request)),
+                    created_at=self._now(),
+                )
+            )
+            return {"id": new.id}
+
+        with self._database.change(alone=True) as connection:
+            answer, replayed = answered_once(connection, once, make, self._clock)
+        return answer["id"], replayed
+
+    def has_queued(self, owner: str) -> bool:
+        """Whether `take` would give a job."""
+        queued = (JOBS.c.owner == owner, JOBS.c.state == QUEUED)
+        with self._database.read() as connection:
+            return (
+                connection.execute(select(JOBS.c.number).where(*queued).limit(1)).first()
+                is not None
+            )
+
+    def take(self, owner: str) -> Job | None:
+        """Begin the job that is next; None if none is queued."""
+        with self._database.change(alone=True) as connection:
+            order = _fair_order(connection, owner)
+            if not order:
+                return None
+            values = {"state": RUNNING, "attempts": JOBS.c.attempts + 1, "started_at": self._now()}
+            connection.execute(update(JOBS).where(JOBS.c.number == order[0]).values(values))
+            row = select(JOBS).where(JOBS.c.number == order[0])
+            return _job(connection.execute(row).one())
+
+    def is_cancelled(self, number: int) -> bool:
+        """Whether a running job should end."""
+        query = select(JOBS.c.cancel_requested).where(JOBS.c.number == number)
+        with self._database.read() as connection:
+            found = connection.execute(query).scalar_one_or_none()
+        return found is None or found
+
+    def tell_progress(self, number: int, progress: Mapping[str, Any]) -> None:
+        """Store how far a running job is."""
+        self._set(number, progress=dump(dict(progress)))
+
+    def finish(
+        self,
+        job: Job,
+        state: str,
+        *,
+        result: Mapping[str, Any] | None = None,
+        error: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End a running job."""
+        self._set(
+            job.number,
+            state=state,
+            result=None if result is None else dump(dict(result)),
+            error=None if error is None else dump(dict(error)),
+            request=_without_secret(job.request),
+            finished_at=self._now(),
+        )
+
+    def give_back(self, job: Job) -> None:
+        """Queue a running job again, because the service stops."""
+        self._set(
+            job.number,
+            state=QUEUED,
+            progress=None,
+            started_at=None,
+            attempts=JOBS.c.attempts - 1,
+        )
+
+    def recover(self, owner: str) -> None:
+        """After a crash: running jobs are queued again. One that was begun too often has failed."""
+        running = (JOBS.c.owner == owner, JOBS.c.state == RUNNING)
+        with self._database.change() as connection:
+            for row in connection.execute(select(JOBS).where(*running)).all():
+                again = row.attempts < _MAX_ATTEMPTS and not row.cancel_requested
+                ended = CANCELLED if row.cancel_requested else FAILED
+                values: dict[str, Any] = {"state": QUEUED if again else ended, "progress": None}
+                if not again:
+                    error = None if row.cancel_requested else dump(_CRASHED)
+                    values |= {"error": error, "finished_at": self._now()}
+                connection.execute(update(JOBS).where(JOBS.c.number == row.number).values(values))
+
+    def cancel(self, job_id: str, key_id: str | None) -> bool:
+        """End a queued job, ask a running one to end, or delete one that has ended; False if it is
+        unknown. key_id: only a job of this key; None means any."""
+        with self._database.change(alone=True) as connection:
+            row = connection.execute(select(JOBS).where(*_one(job_id, key_id))).first()
+            if row is None:
+                return False
+            this = JOBS.c.number == row.number
+            if row.state == QUEUED:
+                connection.execute(
+                    update(JOBS)
+                    .where(this)
+                    .values(
+                        state=CANCELLED,
+                        finished_at=self._now(),
+                        request=_without_secret(load(row.request)),
+                    )
+                )
+            elif row.state == RUNNING:
+                connection.execute(update(JOBS).where(this).values(cancel_requested=True))
+            else:
+                connection.execute(delete(JOBS).where(this))
+        return True
+
+    def get(self, job_id: str, key_id: str | None) -> Job | None:
+        """A job; None if it is unknown. key_id: only a job of this key; None means any."""
+        with self._database.read() as connection:
+            row = connection.execute(select(JOBS).where(*_one(job_id, key_id))).first()
+            return None if row is None else _job(row, _positions(connection, [row]))
+
+    def page(
+        self, key_id: str | None, before: int | None, limit: int
+    ) -> tuple[list[Job], int | None, int]:
+        """Jobs without their results, newest first, the cursor of the next page (None at the end), and
+        their number. key_id: only jobs of this key; None means all."""
+        conditions = [] if key_id is None else [JOBS.c.key_id == key_id]
+        columns = [column for column in JOBS.c if column is not JOBS.c.result]
+        query = select(*columns).where(*conditions).order_by(JOBS.c.number.desc()).limit(limit + 1)
+        if before is not None:
+            query = query.where(JOBS.c.number < before)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+            positions = _positions(connection, rows)
+            total = connection.execute(
+                select(func.count()).select_from(JOBS).where(*conditions)
+            ).scalar_one()
+        following = rows[limit - 1].number if len(rows) > limit else None
+        return [_job(row, positions) for row in rows[:limit]], following, total
+
+    def trim(self) -> None:
+        """Delete ended jobs that are too old or too many."""
+        ended = JOBS.c.state.not_in(_OPEN)
+        before = self._now() - self.kept_milliseconds
+        with self._database.change() as connection:
+            connection.execute(delete(JOBS).where(ended, JOBS.c.finished_at < before))
+            newest = select(JOBS.c.number).where(ended).order_by(JOBS.c.number.desc())
+            first = connection.execute(
+                newest.offset(self._settings.max_results).limit(1)
+            ).scalar_one_or_none()
+            if first is not None:
+                connection.execute(delete(JOBS).where(ended, JOBS.c.number <= first))
+
+    def open_ids(self, owner: str) -> set[str]:
+        """The ids of queued and running jobs: those whose uploads are needed."""
+        query = select(JOBS.c.id).where(JOBS.c.owner == owner, JOBS.c.state.in_(_OPEN))
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
+
+    def _check(self, connection: Connection, owner: str, key_id: str, size: int) -> None:
+        settings, is_open = self._settings, JOBS.c.state.in_(_OPEN)
+        own = func.coalesce(func.sum(case((JOBS.c.key_id == key_id, 1), else_=0)), 0)
+        of_owner = func.coalesce(func.sum(case((JOBS.c.owner == owner, JOBS.c.bytes), else_=0)), 0)
+        count, of_key, held = connection.execute(
+            select(func.count(), own, of_owner).select_from(JOBS).where(is_open)
+        ).one()
+        if of_key >= settings.max_queued_per_key:
+            raise TooManyJobsError(
+                f"{of_key} jobs of this key are queued or running; wait for one, or cancel one"
+            )
+        if count >= settings.max_queued:
+            raise TooManyJobsError(f"{count} jobs are queued or running; try again later")
+        if held + size > settings.max_bytes:
+            raise TooManyJobsError(
+                "the uploads of jobs use all the disk space reserved for them; try again later"
+            )
+
+    def _set(self, number: int, **values: Any) -> None:
+        with self._database.change() as connection:
+            connection.execute(update(JOBS).where(JOBS.c.number == number).values(values))
+
+    def _now(self) -> int:
+        return int(1000 * self._clock())
+
+
+def new_job_id() -> str:
+    """An id that nobody can guess."""
+    return secrets.token_hex(16)
+
+
+def fair_order(queued: Sequence[tuple[int, str]], served_at: Mapping[str, int]) -> list[int]:
+    """The numbers of queued jobs in the order in which they run: the keys take turns, and the key whose
+    last job began the longest ago is first.
+
+    queued: numbers and keys, ordered by number. served_at: when the last job of a key began.
+    """
+    turns: Counter[str] = Counter()
+    order = []
+    for number, key_id in queued:
+        order.append((turns[key_id], served_at.get(key_id, 0), number))
+        turns[key_id] += 1
+    return [number for _, _, number in sorted(order)]
+
+
+def _fair_order(connection: Connection, owner: str) -> list[int]:
+    queued = connection.execute(
+        select(JOBS.c.number, JOBS.c.key_id)
+        .where(JOBS.c.owner == owner, JOBS.c.state == QUEUED)
+        .order_by(JOBS.c.number)
+    ).all()
+    served = connection.execute(
+        select(JOBS.c.key_id, func.max(JOBS.c.started_at))
+        .where(JOBS.c.owner == owner, JOBS.c.started_at.is_not(None))
+        .group_by(JOBS.c.key_id)
+    ).all()
+    return fair_order(
+        [(number, key_id) for number, key_id in queued],
+        {key_id: int(started or 0) for key_id, started in served},
+    )
+
+
+def _positions(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, int]:
+    """The positions of queued jobs, by number."""
+    owners = {row.owner for row in rows if row.state == QUEUED}
+    return {
+        number: position
+        for owner in owners
+        for position, number in enumerate(_fair_order(connection, owner))
+    }
+
+
+def _one(job_id: str, key_id: str | None) -> list[ColumnElement[bool]]:
+    own = [] if key_id is None else [JOBS.c.key_id == key_id]
+    return [JOBS.c.id == job_id, *own]
+
+
+def _without_secret(request: Mapping[str, Any]) -> str:
+    return dump({name: value for name, value in request.items() if name != _SECRET})
+
+
+def _job(row: Row[Any], positions: Mapping[int, int] | None = None) -> Job:
+    def value(name: str) -> Any:
+        text = row._mapping.get(name)
+        return None if text is None else load(text)
+
+    return Job(
+        *(row.number, row.id, row.key_id, row.state),
+        *(load(row.request), value("progress"), value("result"), value("error")),
+        *(row.created_at, row.started_at, row.finished_at),
+        position=(positions or {}).get(row.number),
+    )

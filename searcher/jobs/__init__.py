@@ -1,0 +1,1 @@
+"""Jobs: matches that a caller asks for and fetches later."""

@@ -1,0 +1,193 @@
+"""`/v1/jobs`: matches that a caller does not wait for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from common.http.errors import ApiError, json_response
+from common.http.etag import tagged_response
+from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
+from common.http.request_body import no_body
+from common.http.request_facts import Caller, facts_of
+from common.http.roles import needs
+from common.http.upload import MatchRequest, UploadStore
+from common.state.idempotency import Once
+from common.state.jobs import Job, NewJob, new_job_id
+from common.state.keys import iso
+from common.state.roles import Role
+from common.state.text import dump
+from searcher.api.banks import banks_of, check_banks
+from searcher.api.match import ALLOWED, MATCH_DOCUMENTED, flag
+from searcher.api.protocols import Catalogue
+from searcher.api.schemas import ERRORS
+from searcher.api.videos import unknown_video
+from searcher.index.state import Banks
+from searcher.jobs.jobs import Jobs, key_of_jobs
+from searcher.jobs.schemas import JobItem, JobPage
+from searcher.review.match_detail import QueryIdentity
+from searcher.review.paging import Cursor, Limit, StateThreads, page_json
+from searcher.review.reviews import upload_identity, uri_identity
+
+_DOCUMENTED = {**MATCH_DOCUMENTED, "parameters": [*MATCH_DOCUMENTED["parameters"], IDEMPOTENCY_KEY]}
+
+
+def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["jobs"])
+    run = StateThreads().run
+
+    @router.post(
+        "/v1/jobs",
+        status_code=202,
+        dependencies=needs(Role.READER),
+        openapi_extra=_DOCUMENTED,
+        responses={202: {"model": JobItem}, **ERRORS},
+    )
+    async def create_job(request: Request) -> Response:
+        """Queue a match of an uploaded video, of the video at an address, or of a video of the catalogue.
+        The queue is kept when the service restarts."""
+        banks, thorough = banks_of(request), flag(request, "thorough")
+        caller = facts_of(request.scope).caller
+        answering = catalogue.current()
+        check_banks(request, banks, answering.index.videos)
+        # A long body is refused before it is sent.
+        owner, key_id = jobs.files.owner, caller.key_id or ""
+        await run(lambda: jobs.store.check_capacity(owner, key_id))
+        async with uploads.asked(request, ALLOWED) as given:
+            identity = await run(lambda: _identity(catalogue, given, caller))
+            wanted = _wanted(given, identity, banks, caller, thorough=thorough)
+            once = once_of(request, dump(wanted))
+            job_id, replayed = await run(lambda: _add(jobs, given, wanted, caller, once))
+        jobs.added.set()
+        job = await run(lambda: jobs.get(job_id, caller))
+        if job is None:
+            raise _unknown(job_id)
+        return made_response(job_to_json(job, jobs), 202, f"/v1/jobs/{job_id}", replayed=replayed)
+
+    @router.get(
+        "/v1/jobs",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": JobPage}, **ERRORS},
+    )
+    async def list_jobs(request: Request, limit: Limit = 100, cursor: Cursor = None) -> Response:
+        """List the jobs of the key, newest first, without their results. An admin sees all jobs."""
+        key_id = key_of_jobs(facts_of(request.scope).caller)
+        found, following, total = await run(lambda: jobs.store.page(key_id, cursor, limit))
+        items = [job_to_json(job, jobs) for job in found]
+        for item in items:
+            del item["result"]
+        return json_response(page_json(items, following, total))
+
+    @router.get(
+        "/v1/jobs/{job_id}",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": JobItem}, **ERRORS},
+    )
+    async def show_job(job_id: str, request: Request) -> Response:
+        """Get a job: its state, and its result when it is done."""
+        caller = facts_of(request.scope).caller
+        job = await run(lambda: jobs.get(_plain(job_id), caller))
+        if job is None:
+            raise _unknown(job_id)
+        return tagged_response(request, job_to_json(job, jobs))
+
+    @router.delete(
+        "/v1/jobs/{job_id}",
+        status_code=204,
+        dependencies=needs(Role.READER),
+        responses={204: _CANCELLED, **ERRORS},
+    )
+    async def cancel_job(job_id: str, request: Request) -> Response:
+        """Cancel a job. One that has ended is deleted with its result."""
+        await no_body(request)
+        caller = facts_of(request.scope).caller
+        if not await run(lambda: jobs.cancel(_plain(job_id), caller)):
+            raise _unknown(job_id)
+        return Response(status_code=204)
+
+    return router
+
+
+_CANCELLED: dict[str, Any] = {
+    "description": "A queued job is cancelled, a running one ends within a second or as soon as its step "
+    "allows, one that has ended is deleted."
+}
+
+
+def job_to_json(job: Job, jobs: Jobs) -> dict[str, Any]:
+    """The JSON of a job."""
+    ended = job.finished_at
+    return {
+        "id": job.id,
+        "state": job.state,
+        "query": job.request["query"],
+        "position": job.position,
+        "progress": job.progress,
+        "created_at": iso(job.created_at),
+        "started_at": iso(job.started_at),
+        "finished_at": iso(ended),
+        "expires_at": None if ended is None else iso(ended + jobs.store.kept_milliseconds),
+        "error": job.error,
+        "result": job.result,
+    }
+
+
+def _identity(catalogue: Catalogue, given: MatchRequest, caller: Caller) -> QueryIdentity:
+    """Raises ApiError (404) for an unknown video."""
+    if given.path is not None:
+        return upload_identity(given.path)
+    video_id = given.fields.get("video_id")
+    if video_id is None:
+        return uri_identity(given.fields["uri"])
+    video = catalogue.current().index.videos.get(video_id)
+    if video is None or not caller.may_see(video.bank):
+        raise unknown_video(video_id)
+    return QueryIdentity.of_video(video)
+
+
+def _wanted(
+    given: MatchRequest, identity: QueryIdentity, banks: Banks, caller: Caller, *, thorough: bool
+) -> dict[str, Any]:
+    """The stored request."""
+    return {
+        "name": given.name,
+        "upload": given.path is not None,
+        **given.fields,
+        "banks": None if banks is None else sorted(banks),
+        "caller_banks": None if caller.banks is None else sorted(caller.banks),
+        "thorough": thorough,
+        "query": {
+            "kind": identity.kind,
+            "fingerprint": identity.fingerprint,
+            "uri": given.name,
+        },
+    }
+
+
+def _add(
+    jobs: Jobs, given: MatchRequest, wanted: dict[str, Any], caller: Caller, once: Once | None
+) -> tuple[str, bool]:
+    """Keep the upload and queue the job; returns its id, and whether it was queued before."""
+    job_id, files = new_job_id(), jobs.files
+    size = 0 if given.path is None else files.keep(given.path, job_id)
+    try:
+        new = NewJob(job_id, files.owner, caller.key_id or "", size, wanted)
+        added = jobs.store.add(new, once)
+    except BaseException:
+        files.delete(job_id)
+        raise
+    if added[0] != job_id:
+        files.delete(job_id)
+    return added
+
+
+def _plain(job_id: str) -> str:
+    # PostgreSQL refuses NUL in text.
+    return job_id.replace("\0", "")
+
+
+def _unknown(job_id: str) -> ApiError:
+    return ApiError(404, "unknown_job", f"no job {job_id[:100]!r}; /v1/jobs lists those of the key")

@@ -1,0 +1,141 @@
+"""Does the work of jobs, one after the other."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from common.cancellation import Cancellation
+from common.errors import StoryHashError
+from common.http.errors import without_paths
+from common.http.request_facts import Caller
+from common.state.jobs import CANCELLED, DONE, FAILED, Job
+from common.state.roles import Role
+from common.types import PassName
+from searcher.api.protocols import ServingIndex
+from searcher.jobs.jobs import Jobs
+from searcher.review.matching import MatchQueries, MatchTask
+
+_log = logging.getLogger("storyhash.jobs")
+# How often a running job looks whether it is cancelled, and tells its progress.
+_TICK_SECONDS = 0.5
+_TRIM_SECONDS = 60.0
+_STAGES: dict[PassName, str] = {
+    "first": "first pass",
+    "closer": "second pass",
+    "thorough": "second pass",
+}
+
+
+class JobRunner:
+    """Runs the jobs of one service. Use it from one thread."""
+
+    def __init__(
+        self, jobs: Jobs, queries: MatchQueries, current: Callable[[], ServingIndex]
+    ) -> None:
+        """current: the index that answers now; raises NotReadyError if there is none."""
+        self._jobs = jobs
+        self._queries = queries
+        self._current = current
+        self._trim_at = 0.0
+
+    def recover(self) -> None:
+        """Take up what an earlier process left. Raises StateError."""
+        owner = self._jobs.files.owner
+        self._jobs.store.recover(owner)
+        self._jobs.files.sweep(self._jobs.store.open_ids(owner))
+
+    def run_next(self, stopping: threading.Event) -> bool:
+        """Do one job, if one is queued; returns whether there was one. When `stopping` is set, the work
+        ends and the job is queued again. Raises StateError, NotReadyError."""
+        answering = self._current()
+        store, owner = self._jobs.store, self._jobs.files.owner
+        if time.monotonic() >= self._trim_at:
+            self._trim_at = time.monotonic() + _TRIM_SECONDS
+            store.trim()
+        job = store.take(owner) if store.has_queued(owner) else None
+        if job is None:
+            return False
+        cancellation, progress = Cancellation(), _Progress()
+        with ThreadPoolExecutor(1, thread_name_prefix="job") as threads:
+            try:
+                work = threads.submit(self._answer, answering, job, cancellation, progress)
+                told_to_end = self._watch(job, work, progress, stopping)
+            finally:
+                # Where the database fails too, the work must end.
+                cancellation.cancel()
+            wait([work])
+        self._end(job, work, told_to_end=told_to_end)
+        return True
+
+    def _answer(
+        self, answering: ServingIndex, job: Job, cancellation: Cancellation, progress: _Progress
+    ) -> dict[str, Any]:
+        request = job.request
+        path = self._jobs.files.path(job.id) if request["upload"] else None
+        if path is not None and not path.is_file():
+            raise StoryHashError("the uploaded file of this job is gone; send it again")
+        task = MatchTask(
+            request["name"],
+            path,
+            request.get("uri"),
+            request.get("video_id"),
+            _banks(request["banks"]),
+            request["thorough"],
+        )
+        caller = Caller(job.key_id or None, Role.READER, _banks(request["caller_banks"]))
+        return self._queries.answer(answering, task, caller, cancellation, progress.on_piece)
+
+    def _watch(
+        self,
+        job: Job,
+        work: Future[dict[str, Any]],
+        progress: _Progress,
+        stopping: threading.Event,
+    ) -> bool:
+        """Wait until the work has ended or should end; returns whether it should."""
+        store, told = self._jobs.store, None
+        while not wait([work], _TICK_SECONDS).done:
+            if stopping.is_set() or store.is_cancelled(job.number):
+                return True
+            if progress.value != told:
+                told = progress.value
+                store.tell_progress(job.number, told)
+        return False
+
+    def _end(self, job: Job, work: Future[dict[str, Any]], *, told_to_end: bool) -> None:
+        store, error = self._jobs.store, work.exception()
+        if error is None:
+            store.finish(job, DONE, result=work.result())
+        elif told_to_end:
+            if not store.is_cancelled(job.number):
+                # The service stops.
+                store.give_back(job)
+                return
+            store.finish(job, CANCELLED)
+        elif isinstance(error, StoryHashError):
+            message = without_paths(str(error))
+            store.finish(job, FAILED, error={"code": error.code, "message": message})
+        else:
+            _log.error("job %s failed", job.id, exc_info=error)
+            message = f"internal error ({type(error).__name__})"
+            store.finish(job, FAILED, error={"code": "internal", "message": message})
+        self._jobs.files.delete(job.id)
+
+
+class _Progress:
+    """How far the work is. It is set in one thread and read in another."""
+
+    def __init__(self) -> None:
+        self.value: dict[str, Any] = {"stage": "decoding", "pieces_done": 0, "pieces": None}
+
+    def on_piece(self, kind: PassName, number: int, pieces: int) -> None:
+        self.value = {"stage": _STAGES[kind], "pieces_done": number, "pieces": pieces}
+
+
+def _banks(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)

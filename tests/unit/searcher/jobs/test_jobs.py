@@ -1,0 +1,242 @@
+"""Jobs over HTTP: they are queued, run, cancelled, and outlive the service."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.settings import JobSettings
+from common.state.roles import Role
+from common.types import PassName, QueryEmbedding, TakeLook
+from searcher.jobs.job_files import JobFiles
+from searcher.jobs.runner import JobRunner
+from searcher.review.matching import MatchQueries
+from searcher.review.reviews import Reviews
+from tests.support.keys import key_of
+from tests.support.queries import error_of
+from tests.unit.searcher.api.test_api import embed
+from tests.unit.searcher.api.test_key_access import Keyed, keyed
+
+__all__ = ["keyed"]
+
+
+class Queue:
+    """The API with jobs, and a runner that the test calls."""
+
+    def __init__(self, keyed: Keyed) -> None:
+        self.keyed = keyed
+        self.key = key_of(keyed.state, Role.READER)
+        self.stopping = threading.Event()
+
+    def post(self, **request: Any) -> Any:
+        return self.ask("POST", "/v1/jobs", **(request or {"content": b"a.mp4"}))
+
+    def ask(self, method: str, path: str, key: dict[str, str] | None = None, **request: Any) -> Any:
+        return self.keyed.ask(method, path, key or self.key, **request)
+
+    def show(self, answer: Any) -> dict[str, Any]:
+        return dict(self.ask("GET", answer.headers["Location"]).json())
+
+    def run(self, embedding: Any = embed) -> bool:
+        reviews = Reviews(lambda: self.keyed.state)
+        queries = MatchQueries(embedding, self.keyed.api.metrics, reviews)
+        runner = JobRunner(self.keyed.jobs, queries, self.keyed.api.catalogue.current)
+        runner.recover()
+        return runner.run_next(self.stopping)
+
+    @property
+    def uploads(self) -> list[Path]:
+        return sorted(self.keyed.jobs.files.path("x").parent.glob("*.upload"))
+
+
+@pytest.fixture
+def queue(keyed: Keyed) -> Queue:
+    return Queue(keyed)
+
+
+def check_schema(queue: Queue, value: Any) -> None:
+    document = queue.keyed.app.openapi()
+    schema = document["components"]["schemas"]["JobItem"]
+    Draft202012Validator({**schema, "components": document["components"]}).validate(value)
+
+
+def test_a_job_has_the_answer_of_a_match(queue: Queue) -> None:
+    answer = queue.post()
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    check_schema(queue, job)
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert (job["state"], job["position"], job["result"]) == ("queued", 0, None)
+    assert len(queue.uploads) == 1
+    assert queue.run()
+    done = queue.show(answer)
+    check_schema(queue, done)
+    matched = queue.ask("POST", "/v1/match", content=b"a.mp4").json()
+    assert (done["state"], done["result"]) == ("done", matched)
+    assert done["query"]["fingerprint"] == matched["query"]["fingerprint"]
+    assert done["expires_at"] > done["finished_at"]
+    assert queue.uploads == []
+    assert not queue.run()
+
+
+def test_a_video_of_the_catalogue_and_an_address_are_jobs_too(queue: Queue) -> None:
+    by_id = queue.post(json={"video_id": "a.mp4"})
+    by_uri = queue.post(json={"uri": "https://host/a.mp4?key=secret"})
+    assert by_uri.json()["query"]["uri"] == "https://host/a.mp4"
+    assert by_uri.json()["position"] == 1
+    assert queue.run()
+    assert queue.show(by_id)["result"]["matches"][0]["video_id"] == "shows/copy of a.mp4"
+    nobody = queue.post(json={"video_id": "nobody"})
+    assert error_of(nobody) == (404, "unknown_video")
+    assert error_of(queue.post(json={"uri": "/etc/passwd"})) == (400, "usage")
+    assert error_of(queue.post(content=b"")) == (400, "usage")
+
+
+def test_a_job_obeys_the_banks_of_its_key(queue: Queue) -> None:
+    shows = key_of(queue.keyed.state, Role.READER, ["shows"])
+    answer = queue.ask("POST", "/v1/jobs", shows, content=b"a.mp4")
+    assert queue.run()
+    result = queue.ask("GET", answer.headers["Location"], shows).json()["result"]
+    assert {one["bank"] for one in result["matches"]} == {"shows"}
+    refused = queue.ask("POST", "/v1/jobs?bank=default", shows, content=b"a.mp4")
+    assert error_of(refused) == (403, "forbidden")
+    hidden = queue.ask("POST", "/v1/jobs", shows, json={"video_id": "a.mp4"})
+    assert error_of(hidden) == (404, "unknown_video")
+
+
+def test_only_its_key_and_an_admin_see_a_job(queue: Queue) -> None:
+    answer = queue.post()
+    place, other = answer.headers["Location"], key_of(queue.keyed.state, Role.WRITER)
+    for method in ("GET", "DELETE"):
+        assert error_of(queue.ask(method, place, other)) == (404, "unknown_job")
+    assert queue.ask("GET", "/v1/jobs", other).json()["total"] == 0
+    page = queue.ask("GET", "/v1/jobs", key_of(queue.keyed.state, Role.ADMIN)).json()
+    assert [one["id"] for one in page["items"]] == [answer.json()["id"]]
+    assert "result" not in page["items"][0]
+
+
+def test_a_job_that_fails_says_why(queue: Queue) -> None:
+    broken, down = queue.post(content=b"named"), queue.post(content=b"down")
+    assert queue.run()
+    assert queue.run()
+    job = queue.show(broken)
+    check_schema(queue, job)
+    assert (job["state"], job["error"]["code"]) == ("failed", "unreadable")
+    # The path of a log of the server is nobody's business.
+    assert "/var/log" not in job["error"]["message"]
+    assert queue.show(down)["error"]["code"] == "embedder"
+
+
+def test_a_job_whose_upload_is_gone_fails(queue: Queue) -> None:
+    answer = queue.post()
+    queue.uploads[0].unlink()
+    assert queue.run()
+    assert "send it again" in queue.show(answer)["error"]["message"]
+
+
+def waits_then(act: Callable[[], object]) -> Any:
+    """An embedder that acts, and then works until it is cancelled."""
+
+    @contextmanager
+    def open_query(
+        source: object, name: str, model_id: str, cancellation: Cancellation = NEVER_CANCELLED
+    ) -> Iterator[TakeLook]:
+        act()
+        while True:
+            threading.Event().wait(0.01)
+            cancellation.check()
+        yield
+
+    return open_query
+
+
+def test_the_work_of_a_cancelled_job_stops(queue: Queue) -> None:
+    answer = queue.post()
+    job_id = answer.json()["id"]
+    assert queue.run(waits_then(lambda: queue.keyed.state.jobs.cancel(job_id, None)))
+    assert queue.show(answer)["state"] == "cancelled"
+    assert queue.uploads == []
+    assert queue.ask("DELETE", answer.headers["Location"]).status_code == 204
+    assert error_of(queue.ask("GET", answer.headers["Location"])) == (404, "unknown_job")
+
+
+def test_a_running_job_tells_its_progress(queue: Queue) -> None:
+    answer = queue.post()
+
+    @contextmanager
+    def open_query(source: Any, *rest: Any) -> Iterator[TakeLook]:
+        with embed(source, *rest) as look:
+
+            def take(kind: PassName) -> Iterator[QueryEmbedding]:
+                yield from look(kind)
+                while not told():
+                    threading.Event().wait(0.01)
+
+            yield take
+
+    def told() -> bool:
+        job = queue.keyed.state.jobs.get(answer.json()["id"], None)
+        return job is not None and (job.progress or {}).get("pieces_done") == 1
+
+    assert queue.run(open_query)
+    progress = {"stage": "first pass", "pieces_done": 1, "pieces": 1}
+    assert queue.show(answer)["progress"] == progress
+
+
+def test_a_queued_job_is_cancelled_at_once(queue: Queue) -> None:
+    answer = queue.post()
+    assert queue.ask("DELETE", answer.headers["Location"]).status_code == 204
+    assert queue.show(answer)["state"] == "cancelled"
+    assert queue.uploads == []
+    assert not queue.run()
+
+
+def test_a_job_of_a_service_that_stops_is_done_after_the_next_start(queue: Queue) -> None:
+    answer = queue.post()
+    assert queue.run(waits_then(queue.stopping.set))
+    assert (queue.show(answer)["state"], len(queue.uploads)) == ("queued", 1)
+    queue.stopping.clear()
+    assert queue.run()
+    assert queue.show(answer)["state"] == "done"
+
+
+def test_too_many_jobs_are_refused_with_a_time_to_wait(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue.keyed.state.jobs, "_settings", JobSettings(max_queued_per_key=1))
+    assert queue.post().status_code == 202
+    refused = queue.post()
+    assert error_of(refused) == (429, "too_many_jobs")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert len(queue.uploads) == 1
+
+
+def test_a_job_that_is_sent_again_is_queued_once(queue: Queue) -> None:
+    given = {"content": b"a.mp4", "headers": {"Idempotency-Key": "mine"}}
+    first, again = queue.post(**given), queue.post(**given)
+    assert first.json()["id"] == again.json()["id"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert len(queue.uploads) == 1
+    other = queue.post(content=b"blind.mp4", headers=given["headers"])
+    assert error_of(other) == (422, "idempotency_key_reused")
+    assert len(queue.uploads) == 1
+
+
+def test_uploads_that_no_job_needs_are_deleted(tmp_path: Path) -> None:
+    files = JobFiles(tmp_path / "jobs")
+    for job_id in ("needed", "old", "young"):
+        files.path(job_id).write_bytes(b"x")
+    for job_id in ("needed", "old"):
+        os.utime(files.path(job_id), (0, 0))
+    files.sweep({"needed"})
+    assert [files.path(one).exists() for one in ("needed", "old", "young")] == [True, False, True]
+    assert JobFiles(tmp_path / "jobs").owner == files.owner
+    assert JobFiles(tmp_path / "other").owner != files.owner
