@@ -60,6 +60,10 @@ class Reviews:
         for one, match_id in zip(decided, state.matches.record(decided), strict=True):
             for item in by_reference[one.ref_video_id]:
                 item["match_id"] = match_id
+        # A video that was deleted meanwhile took along only what was stored before.
+        for video_id in {*by_reference, *([query.video_id] if query.video_id else [])}:
+            if answering.index.videos.get(video_id) is None:
+                self.forget_video(video_id)
         excepted = [item for item in answer["matches"] if item["decision"] == "no_match"]
         if excepted:
             answer["matches"] = [one for one in answer["matches"] if one["decision"] != "no_match"]

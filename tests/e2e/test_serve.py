@@ -242,6 +242,13 @@ def test_a_posted_video_is_indexed_matched_and_forgotten_again(
     told = "'posted/again': indexed, 6.0 s, segments: 2; copy, 100.0%"
     wait_until(lambda: told in served.text(), "the match to be told")
     assert "of 'c.mov'" in served.text()
+    kept = client.get("/v1/videos/posted/again/matches").json()
+    assert [(one["query"]["video_id"], one["ref_video_id"]) for one in kept["items"]] == [
+        ("posted/again", "c.mov")
+    ]
+    job = client.post("/v1/jobs", json={"video_id": "c.mov"}).headers["Location"]
+    wait_until(lambda: client.get(job).json()["state"] == "done", "the job to be done")
+    assert client.get(job).json()["result"]["decision"] == "copy"
 
     again = client.post("/v1/match", json={"video_id": "c.mov"}).json()
     assert (again["decision"], again["matches"][0]["video_id"]) == ("copy", "posted/again")
@@ -251,6 +258,7 @@ def test_a_posted_video_is_indexed_matched_and_forgotten_again(
     assert client.delete("/v1/videos/posted/again").status_code == 204
     assert client.post("/v1/match", json={"video_id": "c.mov"}).json()["decision"] == "no_match"
     assert error(client.delete("/v1/videos/posted/again")) == (404, "unknown_video")
+    assert client.get("/v1/matches?video_id=posted/again").json()["total"] == 0
     assert state(client, "posted/again") == "unknown"
 
 

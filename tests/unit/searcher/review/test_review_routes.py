@@ -247,6 +247,22 @@ def test_a_deleted_video_leaves_no_match_and_no_exception(review: Reviewing) -> 
     assert review.ask("GET", "/v1/exceptions").json()["total"] == 0
 
 
+def test_a_video_that_is_deleted_while_it_is_matched_leaves_no_match(
+    review: Reviewing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, index = review.keyed.state.matches, review.keyed.api.index
+    record = store.record
+
+    def deleted_meanwhile(found: Any) -> list[int]:
+        index.delete_video(COPY)
+        return record(found)
+
+    monkeypatch.setattr(store, "record", deleted_meanwhile)
+    review.match()
+    page = review.ask("GET", "/v1/matches").json()
+    assert [one["ref_video_id"] for one in page["items"]] == [A]
+
+
 @pytest.mark.parametrize("since", ["yesterday", "9" * 30, "2026-13-01"])
 def test_since_is_a_time(review: Reviewing, since: str) -> None:
     assert error_of(review.ask("GET", f"/v1/matches?since={since}")) == (400, "usage")
