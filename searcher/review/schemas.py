@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from searcher.api.schemas import Decision
+from searcher.api.schemas import Decision, MatchTransform
 
 Verdict = Literal["copy", "licensed", "not_copy", "unsure", "none"]
 MAX_REASON, MAX_NOTE = 200, 4000
@@ -104,9 +104,11 @@ class MatchRange(_Shape):
     ref_end_seconds: float
     score: float
     probability: float
+    search_view: str
     view: str
     coverage: float
     decision: Decision
+    transform: MatchTransform | None = None
     exceptions: list[int] = Field(default_factory=list)
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from jsonschema import Draft202012Validator
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.settings import JobSettings
 from common.state.roles import Role
-from common.types import PassName, QueryEmbedding, TakeLook
+from common.types import PassName, QueryEmbedding
+from searcher.api.protocols import OpenedQuery
 from searcher.jobs.job_files import JobFiles
 from searcher.jobs.runner import JobRunner
 from searcher.review.matching import MatchQueries
@@ -148,7 +150,7 @@ def waits_then(act: Callable[[], object]) -> Any:
     @contextmanager
     def open_query(
         source: object, name: str, model_id: str, cancellation: Cancellation = NEVER_CANCELLED
-    ) -> Iterator[TakeLook]:
+    ) -> Iterator[OpenedQuery]:
         act()
         while True:
             threading.Event().wait(0.01)
@@ -172,15 +174,15 @@ def test_a_running_job_tells_its_progress(queue: Queue) -> None:
     answer = queue.post()
 
     @contextmanager
-    def open_query(source: Any, *rest: Any) -> Iterator[TakeLook]:
-        with embed(source, *rest) as look:
+    def open_query(source: Any, *rest: Any) -> Iterator[OpenedQuery]:
+        with embed(source, *rest) as query:
 
             def take(kind: PassName) -> Iterator[QueryEmbedding]:
-                yield from look(kind)
+                yield from query.take_pass(kind)
                 while not told():
                     threading.Event().wait(0.01)
 
-            yield take
+            yield replace(query, take_pass=take)
 
     def told() -> bool:
         job = queue.keyed.state.jobs.get(answer.json()["id"], None)
