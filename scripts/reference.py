@@ -25,6 +25,7 @@ from common.metrics import Metrics
 from common.settings import ENV_PREFIX, HttpSettings, Settings
 from embedder.server import embed_app
 from searcher.api.app import api_app
+from searcher.jobs.jobs import Jobs
 from storyhash.cli import app
 from storyhash.profiles import PROFILES
 
@@ -120,11 +121,16 @@ def _http() -> Iterator[str]:
     health = Health(None, (), 0.0)
     access = Access(settings, beyond_loopback=False)
     common_parts = (health, metrics, settings)
+    jobs = Jobs(lambda: access.state)
     apps = {
         "search": api_app(
-            *(nothing, nothing, *common_parts), generations=followed, staged=followed, access=access
+            *(nothing, nothing, *common_parts),
+            generations=followed,
+            staged=followed,
+            access=access,
+            jobs=jobs,
         ),
-        "serve": api_app(nothing, nothing, *common_parts, access=access),
+        "serve": api_app(nothing, nothing, *common_parts, access=access, jobs=jobs),
         "embed": embed_app(nothing, "", *common_parts, access=access),
     }
     yield "Each service tells its own contract at `/openapi.json`. Every error has the form"
