@@ -23,7 +23,7 @@ from embedder.weights.hub import (
 from embedder.weights.pinned import git_blob, is_commit, note_pull, published_checksum, sha256
 
 # A hub that does not answer in this time is taken to be out of reach: its own retries take half a minute.
-_PROBE_SECONDS = 1.2
+_PROBE_SECONDS = 5.0
 _SHA256_DIGITS = 64
 
 

@@ -75,7 +75,8 @@ def run_matches_of(
     def time_of(row: Row) -> TimeEvidence:
         if frames_of is None or not is_probable(row.run):
             return TimeEvidence()
-        return time_evidence(row.run, row.shown, frames_of(evidence.view), evidence.segments)
+        frames = frames_of(evidence.view)
+        return time_evidence(row.run, row.shown, frames, evidence.segments, evidence.view)
 
     rows = choose_rows(
         runs, Comparison.of(query, evidence.view, evidence.segments), shown_of, is_probable

@@ -33,6 +33,9 @@ _OFFSET_SECONDS, _OFFSET_STEP, _MOST_FRAMES, _MOST_SEGMENTS = 4.0, 0.5, 400, 100
 _SAME_SECONDS = 0.3
 # Above this similarity the pictures are the same.
 _SAME_PICTURE = 0.94
+# Look-alikes of a scene are the same way up. Where a match needs one of these views and its peak cannot
+# be measured, because these views have few frames, the view speaks for a copy.
+_TURNED = frozenset(("flip_h", "flip_v", "rotate_90", "rotate_180", "rotate_270", "negative"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,14 @@ class TimeEvidence:
 
     static: whether query and reference hardly change in the run. support: height of the peak of the
     similarity at the best time offset, relative to that of the reference with itself, about 0 to 1; None
-    if it is not measurable. same_picture: whether the similarity is so high that nothing differs.
+    if it is not measurable. same_picture: whether the similarity is so high that nothing differs. turned:
+    whether the query matches only mirrored, rotated or inverted.
     """
 
     static: bool = False
     support: float | None = None
     same_picture: bool = False
+    turned: bool = False
 
     @property
     def has_peak(self) -> bool:
@@ -56,12 +61,16 @@ class TimeEvidence:
     @property
     def is_one_picture(self) -> bool:
         """Whether the run is no more evidence than one picture that is alike but not the same."""
+        if self.turned and self.support is None:
+            return False
         return self.static and not self.has_peak and not self.same_picture
 
 
-def time_evidence(run: Run, shown: Run, query: QueryFrames, video: VideoSegments) -> TimeEvidence:
-    """What the time axis says about a run. shown: its ranges. Only the first minutes of a long run are
-    examined."""
+def time_evidence(
+    run: Run, shown: Run, query: QueryFrames, video: VideoSegments, view: str
+) -> TimeEvidence:
+    """What the time axis says about a run. shown: its ranges; query: its frames through `view`. Only the
+    first minutes of a long run are examined."""
     inside = np.flatnonzero(
         (query.seconds >= shown.query_start_seconds) & (query.seconds < shown.query_end_seconds)
     )[:_MOST_FRAMES]
@@ -92,7 +101,7 @@ def time_evidence(run: Run, shown: Run, query: QueryFrames, video: VideoSegments
     support = None
     if line is not None and dense and len(times) >= _LEAST_FRAMES:
         support = _support(query.similarity(chosen, codes), line, itself, ref_times)
-    return TimeEvidence(static, support, run.score >= _SAME_PICTURE)
+    return TimeEvidence(static, support, run.score >= _SAME_PICTURE, view in _TURNED)
 
 
 def _line(shown: Run, times: Float64Array) -> Float64Array | None:

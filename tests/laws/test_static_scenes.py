@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from common.types import VISUAL_DIMENSION, Float32Array
 from searcher.matching.policy import Policy
+from searcher.matching.static_scenes import TimeEvidence
 from tests.laws.test_crowding import matched
 from tests.support.embeddings import unit_rows
 from tests.support.made_films import FPS, copied, film, unit
@@ -59,7 +60,7 @@ def test_another_recording_of_a_static_scene_is_at_most_a_review(
     report = matched(videos, copied(rng, other_day, 0.005), backend)
     assert report.decision != "copy"
     best = next(run for run, _ in report.judged if run.video_id == "camera")
-    assert best.probability < best.evidence["copy_probability"]  # type: ignore[operator]
+    assert best.probability < best.evidence["copy_probability"]
 
 
 @_SLOW
@@ -100,3 +101,9 @@ def test_what_a_person_must_see_is_never_accepted_under_any_policy(
         assert policy.decide_probability(policy.review_limit) != "copy"
     if review < copy:
         assert policy.decide_probability(policy.review_limit) == "review"
+
+
+def test_a_turned_match_whose_peak_cannot_be_measured_is_no_single_picture() -> None:
+    assert TimeEvidence(static=True).is_one_picture
+    assert not TimeEvidence(static=True, turned=True).is_one_picture
+    assert TimeEvidence(static=True, support=0.0, turned=True).is_one_picture

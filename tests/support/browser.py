@@ -68,6 +68,7 @@ def set_colours(browser: Chrome, scheme: str) -> None:
 def wait_for(browser: Chrome, selector: str, text: str = "", *, shown: bool = True) -> Any:
     """The first element that matches the CSS selector and contains `text`, once there is one. shown: it
     must be visible."""
+    from selenium.common.exceptions import TimeoutException
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -83,7 +84,12 @@ def wait_for(browser: Chrome, selector: str, text: str = "", *, shown: bool = Tr
     what = f"{selector} with {text!r}" if text else selector
     ignored: Any = _stale()
     waiting = WebDriverWait(browser, WAIT_SECONDS, 0.05, ignored_exceptions=ignored)
-    return waiting.until(found, f"no {what} on the page:\n{browser.page_source[-3000:]}")
+    try:
+        return waiting.until(found)
+    except TimeoutException:
+        # The page as it is at the end.
+        page = browser.find_element(By.TAG_NAME, "main").get_attribute("outerHTML")
+        pytest.fail(f"no {what} on the page:\n{page[-3000:]}")
 
 
 def _stale() -> tuple[type[Exception], ...]:

@@ -276,8 +276,8 @@ def wait_for(event: threading.Event) -> None:
 def pieces_from(*urls: str) -> list[QueryEmbedding]:
     remote = RemoteQueries(urls, timeout_seconds=60)
     try:
-        with remote.open("https://host/long.mp4", "long", MODEL) as look:
-            return list(look("first"))
+        with remote.open("https://host/long.mp4", "long", MODEL) as query:
+            return list(query.take_pass("first"))
     finally:
         remote.close()
 
@@ -346,10 +346,10 @@ def test_no_work_goes_on_for_a_caller_that_has_gone(
     leaving = threading.Thread(target=leave)
     leaving.start()
     with (
-        remote.open("https://host/long.mp4", "long", MODEL, cancellation) as take,
+        remote.open("https://host/long.mp4", "long", MODEL, cancellation) as query,
         pytest.raises(CancelledError),
     ):
-        list(take("first"))
+        list(query.take_pass("first"))
     leaving.join()
     remote.close()
     assert embed.ended.wait(30)
@@ -362,10 +362,10 @@ def test_a_caller_that_has_gone_sends_nothing(served: Callable[[Any], str]) -> N
     cancellation = Cancellation()
     cancellation.cancel()
     with (
-        remote.open("https://host/long.mp4", "long", MODEL, cancellation) as take,
+        remote.open("https://host/long.mp4", "long", MODEL, cancellation) as query,
         pytest.raises(CancelledError),
     ):
-        list(take("first"))
+        list(query.take_pass("first"))
     remote.close()
     assert embed.decodes == 0
 
@@ -376,10 +376,10 @@ def passes_of(
     """The numbers of the pieces of two passes."""
     remote = RemoteQueries(urls, timeout_seconds=60)
     try:
-        with remote.open(source, "film", MODEL) as take:
-            first = [piece.number for piece in take("first")]
+        with remote.open(source, "film", MODEL) as query:
+            first = [piece.number for piece in query.take_pass("first")]
             between()
-            return first + [piece.number for piece in take("closer")]
+            return first + [piece.number for piece in query.take_pass("closer")]
     finally:
         remote.close()
 

@@ -155,7 +155,7 @@ def waits_then(act: Callable[[], object]) -> Any:
         while True:
             threading.Event().wait(0.01)
             cancellation.check()
-        yield
+        yield  # type: ignore[unreachable]
 
     return open_query
 

@@ -92,8 +92,8 @@ def test_a_searcher_whose_key_an_embedder_refuses_tells_its_caller_503(url: str)
     for key in (None, SecretStr("sh_0123456789ab_" + "A" * 43)):
         queries = RemoteQueries([url], timeout_seconds=60, key=key)
         with (
-            queries.open("https://example.com/a.mp4", "a", "model-1") as passes,
+            queries.open("https://example.com/a.mp4", "a", "model-1") as query,
             pytest.raises(EmbedderUnavailableError, match="STORYHASH_SERVICE__EMBEDDER_API_KEY"),
         ):
-            list(passes("first"))
+            list(query.take_pass("first"))
         queries.close()
