@@ -90,7 +90,7 @@ def wait_for(browser: Chrome, selector: str, text: str = "", *, shown: bool = Tr
         return waiting.until(found)
     except TimeoutException:
         # The page as it is at the end.
-        page = browser.find_element(By.TAG_NAME, "main").get_attribute("outerHTML")
+        page = browser.find_element(By.TAG_NAME, "main").get_attribute("outerHTML") or ""
         pytest.fail(f"no {what} on the page:\n{page[-3000:]}")
 
 
