@@ -46,7 +46,7 @@ from searcher.storage.staging import Staging
 from searcher.storage.video_store import Video, VideoStore, now
 
 # For the audit, one of this many searches contributes a query; the newest _SAMPLES queries are kept.
-_SAMPLES, SEARCHES_PER_SAMPLE = 32, 8
+_SAMPLES, _SEARCHES_PER_SAMPLE = 32, 8
 
 
 class LocalIndex:
@@ -167,10 +167,13 @@ class LocalIndex:
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
         """See `Shard.search`. Some queries are kept for the audit."""
-        self._searches += 1
-        if self._searches % SEARCHES_PER_SAMPLE == 1 and len(vectors):
-            self.sampled.append(vectors[self._searches % len(vectors)].copy())
+        self._sample(vectors)
         return self._shard.search(vectors, k, only)
+
+    def _sample(self, vectors: Float32Array) -> None:
+        self._searches += 1
+        if self._searches % _SEARCHES_PER_SAMPLE == 1 and len(vectors):
+            self.sampled.append(vectors[self._searches % len(vectors)].copy())
 
     def frozen_shard(self) -> AuditedIndex:
         """See `Shard.frozen`."""

@@ -11,6 +11,7 @@ from sqlalchemy import delete, insert, select
 
 from common.state.database import StateDatabase
 from common.state.keys import iso
+from common.state.newest_first import newest_first
 from common.state.tables import AUDIT_LOG
 from common.state.text import plain
 
@@ -64,10 +65,8 @@ class AuditLog:
     ) -> tuple[list[dict[str, Any]], int | None]:
         """Entries as JSON values, newest first, and the cursor of the next page (None at the end). Raises
         StateError."""
-        query = select(AUDIT_LOG).order_by(AUDIT_LOG.c.id.desc()).limit(limit + 1)
-        if before is not None:
-            query = query.where(AUDIT_LOG.c.id < before)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        items = [{**row._mapping, "at": iso(row.at)} for row in rows[:limit]]
-        return items, rows[limit - 1].id if len(rows) > limit else None
+            rows, following = newest_first(
+                connection, select(AUDIT_LOG), AUDIT_LOG.c.id, (), before, limit
+            )
+        return [{**row._mapping, "at": iso(row.at)} for row in rows], following

@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select
 
 from common.errors import UsageError
 from common.state.database import StateDatabase
 from common.state.idempotency import Once, answered_once
 from common.state.keys import iso
-from common.state.matches import StoredMatch, revise, visible_to
+from common.state.matches import StoredMatch, query_of_video, revise, visible_to
+from common.state.newest_first import count, newest_first
 from common.state.tables import EXCEPTIONS, MATCHES
 from common.state.text import dump, load, plain, text_hash
 
@@ -155,16 +156,12 @@ class ExceptionStore:
             conditions.append(table.query_hash == text_hash(fingerprint))
         if ref_video_id is not None:
             conditions.append(table.ref_hash == text_hash(ref_video_id))
-        query = select(EXCEPTIONS).where(*conditions).order_by(table.id.desc()).limit(limit + 1)
-        if before is not None:
-            query = query.where(table.id < before)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-            total = connection.execute(
-                select(func.count()).select_from(EXCEPTIONS).where(*conditions)
-            ).scalar_one()
-        following = rows[limit - 1].id if len(rows) > limit else None
-        return [_stored(row) for row in rows[:limit]], following, total
+            rows, following = newest_first(
+                connection, select(EXCEPTIONS), table.id, conditions, before, limit
+            )
+            total = count(connection, table.id, conditions)
+        return [_stored(row) for row in rows], following, total
 
     def of_references(
         self, video_ids: Collection[str], fingerprint: str | None = None
@@ -188,7 +185,7 @@ class ExceptionStore:
 
     def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
         """Delete all exceptions of a video, as query or reference. banks: only those of these banks."""
-        as_query = EXCEPTIONS.c.query_hash == text_hash(f"video:{video_id}")
+        as_query = EXCEPTIONS.c.query_hash == text_hash(query_of_video(video_id))
         of_video = or_(EXCEPTIONS.c.ref_hash == text_hash(video_id), as_query)
         with self._database.change() as connection:
             connection.execute(delete(EXCEPTIONS).where(of_video, *_in_banks(banks)))
@@ -235,16 +232,13 @@ class ExceptionStore:
 
 
 def _check_number(connection: Connection, new: NewException) -> None:
-    counted = select(func.count()).select_from(EXCEPTIONS)
-    total = connection.execute(counted).scalar_one()
+    table = EXCEPTIONS.c
+    total = count(connection, table.id, ())
     if total >= MAX_EXCEPTIONS:
         raise UsageError(f"there are {total} exceptions already, as many as are kept; delete some")
     if new.kind == "range":
-        ranges = connection.execute(
-            counted.where(
-                EXCEPTIONS.c.ref_hash == text_hash(new.ref_video_id), EXCEPTIONS.c.kind == "range"
-            )
-        ).scalar_one()
+        of_reference = table.ref_hash == text_hash(new.ref_video_id)
+        ranges = count(connection, table.id, [of_reference, table.kind == "range"])
         if ranges >= MAX_RANGES:
             raise UsageError(f"the reference has {ranges} ranges already; delete or join some")
 

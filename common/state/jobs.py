@@ -15,6 +15,7 @@ from common.errors import TooManyJobsError
 from common.settings import JobSettings
 from common.state.database import StateDatabase
 from common.state.idempotency import Once, answered_once
+from common.state.newest_first import count, newest_first
 from common.state.tables import JOBS
 from common.state.text import dump, load
 
@@ -152,11 +153,8 @@ class JobStore:
         """End a running job."""
         self._set(
             job.number,
-            state=state,
             result=None if result is None else dump(dict(result)),
-            error=None if error is None else dump(dict(error)),
-            request=_without_secret(job.request),
-            finished_at=self._now(),
+            **self._ended(state, job.request, error),
         )
 
     def give_back(self, job: Job) -> None:
@@ -174,13 +172,14 @@ class JobStore:
         running = (JOBS.c.owner == owner, JOBS.c.state == RUNNING)
         with self._database.change() as connection:
             for row in connection.execute(select(JOBS).where(*running)).all():
-                again = row.attempts < _MAX_ATTEMPTS and not row.cancel_requested
-                ended = CANCELLED if row.cancel_requested else FAILED
-                values: dict[str, Any] = {"state": QUEUED if again else ended, "progress": None}
-                if not again:
-                    error = None if row.cancel_requested else dump(_CRASHED)
-                    values |= {"error": error, "finished_at": self._now()}
-                connection.execute(update(JOBS).where(JOBS.c.number == row.number).values(values))
+                if row.cancel_requested:
+                    values = self._ended(CANCELLED, load(row.request))
+                elif row.attempts < _MAX_ATTEMPTS:
+                    values = {"state": QUEUED}
+                else:
+                    values = self._ended(FAILED, load(row.request), _CRASHED)
+                this = JOBS.c.number == row.number
+                connection.execute(update(JOBS).where(this).values({**values, "progress": None}))
 
     def cancel(self, job_id: str, key_id: str | None) -> bool:
         """End a queued job, ask a running one to end, or delete one that has ended; False if it is
@@ -191,15 +190,8 @@ class JobStore:
                 return False
             this = JOBS.c.number == row.number
             if row.state == QUEUED:
-                connection.execute(
-                    update(JOBS)
-                    .where(this)
-                    .values(
-                        state=CANCELLED,
-                        finished_at=self._now(),
-                        request=_without_secret(load(row.request)),
-                    )
-                )
+                ended = self._ended(CANCELLED, load(row.request))
+                connection.execute(update(JOBS).where(this).values(ended))
             elif row.state == RUNNING:
                 connection.execute(update(JOBS).where(this).values(cancel_requested=True))
             else:
@@ -219,17 +211,14 @@ class JobStore:
         their number. key_id: only jobs of this key; None means all."""
         conditions = [] if key_id is None else [JOBS.c.key_id == key_id]
         columns = [column for column in JOBS.c if column is not JOBS.c.result]
-        query = select(*columns).where(*conditions).order_by(JOBS.c.number.desc()).limit(limit + 1)
-        if before is not None:
-            query = query.where(JOBS.c.number < before)
+        number = JOBS.c.number
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
+            rows, following = newest_first(
+                connection, select(*columns), number, conditions, before, limit
+            )
             positions = _positions(connection, rows)
-            total = connection.execute(
-                select(func.count()).select_from(JOBS).where(*conditions)
-            ).scalar_one()
-        following = rows[limit - 1].number if len(rows) > limit else None
-        return [_job(row, positions) for row in rows[:limit]], following, total
+            total = count(connection, number, conditions)
+        return [_job(row, positions) for row in rows], following, total
 
     def trim(self) -> None:
         """Delete ended jobs that are too old or too many."""
@@ -254,19 +243,30 @@ class JobStore:
         settings, is_open = self._settings, JOBS.c.state.in_(_OPEN)
         own = func.coalesce(func.sum(case((JOBS.c.key_id == key_id, 1), else_=0)), 0)
         of_owner = func.coalesce(func.sum(case((JOBS.c.owner == owner, JOBS.c.bytes), else_=0)), 0)
-        count, of_key, held = connection.execute(
+        total, of_key, held = connection.execute(
             select(func.count(), own, of_owner).select_from(JOBS).where(is_open)
         ).one()
         if of_key >= settings.max_queued_per_key:
             raise TooManyJobsError(
                 f"{of_key} jobs of this key are queued or running; wait for one, or cancel one"
             )
-        if count >= settings.max_queued:
-            raise TooManyJobsError(f"{count} jobs are queued or running; try again later")
+        if total >= settings.max_queued:
+            raise TooManyJobsError(f"{total} jobs are queued or running; try again later")
         if held + size > settings.max_bytes:
             raise TooManyJobsError(
                 "the uploads of jobs use all the disk space reserved for them; try again later"
             )
+
+    def _ended(
+        self, state: str, request: Mapping[str, Any], error: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The columns of a job that ends."""
+        return {
+            "state": state,
+            "error": None if error is None else dump(dict(error)),
+            "request": dump({name: request[name] for name in request if name != _SECRET}),
+            "finished_at": self._now(),
+        }
 
     def _set(self, number: int, **values: Any) -> None:
         with self._database.change() as connection:
@@ -325,10 +325,6 @@ def _positions(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, in
 def _one(job_id: str, key_id: str | None) -> list[ColumnElement[bool]]:
     own = [] if key_id is None else [JOBS.c.key_id == key_id]
     return [JOBS.c.id == job_id, *own]
-
-
-def _without_secret(request: Mapping[str, Any]) -> str:
-    return dump({name: value for name, value in request.items() if name != _SECRET})
 
 
 def _job(row: Row[Any], positions: Mapping[int, int] | None = None) -> Job:

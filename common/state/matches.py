@@ -13,7 +13,6 @@ from sqlalchemy import (
     Row,
     and_,
     delete,
-    func,
     insert,
     or_,
     select,
@@ -22,6 +21,7 @@ from sqlalchemy import (
 
 from common.settings import StateSettings
 from common.state.database import StateDatabase
+from common.state.newest_first import count, newest_first
 from common.state.tables import MATCHES, VERDICTS
 from common.state.text import dump, load, plain, text_hash
 
@@ -136,16 +136,12 @@ class MatchStore:
     ) -> tuple[list[StoredMatch], int | None, int]:
         """Matches, newest first, the cursor of the next page (None at the end), and their number."""
         conditions = only.conditions()
-        query = select(MATCHES).where(*conditions).order_by(MATCHES.c.id.desc()).limit(limit + 1)
-        if before is not None:
-            query = query.where(MATCHES.c.id < before)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-            total = connection.execute(
-                select(func.count()).select_from(MATCHES).where(*conditions)
-            ).scalar_one()
-        following = rows[limit - 1].id if len(rows) > limit else None
-        return [_stored(row) for row in rows[:limit]], following, total
+            rows, following = newest_first(
+                connection, select(MATCHES), MATCHES.c.id, conditions, before, limit
+            )
+            total = count(connection, MATCHES.c.id, conditions)
+        return [_stored(row) for row in rows], following, total
 
     def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> int:
         """Delete all matches of a video, as query or reference, with their verdicts; returns their
@@ -172,8 +168,7 @@ class MatchStore:
             )
             if step:
                 return step
-            count = connection.execute(select(func.count()).select_from(MATCHES)).scalar_one()
-            excess = min(_STEP, count - self._settings.max_matches)
+            excess = min(_STEP, count(connection, MATCHES.c.id, ()) - self._settings.max_matches)
             if excess <= 0:
                 return 0
             oldest = (

@@ -14,6 +14,7 @@ from common.state.database import StateDatabase
 from common.state.idempotency import Once, answered_once
 from common.state.keys import iso
 from common.state.matches import visible_to
+from common.state.newest_first import count, newest_first
 from common.state.tables import MATCHES, VERDICTS
 from common.state.text import plain
 
@@ -56,12 +57,9 @@ class VerdictStore:
                 return None
 
             def make() -> dict[str, Any]:
-                of_match = VERDICTS.c.match_id == match_id
-                count = connection.execute(
-                    select(func.count()).select_from(VERDICTS).where(of_match)
-                ).scalar_one()
-                if count >= MAX_VERDICTS:
-                    raise UsageError(f"the match has {count} verdicts already, as many as are kept")
+                total = count(connection, VERDICTS.c.id, [VERDICTS.c.match_id == match_id])
+                if total >= MAX_VERDICTS:
+                    raise UsageError(f"the match has {total} verdicts already, as many as are kept")
                 values = {
                     "match_id": match_id,
                     "verdict": new.verdict,
@@ -88,17 +86,13 @@ class VerdictStore:
     ) -> tuple[list[dict[str, Any]], int | None, int]:
         """The verdicts on a match as JSON values, newest first, the cursor of the next page (None at the
         end), and their number."""
-        of_match = VERDICTS.c.match_id == match_id
-        query = select(VERDICTS).where(of_match).order_by(VERDICTS.c.id.desc()).limit(limit + 1)
-        if before is not None:
-            query = query.where(VERDICTS.c.id < before)
+        number, of_match = VERDICTS.c.id, [VERDICTS.c.match_id == match_id]
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-            total = connection.execute(
-                select(func.count()).select_from(VERDICTS).where(of_match)
-            ).scalar_one()
-        items = [to_json(row) for row in rows[:limit]]
-        return items, rows[limit - 1].id if len(rows) > limit else None, total
+            rows, following = newest_first(
+                connection, select(VERDICTS), number, of_match, before, limit
+            )
+            total = count(connection, number, of_match)
+        return [to_json(row) for row in rows], following, total
 
     def latest(self, match_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """The latest verdict on each of these matches, as JSON values. Matches without one, and those

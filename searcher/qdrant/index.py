@@ -19,7 +19,7 @@ from common.types import Embedding, Float32Array, Hit, SegmentRef
 from searcher.index.shard import ShardStats
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
 from searcher.index_transaction import Change
-from searcher.local_index import SEARCHES_PER_SAMPLE, LocalIndex, complete_row
+from searcher.local_index import LocalIndex, complete_row
 from searcher.qdrant.catalogue import RegisteredVideos
 from searcher.qdrant.nodes import Nodes
 from searcher.qdrant.store import QdrantStore
@@ -117,9 +117,7 @@ class QdrantIndex(LocalIndex):
         return searcher.ef_search or searcher.ef_construction
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
-        self._searches += 1
-        if self._searches % SEARCHES_PER_SAMPLE == 1 and len(vectors):
-            self.sampled.append(vectors[self._searches % len(vectors)].copy())
+        self._sample(vectors)
         return self.store.search(vectors, k, only)
 
     def frozen_shard(self) -> QdrantStore:

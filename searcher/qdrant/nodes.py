@@ -187,31 +187,27 @@ class Nodes:
         pool = self._threads()
         asked: dict[Future[Answer], Node] = {}
 
-        def ask(nodes: Iterator[Node]) -> None:
-            for node in nodes:
-                asked[pool.submit(self._one, node, call, True)] = node
+        def ask(more: int) -> set[Future[Answer]]:
+            began = {pool.submit(self._one, node, call, True): node for node in islice(left, more)}
+            asked.update(began)
+            return set(began)
 
-        ask(islice(left, count))
         answers: dict[Future[Answer], Answer] = {}
         failed: UnansweredError | None = None
-        waiting = set(asked)
+        waiting = ask(count)
         while waiting and len(answers) < count:
             done, waiting = wait(waiting, _SLOW_SECONDS, return_when=FIRST_COMPLETED)
             if not done:
                 # Another node is asked as well, and the slow ones last for a while.
                 for future in waiting:
                     self.set_aside(asked[future])
-                before = set(asked)
-                ask(islice(left, len(waiting)))
-                waiting |= asked.keys() - before
+                waiting |= ask(len(waiting))
             for future in done:
                 try:
                     answers[future] = future.result()
                 except UnansweredError as error:
                     failed = error
-                    before = set(asked)
-                    ask(islice(left, 1))
-                    waiting |= asked.keys() - before
+                    waiting |= ask(1)
         if len(answers) < count:
             raise failed or UnansweredError("there are too few Qdrant nodes")
         return [answers[future] for future in asked if future in answers]

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common.state.matches import StoredMatch
+from common.state.exceptions import StoredException
+from common.state.matches import StoredMatch, query_of_video
 from common.types import CatalogEntry
-from searcher.matching.policy import Policy, covered_seconds
+from searcher.matching.policy import Policy, covered_seconds, strongest
+from searcher.review.rules import Ruling, rule
 
 # Ranges of one match that are kept.
 MAX_RANGES = 50
@@ -33,7 +35,7 @@ class QueryIdentity:
     @classmethod
     def of_video(cls, video: CatalogEntry | Any) -> QueryIdentity:
         """A video of the catalogue."""
-        return cls("video", f"video:{video.video_id}", video.video_id, video.bank)
+        return cls("video", query_of_video(video.video_id), video.video_id, video.bank)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -59,42 +61,37 @@ def match_detail(
         (item["query_start_seconds"], item["query_end_seconds"]) for item in items
     )
     seconds = query["duration_seconds"]
+    decision = strongest(item["decision"] for item in items)
     return {
         "query": dict(query),
         "ref_video_id": best["video_id"],
         "ref_uri": best["uri"],
         "model_id": model_id,
-        "found_decision": _strongest(items),
+        "found_decision": decision,
         "probability": best["probability"],
         "score": best["score"],
         "view": best["view"],
         "matched_seconds": round(matched, 3),
         "coverage": round(min(1.0, matched / seconds), 4) if seconds else 0.0,
-        "rule": _rule(best["probability"], _strongest(items), policy),
+        "rule": _rule(best["probability"], decision, policy),
         "ranges": ranges,
         "best_non_match": None if best_non_match is None else _non_match(best_non_match),
     }
 
 
-def policy_of(detail: Mapping[str, Any]) -> Policy:
-    """The policy under which a match was found."""
-    told = detail["rule"]
-    return Policy(
-        told["copy_probability"],
-        told["review_probability"],
-        told["min_seconds"],
-        told["min_coverage"],
+def rule_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> Ruling:
+    """`rule` for a stored match, under the policy with which it was found. exceptions: of its
+    reference."""
+    query, found = match.detail["query"], match.detail["rule"]
+    names = ("copy_probability", "review_probability", "min_seconds", "min_coverage")
+    return rule(
+        match.detail["ranges"],
+        exceptions,
+        fingerprint=query["fingerprint"],
+        bank=match.bank,
+        policy=Policy(*(found[name] for name in names)),
+        query_seconds=query["duration_seconds"],
     )
-
-
-def fingerprint_of(match: StoredMatch) -> str:
-    """The fingerprint of a stored match's query."""
-    return str(match.detail["query"]["fingerprint"])
-
-
-def _strongest(items: Sequence[Mapping[str, Any]]) -> str:
-    decisions = {item["decision"] for item in items}
-    return next(one for one in ("copy", "review", "no_match") if one in decisions)
 
 
 def _rule(probability: float, decision: str, policy: Policy) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from common.state.exceptions import StoredException
 from common.state.keys import iso
 from common.state.matches import StoredMatch
 from common.state.state import State
-from searcher.review.match_detail import fingerprint_of, policy_of
-from searcher.review.rules import rule
+from common.state.verdicts import MAX_VERDICTS
+from searcher.review.match_detail import rule_stored
 
 # What only the JSON of a single match has.
 _LARGE = frozenset({"best_non_match"})
@@ -28,7 +28,7 @@ def matches_to_json(
         ours = exceptions.get(match.detail["ref_video_id"], [])
         value = _match(match, ours, verdicts.get(match.id), whole=whole)
         if whole:
-            value["verdicts"] = state.verdicts.page(match.id, None, 1000)[0]
+            value["verdicts"] = state.verdicts.page(match.id, None, MAX_VERDICTS)[0]
         told.append(value)
     return told
 
@@ -41,14 +41,7 @@ def _match(
     whole: bool,
 ) -> dict[str, Any]:
     detail = match.detail
-    ruling = rule(
-        detail["ranges"],
-        exceptions,
-        fingerprint=fingerprint_of(match),
-        bank=match.bank,
-        policy=policy_of(detail),
-        query_seconds=detail["query"]["duration_seconds"],
-    )
+    ruling = rule_stored(match, exceptions)
     ranges = []
     for found, decision, applied in zip(
         detail["ranges"], ruling.decisions, ruling.exceptions, strict=True

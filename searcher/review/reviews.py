@@ -16,7 +16,7 @@ from searcher.api.protocols import ServingIndex
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import MatchReport
 from searcher.matching.policy import Policies, strongest
-from searcher.review.match_detail import QueryIdentity, fingerprint_of, match_detail, policy_of
+from searcher.review.match_detail import QueryIdentity, match_detail, rule_stored
 from searcher.review.rules import rule
 
 # Matches of one query that are stored: the best ones.
@@ -81,15 +81,7 @@ class Reviews:
 
 def decide_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> str:
     """The decision on a stored match under these exceptions of its reference."""
-    detail = match.detail
-    return rule(
-        detail["ranges"],
-        exceptions,
-        fingerprint=fingerprint_of(match),
-        bank=match.bank,
-        policy=policy_of(detail),
-        query_seconds=detail["query"]["duration_seconds"],
-    ).decision
+    return rule_stored(match, exceptions).decision
 
 
 def upload_identity(path: Path) -> QueryIdentity:

@@ -6,7 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,6 +26,7 @@ from embedder.query.session import QuerySession
 from ingest.catalogue import check_argument, list_catalog
 from ingest.exclusion import NOTHING, Exclusion
 from ingest.query_decoder import QueryDecoder
+from searcher.api.protocols import OpenedQuery
 from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.transform.pictures import Pictures
@@ -103,6 +106,15 @@ class LocalQueries:
         Raises VideoError and its subclasses, StorageError and CancelledError.
         """
         return QuerySession(self._embedder, name, self._decoder.decode(source, cancellation))
+
+    @contextmanager
+    def opened(
+        self, source: Path | str, name: str, cancellation: Cancellation = NEVER_CANCELLED
+    ) -> Iterator[OpenedQuery]:
+        """As `open`, in the form in which the API takes queries."""
+        with self.open(source, name, cancellation) as session:
+            take_pass = partial(session.pieces, cancellation=cancellation)
+            yield OpenedQuery(take_pass, self.pictures_of(session))
 
     def pictures_of(self, session: QuerySession) -> ClipPictures | None:
         """The pictures of an open query, from its clips; None without a reader."""

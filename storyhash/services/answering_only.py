@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
@@ -43,19 +41,15 @@ class AnsweringCatalogue:
         services = self._there()
         return ServingIndex("", services.index, services.matcher)
 
-    @contextmanager
     def embed(
         self,
         source: Path | str,
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> Iterator[OpenedQuery]:
+    ) -> AbstractContextManager[OpenedQuery]:
         """Open a query; the only model here is that of the index."""
-        queries = self._there().queries
-        with queries.open(source, name, cancellation) as query:
-            take_pass = partial(query.pieces, cancellation=cancellation)
-            yield OpenedQuery(take_pass, queries.pictures_of(query))
+        return self._there().queries.opened(source, name, cancellation)
 
     def delete_video(self, video_id: str) -> bool:
         raise UsageError(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
@@ -49,19 +47,15 @@ class ServedCatalogue:
     def current(self) -> ServingIndex:
         return self._there().answering
 
-    @contextmanager
     def embed(
         self,
         source: Path | str,
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> Iterator[OpenedQuery]:
+    ) -> AbstractContextManager[OpenedQuery]:
         """Open a query; the only model here is that of the index."""
-        opened = self._there()
-        with opened.queries.open(source, name, cancellation) as query:
-            take_pass = partial(query.pieces, cancellation=cancellation)
-            yield OpenedQuery(take_pass, opened.queries.pictures_of(query))
+        return self._there().queries.opened(source, name, cancellation)
 
     def add_video(self, entry: CatalogEntry) -> Video:
         """Queue a video. A video that is indexed or pending with the same description is not queued

@@ -1,0 +1,37 @@
+"""Pages of a table, newest row first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, select
+
+
+def newest_first(
+    connection: Connection,
+    rows: Select[Any],
+    number: Column[Any],
+    conditions: Sequence[ColumnElement[bool]],
+    before: int | None,
+    limit: int,
+) -> tuple[list[Row[Any]], int | None]:
+    """The `limit` newest rows that meet the conditions, and the cursor of the next page (None at the
+    end).
+
+    number: the column that rows are numbered by, in the order of their arrival. before: the cursor; only
+    rows with a smaller number."""
+    query = rows.where(*conditions).order_by(number.desc()).limit(limit + 1)
+    if before is not None:
+        query = query.where(number < before)
+    found = connection.execute(query).all()
+    following = found[limit - 1]._mapping[number] if len(found) > limit else None
+    return list(found[:limit]), following
+
+
+def count(
+    connection: Connection, number: Column[Any], conditions: Sequence[ColumnElement[bool]]
+) -> int:
+    """The number of rows that meet the conditions, on all pages."""
+    rows = select(func.count()).select_from(number.table).where(*conditions)
+    return int(connection.execute(rows).scalar_one())
