@@ -56,16 +56,28 @@ def _inset(smallest: float, largest: float) -> Compose:
         share = context.rng.uniform(smallest, largest)
         inner_width, inner_height = max(1, round(width * share)), max(1, round(height * share))
         across, down = context.rng.uniform(0.04, 0.96, 2)
-        left, top = round((width - inner_width) * across), round((height - inner_height) * down)
-
-        def edit(frame: UInt8Array, number: int) -> UInt8Array:
-            page = guests[0].frame(number, width, height).copy()
-            paste(page, resized(frame, inner_width, inner_height), left, top)
-            return page
-
-        return edit
+        place = round((width - inner_width) * across), round((height - inner_height) * down)
+        return over(guests[0], film, (inner_width, inner_height), lambda _number: place)
 
     return compose
+
+
+def over(
+    partner: InsertedVideo,
+    film: Film,
+    size: tuple[int, int],
+    place: Callable[[int], tuple[int, int]],
+) -> FrameEdit:
+    """The original over a playing partner. size: its width and height there. place: its left and top, by
+    the number of the frame."""
+    height, width = film.frames.shape[1:3]
+
+    def edit(frame: UInt8Array, number: int) -> UInt8Array:
+        page = partner.frame(number, width, height).copy()
+        paste(page, resized(frame, *size), *place(number))
+        return page
+
+    return edit
 
 
 def _reaction(film: Film, context: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
@@ -136,13 +148,21 @@ def _grid(film: Film, context: TransformContext, guests: Sequence[InsertedVideo]
     return edit
 
 
-def _blend(film: Film, _context: TransformContext, guests: Sequence[InsertedVideo]) -> FrameEdit:
-    height, width = film.frames.shape[1:3]
+def blend(share: float) -> Compose:
+    """The original and a playing partner, mixed; `share` is the weight of the original."""
 
-    def edit(frame: UInt8Array, number: int) -> UInt8Array:
-        return cv2.addWeighted(frame, 0.6, guests[0].frame(number, width, height), 0.4, 0.0)
+    def compose(
+        film: Film, _context: TransformContext, guests: Sequence[InsertedVideo]
+    ) -> FrameEdit:
+        height, width = film.frames.shape[1:3]
 
-    return edit
+        def edit(frame: UInt8Array, number: int) -> UInt8Array:
+            partner = guests[0].frame(number, width, height)
+            return cv2.addWeighted(frame, share, partner, 1.0 - share, 0.0)
+
+        return edit
+
+    return compose
 
 
 def _on_background(
@@ -243,7 +263,7 @@ TRANSFORMS = (
     composition("split_screen_h", _side_by_side, 1, shown="whole, half as wide"),
     composition("split_screen_v", _stacked, 1, shown="the middle half"),
     composition("grid_2x2", _grid, 3, others="two films and a still"),
-    composition("blend", _blend, 1, original=0.6, partner=0.4),
+    composition("blend", blend(0.6), 1, original=0.6, partner=0.4),
     composition("on_background", _on_background, 1, original_of_width=0.65),
     composition("vertical_repost", _vertical_repost, aspect="9:16", around="itself, blurred"),
     composition("facecam", _facecam, 1, partner_of_short_side="0.24 to 0.34"),

@@ -14,7 +14,7 @@ import numpy as np
 
 from common.types import UInt8Array
 from evaluation.transforms.base import Film, Group, Transform, TransformContext, TransformResult
-from evaluation.transforms.composed import Compose, composition
+from evaluation.transforms.composed import Compose, blend, composition, over
 from evaluation.transforms.frame_ops import (
     FrameEdit,
     Prepare,
@@ -30,6 +30,7 @@ from evaluation.transforms.geometric import bars, corner_crop, limit_short_side,
 from evaluation.transforms.inserted_video import InsertedVideo
 from evaluation.transforms.overlays import TRANSFORMS as OVERLAYS
 from evaluation.transforms.photometric import TRANSFORMS as PHOTOMETRIC
+from evaluation.transforms.photometric import noise
 from evaluation.transforms.temporal import excerpt, insert, mashup, speed
 from evaluation.transforms.timeline import chain
 
@@ -51,13 +52,7 @@ def _corner_inset(share: float) -> Compose:
         right, low = (bool(place) for place in context.rng.integers(0, 2, 2))
         left = width - margin - inner[0] if right else margin
         top = height - margin - inner[1] if low else margin
-
-        def edit(frame: UInt8Array, number: int) -> UInt8Array:
-            page = partners[0].frame(number, width, height).copy()
-            paste(page, resized(frame, *inner), left, top)
-            return page
-
-        return edit
+        return over(partners[0], film, inner, lambda _number: (left, top))
 
     return compose
 
@@ -73,14 +68,12 @@ def _moving_inset(
     room = np.array([width - inner[0], height - inner[1]])
     last = max(1, len(film.frames) - 1)
 
-    def edit(frame: UInt8Array, number: int) -> UInt8Array:
+    def place(number: int) -> tuple[int, int]:
         part = number / last
         left, top = np.round((places[0] * (1 - part) + places[1] * part) * room).astype(int)
-        page = partners[0].frame(number, width, height).copy()
-        paste(page, resized(frame, *inner), int(left), int(top))
-        return page
+        return int(left), int(top)
 
-    return edit
+    return over(partners[0], film, inner, place)
 
 
 def _reaction(share: float) -> Compose:
@@ -104,23 +97,6 @@ def _reaction(share: float) -> Compose:
             paste(shown, partners[0].frame(number, *person), person_at, height - person[1])
             paste(shown, resized(frame, *inner), at, round(height * down))
             return shown
-
-        return edit
-
-    return compose
-
-
-def _blend(share: float) -> Compose:
-    """The original and a playing partner, mixed; `share` is the weight of the original."""
-
-    def compose(
-        film: Film, _context: TransformContext, partners: Sequence[InsertedVideo]
-    ) -> FrameEdit:
-        height, width = film.frames.shape[1:3]
-
-        def edit(frame: UInt8Array, number: int) -> UInt8Array:
-            other = partners[0].frame(number, width, height)
-            return cv2.addWeighted(frame, share, other, 1.0 - share, 0.0)
 
         return edit
 
@@ -154,17 +130,8 @@ def _low_light(gain: float, exponent: float, sigma: float) -> Prepare:
     levels = table(lambda value: 255.0 * gain * (value / 255.0) ** exponent)
 
     def prepare(film: Film, context: TransformContext) -> FrameEdit:
-        height, width = film.frames.shape[1:3]
-        field = context.rng.normal(0.0, sigma, (height + 32, width + 32, 3))
-        grain = np.round(field).astype(np.int16)
-        places = context.rng.integers(0, 33, (len(film.frames), 2))
-
-        def edit(frame: UInt8Array, number: int) -> UInt8Array:
-            top, left = places[number]
-            dark = apply_levels(frame, levels)
-            return cv2.add(dark, grain[top : top + height, left : left + width], dtype=cv2.CV_8U)
-
-        return edit
+        add_noise = noise(sigma)(film, context)
+        return lambda frame, number: add_noise(apply_levels(frame, levels), number)
 
     return prepare
 
@@ -206,8 +173,8 @@ TRANSFORMS = (
     composition("reaction_40", _reaction(0.4), 1, group=_GROUP, original_of_width=0.4),
     composition("reaction_33", _reaction(1 / 3), 1, group=_GROUP, original_of_width=0.33),
     composition("grid_3x3", _grid_3x3, 3, group=_GROUP, others="eight cells of three videos"),
-    composition("blend_50", _blend(0.5), 1, group=_GROUP, original=0.5, partner=0.5),
-    composition("blend_35", _blend(0.35), 1, group=_GROUP, original=0.35, partner=0.65),
+    composition("blend_50", blend(0.5), 1, group=_GROUP, original=0.5, partner=0.5),
+    composition("blend_35", blend(0.35), 1, group=_GROUP, original=0.35, partner=0.65),
     per_frame("corner_crop_50", _GROUP, corner_crop(0.5), cut_off_each_side=0.5),
     per_frame("corner_crop_60", _GROUP, corner_crop(0.6), cut_off_each_side=0.6),
     per_frame("rotate_20_filled", _GROUP, _rotate_and_fill(20), degrees=20, corners="cut off"),

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from scripts.dashboards.board import EMBEDDER, SERVE, Board, Panel, Query, Row
+from scripts.dashboards.board import (
+    EMBEDDER,
+    SERVE,
+    Board,
+    Panel,
+    Query,
+    Row,
+)
+from scripts.dashboards.processes import cpu_panel, memory_panel
 from scripts.dashboards.promql import quantile, rate, ratio, total
 
 _EMBEDS = (SERVE, EMBEDDER)
@@ -98,32 +106,8 @@ BOARD = Board(
         Row(
             "Processes",
             (
-                Panel(
-                    "CPU cores in use",
-                    "Cores that the process keeps busy, without its child processes.",
-                    "short",
-                    (
-                        Query(
-                            rate("process_cpu_seconds_total", by="job,instance"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
-                    _EMBEDS,
-                    width=12,
-                ),
-                Panel(
-                    "Memory",
-                    "Resident memory of the process, without its child processes.",
-                    "bytes",
-                    (
-                        Query(
-                            total("process_resident_memory_bytes", by="job,instance"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
-                    _EMBEDS,
-                    width=12,
-                ),
+                cpu_panel(_EMBEDS, width=12),
+                memory_panel(_EMBEDS, width=12),
             ),
         ),
     ),

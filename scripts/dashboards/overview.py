@@ -14,6 +14,7 @@ from scripts.dashboards.board import (
     Query,
     Row,
 )
+from scripts.dashboards.processes import cpu_panel, memory_panel
 from scripts.dashboards.promql import increase, metric, quantile, rate, ratio, total
 
 _MATCH = 'route="/v1/match"'
@@ -225,30 +226,8 @@ BOARD = Board(
                     alert="StoryHashDiskFull",
                     most=1,
                 ),
-                Panel(
-                    "Memory",
-                    "Resident memory of the process, without its child processes.",
-                    "bytes",
-                    (
-                        Query(
-                            total("process_resident_memory_bytes", by="job,instance"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
-                    ALL,
-                ),
-                Panel(
-                    "CPU cores in use",
-                    "Cores that the process keeps busy, without its child processes.",
-                    "short",
-                    (
-                        Query(
-                            rate("process_cpu_seconds_total", by="job,instance"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
-                    ALL,
-                ),
+                memory_panel(ALL),
+                cpu_panel(ALL),
                 Panel(
                     "Versions",
                     "What runs where.",
