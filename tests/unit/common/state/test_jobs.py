@@ -187,3 +187,21 @@ def test_the_same_request_again_is_the_same_job(store: JobStore) -> None:
     assert {replayed for _, replayed in ids} == {False, True}
     assert len({job_id for job_id, _ in ids}) == 1
     assert states(store) == ["queued"]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_job_that_a_crash_ended_forgets_its_address(store: JobStore, cancelled: bool) -> None:
+    job_id = new_job_id()
+    request = {"uri": "https://host/a.mp4?token=secret", "kind": "uri"}
+    store.add(NewJob(job_id, OWNER, "k", 0, request))
+    for _ in range(2):
+        taken(store)
+        if cancelled:
+            store.cancel(job_id, None)
+        store.recover(OWNER)
+        if cancelled:
+            break
+    job = store.get(job_id, None)
+    assert job is not None
+    assert job.state == ("cancelled" if cancelled else "failed")
+    assert job.request == {"kind": "uri"}
