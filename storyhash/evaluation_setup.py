@@ -17,7 +17,12 @@ from common.settings import Settings, load_settings
 from common.types import UInt8Array
 from common.video import encode_video
 from embedder.stage import EmbedderStage
-from evaluation.data.datasets import DatasetVideo, read_dataset, read_davis
+from evaluation.data.datasets import (
+    DatasetVideo,
+    read_dataset,
+    read_davis,
+    read_lookalikes,
+)
 from evaluation.experiment.experiment import Evaluation, StartProgress
 from evaluation.experiment.experiment_data import ExperimentPlan
 from evaluation.experiment.profile import Backend
@@ -38,6 +43,7 @@ class EvaluationOptions:
     davis: bool = False
     split: str | None = None
     families: Path | None = None
+    lookalikes: Path | None = None
     profiles: Sequence[str] = ()
     transforms: Sequence[str] = ()
     per_transform: int | None = None
@@ -56,7 +62,12 @@ def open_evaluation(options: EvaluationOptions, watch: StartProgress) -> Evaluat
     settings = load_settings()
     backends = [backend_of(profile) for profile in profile_settings(options.profiles)]
     return Evaluation(
-        ExperimentPlan(videos, transforms, options.per_transform),
+        ExperimentPlan(
+            videos,
+            transforms,
+            options.per_transform,
+            () if options.lookalikes is None else read_lookalikes(options.lookalikes),
+        ),
         tuple(backends),
         options.cache or cache_folder(),
         settings.video,

@@ -16,6 +16,7 @@ from ingest.catalogue import read_catalog
 
 _REQUIRED_COLUMNS = ("file", "posgroup")
 _UNUSUAL = "odd"
+_LOOKALIKES = "lookalikes"
 _DAVIS_SIZES = ("480p", "Full-Resolution")
 
 
@@ -74,6 +75,19 @@ def read_dataset(folder: Path, families: Path | None = None) -> tuple[DatasetVid
     if not videos:
         raise UsageError(f"{families}: every video of {folder} has the kind {_UNUSUAL!r}")
     return tuple(videos)
+
+
+def read_lookalikes(folder: Path) -> tuple[DatasetVideo, ...]:
+    """Every video of a folder of look-alikes: none is a copy of another, and all look like one another.
+    Their ids begin with `lookalikes/`. Raises UsageError for a folder with fewer than two videos."""
+    videos = read_dataset(folder)
+    if len(videos) < 2:
+        raise UsageError(f"{folder}: expected at least two videos that look alike, got one")
+    return tuple(
+        DatasetVideo(name, video.uri, name, _LOOKALIKES)
+        for video in videos
+        for name in (f"{_LOOKALIKES}/{video.video_id}",)
+    )
 
 
 def read_davis(root: Path, split: str | None = None) -> tuple[DatasetVideo, ...]:

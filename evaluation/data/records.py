@@ -55,8 +55,9 @@ class QueryRow:
     """One query in one catalogue under one configuration, with its answer.
 
     video_id: the query's source; family: the source and its true copies; group: of the transform,
-    `paper`, `photometric`, `composed`, `temporal` or `real` (an unedited duplicate or look-alike,
-    transform `copy` or `lookalike`). fold: 0 to 4; the calibration was fitted on the other four. error:
+    `paper`, `photometric`, `composed`, `temporal`, `hard`, `real` (an unedited duplicate or look-alike,
+    transform `copy` or `lookalike`) or `lookalike` (a video of a folder of look-alikes, transform
+    `made_lookalike`). fold: 0 to 4; the calibration was fitted on the other four. error:
     why the query could not be made or read; it then counts as a miss. matches: best first, possibly
     several per video: of every right video and partner, and of the best wrong videos.
     """

@@ -169,6 +169,7 @@ def _about(
         "lookalikes": sum(
             bool(video.lookalike_group) and families.count(video.family) == 1 for video in videos
         ),
+        "made_lookalikes": len(evaluation.plan.lookalikes),
         "video_seconds": round(profile_run.seconds_of_video, 1),
         "transforms": [transform.name for transform in evaluation.plan.transforms],
         "per_transform": evaluation.plan.per_transform,

@@ -35,6 +35,7 @@ from evaluation.data.extraction import ORIGINAL, ExtractionJob, FeatureStore, ex
 from evaluation.data.records import QueryRow
 from evaluation.experiment.experiment_data import FOLDS, ExperimentPlan
 from evaluation.experiment.profile import Backend
+from evaluation.experiment.protocol import LOOKALIKE, REAL
 from evaluation.experiment.worker_pool import WorkerPool, WorkerSpec
 from evaluation.methods.configurations import Configuration
 from evaluation.methods.methods import (
@@ -86,7 +87,8 @@ class Evaluation:
     def missing(self) -> list[ExtractionJob]:
         """The features that are not extracted yet."""
         profiles = [backend.profile for backend in self.backends]
-        return missing_jobs(self.store, profiles, self.plan.required_features(), self.plan.videos)
+        every = (*self.plan.videos, *self.plan.lookalikes)
+        return missing_jobs(self.store, profiles, self.plan.required_features(), every)
 
     def extract(self, jobs: Sequence[ExtractionJob]) -> None:
         """Extract features, those of unedited videos first.
@@ -98,7 +100,7 @@ class Evaluation:
             return
         advance = self.watch("extracting", count_edits(jobs))
         stages = {backend.profile: backend.make for backend in self.backends}
-        videos = {video.video_id: video for video in self.plan.videos}
+        videos = {video.video_id: video for video in (*self.plan.videos, *self.plan.lookalikes)}
         ordered = [*_select_outputs(jobs, lambda name: name == ORIGINAL)]
         ordered += _select_outputs(jobs, lambda name: name != ORIGINAL)
         working = extract(ordered, stages, self.video, self.ingest, self.workers)
@@ -127,6 +129,7 @@ class Evaluation:
             backend.profile,
             backend.model_id,
             backend.pooling,
+            self.plan.lookalikes,
         )
         with WorkerPool(spec, self.workers) as pool:
             yield ProfileRun(backend, pool, self.cache, self.watch, _spec_digest(spec))
@@ -176,7 +179,9 @@ class ProfileRun:
 
     def _samples(self, configuration: Configuration) -> Samples:
         numbers = [
-            number for number, query in enumerate(self._pool.queries) if query.group != "real"
+            number
+            for number, query in enumerate(self._pool.queries)
+            if query.group not in (REAL, LOOKALIKE)
         ]
         work = partial(gather_from_queries, configuration, self._backend.calibration)
         description = f"{self._backend.profile}: gathering for {configuration.name}"
@@ -228,7 +233,9 @@ def count_edits(jobs: Sequence[ExtractionJob]) -> int:
 
 
 def _spec_digest(spec: WorkerSpec) -> str:
-    """Digest of the files, the families and look-alikes, and the queries."""
+    """Digest of the files, the families and look-alikes, and the queries that calibrations are fitted
+    on."""
+    spec = replace(spec, lookalikes=())
     digester = hashlib.blake2b(digest_size=12)
     for video, transform in spec.plan.required_features():
         digester.update(str(spec.store.path(spec.profile, video, transform)).encode())

@@ -18,7 +18,7 @@ from evaluation.data.datasets import DatasetVideo, folds
 from evaluation.data.extraction import ORIGINAL, FeatureStore
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import QueryRow
-from evaluation.experiment.protocol import REAL, Dataset, Method, Query, answer_all
+from evaluation.experiment.protocol import LOOKALIKE, REAL, Dataset, Method, Query, answer_all
 from evaluation.methods.baselines import Baseline, BaselineName
 from evaluation.methods.configurations import Configuration
 from evaluation.methods.exact_index import index_video
@@ -31,11 +31,13 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class ExperimentPlan:
-    """Which edits of which videos become queries."""
+    """Which edits of which videos become queries. lookalikes: videos that are queries unedited, against
+    one another and the others."""
 
     videos: tuple[DatasetVideo, ...]
     transforms: tuple[Transform, ...]
     per_transform: int | None = None
+    lookalikes: tuple[DatasetVideo, ...] = ()
 
     def edits(self) -> list[tuple[DatasetVideo, str]]:
         """All (video, transform) pairs: `per_transform` videos per transform, chosen at random with the
@@ -49,7 +51,7 @@ class ExperimentPlan:
 
     def required_features(self) -> list[tuple[DatasetVideo, str]]:
         """Everything that must be embedded: every unedited video, and the edits."""
-        return [(video, ORIGINAL) for video in self.videos] + self.edits()
+        return [(video, ORIGINAL) for video in (*self.videos, *self.lookalikes)] + self.edits()
 
 
 class ExperimentData:
@@ -63,13 +65,13 @@ class ExperimentData:
         self._store = store
         self.profile = profile
         self.pooling = pooling
-        self.dataset = Dataset.of(plan.videos)
+        self.dataset = Dataset.of(plan.videos, plan.lookalikes)
         self._originals = dict(self._read_originals())
-        self._fold = folds(plan.videos, FOLDS)
+        self._fold = {**folds(plan.videos, FOLDS), **folds(plan.lookalikes, FOLDS)}
         self._group = {transform.name: transform.group for transform in plan.transforms}
 
     def _read_originals(self) -> Iterator[tuple[str, QueryFeatures]]:
-        for video in self._plan.videos:
+        for video in (*self._plan.videos, *self._plan.lookalikes):
             cached = self._load(video, ORIGINAL)
             if cached.error:
                 raise UsageError(
@@ -79,16 +81,18 @@ class ExperimentData:
 
     @property
     def seconds_of_video(self) -> float:
-        """Total length of all videos."""
-        return sum(features.duration_seconds for features in self._originals.values())
+        """Total length of all videos, without look-alikes."""
+        return sum(self._originals[name].duration_seconds for name in self.dataset.videos)
 
     def action_energy(self, fusion: FusionMode) -> float:
         """Mean share of the action block in the energy of the videos' vectors, 0 to 1; NaN if there is
         no informative segment."""
         shares = [
             (split(vectors)[1] ** 2).sum(axis=1)
-            for name, features in self._originals.items()
-            if len(vectors := index_video(name, features, self.pooling, fusion).vectors)
+            for name in self.dataset.videos
+            if len(
+                vectors := index_video(name, self._originals[name], self.pooling, fusion).vectors
+            )
         ]
         return float(np.concatenate(shares).mean()) if shares else math.nan
 
@@ -101,7 +105,8 @@ class ExperimentData:
         return cached
 
     def queries(self) -> list[Query]:
-        """Every edit, and every unedited video that has copies or look-alikes."""
+        """Every edit, every unedited video that has copies or look-alikes, and the folder of
+        look-alikes."""
         queries = [
             self._query(video, name, self._group[name], name) for video, name in self._plan.edits()
         ]
@@ -113,6 +118,10 @@ class ExperimentData:
                 queries.append(self._query(video, "copy", REAL, ORIGINAL))
             elif video.lookalike_group:
                 queries.append(self._query(video, "lookalike", REAL, ORIGINAL))
+        queries += [
+            self._query(video, "made_lookalike", LOOKALIKE, ORIGINAL)
+            for video in self._plan.lookalikes
+        ]
         return queries
 
     def _query(self, video: DatasetVideo, transform: str, group: str, cached_as: str) -> Query:

@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from common.errors import UsageError
 from evaluation.data.datasets import DatasetVideo, halves
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import Catalogue, QueryRow, Relation, ScoredMatch
 
 REAL = "real"
+LOOKALIKE = "lookalike"
+"""Groups of unedited queries: of the videos themselves, and of a folder of look-alikes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """One query. The `transform` of an unedited video is `copy` if it has true copies, else
-    `lookalike`."""
+    `lookalike`; `made_lookalike` if it comes from a folder of look-alikes."""
 
     video: DatasetVideo
     transform: str
@@ -43,22 +46,33 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Dataset:
-    """The videos, their relations and their halves."""
+    """The videos, their relations and their halves. lookalikes: videos that only the queries made of them
+    search beside the others."""
 
     videos: Mapping[str, DatasetVideo]
+    lookalikes: Mapping[str, DatasetVideo] = field(default_factory=dict)
     half: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "half", halves(list(self.videos.values())))
 
     @classmethod
-    def of(cls, videos: Sequence[DatasetVideo]) -> Dataset:
-        return cls({video.video_id: video for video in videos})
+    def of(cls, videos: Sequence[DatasetVideo], lookalikes: Sequence[DatasetVideo] = ()) -> Dataset:
+        """Raises UsageError if a video is in both."""
+        by_id = {video.video_id: video for video in videos}
+        beside = {video.video_id: video for video in lookalikes}
+        if both := by_id.keys() & beside.keys():
+            raise UsageError(f"{min(both)}: a video and a look-alike have the same id; rename one")
+        return cls(by_id, beside)
 
     def catalogues(self, query: Query) -> Iterator[tuple[Catalogue, frozenset[str]]]:
         """The catalogues that a query searches: all videos, the half with its family, the half without
-        it. An unedited look-alike searches all videos outside its family."""
+        it. An unedited look-alike searches all videos outside its family, and one of a folder of
+        look-alikes the others of that folder too."""
         every = frozenset(self.videos)
+        if query.group == LOOKALIKE:
+            yield "without", (every | self.lookalikes.keys()) - {query.video.video_id}
+            return
         if query.group == REAL and query.transform == "lookalike":
             own_family = query.video.family
             yield "without", frozenset(n for n in every if self.videos[n].family != own_family)
@@ -72,7 +86,7 @@ class Dataset:
 
     def relation(self, video: DatasetVideo, other_id: str, partners: Sequence[str]) -> Relation:
         """The relation of another video to a query made of `video`; a copy of a partner is a partner."""
-        other = self.videos[other_id]
+        other = self.lookalikes.get(other_id) or self.videos[other_id]
         if other_id == video.video_id:
             return "self"
         if other.family == video.family:

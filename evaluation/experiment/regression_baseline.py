@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evaluation.data.records import QueryRow
-from evaluation.experiment.protocol import REAL
+from evaluation.experiment.protocol import LOOKALIKE, REAL
 from evaluation.methods.configurations import FULL
 
 
@@ -32,7 +32,7 @@ def baseline_queries(rows: Sequence[QueryRow]) -> BaselineQueries:
     """The queries that a run needs for the comparison with these rows; expects at least one row."""
     videos: dict[str, set[str]] = {}
     for row in rows:
-        if row.group != REAL:
+        if row.group not in (REAL, LOOKALIKE):
             videos.setdefault(row.transform, set()).add(row.video_id)
     most = max((len(names) for names in videos.values()), default=1)
     return BaselineQueries(rows[0].profile, tuple(videos), most)

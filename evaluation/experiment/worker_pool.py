@@ -38,11 +38,15 @@ class WorkerSpec:
     profile: str
     model_id: str
     pooling: Pooling
+    lookalikes: tuple[DatasetVideo, ...] = ()
 
     @property
     def plan(self) -> ExperimentPlan:
         return ExperimentPlan(
-            self.videos, tuple(TRANSFORMS[name] for name in self.transforms), self.per_transform
+            self.videos,
+            tuple(TRANSFORMS[name] for name in self.transforms),
+            self.per_transform,
+            self.lookalikes,
         )
 
     @property

@@ -13,6 +13,7 @@ from evaluation.data.records import QueryRow, ScoredMatch
 from evaluation.measures.relevance import (
     best_right,
     best_wrong,
+    is_lookalike,
     negatives,
     positives,
     right_matches,
@@ -159,12 +160,23 @@ def decisions(rows: Iterable[QueryRow]) -> Decisions:
 def lookalikes_accepted(rows: Iterable[QueryRow]) -> Proportion:
     """Unedited look-alikes that were accepted as a copy in any of the catalogues searched; each counts
     once."""
-    accepted: dict[str, bool] = {}
+    decided = _lookalike_decisions(rows)
+    return Proportion(decided.count("copy"), len(decided))
+
+
+def lookalikes_to_review(rows: Iterable[QueryRow]) -> Proportion:
+    """Unedited look-alikes that were sent to review in any of the catalogues, and accepted in none."""
+    decided = _lookalike_decisions(rows)
+    return Proportion(decided.count("review"), len(decided))
+
+
+def _lookalike_decisions(rows: Iterable[QueryRow]) -> list[str]:
+    """The strongest decision on each unedited look-alike."""
+    by_video: dict[str, list[ScoredMatch]] = {}
     for row in rows:
-        if (row.group, row.transform) == ("real", "lookalike") and not row.error:
-            now = wrong_decision(row) == "copy"
-            accepted[row.video_id] = accepted.get(row.video_id, False) or now
-    return Proportion(sum(accepted.values()), len(accepted))
+        if is_lookalike(row) and not row.error:
+            by_video.setdefault(row.video_id, []).extend(wrong_matches(row))
+    return [_strongest(matches) for matches in by_video.values()]
 
 
 def _strongest(matches: Iterable[ScoredMatch]) -> str:

@@ -52,6 +52,9 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             "non-matches to review, %", lambda s: s.decisions.negatives_to_review
         ),
         "lookalikes_accepted": Measure("look-alikes accepted, %", lambda s: s.lookalikes_accepted),
+        "lookalikes_to_review": Measure(
+            "look-alikes to review, %", lambda s: s.lookalikes_to_review
+        ),
         "calibration_error": Measure("ECE", lambda s: s.calibration_error),
         "range_iou": Measure("range IoU", lambda s: s.ranges.combined),
         "good_ranges": Measure("range IoU >= 0.8, %", lambda s: s.ranges.good),

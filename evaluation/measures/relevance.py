@@ -51,7 +51,12 @@ def is_wrong(match: ScoredMatch) -> bool:
 
 def expects_copy(row: QueryRow) -> bool:
     """Whether the catalogue holds a right video; it never does for an unedited look-alike."""
-    return row.catalogue != "without" and (row.group, row.transform) != ("real", "lookalike")
+    return row.catalogue != "without" and not is_lookalike(row)
+
+
+def is_lookalike(row: QueryRow) -> bool:
+    """Whether the query is an unedited look-alike, of the videos or of a folder of look-alikes."""
+    return (row.group, row.transform) in (("real", "lookalike"), ("lookalike", "made_lookalike"))
 
 
 def right_matches(row: QueryRow) -> list[ScoredMatch]:

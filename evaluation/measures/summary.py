@@ -13,6 +13,7 @@ from evaluation.measures.calibration import (
     decisions,
     expected_calibration_error,
     lookalikes_accepted,
+    lookalikes_to_review,
     reliability,
 )
 from evaluation.measures.detection import micro_ap, pooled, recall_at_fpr, recall_at_precision
@@ -53,6 +54,7 @@ class Summary:
     calibration_error: float
     decisions: Decisions
     lookalikes_accepted: Proportion
+    lookalikes_to_review: Proportion
     ranges: RangeSummary
     segment_uap: float
 
@@ -95,6 +97,7 @@ def _summary(
         calibration_error=expected_calibration_error(reliability(*answers(rows))),
         decisions=decisions(rows),
         lookalikes_accepted=lookalikes_accepted(rows),
+        lookalikes_to_review=lookalikes_to_review(rows),
         ranges=summarise_ranges(rows),
         segment_uap=segment_ap(rows),
     )

@@ -13,6 +13,7 @@ from common.extras import install_command
 from common.types import ACTION_DIMENSION, GRAPH_DIMENSION, VISUAL_DIMENSION
 from evaluation.data.record_io import write_rows
 from evaluation.data.records import QueryRow
+from evaluation.measures.relevance import is_lookalike
 from evaluation.measures.summary import summarise
 from evaluation.methods.baselines import BASELINES
 from evaluation.methods.configurations import FUSIONS
@@ -95,6 +96,13 @@ def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: 
                 summarise(without_baselines(rows), ("group",)),
                 tables.DECISIONS,
                 "Decisions at the default policy",
+            ),
+            "lookalikes": tables.per_transform(
+                summarise(
+                    [row for row in without_baselines(rows) if is_lookalike(row)], ("transform",)
+                ),
+                tables.LOOKALIKES,
+                "Look-alikes at the default policy",
             ),
             "ranges": tables.per_transform(
                 summarise(without_baselines(rows), ("transform",)), tables.RANGES, "Time ranges"

@@ -41,6 +41,7 @@ DECISIONS = (
     "strangers_to_review",
     "calibration_error",
 )
+LOOKALIKES = ("lookalikes_accepted", "lookalikes_to_review")
 RANGES = ("range_iou", "good_ranges", "segment_uap")
 
 

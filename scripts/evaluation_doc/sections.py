@@ -128,7 +128,8 @@ def _decisions(
     if any(row.group == "real" for row in full):
         yield (
             "Unedited videos: `copy` searches for copies made by other people, `lookalike` for videos "
-            "that look alike and are no copies."
+            "that look alike and are no copies. Made look-alikes are a folder of videos made to look "
+            "alike (terminals with other text, lectures of one template, one camera on two days)."
         )
         yield _real(results.full).to_markdown()
     yield "### Calibration"
@@ -143,18 +144,23 @@ def _decisions(
 def _real(full: Mapping[str, Sequence[QueryRow]]) -> Table:
     def counted(rows: Sequence[QueryRow]) -> Iterator[str]:
         copies = summarise(row for row in rows if row.transform == "copy")
-        alike = summarise(row for row in rows if row.transform == "lookalike")
         shares = [
             copies[0].recall_at_1 if copies else Proportion(0, 0),
             copies[0].decisions.copies_accepted if copies else Proportion(0, 0),
-            alike[0].lookalikes_accepted if alike else Proportion(0, 0),
         ]
+        for transform in ("lookalike", "made_lookalike"):
+            alike = summarise(row for row in rows if row.transform == transform)
+            shares.append(alike[0].lookalikes_accepted if alike else Proportion(0, 0))
+            shares.append(alike[0].lookalikes_to_review if alike else Proportion(0, 0))
         for proportion in shares:
             yield (
                 f"{proportion.count} of {proportion.total}" if proportion.total else tables.NOTHING
             )
 
-    heads = ("copies found first", "copies accepted", "look-alikes accepted")
+    heads = (
+        *("copies found first", "copies accepted", "look-alikes accepted", "look-alikes to review"),
+        *("made look-alikes accepted", "made look-alikes to review"),
+    )
     return Table(
         "Real copies and look-alikes",
         (Column("profile", code=True), *map(Column, heads)),

@@ -80,6 +80,13 @@ GOALS = (
     MeasureTarget(
         "look-alikes: accepted", _of("lookalike"), "lookalikes_accepted", _both(0.0, 0.0), False
     ),
+    MeasureTarget(
+        "made look-alikes: accepted",
+        _of("made_lookalike"),
+        "lookalikes_accepted",
+        _both(0.0, 0.0),
+        False,
+    ),
     MeasureTarget("all: copies accepted", _all, "copies_accepted", _both(0.97, 0.88)),
     MeasureTarget(
         "all: non-matches accepted", _all, "strangers_accepted", _both(0.002, 0.005), False

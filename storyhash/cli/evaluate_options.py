@@ -29,6 +29,14 @@ FamiliesOption = Annotated[
         "hardneg (group of look-alikes).",
     ),
 ]
+LookalikesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--lookalikes",
+        help="Folder of look-alikes, of which none is a copy of another: each is matched, unedited, "
+        "against the others and the videos.",
+    ),
+]
 TransformsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -95,6 +103,7 @@ def _evaluation_options(
     davis: DavisOption = False,
     split: SplitOption = None,
     families: FamiliesOption = None,
+    lookalikes: LookalikesOption = None,
     profile: ProfilesOption = None,
     transforms: TransformsOption = None,
     per_transform: PerTransformOption = None,
@@ -106,6 +115,7 @@ def _evaluation_options(
         davis=davis,
         split=split,
         families=families,
+        lookalikes=lookalikes,
         profiles=profile or (),
         transforms=transforms or (),
         per_transform=per_transform,

@@ -49,9 +49,9 @@ def _extract(evaluation: Evaluation) -> None:
     missing = count_edits(jobs)
     total = len(evaluation.plan.required_features())
     profiles = ", ".join(backend.profile for backend in evaluation.backends)
+    videos = len(evaluation.plan.videos) + len(evaluation.plan.lookalikes)
     err.print(
-        f"{profiles}: {len(evaluation.plan.videos)} videos, "
-        f"{total - len(evaluation.plan.videos)} edited videos; {total - missing} in the "
+        f"{profiles}: {videos} videos, {total - videos} edited videos; {total - missing} in the "
         f"cache, {missing} to extract",
         markup=False,
     )

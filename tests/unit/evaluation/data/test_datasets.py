@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UsageError
-from evaluation.data.datasets import DatasetVideo, folds, halves, read_dataset, read_davis
+from evaluation.data.datasets import (
+    DatasetVideo,
+    folds,
+    halves,
+    read_dataset,
+    read_davis,
+    read_lookalikes,
+)
 from tests.conftest import quadrants
 
 
@@ -90,6 +97,17 @@ def test_a_manifest_that_cannot_be_used_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         read_dataset(folder, manifest(folder / "m.csv", *lines))
+
+
+def test_each_of_a_folder_of_look_alikes_is_a_family_and_looks_like_the_others(
+    folder: Path, tmp_path: Path
+) -> None:
+    videos = read_lookalikes(folder / "clips")
+    assert [video.video_id for video in videos] == [f"lookalikes/{one}.mp4" for one in "abc"]
+    assert len({video.family for video in videos}) == 3
+    assert len({video.lookalike_group for video in videos}) == 1
+    with pytest.raises(UsageError, match="at least two"):
+        read_lookalikes(folder / "long")
 
 
 def test_other_mistakes_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from evaluation.data.records import Catalogue, QueryRow
 from evaluation.measures.calibration import (
     answers,
     decisions,
     expected_calibration_error,
     lookalikes_accepted,
+    lookalikes_to_review,
     reliability,
 )
 from evaluation.measures.statistics import Proportion
@@ -86,20 +88,26 @@ def test_decisions_by_eye() -> None:
     assert made.negatives_to_review == Proportion(1, 3)
 
 
-def test_look_alikes_count_once_whatever_they_are_asked_of() -> None:
-    def look_alike(probability: float, video_id: str, catalogue: str) -> object:
+@pytest.mark.parametrize(
+    ("group", "transform"), [("real", "lookalike"), ("lookalike", "made_lookalike")]
+)
+def test_look_alikes_count_once_whatever_they_are_asked_of(group: str, transform: str) -> None:
+    def look_alike(probability: float, video_id: str, catalogue: Catalogue) -> QueryRow:
         return row(
-            catalogue,  # type: ignore[arg-type]
+            catalogue,
             found("lookalike", probability),
-            group="real",
-            transform="lookalike",
+            group=group,
+            transform=transform,
             video_id=video_id,
         )
 
     rows = [
         look_alike(0.95, "a", "with"),
-        look_alike(0.1, "a", "without"),
+        look_alike(0.6, "a", "without"),
         look_alike(0.1, "b", "all"),
+        look_alike(0.6, "c", "all"),
+        look_alike(0.6, "c", "with"),
         row("without", found("lookalike", 0.99)),
     ]
-    assert lookalikes_accepted(rows) == Proportion(1, 2)  # type: ignore[arg-type]
+    assert lookalikes_accepted(rows) == Proportion(1, 3)
+    assert lookalikes_to_review(rows) == Proportion(1, 3)

@@ -1,0 +1,37 @@
+"""Which query searches which videos, and how they relate to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import UsageError
+from evaluation.data.datasets import DatasetVideo
+from evaluation.data.feature_cache import CachedQuery
+from evaluation.experiment.protocol import LOOKALIKE, REAL, Dataset, Query
+
+VIDEOS = [DatasetVideo(name, f"/{name}", family) for name, family in ("ax", "bx", "cy", "dz")]
+ALIKE = [DatasetVideo(f"lookalikes/{name}", f"/{name}", name, "lookalikes") for name in "pq"]
+DATASET = Dataset.of(VIDEOS, ALIKE)
+
+
+def query(video: DatasetVideo, transform: str, group: str) -> Query:
+    return Query(video, transform, group, 0, lambda: CachedQuery.failed("not read"))
+
+
+def test_only_a_made_look_alike_searches_the_other_look_alikes() -> None:
+    made = dict(DATASET.catalogues(query(ALIKE[0], "made_lookalike", LOOKALIKE)))
+    assert made == {"without": {*"abcd", "lookalikes/q"}}
+    for other in (query(VIDEOS[0], "blur", "photometric"), query(VIDEOS[0], "copy", REAL)):
+        for _, names in DATASET.catalogues(other):
+            assert names <= set("abcd")
+
+
+def test_a_made_look_alike_is_no_copy_and_the_videos_are_non_matches_of_it() -> None:
+    assert DATASET.relation(ALIKE[0], "lookalikes/q", ()) == "lookalike"
+    assert DATASET.relation(ALIKE[0], "a", ()) == "stranger"
+    assert DATASET.relation(VIDEOS[0], "b", ()) == "copy"
+
+
+def test_a_video_that_is_also_a_look_alike_is_refused() -> None:
+    with pytest.raises(UsageError, match="same id"):
+        Dataset.of([*VIDEOS, ALIKE[0]], ALIKE)
