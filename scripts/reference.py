@@ -20,6 +20,8 @@ from pydantic import BaseModel, SecretStr
 
 from common import errors
 from common.http.access import Access
+from common.http.error_codes import error_codes
+from common.http.errors import ApiError
 from common.http.health import Health
 from common.metrics import Metrics
 from common.settings import ENV_PREFIX, HttpSettings, Settings
@@ -133,8 +135,8 @@ def _http() -> Iterator[str]:
         "serve": api_app(nothing, nothing, *common_parts, access=access, jobs=jobs),
         "embed": embed_app(nothing, "", *common_parts, access=access),
     }
-    yield "Each service tells its own contract at `/openapi.json`. Every error has the form"
-    yield '`{"error": {"code", "message"}}`.\n'
+    yield "Each service tells its own contract at `/openapi.json`. [Errors](#errors) are"
+    yield "`application/problem+json`.\n"
     yield "| Route | Service | Least role | |\n| --- | --- | --- | --- |"
     routes: dict[tuple[str, str, str], list[str]] = {}
     for service, app_of in apps.items():
@@ -165,16 +167,20 @@ def _metrics() -> Iterator[str]:
 
 
 def _errors() -> Iterator[str]:
-    yield "The `code` of an error in JSON, and the exit code it leads to.\n"
-    yield "| Code | Exit | |\n| --- | --- | --- |"
-    kinds = [
-        kind
-        for kind in vars(errors).values()
+    yield "The `code` of an error in JSON, the HTTP status of its response, and the exit code of a command.\n"
+    yield "| Code | Status | Exit | |\n| --- | --- | --- | --- |"
+    kinds = {
+        kind.code: kind
+        for kind in reversed(vars(errors).values())
         if isinstance(kind, type) and issubclass(kind, errors.StoryHashError)
-    ]
-    for kind in kinds:
-        summary = " ".join((kind.__doc__ or "").split())
-        yield f"| `{kind.code}` | {kind.exit_code} | {summary} |"
+    }
+    for code, known in error_codes().items():
+        kind = kinds.get(code)
+        text = " ".join((kind.__doc__ or "").split()) if kind else ""
+        summary = text if text.startswith(known.title) else f"{known.title}."
+        # Without a class of its own, a code is a refusal of the API; see ApiError.
+        exits = kind.exit_code if kind else ApiError(known.statuses[0], code, "").exit_code
+        yield f"| `{code}` | {', '.join(map(str, known.statuses))} | {exits} | {summary} |"
 
 
 def main() -> int:

@@ -15,19 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from common.errors import (
-    ModelMismatchError,
-    ReusedKeyError,
-    StoryHashError,
-    TooManyJobsError,
-    VideoError,
-)
+from common.errors import ModelMismatchError, StoryHashError, TooManyJobsError, UsageError
+from common.http.error_codes import status_of, title_of
+from common.http.error_schemas import PROBLEM_TYPE, problem
 from common.http.request_facts import facts_of
 from common.log_context import REQUEST_ID_HEADER
 
 _log = logging.getLogger("storyhash.http")
-# HTTP status by exit code: 2 is a mistake of the caller, 3 a dependency that is down. All others are 500.
-_STATUS = {2: 400, 3: 503}
 _ROUTE_CODES = {404: "no_such_route", 405: "method_not_allowed"}
 _NO_CLIENT = 499
 _JOBS_RETRY_SECONDS = 30
@@ -76,29 +70,27 @@ def to_json(value: Any) -> bytes:
 def error_response(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An error as JSON: `{"error": {"code", "message"}}`."""
-    return json_response({"error": {"code": code, "message": message}}, status, headers)
+    """An error as JSON, RFC 9457."""
+    body = to_json(problem(status, code, title_of(code), message))
+    return Response(body, status, headers, PROBLEM_TYPE)
 
 
 def to_response(error: StoryHashError) -> Response:
-    """A StoryHashError as a response: 400 for a mistake of the caller, 409 for another model, 422 for a
-    video or an Idempotency-Key that cannot be used, 429 for a full queue of jobs, 503 for a dependency
-    that is down, otherwise 500. An ApiError has its own status."""
+    """A StoryHashError as a response. An ApiError has its own status."""
     if isinstance(error, ApiError):
         return error_response(error.status, error.code, str(error), error.headers)
-    unusable = isinstance(error, VideoError | ReusedKeyError)
-    status = 422 if unusable else _STATUS.get(error.exit_code, 500)
+    status = status_of(type(error))
     if status >= 500:
         # The log has the complete message; the response has it without paths.
         _log.warning("answered %d: %s", status, error)
     told = without_paths(str(error))
     if isinstance(error, ModelMismatchError):
         # The upload is not needed any more, so its body is not read.
-        return error_response(409, error.code, told, {"Connection": "close"})
+        return error_response(status, error.code, told, {"Connection": "close"})
     if isinstance(error, TooManyJobsError):
         # The body was perhaps not read.
         headers = {"Retry-After": str(_JOBS_RETRY_SECONDS), "Connection": "close"}
-        return error_response(429, error.code, told, headers)
+        return error_response(status, error.code, told, headers)
     return error_response(status, error.code, told)
 
 
@@ -108,8 +100,7 @@ def without_paths(message: str) -> str:
 
 
 def error_handlers(app: FastAPI) -> None:
-    """Install handlers that answer every error with `{"error": {"code", "message"}}` and without a
-    traceback."""
+    """Install handlers that answer every error with `error_response` and without a traceback."""
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, StoryHashError)
@@ -120,11 +111,11 @@ def error_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body"))
-        return error_response(400, "usage", f"{where or 'request'}: {first['msg']}")
+        return error_response(400, UsageError.code, f"{where or 'request'}: {first['msg']}")
 
     async def no_route(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = _ROUTE_CODES.get(error.status_code, "http")
+        code = _ROUTE_CODES.get(error.status_code, UsageError.code)
         return error_response(error.status_code, code, error.detail, error.headers)
 
     async def gone(_: Request, __: Exception) -> Response:

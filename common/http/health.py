@@ -5,8 +5,27 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal
+
+from pydantic import BaseModel
 
 from common.metrics import Metrics
+
+
+class Liveness(BaseModel):
+    """The answer of `/livez`. `reason`: why the service should be restarted; absent if it is live."""
+
+    status: Literal["ok", "stuck"]
+    reason: str = ""
+
+
+class Readiness(BaseModel):
+    """The answer of `/readyz`. `reasons`: why the service is not ready, by condition; `warnings`: problems
+    that do not stop it. Both are absent if there are none."""
+
+    status: Literal["ok", "not ready"]
+    reasons: dict[str, str] = {}
+    warnings: dict[str, str] = {}
 
 
 class Health:

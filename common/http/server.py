@@ -21,8 +21,9 @@ from common.http.access import Access
 from common.http.connection import ConnectionBounds, bounded_protocol
 from common.http.errors import error_handlers, json_response
 from common.http.guard import RequestGuard, is_loopback
-from common.http.health import Health
+from common.http.health import Health, Liveness, Readiness
 from common.http.key_guard import KeyGuard
+from common.http.openapi import DocumentedApp
 from common.http.request_log import RequestLog
 from common.metrics import Metrics
 from common.settings import HttpSettings
@@ -158,7 +159,13 @@ def health_router(health: Health, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["health"])
     limiter = CapacityLimiter(_METRICS_THREADS)
 
-    @router.get("/livez", responses={503: {"description": "The service should be restarted."}})
+    @router.get(
+        "/livez",
+        responses={
+            200: {"model": Liveness},
+            503: {"model": Liveness, "description": "The service should be restarted."},
+        },
+    )
     async def livez() -> Response:
         """Liveness: 503 means that the service should be restarted."""
         reason = health.stuck()
@@ -168,7 +175,10 @@ def health_router(health: Health, metrics: Metrics) -> APIRouter:
 
     @router.get(
         "/readyz",
-        responses={503: {"description": "Reasons why the service is not ready, by condition."}},
+        responses={
+            200: {"model": Readiness},
+            503: {"model": Readiness, "description": "The service is not ready."},
+        },
     )
     async def readyz() -> Response:
         """Readiness: 503 lists what the service waits for."""
@@ -178,7 +188,11 @@ def health_router(health: Health, metrics: Metrics) -> APIRouter:
         warnings = health.warnings()
         return json_response({"status": "ok", **({"warnings": warnings} if warnings else {})})
 
-    @router.get("/metrics", response_class=Response)
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
     async def exposition() -> Response:
         """All metrics in the Prometheus text format."""
         text = await to_thread.run_sync(generate_latest, metrics.registry, limiter=limiter)
@@ -198,7 +212,7 @@ def new_app(
     """An app with health, metrics, error handlers and limits. Its OpenAPI document is at /openapi.json.
     access: decides who may call it; None allows every caller. open_paths: paths that never need a key."""
     settings = settings or HttpSettings()
-    app = FastAPI(title=title, docs_url=None, redoc_url=None)
+    app = DocumentedApp(title=title, docs_url=None, redoc_url=None)
     error_handlers(app)
     if access is not None:
         app.add_middleware(

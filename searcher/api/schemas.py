@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.http.error_schemas import ERRORS as ERRORS
+from common.http.error_schemas import ErrorInfo as ErrorInfo
 from common.types import VECTOR_DIMENSION
 
 Decision = Literal["copy", "review", "no_match"]
@@ -13,19 +15,6 @@ Decision = Literal["copy", "review", "no_match"]
 
 class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-class ErrorInfo(_Shape):
-    """An error: `code` for programs, `message` for people."""
-
-    code: str
-    message: str
-
-
-class ErrorAnswer(_Shape):
-    """The body of every error response."""
-
-    error: ErrorInfo
 
 
 class Hit(_Shape):
@@ -243,12 +232,6 @@ class GenerationPage(_Shape):
 
     items: list[GenerationItem]
     next_cursor: str | None
-
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorAnswer, "description": "Client error."},
-    "5XX": {"model": ErrorAnswer, "description": "Server error or temporarily unavailable."},
-}
 
 
 def parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from typing import Any, Self, TypeVar
 import httpx
 from starlette.types import ASGIApp, Message, Scope
 
+from common.http.error_codes import error_codes
+from common.http.error_schemas import PROBLEM_TYPE, ErrorAnswer, problem
+
 Result = TypeVar("Result")
 
 
@@ -107,11 +110,15 @@ class Client:
 
 def error_of(answer: httpx.Response) -> tuple[int, str]:
     """Status and code of an error response. Also checks its form."""
-    (told,) = answer.json().values()
-    assert list(answer.json()) == ["error"]
-    assert set(told) == {"code", "message"}
-    assert told["message"]
-    assert "\n" not in told["message"]
+    assert answer.headers["Content-Type"] == PROBLEM_TYPE
+    told = answer.json()
+    ErrorAnswer.model_validate(told)
+    assert told == problem(answer.status_code, told["code"], told["title"], told["detail"])
+    known = error_codes()[told["code"]]
+    assert told["title"] == known.title
+    assert answer.status_code in known.statuses
+    assert told["detail"]
+    assert "\n" not in told["detail"]
     return answer.status_code, told["code"]
 
 
