@@ -167,7 +167,7 @@ def _metrics() -> Iterator[str]:
 
 
 def _errors() -> Iterator[str]:
-    yield "The `code` of an error in JSON, the HTTP status of its response, and the exit code of a command.\n"
+    yield "The `code` of an error in JSON, its HTTP status, and the exit code of a command.\n"
     yield "| Code | Status | Exit | |\n| --- | --- | --- | --- |"
     kinds = {
         kind.code: kind

@@ -20,8 +20,8 @@ class Liveness(BaseModel):
 
 
 class Readiness(BaseModel):
-    """The answer of `/readyz`. `reasons`: why the service is not ready, by condition; `warnings`: problems
-    that do not stop it. Both are absent if there are none."""
+    """The answer of `/readyz`. `reasons`: why the service is not ready, by condition.
+    `warnings`: problems that do not stop it. Both are absent if there are none."""
 
     status: Literal["ok", "not ready"]
     reasons: dict[str, str] = {}
