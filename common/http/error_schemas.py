@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.http.error_codes import error_codes
 
 PROBLEM_TYPE = "application/problem+json"
-_CODE = {"enum": list(error_codes())}
+_CODE: dict[str, Any] = {"enum": list(error_codes())}
 
 
 class ErrorInfo(BaseModel):
@@ -46,7 +46,7 @@ class ErrorAnswer(BaseModel):
     status: int = Field(ge=400, le=599, description="The HTTP status.")
     detail: str = Field(description="What happened this time, and what to do next. One line.")
     # A client of before must be able to read a code of after, so the model itself takes any text.
-    code: str = Field(json_schema_extra=dict(_CODE))
+    code: str = Field(json_schema_extra=_CODE)
     error: ErrorInfo
 
 
