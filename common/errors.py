@@ -209,6 +209,12 @@ class EmbedderUnavailableError(DependencyError):
     code = "embedder"
 
 
+class BackupRunningError(DependencyError):
+    """The service is making a backup already; `storyhash snapshot list` shows when it is complete."""
+
+    code = "backup_running"
+
+
 class StateError(DependencyError):
     """The state database (keys and audit log) cannot be opened or does not respond."""
 

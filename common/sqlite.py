@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,3 +91,28 @@ class Database:
                 ) from None
             except sqlite3.DatabaseError as error:
                 raise CorruptIndexError(f"{self._path}: {error}; {self._remedy}") from None
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a database, as of one moment, into a new file; other processes may use it meanwhile (SQLite's
+    online backup). Raises StorageError, CorruptIndexError."""
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as held,
+            closing(sqlite3.connect(target)) as copy,
+        ):
+            # All pages in one step: with smaller ones, a write by another process starts the copy anew.
+            held.backup(copy)
+            # One file, without what was deleted.
+            copy.execute("PRAGMA journal_mode=DELETE")
+            copy.execute("VACUUM")
+            ((told,),) = copy.execute("PRAGMA quick_check(1)").fetchall()
+    except sqlite3.OperationalError as error:
+        raise StorageError(
+            f"{source} could not be copied to {target.parent} ({error}); free some disk space or correct "
+            "the permissions"
+        ) from None
+    except sqlite3.DatabaseError as error:
+        raise CorruptIndexError(f"{source} is damaged ({error}); restore a backup") from None
+    if told != "ok":
+        raise CorruptIndexError(f"{source} is damaged ({told}); restore a backup")

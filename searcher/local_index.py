@@ -302,9 +302,7 @@ class LocalIndex:
             sequence = self.videos.sequence
             if sequence == self._snapshot_sequence and keep is None:
                 return
-            offsets = {str(partition): at for partition, at in self.staging.offsets().items()}
-            info = SnapshotInfo(sequence, self.manifest.model_id, len(self._shard), offsets)
-            frozen = self._shard.frozen()
+            info, frozen = self._snapshot_info(), self._shard.frozen()
         with self._snapshotting:
             save_snapshot(
                 self.folder / "snapshots",
@@ -313,6 +311,23 @@ class LocalIndex:
                 keep=keep or self._settings.searcher.keep_snapshots,
             )
             self._snapshot_sequence = sequence
+
+    def freeze_shard(self) -> Callable[[Path], None] | None:
+        """A function that writes a snapshot of the shard as it is now into an empty folder, at any later
+        time. None if there is nothing to write that the next start could use. Call it under the lock
+        `changing`."""
+        if self._shard_is_behind:
+            return None
+        info, frozen = self._snapshot_info(), self._shard.frozen()
+
+        def write(folder: Path) -> None:
+            save_snapshot(folder, frozen, info, keep=1)
+
+        return write
+
+    def _snapshot_info(self) -> SnapshotInfo:
+        offsets = {str(partition): at for partition, at in self.staging.offsets().items()}
+        return SnapshotInfo(self.videos.sequence, self.manifest.model_id, len(self._shard), offsets)
 
     def rebuild(self) -> None:
         """Build the shard again, only from the mirror."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -52,6 +53,14 @@ class ServiceSettings(SettingsGroup):
     )
     embed_timeout_seconds: float = Field(
         600.0, gt=0, description="Maximum seconds an embedder may take for one query."
+    )
+    backup_dir: Path | None = Field(
+        None,
+        description="Folder for the backups of this service, better on another disk (default: none). "
+        "Each service needs a folder of its own. See `storyhash snapshot create`.",
+    )
+    backup_keep: int = Field(
+        7, ge=1, description="Number of complete backups to keep; older ones are deleted."
     )
     log_format: Literal["text", "json"] = Field(
         "text",

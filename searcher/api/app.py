@@ -19,9 +19,11 @@ from searcher.api.page import page_files, page_router
 from searcher.api.protocols import Catalogue, EmbedQuery
 from searcher.api.schemas import ERRORS
 from searcher.api.search import add_search
+from searcher.api.snapshots import snapshots_router
 from searcher.api.staged import Staged, staged_router
 from searcher.api.video_states import states_router
 from searcher.api.videos import AddVideo, videos_router
+from searcher.backup.backups import Backups
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.routes import jobs_router
 from searcher.review.exception_routes import exception_router
@@ -44,11 +46,12 @@ def api_app(
     access: Access | None = None,
     transforms: TransformFinder | None = None,
     jobs: Jobs | None = None,
+    backups: Backups | None = None,
 ) -> FastAPI:
     """The whole API. add_video: None if videos are added in another way; generations: None if there is
     only one; staged: None if no video waits for segments; access: None if there are no keys and nothing
     is kept beside the index; transforms: None if matches get no field `transform`; jobs: None if there
-    are none."""
+    are none; backups: None if this process cannot make any."""
     page = page_files()
     open_paths = [file.path for file in page]
     app = new_app("StoryHash", health, metrics, settings, access, open_paths)
@@ -72,6 +75,8 @@ def api_app(
         app.include_router(generations_router(generations))
     if staged is not None:
         app.include_router(staged_router(staged))
+    if backups is not None:
+        app.include_router(snapshots_router(backups))
     if access is not None:
         app.include_router(key_router(access, ERRORS))
         app.include_router(audit_router(access, ERRORS))

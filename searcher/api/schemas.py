@@ -227,6 +227,33 @@ class StagedPage(_Shape):
     next_cursor: str | None
 
 
+class SnapshotItem(_Shape):
+    """A backup. `running` and `failed` ones have no name, and neither they nor `damaged` ones have the
+    other fields. `bytes`: of all its files. `state_database`: a PostgreSQL database is not in the
+    backup."""
+
+    name: str
+    state: Literal["running", "complete", "failed", "damaged"]
+    created_at: str | None = None
+    storyhash: str = Field("", description="The version that made it.")
+    profile: str = ""
+    model_id: str = ""
+    generation: str = ""
+    videos: int = 0
+    segments: int = 0
+    bytes: int = 0
+    offsets: dict[str, int] = Field({}, description="Log offset per partition.")
+    state_database: Literal["", "sqlite", "postgresql", "none"] = ""
+    error: ErrorInfo | None = None
+
+
+class SnapshotPage(_Shape):
+    """The backups of a service, newest first."""
+
+    items: list[SnapshotItem]
+    next_cursor: str | None
+
+
 class GenerationPage(_Shape):
     """All followed generations."""
 

@@ -185,6 +185,9 @@ class QdrantIndex(LocalIndex):
     def save_snapshot(self, *, keep: int | None = None) -> None:
         """Nothing to do: Qdrant stores the index. For a backup, use the snapshots of its own API."""
 
+    def freeze_shard(self) -> None:
+        """There is no shard here."""
+
     def rebuild(self) -> None:
         """Nothing to do: there is no second copy to rebuild."""
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "search": "services:search",
     "generations": "generations:app",
     "staged": "staged:app",
+    "snapshot": "snapshot:app",
     "keys": "keys:app",
     "audit": "audit:app",
     "topics": "topics:app",

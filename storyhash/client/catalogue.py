@@ -108,6 +108,14 @@ class RemoteCatalogue:
         """Stop following one and delete its index."""
         self._service.ask("DELETE", f"/v1/generations/{id_in_path(name)}")
 
+    def snapshots(self) -> list[dict[str, Any]]:
+        """The backups of the service; see SnapshotItem."""
+        return list(self._service.ask("GET", "/v1/snapshots").json()["items"])
+
+    def create_snapshot(self) -> None:
+        """Begin a backup."""
+        self._service.ask("POST", "/v1/snapshots")
+
     def _match(self, uri: str, thorough: bool) -> httpx.Response:
         ask, params = self._service.ask, {"name": public_uri(uri)}
         if thorough:

@@ -30,6 +30,7 @@ from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
 from storyhash.query.remote import RemoteQueries
 from storyhash.services.background import ThreadWatch, end_all
+from storyhash.services.backup_source import backups_of
 from storyhash.services.followed_catalogue import FollowedCatalogue
 from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.index_follower import IndexFollower, generation_settings
@@ -99,6 +100,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     watch.add(*([auditor, job_worker] if answers_only else [announcer, auditor, job_worker]))
     watch.tell("merge", catalogue.merge_trouble)
     catalogue.watched_by(watch)
+    backups = backups_of(settings, catalogue.current)
     app = api_app(
         catalogue,
         queries.open,
@@ -110,6 +112,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         access=access,
         transforms=transforms,
         jobs=jobs,
+        backups=None if answers_only else backups,
     )
     server = HttpServer(app, settings.http, protected=True)
     server.start()
@@ -132,6 +135,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         _wait(settings, catalogue, server, stopping)
     finally:
         # Those that look into the indexes end before the indexes are closed.
+        backups.close()
         end_all([auditor, job_worker] if answers_only else [auditor, announcer, job_worker])
         in_hand.close()
         end_all(list(catalogue))

@@ -38,6 +38,7 @@ from storyhash.query.matchers import check_banks, matcher_over
 from storyhash.query.pictures import PictureReader
 from storyhash.services.answering_only import run_answering
 from storyhash.services.background import Background, ThreadWatch, end_all
+from storyhash.services.backup_source import backups_of
 from storyhash.services.folder_watcher import Watcher
 from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.index_queue import IndexQueue
@@ -79,12 +80,14 @@ def run_serve(
     reader = PictureReader(settings.video, AT_WORK)
     transforms = TransformFinder(reader, settings.matching.transform_seconds)
     reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
+    backups = backups_of(settings, catalogue.current)
     app = api_app(
         *(catalogue, catalogue.embed, health, metrics, settings.http),
         add_video=catalogue.add_video,
         access=access,
         transforms=transforms,
         jobs=jobs,
+        backups=backups,
     )
     health.unmet("index", "it is being opened")
     with (
@@ -128,6 +131,7 @@ def run_serve(
                 _run(workers, queue, housekeeping, server, stopping)
                 housekeeping.finish()
             finally:
+                backups.close()
                 end_all([auditor])
 
 

@@ -1,0 +1,1 @@
+"""Backups of a data folder: made while a service runs, verified, restored."""

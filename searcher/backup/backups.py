@@ -1,0 +1,102 @@
+"""The backups of a running service: one at a time, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from common.errors import BackupRunningError, StoryHashError, UsageError
+from searcher.backup.create import Source, create_backup
+from searcher.backup.manifest import backups_in, read_manifest
+
+_log = logging.getLogger("storyhash.backup")
+
+
+class Backups:
+    """Makes and lists backups in one folder. Thread-safe."""
+
+    def __init__(self, folder: Path | None, keep: int, source: Callable[[], Source]) -> None:
+        """folder: None if none is set. keep: how many stay. source: what to back up; raises NotReadyError
+        before the index is open."""
+        self._folder = folder
+        self._keep = keep
+        self._source = source
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._running: dict[str, Any] | None = None
+        self._failed: dict[str, Any] | None = None
+
+    def create(self) -> dict[str, Any]:
+        """Begin a backup. Raises BackupRunningError, UsageError if no folder is set, NotReadyError."""
+        folder = self._checked_folder()
+        source = self._source()
+        with self._lock:
+            if self._running is not None:
+                raise BackupRunningError("a backup is being made; wait for it, then try again")
+            if self._stopping.is_set():
+                raise BackupRunningError("the service is stopping; try again after its start")
+            began = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            self._running = {"name": "", "state": "running", "created_at": began}
+            self._failed = None
+            self._thread = threading.Thread(
+                target=self._make, args=(source, folder), name="backup", daemon=True
+            )
+            self._thread.start()
+            return dict(self._running)
+
+    def list(self) -> list[dict[str, Any]]:
+        """The one that runs or the last one that failed, then the complete ones, newest first. Raises
+        UsageError if no folder is set."""
+        folder = self._checked_folder()
+        with self._lock:
+            shown = [dict(one) for one in (self._running, self._failed) if one is not None]
+        return shown + listed(folder)
+
+    def close(self) -> None:
+        """Give up a backup that runs; returns when its thread has ended. Call it before the index is
+        closed."""
+        with self._lock:
+            self._stopping.set()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _make(self, source: Source, folder: Path) -> None:
+        error: Exception | None = None
+        try:
+            made = create_backup(source, folder, keep=self._keep, stop=self._stopping.is_set)
+            _log.info("backup %s is complete", made.name)
+        except Exception as failure:
+            error = failure
+            foreseen = isinstance(failure, StoryHashError)
+            _log.warning("the backup failed: %s", failure, exc_info=not foreseen)
+        with self._lock:
+            if error is not None and self._running is not None:
+                code = error.code if isinstance(error, StoryHashError) else "internal"
+                reason = {"code": code, "message": "the log of the service says why"}
+                self._failed = {**self._running, "state": "failed", "error": reason}
+            self._running = None
+
+    def _checked_folder(self) -> Path:
+        if self._folder is None:
+            raise UsageError(
+                "this service has no folder for backups; set STORYHASH_SERVICE__BACKUP_DIR and restart it"
+            )
+        return self._folder
+
+
+def listed(folder: Path) -> list[dict[str, Any]]:
+    """Every backup in a folder, newest first. The description of a damaged one is its error."""
+    items = []
+    for path in backups_in(folder) if folder.is_dir() else ():
+        try:
+            items.append(read_manifest(path).to_json(path.name))
+        except StoryHashError as error:
+            reason = {"code": error.code, "message": f"{path.name} cannot be read"}
+            items.append({"name": path.name, "state": "damaged", "error": reason})
+    return items

@@ -1,0 +1,193 @@
+"""Restores a backup into a data folder.
+
+Everything is made in `.restoring` in the data folder, and moved up when it is complete; `storyhash.json`
+last. If a restore is interrupted while it moves, no command takes the folder for a data folder; repeat the
+restore with `--force`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+from common.atomic_write import private_folder
+from common.errors import DataFolderError, StorageError
+from common.settings import Settings
+from common.state.files import FILES as STATE_FILES
+from common.state.files import JOBS_FOLDER
+from common.types import Embedding
+from searcher.backup.embedding_file import read_embeddings
+from searcher.backup.manifest import (
+    CATALOGUE,
+    EMBEDDINGS,
+    JOBS_OWNER,
+    PRODUCER,
+    SHARD,
+    STATE,
+    BackupManifest,
+    check_intact,
+)
+from searcher.generations import generation_folder, make_current
+from searcher.mirror.factory import open_mirror
+from searcher.storage.data_dir import FolderManifest, take_lock, write_manifest
+from searcher.storage.database import Database
+from searcher.storage.video_store import Video, VideoStore
+
+_STAGING, _OLD = ".restoring", ".replaced"
+_LOCK = "lock"
+# Written to the mirror at once.
+_SEGMENTS_AT_ONCE = 1_000
+
+
+def restore_backup(backup: Path, settings: Settings, *, force: bool = False) -> BackupManifest:
+    """Restore a backup into the data folder of the settings, with the mirror or the Qdrant index that
+    they name. force: replace what is there.
+
+    Raises CorruptIndexError if the backup is damaged, UsageError if it is none, DataFolderError if the
+    data folder is used or not empty, StorageError; also DependencyError if Qdrant does not respond.
+    """
+    manifest = check_intact(backup)
+    folder = settings.data_dir
+    try:
+        private_folder(folder)
+        with ExitStack() as opened:
+            lock = take_lock(folder)
+            if lock is None:
+                holder = (folder / _LOCK).read_text().strip() or "unknown"
+                raise DataFolderError(f"{folder} is in use by process {holder}; stop it first")
+            opened.callback(lock.close)
+            held = [path for path in folder.iterdir() if path.name != _LOCK]
+            if held and not force:
+                raise DataFolderError(
+                    f"{folder} is not empty; choose another folder with --data, or use --force to "
+                    "replace all that is in it"
+                )
+            staging = folder / _STAGING
+            shutil.rmtree(staging, ignore_errors=True)
+            private_folder(staging)
+            _write(backup, manifest, staging, settings, force=force)
+            _swap(folder, staging)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: the backup could not be restored ({error.strerror or error}); free some disk "
+            "space or correct the permissions, then repeat this with --force"
+        ) from None
+    return manifest
+
+
+def _write(
+    backup: Path, manifest: BackupManifest, staging: Path, settings: Settings, *, force: bool
+) -> None:
+    index = generation_folder(staging, manifest.generation)
+    private_folder(index)
+    shutil.copyfile(backup / CATALOGUE, index / CATALOGUE)
+    searcher = settings.searcher
+    if (backup / SHARD).is_dir() and searcher.backend == "faiss":
+        shutil.copytree(backup / SHARD, index / SHARD)
+    # Copied files need not be private where the backup lies.
+    with closing(Database(index / CATALOGUE)) as database:
+        rows = {row.video_id: row for row in VideoStore(database).all()}
+    _write_vectors(backup, manifest, index, rows, settings, force=force)
+    write_manifest(index, FolderManifest(manifest.profile, manifest.model_id, searcher.store))
+    for name, target in (
+        (STATE, staging / STATE_FILES[0]),
+        (PRODUCER, staging / PRODUCER),
+        (JOBS_OWNER, staging / JOBS_FOLDER / "owner"),
+    ):
+        # Another database than the one in the backup is not changed.
+        if (backup / name).exists() and not (name == STATE and settings.state.url is not None):
+            private_folder(target.parent)
+            shutil.copyfile(backup / name, target)
+    if manifest.generation:
+        make_current(staging, manifest.generation)
+    for path in (*staging.rglob("*"), staging):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _write_vectors(
+    backup: Path,
+    manifest: BackupManifest,
+    folder: Path,
+    rows: dict[str, Video],
+    settings: Settings,
+    *,
+    force: bool,
+) -> None:
+    """Write every segment of the catalogue's versions into the mirror, or into Qdrant as the index."""
+    if settings.searcher.backend == "qdrant":
+        # qdrant-client alone takes half a second.
+        from searcher.qdrant.nodes import Nodes
+        from searcher.qdrant.store import QdrantStore
+
+        nodes = Nodes.connect(settings.qdrant)
+        with closing(
+            QdrantStore(nodes, settings.qdrant, settings.searcher, manifest.model_id)
+        ) as store:
+            for batch in _batches(backup, rows):
+                store.upsert(batch)
+            whole = [replace(row, state="ready") for row in rows.values() if row.version]
+            store.show(whole)
+            # The register never goes back to an older version, or before a deletion.
+            if store.register.versions() != {row.video_id: row.version for row in whole}:
+                raise DataFolderError(
+                    f"{nodes.where} already has videos, or notes of deleted ones, in this collection; "
+                    "set STORYHASH_QDRANT__COLLECTION to another name"
+                )
+        return
+    mirror = open_mirror(folder, manifest.model_id, settings.searcher, settings.qdrant)
+    with closing(mirror):
+        if mirror.count():
+            if not force:
+                raise DataFolderError(
+                    "the Qdrant collection is not empty; set STORYHASH_QDRANT__COLLECTION to another "
+                    "name, or use --force to replace what it has"
+                )
+            for row, _ in list(mirror.videos()):
+                mirror.delete_video(row["video_id"])
+        for batch in _batches(backup, rows):
+            mirror.upsert(batch, rows)
+        mirror.flush()
+
+
+def _batches(backup: Path, rows: dict[str, Video]) -> Iterator[list[Embedding]]:
+    batch: list[Embedding] = []
+    for path in sorted((backup / EMBEDDINGS).iterdir()):
+        for one in read_embeddings(path):
+            row = rows.get(one.ref.video_id)
+            if row is None or row.version != one.ref.version:
+                continue
+            batch.append(one)
+            if len(batch) >= _SEGMENTS_AT_ONCE:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _swap(folder: Path, staging: Path) -> None:
+    """Move what is there aside, the new files up, and delete the old ones."""
+    old = folder / _OLD
+    shutil.rmtree(old, ignore_errors=True)
+    old.mkdir()
+    # The description goes first and comes last: without it nothing here counts as an index.
+    first = "storyhash.json"
+    for path in sorted(folder.iterdir(), key=lambda path: path.name != first):
+        if path.name not in (_LOCK, _STAGING, _OLD):
+            path.rename(old / path.name)
+    for path in sorted(staging.iterdir(), key=lambda path: path.name == first):
+        path.rename(folder / path.name)
+    staging.rmdir()
+    shutil.rmtree(old)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,330 @@
+"""Backups are of one moment though the index changes meanwhile; damage is found; a restore loses nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from common.errors import CancelledError, CorruptIndexError, DataFolderError, StorageError, UsageError
+from common.settings import SearcherSettings, Settings
+from common.state.roles import Role
+from common.state.state import State
+from common.types import Embedding
+from searcher.backup import create, restore
+from searcher.backup.create import Source, create_backup
+from searcher.backup.manifest import backups_in, damage, read_manifest
+from searcher.backup.restore import restore_backup
+from searcher.generations import current_generation
+from searcher.local_index import LocalIndex
+from searcher.qdrant.index import QdrantIndex
+from searcher.qdrant.nodes import Nodes
+from searcher.storage.data_dir import FolderManifest, take_lock
+from searcher.storage.data_dir import read_manifest as folder_manifest
+from searcher.storage.video_store import Video
+from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
+from tests.support.index_writer import MANIFEST, SETTINGS, row
+from tests.support.keys import key_of
+from tests.unit.searcher.test_consumer import end, feed, searchable
+
+
+def write(index: LocalIndex, points: list[Embedding]) -> None:
+    index.replace_video(row(points[0].ref.video_id, points[0].ref.version), points)
+
+
+@pytest.fixture
+def films(rng: np.random.Generator) -> dict[str, list[Embedding]]:
+    """Three videos; the second has a segment that never matches, and the third is of a bank."""
+    blank = embedding("b", 4, None)
+    films = {"a": video(rng, "a", 6), "b": [*video(rng, "b", 4), blank]}
+    return films | {"c": video(rng, "c", 5, bank="news")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def index(folder: Path, films: dict[str, list[Embedding]]) -> Iterator[LocalIndex]:
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as opened:
+        for points in films.values():
+            write(opened, points)
+        yield opened
+
+
+def source(index: LocalIndex) -> Source:
+    return Source(index, index.folder, "", state_is_elsewhere=False)
+
+
+def settings_of(folder: Path, **searcher: Any) -> Settings:
+    return Settings(data_dir=folder, searcher=SearcherSettings(delta_rows=16, **searcher))
+
+
+def reopened(folder: Path) -> LocalIndex:
+    return LocalIndex.open_writer(folder, MANIFEST, settings_of(folder))
+
+
+def everything(index: LocalIndex) -> dict[str, list[bytes]]:
+    """All that is stored of every segment, by video."""
+    videos = list(index.videos.all())
+    found = index.embeddings_of(videos)
+    return {
+        name: sorted(
+            repr((one.ref, one.informative, one.model_id)).encode()
+            + one.vector.tobytes()
+            + one.graph.tobytes()
+            + one.frames.tobytes()
+            for one in points
+        )
+        for name, points in found.items()
+    }
+
+
+def holds(folder: Path, one: Embedding) -> list[str]:
+    """Names of files that have the bytes of a vector."""
+    wanted = one.vector.astype("<f4").tobytes()[:64]
+    return [path.name for path in folder.rglob("*") if path.is_file() and wanted in path.read_bytes()]
+
+
+def test_a_backup_restores_the_same_catalogue_vectors_answers_and_keys(
+    index: LocalIndex, folder: Path, tmp_path: Path, films: dict[str, list[Embedding]]
+) -> None:
+    with State(Settings(data_dir=folder)) as state:
+        key_of(state, Role.WRITER)
+        keys = [key.to_json() for key in state.keys.page()[0]]
+    staged = video(np.random.default_rng(3), "staged", 3)
+    feed(index, *staged[:2])
+    made = create_backup(source(index), tmp_path / "backups")
+    assert damage(made) == []
+    manifest = read_manifest(made)
+    assert (manifest.videos, manifest.segments, manifest.state_database) == (3, 16, "sqlite")
+    rows, stored = list(index.videos.all()), everything(index)
+    queries = np.stack([one.vector for points in films.values() for one in points])
+    answers = index.search(queries, 5)
+
+    other = tmp_path / "elsewhere"
+    restore_backup(made, settings_of(other))
+    with reopened(other) as again:
+        assert again.notices == []
+        assert (list(again.videos.all()), everything(again)) == (rows, stored)
+        assert again.search(queries, 5) == answers
+        # What was staged is complete with its last message.
+        feed(again, staged[2], end("staged", 3))
+        assert searchable(again)["staged"] == (1, 3)
+    with State(Settings(data_dir=other)) as state:
+        assert [key.to_json() for key in state.keys.page()[0]] == keys
+
+
+def test_a_backup_is_of_one_moment_though_videos_change_while_it_is_made(
+    index: LocalIndex,
+    tmp_path: Path,
+    films: dict[str, list[Embedding]],
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    new, added = video(rng, "a", 7, version=2), video(rng, "d", 3)
+    copy, calls = index.embeddings_of, []
+
+    def changing(videos: Sequence[Video]) -> dict[str, list[Embedding]]:
+        found = copy(videos)
+        calls.append(len(videos))
+        if len(calls) == 1:
+            write(index, new)
+            write(index, added)
+            index.delete_video("b")
+        return found
+
+    monkeypatch.setattr(index, "embeddings_of", changing)
+    made = create_backup(source(index), tmp_path / "backups")
+    # First all three, then under the lock only what changed.
+    assert calls == [3, 2]
+    monkeypatch.undo()
+    other = tmp_path / "elsewhere"
+    restore_backup(made, settings_of(other))
+    with reopened(other) as again:
+        assert again.notices == []
+        assert everything(again) == everything(index)
+        assert searchable(again) == {"a": (2, 7), "c": (1, 5), "d": (1, 3)}
+    # The reader of files is able to see a vector, and sees none of what is deleted or replaced.
+    assert holds(made, films["c"][0]) and holds(other, films["c"][0])
+    for gone in (films["b"][0], films["a"][0]):
+        assert holds(made, gone) == holds(other, gone) == []
+
+
+def test_what_is_damaged_is_named_and_not_restored(index: LocalIndex, tmp_path: Path) -> None:
+    made = create_backup(source(index), tmp_path / "backups")
+    piece = made / "embeddings" / "000000"
+    content = bytearray(piece.read_bytes())
+    content[len(content) // 2] ^= 1
+    piece.write_bytes(content)
+    (made / "videos.sqlite").unlink()
+    shard_file = next(path for path in (made / "snapshots").rglob("*") if path.is_file())
+    shard_file.write_bytes(shard_file.read_bytes() + b"x")
+    wrong = damage(made)
+    assert len(wrong) == 3
+    assert "embeddings/000000 does not match its checksum" in wrong
+    assert "videos.sqlite is missing" in wrong
+    with pytest.raises(CorruptIndexError, match="is damaged"):
+        restore_backup(made, settings_of(tmp_path / "elsewhere"))
+    assert not (tmp_path / "elsewhere").exists()
+    held = json.loads((made / "backup.json").read_text())
+    held["videos"] = 9
+    (made / "backup.json").write_text(json.dumps(held))
+    (told,) = damage(made)
+    assert "backup.json does not match its checksum" in told
+    with pytest.raises(UsageError, match="not a backup"):
+        damage(tmp_path)
+
+
+def test_a_restore_replaces_nothing_that_is_used_or_there_unless_it_is_forced(
+    index: LocalIndex, folder: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    made = create_backup(source(index), tmp_path / "backups")
+    later = video(rng, "later", 3)
+    write(index, later)
+    with pytest.raises(DataFolderError, match="is in use by process"):
+        restore_backup(made, settings_of(folder), force=True)
+    index.close()
+    with pytest.raises(DataFolderError, match="--force"):
+        restore_backup(made, settings_of(folder))
+    with reopened(folder) as untouched:
+        assert "later" in searchable(untouched)
+    restore_backup(made, settings_of(folder), force=True)
+    with reopened(folder) as again:
+        assert set(searchable(again)) == {"a", "b", "c"}
+    assert holds(folder, later[0]) == []
+
+
+def test_an_interrupted_restore_is_no_data_folder_and_can_be_repeated(
+    index: LocalIndex, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create_backup(source(index), tmp_path / "backups")
+    index.close()
+    rename, moved = Path.rename, []
+
+    def interrupted(path: Path, target: Path) -> Path:
+        moved.append(path.name)
+        if path.parent.name == restore._STAGING and path.name == "storyhash.json":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        restore_backup(made, settings_of(folder), force=True)
+    monkeypatch.undo()
+    assert "videos.sqlite" in moved
+    with pytest.raises(DataFolderError):
+        folder_manifest(folder)
+    restore_backup(made, settings_of(folder), force=True)
+    with reopened(folder) as again:
+        assert set(searchable(again)) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("store", ["local", "qdrant"])
+def test_a_backup_is_restored_into_another_store(
+    index: LocalIndex,
+    tmp_path: Path,
+    films: dict[str, list[Embedding]],
+    monkeypatch: pytest.MonkeyPatch,
+    store: str,
+) -> None:
+    made = create_backup(source(index), tmp_path / "backups")
+    stored, other = everything(index), tmp_path / "elsewhere"
+    monkeypatch.setattr(Nodes, "connect", lambda _: Nodes.local(tmp_path / "qdrant"))
+    chosen = {"mirror": "local"} if store == "local" else {"backend": "qdrant"}
+    settings = settings_of(other, **chosen)
+    restore_backup(made, settings)
+    kind = LocalIndex if store == "local" else QdrantIndex
+    with kind.open_writer(other, FolderManifest("test", MODEL_ID, store), settings) as again:
+        assert everything(again) == stored
+        queries = np.stack([one.vector for one in films["c"]])
+        assert [hits[0].ref for hits in again.search(queries, 1)] == [
+            one.ref for one in films["c"]
+        ]
+        # And from there back.
+        back = create_backup(source(again), tmp_path / "back")
+    with pytest.raises(DataFolderError):
+        restore_backup(made, settings)
+    restore_backup(back, settings_of(tmp_path / "home"))
+    with reopened(tmp_path / "home") as home:
+        assert everything(home) == stored
+
+
+def test_a_further_generation_is_restored_as_one(
+    tmp_path: Path, films: dict[str, list[Embedding]]
+) -> None:
+    inner = tmp_path / "data" / "generations" / "g2"
+    with LocalIndex.open_writer(inner, MANIFEST, SETTINGS) as index:
+        write(index, films["a"])
+        made = create_backup(
+            Source(index, tmp_path / "data", "g2", state_is_elsewhere=False), tmp_path / "backups"
+        )
+    other = tmp_path / "elsewhere"
+    restore_backup(made, settings_of(other))
+    assert current_generation(other) == "g2"
+    with reopened(other / "generations" / "g2") as again:
+        assert set(searchable(again)) == {"a"}
+
+
+def test_old_backups_go_and_one_that_fails_leaves_nothing(
+    index: LocalIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "backups"
+    made = [create_backup(source(index), target, keep=2) for _ in range(3)]
+    assert backups_in(target) == made[:0:-1]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(create, "write_embeddings", full)
+    with pytest.raises(StorageError, match="No space left"):
+        create_backup(source(index), target, keep=1)
+    monkeypatch.undo()
+    with pytest.raises(CancelledError):
+        create_backup(source(index), target, keep=1, stop=lambda: True)
+    assert sorted(target.iterdir()) == sorted(made[1:])
+
+
+def test_late_segments_of_a_version_are_in_it_once(
+    index: LocalIndex, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version may get more segments while the backup is made."""
+    late = embedding("a", 9, unit_rows(rng, 1)[0])
+    copy = index.embeddings_of
+    changed = []
+
+    def growing(videos: Sequence[Video]) -> dict[str, list[Embedding]]:
+        found = copy(videos)
+        if not changed:
+            changed.append(True)
+            held = index.videos.get("a")
+            assert held is not None
+            from dataclasses import replace
+
+            from searcher.index_transaction import Change, CompleteVideo
+
+            grown = replace(held, segments=held.segments + 1)
+            index.apply(Change(late=[CompleteVideo(grown, [late])]))
+        return found
+
+    monkeypatch.setattr(index, "embeddings_of", growing)
+    made = create_backup(source(index), tmp_path / "backups")
+    restore_backup(made, settings_of(tmp_path / "elsewhere"))
+    with reopened(tmp_path / "elsewhere") as again:
+        assert searchable(again)["a"] == (1, 7)
+        assert len(everything(again)["a"]) == 7
+
+
+def test_the_lock_of_a_data_folder_is_free_after_a_restore(
+    index: LocalIndex, tmp_path: Path
+) -> None:
+    made = create_backup(source(index), tmp_path / "backups")
+    restore_backup(made, settings_of(tmp_path / "elsewhere"))
+    lock = take_lock(tmp_path / "elsewhere")
+    assert lock is not None
+    lock.close()
