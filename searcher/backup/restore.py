@@ -1,8 +1,8 @@
 """Restores a backup into a data folder.
 
-Everything is made in `.restoring` in the data folder, and moved up when it is complete; `storyhash.json`
-last. If a restore is interrupted while it moves, no command takes the folder for a data folder; repeat the
-restore with `--force`.
+Everything is made in `.restoring` in the data folder and moved up when it is complete; `storyhash.json`
+last. If a restore is interrupted while it moves, no command takes the folder for a data folder: repeat
+the restore with `--force`.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ from common.state.roles import Role
 from common.state.state import State
 from embedder.server import embed_app
 from searcher.api.app import api_app
+from searcher.backup.backups import Backups
+from searcher.backup.create import Source
 from searcher.jobs.jobs import Jobs
 from searcher.storage.video_store import Video
 from tests.support.keys import access_over, key_of, opened_state
@@ -56,6 +58,8 @@ ROLES = {
     ("/v1/generations/{name}", "delete"): "admin",
     ("/v1/staged", "get"): "reader",
     ("/v1/staged/{video_id}", "delete"): "writer",
+    ("/v1/snapshots", "get"): "admin",
+    ("/v1/snapshots", "post"): "admin",
     ("/v1/audit", "get"): "admin",
     ("/v1/keys", "get"): "admin",
     ("/v1/keys", "post"): "admin",
@@ -81,6 +85,11 @@ class Keyed:
         whole: Any = Generations()
         self.jobs = Jobs(lambda: state)
         self.jobs.open(folder / "jobs")
+        self.backups = Backups(
+            folder.parent / "backups",
+            2,
+            lambda: Source(self.api.index, folder, "", state_is_elsewhere=False),
+        )
         self.app = api_app(
             *(self.api.catalogue, embed, Health(None, (), 60.0), self.api.metrics, ALWAYS),
             add_video=self._add,
@@ -88,6 +97,7 @@ class Keyed:
             staged=whole,
             access=access_over(state, ALWAYS),
             jobs=self.jobs,
+            backups=self.backups,
         )
         self.client = Client(self.app)
         self.shows = key_of(state, Role.WRITER, ["shows"])
@@ -102,6 +112,7 @@ class Keyed:
         return self.client.ask(method, path, headers=headers, **request)
 
     def close(self) -> None:
+        self.backups.close()
         self.client.__exit__(None, None, None)
         self.api.close()
 
