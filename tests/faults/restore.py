@@ -22,6 +22,7 @@ from tests.kafka_broker import KafkaBroker
 from tests.support.services import Answers, Deployment, Searcher, Service, wait_until
 
 _K = 20
+_NO_BROKER = "127.0.0.1:1"
 
 
 class Drill:
@@ -89,7 +90,7 @@ def _answers(service: Service, names: Sequence[str]) -> Answers:
 
 def serve_alone(trial: Trial) -> None:
     """`storyhash serve`: what came after the backup is lost, all else is there."""
-    deployment = Deployment(trial.folder / "serve", "", "serve", SETTINGS)
+    deployment = Deployment(trial.folder / "serve", _NO_BROKER, "serve", SETTINGS)
     with deployment:
         videos = sources(trial)
         work = manifest(trial.folder / "all.jsonl", videos, trial.size(400, 60))
@@ -128,8 +129,8 @@ def _judge(service: Service) -> list[Any]:
     """Give a verdict on the newest match; returns all verdicts."""
     (first, *_) = httpx.get(f"{service.url}/v1/matches", timeout=60).json()["items"]
     httpx.post(
-        f"{service.url}/v1/matches/{first['match_id']}/verdicts",
-        json={"verdict": "confirmed", "note": "drill"},
+        f"{service.url}/v1/matches/{first['id']}/verdicts",
+        json={"verdict": "copy", "note": "drill"},
         timeout=60,
     ).raise_for_status()
     return _verdicts(service)
@@ -137,7 +138,7 @@ def _judge(service: Service) -> list[Any]:
 
 def _verdicts(service: Service) -> list[Any]:
     found = httpx.get(f"{service.url}/v1/matches", timeout=60).json()["items"]
-    return sorted((one["match_id"], str(one["verdict"])) for one in found)
+    return sorted((one["id"], str(one["verdict"])) for one in found)
 
 
 def over_kafka(trial: Trial) -> None:
