@@ -121,7 +121,9 @@ def serve_alone(trial: Trial) -> None:
         drill.promise("the same catalogue", [name for name in rows if rows[name] != now.get(name)])
         drill.promise("the same verdicts", verdicts != _verdicts(service))
         keys = deployment.run("keys", "list", "--data", data, "--json").stdout
-        drill.promise("the same keys", [one["name"] for one in json.loads(keys)["items"]] != ["drill"])
+        drill.promise(
+            "the same keys", [one["name"] for one in json.loads(keys)["items"]] != ["drill"]
+        )
         trial.figures["serve"] = drill.figures
 
 
@@ -173,9 +175,7 @@ def over_kafka(trial: Trial) -> None:
         drill.lose_the_disk()
         drill.restore(backup, [*names, "late.mp4"])
         drill.promise("a video deleted after the backup is not back", gone in described(service))
-        drill.promise(
-            "the same answers", expected.differences(history.answers(service, vectors))
-        )
+        drill.promise("the same answers", expected.differences(history.answers(service, vectors)))
         now = described(service)
         drill.promise("the same catalogue", [name for name in rows if rows[name] != now.get(name)])
         trial.figures["search"] = drill.figures
