@@ -31,6 +31,12 @@ class TooManyJobsError(UsageError):
     code = "too_many_jobs"
 
 
+class WebhookSignatureError(UsageError):
+    """A webhook message does not come from the service, or it is old. Answer 400 and ignore it."""
+
+    code = "webhook_signature"
+
+
 class SettingsError(UsageError):
     """A setting is unknown or has an invalid value."""
 

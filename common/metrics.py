@@ -98,6 +98,8 @@ class Metrics:
     upload_bytes_total: Counter
     decisions_total: Counter
     pending_videos: Gauge
+    webhook_deliveries_total: Counter
+    webhook_pending_deliveries: Gauge
     data_free_bytes: Gauge
     data_size_bytes: Gauge
     background_thread_up: Gauge
@@ -239,6 +241,16 @@ class Metrics:
             pending_videos=gauge(
                 "pending_videos",
                 "Videos that wait to be indexed, by time since they were queued.",
+                ("age",),
+            ),
+            webhook_deliveries_total=counter(
+                "webhook_deliveries_total",
+                "Webhook deliveries, by outcome: delivered, failed (an attempt) or dead (given up).",
+                ("outcome",),
+            ),
+            webhook_pending_deliveries=gauge(
+                "webhook_pending_deliveries",
+                "Webhook deliveries that are not accepted yet, by time since they were queued.",
                 ("age",),
             ),
             data_free_bytes=gauge(

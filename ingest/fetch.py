@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 
 from common.errors import FetchError
+from common.network.addresses import is_public
+from common.network.dns import resolve
 from common.settings import IngestSettings
 from common.uris import public_uri
-from ingest.addresses import is_public
-from ingest.dns import resolve
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

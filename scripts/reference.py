@@ -24,7 +24,7 @@ from common.http.error_codes import error_codes
 from common.http.errors import ApiError
 from common.http.health import Health
 from common.metrics import Metrics
-from common.settings import ENV_PREFIX, HttpSettings, Settings
+from common.settings import ENV_PREFIX, HttpSettings, Settings, WebhookSettings
 from embedder.server import embed_app
 from searcher.api.app import api_app
 from searcher.jobs.jobs import Jobs
@@ -123,16 +123,19 @@ def _http() -> Iterator[str]:
     health = Health(None, (), 0.0)
     access = Access(settings, beyond_loopback=False)
     common_parts = (health, metrics, settings)
-    jobs = Jobs(lambda: access.state)
+    kept: dict[str, Any] = {
+        "access": access,
+        "jobs": Jobs(lambda: access.state),
+        "webhooks": WebhookSettings(),
+    }
     apps = {
         "search": api_app(
             *(nothing, nothing, *common_parts),
             generations=followed,
             staged=followed,
-            access=access,
-            jobs=jobs,
+            **kept,
         ),
-        "serve": api_app(nothing, nothing, *common_parts, access=access, jobs=jobs),
+        "serve": api_app(nothing, nothing, *common_parts, **kept),
         "embed": embed_app(nothing, "", *common_parts, access=access),
     }
     yield "Each service tells its own contract at `/openapi.json`. [Errors](#errors) are"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from common.settings.state import StateSettings
     from common.settings.tree import ENV_PREFIX, Settings
     from common.settings.video import IngestSettings, VideoSettings
+    from common.settings.webhooks import WebhookSettings
 
 __all__ = [
     "ENV_PREFIX",
@@ -39,6 +40,7 @@ __all__ = [
     "SscdSettings",
     "StateSettings",
     "VideoSettings",
+    "WebhookSettings",
     "data_dir_is_given",
     "describe_data_dir",
     "load_settings",
@@ -59,6 +61,7 @@ _MODULES = {
     "state": ("StateSettings",),
     "tree": ("ENV_PREFIX", "Settings"),
     "video": ("IngestSettings", "VideoSettings"),
+    "webhooks": ("WebhookSettings",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -17,6 +17,7 @@ from common.settings.searcher import QdrantSettings, SearcherSettings
 from common.settings.service import ServiceSettings
 from common.settings.state import StateSettings
 from common.settings.video import IngestSettings, VideoSettings
+from common.settings.webhooks import WebhookSettings
 
 ENV_PREFIX = "STORYHASH_"
 
@@ -55,3 +56,4 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     state: StateSettings = StateSettings()
     jobs: JobSettings = JobSettings()
+    webhooks: WebhookSettings = WebhookSettings()

@@ -14,8 +14,10 @@ from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, inser
 from common.errors import TooManyJobsError
 from common.settings import JobSettings
 from common.state.database import StateDatabase
+from common.state.events import job_finished
 from common.state.idempotency import Once, answered_once
 from common.state.newest_first import count, newest_first
+from common.state.outbox import tell
 from common.state.tables import JOBS
 from common.state.text import dump, load
 
@@ -151,11 +153,9 @@ class JobStore:
         error: Mapping[str, Any] | None = None,
     ) -> None:
         """End a running job."""
-        self._set(
-            job.number,
-            result=None if result is None else dump(dict(result)),
-            **self._ended(state, job.request, error),
-        )
+        stored = None if result is None else dump(dict(result))
+        with self._database.change() as connection:
+            self._end(connection, job, state, error, result, {"result": stored})
 
     def give_back(self, job: Job) -> None:
         """Queue a running job again, because the service stops."""
@@ -173,13 +173,13 @@ class JobStore:
         with self._database.change() as connection:
             for row in connection.execute(select(JOBS).where(*running)).all():
                 if row.cancel_requested:
-                    values = self._ended(CANCELLED, load(row.request))
-                elif row.attempts < _MAX_ATTEMPTS:
-                    values = {"state": QUEUED}
+                    self._end(connection, _job(row), CANCELLED, also={"progress": None})
+                elif row.attempts >= _MAX_ATTEMPTS:
+                    self._end(connection, _job(row), FAILED, _CRASHED, also={"progress": None})
                 else:
-                    values = self._ended(FAILED, load(row.request), _CRASHED)
-                this = JOBS.c.number == row.number
-                connection.execute(update(JOBS).where(this).values({**values, "progress": None}))
+                    again = {"state": QUEUED, "progress": None}
+                    this = JOBS.c.number == row.number
+                    connection.execute(update(JOBS).where(this).values(again))
 
     def cancel(self, job_id: str, key_id: str | None) -> bool:
         """End a queued job, ask a running one to end, or delete one that has ended; False if it is
@@ -190,8 +190,7 @@ class JobStore:
                 return False
             this = JOBS.c.number == row.number
             if row.state == QUEUED:
-                ended = self._ended(CANCELLED, load(row.request))
-                connection.execute(update(JOBS).where(this).values(ended))
+                self._end(connection, _job(row), CANCELLED)
             elif row.state == RUNNING:
                 connection.execute(update(JOBS).where(this).values(cancel_requested=True))
             else:
@@ -257,16 +256,27 @@ class JobStore:
                 "the uploads of jobs use all the disk space reserved for them; try again later"
             )
 
-    def _ended(
-        self, state: str, request: Mapping[str, Any], error: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """The columns of a job that ends."""
-        return {
+    def _end(
+        self,
+        connection: Connection,
+        job: Job,
+        state: str,
+        error: Mapping[str, Any] | None = None,
+        result: Mapping[str, Any] | None = None,
+        also: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End a job, and tell webhooks. also: more columns."""
+        now, request = self._now(), job.request
+        ended = {
+            **(also or {}),
             "state": state,
             "error": None if error is None else dump(dict(error)),
             "request": dump({name: request[name] for name in request if name != _SECRET}),
-            "finished_at": self._now(),
+            "finished_at": now,
         }
+        connection.execute(update(JOBS).where(JOBS.c.number == job.number).values(ended))
+        event = job_finished(job.id, job.key_id, state, request, result, error)
+        tell(connection, [event], now)
 
     def _set(self, number: int, **values: Any) -> None:
         with self._database.change() as connection:

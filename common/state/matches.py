@@ -21,7 +21,9 @@ from sqlalchemy import (
 
 from common.settings import StateSettings
 from common.state.database import StateDatabase
+from common.state.events import match_found
 from common.state.newest_first import count, newest_first
+from common.state.outbox import Event, tell
 from common.state.tables import MATCHES, VERDICTS
 from common.state.text import dump, load, plain, text_hash
 
@@ -115,10 +117,13 @@ class MatchStore:
 
     def record(self, found: Sequence[FoundMatch]) -> list[int]:
         """Store matches and return their ids. A pair that is known is updated; its id, first time and
-        verdict stay. Sometimes also deletes what is too old or too much."""
+        verdict stay. A new pair, or one with another decision, is told to webhooks. Sometimes also
+        deletes what is too old or too much."""
         now = int(1000 * self._clock())
+        events: list[Event] = []
         with self._database.change(alone=True) as connection:
-            ids = [_record(connection, one, now) for one in found]
+            ids = [_record(connection, one, now, events) for one in found]
+            tell(connection, events, now)
         if self._clock() - self._trimmed_at >= _TRIM_EVERY_SECONDS:
             self._trimmed_at = self._clock()
             self.trim()
@@ -220,7 +225,7 @@ def revise(
         before = rows[-1].id
 
 
-def _record(connection: Connection, found: FoundMatch, now: int) -> int:
+def _record(connection: Connection, found: FoundMatch, now: int, events: list[Event]) -> int:
     pair = {
         "query_hash": text_hash(found.fingerprint),
         "ref_hash": text_hash(found.ref_video_id),
@@ -234,17 +239,23 @@ def _record(connection: Connection, found: FoundMatch, now: int) -> int:
         "detail": dump(found.detail),
     }
     known = connection.execute(
-        select(MATCHES.c.id).filter_by(**pair),
-    ).scalar_one_or_none()
+        select(MATCHES.c.id, MATCHES.c.decision).filter_by(**pair),
+    ).one_or_none()
     if known is None:
         row = insert(MATCHES).values(**pair, **values, first_found_at=now, times_found=1)
-        return connection.execute(row.returning(MATCHES.c.id)).scalar_one()
-    connection.execute(
-        update(MATCHES)
-        .where(MATCHES.c.id == known)
-        .values(**values, times_found=MATCHES.c.times_found + 1)
-    )
-    return int(known)
+        match_id = int(connection.execute(row.returning(MATCHES.c.id)).scalar_one())
+    else:
+        match_id = int(known.id)
+        connection.execute(
+            update(MATCHES)
+            .where(MATCHES.c.id == match_id)
+            .values(**values, times_found=MATCHES.c.times_found + 1)
+        )
+    told_before = known is not None and known.decision == found.decision
+    if found.decision != "no_match" and not told_before:
+        judged = (found.bank, found.query_bank, found.decision, found.probability)
+        events.append(match_found(match_id, *judged, found.detail))
+    return match_id
 
 
 def _of_video(video_id: str) -> ColumnElement[bool]:

@@ -8,11 +8,13 @@ from typing import Self
 from common.settings import Settings
 from common.state.audit import AuditLog
 from common.state.database import StateDatabase
+from common.state.deliveries import DeliveryStore
 from common.state.exceptions import ExceptionStore
 from common.state.jobs import JobStore
 from common.state.keys import KeyStore
 from common.state.matches import MatchStore
 from common.state.verdicts import VerdictStore
+from common.state.webhooks import WebhookStore
 
 
 class State:
@@ -26,6 +28,8 @@ class State:
         self.verdicts = VerdictStore(self._database)
         self.exceptions = ExceptionStore(self._database)
         self.jobs = JobStore(self._database, settings.jobs)
+        self.webhooks = WebhookStore(self._database)
+        self.deliveries = DeliveryStore(self._database, settings.webhooks)
 
     def __enter__(self) -> Self:
         return self

@@ -148,6 +148,54 @@ JOBS = Table(
     sqlite_autoincrement=True,
 )
 
+WEBHOOKS = Table(
+    "webhooks",
+    METADATA,
+    Column("number", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False),
+    Column("url", Text, nullable=False),
+    # A JSON list of event types. Null means all.
+    Column("events", Text),
+    # A JSON list of bank names. Null means all banks.
+    Column("banks", Text),
+    Column("description", Text, nullable=False),
+    # Events are signed with it, so a hash is not enough.
+    Column("secret", Text, nullable=False),
+    Column("key_id", String(32)),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("id", name="webhooks_id"),
+    sqlite_autoincrement=True,
+)
+
+# The outbox: an event and a webhook that wants it. A row is written in the transaction that the event
+# tells of.
+WEBHOOK_DELIVERIES = Table(
+    "webhook_deliveries",
+    METADATA,
+    Column("id", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("webhook_id", String(32), nullable=False),
+    # The same for all webhooks that get the event.
+    Column("event_id", String(64), nullable=False),
+    Column("type", String(64), nullable=False),
+    # The JSON that is sent.
+    Column("body", Text, nullable=False),
+    # pending, delivered or dead.
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # When it is tried next. A process that tries it moves this on first, so that no other one tries.
+    Column("next_at", BigInteger, nullable=False),
+    # When it was queued, or queued again by hand.
+    Column("queued_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    # Of the last attempt.
+    Column("status", Integer),
+    Column("error", Text, nullable=False),
+    Index("webhook_deliveries_due", "state", "next_at"),
+    Index("webhook_deliveries_of_webhook", "webhook_id", "state"),
+    sqlite_autoincrement=True,
+)
+
 # First answers to requests with an Idempotency-Key.
 IDEMPOTENT_ANSWERS = Table(
     "idempotent_answers",

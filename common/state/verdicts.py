@@ -11,12 +11,14 @@ from sqlalchemy import Row, func, insert, select, update
 
 from common.errors import UsageError
 from common.state.database import StateDatabase
+from common.state.events import verdict_given
 from common.state.idempotency import Once, answered_once
 from common.state.keys import iso
 from common.state.matches import visible_to
 from common.state.newest_first import count, newest_first
+from common.state.outbox import tell
 from common.state.tables import MATCHES, VERDICTS
-from common.state.text import plain
+from common.state.text import load, plain
 
 MAX_VERDICTS = 1000
 # Withdraws the verdicts before.
@@ -48,18 +50,20 @@ class VerdictStore:
         visible: frozenset[str] | None,
         once: Once | None = None,
     ) -> tuple[dict[str, Any], bool] | None:
-        """Add a verdict on a match. Returns it as JSON values, and whether an earlier request with the
-        same Idempotency-Key added it; None if the match is unknown or not visible. Raises UsageError if
-        the match has too many verdicts, ReusedKeyError."""
+        """Add a verdict on a match, which webhooks are told. Returns it as JSON values, and whether an
+        earlier request with the same Idempotency-Key added it; None if the match is unknown or not
+        visible. Raises UsageError if the match has too many verdicts, ReusedKeyError."""
         with self._database.change(alone=True) as connection:
-            seen = select(MATCHES.c.id).where(MATCHES.c.id == match_id, *visible_to(visible))
-            if connection.execute(seen).first() is None:
+            seen = select(MATCHES).where(MATCHES.c.id == match_id, *visible_to(visible))
+            match = connection.execute(seen).first()
+            if match is None:
                 return None
 
             def make() -> dict[str, Any]:
                 total = count(connection, VERDICTS.c.id, [VERDICTS.c.match_id == match_id])
                 if total >= MAX_VERDICTS:
                     raise UsageError(f"the match has {total} verdicts already, as many as are kept")
+                now = int(1000 * self._clock())
                 values = {
                     "match_id": match_id,
                     "verdict": new.verdict,
@@ -67,7 +71,7 @@ class VerdictStore:
                     "note": plain(new.note),
                     "author": new.author,
                     "key_id": new.key_id,
-                    "created_at": int(1000 * self._clock()),
+                    "created_at": now,
                 }
                 added = connection.execute(
                     insert(VERDICTS).values(values).returning(VERDICTS.c.id)
@@ -77,7 +81,10 @@ class VerdictStore:
                     update(MATCHES).where(MATCHES.c.id == match_id).values(verdict=latest)
                 )
                 row = select(VERDICTS).where(VERDICTS.c.id == added)
-                return to_json(connection.execute(row).one())
+                told = to_json(connection.execute(row).one())
+                of_match = (match_id, match.bank, match.query_bank, load(match.detail))
+                tell(connection, [verdict_given(*of_match, told)], now)
+                return told
 
             return answered_once(connection, once, make, self._clock)
 

@@ -163,5 +163,28 @@ BOARD = Board(
                 ),
             ),
         ),
+        Row(
+            "Webhooks",
+            (
+                Panel(
+                    "Deliveries per second, by outcome",
+                    "failed: an attempt that is repeated. dead: given up.",
+                    "ops",
+                    (Query(rate("webhook_deliveries_total", by="outcome"), "{{outcome}}"),),
+                    _INDEXES,
+                    width=12,
+                    alert="StoryHashWebhooksFailing",
+                ),
+                Panel(
+                    "Events that wait for their receiver",
+                    "Deliveries that are not accepted yet, by time since they were queued.",
+                    "short",
+                    (Query(total("webhook_pending_deliveries", by="age"), "{{age}}"),),
+                    _INDEXES,
+                    width=12,
+                    alert="StoryHashWebhooksFailing",
+                ),
+            ),
+        ),
     ),
 )

@@ -11,7 +11,7 @@ from common.http.key_routes import key_router
 from common.http.server import new_app
 from common.http.upload import UploadStore
 from common.metrics import Metrics
-from common.settings import HttpSettings
+from common.settings import HttpSettings, WebhookSettings
 from searcher.api.content import content_router
 from searcher.api.generations import Generations, generations_router
 from searcher.api.match import match_router
@@ -31,6 +31,7 @@ from searcher.review.match_routes import match_store_router
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
+from searcher.webhooks.routes import document_events, webhook_router
 
 
 def api_app(
@@ -47,11 +48,12 @@ def api_app(
     transforms: TransformFinder | None = None,
     jobs: Jobs | None = None,
     backups: Backups | None = None,
+    webhooks: WebhookSettings | None = None,
 ) -> FastAPI:
     """The whole API. add_video: None if videos are added in another way; generations: None if there is
     only one; staged: None if no video waits for segments; access: None if there are no keys and nothing
-    is kept beside the index; transforms: None if matches get no field `transform`; jobs: None if there
-    are none; backups: None if this process cannot make any."""
+    is kept beside the index; transforms: None if matches get no field `transform`; jobs, webhooks: None
+    if there are none; backups: None if this process cannot make any."""
     page = page_files()
     open_paths = [file.path for file in page]
     app = new_app("StoryHash", health, metrics, settings, access, open_paths)
@@ -69,8 +71,7 @@ def api_app(
     # Before the videos' own routes, which take any id.
     app.include_router(states_router(catalogue))
     app.include_router(content_router(catalogue, settings))
-    forget = None if reviews is None else reviews.forget_video
-    app.include_router(videos_router(catalogue, add_video, forget))
+    app.include_router(videos_router(catalogue, add_video, reviews))
     if generations is not None:
         app.include_router(generations_router(generations))
     if staged is not None:
@@ -80,4 +81,7 @@ def api_app(
     if access is not None:
         app.include_router(key_router(access, ERRORS))
         app.include_router(audit_router(access, ERRORS))
+        if webhooks is not None:
+            app.include_router(webhook_router(access, webhooks))
+            document_events(app)
     return app

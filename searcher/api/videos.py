@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Protocol, TypeAlias
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -29,8 +29,6 @@ from searcher.storage.video_store import Selection, Video, VideoStore
 # the video outlives a crash. Raises UsageError for one that may not be read, FetchError for an address
 # that may not be asked.
 AddVideo: TypeAlias = Callable[[CatalogEntry], Video]
-# Deletes what else is known of a video, as far as it is of these banks (None: all).
-ForgetVideo: TypeAlias = Callable[[str, frozenset[str] | None], None]
 # Metadata is the user's own; this much of it is data about a video.
 _MAX_JSON_BYTES = 1 << 18
 # A page ends early where its videos have so much metadata.
@@ -58,11 +56,23 @@ def taken_id(video_id: str) -> ApiError:
     )
 
 
+class KeptOfVideos(Protocol):
+    """What a service keeps of videos beside its index."""
+
+    def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
+        """Delete what is known of a deleted video, as far as it is of these banks (None: all)."""
+        ...
+
+    def tell_deleted(self, video_id: str, bank: str) -> None:
+        """Tell webhooks that a video was deleted."""
+        ...
+
+
 def videos_router(
-    catalogue: Catalogue, add_video: AddVideo | None, forget: ForgetVideo | None = None
+    catalogue: Catalogue, add_video: AddVideo | None, kept: KeptOfVideos | None = None
 ) -> APIRouter:
-    """The routes. Without `add_video`, POST returns an error with an explanation. forget: called after a
-    video was deleted."""
+    """The routes. Without `add_video`, POST returns an error with an explanation. kept: None if nothing
+    is kept beside the index."""
     router = APIRouter(tags=["videos"])
     changes = LoadShedder(_AT_WORK, _WAITING)
     # Keys that are limited to banks change videos one after the other: between looking whose a video
@@ -158,10 +168,13 @@ def videos_router(
 
         def delete() -> bool:
             with only_own(request, video_id, unknown_video):
+                video = catalogue.current().index.videos.get(video_id)
                 known = catalogue.delete_video(video_id)
-                if forget is not None:
+                if kept is not None:
                     # Also of an unknown video: an earlier call may have ended between the two steps.
-                    forget(video_id, facts_of(request.scope).caller.banks)
+                    kept.forget_video(video_id, facts_of(request.scope).caller.banks)
+                    if video is not None:
+                        kept.tell_deleted(video_id, video.bank)
                 return known
 
         async with changes.entered():

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from common.state.events import video_deleted, video_indexed
 from common.state.exceptions import StoredException
 from common.state.matches import FoundMatch, StoredMatch
 from common.state.state import State
@@ -77,6 +78,14 @@ class Reviews:
         state = self._state()
         state.matches.forget_video(video_id, banks)
         state.exceptions.forget_video(video_id, banks)
+
+    def tell_indexed(self, video_id: str, bank: str, version: int) -> None:
+        """Tell webhooks that a version of a video is searchable. Raises StateError, NotReadyError."""
+        self._state().webhooks.tell(video_indexed(video_id, bank, version))
+
+    def tell_deleted(self, video_id: str, bank: str) -> None:
+        """Tell webhooks that a video was deleted. Raises StateError, NotReadyError."""
+        self._state().webhooks.tell(video_deleted(video_id, bank))
 
 
 def decide_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> str:

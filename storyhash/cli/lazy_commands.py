@@ -29,6 +29,7 @@ COMMANDS = {
     "snapshot": "snapshot:app",
     "keys": "keys:app",
     "audit": "audit:app",
+    "webhooks": "webhooks:app",
     "topics": "topics:app",
     "dead-letters": "dead_letters:app",
     "features": "features:app",

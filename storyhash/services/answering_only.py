@@ -19,7 +19,9 @@ from searcher.api.match import AT_WORK
 from searcher.api.protocols import OpenedQuery, ServingIndex
 from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
+from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.key_access import new_access, opened_access
+from storyhash.services.webhook_worker import WebhookWorker
 from storyhash.wiring import QueryServices, open_for_queries
 
 _log = logging.getLogger("storyhash.serve")
@@ -74,7 +76,10 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
         *(catalogue, catalogue.embed, health, metrics, settings.http),
         access=access,
         transforms=TransformFinder(reader, settings.matching.transform_seconds),
+        webhooks=settings.webhooks,
     )
+    # The matches that it finds are told too.
+    webhooks = WebhookWorker(lambda: access.state, settings.webhooks, metrics)
     health.unmet("index", "it is being opened")
     with (
         reader,
@@ -88,9 +93,14 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
         health.met("index")
         keep_what_is_there()
         _log.info("listening on %s", server.url)
-        while not stopping.wait(_TICK_SECONDS):
-            health.beat()
-            if not server.running:
-                raise StoryHashError("the HTTP server stopped unexpectedly; see its log")
-        _log.info("stopping")
-        server.stop()
+        ThreadWatch(metrics, health).add(webhooks)
+        webhooks.start()
+        try:
+            while not stopping.wait(_TICK_SECONDS):
+                health.beat()
+                if not server.running:
+                    raise StoryHashError("the HTTP server stopped unexpectedly; see its log")
+            _log.info("stopping")
+            server.stop()
+        finally:
+            end_all([webhooks])

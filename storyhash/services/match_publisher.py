@@ -120,6 +120,9 @@ class MatchPublisher(Background):
         version: int,
         trace_id: str,
     ) -> None:
+        video = answering.index.videos.get(video_id)
+        if video is not None and video.version == version:
+            self._reviews.tell_indexed(video_id, video.bank, version)
         told = match_new_video(
             *(answering, video_id, version, self._metrics, self._reviews), self._transforms
         )

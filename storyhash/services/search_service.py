@@ -29,7 +29,7 @@ from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
 from storyhash.query.remote import RemoteQueries
-from storyhash.services.background import ThreadWatch, end_all
+from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.backup_source import backups_of
 from storyhash.services.followed_catalogue import FollowedCatalogue
 from storyhash.services.index_auditor import IndexAuditor
@@ -37,6 +37,7 @@ from storyhash.services.index_follower import IndexFollower, generation_settings
 from storyhash.services.job_worker import JobWorker
 from storyhash.services.key_access import new_access, opened_access
 from storyhash.services.match_publisher import MatchPublisher
+from storyhash.services.webhook_worker import WebhookWorker
 
 _log = logging.getLogger("storyhash.search")
 _TICK_SECONDS = 0.5
@@ -95,9 +96,13 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         jobs, MatchQueries(queries.open, metrics, reviews, transforms), catalogue.current
     )
     job_worker = JobWorker(jobs, runner)
+    webhooks = WebhookWorker(lambda: access.state, settings.webhooks, metrics)
+    threads: list[Background] = [auditor, job_worker, webhooks]
+    if not answers_only:
+        threads.append(announcer)
     health = CatalogueHealth(metrics, catalogue)
     watch = ThreadWatch(metrics, health)
-    watch.add(*([auditor, job_worker] if answers_only else [announcer, auditor, job_worker]))
+    watch.add(*threads)
     watch.tell("merge", catalogue.merge_trouble)
     catalogue.watched_by(watch)
     backups = backups_of(settings, catalogue.current)
@@ -113,6 +118,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         transforms=transforms,
         jobs=jobs,
         backups=None if answers_only else backups,
+        webhooks=settings.webhooks,
     )
     server = HttpServer(app, settings.http, protected=True)
     server.start()
@@ -126,17 +132,15 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     _log.info("listening on %s", server.url)
     for one in catalogue:
         one.start()
-    if not answers_only:
-        announcer.start()
-    auditor.start()
-    job_worker.start()
+    for thread in threads:
+        thread.start()
     keep_what_is_there()
     try:
         _wait(settings, catalogue, server, stopping)
     finally:
         # Those that look into the indexes end before the indexes are closed.
         backups.close()
-        end_all([auditor, job_worker] if answers_only else [auditor, announcer, job_worker])
+        end_all(threads)
         in_hand.close()
         end_all(list(catalogue))
         server.stop()

@@ -48,6 +48,7 @@ from storyhash.services.key_access import new_access, opened_access
 from storyhash.services.local_catalogue import Opened, ServedCatalogue
 from storyhash.services.match_new_video import in_words, match_new_video
 from storyhash.services.match_publisher import STAGE as MATCH
+from storyhash.services.webhook_worker import WebhookWorker
 from storyhash.wiring import IndexServices, open_for_indexing
 
 _log = logging.getLogger("storyhash.serve")
@@ -88,6 +89,7 @@ def run_serve(
         transforms=transforms,
         jobs=jobs,
         backups=backups,
+        webhooks=settings.webhooks,
     )
     health.unmet("index", "it is being opened")
     with (
@@ -113,6 +115,7 @@ def run_serve(
             )
             asked = MatchQueries(catalogue.embed, metrics, reviews, transforms)
             workers.append(JobWorker(jobs, JobRunner(jobs, asked, catalogue.current)))
+            workers.append(WebhookWorker(lambda: access.state, settings.webhooks, metrics))
             queries = LocalQueries(decoder, QueryEmbedder(services.stage), reader)
             observe_encoders(services.stage, metrics)
             watch_vectors(metrics, lambda: services.index)
@@ -230,6 +233,10 @@ def _workers(
 ) -> list[Background]:
     def on_indexed(outcome: VideoOutcome) -> None:
         name, found = outcome.item.entry.video_id, ""
+        try:
+            reviews.tell_indexed(name, outcome.item.entry.bank, outcome.item.version)
+        except StoryHashError as error:
+            _log.error("webhooks are not told that %r is indexed: %s", name, error)
         if settings.service.match_new_videos:
             try:
                 report = match_new_video(

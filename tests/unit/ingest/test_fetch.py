@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import DependencyError, FetchError, VideoTimeoutError
+from common.network import dns as resolving
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry
-from ingest import dns as resolving
 from ingest.decoder_pool import DecoderPool, VideoDone, VideoFailed
 from ingest.fetch import check_allowed, fetch
 from ingest.fetcher import DownloadFolder, Fetcher

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from common.http.health import Health
 from common.http.key_routes import NewKeyBody
 from common.metrics import Metrics
-from common.settings import HttpSettings
+from common.settings import HttpSettings, WebhookSettings
 from common.state.roles import Role
 from common.state.state import State
 from embedder.server import embed_app
@@ -28,6 +28,7 @@ from tests.support.queries import Client, error_of
 from tests.unit.searcher.api.test_api import RAW, Api, axis, embed
 
 ALWAYS = HttpSettings(require_keys="always", max_upload_bytes=1000)
+WEBHOOKS = WebhookSettings(private_hosts=("localhost",))
 OPEN = {("/livez", "get"), ("/readyz", "get"), ("/metrics", "get")}
 # The least role of each route.
 ROLES = {
@@ -64,6 +65,13 @@ ROLES = {
     ("/v1/keys", "get"): "admin",
     ("/v1/keys", "post"): "admin",
     ("/v1/keys/{key_id}", "delete"): "admin",
+    ("/v1/webhooks", "get"): "admin",
+    ("/v1/webhooks", "post"): "admin",
+    ("/v1/webhooks/{webhook_id}", "get"): "admin",
+    ("/v1/webhooks/{webhook_id}", "delete"): "admin",
+    ("/v1/webhooks/{webhook_id}/deliveries", "get"): "admin",
+    ("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}", "get"): "admin",
+    ("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", "post"): "admin",
     ("/v1/model", "get"): "reader",
     ("/v1/embed", "post"): "reader",
     ("/v1/embed/{query_id}", "delete"): "reader",
@@ -98,6 +106,7 @@ class Keyed:
             access=access_over(state, ALWAYS),
             jobs=self.jobs,
             backups=self.backups,
+            webhooks=WEBHOOKS,
         )
         self.client = Client(self.app)
         self.shows = key_of(state, Role.WRITER, ["shows"])
@@ -159,7 +168,8 @@ def test_every_route_refuses_who_has_no_key_and_who_has_a_lesser_role(keyed: Key
                 if path not in app.openapi()["paths"]:
                     continue
                 plain = path.replace("{video_id}", "a.mp4").replace("{", "").replace("}", "")
-                plain = plain.replace("match_id", "1").replace("exception_id", "1")
+                for number in ("match_id", "exception_id", "delivery_id"):
+                    plain = plain.replace(number, "1")
                 answer = client.ask(method.upper(), plain)
                 assert error_of(answer) == (401, "unauthorized"), path
                 if role in lesser:

@@ -1,0 +1,1 @@
+"""Host names and network addresses: which of them a service may connect to."""

@@ -1,0 +1,95 @@
+"""The events that webhooks get. They have ids and results; the evidence is behind the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.state.outbox import Event
+from common.state.text import text_hash
+
+# What an event tells of the detail of a match.
+_OF_MATCH = ("query", "ref_video_id", "ref_uri", "matched_seconds", "coverage")
+
+
+def match_found(
+    match_id: int,
+    bank: str,
+    query_bank: str | None,
+    decision: str,
+    probability: float,
+    detail: Mapping[str, Any],
+) -> Event:
+    """A query matches a reference, for the first time or with another decision than before."""
+    return Event(
+        "match.found",
+        _banks_of_match(bank, query_bank),
+        {
+            "match_id": match_id,
+            "bank": bank,
+            "decision": decision,
+            "probability": probability,
+            **{name: detail.get(name) for name in _OF_MATCH},
+        },
+    )
+
+
+def verdict_given(
+    match_id: int,
+    bank: str,
+    query_bank: str | None,
+    detail: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+) -> Event:
+    """A person judged a match. verdict: its JSON."""
+    return Event(
+        "verdict.given",
+        _banks_of_match(bank, query_bank),
+        {
+            "match_id": match_id,
+            "bank": bank,
+            "query_fingerprint": (detail.get("query") or {}).get("fingerprint"),
+            "ref_video_id": detail.get("ref_video_id"),
+            "verdict": dict(verdict),
+        },
+    )
+
+
+def job_finished(
+    job_id: str,
+    key_id: str,
+    state: str,
+    request: Mapping[str, Any],
+    result: Mapping[str, Any] | None,
+    error: Mapping[str, Any] | None,
+) -> Event:
+    """A job is done, failed or cancelled."""
+    banks = request.get("caller_banks")
+    return Event(
+        "job.finished",
+        None if banks is None else frozenset(banks),
+        {
+            "job_id": job_id,
+            "key_id": key_id or None,
+            "state": state,
+            "query": request.get("query"),
+            "decision": None if result is None else result.get("decision"),
+            "error": None if error is None else dict(error),
+        },
+    )
+
+
+def video_indexed(video_id: str, bank: str, version: int) -> Event:
+    """A new version of a video is searchable. It may be told twice, with the same event id."""
+    data = {"video_id": video_id, "bank": bank, "version": version}
+    number = text_hash(f"video.indexed\0{video_id}\0{version}")[:32]
+    return Event("video.indexed", frozenset({bank}), data, f"evt_{number}")
+
+
+def video_deleted(video_id: str, bank: str) -> Event:
+    """A video was deleted over the API."""
+    return Event("video.deleted", frozenset({bank}), {"video_id": video_id, "bank": bank})
+
+
+def _banks_of_match(bank: str, query_bank: str | None) -> frozenset[str]:
+    return frozenset({bank} if query_bank is None else {bank, query_bank})

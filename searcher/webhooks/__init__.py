@@ -1,0 +1,1 @@
+"""Webhooks: events of a service are sent to other services."""

@@ -1,0 +1,133 @@
+"""Sends one event to one address, which must be public."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+
+import httpx
+
+from common.errors import DependencyError, FetchError, UsageError
+from common.network.addresses import is_public
+from common.network.dns import resolve
+from common.settings import WebhookSettings
+from common.webhook_signature import (
+    ID_HEADER,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    signature,
+)
+
+_SETTING = "STORYHASH_WEBHOOKS__PRIVATE_HOSTS"
+# A caller of the API waits for no lookup longer than this.
+_CHECK_SECONDS = 5.0
+
+
+class SendError(Exception):
+    """An event was not accepted. status: of the answer; None without one. The message has no secrets."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def check_url(url: str, settings: WebhookSettings) -> None:
+    """Check an address against the rules of `Sender`. Raises UsageError, DependencyError."""
+    try:
+        _checked_address(_parsed(url, settings), settings, _CHECK_SECONDS)
+    except SendError as error:
+        raise UsageError(f"url: {error}") from None
+
+
+class Sender:
+    """Sends events. Use it in one event loop.
+
+    It connects to the address that it checked at this very attempt, so that a name cannot be given
+    another address in between. It follows no redirect, and reads no body of an answer.
+    """
+
+    def __init__(self, settings: WebhookSettings, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._tls = ssl.create_default_context()
+
+    async def send(self, url: str, secret: str, event_id: str, body: bytes) -> int:
+        """Send an event once; returns the status of the answer, 200 to 299. Raises SendError."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                status = await self._post(url, secret, event_id, body)
+        except (TimeoutError, httpx.TimeoutException):
+            raise SendError(
+                f"no answer within {self._settings.timeout_seconds:g} s "
+                "(STORYHASH_WEBHOOKS__TIMEOUT_SECONDS)"
+            ) from None
+        except (DependencyError, httpx.HTTPError, OSError) as error:
+            raise SendError(_reason(error)) from None
+        if not 200 <= status < 300:
+            raise SendError(f"the receiver answered with {status}", status)
+        return status
+
+    async def _post(self, url: str, secret: str, event_id: str, body: bytes) -> int:
+        target = _parsed(url, self._settings)
+        address = await asyncio.to_thread(
+            _checked_address, target, self._settings, self._settings.timeout_seconds
+        )
+        timestamp = int(self._clock())
+        request = httpx.Request(
+            "POST",
+            target.copy_with(host=address),
+            headers={
+                "Host": target.netloc.decode("ascii"),
+                "User-Agent": "storyhash",
+                "Content-Type": "application/json",
+                ID_HEADER: event_id,
+                TIMESTAMP_HEADER: str(timestamp),
+                SIGNATURE_HEADER: signature(secret, event_id, timestamp, body),
+            },
+            content=body,
+            extensions={"sni_hostname": target.host},
+        )
+        # A connection was checked for one host name, so it is not used for another event.
+        async with httpx.AsyncClient(
+            timeout=self._settings.timeout_seconds, trust_env=False, verify=self._tls
+        ) as client:
+            response = await client.send(request, stream=True)
+            await response.aclose()
+        return response.status_code
+
+
+def _parsed(url: str, settings: WebhookSettings) -> httpx.URL:
+    """Raises SendError for an address that no webhook may have."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise SendError("expected an address such as https://host/path") from None
+    if parsed.scheme not in ("https", "http") or not parsed.host:
+        raise SendError("expected an address such as https://host/path")
+    if parsed.userinfo:
+        raise SendError("expected no user name and password; events are signed instead")
+    if parsed.scheme == "http" and parsed.host not in settings.private_hosts:
+        raise SendError(f"expected https://; http:// is only for hosts in {_SETTING}")
+    return parsed
+
+
+def _checked_address(url: httpx.URL, settings: WebhookSettings, timeout_seconds: float) -> str:
+    """The network address to connect to. Raises SendError, DependencyError."""
+    port = url.port or (80 if url.scheme == "http" else 443)
+    try:
+        addresses = resolve(url.host, port, timeout_seconds=timeout_seconds)
+    except FetchError as error:
+        raise SendError(str(error)) from None
+    if not addresses:
+        raise SendError("the host has no address")
+    if url.host not in settings.private_hosts and not all(map(is_public, addresses)):
+        raise SendError(f"a private address; to allow it, add its host to {_SETTING}")
+    return addresses[0]
+
+
+def _reason(error: Exception) -> str:
+    """The library's message on one line; an address in it may have a secret."""
+    text = " ".join(str(error).split())
+    return type(error).__name__ if not text or "://" in text else text[:200]
