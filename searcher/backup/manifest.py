@@ -5,7 +5,7 @@ A backup is a folder `storyhash-{UTC time}` with
 videos.sqlite     the catalogue, staged videos, log offsets
 embeddings/       every segment of the catalogue
 snapshots/        the shard, for a fast start
-state.sqlite      keys, audit log, matches, verdicts, exceptions, jobs
+state.sqlite      keys, audit log, matches, verdicts, exceptions, jobs, webhooks
 producer.sqlite   what a producer has sent
 backup.json       this description, with a checksum of each file
 
