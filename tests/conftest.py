@@ -22,7 +22,7 @@ from common.types import UInt8Array
 from tests.kafka_broker import can_run
 from tests.kafka_broker.container import kafka_container
 from tests.kafka_broker.shared import shared_broker
-from tests.support import preloaded
+from tests.support import forked_children, preloaded
 from tests.support.qdrant_cluster import QdrantCluster
 
 # The user's own data folder is not for tests; commands that tests start inherit this.
@@ -32,6 +32,9 @@ atexit.register(shutil.rmtree, _user_data, ignore_errors=True)
 # Tests start hundreds of processes: where none keeps its bytecode, each compiles all modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Children that decode are forks; see the fixture `own_interpreters`.
+forked_children.install(preloaded.children_socket)
 
 QDRANT_IMAGE = "qdrant/qdrant:v1.18.3"
 _QDRANT_HOW = (
@@ -56,6 +59,13 @@ def skip_or_fail(need: str, how: str) -> NoReturn:
     if need in REQUIRED:
         pytest.fail(f"{message} (STORYHASH_REQUIRE names it)")
     pytest.skip(message)
+
+
+@pytest.fixture
+def own_interpreters() -> Iterator[None]:
+    """Children of `common.sandbox.process` get interpreters of their own in this test."""
+    with forked_children.own_interpreters():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,27 +9,23 @@ make its parent run code.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from common.errors import DecoderCrashedError, StoryHashError
+from common.sandbox import interpreter
 from common.sandbox import pipe as child_pipe
 from common.sandbox.clock import ChildClock
 from common.sandbox.codec import Codec, decode_error, one_line
 from common.sandbox.limits import Check, ChildLimits, ChildWait
 from common.sandbox.pipe import PipeError
-
-if TYPE_CHECKING:
-    pass
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -39,21 +35,6 @@ Beat: TypeAlias = Callable[[], None]
 _log = logging.getLogger("storyhash.child")
 # Time to exit for a child that has closed its socket, on a busy machine too. Then it is killed.
 _EXIT_SECONDS = 5.0
-# Modules are imported from the same folders as in the parent.
-_MAIN = (
-    "import sys; sys.path[:] = sys.argv[4:]\n"
-    "from common.sandbox.confinement import give_up_rights\n"
-    "give_up_rights(network=sys.argv[3] == 'network')\n"
-    "from common.sandbox.main import main; main()"
-)
-# The environment variables that a child gets: those that Python and its libraries need to start.
-_KEPT_VARIABLES = frozenset(
-    {"PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
-    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "COVERAGE_PROCESS_START"}
-    | {"PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONUTF8", "PYTHONMALLOC"}
-    | {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
-)
-_KEPT_PREFIXES = ("LC_", "DYLD_", "OMP_", "OPENBLAS_", "MKL_", "MALLOC_")
 
 
 class Child(Generic[Job, Result]):
@@ -71,7 +52,7 @@ class Child(Generic[Job, Result]):
         self._work = work
         self._limits = limits
         self._codec = codec
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: interpreter.ChildProcess | None = None
         self._pipe: socket.socket | None = None
         self._ready = False
         self.unconfined = ""
@@ -138,24 +119,7 @@ class Child(Generic[Job, Result]):
     def _start(self, check: Check) -> socket.socket:
         parent_end, child_end = socket.socketpair()
         try:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
-                    "-P",
-                    *("-c", _MAIN),
-                    *(str(child_end.fileno()), str(os.getpid())),
-                    "network" if self._limits.network else "apart",
-                    *(path or os.getcwd() for path in sys.path),
-                ],
-                stdin=subprocess.DEVNULL,
-                # Our own standard output stays free of what libraries print.
-                stdout=subprocess.DEVNULL,
-                env=_environment(os.environ),
-                pass_fds=[child_end.fileno()],
-                # Ctrl-C reaches the whole terminal group; the parent decides about its children.
-                start_new_session=True,
-            )
+            self._process = interpreter.start(child_end, network=self._limits.network)
         except BaseException:
             parent_end.close()
             raise
@@ -210,14 +174,3 @@ def _decoded(decode: Callable[[memoryview], Result], content: memoryview) -> Res
         return decode(content)
     except Exception as error:
         raise PipeError(type(error).__name__) from None
-
-
-def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child, without secrets."""
-    inherited = {
-        name: value
-        for name, value in variables.items()
-        if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
-    }
-    # Pydantic looks for plug-ins in all installed packages, which takes a tenth of the start.
-    return {**inherited, "PYDANTIC_DISABLE_PLUGINS": "__all__"}

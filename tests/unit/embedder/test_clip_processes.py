@@ -135,6 +135,7 @@ def test_a_clip_that_does_not_decode_fails_alone(openers: SubprocessOpener) -> N
     assert list(openers.open([segment("c", 3)], BOTH))
 
 
+@pytest.mark.usefixtures("own_interpreters")
 def test_a_child_that_dies_is_one_failed_clip() -> None:
     before = set(children(os.getpid()))
     openers = SubprocessOpener(VideoSettings(), IngestSettings(), count=1)
@@ -149,6 +150,7 @@ def test_a_child_that_dies_is_one_failed_clip() -> None:
         openers.close()
 
 
+@pytest.mark.usefixtures("own_interpreters")
 def test_children_end_with_the_stage_that_had_them() -> None:
     before = set(children(os.getpid()))
     openers = SubprocessOpener(VideoSettings(), IngestSettings(), count=1)

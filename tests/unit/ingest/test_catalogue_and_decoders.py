@@ -173,6 +173,7 @@ def test_one_bad_video_leaves_the_others_alone(tmp_path: Path) -> None:
     assert sum(isinstance(event, VideoDone) for event in events) == 3
 
 
+@pytest.mark.usefixtures("own_interpreters")
 def test_a_killed_decoder_costs_one_video(tmp_path: Path) -> None:
     paths = [film(tmp_path / f"{n}.mp4", 20) for n in range(2)]
     before = set(children(os.getpid()))
@@ -188,6 +189,7 @@ def test_a_killed_decoder_costs_one_video(tmp_path: Path) -> None:
     assert [event.entry.video_id for event in events if isinstance(event, VideoDone)] == ["1.mp4"]
 
 
+@pytest.mark.usefixtures("own_interpreters")
 def test_leaving_a_run_half_way_leaves_no_process_and_no_thread(tmp_path: Path) -> None:
     paths = [film(tmp_path / f"{n}.mp4", 20) for n in range(4)]
     before, processes = set(threading.enumerate()), set(children(os.getpid()))

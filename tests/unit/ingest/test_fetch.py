@@ -54,6 +54,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         over.set()
 
 
+@pytest.mark.usefixtures("own_interpreters")
 def test_an_address_is_fetched_where_its_host_is_named(server: str, tmp_path: Path) -> None:
     allowed = IngestSettings(workers=1, allowed_hosts=HERE, download_dir=tmp_path / "downloads")
     with DecoderPool(VideoSettings(), allowed) as pool:

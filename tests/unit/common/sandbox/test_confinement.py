@@ -20,6 +20,7 @@ from common.sandbox.process import Beat, Child
 from common.settings import VideoSettings
 from tests.unit.common.sandbox.test_process import TEXT
 
+pytestmark = pytest.mark.usefixtures("own_interpreters")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel confines on Linux alone")
 SECRET = "hunter2-of-the-tests"
 

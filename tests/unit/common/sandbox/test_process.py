@@ -118,6 +118,7 @@ def child() -> Iterator[Child[str, str]]:
     made.close()
 
 
+@pytest.mark.usefixtures("own_interpreters")
 def test_results_come_in_order_and_the_child_serves_again(child: Child[str, str]) -> None:
     assert list(child.run("one")) == ["one begun", "one done"]
     pid = child.pid
@@ -125,6 +126,7 @@ def test_results_come_in_order_and_the_child_serves_again(child: Child[str, str]
     assert child.pid == pid
 
 
+@pytest.mark.usefixtures("own_interpreters")
 def test_a_child_outlives_the_thread_that_started_it() -> None:
     child: Child[str, str] = Child(work, LIMITS, TEXT)
     try:
@@ -263,6 +265,7 @@ def test_the_start_has_a_bound_of_its_own() -> None:
     assert child.pid is None
 
 
+@pytest.mark.usefixtures("own_interpreters")
 def test_a_child_that_cannot_start_says_so() -> None:
     child: Child[str, str] = Child(BrokenImport(), LIMITS, TEXT)
     with pytest.raises(DecoderCrashedError, match="did not start"):

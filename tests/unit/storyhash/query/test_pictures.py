@@ -35,6 +35,7 @@ def reader() -> Iterator[PictureReader]:
         yield opened
 
 
+@pytest.mark.usefixtures("own_interpreters")
 def test_of_a_file_and_of_a_folder_and_small(reader: PictureReader, tmp_path: Path) -> None:
     encode_video(tmp_path / "film.mp4", map(level, range(20)), 4.0)
     film = reader.of_uri(str(tmp_path / "film.mp4"))
