@@ -96,15 +96,21 @@ def copy(tmp_path: Path) -> Path:
     """What names images, without digests."""
     folder = tmp_path / "deploy"
     folder.mkdir()
-    for name in (*DOCKERFILES, *(path.name for path in DEPLOY.glob("compose*.yaml")), "pin"):
+    yaml = [*DEPLOY.glob("compose*.yaml"), *DEPLOY.glob("kubernetes/**/*.yaml")]
+    for name in (*DOCKERFILES, *(str(path.relative_to(DEPLOY)) for path in yaml), "pin"):
         text = (DEPLOY / name).read_text()
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(re.sub(r"@sha256:[0-9a-f]{64}", "", text))
     return folder
 
 
+def contents(deploy: Path) -> list[Path]:
+    return [path for path in sorted(deploy.rglob("*")) if path.is_file()]
+
+
 def named(deploy: Path) -> list[str]:
     """Every image that is not built here, as it is named."""
-    texts = [path.read_text() for path in sorted(deploy.glob("*")) if path.name != "pin"]
+    texts = [path.read_text() for path in contents(deploy) if path.name != "pin"]
     found = [one for text in texts for one in re.findall(r"(?:^FROM|image:) (\S+:\S+)", text, re.M)]
     return [one for one in found if not one.startswith("storyhash:")]
 
@@ -112,18 +118,18 @@ def named(deploy: Path) -> list[str]:
 def test_an_image_without_a_digest_is_said_by_the_check(copy: Path) -> None:
     checked = pin(copy, "--check")
     assert checked.returncode == 1
-    assert len(named(copy)) == len(checked.stdout.splitlines()) == 10
+    assert len(named(copy)) == len(checked.stdout.splitlines()) == 11
     assert all(f"{image} has no digest" in checked.stdout for image in named(copy))
 
 
 def test_pinning_writes_the_digest_of_every_image_and_nothing_else(copy: Path) -> None:
-    before = {path.name: path.read_text() for path in copy.glob("*")}
+    before = {path: path.read_text() for path in contents(copy)}
     digest = "sha256:" + "0123456789abcdef" * 4
     pinned = pin(copy, docker=f"[ $3 = inspect ] && echo {digest}")
     assert pinned.returncode == 0, pinned.stderr
     assert all(image.endswith(f"@{digest}") for image in named(copy))
     assert pin(copy, "--check").returncode == 0
-    after = {path.name: path.read_text() for path in copy.glob("*")}
+    after = {path: path.read_text() for path in contents(copy)}
     assert {name: text.replace(f"@{digest}", "") for name, text in after.items()} == before
     # A newer digest of the tag takes the place of the one there is.
     newer = digest.replace("0", "f")
@@ -133,11 +139,11 @@ def test_pinning_writes_the_digest_of_every_image_and_nothing_else(copy: Path) -
 
 @pytest.mark.parametrize("docker", ["exit 1", "echo latest", "echo sha256:abc"])
 def test_what_is_no_digest_is_never_written(copy: Path, docker: str) -> None:
-    before = {path.name: path.read_text() for path in copy.glob("*")}
+    before = {path: path.read_text() for path in contents(copy)}
     failed = pin(copy, docker=docker)
     assert failed.returncode == 1
     assert "no digest" in failed.stderr
-    assert {path.name: path.read_text() for path in copy.glob("*")} == before
+    assert {path: path.read_text() for path in contents(copy)} == before
 
 
 def test_a_pinned_dockerfile_is_still_read_by_the_linter(copy: Path) -> None:
