@@ -100,11 +100,9 @@ def serve_alone(trial: Trial) -> None:
         deployment.run("keys", "create", "drill", "--role", "admin", "--data", data)
         service = deployment.service(
             "serve",
-            *("serve", "--data", data, "--watch", deployment.folder / "watched"),
+            *("serve", "--data", data),
             STORYHASH_HTTP__REQUIRE_KEYS="never",
             STORYHASH_SERVICE__BACKUP_DIR=str(deployment.folder / "backups"),
-            STORYHASH_INGEST__QUIET_SECONDS="0.3",
-            STORYHASH_INGEST__WATCH_SECONDS="0.1",
         )
         drill = Drill(trial, "serve", deployment, service)
         service.ready()
