@@ -98,6 +98,7 @@ def serve_alone(trial: Trial) -> None:
         made = deployment.run("index", work.path, "--data", data, "--json")
         trial.promise("serve: videos are indexed", [made.stderr] if made.returncode else [])
         deployment.run("keys", "create", "drill", "--role", "admin", "--data", data)
+        keys = deployment.run("keys", "list", "--data", data, "--json").stdout
         service = deployment.service(
             "serve",
             *("serve", "--data", data),
@@ -117,11 +118,9 @@ def serve_alone(trial: Trial) -> None:
         drill.promise("the same answers", expected.differences(_answers(service, matched)))
         now = described(service)
         drill.promise("the same catalogue", [name for name in rows if rows[name] != now.get(name)])
-        drill.promise("the same verdicts", verdicts != _verdicts(service))
-        keys = deployment.run("keys", "list", "--data", data, "--json").stdout
-        drill.promise(
-            "the same keys", [one["name"] for one in json.loads(keys)["items"]] != ["drill"]
-        )
+        drill.promise("the same verdicts", not verdicts or verdicts != _verdicts(service))
+        held = deployment.run("keys", "list", "--data", data, "--json").stdout
+        drill.promise("the same keys", not keys or held != keys)
         trial.figures["serve"] = drill.figures
 
 
@@ -138,7 +137,7 @@ def _judge(service: Service) -> list[Any]:
 
 def _verdicts(service: Service) -> list[Any]:
     found = httpx.get(f"{service.url}/v1/matches", timeout=60).json()["items"]
-    return sorted((one["id"], str(one["verdict"])) for one in found)
+    return sorted((one["id"], str(one["verdict"])) for one in found if one["verdict"])
 
 
 def over_kafka(trial: Trial) -> None:
