@@ -71,7 +71,7 @@ class Dataset:
         look-alikes the others of that folder too."""
         every = frozenset(self.videos)
         if query.group == LOOKALIKE:
-            yield "without", (every | self.lookalikes.keys()) - {query.video.video_id}
+            yield "without", every.union(self.lookalikes) - {query.video.video_id}
             return
         if query.group == REAL and query.transform == "lookalike":
             own_family = query.video.family

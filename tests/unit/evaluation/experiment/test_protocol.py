@@ -21,6 +21,7 @@ def query(video: DatasetVideo, transform: str, group: str) -> Query:
 def test_only_a_made_look_alike_searches_the_other_look_alikes() -> None:
     made = dict(DATASET.catalogues(query(ALIKE[0], "made_lookalike", LOOKALIKE)))
     assert made == {"without": {*"abcd", "lookalikes/q"}}
+    assert isinstance(made["without"], frozenset)
     for other in (query(VIDEOS[0], "blur", "photometric"), query(VIDEOS[0], "copy", REAL)):
         for _, names in DATASET.catalogues(other):
             assert names <= set("abcd")
