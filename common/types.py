@@ -289,7 +289,8 @@ class Hit:
 class Match:
     """A range of the query that is, with `probability`, a copy of a range of `video_id`.
 
-    coverage: matched share of the query. evidence: explains the score with hit pairs, offsets,
+    coverage: matched share of the query. range_confidence: probability that the ranges are right; None if
+    it was not measured. evidence: explains the score with hit pairs, offsets,
     contributions of each signal and thresholds, all JSON values. transform: which edit made the query
     from the reference, as JSON values; None if it was not asked for.
     """
@@ -306,11 +307,13 @@ class Match:
     coverage: float
     evidence: Mapping[str, Any] = field(default_factory=dict)
     transform: Mapping[str, Any] | None = None
+    range_confidence: float | None = None
 
     def __post_init__(self) -> None:
         check_name("video_id", self.video_id)
         _check_interval("query range", self.query_start_seconds, self.query_end_seconds)
         _check_interval("ref range", self.ref_start_seconds, self.ref_end_seconds)
-        for name in ("probability", "coverage"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
+        for name in ("probability", "coverage", "range_confidence"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value <= 1.0:
                 raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")

@@ -97,6 +97,14 @@ class MatchTransform(_Shape):
     )
 
 
+RANGE_CONFIDENCE = (
+    "Probability that both ranges are right, if the match is a copy; absent if it was not measured."
+)
+RANGE_CERTAIN = (
+    "False if other ranges fit about as well: the reference is known, the place in it is uncertain."
+)
+
+
 class MatchItem(_Shape):
     """A range of the query that is, with `probability`, a copy of a range of `video_id`."""
 
@@ -112,6 +120,8 @@ class MatchItem(_Shape):
     ref_start_seconds: float
     ref_end_seconds: float
     coverage: float = Field(description="Matched fraction of the query, 0 to 1.")
+    range_confidence: float | None = Field(None, description=RANGE_CONFIDENCE)
+    range_certain: bool | None = Field(None, description=RANGE_CERTAIN)
     decision: Decision
     evidence: dict[str, Any]
     transform: MatchTransform | None = Field(

@@ -10,6 +10,7 @@ from common.types import Match
 from common.uris import public_uri
 from searcher.matching.matcher import MatchReport
 from searcher.matching.policy import Decision
+from searcher.matching.range_confidence import CERTAIN
 
 # Version of the JSON of a report. 1, without this field: `matches` also had candidates that are no match.
 SCHEMA_VERSION = 2
@@ -33,6 +34,7 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
             "ref_start_seconds": round(match.ref_start_seconds, 3),
             "ref_end_seconds": round(match.ref_end_seconds, 3),
             "coverage": round(match.coverage, 4),
+            **_range_json(match),
             "decision": decision,
             "evidence": match.evidence,
             **({} if match.transform is None else {"transform": match.transform}),
@@ -56,6 +58,14 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
     if report.reason:
         answer["reason"] = report.reason
     return answer
+
+
+def _range_json(match: Match) -> dict[str, Any]:
+    """How certain the ranges are; empty if it was not measured."""
+    confidence = match.range_confidence
+    if confidence is None:
+        return {}
+    return {"range_confidence": round(confidence, 4), "range_certain": confidence >= CERTAIN}
 
 
 def error_to_json(uri: str, error: StoryHashError) -> dict[str, Any]:

@@ -282,6 +282,7 @@ class ReportBuilder:
             probability=boilerplate_weight(frequency) * probability,
             view=run_match.view,
             coverage=min(1.0, shown.seconds / self._query.duration_seconds),
+            range_confidence=run_match.place.confidence,
             evidence=self._evidence_json(run_match, frequency),
         )
 

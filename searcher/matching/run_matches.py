@@ -11,6 +11,7 @@ from searcher.matching.candidates import Evidence, run_logit
 from searcher.matching.frame_similarity import FrameSimilarity, QueryFrames
 from searcher.matching.localisation import refine
 from searcher.matching.query_windows import QueryWindows
+from searcher.matching.range_confidence import RangeEvidence, range_evidence
 from searcher.matching.row_choice import choose_rows
 from searcher.matching.row_comparison import Comparison, Row
 from searcher.matching.static_scenes import TimeEvidence, time_evidence
@@ -36,7 +37,7 @@ class Pair:
 class RunMatch:
     """One run of one video through one view. run: gives the score. shown: gives the refined ranges.
     pairs: the best pairs of `run`. pieces: numbers of the first and last query piece that it covers.
-    time: what the time axis says about it."""
+    time: what the time axis says about it. place: what the frames say about its ranges."""
 
     video_id: str
     bank: str
@@ -47,6 +48,7 @@ class RunMatch:
     pairs: tuple[Pair, ...]
     pieces: tuple[int, int]
     time: TimeEvidence = field(default_factory=TimeEvidence)
+    place: RangeEvidence = field(default_factory=RangeEvidence)
 
     def logit(self, calibration: Calibration) -> float:
         """Log odds that the run is a copy."""
@@ -78,6 +80,11 @@ def run_matches_of(
         frames = frames_of(evidence.view)
         return time_evidence(row.run, row.shown, frames, evidence.segments, evidence.view)
 
+    def place_of(row: Row) -> RangeEvidence:
+        if frames_of is None or not is_probable(row.run):
+            return RangeEvidence()
+        return range_evidence(row.shown, frames_of(evidence.view), evidence.segments)
+
     rows = choose_rows(
         runs, Comparison.of(query, evidence.view, evidence.segments), shown_of, is_probable
     )
@@ -100,6 +107,7 @@ def run_matches_of(
             ),
             (number, number),
             time_of(row),
+            place_of(row),
         )
         for row in rows
     ]

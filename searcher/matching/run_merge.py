@@ -84,6 +84,7 @@ def _join(one: RunMatch, other: RunMatch) -> RunMatch:
         pieces=(one.pieces[0], other.pieces[1]),
         # One part that is proven is enough.
         time=min(one.time, other.time, key=lambda time: time.is_one_picture),
+        place=one.place.joined(other.place),
     )
 
 

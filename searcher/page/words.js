@@ -119,7 +119,8 @@ export function changes(match) {
 export function sentence(match, query, name) {
   const from = match.query_start_seconds;
   const to = match.query_end_seconds;
-  const there = `${range(match.ref_start_seconds, match.ref_end_seconds)} of ${name}`;
+  const doubt = match.range_certain === false ? " (place uncertain)" : "";
+  const there = `${range(match.ref_start_seconds, match.ref_end_seconds)} of ${name}${doubt}`;
   if (to - from >= 0.97 * query.duration_seconds) {
     return `The whole ${query.noun} (${length(query.duration_seconds)}) is ${there}.`;
   }

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from searcher.api.schemas import Decision, MatchTransform
+from searcher.api.schemas import RANGE_CERTAIN, RANGE_CONFIDENCE, Decision, MatchTransform
 
 Verdict = Literal["copy", "licensed", "not_copy", "unsure", "none"]
 MAX_REASON, MAX_NOTE = 200, 4000
@@ -107,6 +107,8 @@ class MatchRange(_Shape):
     search_view: str
     view: str
     coverage: float
+    range_confidence: float | None = Field(None, description=RANGE_CONFIDENCE)
+    range_certain: bool | None = Field(None, description=RANGE_CERTAIN)
     decision: Decision
     transform: MatchTransform | None = None
     exceptions: list[int] = Field(default_factory=list)

@@ -126,7 +126,8 @@ def _show(answer: dict[str, Any]) -> None:
     for match in [*matches, *candidates[:_SHOWN]]:
         out.print(
             f"    {match['decision']:8} {match['probability']:6.1%}  {match['video_id']}"
-            f"  {_span(match, 'query')} is {_span(match, 'ref')} of it" + _edit(match),
+            f"  {_span(match, 'query')} is {_span(match, 'ref')} of it{_doubt(match)}"
+            + _edit(match),
             style=decision_style(match["decision"]),
             markup=False,
         )
@@ -140,6 +141,11 @@ def _edit(match: dict[str, Any]) -> str:
     if words:
         return "" if words == "unchanged" else f": {words}"
     return "" if view == "identity" else f", found through the view {view}"
+
+
+def _doubt(match: dict[str, Any]) -> str:
+    """A word where the ranges are uncertain. A searcher of an older version says nothing of them."""
+    return "" if match.get("range_certain", True) else " (place uncertain)"
 
 
 def _span(match: dict[str, Any], side: str) -> str:

@@ -383,7 +383,8 @@ def test_the_report_is_json_with_the_promised_fields(
     assert answer["schema_version"] == 2
     listed = [*answer["matches"], *answer["candidates"]]
     for one in listed:
-        assert set(one) == {
+        ranges = {"range_confidence", "range_certain"}
+        assert set(one) - ranges == {
             "video_id", "uri", "bank", "score", "probability", "search_view", "view",
             "query_start_seconds", "query_end_seconds", "ref_start_seconds", "ref_end_seconds",
             "coverage", "decision", "evidence",
@@ -392,6 +393,8 @@ def test_the_report_is_json_with_the_promised_fields(
     assert "film-3" not in {one["video_id"] for one in answer["candidates"]}
     probabilities = [one["probability"] for one in listed]
     assert probabilities == sorted(probabilities, reverse=True)
+    assert answer["matches"][0]["range_certain"]
+    assert 0.9 < answer["matches"][0]["range_confidence"] <= 1
     evidence = answer["matches"][0]["evidence"]
     assert {"similarity", "view_price", "background_lift", "pairs", "calibration"} <= set(evidence)
 
