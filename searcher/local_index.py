@@ -42,6 +42,7 @@ from searcher.storage.recovery import (
     recover_catalogue,
     recovered_shard,
 )
+from searcher.storage.saved_shard import SavedShard
 from searcher.storage.staging import Staging
 from searcher.storage.video_store import Video, VideoStore, now
 
@@ -67,13 +68,12 @@ class LocalIndex:
         self.videos = VideoStore(database)
         self.staging = Staging(database)
         self.changing = threading.RLock()
-        self._snapshotting = threading.Lock()
         self.notices: list[str] = []
         self._settings = settings
         self._database = database
         self._mirror = mirror
         self._lock = lock
-        self._snapshot_sequence = -1
+        self._saved = SavedShard(folder / "snapshots", settings.searcher.keep_snapshots)
         # Ids of videos for which an interrupted change may have left points in the mirror.
         self._half_done: set[str] = set()
         # True from the moment when the rows may be newer than the shard, until the shard has the change.
@@ -290,7 +290,8 @@ class LocalIndex:
             return len(known)
 
     def save_snapshot(self, *, keep: int | None = None) -> None:
-        """Save the current shard, unless the newest snapshot already has it.
+        """Save the current shard, unless the newest snapshot already has it; then small graphs are merged
+        instead, because nothing else is to be done.
 
         If the shard is behind the rows, for example after an interrupt, nothing is saved; the next start
         updates it from the mirror. keep: number of snapshots to keep (default: the setting); with a
@@ -299,18 +300,12 @@ class LocalIndex:
         with self.changing:
             if self._shard_is_behind:
                 return
-            sequence = self.videos.sequence
-            if sequence == self._snapshot_sequence and keep is None:
+            sequence, merges = self.videos.sequence, self._shard.merges
+            if keep is None and self._saved.holds(sequence, merges):
+                self._shard.merge(idle=True)
                 return
             info, frozen = self._snapshot_info(), self._shard.frozen()
-        with self._snapshotting:
-            save_snapshot(
-                self.folder / "snapshots",
-                frozen,
-                info,
-                keep=keep or self._settings.searcher.keep_snapshots,
-            )
-            self._snapshot_sequence = sequence
+        self._saved.save(frozen, info, merges, keep)
 
     def freeze_shard(self) -> Callable[[Path], None] | None:
         """A function that writes a snapshot of the shard as it is now into an empty folder, at any later
@@ -375,14 +370,16 @@ class LocalIndex:
         """Make catalogue, mirror and shard consistent."""
         mirror = self._writable()
         self.notices += recover_catalogue(self.videos, mirror)
-        self._shard, self._snapshot_sequence, said = recovered_shard(
+        recovered = recovered_shard(
             self.folder / "snapshots",
             self._settings.searcher,
             self.manifest.model_id,
             self.videos,
             mirror,
         )
-        self.notices += said
+        self._shard = recovered.shard
+        self._saved.loaded(recovered.snapshot, recovered.sequence)
+        self.notices += recovered.said
 
     def finish_deletions(self) -> None:
         """Remove deleted videos from mirror, shard and snapshots. Also finishes deletions of a process

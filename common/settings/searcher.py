@@ -40,17 +40,17 @@ class SearcherSettings(SettingsGroup):
         "the recall target).",
     )
     delta_rows: int = Field(
-        2_000,
+        1_000,
         ge=1,
-        description="Number of new vectors that are searched exactly before they are merged into the "
-        "HNSW graph.",
+        description="Number of new vectors that are searched exactly before they are merged into a small "
+        "HNSW graph of recent vectors.",
     )
     delta_ratio: float = Field(
         0.004,
         gt=0,
         lt=1,
-        description="The same limit as a fraction of the graph. The larger of the two applies, because "
-        "a merge copies the whole graph.",
+        description="The small HNSW graph is merged into the large one when it has this fraction of its "
+        "vectors (but at least 16,384), because that merge copies the large graph.",
     )
     max_dead_ratio: float = Field(
         0.25, gt=0, lt=1, description="Fraction of deleted vectors at which the graph is rebuilt."

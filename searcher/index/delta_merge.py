@@ -1,27 +1,28 @@
-"""Merges the delta into the graph: decides when and how many rows, and does it.
+"""Merges rows into graphs: decides which and when, and builds the new graph.
 
-A merge copies the graph, adds rows to the copy and swaps it in. Three rules limit its cost:
+A graph is never changed: a merge copies one, adds rows to the copy, and the copy is swapped in. So that
+each search compares few rows one by one, however large the index is, there are two merges, and each has
+its own thread:
 
-- It begins when the delta has `searcher.delta_rows` rows, or the fraction `searcher.delta_ratio` of the
-graph if that is more. So a row is copied at most 1 / delta_ratio times, and a search compares few vectors
-one by one.
-- It takes at most as many rows as the graph has. So searches become faster step by step after a long
-replay, when very many rows wait.
-- It stops between slices when the shard closes, and runs at low priority.
+- The **short** one begins when `searcher.delta_rows` rows wait. It adds them to a small graph of recent
+rows, in less than a second. (A small index has only this graph.)
+- The **long** one begins when the small graph has `_RECENT_ROWS` rows, or the fraction
+`searcher.delta_ratio` of the large graph if that is more. It adds the rows of the small graph to the
+large one. So a row is copied at most 1 / delta_ratio times. Rows that arrive meanwhile get a new small
+graph. If too many rows are deleted, the large graph is rebuilt from the other rows instead.
+
+A search asks at most three graphs. After a long replay, when very many rows wait, a short merge takes as
+many rows as its graph has, so searches become faster step by step. Merges stop between slices when the
+shard closes, and run at low priority.
 
 Then new nodes are made reachable (`graph_repair`), and the number of candidates that searches need is
 measured (`graph_tuning`).
-
-If too many rows are deleted, the graph is rebuilt from the other rows instead.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from dataclasses import dataclass, replace
-from typing import Any
 
 import faiss
 import numpy as np
@@ -31,66 +32,87 @@ from common.types import Int64Array
 from searcher.index.delta import Delta
 from searcher.index.graph import new_graph, prepared
 from searcher.index.graph_dedup import GraphNodes, join
+from searcher.index.graph_part import GraphPart
 from searcher.index.graph_repair import repair
-from searcher.index.graph_tuning import UNTUNED, Tuning, tuned
+from searcher.index.graph_tuning import UNTUNED, tuned
 from searcher.index.state import State
+from searcher.index.thread_limits import work_in_background
 
-# Rows a merge may take even if the graph is small: seconds of work.
+# Rows a short merge may take even if the graph is small: seconds of work.
 _STEP_ROWS = 16_384
+# The first graph gets a second one beside it when it has this many rows: to copy it takes a tenth of a
+# second.
+_FIRST_ROWS = 65_536
+# The small graph is merged into the large one when it has this many rows.
+_RECENT_ROWS = 16_384
 # Rows added between two checks for closing: about a second in a large graph on one core.
 _SLICE_ROWS = 1024
-# Low enough that queries and ingestion run first, high enough that the merge makes progress.
-_NICE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """A merge that puts the rows of a state up to `stop` into its graph. anew: rebuild the graph without
-    deleted rows."""
+    """A merge that replaces `joined`, parts of a state, by one graph of all their rows and of those that
+    follow them, up to `stop`. anew: build the graph without deleted rows."""
 
     state: State
+    joined: tuple[GraphPart, ...]
     stop: int
-    anew: bool
+    anew: bool = False
+
+    @property
+    def first_row(self) -> int:
+        """The first row of the new graph."""
+        return self.joined[0].first_row if self.joined else self.state.graph_rows
 
     @property
     def kept(self) -> Int64Array:
         """The rows that the graph will contain."""
-        if not self.anew:
-            return np.arange(self.stop)
-        return np.flatnonzero(self.state.alive[: self.stop])
+        rows = np.arange(self.first_row, self.stop)
+        return rows[self.state.alive[rows]] if self.anew else rows
 
 
-@dataclass(frozen=True, slots=True)
-class MergedGraph:
-    """A graph with the node of each row and the measured tuning."""
-
-    graph: Any
-    nodes: GraphNodes
-    tuning: Tuning
-
-
-def due_merge(state: State, settings: SearcherSettings) -> Merge | None:
-    """The merge that a state needs; None if it needs none."""
+def due_short(state: State, settings: SearcherSettings, taken: int) -> Merge | None:
+    """The merge of waiting rows that a state needs; None if it needs none. taken: number of parts, from
+    the first, that a long merge is joining."""
     waiting = state.total - state.graph_rows
-    most = max(_STEP_ROWS, settings.delta_rows, state.graph_rows)
-    stop = state.graph_rows + min(waiting, most)
-    dead = stop - int(np.count_nonzero(state.alive[:stop]))
-    anew = dead > settings.delta_rows and dead > settings.max_dead_ratio * stop
-    if anew or waiting >= max(settings.delta_rows, settings.delta_ratio * state.graph_rows):
-        return Merge(state, stop, anew)
-    return None
+    if waiting < settings.delta_rows:
+        return None
+    parts = state.parts[taken:]
+    # While a long merge runs, the small graph takes all that comes.
+    grows = bool(parts) and (taken > 0 or not _is_full(state, settings))
+    joined = parts[-1:] if grows else ()
+    most = max(_STEP_ROWS, settings.delta_rows, *(part.rows for part in joined))
+    return Merge(state, joined, state.graph_rows + min(waiting, most))
 
 
-def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) -> MergedGraph | None:
+def due_long(state: State, settings: SearcherSettings, *, idle: bool = False) -> Merge | None:
+    """The merge of all graphs that a state needs; None if it needs none. idle: nothing else is to be
+    done, so also small graphs are joined."""
+    rows = state.graph_rows
+    dead = rows - int(np.count_nonzero(state.alive[:rows]))
+    anew = dead > settings.delta_rows and dead > settings.max_dead_ratio * rows
+    full = len(state.parts) > 1 and (idle or _is_full(state, settings))
+    return Merge(state, state.parts, rows, anew) if anew or full else None
+
+
+def _is_full(state: State, settings: SearcherSettings) -> bool:
+    """Whether the last graph is not to grow any more."""
+    last = state.parts[-1]
+    if len(state.parts) == 1:
+        return last.rows >= _FIRST_ROWS
+    return last.rows >= max(_RECENT_ROWS, settings.delta_ratio * last.first_row)
+
+
+def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) -> GraphPart | None:
     """Build the graph of a merge. Returns None if the shard was closed first."""
-    _give_way()
+    work_in_background()
     state = merge.state
-    fresh = merge.anew or state.graph is None
-    graph = new_graph(settings) if fresh else prepared(faiss.clone_index(state.graph))
-    nodes = GraphNodes() if fresh else state.nodes
-    rows = merge.kept
-    known = nodes.count
-    nodes = join(nodes, len(rows) - len(nodes.of_row), lambda some: state.vectors(rows[some]))
+    held = GraphPart(None, GraphNodes(), merge.first_row)
+    if merge.joined and not merge.anew:
+        held = merge.joined[0]
+    graph = new_graph(settings) if held.graph is None else prepared(faiss.clone_index(held.graph))
+    rows, known = merge.kept, held.nodes.count
+    nodes = join(held.nodes, len(rows) - held.rows, lambda some: state.vectors(rows[some]))
     added = rows[nodes.first_rows[known:]]
     for start in range(0, len(added), _SLICE_ROWS):
         if closing.is_set():
@@ -99,46 +121,52 @@ def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) ->
     rng = np.random.default_rng(nodes.count)
     if repair(graph, known, rng, closing) is None:
         return None
-    tuning = UNTUNED if fresh else state.tuning
+    tuning = UNTUNED if held.graph is None else held.tuning
     if tuning.is_due(graph):
         measured = tuned(graph, settings.recall_target, rng, closing)
         if measured is None:
             return None
         tuning = measured
-    return MergedGraph(graph, nodes, tuning)
+    # The nodes that were there keep their vectors, but not their links.
+    checksums = held.checksums.copy()
+    checksums.pop("links", None)
+    return GraphPart(graph, nodes, merge.first_row, tuning, checksums).prepare()
 
 
-def merged_state(state: State, merge: Merge, built: MergedGraph) -> State:
+def merged_state(state: State, merge: Merge, built: GraphPart) -> State:
     """A state with the merged graph. state: the current state, which may be newer than that of the
-    merge."""
-    stop = merge.stop
-    if not merge.anew:
-        delta = state.delta.after(stop)
-        return replace(
-            state, graph=built.graph, nodes=built.nodes, delta=delta, tuning=built.tuning
-        )
-    rows = np.concatenate([merge.kept, np.arange(stop, state.total)])
-    kept = len(merge.kept)
-    moved = stop - kept
-    delta = Delta(kept).grown(len(rows))
-    for first, vectors in state.delta.pieces(stop, state.total):
+    merge: more rows may wait, and the other merge may have ended."""
+    if merge.anew:
+        return _renumbered(state, merge, built)
+    if merge.joined and merge.first_row == 0:
+        # The parts that a long merge joined, or the only one, are the first ones.
+        parts = (built, *state.parts[len(merge.joined) :])
+        return replace(state, parts=parts, delta=state.delta.after(parts[-1].stop))
+    before = state.parts[:-1] if merge.joined else state.parts
+    # A long merge that ended meanwhile may have given the rows other numbers.
+    built = replace(built, first_row=before[-1].stop if before else 0)
+    return replace(state, parts=(*before, built), delta=state.delta.after(built.stop))
+
+
+def _renumbered(state: State, merge: Merge, built: GraphPart) -> State:
+    """A state without the rows that the merge dropped."""
+    stop, kept = merge.stop, merge.kept
+    rows = np.concatenate([kept, np.arange(stop, state.total)])
+    moved = stop - len(kept)
+    later = state.parts[len(merge.joined) :]
+    parts = (built, *(replace(part, first_row=part.first_row - moved) for part in later))
+    parts = tuple(part for part in parts if part.rows)
+    waiting = state.graph_rows
+    delta = Delta(waiting - moved).grown(len(rows))
+    for first, vectors in state.delta.pieces(waiting, state.total):
         delta.write(first - moved, vectors)
     alive = state.alive[rows]
     return State(
-        graph=built.graph,
-        nodes=built.nodes,
+        parts=parts,
         delta=delta,
         total=len(rows),
         rows=state.rows.kept(rows),
         frames=state.frames.kept(rows),
         alive=alive,
         live=int(np.count_nonzero(alive)),
-        tuning=built.tuning,
     )
-
-
-def _give_way() -> None:
-    """Lower the priority of this thread and those it starts. Only Linux has priorities per
-    thread."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

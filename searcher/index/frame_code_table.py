@@ -41,16 +41,20 @@ class FrameCodeTable:
 
     def kept(self, rows: Int64Array) -> FrameCodeTable:
         """A table of only these rows, renumbered in the order given."""
-        parts = self.of(rows)
-        counts = np.array([len(part) for part in parts], dtype=np.int64)
-        return FrameCodeTable(np.concatenate(parts) if parts else None, counts)
+        first, counts = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
+        ends = np.cumsum(counts)
+        total = int(ends[-1]) if len(ends) else 0
+        codes = self._codes[np.repeat(first - ends + counts, counts) + np.arange(total)]
+        return FrameCodeTable(codes, counts)
 
-    def export(self, alive: BoolArray) -> tuple[Int8Array, Int64Array]:
-        """The constructor's arguments for these rows; deleted rows have no codes. alive: bool
-        (total,)."""
-        counts = np.where(alive, np.diff(self._starts[: len(alive) + 1]), 0)
-        living = self.kept(np.flatnonzero(alive))
-        return living._codes, counts
+    def part(self, start: int, stop: int, alive: BoolArray) -> tuple[Int8Array, Int64Array]:
+        """The constructor's arguments for rows [start, stop); deleted rows have no codes. alive: bool
+        (stop - start,)."""
+        counts = np.diff(self._starts[start : stop + 1])
+        codes = self._codes[self._starts[start] : self._starts[stop]]
+        if not alive.all():
+            codes, counts = codes[np.repeat(alive, counts)], np.where(alive, counts, 0)
+        return codes, counts
 
     def bytes_of(self, total: int) -> int:
         """Bytes of the first `total` rows."""

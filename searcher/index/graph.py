@@ -59,6 +59,8 @@ class LowestLinks:
 def graph_vectors(graph: Any) -> Float32Array:
     """The graph's own vectors, float32 (nodes, 528), not a copy."""
     storage = faiss.downcast_index(graph.storage)
+    if not graph.ntotal:
+        return np.zeros((0, PADDED_DIMENSION), np.float32)
     flat = faiss.rev_swig_ptr(storage.get_xb(), graph.ntotal * PADDED_DIMENSION)
     view: Float32Array = flat.reshape(graph.ntotal, PADDED_DIMENSION)
     return view
@@ -69,22 +71,22 @@ def write_links(path: Path, graph: Any) -> None:
     faiss.write_index(graph, str(path), faiss.IO_FLAG_SKIP_STORAGE)
 
 
-def read_graph(links: Path, vectors: Path) -> Any:
-    """Read a graph from the file of `write_links` and the file of its vectors, a .npy of float32 (nodes,
-    528). If the links file has vectors itself, the other file is not read. Raises OSError, ValueError,
-    RuntimeError."""
-    graph = prepared(faiss.read_index(str(links)))
-    if graph.storage is not None:
-        return graph
+def read_links(path: Path) -> Any:
+    """Read a graph from the file of `write_links`. It has no storage, unless the file has the vectors
+    too. Raises RuntimeError if the file is damaged."""
+    return prepared(faiss.read_index(str(path)))
+
+
+def empty_storage(graph: Any) -> Float32Array:
+    """Give a graph storage for the vectors of its nodes. Returns it, float32 (nodes, 528), to be
+    filled."""
     storage = faiss.IndexFlatIP(PADDED_DIMENSION)
-    # Memory-mapped, so that the vectors are in memory only once.
-    stored = np.load(vectors, mmap_mode="r", allow_pickle=False)
-    check_array("vectors", stored, np.float32, (graph.ntotal, PADDED_DIMENSION))
-    storage.add(stored)
+    storage.codes.resize(graph.ntotal * PADDED_DIMENSION * np.dtype(np.float32).itemsize)
+    storage.ntotal = graph.ntotal
     # The graph owns the storage now and frees it.
     storage.this.disown()
     graph.storage, graph.own_fields = storage, True
-    return graph
+    return graph_vectors(graph)
 
 
 def padded(vectors: Float32Array) -> Float32Array:

@@ -38,28 +38,36 @@ def repair(
     """Add links to the nodes from `first_new` on, and to a bounded sample of older ones, if a search does
     not find them. Returns how many were not found; None if the shard was closed first. Nobody else may
     use the graph."""
-    lost = 0
     fresh = np.arange(first_new, graph.ntotal)
+    if not len(fresh):
+        return 0
+    lost, links = 0, LowestLinks(graph)
+    linked = links.links_to()
     old = rng.permutation(first_new)
     parts = [fresh]
-    if len(fresh):
-        parts += [old[start : start + len(fresh)] for start in range(0, first_new, len(fresh))]
+    parts += [old[start : start + len(fresh)] for start in range(0, first_new, len(fresh))]
     for part in parts[: 1 + _PARTS]:
         missed = 0
         for start in range(0, len(part), _BLOCK):
             if closing.is_set():
                 return None
-            missed += _link_lost(graph, part[start : start + _BLOCK], rng)
+            missed += _link_lost(graph, links, linked, part[start : start + _BLOCK], rng)
         lost += missed
         if part is not fresh and missed < _LOST * len(part):
             break
     return lost
 
 
-def _link_lost(graph: Any, nodes: Int64Array, rng: np.random.Generator) -> int:
-    """Add links to those nodes that a search does not find. Returns how many there were."""
-    links, missed = LowestLinks(graph), 0
-    vectors = graph_vectors(graph)
+def _link_lost(
+    graph: Any,
+    links: LowestLinks,
+    linked: Int64Array,
+    nodes: Int64Array,
+    rng: np.random.Generator,
+) -> int:
+    """Add links to those nodes that a search does not find. linked: how many nodes link to each; it is
+    updated. Returns how many were not found."""
+    vectors, missed = graph_vectors(graph), 0
     parameters = faiss.SearchParametersHNSW(efSearch=_CANDIDATES)
     for _ in range(_ROUNDS):
         queries = _changed(vectors[nodes], rng)
@@ -70,7 +78,6 @@ def _link_lost(graph: Any, nodes: Int64Array, rng: np.random.Generator) -> int:
             break
         nodes, found = nodes[lost], found[lost]
         missed = missed or len(nodes)
-        linked = links.links_to()
         for node, near in zip(nodes.tolist(), found.tolist(), strict=True):
             for other in near:
                 if other >= 0:

@@ -19,6 +19,8 @@ _QUERIES = 256
 # Exact queries between two checks for closing: less than a second at a million rows.
 _EXACT_QUERIES = 32
 _CANDIDATES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+# Candidates per result, if more results are wanted than were measured with.
+_CANDIDATES_PER_RESULT = 2
 # Scores that differ by less than this are equal.
 _SAME_SCORE = 1e-6
 # A graph is measured again after it has grown by this factor.
@@ -39,6 +41,10 @@ class Tuning:
     candidates: int
     rows_per_candidate: float
     nodes: int
+
+    def candidates_for(self, k: int) -> int:
+        """Candidates for k results; it was measured with 10."""
+        return max(self.candidates, _CANDIDATES_PER_RESULT * k)
 
     def is_due(self, graph: Any) -> bool:
         """Whether the graph has grown so much that it must be measured again."""

@@ -31,7 +31,8 @@ class StringTable:
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self.texts = list(texts)
-        self._numbers = {text: number for number, text in enumerate(self.texts)}
+        # An empty string is the place of one that is not used any more.
+        self._numbers = {text: number for number, text in enumerate(self.texts) if text}
 
     def number(self, text: str) -> int:
         """The number of a string; a new string gets the next number."""
@@ -111,13 +112,21 @@ class RowTable:
         rows = rows[rows < len(alive)]
         return rows[alive[rows]]
 
-    def of_banks(self, banks: Iterable[str], total: int) -> Int64Array:
-        """Rows below `total` of these banks, including deleted rows; increasing within each bank."""
-        parts = [np.zeros(0, dtype=np.int64)]
+    def of_banks(self, banks: Iterable[str], start: int, stop: int) -> Int64Array:
+        """Rows of [start, stop) in these banks, including deleted rows; increasing within each bank."""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *self._in_banks(banks, start, stop)])
+
+    def count_of_banks(self, banks: Iterable[str], start: int, stop: int) -> int:
+        """Number of rows of [start, stop) in these banks, including deleted rows."""
+        return sum(map(len, self._in_banks(banks, start, stop)))
+
+    def _in_banks(self, banks: Iterable[str], start: int, stop: int) -> list[Int64Array]:
+        found = []
         for bank in self._banks.known(banks):
-            rows, count = self._of_bank.get(bank, (parts[0], 0))
-            parts.append(rows[: np.searchsorted(rows[:count], total)])
-        return np.concatenate(parts)
+            rows, count = self._of_bank.get(bank, (np.zeros(0, dtype=np.int64), 0))
+            first, last = np.searchsorted(rows[:count], (start, stop))
+            found.append(rows[first:last])
+        return found
 
     def match(
         self, rows: Int64Array, banks: Iterable[str] | None, without: Iterable[str]
@@ -150,13 +159,25 @@ class RowTable:
             names.append([known.texts[number] for number in used.tolist()])
         return RowTable(table, *names)
 
-    def export(self, alive: BoolArray) -> tuple[npt.NDArray[Any], list[str], list[str]]:
-        """The constructor's arguments for these rows; deleted rows have no video."""
-        living = self.kept(np.flatnonzero(alive))
-        table = np.zeros(len(alive), COLUMNS)
+    def part(self, start: int, stop: int, alive: BoolArray) -> npt.NDArray[Any]:
+        """The constructor's table for rows [start, stop); deleted rows have no video. alive: bool
+        (stop - start,)."""
+        table = np.zeros(stop - start, COLUMNS)
         table["video"] = -1
-        table[alive] = living._table
-        return table, living._videos.texts, living._banks.texts
+        table[alive] = self._table[start:stop][alive]
+        return table
+
+    def names(self, alive: BoolArray) -> tuple[list[str], list[str]]:
+        """The ids of videos and banks by their number; empty if no live row has the number. alive: bool
+        (total,)."""
+        found = []
+        for column, known in (("video", self._videos), ("bank", self._banks)):
+            used = np.zeros(len(known.texts), dtype=bool)
+            used[self._table[column][: len(alive)][alive]] = True
+            found.append(
+                [known.texts[at] if there else "" for at, there in enumerate(used.tolist())]
+            )
+        return found[0], found[1]
 
     def _note_banks(self, rows: Int64Array) -> None:
         """Add new rows to the lists of their banks."""

@@ -1,4 +1,4 @@
-"""A search in one state of the shard: in the graph and the delta, with or without a filter.
+"""A search in one state of the shard: in its graphs and the delta, with or without a filter.
 
 HNSW has no filter. So the nodes nearest to a query are filtered afterwards, and the search is repeated
 with more candidates until enough of them are allowed. If few rows are allowed, comparing each of them is
@@ -12,7 +12,9 @@ import numpy as np
 
 from common.types import Float32Array, Int64Array
 from searcher.index.graph import padded
+from searcher.index.graph_part import GraphPart
 from searcher.index.state import MISSING, Filter, Nearest, State
+from searcher.index.thread_limits import limit_search_threads
 
 # The end of the list of nearest nodes is less reliable than its beginning, so a filter uses only this
 # fraction.
@@ -25,23 +27,32 @@ _GROWTH = 4
 
 
 def search_state(
-    state: State, vectors: Float32Array, k: int, only: Filter, ef_search: int
+    state: State, vectors: Float32Array, k: int, only: Filter, ef_search: int | None
 ) -> Nearest:
-    """Scores, float32 (n, k), and rows, int64 (n, k), best first, from the graph and the delta.
+    """Scores, float32 (n, k), and rows, int64 (n, k), best first, from the graphs and the delta.
 
-    vectors: float32 (n, 527). If fewer than k are found, the score is -inf and the row MISSING.
-    Raises ValueError for k < 1.
+    vectors: float32 (n, 527). ef_search: candidates kept in each graph (default: as measured). If fewer
+    than k are found, the score is -inf and the row MISSING. Raises ValueError for k < 1.
     """
     queries = _checked(vectors, k)
-    flat = _flat(state, queries, k, only, state.graph_rows)
-    if not state.graph_rows or not len(queries):
-        return _best([flat], k)
-    if state.everything_passes(only):
-        scores, nodes = _nearest_nodes(state, queries, k, max(ef_search, k))
-        found = (scores, nodes) if state.nodes.distinct else _allowed(state, scores, nodes, k, only)
-    else:
-        found = _filtered(state, queries, k, only, ef_search)
-    return found if state.graph_rows == state.total else _best([found, flat], k)
+    limit_search_threads(len(queries))
+    found = [
+        _in_part(state, part, queries, k, only, ef_search or part.tuning.candidates_for(k))
+        for part in (state.parts if len(queries) else ())
+    ]
+    if len(found) == 1 and state.graph_rows == state.total:
+        return found[0]
+    return _best([*found, _flat(state, queries, k, only, state.graph_rows)], k)
+
+
+def _in_part(
+    state: State, part: GraphPart, queries: Float32Array, k: int, only: Filter, ef: int
+) -> Nearest:
+    """The k best allowed rows of a graph, best first."""
+    if not state.everything_passes(only):
+        return _filtered(state, part, queries, k, only, ef)
+    scores, nodes = _nearest_nodes(part, queries, k, max(ef, k))
+    return _allowed(state, part, scores, nodes, k, only)
 
 
 def search_exact(state: State, vectors: Float32Array, k: int, only: Filter) -> Nearest:
@@ -55,62 +66,68 @@ def _checked(vectors: Float32Array, k: int) -> Float32Array:
     return padded(vectors)
 
 
-def _filtered(state: State, queries: Float32Array, k: int, only: Filter, ef: int) -> Nearest:
-    """The k best allowed rows of the graph, best first."""
-    banks = state.graph_rows_in(only.banks)
-    usable = len(banks) * state.live / state.total
+def _filtered(
+    state: State, part: GraphPart, queries: Float32Array, k: int, only: Filter, ef: int
+) -> Nearest:
+    """The k best allowed rows of a graph, best first."""
+    usable = state.count_in(part, only.banks) * state.live / state.total
     scores, rows = _wide(*_nothing(len(queries)), k)
     lacking = np.arange(len(queries))
-    candidates = max(ef, _CANDIDATES_PER_RESULT * k) * state.graph_rows / max(usable, 1.0)
+    candidates = max(ef, _CANDIDATES_PER_RESULT * k) * part.rows / max(usable, 1.0)
     # A candidate takes as long as comparing this many rows, by measurement.
-    while candidates * state.tuning.rows_per_candidate < usable:
+    while candidates * part.tuning.rows_per_candidate < usable:
         wide = int(candidates)
-        nearest = _nearest_nodes(state, queries[lacking], int(_TRUSTED * wide), wide)
-        found, kept = _allowed(state, *nearest, k, only)
+        nearest = _nearest_nodes(part, queries[lacking], int(_TRUSTED * wide), wide)
+        found, kept = _allowed(state, part, *nearest, k, only)
         scores[lacking], rows[lacking] = found, kept
         lacking = lacking[kept[:, -1] == MISSING]
         if not len(lacking):
             return scores, rows
         candidates *= _GROWTH
-    scores[lacking], rows[lacking] = _each(state, queries[lacking], k, only, banks)
+    scores[lacking], rows[lacking] = _each(state, part, queries[lacking], k, only)
     return scores, rows
 
 
-def _each(state: State, queries: Float32Array, k: int, only: Filter, rows: Int64Array) -> Nearest:
-    """The k best allowed rows among `rows` of the graph, by comparing each of them."""
+def _each(state: State, part: GraphPart, queries: Float32Array, k: int, only: Filter) -> Nearest:
+    """The k best allowed rows of a graph, by comparing each of them."""
+    rows = state.rows_in(part, only.banks)
     rows = rows[state.passes(rows, only)]
-    nodes = rows if state.nodes.distinct else np.unique(state.nodes.of_row[rows])
+    nodes = part.nodes_of(rows)
+    if not part.nodes.distinct:
+        nodes = np.unique(nodes)
     if not len(nodes):
-        return _allowed(state, *_nothing(len(queries)), k, only)
-    storage = faiss.downcast_index(state.graph.storage)
+        return _allowed(state, part, *_nothing(len(queries)), k, only)
+    storage = faiss.downcast_index(part.graph.storage)
     parameters = faiss.SearchParameters(sel=faiss.IDSelectorArray(nodes))
     scores, found = storage.search(queries, min(k, len(nodes)), params=parameters)
-    return _allowed(state, scores, found, k, only)
+    return _allowed(state, part, scores, found, k, only)
 
 
 def _nothing(count: int) -> Nearest:
     return np.zeros((count, 0), dtype=np.float32), np.zeros((count, 0), dtype=np.int64)
 
 
-def _nearest_nodes(state: State, queries: Float32Array, count: int, ef: int) -> Nearest:
+def _nearest_nodes(part: GraphPart, queries: Float32Array, count: int, ef: int) -> Nearest:
     """Scores and nodes of the graph, best first; -inf and MISSING if there are fewer."""
     parameters = faiss.SearchParametersHNSW(efSearch=ef)
-    scores, nodes = state.graph.search(queries, count, params=parameters)
+    scores, nodes = part.graph.search(queries, count, params=parameters)
     scores[nodes == MISSING] = -np.inf
     return scores, nodes
 
 
 def _allowed(
-    state: State, scores: Float32Array, nodes: Int64Array, k: int, only: Filter
+    state: State, part: GraphPart, scores: Float32Array, nodes: Int64Array, k: int, only: Filter
 ) -> Nearest:
     """The first k allowed rows of nodes, best first.
 
     scores: float32 (n, m). nodes: int64 (n, m), MISSING if there is none.
     """
-    if state.nodes.distinct:
-        rows = nodes
+    if part.nodes.distinct:
+        rows = nodes if part.first_row == 0 else np.where(nodes < 0, nodes, nodes + part.first_row)
+        if nodes.shape[1] == k and state.everything_passes(only):
+            return scores, rows
     else:
-        lines = [_rows_of(state, *line) for line in zip(scores, nodes, strict=True)]
+        lines = [_rows_of(part, *line) for line in zip(scores, nodes, strict=True)]
         width = max((len(rows) for _, rows in lines), default=0)
         scores, rows = _wide(*_nothing(len(nodes)), width)
         for at, (line, found) in enumerate(lines):
@@ -125,11 +142,11 @@ def _allowed(
     )
 
 
-def _rows_of(state: State, scores: Float32Array, nodes: Int64Array) -> Nearest:
+def _rows_of(part: GraphPart, scores: Float32Array, nodes: Int64Array) -> Nearest:
     """The rows of nodes, and the score of each row."""
     nodes = nodes[nodes != MISSING]
-    members = [state.nodes.rows_of(node) for node in nodes.tolist()]
-    rows = np.concatenate([np.zeros(0, np.int64), *members])
+    members = [part.nodes.rows_of(node) for node in nodes.tolist()]
+    rows = part.first_row + np.concatenate([np.zeros(0, np.int64), *members])
     return np.repeat(scores[: len(nodes)], [len(some) for some in members]), rows
 
 

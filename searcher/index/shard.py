@@ -1,29 +1,27 @@
-"""The FAISS shard: an immutable HNSW graph, a delta, and one swap between states.
+"""The FAISS shard: immutable HNSW graphs, a delta, and one swap between states.
 
-The graph contains rows [0, g) and the delta rows [g, n). Readers use the current `State` without a lock.
-One writer at a time creates a new state and swaps it in. In the background the delta is merged into a
-copy of the graph (`searcher.index.delta_merge`), and the copy is swapped in.
+Graphs contain the rows [0, g) and the delta the rows [g, n). Readers use the current `State` without a
+lock. One writer at a time creates a new state and swaps it in. In the background the delta is merged into
+a copy of a graph (`searcher.index.delta_merge`), and the copy is swapped in.
 """
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from common.settings import SearcherSettings
 from common.types import VECTOR_DIMENSION, BoolArray, Embedding, Float32Array, Hit, SegmentRef
 from searcher.index.delta import Delta
-from searcher.index.delta_merge import Merge, build, due_merge, merged_state
 from searcher.index.frame_code_table import FrameCodeTable
 from searcher.index.graph import PADDED_DIMENSION
-from searcher.index.graph_dedup import GraphNodes
-from searcher.index.graph_tuning import UNTUNED, Tuning
+from searcher.index.graph_part import GraphPart
+from searcher.index.graph_tuning import UNTUNED
+from searcher.index.merging import Merging
 from searcher.index.row_table import RowTable
 from searcher.index.search import search_exact, search_state
 from searcher.index.state import (
@@ -34,11 +32,6 @@ from searcher.index.state import (
     State,
     VideoSegments,
 )
-
-# Candidates per result, if more results are wanted than the tuning was measured with.
-_CANDIDATES_PER_RESULT = 2
-
-_log = logging.getLogger("storyhash.shard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +53,26 @@ class Shard:
         self._settings = settings
         self._write = threading.RLock()
         self._state = state or State()
-        self._merging: threading.Thread | None = None
-        self._closing = threading.Event()
-        # Why the last merge failed; empty if it succeeded.
-        self.merge_trouble = ""
+        self._merging = Merging(settings, self._write, self.export, self._swap)
 
     def __len__(self) -> int:
         return self._state.live
 
     @property
+    def merge_trouble(self) -> str:
+        """Why the last merge failed; empty if it succeeded."""
+        return self._merging.trouble
+
+    @property
+    def merges(self) -> int:
+        """Number of merges that have changed the graphs since the shard was created."""
+        return self._merging.ended
+
+    @property
     def waiting(self) -> int:
-        """Number of rows that are not in the graph yet. Each search compares them one by one."""
-        return self._state.total - self._state.graph_rows
+        """Number of rows that are in no graph yet. Each search compares them one by one."""
+        state = self._state
+        return state.total - state.graph_rows
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
         """The k nearest segments of each query, best first; fewer if the filter allows fewer.
@@ -79,13 +80,12 @@ class Shard:
         vectors: float32 (n, 527).
         """
         state = self._state
-        return _hits(state, search_state(state, vectors, k, only, self._candidates(state, k)))
+        return _hits(state, search_state(state, vectors, k, only, self._settings.ef_search))
 
     def search_ids(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> Nearest:
         """As `search`, but fast: scores, float32 (n, k), and rows, int64 (n, k), -1 if there are
         fewer."""
-        state = self._state
-        return search_state(state, vectors, k, only, self._candidates(state, k))
+        return search_state(self._state, vectors, k, only, self._settings.ef_search)
 
     def search_exact(
         self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
@@ -96,8 +96,11 @@ class Shard:
 
     @property
     def candidates(self) -> int:
-        """Candidates per search for few results; see `SearcherSettings.recall_target`."""
-        return self._candidates(self._state, 1)
+        """Candidates per search of the largest graph for few results; see
+        `SearcherSettings.recall_target`."""
+        parts = self._state.parts
+        tuning = max(parts, key=lambda part: part.rows).tuning if parts else UNTUNED
+        return self._settings.ef_search or tuning.candidates_for(1)
 
     def vectors_of(self, video_id: str) -> VideoSegments:
         """The searchable segments of a video in time order, with their vectors and frame codes."""
@@ -151,36 +154,23 @@ class Shard:
         """A copy of the current state for a snapshot; later changes do not appear in it."""
         return Shard(self._settings, self._state)
 
-    def merge(self) -> None:
-        """Start a merge if one is due. Every change calls this."""
-        with self._write:
-            merge = due_merge(self._state, self._settings)
-            if self._merging is not None or self._closing.is_set() or merge is None:
-                return
-            thread = threading.Thread(target=self._merge, args=(merge,), name="shard-fold")
-            # The thread needs this lock before it ends, so it is always registered first.
-            thread.start()
-            self._merging = thread
+    def merge(self, *, idle: bool = False) -> None:
+        """Start the merges that are due. Every change calls this. idle: small graphs are merged too."""
+        self._merging.start_due(idle=idle)
 
     def wait_for_build(self) -> None:
         """Wait until no merge is running: for tests, benchmarks and snapshots."""
-        while True:
-            with self._write:
-                thread = self._merging
-            if thread is None:
-                return
-            thread.join()
+        self._merging.wait()
 
     def close(self) -> None:
-        """Stop a merge, which can take minutes. The shard can still be searched."""
-        self._closing.set()
-        self.wait_for_build()
+        """Stop merges, which can take minutes. The shard can still be searched."""
+        self._merging.close()
 
     def stats(self) -> ShardStats:
         """Counts and memory use of the current state."""
         state = self._state
-        links = 0 if state.graph is None else int(state.graph.hnsw.neighbors.size()) * 4
-        held = state.nodes.count + state.total - state.graph_rows
+        links = sum(int(part.graph.hnsw.neighbors.size()) * 4 for part in state.parts)
+        held = sum(part.nodes.count for part in state.parts) + state.total - state.graph_rows
         size = held * PADDED_DIMENSION * 4 + links + state.frames.bytes_of(state.total)
         return ShardStats(
             live=state.live,
@@ -198,30 +188,32 @@ class Shard:
     def restore(
         cls,
         settings: SearcherSettings,
-        graph: Any,
-        nodes: GraphNodes,
+        parts: Sequence[GraphPart],
         delta: Float32Array,
         rows: RowTable,
         frames: FrameCodeTable,
         alive: BoolArray,
-        tuning: Tuning = UNTUNED,
     ) -> Shard:
-        """Create a shard from a graph, the node of each graph row, the vectors of the delta, float32 (m,
-        528), the row table and the frame codes. Raises ValueError if their sizes do not agree."""
-        graph_rows = len(nodes.of_row)
-        held_nodes = 0 if graph is None else int(graph.ntotal)
-        if held_nodes != nodes.count:
-            raise ValueError(f"nodes: expected {held_nodes}, as the graph has, got {nodes.count}")
-        total = graph_rows + len(delta)
+        """Create a shard from its graphs, the vectors of the delta, float32 (m, 528), the row table and
+        the frame codes. Raises ValueError if their sizes do not agree."""
+        at = 0
+        for part in parts:
+            if part.first_row != at or part.graph.ntotal != part.nodes.count:
+                raise ValueError(
+                    f"graph: expected {part.nodes.count} nodes from row {at}, got "
+                    f"{part.graph.ntotal} from row {part.first_row}"
+                )
+            at = part.stop
+        total = at + len(delta)
         if len(alive) != total:
             raise ValueError(f"alive: expected ({total},), got {alive.shape}")
-        held = Delta(graph_rows).grown(total)
-        held.write(graph_rows, delta)
+        held = Delta(at).grown(total)
+        held.write(at, delta)
         live = int(np.count_nonzero(alive))
-        return cls(settings, State(graph, nodes, held, total, rows, frames, alive, live, tuning))
+        return cls(settings, State(tuple(parts), held, total, rows, frames, alive, live))
 
-    def _candidates(self, state: State, k: int) -> int:
-        return self._settings.ef_search or max(state.tuning.candidates, _CANDIDATES_PER_RESULT * k)
+    def _swap(self, state: State) -> None:
+        self._state = state
 
     def _change(
         self, embeddings: Sequence[Embedding], gone: Iterable[str], *, replacing: bool = True
@@ -253,29 +245,6 @@ class Shard:
                 live=int(np.count_nonzero(alive)),
             )
             self.merge()
-
-    def _merge(self, merge: Merge) -> None:
-        try:
-            built = build(merge, self._settings, self._closing)
-            if built is not None:
-                with self._write:
-                    self._state = merged_state(self._state, merge, built)
-                    self.merge_trouble = ""
-        except Exception as error:
-            built = None
-            self.merge_trouble = (
-                f"building the graph failed ({type(error).__name__}); new vectors are "
-                "searched exactly until the next change retries it; see the log"
-            )
-            _log.exception(
-                "building the graph failed; searches use the old graph, and the next "
-                "change retries it"
-            )
-        finally:
-            with self._write:
-                self._merging = None
-                if built is not None:
-                    self.merge()
 
 
 def _hits(state: State, nearest: Nearest) -> list[list[Hit]]:

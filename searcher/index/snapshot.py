@@ -1,9 +1,9 @@
 """Snapshots of the shard: written atomically and verified when loaded; the newest valid one is used.
 
-A snapshot is a folder `snapshot-{sequence}` with the graph's links in FAISS's format, the vectors of its
-nodes, the node of each row, the delta, which rows are live, the segments of the rows with their names,
-the frame codes, and `manifest.json` with a checksum of each file. Vectors, frame codes and segments of
-deleted rows are overwritten, so later snapshots have no data of a deleted video.
+A snapshot is a folder `snapshot-{sequence}` with the files of `snapshot_format` and `manifest.json`,
+which has a checksum of each of them. A new snapshot is linked to the files of the one that it replaces,
+and only what changed since then is written. The snapshots that are kept share no file, so damage to one
+never reaches another.
 """
 
 from __future__ import annotations
@@ -13,33 +13,21 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common.atomic_write import private_folder
 from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
-from common.types import BoolArray, Float32Array
-from searcher.index.frame_code_table import FrameCodeTable
-from searcher.index.graph import (
-    PADDED_DIMENSION,
-    LowestLinks,
-    graph_vectors,
-    read_graph,
-    write_links,
-)
-from searcher.index.graph_dedup import GraphNodes
-from searcher.index.graph_tuning import UNTUNED, Tuning
-from searcher.index.row_table import RowTable
+from searcher.index import old_snapshot
 from searcher.index.shard import Shard
-from searcher.index.state import State
+from searcher.index.snapshot_files import ReadFiles, WrittenFiles
+from searcher.index.snapshot_format import read_shard, write_state
 
-_FORMAT = 4
-# In format 3 the graph's own file has the vectors.
-_READ_FORMATS = (3, 4)
+_FORMAT = 5
+_READ_FORMATS = (*old_snapshot.FORMATS, _FORMAT)
 _PREFIX = "snapshot-"
 
 
@@ -56,23 +44,33 @@ class SnapshotInfo:
 
 @dataclass(frozen=True, slots=True)
 class LoadedSnapshot:
-    """A loaded shard; `refused` lists newer snapshots that were damaged, with the reason."""
+    """A loaded shard; `refused` lists newer snapshots that were damaged, with the reason. path: the
+    snapshot's folder, None if all were damaged."""
 
     shard: Shard
     info: SnapshotInfo
     refused: tuple[str, ...]
+    path: Path | None = None
 
 
-def save_snapshot(folder: Path, shard: Shard, info: SnapshotInfo, *, keep: int) -> Path:
-    """Write a snapshot and delete all but the newest `keep`. Returns its folder. Raises StorageError if
-    the disk fails; then older snapshots are kept."""
+def save_snapshot(
+    folder: Path, shard: Shard, info: SnapshotInfo, *, keep: int, intact: Collection[Path] = ()
+) -> Path:
+    """Write a snapshot and delete all but the newest `keep`. Returns its folder. intact: snapshots whose
+    files this process has written or verified; a file of another one is verified before it is linked.
+    Raises StorageError if the disk fails; then older snapshots are kept."""
     final = folder / f"{_PREFIX}{info.sequence:012d}"
     temporary = folder / f".{final.name}.{os.getpid()}"
+    older = snapshots(folder)
+    replaced = [path for path in older if path == final]
+    replaced += [path for path in older if path != final][keep - 1 :]
     try:
         private_folder(folder)
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in folder.glob(f".{_PREFIX}*"):
+            # Of a process that was killed; it may have what was deleted since.
+            shutil.rmtree(left, ignore_errors=True)
         temporary.mkdir()
-        _write(temporary, shard, info)
+        _write(WrittenFiles(temporary, _files_of(replaced), intact), shard, info)
         _replace(temporary, final)
     except (OSError, RuntimeError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -112,7 +110,7 @@ def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> Load
                 f"{folder} has vectors of {info.model_id}, not of {model_id}; use another "
                 "data folder"
             )
-        return LoadedSnapshot(shard, info, tuple(refused))
+        return LoadedSnapshot(shard, info, tuple(refused), path)
     return (
         None
         if not refused
@@ -120,58 +118,33 @@ def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> Load
     )
 
 
-def _write(folder: Path, shard: Shard, info: SnapshotInfo) -> None:
-    state = shard.export()
-    graph, alive = state.graph, state.alive
-    if graph is not None:
-        write_links(folder / "graph.faiss", graph)
-        np.save(folder / "vectors.npy", graph_vectors(graph), allow_pickle=False)
-        living = state.nodes.with_any(alive[: state.graph_rows])
-        if not living.all():
-            _forget(folder / "vectors.npy", graph, living)
-    np.save(folder / "nodes.npy", state.nodes.of_row, allow_pickle=False)
-    np.save(folder / "delta.npy", _living_delta(state), allow_pickle=False)
-    np.save(folder / "alive.npy", alive, allow_pickle=False)
-    table, videos, banks = state.rows.export(alive)
-    np.save(folder / "rows.npy", table, allow_pickle=False)
-    codes, counts = state.frames.export(alive)
-    np.save(folder / "frames.npy", codes, allow_pickle=False)
-    np.save(folder / "frame_counts.npy", counts, allow_pickle=False)
-    names = {"videos": videos, "banks": banks}
-    (folder / "names.json").write_text(json.dumps(names, ensure_ascii=False))
-    files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
-    manifest = {"format": _FORMAT, **asdict(info), "rows": state.total, "files": files}
-    # Older versions of StoryHash ignore this key.
-    manifest["tuning"] = asdict(state.tuning)
+def _write(files: WrittenFiles, shard: Shard, info: SnapshotInfo) -> None:
+    told = write_state(files, shard.export())
+    manifest = {
+        "format": _FORMAT,
+        **asdict(info),
+        **told,
+        "written_bytes": files.written_bytes,
+        "files": files.checksums,
+    }
     manifest["checksum"] = _manifest_checksum(manifest)
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    for path in folder.iterdir():
-        _sync(path)
-    _sync(folder)
+    (files.folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    for name in (*files.written, "manifest.json"):
+        _sync(files.folder / name)
+    _sync(files.folder)
 
 
-def _living_delta(state: State) -> Float32Array:
-    """float32 (m, 528): the vectors of the delta; those of deleted rows are zero."""
-    delta = np.zeros((state.total - state.graph_rows, PADDED_DIMENSION), dtype=np.float32)
-    for first, vectors in state.delta.pieces(state.graph_rows, state.total):
-        living = state.alive[first : first + len(vectors)]
-        at = first - state.graph_rows
-        delta[at : at + len(vectors)][living] = vectors[living]
-    return delta
-
-
-def _forget(path: Path, graph: Any, living: BoolArray) -> None:
-    """Overwrite the vectors of deleted nodes in the file of vectors; memory may be too small for a second
-    large graph. Searches still pass through these nodes, so each one gets the vector of a live neighbour,
-    or zeros if it has none."""
-    stored = np.load(path, mmap_mode="r+", allow_pickle=False)
-    vectors, links = graph_vectors(graph), LowestLinks(graph)
-    for node in np.flatnonzero(~living).tolist():
-        near = links.of(node)
-        near = near[near >= 0]
-        near = near[living[near]]
-        stored[node] = vectors[near[0]] if len(near) else 0
-    stored.flush()
+def _files_of(folders: Sequence[Path]) -> dict[str, Path]:
+    """The files of snapshots by the checksum that they should have."""
+    found = {}
+    for folder in folders:
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            found.update({checksum: folder / name for name, checksum in manifest["files"].items()})
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            # A damaged snapshot has nothing to link to.
+            continue
+    return found
 
 
 def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard]:
@@ -181,35 +154,23 @@ def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard
         raise ValueError("manifest.json does not match its checksum")
     if manifest["format"] not in _READ_FORMATS:
         raise ValueError(f"format {manifest['format']}, this version reads {_READ_FORMATS}")
-    for name, checksum in manifest["files"].items():
-        if _checksum(folder / name) != checksum:
-            raise ValueError(f"{name} does not match its checksum")
-    graph = None
-    if "graph.faiss" in manifest["files"]:
-        graph = read_graph(folder / "graph.faiss", folder / "vectors.npy")
-    names = json.loads((folder / "names.json").read_text())
-    table = np.load(folder / "rows.npy", allow_pickle=False)
-    rows = RowTable(table, names["videos"], names["banks"])
-    alive = np.load(folder / "alive.npy", allow_pickle=False)
-    delta = np.load(folder / "delta.npy", allow_pickle=False)
+    files = ReadFiles(folder, manifest["files"])
     info = SnapshotInfo(
         manifest["sequence"], manifest["model_id"], manifest["rows"], manifest["offsets"]
     )
-    nodes = GraphNodes(np.load(folder / "nodes.npy", allow_pickle=False))
-    frames = FrameCodeTable(
-        np.load(folder / "frames.npy", allow_pickle=False),
-        np.load(folder / "frame_counts.npy", allow_pickle=False),
-    )
-    tuning = Tuning(**manifest["tuning"]) if "tuning" in manifest else UNTUNED
-    return info, Shard.restore(settings, graph, nodes, delta, rows, frames, alive, tuning)
+    read = read_shard if manifest["format"] == _FORMAT else old_snapshot.read_old_shard
+    return info, read(files, manifest, settings)
 
 
 def _replace(temporary: Path, final: Path) -> None:
-    """Move a complete folder to its final name, durably. An existing one is replaced."""
+    """Move a complete folder to its final name, durably. An existing one is replaced; a crash may leave
+    it under a hidden name."""
+    replaced = final.with_name(f".{final.name}.replaced")
     if final.exists():
-        shutil.rmtree(final)
+        final.rename(replaced)
     temporary.rename(final)
     _sync(final.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
@@ -218,11 +179,6 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def _manifest_checksum(manifest: dict[str, Any]) -> str:

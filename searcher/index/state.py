@@ -1,14 +1,14 @@
 """One immutable state of the shard.
 
-The graph contains rows [0, g) and the delta rows [g, n). Rows of the graph with the same vector share one
-node.
+Graphs contain the rows [0, g), part after part, and the delta the rows [g, n). Rows of one graph with the
+same vector share one node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,11 +19,10 @@ from common.types import (
     Int64Array,
     SegmentRef,
 )
-from searcher.index.delta import BLOCK_ROWS, Delta
+from searcher.index.delta import Delta
 from searcher.index.frame_code_table import FrameCodeTable
-from searcher.index.graph import PADDED_DIMENSION, graph_vectors
-from searcher.index.graph_dedup import GraphNodes
-from searcher.index.graph_tuning import UNTUNED, Tuning
+from searcher.index.graph import PADDED_DIMENSION
+from searcher.index.graph_part import GraphPart
 from searcher.index.row_table import RowTable
 
 MISSING = -1
@@ -59,24 +58,23 @@ class State:
     """Everything that a reader needs. It is immutable after it has become the current state.
 
     `rows`, `frames` and the blocks of the delta change only beyond `total`, so states may share them.
-    alive: bool (total,), not shared. live: number of True values in `alive`. tuning: measured on the
-    graph, or on a smaller one from which it grew.
+    parts: the graphs, in the order of their rows: at most the large one, one that is being merged into
+    it, and a small one of recent rows. alive: bool (total,), not shared. live: number of True values in
+    `alive`.
     """
 
-    graph: Any = None
-    nodes: GraphNodes = field(default_factory=GraphNodes)
+    parts: tuple[GraphPart, ...] = ()
     delta: Delta = field(default_factory=Delta)
     total: int = 0
     rows: RowTable = field(default_factory=RowTable)
     frames: FrameCodeTable = field(default_factory=FrameCodeTable)
     alive: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     live: int = 0
-    tuning: Tuning = UNTUNED
 
     @property
     def graph_rows(self) -> int:
-        """Number of rows in the graph."""
-        return len(self.nodes.of_row)
+        """Number of rows in graphs."""
+        return self.parts[-1].stop if self.parts else 0
 
     def rows_of(self, video_id: str) -> Int64Array:
         """Live rows of a video."""
@@ -93,27 +91,33 @@ class State:
             found &= self.rows.match(rows, only.banks, only.exclude_videos)
         return found
 
-    def graph_rows_in(self, banks: Banks) -> Int64Array:
-        """The graph's rows in these banks, including deleted rows."""
+    def count_in(self, part: GraphPart, banks: Banks) -> int:
+        """Number of rows of a part in these banks, including deleted rows."""
         if banks is None:
-            return np.arange(self.graph_rows)
-        return self.rows.of_banks(banks, self.graph_rows)
+            return part.rows
+        return self.rows.count_of_banks(banks, part.first_row, part.stop)
+
+    def rows_in(self, part: GraphPart, banks: Banks) -> Int64Array:
+        """The rows of a part in these banks, including deleted rows."""
+        if banks is None:
+            return np.arange(part.first_row, part.stop)
+        return self.rows.of_banks(banks, part.first_row, part.stop)
 
     def pieces(self, start: int, stop: int) -> Iterator[tuple[int, Float32Array]]:
         """The vectors of rows [start, stop), float32 (m, 528), with the first row of each piece."""
-        for first in range(start, min(stop, self.graph_rows), BLOCK_ROWS):
-            last = min(first + BLOCK_ROWS, stop, self.graph_rows)
-            held, nodes = graph_vectors(self.graph), self.nodes
-            yield first, held[first:last] if nodes.distinct else held[nodes.of_row[first:last]]
+        for part in self.parts:
+            yield from part.pieces(start, stop)
         yield from self.delta.pieces(max(start, self.graph_rows), stop)
 
     def vectors(self, rows: Int64Array) -> Float32Array:
         """The vectors of rows, float32 (len(rows), 528)."""
         found = np.empty((len(rows), PADDED_DIMENSION), dtype=np.float32)
-        in_graph = rows < self.graph_rows
-        if in_graph.any():
-            found[in_graph] = graph_vectors(self.graph)[self.nodes.of_row[rows[in_graph]]]
-        found[~in_graph] = self.delta.take(rows[~in_graph])
+        for part in self.parts:
+            here = (rows >= part.first_row) & (rows < part.stop)
+            if here.any():
+                found[here] = part.vectors[part.nodes_of(rows[here])]
+        waiting = rows >= self.graph_rows
+        found[waiting] = self.delta.take(rows[waiting])
         return found
 
     def refs(self, rows: Int64Array) -> list[SegmentRef]:

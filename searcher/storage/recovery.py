@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,22 @@ from common.types import Embedding
 from searcher.index.shard import Shard
 from searcher.index.snapshot import load_newest
 from searcher.mirror.base import Mirror
+from searcher.storage.saved_shard import NO_SNAPSHOT
 from searcher.storage.video_store import Video, VideoStore
 
-# Of a shard that no snapshot holds as it is.
-NO_SNAPSHOT = -1
 # One question for many videos costs the mirror little more than one for each.
 _VIDEOS_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredShard:
+    """A shard that equals the catalogue. snapshot: the one it was read from, if any. sequence: of the
+    snapshot if it equals the shard, else NO_SNAPSHOT. said: messages for the user."""
+
+    shard: Shard
+    snapshot: Path | None
+    sequence: int
+    said: list[str]
 
 
 def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
@@ -45,24 +56,21 @@ def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
 
 def recovered_shard(
     snapshots: Path, settings: SearcherSettings, model_id: str, videos: VideoStore, mirror: Mirror
-) -> tuple[Shard, int, list[str]]:
-    """The newest valid snapshot, updated to the catalogue, or a shard rebuilt from the mirror.
-
-    Also returns the sequence of the snapshot that equals it, or NO_SNAPSHOT, and messages for the user.
-    """
+) -> RecoveredShard:
+    """The newest valid snapshot, updated to the catalogue, or a shard rebuilt from the mirror."""
     loaded = load_newest(snapshots, settings, model_id)
     if loaded is None or loaded.info.sequence < 0:
         said = (
             [] if loaded is None else [f"{why}; rebuilt from the mirror" for why in loaded.refused]
         )
-        return rebuilt_shard(settings, videos, mirror), NO_SNAPSHOT, said
+        return RecoveredShard(rebuilt_shard(settings, videos, mirror), None, NO_SNAPSHOT, said)
     said = [
         f"{why}; the older snapshot {loaded.info.sequence} is used and updated"
         for why in loaded.refused
     ]
     shard = loaded.shard
     if loaded.info.sequence == videos.sequence and not loaded.refused:
-        return shard, loaded.info.sequence, said
+        return RecoveredShard(shard, loaded.path, loaded.info.sequence, said)
     versions, held, counts = videos.versions(), shard.versions(), shard.counts()
     shard.remove_videos([gone for gone in held if gone not in versions])
     behind = [
@@ -73,7 +81,7 @@ def recovered_shard(
     ]
     for start in range(0, len(behind), _VIDEOS_AT_ONCE):
         level(shard, behind[start : start + _VIDEOS_AT_ONCE], mirror)
-    return shard, NO_SNAPSHOT, said
+    return RecoveredShard(shard, loaded.path, NO_SNAPSHOT, said)
 
 
 def rebuilt_shard(settings: SearcherSettings, videos: VideoStore, mirror: Mirror) -> Shard:

@@ -375,7 +375,7 @@ def test_an_index_that_could_not_be_opened_can_be_opened_again(
     def refuses(*_: object, **__: object) -> None:
         raise StorageError("no room")
 
-    monkeypatch.setattr("searcher.local_index.save_snapshot", refuses)
+    monkeypatch.setattr("searcher.storage.saved_shard.save_snapshot", refuses)
     with pytest.raises(StorageError, match="no room") as first:
         open_index(tmp_path / "data")
     # Whoever waits for the disk may still have the reason why in hand.

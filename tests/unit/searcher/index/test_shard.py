@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from common.settings import SearcherSettings
 from common.types import Embedding, Hit
+from searcher.index import delta_merge
 from searcher.index.delta_merge import Merge, build
 from searcher.index.shard import Shard
 from searcher.index.state import EVERYTHING, Filter
@@ -23,12 +26,28 @@ SMALL = SearcherSettings(delta_rows=8, max_dead_ratio=0.25)
 Change = tuple[str, str, int]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def small_graphs() -> Iterator[None]:
+    """A second graph, and merges of both, after a handful of rows."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(delta_merge, "_FIRST_ROWS", 24)
+        patched.setattr(delta_merge, "_RECENT_ROWS", 12)
+        yield
+
+
 def changes() -> st.SearchStrategy[list[Change]]:
     names = st.sampled_from(["a", "b", "c", "d"])
     return st.lists(
         st.tuples(st.sampled_from(["replace", "remove", "wait"]), names, st.integers(0, 12)),
         max_size=25,
     )
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def scores(hits: list[Hit]) -> dict[str, float]:
@@ -211,22 +230,72 @@ def test_a_build_that_fails_leaves_the_shard_searchable_and_is_tried_again(
     assert shard.stats().graph == 10
 
 
-def test_a_larger_graph_lets_more_vectors_wait(rng: np.random.Generator) -> None:
+def test_however_large_the_graph_is_few_vectors_wait(rng: np.random.Generator) -> None:
     shard = Shard(SearcherSettings(delta_rows=10, delta_ratio=0.5))
-    shard.add(video(rng, "a", 100))
+    sizes = []
+    for name, segments in (("a", 100), ("b", 40), ("c", 9), ("d", 1), ("e", 10)):
+        shard.add(video(rng, name, segments))
+        shard.wait_for_build()
+        sizes.append([*(part.rows for part in shard.export().parts), shard.waiting])
+    # The small graph joins the large one when it has half of its rows.
+    assert sizes == [[100, 0], [100, 40, 0], [100, 40, 9], [150, 0], [150, 10, 0]]
+
+
+def test_graphs_are_joined_when_there_is_nothing_else_to_do(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=10, delta_ratio=0.5))
+    for name in "abc":
+        shard.add(video(rng, name, 40))
+        shard.wait_for_build()
+        shard.merge(idle=True)
+        shard.wait_for_build()
+        assert len(shard.export().parts) == 1
+    assert shard.stats().graph == 120
+
+
+@pytest.mark.parametrize("gone", [["a"], ["b"], ["a", "b"], ["c"]])
+def test_rows_that_join_a_small_graph_during_a_rebuild_keep_their_segments(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, gone: list[str]
+) -> None:
+    """The long merge gives the rows other numbers while the short one works with the old numbers."""
+    may_rebuild, may_join = threading.Event(), threading.Event()
+    may_join.set()
+
+    def watched(merge: Merge, *given: Any) -> Any:
+        result = build(merge, *given)
+        assert (may_rebuild if merge.anew else may_join).wait(30)
+        return result
+
+    monkeypatch.setattr("searcher.index.merging.build", watched)
+    shard = Shard(SearcherSettings(delta_rows=10, max_dead_ratio=0.15))
+    for name in "abc":
+        shard.add(video(rng, name, 20))
+        shard.wait_for_build()
+    shard.remove_videos(gone)
+    late = {name: video(rng, name, 12) for name in "xyz"}
+    shard.add(late["x"])
+    wait_until(lambda: shard.waiting == 0)
+    may_join.clear()
+    shard.add(late["y"])
+    may_rebuild.set()
+    wait_until(lambda: shard.stats().dead == 0)
+    shard.add(late["z"])
+    may_join.set()
     shard.wait_for_build()
-    shard.add(video(rng, "b", 49))
-    shard.wait_for_build()
-    assert (shard.stats().graph, shard.waiting) == (100, 49)
-    shard.add(video(rng, "c", 1))
-    shard.wait_for_build()
-    assert (shard.stats().graph, shard.waiting) == (150, 0)
+    assert (shard.waiting, shard.stats().dead) == (0, 0)
+    for name, points in late.items():
+        held = shard.vectors_of(name)
+        assert held.refs == [one.ref for one in points]
+        assert [one.tobytes() for one in held.frames] == [one.frames.tobytes() for one in points]
+        for point in points:
+            assert shard.search(point.vector[None], 1)[0][0].ref == point.ref
+    assert set(shard.versions()) == {*"abc", *"xyz"} - {*gone}
 
 
 def test_very_many_vectors_join_the_graph_step_by_step(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("searcher.index.delta_merge._STEP_ROWS", 16)
+    monkeypatch.setattr(delta_merge, "_STEP_ROWS", 16)
+    monkeypatch.setattr(delta_merge, "_FIRST_ROWS", 1000)
     built = threading.Event()
     sizes: list[int] = []
 
@@ -237,7 +306,7 @@ def test_very_many_vectors_join_the_graph_step_by_step(
         sizes.append(int(result.graph.ntotal))
         return result
 
-    monkeypatch.setattr("searcher.index.shard.build", watched)
+    monkeypatch.setattr("searcher.index.merging.build", watched)
     shard = Shard(SMALL)
     points = video(rng, "a", 100)
     for point in points:
@@ -259,7 +328,7 @@ def test_a_shard_that_closes_gives_up_folding_and_answers_on(
         begun.set()
         closing.wait()
 
-    monkeypatch.setattr("searcher.index.shard.build", endless)
+    monkeypatch.setattr("searcher.index.merging.build", endless)
     shard = Shard(SMALL)
     points = video(rng, "a", 9)
     shard.add(points)

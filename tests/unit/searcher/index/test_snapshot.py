@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -12,22 +14,44 @@ import pytest
 from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
 from searcher.index import snapshot
-from searcher.index.graph import read_graph
+from searcher.index.graph import empty_storage, read_links
 from searcher.index.shard import Shard
 from searcher.index.snapshot import SnapshotInfo, load_newest, save_snapshot, snapshots
+from searcher.index.snapshot_files import file_checksum
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 
 SMALL = SearcherSettings(delta_rows=16)
+GOLDEN = Path(__file__).parent / "golden" / "snapshot-format-4.tar.xz"
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("searcher.index.snapshot_files.PIECE_ROWS", 16)
 
 
 def filled(rng: np.random.Generator) -> Shard:
     shard = Shard(SMALL)
     for name in "abc":
         shard.replace_video(name, video(rng, name, 15))
+    shard.add([embedding("twin", 0, shard.vectors_of("a").vectors[3])])
     shard.wait_for_build()
     shard.replace_video("d", video(rng, "d", 3))
     shard.remove_videos(["b"])
     return shard
+
+
+def same_answers(one: Shard, other: Shard, rng: np.random.Generator) -> None:
+    queries = unit_rows(rng, 5)
+    for found, exact in zip(one.search(queries, 10), other.search_exact(queries, 10), strict=True):
+        # Which of several equal vectors comes first is not said.
+        scores = [hit.score for hit in exact]
+        assert [hit.score for hit in found] == pytest.approx(scores, abs=1e-5)
+    assert one.counts() == other.counts()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text())
+    return manifest
 
 
 def info(sequence: int, shard: Shard) -> SnapshotInfo:
@@ -44,19 +68,15 @@ def test_a_snapshot_gives_the_same_shard_back(tmp_path: Path, rng: np.random.Gen
         {"segments-0": 17},
         (),
     )
-    assert list(loaded.shard.versions()) == ["a", "c", "d"]
-    queries = unit_rows(rng, 5)
-    for found, exact in zip(
-        loaded.shard.search(queries, 10), shard.search_exact(queries, 10), strict=True
-    ):
-        assert [hit.ref for hit in found] == [hit.ref for hit in exact]
+    assert list(loaded.shard.versions()) == ["a", "c", "d", "twin"]
+    same_answers(loaded.shard, shard, rng)
     for name in "acd":
         held, read = shard.vectors_of(name).frames, loaded.shard.vectors_of(name).frames
         assert [one.tobytes() for one in read] == [one.tobytes() for one in held]
     # It goes on working as a shard that takes changes.
     loaded.shard.replace_video("a", video(rng, "a", 2, version=2))
     loaded.shard.wait_for_build()
-    assert len(loaded.shard) == 20
+    assert len(loaded.shard) == 21
 
 
 def test_a_deleted_video_is_in_no_file(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -77,14 +97,15 @@ def test_a_deleted_video_is_in_no_file(tmp_path: Path, rng: np.random.Generator)
 @pytest.mark.parametrize(
     "name",
     [
-        "graph.faiss",
-        "vectors.npy",
-        "delta.npy",
+        "graph-0.faiss",
+        "graph-0-vectors-00001.npy",
+        "graph-0-nodes-00000.npy",
+        "delta-00000.npy",
         "alive.npy",
-        "rows.npy",
+        "rows-00002.npy",
         "names.json",
-        "frames.npy",
-        "nodes.npy",
+        "frames-00000.npy",
+        "frame-counts-00001.npy",
         "manifest.json",
     ],
 )
@@ -170,19 +191,9 @@ def test_a_full_disk_leaves_the_older_snapshot(
 def test_the_manifest_is_readable_by_people(tmp_path: Path, rng: np.random.Generator) -> None:
     shard = filled(rng)
     path = save_snapshot(tmp_path, shard, info(3, shard), keep=1)
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = read_manifest(path)
     assert manifest["model_id"] == MODEL_ID
-    assert set(manifest["files"]) == {
-        "graph.faiss",
-        "vectors.npy",
-        "nodes.npy",
-        "delta.npy",
-        "alive.npy",
-        "rows.npy",
-        "frames.npy",
-        "frame_counts.npy",
-        "names.json",
-    }
+    assert {*manifest["files"], "manifest.json"} == {file.name for file in path.iterdir()}
 
 
 def test_what_waits_in_a_snapshot_joins_the_graph_after_it_is_read(
@@ -199,28 +210,129 @@ def test_what_waits_in_a_snapshot_joins_the_graph_after_it_is_read(
     assert loaded.shard.waiting == 0
 
 
-def test_a_snapshot_whose_graph_has_its_own_vectors_still_opens(
+def test_only_what_changed_is_written(tmp_path: Path, rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=64))
+    shard.add([one for name in "abcdefgh" for one in video(rng, name, 20)])
+    shard.wait_for_build()
+    saved: list[Path] = []
+    for sequence in (1, 2):
+        saved.append(save_snapshot(tmp_path, shard, info(sequence, shard), keep=2, intact=saved))
+    shard.replace_video("i", video(rng, "i", 3))
+    third = save_snapshot(tmp_path, shard, info(3, shard), keep=2, intact=saved)
+    written = [file.name for file in third.iterdir() if file.stat().st_mtime_ns > ages(saved[1])]
+    assert sorted(written) == [
+        "alive.npy",
+        "delta-00000.npy",
+        "frame-counts-00010.npy",
+        "frames-00010.npy",
+        "manifest.json",
+        "names.json",
+        "rows-00010.npy",
+    ]
+    sizes = sum((third / name).stat().st_size for name in written if name != "manifest.json")
+    assert read_manifest(third)["written_bytes"] == sizes
+    # The two that are kept share no file.
+    inodes = [{file.stat().st_ino for file in path.iterdir()} for path in (saved[1], third)]
+    assert not inodes[0] & inodes[1]
+    loaded = load_newest(tmp_path, SMALL, MODEL_ID)
+    assert loaded is not None
+    same_answers(loaded.shard, shard, rng)
+
+
+def ages(folder: Path) -> int:
+    """When the newest file of a snapshot was written."""
+    return max(file.stat().st_mtime_ns for file in folder.iterdir())
+
+
+def test_damage_to_the_snapshot_that_is_replaced_is_not_taken_over(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     shard = filled(rng)
-    path = save_snapshot(tmp_path, shard, info(1, shard), keep=1)
-    graph = read_graph(path / "graph.faiss", path / "vectors.npy")
+    old = save_snapshot(tmp_path, shard, info(1, shard), keep=1)
+    for file in old.iterdir():
+        if file.name != "manifest.json":
+            content = bytearray(file.read_bytes())
+            content[-1] ^= 1
+            file.write_bytes(content)
+    save_snapshot(tmp_path, shard, info(2, shard), keep=1)
+    loaded = load_newest(tmp_path, SMALL, MODEL_ID)
+    assert loaded is not None
+    assert (loaded.info.sequence, loaded.refused) == (2, ())
+
+
+def test_a_file_system_without_links_gets_whole_snapshots(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("searcher.index.snapshot_files.os.link", refuses)
+    shard = filled(rng)
+    for sequence in range(3):
+        save_snapshot(tmp_path, shard, info(sequence, shard), keep=1)
+    loaded = load_newest(tmp_path, SMALL, MODEL_ID)
+    assert loaded is not None
+    same_answers(loaded.shard, shard, rng)
+
+
+def sparse(seed: int) -> np.ndarray:
+    """The vectors of the golden snapshot: float32 (527,), four numbers of 0.5."""
+    rng = np.random.default_rng(seed)
+    vector = np.zeros(527, np.float32)
+    vector[rng.choice(527, 4, replace=False)] = 0.5
+    return vector
+
+
+def test_a_snapshot_of_an_earlier_release_still_opens(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Its videos: a and c in a graph, b deleted, twin with vectors of a, and d in the delta."""
+    with tarfile.open(GOLDEN) as archive:
+        archive.extractall(tmp_path, filter="data")
+    loaded = load_newest(tmp_path, SMALL, MODEL_ID)
+    assert loaded is not None
+    assert (loaded.info.sequence, loaded.info.offsets, loaded.refused) == (
+        7,
+        {"segments-0": 17},
+        (),
+    )
+    shard = loaded.shard
+    assert shard.counts() == {"a": 12, "c": 12, "twin": 4, "d": 5}
+    for name, first in (("a", 0), ("c", 200), ("twin", 0), ("d", 300)):
+        refs, vectors, frames = shard.vectors_of(name)
+        expected = [embedding(name, at, sparse(first + at)) for at in range(len(refs))]
+        assert refs == [one.ref for one in expected]
+        np.testing.assert_array_equal(vectors, [one.vector for one in expected])
+        assert [one.tobytes() for one in frames] == [one.frames.tobytes() for one in expected]
+    assert {hit.ref.video_id for hit in shard.search(sparse(2)[None], 2)[0]} == {"a", "twin"}
+    # It is changed, and saved in the format of today.
+    shard.replace_video("e", video(rng, "e", 20))
+    shard.wait_for_build()
+    save_snapshot(tmp_path, shard, info(8, shard), keep=2)
+    again = load_newest(tmp_path, SMALL, MODEL_ID)
+    assert again is not None
+    assert again.info.sequence == 8
+    same_answers(again.shard, shard, rng)
+
+
+def test_a_snapshot_whose_graph_has_its_own_vectors_still_opens(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    with tarfile.open(GOLDEN) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (path,) = snapshots(tmp_path)
+    graph = read_links(path / "graph.faiss")
+    empty_storage(graph)[:] = np.load(path / "vectors.npy")
     (path / "vectors.npy").unlink()
     faiss.write_index(graph, str(path / "graph.faiss"))
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = read_manifest(path)
     del manifest["checksum"], manifest["files"]["vectors.npy"]
     manifest["format"] = 3
-    manifest["files"]["graph.faiss"] = snapshot._checksum(path / "graph.faiss")
+    manifest["files"]["graph.faiss"] = file_checksum(path / "graph.faiss")
     manifest["checksum"] = snapshot._manifest_checksum(manifest)
     (path / "manifest.json").write_text(json.dumps(manifest))
     loaded = load_newest(tmp_path, SMALL, MODEL_ID)
     assert loaded is not None
-    assert (loaded.info.sequence, loaded.refused) == (1, ())
-    queries = unit_rows(rng, 5)
-    for found, exact in zip(
-        loaded.shard.search(queries, 10), shard.search_exact(queries, 10), strict=True
-    ):
-        assert [hit.ref for hit in found] == [hit.ref for hit in exact]
-    loaded.shard.replace_video("e", video(rng, "e", 20))
-    loaded.shard.wait_for_build()
-    assert len(loaded.shard) == len(shard) + 20
+    assert (loaded.info.sequence, loaded.refused) == (7, ())
+    (hit,) = loaded.shard.search(sparse(203)[None], 1)[0]
+    assert (hit.ref.video_id, hit.ref.start_seconds) == ("c", 12.0)

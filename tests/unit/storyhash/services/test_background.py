@@ -197,7 +197,7 @@ def test_a_merge_that_failed_is_seen_until_one_succeeds(
     shard = Shard(SearcherSettings(delta_rows=4))
     watched.watch.tell("merge", lambda: shard.merge_trouble)
     with monkeypatch.context() as patch:
-        patch.setattr("searcher.index.shard.build", fails)
+        patch.setattr("searcher.index.merging.build", fails)
         shard.add(video(rng, "a", 8))
         shard.wait_for_build()
     assert watched.up("merge") == 0

@@ -1,0 +1,57 @@
+"""A snapshot is written when something changed: the catalogue, or only the graphs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from common.settings import SearcherSettings, Settings
+from searcher.index.snapshot import snapshots
+from searcher.local_index import LocalIndex
+from searcher.storage.data_dir import FolderManifest
+from searcher.storage.video_store import Video
+from tests.support.embeddings import MODEL_ID, video
+
+MANIFEST = FolderManifest("test", MODEL_ID)
+
+
+def graph_rows(index: LocalIndex) -> int:
+    """Rows in the graphs of the newest snapshot."""
+    manifest = json.loads((snapshots(index.folder / "snapshots")[0] / "manifest.json").read_text())
+    return sum(graph["rows"] for graph in manifest["graphs"])
+
+
+def test_a_graph_that_was_merged_later_is_saved_without_a_change(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    data = tmp_path / "data"
+    patient = Settings(searcher=SearcherSettings(delta_rows=1000))
+    with LocalIndex.open_writer(data, MANIFEST, patient) as index:
+        index.replace_video(Video("a", "/a", version=1), video(rng, "a", 40))
+        index.save_snapshot()
+        assert graph_rows(index) == 0
+    # Now the vectors are merged when the folder is opened.
+    eager = Settings(searcher=SearcherSettings(delta_rows=16))
+    with LocalIndex.open_writer(data, MANIFEST, eager) as index:
+        index._shard.wait_for_build()
+        index.save_snapshot()
+        assert graph_rows(index) == 40
+        saved = (snapshots(data / "snapshots")[0] / "manifest.json").stat()
+        index.save_snapshot()
+        assert (snapshots(data / "snapshots")[0] / "manifest.json").stat() == saved
+    with LocalIndex.open_writer(data, MANIFEST, eager) as index:
+        assert (index.waiting, index.stats.graph) == (0, 40)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, rng: np.random.Generator) -> None:
+    data = tmp_path / "data"
+    with LocalIndex.open_writer(data, MANIFEST, Settings()) as index:
+        index.replace_video(Video("a", "/a", version=1), video(rng, "a", 4))
+        index.save_snapshot()
+        for name in (".snapshot-000000000007.123", ".snapshot-000000000001.replaced"):
+            (data / "snapshots" / name).mkdir()
+        index.replace_video(Video("b", "/b", version=1), video(rng, "b", 4))
+        index.save_snapshot()
+    assert all(path.name.startswith("snapshot-") for path in (data / "snapshots").iterdir())
