@@ -20,9 +20,9 @@ from common.http.error_codes import status_of, title_of
 from common.http.error_schemas import PROBLEM_TYPE, problem
 from common.http.request_facts import facts_of
 from common.log_context import REQUEST_ID_HEADER
+from common.printable import printable
 
 _log = logging.getLogger("storyhash.http")
-_ROUTE_CODES = {404: "no_such_route", 405: "method_not_allowed"}
 _NO_CLIENT = 499
 _JOBS_RETRY_SECONDS = 30
 # An absolute path, but not the path of an address such as https://host/film.mp4.
@@ -99,6 +99,14 @@ def without_paths(message: str) -> str:
     return _PATH.sub("(a path)", message)
 
 
+def _methods(request: Request) -> set[str]:
+    """The methods of the path of a request. Its routes have one each, and Starlette names only those of
+    the first one."""
+    route = request.scope["route"]
+    documented = request.app.openapi()["paths"].get(route.path_format, {})
+    return {*route.methods, *map(str.upper, documented)}
+
+
 def error_handlers(app: FastAPI) -> None:
     """Install handlers that answer every error with `error_response` and without a traceback."""
 
@@ -113,10 +121,16 @@ def error_handlers(app: FastAPI) -> None:
         where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body"))
         return error_response(400, UsageError.code, f"{where or 'request'}: {first['msg']}")
 
-    async def no_route(_: Request, error: Exception) -> Response:
+    async def no_route(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = _ROUTE_CODES.get(error.status_code, UsageError.code)
-        return error_response(error.status_code, code, error.detail, error.headers)
+        if error.status_code == 405:
+            allowed = ", ".join(sorted(_methods(request)))
+            message = f"{request.method}: expected {allowed}"
+            return error_response(405, "method_not_allowed", message, {"Allow": allowed})
+        if error.status_code == 404:
+            message = f"no route '{printable(request.url.path[:200])}'; /openapi.json lists them"
+            return error_response(404, "no_such_route", message)
+        return error_response(error.status_code, UsageError.code, error.detail, error.headers)
 
     async def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=_NO_CLIENT)

@@ -36,4 +36,7 @@ class PartOfVideo(APIRoute):
         raw = scope.get("raw_path") or scope["path"].encode()
         if found is not Match.NONE and not raw.partition(b"?")[0].endswith(b"/" + name):
             return Match.NONE, {}
+        if found is Match.PARTIAL:
+            # With another method it is not about a video of this id: the answer is 405.
+            return Match.FULL, child
         return found, child

@@ -20,7 +20,7 @@ from common.state.matches import MatchFilter, StoredMatch
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS, Decision
-from searcher.api.video_path import VIDEO_ID
+from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.videos import unknown_video
 from searcher.review.match_view import matches_to_json
 from searcher.review.paging import Cursor, Limit, RowNumber, StateThreads, page_json
@@ -42,6 +42,7 @@ _BANK = Query(description="Only matches with references of these banks (default:
 def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
     """The routes. Register them before those of videos, which take any path."""
     router = APIRouter(tags=["matches"])
+    of_videos = APIRouter(tags=["matches"], route_class=PartOfVideo)
     run = StateThreads().run
 
     def page(only: MatchFilter, cursor: int | None, limit: int) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
             raise unknown_match(match_id)
         return made_response(added[0], 201, replayed=added[1])
 
-    @router.get(
+    @of_videos.get(
         f"/v1/videos/{VIDEO_ID}/matches",
         dependencies=needs(Role.READER),
         responses={200: {"model": MatchPage}, **ERRORS},
@@ -151,19 +152,15 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
     async def matches_of_video(
         video_id: str, request: Request, limit: Limit = 100, cursor: Cursor = None
     ) -> Response:
-        """List the matches of a video, as query or as reference, newest first. (If an id ends in
-        `/matches`, this is the path of that video.)"""
+        """List the matches of a video, as query or as reference, newest first."""
         caller = facts_of(request.scope).caller
-        videos = catalogue.current().index.videos
-        named = videos.get(f"{video_id}/matches")
-        if named is not None and caller.may_see(named.bank):
-            return json_response(named.to_json())
-        video = videos.get(video_id)
+        video = catalogue.current().index.videos.get(video_id)
         if video is None or not caller.may_see(video.bank):
             raise unknown_video(video_id)
         only = MatchFilter(visible=caller.banks, video_id=video_id)
         return json_response(await run(lambda: page(only, cursor, limit)))
 
+    router.include_router(of_videos)
     return router
 
 

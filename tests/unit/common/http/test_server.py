@@ -141,10 +141,13 @@ def test_a_refusal_is_somebodys_fault(status: int, exit_code: int) -> None:
 
 
 def test_a_route_that_is_not_there_and_a_method_it_does_not_have(client: Client) -> None:
-    assert error_of(client.get("/nowhere")) == (404, "no_such_route")
+    nowhere = client.get("/nowhere")
+    assert error_of(nowhere) == (404, "no_such_route")
+    assert message_of(nowhere) == "no route '/nowhere'; /openapi.json lists them"
     answer = client.post("/count")
     assert error_of(answer) == (405, "method_not_allowed")
     assert answer.headers["Allow"] == "GET"
+    assert message_of(answer) == "POST: expected GET"
 
 
 def test_a_malformed_parameter_is_named(client: Client) -> None:

@@ -19,6 +19,7 @@ from common.state.roles import Role
 from common.state.state import State
 from embedder.server import embed_app
 from searcher.api.app import api_app
+from searcher.api.protocols import EmbedQuery
 from searcher.backup.backups import Backups
 from searcher.backup.create import Source
 from searcher.jobs.jobs import Jobs
@@ -86,11 +87,19 @@ class Generations:
 class Keyed:
     """The API of the four films, with keys."""
 
-    def __init__(self, folder: Path, state: State) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        state: State,
+        settings: HttpSettings = ALWAYS,
+        embed: EmbedQuery = embed,
+        whole: Any = None,
+    ) -> None:
+        """whole: the generations and the incomplete videos (default: none of them)."""
         self.api = Api(folder)
         self.state = state
         self.added: list[str] = []
-        whole: Any = Generations()
+        whole = whole or Generations()
         self.jobs = Jobs(lambda: state)
         self.jobs.open(folder / "jobs")
         self.backups = Backups(
@@ -99,11 +108,11 @@ class Keyed:
             lambda: Source(self.api.index, folder, "", state_is_elsewhere=False),
         )
         self.app = api_app(
-            *(self.api.catalogue, embed, Health(None, (), 60.0), self.api.metrics, ALWAYS),
+            *(self.api.catalogue, embed, Health(None, (), 1e6), self.api.metrics, settings),
             add_video=self._add,
             generations=whole,
             staged=whole,
-            access=access_over(state, ALWAYS),
+            access=access_over(state, settings),
             jobs=self.jobs,
             backups=self.backups,
             webhooks=WEBHOOKS,

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from common.state.roles import Role
 from tests.support.keys import key_of
-from tests.support.queries import error_of
+from tests.support.queries import error_of, message_of
 from tests.unit.searcher.api.test_key_access import Keyed, keyed
 
 __all__ = ["keyed"]
@@ -54,6 +54,25 @@ class Reviewing:
 @pytest.fixture
 def review(keyed: Keyed) -> Reviewing:
     return Reviewing(keyed)
+
+
+def test_a_method_that_a_path_does_not_have_is_refused_with_those_it_has(review: Reviewing) -> None:
+    for method, path, allowed in (
+        ("PUT", "/v1/exceptions", "GET, POST"),
+        ("OPTIONS", "/v1/exceptions/1", "DELETE, GET"),
+        # Not the deletion of a video whose id ends in "/matches".
+        ("DELETE", f"/v1/videos/{A}/matches", "GET"),
+    ):
+        answer = review.ask(method, path)
+        assert error_of(answer) == (405, "method_not_allowed")
+        assert answer.headers["Allow"] == allowed
+
+
+def test_an_id_that_ends_like_a_path_is_an_id_when_its_slash_is_encoded(review: Reviewing) -> None:
+    assert review.ask("GET", f"/v1/videos/{A}/matches").json()["total"] == 1
+    encoded = review.ask("GET", f"/v1/videos/{A}%2Fmatches")
+    assert error_of(encoded) == (404, "unknown_video")
+    assert "matches'" in message_of(encoded)
 
 
 def test_an_answer_names_its_matches_and_they_are_kept(review: Reviewing) -> None:
