@@ -22,6 +22,7 @@ from searcher.matching.boilerplate import (
 from searcher.matching.calibration import Calibration, probability_of
 from searcher.matching.candidate_order import LISTED_CANDIDATES, MAX_CANDIDATES
 from searcher.matching.candidates import Candidate, Evidence
+from searcher.matching.false_positives import ChanceScores
 from searcher.matching.frame_similarity import QueryFrames
 from searcher.matching.policy import Decision, Policies, strongest
 from searcher.matching.protocols import SegmentIndex
@@ -180,6 +181,7 @@ class ReportBuilder:
                     piece.number,
                     frames_of if config.by_frames else None,
                     config.calibration,
+                    ChanceScores(retrieval.tails, retrieval.backgrounds, config.calibration),
                 )
         merged = merge_runs(self._run_matches)
         self._run_matches = best_of(merged, _MAX_RUN_MATCHES)
@@ -296,6 +298,9 @@ class ReportBuilder:
             "background_lift": round(
                 calibration.background_shift(run_match.view, run_match.background), 4
             ),
+            "false_positive_rate": None
+            if run_match.chance is None
+            else float(f"{run_match.chance:.3g}"),
             "document_frequency": frequency,
             "tempo": run_match.shown.tempo,
             "static_scene": run_match.time.static,

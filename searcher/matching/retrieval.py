@@ -8,7 +8,7 @@ one content is searched for more hits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 from searcher.index.state import Filter
 from searcher.matching.calibration import BackgroundScores, Calibration
 from searcher.matching.candidate_order import LISTED_CANDIDATES, MAX_CANDIDATES, Promise, choose
+from searcher.matching.false_positives import ScoreTail
 from searcher.matching.hits import HITS_PER_WINDOW, MOST_HITS, ViewHits
 from searcher.matching.near_copies import Group, NearCopies, copy_level
 from searcher.matching.protocols import SegmentIndex
@@ -35,12 +36,14 @@ _FIRST_RANK, _LAST_RANK = 2, 25
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """candidates: video ids, most promising first. backgrounds: by view name. truncated: what was not
-    searched or compared because of a limit; empty if nothing."""
+    """candidates: video ids, most promising first. backgrounds, tails: by view name; a view with few
+    non-matches has no tail. truncated: what was not searched or compared because of a limit; empty if
+    nothing."""
 
     candidates: tuple[str, ...]
     backgrounds: Mapping[str, BackgroundScores]
     truncated: str = ""
+    tails: Mapping[str, ScoreTail] = field(default_factory=dict)
 
 
 def retrieve(
@@ -61,18 +64,23 @@ def retrieve(
     deepest = MOST_HITS if most_candidates > LISTED_CANDIDATES else HITS_PER_WINDOW
     search = _Search(query, index, calibration, only, cancellation, deepest)
     backgrounds: dict[str, BackgroundScores] = {}
+    tails: dict[str, ScoreTail] = {}
     promises: list[Promise] = []
     for view in query.views:
         found = search.view(view)
         if found is None:
             continue
         hits, groups, times = found
-        backgrounds[view.name] = background = _background(groups, calibration.certain)
+        scores = _non_matches(groups, calibration.certain)
+        backgrounds[view.name] = background = _background(scores)
+        tail = ScoreTail.of(scores, _FIRST_RANK)
+        if tail is not None:
+            tails[view.name] = tail
         shift = calibration.normalised_score(0.0, view.name, background)
         promises.append(Promise(hits, groups, times, shift))
     least = calibration.review_probability if floor is None else floor
     candidates, truncated = choose(promises, calibration, least, most_candidates)
-    return Retrieval(candidates, backgrounds, truncated or search.truncated)
+    return Retrieval(candidates, backgrounds, truncated or search.truncated, tails)
 
 
 class _Search:
@@ -197,20 +205,26 @@ def _copies(hits: ViewHits, groups: list[Group], level: float) -> BoolArray:
     return copies
 
 
-def _background(groups: list[Group], certain: float) -> BackgroundScores:
-    """The background scores of a view: each group contributes its best score."""
-    return background_scores(
+def _non_matches(groups: list[Group], certain: float) -> Float64Array:
+    """The scores of the non-matches of a view: each group contributes its best score."""
+    return non_match_scores(
         np.array([group.best for group in groups]),
         certain,
         np.array([group.is_copy for group in groups]),
     )
 
 
-def background_scores(
+def _background(scores: Float64Array) -> BackgroundScores:
+    return (
+        BackgroundScores(float(scores.mean()), len(scores)) if len(scores) else BackgroundScores()
+    )
+
+
+def non_match_scores(
     scores: Float64Array, certain: float, copies: BoolArray | None = None
-) -> BackgroundScores:
-    """The mean and number of the background scores. scores: float64 (n,), the best score of each group of
-    videos.
+) -> Float64Array:
+    """The background scores in descending order, float64 (m,). scores: float64 (n,), the best score of
+    each group of videos.
 
     The first few are skipped, because they may be copies. Scores of at least `certain` are always
     excluded, so that a video with many copies in the catalogue does not raise its own background. copies:
@@ -221,5 +235,11 @@ def background_scores(
     kept = scores[usable][order]
     if copies is not None:
         kept = kept[~copies[usable][order]]
-    kept = kept[: _LAST_RANK - _FIRST_RANK]
-    return BackgroundScores(float(kept.mean()), len(kept)) if len(kept) else BackgroundScores()
+    return kept[: _LAST_RANK - _FIRST_RANK]
+
+
+def background_scores(
+    scores: Float64Array, certain: float, copies: BoolArray | None = None
+) -> BackgroundScores:
+    """The mean and number of `non_match_scores`."""
+    return _background(non_match_scores(scores, certain, copies))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from searcher.matching.alignment import Run
 from searcher.matching.calibration import BackgroundScores, Calibration, probability_of
 from searcher.matching.candidates import Evidence, run_logit
+from searcher.matching.false_positives import ChanceScores
 from searcher.matching.frame_similarity import FrameSimilarity, QueryFrames
 from searcher.matching.localisation import refine
 from searcher.matching.query_windows import QueryWindows
@@ -37,7 +38,8 @@ class Pair:
 class RunMatch:
     """One run of one video through one view. run: gives the score. shown: gives the refined ranges.
     pairs: the best pairs of `run`. pieces: numbers of the first and last query piece that it covers.
-    time: what the time axis says about it. place: what the frames say about its ranges."""
+    time: what the time axis says about it. place: what the frames say about its ranges. chance: how
+    probable it is that the best non-match of the catalogue scores as high; None if it is not known."""
 
     video_id: str
     bank: str
@@ -49,6 +51,7 @@ class RunMatch:
     pieces: tuple[int, int]
     time: TimeEvidence = field(default_factory=TimeEvidence)
     place: RangeEvidence = field(default_factory=RangeEvidence)
+    chance: float | None = None
 
     def logit(self, calibration: Calibration) -> float:
         """Log odds that the run is a copy."""
@@ -61,9 +64,10 @@ def run_matches_of(
     number: int,
     frames_of: FramesOf | None,
     calibration: Calibration,
+    chance: ChanceScores | None = None,
 ) -> list[RunMatch]:
     """The runs that are good enough for matches, with their refined ranges. number: number of the
-    piece."""
+    piece. chance: scores of the query's non-matches."""
     refs = evidence.segments.refs
     runs = evidence.runs[:_MOST_RUNS]
 
@@ -108,6 +112,7 @@ def run_matches_of(
             (number, number),
             time_of(row),
             place_of(row),
+            None if chance is None else chance.rate(row.run.score, evidence.view),
         )
         for row in rows
     ]

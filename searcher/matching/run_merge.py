@@ -85,6 +85,7 @@ def _join(one: RunMatch, other: RunMatch) -> RunMatch:
         # One part that is proven is enough.
         time=min(one.time, other.time, key=lambda time: time.is_one_picture),
         place=one.place.joined(other.place),
+        chance=max((one.chance, other.chance), key=lambda rate: -1.0 if rate is None else rate),
     )
 
 
