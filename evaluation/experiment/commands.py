@@ -51,8 +51,10 @@ def robustness(
     *,
     cross_validate: bool = False,
     baselines: bool = True,
+    distractors: Sequence[int] = (),
 ) -> Result:
-    """Answer every query under the shipped configuration and, if `baselines`, by the baselines too.
+    """Answer every query under the shipped configuration and, if `baselines`, by the baselines too;
+    then once more for each number of `distractors` beside the catalogue.
 
     cross_validate: use calibrations fitted on four folds for the queries of the fifth, instead of the
     calibration in force. Writes out/rows-PROFILE.jsonl and out/robustness-PROFILE.json. Raises
@@ -63,6 +65,10 @@ def robustness(
         methods = [ConfiguredMethod(FULL, profile_run.fitted(FULL) if cross_validate else in_force)]
         if baselines:
             methods += [ConfiguredMethod(name, {}) for name in BASELINES]
+        methods += [
+            ConfiguredMethod(FULL, methods[0].calibrations, count)
+            for count in sorted(set(distractors))
+        ]
         description = _about(
             evaluation, profile_run, backend, methods, cross_validated=cross_validate
         )
@@ -166,6 +172,7 @@ def _about(
         "videos": len(videos),
         "families": len(set(families)),
         "copies": sum(families.count(family) > 1 for family in families),
+        "distractors": [method.distractors for method in methods if method.distractors],
         "lookalikes": sum(
             bool(video.lookalike_group) and families.count(video.family) == 1 for video in videos
         ),

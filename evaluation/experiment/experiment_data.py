@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -15,12 +15,14 @@ from embedder.fusion import FusionMode, split
 from embedder.pooling import Pooling
 from embedder.query.features import QueryFeatures
 from evaluation.data.datasets import DatasetVideo, folds
+from evaluation.data.distractors import make_distractors
 from evaluation.data.extraction import ORIGINAL, FeatureStore
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import QueryRow
 from evaluation.experiment.protocol import LOOKALIKE, REAL, Dataset, Method, Query, answer_all
 from evaluation.methods.baselines import Baseline, BaselineName
 from evaluation.methods.configurations import Configuration
+from evaluation.methods.distractor_index import DistractorRows
 from evaluation.methods.exact_index import index_video
 from evaluation.methods.storyhash import MatcherMethod
 from evaluation.transforms.base import Transform
@@ -134,11 +136,27 @@ class ExperimentData:
         )
 
     def matcher_method(
-        self, configuration: Configuration, calibration_of: Callable[[int], Calibration]
+        self,
+        configuration: Configuration,
+        calibration_of: Callable[[int], Calibration],
+        distractors: int = 0,
     ) -> MatcherMethod:
-        """The matcher under a configuration; calibration_of: the calibration for a fold."""
+        """The matcher under a configuration; calibration_of: the calibration for a fold. distractors:
+        number of distractor segments beside every catalogue."""
         return MatcherMethod(
-            configuration, self.dataset, self._originals, self.pooling, calibration_of
+            configuration,
+            self.dataset,
+            self._originals,
+            self.pooling,
+            calibration_of,
+            self._distractors(distractors, configuration.fusion) if distractors else None,
+        )
+
+    @lru_cache(maxsize=1)  # noqa: B019 - one object for the whole process
+    def _distractors(self, count: int, fusion: FusionMode) -> DistractorRows:
+        videos = self._plan.videos
+        return DistractorRows(
+            [*make_distractors(count, videos, self._originals, self.pooling, fusion)]
         )
 
     def baseline(self, name: BaselineName) -> Baseline:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from common.errors import UsageError
 from evaluation.data.datasets import DatasetVideo, halves
+from evaluation.data.distractors import PREFIX
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import Catalogue, QueryRow, Relation, ScoredMatch
 
@@ -86,6 +87,8 @@ class Dataset:
 
     def relation(self, video: DatasetVideo, other_id: str, partners: Sequence[str]) -> Relation:
         """The relation of another video to a query made of `video`; a copy of a partner is a partner."""
+        if other_id.startswith(PREFIX):
+            return "stranger"
         other = self.lookalikes.get(other_id) or self.videos[other_id]
         if other_id == video.video_id:
             return "self"

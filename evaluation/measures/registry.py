@@ -29,6 +29,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "recall_at_5": Measure("Recall@5, %", lambda s: s.recall_at_5),
         "recall_at_fpr_1e2": Measure("recall at 1 % FPR, %", lambda s: s.recall_at_fpr_1e2),
         "recall_at_fpr_1e3": Measure("recall at 0.1 % FPR, %", lambda s: s.recall_at_fpr_1e3),
+        "recall_at_fpr_1e4": Measure("recall at 0.01 % FPR, %", lambda s: s.recall_at_fpr_1e4),
         "recall_at_precision_90": Measure(
             "recall at 90 % precision, %", lambda s: s.recall_at_precision_90
         ),

@@ -49,6 +49,7 @@ class Summary:
     negatives: int
     recall_at_fpr_1e2: Proportion
     recall_at_fpr_1e3: Proportion
+    recall_at_fpr_1e4: Proportion
     recall_at_precision_90: Proportion
     uap: float
     calibration_error: float
@@ -92,6 +93,7 @@ def _summary(
         negatives=len(negatives(rows)),
         recall_at_fpr_1e2=recall_at_fpr(rows, 1e-2),
         recall_at_fpr_1e3=recall_at_fpr(rows, 1e-3),
+        recall_at_fpr_1e4=recall_at_fpr(rows, 1e-4),
         recall_at_precision_90=recall_at_precision(predictions, 0.9),
         uap=micro_ap(predictions),
         calibration_error=expected_calibration_error(reliability(*answers(rows))),

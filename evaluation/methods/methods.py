@@ -25,22 +25,28 @@ WRONG_KEPT = 8
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredMethod:
-    """A matcher under a configuration with its calibrations, or a baseline, which has none."""
+    """A matcher under a configuration with its calibrations, or a baseline, which has none.
+    distractors: number of segments beside every catalogue; not for a baseline."""
 
     method: Configuration | BaselineName
     calibrations: Calibrations
+    distractors: int = 0
 
     @property
     def name(self) -> str:
-        """The name of the configuration in rows."""
-        return self.method.name if isinstance(self.method, Configuration) else self.method
+        """The name of the configuration in rows; with distractors, for example `full+10000`."""
+        if not isinstance(self.method, Configuration):
+            return self.method
+        return f"{self.method.name}+{self.distractors}" if self.distractors else self.method.name
 
     def open(self, data: ExperimentData) -> Method:
         if not isinstance(self.method, Configuration):
             return data.baseline(self.method)
         calibrations = self.calibrations
         return data.matcher_method(
-            self.method, lambda fold: calibrations.get(fold) or calibrations[None]
+            self.method,
+            lambda fold: calibrations.get(fold) or calibrations[None],
+            self.distractors,
         )
 
 
@@ -48,7 +54,15 @@ def answer_queries(
     method: ConfiguredMethod, data: ExperimentData, queries: Sequence[Query]
 ) -> list[QueryRow]:
     """The rows of some queries, in order, each with only its best wrong videos."""
-    return [without_weak_matches(row) for row in data.rows(queries, method.open(data))]
+    return [
+        replace(without_weak_matches(row), configuration=method.name)
+        for row in data.rows(queries, method.open(data))
+    ]
+
+
+def distractors_of(row: QueryRow) -> int:
+    """The number of distractor segments beside the catalogue of a row."""
+    return int(row.configuration.rpartition("+")[2]) if "+" in row.configuration else 0
 
 
 def gather_from_queries(

@@ -13,6 +13,7 @@ from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import ScoredMatch
 from evaluation.experiment.protocol import REAL, Dataset, Query
 from evaluation.methods.configurations import Configuration
+from evaluation.methods.distractor_index import DistractorRows, WithDistractors
 from evaluation.methods.exact_index import ArrayIndex, index_video
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.alignment import align, best_window
@@ -20,6 +21,7 @@ from searcher.matching.calibration import Calibration
 from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, default_policy
+from searcher.matching.protocols import SegmentIndex
 
 _MODEL = "evaluation"
 _KEPT_INDEXES = 8
@@ -35,8 +37,10 @@ class MatcherMethod:
         originals: Mapping[str, QueryFeatures],
         pooling: Pooling,
         calibration_of: Callable[[int], Calibration],
+        distractors: DistractorRows | None = None,
     ) -> None:
-        """originals: features of each unedited video. calibration_of: the calibration for a fold."""
+        """originals: features of each unedited video. calibration_of: the calibration for a fold.
+        distractors: segments that every query searches too, without those of its own content."""
         self._configuration = configuration
         self._dataset = dataset
         self._pooling = pooling
@@ -46,6 +50,7 @@ class MatcherMethod:
             for name, features in originals.items()
         }
         self._indexes: dict[frozenset[str], ArrayIndex] = {}
+        self._distractors = distractors
 
     @property
     def name(self) -> str:
@@ -57,19 +62,30 @@ class MatcherMethod:
         """See `Method.answer`."""
         itself = frozenset([query.video.video_id])
         only = Filter(exclude_videos=itself) if query.group == REAL else EVERYTHING
-        matcher = self.matcher(names, self._calibration_of(query.fold))
+        index: SegmentIndex = self._index(names)
+        if self._distractors is not None:
+            shown = [query.video, *(self._dataset.videos[name] for name in cached.partners)]
+            allowed = self._distractors.unrelated(shown)
+            index = WithDistractors(self._index(names), self._distractors, allowed)
+        matcher = self._matcher(index, self._calibration_of(query.fold))
         embed_pass = self.query_passes(cached.query)
         report = match_cascade(matcher, lambda name: iter([embed_pass(name)]), only=only)
         return self._scored_matches(report, query, cached)
 
     def matcher(self, names: frozenset[str], calibration: Calibration) -> Matcher:
-        """A matcher over these videos."""
+        """A matcher over these videos, without distractors."""
+        return self._matcher(self._index(names), calibration)
+
+    def _index(self, names: frozenset[str]) -> ArrayIndex:
         if names not in self._indexes:
             if len(self._indexes) >= _KEPT_INDEXES:
                 self._indexes.pop(next(iter(self._indexes)))
             self._indexes[names] = ArrayIndex(self._videos, sorted(names))
+        return self._indexes[names]
+
+    def _matcher(self, index: SegmentIndex, calibration: Calibration) -> Matcher:
         return Matcher(
-            self._indexes[names],
+            index,
             _MODEL,
             calibration,
             Policies(default_policy(calibration)),

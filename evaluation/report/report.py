@@ -17,6 +17,7 @@ from evaluation.measures.relevance import is_lookalike
 from evaluation.measures.summary import summarise
 from evaluation.methods.baselines import BASELINES
 from evaluation.methods.configurations import FUSIONS
+from evaluation.methods.methods import distractors_of
 from evaluation.report import curves, figures, tables
 from evaluation.report.table import Table
 
@@ -80,8 +81,12 @@ class Report:
 
 
 def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: Path) -> Report:
-    """Tables and figures of rows of one or more profiles; paths: of the rows, by profile."""
+    """Tables and figures of rows of one or more profiles; paths: of the rows, by profile. Rows with
+    distractors are only in the table of distractors."""
     report = _start_report(rows, paths)
+    if any(map(distractors_of, rows)):
+        report.add_tables(out / "tables", {"distractors": distractor_table(rows)})
+        rows = [row for row in rows if not distractors_of(row)]
     by_group, by_transform = summarise(rows, ("group",)), summarise(rows, ("transform",))
     report.add_tables(
         out / "tables",
@@ -122,13 +127,26 @@ def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: 
     return report
 
 
+def distractor_table(rows: Sequence[QueryRow]) -> Table:
+    """A row per number of distractors, over all transforms together and group by group."""
+    own_rows = without_baselines(rows)
+    return tables.per_configuration(
+        [*summarise(own_rows), *summarise(own_rows, ("group",))],
+        tables.DISTRACTORS,
+        "With distractors",
+    )
+
+
 def group_tables(rows: Sequence[QueryRow]) -> dict[str, Table]:
     """Tables by group: all measures of StoryHash, and a comparison with the baselines if there are
     any."""
+    any_distractors = any(map(distractors_of, rows))
+    by_name = {} if not any_distractors else {"distractors": distractor_table(rows)}
+    rows = [row for row in rows if not distractors_of(row)]
     own_rows = without_baselines(rows)
-    by_name = {
-        "groups": tables.per_configuration(summarise(own_rows, ("group",)), GROUPS, "By group")
-    }
+    by_name["groups"] = tables.per_configuration(
+        summarise(own_rows, ("group",)), GROUPS, "By group"
+    )
     if len(own_rows) < len(rows):
         by_name["peers"] = tables.per_transform(
             summarise(rows, ("group",)), BASELINE_MEASURES, "Comparison with two baselines"

@@ -41,6 +41,17 @@ DECISIONS = (
     "strangers_to_review",
     "calibration_error",
 )
+DISTRACTORS = (
+    "recall_at_1",
+    "recall_at_fpr_1e2",
+    "recall_at_fpr_1e3",
+    "recall_at_fpr_1e4",
+    "copies_accepted",
+    "copies_missed",
+    "strangers_accepted",
+    "strangers_to_review",
+    "calibration_error",
+)
 LOOKALIKES = ("lookalikes_accepted", "lookalikes_to_review")
 RANGES = ("range_iou", "good_ranges", "segment_uap")
 

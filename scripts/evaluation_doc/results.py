@@ -12,6 +12,8 @@ from common.errors import UsageError
 from evaluation.data.record_io import read_rows
 from evaluation.data.records import QueryRow
 from evaluation.experiment.regression_baseline import full_configuration_rows
+from evaluation.methods.methods import distractors_of
+from evaluation.report.report import without_baselines
 from scripts import figures
 from storyhash.profiles import PROFILES
 
@@ -23,7 +25,8 @@ ORDER = (*_FIRST, *(name for name in PROFILES if name not in _FIRST))
 @dataclass(frozen=True, slots=True)
 class Results:
     """Rows and how they were made, by profile. hard: rows of the hard transforms, from the folder `hard`
-    in it. latency: JSON of `storyhash evaluate latency`."""
+    in it. latency: JSON of `storyhash evaluate latency`. distractors: rows of the shipped configuration
+    without and with distractors, of the profiles that have such rows."""
 
     folder: Path
     robustness: Mapping[str, Sequence[QueryRow]]
@@ -32,6 +35,7 @@ class Results:
     about_ablation: Mapping[str, Mapping[str, Any]]
     latency: Mapping[str, Mapping[str, Any]]
     hard: Mapping[str, Sequence[QueryRow]]
+    distractors: Mapping[str, Sequence[QueryRow]]
 
     @property
     def full(self) -> dict[str, list[QueryRow]]:
@@ -77,7 +81,16 @@ def read_results(folder: Path) -> Results:
             )
     latency = dict(_each(folder, "latency-{}.json", _json))
     hard = dict(_each(folder / "hard", "rows-{}.jsonl", read_rows))
-    return Results(folder, robustness, ablation, runs, about_ablation, latency, hard)
+    distractors = {
+        profile: without_baselines(rows)
+        for profile, rows in robustness.items()
+        if any(map(distractors_of, rows))
+    }
+    robustness = {
+        profile: [row for row in rows if not distractors_of(row)]
+        for profile, rows in robustness.items()
+    }
+    return Results(folder, robustness, ablation, runs, about_ablation, latency, hard, distractors)
 
 
 def _each(folder: Path, name: str, read: Callable[[Path], Any]) -> Iterator[tuple[str, Any]]:

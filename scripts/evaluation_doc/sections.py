@@ -13,13 +13,13 @@ from evaluation.measures.calibration import answers, reliability
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
 from evaluation.report import curves, figures, tables
-from evaluation.report.report import composition, fusion_rows, without_baselines
+from evaluation.report.report import composition, distractor_table, fusion_rows, without_baselines
 from evaluation.report.small_tables import stage_times_of
 from evaluation.report.table import Column, Table
 from scripts.evaluation_doc import generated_text as prose
 from scripts.evaluation_doc.generated_text import COMPARED
 from scripts.evaluation_doc.results import Results
-from scripts.evaluation_doc.static_text import FUSION, HARD, POLICY, SPEED
+from scripts.evaluation_doc.static_text import DISTRACTORS, FUSION, HARD, POLICY, SPEED
 from scripts.evaluation_doc.targets import RANGE_TRANSFORMS, targets_of
 from scripts.evaluation_doc.threshold_table import threshold_table
 
@@ -35,6 +35,7 @@ def document(results: Results, root: Path) -> str:
     sections = [
         *_results(results, figure_folder),
         *_hard(results),
+        *_distractors(results),
         *_ablations(results, figure_folder),
         *_times(results, present),
     ]
@@ -114,6 +115,14 @@ def _hard(results: Results) -> Iterator[str]:
         yield tables.per_transform(summarise(rows, ("group",)), COMPARED).to_markdown()
     full = [row for rows in hard.values() for row in full_configuration_rows(rows)]
     yield tables.per_transform(summarise(full, ("transform",))).to_markdown()
+
+
+def _distractors(results: Results) -> Iterator[str]:
+    """The same queries with more segments in the catalogue."""
+    if results.distractors:
+        yield f"## Larger catalogues\n\n{DISTRACTORS}"
+    for rows in results.distractors.values():
+        yield distractor_table(rows).to_markdown()
 
 
 def _decisions(

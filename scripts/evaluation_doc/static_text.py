@@ -26,3 +26,12 @@ processes without any other work.
 
 POLICY = """the shipped
 threshold was chosen with such a table, because some folds have few and easy look-alikes:"""
+
+DISTRACTORS = """The same queries and calibrations, with distractors in every catalogue: segments that
+are no copy of the query. Their number stands behind the configuration. No picture is embedded for them.
+The first ones are the regions and the rotated and inverted views of the other families' videos, so they
+are embeddings of real pictures. The others are drawn with the mean, the covariance and the groups of
+these (smoothed bootstrap). They show what the size of the index does: more near misses for each part of
+a query, and higher scores of non-matches. They do not show what as many segments of different real
+content do, because the folder has only as many contents as families; look-alikes in particular are not
+more frequent. If there are fewer non-matches than 1 / FPR, none may be accepted."""

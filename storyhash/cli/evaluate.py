@@ -32,6 +32,7 @@ from storyhash.cli.evaluate_options import (
     BaselinesOption,
     ConfigurationsOption,
     CrossValidateOption,
+    DistractorsOption,
     EvaluationCommand,
     OptionalEvaluationCommand,
     OutOption,
@@ -53,6 +54,7 @@ def robustness(
     *,
     cross_validate: CrossValidateOption = False,
     baselines: BaselinesOption = True,
+    distractors: DistractorsOption = None,
     output: OutOption = OUT,
     json: JsonOption = False,
 ) -> None:
@@ -65,7 +67,12 @@ def robustness(
     with evaluating(context.obj) as evaluation:
         results = [
             runs.robustness(
-                evaluation, run, output, cross_validate=cross_validate, baselines=baselines
+                evaluation,
+                run,
+                output,
+                cross_validate=cross_validate,
+                baselines=baselines,
+                distractors=[count for count in distractors or () if count],
             )
             for run in evaluation.backends
         ]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from evaluation.data.distractors import MAX_DISTRACTORS
 from storyhash.evaluation_setup import EvaluationOptions
 
 VideosOption = Annotated[
@@ -83,6 +84,16 @@ BaselinesOption = Annotated[
         "--baselines/--no-baselines",
         "--peers/--no-peers",
         help="Also evaluate two baseline methods.",
+    ),
+]
+DistractorsOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--distractors",
+        min=0,
+        max=MAX_DISTRACTORS,
+        help="Match once more with this number of segments beside the catalogue that are no copies; "
+        "repeat for more (they are made of the cached features).",
     ),
 ]
 ConfigurationsOption = Annotated[

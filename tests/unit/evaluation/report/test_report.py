@@ -107,6 +107,27 @@ def test_without_the_extra_tables_are_written_and_the_rest_is_said(
     assert not (tmp_path / "figures").exists()
 
 
+def test_rows_with_distractors_are_only_in_the_table_of_distractors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_has", lambda package: False)
+    path = tmp_path / "rows-offline.jsonl"
+    run = [*RUN, *rows("full+100", 3)]
+    robustness_report(run, {"offline": path}, tmp_path)
+    texts = {one.stem: one.read_text() for one in (tmp_path / "tables").glob("*.md")}
+    assert [name for name, text in texts.items() if "full+100" in text] == ["distractors"]
+    table = texts["distractors"].splitlines()
+    assert [line.split("|")[2].strip() for line in table if line.startswith("| `full+100`")] == [
+        "all", "paper", "temporal", "composed",
+    ]  # fmt: skip
+    assert "recall at 0.01 % FPR" in table[2]
+    write_rows(path, run)
+    (tmp_path / "robustness-offline.json").write_text(json.dumps(ABOUT))
+    read = read_results(tmp_path)
+    assert {one.configuration for one in read.distractors["offline"]} == {"full", "full+100"}
+    assert read.robustness["offline"] == RUN
+
+
 def test_each_profile_has_an_ablation_of_its_own(tmp_path: Path) -> None:
     other = [*rows("full", profile="sscd-motion"), *rows("visual-only", 5, profile="sscd-motion")]
     paths = {name: tmp_path / f"ablation-{name}.jsonl" for name in ("offline", "sscd-motion")}
