@@ -79,7 +79,7 @@ def make_distractors(
     ]
     if not real:
         raise UsageError("distractors: no view of the videos is usable; take other videos")
-    np.random.default_rng(_SEED).shuffle(real)  # type: ignore[arg-type]
+    np.random.default_rng(_SEED).shuffle(real)
     left = count
     for number, sequence in enumerate(_endless(real)):
         if left <= 0:
