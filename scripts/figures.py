@@ -6,7 +6,7 @@
 RESULTS holds what these wrote with --json: search.json, embedding.json, models.json and streaming.json
 (scripts/bench), and NAME.json of what scripts/faults ran. Each block between `<!-- figures: NAME -->` and
 `<!-- end -->` is replaced; one whose results are not there, and the rest of a document, are left as they
-are.
+are. The sizing table of docs/operations.md follows from them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scripts import sizing
 from scripts.figures_streaming import service, throughput, withstood
 
 ROOT = Path(__file__).parents[1]
@@ -189,6 +190,8 @@ def main() -> None:
                 continue
             text = filled(text, name, block)
         path.write_text(text, encoding="utf-8")
+    # It follows from the figures.
+    sizing.write()
 
 
 if __name__ == "__main__":

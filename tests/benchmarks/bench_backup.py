@@ -1,0 +1,137 @@
+"""A backup of a catalogue while it is open, its verification, and its restore until the index is ready.
+
+Random vectors with eight frame codes per segment, as real segments have; twenty segments per video.
+`--segments` sets how many. Times depend on the machine and its disk, and on what else it does: give the
+ratios per segment with both.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.settings import Settings
+from common.types import FRAME_CODE_SIZE, GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, SegmentRef
+from searcher.backup.create import Source, create_backup
+from searcher.backup.manifest import damage, read_manifest
+from searcher.backup.restore import restore_backup
+from searcher.index_transaction import Change, CompleteVideo
+from searcher.local_index import LocalIndex
+from searcher.storage.data_dir import FolderManifest
+from searcher.storage.video_store import Video
+from tests.benchmarks.report import options, publish
+from tests.support.embeddings import MODEL_ID
+
+_SEGMENTS = 100_000
+_PER_VIDEO, _VIDEOS_AT_ONCE, _FRAME_CODES = 20, 50, 8
+_MANIFEST = FolderManifest("bench", MODEL_ID)
+
+
+def _video(rng: np.random.Generator, number: int) -> CompleteVideo:
+    name = f"video-{number:06d}"
+    vectors = rng.normal(size=(_PER_VIDEO, VECTOR_DIMENSION)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    graph = np.zeros(GRAPH_DIMENSION, dtype=np.float32)
+    codes = rng.integers(-127, 127, (_PER_VIDEO, _FRAME_CODES, FRAME_CODE_SIZE), dtype=np.int8)
+    embeddings = [
+        Embedding(
+            ref=SegmentRef(name, 4.0 * at, 4.0 * at + 4.0, 1, "default"),
+            vector=vectors[at],
+            graph=graph,
+            informative=True,
+            model_id=MODEL_ID,
+            frames=codes[at],
+        )
+        for at in range(_PER_VIDEO)
+    ]
+    return CompleteVideo(Video(name, f"/{name}", version=1, duration_seconds=80.0), embeddings)
+
+
+def _fill(index: LocalIndex, segments: int) -> None:
+    rng = np.random.default_rng(7)
+    videos = segments // _PER_VIDEO
+    for start in range(0, videos, _VIDEOS_AT_ONCE):
+        here = range(start, min(videos, start + _VIDEOS_AT_ONCE))
+        index.apply(Change(whole=[_video(rng, number) for number in here]))
+
+
+class _Searching:
+    """Searches all the while, and remembers the slowest."""
+
+    def __init__(self, index: LocalIndex) -> None:
+        self.count, self.slowest = 0, 0.0
+        self._index = index
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> _Searching:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        query = np.ones((1, VECTOR_DIMENSION), dtype=np.float32) / VECTOR_DIMENSION**0.5
+        while not self._stop.wait(0.01):
+            began = time.perf_counter()
+            self._index.search(query, 10)
+            self.slowest = max(self.slowest, time.perf_counter() - began)
+            self.count += 1
+
+
+def measured(folder: Path, segments: int) -> dict[str, Any]:
+    """Seconds and bytes of each step."""
+    settings = Settings(data_dir=folder / "data")
+    times: dict[str, float] = {}
+
+    def timed(name: str, began: float) -> None:
+        times[name] = round(time.monotonic() - began, 2)
+
+    with LocalIndex.open_writer(folder / "data", _MANIFEST, settings) as index:
+        _fill(index, segments)
+        source = Source(index, folder / "data", "", state_is_elsewhere=False)
+        with _Searching(index) as searching:
+            began = time.monotonic()
+            made = create_backup(source, folder / "backups")
+            timed("create", began)
+        while_made = {"searches": searching.count, "slowest_ms": round(1e3 * searching.slowest, 1)}
+    size = read_manifest(made).bytes
+    began = time.monotonic()
+    if wrong := damage(made):
+        raise RuntimeError(f"the backup is damaged: {wrong}")
+    timed("verify", began)
+    restored = Settings(data_dir=folder / "restored")
+    began = time.monotonic()
+    restore_backup(made, restored)
+    timed("restore", began)
+    began = time.monotonic()
+    with LocalIndex.open_writer(folder / "restored", _MANIFEST, restored) as index:
+        timed("open", began)
+        if index.stats.live != segments:
+            raise RuntimeError(f"expected {segments} segments, got {index.stats.live}")
+    return {
+        "segments": segments,
+        "seconds": times,
+        "bytes_per_segment": round(size / segments),
+        "searches_while_it_was_made": while_made,
+    }
+
+
+def main() -> None:
+    parser = options(__doc__ or "")
+    parser.add_argument("--segments", type=int, default=0, help="size of the catalogue")
+    asked = parser.parse_args()
+    segments = asked.segments or (_SEGMENTS // 10 if asked.quick else _SEGMENTS)
+    with tempfile.TemporaryDirectory(prefix="storyhash-bench-backup-") as folder:
+        publish("backup", measured(Path(folder), segments - segments % _PER_VIDEO), asked.json)
+
+
+if __name__ == "__main__":
+    main()
