@@ -51,6 +51,10 @@ class Database:
         with self._guarded():
             self._db.executescript(statements)
 
+    def compact(self) -> None:
+        """Rewrite the file without what was deleted."""
+        self.run_script("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
+
     def query(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """All rows of a statement."""
         with self._guarded():

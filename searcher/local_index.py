@@ -25,6 +25,7 @@ from searcher.index.snapshot import SnapshotInfo, load_newest, save_snapshot
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
 from searcher.index_transaction import Change, CompleteVideo
 from searcher.mirror.base import Mirror
+from searcher.mirror.compaction import compacted
 from searcher.mirror.factory import open_mirror
 from searcher.storage.data_dir import (
     FolderManifest,
@@ -328,6 +329,14 @@ class LocalIndex:
         """Build the shard again, only from the mirror."""
         self._shard.close()
         self._shard = rebuilt_shard(self._settings.searcher, self.videos, self._writable())
+
+    def compact(self) -> None:
+        """Rewrite mirror and catalogue without the bytes of what was deleted. Changes wait, searches do
+        not. Raises UsageError if the mirror is a server, StorageError."""
+        with self.changing:
+            rows = {video.video_id: video for video in self.videos.all()}
+            self._mirror = compacted(self.folder, self._writable(), rows)
+            self._database.compact()
 
     def close(self) -> None:
         """Release the folder. All changes are durable already; no snapshot is saved."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from common.settings import Settings
+from common.sqlite import Database
 from common.state.files import FILES
 from searcher.storage.data_dir import read_manifest
 
@@ -25,6 +27,15 @@ def open_state(settings: Settings) -> State:
     if settings.state.url is None:
         read_manifest(settings.data_dir)
     return State(settings)
+
+
+def compact_state(settings: Settings) -> None:
+    """Rewrite the state database without the bytes of what was deleted, if it is in the data folder.
+    Raises StorageError, CorruptIndexError."""
+    path = settings.data_dir / FILES[0]
+    if settings.state.url is None and path.exists():
+        with closing(Database(path, "", remedy="restore a backup")) as database:
+            database.compact()
 
 
 def forget_videos(settings: Settings, video_ids: Iterable[str]) -> None:

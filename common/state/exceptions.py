@@ -185,10 +185,13 @@ class ExceptionStore:
 
     def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
         """Delete all exceptions of a video, as query or reference. banks: only those of these banks."""
-        as_query = EXCEPTIONS.c.query_hash == text_hash(query_of_video(video_id))
-        of_video = or_(EXCEPTIONS.c.ref_hash == text_hash(video_id), as_query)
         with self._database.change() as connection:
-            connection.execute(delete(EXCEPTIONS).where(of_video, *_in_banks(banks)))
+            connection.execute(delete(EXCEPTIONS).where(_of_video(video_id), *_in_banks(banks)))
+
+    def count_of(self, video_id: str) -> int:
+        """Number of exceptions of a video, as query or reference."""
+        with self._database.read() as connection:
+            return count(connection, EXCEPTIONS.c.id, [_of_video(video_id)])
 
     def _add(
         self,
@@ -281,3 +284,8 @@ def _stored(row: Row[Any]) -> StoredException:
         row.key_id,
         row.created_at,
     )
+
+
+def _of_video(video_id: str) -> ColumnElement[bool]:
+    as_query = EXCEPTIONS.c.query_hash == text_hash(query_of_video(video_id))
+    return or_(EXCEPTIONS.c.ref_hash == text_hash(video_id), as_query)

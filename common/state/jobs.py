@@ -167,6 +167,14 @@ class JobStore:
             attempts=JOBS.c.attempts - 1,
         )
 
+    def count_of(self, video_id: str) -> int:
+        """Number of jobs whose request or result names a video."""
+        name = dump(video_id)
+        named = JOBS.c.request.contains(name, autoescape=True)
+        named |= JOBS.c.result.contains(name, autoescape=True)
+        with self._database.read() as connection:
+            return count(connection, JOBS.c.number, [named])
+
     def recover(self, owner: str) -> None:
         """After a crash: running jobs are queued again. One that was begun too often has failed."""
         running = (JOBS.c.owner == owner, JOBS.c.state == RUNNING)

@@ -157,6 +157,11 @@ class MatchStore:
                 select(MATCHES.c.id).where(_of_video(video_id), *visible_to(banks)),
             )
 
+    def count_of(self, video_id: str) -> int:
+        """Number of matches of a video, as query or reference."""
+        with self._database.read() as connection:
+            return count(connection, MATCHES.c.id, [_of_video(video_id)])
+
     def trim(self) -> int:
         """Delete matches that are too old, then those that are too many: first the oldest without a
         verdict. Returns the number of deleted matches."""

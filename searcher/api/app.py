@@ -13,6 +13,7 @@ from common.http.upload import UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings, WebhookSettings
 from searcher.api.content import content_router
+from searcher.api.erasure import erasure_router
 from searcher.api.generations import Generations, generations_router
 from searcher.api.match import match_router
 from searcher.api.page import page_files, page_router
@@ -71,6 +72,9 @@ def api_app(
     # Before the videos' own routes, which take any id.
     app.include_router(states_router(catalogue))
     app.include_router(content_router(catalogue, settings))
+    if backups is not None:
+        state = None if reviews is None else lambda: reviews.state
+        app.include_router(erasure_router(catalogue, state, backups.folder))
     app.include_router(videos_router(catalogue, add_video, reviews))
     if generations is not None:
         app.include_router(generations_router(generations))

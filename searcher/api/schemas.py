@@ -257,6 +257,24 @@ class SnapshotItem(_Shape):
     error: ErrorInfo | None = None
 
 
+class ErasurePlace(_Shape):
+    """A place where a video was looked for. `items`: what `found` counts."""
+
+    place: str
+    items: str
+    found: int
+
+
+class ErasureReceipt(_Shape):
+    """Where a video was looked for. `erased`: nothing was found. `kept`: what stays, and why."""
+
+    video_id: str
+    checked_at: str
+    erased: bool
+    places: list[ErasurePlace]
+    kept: dict[str, str]
+
+
 class SnapshotPage(_Shape):
     """The backups of a service, newest first."""
 

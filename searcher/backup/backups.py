@@ -31,6 +31,11 @@ class Backups:
         self._running: dict[str, Any] | None = None
         self._failed: dict[str, Any] | None = None
 
+    @property
+    def folder(self) -> Path | None:
+        """Where they are, None if no folder is set."""
+        return self._folder
+
     def create(self) -> dict[str, Any]:
         """Begin a backup. Raises BackupRunningError, UsageError if no folder is set, NotReadyError."""
         folder = self._checked_folder()

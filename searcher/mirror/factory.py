@@ -19,6 +19,10 @@ def open_mirror(
     """Open the mirror of a data folder, or create it; answering: in a process whose queries must not wait
     for writes. Raises the errors of the mirror's constructor."""
     # Each engine is imported where it is used: qdrant-client alone takes half a second.
+    if searcher.mirror == "edge":
+        from searcher.mirror.compaction import finish_compaction
+
+        finish_compaction(folder)
     if searcher.mirror == "edge" and answering:
         from searcher.mirror.subprocess_mirror import MirrorProcess
 

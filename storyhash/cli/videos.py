@@ -6,17 +6,28 @@ from typing import Annotated, Any
 
 import typer
 
-from common.errors import UnknownVideoError, UsageError
+from common.errors import StoryHashError, UnknownVideoError, UsageError
 from common.settings import load_settings
+from searcher.erasure import erasure_receipt
 from searcher.local_index import LocalIndex
 from searcher.storage.video_store import Selection
 from storyhash.cli.completion import video_ids
 from storyhash.cli.console import err, out, print_fields, print_json
 from storyhash.cli.open_catalogue import opened_catalogue
-from storyhash.cli.options import CursorOption, DataOption, JsonOption, LimitOption, ServerOption
-from storyhash.open_state import forget_videos
+from storyhash.cli.options import (
+    CursorOption,
+    DataOption,
+    JsonOption,
+    LimitOption,
+    ServerOption,
+    announce_data_folder,
+)
+from storyhash.open_state import compact_state, forget_videos, open_state
+from storyhash.wiring import open_catalogue
 
-app = typer.Typer(help="List, show and delete indexed videos.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show and delete indexed videos; prove deletions.", no_args_is_help=True
+)
 
 VideoIdArgument = Annotated[str, typer.Argument(metavar="VIDEO_ID", autocompletion=video_ids)]
 
@@ -38,6 +49,12 @@ class _Local:
         if video is None:
             raise _unknown(video_id)
         return video.to_json()
+
+    def erasure(self, video_id: str) -> dict[str, Any]:
+        settings = load_settings(data_dir=self._index.folder)
+        with open_state(settings) as state:
+            receipt = erasure_receipt(self._index, video_id, state, settings.service.backup_dir)
+        return receipt.to_json()
 
     def delete(self, video_id: str) -> None:
         if not self._index.delete_video(video_id):
@@ -130,6 +147,55 @@ def delete_videos(
         out.print(f"{len(deleted)} deleted")
     if len(deleted) < len(ids):
         raise typer.Exit(UnknownVideoError.exit_code)
+
+
+@app.command("erasure")
+def erasure(
+    video_id: VideoIdArgument,
+    data: DataOption = None,
+    server: ServerOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Look for a deleted video everywhere, and print the erasure receipt.
+
+    It is looked for in the catalogue, the index, the mirror, the snapshots, staged segments, matches,
+    exceptions, jobs, and backups. With --server, this needs a key with the role writer for all banks, if
+    the service requires keys.
+
+    Exit code 1 when something of it is found.
+    """
+    with opened_catalogue(_Local, data, server, writer=True) as catalogue:
+        receipt = catalogue.erasure(video_id)
+    if json:
+        print_json(receipt)
+    else:
+        for place in receipt["places"]:
+            out.print(f"{place['place']:12} {place['found']} {place['items']}", markup=False)
+        for what, why in receipt["kept"].items():
+            out.print(f"kept         {what}: {why}", markup=False)
+        out.print("erased" if receipt["erased"] else "not erased yet", markup=False)
+    if not receipt["erased"]:
+        raise typer.Exit(StoryHashError.exit_code)
+
+
+@app.command("compact")
+def compact(data: DataOption = None, json: JsonOption = False) -> None:
+    """Rewrite the files of a data folder without the bytes of deleted videos.
+
+    A deletion hides a video at once, but the embedded mirror and the databases keep its bytes in their
+    files until other data overwrites them. Stop the service first. This needs free space for a second
+    mirror. Make a new backup afterwards: older backups have the bytes too.
+    """
+    settings = load_settings(data_dir=data)
+    announce_data_folder(settings)
+    with open_catalogue(settings, writer=True) as index:
+        index.compact()
+        index.save_snapshot(keep=1)
+    compact_state(settings)
+    if json:
+        print_json({"compacted": str(settings.data_dir)})
+    else:
+        out.print(f"compacted {settings.data_dir}", markup=False)
 
 
 def _unknown(video_id: str) -> UnknownVideoError:

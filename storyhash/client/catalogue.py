@@ -81,6 +81,10 @@ class RemoteCatalogue:
         """Delete a video."""
         self._service.ask("DELETE", f"/v1/videos/{id_in_path(video_id)}")
 
+    def erasure(self, video_id: str) -> dict[str, Any]:
+        """The erasure receipt of a video."""
+        return dict(self._service.ask("GET", f"/v1/videos/{id_in_path(video_id)}/erasure").json())
+
     def staged(self, limit: int, cursor: str) -> dict[str, Any]:
         """A page of the videos that are not complete yet, as `{"items", "next_cursor"}`."""
         params = {"limit": limit, "cursor": cursor}

@@ -54,6 +54,7 @@ ROLES = {
     ("/v1/videos/{video_id}", "get"): "reader",
     ("/v1/videos/{video_id}", "delete"): "writer",
     ("/v1/videos/{video_id}/content", "get"): "reader",
+    ("/v1/videos/{video_id}/erasure", "get"): "writer",
     ("/v1/generations", "get"): "reader",
     ("/v1/generations", "post"): "admin",
     ("/v1/generations/activate", "post"): "admin",

@@ -1,0 +1,41 @@
+"""`GET /v1/videos/{id}/erasure`: where a deleted video was looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from common.http.errors import json_response
+from common.http.roles import needs
+from common.state.roles import Role
+from common.state.state import State
+from searcher.api.protocols import Catalogue
+from searcher.api.schemas import ERRORS, ErasureReceipt
+from searcher.api.video_path import VIDEO_ID, PartOfVideo
+from searcher.erasure import erasure_receipt
+
+
+def erasure_router(
+    catalogue: Catalogue, state: Callable[[], State] | None, backups: Path | None
+) -> APIRouter:
+    """The route. state: None if nothing is kept beside the index; backups: their folder, if there is
+    one."""
+    router = APIRouter(tags=["videos"], route_class=PartOfVideo)
+
+    @router.get(
+        f"/v1/videos/{VIDEO_ID}/erasure",
+        dependencies=needs(Role.WRITER, all_banks=True),
+        responses={200: {"model": ErasureReceipt}, **ERRORS},
+    )
+    def erasure(video_id: str) -> Response:
+        """The erasure receipt: look for a video in the catalogue, the index, the mirror, the snapshots,
+        the state database and the backups. It is `erased` if nothing is found; soon after a deletion, the
+        snapshots may still be waiting."""
+        index = catalogue.current().index
+        known = None if state is None else state()
+        return json_response(erasure_receipt(index, video_id, known, backups).to_json())
+
+    return router

@@ -1,0 +1,87 @@
+"""The erasure receipt: where a video was looked for, and how much of it was found there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import StoryHashError
+from common.state.state import State
+from searcher.backup.manifest import CATALOGUE, backups_in
+from searcher.local_index import LocalIndex
+from searcher.storage.database import Database
+from searcher.storage.video_store import VideoStore, now
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """found: how many items of the video are there. items: what is counted."""
+
+    place: str
+    items: str
+    found: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """erased: nothing was found in any place. kept: what stays on purpose, and why."""
+
+    video_id: str
+    checked_at: str
+    erased: bool
+    places: list[Place]
+    kept: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def erasure_receipt(
+    index: LocalIndex, video_id: str, state: State | None, backups: Path | None
+) -> Receipt:
+    """Look for a video in everything that this process can reach. state: None if there is none; backups:
+    the folder of backups, None if there is none. Raises what reading the stores raises."""
+    with index.changing:
+        unpurged = video_id in index.videos.unpurged()
+        places = [
+            Place("catalogue", "rows", int(index.videos.get(video_id) is not None)),
+            # The shard's graph and its delta.
+            Place("shard", "segments", len(index.vectors_of(video_id).refs)),
+            Place("mirror", "segments", len(index.segments_of(video_id))),
+            # A snapshot is written again before a deletion counts as finished.
+            Place("snapshots", "deletions that are not in them yet", int(unpurged)),
+            Place("staging", "incomplete versions", len(index.staging.staged_versions(video_id))),
+        ]
+    if state is not None:
+        places += [
+            Place(
+                "matches", "matches of it, as query or reference", state.matches.count_of(video_id)
+            ),
+            Place("exceptions", "exceptions for it", state.exceptions.count_of(video_id)),
+            Place("jobs", "jobs that name it", state.jobs.count_of(video_id)),
+        ]
+    if backups is not None and backups.is_dir():
+        places.append(Place("backups", "backups with it", _in_backups(backups, video_id)))
+    return Receipt(video_id, now(), not any(one.found for one in places), places, _KEPT)
+
+
+_KEPT = {
+    "id and last version": "so that a video indexed again under this id gets a higher version",
+    "size and time of its file": "so that a watched folder does not bring it back",
+    "audit log": "who deleted it, for STORYHASH_STATE__AUDIT_DAYS",
+}
+
+
+def _in_backups(folder: Path, video_id: str) -> int:
+    """Backups whose catalogue has the video; one that cannot be read counts, too."""
+    found = 0
+    for backup in backups_in(folder):
+        try:
+            with closing(Database(backup / CATALOGUE, read_only=True)) as database:
+                found += VideoStore(database).get(video_id) is not None
+        except StoryHashError:
+            found += 1
+    return found
