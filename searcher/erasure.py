@@ -62,6 +62,7 @@ def erasure_receipt(
             ),
             Place("exceptions", "exceptions for it", state.exceptions.count_of(video_id)),
             Place("jobs", "jobs that name it", state.jobs.count_of(video_id)),
+            Place("webhooks", "deliveries that name it", state.deliveries.count_of(video_id)),
         ]
     if backups is not None and backups.is_dir():
         places.append(Place("backups", "backups with it", _in_backups(backups, video_id)))
@@ -72,6 +73,7 @@ _KEPT = {
     "id and last version": "so that a video indexed again under this id gets a higher version",
     "size and time of its file": "so that a watched folder does not bring it back",
     "audit log": "who deleted it, for STORYHASH_STATE__AUDIT_DAYS",
+    "events of its deletion": "in the outbox of webhooks, until they are trimmed",
 }
 
 

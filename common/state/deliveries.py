@@ -16,7 +16,7 @@ from common.state.keys import iso
 from common.state.newest_first import count, newest_first
 from common.state.outbox import DEAD, DELIVERED, PENDING
 from common.state.tables import WEBHOOK_DELIVERIES, WEBHOOKS
-from common.state.text import load, plain
+from common.state.text import dump, load, plain
 
 # Deliveries that have ended, of all webhooks; the oldest are deleted first, dead letters last.
 MAX_ENDED = 20_000
@@ -196,6 +196,12 @@ class DeliveryStore:
                 found.append(count(connection, _TABLE.id, [_TABLE.state == PENDING, younger]))
             found.append(count(connection, _TABLE.id, [_TABLE.state == PENDING]))
         return [more - less for less, more in zip([0, *found], found, strict=False)]
+
+    def count_of(self, video_id: str) -> int:
+        """Number of deliveries that name a video, besides those that tell of its deletion."""
+        named = _TABLE.body.contains(dump(video_id), autoescape=True)
+        with self._database.read() as connection:
+            return count(connection, _TABLE.id, [named, _TABLE.type != "video.deleted"])
 
     def trim(self) -> int:
         """Make dead letters of what is pending too long, and delete what ended too long ago or is too

@@ -71,6 +71,20 @@ def test_a_failed_backup_is_listed_without_paths(
     assert "secret" not in str(failed)
 
 
+def test_a_receipt_tells_when_nothing_of_a_video_is_left(keyed: Keyed) -> None:
+    def receipt() -> Any:
+        answer = keyed.ask("GET", "/v1/videos/a.mp4/erasure", keyed.all)
+        return answer.json()
+
+    held = {one["place"]: one["found"] for one in receipt()["places"]}
+    assert held["catalogue"] == 1
+    assert held["shard"] == held["mirror"] > 0
+    assert keyed.ask("DELETE", "/v1/videos/a.mp4", keyed.all).status_code == 204
+    assert receipt()["erased"]
+    # It tells of all banks.
+    assert keyed.ask("GET", "/v1/videos/a.mp4/erasure", keyed.shows).status_code == 403
+
+
 def test_without_a_folder_the_answer_names_the_setting() -> None:
     nowhere: Any = None
     with pytest.raises(Exception, match="STORYHASH_SERVICE__BACKUP_DIR"):
