@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +17,11 @@ from searcher.local_index import LocalIndex
 
 _K = 10
 _QUERIES, _VIDEOS = 32, 64
+_Item = TypeVar("_Item")
+# CPU seconds for the queries, and for the videos: in a large index fewer are checked. At least one is.
+_SECONDS = 2.0
+# Queries at once; the first one tells what a query costs.
+_BATCH = 8
 # Scores that differ by less are equal: the graph and the exact search add in another order.
 _SAME_SCORE = 1e-5
 
@@ -49,14 +56,16 @@ class Auditor:
         """Compare, and repair the shard from the mirror if they differ."""
         shard = self._index.frozen_shard()
         queries = self._queries(shard)
-        recall = None if queries is None else measured_recall(shard, queries)
+        recall, asked = (None, 0) if queries is None else measured_recall(shard, queries)
         names = {*self._index.videos.some(_VIDEOS), *shard.some_videos(_VIDEOS, self._rng)}
         chosen = self._rng.sample(sorted(names), min(_VIDEOS, len(names)))
-        differ = [name for name in chosen if not self._index.level_with_mirror(name)]
+        checked = [
+            (name, self._index.level_with_mirror(name)) for name in _while_there_is_time(chosen)
+        ]
+        differ = [name for name, level in checked if not level]
         broken = [name for name in differ if not self._index.relevel(name)]
         repaired = [name for name in differ if name not in broken]
-        asked = 0 if queries is None else len(queries)
-        return Audit(recall, asked, len(chosen), repaired, broken)
+        return Audit(recall, asked, len(checked), repaired, broken)
 
     def _queries(self, shard: AuditedIndex) -> Float32Array | None:
         """float32 (n, 527): the newest queries, or indexed vectors if there are none yet."""
@@ -67,23 +76,43 @@ class Auditor:
         return np.stack(sampled[-_QUERIES:]) if sampled and len(shard) else None
 
 
-def measured_recall(shard: AuditedIndex, queries: Float32Array, k: int = _K) -> float:
-    """recall@k of the search against exact search, over queries float32 (n, 527): of everything, of
-    the bank of a segment found, and of all videos but those found first. A found segment counts if no
-    closer one was missed, so ties at the end of the list do no harm."""
-    near = [hits for hits in shard.search(queries, k) if hits]
-    filters = [EVERYTHING]
-    if near:
-        filters.append(Filter(banks=frozenset({near[-1][-1].ref.bank})))
-        filters.append(Filter(exclude_videos=frozenset(hits[0].ref.video_id for hits in near)))
-    found, wanted = 0, 0
-    for only in filters:
-        pairs = zip(
-            shard.search(queries, k, only), shard.search_exact(queries, k, only), strict=True
-        )
-        for hits, true_hits in pairs:
-            if true_hits:
-                least = true_hits[-1].score - _SAME_SCORE
-                found += sum(hit.score >= least for hit in hits)
-                wanted += len(true_hits)
-    return found / wanted if wanted else 1.0
+def measured_recall(
+    shard: AuditedIndex, queries: Float32Array, k: int = _K, seconds: float = _SECONDS
+) -> tuple[float, int]:
+    """recall@k of the search against exact search, and the number of queries it was measured with: as
+    many of `queries`, float32 (n, 527), as take this much CPU time, but at least one.
+
+    Searched are everything, the bank of a segment found, and all videos but those found first. A found
+    segment counts if no closer one was missed, so ties at the end of the list do no harm.
+    """
+    found, wanted, asked = 0, 0, 0
+    for batch in _while_there_is_time([queries[:1], *_batches(queries[1:])], seconds):
+        near = [hits for hits in shard.search(batch, k) if hits]
+        filters = [EVERYTHING]
+        if near:
+            filters.append(Filter(banks=frozenset({near[-1][-1].ref.bank})))
+            filters.append(Filter(exclude_videos=frozenset(hits[0].ref.video_id for hits in near)))
+        for only in filters:
+            pairs = zip(
+                shard.search(batch, k, only), shard.search_exact(batch, k, only), strict=True
+            )
+            for hits, true_hits in pairs:
+                if true_hits:
+                    least = true_hits[-1].score - _SAME_SCORE
+                    found += sum(hit.score >= least for hit in hits)
+                    wanted += len(true_hits)
+        asked += len(batch)
+    return (found / wanted if wanted else 1.0), asked
+
+
+def _batches(queries: Float32Array) -> list[Float32Array]:
+    return [queries[start : start + _BATCH] for start in range(0, len(queries), _BATCH)]
+
+
+def _while_there_is_time(items: Sequence[_Item], seconds: float = _SECONDS) -> Iterator[_Item]:
+    """The first item, and more until this thread has used this much CPU time."""
+    began = time.thread_time()
+    for item in items:
+        yield item
+        if time.thread_time() - began >= seconds:
+            return

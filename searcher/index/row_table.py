@@ -6,7 +6,9 @@ With a million rows, objects would take several times the memory and slow down t
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -138,6 +140,18 @@ class RowTable:
             found &= _is_one_of(self._table["bank"][rows], self._banks.known(banks))
         if without:
             found &= ~_is_one_of(self._table["video"][rows], self._videos.known(without))
+        return found
+
+    def some_videos(self, count: int, alive: BoolArray, rng: random.Random) -> list[str]:
+        """Ids of `count` random videos with a live row; fewer if there are fewer."""
+        names, found = self._videos.texts, list[str]()
+        # Most videos have live rows, so a few more than wanted are enough.
+        for tried in (min(2 * count, len(names)), len(names)):
+            chosen = (names[number] for number in rng.sample(range(len(names)), tried))
+            living = (name for name in chosen if len(self.of_video(name, alive)))
+            found = list(islice(living, count))
+            if len(found) == count:
+                break
         return found
 
     def videos(self, alive: BoolArray) -> tuple[list[str], Int64Array, Int64Array]:

@@ -118,8 +118,7 @@ class Shard:
     def some_videos(self, count: int, rng: random.Random) -> list[str]:
         """Ids of `count` random videos with a searchable segment; fewer if there are fewer."""
         state = self._state
-        names, _, _ = state.rows.videos(state.alive)
-        return rng.sample(names, min(count, len(names)))
+        return state.rows.some_videos(count, state.alive, rng)
 
     def versions(self) -> dict[str, int]:
         """The version of each video with a searchable segment, by video_id."""

@@ -12,7 +12,7 @@ from common.errors import NotReadyError, StoryHashError, UsageError
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.metrics import Metrics
-from common.runtime_tuning import keep_what_is_there
+from common.runtime_tuning import hand_over_soon, keep_what_is_there
 from common.settings import Settings
 from searcher.api.app import api_app
 from searcher.api.match import AT_WORK
@@ -92,6 +92,7 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
         catalogue.open(services)
         health.met("index")
         keep_what_is_there()
+        hand_over_soon()
         _log.info("listening on %s", server.url)
         ThreadWatch(metrics, health).add(webhooks)
         webhooks.start()

@@ -15,7 +15,7 @@ from common.kafka.topics import require_topics
 from common.kafka.transport import KafkaTransport
 from common.messaging.topics import TopicNames
 from common.metrics import Metrics
-from common.runtime_tuning import keep_what_is_there
+from common.runtime_tuning import hand_over_soon, keep_what_is_there
 from common.settings import Settings
 from common.state.files import JOBS_FOLDER
 from common.work_in_progress import WorkInProgress
@@ -135,6 +135,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     for thread in threads:
         thread.start()
     keep_what_is_there()
+    hand_over_soon()
     try:
         _wait(settings, catalogue, server, stopping)
     finally:

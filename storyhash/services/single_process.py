@@ -12,7 +12,7 @@ from common.errors import DependencyError, StoryHashError, UsageError
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.metrics import Metrics
-from common.runtime_tuning import keep_what_is_there
+from common.runtime_tuning import hand_over_soon, keep_what_is_there
 from common.settings import ServiceSettings, Settings
 from common.state.files import JOBS_FOLDER
 from embedder.metrics import observe_encoders
@@ -123,6 +123,7 @@ def run_serve(
             catalogue.open(Opened(answering, queries, queue))
             health.met("index")
             keep_what_is_there()
+            hand_over_soon()
             _log.info("listening on %s", server.url)
             auditor = IndexAuditor(lambda: services.index, metrics, settings.service.audit_seconds)
             watch = ThreadWatch(metrics, health)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ def options(description: str) -> argparse.ArgumentParser:
     """A parser with the options every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the size, for a first look"
+        "--quick", action="store_true", help="a fraction of the size, for a first look"
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser
@@ -38,6 +39,12 @@ def microseconds(call: Callable[[int], object], repeats: int) -> dict[str, float
         "p50": round(float(np.median(kept)), 1),
         "p99": round(float(np.quantile(kept, 0.99)), 1),
     }
+
+
+def resident_bytes() -> int:
+    """Bytes of memory this process holds now."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def publish(name: str, figures: dict[str, Any], path: Path | None) -> None:

@@ -104,7 +104,17 @@ def _hits(**scores: float) -> list[Hit]:
 
 
 def test_recall_is_the_share_of_true_neighbours_that_were_found(rng: np.random.Generator) -> None:
-    assert measured_recall(Forgetful(), unit_rows(rng, 1)) == pytest.approx(1 / 3)
+    recall, asked = measured_recall(Forgetful(), unit_rows(rng, 1))
+    assert recall == pytest.approx(1 / 3)
+    assert asked == 1
+
+
+def test_an_audit_that_takes_long_asks_fewer_queries(
+    index: LocalIndex, rng: np.random.Generator
+) -> None:
+    queries = unit_rows(rng, 20)
+    assert measured_recall(index.frozen_shard(), queries, seconds=60) == (1.0, 20)
+    assert measured_recall(index.frozen_shard(), queries, seconds=0) == (1.0, 1)
 
 
 def test_nothing_indexed_has_no_recall(tmp_path: Path) -> None:

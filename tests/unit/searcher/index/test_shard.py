@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.settings import SearcherSettings
-from common.types import Embedding, Hit
-from searcher.index import delta_merge
+from common.types import Embedding, Float32Array, Hit
+from searcher.index import delta_merge, search
 from searcher.index.delta_merge import Merge, build
+from searcher.index.graph_part import GraphPart
 from searcher.index.shard import Shard
 from searcher.index.state import EVERYTHING, Filter
 from tests.support.embeddings import embedding, near, unit_rows, video
@@ -438,3 +439,25 @@ def test_banks_that_nobody_has_find_nothing(rng: np.random.Generator) -> None:
         assert shard.search(query, 20, Filter(frozenset({f"made-up-{number}"}))) == [[]]
     assert shard.search(query, 20, Filter(frozenset({"news"}))) == news
     assert {hit.ref.video_id for hit in news[0]} == {"a"}
+
+
+def test_a_deleted_video_makes_the_search_of_others_no_wider(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = Shard(SearcherSettings(delta_rows=300, ef_construction=40))
+    shard.add([one for number in range(100) for one in video(rng, f"v{number}", 5)])
+    shard.wait_for_build()
+    asked: list[int] = []
+
+    def watched(part: GraphPart, queries: Float32Array, count: int, ef: int) -> Any:
+        asked.append(ef)
+        return nearest_nodes(part, queries, count, ef)
+
+    nearest_nodes = search._nearest_nodes
+    monkeypatch.setattr(search, "_nearest_nodes", watched)
+    point = shard.vectors_of("v50").vectors[2]
+    before = shard.search(point[None], 5)
+    shard.remove_videos(["v7"])
+    after = shard.search(point[None], 5)
+    assert after[0][0].ref == before[0][0].ref
+    assert max(asked) <= 1.1 * min(asked)
