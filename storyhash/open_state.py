@@ -39,8 +39,8 @@ def compact_state(settings: Settings) -> None:
 
 
 def forget_videos(settings: Settings, video_ids: Iterable[str]) -> None:
-    """Delete the matches, verdicts and exceptions of deleted videos, if there is a state database. Raises
-    what `open_state` raises."""
+    """Delete what the state database, if there is one, has of deleted videos. Raises what `open_state`
+    raises."""
     ids = list(video_ids)
     kept = settings.state.url is not None or (settings.data_dir / FILES[0]).exists()
     if not ids or not kept:
@@ -49,3 +49,4 @@ def forget_videos(settings: Settings, video_ids: Iterable[str]) -> None:
         for video_id in ids:
             state.matches.forget_video(video_id)
             state.exceptions.forget_video(video_id)
+            state.curation.enable(video_id)

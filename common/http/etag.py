@@ -8,16 +8,45 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from common.http.errors import json_response, to_json
+from common.http.errors import ApiError, json_response, to_json
+
+# The header in the OpenAPI document.
+IF_MATCH: dict[str, Any] = {
+    "name": "If-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "The `ETag` of what the client read. If it was changed since, nothing is done (412).",
+}
 
 
 def tagged_response(request: Request, value: Any) -> Response:
-    """A value as JSON with its ETag; 304 without a body if `If-None-Match` names it."""
-    tag = f'"{hashlib.sha256(to_json(value)).hexdigest()[:32]}"'
+    """A value as JSON with its ETag; 304 without a body if `If-None-Match` of a GET names it."""
+    tag = _tag(value)
     # The browser may keep it, but asks each time whether it is still valid.
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    given = request.headers.get("if-none-match", "")
-    names = {name.strip().removeprefix("W/") for name in given.split(",")}
-    if tag in names or names == {"*"}:
+    given = _names(request, "if-none-match")
+    if request.method == "GET" and (tag in given or given == {"*"}):
         return Response(status_code=304, headers=headers)
     return json_response(value, headers=headers)
+
+
+def check_if_match(request: Request, value: Any) -> None:
+    """Raises ApiError (412) if `If-Match` is given and does not name this value."""
+    if "if-match" not in request.headers:
+        return
+    given = _names(request, "if-match")
+    if _tag(value) not in given and given != {"*"}:
+        raise ApiError(
+            412,
+            "precondition_failed",
+            "it was changed since it was read; get it again, then repeat the change",
+        )
+
+
+def _tag(value: Any) -> str:
+    return f'"{hashlib.sha256(to_json(value)).hexdigest()[:32]}"'
+
+
+def _names(request: Request, header: str) -> set[str]:
+    given = request.headers.get(header, "")
+    return {name.strip().removeprefix("W/") for name in given.split(",")}

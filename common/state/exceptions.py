@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
 
 from common.errors import UsageError
 from common.state.database import StateDatabase
@@ -192,6 +192,12 @@ class ExceptionStore:
         """Number of exceptions of a video, as query or reference."""
         with self._database.read() as connection:
             return count(connection, EXCEPTIONS.c.id, [_of_video(video_id)])
+
+    def move_video(self, video_id: str, bank: str) -> None:
+        """Note the new bank of a reference in its exceptions."""
+        as_reference = EXCEPTIONS.c.ref_hash == text_hash(video_id)
+        with self._database.change() as connection:
+            connection.execute(update(EXCEPTIONS).where(as_reference).values(bank=plain(bank)))
 
     def _add(
         self,

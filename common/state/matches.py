@@ -162,6 +162,22 @@ class MatchStore:
         with self._database.read() as connection:
             return count(connection, MATCHES.c.id, [_of_video(video_id)])
 
+    def move_video(self, video_id: str, bank: str) -> None:
+        """Note the new bank of a video in its matches, so that who may see the video sees them."""
+        bank_name = plain(bank)
+        with self._database.change(alone=True) as connection:
+            as_reference = MATCHES.c.ref_hash == text_hash(video_id)
+            connection.execute(update(MATCHES).where(as_reference).values(bank=bank_name))
+            as_query = MATCHES.c.query_hash == text_hash(query_of_video(video_id))
+            for row in connection.execute(select(MATCHES).where(as_query)).all():
+                detail = load(row.detail)
+                detail["query"] = {**detail.get("query", {}), "bank": bank}
+                connection.execute(
+                    update(MATCHES)
+                    .where(MATCHES.c.id == row.id)
+                    .values(query_bank=bank_name, detail=dump(detail))
+                )
+
     def trim(self) -> int:
         """Delete matches that are too old, then those that are too many: first the oldest without a
         verdict. Returns the number of deleted matches."""

@@ -7,6 +7,7 @@ from typing import Self
 
 from common.settings import Settings
 from common.state.audit import AuditLog
+from common.state.curation import CurationStore
 from common.state.database import StateDatabase
 from common.state.deliveries import DeliveryStore
 from common.state.exceptions import ExceptionStore
@@ -28,6 +29,7 @@ class State:
         self.verdicts = VerdictStore(self._database)
         self.exceptions = ExceptionStore(self._database)
         self.jobs = JobStore(self._database, settings.jobs)
+        self.curation = CurationStore(self._database)
         self.webhooks = WebhookStore(self._database)
         self.deliveries = DeliveryStore(self._database, settings.webhooks)
 

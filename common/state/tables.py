@@ -196,6 +196,16 @@ WEBHOOK_DELIVERIES = Table(
     sqlite_autoincrement=True,
 )
 
+DISABLED_VIDEOS = Table(
+    "disabled_videos",
+    METADATA,
+    Column("video_hash", String(64), primary_key=True),
+    # As JSON, which is ASCII: an id may have what a database refuses.
+    Column("video_id", Text, nullable=False),
+    Column("key_id", String(32)),
+    Column("created_at", BigInteger, nullable=False),
+)
+
 # First answers to requests with an Idempotency-Key.
 IDEMPOTENT_ANSWERS = Table(
     "idempotent_answers",

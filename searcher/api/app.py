@@ -16,12 +16,14 @@ from searcher.api.content import content_router
 from searcher.api.erasure import erasure_router
 from searcher.api.generations import Generations, generations_router
 from searcher.api.match import match_router
+from searcher.api.own_videos import OwnVideos
 from searcher.api.page import page_files, page_router
 from searcher.api.protocols import Catalogue, EmbedQuery
 from searcher.api.schemas import ERRORS
 from searcher.api.search import add_search
 from searcher.api.snapshots import snapshots_router
 from searcher.api.staged import Staged, staged_router
+from searcher.api.video_changes import DescribeVideo, video_changes_router
 from searcher.api.video_states import states_router
 from searcher.api.videos import AddVideo, videos_router
 from searcher.backup.backups import Backups
@@ -43,6 +45,7 @@ def api_app(
     settings: HttpSettings,
     *,
     add_video: AddVideo | None = None,
+    describe_video: DescribeVideo | None = None,
     generations: Generations | None = None,
     staged: Staged | None = None,
     access: Access | None = None,
@@ -51,10 +54,10 @@ def api_app(
     backups: Backups | None = None,
     webhooks: WebhookSettings | None = None,
 ) -> FastAPI:
-    """The whole API. add_video: None if videos are added in another way; generations: None if there is
-    only one; staged: None if no video waits for segments; access: None if there are no keys and nothing
-    is kept beside the index; transforms: None if matches get no field `transform`; jobs, webhooks: None
-    if there are none; backups: None if this process cannot make any."""
+    """The whole API. add_video, describe_video: None if videos are added in another way; generations:
+    None if there is only one; staged: None if no video waits for segments; access: None if there are no
+    keys and nothing is kept beside the index; transforms: None if matches get no field `transform`; jobs,
+    webhooks: None if there are none; backups: None if this process cannot make any."""
     page = page_files()
     open_paths = [file.path for file in page]
     app = new_app("StoryHash", health, metrics, settings, access, open_paths)
@@ -62,7 +65,7 @@ def api_app(
     reviews = None if access is None else Reviews(lambda: access.state)
     queries = MatchQueries(embed, metrics, reviews, transforms)
     uploads = UploadStore(settings, metrics)
-    add_search(app, catalogue, metrics)
+    add_search(app, catalogue, metrics, None if reviews is None else reviews.hidden)
     app.include_router(match_router(catalogue, queries, metrics, uploads))
     if jobs is not None:
         app.include_router(jobs_router(jobs, catalogue, uploads))
@@ -75,7 +78,10 @@ def api_app(
     if backups is not None:
         state = None if reviews is None else lambda: reviews.state
         app.include_router(erasure_router(catalogue, state, backups.folder))
-    app.include_router(videos_router(catalogue, add_video, reviews))
+    own = OwnVideos(catalogue)
+    app.include_router(videos_router(catalogue, add_video, own, reviews))
+    if reviews is not None:
+        app.include_router(video_changes_router(catalogue, describe_video, reviews, own))
     if generations is not None:
         app.include_router(generations_router(generations))
     if staged is not None:

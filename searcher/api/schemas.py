@@ -178,6 +178,7 @@ class VideoItem(_Shape):
     metadata: dict[str, Any]
     indexed_at: str | None
     error: ErrorInfo | None = Field(None, description="Why indexing failed; absent otherwise.")
+    disabled: bool = Field(False, description="Kept, but not found by searches and matches.")
 
 
 class VideoPage(_Shape):
@@ -197,6 +198,21 @@ class NewVideo(_Shape):
     bank: str = Field("default", min_length=1, max_length=200)
     title: str = Field("", max_length=1000)
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class ChangedVideo(_Shape):
+    """What to change of a video; what is not given stays. `metadata` is replaced as a whole."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"title": "Tea, restored", "disabled": False}]},
+    )
+    title: str = Field("", max_length=1000)
+    bank: str = Field("default", min_length=1, max_length=200)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    disabled: bool = Field(
+        False, strict=True, description="Keep the video, but let no search and no match find it."
+    )
 
 
 class GenerationName(_Shape):

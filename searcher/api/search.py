@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -93,8 +95,13 @@ class _BareRoute(APIRoute):
         self.app = request_response(checked)
 
 
-def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
-    """Add the route, for the index that answers now."""
+def add_search(
+    app: FastAPI,
+    catalogue: Catalogue,
+    metrics: Metrics,
+    hidden: Callable[[], frozenset[str]] | None = None,
+) -> None:
+    """Add the route, for the index that answers now. hidden: the videos that are not found."""
     load_shedder = LoadShedder(_AT_WORK, _WAITING, measured=QueueMetrics(metrics, "search"))
 
     async def search(request: Request) -> Response:
@@ -109,6 +116,8 @@ def add_search(app: FastAPI, catalogue: Catalogue, metrics: Metrics) -> None:
             )
         answering = catalogue.current()
         check_banks(request, only.banks, answering.index.videos)
+        if hidden is not None and (videos := hidden()):
+            only = replace(only, exclude_videos=videos)
         if model_id and model_id != answering.model_id:
             raise ModelMismatchError(
                 f"the vectors are of model {model_id}, the index of {answering.model_id}"

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Annotated, Any, Protocol, TypeAlias
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from common.http.errors import ApiError, json_response, to_json
+from common.http.etag import tagged_response
 from common.http.load_shedding import LoadShedder
 from common.http.request_body import documented_body, no_body, read_model
 from common.http.request_facts import facts_of
 from common.http.roles import banks_for, needs
 from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
+from common.state.curation import NOTHING, Curation, CurationStore
 from common.state.roles import Role
 from common.types import CatalogEntry
 from common.uris import public_uri
+from searcher.api.own_videos import OwnVideos
 from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
 from searcher.api.video_path import VIDEO_ID
@@ -30,7 +31,7 @@ from searcher.storage.video_store import Selection, Video, VideoStore
 # that may not be asked.
 AddVideo: TypeAlias = Callable[[CatalogEntry], Video]
 # Metadata is the user's own; this much of it is data about a video.
-_MAX_JSON_BYTES = 1 << 18
+MAX_VIDEO_JSON_BYTES = 1 << 18
 # A page ends early where its videos have so much metadata.
 _MAX_PAGE_BYTES = 1 << 23
 _STEP_ROWS = 100
@@ -59,6 +60,11 @@ def taken_id(video_id: str) -> ApiError:
 class KeptOfVideos(Protocol):
     """What a service keeps of videos beside its index."""
 
+    @property
+    def curation(self) -> CurationStore:
+        """Which videos are disabled."""
+        ...
+
     def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
         """Delete what is known of a deleted video, as far as it is of these banks (None: all)."""
         ...
@@ -69,29 +75,18 @@ class KeptOfVideos(Protocol):
 
 
 def videos_router(
-    catalogue: Catalogue, add_video: AddVideo | None, kept: KeptOfVideos | None = None
+    catalogue: Catalogue,
+    add_video: AddVideo | None,
+    own: OwnVideos,
+    kept: KeptOfVideos | None = None,
 ) -> APIRouter:
     """The routes. Without `add_video`, POST returns an error with an explanation. kept: None if nothing
     is kept beside the index."""
     router = APIRouter(tags=["videos"])
     changes = LoadShedder(_AT_WORK, _WAITING)
-    # Keys that are limited to banks change videos one after the other: between looking whose a video
-    # is and changing it, no other bank's key may take its id.
-    limited = threading.Lock()
 
-    @contextmanager
-    def only_own(
-        request: Request, video_id: str, refusal: Callable[[str], ApiError]
-    ) -> Iterator[None]:
-        caller = facts_of(request.scope).caller
-        if caller.banks is None:
-            yield
-            return
-        with limited:
-            video = catalogue.current().index.videos.get(video_id)
-            if video is not None and not caller.may_see(video.bank):
-                raise refusal(video_id)
-            yield
+    def curated() -> Curation:
+        return NOTHING if kept is None else kept.curation.current
 
     @router.get(
         "/v1/videos",
@@ -110,7 +105,7 @@ def videos_router(
         have much metadata."""
         allowed = banks_for(request, frozenset({bank} if bank else ()))
         only = Selection(bank, state, prefix, None if allowed is None else tuple(sorted(allowed)))
-        return _page(catalogue.current().index.videos, cursor, limit, only)
+        return _page(catalogue.current().index.videos, cursor, limit, only, curated())
 
     @router.post(
         "/v1/videos",
@@ -130,17 +125,17 @@ def videos_router(
                 close=True,
             )
         changes.check_capacity()
-        entry = _entry(await read_model(request, NewVideo, _MAX_JSON_BYTES))
+        entry = _entry(await read_model(request, NewVideo, MAX_VIDEO_JSON_BYTES))
         facts_of(request.scope).target = entry.video_id
         banks_for(request, frozenset({entry.bank}))
 
         def add() -> Video:
-            with only_own(request, entry.video_id, taken_id):
+            with own.only(request, entry.video_id, taken_id):
                 return add_video(entry)
 
         async with changes.entered():
             row = await changes.run(lambda _: add(), request.receive)
-        return json_response(row.to_json(), 202)
+        return json_response(video_to_json(row, curated()), 202)
 
     # Ids may hold slashes and newlines, as the paths they are made of do.
     @router.get(
@@ -153,7 +148,7 @@ def videos_router(
         video = catalogue.current().index.videos.get(video_id)
         if video is None or not facts_of(request.scope).caller.may_see(video.bank):
             raise unknown_video(video_id)
-        return json_response(video.to_json())
+        return tagged_response(request, video_to_json(video, curated()))
 
     @router.delete(
         f"/v1/videos/{VIDEO_ID}",
@@ -167,7 +162,7 @@ def videos_router(
         await no_body(request)
 
         def delete() -> bool:
-            with only_own(request, video_id, unknown_video):
+            with own.only(request, video_id, unknown_video):
                 video = catalogue.current().index.videos.get(video_id)
                 known = catalogue.delete_video(video_id)
                 if kept is not None:
@@ -186,7 +181,14 @@ def videos_router(
     return router
 
 
-def _page(videos: VideoStore, cursor: str, limit: int, only: Selection) -> Response:
+def video_to_json(video: Video, curation: Curation) -> dict[str, Any]:
+    """The JSON of a video in the API."""
+    return {**video.to_json(), "disabled": video.video_id in curation.disabled}
+
+
+def _page(
+    videos: VideoStore, cursor: str, limit: int, only: Selection, curation: Curation
+) -> Response:
     """The videos after the cursor, up to the limits on their number and total size."""
     items: list[bytes] = []
     following: str | None = cursor
@@ -194,7 +196,7 @@ def _page(videos: VideoStore, cursor: str, limit: int, only: Selection) -> Respo
     while following is not None and len(items) < limit and size < _MAX_PAGE_BYTES:
         step = min(_STEP_ROWS, limit - len(items))
         rows, following = videos.page(after=following, limit=step, only=only)
-        items += [to_json(row.to_json()) for row in rows]
+        items += [to_json(video_to_json(row, curation)) for row in rows]
         size += sum(map(len, items[-len(rows) :])) if rows else 0
     told = b",".join(items)
     end = b'"next_cursor":%b,"total":%d' % (to_json(following), videos.total(only))

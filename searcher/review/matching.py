@@ -66,12 +66,15 @@ class MatchQueries:
         """The JSON of the report; a video of the catalogue is not found in itself. Raises ApiError (404)
         for an unknown video, the errors of `EmbedQuery` and of the matcher, StateError."""
         uri_of = answering.index.videos.uri_of
+        hidden = frozenset() if self._reviews is None else self._reviews.hidden()
         if task.video_id is not None:
             video = answering.index.videos.get(task.video_id)
             if video is None or not caller.may_see(video.bank):
                 raise unknown_video(task.video_id)
             identity = QueryIdentity.of_video(video)
-            report = answering.matcher.match_video(video, task.banks, cancellation=cancellation)
+            report = answering.matcher.match_video(
+                video, task.banks, without=hidden, cancellation=cancellation
+            )
             if self._transforms is not None:
                 pictures = self._transforms.of_uri(video.uri)
                 report = self._transforms.add_to(report, pictures, uri_of, cancellation)
@@ -86,7 +89,7 @@ class MatchQueries:
                 report = match_cascade(
                     answering.matcher,
                     look if on_piece is None else _told(look, on_piece),
-                    only=Filter(task.banks),
+                    only=Filter(task.banks, hidden),
                     thorough=task.thorough,
                     cancellation=cancellation,
                 )

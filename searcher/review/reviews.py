@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from common.state.curation import CurationStore
 from common.state.events import video_deleted, video_indexed
 from common.state.exceptions import StoredException
 from common.state.matches import FoundMatch, StoredMatch
@@ -73,11 +74,28 @@ class Reviews:
         return answer
 
     def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
-        """Delete the matches and exceptions of a deleted video. banks: only those of these banks. Raises
-        StateError, NotReadyError."""
+        """Delete what is kept of a deleted video. banks: only matches and exceptions of these banks.
+        Raises StateError, NotReadyError."""
         state = self._state()
         state.matches.forget_video(video_id, banks)
         state.exceptions.forget_video(video_id, banks)
+        state.curation.enable(video_id)
+
+    def hidden(self) -> frozenset[str]:
+        """The videos that no search finds. Raises NotReadyError before it is open, StateError."""
+        return self.curation.current.disabled
+
+    @property
+    def curation(self) -> CurationStore:
+        """What people have set. Raises NotReadyError before it is open."""
+        return self._state().curation
+
+    def move_video(self, video_id: str, bank: str) -> None:
+        """Move the matches and exceptions of a video to its new bank. Raises StateError,
+        NotReadyError."""
+        state = self._state()
+        state.matches.move_video(video_id, bank)
+        state.exceptions.move_video(video_id, bank)
 
     def tell_indexed(self, video_id: str, bank: str, version: int) -> None:
         """Tell webhooks that a version of a video is searchable. Raises StateError, NotReadyError."""

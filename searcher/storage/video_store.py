@@ -42,6 +42,11 @@ class Video:
     error_code: str = ""
     error_message: str = ""
 
+    @property
+    def description(self) -> Description:
+        """Bank, title and metadata."""
+        return Description(self.bank, self.title, dict(self.metadata))
+
     def to_json(self) -> dict[str, Any]:
         """The public form, as the API and the command line print it."""
         hidden = {"root", "fingerprint", "error_code", "error_message"}
@@ -51,6 +56,15 @@ class Video:
         if self.error_code:
             shown["error"] = {"code": self.error_code, "message": self.error_message}
         return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is said of a video."""
+
+    bank: str
+    title: str
+    metadata: Mapping[str, Any]
 
 
 _COLUMNS = tuple(f.name for f in fields(Video))
@@ -201,6 +215,8 @@ class VideoStore:
                 kept = replace(video, state="pending")
                 old = self.get(video.video_id)
                 if old is not None:
+                    if old.description != video.description:
+                        execute("DELETE FROM edits WHERE video_id = ?", video.video_id)
                     kept = replace(
                         kept,
                         version=old.version,
@@ -249,6 +265,25 @@ class VideoStore:
                 video_id,
             )
 
+    def note_edit(self, video: Video, replaced: Description) -> None:
+        """Note a description that somebody wrote instead of that of the source, which was `replaced`, so
+        that the same description of the source does not undo it. The row is searchable as it is."""
+        text = json.dumps([replaced.bank, replaced.title, dict(replaced.metadata)])
+        with self._database.change() as execute:
+            execute(
+                "UPDATE videos SET bank = ?, title = ?, metadata = ? WHERE video_id = ?",
+                video.bank,
+                video.title,
+                json.dumps(dict(video.metadata), ensure_ascii=False),
+                video.video_id,
+            )
+            execute("INSERT OR REPLACE INTO edits VALUES (?, ?)", video.video_id, text)
+
+    def replaced_description(self, video_id: str) -> Description | None:
+        """The description of the source that an edit replaced; None without an edit."""
+        rows = self._database.query("SELECT replaced FROM edits WHERE video_id = ?", video_id)
+        return Description(*json.loads(rows[0][0])) if rows else None
+
     def delete(self, video_id: str, version: int = 0) -> None:
         """Forget a row and remember that every version up to this one, or to the newest, was deleted."""
         version = max(version, self.next_version(video_id) - 1)
@@ -258,7 +293,8 @@ class VideoStore:
                 "SELECT video_id, fingerprint FROM videos WHERE video_id = ? AND fingerprint <> ''",
                 video_id,
             )
-            execute("DELETE FROM videos WHERE video_id = ?", video_id)
+            for table in ("videos", "edits"):
+                execute(f"DELETE FROM {table} WHERE video_id = ?", video_id)
             execute("INSERT OR REPLACE INTO deleted VALUES (?, ?, 0)", video_id, version)
             _count(execute)
 
@@ -280,6 +316,7 @@ class VideoStore:
             "missing_segments",
             "offsets",
             "log",
+            "edits",
         )
         with self._database.change() as execute:
             # The log is read anew, and what it told is not told again.

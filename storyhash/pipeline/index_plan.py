@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from common.types import CatalogEntry
@@ -11,7 +11,7 @@ from common.uris import public_uri
 from ingest.catalogue import CatalogueItem, Listing, RejectedVideo
 from ingest.fingerprint import same_source, with_content
 from ingest.ledger import WORTH_A_RETRY
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video_store import Description, Video, VideoStore
 from storyhash.pipeline.naming import NamedVideo, named
 
 # The next version may fix an internal error.
@@ -172,7 +172,8 @@ def _add(
 def _work_on(named_video: NamedVideo, videos: VideoStore) -> PlannedVideo:
     """What must be done for a video. Returns its row if nothing must be done: it is indexed or failed,
     and has not changed."""
-    entry, row = named_video.entry, named_video.row
+    row = named_video.row
+    entry = named_video.entry if row is None else as_edited(named_video.entry, row, videos)
     version = videos.next_version(entry.video_id)
     item = WorkItem(entry, version, named_video.root, named_video.fingerprint)
     if row is not None and _is_settled(entry, row, named_video):
@@ -205,6 +206,19 @@ def _is_settled(entry: CatalogEntry, row: Video, named_video: NamedVideo) -> boo
     return not (row.state == "failed" and row.error_code in _WORTH_A_RETRY)
 
 
+def as_edited(entry: CatalogEntry, row: Video, videos: VideoStore) -> CatalogEntry:
+    """The entry with the description that somebody wrote into the catalogue instead of this one;
+    unchanged if the source has another description now."""
+    if videos.replaced_description(row.video_id) != description_of(entry):
+        return entry
+    return replace(entry, bank=row.bank, title=row.title, metadata=row.metadata)
+
+
+def description_of(entry: CatalogEntry) -> Description:
+    """Bank, title and metadata of an entry."""
+    return Description(entry.bank, entry.title, dict(entry.metadata))
+
+
 def is_here(row: Video, entry: CatalogEntry) -> bool:
     """Whether the row and the entry have the same path or address."""
     return public_uri(row.uri) == public_uri(entry.uri)
@@ -212,8 +226,7 @@ def is_here(row: Video, entry: CatalogEntry) -> bool:
 
 def is_described(row: Video, entry: CatalogEntry) -> bool:
     """Whether the row and the entry have the same bank, title and metadata."""
-    described = (row.bank, row.title, dict(row.metadata))
-    return described == (entry.bank, entry.title, dict(entry.metadata))
+    return row.description == description_of(entry)
 
 
 def _of_roots(videos: VideoStore, roots: set[str]) -> Iterable[Video]:

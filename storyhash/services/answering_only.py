@@ -20,6 +20,7 @@ from searcher.api.protocols import OpenedQuery, ServingIndex
 from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
 from storyhash.services.background import ThreadWatch, end_all
+from storyhash.services.curation_reader import CurationReader
 from storyhash.services.key_access import new_access, opened_access
 from storyhash.services.webhook_worker import WebhookWorker
 from storyhash.wiring import QueryServices, open_for_queries
@@ -79,7 +80,10 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
         webhooks=settings.webhooks,
     )
     # The matches that it finds are told too.
-    webhooks = WebhookWorker(lambda: access.state, settings.webhooks, metrics)
+    threads = [
+        WebhookWorker(lambda: access.state, settings.webhooks, metrics),
+        CurationReader(lambda: access.state),
+    ]
     health.unmet("index", "it is being opened")
     with (
         reader,
@@ -94,8 +98,9 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
         keep_what_is_there()
         hand_over_soon()
         _log.info("listening on %s", server.url)
-        ThreadWatch(metrics, health).add(webhooks)
-        webhooks.start()
+        ThreadWatch(metrics, health).add(*threads)
+        for thread in threads:
+            thread.start()
         try:
             while not stopping.wait(_TICK_SECONDS):
                 health.beat()
@@ -104,4 +109,4 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
             _log.info("stopping")
             server.stop()
         finally:
-            end_all([webhooks])
+            end_all(threads)

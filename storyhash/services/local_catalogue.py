@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import NotReadyError, UsageError
@@ -80,6 +82,34 @@ class ServedCatalogue:
         if held is None:
             raise UsageError(f"{entry.video_id!r} was deleted while it was posted; post it again")
         return held
+
+    def describe_video(self, video_id: str, changes: Mapping[str, Any]) -> Video | None:
+        """Change bank, title or metadata of a video, whose vectors are kept; None if it is unknown. A
+        later `index` or scan of the folder keeps the change, unless the description there changes too.
+
+        Raises UsageError for invalid text.
+        """
+        opened = self._there()
+        index = opened.answering.index
+        with index.changing:
+            held = index.videos.get(video_id)
+            if held is None:
+                return None
+            described = replace(held, **changes)
+            if described.description == held.description:
+                return held
+            told = (described.bank, described.title, described.metadata)
+            entry = CatalogEntry(video_id, held.uri, *told)
+            check_entry(entry)
+            given = index.videos.replaced_description(video_id) or held.description
+            version = index.videos.next_version(video_id)
+            item = WorkItem(entry, version, held.root, held.fingerprint)
+            if held.state == "ready":
+                opened.queue.relabel([Relabelled(item, held)])
+            elif held.state == "pending":
+                opened.queue.add([item])
+            index.videos.note_edit(described, given)
+            return index.videos.get(video_id)
 
     def delete_video(self, video_id: str) -> bool:
         opened = self._there()

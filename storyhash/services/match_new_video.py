@@ -28,7 +28,7 @@ def match_new_video(
     video = index.videos.get(video_id)
     if video is None or video.version != version:
         return None
-    report = answering.matcher.match_video(video)
+    report = answering.matcher.match_video(video, without=reviews.hidden())
     if transforms is not None:
         report = transforms.add_to(report, transforms.of_uri(video.uri), index.videos.uri_of)
     observe_decision(metrics, report)

@@ -31,6 +31,7 @@ from storyhash.query.pictures import PictureReader
 from storyhash.query.remote import RemoteQueries
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.backup_source import backups_of
+from storyhash.services.curation_reader import CurationReader
 from storyhash.services.followed_catalogue import FollowedCatalogue
 from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.index_follower import IndexFollower, generation_settings
@@ -97,7 +98,8 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     )
     job_worker = JobWorker(jobs, runner)
     webhooks = WebhookWorker(lambda: access.state, settings.webhooks, metrics)
-    threads: list[Background] = [auditor, job_worker, webhooks]
+    curation = CurationReader(lambda: access.state)
+    threads: list[Background] = [auditor, job_worker, curation, webhooks]
     if not answers_only:
         threads.append(announcer)
     health = CatalogueHealth(metrics, catalogue)

@@ -39,6 +39,7 @@ from storyhash.query.pictures import PictureReader
 from storyhash.services.answering_only import run_answering
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.backup_source import backups_of
+from storyhash.services.curation_reader import CurationReader
 from storyhash.services.folder_watcher import Watcher
 from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.index_queue import IndexQueue
@@ -85,6 +86,7 @@ def run_serve(
     app = api_app(
         *(catalogue, catalogue.embed, health, metrics, settings.http),
         add_video=catalogue.add_video,
+        describe_video=catalogue.describe_video,
         access=access,
         transforms=transforms,
         jobs=jobs,
@@ -115,6 +117,7 @@ def run_serve(
             )
             asked = MatchQueries(catalogue.embed, metrics, reviews, transforms)
             workers.append(JobWorker(jobs, JobRunner(jobs, asked, catalogue.current)))
+            workers.append(CurationReader(lambda: access.state))
             workers.append(WebhookWorker(lambda: access.state, settings.webhooks, metrics))
             queries = LocalQueries(decoder, QueryEmbedder(services.stage), reader)
             observe_encoders(services.stage, metrics)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,6 +54,7 @@ ROLES = {
     ("/v1/videos", "post"): "writer",
     ("/v1/videos/{video_id}", "get"): "reader",
     ("/v1/videos/{video_id}", "delete"): "writer",
+    ("/v1/videos/{video_id}", "patch"): "writer",
     ("/v1/videos/{video_id}/content", "get"): "reader",
     ("/v1/videos/{video_id}/erasure", "get"): "writer",
     ("/v1/generations", "get"): "reader",
@@ -111,6 +113,7 @@ class Keyed:
         self.app = api_app(
             *(self.api.catalogue, embed, Health(None, (), 1e6), self.api.metrics, settings),
             add_video=self._add,
+            describe_video=self._describe,
             generations=whole,
             staged=whole,
             access=access_over(state, settings),
@@ -125,6 +128,13 @@ class Keyed:
     def _add(self, entry: Any) -> Video:
         self.added.append(entry.video_id)
         return Video(entry.video_id, entry.uri, entry.bank)
+
+    def _describe(self, video_id: str, changes: Mapping[str, Any]) -> Video | None:
+        videos = self.api.index.videos
+        video = videos.get(video_id)
+        if video is not None:
+            videos.note_edit(replace(video, **changes), video.description)
+        return videos.get(video_id)
 
     def ask(self, method: str, path: str, key: dict[str, str], **request: Any) -> Any:
         headers = {**request.pop("headers", {}), **key}

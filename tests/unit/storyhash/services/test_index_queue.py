@@ -26,7 +26,7 @@ from searcher.local_index import LocalIndex
 from searcher.metrics import watch_pending, watch_vectors
 from searcher.storage.data_dir import FolderManifest
 from storyhash.pipeline.index_pipeline import Indexer
-from storyhash.pipeline.index_plan import WorkItem
+from storyhash.pipeline.index_plan import WorkItem, as_edited, is_described
 from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.services.folder_watcher import Watcher
 from storyhash.services.index_queue import IndexQueue
@@ -572,3 +572,67 @@ def test_a_watched_library_that_moved_is_not_indexed_again(bench: Bench, tmp_pat
     assert after is not None
     assert (after.version, after.state) == (before.version, "ready")
     assert len(bench.queue) == 0
+
+
+def test_an_edited_description_keeps_the_vectors_and_outlives_the_next_scan(
+    bench: Bench, served: ServedCatalogue
+) -> None:
+    bench.add("a", title="of the file")
+    bench.work()
+    before = bench.index.vectors_of("a").vectors
+    changes = {"bank": "shows", "metadata": {"year": 1}}
+    edited = served.describe_video("a", changes)
+    assert edited is not None
+    assert (edited.state, edited.bank, edited.title) == ("ready", "shows", "of the file")
+    after = bench.index.vectors_of("a")
+    assert {ref.bank for ref in after.refs} == {"shows"}
+    assert np.array_equal(before, after.vectors)
+    assert served.describe_video("a", changes) == edited
+    again = served.describe_video("a", {"title": "mine"})
+    assert again is not None
+    assert (again.bank, again.title, again.metadata) == ("shows", "mine", {"year": 1})
+
+    def scanned(title: str) -> CatalogEntry:
+        """The entry after a scan that finds this title beside the file."""
+        return as_edited(CatalogEntry("a", "/a", title=title), again, bench.index.videos)
+
+    assert is_described(again, scanned("of the file"))
+    # A description that the source did not have before is news.
+    assert not is_described(again, scanned("another"))
+    served.delete_video("a")
+    assert bench.index.videos.replaced_description("a") is None
+    assert served.describe_video("a", {"title": "x"}) is None
+
+
+def test_a_video_that_waits_or_failed_is_described_too(
+    bench: Bench, served: ServedCatalogue
+) -> None:
+    bench.pool.unreadable.add("b")
+    bench.add("b")
+    bench.work()
+    bench.add("a")
+    for video_id, state in (("a", "pending"), ("b", "failed")):
+        edited = served.describe_video(video_id, {"title": "mine"})
+        assert edited is not None
+        assert (edited.state, edited.title) == (state, "mine")
+    with pytest.raises(UsageError, match="not finite"):
+        served.describe_video("a", {"metadata": {"n": float("inf")}})
+    bench.work()
+    row = bench.index.videos.get("a")
+    assert row is not None
+    assert (row.state, row.title) == ("ready", "mine")
+
+
+def test_a_new_description_from_the_source_ends_an_edit(
+    bench: Bench, served: ServedCatalogue
+) -> None:
+    bench.add("a", title="first")
+    bench.work()
+    served.describe_video("a", {"title": "mine"})
+    assert bench.index.videos.replaced_description("a") is not None
+    bench.add("a", title="second")
+    bench.work()
+    row = bench.index.videos.get("a")
+    assert row is not None
+    assert row.title == "second"
+    assert bench.index.videos.replaced_description("a") is None

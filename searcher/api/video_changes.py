@@ -1,0 +1,114 @@
+"""`PATCH /v1/videos/{id}`: changes what is said of a video, and whether it is found."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from common.errors import UsageError
+from common.http.errors import ApiError
+from common.http.etag import IF_MATCH, check_if_match, tagged_response
+from common.http.load_shedding import LoadShedder
+from common.http.request_body import documented_body, read_model
+from common.http.request_facts import Caller, facts_of
+from common.http.roles import banks_for, needs
+from common.state.curation import CurationStore
+from common.state.roles import Role
+from searcher.api.own_videos import OwnVideos
+from searcher.api.protocols import Catalogue
+from searcher.api.schemas import ERRORS, ChangedVideo, VideoItem
+from searcher.api.video_path import VIDEO_ID
+from searcher.api.videos import MAX_VIDEO_JSON_BYTES, unknown_video, video_to_json
+from searcher.storage.video_store import Video
+
+# Writes another bank, title or metadata of a video; returns its row, None if it is unknown. Raises
+# UsageError for invalid text.
+DescribeVideo: TypeAlias = Callable[[str, Mapping[str, Any]], Video | None]
+_DISABLED = "disabled"
+_AT_WORK, _WAITING = 4, 32
+
+
+class CuratedVideos(Protocol):
+    """What a service keeps of videos beside its index."""
+
+    @property
+    def curation(self) -> CurationStore:
+        """Which videos are disabled."""
+        ...
+
+    def move_video(self, video_id: str, bank: str) -> None:
+        """Move the matches and exceptions of a video to its new bank."""
+        ...
+
+
+def video_changes_router(
+    catalogue: Catalogue, describe: DescribeVideo | None, kept: CuratedVideos, own: OwnVideos
+) -> APIRouter:
+    """The route. describe: None if descriptions come from elsewhere; then only `disabled` can be
+    changed."""
+    router = APIRouter(tags=["videos"])
+    load_shedder = LoadShedder(_AT_WORK, _WAITING)
+    # Between the check of If-Match and the change, no other request changes the video.
+    changing = threading.Lock()
+
+    def current(video_id: str) -> Video:
+        video = catalogue.current().index.videos.get(video_id)
+        if video is None:
+            raise unknown_video(video_id)
+        return video
+
+    def change(request: Request, video_id: str, changes: dict[str, Any], caller: Caller) -> Any:
+        with own.only(request, video_id, unknown_video), changing:
+            video, curation = current(video_id), kept.curation
+            check_if_match(request, video_to_json(video, curation.current))
+            disabled = changes.pop(_DISABLED, None)
+            if changes:
+                if describe is None:
+                    raise _described_elsewhere()
+                video = describe(video_id, changes) or current(video_id)
+                if "bank" in changes:
+                    # Also of an unchanged bank: an earlier call may have ended between the two steps.
+                    kept.move_video(video_id, video.bank)
+            if disabled is True:
+                curation.disable(video_id, caller.key_id)
+            elif disabled is False:
+                curation.enable(video_id)
+            return video_to_json(video, curation.current)
+
+    @router.patch(
+        f"/v1/videos/{VIDEO_ID}",
+        dependencies=needs(Role.WRITER, change="videos.update"),
+        openapi_extra={**documented_body(ChangedVideo), "parameters": [IF_MATCH]},
+        responses={200: {"model": VideoItem}, **ERRORS},
+    )
+    async def change_video(video_id: str, request: Request) -> Response:
+        """Change the title, the bank, the metadata or `disabled` of a video. What is not given stays;
+        metadata is replaced as a whole. The video is not indexed again."""
+        load_shedder.check_capacity()
+        given = await read_model(request, ChangedVideo, MAX_VIDEO_JSON_BYTES)
+        changes = given.model_dump(exclude_unset=True)
+        if not changes:
+            raise UsageError("the body: expected title, bank, metadata or disabled")
+        if "bank" in changes:
+            banks_for(request, frozenset({changes["bank"]}))
+        caller = facts_of(request.scope).caller
+        async with load_shedder.entered():
+            value = await load_shedder.run(
+                lambda _: change(request, video_id, changes, caller), request.receive
+            )
+        return tagged_response(request, value)
+
+    return router
+
+
+def _described_elsewhere() -> ApiError:
+    return ApiError(
+        501,
+        "not_here",
+        "this searcher gets titles, banks and metadata from Kafka; send the video again with "
+        "`storyhash ingest`. `disabled` can be changed here",
+    )
