@@ -46,6 +46,7 @@ _API_CODES: Mapping[str, tuple[int, str]] = {
     "no_content": (404, "The file of the video cannot be sent"),
     "method_not_allowed": (405, "The route does not have this method"),
     "timeout": (408, "The request arrived too slowly, or the video took too long to decode"),
+    "bank_not_empty": (409, "The bank has videos"),
     "precondition_failed": (412, "It was changed since it was read"),
     "too_large": (413, "The request is too large"),
     "unsupported_media_type": (415, "The route does not read this content type"),

@@ -1,28 +1,50 @@
-"""Videos that people have disabled: they are kept, but no search and no match finds them."""
+"""What people have set about videos and banks: policies, and what is disabled.
+
+What is disabled is kept, but no search and no match finds it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from sqlalchemy import delete, insert, select
 
 from common.errors import UsageError
 from common.state.database import StateDatabase
 from common.state.newest_first import count
-from common.state.tables import DISABLED_VIDEOS
+from common.state.tables import BANKS, DISABLED_VIDEOS
 from common.state.text import dump, load, text_hash
 
 # Every search compares its results with them.
 MAX_DISABLED = 10_000
+MAX_BANKS_SET = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class BankSetting:
+    """What is set about a bank. policy: thresholds by name, only those that are set. updated_at:
+    milliseconds since 1970."""
+
+    title: str
+    description: str
+    enabled: bool
+    policy: Mapping[str, float]
+    updated_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Curation:
-    """All of it at one moment. disabled: video ids."""
+    """All of it at one moment. disabled: video ids. banks: by name."""
 
     disabled: frozenset[str] = frozenset()
+    banks: Mapping[str, BankSetting] = field(default_factory=dict)
+
+    @property
+    def disabled_banks(self) -> frozenset[str]:
+        """The names of the banks that are not matched."""
+        return frozenset(name for name, bank in self.banks.items() if not bank.enabled)
 
 
 NOTHING = Curation()
@@ -45,8 +67,18 @@ class CurationStore:
     def read(self) -> Curation:
         """Read it again."""
         with self._database.read() as connection:
-            ids = connection.execute(select(DISABLED_VIDEOS.c.video_id)).scalars()
-            found = Curation(frozenset(load(video_id) for video_id in ids))
+            ids = connection.execute(select(DISABLED_VIDEOS.c.video_id)).scalars().all()
+            banks = connection.execute(select(BANKS)).all()
+        found = Curation(
+            frozenset(load(video_id) for video_id in ids),
+            {
+                load(row.name): BankSetting(
+                    *(load(row.title), load(row.description), row.enabled, load(row.policy)),
+                    updated_at=row.updated_at,
+                )
+                for row in banks
+            },
+        )
         self._current = found
         return found
 
@@ -78,3 +110,33 @@ class CurationStore:
             found = connection.execute(delete(DISABLED_VIDEOS).where(this)).rowcount
         if found:
             self.read()
+
+    def put_bank(self, name: str, bank: BankSetting, key_id: str | None) -> None:
+        """Set what is said of a bank, in place of what was. Raises UsageError if there are too many."""
+        this = BANKS.c.name_hash == text_hash(name)
+        with self._database.change(alone=True) as connection:
+            connection.execute(delete(BANKS).where(this))
+            total = count(connection, BANKS.c.name_hash, ())
+            if total >= MAX_BANKS_SET:
+                raise UsageError(f"{total} banks are set already, as many as can be; delete some")
+            connection.execute(
+                insert(BANKS).values(
+                    name_hash=text_hash(name),
+                    name=dump(name),
+                    title=dump(bank.title),
+                    description=dump(bank.description),
+                    enabled=bank.enabled,
+                    policy=dump(dict(bank.policy)),
+                    key_id=key_id,
+                    updated_at=int(1000 * self._clock()),
+                )
+            )
+        self.read()
+
+    def delete_bank(self, name: str) -> bool:
+        """Forget what is set about a bank; False if nothing is."""
+        with self._database.change() as connection:
+            this = BANKS.c.name_hash == text_hash(name)
+            found = connection.execute(delete(BANKS).where(this)).rowcount
+        self.read()
+        return found > 0

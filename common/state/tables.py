@@ -206,6 +206,22 @@ DISABLED_VIDEOS = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+# What people have set about banks. A bank without a row has the policy of the settings.
+BANKS = Table(
+    "banks",
+    METADATA,
+    Column("name_hash", String(64), primary_key=True),
+    # As JSON, as the ids of disabled videos.
+    Column("name", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    # A JSON object with the thresholds that are set.
+    Column("policy", Text, nullable=False),
+    Column("key_id", String(32)),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
 # First answers to requests with an Idempotency-Key.
 IDEMPOTENT_ANSWERS = Table(
     "idempotent_answers",

@@ -29,6 +29,7 @@ from searcher.api.videos import AddVideo, videos_router
 from searcher.backup.backups import Backups
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.routes import jobs_router
+from searcher.review.bank_routes import bank_router
 from searcher.review.exception_routes import exception_router
 from searcher.review.match_routes import match_store_router
 from searcher.review.matching import MatchQueries
@@ -65,7 +66,7 @@ def api_app(
     reviews = None if access is None else Reviews(lambda: access.state)
     queries = MatchQueries(embed, metrics, reviews, transforms)
     uploads = UploadStore(settings, metrics)
-    add_search(app, catalogue, metrics, None if reviews is None else reviews.hidden)
+    add_search(app, catalogue, metrics, queries.curation)
     app.include_router(match_router(catalogue, queries, metrics, uploads))
     if jobs is not None:
         app.include_router(jobs_router(jobs, catalogue, uploads))
@@ -82,6 +83,7 @@ def api_app(
     app.include_router(videos_router(catalogue, add_video, own, reviews))
     if reviews is not None:
         app.include_router(video_changes_router(catalogue, describe_video, reviews, own))
+        app.include_router(bank_router(catalogue, reviews))
     if generations is not None:
         app.include_router(generations_router(generations))
     if staged is not None:

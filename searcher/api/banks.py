@@ -7,6 +7,7 @@ from fastapi import Request
 from common.http.errors import ApiError
 from common.http.request_facts import facts_of
 from common.http.roles import banks_for
+from common.state.curation import Curation
 from searcher.index.state import Banks
 from searcher.storage.video_store import VideoStore
 
@@ -16,13 +17,13 @@ def banks_of(request: Request) -> Banks:
     return banks_for(request, frozenset(request.query_params.getlist("bank")))
 
 
-def check_banks(request: Request, banks: Banks, videos: VideoStore) -> None:
-    """Raises ApiError (404) for a bank without videos, because its name is probably mistyped. A key of
-    some banks can name no other, and is not told which others there are."""
+def check_banks(request: Request, banks: Banks, videos: VideoStore, curation: Curation) -> None:
+    """Raises ApiError (404) for a bank without videos that nobody has set, because its name is probably
+    mistyped. A key of some banks can name no other, and is not told which others there are."""
     if facts_of(request.scope).caller.banks is not None:
         return
     for bank in sorted(banks or ()):
-        if not videos.has_bank(bank):
+        if bank not in curation.banks and not videos.has_bank(bank):
             raise ApiError(
                 404,
                 "unknown_bank",

@@ -82,7 +82,7 @@ def match_router(
         banks, thorough = banks_of(request), flag(request, "thorough")
         caller = facts_of(request.scope).caller
         answering = catalogue.current()
-        check_banks(request, banks, answering.index.videos)
+        check_banks(request, banks, answering.index.videos, queries.curation())
         # A long body is refused before it is sent; a place is taken once it is there.
         load_shedder.check_capacity()
         async with uploads.asked(request, ALLOWED) as given, load_shedder.entered():

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,12 +23,14 @@ from common.http.request_facts import facts_of
 from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
 from common.metrics import Metrics
+from common.state.curation import NOTHING, Curation
 from common.state.roles import Role
 from common.types import VECTOR_DIMENSION, Float32Array, Hit
 from searcher.api.banks import banks_of, check_banks
 from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.api.schemas import BANK, ERRORS, SearchAnswer, SearchBody, parameter
 from searcher.index.state import EVERYTHING, Filter
+from searcher.review.curated import filter_of
 
 MAX_VECTORS, MAX_K, DEFAULT_K = 1024, 1000, 10
 # As JSON a vector is ten times as long, and parsing holds up everything else.
@@ -99,9 +100,9 @@ def add_search(
     app: FastAPI,
     catalogue: Catalogue,
     metrics: Metrics,
-    hidden: Callable[[], frozenset[str]] | None = None,
+    curation: Callable[[], Curation] = lambda: NOTHING,
 ) -> None:
-    """Add the route, for the index that answers now. hidden: the videos that are not found."""
+    """Add the route, for the index that answers now. curation: what people have set."""
     load_shedder = LoadShedder(_AT_WORK, _WAITING, measured=QueueMetrics(metrics, "search"))
 
     async def search(request: Request) -> Response:
@@ -115,9 +116,8 @@ def add_search(
                 f"{len(vectors)} x {k}; ask for fewer per vector, or send several requests"
             )
         answering = catalogue.current()
-        check_banks(request, only.banks, answering.index.videos)
-        if hidden is not None and (videos := hidden()):
-            only = replace(only, exclude_videos=videos)
+        check_banks(request, only.banks, answering.index.videos, curation())
+        only = filter_of(curation(), only.banks)
         if model_id and model_id != answering.model_id:
             raise ModelMismatchError(
                 f"the vectors are of model {model_id}, the index of {answering.model_id}"

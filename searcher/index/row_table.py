@@ -131,15 +131,21 @@ class RowTable:
         return found
 
     def match(
-        self, rows: Int64Array, banks: Iterable[str] | None, without: Iterable[str]
+        self,
+        rows: Int64Array,
+        banks: Iterable[str] | None,
+        without: Iterable[str],
+        without_banks: Iterable[str] = (),
     ) -> BoolArray:
-        """bool, shape of `rows`: whether the row's video is in one of these banks (None: any) and is not
-        in `without`."""
+        """bool, shape of `rows`: whether the row's video is in one of these banks (None: any), and
+        neither in `without` nor in a bank in `without_banks`."""
         found = np.ones(rows.shape, dtype=bool)
         if banks is not None:
             found &= _is_one_of(self._table["bank"][rows], self._banks.known(banks))
         if without:
             found &= ~_is_one_of(self._table["video"][rows], self._videos.known(without))
+        if without_banks:
+            found &= ~_is_one_of(self._table["bank"][rows], self._banks.known(without_banks))
         return found
 
     def some_videos(self, count: int, alive: BoolArray, rng: random.Random) -> list[str]:

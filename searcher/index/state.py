@@ -34,11 +34,12 @@ Banks: TypeAlias = frozenset[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows a search may return: rows of `banks` (None: all banks) and of no video in
-    `exclude_videos`."""
+    """Which rows a search may return: rows of `banks` (None: all banks), of no bank in `exclude_banks`
+    and of no video in `exclude_videos`."""
 
     banks: Banks = None
     exclude_videos: frozenset[str] = frozenset()
+    exclude_banks: frozenset[str] = frozenset()
 
 
 EVERYTHING = Filter()
@@ -88,7 +89,7 @@ class State:
         """bool, shape of `rows`: live rows that the filter allows."""
         found = self.alive[rows]
         if only != EVERYTHING:
-            found &= self.rows.match(rows, only.banks, only.exclude_videos)
+            found &= self.rows.match(rows, only.banks, only.exclude_videos, only.exclude_banks)
         return found
 
     def count_in(self, part: GraphPart, banks: Banks) -> int:

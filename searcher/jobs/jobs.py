@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common.errors import NotReadyError
 from common.http.request_facts import Caller
+from common.state.curation import CurationStore
 from common.state.jobs import Job, JobStore
 from common.state.roles import Role
 from common.state.state import State
@@ -32,6 +33,11 @@ class Jobs:
     def store(self) -> JobStore:
         """The queue. Raises NotReadyError before it is open."""
         return self._state().jobs
+
+    @property
+    def curation(self) -> CurationStore:
+        """What people have set. Raises NotReadyError before it is open."""
+        return self._state().curation
 
     @property
     def files(self) -> JobFiles:

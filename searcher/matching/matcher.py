@@ -48,6 +48,14 @@ class Matcher:
         """The policies that decide."""
         return self._config.policies
 
+    def under(self, policies: Policies) -> Matcher:
+        """The same with other policies."""
+        config = self._config
+        return Matcher(
+            *(config.index, config.model_id, config.calibration, policies, config.aligner),
+            by_frames=config.by_frames,
+        )
+
     def begin(
         self, only: Filter = EVERYTHING, cancellation: Cancellation = NEVER_CANCELLED
     ) -> ReportBuilder:
@@ -75,16 +83,17 @@ class Matcher:
         banks: Banks = None,
         *,
         without: frozenset[str] = frozenset(),
+        without_banks: frozenset[str] = frozenset(),
         most_candidates: int = MAX_CANDIDATES,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> MatchReport:
         """Match an indexed video against the other videos, with its stored vectors.
 
-        without: ids of further videos to exclude. most_candidates: maximum number of candidates that may
-        match, per piece. Raises CancelledError.
+        without, without_banks: further videos and banks to exclude. most_candidates: maximum number of
+        candidates that may match, per piece. Raises CancelledError.
         """
         segments = self._config.index.vectors_of(video.video_id)
-        only = Filter(banks, without | {video.video_id})
+        only = Filter(banks, without | {video.video_id}, without_banks)
         config = replace(self._config, most_candidates=most_candidates)
         answer = ReportBuilder(config, only, cancellation)
         for piece, shown in indexed_query_pieces(video, segments, self._config.model_id):

@@ -102,11 +102,15 @@ def policies(calibration: Calibration, settings: MatchingSettings) -> Policies:
 
     Raises ValueError if review_probability is above copy_probability.
     """
-    default = _with(default_policy(calibration), settings.policy)
-    return Policies(default, {bank: _with(default, own) for bank, own in settings.banks.items()})
+    default = overridden(default_policy(calibration), settings.policy)
+    own = {bank: overridden(default, chosen) for bank, chosen in settings.banks.items()}
+    return Policies(default, own)
 
 
-def _with(base: Policy, own: PolicySettings) -> Policy:
+def overridden(base: Policy, own: PolicySettings) -> Policy:
+    """The policy with the thresholds that are set. Raises ValueError if review_probability is above
+    copy_probability."""
+
     def value(name: str) -> float:
         set_to = getattr(own, name)
         return float(getattr(base, name) if set_to is None else set_to)

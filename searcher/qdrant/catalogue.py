@@ -40,6 +40,9 @@ class RegisteredVideos(VideoStore):
     def banks(self) -> list[str]:
         return sorted(self._register.values("bank"))
 
+    def bank_counts(self) -> dict[str, int]:
+        return self._register.values("bank")
+
     def has_bank(self, bank: str) -> bool:
         return self._register.count(live_filter(equals("bank", bank))) > 0
 

@@ -68,6 +68,8 @@ def search_filter(only: Filter) -> models.Filter | None:
         must.append(any_of("bank", only.banks))
     if only.exclude_videos:
         must_not.append(any_of("video_id", only.exclude_videos))
+    if only.exclude_banks:
+        must_not.append(any_of("bank", only.exclude_banks))
     return models.Filter(must=must, must_not=must_not) if must or must_not else None
 
 

@@ -10,13 +10,15 @@ from typing import Any
 from common.cancellation import Cancellation
 from common.http.request_facts import Caller
 from common.metrics import Metrics
+from common.state.curation import NOTHING, Curation
 from common.types import PassName, QueryEmbedding, TakeLook
 from searcher.api.protocols import EmbedQuery, ServingIndex
 from searcher.api.videos import unknown_video
-from searcher.index.state import Banks, Filter
+from searcher.index.state import Banks
 from searcher.matching.cascade import match_cascade
 from searcher.matching.match_json import report_to_json
 from searcher.metrics import observe_decision
+from searcher.review.curated import curated, filter_of
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews, upload_identity, uri_identity
 from searcher.transform.finder import TransformFinder
@@ -55,6 +57,10 @@ class MatchQueries:
         self._reviews = reviews
         self._transforms = transforms
 
+    def curation(self) -> Curation:
+        """What people have set. Raises NotReadyError, StateError."""
+        return NOTHING if self._reviews is None else self._reviews.curated()
+
     def answer(
         self,
         answering: ServingIndex,
@@ -66,14 +72,19 @@ class MatchQueries:
         """The JSON of the report; a video of the catalogue is not found in itself. Raises ApiError (404)
         for an unknown video, the errors of `EmbedQuery` and of the matcher, StateError."""
         uri_of = answering.index.videos.uri_of
-        hidden = frozenset() if self._reviews is None else self._reviews.hidden()
+        curation = self.curation()
+        answering, only = curated(answering, curation), filter_of(curation, task.banks)
         if task.video_id is not None:
             video = answering.index.videos.get(task.video_id)
             if video is None or not caller.may_see(video.bank):
                 raise unknown_video(task.video_id)
             identity = QueryIdentity.of_video(video)
             report = answering.matcher.match_video(
-                video, task.banks, without=hidden, cancellation=cancellation
+                video,
+                task.banks,
+                without=only.exclude_videos,
+                without_banks=only.exclude_banks,
+                cancellation=cancellation,
             )
             if self._transforms is not None:
                 pictures = self._transforms.of_uri(video.uri)
@@ -89,7 +100,7 @@ class MatchQueries:
                 report = match_cascade(
                     answering.matcher,
                     look if on_piece is None else _told(look, on_piece),
-                    only=Filter(task.banks, hidden),
+                    only=only,
                     thorough=task.thorough,
                     cancellation=cancellation,
                 )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.state.curation import CurationStore
+from common.state.curation import Curation, CurationStore
 from common.state.events import video_deleted, video_indexed
 from common.state.exceptions import StoredException
 from common.state.matches import FoundMatch, StoredMatch
@@ -81,13 +81,13 @@ class Reviews:
         state.exceptions.forget_video(video_id, banks)
         state.curation.enable(video_id)
 
-    def hidden(self) -> frozenset[str]:
-        """The videos that no search finds. Raises NotReadyError before it is open, StateError."""
-        return self.curation.current.disabled
+    def curated(self) -> Curation:
+        """What people have set. Raises NotReadyError before it is open, StateError."""
+        return self.curation.current
 
     @property
     def curation(self) -> CurationStore:
-        """What people have set. Raises NotReadyError before it is open."""
+        """Where it is kept what people have set. Raises NotReadyError before it is open."""
         return self._state().curation
 
     def move_video(self, video_id: str, bank: str) -> None:

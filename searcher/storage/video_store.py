@@ -156,6 +156,11 @@ class VideoStore:
         rows = self._database.query("SELECT DISTINCT bank FROM videos ORDER BY bank")
         return [str(bank) for (bank,) in rows]
 
+    def bank_counts(self) -> dict[str, int]:
+        """The number of videos in each bank that has one."""
+        rows = self._database.query("SELECT bank, count(*) FROM videos GROUP BY bank")
+        return {str(bank): int(count) for bank, count in rows}
+
     def has_bank(self, bank: str) -> bool:
         """Whether some video is in this bank."""
         return bool(self._database.query("SELECT 1 FROM videos WHERE bank = ? LIMIT 1", bank))

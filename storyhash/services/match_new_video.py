@@ -8,6 +8,7 @@ from typing import Any
 from common.metrics import Metrics
 from searcher.api.protocols import ServingIndex
 from searcher.metrics import observe_decision
+from searcher.review.curated import curated
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
@@ -28,7 +29,11 @@ def match_new_video(
     video = index.videos.get(video_id)
     if video is None or video.version != version:
         return None
-    report = answering.matcher.match_video(video, without=reviews.hidden())
+    curation = reviews.curated()
+    answering = curated(answering, curation)
+    report = answering.matcher.match_video(
+        video, without=curation.disabled, without_banks=curation.disabled_banks
+    )
     if transforms is not None:
         report = transforms.add_to(report, transforms.of_uri(video.uri), index.videos.uri_of)
     observe_decision(metrics, report)

@@ -1,4 +1,4 @@
-"""Disabled videos over both databases."""
+"""Disabled videos and the settings of banks over both databases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import UsageError
 from common.state import curation
-from common.state.curation import CurationStore
+from common.state.curation import BankSetting, CurationStore
 from common.state.database import StateDatabase
 
 ODD = "half \ud800, NUL \0"
@@ -29,3 +29,24 @@ def test_disabled_videos_are_kept_and_other_processes_read_them(
     store.enable("a")
     store.enable("unknown")
     assert store.current.disabled == {ODD}
+
+
+def test_what_is_set_about_a_bank_replaces_what_was(
+    database: StateDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = CurationStore(database, lambda: 7.0), CurationStore(database)
+    first = BankSetting("News", ODD, enabled=False, policy={"min_seconds": 3.0})
+    store.put_bank(ODD, first, "k")
+    store.put_bank("b", BankSetting("", "", enabled=False, policy={}), None)
+    store.put_bank("b", BankSetting("B", "", enabled=True, policy={}), None)
+    assert set(other.read().banks) == {ODD, "b"}
+    found = other.current.banks[ODD]
+    assert (found.description, found.policy, found.updated_at) == (ODD, first.policy, 7000)
+    assert other.current.disabled_banks == {ODD}
+    monkeypatch.setattr(curation, "MAX_BANKS_SET", 2)
+    store.put_bank("b", first, None)
+    with pytest.raises(UsageError, match="2 banks are set"):
+        store.put_bank("c", first, None)
+    assert store.delete_bank("b")
+    assert not store.delete_bank("b")
+    assert set(store.current.banks) == {ODD}

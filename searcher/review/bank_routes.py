@@ -1,0 +1,185 @@
+"""`/v1/banks`: what is set about banks, and which policy decides in each."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from common.errors import UsageError
+from common.http.errors import ApiError, json_response
+from common.http.etag import IF_MATCH, check_if_match, tagged_response
+from common.http.request_body import JSON_TYPE, no_body, read_model
+from common.http.request_facts import Caller, facts_of
+from common.http.roles import banks_for, needs
+from common.printable import printable
+from common.settings import PolicySettings
+from common.state.curation import BankSetting
+from common.state.keys import MAX_BANK_NAME, iso
+from common.state.roles import Role
+from searcher.api.protocols import Catalogue
+from searcher.api.schemas import ERRORS
+from searcher.matching.policy import Policy, overridden
+from searcher.review.bank_schemas import BankBody, BankItem, BankPage, SetPolicy
+from searcher.review.curated import policies_under
+from searcher.review.paging import Limit, StateThreads, page_json
+from searcher.review.reviews import Reviews
+
+_MAX_JSON_BYTES = 1 << 16
+# A name may have slashes. No route of a bank is longer.
+_BANK = "{bank:any_id}"
+# The schema of a policy is one of the components, as answers have it too.
+_SCHEMA = BankBody.model_json_schema(ref_template="#/components/schemas/{model}")
+_DOCUMENTED: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON_TYPE: {"schema": {key: _SCHEMA[key] for key in _SCHEMA if key != "$defs"}}
+        },
+    }
+}
+_UNSET = BankSetting("", "", enabled=True, policy={})
+_DELETED = {"description": "What was set about the bank is forgotten."}
+
+
+def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["banks"])
+    run = StateThreads().run
+    # Between the check of If-Match and the change, no other request changes a bank.
+    changing = threading.Lock()
+
+    def all_banks() -> dict[str, int]:
+        """Every bank with a video, and every other that is set, with the number of its videos."""
+        counts = catalogue.current().index.videos.bank_counts()
+        return {**dict.fromkeys(reviews.curated().banks, 0), **counts}
+
+    def to_json(*named: tuple[str, int]) -> list[dict[str, Any]]:
+        banks = reviews.curated().banks
+        policies = policies_under(catalogue.current().matcher.policies, banks)
+        return [_bank(name, banks.get(name), policies.of(name), videos) for name, videos in named]
+
+    def one(name: str, caller: Caller) -> dict[str, Any]:
+        banks = all_banks()
+        if name not in banks or not caller.may_see(name):
+            raise _unknown_bank(name)
+        return to_json((name, banks[name]))[0]
+
+    def put(name: str, given: BankBody, request: Request) -> tuple[dict[str, Any], bool]:
+        """What is set now, and whether the bank is new."""
+        chosen = given.policy.model_dump(exclude_none=True)
+        try:
+            policies = catalogue.current().matcher.policies
+            overridden(policies.of(name), PolicySettings(**chosen))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        bank = BankSetting(given.title, given.description, given.enabled, chosen)
+        with changing:
+            banks = all_banks()
+            before = to_json((name, banks[name]))[0] if name in banks else None
+            check_if_match(request, before)
+            reviews.curation.put_bank(name, bank, facts_of(request.scope).caller.key_id)
+            return to_json((name, banks.get(name, 0)))[0], before is None
+
+    def delete(name: str, caller: Caller) -> None:
+        with changing:
+            held = one(name, caller)
+            if held["videos"]:
+                raise ApiError(
+                    409,
+                    "bank_not_empty",
+                    f"the bank has {held['videos']} videos; delete them, or give them another bank",
+                )
+            reviews.curation.delete_bank(name)
+
+    @router.get(
+        "/v1/banks",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": BankPage}, **ERRORS},
+    )
+    async def list_banks(
+        request: Request,
+        limit: Limit = 100,
+        cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
+    ) -> Response:
+        """List the banks, ordered by name: those with a video, and those that are set."""
+        caller = facts_of(request.scope).caller
+
+        def found() -> dict[str, Any]:
+            banks = {name: count for name, count in all_banks().items() if caller.may_see(name)}
+            names = sorted(name for name in banks if name > cursor)
+            page = to_json(*((name, banks[name]) for name in names[:limit]))
+            told = page_json(page, None, len(banks))
+            return {**told, "next_cursor": names[limit - 1] if len(names) > limit else None}
+
+        return json_response(await run(found))
+
+    @router.get(
+        f"/v1/banks/{_BANK}",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": BankItem}, **ERRORS},
+    )
+    async def show_bank(bank: str, request: Request) -> Response:
+        """Get one bank, with the policy that decides."""
+        caller = facts_of(request.scope).caller
+        return tagged_response(request, await run(lambda: one(bank, caller)))
+
+    @router.put(
+        f"/v1/banks/{_BANK}",
+        dependencies=needs(Role.WRITER, change="banks.put"),
+        openapi_extra={**_DOCUMENTED, "parameters": [IF_MATCH]},
+        responses={
+            200: {"model": BankItem},
+            201: {"model": BankItem, "description": "The bank is new."},
+            **ERRORS,
+        },
+    )
+    async def put_bank(bank: str, request: Request) -> Response:
+        """Set title, description, policy and `enabled` of a bank, in place of what was set. It decides
+        about matches that are found from now on; stored ones keep their policy. The bank needs no videos
+        yet."""
+        given = await read_model(request, BankBody, _MAX_JSON_BYTES)
+        if not 1 <= len(bank) <= MAX_BANK_NAME:
+            raise UsageError(f"bank: expected a name of 1 to {MAX_BANK_NAME} characters")
+        banks_for(request, frozenset({bank}))
+        value, is_new = await run(lambda: put(bank, given, request))
+        response = tagged_response(request, value)
+        response.status_code = 201 if is_new else 200
+        return response
+
+    @router.delete(
+        f"/v1/banks/{_BANK}",
+        status_code=204,
+        dependencies=needs(Role.WRITER, change="banks.delete"),
+        responses={204: _DELETED, **ERRORS},
+    )
+    async def delete_bank(bank: str, request: Request) -> Response:
+        """Forget a bank without videos. To end only its policy, put one without."""
+        await no_body(request)
+        caller = facts_of(request.scope).caller
+        await run(lambda: delete(bank, caller))
+        return Response(status_code=204)
+
+    return router
+
+
+def _bank(name: str, bank: BankSetting | None, policy: Policy, videos: int) -> dict[str, Any]:
+    """The JSON of a bank. bank: None if nothing is set."""
+    held = bank or _UNSET
+    return {
+        "bank": name,
+        "title": held.title,
+        "description": held.description,
+        "enabled": held.enabled,
+        "policy": asdict(policy),
+        "policy_set": {**dict.fromkeys(SetPolicy.model_fields), **held.policy},
+        "videos": videos,
+        "updated_at": None if bank is None else iso(bank.updated_at),
+    }
+
+
+def _unknown_bank(name: str) -> ApiError:
+    return ApiError(404, "unknown_bank", f"no bank '{printable(name[:200])}'; /v1/banks lists them")

@@ -1,0 +1,85 @@
+"""The JSON of banks, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_TITLE, MAX_DESCRIPTION = 200, 4000
+_POLICY = {
+    "copy_probability": 0.95,
+    "review_probability": 0.5,
+    "min_seconds": 3.0,
+    "min_coverage": 0.0,
+}
+_BANK: dict[str, Any] = {
+    "bank": "news",
+    "title": "News",
+    "description": "Broadcasts since 1990",
+    "enabled": True,
+    "policy": _POLICY,
+    "policy_set": {"min_seconds": 3.0},
+    "videos": 120,
+    "updated_at": "2026-05-04T12:00:00+00:00",
+}
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SetPolicy(_Shape):
+    """Thresholds that the bank has instead of those of the service; null or absent: that of the
+    service."""
+
+    copy_probability: float | None = Field(None, ge=0, le=1)
+    review_probability: float | None = Field(None, ge=0, le=1)
+    min_seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
+    min_coverage: float | None = Field(None, ge=0, le=1)
+
+
+class BankBody(_Shape):
+    """What is set about a bank, in place of what was. `enabled`: false keeps its videos, but no search
+    and no match finds them. `policy`: thresholds instead of those of the service."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"title": "News", "policy": {"min_seconds": 3.0}}]},
+    )
+    title: str = Field("", max_length=MAX_TITLE)
+    description: str = Field("", max_length=MAX_DESCRIPTION)
+    enabled: bool = Field(True, strict=True)
+    policy: SetPolicy = Field(default_factory=SetPolicy)
+
+
+class EffectivePolicy(_Shape):
+    """The thresholds that decide. Matches with at least these probabilities are copies or go to review,
+    if together they cover at least `min_seconds` and the fraction `min_coverage` of the query."""
+
+    copy_probability: float
+    review_probability: float
+    min_seconds: float
+    min_coverage: float
+
+
+class BankItem(_Shape):
+    """A bank. `updated_at`: when it was set; null if it never was."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_BANK]})
+    bank: str
+    title: str
+    description: str
+    enabled: bool = Field(description="Whether searches and matches find its videos.")
+    policy: EffectivePolicy
+    policy_set: SetPolicy = Field(description="The part of the policy that was set by PUT.")
+    videos: int = Field(description="Number of its videos, in any state.")
+    updated_at: str | None
+
+
+class BankPage(_Shape):
+    """Banks ordered by name; `total` counts all pages."""
+
+    items: list[BankItem]
+    next_cursor: str | None
+    total: int
