@@ -127,6 +127,10 @@ def test_filters_act_inside_the_search(index: LocalIndex, rng: np.random.Generat
     assert not {"v0@0-4000", "v1@0-4000"} & set(left)
     only_four = {"banks": frozenset({"news"}), "exclude_videos": frozenset({"v0"})}
     assert set(found(index, query, 12, **only_four)) == news - {"v0@0-4000"}
+    others = found(index, query, 12, exclude_banks=frozenset({"news", "nobody's"}))
+    assert (len(others), news & set(others)) == (9, set())
+    both = {"banks": frozenset({"news"}), "exclude_banks": frozenset({"news"})}
+    assert found(index, query, 5, **both) == []
     assert found(index, query, 5, banks=frozenset()) == []
     assert found(index, query, 5, banks=frozenset({"nobody's"})) == []
 

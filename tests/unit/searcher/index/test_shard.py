@@ -107,6 +107,9 @@ def test_a_filter_acts_inside_the_search(rng: np.random.Generator) -> None:
     found = shard.search(target[None], 3, Filter(exclude_videos=frozenset({"crowd"})))[0]
     assert [hit.ref.video_id for hit in found] == ["far"]
     assert shard.search(target[None], 3, Filter(banks=frozenset()))[0] == []
+    # Most of the graph is excluded.
+    found = shard.search(target[None], 3, Filter(exclude_banks=frozenset({"default"})))[0]
+    assert [hit.ref.video_id for hit in found] == ["far"]
 
 
 def test_a_segment_without_information_is_never_found(rng: np.random.Generator) -> None:
