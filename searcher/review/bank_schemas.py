@@ -33,10 +33,10 @@ class SetPolicy(_Shape):
     """Thresholds that the bank has instead of those of the service; null or absent: that of the
     service."""
 
-    copy_probability: float | None = Field(None, ge=0, le=1)
-    review_probability: float | None = Field(None, ge=0, le=1)
-    min_seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
-    min_coverage: float | None = Field(None, ge=0, le=1)
+    copy_probability: float | None = Field(None, strict=True, ge=0, le=1)
+    review_probability: float | None = Field(None, strict=True, ge=0, le=1)
+    min_seconds: float | None = Field(None, strict=True, ge=0, allow_inf_nan=False)
+    min_coverage: float | None = Field(None, strict=True, ge=0, le=1)
 
 
 class BankBody(_Shape):

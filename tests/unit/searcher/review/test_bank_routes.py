@@ -131,6 +131,7 @@ def test_what_cannot_be_set_is_refused(keyed: Keyed) -> None:
         {"policy": {"copy_probability": 2}},
         {"policy": {"min_seconds": -1}},
         {"policy": {"unknown": 1}},
+        {"policy": {"min_coverage": False}},
         {"enabled": "yes"},
         {"title": "x" * 201},
         {"name": "other"},
