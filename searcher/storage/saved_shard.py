@@ -41,5 +41,5 @@ class SavedShard:
             path = save_snapshot(
                 self._folder, frozen, info, keep=keep or self._keep, intact=self._intact
             )
-            self._intact.add(path)
+            self._intact = {one for one in (*self._intact, path) if one.exists()}
             self._held = (info.sequence, merges)
