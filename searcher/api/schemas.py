@@ -10,6 +10,9 @@ from common.http.error_schemas import ERRORS as ERRORS
 from common.http.error_schemas import ErrorInfo as ErrorInfo
 from common.types import VECTOR_DIMENSION
 
+# Video ids of one request for their states.
+MAX_STATES = 1000
+
 Decision = Literal["copy", "review", "no_match"]
 
 
@@ -188,6 +191,28 @@ class VideoPage(_Shape):
     items: list[VideoItem]
     next_cursor: str | None
     total: int
+
+
+class VideoStatesRequest(BaseModel):
+    """The body."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    video_ids: list[str] = Field(max_length=MAX_STATES, description="Video ids.")
+
+
+class VideoState(BaseModel):
+    """The versions of one video; 0 where there is none."""
+
+    video_id: str
+    version: int = Field(description="The searchable version.")
+    deleted_version: int = Field(description="This version and all older ones were deleted.")
+    waiting_version: int = Field(description="The newest version that is incomplete.")
+
+
+class VideoStates(BaseModel):
+    """States in the order of the request."""
+
+    items: list[VideoState]
 
 
 class NewVideo(_Shape):

@@ -6,7 +6,6 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from common.http.errors import json_response
@@ -14,33 +13,10 @@ from common.http.request_body import documented_body, read_model
 from common.http.roles import needs
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS
+from searcher.api.schemas import ERRORS, VideoStates, VideoStatesRequest
 
-# Ids asked for at once, and the bytes they may take.
-MAX_IDS = 1000
+# Bytes of the ids asked for at once.
 _MAX_JSON_BYTES = 1 << 20
-
-
-class VideoStatesRequest(BaseModel):
-    """The body."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    video_ids: list[str] = Field(max_length=MAX_IDS, description="Video ids.")
-
-
-class VideoState(BaseModel):
-    """The versions of one video; 0 where there is none."""
-
-    video_id: str
-    version: int = Field(description="The searchable version.")
-    deleted_version: int = Field(description="This version and all older ones were deleted.")
-    waiting_version: int = Field(description="The newest version that is incomplete.")
-
-
-class VideoStates(BaseModel):
-    """States in the order of the request."""
-
-    items: list[VideoState]
 
 
 def states_router(catalogue: Catalogue) -> APIRouter:

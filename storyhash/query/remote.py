@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -22,9 +24,12 @@ from common.types import PassName, QueryEmbedding
 from embedder.query.open_queries import UNKNOWN_QUERY
 from embedder.server import QUERY_HEADER
 from searcher.api.protocols import OpenedQuery
-from storyhash.client.http_client import KEY_REFUSALS, RemoteService
+from storyhash.client.call import Call
+from storyhash.client.calls.embedder import delete_query, embed
+from storyhash.client.refusals import KEY_REFUSALS
+from storyhash.client.retries import NO_RETRIES
+from storyhash.client.transport import SyncTransport
 
-_PATH = "/v1/embed"
 # Deleting is a courtesy: a query that is not deleted expires.
 _DELETE_SECONDS = 5.0
 
@@ -37,11 +42,13 @@ class RemoteQueries:
     ) -> None:
         """key: sent to each of them."""
         self._embedders = [
-            RemoteService(
+            SyncTransport(
                 *(url, key),
                 timeout_seconds=timeout_seconds,
                 keep_alive=False,
                 key_setting="STORYHASH_SERVICE__EMBEDDER_API_KEY",
+                # The next embedder is tried instead.
+                retries=NO_RETRIES,
             )
             for url in urls
         ]
@@ -75,7 +82,7 @@ class RemoteQueries:
 class _Kept:
     """The embedder that has a decoded query, and the query's id there."""
 
-    embedder: RemoteService
+    embedder: SyncTransport
     query_id: str
 
 
@@ -84,7 +91,7 @@ class _RemoteQuery:
 
     def __init__(
         self,
-        embedders: Sequence[RemoteService],
+        embedders: Sequence[SyncTransport],
         source: Path | str,
         name: str,
         model_id: str,
@@ -92,7 +99,8 @@ class _RemoteQuery:
     ) -> None:
         self._embedders = embedders
         self._source = source
-        self._params = {"name": name, "model_id": model_id}
+        self._name = name
+        self._model_id = model_id
         self._cancellation = cancellation
         self._kept: _Kept | None = None
 
@@ -117,10 +125,10 @@ class _RemoteQuery:
                 # The searcher's key, and not its caller's, is what an embedder refuses.
                 if error.code not in (ModelMismatchError.code, *KEY_REFUSALS):
                     raise
-                reasons.append(f"{embedder.url}: {error}")
+                reasons.append(f"{embedder.service.url}: {error}")
         problems = "; ".join(reasons) or "none is configured"
         raise EmbedderUnavailableError(
-            f"no embedder with model {self._params['model_id']} responds ({problems}); start one with "
+            f"no embedder with model {self._model_id} responds ({problems}); start one with "
             "`storyhash embed`, or add it to STORYHASH_SERVICE__EMBEDDER_URLS"
         )
 
@@ -129,35 +137,30 @@ class _RemoteQuery:
         open_query, self._kept = self._kept, None
         if open_query is not None:
             with suppress(StoryHashError):
-                open_query.embedder.ask(
-                    "DELETE", f"{_PATH}/{open_query.query_id}", timeout=_DELETE_SECONDS
-                )
+                call = delete_query(open_query.query_id)
+                open_query.embedder.answer(replace(call, timeout_seconds=_DELETE_SECONDS))
 
-    def _from(self, embedder: RemoteService, pass_name: PassName) -> Iterator[QueryEmbedding]:
+    def _from(self, embedder: SyncTransport, pass_name: PassName) -> Iterator[QueryEmbedding]:
         """All pieces from one embedder, without sending the video if it already has it."""
-        params = {**self._params, "look": pass_name}
+        embedded = partial(embed, name=self._name, model_id=self._model_id, pass_name=pass_name)
         open_query, self._kept = self._kept, None
         if open_query is not None and open_query.embedder is embedder:
             try:
-                yield from self._read(embedder, {**params, "query_id": open_query.query_id})
+                yield from self._read(embedder, embedded(query_id=open_query.query_id))
                 return
             except UsageError as error:
                 if error.code != UNKNOWN_QUERY:
                     raise
         if isinstance(self._source, str):
-            yield from self._read(embedder, params, json={"uri": self._source})
-            return
-        with self._source.open("rb") as file:
-            headers = {"Content-Type": "application/octet-stream"}
-            yield from self._read(embedder, params, content=file, headers=headers)
+            yield from self._read(embedder, embedded(uri=self._source))
+        else:
+            yield from self._read(embedder, embedded(file=self._source))
 
-    def _read(
-        self, embedder: RemoteService, params: dict[str, str], **body: object
-    ) -> Iterator[QueryEmbedding]:
+    def _read(self, embedder: SyncTransport, call: Call[Any]) -> Iterator[QueryEmbedding]:
         """The pieces in one answer. Raises WireError for invalid data."""
         self._cancellation.check()
         reader = QueryReader()
-        with embedder.stream("POST", _PATH, self._cancellation, params=params, **body) as answer:
+        with embedder.stream(call, self._cancellation) as answer:
             query_id = answer.headers.get(QUERY_HEADER)
             self._kept = _Kept(embedder, query_id) if query_id else None
             for block in answer.iter_raw():

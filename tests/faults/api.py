@@ -4,6 +4,7 @@ schemathesis`."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -30,6 +31,7 @@ from searcher.review.reviews import Reviews
 from searcher.storage.staged_videos import StagedVideo
 from tests.faults.harness import Trial, run
 from tests.support.keys import access_over, key_of, opened_state
+from tests.support.services import ROOT
 from tests.unit.searcher.api.test_api import FILMS, embed
 from tests.unit.searcher.api.test_key_access import Keyed
 
@@ -73,7 +75,8 @@ def _fuzz(
             "--no-shrink",
             *(f"--header={field}: {value}" for field, value in key.items()),
         ]
-        ran = subprocess.run(command, capture_output=True, text=True, cwd=trial.folder)
+        environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.faults.api_hooks"}
+        ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
         (trial.folder / f"{name}.txt").write_text(ran.stdout + ran.stderr)
         broken = [] if ran.returncode == 0 else [ran.stdout[-6000:] + ran.stderr[-2000:]]
         trial.promise(f"{name}: every answer is as the document says", broken)

@@ -15,7 +15,9 @@ import pytest
 from common.atomic_write import make_private, private_folder
 from common.errors import ServiceError
 from common.uris import without_passwords
-from storyhash.client.http_client import RemoteService
+from storyhash.client.calls.service import liveness
+from storyhash.client.retries import NO_RETRIES
+from storyhash.client.transport import SyncTransport
 from tests.support.services import clean_environment
 
 ROOT = Path(__file__).parents[2]
@@ -179,8 +181,8 @@ def test_config_shows_no_password_wherever_it_stands(options: tuple[str, ...]) -
 
 def test_a_service_that_does_not_answer_is_named_without_its_password() -> None:
     with (
-        RemoteService("http://me:pa55@127.0.0.1:9", timeout_seconds=1.0) as service,
+        SyncTransport("http://me:pa55@127.0.0.1:9", retries=NO_RETRIES) as service,
         pytest.raises(ServiceError, match="does not respond") as raised,
     ):
-        service.ask("GET", "/livez")
+        service.send(liveness())
     assert "pa55" not in str(raised.value)

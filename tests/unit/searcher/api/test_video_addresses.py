@@ -17,6 +17,7 @@ from searcher.api.app import api_app
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video_store import Video
+from storyhash.client.calls.videos import add_video
 from storyhash.client.catalogue import RemoteCatalogue
 from tests.support.embeddings import MODEL_ID
 from tests.unit.searcher.api.test_api import OneIndex, embed, segments
@@ -73,6 +74,4 @@ def test_it_is_shown_and_deleted_by_its_id(remote: RemoteCatalogue, video_id: st
 @pytest.mark.parametrize("video_id", ["..", "a/../b", "/a", "a/", "a\nb", "\x1b[2J"])
 def test_an_odd_id_is_not_taken_on(remote: RemoteCatalogue, video_id: str) -> None:
     with pytest.raises(UsageError, match="the id"):
-        remote._service.ask(
-            "POST", "/v1/videos", json={"uri": "https://host/a.mp4", "video_id": video_id}
-        )
+        remote.send(add_video("https://host/a.mp4", video_id=video_id))

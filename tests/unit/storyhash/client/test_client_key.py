@@ -16,8 +16,10 @@ from common.settings import HttpSettings
 from common.state.roles import Role
 from common.state.state import State
 from embedder.server import embed_app
+from storyhash.client.calls.embedder import model
 from storyhash.client.catalogue import RemoteCatalogue
-from storyhash.client.http_client import RemoteService
+from storyhash.client.retries import ONLY_BUSY
+from storyhash.client.transport import SyncTransport
 from storyhash.query.remote import RemoteQueries
 from tests.support.keys import access_over, key_of, opened_state
 
@@ -50,8 +52,8 @@ def secret(headers: dict[str, str]) -> SecretStr:
 
 
 def test_a_key_is_sent(url: str, state: State) -> None:
-    with RemoteService(url, secret(key_of(state, Role.READER)), timeout_seconds=60) as service:
-        assert service.ask("GET", "/v1/model").json() == {"model_id": "model-1"}
+    with SyncTransport(url, secret(key_of(state, Role.READER))) as service:
+        assert service.send(model()).model_id == "model-1"
 
 
 def test_a_service_that_wants_a_key_says_where_to_set_it(url: str) -> None:
@@ -77,15 +79,19 @@ def test_a_key_that_is_refused_is_named_by_its_setting_and_not_shown(url: str) -
 def test_what_cannot_be_a_key_is_a_mistake_in_the_settings() -> None:
     for text in ("sh_\n", "sh_é", "two words"):
         with pytest.raises(SettingsError, match="STORYHASH_API_KEY: expected a key"):
-            RemoteService("http://127.0.0.1:9", SecretStr(text), timeout_seconds=1)
+            SyncTransport("http://127.0.0.1:9", SecretStr(text))
 
 
 def test_too_many_requests_are_no_mistake_of_the_caller(url: str, state: State) -> None:
-    with RemoteService(url, secret(key_of(state, Role.READER)), timeout_seconds=60) as service:
+    waits: list[float] = []
+    key = secret(key_of(state, Role.READER))
+    with SyncTransport(url, key, retries=ONLY_BUSY, sleep=waits.append) as service:
         for _ in range(3):
-            service.ask("GET", "/v1/model")
+            service.send(model())
         with pytest.raises(DependencyError, match="the key may send 3 requests per minute"):
-            service.ask("GET", "/v1/model")
+            service.send(model())
+    # As long as the service says, each time.
+    assert len(waits) == ONLY_BUSY.attempts - 1
 
 
 def test_a_searcher_whose_key_an_embedder_refuses_tells_its_caller_503(url: str) -> None:

@@ -1,0 +1,90 @@
+"""The examples of docs/client.md run against the API in process."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import storyhash.client.client
+from common.settings import HttpSettings
+from common.state.roles import Role
+from searcher.jobs.runner import JobRunner
+from searcher.review.matching import MatchQueries
+from searcher.review.reviews import Reviews
+from storyhash.client.client import AsyncClient, Client
+from tests.support.keys import key_of, opened_state
+from tests.unit.searcher.api.test_api import embed
+from tests.unit.searcher.api.test_key_access import ALWAYS, Keyed
+from tests.unit.storyhash.client.test_client import InProcess
+
+TEXT = (Path(__file__).parents[4] / "docs" / "client.md").read_text(encoding="utf-8")
+
+
+@contextmanager
+def jobs_done(keyed: Keyed) -> Iterator[None]:
+    """Run the jobs of the service."""
+    stop = threading.Event()
+    queries = MatchQueries(embed, keyed.api.metrics, Reviews(lambda: keyed.state))
+    runner = JobRunner(keyed.jobs, queries, keyed.api.catalogue.current)
+
+    def work() -> None:
+        while not stop.is_set():
+            if not runner.run_next(stop):
+                stop.wait(0.02)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_the_examples_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert len(examples) == 5
+    film = tmp_path / "films" / "a.mp4"
+    film.parent.mkdir()
+    film.write_bytes(b"film")
+    (tmp_path / "upload.mp4").write_bytes(b"a.mp4")
+    monkeypatch.chdir(tmp_path)
+    settings: HttpSettings = ALWAYS.model_copy(update={"content_folders": (film.parent,)})
+    with opened_state(tmp_path / "data") as state:
+        keyed = Keyed(tmp_path / "data", state, settings)
+        key = key_of(state, Role.ADMIN)["Authorization"].removeprefix("Bearer ")
+
+        class Here(Client):
+            def __init__(self, url: str, **options: Any) -> None:
+                super().__init__(url, transport=InProcess(keyed.app), **options)
+
+        class HereAsync(AsyncClient):
+            def __init__(self, url: str, **options: Any) -> None:
+                super().__init__(url, transport=httpx.ASGITransport(keyed.app), **options)
+
+        monkeypatch.setattr(storyhash.client.client, "Client", Here)
+        monkeypatch.setattr(storyhash.client.client, "AsyncClient", HereAsync)
+        video = keyed.api.index.videos.get("a.mp4")
+        assert video is not None
+        names: dict[str, Any] = {}
+        with jobs_done(keyed):
+            for example in examples[:-1]:
+                exec(example.replace("sh_...", key), names)
+            # The last one reads a file, which this catalogue names elsewhere.
+            with pytest.raises(Exception, match="missing"):
+                exec(examples[-1].replace("sh_...", key), names)
+        keyed.close()
+    told = capsys.readouterr().out
+    assert "5 of 5 bytes" in told
+    assert "copy a.mp4" in told
+    assert "done None" in told
+    assert "unknown_match" in told
