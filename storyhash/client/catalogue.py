@@ -79,7 +79,7 @@ class RemoteCatalogue(SyncTransport):
 
     def erasure(self, video_id: str) -> dict[str, Any]:
         """The erasure receipt of a video."""
-        return dict(self._service.ask("GET", f"/v1/videos/{id_in_path(video_id)}/erasure").json())
+        return dict(self._json(videos.erasure_of_video(video_id)))
 
     def staged(self, limit: int, cursor: str) -> dict[str, Any]:
         """A page of the videos that are not complete yet, as `{"items", "next_cursor"}`."""

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from searcher.api.schemas import (
+    ErasureReceipt,
     GenerationItem,
     GenerationName,
     GenerationPage,
@@ -71,6 +72,12 @@ def video_content(
     end = "" if last_byte is None else str(last_byte)
     headers = {"Range": f"bytes={first_byte}-{end}"} if first_byte or end else {}
     return Call(_bytes, path={"video_id": video_id}, headers=headers)
+
+
+@operation("GET", "/v1/videos/{video_id}/erasure")
+def erasure_of_video(video_id: str) -> Call[ErasureReceipt]:
+    """The receipt of a deletion: where the video was looked for, and what is left."""
+    return Call(as_model(ErasureReceipt), path={"video_id": video_id})
 
 
 @operation("POST", "/v1/videos/states")
