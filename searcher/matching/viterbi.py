@@ -9,9 +9,9 @@ still, or run backwards.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from common.types import Float32Array, Float64Array, Int64Array
 
@@ -81,16 +81,27 @@ def _best_step(
 
     pace: reference frames per query step.
     """
-    reach = max(1, int(np.ceil(pace * _MAX_TEMPO - 1e-6)))
-    advance = np.arange(-reach, reach + 1)
-    penalties = _PACE_PENALTY * np.abs(np.abs(advance) - pace) / max(pace, 1e-9) * step_seconds
-    penalties += _BACKWARDS_PENALTY * (advance < 0)
-    around = sliding_window_view(np.pad(inside, reach, constant_values=-np.inf), len(inside))
-    # Row k has the values k - reach places later, because a path that advances comes from earlier places.
-    values = around[::-1] - penalties[:, None]
+    advance, penalties = _penalties(pace, step_seconds)
+    count, reach = len(inside), len(advance) // 2
+    padded = np.full(count + 2 * reach, -np.inf)
+    padded[reach : reach + count] = inside
+    # A path that advances comes from an earlier place. One row at a time is several times faster than
+    # numpy's pad and sliding_window_view.
+    values = np.empty((len(advance), count))
+    for row, first in enumerate(range(2 * reach, -1, -1)):
+        np.subtract(padded[first : first + count], penalties[row], out=values[row])
     chosen = values.argmax(axis=0)
-    places = np.arange(len(inside))
+    places = np.arange(count)
     return values[chosen, places], places - advance[chosen]
+
+
+@lru_cache(maxsize=64)
+def _penalties(pace: float, step_seconds: float) -> tuple[Int64Array, Float64Array]:
+    """The advances that one step without a cut may make, in reference frames, and their penalties."""
+    reach = max(1, int(np.ceil(pace * _MAX_TEMPO - 1e-6)))
+    advance: Int64Array = np.arange(-reach, reach + 1)
+    penalties = _PACE_PENALTY * np.abs(np.abs(advance) - pace) / max(pace, 1e-9) * step_seconds
+    return advance, penalties + _BACKWARDS_PENALTY * (advance < 0)
 
 
 def _backward(
