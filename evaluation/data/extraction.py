@@ -128,19 +128,27 @@ def extract(
     ingest: IngestSettings,
     workers: int | None = None,
 ) -> Generator[tuple[str, str], None, None]:
-    """Do the jobs in child processes; yields (video_id, transform) when each is done.
+    """Do the jobs in worker processes, or in this one if one is enough; yields (video_id, transform) when
+    each is done.
 
     Each result is cached at once, so an interrupted run resumes. Raises StoryHashError if a process
     died.
     """
     count = workers or usable_cores()
+    if count == 1:
+        # This process has its imports done; those of a network take seconds.
+        worker = _Worker(stages, video, ingest)
+        for job in jobs:
+            for transform, outputs in job.outputs.items():
+                yield _make(worker, job, transform, outputs)
+        return
     numbers = multiprocessing.get_context("spawn").Queue()
     for number in range(count):
         numbers.put(number)
     # A task is one edit, so that progress is visible and all workers finish at about the same time.
     # Each worker keeps its last video in memory.
     calls = (
-        partial(_make, job, transform, outputs)
+        partial(_make_here, job, transform, outputs)
         for job in jobs
         for transform, outputs in job.outputs.items()
     )
@@ -149,7 +157,7 @@ def extract(
 
 
 class _Worker:
-    """The state of one child process."""
+    """What one process works with."""
 
     def __init__(
         self, stages: Mapping[str, MakeStage], video: VideoSettings, ingest: IngestSettings
@@ -209,11 +217,17 @@ def _prepare(
     _worker = _Worker(stages, video, ingest)
 
 
-def _make(job: ExtractionJob, transform: str, outputs: Mapping[str, Path]) -> tuple[str, str]:
+def _make_here(job: ExtractionJob, transform: str, outputs: Mapping[str, Path]) -> tuple[str, str]:
     if _worker is None:
         raise RuntimeError("the worker was not opened")
+    return _make(_worker, job, transform, outputs)
+
+
+def _make(
+    worker: _Worker, job: ExtractionJob, transform: str, outputs: Mapping[str, Path]
+) -> tuple[str, str]:
     try:
-        results = _process_edit(_worker, job, transform, tuple(outputs))
+        results = _process_edit(worker, job, transform, tuple(outputs))
     except VideoError as error:
         results = {profile: CachedQuery.failed(f"{error.code}: {error}") for profile in outputs}
     for profile, path in outputs.items():

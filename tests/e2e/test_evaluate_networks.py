@@ -1,0 +1,26 @@
+"""`storyhash evaluate` with a network, on the drawn films of `test_evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.test_evaluate import drawn, evaluate
+from tests.e2e.test_models import named
+from tests.support.preloaded import start_with_networks
+
+__all__ = ["drawn"]
+
+
+def test_the_same_commands_run_with_clip(drawn: Path, models: Path, tmp_path: Path) -> None:
+    """Its weights are random, so only that it runs is shown."""
+    run = evaluate(
+        *("robustness", "--videos", drawn, "--profile", "clip-motion", "--per-transform", "1"),
+        *("--transforms", "crop_10", "--no-peers", "--workers", "1", "--cache", tmp_path / "cache"),
+        *("--out", tmp_path / "out", "--json"),
+        start=start_with_networks,
+        **named(models),
+    )
+    assert run.exit_code == 0, run.stderr
+    assert "was not measured" in run.stderr
+    (group,) = run.json["groups"]
+    assert (group["profile"], group["rows"], group["failed"]) == ("clip-motion", 3, 0)
