@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib.util
 import os
 import shutil
@@ -12,7 +13,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from tests.kafka_broker.container import kafka_container
 from tests.kafka_broker.shared import shared_broker
 from tests.support import forked_children, preloaded
 from tests.support.qdrant_cluster import QdrantCluster
+from tests.support.scheduling import Scheduling
 
 # The user's own data folder is not for tests; commands that tests start inherit this.
 _user_data = tempfile.mkdtemp(prefix="storyhash-tests-user-data-")
@@ -45,6 +47,20 @@ _QDRANT_CLUSTER_HOW = (
     "set STORYHASH_TEST_QDRANT to the URLs of its nodes, separated by commas, or "
     "STORYHASH_TEST_QDRANT_SERVER to the path of the server's executable"
 )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Gives the tests to the processes of pytest-xdist."""
+    return Scheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what was imported from garbage collection: it stays to the end."""
+    gc.collect()
+    gc.freeze()
+
+
 REQUIRED = frozenset(
     need
     for name in ("STORYHASH_REQUIRE", "STORYHASH_TEST_REQUIRE")

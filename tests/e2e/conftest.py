@@ -6,13 +6,15 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import cv2
 import pytest
 
+from common.types import UInt8Array
 from common.video import encode_video
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 from tests.support import preloaded
@@ -21,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 Settings: TypeAlias = dict[str, Any]
 """Environment variables for `storyhash(**settings)`: str by name. Its other parameters are no str."""
+COMPARED: Settings = {"STORYHASH_MATCHING__TRANSFORM_SECONDS": "8"}
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,15 @@ class Run:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The caller's environment without its StoryHash settings. One decoder process: each takes most of a
-    second to start."""
+    """The caller's environment without its StoryHash settings. One decoder process. Pictures of matches
+    are compared only where a test asks for it (`COMPARED`): it takes longer than the rest of a match."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("STORYHASH_")}
-    ours = {"COLUMNS": "200", "PYTHONPATH": str(ROOT), "STORYHASH_INGEST__WORKERS": "1"}
+    ours = {
+        "COLUMNS": "200",
+        "PYTHONPATH": str(ROOT),
+        "STORYHASH_INGEST__WORKERS": "1",
+        "STORYHASH_MATCHING__TRANSFORM_SECONDS": "0",
+    }
     return kept | ours | settings
 
 
@@ -70,11 +78,15 @@ def storyhash(
     return Run(run.returncode, run.stdout, run.stderr)
 
 
+def small(frames: Iterable[UInt8Array]) -> Iterator[UInt8Array]:
+    """Frames of 240 x 136 pixels, of which every step takes far less time than of 480 x 270."""
+    return (cv2.resize(frame, (240, 136), interpolation=cv2.INTER_AREA) for frame in frames)
+
+
 def draw(path: Path, seed: int, seconds: float = 6.0, *, mirrored: bool = False) -> Path:
-    """A made-up film in a file; every seed another one."""
+    """A small made-up film in a file; every seed another one."""
     frames = film(seed, seconds)
-    shown = map(mirror, frames) if mirrored else frames
-    encode_video(path, shown, FRAMES_PER_SECOND)
+    encode_video(path, small(map(mirror, frames) if mirrored else frames), FRAMES_PER_SECOND)
     return path
 
 

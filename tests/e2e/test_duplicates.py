@@ -17,13 +17,9 @@ from common.types import UInt8Array
 from common.video import encode_video
 from storyhash.duplicates.file_reading import MAX_THUMBNAIL_BYTES
 from storyhash.samples import FRAMES_PER_SECOND, film, letterbox_and_caption
-from tests.e2e.conftest import Run, draw, storyhash
+from tests.e2e.conftest import Run, draw, small, storyhash
 
 HOSTILE = '<img src=x onerror=alert(1)>&".mp4'
-
-
-def _small(frames: Iterator[UInt8Array]) -> Iterator[UInt8Array]:
-    return (cv2.resize(frame, (240, 136), interpolation=cv2.INTER_AREA) for frame in frames)
 
 
 def _part(seed: int, start_seconds: float, seconds: float) -> Iterator[UInt8Array]:
@@ -39,14 +35,14 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("duplicates")
     films, data = folder / "films", folder / "data"
     (films / "more").mkdir(parents=True)
-    draw(films / "harbour.mp4", 8, 14.0)
-    encode_video(films / "small.mp4", _small(film(8, 14.0)), FRAMES_PER_SECOND, crf=30)
+    encode_video(films / "harbour.mp4", film(8, 14.0), FRAMES_PER_SECOND)
+    encode_video(films / "small.mp4", small(film(8, 14.0)), FRAMES_PER_SECOND, crf=30)
     framed = map(letterbox_and_caption, film(8, 14.0))
     encode_video(films / "more" / "framed.mp4", framed, FRAMES_PER_SECOND)
-    encode_video(films / "excerpt.mp4", _part(8, 4.0, 6.0), FRAMES_PER_SECOND)
+    encode_video(films / "excerpt.mp4", small(_part(8, 4.0, 6.0)), FRAMES_PER_SECOND)
     draw(films / "market.mp4", 9, 14.0)
     both = chain(_part(8, 8.0, 6.0), _part(9, 8.0, 6.0))
-    encode_video(films / "compilation.mp4", both, FRAMES_PER_SECOND)
+    encode_video(films / "compilation.mp4", small(both), FRAMES_PER_SECOND)
     draw(films / "valley.mp4", 12, 8.0)
     draw(films / HOSTILE, 13, 8.0)
     draw(films / "more" / "city.mp4", 13, 8.0)

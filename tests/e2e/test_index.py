@@ -174,7 +174,7 @@ def test_frame_folders_and_manifests_are_indexed(films: Path, tmp_path: Path) ->
         '"bank": "news", "metadata": {"year": 1999}}\n'
     )
     data = tmp_path / "data"
-    run = storyhash("index", manifest, "--data", data, *OFFLINE)
+    run = storyhash("index", manifest, "--data", data, *OFFLINE, start=preloaded.start_python)
     assert run.exit_code == 0, run.stderr
     shown = storyhash("videos", "show", "first", "--data", data, "--json").json
     assert (shown["title"], shown["bank"]) == ("A film", "news")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
 
+from tests.e2e.conftest import draw
 from tests.faults.stream import Topics, all_ready, delete, deployment_of, rows
-from tests.faults.videos import draw
 from tests.support.services import Deployment, wait_until, write_manifest
 
 _SECONDS = 240.0

@@ -20,6 +20,7 @@ from common.messaging.wire import Envelope, to_message
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Float32Array, Segment
 from ingest.clip_packer import produce
+from tests.e2e.conftest import draw
 from tests.faults.kill_processes import Chain
 from tests.faults.stream import (
     Topics,
@@ -32,7 +33,6 @@ from tests.faults.stream import (
     rows,
     start_all,
 )
-from tests.faults.videos import draw
 from tests.support.services import Answers, Deployment, Service, wait_until, write_manifest
 
 _SECONDS = 120.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.video import encode_video
 from storyhash.samples import film
-from tests.e2e.conftest import storyhash
+from tests.e2e.conftest import COMPARED, storyhash
 from tests.e2e.test_serve import SETTINGS
 from tests.support.services import Service
 
@@ -27,12 +27,10 @@ def test_a_wide_strip_is_indexed_and_matched_by_command_and_service(tmp_path: Pa
     indexed = storyhash("index", wide, "--data", data, "--profile", "offline", "--json")
     assert indexed.exit_code == 0, indexed.stderr
     assert indexed.json["indexed"] == 1
-    matched = storyhash("match", wide, "--data", data, "--json")
+    matched = storyhash("match", wide, "--data", data, "--json", **COMPARED)
     assert matched.exit_code == 0, matched.stderr
     assert matched.lines[0]["decision"] == "copy"
-    service = Service(
-        "serve", ("serve", "--data", data), tmp_path / "serve.log", SETTINGS, preloaded=True
-    )
+    service = Service("serve", ("serve", "--data", data), tmp_path / "serve.log", SETTINGS)
     service.start().ready()
     try:
         with httpx.Client(base_url=service.url, timeout=120) as client:

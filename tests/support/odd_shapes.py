@@ -102,7 +102,7 @@ def main() -> None:
     only = [tuple(map(int, one.split("x"))) for one in sys.argv[1:]] or SHAPES
     for width, height in only:
         for count in COUNTS:
-            for kind in ("framed", "flat", "drifting"):
+            for kind in ("framed", "flat", "drifting") if count else ("none",):
                 frames = pictures(width, height, count, kind)
                 for call in CALLS:
                     sys.stdout.write(f"{width}x{height} {count} {kind} {call.__name__}\n")

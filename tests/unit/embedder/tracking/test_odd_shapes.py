@@ -3,23 +3,18 @@ the process, so they are tried in another one."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 
 import numpy as np
 import pytest
 
 from embedder.tracking.flow import FlowFinder, small_grey
 from embedder.visual.clip import central
+from tests.support import preloaded
 
 
 def test_no_shape_of_picture_ends_the_process() -> None:
-    tried = subprocess.run(
-        [sys.executable, "-m", "tests.support.odd_shapes"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    tried = preloaded.run(["tests.support.odd_shapes"], env=os.environ, cwd=preloaded.ROOT)
     last = tried.stdout.splitlines()[-1:]
     assert tried.returncode == 0, f"{tried.returncode} at {last}: {tried.stderr[-500:]}"
     assert last == ["done"]
