@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,6 +20,7 @@ from common.http.health import Health
 from common.http.server import HttpServer, health_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
+from tests.conftest import skip_or_fail
 from tests.deploy.files import (
     DEPLOY,
     DOCKERFILES,
@@ -239,6 +242,30 @@ def test_what_is_pinned_is_what_the_project_asks_for(name: str, extra: str) -> N
             assert version in requirement.specifier, (
                 f"{requirement} and {name}.txt ({version}) differ; run deploy/requirements/lock"
             )
+
+
+def test_the_bill_of_materials_has_every_pinned_package(tmp_path: Path) -> None:
+    if shutil.which("cyclonedx-py") is None:
+        skip_or_fail("cyclonedx", "pip install cyclonedx-bom, and have cyclonedx-py on the path")
+    file = tmp_path / "base.json"
+    run = subprocess.run(
+        [DEPLOY / "sbom", "base", file], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    bill = json.loads(file.read_text())
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    found = {one["name"]: one["version"] for one in bill["components"]}
+    # Also what is pinned for other platforms than the image's.
+    assert {one: str(version) for one, version in locked("base").items()}.items() <= found.items()
+
+
+@pytest.mark.parametrize("arguments", [(), ("nothing",), ("build",), ("../requirements/base",)])
+def test_a_bill_of_something_else_is_refused(arguments: tuple[str, ...]) -> None:
+    run = subprocess.run(
+        [DEPLOY / "sbom", *arguments], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "usage: deploy/sbom" in run.stderr
 
 
 def test_services_on_a_processor_carry_no_torch() -> None:
