@@ -34,7 +34,7 @@ PREFIX = "distractors/"
 """How the ids of distractors begin."""
 MAX_DISTRACTORS = 200_000
 """About 0.5 GB of memory in each worker process."""
-_SEED, _SMOOTHING = 20, 0.7
+_SEED, _SMOOTHING, _DRAWN_AT_ONCE = 20, 0.7, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,9 @@ def _endless(real: Sequence[_Sequence]) -> Iterator[_Sequence]:
     values, vectors = np.linalg.eigh(np.cov(rows - mean, rowvar=False))
     spread = vectors * np.sqrt(np.maximum(values, 0.0))
     while True:
-        base = real[int(rng.integers(len(real)))]
-        away = spread @ rng.normal(size=VISUAL_DIMENSION)
-        drawn = mean + np.sqrt(1 - _SMOOTHING**2) * (base.visual - mean) + _SMOOTHING * away
-        yield _Sequence(base.source, unit(drawn.astype(np.float32)), base.actions, base.spans)
+        bases = rng.integers(len(real), size=_DRAWN_AT_ONCE).tolist()
+        aways = rng.normal(size=(_DRAWN_AT_ONCE, VISUAL_DIMENSION)) @ spread.T
+        for number, away in zip(bases, aways, strict=True):
+            base = real[number]
+            drawn = mean + np.sqrt(1 - _SMOOTHING**2) * (base.visual - mean) + _SMOOTHING * away
+            yield _Sequence(base.source, unit(drawn.astype(np.float32)), base.actions, base.spans)

@@ -17,7 +17,7 @@ from tests.support.preloaded import start_python
 FIELDS = {
     "video_id", "uri", "bank", "score", "probability", "search_view", "view", "query_start_seconds",
     "query_end_seconds", "ref_start_seconds", "ref_end_seconds", "coverage", "decision", "evidence",
-    "transform",
+    "transform", "range_confidence", "range_certain",
 }  # fmt: skip
 
 
