@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -22,18 +23,24 @@ from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS, Decision
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.videos import unknown_video
+from searcher.review.match_csv import CSV_TYPE, csv_response, wants_csv
 from searcher.review.match_view import matches_to_json
 from searcher.review.paging import Cursor, Limit, RowNumber, StateThreads, page_json
 from searcher.review.reviews import Reviews
 from searcher.review.schemas import (
+    AddedVerdicts,
     MatchPage,
     NewVerdict,
+    NewVerdicts,
     StoredMatchItem,
     Verdict,
     VerdictItem,
     VerdictPage,
 )
 
+_AS_CSV = {CSV_TYPE: {"schema": {"type": "string"}}}
+# Characters of the matches' ids that the audit log keeps.
+_MAX_TARGET = 200
 # Notes are text of people.
 _MAX_JSON_BYTES = 1 << 16
 _BANK = Query(description="Only matches with references of these banks (default: all).")
@@ -59,7 +66,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
     @router.get(
         "/v1/matches",
         dependencies=needs(Role.READER),
-        responses={200: {"model": MatchPage}, **ERRORS},
+        responses={200: {"model": MatchPage, "content": _AS_CSV}, **ERRORS},
     )
     async def list_matches(
         request: Request,
@@ -82,7 +89,8 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         ] = None,
         ref_video_id: Annotated[str | None, Query(description="Only this reference.")] = None,
     ) -> Response:
-        """List the matches that were found, newest first, without their evidence."""
+        """List the matches that were found, newest first, without their evidence; with `Accept: text/csv`
+        as CSV."""
         only = MatchFilter(
             visible=facts_of(request.scope).caller.banks,
             banks=banks_for(request, frozenset(bank)) if bank else None,
@@ -94,7 +102,8 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
             video_id=video_id,
             ref_video_id=ref_video_id,
         )
-        return json_response(await run(lambda: page(only, cursor, limit)))
+        found = await run(lambda: page(only, cursor, limit))
+        return csv_response(request, found) if wants_csv(request) else json_response(found)
 
     @router.get(
         "/v1/matches/{match_id}",
@@ -143,6 +152,42 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         if added is None:
             raise unknown_match(match_id)
         return made_response(added[0], 201, replayed=added[1])
+
+    @router.post(
+        "/v1/verdicts",
+        status_code=201,
+        dependencies=needs(Role.REVIEWER, change="verdicts.add"),
+        openapi_extra={**documented_body(NewVerdicts), "parameters": [IDEMPOTENCY_KEY]},
+        responses={201: {"model": AddedVerdicts}, **ERRORS},
+    )
+    async def add_verdicts(request: Request) -> Response:
+        """Judge several matches alike. If one of them is unknown, none is judged."""
+        facts = facts_of(request.scope)
+        caller = facts.caller
+        given = await read_model(request, NewVerdicts, _MAX_JSON_BYTES)
+        new = verdicts.NewVerdict(
+            *(given.verdict, given.reason, given.note), author=caller.name, key_id=caller.key_id
+        )
+        once = once_of(request, given.model_dump_json())
+        match_ids = list(dict.fromkeys(given.match_ids))
+        facts.target = " ".join(map(str, match_ids))[:_MAX_TARGET]
+
+        def add(match_id: int) -> tuple[dict[str, Any], bool]:
+            # After a crash in between, the same request again judges the rest.
+            of_match = None if once is None else replace(once, route=f"{once.route} {match_id}")
+            added = reviews.state.verdicts.add(match_id, new, caller.banks, of_match)
+            if added is None:
+                raise unknown_match(match_id)
+            return added
+
+        def add_all() -> list[tuple[dict[str, Any], bool]]:
+            for match_id in match_ids:
+                one(match_id, request)
+            return list(map(add, match_ids))
+
+        added = await run(add_all)
+        replayed = all(before for _, before in added)
+        return made_response({"items": [item for item, _ in added]}, 201, replayed=replayed)
 
     @of_videos.get(
         f"/v1/videos/{VIDEO_ID}/matches",

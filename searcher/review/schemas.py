@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,6 +10,8 @@ from searcher.api.schemas import RANGE_CERTAIN, RANGE_CONFIDENCE, Decision, Matc
 
 Verdict = Literal["copy", "licensed", "not_copy", "unsure", "none"]
 MAX_REASON, MAX_NOTE = 200, 4000
+# Matches that one request may judge.
+MAX_MATCHES = 200
 # A fingerprint is a prefix and an id or an address.
 MAX_FINGERPRINT, MAX_ID = 8200, 4096
 _DAY = "2026-05-04T12:00:00+00:00"
@@ -29,6 +31,18 @@ class NewVerdict(_Shape):
     verdict: Verdict
     reason: str = Field("", max_length=MAX_REASON)
     note: str = Field("", max_length=MAX_NOTE)
+
+
+class NewVerdicts(NewVerdict):
+    """The same verdict on several matches."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"match_ids": [17, 18], "verdict": "not_copy"}]},
+    )
+    match_ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(
+        min_length=1, max_length=MAX_MATCHES
+    )
 
 
 class VerdictItem(_Shape):
@@ -58,6 +72,12 @@ class VerdictItem(_Shape):
     author: str | None
     key_id: str | None
     created_at: str
+
+
+class AddedVerdicts(_Shape):
+    """New verdicts, in the order of the matches."""
+
+    items: list[VerdictItem]
 
 
 class VerdictPage(_Shape):

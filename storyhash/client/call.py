@@ -111,6 +111,11 @@ def as_nothing(_: httpx.Response) -> None:
     """Reads a response without a body."""
 
 
+def as_text(answer: httpx.Response) -> str:
+    """Reads text."""
+    return answer.text
+
+
 def body_of(model: type[BaseModel], **fields: Any) -> dict[str, Any]:
     """A JSON body of this schema, without the fields that are None. Raises UsageError."""
     given = {name: value for name, value in fields.items() if value is not None}

@@ -72,7 +72,7 @@ def _fuzz(
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
             *("--checks", "all", "--exclude-checks", ",".join(left_out), "--continue-on-failure"),
             *("--max-examples", str(examples), "--seed", str(trial.seed), "--no-color"),
-            "--no-shrink",
+            *("--no-shrink", "--wait-for-schema", "60", "--request-timeout", "60"),
             *(f"--header={field}: {value}" for field, value in key.items()),
         ]
         environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.faults.api_hooks"}

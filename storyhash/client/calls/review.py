@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from searcher.api.schemas import Decision
 from searcher.review.schemas import (
     AddedException,
+    AddedVerdicts,
     ExceptionItem,
     ExceptionPage,
     MatchPage,
     NewException,
     NewVerdict,
+    NewVerdicts,
     StoredMatchItem,
     Verdict,
     VerdictItem,
     VerdictPage,
 )
-from storyhash.client.call import Call, as_model, as_nothing, body_of, new_key, operation
+from storyhash.client.call import (
+    Call,
+    as_model,
+    as_nothing,
+    as_text,
+    body_of,
+    new_key,
+    operation,
+)
 
 
 @operation("GET", "/v1/matches")
@@ -51,6 +62,12 @@ def list_matches(
         "ref_video_id": ref_video_id,
     }
     return Call(as_model(MatchPage), query=query)
+
+
+def matches_as_csv(**filters: Any) -> Call[str]:
+    """The page that `list_matches` gets with these arguments, as CSV."""
+    page: Call[Any] = list_matches(**filters)
+    return replace(page, read=as_text, headers={"Accept": "text/csv"})
 
 
 @operation("GET", "/v1/matches/{match_id}")
@@ -90,6 +107,22 @@ def add_verdict(
     body = body_of(NewVerdict, verdict=verdict, reason=reason, note=note)
     once = idempotency_key or new_key()
     return Call(as_model(VerdictItem), path={"match_id": match_id}, json=body, once=once)
+
+
+@operation("POST", "/v1/verdicts")
+def add_verdicts(
+    match_ids: Sequence[int],
+    verdict: Verdict,
+    *,
+    reason: str | None = None,
+    note: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call[AddedVerdicts]:
+    """Judge up to 200 matches alike. If one of them is unknown, none is judged."""
+    body = body_of(
+        NewVerdicts, match_ids=list(match_ids), verdict=verdict, reason=reason, note=note
+    )
+    return Call(as_model(AddedVerdicts), json=body, once=idempotency_key or new_key())
 
 
 @operation("GET", "/v1/exceptions")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import httpx
-
 from common.http.health import Liveness, Readiness
-from storyhash.client.call import Call, as_model, operation
+from storyhash.client.call import Call, as_model, as_text, operation
 
 
 @operation("GET", "/livez")
@@ -23,8 +21,4 @@ def readiness() -> Call[Readiness]:
 @operation("GET", "/metrics")
 def metrics() -> Call[str]:
     """All metrics in the Prometheus text format."""
-    return Call(_text)
-
-
-def _text(answer: httpx.Response) -> str:
-    return answer.text
+    return Call(as_text)

@@ -44,6 +44,7 @@ ROLES = {
     ("/v1/matches/{match_id}", "get"): "reader",
     ("/v1/matches/{match_id}/verdicts", "get"): "reader",
     ("/v1/matches/{match_id}/verdicts", "post"): "reviewer",
+    ("/v1/verdicts", "post"): "reviewer",
     ("/v1/videos/{video_id}/matches", "get"): "reader",
     ("/v1/exceptions", "get"): "reader",
     ("/v1/exceptions", "post"): "reviewer",

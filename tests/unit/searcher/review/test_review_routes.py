@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +301,47 @@ def test_a_query_parameter_that_a_route_does_not_have_is_refused(
         refused = review.ask(method, path, review.keyed.all)
         assert error_of(refused) == (422, "unknown_parameter"), path
     assert review.keyed.api.index.videos.get(A) is not None
+
+
+def test_several_matches_are_judged_alike(review: Reviewing) -> None:
+    ids = [review.match_id(A), review.match_id(COPY)]
+    body = {"match_ids": [*ids, ids[0]], "verdict": "not_copy", "reason": "parody"}
+    once = {"Idempotency-Key": "1"}
+    added = review.ask("POST", "/v1/verdicts", json=body, headers=once)
+    assert added.status_code == 201, added.text
+    review.check_schema("/v1/verdicts", "post", "201", added.json())
+    assert [item["match_id"] for item in added.json()["items"]] == ids
+    again = review.ask("POST", "/v1/verdicts", json=body, headers=once)
+    assert again.json() == added.json()
+    assert again.headers["Idempotency-Replayed"] == "true"
+    page = review.ask("GET", "/v1/matches?verdict=not_copy").json()
+    assert {match["verdict"]["reason"] for match in page["items"]} == {"parody"}
+    assert page["total"] == 2
+    # A key of one bank sees one of the two, and judges neither.
+    shows = key_of(review.keyed.state, Role.REVIEWER, ["shows"])
+    refused = review.ask("POST", "/v1/verdicts", shows, json={**body, "verdict": "copy"})
+    assert error_of(refused) == (404, "unknown_match")
+    assert review.ask("GET", "/v1/matches?verdict=copy").json()["total"] == 0
+    for wrong in ({**body, "match_ids": []}, {**body, "match_ids": [1] * 201}):
+        assert error_of(review.ask("POST", "/v1/verdicts", json=wrong)) == (400, "usage")
+
+
+def test_matches_as_csv(review: Reviewing) -> None:
+    path = f"/v1/matches/{review.match_id(A)}/verdicts"
+    reason = '=HYPERLINK("x"), "two\nlines"'
+    assert review.ask("POST", path, json={"verdict": "copy", "reason": reason}).status_code == 201
+    csv_type = {"Accept": "text/csv, */*;q=0.1"}
+    answer = review.ask("GET", "/v1/matches?limit=1&decision=copy", headers=csv_type)
+    assert answer.headers["Content-Type"].startswith("text/csv")
+    assert answer.headers["Link"].endswith('>; rel="next"')
+    following = answer.headers["Link"][1:].partition(">")[0]
+    assert "limit=1&decision=copy&cursor=" in following
+    rest = review.ask("GET", following, headers=csv_type)
+    assert "Link" not in rest.headers
+    rows = [row for one in (answer, rest) for row in csv.DictReader(io.StringIO(one.text))]
+    assert {row["ref_video_id"] for row in rows} == {A, COPY}
+    (judged,) = [row for row in rows if row["ref_video_id"] == A]
+    # No spreadsheet takes it for a formula.
+    assert judged["verdict_reason"] == f"'{reason}"
+    assert judged["query_fingerprint"].startswith("sha256:")
+    assert float(judged["query_end_seconds"]) > float(judged["query_start_seconds"])

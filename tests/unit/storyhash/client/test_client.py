@@ -127,6 +127,11 @@ def test_a_review_through_the_client(client: Client, tmp_path: Path) -> None:
     assert client.list_matches_of_video(one.ref_video_id).total == len(
         list(client.all_matches_of_video(one.ref_video_id))
     )
+    bulk = client.add_verdicts([match.id for match in matches], "unsure")
+    assert [given.match_id for given in bulk.items] == [match.id for match in matches]
+    header, *rows = client.matches_as_csv(limit=1).splitlines()
+    assert header.startswith("id,decision,")
+    assert len(rows) == 1
     added = client.add_exception(
         one.ref_video_id, "parody", query_fingerprint=one.query.fingerprint, dry_run=True
     )
