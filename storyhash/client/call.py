@@ -127,6 +127,12 @@ def body_of(model: type[BaseModel], **fields: Any) -> dict[str, Any]:
         raise UsageError(f"{where or model.__name__}: {first['msg']}") from None
 
 
+def if_unchanged(etag: str | None) -> dict[str, Any]:
+    """Fields of a call that changes only the version with this ETag. It is not repeated: if the first
+    attempt was done, the second one would be refused."""
+    return {} if etag is None else {"headers": {"If-Match": etag}, "repeatable": False}
+
+
 def new_key() -> str:
     """A new Idempotency-Key."""
     return uuid.uuid4().hex

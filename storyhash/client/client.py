@@ -8,7 +8,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from searcher.jobs.schemas import JobItem
 from storyhash.client.call import Call
-from storyhash.client.calls import admin, embedder, jobs, review, service, videos
+from storyhash.client.calls import admin, banks, embedder, jobs, review, service, videos
 from storyhash.client.method import documented
 from storyhash.client.transport import AsyncTransport, SyncTransport
 
@@ -91,6 +91,7 @@ class Client(SyncTransport):
     all_videos = _all(videos.list_videos)
     add_video = _method(videos.add_video)
     show_video = _method(videos.show_video)
+    change_video = _method(videos.change_video)
     delete_video = _method(videos.delete_video)
     video_content = _method(videos.video_content)
     erasure_of_video = _method(videos.erasure_of_video)
@@ -120,6 +121,12 @@ class Client(SyncTransport):
     show_exception = _method(review.show_exception)
     add_exception = _method(review.add_exception)
     delete_exception = _method(review.delete_exception)
+
+    list_banks = _method(banks.list_banks)
+    all_banks = _all(banks.list_banks)
+    show_bank = _method(banks.show_bank)
+    put_bank = _method(banks.put_bank)
+    delete_bank = _method(banks.delete_bank)
 
     create_key = _method(admin.create_key)
     list_keys = _method(admin.list_keys)
@@ -171,6 +178,7 @@ class AsyncClient(AsyncTransport):
     all_videos = _all_async(videos.list_videos)
     add_video = _coroutine(videos.add_video)
     show_video = _coroutine(videos.show_video)
+    change_video = _coroutine(videos.change_video)
     delete_video = _coroutine(videos.delete_video)
     video_content = _coroutine(videos.video_content)
     erasure_of_video = _coroutine(videos.erasure_of_video)
@@ -200,6 +208,12 @@ class AsyncClient(AsyncTransport):
     show_exception = _coroutine(review.show_exception)
     add_exception = _coroutine(review.add_exception)
     delete_exception = _coroutine(review.delete_exception)
+
+    list_banks = _coroutine(banks.list_banks)
+    all_banks = _all_async(banks.list_banks)
+    show_bank = _coroutine(banks.show_bank)
+    put_bank = _coroutine(banks.put_bank)
+    delete_bank = _coroutine(banks.delete_bank)
 
     create_key = _coroutine(admin.create_key)
     list_keys = _coroutine(admin.list_keys)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from searcher.api.schemas import (
+    ChangedVideo,
     ErasureReceipt,
     GenerationItem,
     GenerationName,
@@ -21,7 +22,7 @@ from searcher.api.schemas import (
     VideoStates,
     VideoStatesRequest,
 )
-from storyhash.client.call import Call, as_model, as_nothing, body_of, operation
+from storyhash.client.call import Call, as_model, as_nothing, body_of, if_unchanged, operation
 
 
 @operation("GET", "/v1/videos")
@@ -56,6 +57,24 @@ def add_video(
 def show_video(video_id: str) -> Call[VideoItem]:
     """One video."""
     return Call(as_model(VideoItem), path={"video_id": video_id})
+
+
+@operation("PATCH", "/v1/videos/{video_id}")
+def change_video(
+    video_id: str,
+    *,
+    title: str | None = None,
+    bank: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    disabled: bool | None = None,
+    if_match: str | None = None,
+) -> Call[VideoItem]:
+    """Change what is given of a video; it is not indexed again. if_match: the ETag of the video that is
+    changed."""
+    given = {"title": title, "bank": bank, "metadata": metadata, "disabled": disabled}
+    body = body_of(ChangedVideo, **given)
+    path = {"video_id": video_id}
+    return Call(as_model(VideoItem), path=path, json=body, **if_unchanged(if_match))
 
 
 @operation("DELETE", "/v1/videos/{video_id}")

@@ -21,6 +21,7 @@ from common.state.roles import Role
 from common.types import VECTOR_DIMENSION
 from embedder.server import embed_app
 from searcher.jobs.runner import JobRunner
+from searcher.review.bank_schemas import SetPolicy
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from storyhash.client.call import OPERATIONS, Call
@@ -159,7 +160,17 @@ def test_the_catalogue_through_the_client(client: Client) -> None:
     with pytest.raises(UsageError, match="this service sends no files") as refused:
         client.video_content("a.mp4", last_byte=10)
     assert refused.value.code == "no_content"
+    assert client.change_video("a.mp4", title="Tea", disabled=True).title == "Tea"
+    with pytest.raises(UsageError) as stale:
+        client.change_video("a.mp4", title="Coffee", if_match='"old"')
+    assert stale.value.code == "precondition_failed"
+    made = client.put_bank("news", title="News", policy=SetPolicy(min_seconds=3))
+    assert (made.policy.min_seconds, made.policy_set.copy_probability) == (3, None)
+    assert client.show_bank("news") == made
+    assert [bank.bank for bank in client.all_banks(limit=1)] == ["default", "news", "shows"]
+    client.delete_bank("news")
     client.delete_video("shows/copy of a.mp4")
+    assert client.erasure_of_video("shows/copy of a.mp4").video_id == "shows/copy of a.mp4"
     with pytest.raises(UsageError, match="is indexed") as unknown:
         client.show_video("shows/copy of a.mp4")
     assert unknown.value.code == "unknown_video"
