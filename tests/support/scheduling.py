@@ -24,7 +24,7 @@ NETWORKS = frozenset(
 )
 
 
-class Scheduling(LoadFileScheduling):
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]
     """As `--dist loadfile`, but all of `NETWORKS` are in one process."""
 
     def _split_scope(self, nodeid: str) -> str:

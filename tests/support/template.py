@@ -111,7 +111,7 @@ def main() -> None:
 
 def _exit(code: int) -> NoReturn:
     """End as the interpreter does, but without taking apart all modules, which copies their memory."""
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
