@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import importlib.util
 import os
 import shutil
@@ -53,12 +52,6 @@ _QDRANT_CLUSTER_HOW = (
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     """Gives the tests to the processes of pytest-xdist."""
     return Scheduling(config, log)
-
-
-def pytest_collection_finish() -> None:
-    """Exclude what was imported from garbage collection: it stays to the end."""
-    gc.collect()
-    gc.freeze()
 
 
 REQUIRED = frozenset(
