@@ -272,7 +272,7 @@ class QueryEmbedding:
         )
 
 
-TakeLook: TypeAlias = Callable[[PassName], Iterator[QueryEmbedding]]
+TakePass: TypeAlias = Callable[[PassName], Iterator[QueryEmbedding]]
 """The pieces of a query in the pass of this name, in order; only long queries have more than one. Raises
 the errors of embedding."""
 

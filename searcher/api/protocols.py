@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.types import TakeLook
+from common.types import TakePass
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
 from searcher.transform.pictures import Pictures
@@ -44,7 +44,7 @@ class Catalogue(Protocol):
 class OpenedQuery:
     """A query that can be embedded. pictures: None where only its source can give them."""
 
-    take_pass: TakeLook
+    take_pass: TakePass
     pictures: Pictures | None = None
 
 

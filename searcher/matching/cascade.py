@@ -5,14 +5,14 @@ from __future__ import annotations
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.messaging.wire import decode_query, encode_query
 from common.spool import Spool
-from common.types import QueryEmbedding, TakeLook
+from common.types import QueryEmbedding, TakePass
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.matcher import Matcher, MatchReport
 
 
 def match_cascade(
     matcher: Matcher,
-    look: TakeLook,
+    take_pass: TakePass,
     *,
     only: Filter = EVERYTHING,
     thorough: bool = False,
@@ -22,18 +22,18 @@ def match_cascade(
 
     thorough: run the exhaustive pass, over more windows, even if the first pass finds a copy, so that
     further copies are found. A query without information has only the first pass. Raises the errors of
-    `look` and `Matcher.match`.
+    `take_pass` and `Matcher.match`.
     """
     with _FirstPassPieces() as kept:
         answer = matcher.begin(only, cancellation)
-        for piece in look("first"):
+        for piece in take_pass("first"):
             answer.add(piece)
             kept.keep(piece)
         report = answer.report()
         if report.reason or (report.decision == "copy" and not thorough):
             return report
         answer = matcher.begin(only, cancellation)
-        for number, piece in enumerate(look("thorough" if thorough else "closer")):
+        for number, piece in enumerate(take_pass("thorough" if thorough else "closer")):
             answer.add(kept.piece(number), piece)
         return answer.report()
 

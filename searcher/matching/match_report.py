@@ -113,12 +113,12 @@ class ReportBuilder:
         self._shows_something = False
         self._truncated = ""
 
-    def add(self, *looks: QueryEmbedding) -> None:
-        """Add one piece of the query. looks: its embeddings, one per pass, over the same windows.
+    def add(self, *passes: QueryEmbedding) -> None:
+        """Add one piece of the query. passes: its embeddings, one per pass, over the same windows.
 
         Raises ModelMismatchError if query and index have different models, CancelledError.
         """
-        query_windows = QueryWindows.of(*looks)
+        query_windows = QueryWindows.of(*passes)
 
         @cache
         def frames_of(view: str) -> QueryFrames:
@@ -126,7 +126,7 @@ class ReportBuilder:
                 query_windows, [one.name for one in query_windows.views].index(view)
             )
 
-        self.add_windows(looks[0], query_windows, frames_of)
+        self.add_windows(passes[0], query_windows, frames_of)
 
     def add_windows(
         self, piece: QueryEmbedding, query_windows: QueryWindows, frames_of: FramesOf

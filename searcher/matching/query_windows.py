@@ -42,19 +42,21 @@ class QueryWindows:
     views: tuple[ViewWindows, ...]
 
     @classmethod
-    def of(cls, *looks: QueryEmbedding) -> QueryWindows:
+    def of(cls, *passes: QueryEmbedding) -> QueryWindows:
         """Combine passes over the same windows. Raises ValueError if the windows differ or a view name
         occurs twice."""
-        first, *others = looks
+        first, *others = passes
         for other in others:
             first.check_same_windows(other)
         views = [
-            ViewWindows(name, np.flatnonzero(known), look.vectors[number, known])
-            for look in looks
-            for number, (name, known) in enumerate(zip(look.views, look.informative, strict=True))
+            ViewWindows(name, np.flatnonzero(known), embedded.vectors[number, known])
+            for embedded in passes
+            for number, (name, known) in enumerate(
+                zip(embedded.views, embedded.informative, strict=True)
+            )
         ]
         if len({view.name for view in views}) < len(views):
-            raise ValueError("looks: expected views of different names")
+            raise ValueError("passes: expected views of different names")
         long = first.window_end_seconds - first.window_start_seconds >= _SEARCHED_SECONDS
         return cls(
             first.uri,

@@ -1,12 +1,11 @@
 // The matches that were found, newest first, for people to judge.
 
 import { call, withQuery } from "./api.js";
-import { announce, el, errorBox, field } from "./dom.js";
+import { el, field } from "./dom.js";
+import { pagedList } from "./pager.js";
 import { miniBar } from "./timeline.js";
-import { VERDICTS, ago, decisionOf, length, nameOf, number, percent, share } from "./words.js";
+import { VERDICTS, ago, decisionOf, length, nameOf, percent, share } from "./words.js";
 
-const PAGE = 50;
-const WAIT_MILLISECONDS = 250;
 const DAY_MILLISECONDS = 86_400_000;
 
 // What is kept while a case is open: the filters, the pages, and the place in the list.
@@ -29,62 +28,32 @@ export function queueView() {
   const bank = el("input", { type: "search", id: "bank", value: kept.bank, autocomplete: "off", spellcheck: "false", placeholder: "every bank" });
   const least = select("least", { "": "any", 0.5: "50 % or more", 0.9: "90 % or more", 0.99: "99 % or more" }, kept.least);
   const days = select("days", { "": "any time", 1: "last 24 hours", 7: "last 7 days", 30: "last 30 days" }, kept.days);
-  const count = el("p", { class: "muted count" }, " ");
   const list = el("ol", { class: "queue-list" });
-  const problem = el("div", {});
-  const back = el("button", { type: "button", onclick: () => turn(-1) }, "Page before");
-  const on = el("button", { type: "button", onclick: () => turn(1) }, "Next page");
-  let page = null;
-  let asked = 0;
-  let timer = 0;
+
+  const pages = pagedList({
+    cursors: queue.cursors,
+    empty: "No match has these properties.",
+    noun: "matches, newest first",
+    fetchPage: (place) => {
+      const filters = queue.filters;
+      return call("GET", withQuery("/v1/matches", {
+        ...place, verdict: filters.verdict, decision: filters.decision, bank: filters.bank.trim(), min_probability: filters.least,
+        since: filters.days ? new Date(Date.now() - filters.days * DAY_MILLISECONDS).toISOString() : "",
+      }));
+    },
+    show: (items) => {
+      queue.ids = items.map((match) => match.id);
+      list.replaceChildren(...items.map(row));
+      if (queue.index > 0) move(0);
+    },
+  });
 
   const changed = () => {
     queue.filters = { verdict: verdict.value, decision: decision.value, bank: bank.value, least: least.value, days: days.value };
-    queue.cursors = [""];
     queue.index = 0;
-    clearTimeout(timer);
-    timer = setTimeout(load, WAIT_MILLISECONDS);
+    pages.restart();
   };
   for (const control of [verdict, decision, bank, least, days]) control.addEventListener("input", changed);
-
-  function turn(step) {
-    if (step > 0 && page?.next_cursor) queue.cursors.push(page.next_cursor);
-    else if (step < 0 && queue.cursors.length > 1) queue.cursors.pop();
-    else return;
-    queue.index = 0;
-    load();
-  }
-
-  async function load() {
-    const mine = ++asked;
-    const filters = queue.filters;
-    try {
-      const found = await call("GET", withQuery("/v1/matches", {
-        limit: PAGE, cursor: queue.cursors.at(-1), verdict: filters.verdict, decision: filters.decision, bank: filters.bank.trim(),
-        min_probability: filters.least,
-        since: filters.days ? new Date(Date.now() - filters.days * DAY_MILLISECONDS).toISOString() : "",
-      }));
-      if (mine !== asked) return;
-      page = found;
-      problem.replaceChildren();
-      show();
-    } catch (error) {
-      if (mine === asked) problem.replaceChildren(errorBox(error));
-    }
-  }
-
-  function show() {
-    queue.ids = page.items.map((one) => one.id);
-    const first = (queue.cursors.length - 1) * PAGE;
-    count.textContent = page.total === 0
-      ? "No match has these properties."
-      : `${number(first + 1)}–${number(first + page.items.length)} of ${number(page.total)} matches, newest first`;
-    announce(count.textContent);
-    list.replaceChildren(...page.items.map(row));
-    back.disabled = queue.cursors.length === 1;
-    on.disabled = page.next_cursor === null;
-    if (queue.index > 0) move(0);
-  }
 
   function move(step) {
     const links = list.querySelectorAll("a");
@@ -96,20 +65,20 @@ export function queueView() {
     links[queue.index].scrollIntoView({ block: "nearest" });
   }
 
-  load();
+  pages.load();
   return {
     title: "Queue",
     node: el("div", { class: "queue" },
       el("h1", {}, "Queue"),
       el("form", { class: "card filters", onsubmit: (event) => event.preventDefault() },
         field("Verdict", verdict), field("Decision", decision), field("Bank", bank), field("Probability", least), field("Found", days)),
-      problem, count, list, el("nav", { class: "row pages", "aria-label": "Pages" }, back, on)),
+      pages.problem, pages.count, list, pages.buttons),
     shortcuts: () => [
       { keys: ["j"], label: "Next match", run: () => move(1) },
       { keys: ["k"], label: "Match before", run: () => move(-1) },
       { keys: ["Enter"], label: "Open the match", run: () => queue.ids.length && (location.hash = `#/case/${queue.ids[queue.index]}`) },
     ],
-    release: () => clearTimeout(timer),
+    release: pages.release,
   };
 }
 

@@ -11,7 +11,7 @@ from common.cancellation import Cancellation
 from common.http.request_facts import Caller
 from common.metrics import Metrics
 from common.state.curation import NOTHING, Curation
-from common.types import PassName, QueryEmbedding, TakeLook
+from common.types import PassName, QueryEmbedding, TakePass
 from searcher.api.protocols import EmbedQuery, ServingIndex
 from searcher.api.videos import unknown_video
 from searcher.index.state import Banks
@@ -96,10 +96,9 @@ class MatchQueries:
             else:
                 identity = uri_identity(task.uri or "")
             with self._embed(source, task.name, answering.model_id, cancellation) as query:
-                look = query.take_pass
                 report = match_cascade(
                     answering.matcher,
-                    look if on_piece is None else _told(look, on_piece),
+                    query.take_pass if on_piece is None else _reported(query.take_pass, on_piece),
                     only=only,
                     thorough=task.thorough,
                     cancellation=cancellation,
@@ -113,11 +112,11 @@ class MatchQueries:
         return self._reviews.finish(report, identity, answering)
 
 
-def _told(look: TakeLook, on_piece: OnPiece) -> TakeLook:
-    """The same pieces; each is told of when it is embedded."""
+def _reported(take_pass: TakePass, on_piece: OnPiece) -> TakePass:
+    """The same pieces; `on_piece` is called after each is embedded."""
 
     def take(kind: PassName) -> Iterator[QueryEmbedding]:
-        for piece in look(kind):
+        for piece in take_pass(kind):
             on_piece(kind, piece.number, piece.pieces)
             yield piece
 

@@ -30,7 +30,7 @@ from common.http.health import Health
 from common.http.server import HttpServer, health_app
 from common.metrics import Metrics
 from common.settings import HttpSettings, IngestSettings, VideoSettings
-from common.types import TakeLook
+from common.types import TakePass
 from common.video import encode_video
 from embedder.query.session import QuerySession
 from ingest.query_decoder import QueryDecoder
@@ -78,7 +78,7 @@ def outcomes(
             raise raised[name]
         yield name
 
-    def matched(_: object, take: TakeLook, **__: object) -> Any:
+    def matched(_: object, take: TakePass, **__: object) -> Any:
         return list(take("first"))
 
     monkeypatch.setattr(QuerySession, "pieces", pieces)
