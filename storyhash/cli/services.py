@@ -16,7 +16,7 @@ from common.types import DEFAULT_BANK
 from common.uris import public_uri
 from ingest.catalogue import Listing, RejectedVideo, list_catalog, without_taken
 from ingest.exclusion import Exclusion
-from ingest.ledger import SendingPlan
+from ingest.sending_plan import SendingPlan
 from storyhash.cli.console import INTERRUPTED, err, out, print_json
 from storyhash.cli.index import BankOption
 from storyhash.cli.options import (

@@ -10,7 +10,7 @@ from common.types import CatalogEntry
 from common.uris import public_uri
 from ingest.catalogue import CatalogueItem, Listing, RejectedVideo
 from ingest.fingerprint import same_source, with_content
-from ingest.ledger import WORTH_A_RETRY
+from ingest.sending_plan import WORTH_A_RETRY
 from searcher.storage.video_store import Description, Video, VideoStore
 from storyhash.pipeline.naming import NamedVideo, named
 

@@ -18,7 +18,8 @@ from common.settings import Settings
 from ingest.catalogue import CatalogueItem
 from ingest.decoder_pool import DecoderPool
 from ingest.fingerprint import cut_of
-from ingest.ledger import ProducerLedger, SendingPlan
+from ingest.ledger import ProducerLedger
+from ingest.sending_plan import SendingPlan
 from storyhash.services.backpressure import EmbedderLag
 from storyhash.services.reconcile import AskStates, known_videos
 from storyhash.services.segment_publisher import OnSent, SegmentPublisher, SendReport

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ingest.ledger import CatalogueState
+from ingest.sending_plan import CatalogueState
 
 # Asks the catalogue for `{"video_id", "version", "deleted_version", "waiting_version"}` of each id.
 AskStates: TypeAlias = Callable[[Sequence[str]], list[dict[str, Any]]]

@@ -14,8 +14,9 @@ from common.messaging.transport import Publisher
 from common.messaging.wire import Envelope, new_trace, to_message
 from common.metrics import Metrics
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
-from ingest.ledger import ProducerLedger, SendTask
+from ingest.ledger import ProducerLedger
 from ingest.metrics import STAGE, observe_decoded
+from ingest.sending_plan import SendTask
 from storyhash.run_report import RunReport
 from storyhash.services.backpressure import EmbedderLag
 

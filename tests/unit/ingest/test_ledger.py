@@ -13,7 +13,8 @@ import pytest
 
 from common.errors import CorruptIndexError, DataFolderError, StorageError
 from common.types import CatalogEntry
-from ingest.ledger import WORTH_A_RETRY, CatalogueState, ProducerLedger, SendingPlan, SendTask
+from ingest.ledger import ProducerLedger
+from ingest.sending_plan import WORTH_A_RETRY, CatalogueState, SendingPlan, SendTask
 
 LIVE, BACKFILL = "segments", "segments.backfill"
 

@@ -18,7 +18,8 @@ from common.messaging.wire import decode_event
 from common.metrics import Metrics
 from common.types import CatalogEntry, Segment, SegmentRef
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
-from ingest.ledger import ProducerLedger, SendTask
+from ingest.ledger import ProducerLedger
+from ingest.sending_plan import SendTask
 from storyhash.services.segment_publisher import SegmentPublisher, SendReport
 from tests.support.memory_transport import MemoryTransport
 
