@@ -12,7 +12,6 @@ from typing import Any
 from common.errors import StoryHashError, WeightsDamagedError, WeightsMissingError, WrongModelError
 from common.settings import Settings, SscdSettings
 from embedder.visual.offline.backend import WEIGHTS_PATH
-from embedder.visual.offline_net.backend import WEIGHTS_PATH as NETWORK_PATH
 from embedder.visual.sscd import weights_path
 from embedder.visual.sscd.weights import is_torchscript
 from embedder.weights.checksum import weights_checksum
@@ -29,8 +28,7 @@ _SSCD_LICENCE = (
 _PUBLISHED_CHECKSUMS = {
     "sscd": "2fb084298718e6ae",
     "sscd_distilled": "0822877dfb5b89b1",
-    "offline": "d5c8aa4ff059ca75",
-    "offline-net": "b4a5a076082ccfad",
+    "offline": "b4a5a076082ccfad",
 }
 
 
@@ -87,13 +85,10 @@ def _models(settings: Settings) -> Iterator[_ModelSource]:
             "sscd (yours)", "STORYHASH_SSCD__PATH", "yours", lambda: weights_path(settings.sscd)
         )
     yield _ModelSource(
-        "offline", "fitted on generated images, part of StoryHash", "MIT", lambda: WEIGHTS_PATH
-    )
-    yield _ModelSource(
-        "offline-net",
+        "offline",
         "trained on drawn pictures and free photographs, part of StoryHash",
         "MIT",
-        lambda: NETWORK_PATH,
+        lambda: WEIGHTS_PATH,
     )
 
 

@@ -62,7 +62,7 @@ def main() -> int:
     references = {video.video_id: _frame(Path(video.uri), settings) for video in videos}
     queries = edited_pictures(videos, references, settings)
     print(f"{len(videos)} frames, {len(queries):,} edited pictures", file=sys.stderr)
-    names = options.visual or ["offline", "offline-net", "sscd"]
+    names = options.visual or ["offline", "sscd"]
     rows, by_edit = [], {}
     for name in names:
         backend = VISUALS[name].build(settings)

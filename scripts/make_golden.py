@@ -10,14 +10,12 @@ from embedder.golden_image import golden_picture
 from embedder.self_check import GOLDEN_PATH
 from embedder.visual.base import VisualBackend
 from embedder.visual.offline import OfflineBackend
-from embedder.visual.offline_net import OfflineNetBackend
 from embedder.visual.sscd import SscdBackend
 
 
 def main() -> None:
     backends: list[VisualBackend] = [
         OfflineBackend(),
-        OfflineNetBackend(),
         SscdBackend(SscdSettings(model="full")),
         SscdBackend(SscdSettings(model="distilled")),
     ]

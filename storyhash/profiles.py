@@ -61,12 +61,6 @@ def _offline(_: Settings) -> VisualBackend:
     return OfflineBackend()
 
 
-def _offline_net(_: Settings) -> VisualBackend:
-    from embedder.visual.offline_net import OfflineNetBackend
-
-    return OfflineNetBackend()
-
-
 VISUALS = {
     "clip": ProfilePart("CLIP ViT-B/32 (torch)", _clip, _check_clip),
     "sscd": ProfilePart(
@@ -74,8 +68,7 @@ VISUALS = {
         lambda settings: sscd.SscdBackend(settings.sscd, settings.device),
         lambda settings: sscd.weights_path(settings.sscd),
     ),
-    "offline": ProfilePart("a descriptor that comes with StoryHash", _offline),
-    "offline-net": ProfilePart("a small network that comes with StoryHash", _offline_net),
+    "offline": ProfilePart("a small network that comes with StoryHash (ONNX Runtime)", _offline),
 }
 TRACKERS = {
     "sam2": ProfilePart("SAM 2.1, unprompted (torch)", _sam2, _check_sam2),
@@ -97,9 +90,8 @@ class Profile:
 
 
 def profile_name(visual: str, tracker: str) -> str:
-    """`offline` and `offline-net` alone stand for the pairs that need nothing."""
-    alone = visual in ("offline", "offline-net") and tracker == "motion"
-    return visual if alone else f"{visual}-{tracker}"
+    """`offline` alone stands for the pair that needs nothing."""
+    return visual if (visual, tracker) == ("offline", "motion") else f"{visual}-{tracker}"
 
 
 PROFILES = {

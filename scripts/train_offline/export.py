@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write a trained network as the file that the `offline-net` backend reads.
+"""Write a trained network as the file that the `offline` backend reads.
 
     python -m scripts.train_offline.export WEIGHTS [--out FILE] [--check]
 
@@ -24,10 +24,10 @@ from onnx import TensorProto, helper, numpy_helper
 from common.types import Float32Array
 from embedder.golden_image import sample_pictures
 from embedder.normalise import unit
-from embedder.visual.offline_net.backend import (
+from embedder.visual.offline.backend import (
     INPUT_SIDE,
     WEIGHTS_PATH,
-    OfflineNetBackend,
+    OfflineBackend,
     prepared,
 )
 from embedder.weights.checksum import weights_checksum
@@ -121,7 +121,7 @@ def agreement(network: CopyNetwork, path: Path) -> float:
     pictures = sample_pictures()
     with torch.no_grad():
         expected: Float32Array = network(torch.from_numpy(prepared(pictures))).numpy()
-    vectors = OfflineNetBackend(path=path, threads=1).encode(pictures)
+    vectors = OfflineBackend(path=path, threads=1).encode(pictures)
     return float((unit(expected) * vectors).sum(axis=1).min())
 
 

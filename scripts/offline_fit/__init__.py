@@ -1,1 +1,0 @@
-"""Fits the offline descriptor: procedural pictures, augmentation, discriminant analysis."""
