@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.types import Float32Array
-from searcher.matching.calibration import load_calibration
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, default_policy
 from tests.support.embeddings import MODEL_ID, unit_rows
+from tests.support.fixed_calibrations import fixed_calibration
 from tests.support.made_films import MadeIndex, copied, edited, film, query
 
 _SLOW = settings(
@@ -28,7 +28,7 @@ def matched(
     backend: str = "offline",
     others: Float32Array | None = None,
 ) -> MatchReport:
-    calibration = load_calibration(backend)
+    calibration = fixed_calibration(backend)
     index = MadeIndex(videos, others)
     matcher = Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
     return matcher.match(query(asked))

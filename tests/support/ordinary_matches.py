@@ -12,10 +12,10 @@ import numpy as np
 from common.settings import SearcherSettings
 from common.types import QueryEmbedding
 from searcher.index.shard import Shard
-from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
 from tests.support.embeddings import MODEL_ID
+from tests.support.fixed_calibrations import fixed_calibration
 from tests.support.made_films import copied, edited, embeddings, film, mirrored, query
 
 GOLDEN = Path(__file__).parents[1] / "unit/searcher/matching/ordinary_matches.json"
@@ -52,7 +52,7 @@ def ordinary_matches() -> dict[str, dict[str, list[float | str]]]:
     answers: dict[str, dict[str, list[float | str]]] = {}
     for backend in BACKENDS:
         shard, queries = ordinary_queries()
-        calibration = load_calibration(backend)
+        calibration = fixed_calibration(backend)
         matcher = Matcher(shard, MODEL_ID, calibration, Policies(default_policy(calibration)))
         for name, asked in queries:
             report = matcher.match(asked)

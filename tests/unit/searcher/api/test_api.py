@@ -41,13 +41,13 @@ from searcher.api.app import api_app
 from searcher.api.protocols import EmbedQuery, OpenedQuery, ServingIndex
 from searcher.index.state import VideoSegments
 from searcher.local_index import LocalIndex
-from searcher.matching.calibration import load_calibration
 from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video_store import Video
 from tests.support.embeddings import MODEL_ID, embedding
+from tests.support.fixed_calibrations import fixed_calibration
 from tests.support.queries import Client, error_of, message_of
 
 RAW = {"Content-Type": "application/octet-stream"}
@@ -85,7 +85,7 @@ class OneIndex:
     """A catalogue of one index, or of none yet."""
 
     def __init__(self, index: LocalIndex) -> None:
-        calibration = load_calibration("offline")
+        calibration = fixed_calibration("offline")
         matcher = Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
         self.answering: ServingIndex | None = ServingIndex("", index, matcher)
 

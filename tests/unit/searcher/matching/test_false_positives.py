@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from searcher.matching.calibration import BackgroundScores, load_calibration
+from searcher.matching.calibration import BackgroundScores
 from searcher.matching.false_positives import ChanceScores, ScoreTail
+from tests.support.fixed_calibrations import fixed_calibration
 
 SCALE, SKIPPED, RANKS = 0.05, 2, 23
 
@@ -58,7 +59,7 @@ def test_few_or_equal_scores() -> None:
 
 
 def test_every_view_that_was_searched_adds_to_the_rate() -> None:
-    calibration = load_calibration("offline")
+    calibration = fixed_calibration("offline")
     tail, background = ScoreTail(25, 0.2, SCALE), BackgroundScores(0.25, 23)
     views = ("identity", "negative")
     one = ChanceScores({"identity": tail}, {"identity": background}, calibration)

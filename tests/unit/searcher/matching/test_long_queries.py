@@ -240,10 +240,10 @@ class Untouchable:
 
 
 def test_for_a_black_film_of_six_hours_there_is_nothing_to_do() -> None:
-    from searcher.matching.calibration import load_calibration
     from searcher.matching.policy import Policies, default_policy
+    from tests.support.fixed_calibrations import fixed_calibration
 
-    calibration = load_calibration("offline")
+    calibration = fixed_calibration("offline")
     matcher = Matcher(Untouchable(), MODEL_ID, calibration, Policies(default_policy(calibration)))
     nothing = np.zeros((int(SIX_HOURS * FPS), 512), dtype=np.float32)
     pieces = long_query(nothing, np.zeros(len(nothing), dtype=bool))
@@ -334,7 +334,7 @@ import resource
 import numpy as np
 from common.types import Hit, QueryEmbedding, SegmentRef
 from embedder.query.embedder import window_grid
-from searcher.matching.calibration import load_calibration
+from tests.support.fixed_calibrations import fixed_calibration
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
 from searcher.index.state import VideoSegments
@@ -359,7 +359,7 @@ def look(views, share):
         made[number, some] = unit_rows(rng, int(some.sum()), 527)
     return QueryEmbedding("q", 21600.0, "m", views, starts, ends, made, known, number=1, pieces=36)
 
-calibration = load_calibration("offline")
+calibration = fixed_calibration("offline")
 matcher = Matcher(Index(), "m", calibration, Policies(default_policy(calibration)))
 matcher.match(look(("identity",), 0.001))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -23,6 +23,7 @@ from searcher.matching.policy import Policies, Policy, default_policy, strongest
 from searcher.storage.video_store import Video
 from storyhash.profiles import PROFILES
 from tests.support.embeddings import MODEL_ID
+from tests.support.fixed_calibrations import fixed_calibration
 from tests.support.made_films import FPS, copied, embeddings, film, mirrored, query
 
 
@@ -46,7 +47,7 @@ def matcher(films: Mapping[str, Float32Array]) -> Matcher:
 
 
 def make_matcher(shard: Shard, aligner: Aligner = align, *, by_frames: bool = True) -> Matcher:
-    calibration = load_calibration("offline")
+    calibration = fixed_calibration("offline")
     policies = Policies(default_policy(calibration))
     return Matcher(shard, MODEL_ID, calibration, policies, aligner, by_frames=by_frames)
 
@@ -411,7 +412,7 @@ def test_every_profile_has_a_calibration_that_prices_its_views(profile: str) -> 
 
 @given(st.floats(-2, 2), st.floats(-2, 2))
 def test_probability_grows_with_the_score(one: float, other: float) -> None:
-    calibration: Calibration = load_calibration("offline")
+    calibration: Calibration = fixed_calibration("offline")
     low, high = sorted((one, other))
     assert 0 <= calibration.probability(low) <= calibration.probability(high) <= 1
     assert calibration.probability(calibration.midpoint) == pytest.approx(0.5)

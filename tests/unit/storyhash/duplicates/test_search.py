@@ -9,7 +9,6 @@ from common.settings import SearcherSettings
 from common.types import Float32Array
 from searcher.index.shard import Shard
 from searcher.index.state import Filter
-from searcher.matching.calibration import load_calibration
 from searcher.matching.candidate_order import LISTED_CANDIDATES
 from searcher.matching.hits import HITS_PER_WINDOW
 from searcher.matching.matcher import Matcher
@@ -17,6 +16,7 @@ from searcher.matching.policy import Policies, default_policy
 from searcher.storage.video_store import Video
 from storyhash.duplicates.search import DuplicateSearch
 from tests.support.embeddings import MODEL_ID, unit_rows, video
+from tests.support.fixed_calibrations import fixed_calibration
 from tests.support.made_films import FPS, copied, embeddings, film, unit
 
 
@@ -29,7 +29,7 @@ def search_in(films: dict[str, Float32Array], *, by_frames: bool = True) -> Dupl
         name: Video(name, f"/films/{name}", version=1, duration_seconds=len(frames) / FPS)
         for name, frames in films.items()
     }
-    calibration = load_calibration("offline")
+    calibration = fixed_calibration("offline")
     policies = Policies(default_policy(calibration))
     matcher = Matcher(shard, MODEL_ID, calibration, policies, by_frames=by_frames)
     return DuplicateSearch(matcher, videos)
