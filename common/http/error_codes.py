@@ -11,6 +11,7 @@ from functools import cache
 
 from common import errors
 from common.errors import (
+    BackupRunningError,
     ModelMismatchError,
     ReusedKeyError,
     StoryHashError,
@@ -24,6 +25,7 @@ _STATUS_OF_KIND: Mapping[type[StoryHashError], int] = {
     VideoError: 422,
     ReusedKeyError: 422,
     ModelMismatchError: 409,
+    BackupRunningError: 409,
     TooManyJobsError: 429,
 }
 
@@ -72,9 +74,9 @@ class ErrorCode:
 
 
 def status_of(kind: type[StoryHashError]) -> int:
-    """The HTTP status of an exception: 400 for a mistake of the caller, 409 for another model, 422 for a
-    video or an Idempotency-Key that cannot be used, 429 for a full queue of jobs, 503 for a dependency
-    that is down, otherwise 500."""
+    """The HTTP status of an exception: 400 for a mistake of the caller, 409 for another model or a backup
+    that is being made, 422 for a video or an Idempotency-Key that cannot be used, 429 for a full queue of
+    jobs, 503 for a dependency that is down, otherwise 500."""
     for base, status in _STATUS_OF_KIND.items():
         if issubclass(kind, base):
             return status

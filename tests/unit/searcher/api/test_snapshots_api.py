@@ -44,7 +44,7 @@ def test_a_backup_runs_beside_the_api_and_is_listed(
     answer = keyed.ask("POST", "/v1/snapshots", admin)
     assert (answer.status_code, answer.json()["state"]) == (202, "running")
     assert [one["state"] for one in items(keyed, admin)] == ["running"]
-    assert error_of(keyed.ask("POST", "/v1/snapshots", admin)) == (503, "backup_running")
+    assert error_of(keyed.ask("POST", "/v1/snapshots", admin)) == (409, "backup_running")
     assert keyed.ask("GET", "/v1/videos", admin).status_code == 200
     go_on.set()
     wait_until(lambda: items(keyed, admin)[0]["state"] == "complete", "the backup", 30, 0.02)
