@@ -151,7 +151,7 @@ def test_an_uploaded_copy_is_found_and_a_stranger_is_not(
     found = client.post("/v1/match?name=mine", content=copy.read_bytes()).json()
     assert (found["query"]["uri"], found["decision"]) == ("mine", "copy")
     best = found["matches"][0]
-    assert (best["video_id"], best["view"], best["decision"]) == ("b.mkv", "flip_h", "copy")
+    assert (best["video_id"], best["view"], best["decision"]) == ("b.mkv", "identity", "copy")
     with stranger.open("rb") as file:
         unknown = client.post("/v1/match", files={"file": file}).json()
     assert (unknown["query"]["uri"], unknown["decision"]) == ("stranger.mp4", "no_match")

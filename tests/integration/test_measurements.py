@@ -14,7 +14,7 @@ def test_the_action_constants_are_those_the_script_fits() -> None:
 
 
 def test_the_search_benchmark_measures_what_it_says(tmp_path: Path) -> None:
-    figures = bench_search.measure(400, 40, tmp_path)
+    figures = bench_search.measure(400, 40, 0.5, tmp_path)
     assert figures["vectors"] == 400
     assert figures["recall_at_10"] > 0.95
     assert set(figures["search_microseconds"]) >= {"shard", "plain faiss, 64 candidates"}

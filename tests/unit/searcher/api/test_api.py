@@ -543,6 +543,7 @@ def test_a_video_is_told_with_all_that_is_known_of_it(kept: Api) -> None:
         "segments": 2,
         "uninformative_segments": 1,
         "state": "ready",
+        "disabled": False,
         "metadata": {},
     }
 
