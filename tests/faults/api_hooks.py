@@ -7,7 +7,7 @@ from typing import Any
 import schemathesis
 
 
-@schemathesis.hook
+@schemathesis.hook  # type: ignore[untyped-decorator, unused-ignore]
 def filter_case(context: Any, case: Any) -> bool:
     """Invalid forms are left out: whatever the field `file` holds is sent as bytes, which are a file."""
     of_form = case.media_type == "multipart/form-data"

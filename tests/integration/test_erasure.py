@@ -18,7 +18,6 @@ from common.types import Embedding
 from searcher.backup.create import Source, create_backup
 from searcher.erasure import Place, erasure_receipt
 from searcher.local_index import LocalIndex
-from searcher.mirror import compaction
 from searcher.storage.drop_staged import drop_staged
 from storyhash.cli import app
 from tests.support.embeddings import video
@@ -144,7 +143,7 @@ def test_a_compaction_that_is_cut_short_loses_nothing(
         if point == "copy":
             monkeypatch.setattr(index._mirror, "count", lambda: 99)
         if point == "after":
-            monkeypatch.setattr(compaction.shutil, "rmtree", _only_new)
+            monkeypatch.setattr("searcher.mirror.compaction.shutil.rmtree", _only_new)
         with pytest.raises((KeyboardInterrupt, StorageError)):
             index.compact()
         monkeypatch.undo()

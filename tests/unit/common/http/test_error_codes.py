@@ -34,7 +34,7 @@ def _raised() -> Iterator[tuple[int, str, str]]:
             if name not in _CALLS or len(call.args) < 2:
                 continue
             status, code = (call.args[place] for place in _CALLS[name])
-            if isinstance(status, ast.Constant):
+            if isinstance(status, ast.Constant) and isinstance(status.value, int):
                 module = ".".join(path.relative_to(_ROOT).with_suffix("").parts)
                 yield status.value, _text(code, module), str(path)
 

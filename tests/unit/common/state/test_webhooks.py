@@ -76,7 +76,10 @@ def test_a_webhook_is_listed_without_its_secret(stores: Stores) -> None:
 
 
 def test_webhooks_are_bounded_and_named_as_they_can_be(stores: Stores) -> None:
-    for wrong in ({"events": ["match.lost"]}, {"events": []}, {"banks": []}, {"banks": [""]}):
+    refused: tuple[dict[str, Any], ...] = (
+        {"events": ["match.lost"]}, {"events": []}, {"banks": []}, {"banks": [""]},
+    )  # fmt: skip
+    for wrong in refused:
         with pytest.raises(UsageError):
             NewWebhook(URL, **wrong)
     for _ in range(MAX_WEBHOOKS):

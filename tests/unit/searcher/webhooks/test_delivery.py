@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -37,7 +37,7 @@ class Receiver:
     """Answers the n-th request with `status(n)`, and keeps what it accepted."""
 
     def __init__(self) -> None:
-        self.status = lambda number: 200
+        self.status: Callable[[int], int] = lambda number: 200
         self.location = ""
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.accepted: list[tuple[dict[str, str], bytes]] = []

@@ -355,7 +355,7 @@ def test_the_request_of_a_search_has_the_vectors_as_they_are() -> None:
     transport, got = answering(
         httpx.Response(200, json={"model_id": "m", "generation": "", "items": [[]]})
     )
-    vectors = np.eye(1, VECTOR_DIMENSION)
+    vectors = np.eye(1, VECTOR_DIMENSION, dtype=np.float32)
     with Client(URL, transport=transport) as client:
         client.search(vectors, banks=["a", "b"], model_id="m")
     ((request, body),) = got
