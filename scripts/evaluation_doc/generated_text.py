@@ -24,17 +24,28 @@ def protocol(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The placeholders of the section "How it is measured"."""
     run = next(iter(runs.values()))
     sizes = {(other["videos"], other["edits"]) for other in runs.values()}
-    per_transform = run["per_transform"]
+    counts = {
+        profile: "every video" if count is None else f"{count} videos each"
+        for profile, count in ((name, other["per_transform"]) for name, other in runs.items())
+    }
+    edits = {profile: f"{other['edits']:,}" for profile, other in runs.items()}
     return {
         "videos": str(run["videos"]),
         "minutes": f"{run['video_seconds'] / 60:.1f}",
         **{name: str(run[name]) for name in ("families", "copies", "lookalikes")},
         "same": " This holds for every profile." if len(runs) > 1 and len(sizes) == 1 else "",
         "transforms": str(len(run["transforms"])),
-        "count": "of every video" if per_transform is None else f"of {per_transform} videos each",
-        "edits": f"{run['edits']:,}",
+        "count": "of " + _each_or_all(counts),
+        "edits": _each_or_all(edits),
         "calibration": "\n".join(_calibration(runs)),
     }
+
+
+def _each_or_all(values: Mapping[str, str]) -> str:
+    """The value that all profiles have, or each profile's own."""
+    if len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    return ", ".join(f"{value} (`{profile}`)" for profile, value in values.items())
 
 
 def _calibration(runs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
