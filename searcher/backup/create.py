@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -19,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from common.atomic_write import private_folder
+from common.atomic_write import private_folder, sync
 from common.errors import CancelledError, StorageError
 from common.sqlite import copy_database
 from common.state.files import FILES as STATE_FILES
@@ -83,7 +82,7 @@ def create_backup(
             partial.mkdir()
             _write(source, partial, stop)
             partial.rename(target / name)
-            _sync(target)
+            sync(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -121,9 +120,9 @@ def _write(source: Source, folder: Path, stop: Callable[[], bool]) -> None:
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         files[path.relative_to(folder).as_posix()] = stored_file(path)
-        _sync(path)
+        sync(path)
     for path in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
-        _sync(path)
+        sync(path)
     manifest = BackupManifest(
         datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         version("storyhash"),
@@ -227,11 +226,3 @@ def _new_name(target: Path) -> str:
     while (target / f"{base}.{number:03d}Z").exists():
         number += 1
     return f"{base}.{number:03d}Z"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,14 +7,13 @@ the restore with `--force`.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
-from common.atomic_write import private_folder
+from common.atomic_write import private_folder, sync
 from common.errors import DataFolderError, StorageError
 from common.settings import Settings
 from common.state.files import FILES as STATE_FILES
@@ -105,11 +104,7 @@ def _write(
     if manifest.generation:
         make_current(staging, manifest.generation)
     for path in (*staging.rglob("*"), staging):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
 
 
 def _write_vectors(
@@ -186,8 +181,4 @@ def _swap(folder: Path, staging: Path) -> None:
         path.rename(folder / path.name)
     staging.rmdir()
     shutil.rmtree(old)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder)

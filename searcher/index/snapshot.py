@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from common.atomic_write import private_folder
+from common.atomic_write import private_folder, sync
 from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
 from searcher.index import old_snapshot
@@ -130,8 +130,8 @@ def _write(files: WrittenFiles, shard: Shard, info: SnapshotInfo) -> None:
     manifest["checksum"] = _manifest_checksum(manifest)
     (files.folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
     for name in (*files.written, "manifest.json"):
-        _sync(files.folder / name)
-    _sync(files.folder)
+        sync(files.folder / name)
+    sync(files.folder)
 
 
 def _files_of(folders: Sequence[Path]) -> dict[str, Path]:
@@ -169,16 +169,8 @@ def _replace(temporary: Path, final: Path) -> None:
     if final.exists():
         final.rename(replaced)
     temporary.rename(final)
-    _sync(final.parent)
+    sync(final.parent)
     shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _manifest_checksum(manifest: dict[str, Any]) -> str:

@@ -7,11 +7,11 @@ afterwards it has all.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.atomic_write import sync
 from common.errors import StorageError, UsageError
 from searcher.mirror.base import Mirror
 from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
@@ -57,7 +57,7 @@ def finish_compaction(folder: Path) -> None:
     """Take the mirror that is complete, after a crash. Raises OSError."""
     if not (folder / _NAME).exists() and (folder / _NEW).exists():
         (folder / _NEW).rename(folder / _NAME)
-        _sync(folder)
+        sync(folder)
     for left in (_NEW, _OLD):
         shutil.rmtree(folder / left, ignore_errors=True)
 
@@ -65,17 +65,9 @@ def finish_compaction(folder: Path) -> None:
 def _swap(folder: Path) -> None:
     shutil.rmtree(folder / _OLD, ignore_errors=True)
     for path in (folder / _NEW).rglob("*"):
-        _sync(path)
+        sync(path)
     (folder / _NAME).rename(folder / _OLD)
-    _sync(folder)
+    sync(folder)
     (folder / _NEW).rename(folder / _NAME)
-    _sync(folder)
+    sync(folder)
     shutil.rmtree(folder / _OLD)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -182,7 +182,7 @@ def test_a_full_disk_leaves_the_older_snapshot(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(snapshot, "_sync", full)
+    monkeypatch.setattr(snapshot, "sync", full)
     with pytest.raises(StorageError, match=r"the disk is full.*older snapshots are kept"):
         save_snapshot(tmp_path, shard, info(2, shard), keep=2)
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot-000000000001"]
