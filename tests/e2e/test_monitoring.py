@@ -65,6 +65,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         ) as deployment,
     ):
         deployment.create_topics()
+        # Before the films: behind their segments it would wait for as long as those take to embed.
+        set_aside(deployment, b"this is no message of ours")
         run = {"embedder": started(deployment, "embedder", **IMPATIENT)}
         embedder = run["embedder"].url
         run["searcher"] = started(deployment, "searcher", **HERE, **asks(embedder))
@@ -73,25 +75,20 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         run["searcher"].ready()
         with Prometheus(folder / "prometheus", targets) as scraper:
             start = time.time()
-            make_it_all_happen(scraper, run, broker, deployment, names[0])
+            make_it_all_happen(scraper, run, broker, names[0])
             ended = [name for name, service in run.items() if not service.running]
             assert ended == [], "a service ended too early"
             yield Watched(scraper, start, time.time())
 
 
 def make_it_all_happen(
-    scraper: Prometheus,
-    run: dict[str, Service],
-    broker: KafkaBroker,
-    deployment: Deployment,
-    video_id: str,
+    scraper: Prometheus, run: dict[str, Service], broker: KafkaBroker, video_id: str
 ) -> None:
     """One thing after another, each until Prometheus has seen it."""
     for job in run:
         wait_to_see(scraper, f'up{{job="{job}"}} == 1')
-    wait_to_see(scraper, grew('segments_total{stage="search", outcome="done"}'))
-    set_aside(deployment, b"this is no message of ours")
     wait_to_see(scraper, 'ALERTS{alertname="StoryHashDeadLetters", alertstate="firing"}')
+    wait_to_see(scraper, grew('segments_total{stage="search", outcome="done"}'))
     broker.pause()
     try:
         wait_to_see(scraper, grew("retries_total"))
