@@ -40,8 +40,7 @@ def generations_router(generations: Generations) -> APIRouter:
     changes = LoadShedder(_AT_WORK, _WAITING)
 
     async def changed(request: Request, change: Callable[[], Result]) -> Result:
-        async with changes.entered():
-            return await changes.run(lambda _: change(), request.receive)
+        return await changes.answer(request, lambda _: change())
 
     async def named(request: Request) -> str:
         name = (await read_model(request, GenerationName, _MAX_JSON_BYTES)).generation

@@ -84,12 +84,12 @@ def match_router(
         answering = catalogue.current()
         check_banks(request, banks, answering.index.videos, queries.curation())
         # A long body is refused before it is sent; a place is taken once it is there.
-        load_shedder.check_capacity()
-        async with uploads.asked(request, ALLOWED) as given, load_shedder.entered():
+        load_shedder.check_capacity(request)
+        async with uploads.asked(request, ALLOWED) as given:
             task = MatchTask(given.name, given.path, **given.fields, banks=banks, thorough=thorough)
-            answer = await load_shedder.run(
+            answer = await load_shedder.answer(
+                request,
                 lambda cancellation: queries.answer(answering, task, caller, cancellation),
-                request.receive,
             )
         return json_response(answer, headers=_notices(answering))
 

@@ -128,8 +128,7 @@ def add_search(
         if only is EVERYTHING and len(vectors) * steps <= _INLINE_WORK:
             answer = work()
         else:
-            async with load_shedder.entered():
-                answer = await load_shedder.run(lambda _: work(), request.receive)
+            answer = await load_shedder.answer(request, lambda _: work())
         metrics.query_duration_seconds.observe(time.perf_counter() - started)
         return Response(answer, media_type="application/json")
 

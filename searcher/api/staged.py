@@ -67,10 +67,7 @@ def staged_router(staged: Staged) -> APIRouter:
     ) -> Response:
         """Stop waiting for a video: its received segments are deleted, and later ones are dropped."""
         await no_body(request)
-        async with changes.entered():
-            dropped = await changes.run(
-                lambda _: staged.drop_staged(video_id, version), request.receive
-            )
+        dropped = await changes.answer(request, lambda _: staged.drop_staged(video_id, version))
         if not dropped:
             raise ApiError(
                 404,

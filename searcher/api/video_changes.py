@@ -88,7 +88,7 @@ def video_changes_router(
     async def change_video(video_id: str, request: Request) -> Response:
         """Change the title, the bank, the metadata or `disabled` of a video. What is not given stays;
         metadata is replaced as a whole. The video is not indexed again."""
-        load_shedder.check_capacity()
+        load_shedder.check_capacity(request)
         given = await read_model(request, ChangedVideo, MAX_VIDEO_JSON_BYTES)
         changes = given.model_dump(exclude_unset=True)
         if not changes:
@@ -96,10 +96,9 @@ def video_changes_router(
         if "bank" in changes:
             banks_for(request, frozenset({changes["bank"]}))
         caller = facts_of(request.scope).caller
-        async with load_shedder.entered():
-            value = await load_shedder.run(
-                lambda _: change(request, video_id, changes, caller), request.receive
-            )
+        value = await load_shedder.answer(
+            request, lambda _: change(request, video_id, changes, caller)
+        )
         return tagged_response(request, value)
 
     return router

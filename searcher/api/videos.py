@@ -124,7 +124,7 @@ def videos_router(
                 "this searcher receives videos only from Kafka; send them with `storyhash ingest`",
                 close=True,
             )
-        changes.check_capacity()
+        changes.check_capacity(request)
         entry = _entry(await read_model(request, NewVideo, MAX_VIDEO_JSON_BYTES))
         facts_of(request.scope).target = entry.video_id
         banks_for(request, frozenset({entry.bank}))
@@ -133,8 +133,7 @@ def videos_router(
             with own.only(request, entry.video_id, taken_id):
                 return add_video(entry)
 
-        async with changes.entered():
-            row = await changes.run(lambda _: add(), request.receive)
+        row = await changes.answer(request, lambda _: add())
         return json_response(video_to_json(row, curated()), 202)
 
     # Ids may hold slashes and newlines, as the paths they are made of do.
@@ -172,8 +171,7 @@ def videos_router(
                         kept.tell_deleted(video_id, video.bank)
                 return known
 
-        async with changes.entered():
-            known = await changes.run(lambda _: delete(), request.receive)
+        known = await changes.answer(request, lambda _: delete())
         if not known:
             raise unknown_video(video_id)
         return Response(status_code=204)

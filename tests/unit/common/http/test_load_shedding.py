@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.types import Message
 
 from common.cancellation import Cancellation
 from common.http.errors import ApiError
+from common.http.fair_turns import NOBODY, FairTurns, Sender
 from common.http.load_shedding import LoadShedder
 from common.http.request_metrics import QueueMetrics
 from common.metrics import Metrics
@@ -68,9 +70,11 @@ class Caller:
         return {"type": "http.disconnect"}
 
 
-async def request(load_shedder: LoadShedder, work: Work, caller: Caller | None = None) -> int:
-    async with load_shedder.entered():
-        return await load_shedder.run(work, (caller or Caller()).receive)
+async def request(
+    load_shedder: LoadShedder, work: Work, caller: Caller | None = None, sender: Sender = NOBODY
+) -> int:
+    async with load_shedder.entered(sender):
+        return await load_shedder.run(work, (caller or Caller()).receive, sender=sender)
 
 
 def test_so_many_work_at_once_and_all_that_wait_have_their_turn() -> None:
@@ -204,6 +208,106 @@ def test_one_that_waits_and_gives_up_takes_no_turn() -> None:
         work.go_on.set()
         await asyncio.gather(first, third)
         assert work.done == 2
+
+    run(check())
+
+
+FEW, MANY = Sender("few", has_key=True), Sender("many", has_key=True)
+
+
+def test_many_requests_of_one_key_keep_no_other_key_out() -> None:
+    """40 callers of one key come first, then 10 of another: 2 work, 16 wait, half of them each's."""
+
+    async def check() -> None:
+        load_shedder, work = LoadShedder(2, 16), Work()
+        senders = [*[MANY] * 40, *[FEW] * 10]
+        requests = []
+        for sender in senders:
+            requests.append(asyncio.create_task(request(load_shedder, work, sender=sender)))
+            await asyncio.sleep(0)
+        await work.has_begun(2)
+        refused = [one for one in requests if one.done()]
+        assert len(refused) == 50 - 18
+        for one in refused:
+            error = one.exception()
+            assert isinstance(error, ApiError)
+            assert (error.status, error.code) == (429, "too_many_requests")
+            assert error.headers["Retry-After"] == "5"
+        inside = Counter(
+            sender.name for sender, one in zip(senders, requests, strict=True) if not one.done()
+        )
+        assert inside == {"many": 9, "few": 9}
+        work.go_on.set()
+        await asyncio.gather(*requests, return_exceptions=True)
+        assert (work.done, work.most) == (18, 2)
+        # Nothing is left behind: as many find a place again.
+        await asyncio.gather(*(request(load_shedder, work, sender=MANY) for _ in range(18)))
+
+    run(check())
+
+
+def test_keys_have_turns_in_turn_and_their_own_requests_keep_their_order() -> None:
+    async def check() -> None:
+        turns = FairTurns(1)
+        order = [MANY] * 4 + [FEW] * 2 + [Sender("last")]
+        asked = [turns.ask(sender) for sender in order]
+        had = []
+        while len(had) < len(order):
+            (now,) = [n for n, turn in enumerate(asked) if turn.done() and n not in had]
+            had.append(now)
+            turns.release(order[now])
+        assert had == [0, 1, 4, 6, 2, 5, 3]
+
+    run(check())
+
+
+def test_who_works_already_waits_for_who_does_not() -> None:
+    async def check() -> None:
+        turns = FairTurns(2)
+        working = [turns.ask(MANY) for _ in range(2)]
+        many, few = turns.ask(MANY), turns.ask(FEW)
+        turns.release(MANY)
+        assert [one.done() for one in (*working, many, few)] == [True, True, False, True]
+        turns.leave(MANY, many)
+        assert not turns.can_evict("many")
+        # One that leaves with its turn gives it back.
+        turns.leave(FEW, few)
+        assert turns.ask(FEW).done()
+
+    run(check())
+
+
+def test_a_request_that_is_evicted_as_its_caller_leaves_holds_nothing() -> None:
+    async def check() -> None:
+        load_shedder, work, caller = LoadShedder(1, 1), Work(), Caller()
+        first = asyncio.create_task(request(load_shedder, work, sender=MANY))
+        await work.has_begun(1)
+        second = asyncio.create_task(request(load_shedder, work, caller, MANY))
+        await asyncio.sleep(0)
+        other = asyncio.create_task(request(load_shedder, work, sender=FEW))
+        caller.hang_up()
+        with pytest.raises((ApiError, ClientDisconnect)):
+            await second
+        work.go_on.set()
+        assert sorted([await first, await other]) == [1, 2]
+
+    run(check())
+
+
+def test_who_has_no_place_and_finds_none_is_told_that_the_service_is_busy() -> None:
+    async def check() -> None:
+        load_shedder, work = LoadShedder(1, 1), Work()
+        inside = [
+            asyncio.create_task(request(load_shedder, work, sender=Sender(name, has_key=True)))
+            for name in ("a", "b")
+        ]
+        await work.has_begun(1)
+        for sender, status in ((Sender("c", has_key=True), 503), (Sender("a"), 503)):
+            with pytest.raises(ApiError, match="2 requests are in progress") as refused:
+                await request(load_shedder, work, sender=sender)
+            assert refused.value.status == status
+        work.go_on.set()
+        await asyncio.gather(*inside)
 
     run(check())
 
