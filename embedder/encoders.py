@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.tracing import step as tracing_step
 from common.types import (
     VISUAL_DIMENSION,
     BoolArray,
@@ -46,7 +47,8 @@ class StageClock:
     def measure(self, step: str) -> Iterator[None]:
         started = time.perf_counter()
         try:
-            yield
+            with tracing_step(step):
+                yield
         finally:
             self.note(step, time.perf_counter() - started)
 

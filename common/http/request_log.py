@@ -13,12 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.http.guard import HEALTH_PATHS
 from common.http.request_facts import facts_of
-from common.http.request_metrics import RequestObserver
+from common.http.request_metrics import RequestObserver, route_of
 from common.log_context import REQUEST_ID_HEADER, log_context
 from common.logs import ACCESS_LOGGER
 from common.metrics import Metrics
 from common.printable import printable_json
 from common.settings import HttpSettings
+from common.tracing import TRACEPARENT_HEADER, Span, is_tracing, open_span, spanned
 
 _log = logging.getLogger(ACCESS_LOGGER)
 # Valid ids from a proxy or client. Other text could forge log lines.
@@ -67,14 +68,41 @@ class RequestLog:
         if measured:
             self._observer.begin()
         try:
-            with log_context(request_id=facts.request_id):
-                await self._app(scope, receive, noted)
+            with (
+                log_context(request_id=facts.request_id),
+                spanned(_span(scope, facts.request_id) if measured else Span()) as span,
+            ):
+                try:
+                    await self._app(scope, receive, noted)
+                finally:
+                    _describe(span, scope, status)
         finally:
             seconds = time.perf_counter() - began
             if measured:
                 self._observer.end(scope, status, seconds)
             if self._access_log:
                 _write(scope, status, size, seconds)
+
+
+def _span(scope: Scope, request_id: str) -> Span:
+    if not is_tracing():
+        return Span()
+    parents = [value for name, value in scope["headers"] if name == TRACEPARENT_HEADER.encode()]
+    return open_span(
+        scope["method"],
+        kind="server",
+        parent=parents[0].decode("latin-1") if len(parents) == 1 else "",
+        attributes={"http.request.method": scope["method"], "storyhash.request_id": request_id},
+    )
+
+
+def _describe(span: Span, scope: Scope, status: int) -> None:
+    """What is known of a request only at its end. Its path is not told: it may contain an id."""
+    route = route_of(scope)
+    span.rename(f"{scope['method']} {route}")
+    span.note({"http.route": route, "http.response.status_code": status})
+    if status >= 500:
+        span.fail(facts_of(scope).code or "internal")
 
 
 def _request_id(scope: Scope) -> str:

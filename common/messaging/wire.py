@@ -22,6 +22,7 @@ from common.messaging.events import Deletion, Event, LogModel, MatchEvent, Segme
 from common.messaging.query_schemas import QUERIES, QueryPiece
 from common.messaging.transport import Headers, Message, ReceivedMessage
 from common.messaging.unreadable import SEGMENT_HEADER
+from common.tracing import TRACEPARENT_HEADER, checked_traceparent
 from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
 
 _EVENTS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
@@ -42,15 +43,17 @@ def new_trace() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An event with its headers: when its segment was produced (Unix seconds), and its trace id."""
+    """An event with its headers: when its segment was produced (Unix seconds), its trace id, and the span
+    that it comes from (empty if spans are not recorded)."""
 
     event: Event
     produced_at: float = field(default_factory=time.time)
     trace_id: str = field(default_factory=new_trace)
+    traceparent: str = ""
 
     def about(self, event: Event) -> Envelope:
         """Another event with the same headers."""
-        return Envelope(event, self.produced_at, self.trace_id)
+        return Envelope(event, self.produced_at, self.trace_id, self.traceparent)
 
 
 def to_message(topic: str, envelope: Envelope) -> Message:
@@ -62,6 +65,8 @@ def to_message(topic: str, envelope: Envelope) -> Message:
         ("produced-at", repr(envelope.produced_at).encode()),
         ("trace-id", envelope.trace_id.encode()),
     )
+    if envelope.traceparent:
+        headers = (*headers, (TRACEPARENT_HEADER, envelope.traceparent.encode()))
     if isinstance(event, (Embedding, LogModel)):
         headers = (*headers, ("model-id", event.model_id.encode()))
     if isinstance(event, Segment):
@@ -119,8 +124,9 @@ def from_message(received: ReceivedMessage) -> Envelope:
     event = _within_its_time(decode_event(received.value or b""), received)
     header = received.header("produced-at")
     produced_at = time.time() if header is None else _unix_seconds(header)
-    trace = (received.header("trace-id") or b"").decode("ascii", "replace") or new_trace()
-    return Envelope(event, produced_at, trace)
+    trace = _text(received.header("trace-id")) or new_trace()
+    parent = checked_traceparent(_text(received.header(TRACEPARENT_HEADER)))
+    return Envelope(event, produced_at, trace, parent)
 
 
 def encode_query(query: QueryEmbedding) -> bytes:
@@ -215,6 +221,10 @@ def _span(milliseconds: int) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} seconds"
+
+
+def _text(header: bytes | None) -> str:
+    return (header or b"").decode("ascii", "replace")
 
 
 def _unix_seconds(header: bytes) -> float:

@@ -44,6 +44,7 @@ from common.messaging.dead_letters import (
 )
 from common.messaging.handler import Handler, Item
 from common.messaging.priority_consumers import Batch, PriorityConsumer, PriorityConsumers
+from common.messaging.spans import spans_of
 from common.messaging.transport import Message, Publisher, ReceivedMessage
 from common.messaging.wire import video_of
 from common.metrics import Metrics
@@ -212,8 +213,9 @@ class Worker:
             _about(items),
             self._in_hand.holding(names),
             self._metrics.time_stage(self._handler.stage),
+            spans_of(self._handler.stage, items) as traced,
         ):
-            messages = self._handler.process(items)
+            messages = self._handler.process(traced)
         # Found here it is the fault of one message; when it is published, of the whole batch, for ever.
         for message in messages:
             self._publisher.check(message)

@@ -67,6 +67,12 @@ class ServiceSettings(SettingsGroup):
         description="Log lines on standard error as text, or as one JSON object per line with the ids of "
         "the request, the video and the trace.",
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Collector of OpenTelemetry that spans are sent to, by OTLP over HTTP, for example "
+        "http://127.0.0.1:4318 (default: none). It needs the extra `otel`.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least important events that are logged."
     )

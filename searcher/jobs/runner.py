@@ -15,6 +15,7 @@ from common.http.errors import without_paths
 from common.http.request_facts import Caller
 from common.state.jobs import CANCELLED, DONE, FAILED, Job
 from common.state.roles import Role
+from common.tracing import open_span, spanned
 from common.types import PassName
 from searcher.api.protocols import ServingIndex
 from searcher.jobs.jobs import Jobs
@@ -88,7 +89,8 @@ class JobRunner:
             request["thorough"],
         )
         caller = Caller(job.key_id or None, Role.READER, _banks(request["caller_banks"]))
-        return self._queries.answer(answering, task, caller, cancellation, progress.on_piece)
+        with spanned(open_span("match job", attributes={"storyhash.job_id": job.id})):
+            return self._queries.answer(answering, task, caller, cancellation, progress.on_piece)
 
     def _watch(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.messaging.wire import decode_query, encode_query
 from common.spool import Spool
+from common.tracing import steps
 from common.types import QueryEmbedding, TakePass
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.matcher import Matcher, MatchReport
@@ -26,14 +27,15 @@ def match_cascade(
     """
     with _FirstPassPieces() as kept:
         answer = matcher.begin(only, cancellation)
-        for piece in take_pass("first"):
+        for piece in steps("embed, first pass", take_pass("first")):
             answer.add(piece)
             kept.keep(piece)
         report = answer.report()
         if report.reason or (report.decision == "copy" and not thorough):
             return report
         answer = matcher.begin(only, cancellation)
-        for number, piece in enumerate(take_pass("thorough" if thorough else "closer")):
+        closer = take_pass("thorough" if thorough else "closer")
+        for number, piece in enumerate(steps("embed, second pass", closer)):
             answer.add(kept.piece(number), piece)
         return answer.report()
 

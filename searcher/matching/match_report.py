@@ -10,6 +10,7 @@ import numpy as np
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import ModelMismatchError
+from common.tracing import step
 from common.types import VECTOR_DIMENSION, Match, QueryEmbedding
 from searcher.index.state import Filter
 from searcher.matching.alignment import Aligner, align
@@ -128,6 +129,7 @@ class ReportBuilder:
 
         self.add_windows(passes[0], query_windows, frames_of)
 
+    @step("compare with the catalogue")
     def add_windows(
         self, piece: QueryEmbedding, query_windows: QueryWindows, frames_of: FramesOf
     ) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.tracing import step
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
 from searcher.index.state import Filter
 from searcher.matching.calibration import BackgroundScores, Calibration
@@ -46,6 +47,7 @@ class Retrieval:
     tails: Mapping[str, ScoreTail] = field(default_factory=dict)
 
 
+@step("search candidates")
 def retrieve(
     query: QueryWindows,
     index: SegmentIndex,

@@ -13,6 +13,7 @@ from common.state.events import video_deleted, video_indexed
 from common.state.exceptions import StoredException
 from common.state.matches import FoundMatch, StoredMatch
 from common.state.state import State
+from common.tracing import step
 from common.uris import public_uri
 from searcher.api.protocols import ServingIndex
 from searcher.matching.match_json import report_to_json
@@ -37,6 +38,7 @@ class Reviews:
         """The state database. Raises NotReadyError before it is open."""
         return self._state()
 
+    @step("store matches")
     def finish(
         self, report: MatchReport, query: QueryIdentity, answering: ServingIndex
     ) -> dict[str, Any]:

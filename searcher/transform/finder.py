@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import StorageError, VideoError
+from common.tracing import step
 from common.types import Match, UInt8Array
 from searcher.matching.match_report import MatchReport
 from searcher.transform.description import transform_json
@@ -48,6 +49,7 @@ class TransformFinder:
         """See `PictureSource.of_uri`."""
         return self._source.of_uri(uri)
 
+    @step("compare pictures")
     def add_to(
         self,
         report: MatchReport,

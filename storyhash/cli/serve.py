@@ -9,6 +9,7 @@ import typer
 
 from common.logs import start_logging
 from common.settings import load_settings
+from common.tracing import start_tracing
 from ingest.exclusion import Exclusion
 from storyhash.cli.options import DataOption, ExcludeOption, ProfileOption, announce_data_folder
 
@@ -36,6 +37,7 @@ def serve(
     exclusion = Exclusion(exclude or ())
     settings = load_settings(data_dir=data, profile=profile)
     start_logging(settings.service)
+    start_tracing("serve", settings.service)
     announce_data_folder(settings)
     with asked_to_stop() as stopping:
         run_serve(settings, watch, stopping, exclusion)

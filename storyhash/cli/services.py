@@ -12,6 +12,7 @@ from common.errors import UsageError
 from common.logs import start_logging
 from common.printable import printable
 from common.settings import Settings, load_settings
+from common.tracing import start_tracing
 from common.types import DEFAULT_BANK
 from common.uris import public_uri
 from ingest.catalogue import Listing, RejectedVideo, list_catalog, without_taken
@@ -51,6 +52,7 @@ def embed(profile: ProfileOption = None) -> None:
 
     settings = _listening(load_settings(profile=profile), _EMBED_PORT)
     start_logging(settings.service)
+    start_tracing("embed", settings.service)
     with asked_to_stop() as stopping:
         run_embedder(settings, stopping)
 
@@ -67,6 +69,7 @@ def search(data: DataOption = None) -> None:
 
     settings = _listening(load_settings(data_dir=data), _SEARCH_PORT)
     start_logging(settings.service)
+    start_tracing("search", settings.service)
     announce_data_folder(settings)
     with asked_to_stop() as stopping:
         run_searcher(settings, stopping)
@@ -113,6 +116,7 @@ def ingest(
 
     settings = _listening(load_settings(data_dir=data), _INGEST_PORT)
     start_logging(settings.service)
+    start_tracing("ingest", settings.service)
     announce_data_folder(settings)
     if reconcile != (server is not None):
         raise UsageError(

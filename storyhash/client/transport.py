@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import SettingsError, UsageError
 from common.log_context import REQUEST_ID_HEADER, current_log_context
+from common.tracing import TRACEPARENT_HEADER, traceparent
 from common.uris import without_passwords
 from storyhash.client.call import Call
 from storyhash.client.connection import Connection
@@ -214,8 +215,11 @@ def _options(
 
 
 def _name_request(request: httpx.Request) -> None:
-    """A service that calls another one for a request passes the request's id on, so that the logs of both
-    name it."""
+    """A service that calls another one for a request passes the request's id and span on, so that both
+    have the same id in their logs, and one trace."""
     request_id = current_log_context().get("request_id")
     if request_id:
         request.headers[REQUEST_ID_HEADER] = request_id
+    parent = traceparent()
+    if parent:
+        request.headers[TRACEPARENT_HEADER] = parent

@@ -20,6 +20,7 @@ from common.errors import (
     UsageError,
     VideoError,
 )
+from common.tracing import step
 from common.uris import is_remote
 from embedder.query.embedder import QueryEmbedder
 from embedder.query.session import QuerySession
@@ -98,6 +99,7 @@ class LocalQueries:
         """Number of queries that are decoded at once."""
         return self._decoder.workers
 
+    @step("decode query")
     def open(
         self, source: Path | str, name: str, cancellation: Cancellation = NEVER_CANCELLED
     ) -> QuerySession:

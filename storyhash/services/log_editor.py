@@ -11,6 +11,7 @@ from common.messaging.handler import Item
 from common.messaging.topics import TopicNames
 from common.messaging.transport import ReceivedMessage, Transport
 from common.messaging.wire import Envelope, latest_version, new_trace, to_message
+from common.tracing import traceparent
 from searcher.consumer import IndexHandler
 from searcher.local_index import LocalIndex
 from searcher.storage.drop_staged import dropped_end
@@ -78,7 +79,10 @@ class LogEditor:
         here = ReceivedMessage(self._topics.embeddings, -1, -1, b"", b"")
         # The trace of a change by HTTP is its request.
         trace_id = current_log_context().get("request_id") or new_trace()
-        items = [Item(Envelope(event, trace_id=trace_id), here) for event in events]
+        items = [
+            Item(Envelope(event, trace_id=trace_id, traceparent=traceparent()), here)
+            for event in events
+        ]
         publisher = self._transport.publisher()
         try:
             for item in items:

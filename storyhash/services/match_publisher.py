@@ -9,8 +9,9 @@ from common.errors import DependencyError, MessageTooLargeError
 from common.log_context import log_context
 from common.messaging.events import MatchEvent
 from common.messaging.transport import Publisher, Transport
-from common.messaging.wire import Envelope, to_message
+from common.messaging.wire import Envelope, new_trace, to_message
 from common.metrics import Metrics
+from common.tracing import open_span, spanned, traceparent
 from common.work_in_progress import WorkInProgress
 from searcher.api.protocols import ServingIndex
 from searcher.review.reviews import Reviews
@@ -76,7 +77,10 @@ class MatchPublisher(Background):
         staging = answering.index.staging
         due = staging.unmatched()
         for video_id, version, trace_id in due:
-            with log_context(video_id=video_id, trace_id=trace_id):
+            span = open_span(
+                "match new video", trace_id=trace_id, attributes={"storyhash.video_id": video_id}
+            )
+            with log_context(video_id=video_id, trace_id=trace_id), spanned(span):
                 self._announce_one(answering, publisher, video_id, version, trace_id)
         publisher.flush()
         for video_id, version, _ in due:
@@ -130,7 +134,7 @@ class MatchPublisher(Background):
             return
         while True:
             event = MatchEvent(video_id, version, told)
-            envelope = Envelope(event, trace_id=trace_id) if trace_id else Envelope(event)
+            envelope = Envelope(event, trace_id=trace_id or new_trace(), traceparent=traceparent())
             try:
                 publisher.publish(to_message(self._topic, envelope))
             except MessageTooLargeError:

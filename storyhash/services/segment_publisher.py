@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from common.errors import MessageTooLargeError, VideoError
 from common.http.health import Health
 from common.messaging.events import Event, VideoEnd, segments_digest
+from common.messaging.spans import publish_traced
 from common.messaging.transport import Publisher
-from common.messaging.wire import Envelope, new_trace, to_message
+from common.messaging.wire import new_trace
 from common.metrics import Metrics
+from common.tracing import Span, open_span
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 from ingest.ledger import ProducerLedger
 from ingest.metrics import STAGE, observe_decoded
@@ -58,7 +60,8 @@ class SegmentPublisher:
         self._ledger = ledger
         self._topic = topic
         self._metrics = metrics
-        self._traces: dict[str, str] = {}
+        # From the first event of a video to its end.
+        self._spans: dict[str, Span] = {}
         self._segment_ids: dict[str, set[str]] = {}
         self._too_large: dict[str, MessageTooLargeError] = {}
         self._ended: list[SendTask] = []
@@ -91,6 +94,8 @@ class SegmentPublisher:
                     noted = time.monotonic()
         finally:
             events.close()
+            for span in self._spans.values():
+                span.end()
         report.stopped = stopping.is_set()
         self._settle(lane, on_sent)
         report.elapsed_seconds = time.monotonic() - started
@@ -100,21 +105,28 @@ class SegmentPublisher:
         self, one: SendTask, event: VideoEvent, lane: str, report: SendReport, on_sent: OnSent
     ) -> None:
         video_id = one.entry.video_id
-        trace_id = self._traces.setdefault(video_id, new_trace())
+        if video_id not in self._spans:
+            self._spans[video_id] = open_span(
+                "send video", trace_id=new_trace(), attributes={"storyhash.video_id": video_id}
+            )
+        span = self._spans[video_id]
         if isinstance(event, SegmentReady):
             self._segment_ids.setdefault(video_id, set()).add(event.segment.ref.segment_id)
-            self._send_segment(event, trace_id, report)
+            self._send_segment(event, span, report)
             return
-        del self._traces[video_id]
         refused = self._too_large.pop(video_id, None)
         if refused is None:
-            refused = self._send_end(one, event, trace_id)
+            refused = self._send_end(one, event, span)
         if refused is not None:
             event = VideoFailed(one.entry, _too_much(refused))
             shorter = replace(one, entry=replace(one.entry, title="", metadata={}))
-            refused = self._send_end(shorter, event, trace_id)
+            refused = self._send_end(shorter, event, span)
         if refused is not None:
             raise refused
+        if isinstance(event, VideoFailed):
+            span.fail(event.error)
+        del self._spans[video_id]
+        span.end()
         if isinstance(event, VideoFailed):
             self._publisher.flush()
             self._ledger.failed(lane, one, event.error.code, str(event.error))
@@ -126,12 +138,12 @@ class SegmentPublisher:
         observe_decoded(self._metrics, event)
         report.add(one.entry, event.duration_seconds, event.damaged, event.notes)
 
-    def _send_segment(self, event: SegmentReady, trace_id: str, report: SendReport) -> None:
+    def _send_segment(self, event: SegmentReady, span: Span, report: SendReport) -> None:
         video_id = event.entry.video_id
         if video_id in self._too_large:
             return
         try:
-            self._send(event.segment, trace_id)
+            self._send(event.segment, span)
         except MessageTooLargeError as refused:
             # Its other segments are worth nothing without this one.
             self._too_large[video_id] = refused
@@ -141,20 +153,20 @@ class SegmentPublisher:
         report.clip_bytes += len(event.segment.clip)
 
     def _send_end(
-        self, one: SendTask, event: VideoDone | VideoFailed, trace_id: str
+        self, one: SendTask, event: VideoDone | VideoFailed, span: Span
     ) -> MessageTooLargeError | None:
         """Publish the end of a video; returns why this is not possible, or an empty string."""
         if one.whole and isinstance(event, VideoFailed):
             return None
         try:
             digest = segments_digest(self._segment_ids.pop(one.entry.video_id, ()))
-            self._send(_end(one, event, digest, self._ledger.origin), trace_id)
+            self._send(_end(one, event, digest, self._ledger.origin), span)
         except MessageTooLargeError as refused:
             return refused
         return None
 
-    def _send(self, event: Event, trace_id: str) -> None:
-        self._publisher.publish(to_message(self._topic, Envelope(event, trace_id=trace_id)))
+    def _send(self, event: Event, span: Span) -> None:
+        publish_traced(self._publisher, self._topic, event, span)
 
     def _settle(self, lane: str, on_sent: OnSent) -> None:
         """Flush all messages, then record the finished videos."""

@@ -230,10 +230,14 @@ def locked(name: str) -> dict[str, Version]:
     }
 
 
-@pytest.mark.parametrize(("name", "extra"), [("base", ""), ("sscd", "sscd"), ("models", "models")])
-def test_what_is_pinned_is_what_the_project_asks_for(name: str, extra: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "extras"),
+    [("base", ("otel",)), ("sscd", ("otel", "sscd")), ("models", ("otel", "models"))],
+)
+def test_what_is_pinned_is_what_the_project_asks_for(name: str, extras: tuple[str, ...]) -> None:
     project: dict[str, Any] = PYPROJECT["project"]
-    wanted = project["dependencies"] + (project["optional-dependencies"][extra] if extra else [])
+    optional = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(one for extra in extras for one in optional[extra])]
     pinned = locked(name)
     for requirement in map(Requirement, wanted):
         if requirement.marker is None or requirement.marker.evaluate(IMAGE):
