@@ -21,7 +21,7 @@ from common.settings import ServiceSettings
 if TYPE_CHECKING:
     from opentelemetry import trace as otel
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.id_generator import IdGenerator
+    from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 _TRACER = "storyhash"
 # Of a message and of an HTTP request.
@@ -66,9 +66,10 @@ class Span:
         if self._span is not None:
             from opentelemetry.trace import StatusCode
 
-            if isinstance(reason, Exception):
-                known = isinstance(reason, StoryHashError)
-                reason = reason.code if known else type(reason).__name__
+            if isinstance(reason, StoryHashError):
+                reason = reason.code
+            elif isinstance(reason, Exception):
+                reason = type(reason).__name__
             self._span.set_status(StatusCode.ERROR, reason)
 
     def end(self) -> None:
@@ -221,7 +222,7 @@ def _traceparent_of(span: otel.Span) -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
-def _id_generator() -> IdGenerator:
+def _id_generator() -> RandomIdGenerator:
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
     class _WantedIds(RandomIdGenerator):
