@@ -16,7 +16,7 @@ from searcher.local_index import LocalIndex
 from searcher.metrics import STAGE
 from searcher.storage.event_rows import SEGMENTS_MISSING, keys_of
 from searcher.storage.staged_videos import PartialVideo
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 # Copies of one file agree in length to a hundredth of a second; two different recordings rarely do.
 _SAME_LENGTH_SECONDS = 0.01

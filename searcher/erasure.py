@@ -13,7 +13,8 @@ from common.state.state import State
 from searcher.backup.manifest import CATALOGUE, backups_in
 from searcher.local_index import LocalIndex
 from searcher.storage.database import Database
-from searcher.storage.video_store import VideoStore, now
+from searcher.storage.video import now
+from searcher.storage.video_store import VideoStore
 
 
 @dataclass(frozen=True, slots=True)

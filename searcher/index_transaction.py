@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from common.types import Embedding
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ from searcher.storage.recovery import (
 )
 from searcher.storage.saved_shard import SavedShard
 from searcher.storage.staging import Staging
-from searcher.storage.video_store import Video, VideoStore, now
+from searcher.storage.video import Video, now
+from searcher.storage.video_store import VideoStore
 
 # For the audit, one of this many searches contributes a query; the newest _SAMPLES queries are kept.
 _SAMPLES, _SEARCHES_PER_SAMPLE = 32, 8

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from common.errors import TooManyJobsError
 from common.settings import JobSettings
 from common.state.database import StateDatabase
 from common.state.events import job_finished
 from common.state.idempotency import Once, answered_once
+from common.state.job_order import positions_of, queue_order
+from common.state.job_rows import (
+    CANCELLED,
+    FAILED,
+    OPEN_STATES,
+    QUEUED,
+    RUNNING,
+    Job,
+    NewJob,
+    one_job,
+    to_job,
+)
 from common.state.newest_first import count, newest_first
 from common.state.outbox import tell
 from common.state.tables import JOBS
-from common.state.text import dump, load
+from common.state.text import dump
 
-QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
-_OPEN = (QUEUED, RUNNING)
 # A job is begun this often; then it fails.
 _MAX_ATTEMPTS = 2
 _HOUR_MILLISECONDS = 3_600_000
@@ -32,37 +39,6 @@ _CRASHED = {
 }
 # What needs an address with its secrets is over when a job has ended.
 _SECRET = "uri"
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """id: see `new_job_id`. owner: the service that does the work. key_id: empty if no key was required.
-    size: bytes of the upload. request: JSON values; its `uri` is forgotten when the job has ended."""
-
-    id: str
-    owner: str
-    key_id: str
-    size: int
-    request: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A row. Times: milliseconds since 1970. position: number of jobs that run before it; None unless it
-    is queued."""
-
-    number: int
-    id: str
-    key_id: str
-    state: str
-    request: dict[str, Any]
-    progress: dict[str, Any] | None
-    result: dict[str, Any] | None
-    error: dict[str, Any] | None
-    created_at: int
-    started_at: int | None
-    finished_at: int | None
-    position: int | None = None
 
 
 class JobStore:
@@ -125,13 +101,13 @@ class JobStore:
     def take(self, owner: str) -> Job | None:
         """Begin the job that is next; None if none is queued."""
         with self._database.change(alone=True) as connection:
-            order = _fair_order(connection, owner)
+            order = queue_order(connection, owner)
             if not order:
                 return None
             values = {"state": RUNNING, "attempts": JOBS.c.attempts + 1, "started_at": self._now()}
             connection.execute(update(JOBS).where(JOBS.c.number == order[0]).values(values))
             row = select(JOBS).where(JOBS.c.number == order[0])
-            return _job(connection.execute(row).one())
+            return to_job(connection.execute(row).one())
 
     def is_cancelled(self, number: int) -> bool:
         """Whether a running job should end."""
@@ -181,9 +157,9 @@ class JobStore:
         with self._database.change() as connection:
             for row in connection.execute(select(JOBS).where(*running)).all():
                 if row.cancel_requested:
-                    self._end(connection, _job(row), CANCELLED, also={"progress": None})
+                    self._end(connection, to_job(row), CANCELLED, also={"progress": None})
                 elif row.attempts >= _MAX_ATTEMPTS:
-                    self._end(connection, _job(row), FAILED, _CRASHED, also={"progress": None})
+                    self._end(connection, to_job(row), FAILED, _CRASHED, also={"progress": None})
                 else:
                     again = {"state": QUEUED, "progress": None}
                     this = JOBS.c.number == row.number
@@ -193,12 +169,12 @@ class JobStore:
         """End a queued job, ask a running one to end, or delete one that has ended; False if it is
         unknown. key_id: only a job of this key; None means any."""
         with self._database.change(alone=True) as connection:
-            row = connection.execute(select(JOBS).where(*_one(job_id, key_id))).first()
+            row = connection.execute(select(JOBS).where(*one_job(job_id, key_id))).first()
             if row is None:
                 return False
             this = JOBS.c.number == row.number
             if row.state == QUEUED:
-                self._end(connection, _job(row), CANCELLED)
+                self._end(connection, to_job(row), CANCELLED)
             elif row.state == RUNNING:
                 connection.execute(update(JOBS).where(this).values(cancel_requested=True))
             else:
@@ -208,8 +184,8 @@ class JobStore:
     def get(self, job_id: str, key_id: str | None) -> Job | None:
         """A job; None if it is unknown. key_id: only a job of this key; None means any."""
         with self._database.read() as connection:
-            row = connection.execute(select(JOBS).where(*_one(job_id, key_id))).first()
-            return None if row is None else _job(row, _positions(connection, [row]))
+            row = connection.execute(select(JOBS).where(*one_job(job_id, key_id))).first()
+            return None if row is None else to_job(row, positions_of(connection, [row]))
 
     def page(
         self, key_id: str | None, before: int | None, limit: int
@@ -223,13 +199,13 @@ class JobStore:
             rows, following = newest_first(
                 connection, select(*columns), number, conditions, before, limit
             )
-            positions = _positions(connection, rows)
+            positions = positions_of(connection, rows)
             total = count(connection, number, conditions)
-        return [_job(row, positions) for row in rows], following, total
+        return [to_job(row, positions) for row in rows], following, total
 
     def trim(self) -> None:
         """Delete ended jobs that are too old or too many."""
-        ended = JOBS.c.state.not_in(_OPEN)
+        ended = JOBS.c.state.not_in(OPEN_STATES)
         before = self._now() - self.kept_milliseconds
         with self._database.change() as connection:
             connection.execute(delete(JOBS).where(ended, JOBS.c.finished_at < before))
@@ -242,12 +218,12 @@ class JobStore:
 
     def open_ids(self, owner: str) -> set[str]:
         """The ids of queued and running jobs: those whose uploads are needed."""
-        query = select(JOBS.c.id).where(JOBS.c.owner == owner, JOBS.c.state.in_(_OPEN))
+        query = select(JOBS.c.id).where(JOBS.c.owner == owner, JOBS.c.state.in_(OPEN_STATES))
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
 
     def _check(self, connection: Connection, owner: str, key_id: str, size: int) -> None:
-        settings, is_open = self._settings, JOBS.c.state.in_(_OPEN)
+        settings, is_open = self._settings, JOBS.c.state.in_(OPEN_STATES)
         own = func.coalesce(func.sum(case((JOBS.c.key_id == key_id, 1), else_=0)), 0)
         of_owner = func.coalesce(func.sum(case((JOBS.c.owner == owner, JOBS.c.bytes), else_=0)), 0)
         total, of_key, held = connection.execute(
@@ -292,67 +268,3 @@ class JobStore:
 
     def _now(self) -> int:
         return int(1000 * self._clock())
-
-
-def new_job_id() -> str:
-    """An id that nobody can guess."""
-    return secrets.token_hex(16)
-
-
-def fair_order(queued: Sequence[tuple[int, str]], served_at: Mapping[str, int]) -> list[int]:
-    """The numbers of queued jobs in the order in which they run: the keys take turns, and the key whose
-    last job began the longest ago is first.
-
-    queued: numbers and keys, ordered by number. served_at: when the last job of a key began.
-    """
-    turns: Counter[str] = Counter()
-    order = []
-    for number, key_id in queued:
-        order.append((turns[key_id], served_at.get(key_id, 0), number))
-        turns[key_id] += 1
-    return [number for _, _, number in sorted(order)]
-
-
-def _fair_order(connection: Connection, owner: str) -> list[int]:
-    queued = connection.execute(
-        select(JOBS.c.number, JOBS.c.key_id)
-        .where(JOBS.c.owner == owner, JOBS.c.state == QUEUED)
-        .order_by(JOBS.c.number)
-    ).all()
-    served = connection.execute(
-        select(JOBS.c.key_id, func.max(JOBS.c.started_at))
-        .where(JOBS.c.owner == owner, JOBS.c.started_at.is_not(None))
-        .group_by(JOBS.c.key_id)
-    ).all()
-    return fair_order(
-        [(number, key_id) for number, key_id in queued],
-        {key_id: int(started or 0) for key_id, started in served},
-    )
-
-
-def _positions(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, int]:
-    """The positions of queued jobs, by number."""
-    owners = {row.owner for row in rows if row.state == QUEUED}
-    return {
-        number: position
-        for owner in owners
-        for position, number in enumerate(_fair_order(connection, owner))
-    }
-
-
-def _one(job_id: str, key_id: str | None) -> list[ColumnElement[bool]]:
-    own = [] if key_id is None else [JOBS.c.key_id == key_id]
-    return [JOBS.c.id == job_id, *own]
-
-
-def _job(row: Row[Any], positions: Mapping[int, int] | None = None) -> Job:
-    def value(name: str) -> Any:
-        text = row._mapping.get(name)
-        return None if text is None else load(text)
-
-    return Job(
-        *(row.number, row.id, row.key_id, row.state),
-        *(load(row.request), value("progress"), value("result"), value("error")),
-        *(row.created_at, row.started_at, row.finished_at),
-        position=(positions or {}).get(row.number),
-    )

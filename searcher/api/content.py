@@ -26,7 +26,7 @@ from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.videos import unknown_video
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 _BLOCK_BYTES = 1 << 18
 # Threads that read files. Other routes do not use them.

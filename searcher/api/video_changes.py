@@ -23,7 +23,7 @@ from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS, ChangedVideo, VideoItem
 from searcher.api.video_path import VIDEO_ID
 from searcher.api.videos import MAX_VIDEO_JSON_BYTES, unknown_video, video_to_json
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 # Writes another bank, title or metadata of a video; returns its row, None if it is unknown. Raises
 # UsageError for invalid text.

@@ -24,7 +24,9 @@ from searcher.api.own_videos import OwnVideos
 from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
 from searcher.api.video_path import VIDEO_ID
-from searcher.storage.video_store import Selection, Video, VideoStore
+from searcher.storage.selection import Selection
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 # Takes a video on to index it in the background and returns its row as it is until then; when it does,
 # the video outlives a crash. Raises UsageError for one that may not be read, FetchError for an address

@@ -39,7 +39,8 @@ from searcher.backup.manifest import (
 )
 from searcher.local_index import LocalIndex
 from searcher.storage.database import Database
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 # Segments per file, and so in memory at once; a single video may have more.
 _SEGMENTS_AT_ONCE = 5_000

@@ -34,7 +34,8 @@ from searcher.generations import generation_folder, make_current
 from searcher.mirror.factory import open_mirror
 from searcher.storage.data_dir import FolderManifest, take_lock, write_manifest
 from searcher.storage.database import Database
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 _STAGING, _OLD = ".restoring", ".replaced"
 _LOCK = "lock"

@@ -9,7 +9,8 @@ from pathlib import Path
 from common.errors import NotReadyError
 from common.http.request_facts import Caller
 from common.state.curation import CurationStore
-from common.state.jobs import Job, JobStore
+from common.state.job_rows import Job
+from common.state.jobs import JobStore
 from common.state.roles import Role
 from common.state.state import State
 from searcher.jobs.job_files import JobFiles

@@ -15,7 +15,7 @@ from common.http.request_facts import Caller, facts_of
 from common.http.roles import needs
 from common.http.upload import MatchRequest, UploadStore
 from common.state.idempotency import Once
-from common.state.jobs import Job, NewJob, new_job_id
+from common.state.job_rows import Job, NewJob, new_job_id
 from common.state.keys import iso
 from common.state.roles import Role
 from common.state.text import dump

@@ -13,7 +13,7 @@ from common.cancellation import Cancellation
 from common.errors import StoryHashError
 from common.http.errors import without_paths
 from common.http.request_facts import Caller
-from common.state.jobs import CANCELLED, DONE, FAILED, Job
+from common.state.job_rows import CANCELLED, DONE, FAILED, Job
 from common.state.roles import Role
 from common.tracing import open_span, spanned
 from common.types import PassName

@@ -9,7 +9,7 @@ import numpy as np
 from common.types import VECTOR_DIMENSION, QueryEmbedding
 from common.uris import public_uri
 from searcher.index.state import VideoSegments
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 # Longer videos are matched in pieces of at most this many segments: one hour, one window per segment.
 PIECE_SEGMENTS = 900

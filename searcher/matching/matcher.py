@@ -21,7 +21,7 @@ from searcher.matching.protocols import SegmentIndex
 from searcher.matching.query_windows import QueryWindows
 from searcher.matching.retrieval import retrieve
 from searcher.matching.run_matches import FramesOf
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 __all__ = ["MatchReport", "Matcher"]
 

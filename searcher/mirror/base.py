@@ -18,7 +18,7 @@ from common.types import (
     frames_from_bytes,
 )
 from common.uris import public_uri
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 NO_VIDEOS: Mapping[str, Video] = {}
 VECTOR_NAME, GRAPH_NAME = "fused", "graph"

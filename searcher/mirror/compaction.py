@@ -16,7 +16,7 @@ from common.errors import StorageError, UsageError
 from searcher.mirror.base import Mirror
 from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
 from searcher.mirror.subprocess_mirror import MirrorProcess
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 _NAME, _NEW, _OLD = "mirror", "mirror.new", "mirror.old"
 

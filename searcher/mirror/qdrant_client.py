@@ -24,7 +24,7 @@ from searcher.mirror.base import (
 )
 from searcher.qdrant.collections import create_collection, vector_params
 from searcher.qdrant.nodes import Nodes
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 _BUT_FRAMES = models.PayloadSelectorExclude(exclude=[FRAMES_FIELD])
 # A cluster in strict mode refuses a filter on a field without an index.

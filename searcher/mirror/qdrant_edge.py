@@ -27,7 +27,7 @@ from searcher.mirror.base import (
 )
 from searcher.mirror.embedding_batch import Columns
 from searcher.storage.data_dir import take_lock
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 _BATCH = 500
 # The engine writes through memory maps of sparse files, and a full disk kills a process that does: no

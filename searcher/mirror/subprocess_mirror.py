@@ -23,7 +23,7 @@ from common.types import Embedding
 from searcher.mirror.base import NO_VIDEOS
 from searcher.mirror.embedding_batch import Columns
 from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 _CLOSE_SECONDS = 30.0
 

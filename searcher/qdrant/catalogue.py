@@ -10,7 +10,9 @@ from typing import Any
 from searcher.qdrant.points import any_of, equals
 from searcher.qdrant.register import Register, live_filter
 from searcher.storage.database import Database
-from searcher.storage.video_store import ALL_VIDEOS, Selection, Video, VideoStore
+from searcher.storage.selection import ALL_VIDEOS, Selection
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 
 class RegisteredVideos(VideoStore):

@@ -25,7 +25,8 @@ from searcher.qdrant.nodes import Nodes
 from searcher.qdrant.store import QdrantStore
 from searcher.storage.data_dir import FolderManifest, check_same, claim_folder, read_manifest
 from searcher.storage.database import Database
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 _LOCAL_FOLDER = "qdrant-local"
 

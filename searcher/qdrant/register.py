@@ -26,7 +26,7 @@ from common.uris import public_uri
 from searcher.qdrant.collections import create_collection
 from searcher.qdrant.nodes import Node, Nodes
 from searcher.qdrant.points import equals, version_below, video_point_id
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 _EPOCH_ID = video_point_id("")
 _LIVE, _DELETED, _EPOCH = 0, 1, 2

@@ -36,7 +36,7 @@ from searcher.qdrant.points import (
 )
 from searcher.qdrant.register import Register
 from searcher.qdrant.segment_search import SegmentSearch, SegmentSource
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 Item = TypeVar("Item")
 

@@ -11,7 +11,7 @@ from common.types import Embedding, SegmentRef
 from searcher.index_transaction import CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.storage.staged_videos import DROPPED, PartialVideo
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 # The error code of a video that is whole but for segments that are dead letters.
 SEGMENTS_MISSING = "segments_missing"

@@ -14,7 +14,8 @@ from searcher.index.shard import Shard
 from searcher.index.snapshot import load_newest
 from searcher.mirror.base import Mirror
 from searcher.storage.saved_shard import NO_SNAPSHOT
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 # One question for many videos costs the mirror little more than one for each.
 _VIDEOS_AT_ONCE = 100

@@ -3,96 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from typing import Any
 
 from common.printable import printable
 from common.sqlite import Execute
-from common.types import DEFAULT_BANK
 from common.uris import public_uri
 from searcher.storage.database import Database
-
-VideoState: TypeAlias = Literal["pending", "ready", "failed", "disabled"]
-
-
-@dataclass(frozen=True, slots=True)
-class Video:
-    """One row. `version` is the newest whole one, 0 before the first; segments count that version.
-
-    `uri` may hold a query or credentials until the video is whole, as it is fetched with them; it is
-    shown without. `root` is the path given to `index` under which it was found; `fingerprint` tells
-    whether the source has changed. For a failed video the error fields say why.
-    """
-
-    video_id: str
-    uri: str
-    bank: str = DEFAULT_BANK
-    title: str = ""
-    version: int = 0
-    duration_seconds: float = 0.0
-    segments: int = 0
-    uninformative_segments: int = 0
-    state: VideoState = "pending"
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    indexed_at: str = ""
-    root: str = ""
-    fingerprint: str = ""
-    error_code: str = ""
-    error_message: str = ""
-
-    @property
-    def description(self) -> Description:
-        """Bank, title and metadata."""
-        return Description(self.bank, self.title, dict(self.metadata))
-
-    def to_json(self) -> dict[str, Any]:
-        """The public form, as the API and the command line print it."""
-        hidden = {"root", "fingerprint", "error_code", "error_message"}
-        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
-        shown["uri"] = public_uri(self.uri)
-        shown["indexed_at"] = self.indexed_at or None
-        if self.error_code:
-            shown["error"] = {"code": self.error_code, "message": self.error_message}
-        return shown
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What is said of a video."""
-
-    bank: str
-    title: str
-    metadata: Mapping[str, Any]
-
+from searcher.storage.selection import ALL_VIDEOS, SELECTED, Selection, selected_values
+from searcher.storage.video import Description, Video, now
 
 _COLUMNS = tuple(f.name for f in fields(Video))
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Videos of a bank, in a state, whose id begins with `prefix`; an empty field selects all. banks: of
-    these banks alone; None selects all."""
-
-    bank: str = ""
-    state: str = ""
-    prefix: str = ""
-    banks: tuple[str, ...] | None = None
-
-
-ALL_VIDEOS = Selection()
 # Banks that an error names.
 _NAMED_BANKS = 20
-_SELECTED = (
-    "? IN ('', bank) AND ? IN ('', state) AND substr(video_id, 1, ?) = ? "
-    "AND (? OR bank IN (SELECT value FROM json_each(?)))"
-)
-
-
-def _values(only: Selection) -> tuple[str, str, int, str, bool, str]:
-    text = (only.bank, only.state, len(only.prefix), only.prefix)
-    return *text, only.banks is None, json.dumps(only.banks or ())
 
 
 class VideoStore:
@@ -136,10 +62,10 @@ class VideoStore:
     ) -> tuple[list[Video], str | None]:
         """Rows in the order of their ids, and the cursor that asks for the next ones, or None."""
         rows = self._database.query(
-            f"SELECT {', '.join(_COLUMNS)} FROM videos WHERE video_id > ? AND {_SELECTED} "
+            f"SELECT {', '.join(_COLUMNS)} FROM videos WHERE video_id > ? AND {SELECTED} "
             "ORDER BY video_id LIMIT ?",
             after,
-            *_values(only),
+            *selected_values(only),
             limit + 1,
         )
         videos = [_to_video(row) for row in rows[:limit]]
@@ -147,8 +73,8 @@ class VideoStore:
 
     def total(self, only: Selection = ALL_VIDEOS) -> int:
         """How many rows there are of a selection."""
-        query = f"SELECT count(*) FROM videos WHERE {_SELECTED}"
-        ((count,),) = self._database.query(query, *_values(only))
+        query = f"SELECT count(*) FROM videos WHERE {SELECTED}"
+        ((count,),) = self._database.query(query, *selected_values(only))
         return int(count)
 
     def banks(self) -> list[str]:
@@ -359,8 +285,3 @@ def _to_video(row: tuple[Any, ...]) -> Video:
     values = dict(zip(_COLUMNS, row, strict=True))
     values["metadata"] = json.loads(values["metadata"])
     return Video(**values)
-
-
-def now() -> str:
-    """The moment as rows tell it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

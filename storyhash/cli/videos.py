@@ -10,7 +10,7 @@ from common.errors import StoryHashError, UnknownVideoError, UsageError
 from common.settings import load_settings
 from searcher.erasure import erasure_receipt
 from searcher.local_index import LocalIndex
-from searcher.storage.video_store import Selection
+from searcher.storage.selection import Selection
 from storyhash.cli.completion import video_ids
 from storyhash.cli.console import err, out, print_fields, print_json
 from storyhash.cli.open_catalogue import opened_catalogue

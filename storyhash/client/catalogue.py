@@ -16,7 +16,7 @@ from common.errors import DependencyError, NotReadyError, StoryHashError, UsageE
 from common.http.server import NOTICES_HEADER
 from common.uris import is_remote, public_uri
 from searcher.matching.match_json import error_to_json
-from searcher.storage.video_store import ALL_VIDEOS, Selection
+from searcher.storage.selection import ALL_VIDEOS, Selection
 from storyhash.client.call import Call
 from storyhash.client.calls import jobs, service, videos
 from storyhash.client.retries import ONLY_BUSY

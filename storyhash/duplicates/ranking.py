@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.errors import VideoError
 from common.uris import is_remote
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from storyhash.duplicates.file_reading import FileReader, PictureSize
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from common.uris import public_uri
 from searcher.matching.duplicate_groups import DuplicateGroup
 from searcher.matching.overlaps import Overlap, SharedRange
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from storyhash.duplicates.file_reading import FileReader
 from storyhash.duplicates.ranking import RankedVideo, looked_at
 

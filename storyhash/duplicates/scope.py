@@ -9,7 +9,8 @@ from pathlib import Path
 from common.errors import UsageError
 from common.uris import absolute, is_remote, public_uri
 from ingest.catalogue import check_argument, list_catalog
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 
 @dataclass(frozen=True, slots=True)

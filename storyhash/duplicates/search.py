@@ -16,7 +16,7 @@ from searcher.matching.duplicate_groups import (
 from searcher.matching.matcher import Matcher
 from searcher.matching.overlaps import COPIES, Overlap, overlaps_in, stronger
 from searcher.matching.policy import Decision
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 OnQuery = Callable[[int, int], None]
 """Called before each query with how many are done, and how many there are as far as is known."""

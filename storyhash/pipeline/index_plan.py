@@ -11,7 +11,8 @@ from common.uris import public_uri
 from ingest.catalogue import CatalogueItem, Listing, RejectedVideo
 from ingest.fingerprint import same_source, with_content
 from ingest.sending_plan import WORTH_A_RETRY
-from searcher.storage.video_store import Description, Video, VideoStore
+from searcher.storage.video import Description, Video
+from searcher.storage.video_store import VideoStore
 from storyhash.pipeline.naming import NamedVideo, named
 
 # The next version may fix an internal error.

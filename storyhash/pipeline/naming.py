@@ -18,7 +18,8 @@ from common.types import CatalogEntry
 from common.uris import is_remote, public_uri
 from ingest.catalogue import CatalogueItem, RejectedVideo, taken
 from ingest.fingerprint import same_content, source_fingerprint
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from common.types import CatalogEntry
 from searcher.index_transaction import Change
 from searcher.local_index import LocalIndex
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from storyhash.pipeline.index_plan import Relabelled, WorkItem
 from storyhash.pipeline.relabelling import relabel
 

@@ -19,7 +19,7 @@ from ingest.fetch import check_allowed
 from ingest.fingerprint import source_fingerprint
 from searcher.api.protocols import OpenedQuery, ServingIndex
 from searcher.metrics import STAGE
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from storyhash.pipeline.index_plan import Relabelled, WorkItem, is_described, is_here
 from storyhash.query.local import LocalQueries
 from storyhash.services.index_queue import IndexQueue

@@ -23,7 +23,7 @@ from searcher.backup.restore import restore_backup
 from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.benchmarks.report import options, publish
 from tests.support.embeddings import MODEL_ID
 

@@ -25,7 +25,7 @@ from searcher.index.shard import Shard
 from searcher.matching.protocols import SegmentIndex
 from searcher.qdrant.nodes import Nodes
 from searcher.qdrant.store import QdrantStore
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.benchmarks.bench_search import make
 from tests.benchmarks.report import microseconds, options, publish
 from tests.support.embeddings import MODEL_ID, near

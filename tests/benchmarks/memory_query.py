@@ -22,7 +22,7 @@ import numpy as np
 from common.settings import load_settings
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, Float32Array, SegmentRef
 from embedder.normalise import unit
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from storyhash.wiring import open_for_indexing
 from tests.benchmarks.process_memory import Peak, peak_of
 

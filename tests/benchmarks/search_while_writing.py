@@ -28,7 +28,7 @@ from searcher.index.snapshot import SnapshotInfo, save_snapshot, snapshots
 from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.benchmarks.report import resident_bytes
 from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows
 

@@ -15,7 +15,7 @@ from common.types import Embedding, SegmentRef
 from searcher.mirror.base import Mirror
 from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
 from searcher.mirror.subprocess_mirror import MirrorProcess
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 
 Open = Callable[[str], Mirror]

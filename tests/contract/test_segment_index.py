@@ -21,7 +21,7 @@ from searcher.local_index import LocalIndex
 from searcher.qdrant.index import QdrantIndex
 from searcher.qdrant.nodes import Nodes
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows, video
 
 Open = Callable[..., LocalIndex]

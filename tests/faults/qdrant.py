@@ -26,7 +26,7 @@ from common.types import Embedding, Float32Array, Hit
 from searcher.index.shard import Shard
 from searcher.qdrant.index import QdrantIndex
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.faults.harness import Trial, run
 from tests.support.embeddings import MODEL_ID, near, unit_rows, video
 from tests.support.qdrant_cluster import QdrantCluster

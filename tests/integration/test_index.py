@@ -17,7 +17,7 @@ from common.types import Embedding
 from searcher.index.snapshot import snapshots
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import read_manifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support import preloaded
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 from tests.support.index_writer import MANIFEST, SETTINGS, row

@@ -13,7 +13,7 @@ import numpy as np
 from common.settings import SearcherSettings, Settings
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, video
 
 MANIFEST = FolderManifest("test", MODEL_ID)

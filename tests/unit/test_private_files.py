@@ -32,7 +32,7 @@ from searcher.storage.data_dir import FolderManifest
 from searcher.generations import make_current, make_folder
 from searcher.local_index import LocalIndex
 from ingest.ledger import ProducerLedger
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, video
 
 folder, mirror = Path(sys.argv[1]), sys.argv[2]

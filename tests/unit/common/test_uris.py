@@ -22,7 +22,8 @@ from searcher.api.videos import _entry
 from searcher.matching.match_json import error_to_json
 from searcher.mirror.base import to_payload
 from searcher.storage.database import Database
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 PRESIGNED = "https://me:hunter2@bucket.example.org/films/one.mp4?X-Amz-Signature=hunter2#hunter2"
 SHOWN = "https://bucket.example.org/films/one.mp4"

@@ -16,7 +16,7 @@ from searcher.audit import Auditor, measured_recall
 from searcher.index.shard import Shard
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, unit_rows, video
 
 

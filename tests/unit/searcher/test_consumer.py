@@ -25,7 +25,8 @@ from common.types import CatalogEntry, Embedding
 from searcher.consumer import IndexHandler
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 
 MANIFEST = FolderManifest("test", MODEL_ID)

@@ -10,7 +10,9 @@ from common.errors import TooManyJobsError
 from common.settings import JobSettings
 from common.state.database import StateDatabase
 from common.state.idempotency import Once
-from common.state.jobs import DONE, Job, JobStore, NewJob, fair_order, new_job_id
+from common.state.job_order import fair_order
+from common.state.job_rows import DONE, Job, NewJob, new_job_id
+from common.state.jobs import JobStore
 from tests.support.keys import Clock
 
 OWNER = "here"

@@ -14,7 +14,8 @@ from common.settings import JobSettings, StateSettings, WebhookSettings
 from common.state import deliveries, outbox
 from common.state.database import StateDatabase
 from common.state.deliveries import Attempt, DeliveryStore
-from common.state.jobs import CANCELLED, DONE, JobStore, NewJob, new_job_id
+from common.state.job_rows import CANCELLED, DONE, NewJob, new_job_id
+from common.state.jobs import JobStore
 from common.state.matches import FoundMatch, MatchStore
 from common.state.outbox import Event, tell
 from common.state.verdicts import NewVerdict, VerdictStore

@@ -45,7 +45,7 @@ from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, embedding
 from tests.support.fixed_calibrations import fixed_calibration
 from tests.support.queries import Client, error_of, message_of

@@ -24,7 +24,7 @@ from searcher.api.protocols import EmbedQuery
 from searcher.backup.backups import Backups
 from searcher.backup.create import Source
 from searcher.jobs.jobs import Jobs
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of
 from tests.unit.searcher.api.test_api import RAW, Api, axis, embed

@@ -16,7 +16,7 @@ from common.types import CatalogEntry
 from searcher.api.app import api_app
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from storyhash.client.calls.videos import add_video
 from storyhash.client.catalogue import RemoteCatalogue
 from tests.support.embeddings import MODEL_ID

@@ -33,7 +33,7 @@ from searcher.qdrant.index import QdrantIndex
 from searcher.qdrant.nodes import Nodes
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.data_dir import read_manifest as folder_manifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 from tests.support.index_writer import MANIFEST, SETTINGS, row
 from tests.support.keys import key_of

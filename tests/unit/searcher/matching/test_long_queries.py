@@ -38,7 +38,7 @@ from searcher.matching.cascade import match_cascade
 from searcher.matching.indexed_query import PIECE_SEGMENTS, indexed_query_pieces
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support import reference_alignment
 from tests.support.counting import CountingBackend, CountingTracker, segment
 from tests.support.embeddings import MODEL_ID, unit_rows

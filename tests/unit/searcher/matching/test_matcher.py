@@ -20,7 +20,7 @@ from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, Policy, default_policy, strongest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from storyhash.profiles import PROFILES
 from tests.support.embeddings import MODEL_ID
 from tests.support.fixed_calibrations import fixed_calibration

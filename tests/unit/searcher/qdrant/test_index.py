@@ -19,7 +19,8 @@ from searcher.qdrant.nodes import Nodes
 from searcher.qdrant.register import Register
 from searcher.qdrant.store import QdrantStore
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Selection, Video
+from searcher.storage.selection import Selection
+from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows, video
 
 MANIFEST = FolderManifest("test", MODEL_ID, "qdrant")

@@ -11,7 +11,7 @@ from common.settings import SearcherSettings, Settings
 from searcher.index.snapshot import snapshots
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, video
 
 MANIFEST = FolderManifest("test", MODEL_ID)

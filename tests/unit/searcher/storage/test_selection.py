@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from searcher.storage.database import Database
-from searcher.storage.video_store import ALL_VIDEOS, Selection, Video, VideoStore
+from searcher.storage.selection import ALL_VIDEOS, Selection
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from searcher.storage.database import Database
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 from tests.support import preloaded
 
 ROOT = Path(__file__).parents[4]

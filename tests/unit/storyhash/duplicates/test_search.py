@@ -13,7 +13,7 @@ from searcher.matching.candidate_order import LISTED_CANDIDATES
 from searcher.matching.hits import HITS_PER_WINDOW
 from searcher.matching.matcher import Matcher
 from searcher.matching.policy import Policies, default_policy
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from storyhash.duplicates.search import DuplicateSearch
 from tests.support.embeddings import MODEL_ID, unit_rows, video
 from tests.support.fixed_calibrations import fixed_calibration

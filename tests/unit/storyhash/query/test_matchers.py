@@ -12,7 +12,8 @@ from common.errors import SettingsError
 from common.settings import MatchingSettings, PolicySettings
 from searcher.local_index import LocalIndex
 from searcher.storage.database import Database
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 from storyhash.query.matchers import check_banks, matcher_over
 
 

@@ -1,0 +1,68 @@
+"""A row of the catalogue: one video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+
+from common.types import DEFAULT_BANK
+from common.uris import public_uri
+
+VideoState: TypeAlias = Literal["pending", "ready", "failed", "disabled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One row. `version` is the newest whole one, 0 before the first; segments count that version.
+
+    `uri` may hold a query or credentials until the video is whole, as it is fetched with them; it is
+    shown without. `root` is the path given to `index` under which it was found; `fingerprint` tells
+    whether the source has changed. For a failed video the error fields say why.
+    """
+
+    video_id: str
+    uri: str
+    bank: str = DEFAULT_BANK
+    title: str = ""
+    version: int = 0
+    duration_seconds: float = 0.0
+    segments: int = 0
+    uninformative_segments: int = 0
+    state: VideoState = "pending"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    indexed_at: str = ""
+    root: str = ""
+    fingerprint: str = ""
+    error_code: str = ""
+    error_message: str = ""
+
+    @property
+    def description(self) -> Description:
+        """Bank, title and metadata."""
+        return Description(self.bank, self.title, dict(self.metadata))
+
+    def to_json(self) -> dict[str, Any]:
+        """The public form, as the API and the command line print it."""
+        hidden = {"root", "fingerprint", "error_code", "error_message"}
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
+        shown["uri"] = public_uri(self.uri)
+        shown["indexed_at"] = self.indexed_at or None
+        if self.error_code:
+            shown["error"] = {"code": self.error_code, "message": self.error_message}
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is said of a video."""
+
+    bank: str
+    title: str
+    metadata: Mapping[str, Any]
+
+
+def now() -> str:
+    """The moment as rows tell it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
