@@ -10,14 +10,14 @@ from pathlib import Path
 import httpx
 
 from common.errors import FetchError
-from common.network.addresses import is_public
-from common.network.dns import resolve
+from common.network.checked_request import checked_address, reason_of, request_at
 from common.settings import IngestSettings
 from common.uris import public_uri
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BLOCK_BYTES = 1 << 20
+_SETTING = "STORYHASH_INGEST__ALLOWED_HOSTS"
 # A caller of the API waits for no look-up longer than this.
 CHECK_SECONDS = 5.0
 
@@ -53,7 +53,7 @@ def fetch(
     except httpx.InvalidURL:
         raise FetchError(f"{public_uri(uri)}: not a valid address") from None
     except (httpx.HTTPError, ssl.SSLError) as error:
-        raise FetchError(f"{public_uri(uri)}: {_reason(error)}") from None
+        raise FetchError(f"{public_uri(uri)}: {reason_of(error)}") from None
     except OSError as error:
         raise FetchError(
             f"{public_uri(uri)}: cannot be stored ({error.strerror}); free some disk "
@@ -70,7 +70,7 @@ def check_allowed(
     run.
     """
     try:
-        _checked_address(httpx.URL(uri), settings, timeout_seconds)
+        _allowed_address(httpx.URL(uri), settings, timeout_seconds)
     except httpx.InvalidURL:
         raise FetchError(f"{public_uri(uri)}: not a valid address") from None
     except FetchError as error:
@@ -81,19 +81,10 @@ def _download(uri: str, settings: IngestSettings) -> Iterator[bytes]:
     """The content in blocks; an empty block for each redirect."""
     url = httpx.URL(uri)
     for _ in range(_MAX_REDIRECTS + 1):
-        address = _checked_address(url, settings, settings.fetch_timeout_seconds)
+        address = _allowed_address(url, settings, settings.fetch_timeout_seconds)
         # A look-up that took long was no silence.
         yield b""
-        request = httpx.Request(
-            "GET",
-            url.copy_with(host=address),
-            headers={
-                "Host": url.netloc.decode("ascii"),
-                "User-Agent": "storyhash",
-                "Accept-Encoding": "identity",
-            },
-            extensions={"sni_hostname": url.host},
-        )
+        request = request_at(address, "GET", url, {"Accept-Encoding": "identity"})
         with httpx.Client(timeout=settings.fetch_timeout_seconds, trust_env=False) as client:
             response = client.send(request, stream=True)
             try:
@@ -128,33 +119,18 @@ def _body(response: httpx.Response, settings: IngestSettings) -> Iterator[bytes]
         yield block
 
 
-def _checked_address(url: httpx.URL, settings: IngestSettings, timeout_seconds: float) -> str:
+def _allowed_address(url: httpx.URL, settings: IngestSettings, timeout_seconds: float) -> str:
     """The address to connect to. Raises FetchError if the rules forbid it."""
     if url.scheme not in settings.allowed_schemes:
         raise FetchError(f"the scheme {url.scheme!r} is not allowed")
     if not url.host:
         raise FetchError("the address has no host")
-    named = url.host in settings.allowed_hosts
-    if settings.allowed_hosts and not named:
-        raise FetchError(f"the host {url.host!r} is not among STORYHASH_INGEST__ALLOWED_HOSTS")
-    port = url.port or (80 if url.scheme == "http" else 443)
-    addresses = resolve(url.host, port, timeout_seconds=timeout_seconds)
-    if not addresses:
-        raise FetchError("the host has no address")
-    if not named and not all(is_public(address) for address in addresses):
-        raise FetchError(
-            "a private address; to allow it, add its host to STORYHASH_INGEST__ALLOWED_HOSTS"
-        )
-    return addresses[0]
+    if settings.allowed_hosts and url.host not in settings.allowed_hosts:
+        raise FetchError(f"the host {url.host!r} is not among {_SETTING}")
+    return checked_address(url, settings.allowed_hosts, _SETTING, timeout_seconds)
 
 
 def _write(write: Callable[[bytes], int | None], block: bytes) -> None:
     view = memoryview(block)
     while view:
         view = view[write(bytes(view)) or 0 :]
-
-
-def _reason(error: Exception) -> str:
-    """The library's error message, with secrets removed from URLs."""
-    text = " ".join(str(error).split())
-    return type(error).__name__ if not text or "://" in text else text[:200]

@@ -10,8 +10,7 @@ from collections.abc import Callable
 import httpx
 
 from common.errors import DependencyError, FetchError, UsageError
-from common.network.addresses import is_public
-from common.network.dns import resolve
+from common.network.checked_request import checked_address, reason_of, request_at
 from common.settings import WebhookSettings
 from common.webhook_signature import (
     ID_HEADER,
@@ -36,8 +35,8 @@ class SendError(Exception):
 def check_url(url: str, settings: WebhookSettings) -> None:
     """Check an address against the rules of `Sender`. Raises UsageError, DependencyError."""
     try:
-        _checked_address(_parsed(url, settings), settings, _CHECK_SECONDS)
-    except SendError as error:
+        _address_of(_parsed(url, settings), settings, _CHECK_SECONDS)
+    except (SendError, FetchError) as error:
         raise UsageError(f"url: {error}") from None
 
 
@@ -63,8 +62,8 @@ class Sender:
                 f"no answer within {self._settings.timeout_seconds:g} s "
                 "(STORYHASH_WEBHOOKS__TIMEOUT_SECONDS)"
             ) from None
-        except (DependencyError, httpx.HTTPError, OSError) as error:
-            raise SendError(_reason(error)) from None
+        except (FetchError, DependencyError, httpx.HTTPError, OSError) as error:
+            raise SendError(reason_of(error)) from None
         if not 200 <= status < 300:
             raise SendError(f"the receiver answered with {status}", status)
         return status
@@ -72,22 +71,20 @@ class Sender:
     async def _post(self, url: str, secret: str, event_id: str, body: bytes) -> int:
         target = _parsed(url, self._settings)
         address = await asyncio.to_thread(
-            _checked_address, target, self._settings, self._settings.timeout_seconds
+            _address_of, target, self._settings, self._settings.timeout_seconds
         )
         timestamp = int(self._clock())
-        request = httpx.Request(
+        request = request_at(
+            address,
             "POST",
-            target.copy_with(host=address),
-            headers={
-                "Host": target.netloc.decode("ascii"),
-                "User-Agent": "storyhash",
+            target,
+            {
                 "Content-Type": "application/json",
                 ID_HEADER: event_id,
                 TIMESTAMP_HEADER: str(timestamp),
                 SIGNATURE_HEADER: signature(secret, event_id, timestamp, body),
             },
-            content=body,
-            extensions={"sni_hostname": target.host},
+            body,
         )
         # A connection was checked for one host name, so it is not used for another event.
         async with httpx.AsyncClient(
@@ -113,21 +110,5 @@ def _parsed(url: str, settings: WebhookSettings) -> httpx.URL:
     return parsed
 
 
-def _checked_address(url: httpx.URL, settings: WebhookSettings, timeout_seconds: float) -> str:
-    """The network address to connect to. Raises SendError, DependencyError."""
-    port = url.port or (80 if url.scheme == "http" else 443)
-    try:
-        addresses = resolve(url.host, port, timeout_seconds=timeout_seconds)
-    except FetchError as error:
-        raise SendError(str(error)) from None
-    if not addresses:
-        raise SendError("the host has no address")
-    if url.host not in settings.private_hosts and not all(map(is_public, addresses)):
-        raise SendError(f"a private address; to allow it, add its host to {_SETTING}")
-    return addresses[0]
-
-
-def _reason(error: Exception) -> str:
-    """The library's message on one line; an address in it may have a secret."""
-    text = " ".join(str(error).split())
-    return type(error).__name__ if not text or "://" in text else text[:200]
+def _address_of(url: httpx.URL, settings: WebhookSettings, timeout_seconds: float) -> str:
+    return checked_address(url, settings.private_hosts, _SETTING, timeout_seconds)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import searcher.webhooks.sender
+import common.network.checked_request
 from common.errors import UsageError
 from common.metrics import Metrics
 from common.settings import Settings, WebhookSettings
@@ -250,7 +250,7 @@ def test_a_name_that_is_given_a_private_address_later_is_refused(
     def resolve(*_: Any, **__: Any) -> list[str]:
         return next(addresses)
 
-    monkeypatch.setattr(searcher.webhooks.sender, "resolve", resolve)
+    monkeypatch.setattr(common.network.checked_request, "resolve", resolve)
     url = "https://example.org/hook"
     check_url(url, WebhookSettings())
     for _ in range(2):
