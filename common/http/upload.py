@@ -50,11 +50,12 @@ BODIES: Mapping[str, Any] = {
 @dataclass(frozen=True, slots=True)
 class MatchRequest:
     """The query of a request. path: the uploaded file; None if the body was JSON. fields: the JSON field,
-    name to value; empty for an upload. name: display name of the video."""
+    name to value; empty for an upload. name: display name of the video. sha256: of the uploaded file."""
 
     path: Path | None
     name: str
     fields: Mapping[str, str]
+    sha256: str = ""
 
 
 class UploadStore:
@@ -106,7 +107,7 @@ class UploadStore:
                 raise UsageError(
                     f"no video in the request: send the file as its body, or JSON {names}"
                 )
-            yield MatchRequest(path, name or given or "upload", {})
+            yield MatchRequest(path, name or given or "upload", {}, sink.sha256)
         except StoryHashError as error:
             if path is not None:
                 # The temporary path means nothing to the sender.

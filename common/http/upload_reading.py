@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import IO, Any, Protocol
 
@@ -36,7 +37,7 @@ class UploadQuota(Protocol):
 
 
 class UploadWriter:
-    """Buffers received bytes and writes them to a file."""
+    """Buffers received bytes, hashes them and writes them to a file."""
 
     def __init__(self, file: IO[bytes], quota: UploadQuota) -> None:
         self.size = 0
@@ -44,6 +45,12 @@ class UploadWriter:
         self._quota = quota
         self._file = file
         self._waiting = bytearray()
+        self._sha256 = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what was written."""
+        return self._sha256.hexdigest()
 
     def take(self, block: bytes) -> None:
         if self.size + len(block) > self.max_bytes:
@@ -58,6 +65,7 @@ class UploadWriter:
             return
         piece, self._waiting = bytes(self._waiting), bytearray()
         try:
+            await to_thread.run_sync(self._sha256.update, piece)
             await to_thread.run_sync(_write_all, self._file, piece)
         except OSError as error:
             raise cannot_keep(error) from None

@@ -86,7 +86,14 @@ def match_router(
         # A long body is refused before it is sent; a place is taken once it is there.
         load_shedder.check_capacity(request)
         async with uploads.asked(request, ALLOWED) as given:
-            task = MatchTask(given.name, given.path, **given.fields, banks=banks, thorough=thorough)
+            task = MatchTask(
+                given.name,
+                given.path,
+                given.sha256,
+                **given.fields,
+                banks=banks,
+                thorough=thorough,
+            )
             answer = await load_shedder.answer(
                 request,
                 lambda cancellation: queries.answer(answering, task, caller, cancellation),

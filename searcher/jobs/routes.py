@@ -29,7 +29,6 @@ from searcher.jobs.jobs import Jobs, key_of_jobs
 from searcher.jobs.schemas import JobItem, JobPage
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.paging import Cursor, Limit, StateThreads, page_json
-from searcher.review.reviews import upload_identity, uri_identity
 
 _DOCUMENTED = {**MATCH_DOCUMENTED, "parameters": [*MATCH_DOCUMENTED["parameters"], IDEMPOTENCY_KEY]}
 
@@ -138,10 +137,10 @@ def job_to_json(job: Job, jobs: Jobs) -> dict[str, Any]:
 def _identity(catalogue: Catalogue, given: MatchRequest, caller: Caller) -> QueryIdentity:
     """Raises ApiError (404) for an unknown video."""
     if given.path is not None:
-        return upload_identity(given.path)
+        return QueryIdentity.of_upload(given.sha256)
     video_id = given.fields.get("video_id")
     if video_id is None:
-        return uri_identity(given.fields["uri"])
+        return QueryIdentity.of_uri(given.fields["uri"])
     video = catalogue.current().index.videos.get(video_id)
     if video is None or not caller.may_see(video.bank):
         raise unknown_video(video_id)

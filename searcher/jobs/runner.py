@@ -83,6 +83,7 @@ class JobRunner:
         task = MatchTask(
             request["name"],
             path,
+            request["query"]["fingerprint"].removeprefix("sha256:"),
             request.get("uri"),
             request.get("video_id"),
             _banks(request["banks"]),

@@ -9,6 +9,7 @@ from typing import Any
 from common.state.exceptions import StoredException
 from common.state.matches import StoredMatch, query_of_video
 from common.types import CatalogEntry
+from common.uris import public_uri
 from searcher.matching.policy import Policy, covered_seconds, strongest
 from searcher.review.rules import Ruling, rule
 
@@ -31,6 +32,16 @@ class QueryIdentity:
     fingerprint: str
     video_id: str | None = None
     bank: str | None = None
+
+    @classmethod
+    def of_upload(cls, sha256: str) -> QueryIdentity:
+        """An uploaded file with this hash."""
+        return cls("upload", f"sha256:{sha256}")
+
+    @classmethod
+    def of_uri(cls, uri: str) -> QueryIdentity:
+        """An address, without its secrets."""
+        return cls("uri", f"uri:{public_uri(uri)}")
 
     @classmethod
     def of_video(cls, video: CatalogEntry | Any) -> QueryIdentity:

@@ -20,7 +20,7 @@ from searcher.matching.match_json import report_to_json
 from searcher.metrics import observe_decision
 from searcher.review.curated import curated, filter_of
 from searcher.review.match_detail import QueryIdentity
-from searcher.review.reviews import Reviews, upload_identity, uri_identity
+from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
 
 # Told after each piece of a query: the pass, the number of the piece, and how many there are.
@@ -30,10 +30,11 @@ OnPiece = Callable[[PassName, int, int], None]
 @dataclass(frozen=True, slots=True)
 class MatchTask:
     """What to match: a file, an address or a video of the catalogue; exactly one is given. name: display
-    name. banks: None means all."""
+    name. sha256: of the file. banks: None means all."""
 
     name: str
     path: Path | None = None
+    sha256: str = ""
     uri: str | None = None
     video_id: str | None = None
     banks: Banks = None
@@ -92,9 +93,9 @@ class MatchQueries:
         else:
             source = task.path or task.uri or ""
             if task.path is not None:
-                identity = upload_identity(task.path)
+                identity = QueryIdentity.of_upload(task.sha256)
             else:
-                identity = uri_identity(task.uri or "")
+                identity = QueryIdentity.of_uri(task.uri or "")
             with self._embed(source, task.name, answering.model_id, cancellation) as query:
                 report = match_cascade(
                     answering.matcher,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from common.state.curation import Curation, CurationStore
@@ -14,7 +12,6 @@ from common.state.exceptions import StoredException
 from common.state.matches import FoundMatch, StoredMatch
 from common.state.state import State
 from common.tracing import step
-from common.uris import public_uri
 from searcher.api.protocols import ServingIndex
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import MatchReport
@@ -111,17 +108,6 @@ class Reviews:
 def decide_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> str:
     """The decision on a stored match under these exceptions of its reference."""
     return rule_stored(match, exceptions).decision
-
-
-def upload_identity(path: Path) -> QueryIdentity:
-    """The identity of an uploaded file."""
-    with path.open("rb") as file:
-        return QueryIdentity("upload", f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
-
-
-def uri_identity(uri: str) -> QueryIdentity:
-    """The identity of an address, without its secrets."""
-    return QueryIdentity("uri", f"uri:{public_uri(uri)}")
 
 
 def _found(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from common.settings import load_settings
-from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import DataOption, JsonOption, LimitOption, NumberCursorOption
+from storyhash.cli.state_items import Item, print_page
 from storyhash.open_state import open_state
 
 app = typer.Typer(help="Show the audit log of a service.", no_args_is_help=True)
@@ -25,14 +25,11 @@ def list_changes(
     """
     with open_state(load_settings(data_dir=data)) as state:
         items, following = state.audit.page(cursor, limit)
-    if json:
-        print_json({"items": items, "next_cursor": following})
-        return
-    for item in items:
-        out.print(
-            f"{item['at']}  {item['key_id'] or '-':12}  {item['status']}  {item['action']}  "
-            f"{item['object']}  {item['code']}".rstrip(),
-            markup=False,
-        )
-    if following is not None:
-        err.print(f"more: storyhash audit list --cursor {following}", markup=False)
+    print_page({"items": items, "next_cursor": following}, _line, "audit list", as_json=json)
+
+
+def _line(item: Item) -> str:
+    return (
+        f"{item['at']}  {item['key_id'] or '-':12}  {item['status']}  {item['action']}  "
+        f"{item['object']}  {item['code']}".rstrip()
+    )

@@ -8,10 +8,9 @@ import typer
 
 from common.errors import UsageError
 from common.settings import load_settings
-from common.state.audit import Change
-from common.state.keys import Key, NewKey
+from common.state.keys import NewKey
 from common.state.roles import Role
-from storyhash.cli.console import err, notice, out, print_json
+from storyhash.cli.console import notice
 from storyhash.cli.durations import seconds_of
 from storyhash.cli.options import (
     CursorOption,
@@ -19,6 +18,14 @@ from storyhash.cli.options import (
     JsonOption,
     LimitOption,
     announce_data_folder,
+)
+from storyhash.cli.state_items import (
+    Item,
+    banks_text,
+    note_change,
+    print_created,
+    print_page,
+    print_removed,
 )
 from storyhash.open_state import open_state
 
@@ -28,7 +35,6 @@ app = typer.Typer(
     "need not be restarted.",
     no_args_is_help=True,
 )
-_BY_COMMAND = "command line"
 
 
 @app.command("create")
@@ -71,12 +77,9 @@ def create_key(
     announce_data_folder(settings)
     with open_state(settings) as state:
         key, token = state.keys.create(new)
-        state.audit.record(Change("keys.create", _BY_COMMAND, key.id, 201))
-    if json:
-        print_json({**key.to_json(), "key": token})
-        return
-    out.print(token, markup=False)
-    err.print(f"key {key.id} ({key.role}) created; it is not shown again", markup=False)
+        note_change(state, "keys.create", key.id, 201)
+    message = f"key {key.id} ({key.role}) created; it is not shown again"
+    print_created({**key.to_json(), "key": token}, "key", message, as_json=json)
 
 
 @app.command("list")
@@ -92,13 +95,8 @@ def list_keys(
     """
     with open_state(load_settings(data_dir=data)) as state:
         keys, following = state.keys.page(cursor, limit)
-    if json:
-        print_json({"items": [key.to_json() for key in keys], "next_cursor": following})
-        return
-    for key in keys:
-        out.print(_line(key), markup=False)
-    if following is not None:
-        err.print(f"more: storyhash keys list --cursor {following}", markup=False)
+    page = {"items": [key.to_json() for key in keys], "next_cursor": following}
+    print_page(page, _line, "keys list", as_json=json)
 
 
 @app.command("revoke")
@@ -111,28 +109,23 @@ def revoke_key(
     with open_state(load_settings(data_dir=data)) as state:
         if not state.keys.revoke(key_id):
             raise UsageError(f"there is no key {key_id!r}; `storyhash keys list` shows them")
-        state.audit.record(Change("keys.revoke", _BY_COMMAND, key_id, 204))
+        note_change(state, "keys.revoke", key_id, 204)
         any_valid = any(key.revoked_at is None for key in state.keys.page(limit=10_000)[0])
-    if json:
-        print_json({"revoked": key_id})
-        return
-    out.print(f"revoked {key_id}", markup=False)
-    if not any_valid:
+    print_removed("revoked", key_id, as_json=json)
+    if not any_valid and not json:
         notice(
             "no key is left; services still require one: create one with `storyhash keys create`"
         )
 
 
-def _line(key: Key) -> str:
-    fields = key.to_json()
-    banks = "all banks" if key.banks is None else "banks " + ", ".join(sorted(key.banks))
+def _line(key: Item) -> str:
     ends = [
-        f"{word} {fields[name]}"
+        f"{word} {key[name]}"
         for word, name in (
             ("revoked", "revoked_at"),
             ("expires", "expires_at"),
             ("last used", "last_used_at"),
         )
-        if fields[name]
+        if key[name]
     ]
-    return "  ".join([key.id, f"{key.role.value:8}", key.name, banks, *ends])
+    return "  ".join([key["id"], f"{key['role']:8}", key["name"], banks_text(key), *ends])

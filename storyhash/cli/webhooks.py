@@ -8,17 +8,23 @@ import typer
 
 from common.errors import UsageError
 from common.settings import load_settings
-from common.state.audit import Change
 from common.state.outbox import EVENT_TYPES
-from common.state.webhooks import NewWebhook, Webhook
+from common.state.webhooks import NewWebhook
 from searcher.webhooks.sender import check_url
-from storyhash.cli.console import err, out, print_json
 from storyhash.cli.options import (
     DataOption,
     JsonOption,
     LimitOption,
     NumberCursorOption,
     announce_data_folder,
+)
+from storyhash.cli.state_items import (
+    Item,
+    banks_text,
+    note_change,
+    print_created,
+    print_page,
+    print_removed,
 )
 from storyhash.open_state import open_state
 
@@ -28,7 +34,6 @@ app = typer.Typer(
     "need not be restarted.",
     no_args_is_help=True,
 )
-_BY_COMMAND = "command line"
 
 
 @app.command("create")
@@ -61,12 +66,9 @@ def create_webhook(
     announce_data_folder(settings)
     with open_state(settings) as state:
         webhook, secret = state.webhooks.create(new)
-        state.audit.record(Change("webhooks.create", _BY_COMMAND, webhook.id, 201))
-    if json:
-        print_json({**webhook.to_json(), "secret": secret})
-        return
-    out.print(secret, markup=False)
-    err.print(f"webhook {webhook.id} created; its secret is not shown again", markup=False)
+        note_change(state, "webhooks.create", webhook.id, 201)
+    message = f"webhook {webhook.id} created; its secret is not shown again"
+    print_created({**webhook.to_json(), "secret": secret}, "secret", message, as_json=json)
 
 
 @app.command("list")
@@ -79,14 +81,9 @@ def list_webhooks(
     """Print the webhooks, newest first, without their secrets."""
     with open_state(load_settings(data_dir=data)) as state:
         webhooks, following, total = state.webhooks.page(cursor, limit)
-    if json:
-        items = [webhook.to_json() for webhook in webhooks]
-        print_json({"items": items, "next_cursor": following, "total": total})
-        return
-    for webhook in webhooks:
-        out.print(_line(webhook), markup=False)
-    if following is not None:
-        err.print(f"more: storyhash webhooks list --cursor {following}", markup=False)
+    items = [webhook.to_json() for webhook in webhooks]
+    page = {"items": items, "next_cursor": following, "total": total}
+    print_page(page, _line, "webhooks list", as_json=json)
 
 
 @app.command("remove")
@@ -103,22 +100,11 @@ def remove_webhook(
             raise UsageError(
                 f"there is no webhook {webhook_id!r}; `storyhash webhooks list` shows them"
             )
-        state.audit.record(Change("webhooks.delete", _BY_COMMAND, webhook_id, 204))
-    if json:
-        print_json({"removed": webhook_id})
-        return
-    out.print(f"removed {webhook_id}", markup=False)
+        note_change(state, "webhooks.delete", webhook_id, 204)
+    print_removed("removed", webhook_id, as_json=json)
 
 
-def _line(webhook: Webhook) -> str:
-    events = "all events" if webhook.events is None else ", ".join(webhook.events)
-    banks = "all banks" if webhook.banks is None else "banks " + ", ".join(webhook.banks)
-    return "  ".join(
-        [
-            webhook.id,
-            webhook.url,
-            events,
-            banks,
-            *([webhook.description] if webhook.description else []),
-        ]
-    )
+def _line(webhook: Item) -> str:
+    events = "all events" if webhook["events"] is None else ", ".join(webhook["events"])
+    words = [webhook["id"], webhook["url"], events, banks_text(webhook), webhook["description"]]
+    return "  ".join(filter(None, words))

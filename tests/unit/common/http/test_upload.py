@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,7 +49,9 @@ def module_client(scratch: Path) -> Iterator[Client]:
     async def echo(request: Request) -> Response:
         async with uploads.asked(request, frozenset({"uri", "video_id"})) as given:
             lying = sorted(scratch.iterdir())
-            body = None if given.path is None else given.path.read_bytes().decode("latin-1")
+            content = None if given.path is None else given.path.read_bytes()
+            body = None if content is None else content.decode("latin-1")
+            assert given.sha256 == ("" if content is None else hashlib.sha256(content).hexdigest())
             assert lying == ([] if given.path is None else [given.path])
         return json_response({"name": given.name, "fields": dict(given.fields), "body": body})
 
