@@ -88,6 +88,11 @@ class WorkInProgress:
         with self._guard:
             return name in self._set_aside
 
+    def left(self) -> list[str]:
+        """Items that were in progress when a process crashed, and are not finished since."""
+        with self._guard:
+            return list(self._crashes)
+
     def take(self, *names: str) -> None:
         """Add items to those in progress."""
         with self._guard:

@@ -288,6 +288,11 @@ def _name(item: WorkItem) -> str:
     return f"{item.entry.video_id} {item.fingerprint}"
 
 
+def video_of(name: str) -> str:
+    """The id of a video by its name in the record of work in progress."""
+    return name.rpartition(" ")[0]
+
+
 def _is_done(unsettled: _Waiting) -> bool:
     future = unsettled[1]
     return future is None or future.done()

@@ -35,12 +35,15 @@ class IndexWorker(Background):
         health: Health,
         metrics: Metrics,
         settings: ServiceSettings,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
-        """on_indexed: called with each video that has become searchable."""
+        """on_indexed: called with each video that has become searchable. begin: called before the first
+        one."""
         super().__init__("index", _log)
         self._indexer = indexer
         self._queue = queue
         self._on_indexed = on_indexed
+        self._begin = begin
         self._health = health
         self._backoff = dependency_backoff(
             "indexing",
@@ -53,6 +56,7 @@ class IndexWorker(Background):
 
     def work(self) -> None:
         """Index until stopped. Unfinished videos stay pending, so the next start indexes them."""
+        self._begin()
         while not self._stopping.is_set():
             self._backoff.call(self._index)
 

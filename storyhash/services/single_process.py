@@ -31,7 +31,6 @@ from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
 from storyhash.pipeline.index_pipeline import Indexer
-from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import check_banks, matcher_over
@@ -44,11 +43,10 @@ from storyhash.services.folder_watcher import Watcher
 from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.index_queue import IndexQueue
 from storyhash.services.index_worker import IndexWorker
+from storyhash.services.indexed_videos import IndexedVideos
 from storyhash.services.job_worker import JobWorker
 from storyhash.services.key_access import new_access, opened_access
 from storyhash.services.local_catalogue import Opened, ServedCatalogue
-from storyhash.services.match_new_video import in_words, match_new_video
-from storyhash.services.match_publisher import STAGE as MATCH
 from storyhash.services.webhook_worker import WebhookWorker
 from storyhash.wiring import IndexServices, open_for_indexing
 
@@ -235,44 +233,19 @@ def _workers(
     reviews: Reviews,
     transforms: TransformFinder,
 ) -> list[Background]:
-    def on_indexed(outcome: VideoOutcome) -> None:
-        name, found = outcome.item.entry.video_id, ""
-        try:
-            reviews.tell_indexed(name, outcome.item.entry.bank, outcome.item.version)
-        except StoryHashError as error:
-            _log.error("webhooks are not told that %r is indexed: %s", name, error)
-        if settings.service.match_new_videos:
-            try:
-                report = match_new_video(
-                    *(answering, name, outcome.item.version, metrics, reviews), transforms
-                )
-            except Exception:
-                # It is indexed all the same: what was found in it is told, or nothing is.
-                metrics.videos_total.labels(MATCH, "failed").inc()
-                _log.exception("%r could not be matched with the other videos", name)
-                report = None
-            found = "" if report is None else f"; {in_words(report)}"
-        _log.info(
-            "%r: indexed, %.1f s, segments: %d%s",
-            name,
-            outcome.duration_seconds,
-            outcome.segments,
-            found,
-        )
-        if outcome.damaged:
-            _log.warning("%r: %s", name, outcome.damaged)
-        if outcome.notes:
-            _log.info("%r: %s", name, outcome.notes)
-
+    indexed = IndexedVideos(
+        *(answering, reviews, metrics, transforms), match=settings.service.match_new_videos
+    )
     indexer = Indexer(services.index, services.stage, services.pool, metrics, services.in_hand)
     workers: list[Background] = [
         IndexWorker(
             indexer,
             queue,
-            on_indexed,
+            indexed.tell,
             health=health,
             metrics=metrics,
             settings=settings.service,
+            begin=lambda: indexed.recover(services.in_hand),
         )
     ]
     if watched is not None:
