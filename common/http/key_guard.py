@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.errors import StoryHashError
 from common.http.access import Access
-from common.http.errors import to_response
+from common.http.errors import ApiError, to_response
 from common.http.request_facts import facts_of
 from common.settings import HttpSettings
 
@@ -15,6 +15,9 @@ _OPEN = frozenset({"/livez", "/readyz"})
 _METRICS = "/metrics"
 # Routes that any key may call although they declare no role.
 _ANY_ROLE = frozenset({"/openapi.json", _METRICS})
+_FORBIDDEN_METRICS = ApiError(
+    403, "forbidden", "metrics are about all banks, and the key is limited to some; use another key"
+)
 
 
 class KeyGuard:
@@ -42,6 +45,9 @@ class KeyGuard:
             facts.caller = await self._access.caller(scope)
         except StoryHashError as error:
             await to_response(error)(scope, receive, send)
+            return
+        if scope["path"] == _METRICS and facts.caller.banks is not None:
+            await to_response(_FORBIDDEN_METRICS)(scope, receive, send)
             return
 
         recorded = False

@@ -33,7 +33,9 @@ class HttpSettings(SettingsGroup):
         "created, and from the start on addresses that other machines can reach).",
     )
     metrics_need_key: bool = Field(
-        False, description="Require a key, of any role, for /metrics too."
+        False,
+        description="Require a key for /metrics too, of any role, but not limited to some banks: metrics "
+        "name banks.",
     )
     access_log: bool = Field(
         False, description="Log every request as one JSON object per line on standard error."

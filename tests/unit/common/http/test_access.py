@@ -136,6 +136,9 @@ def test_probes_need_no_key_and_metrics_only_if_told(open_client: Open, state: S
     strict = open_client(HttpSettings(require_keys="always", metrics_need_key=True))
     assert error_of(strict.get("/metrics")) == (401, "unauthorized")
     assert strict.get("/metrics", headers=key_of(state, Role.READER)).status_code == 200
+    # They name banks.
+    of_one = key_of(state, Role.WRITER, ["shows"])
+    assert error_of(strict.get("/metrics", headers=of_one)) == (403, "forbidden")
 
 
 def test_on_this_machine_keys_are_required_as_soon_as_there_is_one(
