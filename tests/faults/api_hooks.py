@@ -1,10 +1,19 @@
-"""What schemathesis leaves out; it imports this module itself."""
+"""What schemathesis leaves out and puts in; it imports this module itself."""
 
 from __future__ import annotations
 
+import json
+import os
+import random
+from collections.abc import Mapping
 from typing import Any
 
 import schemathesis
+
+IDS = "STORYHASH_FUZZ_IDS"
+# A value for each path parameter: of things that exist.
+_ids: Mapping[str, Any] = json.loads(os.environ.get(IDS, "{}"))
+_chance = random.Random(5)
 
 
 @schemathesis.hook  # type: ignore[untyped-decorator, unused-ignore]
@@ -12,3 +21,16 @@ def filter_case(context: Any, case: Any) -> bool:
     """Invalid forms are left out: whatever the field `file` holds is sent as bytes, which are a file."""
     of_form = case.media_type == "multipart/form-data"
     return not (of_form and case.meta is not None and case.meta.generation.mode.is_negative)
+
+
+@schemathesis.hook  # type: ignore[untyped-decorator, unused-ignore]
+def map_case(context: Any, case: Any) -> Any:
+    """Half of the valid requests of the fuzzing are about things that exist; generated ids name none."""
+    meta = case.meta
+    if meta is None or meta.generation.mode.is_negative or meta.phase.name != "fuzzing":
+        return case
+    if case.path_parameters and _chance.random() < 0.5:
+        case.path_parameters = {
+            name: _ids.get(name, value) for name, value in case.path_parameters.items()
+        }
+    return case

@@ -29,6 +29,8 @@ class Trial:
     seed: int
     videos: Path | None
     only: str = ""
+    # What the scenario's own arguments say.
+    asked: argparse.Namespace = field(default_factory=argparse.Namespace)
     figures: dict[str, Any] = field(default_factory=dict)
     promises: dict[str, list[str]] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
@@ -81,9 +83,14 @@ class Trial:
         }
 
 
-def run(name: str, about: str, scenario: Callable[[Trial], None]) -> None:
+def run(
+    name: str,
+    about: str,
+    scenario: Callable[[Trial], None],
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+) -> None:
     """Parse the command line, run the scenario, print its figures, and exit 1 when a promise was broken
-    or could not be checked."""
+    or could not be checked. arguments: adds those of the scenario, which are in `trial.asked`."""
     parser = argparse.ArgumentParser(prog=f"scripts/faults {name}", description=about)
     parser.add_argument("--quick", action="store_true", help="smaller, for a first look")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
@@ -93,12 +100,13 @@ def run(name: str, about: str, scenario: Callable[[Trial], None]) -> None:
     parser.add_argument("--seed", type=int, default=5, help="decides where and when things break")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it, logs and all")
     parser.add_argument("--only", default="", help="of several parts those with this in the name")
+    arguments(parser)
     asked = parser.parse_args()
     folder = asked.keep or Path(tempfile.mkdtemp(prefix=f"storyhash-{name}-"))
     folder.mkdir(parents=True, exist_ok=True)
     # Asked to end, it ends what it started.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    trial = Trial(folder.resolve(), asked.quick, asked.seed, asked.videos, asked.only)
+    trial = Trial(folder.resolve(), asked.quick, asked.seed, asked.videos, asked.only, asked=asked)
     try:
         scenario(trial)
     except Exception as error:

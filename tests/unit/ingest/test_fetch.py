@@ -127,6 +127,9 @@ def test_content_that_is_not_packed_is_taken_as_it_is(server: str, tmp_path: Pat
         ("http://[::ffff:127.0.0.1]/film.mp4", "private"),
         ("http://[64:ff9b::a9fe:a9fe]/film.mp4", "private"),
         ("http://2130706433/film.mp4", "private"),
+        ("http://0x7f.1/film.mp4", "private"),
+        ("http://017700000001/film.mp4", "private"),
+        ("http://[2002:7f00:1::]/film.mp4", "private"),
         ("http:///film.mp4", "host|address"),
     ],
 )
@@ -134,6 +137,24 @@ def test_addresses_that_may_not_be_asked_are_refused(address: str, said: str) ->
     with pytest.raises(FetchError, match=said) as told:
         check_allowed(address, IngestSettings())
     assert "hunter2" not in str(told.value)
+
+
+def test_a_name_that_is_given_a_private_address_after_the_check_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers of DNS change between the check of a request and the download."""
+    found = iter(["93.184.216.34", "127.0.0.1", "169.254.169.254"])
+
+    def look_up(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        assert host == "films.example"
+        return [(0, 0, 0, "", (next(found), 80))]
+
+    monkeypatch.setattr("common.network.dns.socket.getaddrinfo", look_up)
+    address = "http://films.example/film.mp4"
+    check_allowed(address, IngestSettings())
+    for _ in range(2):
+        with pytest.raises(FetchError, match="private address"):
+            fetch(address, kept(tmp_path / "file"), IngestSettings())
 
 
 def test_a_download_may_take_longer_than_a_decoder_may_be_silent(tmp_path: Path) -> None:

@@ -228,6 +228,7 @@ def test_a_receiver_that_never_ends_its_answer_is_left() -> None:
     [
         *("http://127.0.0.1/", "https://127.0.0.1/", "https://[::1]/", "https://10.0.0.1/"),
         *("https://169.254.169.254/latest", "https://[::ffff:127.0.0.1]/", "https://0/"),
+        *("https://2130706433/", "https://0x7f.1/", "https://017700000001/", "https://127.1/"),
         *("https://localhost/", "http://example.org/", "ftp://example.org/", "file:///etc/passwd"),
         *("https://user:secret@example.org/", "https://", "nothing", "https://a b/", "//x"),
     ],
