@@ -23,3 +23,10 @@ def shrink(picture: UInt8Array, width: int, height: int) -> UInt8Array:
     if picture.shape[:2] != (height, width):
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     return picture
+
+
+def shrink_to(picture: UInt8Array, short_side: int) -> UInt8Array:
+    """The picture, (H, W) or (H, W, 3), with a short side of at most `short_side` pixels."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, short_side / min(height, width))
+    return shrink(picture, max(1, round(width * scale)), max(1, round(height * scale)))

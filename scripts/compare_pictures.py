@@ -25,7 +25,7 @@ from common.settings import Settings, load_settings
 from common.types import Float32Array, UInt8Array
 from embedder.visual.base import VisualBackend
 from evaluation.data.datasets import DatasetVideo, read_dataset
-from evaluation.data.extraction import partners_of
+from evaluation.data.edits import partners_of
 from evaluation.data.video_io import read_film, write_film
 from evaluation.transforms.base import Film
 from evaluation.transforms.registry import choose, context_for

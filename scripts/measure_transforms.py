@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common.resize import shrink
+from common.resize import shrink_to
 from common.types import Float64Array, UInt8Array
 from evaluation.data.video_io import read_film, write_film
 from evaluation.transforms.base import Film, Transform, TransformResult
@@ -165,10 +165,7 @@ def moments_of(made: TransformResult, film: Film, name: str) -> list[Moment]:
 def at(film: Film, seconds: float, side: int) -> UInt8Array:
     """The frame at a time, with at most that short side."""
     number = min(len(film.frames) - 1, max(0, int(seconds * film.frames_per_second + 1e-6)))
-    frame = film.frames[number]
-    height, width = frame.shape[:2]
-    scale = min(1.0, side / min(height, width))
-    return shrink(frame, max(1, round(width * scale)), max(1, round(height * scale)))
+    return shrink_to(film.frames[number], side)
 
 
 def truth_of(transform: Transform, name: str, film: Film, partners: list[Film]) -> Truth:

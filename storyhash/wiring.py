@@ -55,7 +55,9 @@ class QueryServices:
 
     def add_transforms(self, report: MatchReport, query: Pictures | None) -> MatchReport:
         """The report of a query with these pictures, with the transforms of its matches."""
-        return self.transforms.add_to(report, query, self.index.videos.uri_of)
+        return self.transforms.add_to(
+            report, query, self.index.videos.uri_of, self.matcher.policies
+        )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 from common.errors import VideoError
@@ -25,20 +25,15 @@ from embedder.query.passes import CLOSER
 from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from evaluation.data.datasets import DatasetVideo
+from evaluation.data.edits import EDITS_VERSION, EditMaker, partners_of
 from evaluation.data.feature_cache import CachedQuery, read_cached_query, write_cached_query
 from evaluation.data.records import CopiedRange
-from evaluation.data.video_io import read_film, write_film
-from evaluation.transforms.base import Film, TransformResult
-from evaluation.transforms.registry import TRANSFORMS, context_for
+from evaluation.data.video_io import write_film
 from ingest.clip_packer import produce
 from ingest.fingerprint import source_fingerprint
 
 ORIGINAL = "original"
 """The transform name of the unedited video."""
-# Part of the cache key: raise it when an edit or a view changes.
-_EDITS_VERSION = 1
-# A video is in memory as a whole, so only the first seconds of a partner are read.
-_PARTNER_SECONDS, _PARTNERS_HELD = 20.0, 3
 
 MakeStage = Callable[[], EmbedderStage]
 """Loads one profile. It is called in other processes, so it must be picklable."""
@@ -68,7 +63,7 @@ class FeatureStore:
             video.video_id,
             source_fingerprint(video.uri),
             transform,
-            str(_EDITS_VERSION),
+            str(EDITS_VERSION),
             CLOSER.cache_key,
             self._model_ids[profile],
         )
@@ -102,23 +97,6 @@ def missing_jobs(
         ExtractionJob(by_id[name], partners_of(by_id[name], videos), outputs)
         for name, outputs in by_video.items()
     ]
-
-
-def partners_of(
-    video: DatasetVideo, videos: Sequence[DatasetVideo], count: int = 6
-) -> tuple[DatasetVideo, ...]:
-    """Videos of other families to combine with it, chosen by a digest, so the same in every run."""
-    others = [
-        other
-        for other in videos
-        if other.family != video.family
-        and (not video.lookalike_group or other.lookalike_group != video.lookalike_group)
-    ]
-    order = sorted(
-        others,
-        key=lambda other: hashlib.blake2b(f"{video.video_id}\n{other.video_id}".encode()).digest(),
-    )
-    return tuple(order[:count])
 
 
 def extract(
@@ -165,23 +143,7 @@ class _Worker:
         self.video = video
         self.ingest = ingest
         self.embedders = {name: QueryEmbedder(make()) for name, make in stages.items()}
-        self.original = lru_cache(1)(self._film)
-        self.partner = lru_cache(_PARTNERS_HELD)(self._partner)
-
-    def _film(self, uri: str) -> Film:
-        return read_film(Path(uri), limits=self.video)
-
-    def _partner(self, uri: str) -> Film:
-        return read_film(Path(uri), max_seconds=_PARTNER_SECONDS, limits=self.video)
-
-    def apply_transform(self, job: ExtractionJob, transform: str) -> TransformResult:
-        def partner(number: int) -> tuple[str, Film]:
-            chosen = job.partners[number % len(job.partners)]
-            return chosen.video_id, self.partner(chosen.uri)
-
-        return TRANSFORMS[transform].apply(
-            self.original(job.video.uri), context_for(transform, job.video.video_id, partner)
-        )
+        self.edits = EditMaker(video)
 
     def decode(self, path: Path) -> DecodedVideo:
         segments = SegmentSpool()
@@ -244,7 +206,7 @@ def _process_edit(
         pieces: tuple[CopiedRange, ...] = (CopiedRange(0.0, seconds, 0.0, seconds),)
         partners: tuple[str, ...] = ()
     else:
-        result = worker.apply_transform(job, transform)
+        result = worker.edits.apply(job.video, job.partners, transform)
         pieces, partners = result.pieces, result.partners
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "query.mp4"

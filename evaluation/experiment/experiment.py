@@ -126,9 +126,11 @@ class Evaluation:
             tuple(transform.name for transform in self.plan.transforms),
             self.plan.per_transform,
             self.cache / "features",
+            self.cache / "videos",
             backend.profile,
             backend.model_id,
             backend.pooling,
+            self.video,
             self.plan.lookalikes,
         )
         with WorkerPool(spec, self.workers) as pool:

@@ -11,11 +11,13 @@ from functools import lru_cache, partial
 import numpy as np
 
 from common.errors import UsageError
+from common.settings import VideoSettings
 from embedder.fusion import FusionMode, split
 from embedder.pooling import Pooling
 from embedder.query.features import QueryFeatures
 from evaluation.data.datasets import DatasetVideo, folds
 from evaluation.data.distractors import make_distractors
+from evaluation.data.edits import EditedVideos
 from evaluation.data.extraction import ORIGINAL, FeatureStore
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import QueryRow
@@ -25,6 +27,7 @@ from evaluation.methods.configurations import Configuration
 from evaluation.methods.distractor_index import DistractorRows
 from evaluation.methods.exact_index import index_video
 from evaluation.methods.storyhash import MatcherMethod
+from evaluation.methods.verification import Verification
 from evaluation.transforms.base import Transform
 from searcher.matching.calibration import Calibration
 
@@ -60,10 +63,18 @@ class ExperimentData:
     """The cached features of one profile, and the queries and indexes made from them."""
 
     def __init__(
-        self, plan: ExperimentPlan, store: FeatureStore, profile: str, pooling: Pooling
+        self,
+        plan: ExperimentPlan,
+        store: FeatureStore,
+        profile: str,
+        pooling: Pooling,
+        edits: EditedVideos,
+        limits: VideoSettings,
     ) -> None:
         """Raises UsageError if a video of the plan could not be read."""
         self._plan = plan
+        self._edits = edits
+        self._limits = limits
         self._store = store
         self.profile = profile
         self.pooling = pooling
@@ -150,6 +161,9 @@ class ExperimentData:
             self.pooling,
             calibration_of,
             self._distractors(distractors, configuration.fusion) if distractors else None,
+            Verification(self.dataset, self._edits, self._limits)
+            if configuration.verified
+            else None,
         )
 
     @lru_cache(maxsize=1)  # noqa: B019 - one object for the whole process

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Self, TypeAlias, TypeVar
 
 from common.runtime_tuning import usable_cores
+from common.settings import VideoSettings
 from common.worker_processes import WorkerProcesses
 from embedder.pooling import Pooling
 from evaluation.data.datasets import DatasetVideo
+from evaluation.data.edits import EditedVideos
 from evaluation.data.extraction import FeatureStore
 from evaluation.experiment.experiment_data import ExperimentData, ExperimentPlan
 from evaluation.experiment.protocol import Query
@@ -29,15 +31,17 @@ CHUNK = 16
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """How to open one profile's experiment in any process. transforms: their names. folder: of the
-    cached features."""
+    cached features. edits: folder of edited videos, which are made when their pictures are compared."""
 
     videos: tuple[DatasetVideo, ...]
     transforms: tuple[str, ...]
     per_transform: int | None
     folder: Path
+    edits: Path
     profile: str
     model_id: str
     pooling: Pooling
+    limits: VideoSettings
     lookalikes: tuple[DatasetVideo, ...] = ()
 
     @property
@@ -55,7 +59,10 @@ class WorkerSpec:
 
     def open(self) -> ExperimentData:
         """Raises UsageError if a video was not extracted or could not be read."""
-        return ExperimentData(self.plan, self.store, self.profile, self.pooling)
+        edits = EditedVideos(self.edits, (*self.videos, *self.lookalikes), self.limits)
+        return ExperimentData(
+            *(self.plan, self.store, self.profile, self.pooling), edits, self.limits
+        )
 
 
 class WorkerPool:

@@ -20,6 +20,7 @@ class Configuration:
     fusion: of visual and action features. views: all; `whole` picture only; identity and `regions`;
     `identity` only. aligned: runs of windows, else only the best window. by_frames: ranges from frame
     codes, else from segments. normalised: scores are normalised by the query's background scores.
+    verified: the pictures of doubtful matches are compared.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Configuration:
     aligned: bool = True
     by_frames: bool = True
     normalised: bool = True
+    verified: bool = True
 
     def sees(self, view: str) -> bool:
         """Whether a query is embedded through this view."""
@@ -56,6 +58,7 @@ ABLATION = (
     ),
     replace(FULL, name="no-frames", summary="Ranges from segments.", by_frames=False),
     replace(FULL, name="no-normalisation", summary="No score normalisation.", normalised=False),
+    replace(FULL, name="no-verification", summary="No pictures are compared.", verified=False),
 )
 
 FUSIONS = ("full", "visual-only", "action-only", "paper-fusion")

@@ -15,6 +15,7 @@ from evaluation.experiment.protocol import REAL, Dataset, Query
 from evaluation.methods.configurations import Configuration
 from evaluation.methods.distractor_index import DistractorRows, WithDistractors
 from evaluation.methods.exact_index import ArrayIndex, index_video
+from evaluation.methods.verification import Verification
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.alignment import align, best_window
 from searcher.matching.calibration import Calibration
@@ -38,9 +39,11 @@ class MatcherMethod:
         pooling: Pooling,
         calibration_of: Callable[[int], Calibration],
         distractors: DistractorRows | None = None,
+        verification: Verification | None = None,
     ) -> None:
         """originals: features of each unedited video. calibration_of: the calibration for a fold.
-        distractors: segments that every query searches too, without those of its own content."""
+        distractors: segments that every query searches too, without those of its own content.
+        verification: compares pictures; None compares none."""
         self._configuration = configuration
         self._dataset = dataset
         self._pooling = pooling
@@ -51,6 +54,7 @@ class MatcherMethod:
         }
         self._indexes: dict[frozenset[str], ArrayIndex] = {}
         self._distractors = distractors
+        self._verification = verification
 
     @property
     def name(self) -> str:
@@ -70,6 +74,8 @@ class MatcherMethod:
         matcher = self._matcher(index, self._calibration_of(query.fold))
         embed_pass = self.query_passes(cached.query)
         report = match_cascade(matcher, lambda name: iter([embed_pass(name)]), only=only)
+        if self._verification is not None:
+            report = self._verification.verified(report, query, matcher.policies)
         return self._scored_matches(report, query, cached)
 
     def matcher(self, names: frozenset[str], calibration: Calibration) -> Matcher:

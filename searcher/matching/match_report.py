@@ -75,6 +75,27 @@ class MatchReport:
         both += [(run, "no_match") for run in self.rest]
         return sorted(both, key=lambda pair: _order(pair[0]))
 
+    def with_matches(self, runs: Sequence[Match], policies: Policies) -> MatchReport:
+        """The same report over these runs, which the policies divide into matches and the rest."""
+        runs = sorted(runs, key=_order)
+        of_video: dict[str, list[Match]] = {}
+        for run in runs:
+            of_video.setdefault(run.video_id, []).append(run)
+        decisions = {
+            name: iter(policies.of(some[0].bank).decide(some, self.duration_seconds))
+            for name, some in of_video.items()
+        }
+        judged = [(run, next(decisions[run.video_id])) for run in runs]
+        nearest = list(of_video)[:LISTED_CANDIDATES]
+        found = [(run, decision) for run, decision in judged if decision != "no_match"]
+        rest = [run for run, decision in judged if decision == "no_match"]
+        return replace(
+            self,
+            matches=tuple(run for run, _ in found),
+            decisions=tuple(decision for _, decision in found),
+            rest=tuple(run for run in rest if run.video_id in nearest),
+        )
+
     @property
     def decision(self) -> Decision:
         """The strongest of the matches' decisions."""
@@ -213,30 +234,11 @@ class ReportBuilder:
 
     def _report(self, matches: list[Match], reason: str) -> MatchReport:
         query = self._query
-        matches.sort(key=_order)
-        of_video: dict[str, list[Match]] = {}
-        for match in matches:
-            of_video.setdefault(match.video_id, []).append(match)
-        decisions = {
-            name: iter(self._config.policies.of(some[0].bank).decide(some, query.duration_seconds))
-            for name, some in of_video.items()
-        }
-        judged = [(match, next(decisions[match.video_id])) for match in matches]
-        # Each piece of a long query has its own non-matches, so their number is limited again here.
-        nearest = list(dict.fromkeys(match.video_id for match in matches))[:LISTED_CANDIDATES]
-        found = [(match, decision) for match, decision in judged if decision != "no_match"]
-        rest = [match for match, decision in judged if decision == "no_match"]
+        # Each piece of a long query has its own non-matches, so their number is limited again.
         return MatchReport(
-            query.uri,
-            query.duration_seconds,
-            query.model_id,
-            tuple(match for match, _ in found),
-            tuple(decision for _, decision in found),
-            reason,
-            query.damaged,
-            self._truncated,
-            tuple(match for match in rest if match.video_id in nearest),
-        )
+            *(query.uri, query.duration_seconds, query.model_id, (), (), reason),
+            *(query.damaged, self._truncated),
+        ).with_matches(matches, self._config.policies)
 
     @property
     def _query(self) -> QueryEmbedding:
@@ -306,6 +308,7 @@ class ReportBuilder:
             "document_frequency": frequency,
             "tempo": run_match.shown.tempo,
             "static_scene": run_match.time.static,
+            "limited_by": "static_scene" if run_match.time.is_one_picture else None,
             "time_support": None
             if run_match.time.support is None
             else round(run_match.time.support, 3),

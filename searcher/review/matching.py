@@ -89,7 +89,9 @@ class MatchQueries:
             )
             if self._transforms is not None:
                 pictures = self._transforms.of_uri(video.uri)
-                report = self._transforms.add_to(report, pictures, uri_of, cancellation)
+                report = self._transforms.add_to(
+                    *(report, pictures, uri_of, answering.matcher.policies), cancellation
+                )
         else:
             source = task.path or task.uri or ""
             if task.path is not None:
@@ -106,7 +108,9 @@ class MatchQueries:
                 )
                 if self._transforms is not None:
                     pictures = query.pictures or self._transforms.of_uri(str(source))
-                    report = self._transforms.add_to(report, pictures, uri_of, cancellation)
+                    report = self._transforms.add_to(
+                        *(report, pictures, uri_of, answering.matcher.policies), cancellation
+                    )
         observe_decision(self._metrics, report)
         if self._reviews is None:
             return report_to_json(report, uri_of)

@@ -1,17 +1,17 @@
-"""The transform between two videos, from a few pairs of their frames."""
+"""Compares a few pairs of frames of two videos: whether one is an edit of the other, and which."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from common.types import BoolArray, Float32Array, Float64Array, UInt8Array, check_array
 from searcher.transform.keypoints import VARIANTS, Keypoints, Variant, shared_points
-from searcher.transform.regions import Region, agreeing_region, agreement, bounds, projected
+from searcher.transform.regions import AGREES, Region, agreeing_region, agreement, bounds, projected
 from searcher.transform.registration import Registration, register
 
 LEAST_CONFIDENCE = 0.99
@@ -79,8 +79,31 @@ class _Pair:
         return 0 if self.registration is None else self.registration.fitting
 
 
+@dataclass(frozen=True, slots=True)
+class PictureComparison:
+    """What comparing a few pictures of two videos gives.
+
+    fitting: how many of the shared `points` fit one map between the pictures. agreement: share of the
+    cells of the query's picture, inside the map and not empty, in which both show the same, 0 to 1.
+    transform: None where no map is certain.
+    """
+
+    fitting: int = 0
+    points: int = 0
+    agreement: float = 0.0
+    transform: PictureTransform | None = None
+
+
+NOTHING_SHARED = PictureComparison()
+
+
 def estimate(moments: Sequence[Moment]) -> PictureTransform | None:
-    """The transform that the moments share; None where it is not certain.
+    """The transform that the moments share; None where it is not certain. See `compare`."""
+    return compare(moments).transform
+
+
+def compare(moments: Sequence[Moment]) -> PictureComparison:
+    """Find the one map between the pictures that most points fit.
 
     The query's frames have one size, and so have the reference's. Raises ValueError without moments.
     """
@@ -92,13 +115,19 @@ def estimate(moments: Sequence[Moment]) -> PictureTransform | None:
     firsts = [Keypoints.of(some[0]) for some in references]
     pairs = _best_variant(seen, firsts)
     if pairs is None:
-        return None
+        return NOTHING_SHARED
     for number, some in enumerate(references):
         pairs[number] = _best_frame(pairs[number], seen[number], some)
     found = _pooled(pairs)
-    if found is None or found.confidence < LEAST_CONFIDENCE:
-        return None
-    return _described(found, moments, queries, references, pairs)
+    if found is None:
+        return NOTHING_SHARED
+    comparison = PictureComparison(found.fitting, found.points)
+    if found.confidence < LEAST_CONFIDENCE:
+        return comparison
+    correlation, shows = _agreement_of_all(found, queries, references, pairs)
+    agreement = float((correlation[shows] > AGREES).mean()) if shows.any() else 0.0
+    transform = _described(found, moments, queries, references, pairs, correlation, shows)
+    return replace(comparison, agreement=agreement, transform=transform)
 
 
 def _best_variant(seen: Sequence[Keypoints], known: Sequence[Keypoints]) -> list[_Pair] | None:
@@ -157,13 +186,14 @@ def _described(
     queries: Sequence[UInt8Array],
     references: Sequence[Sequence[UInt8Array]],
     pairs: Sequence[_Pair],
+    correlation: Float32Array,
+    shows: BoolArray,
 ) -> PictureTransform | None:
     height, width = queries[0].shape
     ref_height, ref_width = references[0][0].shape
     expected = bounds(projected(found.matrix, ref_width, ref_height), width, height)
     if expected is None:
         return None
-    correlation, shows = _agreement_of_all(found, queries, references, pairs)
     shown = agreeing_region(correlation, shows, expected)
     back = cv2.invertAffineTransform(found.matrix)
     left, top, right, bottom = np.array(shown) * (width, height, width, height)

@@ -1,4 +1,5 @@
-"""Finds the transform of each match of a report, within a time budget."""
+"""Compares the pictures of a report's matches, within a time budget: tells the transform of each match,
+and verifies the doubtful ones."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ from common.errors import StorageError, VideoError
 from common.tracing import step
 from common.types import Match, UInt8Array
 from searcher.matching.match_report import MatchReport
+from searcher.matching.policy import Policies
 from searcher.transform.description import transform_json
-from searcher.transform.estimate import Moment, PictureTransform, estimate
+from searcher.transform.estimate import NOTHING_SHARED, Moment, PictureComparison, compare
 from searcher.transform.pictures import (
     QUERY_SIDE,
     REFERENCE_SIDE,
@@ -21,8 +23,9 @@ from searcher.transform.pictures import (
     Times,
     times_of,
 )
+from searcher.transform.verification import is_doubtful, verified
 
-MOST_COMPARED = 5
+MOST_COMPARED = 8
 """Matches of one query whose pictures are compared: the best ones."""
 _SETTING = "STORYHASH_MATCHING__TRANSFORM_SECONDS"
 
@@ -34,16 +37,23 @@ class _TimeOverError(Exception):
 class TransformFinder:
     """Compares pictures of the query with pictures of the references it matches. Thread-safe.
 
-    Nothing is read where no match is a copy or a match to review.
+    Nothing is read where no match is a copy, a match to review, or doubtful.
     """
 
     def __init__(
-        self, source: PictureSource, seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        source: PictureSource,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        only_doubtful: bool = False,
     ) -> None:
-        """seconds: the most time per query; 0 compares no picture."""
+        """seconds: the most time per query; 0 compares no picture. only_doubtful: no picture of other
+        matches is compared, and they get no transform."""
         self._source = source
         self._seconds = seconds
         self._clock = clock
+        self._only_doubtful = only_doubtful
 
     def of_uri(self, uri: str) -> Pictures | None:
         """See `PictureSource.of_uri`."""
@@ -55,12 +65,14 @@ class TransformFinder:
         report: MatchReport,
         query: Pictures | None,
         uri_of: Callable[[str], str],
+        policies: Policies,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> MatchReport:
-        """The report with the field `transform` in every copy and every match to review.
+        """The report with the field `transform` in every copy and every match to review, after doubtful
+        matches were verified.
 
         query: the query's pictures; None if its file is not on this machine. uri_of: the URI of a
-        reference. Raises CancelledError.
+        reference. policies: decide again. Raises CancelledError.
         """
         end = self._clock() + self._seconds
 
@@ -70,20 +82,25 @@ class TransformFinder:
                 raise _TimeOverError
 
         compared = 0
-        matches: list[Match] = []
-        for match, decision in zip(report.matches, report.decisions, strict=True):
-            if decision == "no_match":
-                matches.append(match)
+        runs: list[Match] = []
+        for run, decision in report.judged:
+            if decision == "no_match" and not is_doubtful(run):
+                runs.append(run)
                 continue
-            picture: PictureTransform | None = None
-            if compared >= MOST_COMPARED:
+            comparison: PictureComparison | None = None
+            if self._only_doubtful and not is_doubtful(run):
+                reason = "only doubtful matches are compared"
+                compared += 1
+            elif compared >= MOST_COMPARED:
                 reason = f"only the best {MOST_COMPARED} matches are compared"
             else:
-                picture, reason = self._compared(match, query, uri_of, check)
+                comparison, reason = self._compared(run, query, uri_of, check)
                 compared += 1
-            speed = match.evidence.get("tempo")
-            matches.append(replace(match, transform=transform_json(speed, picture, reason)))
-        return replace(report, matches=tuple(matches))
+            picture = None if comparison is None else comparison.transform
+            made = transform_json(run.evidence.get("tempo"), picture, reason)
+            run = replace(run, transform=made)
+            runs.append(run if comparison is None else verified(run, comparison))
+        return report.with_matches(runs, policies)
 
     def _compared(
         self,
@@ -91,8 +108,8 @@ class TransformFinder:
         query: Pictures | None,
         uri_of: Callable[[str], str],
         check: Callable[[], None],
-    ) -> tuple[PictureTransform | None, str]:
-        """What was done to the picture, or why nothing is said."""
+    ) -> tuple[PictureComparison | None, str]:
+        """The comparison, None if the pictures were not compared; and why no transform is told."""
         if not self._seconds:
             return None, f"pictures are not compared ({_SETTING} is 0)"
         if query is None:
@@ -108,8 +125,8 @@ class TransformFinder:
             return None, f"there was not enough time ({_SETTING})"
         except (VideoError, StorageError):
             return None, "the pictures cannot be read"
-        picture = estimate(moments) if moments else None
-        return picture, "" if picture else "no transform of the picture is certain"
+        comparison = compare(moments) if moments else NOTHING_SHARED
+        return comparison, "" if comparison.transform else "no transform of the picture is certain"
 
 
 def _moments(

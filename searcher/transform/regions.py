@@ -18,8 +18,8 @@ _GRID = 16
 _SIDE = 128
 # Least standard deviation of the grey levels of a cell that shows something.
 _TEXTURE = 5.0
-# A cell agrees if the correlation of its pixels is above this.
-_AGREES = 0.35
+AGREES = 0.35
+"""A cell agrees if the correlation of its pixels is above this."""
 # What a cell counts that shows nothing: enough to keep it, too little to outweigh one that disagrees.
 _NEUTRAL = 0.02
 # The rectangle is cut only where at least this share of a side goes: moving things disagree too.
@@ -96,7 +96,7 @@ def agreeing_region(correlation: Float32Array, shows: BoolArray, expected: Regio
     correlation, shows: (16, 16), as from `agreement`. Sides at which little disagrees stay where they
     are.
     """
-    value = np.where(shows, np.where(correlation > _AGREES, 1.0, -1.0), _NEUTRAL)
+    value = np.where(shows, np.where(correlation > AGREES, 1.0, -1.0), _NEUTRAL)
     edges = np.arange(_GRID + 1) / _GRID
     columns = (edges[:-1] + edges[1:]) / 2
     outside_x = (columns < expected[0]) | (columns > expected[2])

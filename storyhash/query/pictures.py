@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from common.errors import VideoError
-from common.resize import shrink
+from common.resize import shrink_to
 from common.sandbox.codec import Buffer, Codec, pack, unpack
 from common.sandbox.limits import Check, ChildLimits
 from common.sandbox.pool import ChildPool
@@ -21,10 +21,8 @@ from common.settings import VideoSettings
 from common.spool import SegmentSpool
 from common.types import UInt8Array, check_array
 from common.uris import is_remote
-from common.video import decode_images
 from common.video.clip import decode_clip
-from common.video.moments import pictures_at
-from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
+from ingest.source_pictures import pictures_of
 
 _HEADER_BYTES = 4096
 _CHANNELS = 3
@@ -133,36 +131,17 @@ class ClipPictures:
 
 def _work(settings: VideoSettings, job: _Job, beat: Beat) -> Iterator[UInt8Array]:
     """The work of a child."""
-    pictures = _of_clip(job, beat) if isinstance(job, _ClipJob) else _of_file(settings, job, beat)
-    for picture in pictures:
-        height, width = picture.shape[:2]
-        scale = min(1.0, job.side / min(height, width))
-        yield shrink(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+    if isinstance(job, _FileJob):
+        yield from pictures_of(Path(job.path), job.times, settings, short_side=job.side, beat=beat)
+        return
+    for picture in _of_clip(job, beat):
+        yield shrink_to(picture, job.side)
 
 
 def _of_clip(job: _ClipJob, beat: Beat) -> Iterator[UInt8Array]:
     batch = decode_clip(job.clip, start_seconds=job.start_seconds, beat=beat)
     for seconds in job.times:
         yield batch.frames[int(np.abs(batch.pts_seconds - seconds).argmin())]
-
-
-def _of_file(settings: VideoSettings, job: _FileJob, beat: Beat) -> Iterator[UInt8Array]:
-    path = Path(job.path)
-    if not path.is_dir():
-        yield from pictures_at(path, job.times, settings, short_side=job.side, beat=beat)
-        return
-    paths = frame_paths(path)
-    if not paths:
-        raise VideoError(f"{path}: is a folder without numbered pictures")
-    for seconds in job.times:
-        number = min(len(paths) - 1, int(seconds * FRAME_FOLDER_FPS))
-        for frame in decode_images(
-            *([paths[number]], settings),
-            source_fps=1,
-            frames_per_second=1,
-            short_side=job.side,
-        ):
-            yield frame.rgb
 
 
 def _encode(picture: UInt8Array) -> Sequence[Buffer]:

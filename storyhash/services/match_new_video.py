@@ -35,7 +35,9 @@ def match_new_video(
         video, without=curation.disabled, without_banks=curation.disabled_banks
     )
     if transforms is not None:
-        report = transforms.add_to(report, transforms.of_uri(video.uri), index.videos.uri_of)
+        report = transforms.add_to(
+            *(report, transforms.of_uri(video.uri), index.videos.uri_of, answering.matcher.policies)
+        )
     observe_decision(metrics, report)
     return reviews.finish(report, QueryIdentity.of_video(video), answering)
 

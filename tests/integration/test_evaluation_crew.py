@@ -60,7 +60,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
         path.write_text(f"no film, a name {number}")
         videos.append(DatasetVideo(path.name, str(path), path.name))
     recipe = WorkerSpec(
-        tuple(videos), NAMES, None, folder / "cache" / "features", PROFILE, MODEL, "mean"
+        *(tuple(videos), NAMES, None, folder / "cache" / "features", folder / "cache" / "videos"),
+        *(PROFILE, MODEL, "mean", VideoSettings()),
     )
     for video in videos:
         direction = unit(rng.normal(size=512))

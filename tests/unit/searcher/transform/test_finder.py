@@ -9,7 +9,7 @@ import pytest
 from common.errors import VideoError
 from common.types import Match, UInt8Array
 from searcher.matching.match_report import MatchReport
-from searcher.matching.policy import Decision
+from searcher.matching.policy import Policies, Policy
 from searcher.transform.finder import MOST_COMPARED, TransformFinder
 from searcher.transform.pictures import Pictures, times_of
 from tests.unit.searcher.transform.drawing import drawn
@@ -45,22 +45,27 @@ class Files:
         return self.files.get(uri)
 
 
-def match(video_id: str, tempo: float | None = 1.0, **evidence: Any) -> Match:
+POLICIES = Policies(Policy(copy_probability=0.75, review_probability=0.1))
+
+
+def match(
+    video_id: str, tempo: float | None = 1.0, *, probability: float = 0.99, **evidence: Any
+) -> Match:
     return Match(
         *(video_id, "default", 10.0, 14.0, 2.0, 6.0),
-        *(0.9, 0.99, "identity", 0.5),
+        *(0.9, probability, "identity", 0.5),
         evidence={"tempo": tempo, **evidence},
     )
 
 
-def report(*matches: Match, decision: Decision = "copy") -> MatchReport:
-    return MatchReport("q.mp4", 20.0, "model", matches, (decision,) * len(matches))
+def report(*matches: Match) -> MatchReport:
+    return MatchReport("q.mp4", 20.0, "model", (), ()).with_matches(matches, POLICIES)
 
 
 def transform_of(
     finder: TransformFinder, query: Pictures | None, *matches: Match
 ) -> dict[str, Any]:
-    found = finder.add_to(report(*matches), query, str).matches[-1].transform
+    found = finder.add_to(report(*matches), query, str, POLICIES).matches[-1].transform
     assert found is not None
     return dict(found)
 
@@ -77,8 +82,8 @@ def test_a_copy_gets_the_transform_of_its_pictures() -> None:
 
 def test_nothing_is_read_without_a_match() -> None:
     query, film = Still(drawn(1)), Still(drawn(1))
-    given = report(match("film"), decision="no_match")
-    assert TransformFinder(Files(film=film), 60.0).add_to(given, query, str) == given
+    given = report(match("film", probability=0.009))
+    assert TransformFinder(Files(film=film), 60.0).add_to(given, query, str, POLICIES) == given
     assert not query.asked
     assert not film.asked
 
@@ -119,7 +124,7 @@ def test_only_the_best_matches_are_compared() -> None:
     film = Still(drawn(1))
     matches = [match("film")] * (MOST_COMPARED + 1)
     finder = TransformFinder(Files(film=film), 600.0)
-    found = finder.add_to(report(*matches), Still(drawn(1)), str).matches
+    found = finder.add_to(report(*matches), Still(drawn(1)), str, POLICIES).matches
     compared = ["mirrored" in (one.transform or {}) for one in found]
     assert compared == [True] * MOST_COMPARED + [False]
 
@@ -140,3 +145,27 @@ def test_without_an_order_in_time_the_most_similar_segments_are_read() -> None:
     for one, start in zip(times, (16, 12, 8), strict=True):
         assert one.reference_seconds[0] == pytest.approx(start + 2)
         assert all(start < guess < start + 4 for guess in one.reference_seconds)
+
+
+def test_a_doubtful_candidate_whose_pictures_fit_becomes_a_copy() -> None:
+    film = Still(drawn(1))
+    weak = match("film", probability=0.05)
+    assert report(weak).decision == "no_match"
+    found = TransformFinder(Files(film=film), 60.0).add_to(report(weak), film, str, POLICIES)
+    assert found.decision == "copy"
+    assert found.matches[0].transform is not None
+
+
+def test_a_doubtful_copy_whose_pictures_differ_goes_to_review() -> None:
+    doubtful = match("film", probability=0.8)
+    assert report(doubtful).decision == "copy"
+    finder = TransformFinder(Files(film=Still(drawn(2))), 60.0)
+    found = finder.add_to(report(doubtful), Still(drawn(1)), str, POLICIES)
+    assert found.decision == "review"
+
+
+def test_a_match_that_cannot_be_compared_keeps_its_decision() -> None:
+    for probability in (0.05, 0.3, 0.8):
+        before = report(match("film", probability=probability))
+        after = TransformFinder(Files(), 60.0).add_to(before, Still(drawn(1)), str, POLICIES)
+        assert after.decision == before.decision

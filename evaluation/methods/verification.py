@@ -1,0 +1,70 @@
+"""Geometric verification of the matches of edited videos, as the product does it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.sandbox.limits import Check
+from common.settings import VideoSettings
+from common.types import UInt8Array
+from evaluation.data.edits import EditedVideos
+from evaluation.experiment.protocol import LOOKALIKE, REAL, Dataset, Query
+from ingest.source_pictures import pictures_of
+from searcher.matching.match_report import MatchReport
+from searcher.matching.policy import Policies
+from searcher.transform.finder import TransformFinder
+from searcher.transform.pictures import Pictures
+
+
+@dataclass(frozen=True, slots=True)
+class _SourcePictures:
+    """The `Pictures` of a file or folder, read in this process."""
+
+    path: Path
+    limits: VideoSettings
+
+    def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
+        return pictures_of(self.path, times, self.limits, short_side=side, beat=check)
+
+
+@dataclass(frozen=True, slots=True)
+class _EditPictures:
+    """The `Pictures` of the query, whose file is made when a picture is asked for."""
+
+    query: Query
+    edits: EditedVideos
+    limits: VideoSettings
+
+    def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
+        path = self.edits.path(self.query.video, self.query.transform)
+        return _SourcePictures(path, self.limits).at(times, side, check)
+
+
+class Verification:
+    """Verifies doubtful matches, without a limit of time."""
+
+    def __init__(self, dataset: Dataset, edits: EditedVideos, limits: VideoSettings) -> None:
+        self._edits = edits
+        self._limits = limits
+        self._uris = {
+            name: video.uri for name, video in {**dataset.videos, **dataset.lookalikes}.items()
+        }
+        self._finder = TransformFinder(self, math.inf, only_doubtful=True)
+
+    def of_uri(self, uri: str) -> Pictures | None:
+        """See `PictureSource`. A distractor has no file."""
+        return _SourcePictures(Path(uri), self._limits) if uri else None
+
+    def verified(self, report: MatchReport, query: Query, policies: Policies) -> MatchReport:
+        """The report after the doubtful matches were verified."""
+        pictures: Pictures
+        if query.group in (REAL, LOOKALIKE):
+            pictures = _SourcePictures(Path(query.video.uri), self._limits)
+        else:
+            pictures = _EditPictures(query, self._edits, self._limits)
+        return self._finder.add_to(
+            report, pictures, lambda name: self._uris.get(name, ""), policies
+        )

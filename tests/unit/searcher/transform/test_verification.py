@@ -1,0 +1,84 @@
+"""What compared pictures do to the probability of a doubtful match."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.types import Match
+from searcher.matching.boilerplate import boilerplate_weight
+from searcher.transform.estimate import NOTHING_SHARED, PictureComparison, PictureTransform
+from searcher.transform.regions import WHOLE
+from searcher.transform.verification import LEAST_PROBABILITY, SURE_PROBABILITY, verified
+from tests.unit.searcher.transform.test_finder import match
+
+MADE_FROM_IT = PictureTransform(
+    *(False, 0, WHOLE, WHOLE, 1.0),
+    inverted=False,
+    grey=False,
+    confidence=1.0,
+)
+CONFIRMED = PictureComparison(80, 90, 0.9, MADE_FROM_IT)
+PARTLY = PictureComparison(15, 60)
+DOUBTFUL = st.floats(LEAST_PROBABILITY, SURE_PROBABILITY, exclude_max=True)
+
+
+def after(given: Match, comparison: PictureComparison) -> float:
+    return verified(given, comparison).probability
+
+
+@given(DOUBTFUL)
+def test_fitting_points_make_a_copy_more_probable_and_none_less(probability: float) -> None:
+    doubtful = match("film", probability=probability)
+    assert (
+        after(doubtful, NOTHING_SHARED)
+        < probability
+        < after(doubtful, PARTLY)
+        < after(doubtful, CONFIRMED)
+        <= 1.0
+    )
+
+
+@given(DOUBTFUL, DOUBTFUL)
+def test_the_order_of_two_matches_stays_where_the_pictures_say_the_same(
+    one: float, other: float
+) -> None:
+    low, high = sorted((one, other))
+    for comparison in (NOTHING_SHARED, PARTLY, CONFIRMED):
+        assert after(match("a", probability=low), comparison) <= after(
+            match("b", probability=high), comparison
+        )
+
+
+@pytest.mark.parametrize("probability", [LEAST_PROBABILITY / 2, SURE_PROBABILITY, 1.0])
+def test_a_match_without_doubt_keeps_its_probability(probability: float) -> None:
+    for comparison in (NOTHING_SHARED, CONFIRMED):
+        assert after(match("film", probability=probability), comparison) == probability
+
+
+def test_in_a_static_scene_nearly_every_part_must_agree() -> None:
+    static = match("film", probability=0.42, limited_by="static_scene")
+    assert after(static, CONFIRMED) < 0.42
+    assert after(static, PARTLY) < 0.42
+    assert after(static, replace(CONFIRMED, agreement=1.0)) > 0.9
+
+
+@given(st.integers(5, 500), st.floats(0.02, 0.98))
+def test_boilerplate_stays_boilerplate(frequency: int, own: float) -> None:
+    weight = boilerplate_weight(frequency)
+    shared = match("film", probability=weight * own, document_frequency=frequency)
+    assert after(shared, CONFIRMED) <= weight
+
+
+def test_the_evidence_says_what_was_compared_and_what_it_changed() -> None:
+    found = verified(match("film", probability=0.3), CONFIRMED).evidence["verification"]
+    assert found == {
+        "outcome": "confirmed",
+        "fitting_points": 80,
+        "shared_points": 90,
+        "agreement": 0.9,
+        "probability_before": 0.3,
+    }
