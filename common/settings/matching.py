@@ -53,7 +53,7 @@ class MatchingSettings(SettingsGroup):
         8.0,
         ge=0,
         description="Maximum seconds per query for comparing pictures of its matches, which tells the "
-        "edit (mirrored, cropped, ...). 0 compares no pictures.",
+        "edit (mirrored, cropped, ...) and verifies doubtful matches. 0 compares no pictures.",
     )
     policy: PolicySettings = PolicySettings()
     banks: dict[str, PolicySettings] = Field(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from common.atomic_write import replacing
 from common.settings import VideoSettings
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.video_io import read_film, write_film
@@ -65,8 +65,11 @@ class EditedVideos:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             made = self._maker.apply(video, partners_of(video, self._videos), transform)
-            with replacing(path) as temporary:
+            # The suffix chooses the container, so the temporary file has the same name in another folder.
+            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                temporary = Path(folder) / path.name
                 write_film(temporary, made)
+                temporary.replace(path)
         return path
 
 
