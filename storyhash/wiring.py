@@ -53,8 +53,8 @@ class QueryServices:
     matcher: Matcher
     transforms: TransformFinder
 
-    def add_transforms(self, report: MatchReport, query: Pictures | None) -> MatchReport:
-        """The report of a query with these pictures, with the transforms of its matches."""
+    def compare(self, query: Pictures | None, report: MatchReport) -> MatchReport:
+        """The report after the query's pictures were compared with those of its matches."""
         return self.transforms.add_to(
             report, query, self.index.videos.uri_of, self.matcher.policies
         )

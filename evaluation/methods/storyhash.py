@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from common.types import PassName, QueryEmbedding
 from embedder.pooling import Pooling
@@ -73,9 +74,12 @@ class MatcherMethod:
             index = WithDistractors(self._index(names), self._distractors, allowed)
         matcher = self._matcher(index, self._calibration_of(query.fold))
         embed_pass = self.query_passes(cached.query)
-        report = match_cascade(matcher, lambda name: iter([embed_pass(name)]), only=only)
-        if self._verification is not None:
-            report = self._verification.verified(report, query, matcher.policies)
+        verification, compare = self._verification, None
+        if verification is not None:
+            compare = partial(verification.verified, query, matcher.policies)
+        report = match_cascade(
+            matcher, lambda name: iter([embed_pass(name)]), only=only, compare=compare
+        )
         return self._scored_matches(report, query, cached)
 
     def matcher(self, names: frozenset[str], calibration: Calibration) -> Matcher:

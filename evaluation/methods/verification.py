@@ -58,7 +58,7 @@ class Verification:
         """See `PictureSource`. A distractor has no file."""
         return _SourcePictures(Path(uri), self._limits) if uri else None
 
-    def verified(self, report: MatchReport, query: Query, policies: Policies) -> MatchReport:
+    def verified(self, query: Query, policies: Policies, report: MatchReport) -> MatchReport:
         """The report after the doubtful matches were verified."""
         pictures: Pictures
         if query.group in (REAL, LOOKALIKE):

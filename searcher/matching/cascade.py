@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.messaging.wire import decode_query, encode_query
 from common.spool import Spool
@@ -10,6 +13,9 @@ from common.types import QueryEmbedding, TakePass
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.matcher import Matcher, MatchReport
 
+Compare: TypeAlias = Callable[[MatchReport], MatchReport]
+"""The report after the pictures of its matches were compared; see `TransformFinder.add_to`."""
+
 
 def match_cascade(
     matcher: Matcher,
@@ -17,27 +23,34 @@ def match_cascade(
     *,
     only: Filter = EVERYTHING,
     thorough: bool = False,
+    compare: Compare | None = None,
     cancellation: Cancellation = NEVER_CANCELLED,
 ) -> MatchReport:
     """The report of the first pass if it finds a copy, otherwise that of the second pass.
 
     thorough: run the exhaustive pass, over more windows, even if the first pass finds a copy, so that
-    further copies are found. A query without information has only the first pass. Raises the errors of
-    `take_pass` and `Matcher.match`.
+    further copies are found. compare: applied to the report of each pass; None compares no pictures. A
+    query without information has only the first pass. Raises the errors of `take_pass`, `Matcher.match`
+    and `compare`.
     """
+    compare = compare or _not_compared
     with _FirstPassPieces() as kept:
         answer = matcher.begin(only, cancellation)
         for piece in steps("embed, first pass", take_pass("first")):
             answer.add(piece)
             kept.keep(piece)
-        report = answer.report()
+        report = compare(answer.report())
         if report.reason or (report.decision == "copy" and not thorough):
             return report
         answer = matcher.begin(only, cancellation)
         closer = take_pass("thorough" if thorough else "closer")
         for number, piece in enumerate(steps("embed, second pass", closer)):
             answer.add(kept.piece(number), piece)
-        return answer.report()
+        return compare(answer.report())
+
+
+def _not_compared(report: MatchReport) -> MatchReport:
+    return report
 
 
 class _FirstPassPieces(Spool):

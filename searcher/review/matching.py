@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from searcher.api.videos import unknown_video
 from searcher.index.state import Banks
 from searcher.matching.cascade import match_cascade
 from searcher.matching.match_json import report_to_json
+from searcher.matching.match_report import MatchReport
 from searcher.metrics import observe_decision
 from searcher.review.curated import curated, filter_of
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
+from searcher.transform.pictures import Pictures
 
 # Told after each piece of a query: the pass, the number of the piece, and how many there are.
 OnPiece = Callable[[PassName, int, int], None]
@@ -87,11 +90,7 @@ class MatchQueries:
                 without_banks=only.exclude_banks,
                 cancellation=cancellation,
             )
-            if self._transforms is not None:
-                pictures = self._transforms.of_uri(video.uri)
-                report = self._transforms.add_to(
-                    *(report, pictures, uri_of, answering.matcher.policies), cancellation
-                )
+            report = self._compared(answering, video.uri, None, cancellation, report)
         else:
             source = task.path or task.uri or ""
             if task.path is not None:
@@ -104,17 +103,35 @@ class MatchQueries:
                     query.take_pass if on_piece is None else _reported(query.take_pass, on_piece),
                     only=only,
                     thorough=task.thorough,
+                    compare=partial(
+                        self._compared, answering, str(source), query.pictures, cancellation
+                    ),
                     cancellation=cancellation,
                 )
-                if self._transforms is not None:
-                    pictures = query.pictures or self._transforms.of_uri(str(source))
-                    report = self._transforms.add_to(
-                        *(report, pictures, uri_of, answering.matcher.policies), cancellation
-                    )
         observe_decision(self._metrics, report)
         if self._reviews is None:
             return report_to_json(report, uri_of)
         return self._reviews.finish(report, identity, answering)
+
+    def _compared(
+        self,
+        answering: ServingIndex,
+        uri: str,
+        pictures: Pictures | None,
+        cancellation: Cancellation,
+        report: MatchReport,
+    ) -> MatchReport:
+        """The report after the pictures of its matches were compared. pictures: of the query; None: those
+        of its file."""
+        if self._transforms is None:
+            return report
+        return self._transforms.add_to(
+            report,
+            pictures or self._transforms.of_uri(uri),
+            answering.index.videos.uri_of,
+            answering.matcher.policies,
+            cancellation,
+        )
 
 
 def _reported(take_pass: TakePass, on_piece: OnPiece) -> TakePass:

@@ -48,7 +48,7 @@ class TransformFinder:
         *,
         only_doubtful: bool = False,
     ) -> None:
-        """seconds: the most time per query; 0 compares no picture. only_doubtful: no picture of other
+        """seconds: the most time per report; 0 compares no picture. only_doubtful: no picture of other
         matches is compared, and they get no transform."""
         self._source = source
         self._seconds = seconds

@@ -93,7 +93,7 @@ def _answers(
             for outcome in run_queries(
                 *(services.queries, services.matcher, uris),
                 thorough=thorough,
-                transforms=services.add_transforms,
+                compare=services.compare,
             )
         )
 

@@ -34,8 +34,8 @@ from searcher.transform.pictures import Pictures
 from storyhash.query.pictures import ClipPictures, PictureReader
 from storyhash.video_errors import SHARED, as_video_error
 
-AddTransforms: TypeAlias = Callable[[MatchReport, Pictures | None], MatchReport]
-"""Adds the transforms to the report of a query with these pictures."""
+ComparePictures: TypeAlias = Callable[[Pictures | None, MatchReport], MatchReport]
+"""The report after the query's pictures were compared with those of its matches."""
 
 _TICK_SECONDS = 0.2
 # Most bytes of clips of waiting queries on disk; above it, no further query is decoded.
@@ -129,10 +129,10 @@ def run_queries(
     uris: Sequence[str],
     *,
     thorough: bool = False,
-    transforms: AddTransforms | None = None,
+    compare: ComparePictures | None = None,
 ) -> Iterator[QueryOutcome]:
     """Match every video; yields outcomes in the given order, each as soon as possible. An error of one
-    video is its outcome. transforms: adds them to a report; None if nobody asks.
+    video is its outcome. compare: compares the pictures of matches; None compares none.
 
     Raises errors that concern all videos: DependencyError and its subclasses, UsageError, for example for
     another model, CorruptIndexError.
@@ -141,9 +141,12 @@ def run_queries(
         for uri, future in opened:
             try:
                 with future.result() as session:
-                    report = match_cascade(matcher, session.pieces, thorough=thorough)
-                    if transforms is not None:
-                        report = transforms(report, queries.pictures_of(session))
+                    report = match_cascade(
+                        matcher,
+                        session.pieces,
+                        thorough=thorough,
+                        compare=partial(compare, queries.pictures_of(session)) if compare else None,
+                    )
             except _OF_ALL:
                 raise
             except Exception as error:

@@ -61,7 +61,7 @@ def verified(
     candidate = MatchReport(films[0].uri, SECONDS, "m", (), ()).with_matches([doubtful], POLICIES)
     assert candidate.decision == "no_match"
     verification = Verification(Dataset.of(films), edits, VideoSettings())
-    return verification.verified(candidate, query, POLICIES)
+    return verification.verified(query, POLICIES, candidate)
 
 
 def test_an_edit_is_made_once_and_found_in_its_original(

@@ -202,3 +202,18 @@ def test_a_closer_look_is_taken_where_the_first_does_not_decide(
     report = match_cascade(looked, looked.look, thorough=thorough)  # type: ignore[arg-type]
     assert looked.shown == shown
     assert report.decision == ("no_match" if found_in == "nowhere" else "copy")
+
+
+def test_a_comparison_of_pictures_decides_in_each_pass() -> None:
+    def compare(report: MatchReport) -> MatchReport:
+        return replace(report, decisions=("copy",))
+
+    looked = Looked("nowhere")
+    report = match_cascade(looked, looked.look, compare=compare)  # type: ignore[arg-type]
+    assert looked.shown == [("identity",)]
+    assert report.decision == "copy"
+
+    asked = []
+    looked = Looked("nowhere")
+    match_cascade(looked, looked.look, compare=lambda report: asked.append(1) or report)  # type: ignore[arg-type,func-returns-value]
+    assert len(asked) == len(looked.shown) == 2
