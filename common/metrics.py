@@ -229,7 +229,7 @@ class Metrics:
             ),
             queue_refused_requests_total=counter(
                 "queue_refused_requests_total",
-                "Requests refused with 503 because the queue was full.",
+                "Requests refused because the queue was full.",
                 ("queue",),
             ),
             upload_bytes_total=counter("upload_bytes_total", "Bytes of uploaded videos."),

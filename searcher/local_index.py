@@ -56,6 +56,9 @@ class LocalIndex:
     """An open data folder. Any thread may search and change it. Changes run one at a time, under the lock
     `changing`; searches never wait."""
 
+    # Whether a search is work of this process alone.
+    in_process = True
+
     def __init__(
         self,
         folder: Path,

@@ -60,9 +60,11 @@ _API_CODES: Mapping[str, tuple[int, str]] = {
     "internal": (500, "An internal error"),
     "not_here": (501, "This service does not do this"),
     "busy": (503, "Too many requests are waiting"),
+    "deadline_exceeded": (504, "The request's time limit ended before its answer was ready"),
 }
-# Statuses that a code has besides those above: request headers that are too large.
-_MORE_STATUSES = {"too_large": 431}
+# Statuses that a code has besides those above: request headers that are too large; a full queue of
+# searches.
+_MORE_STATUSES = {"too_large": 431, "busy": 429}
 
 
 @dataclass(frozen=True, slots=True)

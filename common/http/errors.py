@@ -23,7 +23,8 @@ from common.log_context import REQUEST_ID_HEADER
 from common.printable import printable
 
 _log = logging.getLogger("storyhash.http")
-_NO_CLIENT = 499
+# The status in logs and metrics where the client disconnected.
+CLIENT_GONE = 499
 _JOBS_RETRY_SECONDS = 30
 # An absolute path, but not the path of an address such as https://host/film.mp4.
 _PATH = re.compile(r"(?<![\w/:.~%-])(?:[A-Za-z]:)?/(?:[^\s/'\"`;,:()]+/)*[^\s/'\"`;,:()]+/?")
@@ -133,7 +134,7 @@ def error_handlers(app: FastAPI) -> None:
         return error_response(error.status_code, UsageError.code, error.detail, error.headers)
 
     async def gone(_: Request, __: Exception) -> Response:
-        return Response(status_code=_NO_CLIENT)
+        return Response(status_code=CLIENT_GONE)
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         # Starlette raises the error again, so that the server logs the traceback and closes the

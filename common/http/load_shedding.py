@@ -35,10 +35,12 @@ class LoadShedder:
         waiting: int,
         *,
         retry_seconds: int = 5,
+        status: int = 503,
         measured: QueueMetrics | None = None,
     ) -> None:
         """at_work: maximum number of threads. waiting: maximum number of requests that wait for one.
-        retry_seconds: the Retry-After of a refused request. measured: the metrics of this queue."""
+        retry_seconds: the Retry-After of a refused request. status: that of a full queue. measured: the
+        metrics of this queue."""
         self._turns = FairTurns(at_work)
         # The turns limit the threads. This limiter must not: a thread may outlive its request, until
         # its work ends.
@@ -47,6 +49,7 @@ class LoadShedder:
         # Places that are taken, by sender.
         self._places: Counter[str] = Counter()
         self._retry_seconds = retry_seconds
+        self._status = status
         self._running = 0
         self._measured = measured
         if measured is not None:
@@ -61,8 +64,7 @@ class LoadShedder:
             return await self.run(work, request.receive, sender=sender)
 
     def check_capacity(self, request: Request | None = None) -> None:
-        """Raises ApiError (429 or 503 with Retry-After) if there is no place for a request of this
-        sender. `entered` checks again; this call refuses a request before its long body is sent."""
+        """Raises ApiError with Retry-After if there is no place for a request of this sender. `entered` checks again; this call refuses a request before its long body is sent."""
         self._check(NOBODY if request is None else sender_of(request))
 
     @asynccontextmanager
@@ -70,7 +72,7 @@ class LoadShedder:
         """Take a place for one request, from the end of its body until its response.
 
         Raises ApiError with Retry-After if there is no place: 429 if the sender has a key and has places
-        already, otherwise 503.
+        already, otherwise the status of a full queue.
         """
         evicted = self._check(sender)
         if evicted is not None:
@@ -109,6 +111,7 @@ class LoadShedder:
         return busy(
             f"{self._places.total()} requests are in progress or waiting; try again later",
             self._retry_seconds,
+            self._status,
         )
 
     async def run(
@@ -199,9 +202,11 @@ class LoadShedder:
         self._turns.release(sender)
 
 
-def busy(message: str, retry_seconds: int = 5) -> ApiError:
-    """An error 503 with Retry-After."""
-    return ApiError(503, "busy", message, close=True, headers={"Retry-After": str(retry_seconds)})
+def busy(message: str, retry_seconds: int = 5, status: int = 503) -> ApiError:
+    """An error with Retry-After."""
+    return ApiError(
+        status, "busy", message, close=True, headers={"Retry-After": str(retry_seconds)}
+    )
 
 
 async def _gone(receive: Receive) -> None:

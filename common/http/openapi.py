@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from common.http.direct_routes import DirectRoute
 from common.http.error_schemas import ERRORS, PROBLEM_TYPE, ErrorAnswer
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -13,7 +14,12 @@ _METHODS = frozenset({"get", "put", "post", "delete", "patch", "head", "options"
 
 
 class DocumentedApp(FastAPI):
-    """FastAPI, with the error responses of `common/http/errors.py` in the document."""
+    """FastAPI, with the error responses of `common/http/errors.py` in the document. direct: the routes
+    that are called without FastAPI, by method and path."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.direct: dict[tuple[str, str], DirectRoute] = {}
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""

@@ -10,7 +10,7 @@ import orjson
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import parse_options_header
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from common.errors import UsageError
 from common.http.errors import ApiError
@@ -64,10 +64,15 @@ async def read_bytes(request: Request, max_bytes: int) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(_SECONDS):
-            async for block in request.stream():
-                body += block
+            more = True
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
                 if len(body) > max_bytes:
                     raise too_large(max_bytes)
+                more = message.get("more_body", False)
     except TimeoutError:
         raise ApiError(
             408, "timeout", f"the body took longer than {_SECONDS:.0f} s; send it again", close=True

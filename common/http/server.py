@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from common.errors import SettingsError, StoryHashError, UsageError
 from common.http.access import Access
 from common.http.connection import ConnectionBounds, bounded_protocol
+from common.http.direct_routes import DirectRoutes
 from common.http.errors import error_handlers, json_response
 from common.http.guard import RequestGuard, is_loopback
 from common.http.health import Health, Liveness, Readiness
@@ -208,12 +209,13 @@ def new_app(
     settings: HttpSettings | None = None,
     access: Access | None = None,
     open_paths: Collection[str] = (),
-) -> FastAPI:
+) -> DocumentedApp:
     """An app with health, metrics, error handlers and limits. Its OpenAPI document is at /openapi.json.
     access: decides who may call it; None allows every caller. open_paths: paths that never need a key."""
     settings = settings or HttpSettings()
     app = DocumentedApp(title=title, docs_url=None, redoc_url=None)
     error_handlers(app)
+    app.add_middleware(DirectRoutes, routes=app.direct)
     if access is not None:
         app.add_middleware(
             KeyGuard, access=access, settings=settings, open_paths=frozenset(open_paths)

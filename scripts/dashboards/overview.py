@@ -158,7 +158,7 @@ BOARD = Board(
                 ),
                 Panel(
                     "Requests refused because a queue was full",
-                    "Answered with 503 and Retry-After.",
+                    "Answered with 503 or 429, and Retry-After.",
                     "reqps",
                     (Query(rate("queue_refused_requests_total", by="queue"), "{{queue}}"),),
                     (*API, EMBEDDER),

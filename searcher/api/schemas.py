@@ -12,6 +12,7 @@ from common.types import VECTOR_DIMENSION
 
 # Video ids of one request for their states.
 MAX_STATES = 1000
+TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 
 Decision = Literal["copy", "review", "no_match"]
 

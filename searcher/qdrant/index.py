@@ -34,6 +34,8 @@ _LOCAL_FOLDER = "qdrant-local"
 class QdrantIndex(LocalIndex):
     """A `LocalIndex` whose vectors are in Qdrant. See `QdrantStore` for how a change becomes visible."""
 
+    in_process = False
+
     def __init__(
         self,
         folder: Path,

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.errors import UsageError
 from common.types import Float32Array
-from searcher.api.schemas import MatchAnswer, SearchAnswer
+from searcher.api.schemas import TIMEOUT_HEADER, MatchAnswer, SearchAnswer
 from searcher.jobs.schemas import JobItem, JobPage
 from storyhash.client.call import (
     RAW_TYPE,
@@ -85,14 +85,18 @@ def search(
     k: int = 10,
     banks: Sequence[str] = (),
     model_id: str | None = None,
+    limit_ms: int | None = None,
 ) -> Call[SearchAnswer]:
     """The nearest segments of each vector. vectors: shape (n, 527), unit norm. model_id: raises a
-    UsageError if the index is of another model."""
+    UsageError if the index is of another model. limit_ms: time that the service may take, up to 60,000;
+    after it the error has the code `deadline_exceeded`, and the call is not repeated."""
     rows = np.ascontiguousarray(vectors, dtype="<f4").tobytes()
     return Call(
         as_model(SearchAnswer),
         query={"k": k, "bank": list(banks), "model_id": model_id},
+        headers={} if limit_ms is None else {TIMEOUT_HEADER: str(limit_ms)},
         upload=Upload(rows),
+        repeatable=limit_ms is None,
     )
 
 

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from starlette.requests import Request
 
 import common.http.request_body
-import searcher.api.search
+import searcher.api.query_vectors
 import searcher.api.videos
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import EmbedderUnavailableError, NotReadyError, UsageError, VideoError
@@ -384,7 +384,7 @@ def test_a_json_vector_holds_numbers_and_nothing_that_could_pass_for_one(
 def test_json_of_lists_without_end_is_refused_before_it_is_parsed(
     kept: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("searcher.api.search.orjson.loads", lambda _: pytest.fail("parsed"))
+    monkeypatch.setattr("searcher.api.query_vectors.orjson.loads", lambda _: pytest.fail("parsed"))
     assert error_of(in_json(kept, '{"vectors": [' + "[]," * 100_000)) == (400, "usage")
     assert error_of(in_json(kept, "[]," * 5_000_000)) == (413, "too_large")
 
@@ -393,7 +393,7 @@ def test_large_json_is_parsed_beside_the_event_loop(
     kept: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: dict[str, int] = {}
-    read, parse = common.http.request_body.read_bytes, searcher.api.search._from_json
+    read, parse = common.http.request_body.read_bytes, searcher.api.query_vectors._from_json
 
     async def read_here(request: Request, max_bytes: int) -> bytes:
         threads["loop"] = threading.get_ident()
@@ -403,8 +403,8 @@ def test_large_json_is_parsed_beside_the_event_loop(
         threads["parser"] = threading.get_ident()
         return parse(body)
 
-    monkeypatch.setattr(searcher.api.search, "read_bytes", read_here)
-    monkeypatch.setattr(searcher.api.search, "_from_json", parse_there)
+    monkeypatch.setattr(searcher.api.query_vectors, "read_bytes", read_here)
+    monkeypatch.setattr(searcher.api.query_vectors, "_from_json", parse_there)
     large = json.dumps({"vectors": [axis(0).tolist()] * 64})
     assert len(large) > common.http.request_body._INLINE_BYTES
     assert len(hits(in_json(kept, large))) == 64

@@ -357,10 +357,22 @@ def test_the_request_of_a_search_has_the_vectors_as_they_are() -> None:
     )
     vectors = np.eye(1, VECTOR_DIMENSION, dtype=np.float32)
     with Client(URL, transport=transport) as client:
-        client.search(vectors, banks=["a", "b"], model_id="m")
+        client.search(vectors, banks=["a", "b"], model_id="m", limit_ms=50)
     ((request, body),) = got
     assert body == vectors.astype("<f4").tobytes()
     assert request.url.params.get_list("bank") == ["a", "b"]
+    assert request.headers["X-Request-Timeout-Ms"] == "50"
+
+
+def test_a_search_whose_time_ended_is_not_sent_again() -> None:
+    transport, got = answering(refused(504, "deadline_exceeded"))
+    with (
+        Client(URL, transport=transport) as client,
+        pytest.raises(StoryHashError) as raised,
+    ):
+        client.search(np.eye(1, VECTOR_DIMENSION, dtype=np.float32), limit_ms=50)
+    assert raised.value.code == "deadline_exceeded"
+    assert len(got) == 1
 
 
 def test_a_stream_is_read_while_it_arrives() -> None:
