@@ -1,4 +1,5 @@
-"""`storyhash snapshot`: makes backups while a service runs, verifies them, and restores one."""
+"""`storyhash snapshot`: makes backups while a service runs, verifies them, and restores one; and moves a
+catalogue between machines and backends."""
 
 from __future__ import annotations
 
@@ -26,13 +27,15 @@ from storyhash.cli.options import (
     one_of,
 )
 from storyhash.cli.remote_catalogue import remote_catalogue
+from storyhash.cli.snapshot_transfer import export_file, import_file
 from storyhash.wiring import open_catalogue
 
 if TYPE_CHECKING:
     from storyhash.client.catalogue import RemoteCatalogue
 
 app = typer.Typer(
-    help="Back up a data folder while it is used, verify backups, and restore one.\n\n"
+    help="Back up a data folder while it is used, verify backups, and restore one; move a catalogue to "
+    "another machine or backend.\n\n"
     "A backup has the catalogue, every vector, the index, and the state database (keys, matches, "
     "verdicts, exceptions, audit log).",
     no_args_is_help=True,
@@ -163,6 +166,10 @@ def restore(
         )
     if manifest.state_database == "postgresql" or settings.state.url is not None:
         notice("the state database (keys, matches, verdicts) was not restored: it is PostgreSQL")
+
+
+app.command("export")(export_file)
+app.command("import")(import_file)
 
 
 def _folder(settings: Settings, to: Path | None) -> Path:

@@ -20,8 +20,9 @@ from searcher.api.snapshots import snapshots_router
 from searcher.backup.backups import Backups
 from searcher.backup.create import Source
 from searcher.local_index import LocalIndex
+from searcher.storage.data_dir import FolderManifest
 from storyhash.cli import app
-from tests.support.embeddings import video
+from tests.support.embeddings import MODEL_ID, video
 from tests.support.index_writer import MANIFEST, SETTINGS, row
 
 
@@ -104,3 +105,35 @@ def test_a_service_makes_the_backup_and_the_command_waits_for_it(
     code, listed = run("list", "--server", server)
     assert (code, listed["items"]) == (0, [made])
     assert run("verify", tmp_path / "backups" / made["name"])[0] == 0
+
+
+def test_a_catalogue_is_exported_and_imported(tmp_path: Path, rng: np.random.Generator) -> None:
+    file, new = tmp_path / "a.parquet", tmp_path / "new"
+    model = FolderManifest("offline", MODEL_ID)
+    with LocalIndex.open_writer(tmp_path / "data", model, SETTINGS) as index:
+        index.replace_video(row("a"), video(rng, "a", 3))
+    code, exported = run("export", file, "--data", tmp_path / "data")
+    assert (code, exported["videos"], exported["segments"]) == (0, 1, 3)
+    assert exported["calibration"]
+    code, imported = run("import", file, "--data", new)
+    assert (code, imported["videos"], imported["present"]) == (0, 1, 0)
+    code, imported = run("import", file, "--data", new)
+    assert (code, imported["videos"], imported["present"]) == (0, 0, 1)
+    # The next start has nothing to do.
+    assert any((new / "snapshots").iterdir())
+
+    with LocalIndex.open_writer(tmp_path / "other", FolderManifest("offline", "x-1"), SETTINGS):
+        pass
+    code, told = run("import", file, "--data", tmp_path / "other")
+    assert code == 2
+    assert MODEL_ID in told
+
+
+def test_a_catalogue_of_an_unknown_profile_is_refused(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    code, exported = run("export", file, "--data", data)
+    assert (code, exported["calibration"]) == (0, "")
+    code, told = run("import", file, "--data", tmp_path / "new")
+    assert code == 2
+    assert f"profile {MANIFEST.profile}" in told
+    assert not (tmp_path / "new").exists()
