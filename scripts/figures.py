@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts import sizing
+from scripts import figures_search, sizing
 from scripts.figures_streaming import service, throughput, withstood
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def summary(load: Load) -> str:
         f"On two x86-64 cores, 480p video is indexed at {factors} times real time. "
         f"A search among {search['vectors']:,} segments takes {times['p50']:.0f} microseconds "
         f"(median; 99th percentile {times['p99']:.0f}), is "
-        f"{search['ratios']['exact search over shard, p50']} times faster than exact search, "
+        f"{search['ratios']['exact_p50_over_shard']} times faster than exact search, "
         f"and finds {percent(search['recall_at_10'])} of the ten nearest segments. "
         f"The index takes {search['bytes_per_vector']['shard']} bytes of memory per segment and stores "
         f"{search['writes_per_second']['both']:,} segments per second."
@@ -82,19 +82,28 @@ def speed(load: Load) -> str:
 
 
 def search(load: Load) -> str:
-    """Search and writes."""
+    """Search beside other engines, over HTTP and in banks; writes; and the chart."""
     results = load("search")
     rows = [
-        [name, str(times["p50"]), str(times["p99"])]
+        [name, str(times["p50"]), str(times["p99"]), str(times["p999"])]
         for name, times in results["search_microseconds"].items()
     ]
+    ratios = [[f"`{name}`", f"{value}"] for name, value in results["ratios"].items()]
     written = ", ".join(f"{name} {rate:,}" for name, rate in results["writes_per_second"].items())
-    return (
-        table(["search, microseconds", "p50", "p99"], rows)
-        + f"\n\n{results['vectors']:,} vectors; written a second: {written}; the graph builds in "
-        f"{results['graph_build_seconds']} s; recall@10 {results['recall_at_10']}; "
-        f"{results['bytes_per_vector']['shard']} bytes a vector."
-    )
+    figures_search.draw(results, ROOT / "docs" / "figures" / figures_search.CHART)
+    parts = [
+        table(figures_search.ENGINE_HEAD, figures_search.engine_rows(results)),
+        table(["search, microseconds", "p50", "p99", "p99.9"], rows),
+        table(figures_search.HTTP_HEAD, figures_search.http_rows(results)),
+        table(["ratio", ""], ratios),
+        f"![Growth with n, and searches while writing](figures/{figures_search.CHART})",
+        f"{results['vectors']:,} vectors; written per second: {written}; the graph builds in "
+        f"{results['graph_build_seconds']} s; recall@10 {results['recall_at_10']}, on hard data "
+        f"{results.get('hard', {}).get('recall_at_10', 'not measured')}; "
+        f"{results['bytes_per_vector']['shard']} bytes per vector.",
+        *[f"Not measured: {name} ({why})." for name, why in results["missing"].items()],
+    ]
+    return "\n\n".join(parts)
 
 
 def models(load: Load) -> str:

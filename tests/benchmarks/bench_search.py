@@ -1,199 +1,284 @@
-"""Writing one shard with its embedded mirror, and searching it, beside plain FAISS and exact search.
+"""Searching beside other engines and over HTTP, idle and while the index is written to.
 
-Synthetic embeddings: videos of 20 segments, each near its video's direction, which arrive one video after
-another. Plain FAISS builds its graph of all of them at once. Queries are segments with noise, one at a
-time on one thread; some are also asked of banks that hold a share of the videos. Writing ends when the
-mirror is flushed to disk; graph building is timed apart. Then a service's index is searched while it is
-written to (`search_while_writing`). Ratios are of this one run; times depend on the machine.
+1. Every engine at the smaller sizes, for growth with n. 2. One shard at the largest size, beside plain
+   FAISS in the same process; banks that hold a share of the videos; writes with the embedded mirror.
+3. A service's index, idle and while it is written to (`search_while_writing`). 4. HTTP. 5. Hard data.
+6. The other engines at the largest size, as far as the time reaches (`--budget`).
+
+Queries are segments with noise, one at a time on one thread. Plain FAISS builds its graph of all vectors
+at once; the shard gets them video after video. Other engines have a process each, and are searched with
+the fewest candidates that reach the recall target of the settings. What could not be measured is in
+`missing`, with the reason. The file of --json is written after each part. Ratios are of this one run;
+times depend on the machine.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import faiss
 import numpy as np
 
 from common.settings import SearcherSettings
-from common.types import Embedding, Float32Array, Int64Array
-from searcher.index.graph import PADDED_DIMENSION, padded
+from common.types import Embedding, Float32Array
 from searcher.index.shard import Shard
-from searcher.index.state import EVERYTHING, Filter
+from searcher.index.state import Filter
 from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
 from tests.benchmarks import search_while_writing
-from tests.benchmarks.report import microseconds, options, publish, resident_bytes
-from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows
+from tests.benchmarks.report import options, publish, save
+from tests.benchmarks.search import data, http, runs
+from tests.benchmarks.search.engines import ENGINES
+from tests.benchmarks.search.shards import TRIED, Figures, K, compared, recall, timed, write
+from tests.support.embeddings import MODEL_ID
 
-_SEGMENTS = 20
-_BATCH = 1000
-_K = 10
-# The number of candidates at which the graphs are compared.
-_EQUAL = 64
-_TRIED = 500
-# Banks by percent of the videos, from a video's number modulo 500.
-_BANKS = {"20 %": 100, "5 %": 25, "1 %": 5, "0.2 %": 1}
+_FIRST_SIZES = (1_000, 10_000)
+_BUDGET_SECONDS, _QUICK_BUDGET_SECONDS = 1100.0, 250.0
+# The least time that hard data are begun with.
+_HARD_SECONDS = 60.0
 
 
-def make(rng: np.random.Generator, count: int) -> list[Embedding]:
-    """`count` embeddings, a video after another."""
-    made: list[Embedding] = []
-    while len(made) < count:
-        centre = unit_rows(rng, 1)[0]
-        name = f"video-{len(made) // _SEGMENTS:06}"
-        bank = bank_of(len(made) // _SEGMENTS)
-        made += [
-            embedding(name, part, near(rng, centre, 0.03), bank=bank) for part in range(_SEGMENTS)
+class Benchmark:
+    """The figures so far. Each part adds its own; one that fails is noted with its reason."""
+
+    def __init__(
+        self, budget: runs.Budget, folder: Path, saved: Callable[[Figures], object]
+    ) -> None:
+        """saved: called with all figures after each part."""
+        self.figures: Figures = {"times": {}, "ratios": {}, "missing": {}, "seconds": {}}
+        self._budget = budget
+        self._folder = folder
+        self._saved = saved
+
+    def part(self, name: str, measure: Callable[[], None]) -> None:
+        """Measure a part."""
+        began = time.monotonic()
+        try:
+            measure()
+        except Exception as error:
+            self.figures["missing"][name] = f"{type(error).__name__}: {error}"[:300]
+        self.figures["seconds"][name] = round(time.monotonic() - began, 1)
+        self._saved(self.figures)
+
+    def run(
+        self,
+        sizes: Sequence[int],
+        repeats: int,
+        seconds: float,
+        engines: Sequence[str],
+        export: Path | None = None,
+    ) -> Figures:
+        """Everything. sizes: ascending. seconds: of each search of a service's index."""
+        largest = sizes[-1]
+        for size in sizes[:-1]:
+            self.part(f"{size:,} vectors", partial(self._small, size, repeats, engines))
+        self._at(largest, repeats, seconds)
+        self.part("hard data", lambda: self._hard(largest, repeats, export))
+        self.part(f"{largest:,} vectors", lambda: self._engines(largest, repeats, engines))
+        self.part("growth", lambda: self._growth(sizes))
+        return self.figures
+
+    def _at(self, largest: int, repeats: int, seconds: float) -> None:
+        """The parts that need the shard of the largest size."""
+        rng = np.random.default_rng(7)
+        points = data.make(rng, largest)
+        asked = data.asked(rng, np.stack([one.vector for one in points]), repeats * 2)
+        self.figures["vectors"] = largest
+        folder = self._folder / "data"
+        shards: list[Shard] = []
+        self.part("shard", lambda: shards.append(self._largest(points, asked, repeats)))
+        self.part("banks", lambda: self._banks(shards[0], asked, repeats // 4))
+        self.part("writes", lambda: self._writes(points))
+        self.part(
+            "while writing",
+            lambda: self._while_writing(points, shards[0], asked, folder, seconds),
+        )
+        self.part("http", lambda: self._http(points, shards[0], asked, folder, seconds / 4))
+
+    def _small(self, size: int, repeats: int, engines: Sequence[str]) -> None:
+        rng = np.random.default_rng(7)
+        points = data.make(rng, size)
+        asked = data.asked(rng, np.stack([one.vector for one in points]), repeats)
+        _, figures = compared(points, asked, repeats)
+        self._note(size, figures)
+        self._engines(size, repeats, engines)
+
+    def _largest(self, points: list[Embedding], asked: Float32Array, repeats: int) -> Shard:
+        shard, figures = compared(points, asked, repeats)
+        self._note(len(points), figures)
+        self.figures["ratios"] |= figures.pop("ratios")
+        self.figures |= figures
+        return shard
+
+    def _note(self, size: int, figures: Figures) -> None:
+        """The shard and plain FAISS of one size, in the form of the other engines."""
+        times = self.figures["times"].setdefault(f"{size}", {})
+        searches = figures["search_microseconds"]
+        times["shard"] = {
+            **searches["shard"],
+            "candidates": figures["candidates"],
+            "recall": figures["recall_at_10"],
+            "build_seconds": figures["graph_build_seconds"],
+            "bytes_per_vector": figures["bytes_per_vector"]["shard"],
+            "queries_per_second": figures["queries_per_second"],
+        }
+        for name in ("shard, 64 candidates", "plain faiss, 64 candidates"):
+            times[name] = searches[name]
+
+    def _banks(self, shard: Shard, asked: Float32Array, repeats: int) -> None:
+        found = {}
+        for name in data.BANKS:
+            only = Filter(banks=frozenset({name}))
+            # A catalogue of fewer than 500 videos lacks some.
+            if not shard.search(asked[:1], 1, only)[0]:
+                continue
+            self.figures["search_microseconds"][f"shard, bank of {name}"] = timed(
+                shard, asked, repeats, only
+            )
+            found[name] = recall(shard, asked[:TRIED], only)
+        self.figures["recall_at_10_by_bank"] = found
+
+    def _writes(self, points: list[Embedding]) -> None:
+        # No row leaves the delta while it is written: building the graph is timed apart.
+        mirror = QdrantEmbeddedMirror(self._folder / "mirror", MODEL_ID)
+        rates = write(Shard(SearcherSettings(delta_rows=len(points) + 1)), mirror, points)
+        mirror.close()
+        self.figures["writes_per_second"] = rates
+        ratio = round(rates["both"] / 5000, 2)
+        self.figures["ratios"]["writes over the goal of 5,000 a second"] = ratio
+
+    def _while_writing(
+        self,
+        points: list[Embedding],
+        shard: Shard,
+        asked: Float32Array,
+        folder: Path,
+        seconds: float,
+    ) -> None:
+        beside = search_while_writing.measure(points, shard, asked, folder, seconds)
+        self.figures["ratios"] |= beside.pop("ratios")
+        self.figures["while_writing"] = beside
+
+    def _http(
+        self,
+        points: list[Embedding],
+        shard: Shard,
+        asked: Float32Array,
+        folder: Path,
+        seconds: float,
+    ) -> None:
+        if not (folder / "storyhash.json").exists():
+            search_while_writing.fill(points, shard, folder)
+        missing = self.figures["missing"]
+        times = http.measure(folder, asked[:1000], seconds, missing)
+        self.figures["http_microseconds"] = times
+        ratios = http.ratios(times)
+        plain = self.figures["search_microseconds"]["plain faiss, 64 candidates"]["p99"]
+        ratios["http_p99_while_writing_over_faiss_p99"] = lambda: (
+            times["our route while writing"]["p99"] / plain
+        )
+        for name, ratio in ratios.items():
+            try:
+                self.figures["ratios"][name] = round(ratio(), 3)
+            except KeyError as error:
+                missing[name] = f"{error.args[0]!r} was not measured"
+
+    def _hard(self, size: int, repeats: int, export: Path | None) -> None:
+        needed = max(_HARD_SECONDS, 2 * self.figures["graph_build_seconds"])
+        if needed > self._budget.left:
+            raise runs.Unmeasured(f"would take about {needed:.0f} s; allow more with --budget")
+        rng = np.random.default_rng(8)
+        vectors = data.hard(rng, size, export)
+        asked = data.asked(rng, vectors, repeats)
+        _, figures = compared(data.embeddings_of(vectors), asked, repeats)
+        ratios = {f"hard_{name}": value for name, value in figures.pop("ratios").items()}
+        self.figures["hard"] = {
+            "from": "synthetic vectors" if export is None else "an export, with noise",
+            **figures,
+        }
+        self.figures["ratios"] |= ratios
+
+    def _engines(self, size: int, repeats: int, engines: Sequence[str]) -> None:
+        """The other engines at one size, over the same rows as the shard."""
+        rng = np.random.default_rng(7)
+        vectors = np.stack([one.vector for one in data.make(rng, size)])
+        asked = data.asked(rng, vectors, max(TRIED, repeats))
+        folder = self._folder / f"{size}" / "arrays"
+        runs.save_data(folder, vectors, asked, data.exact(vectors, asked[:TRIED], K))
+        del vectors
+        times = self.figures["times"].setdefault(f"{size}", {})
+        for name in engines:
+            try:
+                times[name] = runs.engine(
+                    name, folder, size, repeats, self._budget, self._smaller(name, size)
+                )
+            except runs.Unmeasured as why:
+                self.figures["missing"][f"{name}, {size:,} vectors"] = str(why)
+            self._saved(self.figures)
+
+    def _smaller(self, name: str, size: int) -> tuple[int, float] | None:
+        """The next smaller size at which an engine was built, and its seconds."""
+        known = [
+            (int(other), figures[name]["build_seconds"])
+            for other, figures in self.figures["times"].items()
+            if int(other) < size and name in figures
         ]
-    return made[:count]
+        return max(known, default=None)
 
-
-def bank_of(number: int) -> str:
-    """The bank of a video, by its number in the catalogue: small banks lie apart in it."""
-    # A prime step spreads the numbers of a bank.
-    place = number * 619 % 500
-    for name, size in _BANKS.items():
-        if place < size:
-            return name
-        place -= size
-    return "rest"
-
-
-def write(shard: Shard, mirror: QdrantEmbeddedMirror, points: list[Embedding]) -> dict[str, float]:
-    """Vectors a second of each and of both, in batches of 1,000, flushed at the end."""
-    spent = {"mirror": 0.0, "shard": 0.0}
-    for start in range(0, len(points), _BATCH):
-        batch = points[start : start + _BATCH]
-        began = time.perf_counter()
-        mirror.upsert(batch)
-        middle = time.perf_counter()
-        shard.add(batch)
-        spent["mirror"] += middle - began
-        spent["shard"] += time.perf_counter() - middle
-    began = time.perf_counter()
-    mirror.flush()
-    spent["mirror"] += time.perf_counter() - began
-    spent["both"] = sum(spent.values())
-    return {name: round(len(points) / seconds) for name, seconds in spent.items()}
-
-
-def recall(shard: Shard, queries: Float32Array, only: Filter = EVERYTHING) -> float:
-    """Share of the exact k nearest that the shard finds."""
-    found, exact = shard.search(queries, _K, only), shard.search_exact(queries, _K, only)
-    shared = [
-        len({hit.ref for hit in mine} & {hit.ref for hit in right}) / max(1, len(right))
-        for mine, right in zip(found, exact, strict=True)
-    ]
-    return round(float(np.mean(shared)), 5)
-
-
-class PlainFaiss:
-    """FAISS' graph of all vectors, built at once with the shard's settings."""
-
-    def __init__(self, vectors: Float32Array) -> None:
-        settings, began = SearcherSettings(), time.perf_counter()
-        self._graph = faiss.IndexHNSWFlat(
-            PADDED_DIMENSION, settings.hnsw_m, faiss.METRIC_INNER_PRODUCT
-        )
-        self._graph.hnsw.efConstruction = settings.ef_construction
-        self._graph.add(padded(vectors))
-        self.build_seconds = time.perf_counter() - began
-        self._graph.hnsw.efSearch = _EQUAL
-
-    def search(self, queries: Float32Array) -> Int64Array:
-        """int64 (n, k): rows, best first."""
-        rows: Int64Array = self._graph.search(padded(queries), _K)[1]
-        return rows
-
-    def recall(self, queries: Float32Array, exact: faiss.IndexFlatIP) -> float:
-        """Share of the exact k nearest that it finds."""
-        pairs = zip(self.search(queries), exact.search(queries, _K)[1], strict=True)
-        return round(float(np.mean([len({*mine} & {*right}) / _K for mine, right in pairs])), 5)
-
-
-def measure(count: int, repeats: int, seconds: float, folder: Path) -> dict[str, Any]:
-    """Every figure. seconds: of the search of a service's index, idle and while it is written to."""
-    rng = np.random.default_rng(7)
-    points = make(rng, count)
-    vectors = np.stack([one.vector for one in points])
-    asked = np.stack([near(rng, vectors[i], 0.01) for i in rng.integers(0, count, repeats * 2)])
-    flat = faiss.IndexFlatIP(vectors.shape[1])
-    flat.add(vectors)
-    resident = resident_bytes()
-    # No row leaves the delta while it is written: building the graph is timed apart.
-    shard = Shard(SearcherSettings(delta_rows=count + 1))
-    mirror = QdrantEmbeddedMirror(folder / "mirror", MODEL_ID)
-    writes = write(shard, mirror, points)
-    began = time.perf_counter()
-    built = Shard(SearcherSettings(delta_rows=count))
-    built.add(points)
-    built.wait_for_build()
-    building = time.perf_counter() - began
-    plain = PlainFaiss(vectors)
-    equal = Shard(SearcherSettings(ef_search=_EQUAL), built.export())
-    banks = {name: Filter(banks=frozenset({name})) for name in _BANKS}
-    # A catalogue of fewer than 500 videos lacks some.
-    banks = {name: only for name, only in banks.items() if built.search(asked[:1], 1, only)[0]}
-    faiss.omp_set_num_threads(1)
-    searches = {
-        "shard": microseconds(lambda n: built.search_ids(asked[n][None], _K), repeats),
-        "shard, 64 candidates": microseconds(
-            lambda n: equal.search_ids(asked[n][None], _K), repeats
-        ),
-        "plain faiss, 64 candidates": microseconds(lambda n: plain.search(asked[n][None]), repeats),
-        "faiss flat": microseconds(lambda n: flat.search(asked[n][None], _K), repeats // 4),
-    }
-    for name, only in banks.items():
-        searches[f"shard, bank of {name}"] = microseconds(
-            partial(lambda n, only: built.search_ids(asked[n][None], _K, only), only=only),
-            repeats // 4,
-        )
-    tried = asked[:_TRIED]
-    mirror.close()
-    p50 = searches["shard"]["p50"]
-    recalls = {"shard": recall(equal, tried), "plain faiss": plain.recall(tried, flat)}
-    beside = search_while_writing.measure(points, built, asked, folder / "data", seconds)
-    plain_p50 = searches["plain faiss, 64 candidates"]["p50"]
-    return {
-        "vectors": count,
-        "writes_per_second": writes,
-        "graph_build_seconds": round(building, 2),
-        "search_microseconds": searches,
-        "plain_faiss_build_seconds": round(plain.build_seconds, 2),
-        "candidates": built.candidates,
-        "recall_at_10": recall(built, tried),
-        "recall_at_10_with_64_candidates": recalls,
-        "recall_at_10_by_bank": {name: recall(built, tried, only) for name, only in banks.items()},
-        "bytes_per_vector": {
-            "vector": 4 * vectors.shape[1],
-            "shard": round(built.stats().bytes_per_vector),
-            "resident, two shards": round((resident_bytes() - resident) / count),
-        },
-        "while_writing": beside,
-        "ratios": {
-            "shard_p50_over_faiss": round(searches["shard, 64 candidates"]["p50"] / plain_p50, 2),
-            "tuned_shard_p50_over_faiss": round(p50 / plain_p50, 2),
-            "recall_at_equal_ef_minus_faiss": round(recalls["shard"] - recalls["plain faiss"], 5),
-            **beside.pop("ratios"),
-            "graph build over plain faiss": round(building / plain.build_seconds, 2),
-            "exact search over shard, p50": round(searches["faiss flat"]["p50"] / p50, 1),
-            "writes over the goal of 5,000 a second": round(writes["both"] / 5000, 2),
-        },
-    }
+    def _growth(self, sizes: Sequence[int]) -> None:
+        """Ratios of engines at the largest size, and how each grows with n: the exponent of its p50."""
+        times = self.figures["times"]
+        largest, ratios = times[f"{sizes[-1]}"], self.figures["ratios"]
+        for name in ENGINES:
+            if name in largest and "shard" in largest:
+                key = f"{name.replace(' ', '_').replace('-', '_')}_p50_over_shard"
+                ratios[key] = round(largest[name]["p50"] / largest["shard"]["p50"], 2)
+        growth = {}
+        for name in ("shard", *ENGINES):
+            known = [
+                (size, times[f"{size}"][name]["p50"]) for size in sizes if name in times[f"{size}"]
+            ]
+            if len(known) > 1:
+                n, p50 = np.log(np.array(known, dtype=np.float64)).T
+                growth[name] = round(float(np.polyfit(n, p50, 1)[0]), 3)
+        self.figures["growth_exponent_of_p50"] = growth
 
 
 def main() -> None:
-    parser = options(__doc__.split("\n")[0])
-    parser.add_argument("--vectors", type=int, default=100_000)
-    asked = parser.parse_args()
-    count, repeats, seconds = (
-        (3 * asked.vectors // 10, 500, 15.0) if asked.quick else (asked.vectors, 2000, 60.0)
+    """The command line."""
+    parser = options((__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--vectors", type=int, default=100_000, help="largest size (--quick: 3/10 of it)"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        publish("search", measure(count, repeats, seconds, Path(folder)), asked.json)
+    parser.add_argument(
+        "--budget",
+        type=float,
+        help="seconds after which no more engines are begun (default: 1100; --quick: 250)",
+    )
+    parser.add_argument(
+        "--engines", nargs="*", default=list(ENGINES), choices=list(ENGINES), help="default: all"
+    )
+    parser.add_argument(
+        "--catalogue",
+        type=Path,
+        help="hard data are made of this export of a real catalogue (storyhash snapshot export)",
+    )
+    asked = parser.parse_args()
+    largest = 3 * asked.vectors // 10 if asked.quick else asked.vectors
+    first = _FIRST_SIZES[:1] if asked.quick else (*_FIRST_SIZES, 100_000)
+    sizes = [*(size for size in first if size < largest), largest]
+    repeats, seconds = (500, 15.0) if asked.quick else (2000, 60.0)
+    budget = runs.Budget(
+        asked.budget or (_QUICK_BUDGET_SECONDS if asked.quick else _BUDGET_SECONDS)
+    )
+    with tempfile.TemporaryDirectory(prefix="storyhash-bench-") as folder:
+        benchmark = Benchmark(
+            budget, Path(folder), lambda figures: save("search", figures, asked.json)
+        )
+        figures = benchmark.run(sizes, repeats, seconds, asked.engines, asked.catalogue)
+        publish("search", figures, asked.json)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.faults.memory import MemoryWatch
 
@@ -37,3 +39,9 @@ def peak_of(command: Sequence[str], environment: Mapping[str, str]) -> Peak:
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}")
     return Peak(memory.process_mib, memory.together_mib, time.monotonic() - began, output)
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process now, with the pages of its files that it has mapped."""
+    fields = Path(f"/proc/{pid}/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")

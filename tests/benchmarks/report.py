@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from common.atomic_write import replacing
 from common.runtime_tuning import usable_cores
 
 
@@ -28,17 +31,38 @@ def options(description: str) -> argparse.ArgumentParser:
 
 
 def microseconds(call: Callable[[int], object], repeats: int) -> dict[str, float]:
-    """p50 and p99 of `call(number)`, after a tenth of the calls to warm up."""
+    """The quantiles of `call(number)`, after a tenth of the calls to warm up."""
     spent = []
     for number in range(repeats + repeats // 10):
         began = time.perf_counter()
         call(number)
         spent.append(time.perf_counter() - began)
-    kept = np.array(spent[repeats // 10 :]) * 1e6
-    return {
-        "p50": round(float(np.median(kept)), 1),
-        "p99": round(float(np.quantile(kept, 0.99)), 1),
-    }
+    return quantiles(spent[repeats // 10 :])
+
+
+def quantiles(seconds: Sequence[float]) -> dict[str, float]:
+    """p50, p99 and p999 in microseconds."""
+    found = np.quantile(np.asarray(seconds) * 1e6, (0.5, 0.99, 0.999)).round(1).tolist()
+    return dict(zip(("p50", "p99", "p999"), found, strict=True))
+
+
+def per_second(call: Callable[[int], object], seconds: float, threads: int) -> float:
+    """Calls per second of several threads together; each has numbers of its own."""
+    counts = [0] * threads
+    end = time.perf_counter() + seconds
+
+    def work(thread: int) -> None:
+        while time.perf_counter() < end:
+            call(counts[thread] * threads + thread)
+            counts[thread] += 1
+
+    running = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    began = time.perf_counter()
+    for one in running:
+        one.start()
+    for one in running:
+        one.join()
+    return sum(counts) / (time.perf_counter() - began)
 
 
 def resident_bytes() -> int:
@@ -49,12 +73,19 @@ def resident_bytes() -> int:
 
 def publish(name: str, figures: dict[str, Any], path: Path | None) -> None:
     """Print the figures, and write them with the machine they are from."""
+    sys.stdout.write(save(name, figures, path))
+
+
+def save(name: str, figures: dict[str, Any], path: Path | None) -> str:
+    """Write the figures that there are so far, and return the text."""
     machine = {
         "cores": usable_cores(),
         "processor": platform.processor() or platform.machine(),
         "python": platform.python_version(),
+        "load_average": round(os.getloadavg()[0], 1),
     }
-    text = json.dumps({"benchmark": name, "machine": machine, **figures}, indent=1)
-    sys.stdout.write(text + "\n")
+    text = json.dumps({"benchmark": name, "machine": machine, **figures}, indent=1) + "\n"
     if path is not None:
-        path.write_text(text + "\n", encoding="utf-8")
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return text
