@@ -243,8 +243,9 @@ def _row(text: str) -> Video:
 
 
 def _whole(row: Video, found: list[Embedding]) -> CompleteVideo:
-    if len({one.ref.segment_id for one in found}) != row.segments:
-        raise ValueError(f"{row.video_id} has {len(found)} segments, not {row.segments}")
+    different = len({one.ref.segment_id for one in found})
+    if not different == len(found) == row.segments:
+        raise ValueError(f"{row.video_id} has {different} different segments, not {row.segments}")
     return CompleteVideo(row, found)
 
 

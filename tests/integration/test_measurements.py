@@ -57,6 +57,13 @@ def test_the_search_benchmark_measures_what_it_says(
     assert figures["ratios"]["http_p99_at_8_clients_over_3_ms"] == 0.5
     assert "shard" in figures["growth_exponent_of_p50"]
     # What no time was left for is named with the reason, and nothing else is lost.
+    assert set(figures["missing"]) == {
+        "usearch, 100 vectors",
+        "usearch, 400 vectors",
+        "hard data",
+        "http_throughput_over_fastapi_json",
+        "http_two_processes_throughput_over_one",
+    }
     assert "0 s are left" in figures["missing"]["usearch, 400 vectors"]
     assert "--budget" in figures["missing"]["hard data"]
     assert "FastAPI and JSON, 8 clients" in figures["missing"]["http_throughput_over_fastapi_json"]

@@ -106,14 +106,15 @@ class Usearch(InProcess):
         return np.asarray(self._index.search(query, k, threads=1).keys, dtype=np.int64)
 
 
+# In the order in which they are measured, as far as the time reaches.
 ENGINES: dict[str, Callable[[Float32Array, Path, SearcherSettings], Engine]] = {
     "exact": FaissFlat,
-    "faiss": FaissGraph,
-    "hnswlib": Hnswlib,
     "usearch": Usearch,
     "qdrant-edge": engines_qdrant.QdrantEdge,
-    "client local mode": engines_qdrant.ClientLocal,
+    "hnswlib": Hnswlib,
+    "faiss": FaissGraph,
     "qdrant server": engines_qdrant.QdrantServer,
+    "client local mode": engines_qdrant.ClientLocal,
 }
 # More vectors than these would measure nothing new for a long time.
 MOST_VECTORS = {"client local mode": 10_000}

@@ -21,7 +21,7 @@ from common.types import Float32Array, Int64Array
 from tests.benchmarks.search.engines import MOST_VECTORS
 
 # Building a graph of twice as many vectors takes more than twice as long.
-_BUILD_EXPONENT = 1.15
+BUILD_EXPONENT = 1.15
 _LEAST_SECONDS = 10.0
 
 
@@ -63,7 +63,7 @@ def engine(
         raise Unmeasured(f"measured up to {MOST_VECTORS[name]:,} vectors only")
     expected = _LEAST_SECONDS
     if smaller is not None:
-        expected = max(expected, smaller[1] * (count / smaller[0]) ** _BUILD_EXPONENT)
+        expected = max(expected, smaller[1] * (count / smaller[0]) ** BUILD_EXPONENT)
     if expected > budget.left:
         raise Unmeasured(
             f"would take about {expected:.0f} s, and {max(0.0, budget.left):.0f} s are left; "

@@ -92,11 +92,14 @@ def test_a_file_that_was_not_finished_does_not_exist(file: Path, rng: np.random.
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda table: table.slice(0, 5), "b has 2 segments, not 3"),
+        (lambda table: table.slice(0, 5), "b has 2 different segments, not 3"),
         (lambda table: table.slice(3), "it has 1 videos and 3 segments, not 2 and 6"),
         (lambda table: table.slice(1), "is of another video"),
         (lambda table: put(table, "video_id", ["a"] * 2 + ["b"] * 4), "is of another video"),
-        (lambda table: put(table, "start_seconds", [0.0] * 6), "has 3 segments, not 3"),
+        (
+            lambda table: put(put(table, "start_seconds", [0.0] * 6), "end_seconds", [4.0] * 6),
+            "a has 1 different segments, not 3",
+        ),
         (lambda table: put(table, "end_seconds", [0.0] * 6), "expected 0 <= start_seconds"),
         (lambda table: put(table, "frames", [b"1"] * 6), "multiple of 64"),
         (lambda table: put(table, "vector", [[2.0] * VECTOR_DIMENSION] * 6), "expected norm 1"),
