@@ -64,7 +64,8 @@ class LoadShedder:
             return await self.run(work, request.receive, sender=sender)
 
     def check_capacity(self, request: Request | None = None) -> None:
-        """Raises ApiError with Retry-After if there is no place for a request of this sender. `entered` checks again; this call refuses a request before its long body is sent."""
+        """Raises ApiError with Retry-After if there is no place for a request of this sender. `entered`
+        checks again; this call refuses a request before its long body is sent."""
         self._check(NOBODY if request is None else sender_of(request))
 
     @asynccontextmanager

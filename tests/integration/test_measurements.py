@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scripts import figures_search
 from tests.benchmarks import bench_qdrant, bench_search, search_while_writing
 from tests.benchmarks.search import data, engine_process, http, http_server, runs, shards
 from tests.conftest import run_script
@@ -68,6 +69,10 @@ def test_the_search_benchmark_measures_what_it_says(
     assert "--budget" in figures["missing"]["hard data"]
     assert "FastAPI and JSON, 8 clients" in figures["missing"]["http_throughput_over_fastapi_json"]
     assert saved[0] == "100"
+    # The document's table and chart are made of it.
+    assert [row[0] for row in figures_search.engine_rows(figures)] == ["shard"]
+    figures_search.draw(figures, tmp_path / "search.svg")
+    assert "HTTP while writing" in (tmp_path / "search.svg").read_text()
 
 
 @pytest.mark.parametrize("name", ["exact", "faiss", "qdrant-edge", "client local mode"])
