@@ -13,7 +13,7 @@ from pathlib import Path
 from common.errors import CorruptIndexError, DataFolderError, ModelMismatchError, UsageError
 from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from searcher.transfer.parquet import Header, read_header, read_rows, read_videos, row_groups
 
 # Videos that an error names.

@@ -32,7 +32,7 @@ from common.types import (
     frames_from_bytes,
 )
 from searcher.index_transaction import CompleteVideo
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 
 FORMAT = 1
 _KEY = b"storyhash"

@@ -15,7 +15,8 @@ from searcher.backup.manifest import CATALOGUE, EMBEDDINGS, check_intact
 from searcher.index_transaction import CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.storage.database import Database
-from searcher.storage.video_store import Video, VideoStore
+from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 _VIDEOS_AT_ONCE = 50
 

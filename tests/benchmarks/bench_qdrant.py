@@ -31,7 +31,7 @@ from searcher.index.shard import Shard
 from searcher.matching.protocols import SegmentIndex
 from searcher.qdrant.nodes import Nodes
 from searcher.qdrant.store import QdrantStore
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from tests.benchmarks import qdrant_searcher
 from tests.benchmarks.process_memory import resident_bytes
 from tests.benchmarks.qdrant_servers import server_executable, wait_indexed

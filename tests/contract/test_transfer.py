@@ -14,7 +14,7 @@ from common.types import Embedding
 from searcher.index.state import Filter
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from searcher.transfer.exporting import export_catalogue
 from searcher.transfer.importing import import_catalogue
 from searcher.transfer.sources import IndexSource

@@ -20,7 +20,7 @@ from searcher.backup.create import Source, create_backup
 from searcher.index_transaction import CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video_store import Video
+from searcher.storage.video import Video
 from searcher.transfer.exporting import export_catalogue
 from searcher.transfer.importing import import_catalogue
 from searcher.transfer.parquet import catalogue_writer, read_header, read_rows, read_videos
