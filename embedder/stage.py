@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from common.types import (
     Embedding,
     Float32Array,
     Segment,
+    SegmentRef,
     Tracks,
 )
 from embedder.action import action_features
@@ -61,6 +62,8 @@ class EmbedderStage:
     ) -> None:
         """opener: opens the clips; default: in this process."""
         self.profile = profile
+        # Called with the frames of each segment of `process`, before its embedding is returned.
+        self.on_sampled: Callable[[SegmentRef, SampledFrames], None] = _nothing
         self.clock = StageClock()
         self.pictures = PictureStep(visual, self.clock)
         self.motion = MotionStep(tracker, self.clock)
@@ -88,6 +91,8 @@ class EmbedderStage:
         """
         embeddings: list[Embedding] = []
         for group in _groups(segments, self._clips.open(segments)):
+            for segment, sampled, _ in group:
+                self.on_sampled(segment.ref, sampled)
             vectors = self.pictures.describe([sampled for _, sampled, _ in group], reference=True)
             embeddings += [
                 self._embed(segment, sampled, rows, tracks)
@@ -130,6 +135,10 @@ class EmbedderStage:
             model_id=self.model_id,
             frames=frames,
         )
+
+
+def _nothing(ref: SegmentRef, sampled: SampledFrames) -> None:
+    pass
 
 
 def _groups(segments: Sequence[Segment], opened: Iterable[DecodedClip]) -> Iterator[list[_Opened]]:

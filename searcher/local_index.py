@@ -2,7 +2,7 @@
 
 storyhash.json   format, profile, model_id     videos.sqlite   the catalogue
 lock             one writer at a time          mirror/         every vector, durable
-snapshots/       the shard, for a fast start
+snapshots/       the shard, for a fast start    thumbnails/     small pictures, if they are wanted
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from searcher.storage.recovery import (
 )
 from searcher.storage.saved_shard import SavedShard
 from searcher.storage.staging import Staging
+from searcher.storage.thumbnails import ThumbnailStore
 from searcher.storage.video import Video, now
 from searcher.storage.video_store import VideoStore
 
@@ -72,6 +73,7 @@ class LocalIndex:
         self.manifest = manifest
         self.videos = VideoStore(database)
         self.staging = Staging(database)
+        self.thumbnails = ThumbnailStore(folder)
         self.changing = threading.RLock()
         self.notices: list[str] = []
         self._settings = settings
@@ -113,6 +115,7 @@ class LocalIndex:
             )
             opened.callback(mirror.close)
             index = cls(folder, manifest, settings, database, mirror, lock)
+            index.thumbnails.sweep()
             index._recover()
             index._half_done.update(index.videos.pending())
             index.finish_deletions()
@@ -395,8 +398,8 @@ class LocalIndex:
         self.notices += recovered.said
 
     def finish_deletions(self) -> None:
-        """Remove deleted videos from mirror, shard and snapshots. Also finishes deletions of a process
-        that was killed."""
+        """Remove deleted videos from mirror, thumbnails, shard and snapshots. Also finishes deletions of a
+        process that was killed."""
         with self.changing:
             gone = self.videos.unpurged()
             if not gone:
@@ -406,6 +409,7 @@ class LocalIndex:
                 if self.videos.get(video_id) is None:
                     mirror.delete_video(video_id)
             mirror.flush()
+            self.thumbnails.delete(one for one in gone if self.videos.get(one) is None)
             self._shard.remove_videos([one for one in gone if self.videos.get(one) is None])
         # Older snapshots still have the vectors, so only the new one is kept.
         self.save_snapshot(keep=1)

@@ -19,6 +19,7 @@ from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
+from storyhash.pipeline.thumbnails import Thumbnails
 from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
 from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import check_banks, matcher_over
@@ -33,6 +34,7 @@ class IndexServices:
     stage: EmbedderStage
     pool: DecoderPool
     in_hand: WorkInProgress
+    thumbnails: Thumbnails
     chosen: bool
 
     @property
@@ -72,7 +74,9 @@ def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterato
         DecoderPool(settings.video, settings.ingest) as pool,
         closing(WorkInProgress.open(settings.data_dir, "index")) as in_hand,
     ):
-        yield IndexServices(index, stage, pool, in_hand, chosen=manifest is None)
+        thumbnails = Thumbnails(index.thumbnails, settings.thumbnails)
+        stage.on_sampled = thumbnails.take
+        yield IndexServices(index, stage, pool, in_hand, thumbnails, chosen=manifest is None)
 
 
 @contextmanager

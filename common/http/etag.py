@@ -24,10 +24,15 @@ def tagged_response(request: Request, value: Any) -> Response:
     tag = _tag(value)
     # The browser may keep it, but asks each time whether it is still valid.
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    given = _names(request, "if-none-match")
-    if request.method == "GET" and (tag in given or given == {"*"}):
+    if not_modified(request, tag):
         return Response(status_code=304, headers=headers)
     return json_response(value, headers=headers)
+
+
+def not_modified(request: Request, tag: str) -> bool:
+    """Whether the client of a GET has the version with this ETag already."""
+    given = _names(request, "if-none-match")
+    return request.method == "GET" and (tag in given or given == {"*"})
 
 
 def check_if_match(request: Request, value: Any) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from common.settings.searcher import QdrantSettings, SearcherSettings
     from common.settings.service import ServiceSettings
     from common.settings.state import StateSettings
+    from common.settings.thumbnails import ThumbnailSettings
     from common.settings.tree import ENV_PREFIX, Settings
     from common.settings.video import IngestSettings, VideoSettings
     from common.settings.webhooks import WebhookSettings
@@ -39,6 +40,7 @@ __all__ = [
     "Settings",
     "SscdSettings",
     "StateSettings",
+    "ThumbnailSettings",
     "VideoSettings",
     "WebhookSettings",
     "data_dir_is_given",
@@ -59,6 +61,7 @@ _MODULES = {
     "searcher": ("QdrantSettings", "SearcherSettings"),
     "service": ("ServiceSettings",),
     "state": ("StateSettings",),
+    "thumbnails": ("ThumbnailSettings",),
     "tree": ("ENV_PREFIX", "Settings"),
     "video": ("IngestSettings", "VideoSettings"),
     "webhooks": ("WebhookSettings",),

@@ -16,6 +16,7 @@ from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, S
 from common.settings.searcher import QdrantSettings, SearcherSettings
 from common.settings.service import ServiceSettings
 from common.settings.state import StateSettings
+from common.settings.thumbnails import ThumbnailSettings
 from common.settings.video import IngestSettings, VideoSettings
 from common.settings.webhooks import WebhookSettings
 
@@ -57,3 +58,4 @@ class Settings(BaseSettings):
     state: StateSettings = StateSettings()
     jobs: JobSettings = JobSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    thumbnails: ThumbnailSettings = ThumbnailSettings()

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from common.settings import StateSettings
+from common.state.coverage_of import CoverageOf
 from common.state.database import StateDatabase
 from common.state.events import match_found
 from common.state.newest_first import count, newest_first
@@ -74,6 +75,7 @@ class MatchFilter:
     decision: str | None = None
     verdicts: frozenset[str] | None = None
     min_probability: float | None = None
+    min_coverage: float | None = None
     since: int | None = None
     fingerprint: str | None = None
     video_id: str | None = None
@@ -90,6 +92,8 @@ class MatchFilter:
             found.append(or_(named, table.verdict.is_(None)) if "none" in self.verdicts else named)
         if self.min_probability is not None:
             found.append(table.probability >= self.min_probability)
+        if self.min_coverage is not None:
+            found.append(CoverageOf(table.detail) >= self.min_coverage)
         if self.since is not None:
             found.append(table.found_at >= self.since)
         if self.fingerprint is not None:

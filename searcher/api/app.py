@@ -23,6 +23,7 @@ from searcher.api.schemas import ERRORS
 from searcher.api.search import add_search
 from searcher.api.snapshots import snapshots_router
 from searcher.api.staged import Staged, staged_router
+from searcher.api.thumbnails import thumbnail_router
 from searcher.api.video_changes import DescribeVideo, video_changes_router
 from searcher.api.video_states import states_router
 from searcher.api.videos import AddVideo, videos_router
@@ -30,6 +31,7 @@ from searcher.backup.backups import Backups
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.routes import jobs_router
 from searcher.review.bank_routes import bank_router
+from searcher.review.evidence_routes import evidence_router
 from searcher.review.exception_routes import exception_router
 from searcher.review.match_routes import match_store_router
 from searcher.review.matching import MatchQueries
@@ -73,9 +75,11 @@ def api_app(
     if reviews is not None:
         app.include_router(match_store_router(reviews, catalogue))
         app.include_router(exception_router(reviews, catalogue))
+        app.include_router(evidence_router(reviews, catalogue))
     # Before the videos' own routes, which take any id.
     app.include_router(states_router(catalogue))
     app.include_router(content_router(catalogue, settings))
+    app.include_router(thumbnail_router(catalogue))
     if backups is not None:
         state = None if reviews is None else lambda: reviews.state
         app.include_router(erasure_router(catalogue, state, backups.folder))

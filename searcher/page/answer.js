@@ -83,7 +83,8 @@ export async function answerView(answer, query, total) {
   function select(index) {
     current = index;
     open?.release();
-    open = caseView(whole, shown[index], best);
+    const bank = shown[index][0].bank;
+    open = caseView({ ...whole, nonMatch: answer.candidates.find((one) => one.bank === bank) ?? null }, shown[index], best);
     tabs.forEach((tab, number) => tab.firstChild.setAttribute("aria-current", String(number === index)));
     place.replaceChildren(
       el("header", { class: "case-head" },

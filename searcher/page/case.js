@@ -2,20 +2,22 @@
 
 import { video } from "./api.js";
 import { announce, el } from "./dom.js";
-import { framePairs } from "./frames.js";
+import { framePairs, nonMatchPairs } from "./frames.js";
 import { catalogueMedia, fileMedia } from "./media.js";
 import { Players } from "./players.js";
 import { keyHint } from "./shortcuts.js";
+import { stillPlayer } from "./still_player.js";
+import { fileStills, thumbnails } from "./stills.js";
 import { timeline } from "./timeline.js";
-import { undo } from "./transform.js";
+import { isChanged } from "./transform.js";
 import { changes, nameOf, percent, range, sentence, time, why } from "./words.js";
 
 const MOST_HASHED_BYTES = 512e6;
 const MODES = [["side", "Side by side"], ["difference", "Difference"], ["wipe", "Wipe"]];
 
 /**
- * query: `{noun, name, duration_seconds, file, video_id, fingerprint, rule}`; file: the chosen File, or
- * null. rule: whether the rule that decided is told elsewhere.
+ * query: `{noun, name, duration_seconds, file, video_id, fingerprint, rule, nonMatch}`; file: the chosen File, or
+ * null. rule: whether the rule that decided is told elsewhere. nonMatch: the best reference that is no match, or null.
  * matches: all ranges of one reference, best first. told: a match that is already described above, or null.
  * Returns `{node, shortcuts, release}`.
  */
@@ -38,7 +40,10 @@ export function caseView(query, matches, told = null) {
     const name = nameOf(refId, found);
     const refSeconds = found?.duration_seconds || Math.max(...matches.map((one) => one.ref_end_seconds));
     let index = 0;
+    let opened = false;
     let urls = { query: null, ref: null };
+    // What stands for a player whose file is gone.
+    const instead = { query: null, ref: null };
 
     const time0 = el("output", { class: "clock" });
     const lines = timeline({
@@ -58,6 +63,8 @@ export function caseView(query, matches, told = null) {
       scrubber.value = seconds;
       scrubber.setAttribute("aria-valuetext", time(seconds));
       time0.textContent = `${time(seconds)} ↔ ${time(ref)}`;
+      instead.query?.show(seconds, matches[index], players.undone);
+      instead.ref?.show(ref, matches[index], false);
     });
     const summary = el("div", { class: "summary" });
     const pairsPlace = el("div", {});
@@ -71,8 +78,10 @@ export function caseView(query, matches, told = null) {
     });
     const stage = el("div", { class: "stage side" }, places.query.node, places.ref.node);
     const controls = el("div", { class: "controls", role: "group", "aria-label": "Player" });
-    const toggles = buttons(players, stage, wipe, controls, time0);
+    const toggles = buttons(players, stage, wipe, controls, time0, () => Boolean(instead.query || instead.ref));
     players.onChange = toggles.update;
+    // The box of a player changes with the page and with the mode.
+    new ResizeObserver(() => players.turn()).observe(stage);
 
     function select(chosen) {
       index = chosen;
@@ -87,23 +96,42 @@ export function caseView(query, matches, told = null) {
           query.rule ? null : el("p", { class: "muted" }, why(match)),
         ].filter(Boolean),
       );
-      const pairs = framePairs(match, (seconds) => {
+      const seek = (seconds) => {
         players.pause();
         players.seek(seconds);
-      });
+      };
+      const pairs = framePairs(match, seek);
+      const other = query.nonMatch ? nonMatchPairs(query.nonMatch, seek) : null;
       pairsPlace.replaceChildren(
         ...(pairs.empty ? [] : [
           el("h3", {}, "Moments that decided"),
-          el("p", { class: "hint" }, "Times in the upload and in the reference, and how similar the pictures are (1 is the most)."),
+          el("p", { class: "hint" }, "Times in the query and in the reference, and how similar the pictures are (1 is the most)."),
           pairs.node,
         ]),
+        ...(!other || other.empty ? [] : [
+          el("h3", {}, `For comparison: ${nameOf(query.nonMatch.video_id)}, which does not match`),
+          el("p", { class: "hint" }, `The nearest other video of the bank, with probability ${percent(query.nonMatch.probability)}.`),
+          el("div", { class: "non-match" }, other.node),
+        ]),
       );
-      pairs.show(urls.query, urls.ref);
+      showPairs(pairs, other);
       toggles.update();
       if (match !== told) announce(sentence(match, query, name));
     }
 
-    async function attach(side, open, missing) {
+    /** The pictures of one side, of its file or of its thumbnails; null if there are none. */
+    const stillsOf = (side, id) => (urls[side] ? fileStills(urls[side]) : instead[side] ? thumbnails(id) : null);
+
+    async function showPairs(pairs, other) {
+      if (!opened) return;
+      await pairs.show(stillsOf("query", query.video_id), stillsOf("ref", refId));
+      if (!other || other.empty || released) return;
+      const media = await catalogueMedia(query.nonMatch.video_id).catch(() => null);
+      await other.show(stillsOf("query", query.video_id), media ? fileStills(media.url) : thumbnails(query.nonMatch.video_id));
+      media?.release();
+    }
+
+    async function attach(side, id, open) {
       try {
         const media = await open();
         if (released) return media.release();
@@ -114,13 +142,18 @@ export function caseView(query, matches, told = null) {
         else players.setReference(media.url);
         toggles.update();
       } catch (error) {
-        places[side].say(missing(error));
+        const player = id ? await stillPlayer(id, side).catch(() => null) : null;
+        if (!player || released) return places[side].say(error.message);
+        instead[side] = player;
+        places[side].put(player.node, `${error.message.replace(/^./, (first) => first.toUpperCase())}. Thumbnails are shown.`);
+        players.seek(players.seconds);
+        toggles.update();
       }
     }
 
     const choose = () =>
       el("span", {}, "This file is not at hand in the browser. ", fileButton("Choose the file", async (file) => {
-        await attach("query", async () => fileMedia(file), (error) => error.message);
+        await attach("query", null, async () => fileMedia(file));
         select(index);
         if (await isOther(file, query.fingerprint)) {
           places.query.node.append(el("p", { class: "notice bad", role: "alert" }, "This is another file than the one that was matched."));
@@ -147,12 +180,13 @@ export function caseView(query, matches, told = null) {
     );
     await Promise.all([
       query.file
-        ? attach("query", async () => fileMedia(query.file), (error) => error.message)
+        ? attach("query", null, async () => fileMedia(query.file))
         : query.video_id
-          ? attach("query", () => catalogueMedia(query.video_id), (error) => error.message)
+          ? attach("query", query.video_id, () => catalogueMedia(query.video_id))
           : places.query.say(choose()),
-      attach("ref", () => catalogueMedia(refId), (error) => error.message),
+      attach("ref", refId, () => catalogueMedia(refId)),
     ]);
+    opened = true;
     if (!released) select(index);
   }
 }
@@ -168,9 +202,14 @@ async function isOther(file, fingerprint) {
 function playerBox(label, video) {
   const message = el("p", { class: "none" }, "Loading…");
   const screen = el("div", { class: "screen" }, message);
+  const node = el("figure", { class: "player" }, screen, el("figcaption", {}, label));
   return {
-    node: el("figure", { class: "player" }, screen, el("figcaption", {}, label)),
+    node,
     show: () => screen.replaceChildren(video),
+    put: (picture, text) => {
+      screen.replaceChildren(picture);
+      node.append(el("p", { class: "hint" }, text));
+    },
     say: (text) => {
       message.replaceChildren(text);
       screen.replaceChildren(message);
@@ -184,19 +223,20 @@ function fileButton(label, onFile) {
   return el("span", {}, el("button", { type: "button", class: "small", onclick: () => input.click() }, label), input);
 }
 
-function buttons(players, stage, wipe, controls, clock) {
+function buttons(players, stage, wipe, controls, clock, hasStills) {
+  const noFile = () => !players.query.src && !players.ref.src;
   const list = [
-    { keys: [" "], label: "Play or pause", text: () => (players.playing ? "Pause" : "Play"), run: () => players.toggle(), main: true },
+    { keys: [" "], label: "Play or pause", text: () => (players.playing ? "Pause" : "Play"), run: () => players.toggle(), main: true, hidden: noFile },
     { keys: ["ArrowLeft"], label: "One second back", text: () => "−1 s", run: () => players.jump(-1) },
     { keys: [","], label: "One frame back", text: () => "−1 frame", run: () => players.step(-1) },
     { keys: ["."], label: "One frame on", text: () => "+1 frame", run: () => players.step(1) },
     { keys: ["ArrowRight"], label: "One second on", text: () => "+1 s", run: () => players.jump(1) },
-    { keys: ["r"], label: "Loop over the matched range", text: () => "Loop", pressed: () => players.loop, run: () => players.setLoop(!players.loop) },
-    { keys: ["h"], label: "Half speed", text: () => "½ speed", pressed: () => players.half, run: () => players.setHalf(!players.half) },
+    { keys: ["r"], label: "Loop over the matched range", text: () => "Loop", pressed: () => players.loop, run: () => players.setLoop(!players.loop), hidden: noFile },
+    { keys: ["h"], label: "Half speed", text: () => "½ speed", pressed: () => players.half, run: () => players.setHalf(!players.half), hidden: noFile },
     {
       keys: ["m"], label: "Undo the change of the picture", text: () => "Undo the change", pressed: () => players.undone,
       run: () => players.setUndone(!players.undone),
-      hidden: () => !players.query.src || (!undo(players.match).transform && !undo(players.match).filter),
+      hidden: () => (noFile() && !hasStills()) || !isChanged(players.match),
     },
   ];
   const modes = MODES.map(([mode, text], number) => ({
@@ -220,7 +260,7 @@ function buttons(players, stage, wipe, controls, clock) {
     el("div", { class: "group" }, made.slice(list.length)),
   );
   function update() {
-    const nothing = !players.query.src && !players.ref.src;
+    const nothing = noFile() && !hasStills();
     controls.classList.toggle("off", nothing);
     all.forEach(({ keys, text, pressed, hidden }, index) => {
       const button = made[index];

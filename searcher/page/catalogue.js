@@ -1,11 +1,16 @@
-// The catalogue: its videos with bank and state, by page.
+// The catalogue: its videos with thumbnail, bank and state, by page; what is being indexed; banks and dead letters.
 
 import { call, withQuery } from "./api.js";
+import { bankTable } from "./banks.js";
+import { deadLetters } from "./dead_letters.js";
 import { el, field } from "./dom.js";
+import { ingestState } from "./ingest_state.js";
 import { pagedList } from "./pager.js";
+import { paint, thumbnails } from "./stills.js";
 import { ago, length, nameOf } from "./words.js";
 
 const STATES = { "": "every state", ready: "ready", pending: "pending", failed: "failed", disabled: "disabled" };
+const THUMBNAIL = { w: 96, h: 54 };
 
 export function catalogueView() {
   const prefix = el("input", { type: "search", id: "prefix", autocomplete: "off", spellcheck: "false", placeholder: "any id" });
@@ -19,6 +24,14 @@ export function catalogueView() {
       el("th", { scope: "col" }, text || el("span", { class: "visually-hidden" }, "Action"))))),
     body);
   const known = new Set();
+  // A thumbnail is asked for when its row comes into sight.
+  const sight = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      sight.unobserve(target);
+      showThumbnail(target);
+    }
+  });
 
   const pages = pagedList({
     cursors: [""],
@@ -28,7 +41,9 @@ export function catalogueView() {
       ...place, prefix: prefix.value, bank: bank.value.trim(), state: state.value,
     })),
     show: (items) => {
+      sight.disconnect();
       body.replaceChildren(...items.map(row));
+      body.querySelectorAll("canvas").forEach((canvas) => sight.observe(canvas));
       table.hidden = items.length === 0;
       for (const { bank: name } of items) {
         if (known.has(name)) continue;
@@ -38,36 +53,65 @@ export function catalogueView() {
     },
   });
   prefix.oninput = bank.oninput = state.onchange = pages.restart;
+  const only = (wanted) => {
+    state.value = wanted;
+    pages.restart();
+  };
+  const ingest = ingestState({ onFilter: only, onChange: pages.load });
 
   pages.load();
   return {
     title: "Catalogue",
     node: el("div", { class: "catalogue" },
       el("h1", {}, "Catalogue"),
+      ingest.node,
       el("form", { class: "card filters", onsubmit: (event) => event.preventDefault() },
         field("Id begins with", prefix), field("Bank", bank), field("State", state), banks),
       pages.problem, pages.count,
       el("div", { class: "table" }, table),
-      pages.buttons),
+      pages.buttons,
+      bankTable(),
+      deadLetters(() => only("failed"))),
     shortcuts: () => [
       { keys: ["/"], label: "Filter by id", run: () => prefix.focus() },
       { keys: ["n"], label: "Next page", run: () => pages.turn(1) },
       { keys: ["p"], label: "Page before", run: () => pages.turn(-1) },
+      { keys: ["f"], label: "Videos that failed", run: () => only("failed") },
     ],
-    release: pages.release,
+    release: () => {
+      sight.disconnect();
+      ingest.release();
+      pages.release();
+    },
   };
 }
 
 function row(item) {
   const name = nameOf(item.video_id, item);
   return el("tr", {},
-    el("th", { scope: "row" }, el("span", { class: "name" }, name), el("span", { class: "id" }, item.video_id),
-      item.error ? el("span", { class: "why" }, item.error.message) : null),
+    el("th", { scope: "row" }, el("div", { class: "with-thumbnail" },
+      item.state === "ready"
+        ? el("canvas", { width: THUMBNAIL.w, height: THUMBNAIL.h, "data-id": item.video_id, "data-at": item.duration_seconds / 3, "aria-hidden": "true", class: "thumbnail" })
+        : null,
+      el("div", {}, el("span", { class: "name" }, name), el("span", { class: "id" }, item.video_id),
+        item.error ? el("span", { class: "why" }, item.error.message) : null))),
     el("td", { "data-label": "Bank" }, item.bank),
-    el("td", { "data-label": "State" }, el("span", { class: `state ${item.state}` }, item.state)),
+    el("td", { "data-label": "State" }, el("span", { class: `state ${item.state}` }, item.disabled ? `${item.state}, disabled` : item.state)),
     el("td", { "data-label": "Length", class: "number" }, item.duration_seconds ? length(item.duration_seconds) : "–"),
     el("td", { "data-label": "Indexed" }, item.indexed_at ? el("time", { datetime: item.indexed_at, title: item.indexed_at }, ago(item.indexed_at)) : "–"),
     el("td", {}, item.state === "ready"
       ? el("a", { href: `#/ask?video_id=${encodeURIComponent(item.video_id)}`, "aria-label": `Find copies of ${name}` }, "Find copies")
       : null));
+}
+
+async function showThumbnail(canvas) {
+  try {
+    const found = await thumbnails(canvas.dataset.id).at(Number(canvas.dataset.at));
+    if (found) {
+      paint(canvas, found);
+      canvas.classList.add("shown");
+    }
+  } catch {
+    // The video may have been deleted since.
+  }
 }

@@ -44,3 +44,11 @@ export function field(label, control, hint = "") {
   control.id = id;
   return el("div", { class: "field" }, el("label", { for: id }, label), control, hint ? el("p", { class: "hint" }, hint) : null);
 }
+
+/** Save data as a file of this name. */
+export function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  el("a", { href: url, download: name }).click();
+  // The browser has begun to read it when the click returns.
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

@@ -1,13 +1,14 @@
-// The pairs that decided, with the pictures at their moments where the files are at hand.
+// The pairs that decided, with the pictures at their moments, and the best non-match beside them.
 
 import { el } from "./dom.js";
 import { toReference } from "./players.js";
-import { undo } from "./transform.js";
+import { paint } from "./stills.js";
+import { undoing, undoneColours } from "./transform.js";
 import { range } from "./words.js";
 
-const WIDTH = 176;
-const HEIGHT = 99;
-const WAIT_MILLISECONDS = 8000;
+const BOX = { w: 176, h: 99 };
+// Of a non-match: enough to see why it is none.
+const MOST_OF_NON_MATCH = 2;
 
 /** `{start, end}` seconds of the segment of a pair in the reference. */
 function segmentOf(pair) {
@@ -16,9 +17,10 @@ function segmentOf(pair) {
   return found ? { start: found[1] / 1000, end: found[2] / 1000 } : { start: 0, end: 0 };
 }
 
-/** The list of pairs of a match. onSeek(querySeconds). Returns `{node, show(queryUrl, refUrl)}`. */
-export function framePairs(match, onSeek) {
-  const pairs = match.evidence?.pairs ?? [];
+/** The list of pairs of a match. onSeek(querySeconds). most: pairs at most.
+ * Returns `{node, show(queryStills, refStills)}`. */
+export function framePairs(match, onSeek, most = Infinity) {
+  const pairs = (match.evidence?.pairs ?? []).slice(0, most);
   const moments = pairs.map((pair) => {
     const middle = (pair.query_start_seconds + pair.query_end_seconds) / 2;
     const at = Math.min(Math.max(middle, match.query_start_seconds), match.query_end_seconds);
@@ -43,57 +45,32 @@ export function framePairs(match, onSeek) {
       );
     }),
   );
-  const show = async (queryUrl, refUrl) => {
-    for (const [side, url] of [["query", queryUrl], ["ref", refUrl]]) {
-      if (!url) continue;
-      const video = el("video", { preload: "auto" });
-      video.muted = true;
-      video.src = url;
-      for (const [index, place] of places.entries()) {
-        if (!node.isConnected || !(await seeked(video, moments[index][side]))) break;
-        draw(place[side], video, side === "query" ? undo(match) : null);
-      }
-      video.removeAttribute("src");
-      video.load();
+  /** queryStills, refStills: see `stills.js`; null where there are none. */
+  const show = async (queryStills, refStills) => {
+    for (const [index, place] of places.entries()) {
+      if (!node.isConnected) break;
+      const ref = await still(refStills, moments[index].ref);
+      if (ref) paint(place.ref, ref);
+      const query = await still(queryStills, moments[index].query);
+      if (query) paint(place.query, query, undoing(match, query, ref, BOX), undoneColours(match));
     }
+    queryStills?.close();
+    refStills?.close();
   };
   return { node, show, empty: pairs.length === 0 };
 }
 
-function canvas() {
-  return el("canvas", { width: WIDTH, height: HEIGHT, hidden: true, "aria-hidden": "true" });
-}
+/** The pairs of the best non-match. Returns as `framePairs`. */
+export const nonMatchPairs = (match, onSeek) => framePairs(match, onSeek, MOST_OF_NON_MATCH);
 
-/** Whether the video shows the picture at these seconds; false if it cannot. */
-function seeked(video, seconds) {
-  return new Promise((resolve) => {
-    const done = (ok) => {
-      clearTimeout(timer);
-      video.onseeked = video.onerror = null;
-      resolve(ok);
-    };
-    const timer = setTimeout(() => done(false), WAIT_MILLISECONDS);
-    video.onseeked = () => done(true);
-    video.onerror = () => done(false);
-    const go = () => (video.currentTime = Math.min(seconds, Math.max(0, video.duration - 0.05)));
-    if (video.readyState > 0) go();
-    else video.addEventListener("loadedmetadata", go, { once: true });
-  });
-}
-
-function draw(place, video, undone) {
-  const context = place.getContext("2d");
-  const turned = undone?.turned ?? false;
-  const [w, h] = [video.videoWidth, video.videoHeight];
-  const fit = turned ? Math.min(WIDTH / h, HEIGHT / w) : Math.min(WIDTH / w, HEIGHT / h);
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, WIDTH, HEIGHT);
-  context.translate(WIDTH / 2, HEIGHT / 2);
-  if (undone?.transform) {
-    const matrix = new DOMMatrix(undone.transform);
-    context.transform(matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f);
+const still = async (stills, seconds) => {
+  try {
+    return (await stills?.at(seconds)) ?? null;
+  } catch {
+    return null;
   }
-  context.filter = undone?.filter || "none";
-  context.drawImage(video, (-w * fit) / 2, (-h * fit) / 2, w * fit, h * fit);
-  place.hidden = false;
+};
+
+function canvas() {
+  return el("canvas", { width: BOX.w, height: BOX.h, hidden: true, "aria-hidden": "true" });
 }

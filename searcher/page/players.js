@@ -1,7 +1,7 @@
 // Two players at the matched moments with one clock: seconds of the query.
 
 import { el } from "./dom.js";
-import { undo } from "./transform.js";
+import { isChanged, undoing, undoneColours } from "./transform.js";
 
 // Beyond this difference the reference is set anew while both play.
 const MOST_DRIFT_SECONDS = 0.12;
@@ -38,7 +38,7 @@ export class Players {
     this.onChange = () => {};
     this.query = this.#player("Query");
     this.ref = this.#player("Reference");
-    this.query.addEventListener("loadedmetadata", () => this.#turn());
+    for (const video of [this.query, this.ref]) video.addEventListener("loadedmetadata", () => this.turn());
     this.#measureFrames();
   }
 
@@ -82,21 +82,21 @@ export class Players {
   /** Show another range. */
   select(match) {
     this.match = match;
-    this.#turn();
+    this.turn();
     this.seek(firstMoment(match));
   }
 
-  #turn() {
-    const { transform, filter, turned } = this.undone ? undo(this.match) : { transform: "", filter: "", turned: false };
-    let size = 1;
-    if (turned && this.query.videoWidth) {
-      const box = this.query.getBoundingClientRect();
-      const [w, h] = [this.query.clientWidth || box.width, this.query.clientHeight || box.height];
-      const fit = Math.min(w / this.query.videoWidth, h / this.query.videoHeight);
-      size = Math.min(w / (this.query.videoHeight * fit), h / (this.query.videoWidth * fit));
+  /** Show the query's picture as the original shows it, or as it is; also after the box has changed. */
+  turn() {
+    const video = this.query;
+    const box = { w: video.clientWidth, h: video.clientHeight };
+    let matrix = "";
+    if (this.undone && isChanged(this.match) && video.videoWidth && box.w) {
+      const ref = this.ref.videoWidth ? { w: this.ref.videoWidth, h: this.ref.videoHeight } : null;
+      matrix = `matrix(${undoing(this.match, { w: video.videoWidth, h: video.videoHeight }, ref, box).join(", ")})`;
     }
-    this.query.style.transform = size === 1 ? transform : `${transform} scale(${size.toFixed(4)})`;
-    this.query.style.filter = filter;
+    video.style.transform = matrix;
+    video.style.filter = this.undone ? undoneColours(this.match) : "";
     this.onChange();
   }
 
@@ -194,6 +194,7 @@ export class Players {
 
   setUndone(on) {
     this.undone = on;
-    this.#turn();
+    this.turn();
+    this.seek(this.seconds);
   }
 }

@@ -1,18 +1,24 @@
 // The matches that were found, newest first, for people to judge.
 
-import { call, withQuery } from "./api.js";
-import { el, field } from "./dom.js";
+import { call, send, withQuery } from "./api.js";
+import { bulkBar, kindOf } from "./bulk.js";
+import { announce, el, errorBox, field, save } from "./dom.js";
 import { pagedList } from "./pager.js";
 import { miniBar } from "./timeline.js";
-import { VERDICTS, ago, decisionOf, length, nameOf, percent, share } from "./words.js";
+import { VERDICTS, ago, decisionOf, length, nameOf, number, percent, share } from "./words.js";
 
 const DAY_MILLISECONDS = 86_400_000;
+// Of one CSV file; the API sends so many at once.
+const CSV_ROWS = 1000;
+const MOST_CSV_PAGES = 100;
 
 // What is kept while a case is open: the filters, the pages, and the place in the list.
-export const queue = { filters: { verdict: "none", decision: "", bank: "", least: "", days: "" }, cursors: [""], ids: [], index: 0 };
+export const queue = {
+  filters: { verdict: "none", decision: "", bank: "", least: "", coverage: "", days: "" }, cursors: [""], ids: [], index: 0,
+};
 
 const select = (id, options, value) => {
-  const made = el("select", { id }, Object.entries(options).map(([key, text]) => el("option", { value: key }, text)));
+  const made = el("select", { id }, options.map(([key, text]) => el("option", { value: key }, text)));
   made.value = value;
   return made;
 };
@@ -20,77 +26,150 @@ const select = (id, options, value) => {
 /** What a person calls the query of a stored match. */
 export const queryName = (match) => nameOf(match.query.video_id ?? match.query.uri);
 
+/** The filters as query parameters of the API. */
+function parameters() {
+  const { verdict, decision, bank, least, coverage, days } = queue.filters;
+  return {
+    verdict, decision, bank: bank.trim(), min_probability: least, min_coverage: coverage,
+    since: days ? new Date(Date.now() - days * DAY_MILLISECONDS).toISOString() : "",
+  };
+}
+
 export function queueView() {
   const kept = queue.filters;
-  const verdict = select("verdict", { none: "without a verdict", "": "any verdict", ...Object.fromEntries(
-    Object.entries(VERDICTS).filter(([key]) => key !== "none").map(([key, text]) => [key, text.toLowerCase()])) }, kept.verdict);
-  const decision = select("decision", { "": "any decision", copy: "copy", review: "perhaps a copy", no_match: "excepted" }, kept.decision);
-  const bank = el("input", { type: "search", id: "bank", value: kept.bank, autocomplete: "off", spellcheck: "false", placeholder: "every bank" });
-  const least = select("least", { "": "any", 0.5: "50 % or more", 0.9: "90 % or more", 0.99: "99 % or more" }, kept.least);
-  const days = select("days", { "": "any time", 1: "last 24 hours", 7: "last 7 days", 30: "last 30 days" }, kept.days);
+  const controls = {
+    verdict: select("verdict", [["none", "without a verdict"], ["", "any verdict"],
+      ...Object.entries(VERDICTS).filter(([key]) => key !== "none").map(([key, text]) => [key, text.toLowerCase()])], kept.verdict),
+    decision: select("decision", [["", "any decision"], ["copy", "copy"], ["review", "perhaps a copy"], ["no_match", "excepted"]], kept.decision),
+    bank: el("input", { type: "search", id: "bank", value: kept.bank, autocomplete: "off", spellcheck: "false", placeholder: "every bank" }),
+    least: select("least", [["", "any"], ["0.5", "50 % or more"], ["0.9", "90 % or more"], ["0.99", "99 % or more"]], kept.least),
+    coverage: select("coverage", [["", "any"], ["0.1", "10 % or more"], ["0.5", "half or more"], ["0.9", "90 % or more"]], kept.coverage),
+    days: select("days", [["", "any time"], ["1", "last 24 hours"], ["7", "last 7 days"], ["30", "last 30 days"]], kept.days),
+  };
   const list = el("ol", { class: "queue-list" });
+  const csv = el("button", { type: "button", class: "small", onclick: () => saveCsv() }, "Save as CSV");
+  let shown = [];
 
+  const bulk = bulkBar((changed) => (changed ? pages.load() : mark()));
   const pages = pagedList({
     cursors: queue.cursors,
     empty: "No match has these properties.",
     noun: "matches, newest first",
-    fetchPage: (place) => {
-      const filters = queue.filters;
-      return call("GET", withQuery("/v1/matches", {
-        ...place, verdict: filters.verdict, decision: filters.decision, bank: filters.bank.trim(), min_probability: filters.least,
-        since: filters.days ? new Date(Date.now() - filters.days * DAY_MILLISECONDS).toISOString() : "",
-      }));
-    },
+    fetchPage: (place) => call("GET", withQuery("/v1/matches", { ...place, ...parameters() })),
     show: (items) => {
+      shown = items;
       queue.ids = items.map((match) => match.id);
-      list.replaceChildren(...items.map(row));
+      bulk.selected.clear();
+      const alike = new Map();
+      for (const match of items) alike.set(kindOf(match), [...(alike.get(kindOf(match)) ?? []), match.id]);
+      list.replaceChildren(...items.map((match, index) => row(match, index, alike.get(kindOf(match)), pick)));
+      csv.disabled = items.length === 0;
+      mark();
       if (queue.index > 0) move(0);
     },
   });
 
   const changed = () => {
-    queue.filters = { verdict: verdict.value, decision: decision.value, bank: bank.value, least: least.value, days: days.value };
+    queue.filters = Object.fromEntries(Object.entries(controls).map(([name, control]) => [name, control.value]));
     queue.index = 0;
     pages.restart();
   };
-  for (const control of [verdict, decision, bank, least, days]) control.addEventListener("input", changed);
+  for (const control of Object.values(controls)) control.addEventListener("input", changed);
 
-  function move(step) {
-    const links = list.querySelectorAll("a");
-    if (!links.length) return;
-    const focused = [...links].indexOf(document.activeElement);
-    const from = focused >= 0 ? focused : step > 0 ? queue.index - 1 : queue.index;
-    queue.index = Math.min(Math.max(from + step, 0), links.length - 1);
-    links[queue.index].focus();
-    links[queue.index].scrollIntoView({ block: "nearest" });
+  /** Select these matches; if all are selected, none of them. */
+  function pick(ids) {
+    const all = ids.every((id) => bulk.selected.has(id));
+    for (const id of ids) {
+      if (all) bulk.selected.delete(id);
+      else bulk.selected.add(id);
+    }
+    mark();
   }
 
+  function mark() {
+    list.querySelectorAll("input[type=checkbox]").forEach((box, index) => (box.checked = bulk.selected.has(queue.ids[index])));
+    bulk.update();
+  }
+
+  const current = () => {
+    const rows = [...list.children];
+    const focused = rows.findIndex((one) => one.contains(document.activeElement));
+    return shown[focused >= 0 ? focused : queue.index];
+  };
+
+  function move(step) {
+    const rows = [...list.children];
+    if (!rows.length) return;
+    const focused = rows.findIndex((one) => one.contains(document.activeElement));
+    const from = focused >= 0 ? focused : step > 0 ? queue.index - 1 : queue.index;
+    queue.index = Math.min(Math.max(from + step, 0), rows.length - 1);
+    const link = rows[queue.index].querySelector("a");
+    link.focus();
+    link.scrollIntoView({ block: "nearest" });
+  }
+
+  async function saveCsv() {
+    csv.disabled = true;
+    try {
+      const parts = [];
+      let path = withQuery("/v1/matches", { ...parameters(), limit: CSV_ROWS });
+      for (let page = 0; path && page < MOST_CSV_PAGES; page += 1) {
+        const response = await send(path, { headers: { Accept: "text/csv" } });
+        const text = await response.text();
+        // Each page begins with the names of the columns.
+        parts.push(page === 0 ? text : text.slice(text.indexOf("\n") + 1));
+        path = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
+      }
+      save(new Blob(parts, { type: "text/csv" }), "matches.csv");
+      announce("Saved as matches.csv");
+    } catch (error) {
+      pages.problem.replaceChildren(errorBox(error));
+    } finally {
+      csv.disabled = shown.length === 0;
+    }
+  }
+
+  const withCurrent = (work) => () => {
+    const match = current();
+    if (match) work(match);
+  };
   pages.load();
   return {
     title: "Queue",
     node: el("div", { class: "queue" },
       el("h1", {}, "Queue"),
       el("form", { class: "card filters", onsubmit: (event) => event.preventDefault() },
-        field("Verdict", verdict), field("Decision", decision), field("Bank", bank), field("Probability", least), field("Found", days)),
-      pages.problem, pages.count, list, pages.buttons),
+        field("Verdict", controls.verdict), field("Decision", controls.decision), field("Bank", controls.bank),
+        field("Probability", controls.least), field("Matched share", controls.coverage), field("Found", controls.days)),
+      pages.problem, el("div", { class: "row list-head" }, pages.count, csv), bulk.node, list, pages.buttons),
     shortcuts: () => [
       { keys: ["j"], label: "Next match", run: () => move(1) },
       { keys: ["k"], label: "Match before", run: () => move(-1) },
       { keys: ["Enter"], label: "Open the match", run: () => queue.ids.length && (location.hash = `#/case/${queue.ids[queue.index]}`) },
+      { keys: ["x"], label: "Select the match", run: withCurrent((match) => pick([match.id])) },
+      { keys: ["X"], label: "Select all that are alike", run: withCurrent((match) => pick(shown.filter((one) => kindOf(one) === kindOf(match)).map((one) => one.id))) },
+      ...bulk.shortcuts,
     ],
     release: pages.release,
   };
 }
 
-function row(match, index) {
-  return el("li", {}, el(
-    "a", { href: `#/case/${match.id}`, class: "queue-row", onclick: () => (queue.index = index) },
-    el("span", { class: "match-name" }, queryName(match), el("span", { class: "muted" }, " ↔ "), nameOf(match.ref_video_id)),
-    el("span", { class: "tags" },
-      match.verdict ? el("span", { class: "badge" }, VERDICTS[match.verdict.verdict]) : null,
-      el("span", { class: `badge ${match.decision}` }, decisionOf(match))),
-    el("span", { class: "muted facts" },
-      `${percent(match.probability)} · ${length(match.matched_seconds)}, ${share(match.coverage)} of the query · bank ${match.bank} · ${ago(match.found_at)}`),
-    miniBar(match.ranges[0], match.query.duration_seconds),
-  ));
+function row(match, index, alike, pick) {
+  const name = `${queryName(match)} ↔ ${nameOf(match.ref_video_id)}`;
+  return el("li", { class: "queue-item" },
+    el("input", { type: "checkbox", "aria-label": `Select ${name}`, onchange: () => pick([match.id]) }),
+    el(
+      "a", { href: `#/case/${match.id}`, class: "queue-row", onclick: () => (queue.index = index) },
+      el("span", { class: "match-name" }, queryName(match), el("span", { class: "muted" }, " ↔ "), nameOf(match.ref_video_id)),
+      el("span", { class: "tags" },
+        match.verdict ? el("span", { class: "badge" }, VERDICTS[match.verdict.verdict]) : null,
+        el("span", { class: `badge ${match.decision}` }, decisionOf(match))),
+      el("span", { class: "muted facts" },
+        `${percent(match.probability)} · ${length(match.matched_seconds)}, ${share(match.coverage)} of the query · bank ${match.bank} · ${ago(match.found_at)}`),
+      miniBar(match.ranges[0], match.query.duration_seconds),
+    ),
+    alike.length > 1
+      ? el("button", { type: "button", class: "small alike", title: "The same part of the same reference", onclick: () => pick(alike) },
+        `Select ${number(alike.length)} alike`)
+      : null);
 }

@@ -1,8 +1,8 @@
 // One stored match: the case, the verdict, and other matches of the same query.
 
-import { call, withQuery } from "./api.js";
+import { call, send, withQuery } from "./api.js";
 import { caseView } from "./case.js";
-import { announce, el, errorBox } from "./dom.js";
+import { announce, el, errorBox, save } from "./dom.js";
 import { queryName, queue } from "./queue.js";
 import { verdictPanel } from "./verdict.js";
 import { DECISIONS, changes, decisionOf, nameOf, percent, sentence } from "./words.js";
@@ -27,7 +27,7 @@ export function storedCaseView(_, [id]) {
     if (released) return;
     const query = {
       noun: match.query.kind === "upload" ? "upload" : "video", name: queryName(match), file: null, video_id: match.query.video_id,
-      duration_seconds: match.query.duration_seconds, fingerprint: match.query.fingerprint, rule: true,
+      duration_seconds: match.query.duration_seconds, fingerprint: match.query.fingerprint, rule: true, nonMatch: match.best_non_match,
     };
     const ranges = match.ranges.map((one) => ({ ...one, video_id: match.ref_video_id, bank: match.bank }));
     const [best] = ranges;
@@ -44,9 +44,13 @@ export function storedCaseView(_, [id]) {
       now.decision === now.found_decision ? null
         : el("p", { class: "notice" }, `The decision was “${DECISIONS[now.found_decision]}”. An exception changed it.`));
     let headline = told(match);
+    const evidence = ["HTML", "JSON"].map((kind) => el(
+      "button", { type: "button", class: "small", onclick: () => saveEvidence(kind).catch((error) => node.prepend(errorBox(error))) },
+      `Evidence as ${kind}`));
     node.replaceChildren(
       el("p", { class: "row" }, el("a", { href: "#/queue" }, "← Queue"),
-        place >= 0 ? el("span", { class: "muted" }, `${place + 1} of ${queue.ids.length} on this page`) : null),
+        place >= 0 ? el("span", { class: "muted" }, `${place + 1} of ${queue.ids.length} on this page`) : null,
+        el("span", { class: "evidence" }, evidence)),
       headline,
       el("div", { class: "card" }, panel.node),
       el("div", { class: "card" }, open.node),
@@ -54,6 +58,13 @@ export function storedCaseView(_, [id]) {
     );
     announce(sentence(best, query, name));
     await showOthers(match, others);
+  }
+
+  async function saveEvidence(kind) {
+    const type = kind === "HTML" ? "text/html" : "application/json";
+    const response = await send(`/v1/matches/${encodeURIComponent(id)}/evidence`, { headers: { Accept: type } });
+    save(await response.blob(), `match-${id}.${kind.toLowerCase()}`);
+    announce(`Evidence saved as ${kind}`);
   }
 
   async function showOthers(match, place) {

@@ -1,9 +1,10 @@
 // The verdict of a person on a stored match: with reason, note, undo and history; and exceptions.
 
-import { call, newKey, withQuery } from "./api.js";
+import { call, newKey } from "./api.js";
 import { announce, el, errorBox, field } from "./dom.js";
+import { exceptionForm } from "./exceptions.js";
 import { keyHint } from "./shortcuts.js";
-import { VERDICTS, ago, nameOf, number, percent, range, ruleInWords } from "./words.js";
+import { VERDICTS, ago, nameOf, percent, range, ruleInWords } from "./words.js";
 
 const CHOICES = [["c", "copy"], ["l", "licensed"], ["n", "not_copy"], ["u", "unsure"]];
 const HINTS = {
@@ -36,7 +37,8 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
   let busy = false;
   node.append(
     el("h3", {}, "Your verdict"), told,
-    el("div", { class: "row choices", role: "group", "aria-label": "Verdict" }, choices, undo),
+    el("div", { class: "row choices", role: "group", "aria-label": "Verdict" }, choices, undo,
+      el("button", { type: "button", class: "quiet", onclick: () => toggleOffer() }, "Except…", keyHint("e"))),
     problem, offer, excepted,
     el("details", {}, el("summary", {}, "Reason and note"), el("div", { class: "fields" }, field("Reason", reason), field("Note", note))),
     past,
@@ -100,7 +102,7 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
     await post(verdict, reason.value.trim(), note.value.trim());
     reason.value = note.value = "";
     announce(`Saved: ${VERDICTS[verdict]}`);
-    offer.replaceChildren(...(verdict === "not_copy" ? [offers()] : []));
+    offer.replaceChildren(...(verdict === "not_copy" ? [exceptions()] : []));
   });
 
   const takeBack = () => guarded(async () => {
@@ -116,37 +118,20 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
     await load();
   }
 
-  // What "not a copy" may mean for later matches.
-  function offers() {
-    const best = match.ranges[0];
-    const name = nameOf(match.ref_video_id);
-    const ways = [
-      ["Never match this pair again", { kind: "pair", query_fingerprint: match.query.fingerprint }],
-      [`Never count ${range(best.ref_start_seconds, best.ref_end_seconds)} of ${name}`,
-        { kind: "range", start_seconds: best.ref_start_seconds, end_seconds: best.ref_end_seconds }],
-    ];
-    return el("div", { class: "notice" },
-      el("p", {}, "Should later matches know this? Nothing changes until you confirm."),
-      el("div", { class: "row" }, ways.map(([label, body]) => el(
-        "button", { type: "button", class: "small", onclick: () => tryOut(label, body) }, label))));
-  }
-
-  const tryOut = (label, body) => guarded(async () => {
-    const json = { ...body, ref_video_id: match.ref_video_id, reason: reason.value.trim() || (body.kind === "pair" ? "not a copy" : "excluded") };
-    const { affected } = await call("POST", withQuery("/v1/exceptions", { dry_run: "true" }), { json });
-    const count = affected.total;
-    const effect = count === 1 ? "This changes the decision on one stored match." : `This changes the decisions on ${number(count)} stored matches.`;
-    const confirm = el("button", { type: "button", class: "primary", onclick: () => guarded(async () => {
-      await call("POST", "/v1/exceptions", { json, once: newKey() });
+  const exceptions = () => exceptionForm(match, {
+    reason: () => reason.value.trim(),
+    guarded,
+    onSaved: async () => {
       await load();
       onChange(match);
       offer.replaceChildren();
-      announce("Exception saved");
-    }) }, "Confirm");
-    offer.replaceChildren(el("div", { class: "notice" }, el("p", {}, el("b", {}, label), `. ${effect}`),
-      el("div", { class: "row" }, confirm, el("button", { type: "button", class: "quiet", onclick: () => offer.replaceChildren(offers()) }, "Back"))));
-    confirm.focus();
+    },
   });
+  const toggleOffer = () => {
+    if (!match) return;
+    offer.replaceChildren(...(offer.childElementCount ? [] : [exceptions()]));
+    offer.querySelector("input, button")?.focus();
+  };
 
   if (match) show();
   (match ? showExceptions() : load()).catch((error) => problem.replaceChildren(errorBox(error)));
@@ -155,6 +140,7 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
     shortcuts: [
       ...CHOICES.map(([key, verdict]) => ({ keys: [key], label: `Verdict: ${VERDICTS[verdict].toLowerCase()}`, run: () => judge(verdict) })),
       { keys: ["z"], label: "Undo the verdict", run: takeBack },
+      { keys: ["e"], label: "Except this pair or a part of the reference", run: toggleOffer },
     ],
   };
 }

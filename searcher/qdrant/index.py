@@ -72,6 +72,7 @@ class QdrantIndex(LocalIndex):
             store = _store(settings, manifest, nodes)
             opened.callback(store.close)
             index = cls(folder, manifest, settings, database, store, lock)
+            index.thumbnails.sweep()
             index._recover()
             index._half_done.update(index.videos.pending())
             index.finish_deletions()
@@ -232,6 +233,7 @@ class QdrantIndex(LocalIndex):
                 if self.videos.get(video_id) is None
             }
             self._show()
+            self.thumbnails.delete(one for one in gone if self.videos.get(one) is None)
             self.videos.mark_purged(gone)
 
     def close(self) -> None:

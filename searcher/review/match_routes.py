@@ -80,6 +80,9 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
             list[Verdict] | None, Query(description="Latest verdict; `none`: without one.")
         ] = None,
         min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
+        min_coverage: Annotated[
+            float | None, Query(ge=0, le=1, description="Matched share of the query.")
+        ] = None,
         since: Annotated[
             str | None, Query(description="Found again or first since this time, ISO 8601.")
         ] = None,
@@ -97,6 +100,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
             decision=decision,
             verdicts=frozenset(verdict) if verdict else None,
             min_probability=min_probability,
+            min_coverage=min_coverage,
             since=None if since is None else _milliseconds(since),
             fingerprint=query_fingerprint,
             video_id=video_id,

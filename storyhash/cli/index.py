@@ -175,6 +175,7 @@ def _run(services: IndexServices, plan: IndexPlan) -> IndexReport:
             services.pool,
             Metrics.create("index"),
             services.in_hand,
+            services.thumbnails,
         )
         try:
             return indexer.index_all(plan.work, on_video)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from common.errors import SetAsideError, StoryHashError, VideoError
 from common.metrics import Metrics
 from common.runtime_tuning import usable_cores
+from common.settings import ThumbnailSettings
 from common.types import CatalogEntry, Embedding
 from common.work_in_progress import WorkInProgress
 from embedder.metrics import observe_encoders
@@ -26,6 +27,7 @@ from searcher.metrics import observe_searchable, watch_vectors
 from storyhash.pipeline.batching import EMBED, MeteredStage, SegmentBatcher
 from storyhash.pipeline.index_plan import WorkItem
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
+from storyhash.pipeline.thumbnails import Thumbnails
 from storyhash.video_errors import SHARED, as_video_error
 
 # Batches per thread that wait for the embedder or are in it: enough to keep it busy, few enough to bound
@@ -64,13 +66,16 @@ class Indexer:
         pool: DecoderPool,
         metrics: Metrics,
         in_hand: WorkInProgress | None = None,
+        thumbnails: Thumbnails | None = None,
     ) -> None:
-        """in_hand: where the videos in progress are recorded (default: nowhere). The caller closes it."""
+        """in_hand: where the videos in progress are recorded (default: nowhere). The caller closes it.
+        thumbnails: those of the videos in progress (default: none are kept)."""
         self._index = index
         self._stage = stage
         self._pool = pool
         self._metrics = metrics
         self._in_hand = in_hand or WorkInProgress()
+        self._thumbnails = thumbnails or Thumbnails(index.thumbnails, ThumbnailSettings())
         self._threads = max(1, usable_cores() // 2)
         self._under_way: dict[str, _PendingVideo] = {}
         self._set_aside: deque[WorkItem] = deque()
@@ -159,6 +164,7 @@ class Indexer:
                 yield None
             self._under_way[item.entry.video_id] = _PendingVideo(item)
             self._in_hand.take(name)
+            self._thumbnails.begin(item.entry.video_id, item.version)
             yield item.entry, item.version
             while suspect and item.entry.video_id in self._under_way:
                 yield None
@@ -169,6 +175,7 @@ class Indexer:
             yield
         finally:
             self._in_hand.release()
+            self._thumbnails.drop_all()
 
     def _settle_set_aside(self, on_video: OnVideo, wanted: Callable[[WorkItem], bool]) -> None:
         """Fail videos that crashed the process twice, without opening them again."""
@@ -227,6 +234,7 @@ class Indexer:
                 outcome = self._try_to_store(done, video)
             else:
                 outcome = self._fail(video)
+            self._thumbnails.drop(video.item.entry.video_id, video.item.version)
         on_video(outcome)
         # Only after `on_video`, because the work that it starts, such as matching, may also crash the
         # process.
@@ -263,7 +271,10 @@ class Indexer:
         """Make a video searchable."""
         item = video.item
         with self._stage.clock.measure("index"), self._metrics.time_stage(SEARCH):
+            # Before: after a crash in between there are none rather than those of another file.
+            self._index.thumbnails.delete([item.entry.video_id])
             self._index.replace_video(item.row(done.duration_seconds), video.embeddings)
+            self._thumbnails.finish(item.entry.video_id, item.version)
         self._stage.clock.add(done.stage_seconds)
         self._metrics.videos_total.labels(SEARCH, "done").inc()
         observe_searchable(self._metrics, video.produced_at)

@@ -236,7 +236,10 @@ def _workers(
     indexed = IndexedVideos(
         *(answering, reviews, metrics, transforms), match=settings.service.match_new_videos
     )
-    indexer = Indexer(services.index, services.stage, services.pool, metrics, services.in_hand)
+    indexer = Indexer(
+        *(services.index, services.stage, services.pool, metrics),
+        *(services.in_hand, services.thumbnails),
+    )
     workers: list[Background] = [
         IndexWorker(
             indexer,

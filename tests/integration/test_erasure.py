@@ -19,6 +19,7 @@ from searcher.backup.create import Source, create_backup
 from searcher.erasure import Place, erasure_receipt
 from searcher.local_index import LocalIndex
 from searcher.storage.drop_staged import drop_staged
+from searcher.storage.thumbnails import Thumbnail
 from storyhash.cli import app
 from tests.support.embeddings import video
 from tests.support.index_writer import MANIFEST, SETTINGS, row
@@ -27,7 +28,7 @@ from tests.unit.searcher.test_consumer import feed, searchable
 
 GONE = "secret-film"
 PLACES = (
-    *("catalogue", "shard", "mirror", "snapshots", "staging"),
+    *("catalogue", "shard", "mirror", "snapshots", "staging", "thumbnails"),
     *("matches", "exceptions", "jobs", "webhooks", "backups"),
 )
 
@@ -46,9 +47,14 @@ def run(*arguments: str | Path) -> tuple[int, Any]:
     return done.exit_code, json.loads(done.stdout)
 
 
+def picture_of(points: list[Embedding]) -> bytes:
+    return f"a thumbnail of {points[0].ref.video_id}".encode()
+
+
 def files_with(folder: Path, points: list[Embedding]) -> list[str]:
-    """Files with bytes of one of these vectors, of their frame codes, or of the video's title."""
-    wanted = [f"title of {points[0].ref.video_id}".encode()]
+    """Files with bytes of one of these vectors, of their frame codes, of the video's title or of its
+    thumbnail."""
+    wanted = [f"title of {points[0].ref.video_id}".encode(), picture_of(points)]
     for one in points:
         wanted.append(one.vector.astype("<f4").tobytes()[:64])
         if len(one.frames):
@@ -108,6 +114,10 @@ def test_after_compaction_no_file_has_the_bytes_of_a_deleted_video(
     with LocalIndex.open_writer(data, MANIFEST, SETTINGS) as index:
         write(index, gone)
         write(index, kept)
+        for points in (gone, kept):
+            pictures = index.thumbnails.begin(points[0].ref.video_id)
+            pictures.add([Thumbnail(0.0, picture_of(points))])
+            pictures.finish()
         index.save_snapshot()
     assert run("erasure", GONE, "--data", data)[0] == 1
     assert run("delete", GONE, "--data", data)[0] == 0

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from searcher.api.schemas import Decision
+from searcher.review.evidence_schemas import EvidencePack
 from searcher.review.schemas import (
     AddedException,
     AddedVerdicts,
@@ -40,6 +41,7 @@ def list_matches(
     decision: Decision | None = None,
     verdicts: Sequence[Verdict] = (),
     min_probability: float | None = None,
+    min_coverage: float | None = None,
     since: datetime | str | None = None,
     query_fingerprint: str | None = None,
     video_id: str | None = None,
@@ -56,6 +58,7 @@ def list_matches(
         "decision": decision,
         "verdict": list(verdicts),
         "min_probability": min_probability,
+        "min_coverage": min_coverage,
         "since": since.isoformat() if isinstance(since, datetime) else since,
         "query_fingerprint": query_fingerprint,
         "video_id": video_id,
@@ -74,6 +77,18 @@ def matches_as_csv(**filters: Any) -> Call[str]:
 def show_match(match_id: int) -> Call[StoredMatchItem]:
     """One match, with its evidence and verdicts."""
     return Call(as_model(StoredMatchItem), path={"match_id": match_id})
+
+
+@operation("GET", "/v1/matches/{match_id}/evidence")
+def evidence_of_match(match_id: int) -> Call[EvidencePack]:
+    """The evidence pack of a match, with the hashes of its pictures and files."""
+    return Call(as_model(EvidencePack), path={"match_id": match_id})
+
+
+def evidence_as_html(match_id: int) -> Call[str]:
+    """The evidence pack of a match as one HTML page."""
+    pack: Call[Any] = evidence_of_match(match_id)
+    return replace(pack, read=as_text, headers={"Accept": "text/html"})
 
 
 @operation("GET", "/v1/videos/{video_id}/matches")

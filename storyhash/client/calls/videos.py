@@ -93,6 +93,12 @@ def video_content(
     return Call(_bytes, path={"video_id": video_id}, headers=headers)
 
 
+@operation("GET", "/v1/videos/{video_id}/thumbnail")
+def video_thumbnail(video_id: str, *, seconds: float = 0.0) -> Call[bytes]:
+    """The small picture of a video at this time, as WebP; empty if the service has none."""
+    return Call(_bytes, path={"video_id": video_id}, query={"seconds": seconds})
+
+
 @operation("GET", "/v1/videos/{video_id}/erasure")
 def erasure_of_video(video_id: str) -> Call[ErasureReceipt]:
     """The receipt of a deletion: where the video was looked for, and what is left."""

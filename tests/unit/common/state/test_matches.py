@@ -44,6 +44,19 @@ def stores(database: StateDatabase) -> Stores:
     return Stores(database)
 
 
+def test_matches_are_filtered_by_the_share_of_the_query(stores: Stores) -> None:
+    detail = {"ref_video_id": "a", "name": "\0", "coverage": 0.5}
+    half, whole, _ = stores.matches.record(
+        [
+            match("video:q", "a", detail=detail),
+            match("video:q", "b", detail={**detail, "coverage": 1}),
+            match("video:q", "c"),
+        ]
+    )
+    assert stores.ids(min_coverage=0.5) == [whole, half]
+    assert stores.ids(min_coverage=0.51) == [whole]
+
+
 def test_a_pair_that_is_found_again_keeps_its_id_and_verdict(stores: Stores) -> None:
     first, other = stores.matches.record([match("video:q", "a"), match("video:q", "c")])
     assert stores.verdicts.add(first, JUDGED, None) is not None

@@ -128,6 +128,9 @@ def test_a_review_through_the_client(client: Client, tmp_path: Path) -> None:
     assert client.list_matches_of_video(one.ref_video_id).total == len(
         list(client.all_matches_of_video(one.ref_video_id))
     )
+    pack = client.evidence_of_match(one.id)
+    assert (pack.match.id, len(pack.files)) == (one.id, 2)
+    assert client.evidence_as_html(one.id).startswith("<!doctype html>")
     bulk = client.add_verdicts([match.id for match in matches], "unsure")
     assert [given.match_id for given in bulk.items] == [match.id for match in matches]
     header, *rows = client.matches_as_csv(limit=1).splitlines()
@@ -160,6 +163,7 @@ def test_the_catalogue_through_the_client(client: Client) -> None:
     with pytest.raises(UsageError, match="this service sends no files") as refused:
         client.video_content("a.mp4", last_byte=10)
     assert refused.value.code == "no_content"
+    assert client.video_thumbnail("a.mp4", seconds=1.5) == b""
     assert client.change_video("a.mp4", title="Tea", disabled=True).title == "Tea"
     with pytest.raises(UsageError) as stale:
         client.change_video("a.mp4", title="Coffee", if_match='"old"')

@@ -1,0 +1,27 @@
+"""Settings of thumbnails: small pictures of indexed videos, for people who judge matches."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from common.settings.group import SettingsGroup
+
+
+class ThumbnailSettings(SettingsGroup):
+    """Whether `storyhash serve` and `storyhash index` keep small pictures of the videos they index."""
+
+    enabled: bool = Field(
+        False,
+        description="Keep one small picture for each half second of a new video, in the folder "
+        "`thumbnails` of the data folder. They are deleted with the video.",
+    )
+    long_side: int = Field(
+        160, ge=32, le=640, description="Pixels of the longer side of a thumbnail."
+    )
+    max_bytes: int = Field(
+        4096,
+        ge=512,
+        le=65_536,
+        description="Maximum bytes of one thumbnail. A larger one is encoded again at lower quality, and "
+        "left out if that does not help.",
+    )

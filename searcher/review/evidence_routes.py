@@ -1,0 +1,70 @@
+"""`GET /v1/matches/{id}/evidence`: a match as one file, for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from common.cancellation import Cancellation
+from common.http.errors import json_response
+from common.http.load_shedding import LoadShedder
+from common.http.request_facts import facts_of
+from common.http.roles import needs
+from common.state.roles import Role
+from searcher.api.protocols import Catalogue
+from searcher.api.schemas import ERRORS
+from searcher.review.evidence import evidence_pack
+from searcher.review.evidence_page import POLICY, evidence_page
+from searcher.review.evidence_schemas import EvidencePack
+from searcher.review.match_routes import unknown_match
+from searcher.review.paging import RowNumber
+from searcher.review.reviews import Reviews
+
+HTML_TYPE = "text/html"
+# Files are read for their hashes: few at a time.
+_AT_WORK, _WAITING = 2, 8
+_AS_HTML = {HTML_TYPE: {"schema": {"type": "string"}}}
+
+
+def evidence_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
+    """The route."""
+    router = APIRouter(tags=["matches"])
+    load_shedder = LoadShedder(_AT_WORK, _WAITING)
+
+    @router.get(
+        "/v1/matches/{match_id}/evidence",
+        dependencies=needs(Role.READER),
+        responses={200: {"model": EvidencePack, "content": _AS_HTML}, **ERRORS},
+    )
+    async def evidence(match_id: RowNumber, request: Request) -> Response:
+        """Get the evidence pack of a match: words, rule, ranges, pairs with thumbnails, hashes of pictures
+        and files, verdicts; with `Accept: text/html` as one HTML page without a script. Files on the
+        service's machine are read for their hashes."""
+        banks = facts_of(request.scope).caller.banks
+
+        def pack(cancellation: Cancellation) -> dict[str, Any]:
+            match = reviews.state.matches.get(match_id, banks)
+            if match is None:
+                raise unknown_match(match_id)
+            return evidence_pack(reviews.state, catalogue.current().index, match, cancellation)
+
+        async with load_shedder.entered():
+            value = await load_shedder.run(pack, request.receive)
+        headers = {"Cache-Control": "private, no-store"}
+        if not _wants_html(request):
+            return json_response(value, headers=headers)
+        headers |= {
+            "Content-Security-Policy": f"{POLICY}; sandbox; frame-ancestors 'none'",
+            "Content-Disposition": f'attachment; filename="match-{match_id}.html"',
+        }
+        return Response(evidence_page(value), headers=headers, media_type=HTML_TYPE)
+
+    return router
+
+
+def _wants_html(request: Request) -> bool:
+    """Whether the `Accept` header names HTML."""
+    given = request.headers.get("accept", "").lower().split(",")
+    return HTML_TYPE in (one.partition(";")[0].strip() for one in given)

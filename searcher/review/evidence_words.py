@@ -1,0 +1,80 @@
+"""A stored match in words, for people who did not see the review page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_DECISIONS = {"copy": "Copy", "review": "Perhaps a copy", "no_match": "No match"}
+VERDICTS = {
+    "copy": "Copy",
+    "licensed": "Licensed copy",
+    "not_copy": "Not a copy",
+    "unsure": "Unsure",
+    "none": "Withdrawn",
+}
+
+
+def percent(probability: float) -> str:
+    """A probability; never 100 % and never 0 %."""
+    if probability > 0.999:
+        return "more than 99.9 %"
+    return "less than 0.1 %" if probability < 0.001 else f"{100 * probability:.1f} %"
+
+
+def in_words(told: Mapping[str, Any]) -> list[str]:
+    """Sentences about a match as JSON values: the decision, each range, the rule, the verdict."""
+    decision = _DECISIONS[told["decision"]]
+    lines = [f"{decision}: {told['query']['uri']} compared with {told['ref_video_id']}."]
+    if told["decision"] != told["found_decision"]:
+        lines.append(
+            f"An exception changed the decision, which was: {_DECISIONS[told['found_decision']]}."
+        )
+    lines += [range_words(one) for one in told["ranges"]]
+    lines.append(rule_words(told["rule"], told["probability"], told["bank"]))
+    verdict = told["verdict"]
+    if verdict is None:
+        lines.append("No person has judged it.")
+    else:
+        who = verdict["author"] or "a caller without a key"
+        lines.append(f"Verdict of {who}: {VERDICTS[verdict['verdict']]}.")
+    return lines
+
+
+def range_words(one: Mapping[str, Any]) -> str:
+    """What one range is, and what was done to the picture."""
+    done = (one.get("transform") or {}).get("words") or ""
+    if not done and one["view"] != "identity":
+        done = f"found through the view {one['view']}"
+    return (
+        f"{_times(one, 'query')} of the query is {_times(one, 'ref')} of the reference"
+        f"{'' if done in ('', 'unchanged') else f', {done}'}; "
+        f"probability {percent(one['probability'])}."
+    )
+
+
+def rule_words(rule: Mapping[str, Any], probability: float, bank: str) -> str:
+    """The rule that decided, and by how much."""
+    needed, margin = 100 * rule["threshold"], 100 * rule["margin"]
+    if rule["name"] == "coverage_too_small":
+        return (
+            f"Probability {percent(probability)} is enough for a copy, but bank {bank} requires at "
+            f"least {rule['min_seconds']:g} s and {100 * rule['min_coverage']:g} % of the query."
+        )
+    what = "A copy" if rule["name"] == "copy_probability" else "A review"
+    return (
+        f"{what} needs a probability of at least {needed:.1f} % in bank {bank}; this match is "
+        f"{abs(margin):.1f} percentage points {'below' if margin < 0 else 'above'}."
+    )
+
+
+def clock(seconds: float) -> str:
+    """A time in a video: `0:05.0`, `1:00:02.5`."""
+    minutes, rest = divmod(round(max(0.0, seconds), 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{start}:{rest:04.1f}"
+
+
+def _times(one: Mapping[str, Any], side: str) -> str:
+    return f"{clock(one[f'{side}_start_seconds'])} to {clock(one[f'{side}_end_seconds'])}"
