@@ -398,8 +398,8 @@ class LocalIndex:
         self.notices += recovered.said
 
     def finish_deletions(self) -> None:
-        """Remove deleted videos from mirror, thumbnails, shard and snapshots. Also finishes deletions of a
-        process that was killed."""
+        """Remove deleted videos from mirror, shard, snapshots and thumbnails. Also finishes deletions of
+        a process that was killed."""
         with self.changing:
             gone = self.videos.unpurged()
             if not gone:

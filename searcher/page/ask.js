@@ -86,6 +86,8 @@ export function askView(parameters) {
   async function ask(query, work) {
     running?.abort();
     const controller = (running = new AbortController());
+    performance.clearMarks();
+    performance.mark("asked");
     answer?.release();
     answer = null;
     const shown = progressBox(() => controller.abort());
@@ -97,12 +99,15 @@ export function askView(parameters) {
       // As a job it keeps its place in the queue, tells its stage, and may take long.
       const jobs = await hasJobs();
       const first = await work(jobs, shown.update, controller.signal);
+      performance.mark("sent");
       const json = jobs ? await resultOf(first, shown.update, controller.signal) : first;
+      performance.mark("answered");
       const view = await answerView(json, query, total);
       if (running !== controller) return view.release();
       answer = view;
       node.classList.add("answered");
       place.replaceChildren(answer.node);
+      performance.mark("shown");
       answer.node.querySelector("h2")?.focus({ preventScroll: true });
       window.scrollTo({ top: 0, behavior: "smooth" });
     } catch (error) {

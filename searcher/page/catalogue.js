@@ -29,7 +29,8 @@ export function catalogueView() {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       sight.unobserve(target);
-      showThumbnail(target);
+      const canvas = target.querySelector("canvas");
+      if (canvas) showThumbnail(canvas);
     }
   });
 
@@ -43,7 +44,8 @@ export function catalogueView() {
     show: (items) => {
       sight.disconnect();
       body.replaceChildren(...items.map(row));
-      body.querySelectorAll("canvas").forEach((canvas) => sight.observe(canvas));
+      // A canvas without a picture takes no place, so its row is watched.
+      for (const line of body.children) sight.observe(line);
       table.hidden = items.length === 0;
       for (const { bank: name } of items) {
         if (known.has(name)) continue;

@@ -142,8 +142,9 @@ def _exceptions(pack: Mapping[str, Any]) -> str:
 def _model(pack: Mapping[str, Any]) -> Iterator[str]:
     match = pack["match"]
     yield f"Vectors: {pack['model']['model_id']}. Calibration: {pack['model']['calibration']}."
-    yield f"Score {match['score']:.4f}, probability {percent(match['probability'])}, view {match['view']}."
-    yield f"First found {match['first_found_at']}, last {match['found_at']}, {match['times_found']} times."
+    probability = percent(match["probability"])
+    yield f"Score {match['score']:.4f}, probability {probability}, view {match['view']}."
+    yield f"First found {match['first_found_at']}, last found {match['found_at']}."
 
 
 def _json(pack: Mapping[str, Any]) -> str:

@@ -39,9 +39,9 @@ def evidence_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         responses={200: {"model": EvidencePack, "content": _AS_HTML}, **ERRORS},
     )
     async def evidence(match_id: RowNumber, request: Request) -> Response:
-        """Get the evidence pack of a match: words, rule, ranges, pairs with thumbnails, hashes of pictures
-        and files, verdicts; with `Accept: text/html` as one HTML page without a script. Files on the
-        service's machine are read for their hashes."""
+        """Get the evidence pack of a match: words, rule, ranges, pairs with thumbnails, hashes of
+        pictures and files, verdicts; with `Accept: text/html` as one HTML page without a script. Files on
+        the service's machine are read for their hashes."""
         banks = facts_of(request.scope).caller.banks
 
         def pack(cancellation: Cancellation) -> dict[str, Any]:

@@ -6,14 +6,21 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 
 from common.state.roles import Role
+from common.types import UInt8Array
+from common.video import encode_video
+from searcher.storage.thumbnails import Thumbnail, ThumbnailStore
+from storyhash.client import Client
+from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 from tests.conftest import skip_or_fail
-from tests.e2e.conftest import draw, storyhash
+from tests.e2e.conftest import small, storyhash
 from tests.support.browser import (
     missing,
     opened_browser,
@@ -28,6 +35,21 @@ from tests.support.services import Service
 TITLE = "<script>window.attacked = true</script><img src=x onerror='window.attacked = true'>"
 
 
+class Served(NamedTuple):
+    """A running service, and the keys of a reviewer and of an admin."""
+
+    running: Service
+    key: str
+    admin: str
+
+
+def cropped(frame: UInt8Array) -> UInt8Array:
+    """The middle of the picture, a tenth less on each side, as large as the whole."""
+    height, width = frame.shape[:2]
+    middle = frame[height // 10 : -(height // 10), width // 10 : -(width // 10)]
+    return cv2.resize(middle, (width, height), interpolation=cv2.INTER_AREA)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     how = missing()
@@ -40,8 +62,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def service(
     indexed: Path, films: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Service, str]]:
-    """A service over a copy of the four films' index, and a reviewer's key. One title is an attack."""
+) -> Iterator[Served]:
+    """A service over a copy of the four films' index. One title is an attack, one has a thumbnail."""
     scratch = tmp_path_factory.mktemp("page")
     data = Path(shutil.copytree(indexed, scratch / "data"))
     manifest = scratch / "titles.jsonl"
@@ -49,8 +71,15 @@ def service(
     manifest.write_text(json.dumps(row))
     run = storyhash("index", manifest, "--data", data, "--json")
     assert run.json["relabelled"], run.stderr
+    pictures = ThumbnailStore(data).begin("a.mp4")
+    _, webp = cv2.imencode(".webp", np.full((54, 96, 3), 200, np.uint8))
+    pictures.add([Thumbnail(0.0, webp.tobytes())])
+    pictures.finish()
     with opened_state(data) as state:
-        key = key_of(state, Role.REVIEWER)["Authorization"].removeprefix("Bearer ")
+        key, admin = (
+            key_of(state, role)["Authorization"].removeprefix("Bearer ")
+            for role in (Role.REVIEWER, Role.ADMIN)
+        )
     settings = {
         "STORYHASH_HTTP__PORT": "0",
         "STORYHASH_HTTP__REQUIRE_KEYS": "always",
@@ -60,7 +89,7 @@ def service(
     }
     made = Service("serve", ("serve", "--data", data), scratch / "log", settings, preloaded=True)
     made.start().ready()
-    yield made, key
+    yield Served(made, key, admin)
     assert made.stop() == 0, made.text()
 
 
@@ -100,18 +129,20 @@ def is_accessible(browser: Any) -> bool:
     return True
 
 
-def test_a_mirrored_copy_is_named_in_words_and_stepped_through_by_keyboard(
-    browser: Any, service: tuple[Service, str], tmp_path: Path
+def test_a_mirrored_cropped_copy_is_named_in_words_stepped_through_confirmed_and_its_intro_excepted(
+    browser: Any, service: Served, tmp_path: Path
 ) -> None:
-    running, key = service
+    running, key, admin = service
     signed_in(browser, running.url, key)
     assert "4 videos" in wait_for(browser, ".drop .hint", "videos").text
     assert browser.execute_script("return [sessionStorage.length, localStorage.length]") == [1, 0]
 
-    copy = draw(tmp_path / "<b>copy.mp4", 1, mirrored=True)
+    copy = tmp_path / "<b>copy.mp4"
+    encode_video(copy, small(map(cropped, map(mirror, film(1, 6.0)))), FRAMES_PER_SECOND)
     browser.find_element("id", "file").send_keys(str(copy))
     told = wait_for(browser, ".verdict", "Copy").text
-    assert told.startswith("Copy, mirrored")
+    assert told.startswith("Copy, mirrored, cropped to the centre")
+    assert "the whole upload (6 s) is 0:00" in told.replace("\u00a0", " ")
     assert told.endswith(f"of {TITLE}.")
     assert "<b>copy.mp4" in wait_for(browser, ".headline .of").text
     assert wait_for(browser, ".summary", ">99.9 %")
@@ -120,10 +151,13 @@ def test_a_mirrored_copy_is_named_in_words_and_stepped_through_by_keyboard(
     wait_for(browser, ".player video[aria-label=Query]")
     wait_for(browser, ".player video[aria-label=Reference]")
     wait_for(browser, ".stills canvas")
+    # Mirrored back, and as small as the part that the original shows.
     undone = browser.find_element("css selector", ".player video").value_of_css_property(
         "transform"
     )
-    assert undone == "matrix(-1, 0, 0, 1, 0, 0)"
+    across, _, _, down, *_ = map(float, undone.removeprefix("matrix(").removesuffix(")").split(","))
+    assert (across, down) == pytest.approx((-0.8, 0.8), abs=0.05)
+    assert wait_for(browser, ".non-match canvas", shown=False)
 
     press(browser, "r")
     at = seconds(browser)
@@ -142,6 +176,29 @@ def test_a_mirrored_copy_is_named_in_words_and_stepped_through_by_keyboard(
     assert wait_for(browser, ".controls .primary", "Play")
     assert seconds(browser) >= at - 1
 
+    press(browser, "c")
+    assert "Copy" in wait_for(browser, ".told b").text
+    press(browser, "e")
+    for name, text in (("from", "0:00"), ("to", "0:01"), ("why", "intro")):
+        field = wait_for(browser, f".range-form input[id^={name}-]")
+        field.clear()
+        field.send_keys(text)
+    press(browser, "\ue007")  # enter
+    assert "0 stored matches" in wait_for(browser, ".verdict-panel .notice", "changes").text
+    press(browser, "\ue007")  # the button that confirms
+    assert "Reason: intro" in wait_for(browser, ".verdict-panel .notice", "Excepted").text
+    with Client(running.url, admin) as client:
+        (match,) = client.list_matches(verdicts=["copy"]).items
+        assert (match.ref_video_id, match.query.uri) == ("a.mp4", copy.name)
+        (intro,) = client.list_exceptions(ref_video_id="a.mp4").items
+        assert (intro.start_seconds, intro.end_seconds, intro.reason) == (0, 1, "intro")
+        done = [change.action for change in client.list_changes().items]
+        assert done[:2] == ["exceptions.add", "verdicts.add"]
+        pack = client.evidence_of_match(match.id)
+        assert [one.id for one in pack.exceptions] == [intro.id]
+        assert all(file.sha256 for file in pack.files)
+        client.delete_exception(intro.id)
+
     assert browser.execute_script("return window.attacked") is None
     assert browser.execute_script("return document.scripts.length") == 1
     assert errors(browser) == []
@@ -149,9 +206,9 @@ def test_a_mirrored_copy_is_named_in_words_and_stepped_through_by_keyboard(
 
 
 def test_a_match_is_judged_excepted_and_put_back_by_keyboard(
-    browser: Any, service: tuple[Service, str], films: Path
+    browser: Any, service: Served, films: Path
 ) -> None:
-    running, key = service
+    running, key, _ = service
     with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {key}"}) as client:
         film = (films / "a.mp4").read_bytes()
         octets = {"Content-Type": "application/octet-stream"}
@@ -184,14 +241,30 @@ def test_a_match_is_judged_excepted_and_put_back_by_keyboard(
         press(browser, "z")
         wait_for(browser, ".history li", "Withdrawn", shown=False)
         assert stored() == ("copy", None, ["none", "not_copy"])
+        press(browser, "q")
+        wait_for(browser, ".queue-row")
+        press(browser, "j")
+        press(browser, "x")
+        assert wait_for(browser, ".bulk", "One selected")
+        assert serious_problems(browser) == []
+        press(browser, "U")
+        wait_for(browser, ".count", "No match")
+        assert stored()[1] == "unsure"
     assert errors(browser) == []
 
 
-def test_a_title_stays_text_in_the_catalogue(browser: Any, service: tuple[Service, str]) -> None:
-    running, key = service
+def test_the_catalogue_shows_titles_as_text_thumbnails_states_and_banks(
+    browser: Any, service: Served
+) -> None:
+    running, key, _ = service
     signed_in(browser, f"{running.url}/#/catalogue", key)
     assert wait_for(browser, "tbody .name", "script").text == TITLE
     assert "4 of 4 videos" in wait_for(browser, ".count", "videos").text
+    assert wait_for(browser, "canvas.shown")
+    assert wait_for(browser, ".ingest button", "4 ready")
+    wait_for(browser, "details.card summary", "Banks").click()
+    assert "4 videos" in wait_for(browser, "details.card li", "default").text
+    browser.execute_script("document.activeElement.blur()")
     press(browser, "/")
     press(browser, "series")
     assert "1 of 1" in wait_for(browser, ".count", "of 1 ").text

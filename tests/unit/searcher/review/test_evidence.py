@@ -1,4 +1,4 @@
-"""The evidence pack: complete, hashes that anyone can compute again, and one HTML page without a script."""
+"""The evidence pack: complete, with hashes that anyone can check, and an HTML page without a script."""
 
 from __future__ import annotations
 

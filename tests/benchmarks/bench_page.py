@@ -1,0 +1,208 @@
+"""Time from dropping a video on the review page to the answer, stage by stage, and the page's weight.
+
+A drawn video of 30 s, mirrored, is a copy of one of six drawn videos. First the stages of the answer
+are measured in this process, on the code path of the service: decode (and pack), embed, search (of the
+index), match (alignment and decision) and transform (pictures are compared). Then a service runs, and a
+headless Chromium shows its page: upload, answer (all stages, the queue of jobs and the page's polling)
+and render. Medians of `--runs`; the first run, which loads models and starts children, is `first`. Also
+printed: bytes of all files of the page as they are sent, and milliseconds to the first contentful paint.
+
+Needs the extra `test`, and `apt-get install chromium chromium-driver`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common.settings import Settings, load_settings
+from common.types import Float32Array, Hit, PassName, QueryEmbedding
+from common.video import encode_video
+from searcher.index.state import EVERYTHING, Filter
+from searcher.local_index import LocalIndex
+from searcher.matching.cascade import match_cascade
+from storyhash.demo import CATALOGUE, write_catalogue
+from storyhash.samples import FRAMES_PER_SECOND, film, mirror
+from storyhash.wiring import QueryServices, open_for_queries
+from tests.benchmarks.report import options, publish
+from tests.support.browser import missing, opened_browser, wait_for
+from tests.support.services import Service
+
+_SECONDS, _QUICK_SECONDS, _RUNS = 30.0, 6.0, 5
+_COPIED = "city"
+_STAGES = ("decode", "embed", "search", "match", "transform")
+_MARKS = {
+    "upload": ("asked", "sent"),
+    "answer": ("sent", "answered"),
+    "render": ("answered", "shown"),
+}
+_WEIGHT = """
+const all = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+  .filter((one) => new URL(one.name).pathname === "/" || one.name.includes("/page/"));
+const paint = performance.getEntriesByName("first-contentful-paint")[0];
+const weight = all.reduce((sum, one) => sum + one.encodedBodySize, 0);
+return [weight, all.length, paint ? paint.startTime : null];
+"""
+
+
+class _Stopwatch:
+    """Seconds by stage; one stage inside another is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._inside: list[float] = []
+
+    def __call__(self, stage: str) -> _Stage:
+        return _Stage(self, stage)
+
+
+class _Stage:
+    def __init__(self, watch: _Stopwatch, stage: str) -> None:
+        self._watch, self._stage = watch, stage
+
+    def __enter__(self) -> None:
+        self._watch._inside.append(0.0)
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._began
+        inner = self._watch._inside.pop()
+        self._watch.seconds[self._stage] += spent - inner
+        if self._watch._inside:
+            self._watch._inside[-1] += spent
+
+
+def _once(services: QueryServices, path: Path) -> dict[str, float]:
+    """Seconds of one answer by stage."""
+    watch = _Stopwatch()
+    index = services.index
+    search = type(index).search
+
+    def timed_search(
+        self: LocalIndex, vectors: Float32Array, k: int, only: Filter = EVERYTHING
+    ) -> list[list[Hit]]:
+        with watch("search"):
+            return search(self, vectors, k, only)
+
+    with watch("decode"):
+        session = services.queries.open(path, path.name)
+
+    def pieces(kind: PassName) -> Iterator[QueryEmbedding]:
+        found = session.pieces(kind)
+        while True:
+            with watch("embed"):
+                piece = next(found, None)
+            if piece is None:
+                return
+            yield piece
+
+    type(index).search = timed_search  # type: ignore[method-assign]
+    try:
+        with session:
+            with watch("match"):
+                report = match_cascade(services.matcher, pieces)
+            with watch("transform"):
+                services.add_transforms(report, services.queries.pictures_of(session))
+    finally:
+        type(index).search = search  # type: ignore[method-assign]
+    if report.decision != "copy":
+        raise RuntimeError(f"expected a copy, got {report.decision}")
+    return {stage: watch.seconds[stage] for stage in _STAGES}
+
+
+def _in_process(settings: Settings, path: Path, runs: int) -> list[dict[str, float]]:
+    with open_for_queries(settings, decoders=1) as services:
+        return [_once(services, path) for _ in range(runs + 1)]
+
+
+def _in_browser(settings: Settings, path: Path, log: Path, runs: int) -> dict[str, Any]:
+    """What the page itself measures."""
+    environment = {"STORYHASH_HTTP__PORT": "0", "STORYHASH_PROFILE": settings.profile}
+    service = Service(
+        "serve", ("serve", "--data", settings.data_dir), log, environment, preloaded=True
+    )
+    timed = []
+    try:
+        url = service.start().ready().url
+        with opened_browser() as browser:
+            browser.get(url)
+            wait_for(browser, ".drop .hint", "videos")
+            weight, files, paint = browser.execute_script(_WEIGHT)
+            for _ in range(runs + 1):
+                browser.get(f"{url}/?{len(timed)}#/ask")
+                wait_for(browser, ".drop .hint", "videos")
+                browser.find_element("id", "file").send_keys(str(path))
+                wait_for(browser, ".verdict", "Copy")
+                marks = browser.execute_script(
+                    "return Object.fromEntries(performance.getEntriesByType('mark')"
+                    ".map((one) => [one.name, one.startTime]))"
+                )
+                timed.append(
+                    {
+                        stage: (marks[end] - marks[start]) / 1000
+                        for stage, (start, end) in _MARKS.items()
+                    }
+                )
+            errors = [one for one in browser.get_log("browser") if one["level"] == "SEVERE"]
+    finally:
+        service.stop()
+    return {
+        "seconds": _summary(timed),
+        "weight_bytes": weight,
+        "files": files,
+        "first_contentful_paint_ms": None if paint is None else round(paint, 1),
+        "console_errors": len(errors),
+    }
+
+
+def _summary(timed: list[dict[str, float]]) -> dict[str, Any]:
+    """The first run, and the median of the others; with the sum of all stages."""
+    totals = [{**one, "total": sum(one.values())} for one in timed]
+    first, *others = totals
+    return {
+        "first": {name: round(seconds, 3) for name, seconds in first.items()},
+        "median": {
+            name: round(statistics.median(one[name] for one in others), 3) for name in first
+        },
+    }
+
+
+def main() -> None:
+    parser = options(__doc__ or "")
+    parser.add_argument("--profile", default="offline", help="profile of the index and the query")
+    parser.add_argument("--runs", type=int, default=0, help="runs after the first")
+    asked = parser.parse_args()
+    how = missing()
+    if how:
+        sys.exit(f"a browser is missing: {how}")
+    seconds = _QUICK_SECONDS if asked.quick else _SECONDS
+    runs = asked.runs or (1 if asked.quick else _RUNS)
+    with tempfile.TemporaryDirectory(prefix="storyhash-bench-page-") as name:
+        folder = Path(name)
+        films, upload = folder / "films", folder / "upload.mp4"
+        films.mkdir()
+        write_catalogue(films, seconds)
+        encode_video(upload, map(mirror, film(CATALOGUE[_COPIED], seconds)), FRAMES_PER_SECOND)
+        command = ["index", films, "--data", folder / "data", "--profile", asked.profile]
+        subprocess.run([sys.executable, "-m", "storyhash", *map(str, command)], check=True)
+        settings = load_settings(data_dir=folder / "data", profile=asked.profile)
+        figures = {
+            "profile": asked.profile,
+            "query_seconds": seconds,
+            "query_bytes": upload.stat().st_size,
+            "runs": runs,
+            "stages": _summary(_in_process(settings, upload, runs)),
+            "page": _in_browser(settings, upload, folder / "log", runs),
+        }
+        publish("page", figures, asked.json)
+
+
+if __name__ == "__main__":
+    main()
