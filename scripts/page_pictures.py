@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Take the pictures of the review page: docs/figures/page-{ask,case,catalogue}-{light,dark}.png.
+"""Take the pictures of the review page: docs/figures/page-{ask,queue,case,catalogue}-{light,dark}.png.
 
     python -m scripts.page_pictures
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 from PIL import Image
 
 from common.types import UInt8Array
@@ -45,9 +47,16 @@ _SETTLE_SECONDS = 4.0
 
 
 def upload() -> Iterator[UInt8Array]:
-    """4 s of another video, then all of `city`, mirrored."""
+    """4 s of another video, then all of `city`, mirrored and cropped."""
     other = film(_OTHER_SEED, _OTHER_SECONDS)
-    return chain(other, map(mirror, film(CATALOGUE["city"], FILM_SECONDS)))
+    return chain(other, map(cropped, map(mirror, film(CATALOGUE["city"], FILM_SECONDS))))
+
+
+def cropped(frame: UInt8Array) -> UInt8Array:
+    """The middle of the picture, a tenth less on each side, as large as the whole."""
+    height, width = frame.shape[:2]
+    middle = frame[height // 10 : -(height // 10), width // 10 : -(width // 10)]
+    return cv2.resize(middle, (width, height), interpolation=cv2.INTER_AREA)
 
 
 @contextmanager
@@ -57,7 +66,8 @@ def served(scratch: Path) -> Iterator[str]:
     films.mkdir()
     write_catalogue(films)
     command = ["index", films, "--data", data, "--profile", "offline"]
-    subprocess.run([sys.executable, "-m", "storyhash", *map(str, command)], check=True)
+    kept = {**os.environ, "STORYHASH_THUMBNAILS__ENABLED": "true"}
+    subprocess.run([sys.executable, "-m", "storyhash", *map(str, command)], check=True, env=kept)
     settings = {
         "STORYHASH_HTTP__PORT": "0",
         "STORYHASH_HTTP__CONTENT_FOLDERS": json.dumps([str(films)]),
@@ -110,7 +120,8 @@ def main() -> None:
         encode_video(copy, upload(), FRAMES_PER_SECOND)
         with served(scratch) as url, opened_browser(_WIDTH, _MAX_HEIGHT) as browser:
             browser.get(f"{url}/#/catalogue")
-            wait_for(browser, "tbody .name")
+            wait_for(browser, "canvas.shown")
+            time.sleep(_SETTLE_SECONDS)
             save(browser, "catalogue")
             browser.get(f"{url}/#/ask")
             wait_for(browser, ".drop .hint", "videos")
@@ -119,6 +130,8 @@ def main() -> None:
             time.sleep(_SETTLE_SECONDS)
             save(browser, "ask")
             browser.get(f"{url}/#/queue")
+            wait_for(browser, ".queue-row")
+            save(browser, "queue")
             wait_for(browser, ".queue-row").click()
             wait_for(browser, ".screen button")
             chosen = browser.find_element("css selector", ".screen input[type=file]")

@@ -33,7 +33,7 @@ export function exceptionForm(match, { reason, guarded, onSaved }) {
       tryRange();
     } },
     el("p", {}, `Or never count a part of ${name}, such as an intro:`),
-    el("div", { class: "row" }, labelled("From", start), labelled("to", end), labelled("Reason", why),
+    el("div", { class: "row" }, labelled("From", start), labelled("To", end), labelled("Reason", why),
       el("button", { type: "submit", class: "small" }, "Never count this part"))),
   ];
   const back = () => node.replaceChildren(...choices);

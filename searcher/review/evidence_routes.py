@@ -50,8 +50,7 @@ def evidence_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
                 raise unknown_match(match_id)
             return evidence_pack(reviews.state, catalogue.current().index, match, cancellation)
 
-        async with load_shedder.entered():
-            value = await load_shedder.run(pack, request.receive)
+        value = await load_shedder.answer(request, pack)
         headers = {"Cache-Control": "private, no-store"}
         if not _wants_html(request):
             return json_response(value, headers=headers)
