@@ -28,6 +28,7 @@ from common.video import encode_video
 from searcher.index.state import EVERYTHING, Filter
 from searcher.local_index import LocalIndex
 from searcher.matching.cascade import match_cascade
+from searcher.matching.match_report import MatchReport
 from storyhash.demo import CATALOGUE, write_catalogue
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 from storyhash.wiring import QueryServices, open_for_queries
@@ -103,13 +104,15 @@ def _once(services: QueryServices, path: Path) -> dict[str, float]:
                 return
             yield piece
 
+    def compare(report: MatchReport) -> MatchReport:
+        with watch("transform"):
+            return services.compare(services.queries.pictures_of(session), report)
+
     type(index).search = timed_search  # type: ignore[method-assign]
     try:
         with session:
             with watch("match"):
-                report = match_cascade(services.matcher, pieces)
-            with watch("transform"):
-                services.add_transforms(report, services.queries.pictures_of(session))
+                report = match_cascade(services.matcher, pieces, compare=compare)
     finally:
         type(index).search = search  # type: ignore[method-assign]
     if report.decision != "copy":
