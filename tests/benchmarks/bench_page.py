@@ -110,9 +110,8 @@ def _once(services: QueryServices, path: Path) -> dict[str, float]:
 
     type(index).search = timed_search  # type: ignore[method-assign]
     try:
-        with session:
-            with watch("match"):
-                report = match_cascade(services.matcher, pieces, compare=compare)
+        with session, watch("match"):
+            report = match_cascade(services.matcher, pieces, compare=compare)
     finally:
         type(index).search = search  # type: ignore[method-assign]
     if report.decision != "copy":
