@@ -23,6 +23,9 @@ _TRIM_SECONDS = 30.0
 _LEASE_SLACK_SECONDS = 30.0
 # After this many failures in a row, a webhook rests: 1 s, then twice as long each time, up to a minute.
 _FAILURES_BEFORE_REST = 5
+# A receiver that accepted an event so short a time ago works, though it fails often: a rest would only
+# delay what waits.
+_WORKS_SECONDS = 5.0
 _MAX_REST_SECONDS = 60.0
 # Webhooks whose failures are counted; more only if many were created and deleted.
 _MAX_REMEMBERED = 1000
@@ -49,8 +52,9 @@ class Deliverer:
         self._lease_seconds = timeout_seconds + _LEASE_SLACK_SECONDS
         self._clock = clock
         self._trim_at = 0.0
-        # Failures in a row, and until when a webhook rests.
+        # Failures in a row, when an event was accepted last, and until when a webhook rests.
         self._failures: dict[str, int] = {}
+        self._accepted: dict[str, float] = {}
         self._rests: dict[str, float] = {}
 
     async def run(self, stopping: threading.Event) -> None:
@@ -93,12 +97,15 @@ class Deliverer:
         else:
             self._failures.pop(attempt.webhook_id, None)
             self._rests.pop(attempt.webhook_id, None)
+            self._accepted[attempt.webhook_id] = self._clock()
             self._store.delivered(attempt, status)
             self._count("delivered")
 
     def _failed(self, attempt: Attempt, error: SendError) -> None:
         name = attempt.webhook_id
-        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        works = self._clock() - self._accepted.get(name, float("-inf")) < _WORKS_SECONDS
+        failures = 0 if works else self._failures.get(name, 0) + 1
+        self._failures[name] = failures
         rest = 2.0 ** min(failures - _FAILURES_BEFORE_REST, 30)
         if failures >= _FAILURES_BEFORE_REST:
             self._rests[name] = self._clock() + min(_MAX_REST_SECONDS, rest)
@@ -115,8 +122,9 @@ class Deliverer:
         if self._clock() < self._trim_at:
             return
         self._trim_at = self._clock() + _TRIM_SECONDS
-        if len(self._failures) > _MAX_REMEMBERED:
+        if len(self._failures) + len(self._accepted) > _MAX_REMEMBERED:
             self._failures.clear()
+            self._accepted.clear()
             self._rests.clear()
         self._count("dead", self._store.trim())
         pending = self._store.pending_by_age(list(_AGES.values()))

@@ -184,6 +184,51 @@ def test_a_broken_receiver_rests_and_delays_no_other(receiver: Receiver, state: 
     assert all(row.status is None for row in tried)
 
 
+class Waiting(Sender):
+    """Refuses as it is told, and notes when it was asked, by a clock that each look moves on."""
+
+    def __init__(self, refuses: Callable[[int], bool]) -> None:
+        super().__init__(LOCAL)
+        self._refuses = refuses
+        self.now = 0.0
+        self.asked: list[float] = []
+
+    def clock(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    async def send(self, *_: Any) -> int:
+        self.asked.append(self.now)
+        if self._refuses(len(self.asked)):
+            raise SendError("refused", 500)
+        return 204
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_receiver_rests_after_failures_unless_it_has_just_accepted_an_event(
+    state: State, works: bool
+) -> None:
+    """12 attempts: the first of them is accepted, or none is."""
+    webhook, _ = state.webhooks.create(NewWebhook("https://example.org/hook"))
+    state.webhooks.tell(*(event(number) for number in range(12)))
+    sender = Waiting(lambda number: not (works and number == 1))
+    deliverer = Deliverer(state.deliveries, sender, Metrics.create("serve"), 2, sender.clock)
+    stopping = threading.Event()
+
+    async def until_asked() -> None:
+        task = asyncio.create_task(deliverer.run(stopping))
+        while len(sender.asked) < 12:
+            # A rest is over when its time has come.
+            sender.now = max([sender.now, *deliverer._rests.values()])
+            await asyncio.sleep(0.01)
+        stopping.set()
+        await task
+
+    asyncio.run(asyncio.wait_for(until_asked(), 60))
+    assert (max(sender.asked) >= 1.0) is not works
+    assert states(state, webhook.id)["delivered"] == int(works)
+
+
 def send(url: str, settings: WebhookSettings = LOCAL) -> int:
     return asyncio.run(Sender(settings).send(url, SECRET, "evt_1", b"{}"))
 
