@@ -28,9 +28,10 @@ class Piece:
         return self.end_seconds - self.start_seconds
 
 
-def pieces_of(duration_seconds: float) -> list[Piece]:
-    """The pieces of a query, of about equal length; one for all but long queries."""
-    count = max(1, math.ceil(duration_seconds / PIECE_SECONDS))
+def pieces_of(duration_seconds: float, piece_seconds: float = PIECE_SECONDS) -> list[Piece]:
+    """The pieces of a query, of about equal length and at most `piece_seconds`; one for all but long
+    queries."""
+    count = max(1, math.ceil(duration_seconds / piece_seconds))
     hops = duration_seconds / HOP_SECONDS
     cuts = [HOP_SECONDS * round(number * hops / count) for number in range(count)]
     return [

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import searcher.matching.indexed_query
 from common.cancellation import Cancellation
 from common.errors import CancelledError
 from common.settings import SearcherSettings
@@ -35,7 +36,7 @@ from searcher.index.shard import Shard
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment import Spans, align
 from searcher.matching.cascade import match_cascade
-from searcher.matching.indexed_query import PIECE_SEGMENTS, indexed_query_pieces
+from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.storage.video import Video
@@ -46,14 +47,19 @@ from tests.support.made_films import FPS, copied, embeddings, film, query
 from tests.unit.searcher.matching.test_matcher import make_matcher, ranges
 
 SIX_HOURS = 6 * 3600.0
+# Pieces a fifth as long as those of a service, so that shorter films have as many.
+SHORT_PIECE = PIECE_SECONDS / 5
 
 
 @settings(deadline=None, max_examples=12)
-@given(st.floats(0.2, SIX_HOURS))
-def test_every_window_of_a_query_is_in_one_of_its_pieces(seconds: float) -> None:
+@given(st.floats(0.2, SIX_HOURS / 24), st.just(PIECE_SECONDS / 24))
+@example(SIX_HOURS - 0.3, PIECE_SECONDS)
+def test_every_window_of_a_query_is_in_one_of_its_pieces(
+    seconds: float, piece_seconds: float
+) -> None:
     whole = {*zip(*(ends.tolist() for ends in window_grid(seconds)), strict=True)}
-    pieces = pieces_of(seconds)
-    assert len(pieces) == 1 or max(piece.seconds for piece in pieces) <= PIECE_SECONDS + 0.5
+    pieces = pieces_of(seconds, piece_seconds)
+    assert len(pieces) == 1 or max(piece.seconds for piece in pieces) <= piece_seconds + 0.5
     told: list[tuple[float, float]] = []
     for piece in pieces:
         grid = window_grid(seconds, piece.start_seconds, piece.end_seconds)
@@ -120,12 +126,14 @@ def test_runs_are_those_of_the_plain_alignment(
         assert told == pytest.approx(expected, abs=1e-4)
 
 
-def long_query(frames: Float32Array, usable: np.ndarray | None = None) -> list[QueryEmbedding]:
+def long_query(
+    frames: Float32Array, usable: np.ndarray | None = None, piece_seconds: float = SHORT_PIECE
+) -> list[QueryEmbedding]:
     """A query of two frames a second in the pieces an embedder gives."""
     seconds = len(frames) / FPS
     seen = np.ones(len(frames), dtype=bool) if usable is None else usable
     made = []
-    for piece in pieces_of(seconds):
+    for piece in pieces_of(seconds, piece_seconds):
         starts, ends = window_grid(seconds, piece.start_seconds, piece.end_seconds)
         pooled, known = pool_windows(
             frames, seen, np.arange(len(frames)) / FPS, starts, ends, "mean"
@@ -170,54 +178,55 @@ def test_a_query_of_one_piece_is_answered_as_it_was(rng: np.random.Generator) ->
 def test_a_copy_that_goes_on_over_several_pieces_is_one_match(
     rng: np.random.Generator, way: str
 ) -> None:
-    source = film(rng, 1500)
+    source = film(rng, 300)
     shard = Shard(SearcherSettings())
     shard.add(embeddings("source", source))
-    shard.add(embeddings("other", film(rng, 300)))
+    shard.add(embeddings("other", film(rng, 60)))
     shown = {"forwards": source, "backwards": source[::-1], "faster": np.repeat(source, 2, axis=0)}
-    frames = copied(rng, np.concatenate([film(rng, 100), shown[way]]))
+    frames = copied(rng, np.concatenate([film(rng, 20), shown[way]]))
     seconds = len(frames) / FPS
     pieces = long_query(frames)
     assert len(pieces) >= 3
     report = matched(make_matcher(shard), pieces)
     assert copies(report) == [0]
     assert report.matches[0].video_id == "source"
-    assert ranges(report) == pytest.approx([100, seconds, 0, 1500], abs=6.0)
-    assert report.matches[0].coverage == pytest.approx((seconds - 100) / seconds, abs=0.01)
+    assert ranges(report) == pytest.approx([20, seconds, 0, 300], abs=6.0)
+    assert report.matches[0].coverage == pytest.approx((seconds - 20) / seconds, abs=0.01)
     assert len(report.matches[0].evidence["pairs"]) == 4
 
 
 def test_parts_of_two_films_in_a_long_query_are_told_apart(rng: np.random.Generator) -> None:
     shard = Shard(SearcherSettings())
-    films = {name: film(rng, 700) for name in ("one", "two")}
+    films = {name: film(rng, 140) for name in ("one", "two")}
     for name, frames in films.items():
         shard.add(embeddings(name, frames))
-    host = np.concatenate(
-        [films["one"][200:1200], film(rng, 100), films["two"][:400], film(rng, 300)]
-    )
+    host = np.concatenate([films["one"][40:240], film(rng, 20), films["two"][:80], film(rng, 60)])
     report = matched(make_matcher(shard), long_query(copied(rng, host)))
     found = {report.matches[number].video_id: ranges(report, number) for number in copies(report)}
     assert len(copies(report)) == 2
-    assert found["one"] == pytest.approx([0, 500, 100, 600], abs=4.0)
-    assert found["two"] == pytest.approx([600, 800, 0, 200], abs=4.0)
+    assert found["one"] == pytest.approx([0, 100, 20, 120], abs=4.0)
+    assert found["two"] == pytest.approx([120, 160, 0, 40], abs=4.0)
 
 
 def test_what_comes_twice_is_not_made_one(rng: np.random.Generator) -> None:
     """The second showing begins where a piece begins, and the first ends there."""
     shard = Shard(SearcherSettings())
-    part = film(rng, 300)
+    part = film(rng, 60)
     shard.add(embeddings("part", part))
-    host = copied(rng, np.concatenate([film(rng, 240), part, part, film(rng, 240)]))
-    assert pieces_of(len(host) / FPS)[1].start_seconds == 540
+    host = copied(rng, np.concatenate([film(rng, 48), part, part, film(rng, 48)]))
+    assert pieces_of(len(host) / FPS, SHORT_PIECE)[1].start_seconds == 108
     report = matched(make_matcher(shard), long_query(host))
     told = sorted(ranges(report, number) for number in copies(report))
     assert len(told) == 2
-    assert told[0] == pytest.approx([240, 540, 0, 300], abs=3.0)
-    assert told[1] == pytest.approx([540, 840, 0, 300], abs=3.0)
+    assert told[0] == pytest.approx([48, 108, 0, 60], abs=3.0)
+    assert told[1] == pytest.approx([108, 168, 0, 60], abs=3.0)
 
 
-def test_a_long_video_of_the_index_is_one_match_with_its_copy(rng: np.random.Generator) -> None:
-    seconds = 4.0 * (2 * PIECE_SEGMENTS + 100)
+def test_a_long_video_of_the_index_is_one_match_with_its_copy(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searcher.matching.indexed_query, "PIECE_SEGMENTS", 90)
+    seconds = 4.0 * (2 * 90 + 10)
     source = film(rng, seconds)
     shard = Shard(SearcherSettings())
     shard.add(embeddings("source", source))
@@ -246,17 +255,17 @@ def test_for_a_black_film_of_six_hours_there_is_nothing_to_do() -> None:
     calibration = fixed_calibration("offline")
     matcher = Matcher(Untouchable(), MODEL_ID, calibration, Policies(default_policy(calibration)))
     nothing = np.zeros((int(SIX_HOURS * FPS), 512), dtype=np.float32)
-    pieces = long_query(nothing, np.zeros(len(nothing), dtype=bool))
+    pieces = long_query(nothing, np.zeros(len(nothing), dtype=bool), PIECE_SECONDS)
     assert len(pieces) == 36
     report = matched(matcher, pieces)
     assert report.reason == "no frame of the query shows anything to recognise"
 
 
 def test_a_long_query_is_looked_at_closely_piece_by_piece(rng: np.random.Generator) -> None:
-    source = film(rng, 1300)
+    source = film(rng, 260)
     shard = Shard(SearcherSettings())
     shard.add(embeddings("source", source))
-    shard.add(embeddings("other", film(rng, 300)))
+    shard.add(embeddings("other", film(rng, 60)))
     hidden = long_query(copied(rng, source))
     looks: list[PassName] = []
 
@@ -273,7 +282,7 @@ def test_a_long_query_is_looked_at_closely_piece_by_piece(rng: np.random.Generat
     assert looks == ["first", "closer"]
     assert copies(report) == [0]
     assert report.matches[0].view == "flip_h"
-    assert ranges(report) == pytest.approx([0, 1300, 0, 1300], abs=2.0)
+    assert ranges(report) == pytest.approx([0, 260, 0, 260], abs=2.0)
 
 
 def test_what_of_a_query_is_damaged_is_told(rng: np.random.Generator) -> None:
