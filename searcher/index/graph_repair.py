@@ -22,8 +22,8 @@ _CANDIDATES = 16
 # A node that is not found gets links from this many others.
 _LINKS = 4
 _ROUNDS = 3
-# Nodes searched at once: much less than a second.
-_BLOCK = 2048
+# Nodes searched at once. To gather their vectors holds Python's interpreter lock for half a millisecond.
+_BLOCK = 256
 # Older nodes are checked in parts of the size of the new ones: at most _PARTS parts, until less than the
 # fraction _LOST of a part is not found.
 _PARTS, _LOST = 8, 0.001

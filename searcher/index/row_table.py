@@ -17,6 +17,9 @@ import numpy.typing as npt
 from common.types import BoolArray, Int64Array, SegmentRef
 from searcher.index.array_growth import grown
 
+# Rows handled at once: NumPy holds Python's interpreter lock meanwhile, half a millisecond.
+_ROWS = 65_536
+
 COLUMNS = np.dtype(
     [
         ("video", "<i4"),
@@ -193,7 +196,9 @@ class RowTable:
         found = []
         for column, known in (("video", self._videos), ("bank", self._banks)):
             used = np.zeros(len(known.texts), dtype=bool)
-            used[self._table[column][: len(alive)][alive]] = True
+            for start in range(0, len(alive), _ROWS):
+                some = slice(start, min(start + _ROWS, len(alive)))
+                used[self._table[column][some][alive[some]]] = True
             found.append(
                 [known.texts[at] if there else "" for at, there in enumerate(used.tolist())]
             )

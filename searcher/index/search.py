@@ -11,6 +11,7 @@ import faiss
 import numpy as np
 
 from common.types import Float32Array, Int64Array
+from searcher.index.flat_search import nearest_of
 from searcher.index.graph import padded
 from searcher.index.graph_part import GraphPart
 from searcher.index.state import MISSING, Filter, Nearest, State
@@ -60,7 +61,9 @@ def _in_part(
 
 def search_exact(state: State, vectors: Float32Array, k: int, only: Filter) -> Nearest:
     """Exact search; see `search_state`."""
-    return _best([_flat(state, _checked(vectors, k), k, only, 0)], k)
+    queries = _checked(vectors, k)
+    limit_search_threads(len(queries))
+    return _best([_flat(state, queries, k, only, 0)], k)
 
 
 def _checked(vectors: Float32Array, k: int) -> Float32Array:
@@ -168,26 +171,16 @@ def _wide(scores: Float32Array, rows: Int64Array, k: int) -> Nearest:
 
 
 def _flat(state: State, queries: Float32Array, k: int, only: Filter, start: int) -> Nearest:
-    """The k best rows from `start` on, unordered; fewer columns if there are fewer rows."""
-    scores, rows = _nothing(len(queries))
+    """The k best rows from `start` on, best first; fewer columns if there are fewer rows."""
+    found = _nothing(len(queries))
     for first, vectors in state.pieces(start, state.total):
-        near = queries @ vectors.T
+        allowed = None
         if not state.everything_passes(only):
-            near[:, ~state.passes(np.arange(first, first + len(vectors)), only)] = -np.inf
-        here, columns = _top(near, k)
-        scores = np.hstack([scores, here])
-        rows = np.hstack([rows, columns + first])
-        scores, columns = _top(scores, k)
-        rows = np.take_along_axis(rows, columns, axis=1)
-    return scores, rows
-
-
-def _top(scores: Float32Array, k: int) -> Nearest:
-    """The k largest scores per line and their columns, unordered; all if there are fewer."""
-    if scores.shape[1] <= k:
-        return scores, np.arange(scores.shape[1])[None].repeat(len(scores), axis=0)
-    columns = np.argpartition(scores, -k, axis=1)[:, -k:]
-    return np.take_along_axis(scores, columns, axis=1), columns
+            allowed = np.flatnonzero(state.passes(np.arange(first, first + len(vectors)), only))
+        scores, rows = nearest_of(vectors, queries, k, allowed)
+        rows[rows != MISSING] += first
+        found = _best([found, (scores, rows)], k) if found[0].size else (scores, rows)
+    return found
 
 
 def _best(parts: list[Nearest], k: int) -> Nearest:

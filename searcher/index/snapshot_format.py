@@ -142,7 +142,8 @@ def _living_delta(state: State) -> Float32Array:
     for first, vectors in state.delta.pieces(state.graph_rows, state.total):
         living = state.alive[first : first + len(vectors)]
         at = first - state.graph_rows
-        delta[at : at + len(vectors)][living] = vectors[living]
+        # `copyto` lets other threads run meanwhile, which indexing with `living` does not.
+        np.copyto(delta[at : at + len(vectors)], vectors, where=living[:, None])
     return delta
 
 

@@ -5,19 +5,13 @@ The limits hold for the calling thread; setting one takes two microseconds.
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-
 import faiss
 
-from common.runtime_tuning import usable_cores
+from common.runtime_tuning import usable_cores, yield_to_queries
 
 # A single query is answered in the caller's own thread; a batch gets a thread for this many queries.
 _QUERIES_PER_THREAD = 8
 _SEARCH_THREADS, _MERGE_THREADS = 4, 4
-# Low enough that queries and ingestion run first, high enough that the merge makes progress.
-_NICE = 5
 
 
 def limit_search_threads(queries: int) -> None:
@@ -27,8 +21,6 @@ def limit_search_threads(queries: int) -> None:
 
 
 def work_in_background() -> None:
-    """Lower the priority of this thread and those it starts, and leave half of the cores to others. Only
-    Linux has priorities per thread."""
+    """Lower the priority of this thread and those it starts, and leave half of the cores to others."""
     faiss.omp_set_num_threads(max(1, min(_MERGE_THREADS, usable_cores() // 2)))
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    yield_to_queries()

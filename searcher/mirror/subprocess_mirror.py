@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import CorruptIndexError, StorageError, StoryHashError
-from common.runtime_tuning import die_with
+from common.runtime_tuning import die_with, yield_to_queries
 from common.types import Embedding
 from searcher.mirror.base import NO_VIDEOS
 from searcher.mirror.embedding_batch import Columns
@@ -151,6 +151,7 @@ def _serve(pipe: Connection[Any, Any], folder: Path, model_id: str, parent: int)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     die_with(parent)
+    yield_to_queries()
     try:
         mirror = QdrantEmbeddedMirror(folder, model_id)
     except StoryHashError as error:

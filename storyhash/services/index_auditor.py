@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from common.errors import StoryHashError
 from common.metrics import Metrics
+from common.runtime_tuning import yield_to_queries
 from searcher.audit import Auditor
 from searcher.local_index import LocalIndex
 from storyhash.services.background import Background
@@ -27,6 +28,7 @@ class IndexAuditor(Background):
 
     def work(self) -> None:
         """Audit periodically."""
+        yield_to_queries()
         while not self._stopping.wait(self._every_seconds):
             index = self._current()
             if index is None:

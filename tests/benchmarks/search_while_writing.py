@@ -19,7 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from common.runtime_tuning import hand_over_soon
+from common.runtime_tuning import (
+    hand_over_soon,
+    keep_what_is_there,
+    work_in_one_thread,
+    yield_to_queries,
+)
 from common.settings import SearcherSettings, Settings
 from common.types import Embedding, Float32Array
 from searcher.audit import Auditor
@@ -49,6 +54,9 @@ def measure(
     rng = np.random.default_rng(11)
     fill(points, built, folder)
     resident = resident_bytes()
+    # As a service does before it answers.
+    work_in_one_thread()
+    keep_what_is_there()
     hand_over_soon()
     began = time.perf_counter()
     with LocalIndex.open_writer(folder, _MANIFEST, Settings(), answering=True) as index:
@@ -157,6 +165,7 @@ def _writing(
         done["snapshots"] += 1
 
     def audit() -> None:
+        yield_to_queries()
         Auditor(index).audit()
         done["audits"] += 1
 
