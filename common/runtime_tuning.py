@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 # <malloc.h> of glibc.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 32 * 1024 * 1024
-# A thread gets a tenth of what a query's thread gets if both want the same core. Less is no good: a thread
-# that waits for a core while it has the interpreter lock makes all others wait.
+# A thread with it gets a tenth of what a query's thread gets if both want the same core. With less, a
+# thread that waits for a core while it has the interpreter lock makes all others wait.
 _NICE = 10
 # Interval of the checks for the parent, in seconds.
 _WATCH_SECONDS = 0.5

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.types import Embedding
-from searcher.storage.video import Video
+from searcher.storage.video import Video, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,17 @@ class CompleteVideo:
 
     video: Video
     embeddings: Sequence[Embedding]
+
+    @property
+    def row(self) -> Video:
+        """The row of the video when it has just become complete."""
+        return replace(
+            self.video,
+            state="ready",
+            segments=len(self.embeddings),
+            uninformative_segments=sum(not one.informative for one in self.embeddings),
+            indexed_at=now(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,16 @@ class Change:
     whole: Sequence[CompleteVideo] = ()
     late: Sequence[CompleteVideo] = ()
     deleted: Sequence[tuple[str, int]] = field(default=())
+
+    @property
+    def written(self) -> list[Embedding]:
+        """All embeddings of the change."""
+        return [one for video in (*self.whole, *self.late) for one in video.embeddings]
+
+    def rows(self) -> dict[str, Video]:
+        """The new row of each video that gets embeddings, by video_id."""
+        rows = {one.video.video_id: one.row for one in self.whole}
+        return rows | {one.video.video_id: one.video for one in self.late}
 
     def __bool__(self) -> bool:
         return bool(self.whole or self.late or self.deleted)

@@ -8,25 +8,21 @@ snapshots/       the shard, for a fast start    thumbnails/     small pictures, 
 from __future__ import annotations
 
 import os
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
-from common.errors import DataFolderError, VideoError
+from common.errors import VideoError
 from common.settings import Settings
-from common.types import Embedding, Float32Array, Hit, SegmentRef
-from searcher.index.protocols import AuditedIndex
-from searcher.index.shard import Shard, ShardStats
+from common.types import Embedding
 from searcher.index.snapshot import SnapshotInfo, load_newest, save_snapshot
-from searcher.index.state import EVERYTHING, Filter, VideoSegments
 from searcher.index_transaction import Change, CompleteVideo
 from searcher.mirror.base import Mirror
+from searcher.mirror.change import write_to_mirror
 from searcher.mirror.compaction import compacted
 from searcher.mirror.factory import open_mirror
+from searcher.mirrored_index import MirroredIndex
 from searcher.storage.data_dir import (
     FolderManifest,
     check_same,
@@ -36,29 +32,16 @@ from searcher.storage.data_dir import (
 )
 from searcher.storage.database import Database
 from searcher.storage.recovery import (
-    is_level,
-    level,
-    mirrored,
-    rebuilt_shard,
     recover_catalogue,
     recovered_shard,
 )
 from searcher.storage.saved_shard import SavedShard
-from searcher.storage.staging import Staging
-from searcher.storage.thumbnails import ThumbnailStore
-from searcher.storage.video import Video, now
-from searcher.storage.video_store import VideoStore
-
-# For the audit, one of this many searches contributes a query; the newest _SAMPLES queries are kept.
-_SAMPLES, _SEARCHES_PER_SAMPLE = 32, 8
+from searcher.storage.video import Video
 
 
-class LocalIndex:
+class LocalIndex(MirroredIndex):
     """An open data folder. Any thread may search and change it. Changes run one at a time, under the lock
     `changing`; searches never wait."""
-
-    # Whether a search is work of this process alone.
-    in_process = True
 
     def __init__(
         self,
@@ -69,25 +52,13 @@ class LocalIndex:
         mirror: Mirror | None,
         lock: IO[str] | None,
     ) -> None:
-        self.folder = folder
-        self.manifest = manifest
-        self.videos = VideoStore(database)
-        self.staging = Staging(database)
-        self.thumbnails = ThumbnailStore(folder)
-        self.changing = threading.RLock()
-        self.notices: list[str] = []
-        self._settings = settings
-        self._database = database
-        self._mirror = mirror
+        super().__init__(folder, manifest, settings, database, mirror)
         self._lock = lock
         self._saved = SavedShard(folder / "snapshots", settings.searcher.keep_snapshots)
         # Ids of videos for which an interrupted change may have left points in the mirror.
         self._half_done: set[str] = set()
         # True from the moment when the rows may be newer than the shard, until the shard has the change.
         self._shard_is_behind = False
-        self._shard = Shard(settings.searcher)
-        self.sampled: deque[Float32Array] = deque(maxlen=_SAMPLES)
-        self._searches = 0
 
     @classmethod
     def open_writer(
@@ -148,53 +119,6 @@ class LocalIndex:
             index._shard = loaded.shard
         return index
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def stats(self) -> ShardStats:
-        return self._shard.stats()
-
-    @property
-    def merge_trouble(self) -> str:
-        """See `Shard.merge_trouble`."""
-        return self._shard.merge_trouble
-
-    @property
-    def waiting(self) -> int:
-        """See `Shard.waiting`."""
-        return self._shard.waiting
-
-    @property
-    def candidates(self) -> int:
-        """See `Shard.candidates`."""
-        return self._shard.candidates
-
-    def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
-        """See `Shard.search`. Some queries are kept for the audit."""
-        self._sample(vectors)
-        return self._shard.search(vectors, k, only)
-
-    def _sample(self, vectors: Float32Array) -> None:
-        self._searches += 1
-        if self._searches % _SEARCHES_PER_SAMPLE == 1 and len(vectors):
-            self.sampled.append(vectors[self._searches % len(vectors)].copy())
-
-    def frozen_shard(self) -> AuditedIndex:
-        """See `Shard.frozen`."""
-        return self._shard.frozen()
-
-    def shard_versions(self) -> dict[str, int]:
-        """See `Shard.versions`."""
-        return self._shard.versions()
-
-    def vectors_of(self, video_id: str) -> VideoSegments:
-        """See `Shard.vectors_of`."""
-        return self._shard.vectors_of(video_id)
-
     def replace_video(self, video: Video, embeddings: Sequence[Embedding]) -> None:
         """Make these embeddings the new version of a video. After a crash its row is pending until the
         call is repeated, and the snapshot still has the old version. Raises ValueError for embeddings of
@@ -217,29 +141,10 @@ class LocalIndex:
         """
         with self.changing:
             mirror = self._writable()
-            rows = {one.video.video_id: complete_row(one) for one in change.whole}
-            rows |= {one.video.video_id: one.video for one in change.late}
-            old = {video_id: self.videos.get(video_id) for video_id in rows}
-            written = [
-                embedding for one in (*change.whole, *change.late) for embedding in one.embeddings
-            ]
-            for one in change.whole:
-                video_id, before = one.video.video_id, old[one.video.video_id]
-                if video_id in self._half_done:
-                    mirror.delete_video(video_id, keep_version=before.version if before else None)
+            rows = change.rows()
+            half_done = self._half_done.copy()
             self._half_done.update(rows)
-            if written:
-                if not self.videos.owns_mirror:
-                    self.videos.own_mirror()
-                mirror.upsert(written, rows)
-            for one in change.whole:
-                before = old[one.video.video_id]
-                if before is not None and before.version:
-                    mirror.delete_video(one.video.video_id, keep_version=one.video.version)
-            for video_id, _ in change.deleted:
-                mirror.delete_video(video_id)
-            if change:
-                mirror.flush()
+            write_to_mirror(change, rows, half_done, self.videos, mirror)
             behind, self._shard_is_behind = self._shard_is_behind, True
             # The rows and what `record` writes are in one transaction.
             try:
@@ -265,15 +170,6 @@ class LocalIndex:
             )
             self._shard.add([embedding for one in change.late for embedding in one.embeddings])
             self._shard_is_behind = behind
-
-    def embeddings_of(self, videos: Sequence[Video]) -> dict[str, list[Embedding]]:
-        """The embeddings in the mirror of the complete version of each video, by video_id."""
-        return mirrored(videos, self._writable())
-
-    def segments_of(self, video_id: str) -> list[SegmentRef]:
-        """Every segment of a video in the mirror, including those with only low-information frames."""
-        mirror = self._writable()
-        return [one.ref for batch in mirror.scan([video_id]) for one in batch]
 
     def mark_failed(self, video: Video, error: VideoError) -> None:
         """Record why a video could not be indexed. An older version stays searchable."""
@@ -332,11 +228,6 @@ class LocalIndex:
         offsets = {str(partition): at for partition, at in self.staging.offsets().items()}
         return SnapshotInfo(self.videos.sequence, self.manifest.model_id, len(self._shard), offsets)
 
-    def rebuild(self) -> None:
-        """Build the shard again, only from the mirror."""
-        self._shard.close()
-        self._shard = rebuilt_shard(self._settings.searcher, self.videos, self._writable())
-
     def compact(self) -> None:
         """Rewrite mirror and catalogue without the bytes of what was deleted. Changes wait, searches do
         not. Raises UsageError if the mirror is a server, StorageError."""
@@ -347,40 +238,10 @@ class LocalIndex:
 
     def close(self) -> None:
         """Release the folder. All changes are durable already; no snapshot is saved."""
-        self._shard.close()
-        if self._mirror is not None:
-            self._mirror.close()
-            self._mirror = None
-        self._database.close()
+        super().close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-    def _check_writable(self) -> None:
-        """Raises DataFolderError if the folder is open read-only."""
-        self._writable()
-
-    def _writable(self) -> Mirror:
-        if self._mirror is None:
-            raise DataFolderError(f"{self.folder} is open read-only")
-        return self._mirror
-
-    def relevel(self, video_id: str) -> bool:
-        """Make the shard's segments of a video equal to the mirror's. Returns False if some are missing
-        in the mirror."""
-        with self.changing:
-            video = self.videos.get(video_id)
-            if video is not None and video.segments:
-                return level(self._shard, [video], self._writable())
-            self._shard.remove_videos([video_id])
-            return True
-
-    def level_with_mirror(self, video_id: str) -> bool:
-        """Whether the shard has exactly the segments that the mirror has of the video's complete
-        version."""
-        with self.changing:
-            video = self.videos.get(video_id)
-            return is_level(self._shard, video_id, video, self._writable())
 
     def _recover(self) -> None:
         """Make catalogue, mirror and shard consistent."""
@@ -414,14 +275,3 @@ class LocalIndex:
         # Older snapshots still have the vectors, so only the new one is kept.
         self.save_snapshot(keep=1)
         self.videos.mark_purged(gone)
-
-
-def complete_row(one: CompleteVideo) -> Video:
-    """The row of a video that has just become complete."""
-    return replace(
-        one.video,
-        state="ready",
-        segments=len(one.embeddings),
-        uninformative_segments=sum(not each.informative for each in one.embeddings),
-        indexed_at=now(),
-    )

@@ -1,7 +1,7 @@
 """Compares queries with each of some vectors, in the thread of the caller.
 
-NumPy's product would share OpenBLAS's threads with all other threads of the process: a query then waits for
-an audit's products, 17 ms instead of 0.1 (measured, 1,000 rows on two cores).
+NumPy's product would share OpenBLAS's threads with all other threads of the process: a query then waits
+for an audit's products, 17 ms instead of 0.1 (measured, 1,000 rows on two cores).
 """
 
 from __future__ import annotations

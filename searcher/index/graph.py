@@ -13,7 +13,8 @@ from common.types import VECTOR_DIMENSION, Float32Array, Int32Array, Int64Array,
 
 # FAISS has vector instructions only for multiples of 16. Zeros do not change inner products.
 PADDED_DIMENSION = 528
-# Nodes whose links are counted at once: NumPy holds Python's interpreter lock meanwhile, half a millisecond.
+# Nodes whose links are counted at once. NumPy holds Python's interpreter lock meanwhile: half a
+# millisecond.
 _NODES = 1024
 
 

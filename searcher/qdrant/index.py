@@ -19,7 +19,7 @@ from common.types import Embedding, Float32Array, Hit, SegmentRef
 from searcher.index.shard import ShardStats
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
 from searcher.index_transaction import Change
-from searcher.local_index import LocalIndex, complete_row
+from searcher.local_index import LocalIndex
 from searcher.qdrant.catalogue import RegisteredVideos
 from searcher.qdrant.nodes import Nodes
 from searcher.qdrant.store import QdrantStore
@@ -144,19 +144,15 @@ class QdrantIndex(LocalIndex):
         with self.changing:
             self._check_writable()
             self._show()
-            rows = {one.video.video_id: complete_row(one) for one in change.whole}
-            rows |= {one.video.video_id: one.video for one in change.late}
+            rows = change.rows()
             for one in change.whole:
                 if one.video.video_id in self._half_done:
                     self.store.clear(one.video.video_id, one.video.version)
             self._half_done.update(rows)
-            written = [
-                embedding for one in (*change.whole, *change.late) for embedding in one.embeddings
-            ]
-            if written:
+            if change.written:
                 if not self.videos.owns_mirror:
                     self.videos.own_mirror()
-                self.store.upsert(written)
+                self.store.upsert(change.written)
             gone = {
                 video_id: max(version, self.videos.next_version(video_id) - 1)
                 for video_id, version in change.deleted
