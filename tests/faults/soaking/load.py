@@ -24,6 +24,7 @@ KEPT = "kept"
 _MOST_PENDING, _MOST_VIDEOS = 6, 24
 # The deleting caller leaves so many.
 _LEAST_VIDEOS = 3
+_DELETE_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
 _TIMEOUT_SECONDS = 120.0
 _BUSY = {429, 503}
@@ -248,6 +249,8 @@ class Load:
                 known.deleted.add(name)
                 if gone.status_code == 204:
                     known.deletions.add(name)
+                # Most videos are indexed before they are deleted.
+                self._stop.wait(_DELETE_SECONDS)
                 known.undecided.discard(name)
                 return
 
