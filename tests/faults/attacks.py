@@ -5,12 +5,8 @@ network. All are refused, and the audit log and the log tell of them; what was t
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,8 +16,10 @@ from common.webhook_signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEAD
 from storyhash.client.webhooks import verify_webhook
 from tests.faults.harness import Trial, run
 from tests.faults.keys import create_key, headers_of
+from tests.faults.own_network import RECEIVER, Web
+from tests.faults.two_tenants import SECRETS, TITLE, VIDEO, Tenant
 from tests.faults.videos import draw
-from tests.support.routes import BODIES, Route, routes
+from tests.support.routes import BODIES
 from tests.support.services import Service, wait_until
 
 _SETTINGS = {
@@ -33,14 +31,8 @@ _SETTINGS = {
     "STORYHASH_HTTP__ACCESS_LOG": "true",
     "STORYHASH_INGEST__WORKERS": "1",
     "STORYHASH_INGEST__QUIET_SECONDS": "0.3",
-    # The receiver; every other address of this machine is private.
-    "STORYHASH_WEBHOOKS__PRIVATE_HOSTS": '["127.0.0.2"]',
+    "STORYHASH_WEBHOOKS__PRIVATE_HOSTS": f'["{RECEIVER}"]',
 }
-_VIDEO = "film.mp4"
-_RAW = {"Content-Type": "application/octet-stream"}
-_TITLE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>"
-# Texts that only the tenant of the bank `ours` may read.
-_SECRETS = ('"ours"', f'"{_VIDEO}"', "alert(1)", "our note")
 _GUESSES = 60
 
 
@@ -62,11 +54,11 @@ def attacks(trial: Trial) -> None:
         trial.folder / "serve.log",
         _SETTINGS,
     )
-    with _Web() as web:
+    with Web() as web:
         service.start().ready()
         try:
             with httpx.Client(base_url=service.url, timeout=120) as client:
-                tenant = _Tenant(client, keys, web, film)
+                tenant = Tenant(client, keys, web, film)
                 before = tenant.everything()
                 _other_tenants(trial, tenant, service)
                 _foreign_pages(trial, tenant)
@@ -84,155 +76,7 @@ def attacks(trial: Trial) -> None:
     trial.promise("no traceback", "Traceback" in service.text())
 
 
-class _Web:
-    """A receiver of webhooks that redirects each event into the own network, and a port of that network
-    that nobody may reach."""
-
-    def __init__(self) -> None:
-        web = self
-        self.reached = 0
-
-        class Redirects(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                self.send_response(302)
-                self.send_header("Location", f"http://127.0.0.1:{web.inside.server_port}/")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class Inside(BaseHTTPRequestHandler):
-            def handle(self) -> None:
-                web.reached += 1
-
-        self.receiver = ThreadingHTTPServer(("127.0.0.2", 0), Redirects)
-        self.inside = ThreadingHTTPServer(("127.0.0.1", 0), Inside)
-        self.url = f"http://127.0.0.2:{self.receiver.server_port}"
-
-    def __enter__(self) -> _Web:
-        for server in (self.receiver, self.inside):
-            server.daemon_threads = True
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for server in (self.receiver, self.inside):
-            server.shutdown()
-            server.server_close()
-
-    def into_the_network(self) -> Iterator[str]:
-        """Addresses that lead to the port inside, or to other private places."""
-        port = self.inside.server_port
-        yield from (
-            f"http://{name}:{port}/film.mp4"
-            for name in (
-                *("127.0.0.1", "localhost", "2130706433", "0x7f000001", "0x7f.1", "017700000001"),
-                *("127.1", "0", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::127.0.0.1]"),
-                *(
-                    "[64:ff9b::7f00:1]",
-                    "[2002:7f00:1::]",
-                    "localhost.localdomain",
-                    "127.0.0.1.",
-                    "①②⑦.0.0.1",
-                ),
-            )
-        )
-        yield from (
-            *(
-                "http://169.254.169.254/latest/meta-data/",
-                "http://10.0.0.1/",
-                "http://192.168.0.1/",
-            ),
-            *(
-                "http://[fe80::1]/",
-                "http://[fd00::1]/",
-                "http://100.64.0.1/",
-                "http://user@127.0.0.1/",
-            ),
-            *(
-                "file:///etc/passwd",
-                "gopher://127.0.0.1/",
-                "ftp://127.0.0.1/",
-                "/etc/passwd",
-                "concat:a|b",
-            ),
-        )
-
-
-class _Tenant:
-    """Two tenants; the first has one thing of every kind."""
-
-    def __init__(
-        self, client: httpx.Client, keys: dict[str, dict[str, str]], web: _Web, film: Path
-    ) -> None:
-        self.client, self.keys = client, keys
-        wait_until(
-            lambda: self.ask("admin", "GET", f"/v1/videos/{_VIDEO}").json().get("state") == "ready",
-            "the video",
-            300,
-            0.2,
-        )
-        described = {"bank": "ours", "title": _TITLE}
-        self.ask("admin", "PATCH", f"/v1/videos/{_VIDEO}", json=described).raise_for_status()
-        content = film.read_bytes()
-        answer = self._made("/v1/match", 200, content=content, headers=_RAW)
-        match_id = answer["matches"][0]["match_id"]
-        hook = self._made("/v1/webhooks", 201, who="admin", json={"url": f"{web.url}/hook"})
-        verdict = {"verdict": "copy", "note": "our note"}
-        self._made(f"/v1/matches/{match_id}/verdicts", 201, json=verdict)
-        place = f"/v1/webhooks/{hook['id']}/deliveries"
-        exception = {
-            "kind": "range",
-            "ref_video_id": _VIDEO,
-            "reason": "ident",
-            "start_seconds": 7.0,
-            "end_seconds": 7.5,
-        }
-        job = self._made("/v1/jobs", 202, content=content, headers=_RAW)["id"]
-        wait_until(
-            lambda: self.ask("owner", "GET", f"/v1/jobs/{job}").json()["state"] == "done",
-            "the job",
-            300,
-            0.2,
-        )
-        self.ids: dict[str, Any] = {
-            "video_id": _VIDEO,
-            "bank": "ours",
-            "match_id": match_id,
-            "exception_id": self._made("/v1/exceptions", 201, json=exception)["id"],
-            "job_id": job,
-            "webhook_id": hook["id"],
-            "delivery_id": self.ask("admin", "GET", place).json()["items"][0]["id"],
-            "key_id": keys["owner"]["Authorization"][10:22],
-            "name": "another",
-            "ref_video_id": _VIDEO,
-            "query_fingerprint": answer["query"]["fingerprint"],
-        }
-
-    def ask(self, who: str, method: str, path: str, **request: Any) -> httpx.Response:
-        headers = {**self.keys[who], **request.pop("headers", {})}
-        return self.client.request(method, path, headers=headers, **request)
-
-    def routes(self) -> list[Route]:
-        return list(routes(self.ask("admin", "GET", "/openapi.json").json(), self.ids))
-
-    def everything(self) -> list[Any]:
-        paths = ("/v1/videos", "/v1/banks", "/v1/exceptions", "/v1/matches", "/v1/jobs", "/v1/keys")
-        found = [self.ask("admin", "GET", path).json()["items"] for path in paths]
-        for key in found[-1]:
-            key.pop("last_used_at", None)
-        return found
-
-    def _made(self, path: str, status: int, who: str = "owner", **request: Any) -> Any:
-        answer = self.ask(who, "POST", path, **request)
-        if answer.status_code != status:
-            raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:500]}")
-        return answer.json()
-
-
-def _other_tenants(trial: Trial, tenant: _Tenant, service: Service) -> None:
+def _other_tenants(trial: Trial, tenant: Tenant, service: Service) -> None:
     wrong: list[str] = []
     tried = 0
     strangers = [name for name in tenant.keys if name.startswith("stranger")]
@@ -248,7 +92,7 @@ def _other_tenants(trial: Trial, tenant: _Tenant, service: Service) -> None:
                     body = {"json": dict(BODIES[str(route)])}
                 answer = tenant.ask(who, route.method, route.path, params=query, **body)
                 tried += 1
-                leaked = [one for one in _SECRETS if one in answer.text]
+                leaked = [one for one in SECRETS if one in answer.text]
                 hidden = answer.status_code in (403, 404) if route.has_id else True
                 if not hidden or leaked or answer.status_code >= 500:
                     wrong.append(f"{who}: {route} {query}: {answer.status_code} {leaked}")
@@ -256,7 +100,7 @@ def _other_tenants(trial: Trial, tenant: _Tenant, service: Service) -> None:
     trial.promise("no route shows or changes a thing of another tenant", wrong)
 
 
-def _foreign_pages(trial: Trial, tenant: _Tenant) -> None:
+def _foreign_pages(trial: Trial, tenant: Tenant) -> None:
     wrong, statuses = [], Counter[str]()
     foreign = (
         {"Origin": "http://evil.example"},
@@ -274,7 +118,7 @@ def _foreign_pages(trial: Trial, tenant: _Tenant) -> None:
     trial.promise("no foreign page changes anything, whatever key it has", wrong)
 
 
-def _own_network(trial: Trial, tenant: _Tenant, web: _Web) -> None:
+def _own_network(trial: Trial, tenant: Tenant, web: Web) -> None:
     wrong: list[str] = []
     addresses = list(web.into_the_network())
     for address in addresses:
@@ -308,7 +152,7 @@ def _own_network(trial: Trial, tenant: _Tenant, web: _Web) -> None:
     )
 
 
-def _ended(tenant: _Tenant, job_id: str, wrong: list[str]) -> httpx.Response:
+def _ended(tenant: Tenant, job_id: str, wrong: list[str]) -> httpx.Response:
     """Wait for a job, which must fail, and delete it."""
     path = f"/v1/jobs/{job_id}"
     until = time.monotonic() + 120
@@ -357,13 +201,13 @@ def _forged_messages(trial: Trial) -> None:
     trial.promise("forged and old webhook messages are refused", taken)
 
 
-def _page(trial: Trial, tenant: _Tenant) -> None:
+def _page(trial: Trial, tenant: Tenant) -> None:
     """The title is JSON text, and the page can run nothing that is not a file of it."""
-    shown = tenant.ask("owner", "GET", f"/v1/videos/{_VIDEO}")
+    shown = tenant.ask("owner", "GET", f"/v1/videos/{VIDEO}")
     page = tenant.client.get("/")
     policy = page.headers.get("Content-Security-Policy", "")
     wrong = [
-        *([] if shown.json()["title"] == _TITLE else ["the title is changed"]),
+        *([] if shown.json()["title"] == TITLE else ["the title is changed"]),
         *([] if shown.headers["Content-Type"] == "application/json" else ["the title is not JSON"]),
         *(
             []
@@ -374,10 +218,14 @@ def _page(trial: Trial, tenant: _Tenant) -> None:
         *([] if "script-src 'self'" in policy or "default-src 'self'" in policy else [policy]),
         *(["the page holds data"] if "alert(" in page.text else []),
     ]
-    trial.promise("a title is text, on the page too", wrong)
+    place = f"/v1/matches/{tenant.ids['match_id']}/evidence"
+    pack = tenant.ask("owner", "GET", place, headers={"Accept": "text/html"})
+    if pack.status_code != 200 or "<script>" in pack.text or "<img src=x" in pack.text:
+        wrong.append(f"the evidence pack: {pack.status_code}")
+    trial.promise("a title is text, on the page and in an evidence pack too", wrong)
 
 
-def _logged(trial: Trial, tenant: _Tenant, service: Service) -> None:
+def _logged(trial: Trial, tenant: Tenant, service: Service) -> None:
     """Refused changes are in the audit log, and refused requests in the access log."""
     entries = tenant.ask("admin", "GET", "/v1/audit?limit=1000").json()["items"]
     refused = Counter(one["code"] for one in entries if one["status"] >= 400)
@@ -393,7 +241,7 @@ def _logged(trial: Trial, tenant: _Tenant, service: Service) -> None:
     trial.promise("no key is in the log", any(one in service.text() for one in secrets))
 
 
-def _guesses(trial: Trial, tenant: _Tenant, service: Service) -> None:
+def _guesses(trial: Trial, tenant: Tenant, service: Service) -> None:
     """Guesses are counted by address; keys that are known go on."""
     real = tenant.keys["owner"]["Authorization"]
     statuses: Counter[str] = Counter()
