@@ -31,6 +31,7 @@ from searcher.backup.backups import Backups
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.routes import jobs_router
 from searcher.review.bank_routes import bank_router
+from searcher.review.deletions import Deletions
 from searcher.review.evidence_routes import evidence_router
 from searcher.review.exception_routes import exception_router
 from searcher.review.match_routes import match_store_router
@@ -56,11 +57,13 @@ def api_app(
     jobs: Jobs | None = None,
     backups: Backups | None = None,
     webhooks: WebhookSettings | None = None,
+    deletions: Deletions | None = None,
 ) -> FastAPI:
     """The whole API. add_video, describe_video: None if videos are added in another way; generations:
     None if there is only one; staged: None if no video waits for segments; access: None if there are no
     keys and nothing is kept beside the index; transforms: None if matches get no field `transform`; jobs,
-    webhooks: None if there are none; backups: None if this process cannot make any."""
+    webhooks: None if there are none; backups: None if this process cannot make any; deletions: notes of
+    them that outlive the process."""
     page = page_files()
     open_paths = [file.path for file in page]
     app = new_app("StoryHash", health, metrics, settings, access, open_paths)
@@ -84,7 +87,7 @@ def api_app(
         state = None if reviews is None else lambda: reviews.state
         app.include_router(erasure_router(catalogue, state, backups.folder))
     own = OwnVideos(catalogue)
-    app.include_router(videos_router(catalogue, add_video, own, reviews))
+    app.include_router(videos_router(catalogue, add_video, own, reviews, deletions))
     if reviews is not None:
         app.include_router(video_changes_router(catalogue, describe_video, reviews, own))
         app.include_router(bank_router(catalogue, reviews))

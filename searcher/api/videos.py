@@ -17,6 +17,7 @@ from common.http.roles import banks_for, needs
 from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
 from common.state.curation import NOTHING, Curation, CurationStore
+from common.state.outbox import Event
 from common.state.roles import Role
 from common.types import CatalogEntry
 from common.uris import public_uri
@@ -24,6 +25,7 @@ from searcher.api.own_videos import OwnVideos
 from searcher.api.protocols import Catalogue
 from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
 from searcher.api.video_path import VIDEO_ID
+from searcher.review.deletions import Deletions
 from searcher.storage.selection import Selection
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
@@ -71,7 +73,7 @@ class KeptOfVideos(Protocol):
         """Delete what is known of a deleted video, as far as it is of these banks (None: all)."""
         ...
 
-    def tell_deleted(self, video_id: str, bank: str) -> None:
+    def tell_deleted(self, event: Event) -> None:
         """Tell webhooks that a video was deleted."""
         ...
 
@@ -81,10 +83,12 @@ def videos_router(
     add_video: AddVideo | None,
     own: OwnVideos,
     kept: KeptOfVideos | None = None,
+    deletions: Deletions | None = None,
 ) -> APIRouter:
     """The routes. Without `add_video`, POST returns an error with an explanation. kept: None if nothing
-    is kept beside the index."""
+    is kept beside the index. deletions: notes of them that outlive the process (default: none do)."""
     router = APIRouter(tags=["videos"])
+    noted = deletions or Deletions()
     changes = LoadShedder(_AT_WORK, _WAITING)
 
     def curated() -> Curation:
@@ -165,12 +169,14 @@ def videos_router(
         def delete() -> bool:
             with own.only(request, video_id, unknown_video):
                 video = catalogue.current().index.videos.get(video_id)
-                known = catalogue.delete_video(video_id)
-                if kept is not None:
-                    # Also of an unknown video: an earlier call may have ended between the two steps.
-                    kept.forget_video(video_id, facts_of(request.scope).caller.banks)
-                    if video is not None:
-                        kept.tell_deleted(video_id, video.bank)
+                banks = facts_of(request.scope).caller.banks
+                with noted.begun(video_id, video, banks) as event:
+                    known = catalogue.delete_video(video_id)
+                    if kept is not None:
+                        # Also of an unknown video: an earlier call may have ended between the two steps.
+                        kept.forget_video(video_id, banks)
+                        if event is not None:
+                            kept.tell_deleted(event)
                 return known
 
         known = await changes.answer(request, lambda _: delete())

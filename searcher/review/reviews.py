@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from common.state.curation import Curation, CurationStore
-from common.state.events import video_deleted, video_indexed
+from common.state.events import video_indexed
 from common.state.exceptions import StoredException
 from common.state.matches import FoundMatch, StoredMatch
+from common.state.outbox import Event
 from common.state.state import State
 from common.tracing import step
 from searcher.api.protocols import ServingIndex
@@ -100,9 +101,9 @@ class Reviews:
         """Tell webhooks that a version of a video is searchable. Raises StateError, NotReadyError."""
         self._state().webhooks.tell(video_indexed(video_id, bank, version))
 
-    def tell_deleted(self, video_id: str, bank: str) -> None:
+    def tell_deleted(self, event: Event) -> None:
         """Tell webhooks that a video was deleted. Raises StateError, NotReadyError."""
-        self._state().webhooks.tell(video_deleted(video_id, bank))
+        self._state().webhooks.tell(event)
 
 
 def decide_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> str:

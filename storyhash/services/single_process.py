@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from common.errors import DependencyError, StoryHashError, UsageError
@@ -15,6 +16,7 @@ from common.metrics import Metrics
 from common.runtime_tuning import hand_over_soon, keep_what_is_there
 from common.settings import ServiceSettings, Settings
 from common.state.files import JOBS_FOLDER
+from common.work_in_progress import WorkInProgress
 from embedder.metrics import observe_encoders
 from embedder.query.embedder import QueryEmbedder
 from ingest.exclusion import NOTHING, Exclusion
@@ -27,6 +29,7 @@ from searcher.jobs.jobs import Jobs
 from searcher.jobs.runner import JobRunner
 from searcher.local_index import LocalIndex
 from searcher.metrics import watch_pending, watch_vectors
+from searcher.review.deletions import Deletion, Deletions
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
@@ -80,7 +83,7 @@ def run_serve(
     reader = PictureReader(settings.video, AT_WORK)
     transforms = TransformFinder(reader, settings.matching.transform_seconds)
     reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
-    backups = backups_of(settings, catalogue.current)
+    backups, deletions = backups_of(settings, catalogue.current), Deletions()
     app = api_app(
         *(catalogue, catalogue.embed, health, metrics, settings.http),
         add_video=catalogue.add_video,
@@ -90,6 +93,7 @@ def run_serve(
         jobs=jobs,
         backups=backups,
         webhooks=settings.webhooks,
+        deletions=deletions,
     )
     health.unmet("index", "it is being opened")
     with (
@@ -97,10 +101,13 @@ def run_serve(
         HttpServer(app, settings.http, protected=True) as server,
         open_for_indexing(settings, answering=True) as services,
         opened_access(access, settings),
+        closing(WorkInProgress.open(settings.data_dir, "delete")) as notes,
     ):
         check_banks(services.index, settings.matching)
         _tell(services)
         jobs.open(settings.data_dir / JOBS_FOLDER)
+        deletions.open(notes)
+        _end_deletions(deletions, services.index, reviews)
         # Queries have decoders that indexing does not keep busy, and jobs have one of them.
         with QueryDecoder(settings.video, settings.ingest, AT_WORK + 1) as decoder:
             matcher = matcher_over(services.index, services.stage.visual.name, settings.matching)
@@ -209,6 +216,18 @@ class _Housekeeping:
         """Do all tasks, even those that are not due."""
         self._index.finish_deletions()
         self._index.save_snapshot()
+
+
+def _end_deletions(deletions: Deletions, index: LocalIndex, reviews: Reviews) -> None:
+    """End what an earlier process did not."""
+
+    def end(deletion: Deletion) -> None:
+        # A video that is still there was not deleted, and nobody was told that it was.
+        if index.videos.get(deletion.video_id) is None:
+            reviews.forget_video(deletion.video_id, deletion.banks)
+            reviews.tell_deleted(deletion.event)
+
+    deletions.recover(end)
 
 
 def _tell(services: IndexServices) -> None:

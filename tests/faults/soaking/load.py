@@ -33,12 +33,10 @@ _ENDED = ("done", "failed", "cancelled")
 
 @dataclass
 class Acknowledged:
-    """What an answer has confirmed. deleted: videos that are gone. deletions: those whose deletion was
-    answered with 204. undecided: those whose deletion was asked for, not confirmed."""
+    """What an answer has confirmed. undecided: videos whose deletion was asked for, not confirmed."""
 
     added: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
-    deletions: set[str] = field(default_factory=set)
     undecided: set[str] = field(default_factory=set)
     # Verdict id to match id.
     verdicts: dict[int, int] = field(default_factory=dict)
@@ -244,11 +242,8 @@ class Load:
         known.undecided.add(name)
         while not self._stop.is_set():
             # 404: an attempt whose answer was lost has deleted it.
-            gone = self._call(client, "delete", "DELETE", f"/v1/videos/{name}", 204, 404)
-            if gone is not None:
+            if self._call(client, "delete", "DELETE", f"/v1/videos/{name}", 204, 404) is not None:
                 known.deleted.add(name)
-                if gone.status_code == 204:
-                    known.deletions.add(name)
                 # Most videos are indexed before they are deleted.
                 self._stop.wait(_DELETE_SECONDS)
                 known.undecided.discard(name)

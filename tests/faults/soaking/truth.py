@@ -82,7 +82,7 @@ def untold(client: httpx.Client, known: Acknowledged, receiver: Receiver) -> lis
     }
     return [
         *(f"verdict {one}" for one in sorted(known.verdicts.keys() - judged)),
-        *(f"deletion of {one}" for one in sorted(known.deletions - deleted)),
+        *(f"deletion of {one}" for one in sorted(known.deleted - deleted)),
         *(f"end of job {one}" for one in sorted(known.jobs - ended)),
         *(f"{name}, version {version}, is indexed" for name, version in sorted(ready - indexed)),
     ]

@@ -1,0 +1,85 @@
+"""Deletions of videos: the index, the state database and webhooks have no transaction in common, so a
+deletion that a crash or an error interrupted is ended later."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from common.state.events import video_deleted
+from common.state.outbox import Event
+from common.work_in_progress import WorkInProgress
+from searcher.storage.video import Video
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A deletion that has begun. event: tells webhooks of it. banks: whose matches and exceptions go with
+    the video; None means all."""
+
+    event: Event
+    banks: frozenset[str] | None
+
+    @property
+    def video_id(self) -> str:
+        return str(self.event.data["video_id"])
+
+
+class Deletions:
+    """Notes each deletion until it has ended. Thread-safe."""
+
+    def __init__(self, notes: WorkInProgress | None = None) -> None:
+        """notes: outlive the process (default: none do)."""
+        self._notes = notes or WorkInProgress()
+        self._lock = threading.Lock()
+        # By the id of the video: those that an error interrupted too.
+        self._begun: dict[str, Deletion] = {}
+
+    def open(self, notes: WorkInProgress) -> None:
+        """Keep notes here from now on."""
+        self._notes = notes
+
+    @contextmanager
+    def begun(
+        self, video_id: str, video: Video | None, banks: frozenset[str] | None
+    ) -> Iterator[Event | None]:
+        """The event of a deletion; None for a video that is unknown and was not being deleted. Within the
+        block it is noted; it stays noted if the block fails, and the next attempt has the same event."""
+        with self._lock:
+            deletion = self._begun.get(video_id)
+            if video is not None:
+                event = video_deleted(video_id, video.bank)
+                if deletion is not None:
+                    event = replace(event, id=deletion.event.id)
+                deletion = self._begun[video_id] = Deletion(event, banks)
+        if deletion is None:
+            yield None
+            return
+        name = _name(deletion)
+        self._notes.take(name)
+        yield deletion.event
+        with self._lock:
+            self._begun.pop(video_id, None)
+        self._notes.done(name)
+
+    def recover(self, end: Callable[[Deletion], None]) -> None:
+        """End what a crash interrupted. end: is called for each deletion that had begun; its video may
+        still be there."""
+        for name in self._notes.left():
+            end(_deletion(name))
+            self._notes.done(name)
+
+
+def _name(deletion: Deletion) -> str:
+    banks = None if deletion.banks is None else sorted(deletion.banks)
+    data = deletion.event.data
+    return json.dumps([deletion.event.id, data["video_id"], data["bank"], banks])
+
+
+def _deletion(name: str) -> Deletion:
+    event_id, video_id, bank, banks = json.loads(name)
+    event = replace(video_deleted(video_id, bank), id=event_id)
+    return Deletion(event, None if banks is None else frozenset(banks))
