@@ -8,7 +8,6 @@ import secrets
 import time
 
 import orjson
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.http.guard import HEALTH_PATHS
@@ -25,14 +24,18 @@ _log = logging.getLogger(ACCESS_LOGGER)
 # Valid ids from a proxy or client. Other text could forge log lines.
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _MAX_PATH = 1024
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    # Responses are data about videos, only for the caller.
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
+_HEADERS = [
+    (name.lower().encode(), value.encode())
+    for name, value in {
+        "X-Content-Type-Options": "nosniff",
+        # Responses are data about videos, only for the caller.
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+    }.items()
+]
+_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
 
 
 class RequestLog:
@@ -57,10 +60,11 @@ class RequestLog:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID_HEADER] = facts.request_id
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                given = [one for one in message.get("headers", ()) if one[0] != _ID_HEADER]
+                names = {name for name, _ in given}
+                given += [one for one in _HEADERS if one[0] not in names]
+                given.append((_ID_HEADER, facts.request_id.encode()))
+                message = {**message, "headers": given}
             else:
                 size += len(message.get("body", b""))
             await send(message)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -79,7 +80,6 @@ _DOCUMENTED: dict[str, Any] = {
                 "type": "integer",
                 "minimum": 1,
                 "maximum": MAX_TIMEOUT_MS,
-                "default": MAX_TIMEOUT_MS,
             },
             "description": "Milliseconds from the head of the request, after which the response is 504.",
         },
@@ -117,19 +117,10 @@ def add_search(
     async def search(request: Request) -> Response:
         """Search the nearest indexed segments of each query vector."""
         limit_ms = _timeout_ms(request)
-        try:
-            async with asyncio.timeout(limit_ms / 1000) as limit:
-                return await answer(request)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise ApiError(
-                504,
-                "deadline_exceeded",
-                f"no answer within {limit_ms} ms; allow more ({TIMEOUT_HEADER}, up to "
-                f"{MAX_TIMEOUT_MS}), or ask for fewer vectors",
-                close=True,
-            ) from None
+        if limit_ms is None:
+            return await answer(request)
+        async with _within(limit_ms):
+            return await answer(request)
 
     async def answer(request: Request) -> Response:
         started = time.perf_counter()
@@ -152,7 +143,8 @@ def add_search(
         if only is EVERYTHING and _is_short(answering.index, len(vectors), k):
             found = work(NEVER_CANCELLED)
         else:
-            found = await load_shedder.answer(request, work)
+            async with _within(MAX_TIMEOUT_MS):
+                found = await load_shedder.answer(request, work)
         metrics.query_duration_seconds.observe(time.perf_counter() - started)
         return Response(found, media_type="application/json")
 
@@ -214,11 +206,29 @@ def _hit(hit: Hit) -> dict[str, object]:
     }
 
 
-def _timeout_ms(request: Request) -> int:
-    """What the caller allows. Raises UsageError."""
+@asynccontextmanager
+async def _within(limit_ms: int) -> AsyncIterator[None]:
+    """Ends the block after this time. Raises ApiError (504)."""
+    try:
+        async with asyncio.timeout(limit_ms / 1000) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise ApiError(
+            504,
+            "deadline_exceeded",
+            f"no answer within {limit_ms} ms; allow more ({TIMEOUT_HEADER}, up to "
+            f"{MAX_TIMEOUT_MS}), or ask for fewer vectors",
+            close=True,
+        ) from None
+
+
+def _timeout_ms(request: Request) -> int | None:
+    """What the caller allows, if it says so. Raises UsageError."""
     text = request.headers.get(TIMEOUT_HEADER)
     if text is None:
-        return MAX_TIMEOUT_MS
+        return None
     given = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
     if not 1 <= given <= MAX_TIMEOUT_MS:
         raise UsageError(

@@ -167,3 +167,13 @@ def test_other_methods_of_the_path_are_told_which_one_there_is(api: Api) -> None
     answer = api.client.get("/v1/search")
     assert error_of(answer) == (405, "method_not_allowed")
     assert answer.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30, 0.5])
+def test_one_vector_is_checked_as_several_are(api: Api, bad: float) -> None:
+    vector = axis(0)
+    vector[0] = bad
+    answer = ask(api, vector[None])
+    assert error_of(answer) == (400, "usage")
+    expected = "expected unit norm" if bad == 0.5 else "expected finite numbers"
+    assert message_of(answer).startswith(f"vectors: {expected}")
