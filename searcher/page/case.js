@@ -78,7 +78,7 @@ export function caseView(query, matches, told = null) {
     });
     const stage = el("div", { class: "stage side" }, places.query.node, places.ref.node);
     const controls = el("div", { class: "controls", role: "group", "aria-label": "Player" });
-    const toggles = buttons(players, stage, wipe, controls, time0, () => Boolean(instead.query || instead.ref));
+    const toggles = buttons(players, stage, wipe, controls, time0, instead);
     players.onChange = toggles.update;
     // The box of a player changes with the page and with the mode.
     new ResizeObserver(() => players.turn()).observe(stage);
@@ -223,7 +223,8 @@ function fileButton(label, onFile) {
   return el("span", {}, el("button", { type: "button", class: "small", onclick: () => input.click() }, label), input);
 }
 
-function buttons(players, stage, wipe, controls, clock, hasStills) {
+/** instead: what stands for the players whose files are gone, by side. */
+function buttons(players, stage, wipe, controls, clock, instead) {
   const noFile = () => !players.query.src && !players.ref.src;
   const list = [
     { keys: [" "], label: "Play or pause", text: () => (players.playing ? "Pause" : "Play"), run: () => players.toggle(), main: true, hidden: noFile },
@@ -236,7 +237,7 @@ function buttons(players, stage, wipe, controls, clock, hasStills) {
     {
       keys: ["m"], label: "Undo the change of the picture", text: () => "Undo the change", pressed: () => players.undone,
       run: () => players.setUndone(!players.undone),
-      hidden: () => (noFile() && !hasStills()) || !isChanged(players.match),
+      hidden: () => !(players.query.src || instead.query) || !isChanged(players.match),
     },
   ];
   const modes = MODES.map(([mode, text], number) => ({
@@ -260,7 +261,7 @@ function buttons(players, stage, wipe, controls, clock, hasStills) {
     el("div", { class: "group" }, made.slice(list.length)),
   );
   function update() {
-    const nothing = noFile() && !hasStills();
+    const nothing = noFile() && !instead.query && !instead.ref;
     controls.classList.toggle("off", nothing);
     all.forEach(({ keys, text, pressed, hidden }, index) => {
       const button = made[index];

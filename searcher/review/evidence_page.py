@@ -28,6 +28,7 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; font-weight: 400;
   border-top: 1px solid var(--line); }
 thead th { font-weight: 600; border: 0; }
+th, td:first-child, td:last-child { overflow-wrap: normal; white-space: nowrap; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }
 figure { margin: 0; } .two { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; }
 img, .none { width: 100%; aspect-ratio: 16 / 9; object-fit: contain; background: #000; }

@@ -14,7 +14,13 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.metrics import Metrics
-from common.settings import HttpSettings, IngestSettings, Settings, load_settings
+from common.settings import (
+    HttpSettings,
+    IngestSettings,
+    Settings,
+    ThumbnailSettings,
+    load_settings,
+)
 from common.spool import DecodedVideo
 from common.types import PassName, QueryEmbedding
 from common.video import encode_video
@@ -26,6 +32,7 @@ from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
 from searcher.api.protocols import ServingIndex
 from searcher.matching.calibration import load_calibration
+from searcher.storage.thumbnails import ThumbnailStore
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import plan_work
 from storyhash.profiles import build_stage, resolve_profile
@@ -76,11 +83,15 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("once")
     (folder / "films").mkdir()
     encode_video(folder / "films" / "film.mp4", film(1, 6.0), FRAMES_PER_SECOND)
-    made = load_settings(data_dir=folder / "data", profile="offline")
+    kept = ThumbnailSettings(enabled=True)
+    made = load_settings(data_dir=folder / "data", profile="offline", thumbnails=kept)
     with open_for_indexing(made) as services:
         plan = plan_work(list_catalog([str(folder / "films")]), services.index.videos)
         metrics = Metrics.create("test")
-        indexer = Indexer(services.index, services.stage, services.pool, metrics)
+        indexer = Indexer(
+            *(services.index, services.stage, services.pool, metrics),
+            thumbnails=services.thumbnails,
+        )
         indexer.index_all(plan.work, lambda _: None)
         services.index.save_snapshot()
     return made
@@ -91,6 +102,15 @@ def non_match(tmp_path: Path) -> Path:
     path = tmp_path / "non-match.mp4"
     encode_video(path, film(99, 6.0), FRAMES_PER_SECOND)
     return path
+
+
+def test_an_indexed_video_has_the_thumbnails_of_the_frames_that_were_embedded(
+    settings: Settings,
+) -> None:
+    found = [
+        ThumbnailStore(settings.data_dir).read("film.mp4", seconds) for seconds in (0, 2.6, 99)
+    ]
+    assert [one and one.seconds for one in found] == [0.0, 2.5, 5.5]
 
 
 def health(metrics: Metrics) -> Health:
