@@ -12,6 +12,7 @@ Needs the extra `test`, and `apt-get install chromium chromium-driver`.
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
@@ -124,9 +125,15 @@ def _in_process(settings: Settings, path: Path, runs: int) -> list[dict[str, flo
         return [_once(services, path) for _ in range(runs + 1)]
 
 
-def _in_browser(settings: Settings, path: Path, log: Path, runs: int) -> dict[str, Any]:
-    """What the page itself measures."""
-    environment = {"STORYHASH_HTTP__PORT": "0", "STORYHASH_PROFILE": settings.profile}
+def _in_browser(
+    settings: Settings, films: Path, path: Path, log: Path, runs: int
+) -> dict[str, Any]:
+    """What the page itself measures. films: the files of the catalogue."""
+    environment = {
+        "STORYHASH_HTTP__PORT": "0",
+        "STORYHASH_HTTP__CONTENT_FOLDERS": json.dumps([str(films)]),
+        "STORYHASH_PROFILE": settings.profile,
+    }
     service = Service(
         "serve", ("serve", "--data", settings.data_dir), log, environment, preloaded=True
     )
@@ -201,7 +208,7 @@ def main() -> None:
             "query_bytes": upload.stat().st_size,
             "runs": runs,
             "stages": _summary(_in_process(settings, upload, runs)),
-            "page": _in_browser(settings, upload, folder / "log", runs),
+            "page": _in_browser(settings, films, upload, folder / "log", runs),
         }
         publish("page", figures, asked.json)
 
