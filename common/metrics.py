@@ -97,6 +97,7 @@ class Metrics:
     queue_refused_requests_total: Counter
     upload_bytes_total: Counter
     decisions_total: Counter
+    judged_matches: Gauge
     pending_videos: Gauge
     webhook_deliveries_total: Counter
     webhook_pending_deliveries: Gauge
@@ -237,6 +238,12 @@ class Metrics:
                 "decisions_total",
                 "Queries matched, by decision (copy, review, no_match) and bank of the best match.",
                 ("bank", "decision"),
+            ),
+            judged_matches=gauge(
+                "judged_matches",
+                "Stored matches by their latest verdict (right, wrong, unsure) and bank; right / "
+                "(right + wrong) is the precision.",
+                ("bank", "verdict"),
             ),
             pending_videos=gauge(
                 "pending_videos",

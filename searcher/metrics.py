@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from common.errors import StoryHashError
 from common.metrics import Metrics
+from common.state.feedback import BankFeedback
 from common.types import DEFAULT_BANK
 from searcher.local_index import LocalIndex
-from searcher.matching.match_report import MatchReport
 
 STAGE = "search"
 _NO_BANK = "(none)"
@@ -24,15 +26,27 @@ def begin_decisions(metrics: Metrics) -> None:
         metrics.decisions_total.labels(metrics.bank_labels.of(DEFAULT_BANK), decision)
 
 
-def observe_decision(metrics: Metrics, report: MatchReport) -> None:
-    """Count the decision on a query, under the bank of the best match that led to it, and observe its
-    probability."""
-    metrics.match_probability.observe(report.probability)
-    bank = _NO_BANK
-    if report.decision != "no_match":
-        rows = zip(report.matches, report.decisions, strict=True)
-        bank = next(match.bank for match, decision in rows if decision == report.decision)
-    metrics.decisions_total.labels(metrics.bank_labels.of(bank), report.decision).inc()
+def observe_decision(metrics: Metrics, answer: Mapping[str, Any], probability: float) -> None:
+    """Count the decision of the JSON of a report, under the bank of the best match that led to it, and
+    observe the probability of the report."""
+    metrics.match_probability.observe(probability)
+    bank, decision = _NO_BANK, answer["decision"]
+    if decision != "no_match":
+        bank = next(one["bank"] for one in answer["matches"] if one["decision"] == decision)
+    metrics.decisions_total.labels(metrics.bank_labels.of(bank), decision).inc()
+
+
+def observe_feedback(metrics: Metrics, banks: Iterable[BankFeedback]) -> None:
+    """Tell how many matches of each bank people judged right, wrong or unsure. Banks beyond the limit on
+    labels are counted together."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for one in banks:
+        label = metrics.bank_labels.of(one.bank)
+        counts[label, "right"] += one.right
+        counts[label, "wrong"] += one.wrong
+        counts[label, "unsure"] += one.unsure
+    for (label, verdict), count in counts.items():
+        metrics.judged_matches.labels(label, verdict).set(count)
 
 
 def observe_searchable(metrics: Metrics, produced_at: Iterable[float]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from common.settings import Settings
@@ -14,6 +14,7 @@ from searcher.storage.data_dir import read_manifest
 if TYPE_CHECKING:
     # SQLAlchemy is slow to import, and most commands do not need it.
     from common.state.state import State
+    from searcher.review.ruled import HouseRules
 
 
 def open_state(settings: Settings) -> State:
@@ -29,6 +30,31 @@ def open_state(settings: Settings) -> State:
     return State(settings)
 
 
+@contextmanager
+def opened_rules(settings: Settings) -> Iterator[HouseRules]:
+    """What people have set about the videos of a data folder, as a service obeys it: disabled videos,
+    banks and exceptions. Nothing without a state database. Raises what `open_state` raises."""
+    from searcher.review.ruled import HouseRules
+
+    if not has_state(settings):
+        yield HouseRules()
+        return
+    with open_state(settings) as state:
+        yield HouseRules(state.curation.current, state.exceptions.of_references)
+
+
+def has_state(settings: Settings) -> bool:
+    """Whether there is a state database, so that opening it creates none."""
+    return settings.state.url is not None or (settings.data_dir / FILES[0]).exists()
+
+
+def note_change(state: State, action: str, item_id: str, status: int) -> None:
+    """Write a change of the command line into the audit log, as a request would be written."""
+    from common.state.audit import Change
+
+    state.audit.record(Change(action, "command line", item_id, status))
+
+
 def compact_state(settings: Settings) -> None:
     """Rewrite the state database without the bytes of what was deleted, if it is in the data folder.
     Raises StorageError, CorruptIndexError."""
@@ -39,14 +65,15 @@ def compact_state(settings: Settings) -> None:
 
 
 def forget_videos(settings: Settings, video_ids: Iterable[str]) -> None:
-    """Delete what the state database, if there is one, has of deleted videos. Raises what `open_state`
+    """Delete what the state database, if there is one, has of deleted videos, and note the deletions in
+    the audit log. Raises what `open_state`
     raises."""
     ids = list(video_ids)
-    kept = settings.state.url is not None or (settings.data_dir / FILES[0]).exists()
-    if not ids or not kept:
+    if not ids or not has_state(settings):
         return
     with open_state(settings) as state:
         for video_id in ids:
             state.matches.forget_video(video_id)
             state.exceptions.forget_video(video_id)
             state.curation.enable(video_id)
+            note_change(state, "videos.delete", video_id, 204)

@@ -17,6 +17,7 @@ from starlette.types import Scope
 from common.errors import NotReadyError, StoryHashError
 from common.http.connection import network_of
 from common.http.errors import ApiError
+from common.http.quota import QuotaMeter
 from common.http.rate_limit import RateLimit
 from common.http.request_facts import ANYONE, Caller, facts_of
 from common.settings import HttpSettings
@@ -76,6 +77,7 @@ class Access:
         self._failures = RateLimit(_MAX_NETWORKS, clock)
         self._limiter = CapacityLimiter(_THREADS)
         self._recorders = CapacityLimiter(1)
+        self._counters = CapacityLimiter(_THREADS)
 
     @property
     def state(self) -> State:
@@ -120,6 +122,13 @@ class Access:
         if found.per_minute:
             self._check_rate(found)
         return found.caller
+
+    def meter(self, caller: Caller) -> QuotaMeter | None:
+        """Counts what a request of this caller uses; None if its key has no quota."""
+        if caller.quota is None:
+            return None
+        key_id = str(caller.key_id)
+        return QuotaMeter(lambda: self.state.quotas, self._counters, key_id, caller.quota)
 
     async def record(self, scope: Scope, status: int) -> None:
         """Add the request to the audit log if it asked for a change. The change is done already, so a
@@ -186,7 +195,7 @@ class Access:
     def _to_verified(self, key: Key) -> _Verified:
         default = self._settings.requests_per_minute
         return _Verified(
-            Caller(key.id, key.role, key.banks, key.name),
+            Caller(key.id, key.role, key.banks, key.name, key.quota or None),
             default if key.requests_per_minute is None else key.requests_per_minute,
             self._clock() + REMEMBERED_SECONDS,
             math.inf if key.expires_at is None else key.expires_at / 1000,

@@ -55,6 +55,7 @@ _API_CODES: Mapping[str, tuple[int, str]] = {
     "no_such_range": (416, "The range begins after the end of the file"),
     "unreadable": (422, "The video cannot be used"),
     "unknown_parameter": (422, "The route does not have this query parameter"),
+    "quota_exceeded": (429, "The key has used its quota of the day"),
     "too_many_requests": (429, "The key sends too many requests"),
     "failed": (500, "An operation failed"),
     "internal": (500, "An internal error"),

@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from common.errors import UsageError
 from common.http.errors import json_response
-from common.http.request_facts import facts_of
+from common.http.request_facts import REPLAYED_HEADER, facts_of
 from common.state.idempotency import Once
 
-_HEADER, _REPLAYED = "Idempotency-Key", "Idempotency-Replayed"
+_HEADER = "Idempotency-Key"
 _MAX_KEY = 200
 
 # The header in the OpenAPI document.
@@ -21,7 +21,7 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "in": "header",
     "schema": {"type": "string", "minLength": 1, "maxLength": _MAX_KEY},
     "description": "Chosen by the client. The same request with the same key within 24 hours gets the "
-    f"first answer again, with the header `{_REPLAYED}`.",
+    f"first answer again, with the header `{REPLAYED_HEADER}`.",
 }
 
 
@@ -44,4 +44,4 @@ def made_response(
 ) -> Response:
     """The response about something that was made. location: its path."""
     headers = {"Location": location} if location else {}
-    return json_response(value, status, headers | ({_REPLAYED: "true"} if replayed else {}))
+    return json_response(value, status, headers | ({REPLAYED_HEADER: "true"} if replayed else {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.errors import StoryHashError
@@ -21,7 +22,8 @@ _FORBIDDEN_METRICS = ApiError(
 
 
 class KeyGuard:
-    """Identifies the caller and records changes in the audit log. The routes themselves check roles."""
+    """Identifies the caller, counts what it uses and records changes in the audit log. The routes
+    themselves check roles."""
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class KeyGuard:
         facts = facts_of(scope)
         try:
             facts.caller = await self._access.caller(scope)
+            facts.meter = self._access.meter(facts.caller)
         except StoryHashError as error:
             await to_response(error)(scope, receive, send)
             return
@@ -59,10 +62,14 @@ class KeyGuard:
                 # The change is on disk in the audit log before the caller gets the response.
                 recorded = True
                 await self._access.record(scope, message["status"])
+                if facts.meter is not None:
+                    message.setdefault("headers", [])
+                    await facts.meter.end(message["status"], MutableHeaders(scope=message))
             await send(message)
 
         try:
-            await self._app(scope, receive, checked)
+            counted = receive if facts.meter is None else facts.meter.receive(receive)
+            await self._app(scope, counted, checked)
         except Exception:
             if not recorded:
                 await self._access.record(scope, 500)

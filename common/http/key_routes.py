@@ -1,4 +1,4 @@
-"""`/v1/keys`: an admin creates, lists and revokes API keys."""
+"""`/v1/keys`: an admin creates, lists, limits and revokes API keys."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from common.errors import UsageError
 from common.http.access import Access
 from common.http.errors import ApiError, json_response
 from common.http.request_body import documented_body, no_body, read_model
 from common.http.request_facts import facts_of
 from common.http.roles import needs
-from common.state.keys import MAX_BANKS, MAX_NAME, NewKey
+from common.state.keys import MAX_BANKS, MAX_NAME, MAX_RATE, NewKey
+from common.state.quotas import MAX_QUOTA, Quota
 from common.state.roles import Role
 
 _MAX_JSON_BYTES = 1 << 16
@@ -25,7 +27,7 @@ _THREADS = 2
 
 class NewKeyBody(BaseModel):
     """A key to create. `banks`: null for all banks. `requests_per_minute`: null for the service's
-    default, 0 for no limit."""
+    default, 0 for no limit. The quotas per day (UTC): null or 0 for no limit."""
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=MAX_NAME)
@@ -34,17 +36,43 @@ class NewKeyBody(BaseModel):
     role: Literal["reader", "reviewer", "writer", "admin"]
     banks: list[str] | None = Field(None, min_length=1, max_length=MAX_BANKS)
     expires_seconds: int | None = Field(None, ge=1, le=_MAX_SECONDS)
-    requests_per_minute: int | None = Field(None, ge=0, le=10_000_000)
+    requests_per_minute: int | None = Field(None, ge=0, le=MAX_RATE)
+    queries_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA)
+    upload_bytes_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA)
+
+
+class KeyLimits(BaseModel):
+    """Limits of a key to change; what is not given stays. See NewKeyBody."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"queries_per_day": 1000, "upload_bytes_per_day": 10**10}]},
+    )
+    requests_per_minute: int | None = Field(None, ge=0, le=MAX_RATE)
+    queries_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA)
+    upload_bytes_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA)
+
+
+class KeyUse(BaseModel):
+    """What a key has used today; the next day begins at `resets_at`."""
+
+    queries: int
+    upload_bytes: int
+    resets_at: str
 
 
 class KeyItem(BaseModel):
-    """A key without its secret part. `last_used_at` is exact to ten minutes."""
+    """A key without its secret part. `last_used_at` is exact to ten minutes. `used_today`: null if the
+    key has no quota."""
 
     id: str
     name: str
     role: Role
     banks: list[str] | None
     requests_per_minute: int | None
+    queries_per_day: int | None = None
+    upload_bytes_per_day: int | None = None
+    used_today: KeyUse | None = None
     created_at: str
     expires_at: str | None
     last_used_at: str | None
@@ -79,7 +107,12 @@ def key_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRo
     async def create_key(request: Request) -> Response:
         """Create a key. It is stored only as a hash, so the response is the only place that shows it."""
         given = await read_model(request, NewKeyBody, _MAX_JSON_BYTES)
-        new = NewKey(**{**given.model_dump(), "role": Role(given.role)})
+        quota = Quota(given.queries_per_day, given.upload_bytes_per_day)
+        new = NewKey(
+            *(given.name, Role(given.role), given.banks, given.expires_seconds),
+            requests_per_minute=given.requests_per_minute,
+            quota=quota,
+        )
         key, token = await to_thread.run_sync(access.state.keys.create, new, limiter=limiter)
         facts_of(request.scope).target = key.id
         access.forget()
@@ -100,6 +133,25 @@ def key_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRo
         )
         return json_response({"items": [key.to_json() for key in keys], "next_cursor": following})
 
+    @router.patch(
+        "/v1/keys/{key_id}",
+        dependencies=needs(Role.ADMIN, change="keys.update", all_banks=True),
+        openapi_extra=documented_body(KeyLimits),
+        responses={200: {"model": KeyItem}, **errors},
+    )
+    async def limit_key(key_id: str, request: Request) -> Response:
+        """Change the limits of a key: this service obeys at once, other services within 5 seconds."""
+        given = await read_model(request, KeyLimits, _MAX_JSON_BYTES)
+        limits = given.model_dump(exclude_unset=True)
+        if not limits:
+            raise UsageError(f"the body: expected one of {', '.join(KeyLimits.model_fields)}")
+        plain = key_id.replace("\0", "")
+        key = await to_thread.run_sync(access.state.keys.limit, plain, limits, limiter=limiter)
+        access.forget()
+        if key is None:
+            raise _unknown_key(key_id)
+        return json_response(key.to_json())
+
     @router.delete(
         "/v1/keys/{key_id}",
         status_code=204,
@@ -113,7 +165,11 @@ def key_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRo
         known = await to_thread.run_sync(access.state.keys.revoke, plain, limiter=limiter)
         access.forget()
         if not known:
-            raise ApiError(404, "unknown_key", f"no key {key_id[:100]!r}; /v1/keys lists them")
+            raise _unknown_key(key_id)
         return Response(status_code=204)
 
     return router
+
+
+def _unknown_key(key_id: str) -> ApiError:
+    return ApiError(404, "unknown_key", f"no key {key_id[:100]!r}; /v1/keys lists them")

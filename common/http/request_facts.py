@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
 from common.state.roles import Role
+
+if TYPE_CHECKING:
+    from common.http.quota import QuotaMeter
+    from common.state.quotas import Quota
+
+# Header of an answer that was given before.
+REPLAYED_HEADER = "Idempotency-Replayed"
 
 _IN_SCOPE = "storyhash.request"
 
@@ -14,12 +22,13 @@ _IN_SCOPE = "storyhash.request"
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The sender of a request. key_id, name: of the key; None if no key is required. banks: the allowed
-    banks; None means all."""
+    banks; None means all. quota: None if the key has none."""
 
     key_id: str | None
     role: Role
     banks: frozenset[str] | None
     name: str | None = None
+    quota: Quota | None = None
 
     def may_see(self, bank: str) -> bool:
         """Whether the caller may see videos of this bank."""
@@ -35,7 +44,8 @@ class RequestFacts:
     """Filled in while the request is processed.
 
     change: the action for the audit log; empty if the request changes nothing. target: the id of the
-    changed object. code: the error code; empty if there is no error.
+    changed object. code: the error code; empty if there is no error. meter: counts what the request uses;
+    None if the key has no quota.
     """
 
     request_id: str = ""
@@ -44,6 +54,7 @@ class RequestFacts:
     change: str = ""
     target: str = ""
     code: str = ""
+    meter: QuotaMeter | None = None
 
 
 def facts_of(scope: Scope) -> RequestFacts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from fastapi import Security, params
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
@@ -12,6 +14,7 @@ from common.http.query_parameters import check_parameters
 from common.http.request_facts import facts_of
 from common.state.roles import Role
 
+Costs: TypeAlias = Literal["", "query", "upload"]
 _SCHEME = "key"
 _DESCRIPTION = (
     "An API key: `Authorization: Bearer sh_...`. The scope of a route is the least role that may "
@@ -19,25 +22,29 @@ _DESCRIPTION = (
 )
 
 
-def needs(role: Role, *, change: str = "", all_banks: bool = False) -> list[params.Depends]:
+def needs(
+    role: Role, *, change: str = "", all_banks: bool = False, quota: Costs = ""
+) -> list[params.Depends]:
     """The `dependencies` of a route. change: the action for the audit log. all_banks: refuse keys that
-    are limited to some banks, because the route concerns all banks."""
-    return [Security(RoleCheck(role, change, all_banks), scopes=[role.value])]
+    are limited to some banks, because the route concerns all banks. quota: what a request uses of the
+    quota of its key: a `query`, or also the bytes of its body (`upload`)."""
+    return [Security(RoleCheck(role, change, all_banks, quota), scopes=[role.value])]
 
 
 class RoleCheck(SecurityBase):
     """Refuses callers with a lower role (403), and adds the security scheme to the OpenAPI document."""
 
-    def __init__(self, role: Role, change: str, all_banks: bool) -> None:
+    def __init__(self, role: Role, change: str, all_banks: bool, quota: Costs = "") -> None:
         self.model = HTTPBearer(bearerFormat="sh_...", description=_DESCRIPTION)
         self.scheme_name = _SCHEME
         self._role = role
         self._change = change
         self._all_banks = all_banks
+        self._quota = quota
 
     async def __call__(self, request: Request) -> None:
-        """Check the caller's role and banks, and the names of the query parameters. Raises ApiError (403,
-        422)."""
+        """Check the caller's role, banks and quota, and the names of the query parameters. Raises
+        ApiError (403, 422, 429)."""
         facts = facts_of(request.scope)
         facts.role_checked = True
         facts.change = self._change
@@ -53,6 +60,8 @@ class RoleCheck(SecurityBase):
                 f"{', '.join(map(repr, sorted(caller.banks)))}"
             )
         check_parameters(request)
+        if self._quota and facts.meter is not None:
+            await facts.meter.begin(request.scope, query=True, upload=self._quota == "upload")
 
 
 def banks_for(request: Request, asked: frozenset[str]) -> frozenset[str] | None:

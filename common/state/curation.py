@@ -1,4 +1,4 @@
-"""What people have set about videos and banks: policies, and what is disabled.
+"""What people have set about videos and banks: policies, actions, negative banks, and what is disabled.
 
 What is disabled is kept, but no search and no match finds it.
 """
@@ -6,8 +6,9 @@ What is disabled is kept, but no search and no match finds it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import delete, insert, select
 
@@ -24,14 +25,18 @@ MAX_BANKS_SET = 1_000
 
 @dataclass(frozen=True, slots=True)
 class BankSetting:
-    """What is set about a bank. policy: thresholds by name, only those that are set. updated_at:
-    milliseconds since 1970."""
+    """What is set about a bank. policy: thresholds by name, only those that are set. negative: its videos
+    are known not to be worth a match. share: the fraction of queries on which it acts. actions: rules as
+    JSON values, the first of which that fits decides. updated_at: milliseconds since 1970."""
 
     title: str
     description: str
     enabled: bool
     policy: Mapping[str, float]
     updated_at: int = 0
+    negative: bool = False
+    share: float = 1.0
+    actions: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,11 @@ class Curation:
     def disabled_banks(self) -> frozenset[str]:
         """The names of the banks that are not matched."""
         return frozenset(name for name, bank in self.banks.items() if not bank.enabled)
+
+    @property
+    def negative_banks(self) -> frozenset[str]:
+        """The names of the banks whose videos are not worth a match."""
+        return frozenset(name for name, bank in self.banks.items() if bank.negative)
 
 
 NOTHING = Curation()
@@ -75,6 +85,9 @@ class CurationStore:
                 load(row.name): BankSetting(
                     *(load(row.title), load(row.description), row.enabled, load(row.policy)),
                     updated_at=row.updated_at,
+                    negative=row.negative,
+                    share=row.share,
+                    actions=tuple(load(row.actions)),
                 )
                 for row in banks
             },
@@ -127,6 +140,9 @@ class CurationStore:
                     description=dump(bank.description),
                     enabled=bank.enabled,
                     policy=dump(dict(bank.policy)),
+                    negative=bank.negative,
+                    share=bank.share,
+                    actions=dump([dict(rule) for rule in bank.actions]),
                     key_id=key_id,
                     updated_at=int(1000 * self._clock()),
                 )

@@ -9,7 +9,7 @@ from common.state.outbox import Event
 from common.state.text import text_hash
 
 # What an event tells of the detail of a match.
-_OF_MATCH = ("query", "ref_video_id", "ref_uri", "matched_seconds", "coverage")
+_OF_MATCH = ("query", "ref_video_id", "ref_uri", "matched_seconds", "coverage", "action")
 
 
 def match_found(

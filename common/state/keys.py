@@ -7,21 +7,22 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from common.errors import StateError, UsageError
 from common.printable import printable
 from common.state.database import StateDatabase
+from common.state.quotas import DAY_SECONDS, NO_QUOTA, Quota, Use, use_to_json
 from common.state.roles import Role
-from common.state.tables import API_KEYS
+from common.state.tables import API_KEYS, KEY_USE
 
-MAX_KEYS = 10_000
+MAX_KEYS, MAX_RATE = 10_000, 10_000_000
 MAX_NAME, MAX_BANKS, MAX_BANK_NAME = 100, 100, 200
 FIRST_KEY_NAME = "first start"
 _SECRET_BYTES = 32
@@ -29,12 +30,14 @@ _ID_BYTES = 6
 _TOKEN = re.compile(r"sh_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 # Precision of the last use: it is written at most once per this many seconds.
 LAST_USED_SECONDS = 600
+_STEP = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """A key without its secret part. Times: milliseconds since 1970. banks: None means all banks.
-    requests_per_minute: None means the setting's value, 0 no limit."""
+    requests_per_minute: None means the setting's value, 0 no limit. used: on `day`, days since 1970; only
+    of a key with a quota, and only in a list."""
 
     id: str
     name: str
@@ -45,6 +48,9 @@ class Key:
     expires_at: int | None
     last_used_at: int | None
     revoked_at: int | None
+    quota: Quota = NO_QUOTA
+    used: Use | None = None
+    day: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -53,6 +59,9 @@ class Key:
             "role": self.role.value,
             "banks": None if self.banks is None else sorted(self.banks),
             "requests_per_minute": self.requests_per_minute,
+            "queries_per_day": self.quota.queries_per_day,
+            "upload_bytes_per_day": self.quota.upload_bytes_per_day,
+            "used_today": None if self.used is None else use_to_json(self.used, self.day),
             "created_at": iso(self.created_at),
             "expires_at": iso(self.expires_at),
             "last_used_at": iso(self.last_used_at),
@@ -70,6 +79,7 @@ class NewKey:
     banks: Sequence[str] | None = None
     expires_seconds: int | None = None
     requests_per_minute: int | None = None
+    quota: Quota = NO_QUOTA
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= MAX_NAME or printable(self.name) != self.name:
@@ -119,12 +129,35 @@ class KeyStore:
 
     def page(self, after: str = "", limit: int = 100) -> tuple[list[Key], str | None]:
         """Keys ordered by id, and the cursor of the next page (None at the end)."""
-        query = (
-            select(API_KEYS).where(API_KEYS.c.id > after).order_by(API_KEYS.c.id).limit(limit + 1)
-        )
+        query = select(API_KEYS).where(API_KEYS.c.id > after)
         with self._database.read() as connection:
-            keys = [_key(row) for row in connection.execute(query)]
-        return keys[:limit], keys[limit - 1].id if len(keys) > limit else None
+            rows = connection.execute(query.order_by(API_KEYS.c.id).limit(limit + 1)).all()
+            keys = self._with_use(connection, [_key(row) for row in rows[:limit]])
+        return keys, keys[-1].id if len(rows) > limit else None
+
+    def limit(self, key_id: str, limits: Mapping[str, int | None]) -> Key | None:
+        """Change limits of a key: `requests_per_minute`, `queries_per_day`, `upload_bytes_per_day`; what
+        is not given stays. Returns the key; None if it does not exist."""
+        this = API_KEYS.c.id == key_id
+        with self._database.change() as connection:
+            connection.execute(update(API_KEYS).where(this).values(dict(limits)))
+            row = connection.execute(select(API_KEYS).where(this)).first()
+            return None if row is None else self._with_use(connection, [_key(row)])[0]
+
+    def _with_use(self, connection: Connection, keys: Sequence[Key]) -> list[Key]:
+        """The keys, with what those with a quota have used today."""
+        day = self._now() // (1000 * DAY_SECONDS)
+        ids = [key.id for key in keys if key.quota]
+        used: dict[str, Use] = {}
+        for start in range(0, len(ids), _STEP):
+            of_keys = KEY_USE.c.key_id.in_(ids[start : start + _STEP])
+            today = select(KEY_USE).where(of_keys, KEY_USE.c.day == day)
+            for row in connection.execute(today):
+                used[row.key_id] = Use(row.queries, row.upload_bytes)
+        return [
+            replace(key, used=used.get(key.id, Use()), day=day) if key.quota else key
+            for key in keys
+        ]
 
     def revoke(self, key_id: str) -> bool:
         """Revoke a key; its row stays. Returns False if the key does not exist."""
@@ -171,7 +204,7 @@ class KeyStore:
         expires = None if new.expires_seconds is None else now + 1000 * new.expires_seconds
         banks = None if new.banks is None else frozenset(new.banks)
         rate = new.requests_per_minute
-        key = Key(key_id, new.name, new.role, banks, rate, now, expires, None, None)
+        key = Key(key_id, new.name, new.role, banks, rate, now, expires, None, None, new.quota)
         values = {
             "id": key_id,
             "name": new.name,
@@ -179,6 +212,8 @@ class KeyStore:
             "banks": None if banks is None else json.dumps(sorted(banks)),
             "key_hash": key_hash(token),
             "requests_per_minute": rate,
+            "queries_per_day": new.quota.queries_per_day,
+            "upload_bytes_per_day": new.quota.upload_bytes_per_day,
             "created_at": now,
             "expires_at": expires,
         }
@@ -212,4 +247,5 @@ def _key(row: Row[Any]) -> Key:
         row.expires_at,
         row.last_used_at,
         row.revoked_at,
+        Quota(row.queries_per_day, row.upload_bytes_per_day),
     )

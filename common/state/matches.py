@@ -68,7 +68,7 @@ class StoredMatch:
 class MatchFilter:
     """Which matches to list; None means any. visible: the banks that the caller may see. since:
     milliseconds since 1970. verdicts: `none` stands for matches without one. video_id: of the query or of
-    the reference."""
+    the reference. also: further conditions."""
 
     visible: frozenset[str] | None = None
     banks: frozenset[str] | None = None
@@ -80,9 +80,10 @@ class MatchFilter:
     fingerprint: str | None = None
     video_id: str | None = None
     ref_video_id: str | None = None
+    also: Sequence[ColumnElement[bool]] = ()
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        table, found = MATCHES.c, visible_to(self.visible)
+        table, found = MATCHES.c, [*visible_to(self.visible), *self.also]
         if self.banks is not None:
             found.append(table.bank.in_([plain(bank) for bank in self.banks]))
         if self.decision is not None:

@@ -11,9 +11,11 @@ from common.state.curation import CurationStore
 from common.state.database import StateDatabase
 from common.state.deliveries import DeliveryStore
 from common.state.exceptions import ExceptionStore
+from common.state.feedback import FeedbackStore
 from common.state.jobs import JobStore
 from common.state.keys import KeyStore
 from common.state.matches import MatchStore
+from common.state.quotas import QuotaStore
 from common.state.verdicts import VerdictStore
 from common.state.webhooks import WebhookStore
 
@@ -24,9 +26,11 @@ class State:
     def __init__(self, settings: Settings) -> None:
         self._database = StateDatabase(settings)
         self.keys = KeyStore(self._database)
+        self.quotas = QuotaStore(self._database)
         self.audit = AuditLog(self._database, settings.state.audit_days)
         self.matches = MatchStore(self._database, settings.state)
         self.verdicts = VerdictStore(self._database)
+        self.feedback = FeedbackStore(self._database)
         self.exceptions = ExceptionStore(self._database)
         self.jobs = JobStore(self._database, settings.jobs)
         self.curation = CurationStore(self._database)

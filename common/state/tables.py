@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 METADATA = MetaData()
@@ -33,10 +34,24 @@ API_KEYS = Table(
     Column("key_hash", String(64), nullable=False),
     # Null means the setting's value, 0 means no limit.
     Column("requests_per_minute", Integer),
+    # Null or 0 means no limit.
+    Column("queries_per_day", BigInteger),
+    Column("upload_bytes_per_day", BigInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("last_used_at", BigInteger),
     Column("revoked_at", BigInteger),
+)
+
+# What a key with a quota used on its latest day.
+KEY_USE = Table(
+    "key_use",
+    METADATA,
+    Column("key_id", String(32), primary_key=True),
+    # Days since 1970, UTC.
+    Column("day", Integer, nullable=False),
+    Column("queries", BigInteger, nullable=False),
+    Column("upload_bytes", BigInteger, nullable=False),
 )
 
 AUDIT_LOG = Table(
@@ -218,6 +233,12 @@ BANKS = Table(
     Column("enabled", Boolean, nullable=False),
     # A JSON object with the thresholds that are set.
     Column("policy", Text, nullable=False),
+    # Whether its videos are known not to be worth a match.
+    Column("negative", Boolean, nullable=False, server_default=false()),
+    # The fraction of queries on which the bank acts.
+    Column("share", Float, nullable=False, server_default="1"),
+    # A JSON list of rules, the first of which that fits decides.
+    Column("actions", Text, nullable=False, server_default="[]"),
     Column("key_id", String(32)),
     Column("updated_at", BigInteger, nullable=False),
 )

@@ -10,6 +10,7 @@ import numpy as np
 
 from common.errors import UsageError
 from common.types import BoolArray, Float64Array, Int64Array
+from evaluation.calibration.judged import JudgedPairs
 from evaluation.calibration.samples import Samples
 from searcher.matching.calibration import Calibration, log_length, shrinkage
 
@@ -41,18 +42,44 @@ class _Answers:
     length: Float64Array
 
 
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """What the regression is fitted on: see _Answers. weight: float64 (P,)."""
+
+    right: BoolArray
+    normalised: Float64Array
+    length: Float64Array
+    weight: Float64Array
+
+    @classmethod
+    def of(cls, answers: _Answers) -> _Pairs:
+        weight = np.ones(len(answers.right))
+        return cls(answers.right, answers.normalised, answers.length, weight)
+
+    def with_judged(self, judged: JudgedPairs, normalised: Float64Array) -> _Pairs:
+        weight = np.full(len(judged), judged.weight(len(self.right)))
+        return _Pairs(
+            np.concatenate([self.right, judged.right]),
+            np.concatenate([self.normalised, normalised]),
+            np.concatenate([self.length, judged.length]),
+            np.concatenate([self.weight, weight]),
+        )
+
+
 def fit(
     samples: Samples,
     base: Calibration,
     version: str,
     background_weights: Sequence[float] = BACKGROUND_WEIGHTS,
+    judged: JudgedPairs | None = None,
 ) -> Calibration:
     """Fit a calibration: the probability of an answer is the share of such answers that are right.
 
     Logistic regression on the normalised score and the matched length (ridge, Newton's method), for
     each combination of background weight and extra offset; the one with the least log loss is
-    returned. The default policy accepts 0.15 % of the queries without a copy in the catalogue. Raises
-    UsageError if there are too few answers, or if copies do not score higher than non-matches.
+    returned. judged: further pairs for the regression alone. The default policy accepts 0.15 % of the
+    queries without a copy in the catalogue. Raises UsageError if there are too few answers, or if copies
+    do not score higher than non-matches.
     """
     background_means = _background_means(samples)
     trust = shrinkage(samples.count)
@@ -62,7 +89,10 @@ def fit(
         offsets = _view_offsets(samples, samples.score - weight * background_shift, extra)
         normalised = samples.score - weight * background_shift - offsets[samples.view]
         answers = _best_pairs(samples, normalised)
-        slope, intercept, length_weight, loss = _logistic(answers)
+        pairs = _Pairs.of(answers)
+        if judged is not None and len(judged):
+            pairs = pairs.with_judged(judged, judged.normalised(weight, offsets, samples.views))
+        slope, intercept, length_weight, loss = _logistic(pairs)
         if slope <= 0:
             continue
         fitted = replace(
@@ -134,31 +164,35 @@ def _best_pairs(samples: Samples, normalised: Float64Array) -> _Answers:
     )
 
 
-def _logistic(answers: _Answers) -> tuple[float, float, float, float]:
+def _logistic(answers: _Pairs) -> tuple[float, float, float, float]:
     """Slope, intercept, weight of the length (at least 0), and mean log loss."""
     design = np.stack(
         [answers.normalised, np.ones(len(answers.normalised)), answers.length], axis=1
     )
     for columns in ([0, 1, 2], [0, 1]):
-        weights, loss = _newton(design[:, columns], answers.right.astype(float))
+        weights, loss = _newton(design[:, columns], answers.right.astype(float), answers.weight)
         if len(columns) < 3 or weights[2] >= 0:
             break
     length_weight = float(weights[2]) if len(weights) == 3 else 0.0
     return float(weights[0]), float(weights[1]), length_weight, loss
 
 
-def _newton(design: Float64Array, right: Float64Array) -> tuple[Float64Array, float]:
-    """Weights with the least loss. Steps are bounded because separable data has no minimum."""
+def _newton(
+    design: Float64Array, right: Float64Array, importance: Float64Array
+) -> tuple[Float64Array, float]:
+    """Weights with the least loss, in which each row has its importance. Steps are bounded because
+    separable data has no minimum."""
     weights = np.zeros(design.shape[1])
-    ridge = _RIDGE * len(right) * np.eye(len(weights))
+    ridge = _RIDGE * importance.sum() * np.eye(len(weights))
     for _ in range(_STEPS):
         p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        gradient = design.T @ (right - p) - ridge @ weights
-        hessian = (design * (p * (1 - p))[:, None]).T @ design + ridge
+        gradient = design.T @ (importance * (right - p)) - ridge @ weights
+        hessian = (design * (importance * p * (1 - p))[:, None]).T @ design + ridge
         step = np.linalg.solve(hessian, gradient)
         weights = weights + step * min(1.0, _LONGEST_STEP / max(float(np.abs(step).max()), 1e-9))
     logits = design @ weights
-    loss = float(np.mean(np.logaddexp(0, np.where(right > 0, -logits, logits))))
+    losses = np.logaddexp(0, np.where(right > 0, -logits, logits))
+    loss = float(np.average(losses, weights=importance))
     return weights, loss
 
 

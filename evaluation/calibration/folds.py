@@ -15,6 +15,7 @@ import numpy as np
 from common.atomic_write import replacing
 from common.errors import UsageError
 from evaluation.calibration.fit import BACKGROUND_WEIGHTS, fit
+from evaluation.calibration.judged import JudgedPairs
 from evaluation.calibration.samples import Samples
 from evaluation.methods.configurations import Configuration
 from searcher.matching.calibration import Calibration, from_json
@@ -65,11 +66,12 @@ def fit_on_folds(
     base: Calibration,
     version: str,
     advance: Callable[[int], None] = lambda _: None,
+    judged: JudgedPairs | None = None,
 ) -> dict[int | None, Calibration]:
     """The calibration of each fold, fitted on the other folds; under None the one fitted on all.
 
-    advance: called after each fit. Raises UsageError if there are too few answers, or if copies do not
-    score higher than non-matches.
+    advance: called after each fit. judged: further pairs of every fit. Raises UsageError if there are too
+    few answers, or if copies do not score higher than non-matches.
     """
     if not len(samples.answer):
         raise UsageError(
@@ -78,9 +80,11 @@ def fit_on_folds(
     weights = BACKGROUND_WEIGHTS if configuration.normalised else (0.0,)
     fitted: dict[int | None, Calibration] = {}
     for fold in range(folds):
-        fitted[fold] = fit(samples.without(fold), base, f"{version}-without-{fold}", weights)
+        fitted[fold] = fit(
+            samples.without(fold), base, f"{version}-without-{fold}", weights, judged
+        )
         advance(1)
-    fitted[None] = fit(samples, base, version, weights)
+    fitted[None] = fit(samples, base, version, weights, judged)
     advance(1)
     return fitted
 

@@ -11,6 +11,7 @@ from typing import Any
 from common.atomic_write import replacing
 from common.errors import UsageError
 from evaluation.calibration.folds import with_version
+from evaluation.calibration.judged import JudgedPairs
 from evaluation.data.record_io import write_rows
 from evaluation.data.records import QueryRow
 from evaluation.experiment.experiment import Evaluation, ProfileRun
@@ -112,14 +113,16 @@ def ablation(
         return _finish(profile_run, backend, methods, out, "ablation", description)
 
 
-def calibrate(evaluation: Evaluation, backend: Backend, date: str) -> FittedCalibration:
+def calibrate(
+    evaluation: Evaluation, backend: Backend, date: str, judged: JudgedPairs | None = None
+) -> FittedCalibration:
     """Fit a calibration on all queries, and evaluate it in cross-validation. date: YYYYMMDD, for its
-    version.
+    version. judged: pairs that people judged, for every fit.
 
     Raises UsageError if there is too little to fit.
     """
     with evaluation.open_profile(backend) as profile_run:
-        fitted = profile_run.fitted(FULL)
+        fitted = profile_run.fitted(FULL, judged)
         methods = [
             ConfiguredMethod(FULL, {None: backend.calibration}),
             ConfiguredMethod(FULL, fitted),

@@ -29,6 +29,7 @@ from evaluation.calibration.folds import (
     fit_on_folds,
     to_json,
 )
+from evaluation.calibration.judged import JudgedPairs
 from evaluation.calibration.samples import Samples
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL, ExtractionJob, FeatureStore, extract, missing_jobs
@@ -161,19 +162,23 @@ class ProfileRun:
         """Mean share of the action block in the energy of the videos' vectors, 0 to 1."""
         return self._pool.data.action_energy(fusion)
 
-    def fitted(self, configuration: Configuration) -> Calibrations:
-        """Calibrations of each fold, fitted on the other four, and under None one fitted on all. The
-        version is the visual backend and a digest of the samples. Raises UsageError if there are too few
-        answers."""
+    def fitted(
+        self, configuration: Configuration, judged: JudgedPairs | None = None
+    ) -> Calibrations:
+        """Calibrations of each fold, fitted on the other four, and under None one fitted on all. judged:
+        further pairs of every fit. The version is the visual backend and a digest of the samples. Raises
+        UsageError if there are too few answers."""
         base = self._backend.calibration
-        path = self._cache / "calibrations" / f"{self._cache_name(configuration, base)}.json"
+        extra = "" if judged is None else judged.digest
+        name = self._cache_name(configuration, base) + extra
+        path = self._cache / "calibrations" / f"{name}.json"
         try:
             return calibrations_from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError):
             samples = self._samples(configuration)
-        version = f"{self._backend.visual}-{digest(samples)}"
+        version = f"{self._backend.visual}-{digest(samples)}{extra}"
         advance = self._watch(f"{self._backend.profile}: fitting {configuration.name}", FOLDS + 1)
-        fitted = fit_on_folds(samples, FOLDS, configuration, base, version, advance)
+        fitted = fit_on_folds(samples, FOLDS, configuration, base, version, advance, judged)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(to_json(fitted)), encoding="utf-8")

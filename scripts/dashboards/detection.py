@@ -37,6 +37,23 @@ BOARD = Board(
                     width=12,
                 ),
                 Panel(
+                    "Precision of the matches that people judged",
+                    "Share of the matches with a verdict that are copies or licensed, per bank.",
+                    "percentunit",
+                    (
+                        Query(
+                            ratio(
+                                total("judged_matches", 'verdict="right"', by="bank"),
+                                total("judged_matches", 'verdict=~"right|wrong"', by="bank"),
+                            ),
+                            "{{bank}}",
+                        ),
+                    ),
+                    API,
+                    most=1,
+                    width=12,
+                ),
+                Panel(
                     "Match rate",
                     "Share of the queries of the last hour that are copies or go to review.",
                     "percentunit",

@@ -34,6 +34,7 @@ from searcher.review.bank_routes import bank_router
 from searcher.review.deletions import Deletions
 from searcher.review.evidence_routes import evidence_router
 from searcher.review.exception_routes import exception_router
+from searcher.review.feedback_routes import feedback_router
 from searcher.review.match_routes import match_store_router
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
@@ -79,6 +80,7 @@ def api_app(
         app.include_router(match_store_router(reviews, catalogue))
         app.include_router(exception_router(reviews, catalogue))
         app.include_router(evidence_router(reviews, catalogue))
+        app.include_router(feedback_router(reviews))
     # Before the videos' own routes, which take any id.
     app.include_router(states_router(catalogue))
     app.include_router(content_router(catalogue, settings))

@@ -73,7 +73,7 @@ def match_router(
 
     @router.post(
         "/v1/match",
-        dependencies=needs(Role.READER),
+        dependencies=needs(Role.READER, quota="upload"),
         openapi_extra=MATCH_DOCUMENTED,
         responses={200: {"model": MatchAnswer}, **ERRORS},
     )

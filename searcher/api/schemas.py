@@ -9,12 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.http.error_schemas import ERRORS as ERRORS
 from common.http.error_schemas import ErrorInfo as ErrorInfo
 from common.types import VECTOR_DIMENSION
+from searcher.api.evidence_schemas import EXAMPLE as EVIDENCE
+from searcher.api.evidence_schemas import Evidence
 
 # Video ids of one request for their states.
 MAX_STATES = 1000
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 
 Decision = Literal["copy", "review", "no_match"]
+Action = Literal["block", "review", "notify", "allow"]
 
 
 class _Shape(BaseModel):
@@ -36,6 +39,30 @@ class Hit(_Shape):
 class SearchAnswer(_Shape):
     """The nearest segments of each query vector, best first."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "model_id": "sscd-motion-3f0c9d2e",
+                    "generation": "",
+                    "items": [
+                        [
+                            {
+                                "segment_id": "city.mp4@4000-8000",
+                                "video_id": "city.mp4",
+                                "bank": "default",
+                                "start_seconds": 4.0,
+                                "end_seconds": 8.0,
+                                "version": 1,
+                                "score": 0.9362,
+                            }
+                        ]
+                    ],
+                }
+            ]
+        },
+    )
     model_id: str
     generation: str
     items: list[list[Hit]]
@@ -68,6 +95,16 @@ class AppliedException(_Shape):
     id: int
     kind: Literal["pair", "range"]
     reason: str
+
+
+class NegativeRange(_Shape):
+    """A range of the query that shows a video of a negative bank. Its id and bank are null if the key may
+    not see the bank."""
+
+    video_id: str | None
+    bank: str | None
+    query_start_seconds: float
+    query_end_seconds: float
 
 
 class MatchTransform(_Shape):
@@ -127,7 +164,7 @@ class MatchItem(_Shape):
     range_confidence: float | None = Field(None, description=RANGE_CONFIDENCE)
     range_certain: bool | None = Field(None, description=RANGE_CERTAIN)
     decision: Decision
-    evidence: dict[str, Any]
+    evidence: Evidence
     transform: MatchTransform | None = Field(
         None,
         description="Which edit made the query from the reference; only of copies and reviews.",
@@ -139,11 +176,52 @@ class MatchItem(_Shape):
         default_factory=list,
         description="Exceptions that the decision obeys; absent if there are none.",
     )
+    negatives: list[NegativeRange] = Field(
+        default_factory=list,
+        description="Ranges of the query that do not count, because they show a video of a negative "
+        "bank; absent if there are none.",
+    )
+    action: Action | None = Field(
+        None, description="What the bank of the reference wants to be done; absent for a non-match."
+    )
+
+
+_MATCH: dict[str, Any] = {
+    "video_id": "city.mp4",
+    "uri": "https://example.org/city.mp4",
+    "bank": "default",
+    "score": 0.9239,
+    "probability": 0.9998,
+    "search_view": "identity",
+    "view": "identity",
+    "query_start_seconds": 3.75,
+    "query_end_seconds": 7.75,
+    "ref_start_seconds": 1.768,
+    "ref_end_seconds": 5.768,
+    "coverage": 0.3333,
+    "range_confidence": 0.97,
+    "range_certain": True,
+    "decision": "copy",
+    "evidence": EVIDENCE,
+    "transform": {"speed": 1.0, "words": "mirrored", "mirrored": True},
+    "match_id": 17,
+    "action": "block",
+}
+_ANSWER: dict[str, Any] = {
+    "schema_version": 2,
+    "query": {"uri": "upload.mp4", "fingerprint": "sha256:9f86d0", "duration_seconds": 12.0},
+    "model_id": "sscd-motion-3f0c9d2e",
+    "decision": "copy",
+    "action": "block",
+    "matches": [_MATCH],
+    "candidates": [],
+}
 
 
 class MatchAnswer(_Shape):
     """The report of a query; `decision` is the strongest decision of its matches."""
 
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_ANSWER]})
     schema_version: Literal[2]
     query: Query
     model_id: str
@@ -158,6 +236,16 @@ class MatchAnswer(_Shape):
         default_factory=list,
         description="What would be a match without exceptions, each of which names them; absent if there "
         "is nothing.",
+    )
+    negatives: list[MatchItem] = Field(
+        default_factory=list,
+        description="Videos of negative banks in the query. They are no matches, and where they are "
+        "shown nothing else is one; absent if there are none.",
+    )
+    action: Action | None = Field(
+        None,
+        description="The strongest action of all matches, `allow` without any; absent where matches are "
+        "not kept.",
     )
     reason: str = Field("", description="Why the query cannot match anything; absent otherwise.")
     truncated: str = Field(

@@ -153,7 +153,7 @@ def add_search(
         path,
         search,
         methods=["POST"],
-        dependencies=needs(Role.READER),
+        dependencies=needs(Role.READER, quota="query"),
         tags=["search"],
         openapi_extra=_DOCUMENTED,
         responses={200: {"model": SearchAnswer}, **ERRORS},

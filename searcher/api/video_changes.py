@@ -48,8 +48,7 @@ class CuratedVideos(Protocol):
 def video_changes_router(
     catalogue: Catalogue, describe: DescribeVideo | None, kept: CuratedVideos, own: OwnVideos
 ) -> APIRouter:
-    """The route. describe: None if descriptions come from elsewhere; then only `disabled` can be
-    changed."""
+    """The route. describe: None if this process only answers; then only `disabled` can be changed."""
     router = APIRouter(tags=["videos"])
     load_shedder = LoadShedder(_AT_WORK, _WAITING)
     # Between the check of If-Match and the change, no other request changes the video.
@@ -108,6 +107,6 @@ def _described_elsewhere() -> ApiError:
     return ApiError(
         501,
         "not_here",
-        "this searcher gets titles, banks and metadata from Kafka; send the video again with "
-        "`storyhash ingest`. `disabled` can be changed here",
+        "this service only answers: titles, banks and metadata are changed at the one that indexes. "
+        "`disabled` can be changed here",
     )

@@ -41,7 +41,7 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
     @router.post(
         "/v1/jobs",
         status_code=202,
-        dependencies=needs(Role.READER),
+        dependencies=needs(Role.READER, quota="upload"),
         openapi_extra=_DOCUMENTED,
         responses={202: {"model": JobItem}, **ERRORS},
     )
@@ -96,7 +96,7 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
     @router.delete(
         "/v1/jobs/{job_id}",
         status_code=204,
-        dependencies=needs(Role.READER),
+        dependencies=needs(Role.READER, change="jobs.delete"),
         responses={204: _CANCELLED, **ERRORS},
     )
     async def cancel_job(job_id: str, request: Request) -> Response:

@@ -17,17 +17,24 @@ Compare: TypeAlias = Callable[[MatchReport], MatchReport]
 """The report after the pictures of its matches were compared; see `TransformFinder.add_to`."""
 
 
+def has_copy(report: MatchReport) -> bool:
+    """Whether a report has a copy."""
+    return report.decision == "copy"
+
+
 def match_cascade(
     matcher: Matcher,
     take_pass: TakePass,
     *,
     only: Filter = EVERYTHING,
+    decided: Callable[[MatchReport], bool] = has_copy,
     thorough: bool = False,
     compare: Compare | None = None,
     cancellation: Cancellation = NEVER_CANCELLED,
 ) -> MatchReport:
     """The report of the first pass if it finds a copy, otherwise that of the second pass.
 
+    decided: whether a first report needs no second pass (default: it has a copy).
     thorough: run the exhaustive pass, over more windows, even if the first pass finds a copy, so that
     further copies are found. compare: applied to the report of each pass; None compares no pictures. A
     query without information has only the first pass. Raises the errors of `take_pass`, `Matcher.match`
@@ -40,7 +47,7 @@ def match_cascade(
             answer.add(piece)
             kept.keep(piece)
         report = compare(answer.report())
-        if report.reason or (report.decision == "copy" and not thorough):
+        if report.reason or (decided(report) and not thorough):
             return report
         answer = matcher.begin(only, cancellation)
         closer = take_pass("thorough" if thorough else "closer")

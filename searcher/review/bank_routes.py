@@ -76,12 +76,20 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
             overridden(policies.of(name), PolicySettings(**chosen))
         except ValueError as error:
             raise UsageError(str(error)) from None
-        bank = BankSetting(given.title, given.description, given.enabled, chosen)
+        bank = BankSetting(
+            *(given.title, given.description, given.enabled, chosen),
+            negative=given.negative,
+            share=given.share,
+            actions=[one.model_dump() for one in given.actions],
+        )
+        caller = facts_of(request.scope).caller
         with changing:
             banks = all_banks()
             before = to_json((name, banks[name]))[0] if name in banks else None
             check_if_match(request, before)
-            reviews.curation.put_bank(name, bank, facts_of(request.scope).caller.key_id)
+            if caller.banks is not None and bank.negative != bool(before and before["negative"]):
+                raise _concerns_all(name)
+            reviews.curation.put_bank(name, bank, caller.key_id)
             return to_json((name, banks.get(name, 0)))[0], before is None
 
     def delete(name: str, caller: Caller) -> None:
@@ -138,9 +146,9 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
         },
     )
     async def put_bank(bank: str, request: Request) -> Response:
-        """Set title, description, policy and `enabled` of a bank, in place of what was set. It decides
-        about matches that are found from now on; stored ones keep their policy. The bank needs no videos
-        yet."""
+        """Set all that is said of a bank, in place of what was set. It decides about matches that are
+        found from now on; stored ones keep their policy. The bank needs no videos yet. Only a key for all
+        banks makes a bank negative or ends that, because it changes the decisions in all banks."""
         given = await read_model(request, BankBody, _MAX_JSON_BYTES)
         if not 1 <= len(bank) <= MAX_BANK_NAME:
             raise UsageError(f"bank: expected a name of 1 to {MAX_BANK_NAME} characters")
@@ -176,9 +184,21 @@ def _bank(name: str, bank: BankSetting | None, policy: Policy, videos: int) -> d
         "enabled": held.enabled,
         "policy": asdict(policy),
         "policy_set": {**dict.fromkeys(SetPolicy.model_fields), **held.policy},
+        "negative": held.negative,
+        "share": held.share,
+        "actions": [dict(one) for one in held.actions],
         "videos": videos,
         "updated_at": None if bank is None else iso(bank.updated_at),
     }
+
+
+def _concerns_all(name: str) -> ApiError:
+    return ApiError(
+        403,
+        "forbidden",
+        f"negative: this changes decisions in all banks, and the key is limited to bank "
+        f"{printable(name[:200])!r} and others of its own; use a key for all banks",
+    )
 
 
 def _unknown_bank(name: str) -> ApiError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MAX_TITLE, MAX_DESCRIPTION = 200, 4000
+from searcher.api.schemas import Action
+
+MAX_TITLE, MAX_DESCRIPTION, MAX_ACTIONS = 200, 4000, 20
 _POLICY = {
     "copy_probability": 0.95,
     "review_probability": 0.5,
@@ -20,6 +22,12 @@ _BANK: dict[str, Any] = {
     "enabled": True,
     "policy": _POLICY,
     "policy_set": {"min_seconds": 3.0},
+    "negative": False,
+    "share": 0.1,
+    "actions": [
+        {"decision": "copy", "action": "block", "min_seconds": 0.0, "min_coverage": 0.8},
+        {"decision": "copy", "action": "notify", "min_seconds": 0.0, "min_coverage": 0.0},
+    ],
     "videos": 120,
     "updated_at": "2026-05-04T12:00:00+00:00",
 }
@@ -39,18 +47,52 @@ class SetPolicy(_Shape):
     min_coverage: float | None = Field(None, strict=True, ge=0, le=1)
 
 
+class ActionRule(_Shape):
+    """What to do about a match with this decision, if its ranges last at least `min_seconds` and cover at
+    least the fraction `min_coverage` of the query."""
+
+    decision: Literal["copy", "review"]
+    action: Action
+    min_seconds: float = Field(0.0, strict=True, ge=0, allow_inf_nan=False)
+    min_coverage: float = Field(0.0, strict=True, ge=0, le=1)
+
+
+_NEGATIVE = (
+    "Its videos are known not to be worth a match, such as intros and test cards: where a query shows "
+    "one, it is no match of other banks."
+)
+_SHARE = (
+    "Fraction of queries on which the bank acts; for all others the action is at most `notify`. The hash "
+    "of a query chooses, so it is always the same."
+)
+_ACTIONS = (
+    "The first rule that fits decides on the `action` of a match. Where none fits: `block` for a copy, "
+    "`review` for a review."
+)
+
+
 class BankBody(_Shape):
     """What is set about a bank, in place of what was. `enabled`: false keeps its videos, but no search
     and no match finds them. `policy`: thresholds instead of those of the service."""
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"title": "News", "policy": {"min_seconds": 3.0}}]},
+        json_schema_extra={
+            "examples": [
+                {"title": "News", "policy": {"min_seconds": 3.0}},
+                {"title": "Intros", "negative": True},
+            ]
+        },
     )
     title: str = Field("", max_length=MAX_TITLE)
     description: str = Field("", max_length=MAX_DESCRIPTION)
     enabled: bool = Field(True, strict=True)
     policy: SetPolicy = Field(default_factory=SetPolicy)
+    negative: bool = Field(False, strict=True, description=_NEGATIVE)
+    share: float = Field(1.0, strict=True, ge=0, le=1, description=_SHARE)
+    actions: list[ActionRule] = Field(
+        default_factory=list, max_length=MAX_ACTIONS, description=_ACTIONS
+    )
 
 
 class EffectivePolicy(_Shape):
@@ -73,6 +115,9 @@ class BankItem(_Shape):
     enabled: bool = Field(description="Whether searches and matches find its videos.")
     policy: EffectivePolicy
     policy_set: SetPolicy = Field(description="The part of the policy that was set by PUT.")
+    negative: bool = Field(False, description=_NEGATIVE)
+    share: float = Field(1.0, description=_SHARE)
+    actions: list[ActionRule] = Field(default_factory=list, description=_ACTIONS)
     videos: int = Field(description="Number of its videos, in any state.")
     updated_at: str | None
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from common.settings import PolicySettings
 from common.state.curation import BankSetting, Curation
-from searcher.api.protocols import ServingIndex
 from searcher.index.state import EVERYTHING, Banks, Filter
 from searcher.matching.policy import Policies, overridden
 
@@ -16,14 +14,6 @@ def filter_of(curation: Curation, banks: Banks) -> Filter:
     """What a search in these banks may return. banks: None means all."""
     only = Filter(banks, curation.disabled, curation.disabled_banks)
     return EVERYTHING if only == EVERYTHING else only
-
-
-def curated(answering: ServingIndex, curation: Curation) -> ServingIndex:
-    """The index with the policies that people have set."""
-    policies = policies_under(answering.matcher.policies, curation.banks)
-    if policies is answering.matcher.policies:
-        return answering
-    return replace(answering, matcher=answering.matcher.under(policies))
 
 
 def policies_under(policies: Policies, banks: Mapping[str, BankSetting]) -> Policies:

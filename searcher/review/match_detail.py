@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from common.state.exceptions import StoredException
@@ -11,7 +13,7 @@ from common.state.matches import StoredMatch, query_of_video
 from common.types import CatalogEntry
 from common.uris import public_uri
 from searcher.matching.policy import Policy, covered_seconds, strongest
-from searcher.review.rules import Ruling, rule
+from searcher.review.rules import Negative, Ruling, rule
 
 # Ranges of one match that are kept.
 MAX_RANGES = 50
@@ -39,6 +41,12 @@ class QueryIdentity:
         return cls("upload", f"sha256:{sha256}")
 
     @classmethod
+    def of_file(cls, path: Path) -> QueryIdentity:
+        """A file, as if it was uploaded. Raises OSError."""
+        with path.open("rb") as file:
+            return cls.of_upload(hashlib.file_digest(file, "sha256").hexdigest())
+
+    @classmethod
     def of_uri(cls, uri: str) -> QueryIdentity:
         """An address, without its secrets."""
         return cls("uri", f"uri:{public_uri(uri)}")
@@ -63,9 +71,13 @@ def match_detail(
     best_non_match: Mapping[str, Any] | None,
     policy: Policy,
     model_id: str,
+    *,
+    negatives: Sequence[Negative],
+    acts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The detail of one match. query: as in the report, with the identity. items: the report's matches
-    with this reference, best first. best_non_match: an item of another reference."""
+    with this reference, best first. best_non_match: an item of another reference. negatives: of the
+    query. acts: what decides on the action (see `acts_of`)."""
     ranges = [_range(item) for item in items[:MAX_RANGES]]
     best = max(items, key=lambda item: item["probability"])
     matched = covered_seconds(
@@ -87,7 +99,25 @@ def match_detail(
         "rule": _rule(best["probability"], decision, policy),
         "ranges": ranges,
         "best_non_match": None if best_non_match is None else _non_match(best_non_match),
+        "negatives": negatives_to_json(negatives),
+        "acts": dict(acts),
     }
+
+
+def negatives_to_json(
+    negatives: Sequence[Negative], visible: frozenset[str] | None = None
+) -> list[dict[str, Any]]:
+    """Negative ranges, without ids and names of banks of which the caller may not be told. visible: None
+    means all banks."""
+    return [
+        {
+            "video_id": one.video_id if visible is None or one.bank in visible else None,
+            "bank": one.bank if visible is None or one.bank in visible else None,
+            "query_start_seconds": one.start_seconds,
+            "query_end_seconds": one.end_seconds,
+        }
+        for one in negatives
+    ]
 
 
 def rule_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> Ruling:
@@ -102,6 +132,13 @@ def rule_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> Ru
         bank=match.bank,
         policy=Policy(*(found[name] for name in names)),
         query_seconds=query["duration_seconds"],
+        negatives=[
+            Negative(
+                *(one["video_id"], one["bank"]),
+                *(one["query_start_seconds"], one["query_end_seconds"]),
+            )
+            for one in match.detail.get("negatives", ())
+        ],
     )
 
 

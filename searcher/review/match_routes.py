@@ -17,6 +17,7 @@ from common.http.request_body import documented_body, read_model
 from common.http.request_facts import facts_of
 from common.http.roles import banks_for, needs
 from common.state import verdicts
+from common.state.feedback import by_decision, by_reviewers
 from common.state.matches import MatchFilter, StoredMatch
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
@@ -29,6 +30,7 @@ from searcher.review.paging import Cursor, Limit, RowNumber, StateThreads, page_
 from searcher.review.reviews import Reviews
 from searcher.review.schemas import (
     AddedVerdicts,
+    Disagreement,
     MatchPage,
     NewVerdict,
     NewVerdicts,
@@ -43,6 +45,7 @@ _AS_CSV = {CSV_TYPE: {"schema": {"type": "string"}}}
 _MAX_TARGET = 200
 # Notes are text of people.
 _MAX_JSON_BYTES = 1 << 16
+_DISAGREE = {"reviewers": by_reviewers, "decision": by_decision}
 _BANK = Query(description="Only matches with references of these banks (default: all).")
 
 
@@ -54,7 +57,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
 
     def page(only: MatchFilter, cursor: int | None, limit: int) -> dict[str, Any]:
         matches, following, total = reviews.state.matches.page(only, cursor, limit)
-        items = matches_to_json(reviews.state, matches)
+        items = matches_to_json(reviews.state, matches, visible=only.visible)
         return page_json(items, following, total)
 
     def one(match_id: int, request: Request) -> StoredMatch:
@@ -91,6 +94,13 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
             str | None, Query(description="Only this video, as query or reference.")
         ] = None,
         ref_video_id: Annotated[str | None, Query(description="Only this reference.")] = None,
+        disagreement: Annotated[
+            Disagreement | None,
+            Query(
+                description="Only matches on which two reviewers disagree, or whose verdict contradicts "
+                "the decision."
+            ),
+        ] = None,
     ) -> Response:
         """List the matches that were found, newest first, without their evidence; with `Accept: text/csv`
         as CSV."""
@@ -105,6 +115,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
             fingerprint=query_fingerprint,
             video_id=video_id,
             ref_video_id=ref_video_id,
+            also=[] if disagreement is None else [_DISAGREE[disagreement]()],
         )
         found = await run(lambda: page(only, cursor, limit))
         return csv_response(request, found) if wants_csv(request) else json_response(found)
@@ -116,8 +127,11 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
     )
     async def show_match(match_id: RowNumber, request: Request) -> Response:
         """Get one match: ranges, evidence, the rule that decided, the best non-match, all verdicts."""
+        visible = facts_of(request.scope).caller.banks
         (value,) = await run(
-            lambda: matches_to_json(reviews.state, [one(match_id, request)], whole=True)
+            lambda: matches_to_json(
+                reviews.state, [one(match_id, request)], whole=True, visible=visible
+            )
         )
         return tagged_response(request, value)
 

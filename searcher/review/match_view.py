@@ -6,27 +6,42 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.state.exceptions import StoredException
+from common.state.feedback import contradicts
 from common.state.keys import iso
 from common.state.matches import StoredMatch
 from common.state.state import State
 from common.state.verdicts import MAX_VERDICTS
-from searcher.review.match_detail import rule_stored
+from searcher.review.actions import action_on, acts_of
+from searcher.review.match_detail import negatives_to_json, rule_stored
 
-# What only the JSON of a single match has.
+# What only the JSON of a single match has, and what none has as it is stored.
 _LARGE = frozenset({"best_non_match"})
+_HIDDEN = frozenset({"negatives", "acts"})
+_DEFAULT_ACTS = acts_of(None, "", "")
 
 
 def matches_to_json(
-    state: State, matches: Sequence[StoredMatch], *, whole: bool = False
+    state: State,
+    matches: Sequence[StoredMatch],
+    *,
+    whole: bool = False,
+    visible: frozenset[str] | None = frozenset(),
 ) -> list[dict[str, Any]]:
     """The JSON of matches, with what exceptions and verdicts say now. whole: with evidence, the best
-    non-match and all verdicts. Raises StateError."""
+    non-match and all verdicts. visible: banks of whose negative videos the caller may be told; None means
+    all. Raises StateError."""
     exceptions = state.exceptions.of_references({one.detail["ref_video_id"] for one in matches})
-    verdicts = state.verdicts.latest([one.id for one in matches])
+    ids = [one.id for one in matches]
+    verdicts, disputed = state.verdicts.latest(ids), state.feedback.disputed(ids)
     told = []
     for match in matches:
         ours = exceptions.get(match.detail["ref_video_id"], [])
-        value = _match(match, ours, verdicts.get(match.id), whole=whole)
+        value = _match(match, ours, verdicts.get(match.id), visible, whole=whole)
+        disagreement = ["reviewers"] if match.id in disputed else []
+        if contradicts(match.decision, match.verdict):
+            disagreement.append("decision")
+        if disagreement:
+            value["disagreement"] = disagreement
         if whole:
             value["verdicts"] = state.verdicts.page(match.id, None, MAX_VERDICTS)[0]
         told.append(value)
@@ -37,26 +52,33 @@ def _match(
     match: StoredMatch,
     exceptions: Sequence[StoredException],
     verdict: dict[str, Any] | None,
+    visible: frozenset[str] | None,
     *,
     whole: bool,
 ) -> dict[str, Any]:
     detail = match.detail
     ruling = rule_stored(match, exceptions)
+    left_out = _HIDDEN if whole else _HIDDEN | _LARGE
     ranges = []
-    for found, decision, applied in zip(
-        detail["ranges"], ruling.decisions, ruling.exceptions, strict=True
+    for found, decision, applied, covered in zip(
+        *(detail["ranges"], ruling.decisions, ruling.exceptions, ruling.negatives), strict=True
     ):
         shown = {name: found[name] for name in found if whole or name != "evidence"}
         shown["decision"] = decision
         if applied:
             shown["exceptions"] = [one.id for one in applied]
+        if covered:
+            shown["negatives"] = negatives_to_json(covered, visible)
         ranges.append(shown)
     return {
         "id": match.id,
         "bank": match.bank,
-        **{name: detail[name] for name in detail if whole or name not in _LARGE},
+        **{name: detail[name] for name in detail if name not in left_out},
         "decision": match.decision,
         "ranges": ranges,
+        "action": action_on(
+            *(ranges, detail["query"]["duration_seconds"], detail.get("acts", _DEFAULT_ACTS))
+        ),
         "found_at": iso(match.found_at),
         "first_found_at": iso(match.first_found_at),
         "times_found": match.times_found,

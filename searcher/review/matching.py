@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from searcher.matching.cascade import match_cascade
 from searcher.matching.match_json import report_to_json
 from searcher.matching.match_report import MatchReport
 from searcher.metrics import observe_decision
-from searcher.review.curated import curated, filter_of
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
+from searcher.review.ruled import HouseRules
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
 
@@ -76,8 +76,9 @@ class MatchQueries:
         """The JSON of the report; a video of the catalogue is not found in itself. Raises ApiError (404)
         for an unknown video, the errors of `EmbedQuery` and of the matcher, StateError."""
         uri_of = answering.index.videos.uri_of
-        curation = self.curation()
-        answering, only = curated(answering, curation), filter_of(curation, task.banks)
+        rules = HouseRules() if self._reviews is None else self._reviews.rules()
+        answering = replace(answering, matcher=rules.matcher(answering.matcher))
+        only = rules.filter(task.banks)
         if task.video_id is not None:
             video = answering.index.videos.get(task.video_id)
             if video is None or not caller.may_see(video.bank):
@@ -85,7 +86,7 @@ class MatchQueries:
             identity = QueryIdentity.of_video(video)
             report = answering.matcher.match_video(
                 video,
-                task.banks,
+                only.banks,
                 without=only.exclude_videos,
                 without_banks=only.exclude_banks,
                 cancellation=cancellation,
@@ -102,16 +103,19 @@ class MatchQueries:
                     answering.matcher,
                     query.take_pass if on_piece is None else _reported(query.take_pass, on_piece),
                     only=only,
+                    decided=rules.has_copy,
                     thorough=task.thorough,
                     compare=partial(
                         self._compared, answering, str(source), query.pictures, cancellation
                     ),
                     cancellation=cancellation,
                 )
-        observe_decision(self._metrics, report)
         if self._reviews is None:
-            return report_to_json(report, uri_of)
-        return self._reviews.finish(report, identity, answering)
+            answer = report_to_json(report, uri_of)
+        else:
+            answer = self._reviews.finish(report, identity, answering, rules, caller.banks)
+        observe_decision(self._metrics, answer, report.probability)
+        return answer
 
     def _compared(
         self,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from searcher.api.schemas import RANGE_CERTAIN, RANGE_CONFIDENCE, Decision, MatchTransform
+from searcher.api.evidence_schemas import StoredEvidence
+from searcher.api.schemas import (
+    RANGE_CERTAIN,
+    RANGE_CONFIDENCE,
+    Action,
+    Decision,
+    MatchTransform,
+    NegativeRange,
+)
 
+Disagreement = Literal["reviewers", "decision"]
 Verdict = Literal["copy", "licensed", "not_copy", "unsure", "none"]
 MAX_REASON, MAX_NOTE = 200, 4000
 # Matches that one request may judge.
@@ -116,7 +125,8 @@ class Rule(_Shape):
 
 class MatchRange(_Shape):
     """A range of the query and the range of the reference that it copies. `exceptions`: ids of those that
-    cover part of it; absent if there are none."""
+    cover part of it. `negatives`: ranges of the query that show a video of a negative bank. Both are
+    absent if there are none."""
 
     query_start_seconds: float
     query_end_seconds: float
@@ -132,10 +142,12 @@ class MatchRange(_Shape):
     decision: Decision
     transform: MatchTransform | None = None
     exceptions: list[int] = Field(default_factory=list)
+    negatives: list[NegativeRange] = Field(default_factory=list)
 
 
 class MatchSummary(_Shape):
-    """One query and one reference. `decision` is after exceptions, `found_decision` before them."""
+    """One query and one reference. `decision` is after exceptions and negative banks, `found_decision`
+    before them. `action`: what the bank wants to be done, as it was set when the match was found."""
 
     id: int
     bank: str
@@ -145,6 +157,7 @@ class MatchSummary(_Shape):
     model_id: str
     decision: Decision
     found_decision: Decision
+    action: Action = "allow"
     probability: float
     score: float
     view: str
@@ -156,6 +169,11 @@ class MatchSummary(_Shape):
     first_found_at: str
     times_found: int
     verdict: VerdictItem | None
+    disagreement: list[Disagreement] = Field(
+        default_factory=list,
+        description="`reviewers`: the latest verdicts of two keys contradict each other. `decision`: the "
+        "verdict contradicts the decision. Absent if there is none.",
+    )
 
 
 class MatchPage(_Shape):
@@ -166,10 +184,51 @@ class MatchPage(_Shape):
     total: int
 
 
+class BankFeedback(_Shape):
+    """What the latest verdicts say of the matches of a bank."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "bank": "news",
+                    "matches": 120,
+                    "right": 57,
+                    "wrong": 3,
+                    "unsure": 1,
+                    "precision": 0.95,
+                    "reviewers_disagree": 2,
+                    "decision_contradicted": 3,
+                }
+            ]
+        },
+    )
+    bank: str
+    matches: int
+    right: int = Field(description="Judged `copy` or `licensed`.")
+    wrong: int = Field(description="Judged `not_copy`.")
+    unsure: int
+    precision: float | None = Field(
+        description="right / (right + wrong): the share of the judged matches that are copies; null if "
+        "none is judged."
+    )
+    reviewers_disagree: int
+    decision_contradicted: int
+
+
+class FeedbackPage(_Shape):
+    """Banks with a match, ordered by name; `total` counts all pages."""
+
+    items: list[BankFeedback]
+    next_cursor: str | None
+    total: int
+
+
 class RangeWithEvidence(MatchRange):
     """A range with the terms of its probability and the pairs of windows and segments that decided."""
 
-    evidence: dict[str, Any]
+    evidence: StoredEvidence
 
 
 class NonMatch(_Shape):
@@ -184,7 +243,7 @@ class NonMatch(_Shape):
     query_end_seconds: float
     ref_start_seconds: float
     ref_end_seconds: float
-    evidence: dict[str, Any]
+    evidence: StoredEvidence
 
 
 class StoredMatchItem(MatchSummary):

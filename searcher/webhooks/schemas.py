@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.state.keys import MAX_BANKS
 from common.state.webhooks import MAX_DESCRIPTION, MAX_URL
-from searcher.api.schemas import ErrorInfo
+from searcher.api.schemas import Action, ErrorInfo
 from searcher.jobs.schemas import JobQuery
 from searcher.review.schemas import MatchQuery, VerdictItem
 
@@ -136,6 +136,7 @@ class MatchFoundData(_Shape):
     ref_uri: str
     matched_seconds: float
     coverage: float
+    action: Action | None = None
 
 
 class VerdictGivenData(_Shape):

@@ -11,6 +11,7 @@ import typer
 
 from common.errors import UsageError
 from evaluation.calibration.folds import check_calibrations, write_calibrations
+from evaluation.calibration.judged import DEFAULT_SHARE
 from evaluation.experiment import commands as runs
 from evaluation.measures.summary import Summary, summarise
 from evaluation.methods.configurations import chosen_configurations
@@ -36,10 +37,13 @@ from storyhash.cli.evaluate_options import (
     EvaluationCommand,
     OptionalEvaluationCommand,
     OutOption,
+    VerdictShareOption,
+    VerdictsOption,
 )
 from storyhash.cli.evaluate_progress import evaluating
 from storyhash.cli.latency import latency
 from storyhash.cli.options import JsonOption
+from storyhash.judged_pairs import judged_pairs
 
 app = typer.Typer(
     help="Measure on your own videos how well copies are found.",
@@ -125,11 +129,14 @@ def calibrate(
             help="JSON file to write. Calibrations of other visual backends in it are kept.",
         ),
     ],
+    verdicts: VerdictsOption = None,
+    verdict_share: VerdictShareOption = DEFAULT_SHARE,
     json: JsonOption = False,
 ) -> None:
     """Fit the constants that turn a score into a probability.
 
-    They are called the calibration, and are fitted to the videos.
+    They are called the calibration, and are fitted to the videos. With --verdicts also to what people
+    judged.
 
     The printed figures come from cross-validation: every video was left out of the fit that it was
     measured with.
@@ -143,7 +150,13 @@ def calibrate(
                 "--profile: two profiles have the same visual backend, which has one "
                 "calibration; name only one of them"
             )
-        fitted = [runs.calibrate(evaluation, run, today) for run in evaluation.backends]
+        judged = {} if verdicts is None else judged_pairs(verdicts, visuals, verdict_share)
+        for visual, pairs in judged.items():
+            notice(f"{visual}: {len(pairs)} matches with a verdict are extra pairs")
+        fitted = [
+            runs.calibrate(evaluation, run, today, judged.get(run.visual))
+            for run in evaluation.backends
+        ]
     write_calibrations(file, {run.backend.visual: run.calibration for run in fitted})
     if json:
         print_json({"out": str(file), "calibrations": [_fit_to_json(run) for run in fitted]})

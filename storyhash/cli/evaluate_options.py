@@ -105,6 +105,24 @@ ConfigurationsOption = Annotated[
     ),
 ]
 
+VerdictsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--verdicts",
+        help="Data folder of a service: its verdicts (copy and licensed; not_copy) are extra pairs of "
+        "the fit. With STORYHASH_STATE__URL those of that database.",
+    ),
+]
+VerdictShareOption = Annotated[
+    float,
+    typer.Option(
+        "--verdict-share",
+        min=0.0,
+        max=0.5,
+        help="Largest share of the weight of all answers that the verdicts have together.",
+    ),
+]
+
 OUT = Path("storyhash-evaluation")
 
 

@@ -8,9 +8,10 @@ import typer
 
 from common.errors import UsageError
 from common.settings import load_settings
-from common.state.keys import NewKey
+from common.state.keys import MAX_RATE, NewKey
+from common.state.quotas import MAX_QUOTA, Quota
 from common.state.roles import Role
-from storyhash.cli.console import notice
+from storyhash.cli.console import notice, out, print_json
 from storyhash.cli.durations import seconds_of
 from storyhash.cli.options import (
     CursorOption,
@@ -22,19 +23,45 @@ from storyhash.cli.options import (
 from storyhash.cli.state_items import (
     Item,
     banks_text,
-    note_change,
     print_created,
     print_page,
     print_removed,
 )
-from storyhash.open_state import open_state
+from storyhash.open_state import note_change, open_state
 
 app = typer.Typer(
-    help="Create, list and revoke the API keys of a service.\n\n"
+    help="Create, list, limit and revoke the API keys of a service.\n\n"
     "They are in its data folder, or in the database that STORYHASH_STATE__URL names. A running service "
     "need not be restarted.",
     no_args_is_help=True,
 )
+RateOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rate",
+        min=0,
+        max=MAX_RATE,
+        help="Requests per minute; 0 means no limit (default: STORYHASH_HTTP__REQUESTS_PER_MINUTE).",
+    ),
+]
+QueriesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--queries-per-day",
+        min=0,
+        max=MAX_QUOTA,
+        help="Matches, jobs and searches per day, UTC; 0 means no limit (default: no limit).",
+    ),
+]
+UploadOption = Annotated[
+    int | None,
+    typer.Option(
+        "--upload-bytes-per-day",
+        min=0,
+        max=MAX_QUOTA,
+        help="Bytes of uploaded videos per day, UTC; 0 means no limit (default: no limit).",
+    ),
+]
 
 
 @app.command("create")
@@ -58,21 +85,15 @@ def create_key(
     expires: Annotated[
         str, typer.Option("--expires", help="Lifetime such as 12h, 30d or 8w (default: unlimited).")
     ] = "",
-    rate: Annotated[
-        int | None,
-        typer.Option(
-            "--rate",
-            min=0,
-            max=10_000_000,
-            help="Requests per minute; 0 means no limit (default: STORYHASH_HTTP__REQUESTS_PER_MINUTE).",
-        ),
-    ] = None,
+    rate: RateOption = None,
+    queries: QueriesOption = None,
+    upload: UploadOption = None,
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
     """Create a key and print it. It is stored only as a hash, so it cannot be shown again."""
     seconds = seconds_of(expires, "--expires") if expires else None
-    new = NewKey(name, role, bank or None, seconds, rate)
+    new = NewKey(name, role, bank or None, seconds, rate, Quota(queries, upload))
     settings = load_settings(data_dir=data)
     announce_data_folder(settings)
     with open_state(settings) as state:
@@ -99,6 +120,36 @@ def list_keys(
     print_page(page, _line, "keys list", as_json=json)
 
 
+@app.command("limit")
+def limit_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key; `list` shows it.")],
+    rate: RateOption = None,
+    queries: QueriesOption = None,
+    upload: UploadOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change the limits of a key; those that are not given stay. Running services obey within 5
+    seconds."""
+    given = {
+        "requests_per_minute": rate,
+        "queries_per_day": queries,
+        "upload_bytes_per_day": upload,
+    }
+    limits = {name: value for name, value in given.items() if value is not None}
+    if not limits:
+        raise UsageError("give --rate, --queries-per-day or --upload-bytes-per-day")
+    with open_state(load_settings(data_dir=data)) as state:
+        key = state.keys.limit(key_id, limits)
+        if key is None:
+            raise _unknown_key(key_id)
+        note_change(state, "keys.update", key_id, 200)
+    if json:
+        print_json(key.to_json())
+        return
+    out.print(_line(key.to_json()), markup=False)
+
+
 @app.command("revoke")
 def revoke_key(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key; `list` shows it.")],
@@ -108,7 +159,7 @@ def revoke_key(
     """Revoke a key. Running services refuse it within 5 seconds."""
     with open_state(load_settings(data_dir=data)) as state:
         if not state.keys.revoke(key_id):
-            raise UsageError(f"there is no key {key_id!r}; `storyhash keys list` shows them")
+            raise _unknown_key(key_id)
         note_change(state, "keys.revoke", key_id, 204)
         any_valid = any(key.revoked_at is None for key in state.keys.page(limit=10_000)[0])
     print_removed("revoked", key_id, as_json=json)
@@ -116,6 +167,10 @@ def revoke_key(
         notice(
             "no key is left; services still require one: create one with `storyhash keys create`"
         )
+
+
+def _unknown_key(key_id: str) -> UsageError:
+    return UsageError(f"there is no key {key_id!r}; `storyhash keys list` shows them")
 
 
 def _line(key: Item) -> str:
@@ -128,4 +183,10 @@ def _line(key: Item) -> str:
         )
         if key[name]
     ]
-    return "  ".join([key["id"], f"{key['role']:8}", key["name"], banks_text(key), *ends])
+    used = key["used_today"] or {}
+    limits = [
+        f"{used.get(name, 0)} of {key[f'{name}_per_day']} {words} today"
+        for name, words in (("queries", "queries"), ("upload_bytes", "uploaded bytes"))
+        if key[f"{name}_per_day"]
+    ]
+    return "  ".join([key["id"], f"{key['role']:8}", key["name"], banks_text(key), *limits, *ends])

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from common.errors import VideoError
 from common.settings import load_settings
-from common.uris import public_uri
+from common.uris import is_remote, public_uri
 from ingest.exclusion import Exclusion
-from searcher.matching.match_json import error_to_json, report_to_json
+from searcher.matching.match_json import error_to_json
 from storyhash.cli.console import check_interrupt, decision_style, notice, out, print_json
 from storyhash.cli.options import DataOption, ExcludeOption, JsonOption, ServerOption, one_of
 from storyhash.cli.progress import progress
+from storyhash.open_state import opened_rules
 from storyhash.query.local import QueryOutcome, list_queries, run_queries
 from storyhash.wiring import QueryServices, open_for_queries
 
@@ -32,6 +34,8 @@ ThoroughOption = Annotated[
         "further videos in the query.",
     ),
 ]
+if TYPE_CHECKING:
+    from searcher.review.ruled import HouseRules
 # Maximum number of candidates without a match that are printed.
 _SHOWN = 3
 
@@ -85,24 +89,36 @@ def _answers(
             for message in catalogue.notices:
                 notice(message)
         return
-    with open_for_queries(load_settings(data_dir=data)) as services:
+    settings = load_settings(data_dir=data)
+    with open_for_queries(settings) as opened, opened_rules(settings) as rules:
+        services = replace(opened, matcher=rules.matcher(opened.matcher))
         for message in services.index.notices:
             notice(message)
         yield (
-            to_json(outcome, services)
+            to_json(outcome, services, rules)
             for outcome in run_queries(
                 *(services.queries, services.matcher, uris),
+                only=rules.filter(None),
+                decided=rules.has_copy,
                 thorough=thorough,
                 compare=services.compare,
             )
         )
 
 
-def to_json(outcome: QueryOutcome, services: QueryServices) -> dict[str, Any]:
-    """One line of `match --json`."""
+def to_json(outcome: QueryOutcome, services: QueryServices, rules: HouseRules) -> dict[str, Any]:
+    """One line of `match --json`: what a service answers, but nothing is stored."""
     if outcome.report is None:
         return error_to_json(outcome.uri, outcome.error or VideoError("there is no result"))
-    return report_to_json(outcome.report, services.index.videos.uri_of)
+    from searcher.review.match_detail import QueryIdentity
+
+    uri = outcome.uri
+    try:
+        query = QueryIdentity.of_uri(uri) if is_remote(uri) else QueryIdentity.of_file(Path(uri))
+    except OSError as error:
+        return error_to_json(uri, VideoError(f"it cannot be read again: {error.strerror}"))
+    uri_of = services.index.videos.uri_of
+    return rules.apply(outcome.report, query, uri_of, services.matcher.policies).answer
 
 
 def _show(answer: dict[str, Any]) -> None:

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from common.state.audit import Change
-from common.state.state import State
 from storyhash.cli.console import err, out, print_json
 
 Item = Mapping[str, Any]
-
-
-def note_change(state: State, action: str, item_id: str, status: int) -> None:
-    """Write a change of the command line into the audit log, as a request would be written."""
-    state.audit.record(Change(action, "command line", item_id, status))
 
 
 def print_created(item: Item, secret_field: str, message: str, *, as_json: bool) -> None:

@@ -21,12 +21,11 @@ from storyhash.cli.options import (
 from storyhash.cli.state_items import (
     Item,
     banks_text,
-    note_change,
     print_created,
     print_page,
     print_removed,
 )
-from storyhash.open_state import open_state
+from storyhash.open_state import note_change, open_state
 
 app = typer.Typer(
     help="Create, list and remove webhooks: addresses that a service sends its events to.\n\n"

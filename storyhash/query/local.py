@@ -28,7 +28,8 @@ from ingest.catalogue import check_argument, list_catalog
 from ingest.exclusion import NOTHING, Exclusion
 from ingest.query_decoder import QueryDecoder
 from searcher.api.protocols import OpenedQuery
-from searcher.matching.cascade import match_cascade
+from searcher.index.state import EVERYTHING, Filter
+from searcher.matching.cascade import has_copy, match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.transform.pictures import Pictures
 from storyhash.query.pictures import ClipPictures, PictureReader
@@ -128,11 +129,14 @@ def run_queries(
     matcher: Matcher,
     uris: Sequence[str],
     *,
+    only: Filter = EVERYTHING,
+    decided: Callable[[MatchReport], bool] = has_copy,
     thorough: bool = False,
     compare: ComparePictures | None = None,
 ) -> Iterator[QueryOutcome]:
     """Match every video; yields outcomes in the given order, each as soon as possible. An error of one
-    video is its outcome. compare: compares the pictures of matches; None compares none.
+    video is its outcome. only, decided: see match_cascade. compare: compares the pictures of matches;
+    None compares none.
 
     Raises errors that concern all videos: DependencyError and its subclasses, UsageError, for example for
     another model, CorruptIndexError.
@@ -144,6 +148,8 @@ def run_queries(
                     report = match_cascade(
                         matcher,
                         session.pieces,
+                        only=only,
+                        decided=decided,
                         thorough=thorough,
                         compare=partial(compare, queries.pictures_of(session)) if compare else None,
                     )

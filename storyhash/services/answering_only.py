@@ -82,7 +82,7 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
     # The matches that it finds are told too.
     threads = [
         WebhookWorker(lambda: access.state, settings.webhooks, metrics),
-        CurationReader(lambda: access.state),
+        CurationReader(lambda: access.state, metrics),
     ]
     health.unmet("index", "it is being opened")
     with (

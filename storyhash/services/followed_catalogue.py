@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from searcher.generations import (
 )
 from searcher.local_index import LocalIndex
 from searcher.storage.staged_videos import StagedVideo
+from searcher.storage.video import Video
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.index_follower import IndexFollower
 
@@ -85,6 +86,14 @@ class FollowedCatalogue:
         self._opened()
         known = [follower.delete_video(video_id) for follower in self]
         return any(known)
+
+    def describe_video(self, video_id: str, changes: Mapping[str, Any]) -> Video | None:
+        """Change bank, title or metadata of a video in every generation, in order; after a failure, a
+        second call does the rest. Returns its row where it is answered from; None if it is unknown.
+        Raises UsageError."""
+        self._opened()
+        rows = {follower: follower.describe_video(video_id, changes) for follower in self}
+        return rows[self.follower()]
 
     def staged(self, after: str, limit: int) -> tuple[list[StagedVideo], str | None]:
         """A page of the videos that are not complete yet."""

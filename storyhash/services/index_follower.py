@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from common.errors import DependencyError, StoryHashError, UsageError
 from common.http.health import Health
@@ -26,6 +26,7 @@ from searcher.mirror.factory import mirrored_model
 from searcher.offset_consumer import OffsetConsumer
 from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.storage.data_dir import FolderManifest, read_manifest
+from searcher.storage.video import Video
 from storyhash.profiles import PROFILES
 from storyhash.query.matchers import matcher_over
 from storyhash.services.background import Background
@@ -119,6 +120,17 @@ class IndexFollower(Background):
             )
         editor = self._editor
         return editor is not None and editor.delete_video(video_id)
+
+    def describe_video(self, video_id: str, changes: Mapping[str, Any]) -> Video | None:
+        """See `LogEditor.describe_video`; None until the index is open. Raises UsageError if this process
+        only answers."""
+        if self._settings.searcher.read_only:
+            raise UsageError(
+                f"{video_id!r} is not changed: this searcher only answers; change it at the one that "
+                "indexes"
+            )
+        editor = self._editor
+        return None if editor is None else editor.describe_video(video_id, changes)
 
     def delete(self, versions: Mapping[str, int]) -> None:
         """See `LogEditor.delete`; nothing until the index is open."""

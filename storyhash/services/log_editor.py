@@ -1,20 +1,27 @@
-"""Deletions, and versions that are given up: told to the log of a generation, then taken in at once."""
+"""Deletions, new descriptions, and versions that are given up: told to the log of a generation, then
+taken in at once."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+from common.errors import UsageError
 from common.log_context import current_log_context
-from common.messaging.events import Deletion, VideoEnd
+from common.messaging.events import Deletion, VideoEnd, segments_digest
 from common.messaging.handler import Item
 from common.messaging.topics import TopicNames
 from common.messaging.transport import ReceivedMessage, Transport
 from common.messaging.wire import Envelope, latest_version, new_trace, to_message
 from common.tracing import traceparent
+from common.types import CatalogEntry, Embedding
+from ingest.catalogue import check_entry
 from searcher.consumer import IndexHandler
 from searcher.local_index import LocalIndex
 from searcher.storage.drop_staged import dropped_end
+from searcher.storage.video import Video
 
 _log = logging.getLogger("storyhash.search")
 
@@ -63,6 +70,61 @@ class LogEditor:
                 ]
             )
 
+    def describe_video(self, video_id: str, changes: Mapping[str, Any]) -> Video | None:
+        """Give a video another bank, title or metadata, in the log, then here: a new version with the
+        same vectors. Returns its row; None if it is unknown.
+
+        Raises UsageError for invalid text and for a video that is not complete, BrokerError.
+        """
+        index = self._index
+        version = self._transport.moment(self._topics.clock)
+        with index.changing:
+            row = index.videos.get(video_id)
+            if row is None:
+                return None
+            described = replace(row, **changes)
+            if described.description == row.description:
+                return row
+            told = (described.bank, described.title, described.metadata)
+            entry = CatalogEntry(video_id, row.uri, *told)
+            check_entry(entry)
+            embeddings = index.embeddings_of([row])[video_id]
+            self._check_complete(row, len(embeddings), version)
+            moved: list[Embedding | VideoEnd] = [
+                replace(one, ref=replace(one.ref, bank=described.bank, version=version))
+                for one in embeddings
+            ]
+            digest = segments_digest(one.ref.segment_id for one in embeddings)
+            moved.append(
+                VideoEnd(
+                    *(entry, version, "complete", row.duration_seconds, len(embeddings)),
+                    segments_digest=digest,
+                    origin=row.root,
+                )
+            )
+            self._tell_and_take(moved)
+            return index.videos.get(video_id)
+
+    def _check_complete(self, row: Video, embeddings: int, version: int) -> None:
+        """Raises UsageError for a video whose segments are not all here, or of which another version is
+        on its way: a new version would take the place of it."""
+        staging, name = self._index.staging, row.video_id
+        if staging.newest(name) > row.version:
+            raise UsageError(
+                f"{name!r}: a newer version is being indexed; change it when it is searchable"
+            )
+        lacking = len(staging.missing(name))
+        if lacking:
+            raise UsageError(
+                f"{name!r} lacks {lacking} segments; replay their dead letters first (`storyhash "
+                "dead-letters replay`), or send the video again"
+            )
+        if row.state != "ready" or embeddings != row.segments or row.version >= version:
+            raise UsageError(
+                f"{name!r} is not complete; send it again with `storyhash ingest`, with the description "
+                "that it should have"
+            )
+
     def drop_staged(self, video_id: str, version: int | None) -> list[int]:
         """Drop incomplete versions of a video, in the log, then here; returns them. Raises BrokerError;
         some of the work may then be done."""
@@ -72,7 +134,7 @@ class LogEditor:
             self._tell_and_take([dropped_end(video_id, one) for one in given_up])
         return given_up
 
-    def _tell_and_take(self, events: Sequence[Deletion | VideoEnd]) -> None:
+    def _tell_and_take(self, events: Sequence[Embedding | Deletion | VideoEnd]) -> None:
         """Publish events to the log, then take them in at once; `index.changing` is held."""
         if not events:
             return

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from common.metrics import Metrics
 from searcher.api.protocols import ServingIndex
 from searcher.metrics import observe_decision
-from searcher.review.curated import curated
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
@@ -29,17 +29,19 @@ def match_new_video(
     video = index.videos.get(video_id)
     if video is None or video.version != version:
         return None
-    curation = reviews.curated()
-    answering = curated(answering, curation)
+    rules = reviews.rules()
+    answering = replace(answering, matcher=rules.matcher(answering.matcher))
+    only = rules.filter(None)
     report = answering.matcher.match_video(
-        video, without=curation.disabled, without_banks=curation.disabled_banks
+        video, without=only.exclude_videos, without_banks=only.exclude_banks
     )
     if transforms is not None:
         report = transforms.add_to(
             *(report, transforms.of_uri(video.uri), index.videos.uri_of, answering.matcher.policies)
         )
-    observe_decision(metrics, report)
-    return reviews.finish(report, QueryIdentity.of_video(video), answering)
+    answer = reviews.finish(report, QueryIdentity.of_video(video), answering, rules)
+    observe_decision(metrics, answer, report.probability)
+    return answer
 
 
 def in_words(report: Mapping[str, Any]) -> str:

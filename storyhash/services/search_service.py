@@ -98,7 +98,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     )
     job_worker = JobWorker(jobs, runner)
     webhooks = WebhookWorker(lambda: access.state, settings.webhooks, metrics)
-    curation = CurationReader(lambda: access.state)
+    curation = CurationReader(lambda: access.state, metrics)
     threads: list[Background] = [auditor, job_worker, curation, webhooks]
     if not answers_only:
         threads.append(announcer)
@@ -114,6 +114,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         health,
         metrics,
         settings.http,
+        describe_video=catalogue.describe_video,
         generations=catalogue,
         staged=catalogue,
         access=access,

@@ -122,7 +122,7 @@ def run_serve(
             )
             asked = MatchQueries(catalogue.embed, metrics, reviews, transforms)
             workers.append(JobWorker(jobs, JobRunner(jobs, asked, catalogue.current)))
-            workers.append(CurationReader(lambda: access.state))
+            workers.append(CurationReader(lambda: access.state, metrics))
             workers.append(WebhookWorker(lambda: access.state, settings.webhooks, metrics))
             queries = LocalQueries(decoder, QueryEmbedder(services.stage), reader)
             observe_encoders(services.stage, metrics)

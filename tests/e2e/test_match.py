@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
 
+from common.settings import Settings as StateOf
+from common.state.curation import BankSetting
+from common.state.exceptions import NewException
+from common.state.state import State
 from common.video import encode_video
+from searcher.review.match_detail import QueryIdentity
 from storyhash.samples import FRAMES_PER_SECOND, film
 from tests.e2e.conftest import COMPARED, Settings, draw, small, storyhash
 from tests.support.preloaded import start_python
@@ -17,7 +23,7 @@ from tests.support.preloaded import start_python
 FIELDS = {
     "video_id", "uri", "bank", "score", "probability", "search_view", "view", "query_start_seconds",
     "query_end_seconds", "ref_start_seconds", "ref_end_seconds", "coverage", "decision", "evidence",
-    "transform", "range_confidence", "range_certain",
+    "transform", "range_confidence", "range_certain", "action",
 }  # fmt: skip
 
 
@@ -47,6 +53,28 @@ def test_answers_come_in_the_order_given_and_an_unreadable_video_gets_one_too(
         assert set(refused) == {"query", "error"}
         assert refused["error"]["code"]
         assert refused["error"]["message"]
+
+
+def test_what_people_set_in_the_folder_is_obeyed(
+    films: Path, indexed: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(indexed, data)
+    fingerprint = QueryIdentity.of_file(films / "b.mkv").fingerprint
+    pair = NewException("pair", "default", "b.mkv", "parody", "", fingerprint)
+    with State(StateOf(data_dir=data)) as state:
+        state.curation.disable("a.mp4", None)
+        state.exceptions.add(pair, lambda *_: "no_match", None)
+        bank = BankSetting("", "", enabled=True, policy={"min_seconds": 5.0}, share=0.0)
+        state.curation.put_bank("default", bank, None)
+    asked = [films / name for name in ("a.mp4", "b.mkv", "c.mov")]
+    disabled, excepted, copy = storyhash("match", *asked, "--data", data, "--json").lines
+    assert all(one["video_id"] != "a.mp4" for one in disabled["matches"] + disabled["candidates"])
+    (item,) = [one for one in excepted["excepted"] if one["video_id"] == "b.mkv"]
+    assert (item["decision"], item["exceptions"][0]["kind"]) == ("no_match", "pair")
+    assert excepted["query"]["fingerprint"] == fingerprint
+    assert (copy["decision"], copy["action"]) == ("copy", "notify")
+    assert "match_id" not in copy["matches"][0]
 
 
 def test_an_excerpt_inside_another_film_is_placed(indexed: Path, tmp_path: Path) -> None:

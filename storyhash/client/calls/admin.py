@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from common.http.audit_routes import AuditPage
-from common.http.key_routes import CreatedKey, KeyPage, NewKeyBody
+from common.http.key_routes import CreatedKey, KeyItem, KeyLimits, KeyPage, NewKeyBody
 from searcher.webhooks.schemas import (
     CreatedWebhook,
     DeliveryItem,
@@ -28,6 +28,8 @@ def create_key(
     banks: Sequence[str] | None = None,
     expires_seconds: int | None = None,
     requests_per_minute: int | None = None,
+    queries_per_day: int | None = None,
+    upload_bytes_per_day: int | None = None,
 ) -> Call[CreatedKey]:
     """Create a key. Only this answer shows it."""
     body = body_of(
@@ -37,6 +39,8 @@ def create_key(
         banks=None if banks is None else list(banks),
         expires_seconds=expires_seconds,
         requests_per_minute=requests_per_minute,
+        queries_per_day=queries_per_day,
+        upload_bytes_per_day=upload_bytes_per_day,
     )
     return Call(as_model(CreatedKey), json=body, repeatable=False)
 
@@ -45,6 +49,13 @@ def create_key(
 def list_keys(*, limit: int = 100, cursor: str | None = None) -> Call[KeyPage]:
     """A page of the keys, without their secret part."""
     return Call(as_model(KeyPage), query={"limit": limit, "cursor": cursor})
+
+
+@operation("PATCH", "/v1/keys/{key_id}")
+def limit_key(key_id: str, limits: KeyLimits) -> Call[KeyItem]:
+    """Change the limits of a key that are set in `limits`, also to None."""
+    body = limits.model_dump(exclude_unset=True)
+    return Call(as_model(KeyItem), path={"key_id": key_id}, json=body)
 
 
 @operation("DELETE", "/v1/keys/{key_id}")

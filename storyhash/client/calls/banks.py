@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from searcher.review.bank_schemas import BankBody, BankItem, BankPage, SetPolicy
+from collections.abc import Sequence
+
+from searcher.review.bank_schemas import ActionRule, BankBody, BankItem, BankPage, SetPolicy
 from storyhash.client.call import Call, as_model, as_nothing, body_of, if_unchanged, operation
 
 
@@ -26,13 +28,22 @@ def put_bank(
     description: str | None = None,
     enabled: bool | None = None,
     policy: SetPolicy | None = None,
+    negative: bool | None = None,
+    share: float | None = None,
+    actions: Sequence[ActionRule] | None = None,
     if_match: str | None = None,
 ) -> Call[BankItem]:
-    """Set title, description, policy and `enabled` of a bank, in place of what was set. if_match: the
-    ETag of the bank that is changed."""
-    thresholds = None if policy is None else policy.model_dump(exclude_unset=True)
+    """Set what is said of a bank, in place of what was set. if_match: the ETag of the bank that is
+    changed."""
     body = body_of(
-        BankBody, title=title, description=description, enabled=enabled, policy=thresholds
+        BankBody,
+        title=title,
+        description=description,
+        enabled=enabled,
+        policy=None if policy is None else policy.model_dump(exclude_unset=True),
+        negative=negative,
+        share=share,
+        actions=None if actions is None else [one.model_dump() for one in actions],
     )
     return Call(as_model(BankItem), path={"bank": bank}, json=body, **if_unchanged(if_match))
 

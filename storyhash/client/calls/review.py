@@ -12,8 +12,10 @@ from searcher.review.evidence_schemas import EvidencePack
 from searcher.review.schemas import (
     AddedException,
     AddedVerdicts,
+    Disagreement,
     ExceptionItem,
     ExceptionPage,
+    FeedbackPage,
     MatchPage,
     NewException,
     NewVerdict,
@@ -46,6 +48,7 @@ def list_matches(
     query_fingerprint: str | None = None,
     video_id: str | None = None,
     ref_video_id: str | None = None,
+    disagreement: Disagreement | None = None,
     limit: int = 100,
     cursor: str | None = None,
 ) -> Call[MatchPage]:
@@ -63,6 +66,7 @@ def list_matches(
         "query_fingerprint": query_fingerprint,
         "video_id": video_id,
         "ref_video_id": ref_video_id,
+        "disagreement": disagreement,
     }
     return Call(as_model(MatchPage), query=query)
 
@@ -71,6 +75,12 @@ def matches_as_csv(**filters: Any) -> Call[str]:
     """The page that `list_matches` gets with these arguments, as CSV."""
     page: Call[Any] = list_matches(**filters)
     return replace(page, read=as_text, headers={"Accept": "text/csv"})
+
+
+@operation("GET", "/v1/feedback")
+def list_feedback(*, limit: int = 100, cursor: str | None = None) -> Call[FeedbackPage]:
+    """A page of the banks with a match: the precision of their decisions, as people judged them."""
+    return Call(as_model(FeedbackPage), query={"limit": limit, "cursor": cursor})
 
 
 @operation("GET", "/v1/matches/{match_id}")

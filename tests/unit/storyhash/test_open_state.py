@@ -20,6 +20,8 @@ def test_a_deleted_video_takes_its_matches_along(tmp_path: Path) -> None:
     forget_videos(settings, ["gone"])
     with open_state(settings) as state:
         assert [one.id for one in state.matches.page(MatchFilter(), None, 9)[0]] == ids[2:]
+        ((told,), *_) = state.audit.page()
+        assert (told["action"], told["object"]) == ("videos.delete", "gone")
 
 
 def test_where_no_state_is_kept_none_is_made(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from common.errors import UsageError
+from evaluation.calibration.fit import fit
 from evaluation.calibration.folds import (
     calibrations_from_json,
     check_calibrations,
@@ -20,6 +21,7 @@ from evaluation.calibration.folds import (
     to_json,
     write_calibrations,
 )
+from evaluation.calibration.judged import JudgedPairs
 from evaluation.calibration.samples import Samples
 from evaluation.experiment.experiment import code_digest
 from evaluation.experiment.regression_baseline import baseline_queries, full_configuration_rows
@@ -84,6 +86,41 @@ def test_every_fold_has_a_calibration_that_was_not_fitted_on_it(tmp_path: Path) 
     assert fitted[None].version == "offline-abc"
     assert fitted[2].version == "offline-abc-without-2"
     assert calibrations_from_json(json.loads(json.dumps(to_json(fitted)))) == fitted
+
+
+def judged(count: int, right: bool, score: float, share: float = 0.2) -> JudgedPairs:
+    """Pairs with one score, through the view `identity`."""
+    item = {
+        "probability": 0.9,
+        "view": "identity",
+        "query_start_seconds": 0.0,
+        "query_end_seconds": 4.0,
+        "evidence": {"similarity": score, "background_lift": 0.0, "static_scene": False},
+    }
+    still = {**item, "evidence": {**item["evidence"], "static_scene": True}}
+    pairs = [(right, {"ranges": [item]})] * count
+    return JudgedPairs.of([*pairs, (right, {"ranges": [still]})], share)
+
+
+def test_judged_pairs_move_the_curve_and_their_weight_is_bounded() -> None:
+    base, known = load_calibration("offline"), samples(3, 120)
+
+    def probability(pairs: JudgedPairs | None, version: str = "v") -> float:
+        fitted = fit(known, base, version, judged=pairs)
+        return fitted.probability(0.5 - fitted.view_offset("identity"))
+
+    plain = probability(None)
+    assert probability(judged(0, right=True, score=0.5)) == plain
+    assert probability(judged(30, right=False, score=0.5)) < plain
+    assert probability(judged(30, right=True, score=0.5)) > plain
+    # A hundred times as many have no more weight together.
+    many, more = judged(400, right=False, score=0.5), judged(40_000, right=False, score=0.5)
+    assert probability(many) == pytest.approx(probability(more), abs=1e-3)
+    for pairs in (judged(3, right=True, score=0.5), many, more):
+        weight = len(pairs) * pairs.weight(120)
+        assert weight / (120 + weight) <= 0.2 + 1e-9
+        assert pairs.weight(120) <= 1
+    assert many.digest != more.digest != ""
 
 
 def test_nothing_to_fit_on_is_the_callers_mistake() -> None:

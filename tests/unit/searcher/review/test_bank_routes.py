@@ -140,3 +140,66 @@ def test_what_cannot_be_set_is_refused(keyed: Keyed) -> None:
     for name in ("x" * 201, ""):
         assert error_of(put(keyed, name))[0] == 400
     assert keyed.state.curation.read().banks == {}
+
+
+def answered(keyed: Keyed, key: dict[str, str] | None = None, **body: Any) -> dict[str, Any]:
+    given = body or {"content": b"a.mp4"}
+    answer = keyed.ask("POST", "/v1/match", key or keyed.all, **given)
+    assert answer.status_code == 200, answer.text
+    check(keyed, "MatchAnswer", answer.json())
+    return dict(answer.json())
+
+
+def test_what_a_negative_bank_shows_is_no_match_of_other_banks(keyed: Keyed) -> None:
+    assert put(keyed, "shows", negative=True).json()["negative"] is True
+    answer = answered(keyed)
+    assert (answer["decision"], answer["matches"], answer["action"]) == ("no_match", [], "allow")
+    (negative,) = answer["negatives"]
+    assert (negative["video_id"], negative["decision"]) == (COPY, "copy")
+    (excepted,) = answer["excepted"]
+    assert (excepted["video_id"], excepted["decision"]) == (A, "no_match")
+    assert [one["video_id"] for one in excepted["negatives"]] == [COPY]
+    assert all(one["bank"] != "shows" for one in answer["candidates"])
+    # A query that is a negative video itself matches nothing.
+    of_itself = answered(keyed, json={"video_id": COPY})
+    assert (of_itself["decision"], of_itself["excepted"][0]["video_id"]) == ("no_match", A)
+    path = f"/v1/matches/{excepted['match_id']}"
+    stored = keyed.ask("GET", path, keyed.all).json()
+    check(keyed, "StoredMatchItem", stored)
+    assert (stored["decision"], stored["found_decision"]) == ("no_match", "copy")
+    assert stored["ranges"][0]["negatives"][0]["video_id"] == COPY
+    # A key of another bank is under the same rule, and is not told which video it is.
+    default = key_of(keyed.state, Role.READER, ["default"])
+    hidden = answered(keyed, default)
+    assert (hidden["decision"], "negatives" in hidden) == ("no_match", False)
+    assert {one["video_id"] for one in hidden["excepted"][0]["negatives"]} == {None}
+    seen = keyed.ask("GET", path, default).json()["ranges"][0]["negatives"]
+    assert {(one["video_id"], one["bank"]) for one in seen} == {(None, None)}
+    put(keyed, "shows", negative=True, enabled=False)
+    assert answered(keyed)["decision"] == "copy"
+
+
+def test_only_a_key_for_all_banks_makes_a_bank_negative(keyed: Keyed) -> None:
+    assert error_of(put(keyed, "shows", keyed.shows, negative=True)) == (403, "forbidden")
+    assert put(keyed, "shows", negative=True).status_code == 200
+    assert error_of(put(keyed, "shows", keyed.shows)) == (403, "forbidden")
+    assert put(keyed, "shows", keyed.shows, negative=True, title="ours").status_code == 200
+
+
+def test_actions_are_told_and_outside_of_its_share_a_bank_only_notifies(keyed: Keyed) -> None:
+    first = answered(keyed)
+    assert {one["action"] for one in first["matches"]} == {first["action"]} == {"block"}
+    rules = [{"decision": "copy", "action": "review", "min_coverage": 0.5}]
+    made = put(keyed, "shows", actions=rules).json()
+    assert made["actions"] == [{**rules[0], "min_seconds": 0.0}]
+    put(keyed, "default", share=0)
+    answer = answered(keyed)
+    assert {one["video_id"]: one["action"] for one in answer["matches"]} == {
+        A: "notify",
+        COPY: "review",
+    }
+    assert (answer["decision"], answer["action"]) == ("copy", "review")
+    items = keyed.ask("GET", "/v1/matches", keyed.all).json()["items"]
+    assert {one["ref_video_id"]: one["action"] for one in items} == {A: "notify", COPY: "review"}
+    for wrong in ({"share": 2}, {"actions": [{"decision": "no_match", "action": "block"}]}):
+        assert error_of(put(keyed, "shows", **wrong)) == (400, "usage")

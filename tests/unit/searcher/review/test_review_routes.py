@@ -345,3 +345,27 @@ def test_matches_as_csv(review: Reviewing) -> None:
     assert judged["verdict_reason"] == f"'{reason}"
     assert judged["query_fingerprint"].startswith("sha256:")
     assert float(judged["query_end_seconds"]) > float(judged["query_start_seconds"])
+
+
+def test_feedback_tells_precision_per_bank_and_where_people_disagree(review: Reviewing) -> None:
+    disputed, ours = review.match_id(A), review.match_id(COPY)
+    for key, match_id, verdict in (
+        (review.reviewer, disputed, "copy"),
+        (key_of(review.keyed.state, Role.REVIEWER), disputed, "not_copy"),
+        (review.shows, ours, "copy"),
+    ):
+        path = f"/v1/matches/{match_id}/verdicts"
+        assert review.ask("POST", path, key, json={"verdict": verdict}).status_code == 201
+    page = review.ask("GET", "/v1/feedback").json()
+    review.check_schema("/v1/feedback", "get", "200", page)
+    assert {one["bank"]: one["precision"] for one in page["items"]} == {"default": 0, "shows": 1}
+    first = review.ask("GET", "/v1/feedback?limit=1").json()
+    rest = review.ask("GET", f"/v1/feedback?cursor={first['next_cursor']}").json()
+    assert first["items"] + rest["items"] == page["items"]
+    hidden = review.ask("GET", "/v1/feedback", review.shows).json()
+    assert [one["bank"] for one in hidden["items"]] == ["shows"]
+    for kind in ("reviewers", "decision"):
+        listed = review.ask("GET", f"/v1/matches?disagreement={kind}").json()
+        review.check_schema("/v1/matches", "get", "200", listed)
+        (match,) = listed["items"]
+        assert (match["id"], match["disagreement"]) == (disputed, ["reviewers", "decision"])

@@ -89,3 +89,18 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataFolderError, match="is not empty and not a StoryHash data folder"):
         create(tmp_path, "ci", "--role", "admin")
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_limits_are_set_and_changed(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    made = create(data, "ci", "--role", "reader", "--queries-per-day", "5")
+    of_data = ("--data", data)
+    changed = run("keys", "limit", made["id"], "--upload-bytes-per-day", "9", *of_data)
+    assert (made["queries_per_day"], made["upload_bytes_per_day"]) == (5, None)
+    assert (changed["queries_per_day"], changed["upload_bytes_per_day"]) == (5, 9)
+    listed = CliRunner().invoke(app, ["keys", "list", "--data", str(data)])
+    assert "0 of 5 queries today" in listed.stdout
+    with pytest.raises(UsageError, match="there is no key 'abc'"):
+        run("keys", "limit", "abc", "--rate", "1", *of_data)
+    with pytest.raises(UsageError, match="give --rate, --queries-per-day"):
+        run("keys", "limit", made["id"], *of_data)

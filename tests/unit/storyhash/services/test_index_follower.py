@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import UsageError
 from common.http.health import Health
 from common.messaging.events import Deletion, Event, LogModel, MatchEvent
 from common.messaging.handler import Item
@@ -343,3 +344,48 @@ def test_an_id_that_a_version_from_the_future_blocks_is_free_once_it_is_deleted(
     assert found.index.shard_versions()["c"] == now + 1
     again.stop()
     again.join()
+
+
+def followed(log: Log) -> IndexFollower:
+    """A follower that answers."""
+    follower = log.follower()
+    follower.start()
+    wait_until(lambda: follower.answering is not None, "answers", 60)
+    return follower
+
+
+def test_a_new_description_is_in_the_log_and_keeps_the_vectors(log: Log) -> None:
+    follower = followed(log)
+    answering = follower.answering
+    assert answering is not None
+    index = answering.index
+    before, vectors = index.videos.get("b"), index.vectors_of("b").vectors.copy()
+    assert before is not None
+    changes = {"bank": "news", "title": "B", "metadata": {"year": 1971}}
+    row = follower.describe_video("b", changes)
+    assert row is not None
+    assert (row.bank, row.title, row.metadata) == ("news", "B", {"year": 1971})
+    assert row.version > before.version
+    assert follower.describe_video("b", {"title": "B"}) == row
+    assert follower.describe_video("a", {"title": "A"}) is None
+    found = index.vectors_of("b")
+    assert {ref.bank for ref in found.refs} == {"news"}
+    np.testing.assert_array_equal(found.vectors, vectors)
+    # What is on its way would be lost below a newer version.
+    newer = row.version + 1
+    log.publish(end("b", 2, version=newer))
+    wait_until(lambda: index.staging.newest("b") == newer, "staged", 60)
+    with pytest.raises(UsageError, match="a newer version is being indexed"):
+        follower.describe_video("b", {"title": "C"})
+    follower.stop()
+    follower.join()
+    shutil.rmtree(log.settings.data_dir)
+    rebuilt = followed(log)
+    again = rebuilt.answering
+    assert again is not None
+    told = again.index.videos.get("b")
+    assert told is not None
+    assert (told.description, told.version) == (row.description, row.version)
+    np.testing.assert_array_equal(again.index.vectors_of("b").vectors, vectors)
+    rebuilt.stop()
+    rebuilt.join()
