@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 from fastapi.routing import APIRoute
 
 from common.http.roles import RoleCheck
@@ -12,10 +15,19 @@ __all__ = ["keyed"]
 QUESTIONS = {"/v1/match", "/v1/jobs", "/v1/search", "/v1/videos/states"}
 
 
+def api_routes(routes: Iterable[Any]) -> Iterator[APIRoute]:
+    """Also those of included routers."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield route
+        elif hasattr(route, "original_router"):
+            yield from api_routes(route.original_router.routes)
+
+
 def test_every_change_has_a_name_in_the_audit_log(keyed: Keyed) -> None:
     changes, questions = {}, set()
-    for route in keyed.app.routes:
-        if not isinstance(route, APIRoute) or not route.methods - {"GET", "HEAD"}:
+    for route in api_routes(keyed.app.routes):
+        if not route.methods - {"GET", "HEAD"}:
             continue
         (check,) = [one.dependency for one in route.dependencies]
         assert isinstance(check, RoleCheck)
