@@ -103,6 +103,7 @@ class Metrics:
     webhook_pending_deliveries: Gauge
     data_free_bytes: Gauge
     data_size_bytes: Gauge
+    last_backup_timestamp_seconds: Gauge
     background_thread_up: Gauge
     background_thread_deaths_total: Counter
     ready: Gauge
@@ -266,6 +267,10 @@ class Metrics:
             data_size_bytes=gauge(
                 "data_size_bytes", "Size of the disk of the data folder, in bytes."
             ),
+            last_backup_timestamp_seconds=gauge(
+                "last_backup_timestamp_seconds",
+                "Unix time of the newest complete backup; 0 if the folder for backups has none.",
+            ),
             background_thread_up=gauge(
                 "background_thread_up",
                 "1 while a background thread runs, 0 after it died.",
@@ -280,6 +285,7 @@ class Metrics:
         for measured in (
             *(metrics.index_recall_ratio, metrics.mirror_divergence_ratio),
             *(metrics.data_free_bytes, metrics.data_size_bytes),
+            metrics.last_backup_timestamp_seconds,
         ):
             measured.set(math.nan)
         # From 0, so that a rate sees the first one too.

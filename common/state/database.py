@@ -43,9 +43,9 @@ class StateDatabase:
             self._name = str(path)
             self._engine = _sqlite(path)
         else:
-            url = _postgres_url(given.get_secret_value())
+            url = postgres_url(settings)
             self._name = f"the state database at {url.host or 'localhost'}"
-            self._engine = _postgres(url)
+            self._engine = postgres_engine(settings)
         try:
             with self.read() as connection:
                 current = revision(connection) == HEAD
@@ -125,8 +125,10 @@ def _sqlite(path: Path) -> Engine:
     return engine
 
 
-def _postgres_url(given: str) -> URL:
-    """The URL of a PostgreSQL database. Raises SettingsError for any other address."""
+def postgres_url(settings: Settings) -> URL:
+    """The URL of the PostgreSQL database that the settings name. Raises SettingsError for any other
+    address, or for none."""
+    given = "" if settings.state.url is None else settings.state.url.get_secret_value()
     try:
         url = make_url(given)
     except ArgumentError:
@@ -139,7 +141,9 @@ def _postgres_url(given: str) -> URL:
     return url.set(drivername=_POSTGRES)
 
 
-def _postgres(url: URL) -> Engine:
+def postgres_engine(settings: Settings) -> Engine:
+    """An engine of this database. Raises StateError without the driver, SettingsError."""
+    url = postgres_url(settings)
     # Session options in the address are kept; ours are added.
     given = url.query.get("options", "")
     try:

@@ -226,6 +226,21 @@ BOARD = Board(
                     alert="StoryHashDiskFull",
                     most=1,
                 ),
+                Panel(
+                    "Age of the newest backup",
+                    "Complete backups in the folder for backups; the alert waits 36 hours.",
+                    "s",
+                    (
+                        Query(
+                            f"time() - ({metric('last_backup_timestamp_seconds')} > 0)",
+                            "{{job}} {{instance}}",
+                        ),
+                    ),
+                    API,
+                    may_be_empty="it has a value only after the first backup",
+                    alert="StoryHashBackupOld",
+                    limit=36 * 3600,
+                ),
                 memory_panel(ALL),
                 cpu_panel(ALL),
                 Panel(
@@ -241,8 +256,7 @@ BOARD = Board(
                     ),
                     ALL,
                     kind="table",
-                    width=24,
-                    height=5,
+                    width=16,
                 ),
             ),
         ),

@@ -369,8 +369,8 @@ class StagedPage(_Shape):
 
 class SnapshotItem(_Shape):
     """A backup. `running` and `failed` ones have no name, and neither they nor `damaged` ones have the
-    other fields. `bytes`: of all its files. `state_database`: a PostgreSQL database is not in the
-    backup."""
+    other fields. `bytes`: of all its files. `state_database`: `postgresql_dump` is in the backup,
+    `postgresql` is not."""
 
     name: str
     state: Literal["running", "complete", "failed", "damaged"]
@@ -383,7 +383,7 @@ class SnapshotItem(_Shape):
     segments: int = 0
     bytes: int = 0
     offsets: dict[str, int] = Field({}, description="Log offset per partition.")
-    state_database: Literal["", "sqlite", "postgresql", "none"] = ""
+    state_database: Literal["", "sqlite", "postgresql_dump", "postgresql", "none"] = ""
     error: ErrorInfo | None = None
 
 

@@ -105,3 +105,12 @@ def listed(folder: Path) -> list[dict[str, Any]]:
             reason = {"code": error.code, "message": f"{path.name} cannot be read"}
             items.append({"name": path.name, "state": "damaged", "error": reason})
     return items
+
+
+def newest_backup_time(folder: Path) -> float:
+    """When the newest complete backup was made, in Unix seconds; 0 if there is none. A backup whose
+    description is damaged does not count."""
+    for item in listed(folder):
+        if item["state"] == "complete":
+            return datetime.fromisoformat(item["created_at"]).timestamp()
+    return 0.0

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from common.atomic_write import private_folder, sync
 from common.errors import CancelledError, StorageError
@@ -32,7 +32,9 @@ from searcher.backup.manifest import (
     PRODUCER,
     SHARD,
     STATE,
+    STATE_DUMP,
     BackupManifest,
+    StateDatabaseKind,
     backups_in,
     stored_file,
     write_manifest,
@@ -53,12 +55,14 @@ _Version: TypeAlias = tuple[str, int]
 @dataclass(frozen=True, slots=True)
 class Source:
     """What a backup is made of. data_dir: with the state and the generations; the index may lie in a
-    folder of it. state_is_elsewhere: it is in a PostgreSQL database."""
+    folder of it. state_is_elsewhere: it is in a PostgreSQL database. dump_state: writes this database to
+    a file; false if it cannot, so that the backup is without it."""
 
     index: LocalIndex
     data_dir: Path
     generation: str
     state_is_elsewhere: bool
+    dump_state: Callable[[Path], bool] = lambda _: False
 
 
 def create_backup(
@@ -71,7 +75,8 @@ def create_backup(
     """Make a backup in the folder `target` and return its own folder. keep: how many complete backups
     stay there (default: all). stop: whether to give up.
 
-    Raises StorageError if it cannot be written, CancelledError.
+    Raises StorageError if it cannot be written, StateError if a PostgreSQL database cannot be dumped,
+    CancelledError.
     """
     try:
         private_folder(target)
@@ -139,7 +144,7 @@ def _write(source: Source, folder: Path, stop: Callable[[], bool]) -> None:
     write_manifest(folder, manifest)
 
 
-def _copy_beside(source: Source, folder: Path) -> Literal["sqlite", "postgresql", "none"]:
+def _copy_beside(source: Source, folder: Path) -> StateDatabaseKind:
     """Copy the databases beside the index. Uploads of jobs are not kept; their jobs fail and say so."""
     producer = source.data_dir / PRODUCER
     if producer.exists():
@@ -148,7 +153,7 @@ def _copy_beside(source: Source, folder: Path) -> Literal["sqlite", "postgresql"
     if owner.exists():
         shutil.copyfile(owner, folder / JOBS_OWNER)
     if source.state_is_elsewhere:
-        return "postgresql"
+        return "postgresql_dump" if source.dump_state(folder / STATE_DUMP) else "postgresql"
     state = source.data_dir / STATE_FILES[0]
     if not state.exists():
         return "none"

@@ -6,6 +6,7 @@ videos.sqlite     the catalogue, staged videos, log offsets
 embeddings/       every segment of the catalogue
 snapshots/        the shard, for a fast start
 state.sqlite      keys, audit log, matches, verdicts, exceptions, jobs, webhooks
+state.dump        the same of a PostgreSQL database, written by pg_dump
 producer.sqlite   what a producer has sent
 backup.json       this description, with a checksum of each file
 
@@ -20,7 +21,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from common.errors import CorruptIndexError, UsageError
 
@@ -28,6 +29,9 @@ FORMAT = 1
 PREFIX = "storyhash-"
 CATALOGUE, EMBEDDINGS, SHARD = "videos.sqlite", "embeddings", "snapshots"
 STATE, PRODUCER, JOBS_OWNER = "state.sqlite", "producer.sqlite", "jobs-owner"
+STATE_DUMP = "state.dump"
+# Where keys and verdicts are: a dump of PostgreSQL is in the backup, a database without one is not.
+StateDatabaseKind: TypeAlias = Literal["sqlite", "postgresql_dump", "postgresql", "none"]
 _MANIFEST = "backup.json"
 
 
@@ -42,8 +46,8 @@ class StoredFile:
 @dataclass(frozen=True, slots=True)
 class BackupManifest:
     """What a backup has. created_at: UTC. generation: the one that answered; '' is the first. offsets:
-    log offset per partition. state_database: where keys and verdicts are kept; a PostgreSQL database is
-    not in the backup. files: by their path in the backup."""
+    log offset per partition. state_database: where keys and verdicts are kept. files: by their path in
+    the backup."""
 
     created_at: str
     storyhash: str
@@ -53,7 +57,7 @@ class BackupManifest:
     videos: int
     segments: int
     offsets: Mapping[str, int]
-    state_database: Literal["sqlite", "postgresql", "none"]
+    state_database: StateDatabaseKind
     files: Mapping[str, StoredFile]
 
     @property

@@ -13,8 +13,8 @@ import typer
 from common.errors import StoryHashError, UsageError
 from common.settings import Settings, load_settings
 from searcher.backup.backups import listed
-from searcher.backup.create import Source, create_backup
-from searcher.backup.manifest import damage, read_manifest
+from searcher.backup.create import create_backup
+from searcher.backup.manifest import STATE_DUMP, BackupManifest, damage, read_manifest
 from searcher.backup.restore import restore_backup
 from searcher.generations import current_generation, generation_folder
 from searcher.storage.data_dir import require_manifest, take_lock
@@ -28,6 +28,7 @@ from storyhash.cli.options import (
 )
 from storyhash.cli.remote_catalogue import remote_catalogue
 from storyhash.cli.snapshot_transfer import export_file, import_file
+from storyhash.services.backup_source import source_of
 from storyhash.wiring import open_catalogue
 
 if TYPE_CHECKING:
@@ -93,7 +94,11 @@ def create(
         out.print(made["name"] if server is not None else made["path"], markup=False)
         err.print(_line(made), markup=False)
     if made["state_database"] == "postgresql":
-        notice("the state database is PostgreSQL and not in this backup; back it up with pg_dump")
+        notice(
+            "the state database is PostgreSQL and not in this backup, because pg_dump is not installed "
+            "there; install the PostgreSQL client tools, or run pg_dump --format=custom "
+            f"--file={STATE_DUMP} DATABASE"
+        )
 
 
 @app.command("list")
@@ -164,8 +169,31 @@ def restore(
             f"{manifest.created_at} into {settings.data_dir}",
             markup=False,
         )
-    if manifest.state_database == "postgresql" or settings.state.url is not None:
-        notice("the state database (keys, matches, verdicts) was not restored: it is PostgreSQL")
+    left_out = _restore_state(snapshot, manifest, settings)
+    if left_out:
+        notice(f"the state database (keys, matches, verdicts) was not restored: {left_out}")
+
+
+def _restore_state(snapshot: Path, manifest: BackupManifest, settings: Settings) -> str:
+    """Restore a PostgreSQL database, if it is empty; why it is not restored, else an empty string. Raises
+    StateError."""
+    if manifest.state_database == "postgresql":
+        return "it is PostgreSQL and not in this backup"
+    dumped = manifest.state_database == "postgresql_dump"
+    if settings.state.url is None:
+        return "it is PostgreSQL; name the database in STORYHASH_STATE__URL" if dumped else ""
+    if not dumped:
+        return "STORYHASH_STATE__URL names a PostgreSQL database, and this backup has none"
+    # SQLAlchemy is needed by nothing else here.
+    from common.state.postgres_dump import restore_state
+
+    if restore_state(settings, snapshot / STATE_DUMP):
+        return ""
+    return (
+        "the database that STORYHASH_STATE__URL names has tables already; to replace them, stop all "
+        "services and run pg_restore --clean --if-exists --no-owner --single-transaction "
+        f"--dbname=DATABASE {snapshot.resolve() / STATE_DUMP}"
+    )
 
 
 app.command("export")(export_file)
@@ -193,8 +221,7 @@ def _created(settings: Settings, folder: Path, keep: int) -> dict[str, Any]:
         )
     lock.close()
     with open_catalogue(settings.model_copy(update={"data_dir": index_dir}), writer=True) as index:
-        source = Source(index, settings.data_dir, generation, settings.state.url is not None)
-        made = create_backup(source, folder, keep=keep)
+        made = create_backup(source_of(settings, index, generation), folder, keep=keep)
     return {"path": str(made), **read_manifest(made).to_json(made.name)}
 
 

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
+from common.metrics import Metrics
 from common.settings import Settings
 from searcher.api.protocols import ServingIndex
-from searcher.backup.backups import Backups
+from searcher.backup.backups import Backups, newest_backup_time
 from searcher.backup.create import Source
+from searcher.local_index import LocalIndex
 
 
-def backups_of(settings: Settings, current: Callable[[], ServingIndex]) -> Backups:
-    """The backups of a service. current: the index that answers; raises NotReadyError."""
+def source_of(settings: Settings, index: LocalIndex, generation: str) -> Source:
+    """What a backup of an open index is made of."""
+    elsewhere = settings.state.url is not None
+    dump = partial(_dump_state, settings)
+    return Source(index, settings.data_dir, generation, elsewhere, dump)
+
+
+def _dump_state(settings: Settings, target: Path) -> bool:
+    # Nothing else of `storyhash snapshot` needs SQLAlchemy.
+    from common.state.postgres_dump import dump_state
+
+    return dump_state(settings, target)
+
+
+def backups_of(
+    settings: Settings, current: Callable[[], ServingIndex], metrics: Metrics
+) -> Backups:
+    """The backups of a service. current: the index that answers; raises NotReadyError. metrics: get the
+    time of the newest backup, if a folder for backups is set."""
+    folder = settings.service.backup_dir
+    if folder is not None:
+        metrics.last_backup_timestamp_seconds.set_function(partial(newest_backup_time, folder))
 
     def source() -> Source:
         answering = current()
-        elsewhere = settings.state.url is not None
-        return Source(answering.index, settings.data_dir, answering.generation, elsewhere)
+        return source_of(settings, answering.index, answering.generation)
 
-    return Backups(settings.service.backup_dir, settings.service.backup_keep, source)
+    return Backups(folder, settings.service.backup_keep, source)

@@ -107,7 +107,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     watch.add(*threads)
     watch.tell("merge", catalogue.merge_trouble)
     catalogue.watched_by(watch)
-    backups = backups_of(settings, catalogue.current)
+    backups = backups_of(settings, catalogue.current, metrics)
     app = api_app(
         catalogue,
         queries.open,

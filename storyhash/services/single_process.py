@@ -83,7 +83,7 @@ def run_serve(
     reader = PictureReader(settings.video, AT_WORK)
     transforms = TransformFinder(reader, settings.matching.transform_seconds)
     reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
-    backups, deletions = backups_of(settings, catalogue.current), Deletions()
+    backups, deletions = backups_of(settings, catalogue.current, metrics), Deletions()
     app = api_app(
         *(catalogue, catalogue.embed, health, metrics, settings.http),
         add_video=catalogue.add_video,

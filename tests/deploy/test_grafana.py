@@ -5,19 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from matplotlib.figure import Figure
 
 from common.metrics import Metrics
-from scripts.dashboards import files
+from scripts.dashboards import BOARDS, files
+from scripts.panel_pictures import DRAW, draw_board, in_unit
 from tests.deploy.files import (
     DASHBOARDS,
     DEPLOY,
     PROMETHEUS_CONFIG,
+    ROOT,
     SERVE_CONFIG,
     alerts,
     dashboards,
@@ -176,6 +181,29 @@ def test_the_data_source_is_asked_as_often_as_prometheus_scrapes() -> None:
     for config in (PROMETHEUS_CONFIG, SERVE_CONFIG):
         scraped = load(config)["global"]["scrape_interval"]
         assert source["jsonData"]["timeInterval"] == scraped
+
+
+def test_each_dashboard_has_a_picture_in_the_document() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    for uid in dashboards():
+        assert f"(figures/{uid}.png)" in text
+        assert (ROOT / "docs" / "figures" / f"{uid}.png").stat().st_size > 10_000
+
+
+def test_every_kind_of_panel_can_be_drawn(tmp_path: Path) -> None:
+    (board,) = [one for one in BOARDS if one.uid == "storyhash-detection"]
+    heat = {"name": "", "labels": {"le": "+Inf"}, "points": [[0.0, 1.0], [1.0, 2.0]]}
+    line = {"name": "copy", "labels": {"bank": "news"}, "points": [[0.0, 1.0], [1.0, 0.0]]}
+    for kind in {panel.kind for one in BOARDS for panel in one.panels}:
+        axes = Figure().add_subplot()
+        panel = replace(board.panels[0], kind=kind)
+        DRAW[kind](axes, panel, [heat if kind == "heatmap" else line])
+        assert axes.has_data() or axes.texts, kind
+    empty: dict[str, list[Any]] = {panel.title: [] for panel in board.panels}
+    draw_board(board, empty, tmp_path / "empty.png")
+    assert (tmp_path / "empty.png").read_bytes().startswith(b"\x89PNG")
+    units = {unit: in_unit(0.25, unit) for unit in ("s", "percentunit", "bytes", "reqps")}
+    assert units == {"s": "250 ms", "percentunit": "25 %", "bytes": "0.25 B", "reqps": "0.25/s"}
 
 
 def test_links_to_runbooks_name_alerts_there_are() -> None:

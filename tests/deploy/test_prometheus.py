@@ -106,6 +106,11 @@ def test_no_runbook_is_about_an_alert_that_is_gone() -> None:
     assert set(re.findall(r"^### (StoryHash\w+)$", text, re.M)) == alerts().keys()
 
 
+def test_the_table_of_alerts_is_complete() -> None:
+    text = (ROOT / "deploy" / "README.md").read_text()
+    assert set(re.findall(r"^\| `(StoryHash\w+)` \|", text, re.M)) == alerts().keys()
+
+
 @pytest.mark.parametrize("config", [PROMETHEUS_CONFIG, SERVE_CONFIG], ids=lambda path: path.name)
 def test_alerts_are_told_where_runbooks_are_and_go_without_that_label(config: Path) -> None:
     given = load(config)

@@ -50,11 +50,17 @@ IMPATIENT = {
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Services started as compose.yaml has them, and all that can happen to them happening once."""
+    """Services started as compose.yaml has them, while all that can happen to them happens once."""
     prometheus()
     if not can_run():
         skip_or_fail("kafka", "install Java 17 and Maven; the broker is paused in the middle")
-    folder = tmp_path_factory.mktemp("watched")
+    with kafka_watched(tmp_path_factory.mktemp("watched")) as watched:
+        yield watched
+
+
+@contextmanager
+def kafka_watched(folder: Path) -> Iterator[Watched]:
+    """The services over Kafka under Prometheus, until it has seen all that can happen to them."""
     films = [draw(folder / f"{seed}.mp4", seed) for seed in range(4)]
     catalogue = folder / "films.jsonl"
     names = write_manifest(catalogue, films, COPIES)

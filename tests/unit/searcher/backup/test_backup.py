@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from common.state.roles import Role
 from common.state.state import State
 from common.types import Embedding
 from searcher.backup import create, restore
+from searcher.backup.backups import newest_backup_time
 from searcher.backup.create import Source, create_backup
 from searcher.backup.manifest import backups_in, damage, read_manifest
 from searcher.backup.restore import restore_backup
@@ -99,6 +101,38 @@ def holds(folder: Path, one: Embedding) -> list[str]:
     return [
         path.name for path in folder.rglob("*") if path.is_file() and wanted in path.read_bytes()
     ]
+
+
+def test_the_time_of_the_newest_backup_is_that_of_a_complete_one(
+    index: LocalIndex, tmp_path: Path
+) -> None:
+    folder = tmp_path / "backups"
+    assert newest_backup_time(folder) == 0
+    made = create_backup(source(index), folder)
+    at = newest_backup_time(folder)
+    assert at == datetime.fromisoformat(read_manifest(made).created_at).timestamp() > 0
+    newer = create_backup(source(index), folder)
+    (newer / "backup.json").write_text("{}")
+    assert newest_backup_time(folder) == at
+    (made / "backup.json").write_text("{}")
+    assert newest_backup_time(folder) == 0
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_postgresql_state_is_in_the_backup_if_it_can_be_dumped(
+    index: LocalIndex, tmp_path: Path, works: bool
+) -> None:
+    def dump(path: Path) -> bool:
+        if works:
+            path.write_text("rows")
+        return works
+
+    there = replace(source(index), state_is_elsewhere=True, dump_state=dump)
+    made = create_backup(there, tmp_path / "backups")
+    manifest = read_manifest(made)
+    assert manifest.state_database == ("postgresql_dump" if works else "postgresql")
+    assert ("state.dump" in manifest.files) == works
+    assert damage(made) == []
 
 
 def test_a_backup_restores_the_same_catalogue_vectors_answers_and_keys(
