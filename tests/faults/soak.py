@@ -100,7 +100,7 @@ def _soaked(
     webhook_id, host.receiver.secret = made.json()["id"], made.json()["secret"]
 
     clips = [film.read_bytes() for film in films]
-    load = Load(serve, key, addresses, clips, trial.random)
+    load = Load(serve, key, addresses, clips, trial.random, webhook_id)
     load.start()
     trial.say("full speed, with kills")
     serve.kill_for(seconds / 2, trial.random, _PAUSES)

@@ -24,6 +24,8 @@ KEPT = "kept"
 _MOST_PENDING, _MOST_VIDEOS = 6, 24
 # The deleting caller leaves so many.
 _LEAST_VIDEOS = 3
+# Undelivered events before the callers that cause the most of them wait. A webhook keeps 10,000.
+_MOST_EVENTS = 2_000
 _DELETE_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
 _TIMEOUT_SECONDS = 120.0
@@ -53,8 +55,13 @@ class Load:
         films: list[str],
         clips: list[bytes],
         chance: random.Random,
+        webhook_id: str,
     ) -> None:
         """films: addresses. clips: contents of films that are matched."""
+        self.most_undelivered = 0
+        self._few_events = threading.Event()
+        self._few_events.set()
+        self._deliveries = f"/v1/webhooks/{webhook_id}/deliveries?state=pending&limit=1"
         self.known = Acknowledged()
         self.unexpected: list[str] = []
         self.lost = 0
@@ -103,6 +110,7 @@ class Load:
                 },
                 "statuses": dict(sorted(self.statuses.items())),
                 "lost_by_kills": self.lost,
+                "most_undelivered_events": self.most_undelivered,
                 "acknowledged": {
                     "videos_added": len(self.known.added),
                     "videos_deleted": len(self.known.deleted),
@@ -185,9 +193,13 @@ class Load:
         return {"uri": f"{film}?n={number}", "video_id": name, "bank": "load"}
 
     def _match(self, client: httpx.Client) -> None:
+        if not self._few_events.wait(_PAUSE_SECONDS):
+            return
         self._call(client, "match", "POST", "/v1/match", 200, content=self._clip(), headers=RAW)
 
     def _job(self, client: httpx.Client) -> None:
+        if not self._few_events.wait(_PAUSE_SECONDS):
+            return
         clip = self._clip()
         made = self._call(client, "job", "POST", "/v1/jobs", 202, content=clip, headers=RAW)
         if made is None:
@@ -206,6 +218,8 @@ class Load:
         self._call(client, "search", "POST", "/v1/search?k=20", 200, content=content, headers=RAW)
 
     def _judge(self, client: httpx.Client) -> None:
+        if not self._few_events.wait(_PAUSE_SECONDS):
+            return
         page = self._call(client, "list", "GET", f"/v1/matches?bank={KEPT}&limit=20", 200)
         if page is None or not page.json()["items"]:
             self._stop.wait(_PAUSE_SECONDS)
@@ -228,8 +242,6 @@ class Load:
             )
             if given is not None:
                 self.known.verdicts[int(given.json()["id"])] = match_id
-                # A webhook keeps 10,000 undelivered events, and its receiver refuses half of them.
-                self._stop.wait(_PAUSE_SECONDS)
                 return
 
     def _delete(self, client: httpx.Client) -> None:
@@ -252,6 +264,14 @@ class Load:
     def _look(self, client: httpx.Client) -> None:
         for path in ("/livez", "/v1/videos", "/v1/matches", "/v1/banks", "/v1/jobs", "/metrics"):
             self._call(client, path, "GET", path, 200)
+        waiting = self._call(client, "deliveries", "GET", self._deliveries, 200)
+        if waiting is not None:
+            events = int(waiting.json()["total"])
+            self.most_undelivered = max(self.most_undelivered, events)
+            if events > _MOST_EVENTS:
+                self._few_events.clear()
+            else:
+                self._few_events.set()
         self._stop.wait(_PAUSE_SECONDS)
 
     def _clip(self) -> bytes:
