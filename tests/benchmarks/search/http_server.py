@@ -26,7 +26,7 @@ from common.errors import NotReadyError
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.metrics import Metrics
-from common.runtime_tuning import hand_over_soon, keep_what_is_there
+from common.runtime_tuning import hand_over_soon, keep_what_is_there, work_in_one_thread
 from common.settings import HttpSettings, Settings
 from searcher.api.app import api_app
 from searcher.api.protocols import ServingIndex
@@ -151,6 +151,8 @@ def served(kind: str, folder: Path) -> Iterator[ASGIApp]:
 def main() -> None:
     """Serve until standard input ends."""
     kind, folder = sys.argv[1:]
+    # As a service does before it answers.
+    work_in_one_thread()
     with (
         served(kind, Path(folder)) as app,
         HttpServer(app, HttpSettings(port=0)) as server,
