@@ -31,7 +31,7 @@ from searcher.jobs.runner import JobRunner
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.storage.staged_videos import StagedVideo
-from tests.faults.api_hooks import IDS
+from tests.faults.api_hooks import IDS, OWN_KEY
 from tests.faults.harness import Trial, run
 from tests.support.keys import access_over, key_of, opened_state
 from tests.support.services import ROOT
@@ -91,6 +91,7 @@ def _fuzz(trial: Trial, name: str, target: _Target, settings: HttpSettings) -> N
             **os.environ,
             "SCHEMATHESIS_HOOKS": "tests.faults.api_hooks",
             IDS: json.dumps(target.ids),
+            OWN_KEY: target.key["Authorization"][10:22],
         }
         ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
         (trial.folder / f"{name}.txt").write_text(ran.stdout + ran.stderr)
