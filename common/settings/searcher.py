@@ -39,6 +39,12 @@ class SearcherSettings(SettingsGroup):
         description="Number of candidates kept while the HNSW graph is searched (default: chosen by "
         "the recall target).",
     )
+    quantization: Literal["none", "float16", "int8"] = Field(
+        "none",
+        description="How the HNSW graph has its vectors in memory: none (float32), float16 (half "
+        "of it) or int8 (a quarter). The exact vectors are then in a temporary file (in TMPDIR), and "
+        "each search compares its candidates with them.",
+    )
     delta_rows: int = Field(
         1_000,
         ge=1,

@@ -23,17 +23,21 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from typing import Any
 
 import faiss
 import numpy as np
 
 from common.settings import SearcherSettings
-from common.types import Int64Array
+from common.types import Float32Array, Int64Array
+from searcher.index.compression import add_compressed, new_compressed_graph
 from searcher.index.delta import Delta
+from searcher.index.exact_vectors import ExactVectors
 from searcher.index.graph import new_graph, prepared
 from searcher.index.graph_dedup import GraphNodes, join
 from searcher.index.graph_part import GraphPart
 from searcher.index.graph_repair import repair
+from searcher.index.graph_search import SearchedGraph
 from searcher.index.graph_tuning import UNTUNED, tuned
 from searcher.index.state import State
 from searcher.index.thread_limits import work_in_background
@@ -110,27 +114,56 @@ def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) ->
     held = GraphPart(None, GraphNodes(), merge.first_row)
     if merge.joined and not merge.anew:
         held = merge.joined[0]
-    graph = new_graph(settings) if held.graph is None else prepared(faiss.clone_index(held.graph))
+    graph = _copied(held, settings)
     rows, known = merge.kept, held.nodes.count
     nodes = join(held.nodes, len(rows) - held.rows, lambda some: state.vectors(rows[some]))
     added = rows[nodes.first_rows[known:]]
+    exact = _room_for(held, nodes.count, settings)
+    searched = SearchedGraph(graph, None if exact is None else exact.array)
     for start in range(0, len(added), _SLICE_ROWS):
         if closing.is_set():
             return None
-        graph.add(state.vectors(added[start : start + _SLICE_ROWS]))
+        _add(searched, state.vectors(added[start : start + _SLICE_ROWS]))
     rng = np.random.default_rng(nodes.count)
-    if repair(graph, known, rng, closing) is None:
+    if repair(searched, known, rng, closing) is None:
         return None
     tuning = UNTUNED if held.graph is None else held.tuning
     if tuning.is_due(graph):
-        measured = tuned(graph, settings.recall_target, rng, closing)
+        measured = tuned(searched, settings.recall_target, rng, closing)
         if measured is None:
             return None
         tuning = measured
     # The nodes that were there keep their vectors, but not their links.
     checksums = held.checksums.copy()
     checksums.pop("links", None)
-    return GraphPart(graph, nodes, merge.first_row, tuning, checksums).prepare()
+    return GraphPart(graph, nodes, merge.first_row, tuning, checksums, exact).prepare()
+
+
+def _copied(held: GraphPart, settings: SearcherSettings) -> Any:
+    """A graph to which rows are to be added: a copy, or a new one."""
+    if held.graph is not None:
+        return prepared(faiss.clone_index(held.graph))
+    if settings.quantization == "none":
+        return new_graph(settings)
+    return new_compressed_graph(settings, settings.quantization)
+
+
+def _room_for(held: GraphPart, nodes: int, settings: SearcherSettings) -> ExactVectors | None:
+    """Room for the exact vectors of a graph of this many nodes; None if it has them itself. A graph of an
+    old snapshot has them until it is read from a new one."""
+    if held.graph is not None:
+        return None if held.exact is None else held.exact.grown(nodes)
+    return None if settings.quantization == "none" else ExactVectors(nodes)
+
+
+def _add(searched: SearchedGraph, vectors: Float32Array) -> None:
+    """Add vectors, float32 (m, 528), to a graph."""
+    if searched.exact is None:
+        searched.graph.add(vectors)
+        return
+    held = searched.graph.ntotal
+    searched.exact[held : held + len(vectors)] = vectors
+    add_compressed(searched.graph, searched.exact[:held], vectors)
 
 
 def merged_state(state: State, merge: Merge, built: GraphPart) -> State:

@@ -7,11 +7,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+import faiss
+
 from common.types import Float32Array, Int64Array
 from searcher.index.delta import BLOCK_ROWS
-from searcher.index.graph import graph_vectors
+from searcher.index.exact_vectors import ExactVectors
 from searcher.index.graph_dedup import GraphNodes
+from searcher.index.graph_search import SearchedGraph
 from searcher.index.graph_tuning import UNTUNED, Tuning
+
+# Candidates that are compared exactly per result, if vectors are compressed: near-copies differ by less
+# than what compression changes.
+_COMPARED_PER_RESULT = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +27,8 @@ class GraphPart:
 
     nodes: the node of each row, where the part's first row has the number 0. tuning: measured on this
     graph, or on a smaller one from which it grew. checksums: of its files in snapshots, as far as they
-    are known: of the links, and of the vectors of nodes (start, stop).
+    are known: of the links, and of the vectors of nodes (start, stop). exact: the vectors, if those of
+    the graph are compressed.
     """
 
     graph: Any
@@ -28,6 +36,7 @@ class GraphPart:
     first_row: int = 0
     tuning: Tuning = UNTUNED
     checksums: dict[Literal["links"] | tuple[int, int], str] = field(default_factory=dict)
+    exact: ExactVectors | None = None
 
     @property
     def rows(self) -> int:
@@ -42,7 +51,23 @@ class GraphPart:
     @cached_property
     def vectors(self) -> Float32Array:
         """The vector of each node, float32 (nodes, 528), not a copy."""
-        return graph_vectors(self.graph)
+        return self.searched.vectors
+
+    @cached_property
+    def searched(self) -> SearchedGraph:
+        """The graph for searches."""
+        return SearchedGraph(self.graph, None if self.exact is None else self.exact.array)
+
+    def candidates_for(self, k: int) -> int:
+        """Candidates of a search for k results."""
+        candidates = self.tuning.candidates_for(k)
+        return candidates if self.exact is None else max(candidates, _COMPARED_PER_RESULT * k)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the vectors and links in memory."""
+        links = int(self.graph.hnsw.neighbors.size()) * 4
+        return self.nodes.count * int(faiss.downcast_index(self.graph.storage).code_size) + links
 
     def nodes_of(self, rows: Int64Array) -> Int64Array:
         """The node of each of these rows of the part."""

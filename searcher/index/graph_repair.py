@@ -9,13 +9,12 @@ node that is not found gets links from the nodes that were found instead.
 from __future__ import annotations
 
 import threading
-from typing import Any
 
-import faiss
 import numpy as np
 
 from common.types import Float32Array, Int32Array, Int64Array
-from searcher.index.graph import LowestLinks, graph_vectors
+from searcher.index.graph import LowestLinks
+from searcher.index.graph_search import SearchedGraph
 
 # Few candidates. What they find, a search with more candidates finds too.
 _CANDIDATES = 16
@@ -33,11 +32,12 @@ _SAME_SCORE = 1e-6
 
 
 def repair(
-    graph: Any, first_new: int, rng: np.random.Generator, closing: threading.Event
+    searched: SearchedGraph, first_new: int, rng: np.random.Generator, closing: threading.Event
 ) -> int | None:
     """Add links to the nodes from `first_new` on, and to a bounded sample of older ones, if a search does
     not find them. Returns how many were not found; None if the shard was closed first. Nobody else may
     use the graph."""
+    graph = searched.graph
     fresh = np.arange(first_new, graph.ntotal)
     if not len(fresh):
         return 0
@@ -51,7 +51,7 @@ def repair(
         for start in range(0, len(part), _BLOCK):
             if closing.is_set():
                 return None
-            missed += _link_lost(graph, links, linked, part[start : start + _BLOCK], rng)
+            missed += _link_lost(searched, links, linked, part[start : start + _BLOCK], rng)
         lost += missed
         if part is not fresh and missed < _LOST * len(part):
             break
@@ -59,7 +59,7 @@ def repair(
 
 
 def _link_lost(
-    graph: Any,
+    searched: SearchedGraph,
     links: LowestLinks,
     linked: Int64Array,
     nodes: Int64Array,
@@ -67,11 +67,10 @@ def _link_lost(
 ) -> int:
     """Add links to those nodes that a search does not find. linked: how many nodes link to each; it is
     updated. Returns how many were not found."""
-    vectors, missed = graph_vectors(graph), 0
-    parameters = faiss.SearchParametersHNSW(efSearch=_CANDIDATES)
+    vectors, missed = searched.vectors, 0
     for _ in range(_ROUNDS):
         queries = _changed(vectors[nodes], rng)
-        scores, found = graph.search(queries, _LINKS, params=parameters)
+        scores, found = searched.search(queries, _LINKS, _CANDIDATES)
         own = np.einsum("ij,ij->i", queries, vectors[nodes])
         lost = scores[:, 0] < own - _SAME_SCORE
         if not lost.any():

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import faiss
 import numpy as np
 
 from common.types import BoolArray, Float32Array, Int64Array
-from searcher.index.graph import graph_vectors
+from searcher.index.flat_search import nearest_of
+from searcher.index.graph_search import SearchedGraph
 
 _K = 10
 _QUERIES = 256
@@ -56,64 +56,65 @@ UNTUNED = Tuning(candidates=64, rows_per_candidate=20.0, nodes=0)
 
 
 def tuned(
-    graph: Any, target: float, rng: np.random.Generator, closing: threading.Event
+    searched: SearchedGraph, target: float, rng: np.random.Generator, closing: threading.Event
 ) -> Tuning | None:
     """Measure a graph; nobody may change it during the call. Returns None if the shard was closed
     first."""
+    graph = searched.graph
     nodes = np.sort(rng.choice(graph.ntotal, min(_QUERIES, graph.ntotal), replace=False))
-    queries = graph_vectors(graph)[nodes]
-    least = _least_true_scores(graph, queries, closing)
+    queries = searched.vectors[nodes]
+    least = _least_true_scores(searched.vectors, queries, closing)
     if least is None:
         return None
     found = replace(UNTUNED, nodes=int(graph.ntotal))
     for candidates in _CANDIDATES:
         found = replace(found, candidates=candidates)
-        shares = _recalls(graph, queries, nodes, least, candidates)
+        shares = _recalls(searched, queries, nodes, least, candidates)
         # Minus one standard error, because a sample may be easier than average.
         if shares.mean() - shares.std() / np.sqrt(len(shares)) >= target:
             break
     if graph.ntotal < _TIMED_ROWS:
         return found
-    return replace(found, rows_per_candidate=_rows_per_candidate(graph, queries))
+    return replace(found, rows_per_candidate=_rows_per_candidate(searched, queries))
 
 
 def _least_true_scores(
-    graph: Any, queries: Float32Array, closing: threading.Event
+    vectors: Float32Array, queries: Float32Array, closing: threading.Event
 ) -> Float32Array | None:
     """float32 (n,): the score of each query's tenth nearest node, not counting its own node."""
-    count = min(_K + 1, graph.ntotal)
     least = []
     for start in range(0, len(queries), _EXACT_QUERIES):
         if closing.is_set():
             return None
-        scores, _ = graph.storage.search(queries[start : start + _EXACT_QUERIES], count)
+        scores, _ = nearest_of(vectors, queries[start : start + _EXACT_QUERIES], _K + 1)
         least.append(scores[:, -1])
     return np.concatenate(least)
 
 
 def _recalls(
-    graph: Any, queries: Float32Array, own: Int64Array, least: Float32Array, candidates: int
+    searched: SearchedGraph,
+    queries: Float32Array,
+    own: Int64Array,
+    least: Float32Array,
+    candidates: int,
 ) -> Float32Array:
     """float32 (n,): the fraction of each query's true neighbours that a search finds, not counting its
     own node."""
-    count = min(_K + 1, graph.ntotal)
-    parameters = faiss.SearchParametersHNSW(efSearch=candidates)
-    scores, nodes = graph.search(queries, count, params=parameters)
+    count = min(_K + 1, searched.graph.ntotal)
+    scores, nodes = searched.search(queries, count, candidates)
     right: BoolArray = (scores >= least[:, None] - _SAME_SCORE) & (nodes != own[:, None])
     wanted = max(1, count - 1)
     shares: Float32Array = np.minimum(right.sum(axis=1), wanted) / wanted
     return shares if count > 1 else np.ones_like(shares)
 
 
-def _rows_per_candidate(graph: Any, queries: Float32Array) -> float:
+def _rows_per_candidate(searched: SearchedGraph, queries: Float32Array) -> float:
     """The cost of one candidate, in rows that are compared one by one. Both are timed with the same
     queries."""
-    nodes = np.linspace(0, graph.ntotal - 1, _TIMED_ROWS).astype(np.int64)
-    some = faiss.SearchParameters(sel=faiss.IDSelectorArray(nodes))
-    beam = faiss.SearchParametersHNSW(efSearch=_TIMED_CANDIDATES)
+    nodes = np.linspace(0, searched.graph.ntotal - 1, _TIMED_ROWS).astype(np.int64)
     asked = queries[:_TIMED_QUERIES]
-    search = _seconds(lambda one: graph.search(one, _K, params=beam), asked)
-    compare = _seconds(lambda one: graph.storage.search(one, _K, params=some), asked)
+    search = _seconds(lambda one: searched.search(one, _K, _TIMED_CANDIDATES), asked)
+    compare = _seconds(lambda one: nearest_of(searched.vectors, one, _K, nodes), asked)
     return (search / _TIMED_CANDIDATES) / (compare / _TIMED_ROWS)
 
 

@@ -7,7 +7,6 @@ cheaper, and exact. A filter needs no preparation, so a change of the index does
 
 from __future__ import annotations
 
-import faiss
 import numpy as np
 
 from common.types import Float32Array, Int64Array
@@ -41,7 +40,7 @@ def search_state(
     queries = _checked(vectors, k)
     limit_search_threads(len(queries))
     found = [
-        _in_part(state, part, queries, k, only, ef_search or part.tuning.candidates_for(k))
+        _in_part(state, part, queries, k, only, ef_search or part.candidates_for(k))
         for part in (state.parts if len(queries) else ())
     ]
     if len(found) == 1 and state.graph_rows == state.total:
@@ -106,9 +105,7 @@ def _each(state: State, part: GraphPart, queries: Float32Array, k: int, only: Fi
         nodes = np.unique(nodes)
     if not len(nodes):
         return _allowed(state, part, *_nothing(len(queries)), k, only)
-    storage = faiss.downcast_index(part.graph.storage)
-    parameters = faiss.SearchParameters(sel=faiss.IDSelectorArray(nodes))
-    scores, found = storage.search(queries, min(k, len(nodes)), params=parameters)
+    scores, found = nearest_of(part.vectors, queries, k, nodes)
     return _allowed(state, part, scores, found, k, only)
 
 
@@ -118,8 +115,7 @@ def _nothing(count: int) -> Nearest:
 
 def _nearest_nodes(part: GraphPart, queries: Float32Array, count: int, ef: int) -> Nearest:
     """Scores and nodes of the graph, best first; -inf and MISSING if there are fewer."""
-    parameters = faiss.SearchParametersHNSW(efSearch=ef)
-    scores, nodes = part.graph.search(queries, count, params=parameters)
+    scores, nodes = part.searched.search(queries, count, ef)
     scores[nodes == MISSING] = -np.inf
     return scores, nodes
 

@@ -168,9 +168,9 @@ class Shard:
     def stats(self) -> ShardStats:
         """Counts and memory use of the current state."""
         state = self._state
-        links = sum(int(part.graph.hnsw.neighbors.size()) * 4 for part in state.parts)
-        held = sum(part.nodes.count for part in state.parts) + state.total - state.graph_rows
-        size = held * PADDED_DIMENSION * 4 + links + state.frames.bytes_of(state.total)
+        size = sum(part.stored_bytes for part in state.parts)
+        size += (state.total - state.graph_rows) * PADDED_DIMENSION * 4
+        size += state.frames.bytes_of(state.total)
         return ShardStats(
             live=state.live,
             dead=state.total - state.live,

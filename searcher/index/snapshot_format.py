@@ -22,6 +22,8 @@ import numpy as np
 
 from common.settings import SearcherSettings
 from common.types import FRAME_CODE_SIZE, BoolArray, Float32Array, Int8Array
+from searcher.index.compression import compress
+from searcher.index.exact_vectors import ExactVectors
 from searcher.index.frame_code_table import FrameCodeTable
 from searcher.index.graph import (
     PADDED_DIMENSION,
@@ -75,7 +77,7 @@ def read_shard(files: ReadFiles, told: Mapping[str, Any], settings: SearcherSett
     parts: list[GraphPart] = []
     for number, one in enumerate(told["graphs"]):
         first_row = parts[-1].stop if parts else 0
-        parts.append(_read_part(files, f"graph-{number}", first_row, one))
+        parts.append(_read_part(files, f"graph-{number}", first_row, one, settings))
     waiting = total - (parts[-1].stop if parts else 0)
     delta = np.empty((waiting, PADDED_DIMENSION), np.float32)
     files.fill("delta", delta)
@@ -147,16 +149,28 @@ def _living_delta(state: State) -> Float32Array:
     return delta
 
 
-def _read_part(files: ReadFiles, name: str, first_row: int, told: Mapping[str, Any]) -> GraphPart:
+def _read_part(
+    files: ReadFiles,
+    name: str,
+    first_row: int,
+    told: Mapping[str, Any],
+    settings: SearcherSettings,
+) -> GraphPart:
     links = f"{name}.faiss"
     graph, nodes, rows = read_links(files.checked(links)), told["nodes"], told["rows"]
     if graph.ntotal != nodes:
         raise ValueError(f"{links}: expected {nodes} nodes, got {graph.ntotal}")
-    files.fill(f"{name}-vectors", empty_storage(graph))
+    exact = None
+    if settings.quantization == "none":
+        files.fill(f"{name}-vectors", empty_storage(graph))
+    else:
+        exact = ExactVectors(nodes)
+        files.fill(f"{name}-vectors", exact.array)
+        compress(graph, exact.array, settings.quantization)
     of_row = np.arange(rows, dtype=np.int64)
     if nodes != rows:
         files.fill(f"{name}-nodes", of_row)
-    part = GraphPart(graph, GraphNodes(of_row), first_row, Tuning(**told["tuning"]))
+    part = GraphPart(graph, GraphNodes(of_row), first_row, Tuning(**told["tuning"]), exact=exact)
     part.checksums["links"] = files.checksum(links)
     for start, stop in pieces_of(nodes):
         part.checksums[start, stop] = files.checksum(piece_name(f"{name}-vectors", start))
