@@ -47,7 +47,7 @@ class ApiError(StoryHashError):
         super().__init__(message)
         self.status = status
         self.code = code
-        self.exit_code = 3 if status == 503 else 1 if status >= 500 else 2
+        self.exit_code = 3 if status in (429, 503) else 1 if status >= 500 else 2
         self.headers = {**(headers or {}), **({"Connection": "close"} if close else {})}
 
 

@@ -134,7 +134,7 @@ def test_a_refusal_that_ends_the_connection_says_so(client: Client, service: Ser
 
 
 @pytest.mark.parametrize(
-    ("status", "exit_code"), [(400, 2), (404, 2), (413, 2), (500, 1), (501, 1), (503, 3)]
+    ("status", "exit_code"), [(400, 2), (404, 2), (413, 2), (429, 3), (500, 1), (501, 1), (503, 3)]
 )
 def test_a_refusal_is_somebodys_fault(status: int, exit_code: int) -> None:
     assert ApiError(status, "x", "y").exit_code == exit_code
