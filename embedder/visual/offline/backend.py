@@ -13,6 +13,7 @@ from common.resize import shrink
 from common.runtime_tuning import usable_cores
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 from embedder.normalise import unit
+from embedder.onnx_runtime import onnx_runtime
 from embedder.visual.views import IDENTITY, REGION_NAMES
 from embedder.weights.checksum import weights_checksum
 
@@ -61,8 +62,7 @@ def prepared(pictures: Sequence[UInt8Array]) -> Float32Array:
 @cache
 def _open_session(path: Path, threads: int) -> Any:
     """The session of a file; one per process, file and number of threads."""
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Spinning threads would take CPU time from the decoders while they wait.

@@ -11,6 +11,7 @@ import numpy as np
 
 from common.errors import WeightsDamagedError, WeightsMissingError
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
+from embedder.onnx_runtime import onnx_runtime
 from embedder.visual.sscd.preprocessing import normalised, squashed
 from embedder.visual.sscd.weights import WAY_OUT
 
@@ -49,7 +50,7 @@ class OnnxNetwork:
 
 def _open_session(path: Path, threads: int) -> Any:
     try:
-        import onnxruntime
+        onnxruntime = onnx_runtime()
     except ImportError:
         raise WeightsMissingError(f"SSCD needs onnxruntime: {WAY_OUT}") from None
     options = onnxruntime.SessionOptions()
