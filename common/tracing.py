@@ -105,13 +105,15 @@ def start_tracing(service: str, settings: ServiceSettings) -> None:
     use_provider(provider)
 
 
-def use_provider(provider: TracerProvider | None) -> None:
-    """Record spans with this provider from now on; None ends it. The provider of other libraries is not
-    changed."""
+def use_provider(provider: TracerProvider | None) -> TracerProvider | None:
+    """Record spans with this provider from now on; None ends it. Returns the one before. The provider of
+    other libraries is not changed."""
     global _provider
+    before = _provider
     if provider is not None:
         provider.id_generator = _id_generator()
     _provider = provider
+    return before
 
 
 def is_tracing() -> bool:

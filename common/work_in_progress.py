@@ -88,6 +88,11 @@ class WorkInProgress:
         with self._guard:
             return name in self._set_aside
 
+    def in_progress(self) -> list[str]:
+        """What was taken and neither released nor finished."""
+        with self._guard:
+            return list(self._names)
+
     def left(self) -> list[str]:
         """Items that were in progress when a process crashed, and are not finished since."""
         with self._guard:

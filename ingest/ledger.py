@@ -70,7 +70,7 @@ class ProducerLedger:
                 f"{folder}: {error.strerror}; choose another folder with --data"
             ) from None
         try:
-            self._db = Database(
+            self.database = Database(
                 folder / "producer.sqlite",
                 _SCHEMA,
                 remedy="delete it: every video is then sent again, which is safe",
@@ -82,7 +82,7 @@ class ProducerLedger:
 
     def close(self) -> None:
         """Release it for another producer."""
-        self._db.close()
+        self.database.close()
         self._lock.close()
 
     @property
@@ -112,7 +112,7 @@ class ProducerLedger:
         """
         now = self._moment()
         planning = Planning(again, cut, level, now, self._sent_before(lane, latest_version(now)))
-        places = dict(self._db.query("SELECT video_id, uri FROM place"))
+        places = dict(self.database.query("SELECT video_id, uri FROM place"))
         for entry in entries:
             other = places.get(entry.video_id, entry.uri)
             refused = None if entry.video_id in chosen else _refusal(entry, other)
@@ -133,20 +133,20 @@ class ProducerLedger:
     def _prepare(self) -> str:
         name = f"{socket.gethostname()[:64]}/{uuid.uuid4().hex[:12]}"
         try:
-            with self._db.change() as execute:
+            with self.database.change() as execute:
                 # Before producers reconciled there was one word for both.
                 execute("UPDATE sent SET state = 'sent' WHERE state = 'done'")
                 execute("INSERT OR IGNORE INTO origin VALUES (1, ?)", name)
-            ((origin,),) = self._db.query("SELECT name FROM origin")
+            ((origin,),) = self.database.query("SELECT name FROM origin")
         except BaseException:
-            self._db.close()
+            self.database.close()
             raise
         return str(origin)
 
     def _sent_before(self, lane: str, latest: int) -> SentBefore:
         """What was sent before. A version after `latest`, from a time when this machine's clock was
         wrong, was rejected, so it counts as never sent."""
-        rows = self._db.query(
+        rows = self.database.query(
             "SELECT lane, video_id, fingerprint, version, state, error_code, error_message "
             "FROM sent WHERE version <= ? ORDER BY version",
             latest,
@@ -171,7 +171,7 @@ class ProducerLedger:
         self._note(lane, [(task, "failed", code, message)])
 
     def _note(self, lane: str, rows: Iterable[tuple[SendTask, SentState, str, str]]) -> None:
-        with self._db.change() as execute:
+        with self.database.change() as execute:
             for task, state, code, message in rows:
                 execute(
                     "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?)",

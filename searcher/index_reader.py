@@ -55,6 +55,11 @@ class IndexReader:
         self._database.close()
 
     @property
+    def shard(self) -> Shard:
+        """The index in memory."""
+        return self._shard
+
+    @property
     def stats(self) -> ShardStats:
         return self._shard.stats()
 

@@ -109,7 +109,7 @@ class LocalIndex(MirroredIndex):
                 lock.close()
                 with cls.open_writer(folder, manifest, settings) as writer:
                     writer.save_snapshot()
-                    index.notices, index._shard = writer.notices, writer._shard
+                    index.notices, index._shard = writer.notices, writer.shard
                 return index
             index.notices.append(
                 f"another process is writing to {folder}: results come from its last snapshot"

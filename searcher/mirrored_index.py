@@ -32,6 +32,11 @@ class MirroredIndex(IndexReader):
         self._settings = settings
         self._mirror = mirror
 
+    @property
+    def mirror(self) -> Mirror:
+        """Every vector, on disk. Raises DataFolderError if the folder is open read-only."""
+        return self._writable()
+
     def embeddings_of(self, videos: Sequence[Video]) -> dict[str, list[Embedding]]:
         """The embeddings in the mirror of the complete version of each video, by video_id."""
         return mirrored(videos, self._writable())

@@ -91,6 +91,11 @@ class Access:
         NotReadyError."""
         self._state = state
 
+    @property
+    def remembered(self) -> int:
+        """Number of keys in the cache."""
+        return len(self._verified)
+
     def forget(self) -> None:
         """Clear the cache, so that every key is read from the database again. Call it after a key was
         created or revoked."""

@@ -24,7 +24,7 @@ _SECONDS = 30.0
 _IGNORED_BYTES = 1 << 16
 # A body up to this size is parsed directly, in a few tenths of a millisecond. A larger one is parsed in a
 # thread, so that the event loop is not blocked.
-_INLINE_BYTES = 100_000
+INLINE_BYTES = 100_000
 
 
 def content_type(request: Request) -> str:
@@ -87,7 +87,7 @@ async def no_body(request: Request) -> None:
 
 async def parsed(body: bytes, parse: Callable[[bytes], Result]) -> Result:
     """The result of `parse`. A large body is parsed in a thread."""
-    if len(body) <= _INLINE_BYTES:
+    if len(body) <= INLINE_BYTES:
         return parse(body)
     return await to_thread.run_sync(parse, body)
 

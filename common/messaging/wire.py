@@ -25,7 +25,7 @@ from common.messaging.unreadable import SEGMENT_HEADER
 from common.tracing import TRACEPARENT_HEADER, checked_traceparent
 from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
 
-_EVENTS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
+EVENT_SCHEMAS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
 # Queries up to this size are written with all vectors, zeros too, for older readers.
 _WHOLE_QUERY_BYTES = 32 << 20
 # No piece has more: 22 views of ten minutes, with all windows.
@@ -59,7 +59,7 @@ class Envelope:
 def to_message(topic: str, envelope: Envelope) -> Message:
     """The message of an event. All messages of a video go to one partition."""
     event = envelope.event
-    schema = _EVENTS.of(event)
+    schema = EVENT_SCHEMAS.of(event)
     headers: Headers = (
         ("schema", f"{schema.name}/{schema.version}".encode()),
         ("produced-at", repr(envelope.produced_at).encode()),
@@ -185,12 +185,12 @@ def _query_of(read: QueryEmbedding | QueryPiece) -> QueryEmbedding:
 
 def encode_event(event: Event) -> bytes:
     """An event's value alone, for keeping it."""
-    return _EVENTS.pack(event)
+    return EVENT_SCHEMAS.pack(event)
 
 
 def decode_event(data: bytes) -> Any:
     """The reverse. Raises WireError."""
-    return _EVENTS.unpack(data)
+    return EVENT_SCHEMAS.unpack(data)
 
 
 def latest_version(appended_ms: int, *, by_log: bool = True) -> int:

@@ -13,8 +13,8 @@ import threading
 from common.errors import DependencyError, FetchError
 
 # Look-ups at once. Each keeps its place until the system gives it up, however early its caller does.
-_AT_ONCE = 8
-_places = threading.BoundedSemaphore(_AT_ONCE)
+MAX_LOOKUPS = 8
+lookup_places = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 
 def resolve(host: str, port: int, *, timeout_seconds: float) -> list[str]:
@@ -23,9 +23,9 @@ def resolve(host: str, port: int, *, timeout_seconds: float) -> list[str]:
     Raises FetchError if the host is not found within `timeout_seconds`; DependencyError at once while too
     many other look-ups run.
     """
-    if not _places.acquire(blocking=False):
+    if not lookup_places.acquire(blocking=False):
         raise DependencyError(
-            f"{_AT_ONCE} DNS lookups are already in progress; try again later, or check "
+            f"{MAX_LOOKUPS} DNS lookups are already in progress; try again later, or check "
             "the DNS server"
         )
     answer: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
@@ -34,7 +34,7 @@ def resolve(host: str, port: int, *, timeout_seconds: float) -> list[str]:
             target=_look_up, args=(host, port, answer), name="look-up", daemon=True
         ).start()
     except RuntimeError:
-        _places.release()
+        lookup_places.release()
         raise
     try:
         result = answer.get(timeout=timeout_seconds)
@@ -65,4 +65,4 @@ def _look_up(host: str, port: int, answer: queue.SimpleQueue[list[str] | Excepti
     except Exception as error:
         answer.put(error)
     finally:
-        _places.release()
+        lookup_places.release()

@@ -25,7 +25,7 @@ class QuerySession:
     def __init__(self, embedder: QueryEmbedder, name: str, video: DecodedVideo) -> None:
         """name: the `uri` of the embeddings."""
         self._embedder = embedder
-        self._name = name
+        self.name = name
         self._video = video
         self._actions: dict[float, Float32Array] = {}
 
@@ -60,7 +60,7 @@ class QuerySession:
             features = self._features(seconds, pass_name, piece, cancellation)
             yield replace(
                 windows_of(
-                    self._name,
+                    self.name,
                     self._embedder.model_id,
                     features,
                     self._embedder.pooling,

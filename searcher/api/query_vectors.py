@@ -32,7 +32,7 @@ async def read_vectors(request: Request) -> Float32Array:
     if kind == RAW_TYPE:
         vectors = _from_bytes(await read_bytes(request, MAX_VECTORS * _VECTOR_BYTES))
     elif kind == JSON_TYPE:
-        vectors = await parsed(await read_bytes(request, _MAX_JSON_BYTES), _from_json)
+        vectors = await parsed(await read_bytes(request, _MAX_JSON_BYTES), vectors_from_json)
     else:
         raise unsupported(kind, f"{RAW_TYPE} or {JSON_TYPE}")
     # Not a number in, not a number out: the norms are finite only when everything is.
@@ -71,7 +71,7 @@ def _from_bytes(body: bytes) -> Float32Array:
     return vectors.astype(np.float32, copy=False)
 
 
-def _from_json(body: bytes) -> Float32Array:
+def vectors_from_json(body: bytes) -> Float32Array:
     """The shape is checked before anything is made of it."""
     # Vectors have a bracket each, and one around them.
     if body.count(b"[") > MAX_JSON_VECTORS + 1:

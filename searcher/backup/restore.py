@@ -37,7 +37,7 @@ from searcher.storage.database import Database
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
 
-_STAGING, _OLD = ".restoring", ".replaced"
+STAGING, _OLD = ".restoring", ".replaced"
 _LOCK = "lock"
 # Written to the mirror at once.
 _SEGMENTS_AT_ONCE = 1_000
@@ -66,7 +66,7 @@ def restore_backup(backup: Path, settings: Settings, *, force: bool = False) -> 
                     f"{folder} is not empty; choose another folder with --data, or use --force to "
                     "replace all that is in it"
                 )
-            staging = folder / _STAGING
+            staging = folder / STAGING
             shutil.rmtree(staging, ignore_errors=True)
             private_folder(staging)
             _write(backup, manifest, staging, settings, force=force)
@@ -176,7 +176,7 @@ def _swap(folder: Path, staging: Path) -> None:
     # The description goes first and comes last: without it nothing here counts as an index.
     first = "storyhash.json"
     for path in sorted(folder.iterdir(), key=lambda path: path.name != first):
-        if path.name not in (_LOCK, _STAGING, _OLD):
+        if path.name not in (_LOCK, STAGING, _OLD):
             path.rename(old / path.name)
     for path in sorted(staging.iterdir(), key=lambda path: path.name == first):
         path.rename(folder / path.name)

@@ -54,7 +54,7 @@ def _in_part(
     """The k best allowed rows of a graph, best first."""
     if not state.everything_passes(only):
         return _filtered(state, part, queries, k, only, ef)
-    scores, nodes = _nearest_nodes(part, queries, k, max(ef, k))
+    scores, nodes = nearest_nodes(part, queries, k, max(ef, k))
     return _allowed(state, part, scores, nodes, k, only)
 
 
@@ -85,7 +85,7 @@ def _filtered(
     # A candidate takes as long as comparing this many rows, by measurement.
     while candidates * part.tuning.rows_per_candidate < usable:
         wide = int(candidates)
-        nearest = _nearest_nodes(part, queries[lacking], int(_TRUSTED * wide), wide)
+        nearest = nearest_nodes(part, queries[lacking], int(_TRUSTED * wide), wide)
         found, kept = _allowed(state, part, *nearest, k, only)
         scores[lacking], rows[lacking] = found, kept
         lacking = lacking[kept[:, -1] == MISSING]
@@ -113,7 +113,7 @@ def _nothing(count: int) -> Nearest:
     return np.zeros((count, 0), dtype=np.float32), np.zeros((count, 0), dtype=np.int64)
 
 
-def _nearest_nodes(part: GraphPart, queries: Float32Array, count: int, ef: int) -> Nearest:
+def nearest_nodes(part: GraphPart, queries: Float32Array, count: int, ef: int) -> Nearest:
     """Scores and nodes of the graph, best first; -inf and MISSING if there are fewer."""
     scores, nodes = part.searched.search(queries, count, ef)
     scores[nodes == MISSING] = -np.inf

@@ -127,7 +127,7 @@ def _write(files: WrittenFiles, shard: Shard, info: SnapshotInfo) -> None:
         "written_bytes": files.written_bytes,
         "files": files.checksums,
     }
-    manifest["checksum"] = _manifest_checksum(manifest)
+    manifest["checksum"] = manifest_checksum(manifest)
     (files.folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
     for name in (*files.written, "manifest.json"):
         sync(files.folder / name)
@@ -150,7 +150,7 @@ def _files_of(folders: Sequence[Path]) -> dict[str, Path]:
 def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard]:
     manifest = json.loads((folder / "manifest.json").read_text())
     stated = manifest.pop("checksum")
-    if stated != _manifest_checksum(manifest):
+    if stated != manifest_checksum(manifest):
         raise ValueError("manifest.json does not match its checksum")
     if manifest["format"] not in _READ_FORMATS:
         raise ValueError(f"format {manifest['format']}, this version reads {_READ_FORMATS}")
@@ -173,6 +173,6 @@ def _replace(temporary: Path, final: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _manifest_checksum(manifest: dict[str, Any]) -> str:
+def manifest_checksum(manifest: dict[str, Any]) -> str:
     text = json.dumps(manifest, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

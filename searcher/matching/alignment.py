@@ -19,16 +19,16 @@ from searcher.matching.temporal_fit import TEMPI, mean_along, ordered_range, tem
 # Slightly above cos 45 degrees, because noise raises the similarity of a half-covered window.
 _EDGE_SHARE = 0.74
 # Windows further apart than this belong to two runs. Windows that lie end to end, like the segments of an
-# indexed video, may be up to _MAX_GAP_WINDOWS of their distance apart, because the last one may be 1.5
+# indexed video, may be up to MAX_GAP_WINDOWS of their distance apart, because the last one may be 1.5
 # times as long.
-_MAX_GAP_SECONDS = 1.6
-_MAX_GAP_WINDOWS = 1.3
+MAX_GAP_SECONDS = 1.6
+MAX_GAP_WINDOWS = 1.3
 # A new run starts when the steps in reference time and in query time differ by more than this.
 MAX_JUMP_SECONDS = 6.0
 # If windows are this much more similar to segments off the line than to those on it, there is no line.
-_OUT_OF_ORDER = 0.25
+OUT_OF_ORDER = 0.25
 # A window shorter than this is one frame, located at its start.
-_FRAME_SECONDS = 1.0
+FRAME_SECONDS = 1.0
 # Offsets tried per tempo: the most common ones, in steps of this many seconds.
 _OFFSET_STEP, _OFFSETS_TRIED = 0.5, 5
 BEST_WINDOWS = 4
@@ -60,7 +60,7 @@ class Run:
     score: float
     tempo: float | None
     pairs: tuple[tuple[int, int, float], ...]
-    gap_seconds: float = _MAX_GAP_SECONDS
+    gap_seconds: float = MAX_GAP_SECONDS
 
     @property
     def seconds(self) -> float:
@@ -124,19 +124,19 @@ def align(
     """
     if not usable.any() or not similarity.shape[1]:
         return []
-    fine = usable if _end_to_end(windows) else _finest(windows, usable)
+    fine = usable if are_end_to_end(windows) else finest_of(windows, usable)
     order = np.flatnonzero(fine)[np.argsort(windows.starts[fine], kind="stable")]
     peaks = _Peaks.of(similarity, usable)
     best = peaks.values[order]
     ref_times = _reference_times(similarity, order, peaks, segments)
-    frames = _are_frames(windows, order)
+    frames = are_frames(windows, order)
     # A frame shows the moment at which its window starts.
     times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
-    inside = best >= _edge(best, background_similarity, frames=frames)
+    inside = best >= edge_of(best, background_similarity, frames=frames)
     if not inside.any():
         inside[int(np.argmax(best))] = True
     apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    max_gap_seconds = max(_MAX_GAP_SECONDS, _MAX_GAP_WINDOWS * apart)
+    max_gap_seconds = max(MAX_GAP_SECONDS, MAX_GAP_WINDOWS * apart)
     runs = [
         _run(
             members,
@@ -151,7 +151,7 @@ def align(
             apart / 2 if frames else 0.0,
             max_gap_seconds,
         )
-        for members in _runs(np.flatnonzero(inside), times, ref_times, max_gap_seconds)
+        for members in runs_of(np.flatnonzero(inside), times, ref_times, max_gap_seconds)
     ]
     return sorted(runs, key=lambda run: -run.score)
 
@@ -179,18 +179,18 @@ class _Peaks:
         return cls(segments, values)
 
 
-def _finest(windows: Spans, usable: BoolArray) -> BoolArray:
+def finest_of(windows: Spans, usable: BoolArray) -> BoolArray:
     """The shortest usable windows, which locate the start of a copy most precisely."""
     lengths = windows.ends - windows.starts
     return usable & (lengths <= np.min(lengths[usable]) + 1e-6)
 
 
-def _are_frames(windows: Spans, order: Int64Array) -> bool:
+def are_frames(windows: Spans, order: Int64Array) -> bool:
     lengths = windows.ends[order] - windows.starts[order]
-    return len(order) > 1 and float(np.median(lengths)) < _FRAME_SECONDS
+    return len(order) > 1 and float(np.median(lengths)) < FRAME_SECONDS
 
 
-def _edge(best: Float32Array, background_similarity: float, *, frames: bool) -> float:
+def edge_of(best: Float32Array, background_similarity: float, *, frames: bool) -> float:
     """The similarity of a window centred on the edge of a copy.
 
     A single frame is inside a copy or not, so the edge is half-way between copies and non-matches.
@@ -202,7 +202,7 @@ def _edge(best: Float32Array, background_similarity: float, *, frames: bool) -> 
     return _EDGE_SHARE * peak
 
 
-def _end_to_end(windows: Spans) -> bool:
+def are_end_to_end(windows: Spans) -> bool:
     """Whether no two windows overlap. Then each window is the only one of its part, short or
     long."""
     order = np.argsort(windows.starts, kind="stable")
@@ -225,7 +225,7 @@ def _reference_times(
     return np.where(total > 0, exact, middle[peak])
 
 
-def _runs(
+def runs_of(
     inside: Int64Array,
     times: Float64Array,
     ref_times: Float64Array,
@@ -258,7 +258,7 @@ def _run(
     start = windows.starts[order[first]] if first == 0 else max(0.0, times[first] - margin_seconds)
     end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
     # The rest of the query after its last frame has no window of its own.
-    if windows.ends.max() - end < _FRAME_SECONDS / 2:
+    if windows.ends.max() - end < FRAME_SECONDS / 2:
         end = windows.ends.max()
     if end - start < 1e-3:
         start, end = windows.starts[order[first]], windows.ends[order[last]]
@@ -311,14 +311,14 @@ def _fit(
     middle = (segments.starts + segments.ends) / 2
     best, best_value = (1.0, float(np.median(ref - query))), -np.inf
     for tempo in tempi.tolist():
-        offsets = _offsets(query, ref, tempo, segments)
+        offsets = offsets_of(query, ref, tempo, segments)
         at = tempo * query[None] + np.array(offsets)[:, None]
         inside = (at >= segments.starts[0] - 1e-6) & (at < segments.ends[-1])
         values = mean_along(similarity, at, middle, inside, rows) - tempo_penalty(tempo)
         for offset, value in zip(offsets, values.tolist(), strict=True):
             if value > best_value + 1e-6:
                 best, best_value = (tempo, offset), value
-    if len(tempi) > 1 and float(peaks.values[rows].mean()) - best_value > _OUT_OF_ORDER:
+    if len(tempi) > 1 and float(peaks.values[rows].mean()) - best_value > OUT_OF_ORDER:
         return None
     return best
 
@@ -329,7 +329,9 @@ def _segment_range(peaks: Int64Array, segments: Spans) -> tuple[float, float]:
     return float(segments.starts[chosen].min()), float(segments.ends[chosen].max())
 
 
-def _offsets(query: Float64Array, ref: Float64Array, tempo: float, segments: Spans) -> list[float]:
+def offsets_of(
+    query: Float64Array, ref: Float64Array, tempo: float, segments: Spans
+) -> list[float]:
     """Candidate offsets of a line with this tempo: first those that align the starts or the ends of both
     videos, then the estimates of the windows."""
     apart = ref - tempo * query

@@ -37,10 +37,10 @@ Answer = TypeVar("Answer")
 Call = Callable[[QdrantClient], Answer]
 
 # A call is made in so many rounds over the nodes; the pauses between them double.
-_ROUNDS = 4
+ROUNDS = 4
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0
 # A node that failed is asked last for this long.
-_ASIDE_SECONDS = 5.0
+ASIDE_SECONDS = 5.0
 # `ask_several` asks another node too when those it asked take longer.
 _SLOW_SECONDS = 1.0
 _LONGEST_RETRY_AFTER_SECONDS = 30.0
@@ -85,8 +85,8 @@ class Nodes:
     """The nodes of a cluster, a single server, or the client's local mode. Thread-safe."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
-        self._nodes = list(nodes)
-        self._preferred = random.choice(self._nodes)
+        self.nodes = list(nodes)
+        self.preferred = random.choice(self.nodes)
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -120,17 +120,17 @@ class Nodes:
         return cls([Node(where, lambda _: client)])
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return len(self.nodes)
 
     @property
     def where(self) -> str:
         """Name in messages."""
-        return ", ".join(node.where for node in self._nodes)
+        return ", ".join(node.where for node in self.nodes)
 
     @property
     def majority(self) -> int:
         """Number of nodes that are more than half."""
-        return len(self._nodes) // 2 + 1
+        return len(self.nodes) // 2 + 1
 
     def ask(self, call: Call[Answer], *, reading: bool = False) -> Answer:
         """The answer of a node. reading: the call writes nothing, so it may be given up sooner.
@@ -152,7 +152,7 @@ class Nodes:
 
     def set_aside(self, node: Node) -> None:
         """Ask this node last for a while."""
-        node.aside_until = time.monotonic() + _ASIDE_SECONDS
+        node.aside_until = time.monotonic() + ASIDE_SECONDS
 
     def close(self) -> None:
         """Close the connections."""
@@ -160,13 +160,13 @@ class Nodes:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown()
-        for node in self._nodes:
+        for node in self.nodes:
             node.close()
 
     def _order(self, first: Node | None = None) -> list[Node]:
-        first = first or self._preferred
+        first = first or self.preferred
         now = time.monotonic()
-        return sorted(self._nodes, key=lambda node: (node.aside_until > now, node is not first))
+        return sorted(self.nodes, key=lambda node: (node.aside_until > now, node is not first))
 
     def _first(self, call: Call[Answer], reading: bool) -> tuple[Answer, Node]:
         failed: UnansweredError | None = None
@@ -176,7 +176,7 @@ class Nodes:
             except UnansweredError as error:
                 failed = error
                 continue
-            self._preferred = node
+            self.preferred = node
             return answer, node
         raise failed or UnansweredError("there is no Qdrant node")
 
@@ -226,7 +226,7 @@ class Nodes:
         if isinstance(error, UnexpectedResponse):
             status = error.status_code
             # A node that joins, or that was away, learns of a collection after the others.
-            late = status == 404 and len(self._nodes) > 1
+            late = status == 404 and len(self.nodes) > 1
             return status is None or status >= 500 or status in _OPEN_STATUSES or late
         return True
 
@@ -237,7 +237,7 @@ class Nodes:
         def failed(error: BaseException, _: float) -> None:
             nonlocal rounds, last
             rounds, last = rounds + 1, error
-            if rounds == _ROUNDS:
+            if rounds == ROUNDS:
                 ended.set()
 
         retrying = Backoff(

@@ -55,7 +55,7 @@ class Deliverer:
         # Failures in a row, when an event was accepted last, and until when a webhook rests.
         self._failures: dict[str, int] = {}
         self._accepted: dict[str, float] = {}
-        self._rests: dict[str, float] = {}
+        self.rests: dict[str, float] = {}
 
     async def run(self, stopping: threading.Event) -> None:
         """Deliver until stopped. Raises StateError."""
@@ -63,7 +63,7 @@ class Deliverer:
         try:
             while not stopping.is_set():
                 self._trim()
-                resting = [name for name, until in self._rests.items() if until > self._clock()]
+                resting = [name for name, until in self.rests.items() if until > self._clock()]
                 busy = {*running.values(), *resting}
                 for attempt in self._store.take(busy, _AT_ONCE - len(running), self._lease_seconds):
                     running[asyncio.create_task(self._deliver(attempt))] = attempt.webhook_id
@@ -96,7 +96,7 @@ class Deliverer:
             self._failed(attempt, SendError(f"internal error ({type(error).__name__})"))
         else:
             self._failures.pop(attempt.webhook_id, None)
-            self._rests.pop(attempt.webhook_id, None)
+            self.rests.pop(attempt.webhook_id, None)
             self._accepted[attempt.webhook_id] = self._clock()
             self._store.delivered(attempt, status)
             self._count("delivered")
@@ -108,7 +108,7 @@ class Deliverer:
         self._failures[name] = failures
         rest = 2.0 ** min(failures - _FAILURES_BEFORE_REST, 30)
         if failures >= _FAILURES_BEFORE_REST:
-            self._rests[name] = self._clock() + min(_MAX_REST_SECONDS, rest)
+            self.rests[name] = self._clock() + min(_MAX_REST_SECONDS, rest)
         again = self._store.failed(attempt, error.status, str(error))
         self._count("failed")
         if not again:
@@ -125,7 +125,7 @@ class Deliverer:
         if len(self._failures) + len(self._accepted) > _MAX_REMEMBERED:
             self._failures.clear()
             self._accepted.clear()
-            self._rests.clear()
+            self.rests.clear()
         self._count("dead", self._store.trim())
         pending = self._store.pending_by_age(list(_AGES.values()))
         for age, number in zip((*_AGES, _OLDEST), pending, strict=True):

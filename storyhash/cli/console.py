@@ -74,11 +74,11 @@ def notice(message: str) -> None:
     err.print("note:", message, style="yellow", markup=False)
 
 
-_interrupted = threading.Event()
+interrupt_requested = threading.Event()
 
 
 def _on_interrupt(_signal: int, _frame: object) -> None:
-    _interrupted.set()
+    interrupt_requested.set()
     raise KeyboardInterrupt
 
 
@@ -88,7 +88,7 @@ def check_interrupt() -> None:
     Python drops an exception that is raised in a finaliser or in the callback of a weak reference. Ctrl-C
     may come at such a moment, so long loops call this function.
     """
-    if _interrupted.is_set():
+    if interrupt_requested.is_set():
         raise KeyboardInterrupt
 
 

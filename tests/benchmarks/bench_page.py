@@ -59,7 +59,7 @@ class _Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._inside: list[float] = []
+        self.inside: list[float] = []
 
     def __call__(self, stage: str) -> _Stage:
         return _Stage(self, stage)
@@ -70,15 +70,15 @@ class _Stage:
         self._watch, self._stage = watch, stage
 
     def __enter__(self) -> None:
-        self._watch._inside.append(0.0)
+        self._watch.inside.append(0.0)
         self._began = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
         spent = time.perf_counter() - self._began
-        inner = self._watch._inside.pop()
+        inner = self._watch.inside.pop()
         self._watch.seconds[self._stage] += spent - inner
-        if self._watch._inside:
-            self._watch._inside[-1] += spent
+        if self._watch.inside:
+            self._watch.inside[-1] += spent
 
 
 def _once(services: QueryServices, path: Path) -> dict[str, float]:

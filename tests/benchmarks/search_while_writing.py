@@ -66,11 +66,11 @@ def measure(
         memory = (resident_bytes() - resident) / needed
         written = _bytes_of_snapshot(index, rng)
         alone = search(index, asked, seconds)
-        merges = index._shard.merges
-        with _writing(index, rng, seconds) as done:
+        merges = index.shard.merges
+        with writing(index, rng, seconds) as done:
             beside = search(index, asked, seconds)
-        merges = index._shard.merges - merges
-        parts = [part.rows for part in index._shard.export().parts]
+        merges = index.shard.merges - merges
+        parts = [part.rows for part in index.shard.export().parts]
         waiting = index.waiting
     return {
         "vectors": len(points),
@@ -140,14 +140,14 @@ def _bytes_of_snapshot(index: LocalIndex, rng: np.random.Generator) -> int:
     for name, segments in (("first", 1), ("second", 1), ("added", _ADDED)):
         rows = enumerate(unit_rows(rng, segments))
         index.apply(_change([embedding(name, number, one) for number, one in rows]))
-        index._shard.wait_for_build()
+        index.shard.wait_for_build()
         index.save_snapshot()
     newest = snapshots(index.folder / "snapshots")[0] / "manifest.json"
     return int(json.loads(newest.read_text())["written_bytes"]) + newest.stat().st_size
 
 
 @contextmanager
-def _writing(
+def writing(
     index: LocalIndex, rng: np.random.Generator, seconds: float
 ) -> Iterator[dict[str, int]]:
     """Other threads write, save snapshots and audit. Tells how often, once it has ended."""

@@ -44,7 +44,7 @@ class Restarts:
         self.deployment = deployment
         self.history = history
         self.vectors = vectors
-        self.expected = self._answers()
+        self.expected = self.answers()
         self.rows = described(self.searcher)
         self.figures: dict[str, float] = {}
 
@@ -56,7 +56,7 @@ class Restarts:
     def data(self) -> Path:
         return self.deployment.folder / "data"
 
-    def _answers(self) -> Answers:
+    def answers(self) -> Answers:
         return self.history.answers(self.searcher, self.vectors)
 
     def kill(self) -> None:
@@ -73,7 +73,7 @@ class Restarts:
 
     def compare(self, name: str) -> None:
         wait_until(lambda: all_ready(self.searcher, [*self.rows]), f"{name}: every video", SECONDS)
-        self.trial.promise(f"{name}: the same answers", self.expected.differences(self._answers()))
+        self.trial.promise(f"{name}: the same answers", self.expected.differences(self.answers()))
         now = described(self.searcher)
         self.trial.promise(
             f"{name}: the same rows",
@@ -168,7 +168,7 @@ def _behind(tried: Restarts) -> None:
         ((reached,),) = database.execute("SELECT value FROM counters WHERE name = 'sequence'")
     tried.trial.promise("the snapshot is older than the catalogue", held >= reached)
     tried.searcher.start().ready()
-    tried.expected, tried.rows = tried._answers(), described(tried.searcher)
+    tried.expected, tried.rows = tried.answers(), described(tried.searcher)
     tried.trial.promise("a late video is not lost", "late.mp4" not in tried.rows)
     tried.searcher.kill()
 

@@ -151,7 +151,7 @@ def test_a_compaction_that_is_cut_short_loses_nothing(
         write(index, kept)
         monkeypatch.setattr(Path, "rename", cut)
         if point == "copy":
-            monkeypatch.setattr(index._mirror, "count", lambda: 99)
+            monkeypatch.setattr(index.mirror, "count", lambda: 99)
         if point == "after":
             monkeypatch.setattr("searcher.mirror.compaction.shutil.rmtree", _only_new)
         with pytest.raises((KeyboardInterrupt, StorageError)):

@@ -74,7 +74,7 @@ def test_an_interrupt_between_rows_and_shard_loses_no_video(
 
     with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
         write(index, first)
-        monkeypatch.setattr(index._shard, "replace_videos", interrupted)
+        monkeypatch.setattr(index.shard, "replace_videos", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write(index, second)
         # As `storyhash index` does when it is interrupted.

@@ -94,7 +94,7 @@ def test_an_engine_that_fails_is_reported_with_its_reason() -> None:
     code = "import sys; print('{{\"p50\": 1.0}}'); sys.exit('no such engine' if {} else 0)"
 
     def output(fails: bool) -> dict[str, Any]:
-        return runs._output([sys.executable, "-c", code.format(fails)], 60.0)
+        return runs.output_of([sys.executable, "-c", code.format(fails)], 60.0)
 
     assert output(False) == {"p50": 1.0}
     with pytest.raises(runs.Unmeasured, match="no such engine"):

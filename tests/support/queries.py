@@ -20,7 +20,7 @@ class Client:
     """Sends requests to one app. All run on one event loop, as in a server."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),
@@ -104,7 +104,7 @@ class Client:
             "client": ("127.0.0.1", 1),
             "server": ("localhost", 80),
         }
-        self.run(self._app(scope, receive, send))
+        self.run(self.app(scope, receive, send))
         return int(told[0]["status"])
 
 

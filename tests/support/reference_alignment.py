@@ -24,18 +24,18 @@ def align(
     """
     if not usable.any() or not similarity.shape[1]:
         return []
-    fine = usable if alignment._end_to_end(windows) else alignment._finest(windows, usable)
+    fine = usable if alignment.are_end_to_end(windows) else alignment.finest_of(windows, usable)
     order = np.flatnonzero(fine)[np.argsort(windows.starts[fine], kind="stable")]
     best = similarity[order].max(axis=1)
     ref_times = _reference_times(similarity[order], segments)
-    frames = alignment._are_frames(windows, order)
+    frames = alignment.are_frames(windows, order)
     # A frame shows the moment at which its window starts.
     times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
-    inside = best >= alignment._edge(best, background_similarity, frames=frames)
+    inside = best >= alignment.edge_of(best, background_similarity, frames=frames)
     if not inside.any():
         inside[int(np.argmax(best))] = True
     apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    max_gap_seconds = max(alignment._MAX_GAP_SECONDS, alignment._MAX_GAP_WINDOWS * apart)
+    max_gap_seconds = max(alignment.MAX_GAP_SECONDS, alignment.MAX_GAP_WINDOWS * apart)
     runs = [
         _run(
             members,
@@ -48,7 +48,7 @@ def align(
             times,
             apart / 2 if frames else 0.0,
         )
-        for members in alignment._runs(np.flatnonzero(inside), times, ref_times, max_gap_seconds)
+        for members in alignment.runs_of(np.flatnonzero(inside), times, ref_times, max_gap_seconds)
     ]
     return sorted(runs, key=lambda run: -run.score)
 
@@ -83,7 +83,7 @@ def _run(
     start = windows.starts[order[first]] if first == 0 else max(0.0, times[first] - margin_seconds)
     end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
     # The rest of the query after its last frame has no window of its own.
-    if windows.ends.max() - end < alignment._FRAME_SECONDS / 2:
+    if windows.ends.max() - end < alignment.FRAME_SECONDS / 2:
         end = windows.ends.max()
     if end - start < 1e-3:
         start, end = windows.starts[order[first]], windows.ends[order[last]]
@@ -133,7 +133,7 @@ def _fit(
     middle = (segments.starts + segments.ends) / 2
     best, best_value = (1.0, float(np.median(ref - query))), -np.inf
     for tempo in tempi.tolist():
-        offsets = alignment._offsets(query, ref, tempo, segments)
+        offsets = alignment.offsets_of(query, ref, tempo, segments)
         at = tempo * query[None] + np.array(offsets)[:, None]
         inside = (at >= segments.starts[0] - 1e-6) & (at < segments.ends[-1])
         values = mean_along(similarity, at, middle, inside) - tempo_penalty(tempo)
@@ -142,7 +142,7 @@ def _fit(
                 best, best_value = (tempo, offset), value
     if (
         len(tempi) > 1
-        and float(similarity.max(axis=1).mean()) - best_value > alignment._OUT_OF_ORDER
+        and float(similarity.max(axis=1).mean()) - best_value > alignment.OUT_OF_ORDER
     ):
         return None
     return best

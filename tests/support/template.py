@@ -111,8 +111,8 @@ def main() -> None:
 
 def _exit(code: int) -> NoReturn:
     """End as the interpreter does, but without taking apart all modules, which copies their memory."""
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+    atexit._run_exitfuncs()  # noqa: SLF001
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

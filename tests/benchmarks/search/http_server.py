@@ -143,7 +143,7 @@ def served(kind: str, folder: Path) -> Iterator[ASGIApp]:
     rng = np.random.default_rng(13)
     with (
         LocalIndex.open_writer(folder, MANIFEST, Settings(), answering=True) as index,
-        search_while_writing._writing(index, rng, _WRITTEN_SECONDS),
+        search_while_writing.writing(index, rng, _WRITTEN_SECONDS),
     ):
         yield make(index)
 

@@ -73,10 +73,10 @@ def engine(
         for path in folder.glob("*.npy"):
             (Path(own) / path.name).symlink_to(path)
         command = [sys.executable, "-m", f"{__package__}.engine_process", name, own, str(repeats)]
-        return _output(command, budget.left)
+        return output_of(command, budget.left)
 
 
-def _output(command: list[str], seconds: float) -> dict[str, Any]:
+def output_of(command: list[str], seconds: float) -> dict[str, Any]:
     """What a process prints as its last line."""
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(

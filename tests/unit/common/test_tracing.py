@@ -78,7 +78,7 @@ def test_a_collector_gets_the_spans_and_the_name_of_the_service(
             start_tracing("embed", ServiceSettings(otlp_endpoint=endpoint))
             with spanned(open_span("outer", trace_id=TRACE)), step("inner"):
                 pass
-            provider = tracing._provider
+            provider = tracing.use_provider(None)
             assert isinstance(provider, TracerProvider)
             provider.shutdown()
         finally:

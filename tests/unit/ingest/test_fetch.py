@@ -268,7 +268,7 @@ def test_look_ups_that_hang_cost_their_callers_little(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     try:
-        for _ in range(resolving._AT_ONCE):
+        for _ in range(resolving.MAX_LOOKUPS):
             with pytest.raises(FetchError, match="no DNS response within"):
                 check_allowed("http://slow.example/a.mp4", IngestSettings(), timeout_seconds=0.05)
         # All places are taken by look-ups that go on: the next caller is not kept.
@@ -276,7 +276,7 @@ def test_look_ups_that_hang_cost_their_callers_little(monkeypatch: pytest.Monkey
             check_allowed("http://slow.example/a.mp4", IngestSettings(), timeout_seconds=3600)
     finally:
         released.set()
-    for _ in range(resolving._AT_ONCE):
-        assert resolving._places.acquire(timeout=60), "the places are never given back"
-    for _ in range(resolving._AT_ONCE):
-        resolving._places.release()
+    for _ in range(resolving.MAX_LOOKUPS):
+        assert resolving.lookup_places.acquire(timeout=60), "the places are never given back"
+    for _ in range(resolving.MAX_LOOKUPS):
+        resolving.lookup_places.release()

@@ -252,10 +252,10 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_half_noted(
     ledger: ProducerLedger, films: list[CatalogEntry], clock: Clock
 ) -> None:
     work = ledger.plan(LIVE, films).work
-    ledger._db.query("PRAGMA query_only = ON")
+    ledger.database.query("PRAGMA query_only = ON")
     with pytest.raises(StorageError, match="free some disk space or correct the permissions"):
         ledger.done(LIVE, work)
-    ledger._db.query("PRAGMA query_only = OFF")
+    ledger.database.query("PRAGMA query_only = OFF")
 
     def broken() -> Iterator[SendTask]:
         yield work[0]

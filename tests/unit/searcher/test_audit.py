@@ -52,7 +52,7 @@ def test_the_queries_that_came_are_what_recall_is_measured_with(
 
 
 def test_a_shard_that_lacks_a_video_is_mended_from_the_mirror(index: LocalIndex) -> None:
-    index._shard.remove_videos(["c"])
+    index.shard.remove_videos(["c"])
     found = audit(index)
     assert (found.repaired, found.broken, found.divergence) == (["c"], [], 1 / 8)
     assert index.shard_versions()["c"] == 1
@@ -63,7 +63,7 @@ def test_a_shard_with_other_vectors_is_mended_from_the_mirror(
     index: LocalIndex, rng: np.random.Generator
 ) -> None:
     before = index.vectors_of("c")[1]
-    index._shard.replace_video("c", video(rng, "c", 4))
+    index.shard.replace_video("c", video(rng, "c", 4))
     assert audit(index).repaired == ["c"]
     assert np.array_equal(index.vectors_of("c")[1], before)
 
@@ -71,7 +71,7 @@ def test_a_shard_with_other_vectors_is_mended_from_the_mirror(
 def test_a_shard_that_still_holds_what_is_gone_forgets_it(
     index: LocalIndex, rng: np.random.Generator
 ) -> None:
-    index._shard.add(video(rng, "ghost", 2))
+    index.shard.add(video(rng, "ghost", 2))
     assert audit(index).repaired == ["ghost"]
     assert "ghost" not in index.shard_versions()
 
@@ -79,8 +79,7 @@ def test_a_shard_that_still_holds_what_is_gone_forgets_it(
 def test_a_mirror_that_lost_a_part_is_told_and_the_shard_keeps_what_it_has(
     index: LocalIndex,
 ) -> None:
-    assert index._mirror is not None
-    index._mirror.delete_video("c")
+    index.mirror.delete_video("c")
     found = audit(index)
     assert (found.repaired, found.broken) == ([], ["c"])
     assert len(index.vectors_of("c")[0]) == 4

@@ -393,7 +393,7 @@ def test_large_json_is_parsed_beside_the_event_loop(
     kept: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: dict[str, int] = {}
-    read, parse = common.http.request_body.read_bytes, searcher.api.query_vectors._from_json
+    read, parse = common.http.request_body.read_bytes, searcher.api.query_vectors.vectors_from_json
 
     async def read_here(request: Request, max_bytes: int) -> bytes:
         threads["loop"] = threading.get_ident()
@@ -404,9 +404,9 @@ def test_large_json_is_parsed_beside_the_event_loop(
         return parse(body)
 
     monkeypatch.setattr(searcher.api.query_vectors, "read_bytes", read_here)
-    monkeypatch.setattr(searcher.api.query_vectors, "_from_json", parse_there)
+    monkeypatch.setattr(searcher.api.query_vectors, "vectors_from_json", parse_there)
     large = json.dumps({"vectors": [axis(0).tolist()] * 64})
-    assert len(large) > common.http.request_body._INLINE_BYTES
+    assert len(large) > common.http.request_body.INLINE_BYTES
     assert len(hits(in_json(kept, large))) == 64
     assert threads["parser"] != threads["loop"]
 

@@ -109,7 +109,7 @@ def test_a_body_that_does_not_come_is_not_waited_for_beyond_the_limit(api: Api) 
                 assert isinstance(message["status"], int)
                 status = message["status"]
 
-        await api.client._app(scope, receive, send)  # type: ignore[arg-type]
+        await api.client.app(scope, receive, send)  # type: ignore[arg-type]
 
     api.client.run(late())
     assert status == 504

@@ -259,7 +259,7 @@ def test_an_interrupted_restore_is_no_data_folder_and_can_be_repeated(
 
     def interrupted(path: Path, target: Path) -> Path:
         moved.append(path.name)
-        if path.parent.name == restore._STAGING and path.name == "storyhash.json":
+        if path.parent.name == restore.STAGING and path.name == "storyhash.json":
             raise KeyboardInterrupt
         return rename(path, target)
 

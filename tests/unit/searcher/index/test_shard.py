@@ -456,8 +456,8 @@ def test_a_deleted_video_makes_the_search_of_others_no_wider(
         asked.append(ef)
         return nearest_nodes(part, queries, count, ef)
 
-    nearest_nodes = search._nearest_nodes
-    monkeypatch.setattr(search, "_nearest_nodes", watched)
+    nearest_nodes = search.nearest_nodes
+    monkeypatch.setattr(search, "nearest_nodes", watched)
     point = shard.vectors_of("v50").vectors[2]
     before = shard.search(point[None], 5)
     shard.remove_videos(["v7"])

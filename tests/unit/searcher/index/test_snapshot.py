@@ -329,7 +329,7 @@ def test_a_snapshot_whose_graph_has_its_own_vectors_still_opens(
     del manifest["checksum"], manifest["files"]["vectors.npy"]
     manifest["format"] = 3
     manifest["files"]["graph.faiss"] = file_checksum(path / "graph.faiss")
-    manifest["checksum"] = snapshot._manifest_checksum(manifest)
+    manifest["checksum"] = snapshot.manifest_checksum(manifest)
     (path / "manifest.json").write_text(json.dumps(manifest))
     loaded = load_newest(tmp_path, SMALL, MODEL_ID)
     assert loaded is not None

@@ -37,7 +37,7 @@ class Shared(Nodes):
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
     client = QdrantClient(":memory:")
-    yield Shared(Nodes.of(client, "here")._nodes)
+    yield Shared(Nodes.of(client, "here").nodes)
     client.close()
 
 
@@ -284,8 +284,8 @@ class TwoNodes(Nodes):
     """Two nodes whose answers of the register differ: the first was paused and lacks the last write."""
 
     def __init__(self, behind: QdrantClient, ahead: QdrantClient) -> None:
-        super().__init__([*Nodes.of(behind, "behind")._nodes, *Nodes.of(ahead, "ahead")._nodes])
-        self._preferred = self._nodes[0]
+        super().__init__([*Nodes.of(behind, "behind").nodes, *Nodes.of(ahead, "ahead").nodes])
+        self.preferred = self.nodes[0]
 
 
 def test_a_node_that_was_paused_neither_brings_back_nor_hides(rng: np.random.Generator) -> None:
@@ -300,7 +300,7 @@ def test_a_node_that_was_paused_neither_brings_back_nor_hides(rng: np.random.Gen
     nodes = TwoNodes(behind, ahead)
     both = store_over(nodes)
     assert versions_found(both, gone[0]) == []
-    nodes._preferred = nodes._nodes[0]
+    nodes.preferred = nodes.nodes[0]
     assert versions_found(both, new[0]) == [1] * 3
     assert versions_found(both, kept[0]) == [1] * 3
     both.close()

@@ -107,7 +107,7 @@ def test_a_cluster_that_is_gone_is_an_error_with_exit_code_3() -> None:
     with pytest.raises(DependencyError, match="does not respond") as raised:
         cluster(*lost).ask(answer)
     assert raised.value.exit_code == 3
-    assert {one.calls for one in lost} == {module._ROUNDS}
+    assert {one.calls for one in lost} == {module.ROUNDS}
 
 
 def test_a_limit_on_requests_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_a_node_that_hangs_holds_up_no_majority(monkeypatch: pytest.MonkeyPatch)
             return super().answer()
 
     nodes = cluster(Hanging("hanging"), Scripted("b"), Scripted("c"))
-    assert sorted(nodes.ask_several(answer, 2, nodes._nodes[0])) == ["b", "c"]
+    assert sorted(nodes.ask_several(answer, 2, nodes.nodes[0])) == ["b", "c"]
     assert not ended.is_set()
     ended.set()
     nodes.close()
@@ -210,7 +210,7 @@ def test_a_node_that_failed_is_asked_again_after_a_while(monkeypatch: pytest.Mon
     nodes = cluster(first, second)
     asked = {nodes.ask(answer) for _ in range(3)}
     assert "second" in asked or first.calls > 1
-    later = time.monotonic() + 2 * module._ASIDE_SECONDS
+    later = time.monotonic() + 2 * module.ASIDE_SECONDS
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert len(nodes.ask_several(answer, 2)) == 2
     nodes.close()

@@ -32,7 +32,7 @@ def test_what_a_crash_interrupted_is_ended_by_the_next_process(tmp_path: Path) -
         _interrupted(deletions)
     with deletions.begun("b.mp4", Video("b.mp4", ""), None):
         pass
-    (name,) = notes._names
+    (name,) = notes.in_progress()
     notes.close()
     crashed(tmp_path, name)
     after = WorkInProgress.open(tmp_path, "test")

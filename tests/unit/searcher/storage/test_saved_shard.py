@@ -35,7 +35,7 @@ def test_a_graph_that_was_merged_later_is_saved_without_a_change(
     # Now the vectors are merged when the folder is opened.
     eager = Settings(searcher=SearcherSettings(delta_rows=16))
     with LocalIndex.open_writer(data, MANIFEST, eager) as index:
-        index._shard.wait_for_build()
+        index.shard.wait_for_build()
         index.save_snapshot()
         assert graph_rows(index) == 40
         saved = (snapshots(data / "snapshots")[0] / "manifest.json").stat()

@@ -127,7 +127,7 @@ def test_what_an_older_release_staged_is_counted(tmp_path: Path, rng: np.random.
     database = Database(tmp_path / "data" / "videos.sqlite")
     with database.change() as execute:
         execute("DROP TABLE staged_videos")
-    database._db.execute("PRAGMA user_version = 0")
+    database.run_script("PRAGMA user_version = 0")
     database.close()
     with open_index(tmp_path / "data") as index:
         assert [one.segments for one in index.staging.staged()[0]] == [3]

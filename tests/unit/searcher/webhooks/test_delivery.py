@@ -219,7 +219,7 @@ def test_a_receiver_rests_after_failures_unless_it_has_just_accepted_an_event(
         task = asyncio.create_task(deliverer.run(stopping))
         while len(sender.asked) < 12:
             # A rest is over when its time has come.
-            sender.now = max([sender.now, *deliverer._rests.values()])
+            sender.now = max([sender.now, *deliverer.rests.values()])
             await asyncio.sleep(0.01)
         stopping.set()
         await task

@@ -23,7 +23,7 @@ def restored() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
     yield
     signal.signal(signal.SIGINT, before)
-    console._interrupted.clear()
+    console.interrupt_requested.clear()
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def outcomes(
     """Of three queries; matching raises what a video's name stands for."""
 
     def pieces(session: Any, *_: object) -> Iterator[str]:
-        name = session._name
+        name = session.name
         if name in raised:
             raise raised[name]
         yield name
