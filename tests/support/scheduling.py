@@ -16,7 +16,6 @@ NETWORKS = frozenset(
         "integration/test_clip",
         "integration/test_device",
         "integration/test_gpu",
-        "integration/test_offline_net",
         "integration/test_sam2",
         "integration/test_sscd_files",
         "integration/test_train_offline",
