@@ -38,7 +38,7 @@ class RoleCheck(SecurityBase):
         self.model = HTTPBearer(bearerFormat="sh_...", description=_DESCRIPTION)
         self.scheme_name = _SCHEME
         self._role = role
-        self._change = change
+        self.change = change
         self._all_banks = all_banks
         self._quota = quota
 
@@ -47,7 +47,7 @@ class RoleCheck(SecurityBase):
         ApiError (403, 422, 429)."""
         facts = facts_of(request.scope)
         facts.role_checked = True
-        facts.change = self._change
+        facts.change = self.change
         facts.target = facts.target or "/".join(map(str, request.path_params.values()))
         caller = facts.caller
         if not caller.role.includes(self._role):

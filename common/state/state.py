@@ -24,18 +24,18 @@ class State:
     """The stores of a service. Creating it raises the errors of StateDatabase."""
 
     def __init__(self, settings: Settings) -> None:
-        self._database = StateDatabase(settings)
-        self.keys = KeyStore(self._database)
-        self.quotas = QuotaStore(self._database)
-        self.audit = AuditLog(self._database, settings.state.audit_days)
-        self.matches = MatchStore(self._database, settings.state)
-        self.verdicts = VerdictStore(self._database)
-        self.feedback = FeedbackStore(self._database)
-        self.exceptions = ExceptionStore(self._database)
-        self.jobs = JobStore(self._database, settings.jobs)
-        self.curation = CurationStore(self._database)
-        self.webhooks = WebhookStore(self._database)
-        self.deliveries = DeliveryStore(self._database, settings.webhooks)
+        self.database = StateDatabase(settings)
+        self.keys = KeyStore(self.database)
+        self.quotas = QuotaStore(self.database)
+        self.audit = AuditLog(self.database, settings.state.audit_days)
+        self.matches = MatchStore(self.database, settings.state)
+        self.verdicts = VerdictStore(self.database)
+        self.feedback = FeedbackStore(self.database)
+        self.exceptions = ExceptionStore(self.database)
+        self.jobs = JobStore(self.database, settings.jobs)
+        self.curation = CurationStore(self.database)
+        self.webhooks = WebhookStore(self.database)
+        self.deliveries = DeliveryStore(self.database, settings.webhooks)
 
     def __enter__(self) -> Self:
         return self
@@ -49,4 +49,4 @@ class State:
         self.close()
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()

@@ -32,7 +32,7 @@ LEFT_SECONDS = 600
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
     with opened_state(tmp_path / "data") as opened:
-        opened.quotas = QuotaStore(opened._database, Clock(86_400 - LEFT_SECONDS))
+        opened.quotas = QuotaStore(opened.database, Clock(86_400 - LEFT_SECONDS))
         yield opened
 
 

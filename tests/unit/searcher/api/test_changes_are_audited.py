@@ -31,8 +31,8 @@ def test_every_change_has_a_name_in_the_audit_log(keyed: Keyed) -> None:
             continue
         (check,) = [one.dependency for one in route.dependencies]
         assert isinstance(check, RoleCheck)
-        if check._change:
-            changes[check._change] = route.path
+        if check.change:
+            changes[check.change] = route.path
         else:
             questions.add(route.path)
     assert questions == QUESTIONS
