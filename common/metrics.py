@@ -98,6 +98,8 @@ class Metrics:
     upload_bytes_total: Counter
     decisions_total: Counter
     judged_matches: Gauge
+    judged_probability: Gauge
+    jobs: Gauge
     pending_videos: Gauge
     webhook_deliveries_total: Counter
     webhook_pending_deliveries: Gauge
@@ -246,6 +248,13 @@ class Metrics:
                 "(right + wrong) is the precision.",
                 ("bank", "verdict"),
             ),
+            judged_probability=gauge(
+                "judged_probability",
+                "Mean probability of the stored matches judged right or wrong, by bank; calibrated, it is "
+                "the precision.",
+                ("bank",),
+            ),
+            jobs=gauge("jobs", "Matching jobs in the state database, by state.", ("state",)),
             pending_videos=gauge(
                 "pending_videos",
                 "Videos that wait to be indexed, by time since they were queued.",

@@ -106,7 +106,10 @@ def _lines(axes: Axes, panel: Panel, series: Series) -> None:
     if panel.limit is not None:
         axes.axhline(panel.limit, color=_BAD, lw=0.8, ls=":")
     _ticks(axes, panel)
-    shown = [one["name"] or panel.title for one in series][:_MOST_NAMES]
+    names = [one["name"] or panel.title for one in series]
+    columns = max(1, panel.width * 12 // (max(map(len, names)) + 6))
+    # Three lines of names have room.
+    shown = names[: 3 * columns]
     more = f" +{len(series) - len(shown)}" if len(series) > len(shown) else ""
     lines = axes.get_lines()[: len(shown)]
     shown[-1] += more
@@ -114,7 +117,7 @@ def _lines(axes: Axes, panel: Panel, series: Series) -> None:
         *(lines, shown),
         loc="upper left",
         bbox_to_anchor=(-0.02, -0.13),
-        ncols=max(1, panel.width * 6 // (max(map(len, shown)) + 6)),
+        ncols=columns,
         fontsize=6,
         frameon=False,
         borderpad=0,

@@ -9,7 +9,8 @@ python -m scripts.prove_monitoring --save FILE    also write what panels show, f
 
 It needs Prometheus (apt-get install prometheus), and with --kafka Java 17 and Maven. Exit code 1 if an
 expression fails, if one is empty that should not be, or if an alert fires. With --kafka one dead letter
-is sent, so its alert should fire.
+is sent, so its alert should fire. If STORYHASH_TEST_QDRANT_SERVER names an executable of Qdrant, it is
+the mirror.
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.dashboards.board import SERVE
 from scripts.panel_data import panel_data
 from tests.e2e.conftest import draw
-from tests.e2e.test_monitoring import JOBS, kafka_watched
+from tests.e2e.test_monitoring import kafka_watched
 from tests.support.monitoring import serve_watched
 
 
@@ -34,12 +34,12 @@ def main() -> int:
     parser.add_argument("--save", type=Path, metavar="FILE", help="write what each panel shows")
     parser.add_argument("--problems", action="store_true", help="print only what is wrong")
     chosen = parser.parse_args()
-    jobs, expected = (JOBS, {"StoryHashDeadLetters"}) if chosen.kafka else ({SERVE}, set())
+    expected = {"StoryHashDeadLetters"} if chosen.kafka else set()
     with tempfile.TemporaryDirectory(prefix="storyhash-monitoring-") as name:
         folder = Path(name)
         run = kafka_watched(folder) if chosen.kafka else serve_watched(folder, draw, chosen.seconds)
         with run as watched:
-            findings, firing = watched.findings(jobs), watched.firing()
+            findings, firing = watched.findings(watched.jobs()), watched.firing()
             seconds = watched.end - watched.start
             if chosen.save is not None:
                 chosen.save.write_text(json.dumps(panel_data(watched)))

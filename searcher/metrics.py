@@ -39,7 +39,9 @@ def observe_decision(metrics: Metrics, answer: Mapping[str, Any], probability: f
 def observe_feedback(metrics: Metrics, banks: Iterable[BankFeedback]) -> None:
     """Tell how many matches of each bank people judged right, wrong or unsure. Banks beyond the limit on
     labels are counted together."""
-    counts: Counter[tuple[str, str]] = Counter()
+    # A dashboard shows the default bank before its first verdict too.
+    default = metrics.bank_labels.of(DEFAULT_BANK)
+    counts = Counter({(default, verdict): 0 for verdict in ("right", "wrong", "unsure")})
     for one in banks:
         label = metrics.bank_labels.of(one.bank)
         counts[label, "right"] += one.right
@@ -47,6 +49,23 @@ def observe_feedback(metrics: Metrics, banks: Iterable[BankFeedback]) -> None:
         counts[label, "unsure"] += one.unsure
     for (label, verdict), count in counts.items():
         metrics.judged_matches.labels(label, verdict).set(count)
+
+
+def observe_judged(metrics: Metrics, probability: Mapping[str, float]) -> None:
+    """Tell how probable the judged matches of each bank were. Banks that share a label are left out: a mean
+    of means says nothing."""
+    metrics.judged_probability.clear()
+    # Without a verdict there is no number.
+    metrics.judged_probability.labels(metrics.bank_labels.of(DEFAULT_BANK)).set(math.nan)
+    for bank, mean in probability.items():
+        if metrics.bank_labels.of(bank) == bank:
+            metrics.judged_probability.labels(bank).set(mean)
+
+
+def observe_jobs(metrics: Metrics, numbers: Mapping[str, int]) -> None:
+    """Tell how many jobs there are, by state."""
+    for state, number in numbers.items():
+        metrics.jobs.labels(state).set(number)
 
 
 def observe_searchable(metrics: Metrics, produced_at: Iterable[float]) -> None:

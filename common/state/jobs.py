@@ -89,6 +89,13 @@ class JobStore:
             answer, replayed = answered_once(connection, once, make, self._clock)
         return answer["id"], replayed
 
+    def numbers(self) -> dict[str, int]:
+        """How many jobs of all services are kept, by state."""
+        with self._database.read() as connection:
+            query = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
+            found = {row[0]: row[1] for row in connection.execute(query)}
+        return {state: found.get(state, 0) for state in (*_OPEN, DONE, FAILED, CANCELLED)}
+
     def has_queued(self, owner: str) -> bool:
         """Whether `take` would give a job."""
         queued = (JOBS.c.owner == owner, JOBS.c.state == QUEUED)

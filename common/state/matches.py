@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     and_,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -140,6 +141,16 @@ class MatchStore:
         with self._database.read() as connection:
             row = connection.execute(select(MATCHES).where(*conditions)).first()
         return None if row is None else _stored(row)
+
+    def judged_probability(self) -> dict[str, float]:
+        """The mean probability of the matches whose latest verdict says right or wrong, by bank."""
+        query = (
+            select(MATCHES.c.bank, func.avg(MATCHES.c.probability))
+            .where(MATCHES.c.verdict.in_(("copy", "licensed", "not_copy")))
+            .group_by(MATCHES.c.bank)
+        )
+        with self._database.read() as connection:
+            return {row[0]: float(row[1]) for row in connection.execute(query)}
 
     def page(
         self, only: MatchFilter, before: int | None, limit: int

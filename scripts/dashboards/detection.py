@@ -5,6 +5,8 @@ from __future__ import annotations
 from scripts.dashboards.board import API, Board, Panel, Query, Row
 from scripts.dashboards.promql import increase, metric, rate, ratio, total
 
+_NO_VERDICT = "it has a value only after the first verdict"
+
 BOARD = Board(
     "storyhash-detection",
     "StoryHash: detection",
@@ -52,6 +54,17 @@ BOARD = Board(
                     API,
                     most=1,
                     width=12,
+                    may_be_empty=_NO_VERDICT,
+                ),
+                Panel(
+                    "Mean probability of the matches that people judged",
+                    "If probabilities are calibrated, it is about the precision beside it.",
+                    "percentunit",
+                    (Query(total("judged_probability", by="bank", how="max"), "{{bank}}"),),
+                    API,
+                    most=1,
+                    width=12,
+                    may_be_empty=_NO_VERDICT,
                 ),
                 Panel(
                     "Match rate",

@@ -161,6 +161,14 @@ BOARD = Board(
                     KAFKA,
                     alert="StoryHashSegmentsExpired",
                 ),
+                Panel(
+                    "Matching jobs, by state",
+                    "Finished ones are kept for a day.",
+                    "short",
+                    (Query(total("jobs", by="state", how="max"), "{{state}}"),),
+                    _INDEXES,
+                    width=16,
+                ),
             ),
         ),
         Row(

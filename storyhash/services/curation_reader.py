@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from common.metrics import Metrics
 from common.state.state import State
-from searcher.metrics import observe_feedback
+from searcher.metrics import observe_feedback, observe_jobs, observe_judged
 from storyhash.services.background import Background
 
 _log = logging.getLogger("storyhash.state")
@@ -33,6 +33,9 @@ class CurationReader(Background):
         while not self._stopping.is_set():
             self._state().curation.read()
             if time.monotonic() - self._measured_at >= _MEASURE_SECONDS:
-                observe_feedback(self._metrics, self._state().feedback.per_bank())
+                state = self._state()
+                observe_feedback(self._metrics, state.feedback.per_bank())
+                observe_judged(self._metrics, state.matches.judged_probability())
+                observe_jobs(self._metrics, state.jobs.numbers())
                 self._measured_at = time.monotonic()
             self._stopping.wait(_PAUSE_SECONDS)

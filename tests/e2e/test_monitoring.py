@@ -4,11 +4,12 @@ evaluated, and no expression asks for what nobody tells."""
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from common.kafka.transport import KafkaTransport
 from common.messaging.transport import Message
 from common.settings import KafkaSettings, VideoSettings
 from common.types import VECTOR_DIMENSION
-from scripts.dashboards.board import SERVE, Panel, Query
+from scripts.dashboards.board import QDRANT, SERVE, Panel, Query
 from tests.conftest import skip_or_fail
 from tests.deploy.files import (
     metric_names,
@@ -33,6 +34,7 @@ from tests.e2e.conftest import draw
 from tests.kafka_broker import KafkaBroker, can_run
 from tests.support.monitoring import Watched, grew, serve_watched, wait_to_see
 from tests.support.prometheus import Prometheus, prometheus
+from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.services import Deployment, Searcher, Service, write_manifest
 
 JOBS = {"searcher", "embedder", "producer"}
@@ -41,6 +43,7 @@ COPIES = 400
 ONE_AT_A_TIME = {"STORYHASH_INGEST__WORKERS": "1"}
 # A Qdrant server is not everywhere; an audit is to be seen, not waited for.
 HERE = {"STORYHASH_SEARCHER__MIRROR": "edge", "STORYHASH_SERVICE__AUDIT_SECONDS": "1"}
+SERVER = {"STORYHASH_SEARCHER__MIRROR": "server"}
 # A silent broker is given up on soon, so that the embedder tries again.
 IMPATIENT = {
     "STORYHASH_KAFKA__REQUEST_TIMEOUT_SECONDS": "2",
@@ -69,15 +72,20 @@ def kafka_watched(folder: Path) -> Iterator[Watched]:
         Deployment(
             folder / "services", broker.bootstrap_servers, "watched", preloaded=True
         ) as deployment,
+        ExitStack() as opened,
     ):
+        qdrant = opened.enter_context(qdrant_server(folder / "qdrant"))
+        mirror = HERE if qdrant is None else HERE | SERVER | {"STORYHASH_QDRANT__URL": qdrant}
         deployment.create_topics()
         # Before the films: behind their segments it would wait for as long as those take to embed.
         set_aside(deployment, b"this is no message of ours")
         run = {"embedder": started(deployment, "embedder", **IMPATIENT)}
         embedder = run["embedder"].url
-        run["searcher"] = started(deployment, "searcher", **HERE, **asks(embedder))
+        run["searcher"] = started(deployment, "searcher", **mirror, **asks(embedder))
         run["producer"] = started(deployment, "producer", catalogue, **ONE_AT_A_TIME)
         targets = {job: [urlsplit(service.url).netloc] for job, service in run.items()}
+        if qdrant is not None:
+            targets[QDRANT] = [urlsplit(qdrant).netloc]
         run["searcher"].ready()
         with Prometheus(folder / "prometheus", targets) as scraper:
             start = time.time()
@@ -85,6 +93,19 @@ def kafka_watched(folder: Path) -> Iterator[Watched]:
             ended = [name for name, service in run.items() if not service.running]
             assert ended == [], "a service ended too early"
             yield Watched(scraper, start, time.time())
+
+
+@contextmanager
+def qdrant_server(folder: Path) -> Iterator[str | None]:
+    """The address of a Qdrant server, from the executable that STORYHASH_TEST_QDRANT_SERVER names; None
+    without one."""
+    executable = os.environ.get("STORYHASH_TEST_QDRANT_SERVER")
+    if not executable:
+        yield None
+        return
+    folder.mkdir()
+    with QdrantCluster(Path(executable), folder) as server:
+        yield server.url
 
 
 def make_it_all_happen(
@@ -163,7 +184,7 @@ def asking(url: str, video_id: str) -> Iterator[None]:
 
 def test_every_service_is_reached(watched: Watched) -> None:
     targets = watched.prometheus.ask("targets", state="active")["activeTargets"]
-    assert {one["labels"]["job"] for one in targets} == {*JOBS, "prometheus"}
+    assert watched.jobs() - {QDRANT} == JOBS
     assert [one["lastError"] for one in targets if one["health"] != "up"] == []
 
 
@@ -179,7 +200,7 @@ def test_every_metric_that_is_asked_for_is_told(watched: Watched) -> None:
 
 
 def test_every_panel_and_every_rule_shows_what_it_should(watched: Watched) -> None:
-    findings = watched.findings(JOBS)
+    findings = watched.findings(watched.jobs())
     assert len(findings) > len(panel_expressions())
     assert [one for one in findings if one.problem] == []
     # All that can happen has happened here once: so these have something to show too.

@@ -70,6 +70,18 @@ def test_a_pair_that_is_found_again_keeps_its_id_and_verdict(stores: Stores) -> 
     assert found.detail["name"] == "\0"
 
 
+def test_the_probability_of_judged_matches_is_averaged_by_bank(stores: Stores) -> None:
+    found = [
+        match("video:q", name, bank, probability=probability)
+        for name, bank, probability in (("a", "b", 0.9), ("c", "b", 0.7), ("d", "e", 0.6))
+    ]
+    first, second, third = stores.matches.record(found)
+    for one in (first, second, third):
+        assert stores.verdicts.add(one, JUDGED, None) is not None
+    stores.verdicts.add(third, replace(JUDGED, verdict="none"), None)
+    assert stores.matches.judged_probability() == pytest.approx({"b": 0.8})
+
+
 def test_matches_are_filtered_and_paged(stores: Stores) -> None:
     one, two, three = stores.matches.record(
         [
