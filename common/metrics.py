@@ -250,8 +250,7 @@ class Metrics:
             ),
             judged_probability=gauge(
                 "judged_probability",
-                "Mean probability of the stored matches judged right or wrong, by bank; calibrated, it is "
-                "the precision.",
+                "Mean probability of the stored matches that people judged right or wrong, by bank.",
                 ("bank",),
             ),
             jobs=gauge("jobs", "Matching jobs in the state database, by state.", ("state",)),

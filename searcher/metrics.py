@@ -52,8 +52,8 @@ def observe_feedback(metrics: Metrics, banks: Iterable[BankFeedback]) -> None:
 
 
 def observe_judged(metrics: Metrics, probability: Mapping[str, float]) -> None:
-    """Tell how probable the judged matches of each bank were. Banks that share a label are left out: a mean
-    of means says nothing."""
+    """Tell how probable the judged matches of each bank were, without banks that share a label: a mean of
+    means says nothing."""
     metrics.judged_probability.clear()
     # Without a verdict there is no number.
     metrics.judged_probability.labels(metrics.bank_labels.of(DEFAULT_BANK)).set(math.nan)

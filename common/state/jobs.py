@@ -16,6 +16,7 @@ from common.state.idempotency import Once, answered_once
 from common.state.job_order import positions_of, queue_order
 from common.state.job_rows import (
     CANCELLED,
+    DONE,
     FAILED,
     OPEN_STATES,
     QUEUED,
@@ -94,7 +95,7 @@ class JobStore:
         with self._database.read() as connection:
             query = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
             found = {row[0]: row[1] for row in connection.execute(query)}
-        return {state: found.get(state, 0) for state in (*_OPEN, DONE, FAILED, CANCELLED)}
+        return {state: found.get(state, 0) for state in (*OPEN_STATES, DONE, FAILED, CANCELLED)}
 
     def has_queued(self, owner: str) -> bool:
         """Whether `take` would give a job."""
