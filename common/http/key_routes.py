@@ -35,10 +35,10 @@ class NewKeyBody(BaseModel):
     # find it.
     role: Literal["reader", "reviewer", "writer", "admin"]
     banks: list[str] | None = Field(None, min_length=1, max_length=MAX_BANKS)
-    expires_seconds: int | None = Field(None, ge=1, le=_MAX_SECONDS)
-    requests_per_minute: int | None = Field(None, ge=0, le=MAX_RATE)
-    queries_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA)
-    upload_bytes_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA)
+    expires_seconds: int | None = Field(None, ge=1, le=_MAX_SECONDS, strict=True)
+    requests_per_minute: int | None = Field(None, ge=0, le=MAX_RATE, strict=True)
+    queries_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
+    upload_bytes_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
 
 
 class KeyLimits(BaseModel):
@@ -48,9 +48,9 @@ class KeyLimits(BaseModel):
         extra="forbid",
         json_schema_extra={"examples": [{"queries_per_day": 1000, "upload_bytes_per_day": 10**10}]},
     )
-    requests_per_minute: int | None = Field(None, ge=0, le=MAX_RATE)
-    queries_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA)
-    upload_bytes_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA)
+    requests_per_minute: int | None = Field(None, ge=0, le=MAX_RATE, strict=True)
+    queries_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
+    upload_bytes_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
 
 
 class KeyUse(BaseModel):

@@ -258,6 +258,9 @@ def test_keys_are_listed_without_their_text(open_client: Open, state: State) -> 
         {"name": "a", "role": "admin", "banks": ["tv"]},
         {"name": "a", "role": "reader", "expires_seconds": 0},
         {"name": "a", "role": "reader", "more": 1},
+        # 0 would mean no limit.
+        {"name": "a", "role": "reader", "upload_bytes_per_day": False},
+        {"name": "a", "role": "reader", "requests_per_minute": "0"},
     ],
 )
 def test_what_can_be_no_key_is_refused(
