@@ -162,7 +162,8 @@ class Served:
                 resident_bytes(cluster.pid(number)) for number in range(self._nodes)
             ]
             if self._nodes > 1:
-                figures["node_killed"] = killed = {}
+                killed: Figures = {}
+                figures["node_killed"] = killed
                 self._kill(cluster, settings, path, killed)
                 killed |= measured(store, queries, exact)
                 killed["queries_per_second_by_searchers"] = throughput(

@@ -120,7 +120,7 @@ def test_the_servers_that_are_compared_give_the_same_answers(tmp_path: Path) -> 
 
 def test_ratios_of_qdrant_are_those_of_what_was_measured() -> None:
     one = {"p50": 100.0, "p99": 200.0}
-    times = {
+    times: dict[str, dict[str, Any]] = {
         "faiss": {"one_query": one, "batch_of_100": one},
         "cluster": {
             "one_query": {"p50": 500.0, "p99": 800.0},

@@ -21,7 +21,8 @@ from common.settings import SearcherSettings
 from common.types import Float32Array, Int64Array
 from tests.benchmarks.report import per_second, quantiles, resident_bytes
 from tests.benchmarks.search.data import recall
-from tests.benchmarks.search.engines import ENGINES, Engine
+from tests.benchmarks.search.engine import Engine
+from tests.benchmarks.search.engines import ENGINES
 
 K = 10
 LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow
@@ -27,7 +27,8 @@ from searcher.transfer.parquet import catalogue_writer, read_header, read_rows, 
 from searcher.transfer.sources import BackupSource, IndexSource
 from tests.support.embeddings import MODEL_ID, video
 
-Table = pyarrow.Table
+# pyarrow has no types.
+Table: TypeAlias = Any
 
 
 @pytest.fixture
