@@ -39,6 +39,8 @@ def start_logging(settings: ServiceSettings | None = None) -> None:
     logging.getLogger("kafka").setLevel(logging.ERROR)
     # It logs two errors per attempt to connect. Our transport tells an outage once, and its reason.
     logging.getLogger("kafka.net").setLevel(logging.CRITICAL)
+    # It warns at each attempt to reach a collector; the error after the last one is enough.
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
 
 
 class _JsonFormatter(logging.Formatter):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ _GOOD, _BAD = "#73BF69", "#F2495C"
 Series = Sequence[dict[str, Any]]
 
 
-def draw_board(board: Board, data: dict[str, Series], path: Path) -> None:
+def draw_board(board: Board, data: Mapping[str, Series], path: Path) -> None:
     """Write the picture of one dashboard."""
     places = json.loads(board.to_json())["panels"]
     rows = max(one["gridPos"]["y"] + one["gridPos"]["h"] for one in places) + 1

@@ -35,3 +35,15 @@ def recorded_spans() -> Iterator[Spans]:
     finally:
         use_provider(None)
         provider.shutdown()
+
+
+def trace_of(span: ReadableSpan) -> str:
+    """Its trace id, 32 hexadecimal digits."""
+    context = span.get_span_context()
+    return "" if context is None else f"{context.trace_id:032x}"
+
+
+def id_of(span: ReadableSpan) -> int:
+    """Its own id."""
+    context = span.get_span_context()
+    return 0 if context is None else context.span_id

@@ -28,7 +28,7 @@ def restored() -> Iterator[None]:
     yield
     root.handlers = before
     root.setLevel(level)
-    for name in ("storyhash", "kafka", "kafka.net"):
+    for name in ("storyhash", "kafka", "kafka.net", "opentelemetry.exporter"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
@@ -83,13 +83,15 @@ def test_lines_logged_in_a_thread_of_a_request_have_its_id(
     assert current_log_context() == {}
 
 
-def test_the_kafka_client_does_not_log_each_attempt_to_connect(
+def test_clients_do_not_log_each_attempt_to_connect(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     start_logging()
     logging.getLogger("kafka.net.manager").error("Connection failed")
     logging.getLogger("kafka.coordinator").warning("rebalancing")
     logging.getLogger("kafka.coordinator").error("the group is gone")
+    logging.getLogger("opentelemetry.exporter.otlp").warning("retrying in 1 s")
+    logging.getLogger("opentelemetry.exporter.otlp").error("Failed to export spans")
     assert [line.split(": ")[-1] for line in capsys.readouterr().err.splitlines()] == [
-        "the group is gone"
+        *("the group is gone", "Failed to export spans")
     ]

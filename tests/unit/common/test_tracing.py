@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from pydantic import ValidationError
 
 from common import tracing
@@ -24,7 +25,7 @@ from common.settings import HttpSettings, ServiceSettings
 from common.tracing import open_span, spanned, start_tracing, step, steps, traceparent
 from storyhash.client.call import Call, as_nothing
 from storyhash.client.transport import SyncTransport
-from tests.support.spans import Spans, recorded_spans
+from tests.support.spans import Spans, id_of, recorded_spans, trace_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -115,7 +116,7 @@ def test_a_step_needs_a_span_around_it_and_an_error_fails_both(spans: Spans) -> 
     inner, outer = spans.finished()
     assert [inner.name, outer.name] == ["b", "a"]
     assert inner.parent is not None
-    assert inner.parent.span_id == outer.get_span_context().span_id
+    assert inner.parent.span_id == id_of(outer)
     assert not inner.status.is_ok
     assert not outer.status.is_ok
 
@@ -127,7 +128,7 @@ def test_making_a_value_is_a_step_and_using_it_is_none(spans: Spans) -> None:
     assert [one.name for one in spans.finished()] == ["make", "make", "make", "a"]
 
 
-def app(name: str) -> Any:
+def app(name: str) -> FastAPI:
     metrics = Metrics.create(name)
     return new_app(name, Health(metrics, (), 600), metrics)
 
@@ -155,12 +156,8 @@ def test_requests_of_two_services_are_one_trace(spans: Spans) -> None:
     assert (called.name, caller.name) == ("GET /v1/inner/{name}", "GET /v1/outer")
     assert trace_of(called) == trace_of(caller) == TRACE
     assert called.parent is not None
-    assert called.parent.span_id == caller.get_span_context().span_id
+    assert called.parent.span_id == id_of(caller)
     assert dict(caller.attributes or {})["http.response.status_code"] == 400
     # A request id goes the same way, so logs and traces can be joined.
     ids = {dict(one.attributes or {})["storyhash.request_id"] for one in (called, caller)}
     assert ids == {answer.headers["X-Request-ID"]}
-
-
-def trace_of(span: ReadableSpan) -> str:
-    return f"{span.get_span_context().trace_id:032x}"

@@ -35,7 +35,7 @@ from storyhash.services.match_publisher import MatchPublisher
 from storyhash.services.segment_publisher import SegmentPublisher
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
-from tests.support.spans import recorded_spans
+from tests.support.spans import id_of, recorded_spans, trace_of
 from tests.unit.embedder.test_handler import FakeStage
 from tests.unit.searcher.test_consumer import SETTINGS, handler_of
 from tests.unit.storyhash.services.test_match_publisher import opened_reviews
@@ -134,13 +134,9 @@ def test_without_a_collector_messages_have_no_span(tmp_path: Path) -> None:
     assert all("traceparent" not in one for one in headers)
 
 
-def trace_of(span: ReadableSpan) -> str:
-    return f"{span.get_span_context().trace_id:032x}"
-
-
 def path_of(span: ReadableSpan, spans: tuple[ReadableSpan, ...]) -> str:
     """Its name after those of its parents."""
     if span.parent is None:
         return span.name
-    (parent,) = [one for one in spans if one.get_span_context().span_id == span.parent.span_id]
+    (parent,) = [one for one in spans if id_of(one) == span.parent.span_id]
     return f"{path_of(parent, spans)} > {span.name}"
