@@ -216,6 +216,17 @@ def test_only_this_machine_reaches_the_ports() -> None:
     assert "ports" not in services()["embedder"]
 
 
+def test_our_services_write_only_volumes() -> None:
+    alone = load(DEPLOY / "compose.serve.yaml")["services"]
+    ours = {name: one for name, one in (services() | alone).items() if "build" in one}
+    assert ours.keys() == {"serve", "topics", "embedder", "searcher", "producer"}
+    for name, one in ours.items():
+        assert one["read_only"] is True, name
+        written = [*one.get("tmpfs", ()), *map(str, one.get("volumes", ()))]
+        assert "/tmp" in written, name
+        assert any(place.endswith("/data") for place in written), name
+
+
 def test_services_that_last_restart_and_keep_what_they_hold() -> None:
     defined = services()
     for name in defined.keys() - {"topics", "producer"}:
@@ -224,7 +235,7 @@ def test_services_that_last_restart_and_keep_what_they_hold() -> None:
         volume.split(":")[0]
         for one in defined.values()
         for volume in one.get("volumes", [])
-        if isinstance(volume, str) and not volume.startswith(".")
+        if isinstance(volume, str) and not volume.startswith((".", "/"))
     }
     assert used == compose()["volumes"].keys()
     held = {name: str(defined[name]["volumes"]) for name in defined if "volumes" in defined[name]}
