@@ -163,7 +163,7 @@ def revoke_key(
         note_change(state, "keys.revoke", key_id, 204)
         any_valid = any(key.revoked_at is None for key in state.keys.page(limit=10_000)[0])
     print_removed("revoked", key_id, as_json=json)
-    if not any_valid and not json:
+    if not any_valid:
         notice(
             "no key is left; services still require one: create one with `storyhash keys create`"
         )

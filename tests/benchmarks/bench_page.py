@@ -109,7 +109,7 @@ def _once(services: QueryServices, path: Path) -> dict[str, float]:
         with watch("transform"):
             return services.compare(services.queries.pictures_of(session), report)
 
-    type(index).search = timed_search  # type: ignore[method-assign]
+    type(index).search = timed_search  # type: ignore[method-assign,assignment]
     try:
         with session, watch("match"):
             report = match_cascade(services.matcher, pieces, compare=compare)
@@ -137,7 +137,7 @@ def _in_browser(
     service = Service(
         "serve", ("serve", "--data", settings.data_dir), log, environment, preloaded=True
     )
-    timed = []
+    timed: list[dict[str, float]] = []
     try:
         url = service.start().ready().url
         with opened_browser() as browser:
@@ -159,7 +159,8 @@ def _in_browser(
                         for stage, (start, end) in _MARKS.items()
                     }
                 )
-            errors = [one for one in browser.get_log("browser") if one["level"] == "SEVERE"]
+            log_lines = browser.get_log("browser")  # type: ignore[no-untyped-call]
+            errors = [one for one in log_lines if one["level"] == "SEVERE"]
     finally:
         service.stop()
     return {

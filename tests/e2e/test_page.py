@@ -197,6 +197,7 @@ def test_a_mirrored_cropped_copy_is_named_in_words_stepped_through_confirmed_and
         pack = client.evidence_of_match(match.id)
         assert [one.id for one in pack.exceptions] == [intro.id]
         assert all(file.sha256 for file in pack.files)
+        assert intro.id is not None
         client.delete_exception(intro.id)
 
     assert browser.execute_script("return window.attacked") is None

@@ -55,8 +55,10 @@ def verified(
     edits = EditedVideos(folder, films, VideoSettings())
     doubtful = replace(
         match(name, probability=0.05),
-        **dict.fromkeys(("query_start_seconds", "ref_start_seconds"), 1.0),
-        **dict.fromkeys(("query_end_seconds", "ref_end_seconds"), 5.0),
+        query_start_seconds=1.0,
+        query_end_seconds=5.0,
+        ref_start_seconds=1.0,
+        ref_end_seconds=5.0,
     )
     candidate = MatchReport(films[0].uri, SECONDS, "m", (), ()).with_matches([doubtful], POLICIES)
     assert candidate.decision == "no_match"

@@ -251,7 +251,7 @@ def test_keys_have_turns_in_turn_and_their_own_requests_keep_their_order() -> No
         turns = FairTurns(1)
         order = [MANY] * 4 + [FEW] * 2 + [Sender("last")]
         asked = [turns.ask(sender) for sender in order]
-        had = []
+        had: list[int] = []
         while len(had) < len(order):
             (now,) = [n for n, turn in enumerate(asked) if turn.done() and n not in had]
             had.append(now)

@@ -63,7 +63,8 @@ def test_a_day_begins_anew_and_nothing_of_the_day_before_is_given_back(
 
 
 def test_processes_that_spend_at_once_count_together(database: StateDatabase) -> None:
-    quota, spent = Quota(10, None), []
+    quota = Quota(10, None)
+    spent: list[str] = []
     stores = [QuotaStore(database, Clock()) for _ in range(3)]
 
     def spend(store: QuotaStore) -> None:

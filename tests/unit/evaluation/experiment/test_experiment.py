@@ -90,14 +90,15 @@ def test_every_fold_has_a_calibration_that_was_not_fitted_on_it(tmp_path: Path) 
 
 def judged(count: int, right: bool, score: float, share: float = 0.2) -> JudgedPairs:
     """Pairs with one score, through the view `identity`."""
+    evidence = {"similarity": score, "background_lift": 0.0, "static_scene": False}
     item = {
         "probability": 0.9,
         "view": "identity",
         "query_start_seconds": 0.0,
         "query_end_seconds": 4.0,
-        "evidence": {"similarity": score, "background_lift": 0.0, "static_scene": False},
+        "evidence": evidence,
     }
-    still = {**item, "evidence": {**item["evidence"], "static_scene": True}}
+    still = {**item, "evidence": {**evidence, "static_scene": True}}
     pairs = [(right, {"ranges": [item]})] * count
     return JudgedPairs.of([*pairs, (right, {"ranges": [still]})], share)
 
