@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +123,11 @@ def calibrate(
     """
     with evaluation.open_profile(backend) as profile_run:
         fitted = profile_run.fitted(FULL, judged)
+        # The curve is judged without what pictures add to it afterwards.
+        by_vectors = replace(FULL, verified=False)
         methods = [
-            ConfiguredMethod(FULL, {None: backend.calibration}),
-            ConfiguredMethod(FULL, fitted),
+            ConfiguredMethod(by_vectors, {None: backend.calibration}),
+            ConfiguredMethod(by_vectors, fitted),
         ]
         before, after = (tuple(profile_run.rows(method)) for method in methods)
     visual, digest = fitted[None].version.rsplit("-", 1)

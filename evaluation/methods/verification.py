@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,11 @@ from evaluation.experiment.protocol import LOOKALIKE, REAL, Dataset, Query
 from ingest.source_pictures import pictures_of
 from searcher.matching.match_report import MatchReport
 from searcher.matching.policy import Policies
+from searcher.transform.estimate import Moment, PictureComparison, compare
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
+
+_REMEMBERED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,11 @@ class Verification:
         self._uris = {
             name: video.uri for name, video in {**dataset.videos, **dataset.lookalikes}.items()
         }
-        self._finder = TransformFinder(self, math.inf, only_doubtful=True)
+        # A query finds the same in several catalogues.
+        self._known: OrderedDict[bytes, PictureComparison] = OrderedDict()
+        self._finder = TransformFinder(
+            self, math.inf, only_doubtful=True, comparer=self._compared_once
+        )
 
     def of_uri(self, uri: str) -> Pictures | None:
         """See `PictureSource`. A distractor has no file."""
@@ -68,3 +77,17 @@ class Verification:
         return self._finder.add_to(
             report, pictures, lambda name: self._uris.get(name, ""), policies
         )
+
+    def _compared_once(self, moments: Sequence[Moment]) -> PictureComparison:
+        digester = hashlib.blake2b(digest_size=16)
+        for moment in moments:
+            for picture in (moment.query, *moment.references):
+                digester.update(str(picture.shape).encode())
+                digester.update(picture.tobytes())
+        key = digester.digest()
+        if key not in self._known:
+            self._known[key] = compare(moments)
+        self._known.move_to_end(key)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return self._known[key]

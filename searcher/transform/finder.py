@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import StorageError, VideoError
@@ -24,6 +25,8 @@ from searcher.transform.pictures import (
     times_of,
 )
 from searcher.transform.verification import is_doubtful, verified
+
+Comparer: TypeAlias = Callable[[Sequence[Moment]], PictureComparison]
 
 MOST_COMPARED = 8
 """Matches of one query whose pictures are compared: the best ones."""
@@ -47,13 +50,15 @@ class TransformFinder:
         clock: Callable[[], float] = time.monotonic,
         *,
         only_doubtful: bool = False,
+        comparer: Comparer = compare,
     ) -> None:
         """seconds: the most time per report; 0 compares no picture. only_doubtful: no picture of other
-        matches is compared, and they get no transform."""
+        matches is compared, and they get no transform. comparer: `compare`, or one that remembers."""
         self._source = source
         self._seconds = seconds
         self._clock = clock
         self._only_doubtful = only_doubtful
+        self._comparer = comparer
 
     def of_uri(self, uri: str) -> Pictures | None:
         """See `PictureSource.of_uri`."""
@@ -125,7 +130,7 @@ class TransformFinder:
             return None, f"there was not enough time ({_SETTING})"
         except (VideoError, StorageError):
             return None, "the pictures cannot be read"
-        comparison = compare(moments) if moments else NOTHING_SHARED
+        comparison = self._comparer(moments) if moments else NOTHING_SHARED
         return comparison, "" if comparison.transform else "no transform of the picture is certain"
 
 
