@@ -85,16 +85,20 @@ class Dataset:
         if query.group != REAL:
             yield "without", every - same
 
+    def video(self, name: str) -> DatasetVideo:
+        """A video or a look-alike; both may be mixed into an edit."""
+        return self.lookalikes.get(name) or self.videos[name]
+
     def relation(self, video: DatasetVideo, other_id: str, partners: Sequence[str]) -> Relation:
         """The relation of another video to a query made of `video`; a copy of a partner is a partner."""
         if other_id.startswith(PREFIX):
             return "stranger"
-        other = self.lookalikes.get(other_id) or self.videos[other_id]
+        other = self.video(other_id)
         if other_id == video.video_id:
             return "self"
         if other.family == video.family:
             return "copy"
-        if other.family in {self.videos[name].family for name in partners}:
+        if other.family in {self.video(name).family for name in partners}:
             return "partner"
         if other.lookalike_group and other.lookalike_group == video.lookalike_group:
             return "lookalike"

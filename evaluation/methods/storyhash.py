@@ -69,7 +69,7 @@ class MatcherMethod:
         only = Filter(exclude_videos=itself) if query.group == REAL else EVERYTHING
         index: SegmentIndex = self._index(names)
         if self._distractors is not None:
-            shown = [query.video, *(self._dataset.videos[name] for name in cached.partners)]
+            shown = [query.video, *(self._dataset.video(name) for name in cached.partners)]
             allowed = self._distractors.unrelated(shown)
             index = WithDistractors(self._index(names), self._distractors, allowed)
         matcher = self._matcher(index, self._calibration_of(query.fold))

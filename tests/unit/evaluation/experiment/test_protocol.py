@@ -33,6 +33,11 @@ def test_a_made_look_alike_is_no_copy_and_the_videos_are_non_matches_of_it() -> 
     assert DATASET.relation(VIDEOS[0], "b", ()) == "copy"
 
 
+def test_a_look_alike_that_is_mixed_into_an_edit_is_its_partner() -> None:
+    assert DATASET.relation(VIDEOS[0], "lookalikes/q", ("lookalikes/q",)) == "partner"
+    assert DATASET.relation(VIDEOS[0], "c", ("lookalikes/q",)) == "stranger"
+
+
 def test_a_video_that_is_also_a_look_alike_is_refused() -> None:
     with pytest.raises(UsageError, match="same id"):
         Dataset.of([*VIDEOS, ALIKE[0]], ALIKE)
