@@ -168,6 +168,10 @@ def _about(
         "profile": backend.profile,
         "model_id": backend.model_id,
         "cross_validated": cross_validated,
+        "verified": any(
+            isinstance(method.method, Configuration) and method.method.verified
+            for method in methods
+        ),
         "calibrations": {
             method.name: (
                 method.calibrations[None].version if None in method.calibrations else None

@@ -37,7 +37,7 @@ def protocol(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         "transforms": str(len(run["transforms"])),
         "count": "of " + _each_or_all(counts),
         "edits": _each_or_all(edits),
-        "calibration": "\n".join(_calibration(runs)),
+        "calibration": "\n".join([*_calibration(runs), *_verification(runs)]),
     }
 
 
@@ -60,6 +60,18 @@ def _calibration(runs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         )
     if in_force:
         yield f"- **Calibration** ({_names(in_force)}). The calibration in force during the run."
+
+
+def _verification(runs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    verified = [profile for profile, run in runs.items() if run.get("verified")]
+    if verified:
+        yield (
+            f"- **Verification** ({_names(verified)}). The pictures of doubtful matches are compared, as "
+            "`storyhash match` does where both files are at hand. The odds that this gives were chosen "
+            "on the edits of `sscd-motion`, so its rates may be slightly too good."
+        )
+    if older := [profile for profile in runs if profile not in verified]:
+        yield f"- **No verification** ({_names(older)}). No pictures were compared in this run."
 
 
 def compared_with_baselines(rows: Sequence[QueryRow]) -> str:
