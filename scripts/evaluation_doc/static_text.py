@@ -20,7 +20,19 @@ processes without any other work.
 
 {speed}
 
-    scripts/bench search --json RESULTS/search.json
+    pip install -e '.[bench]'                    # hnswlib and usearch, which are compared with
+    export STORYHASH_TEST_QDRANT_SERVER=PATH     # the executable of a Qdrant server, if you have one
+    scripts/bench search --json RESULTS/search.json     # --quick, --vectors, --engines, --budget
+    scripts/bench qdrant --json RESULTS/qdrant.json     # a server and a cluster of three, on this machine
+
+Each engine has a process of its own, builds a graph with the same numbers of links and candidates,
+and is searched with the fewest candidates that reach a recall of 0.995. The shard gets its rows
+video after video, as a service does; FAISS gets all at once. Hard data are vectors whose neighbours
+are of many videos; `--catalogue FILE` makes them of an export of your own catalogue (`storyhash
+snapshot export`). What could not be measured is in `missing`, with the reason. `empty route` is the
+cost of HTTP and the loopback alone. A service answers from one process;
+`http_two_processes_throughput_over_one` is what a second one over the same snapshot would add for
+eight clients that share the cores with it.
 
 {search}"""
 
