@@ -15,10 +15,11 @@ from searcher.matching.candidate_order import MAX_CANDIDATES
 from searcher.matching.candidates import Candidate, Evidence
 from searcher.matching.frame_similarity import QueryFrames
 from searcher.matching.indexed_query import indexed_query_pieces
-from searcher.matching.match_report import MatcherConfig, MatchReport, ReportBuilder
+from searcher.matching.match_report import MatchReport
 from searcher.matching.policy import Policies
 from searcher.matching.protocols import SegmentIndex
 from searcher.matching.query_windows import QueryWindows
+from searcher.matching.report_builder import MatcherConfig, ReportBuilder
 from searcher.matching.retrieval import retrieve
 from searcher.matching.run_matches import FramesOf
 from searcher.storage.video import Video

@@ -95,12 +95,11 @@ class TransformFinder:
             comparison: PictureComparison | None = None
             if self._only_doubtful and not is_doubtful(run):
                 reason = "only doubtful matches are compared"
-                compared += 1
             elif compared >= MOST_COMPARED:
                 reason = f"only the best {MOST_COMPARED} matches are compared"
             else:
                 comparison, reason = self._compared(run, query, uri_of, check)
-                compared += 1
+            compared += 1
             picture = None if comparison is None else comparison.transform
             made = transform_json(run.evidence.get("tempo"), picture, reason)
             run = replace(run, transform=made)
