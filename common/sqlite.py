@@ -9,8 +9,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
+
 from common.atomic_write import private_folder
 from common.errors import CorruptIndexError, StorageError
+
+# Seconds that a connection waits for the others that use the file.
+BUSY_SECONDS = 10.0
 
 
 class Execute(Protocol):
@@ -34,10 +39,11 @@ class Database:
                 self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
                 return
             private_folder(path.parent)
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
+            )
             try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
+                set_journal(self._db)
                 self._db.executescript(schema)
             except BaseException:
                 self._db.close()
@@ -95,6 +101,25 @@ class Database:
                 ) from None
             except sqlite3.DatabaseError as error:
                 raise CorruptIndexError(f"{self._path}: {error}; {self._remedy}") from None
+
+
+def set_journal(connection: sqlite3.Connection) -> None:
+    """Use a write-ahead log, flushed at every commit. Raises sqlite3.OperationalError."""
+    # SQLite's own time-out does not apply to this change of mode: of several processes that open a new
+    # file together, all but one would fail at once.
+    Retrying(
+        retry=retry_if_exception(_busy),
+        stop=stop_after_delay(BUSY_SECONDS),
+        wait=wait_random(0.001, 0.02),
+        reraise=True,
+    )(connection.execute, "PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and (
+        error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    )
 
 
 def copy_database(source: Path, target: Path) -> None:

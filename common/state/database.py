@@ -15,12 +15,11 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from common.atomic_write import private_folder
 from common.errors import SettingsError, StateError
 from common.settings import Settings
+from common.sqlite import BUSY_SECONDS, set_journal
 from common.state.files import FILES
 from common.state.migrate import HEAD, revision, upgrade
 
 _POSTGRES = "postgresql+psycopg"
-# Seconds that a writer waits for another one.
-_BUSY_SECONDS = 10.0
 _CONNECT_SECONDS = 5
 # Connections per process: two threads verify keys, and a few record changes.
 _CONNECTIONS = 4
@@ -105,7 +104,7 @@ def _sqlite(path: Path) -> Engine:
         raise StateError(f"{path}: {error.strerror}; correct the permissions") from None
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         pool_size=_CONNECTIONS,
         max_overflow=0,
     )
@@ -114,8 +113,7 @@ def _sqlite(path: Path) -> Engine:
     def connected(connection: Any, _: object) -> None:
         # `begun` starts transactions, so Python's driver must not.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
+        set_journal(connection)
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
@@ -151,13 +149,13 @@ def postgres_engine(settings: Settings) -> Engine:
             url,
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,
-                "options": f"{given} -c statement_timeout={int(1000 * _BUSY_SECONDS)}",
+                "options": f"{given} -c statement_timeout={int(1000 * BUSY_SECONDS)}",
                 # Without this, a connection to a machine that disappeared would stay open.
-                "tcp_user_timeout": int(1000 * _BUSY_SECONDS),
+                "tcp_user_timeout": int(1000 * BUSY_SECONDS),
             },
             pool_size=_CONNECTIONS,
             max_overflow=0,
-            pool_timeout=_BUSY_SECONDS,
+            pool_timeout=BUSY_SECONDS,
             pool_pre_ping=True,
         )
     except (ModuleNotFoundError, NoSuchModuleError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -52,4 +55,15 @@ def test_what_is_read_only_takes_no_change(tmp_path: Path) -> None:
     database = opened(tmp_path, read_only=True)
     with pytest.raises(StorageError, match="readonly"), database.change() as execute:
         execute("INSERT INTO names VALUES (?)", "a")
+    database.close()
+
+
+def test_opening_waits_for_another_process_that_creates_the_file(tmp_path: Path) -> None:
+    with closing(
+        sqlite3.connect(tmp_path / "a.sqlite", isolation_level=None, check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.1, lambda: other.execute("COMMIT")).start()
+        database = opened(tmp_path)
+    assert database.query("PRAGMA journal_mode") == [("wal",)]
     database.close()
