@@ -13,7 +13,7 @@ from evaluation.data.datasets import DatasetVideo
 from evaluation.data.video_io import read_film, write_film
 from evaluation.transforms.base import Film, TransformResult
 from evaluation.transforms.registry import TRANSFORMS, context_for
-from ingest.fingerprint import source_fingerprint
+from ingest.fingerprint import content_digest
 
 EDITS_VERSION = 1
 """Part of the keys of caches: raise it when an edit or a view changes."""
@@ -59,7 +59,7 @@ class EditedVideos:
 
     def path(self, video: DatasetVideo, transform: str) -> Path:
         """The file of one edit of one video. Raises VideoError."""
-        parts = (video.video_id, source_fingerprint(video.uri), transform, str(EDITS_VERSION))
+        parts = (video.video_id, content_digest(video.uri), transform, str(EDITS_VERSION))
         name = hashlib.blake2b("\n".join(parts).encode(), digest_size=12).hexdigest()
         path = self._folder / transform / f"{name}.mp4"
         if not path.exists():

@@ -30,7 +30,7 @@ from evaluation.data.feature_cache import CachedQuery, read_cached_query, write_
 from evaluation.data.records import CopiedRange
 from evaluation.data.video_io import write_film
 from ingest.clip_packer import produce
-from ingest.fingerprint import source_fingerprint
+from ingest.fingerprint import content_digest
 
 ORIGINAL = "original"
 """The transform name of the unedited video."""
@@ -61,7 +61,7 @@ class FeatureStore:
         """The file for the result of one edit of one video."""
         parts = (
             video.video_id,
-            source_fingerprint(video.uri),
+            content_digest(video.uri),
             transform,
             str(EDITS_VERSION),
             CLOSER.cache_key,
