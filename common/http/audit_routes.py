@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from common.http.access import Access
+from common.http.error_schemas import ERRORS
 from common.http.errors import json_response
+from common.http.paging import Cursor, LongLimit, StateThreads
 from common.http.roles import needs
 from common.state.roles import Role
-
-_MAX_ID = 2**63 - 1
 
 
 class AuditItem(BaseModel):
@@ -39,27 +36,22 @@ class AuditPage(BaseModel):
     next_cursor: int | None
 
 
-def audit_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRouter:
-    """The route of the audit log. errors: the error responses in the service's OpenAPI document."""
+def audit_router(access: Access) -> APIRouter:
+    """The route."""
     router = APIRouter(tags=["audit"])
-    limiter = CapacityLimiter(1)
+    run = StateThreads(1).run
 
     @router.get(
         "/v1/audit",
         dependencies=needs(Role.ADMIN, all_banks=True),
-        responses={200: {"model": AuditPage}, **errors},
+        responses={200: {"model": AuditPage}, **ERRORS},
     )
     async def list_changes(
-        limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-        cursor: Annotated[
-            int | None,
-            Query(ge=1, le=_MAX_ID, description="`next_cursor` of the previous page."),
-        ] = None,
+        limit: LongLimit = 100,
+        cursor: Cursor = None,
     ) -> Response:
         """List the requested changes, newest first."""
-        items, following = await to_thread.run_sync(
-            access.state.audit.page, cursor, limit, limiter=limiter
-        )
+        items, following = await run(lambda: access.state.audit.page(cursor, limit))
         return json_response({"items": items, "next_cursor": following})
 
     return router

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from common.http.error_codes import error_codes
+from common.http.schema import Schema, examples
 
 PROBLEM_TYPE = "application/problem+json"
 _CODE: dict[str, Any] = {"enum": list(error_codes())}
 
 
-class ErrorInfo(BaseModel):
+class ErrorInfo(Schema):
     """An error: `code` for programs, `message` for people."""
 
-    model_config = ConfigDict(extra="forbid")
     code: str
     message: str
 
@@ -24,21 +24,17 @@ class ErrorAnswer(BaseModel):
     """The body of every error response, as RFC 9457 says. `code` is for programs, `detail` for people;
     `error` has both under their former names."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "urn:storyhash:error:unknown_video",
-                    "title": "No such video",
-                    "status": 404,
-                    "detail": "no video 'tea.mp4' is indexed; /v1/videos lists them",
-                    "code": "unknown_video",
-                    "error": {
-                        "code": "unknown_video",
-                        "message": "no video 'tea.mp4' is indexed; /v1/videos lists them",
-                    },
-                }
-            ]
+    model_config = examples(
+        {
+            "type": "urn:storyhash:error:unknown_video",
+            "title": "No such video",
+            "status": 404,
+            "detail": "no video 'tea.mp4' is indexed; /v1/videos lists them",
+            "code": "unknown_video",
+            "error": {
+                "code": "unknown_video",
+                "message": "no video 'tea.mp4' is indexed; /v1/videos lists them",
+            },
         }
     )
     type: str = Field(description="`urn:storyhash:error:` and the code.")

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from common.errors import UsageError
 from common.http.access import Access
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response
+from common.http.paging import LongLimit, StateThreads, TextCursor
 from common.http.request_body import documented_body, no_body, read_model
 from common.http.request_facts import facts_of
 from common.http.roles import needs
+from common.http.schema import Schema, examples
 from common.state.keys import MAX_BANKS, MAX_NAME, MAX_RATE, NewKey
 from common.state.quotas import MAX_QUOTA, Quota
 from common.state.roles import Role
 
 _MAX_JSON_BYTES = 1 << 16
 _MAX_SECONDS = 100 * 366 * 86_400
-# Threads that use the database for these routes.
-_THREADS = 2
 
 
-class NewKeyBody(BaseModel):
+class NewKeyBody(Schema):
     """A key to create. `banks`: null for all banks. `requests_per_minute`: null for the service's
     default, 0 for no limit. The quotas per day (UTC): null or 0 for no limit."""
 
-    model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=MAX_NAME)
     # Not the enum: pydantic puts an enum's schema into `$defs` of this schema, where OpenAPI does not
     # find it.
@@ -41,13 +40,10 @@ class NewKeyBody(BaseModel):
     upload_bytes_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
 
 
-class KeyLimits(BaseModel):
+class KeyLimits(Schema):
     """Limits of a key to change; what is not given stays. See NewKeyBody."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"queries_per_day": 1000, "upload_bytes_per_day": 10**10}]},
-    )
+    model_config = examples({"queries_per_day": 1000, "upload_bytes_per_day": 10**10})
     requests_per_minute: int | None = Field(None, ge=0, le=MAX_RATE, strict=True)
     queries_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
     upload_bytes_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
@@ -92,17 +88,17 @@ class KeyPage(BaseModel):
     next_cursor: str | None
 
 
-def key_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRouter:
-    """The routes of keys. errors: the error responses in the service's OpenAPI document."""
+def key_router(access: Access) -> APIRouter:
+    """The routes."""
     router = APIRouter(tags=["keys"])
-    limiter = CapacityLimiter(_THREADS)
+    run = StateThreads().run
 
     @router.post(
         "/v1/keys",
         status_code=201,
         dependencies=needs(Role.ADMIN, change="keys.create", all_banks=True),
         openapi_extra=documented_body(NewKeyBody),
-        responses={201: {"model": CreatedKey}, **errors},
+        responses={201: {"model": CreatedKey}, **ERRORS},
     )
     async def create_key(request: Request) -> Response:
         """Create a key. It is stored only as a hash, so the response is the only place that shows it."""
@@ -113,7 +109,7 @@ def key_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRo
             requests_per_minute=given.requests_per_minute,
             quota=quota,
         )
-        key, token = await to_thread.run_sync(access.state.keys.create, new, limiter=limiter)
+        key, token = await run(lambda: access.state.keys.create(new))
         facts_of(request.scope).target = key.id
         access.forget()
         return json_response({**key.to_json(), "key": token}, 201)
@@ -121,23 +117,22 @@ def key_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRo
     @router.get(
         "/v1/keys",
         dependencies=needs(Role.ADMIN, all_banks=True),
-        responses={200: {"model": KeyPage}, **errors},
+        responses={200: {"model": KeyPage}, **ERRORS},
     )
     async def list_keys(
-        limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-        cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
+        limit: LongLimit = 100,
+        cursor: TextCursor = "",
     ) -> Response:
         """List all keys, without their secret part."""
-        keys, following = await to_thread.run_sync(
-            access.state.keys.page, cursor.replace("\0", ""), limit, limiter=limiter
-        )
+        plain = cursor.replace("\0", "")
+        keys, following = await run(lambda: access.state.keys.page(plain, limit))
         return json_response({"items": [key.to_json() for key in keys], "next_cursor": following})
 
     @router.patch(
         "/v1/keys/{key_id}",
         dependencies=needs(Role.ADMIN, change="keys.update", all_banks=True),
         openapi_extra=documented_body(KeyLimits),
-        responses={200: {"model": KeyItem}, **errors},
+        responses={200: {"model": KeyItem}, **ERRORS},
     )
     async def limit_key(key_id: str, request: Request) -> Response:
         """Change the limits of a key: this service obeys at once, other services within 5 seconds."""
@@ -146,7 +141,7 @@ def key_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRo
         if not limits:
             raise UsageError(f"the body: expected one of {', '.join(KeyLimits.model_fields)}")
         plain = key_id.replace("\0", "")
-        key = await to_thread.run_sync(access.state.keys.limit, plain, limits, limiter=limiter)
+        key = await run(lambda: access.state.keys.limit(plain, limits))
         access.forget()
         if key is None:
             raise _unknown_key(key_id)
@@ -156,13 +151,13 @@ def key_router(access: Access, errors: dict[int | str, dict[str, Any]]) -> APIRo
         "/v1/keys/{key_id}",
         status_code=204,
         dependencies=needs(Role.ADMIN, change="keys.revoke", all_banks=True),
-        responses={204: {"description": "The key is refused from now on."}, **errors},
+        responses={204: {"description": "The key is refused from now on."}, **ERRORS},
     )
     async def revoke_key(key_id: str, request: Request) -> Response:
         """Revoke a key: this service refuses it at once, other services within 5 seconds."""
         await no_body(request)
         plain = key_id.replace("\0", "")
-        known = await to_thread.run_sync(access.state.keys.revoke, plain, limiter=limiter)
+        known = await run(lambda: access.state.keys.revoke(plain))
         access.forget()
         if not known:
             raise _unknown_key(key_id)

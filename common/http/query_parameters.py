@@ -1,6 +1,8 @@
-"""Refuses query parameters that a route does not have: a mistyped filter must not be ignored."""
+"""Query parameters: a mistyped filter must not be ignored, so a route refuses those it does not have."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from fastapi.routing import APIRoute
 from starlette.requests import Request
@@ -39,3 +41,8 @@ def _documented(route: APIRoute) -> frozenset[str]:
         if one["in"] == "query"
     }
     return frozenset(read | own)
+
+
+def parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    """A query parameter in the OpenAPI document, for routes that read theirs themselves."""
+    return {"name": name, "in": "query", "schema": schema, "description": description}

@@ -19,7 +19,6 @@ from searcher.api.match import match_router
 from searcher.api.own_videos import OwnVideos
 from searcher.api.page import page_files, page_router
 from searcher.api.protocols import Catalogue, EmbedQuery
-from searcher.api.schemas import ERRORS
 from searcher.api.search import add_search
 from searcher.api.snapshots import snapshots_router
 from searcher.api.staged import Staged, staged_router
@@ -100,8 +99,8 @@ def api_app(
     if backups is not None:
         app.include_router(snapshots_router(backups))
     if access is not None:
-        app.include_router(key_router(access, ERRORS))
-        app.include_router(audit_router(access, ERRORS))
+        app.include_router(key_router(access))
+        app.include_router(audit_router(access))
         if webhooks is not None:
             app.include_router(webhook_router(access, webhooks))
             document_events(app)

@@ -5,11 +5,18 @@ from __future__ import annotations
 from fastapi import Request
 
 from common.http.errors import ApiError
+from common.http.query_parameters import parameter
 from common.http.request_facts import facts_of
 from common.http.roles import banks_for
 from common.state.curation import Curation
 from searcher.index.state import Banks
 from searcher.storage.video_store import VideoStore
+
+BANK = parameter(
+    "bank",
+    {"type": "array", "items": {"type": "string"}},
+    "Search only these banks (default: all).",
+)
 
 
 def banks_of(request: Request) -> Banks:

@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from common.errors import UsageError
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError
 from common.http.request_facts import facts_of
 from common.http.roles import needs
@@ -23,7 +24,6 @@ from common.settings import HttpSettings
 from common.state.roles import Role
 from common.uris import is_remote
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.videos import unknown_video
 from searcher.storage.video import Video

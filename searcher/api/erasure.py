@@ -8,13 +8,14 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from common.http.error_schemas import ERRORS
 from common.http.errors import json_response
 from common.http.roles import needs
 from common.state.roles import Role
 from common.state.state import State
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS, ErasureReceipt
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
+from searcher.api.video_schemas import ErasureReceipt
 from searcher.erasure import erasure_receipt
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from common.http.schema import Schema
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class EvidencePair(_Shape):
+class EvidencePair(Schema):
     """A window of the query and its most similar segment of the reference."""
 
     query_start_seconds: float
@@ -27,7 +25,7 @@ class StoredPair(EvidencePair):
     ref_end_seconds: float
 
 
-class Verification(_Shape):
+class Verification(Schema):
     """What comparing the pictures of a match changed."""
 
     outcome: Literal["confirmed", "partly_confirmed", "not_confirmed"]
@@ -37,7 +35,7 @@ class Verification(_Shape):
     probability_before: float
 
 
-class _Terms(_Shape):
+class _Terms(Schema):
     similarity: float = Field(description="The same as `score`.")
     view_price: float = Field(description="The view offset.")
     background_lift: float = Field(description="The background shift.")

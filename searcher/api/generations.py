@@ -8,13 +8,14 @@ from typing import Any, Protocol, TypeVar
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from common.http.error_schemas import ERRORS
 from common.http.errors import json_response
 from common.http.load_shedding import LoadShedder
 from common.http.request_body import documented_body, no_body, read_model
 from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.roles import Role
-from searcher.api.schemas import ERRORS, GenerationItem, GenerationName, GenerationPage
+from searcher.api.generation_schemas import GenerationItem, GenerationName, GenerationPage
 
 Result = TypeVar("Result")
 _MAX_JSON_BYTES = 1 << 12

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from common.errors import UsageError
+from common.http.error_schemas import ERRORS
 from common.http.errors import json_response
 from common.http.load_shedding import LoadShedder
+from common.http.query_parameters import parameter
 from common.http.request_facts import facts_of
 from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
@@ -18,9 +20,9 @@ from common.http.server import NOTICES_HEADER
 from common.http.upload import BODIES, UploadStore
 from common.metrics import Metrics
 from common.state.roles import Role
-from searcher.api.banks import banks_of, check_banks
+from searcher.api.banks import BANK, banks_of, check_banks
+from searcher.api.match_schemas import MatchAnswer
 from searcher.api.protocols import Catalogue, ServingIndex
-from searcher.api.schemas import BANK, ERRORS, MatchAnswer, parameter
 from searcher.metrics import begin_decisions
 from searcher.review.matching import MatchQueries, MatchTask
 

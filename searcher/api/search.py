@@ -22,9 +22,11 @@ from starlette.responses import Response
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import ModelMismatchError, UsageError
 from common.http.direct_routes import DirectRoute
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError
 from common.http.load_shedding import LoadShedder
 from common.http.openapi import DocumentedApp
+from common.http.query_parameters import parameter
 from common.http.request_facts import facts_of
 from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
@@ -32,17 +34,10 @@ from common.metrics import Metrics
 from common.state.curation import NOTHING, Curation
 from common.state.roles import Role
 from common.types import VECTOR_DIMENSION, Float32Array, Hit
-from searcher.api.banks import banks_of, check_banks
+from searcher.api.banks import BANK, banks_of, check_banks
 from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.api.query_vectors import MAX_VECTORS, read_vectors
-from searcher.api.schemas import (
-    BANK,
-    ERRORS,
-    TIMEOUT_HEADER,
-    SearchAnswer,
-    SearchBody,
-    parameter,
-)
+from searcher.api.search_schemas import TIMEOUT_HEADER, SearchAnswer, SearchBody
 from searcher.index.state import EVERYTHING, Filter
 from searcher.local_index import LocalIndex
 from searcher.review.curated import filter_of

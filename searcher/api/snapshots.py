@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from common.http.error_schemas import ERRORS
 from common.http.errors import json_response
 from common.http.request_body import no_body
 from common.http.roles import needs
 from common.state.roles import Role
-from searcher.api.schemas import ERRORS, SnapshotItem, SnapshotPage
+from searcher.api.snapshot_schemas import SnapshotItem, SnapshotPage
 from searcher.backup.backups import Backups
 
 

@@ -7,13 +7,15 @@ from typing import Annotated, Any, Protocol
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response
 from common.http.load_shedding import LoadShedder
+from common.http.paging import LongLimit, TextCursor
 from common.http.request_body import no_body
 from common.http.roles import needs
 from common.state.roles import Role
-from searcher.api.schemas import ERRORS, StagedPage
 from searcher.api.video_path import VIDEO_ID
+from searcher.api.video_schemas import StagedPage
 from searcher.storage.staged_videos import StagedVideo
 
 # Dropping tells the log and waits for it: its threads are not those of other routes.
@@ -43,8 +45,8 @@ def staged_router(staged: Staged) -> APIRouter:
         responses={200: {"model": StagedPage}, **ERRORS},
     )
     def list_staged(
-        limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-        cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
+        limit: LongLimit = 100,
+        cursor: TextCursor = "",
     ) -> Response:
         """List videos that are not complete yet, ordered by id."""
         videos, following = staged.staged(cursor, limit)

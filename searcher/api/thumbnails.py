@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from common.http.error_schemas import ERRORS
 from common.http.etag import not_modified
 from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.videos import unknown_video
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from common.errors import UsageError
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError
 from common.http.etag import IF_MATCH, check_if_match, tagged_response
 from common.http.load_shedding import LoadShedder
@@ -20,8 +21,8 @@ from common.state.curation import CurationStore
 from common.state.roles import Role
 from searcher.api.own_videos import OwnVideos
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS, ChangedVideo, VideoItem
 from searcher.api.video_path import VIDEO_ID
+from searcher.api.video_schemas import ChangedVideo, VideoItem
 from searcher.api.videos import MAX_VIDEO_JSON_BYTES, unknown_video, video_to_json
 from searcher.storage.video import Video
 

@@ -8,12 +8,13 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from common.http.error_schemas import ERRORS
 from common.http.errors import json_response
 from common.http.request_body import documented_body, read_model
 from common.http.roles import needs
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS, VideoStates, VideoStatesRequest
+from searcher.api.video_schemas import VideoStates, VideoStatesRequest
 
 # Bytes of the ids asked for at once.
 _MAX_JSON_BYTES = 1 << 20

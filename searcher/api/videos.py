@@ -8,9 +8,11 @@ from typing import Annotated, Any, Protocol, TypeAlias
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response, to_json
 from common.http.etag import tagged_response
 from common.http.load_shedding import LoadShedder
+from common.http.paging import LongLimit, TextCursor
 from common.http.request_body import documented_body, no_body, read_model
 from common.http.request_facts import facts_of
 from common.http.roles import banks_for, needs
@@ -23,8 +25,8 @@ from common.types import CatalogEntry
 from common.uris import public_uri
 from searcher.api.own_videos import OwnVideos
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS, NewVideo, VideoItem, VideoPage
 from searcher.api.video_path import VIDEO_ID
+from searcher.api.video_schemas import NewVideo, VideoItem, VideoPage
 from searcher.review.deletions import Deletions
 from searcher.storage.selection import Selection
 from searcher.storage.video import Video
@@ -101,8 +103,8 @@ def videos_router(
     )
     def list_videos(
         request: Request,
-        limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-        cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
+        limit: LongLimit = 100,
+        cursor: TextCursor = "",
         bank: Annotated[str, Query(description="Only videos of this bank.")] = "",
         state: Annotated[str, Query(description="Only videos in this state.")] = "",
         prefix: Annotated[str, Query(description="Only ids that begin with this text.")] = "",

@@ -7,9 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response
 from common.http.etag import tagged_response
 from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
+from common.http.paging import Cursor, Limit, StateThreads, page_json
 from common.http.request_body import no_body
 from common.http.request_facts import Caller, facts_of
 from common.http.roles import needs
@@ -22,13 +24,11 @@ from common.state.text import dump
 from searcher.api.banks import banks_of, check_banks
 from searcher.api.match import ALLOWED, MATCH_DOCUMENTED, flag
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS
 from searcher.api.videos import unknown_video
 from searcher.index.state import Banks
 from searcher.jobs.jobs import Jobs, key_of_jobs
 from searcher.jobs.schemas import JobItem, JobPage
 from searcher.review.match_detail import QueryIdentity
-from searcher.review.paging import Cursor, Limit, StateThreads, page_json
 
 _DOCUMENTED = {**MATCH_DOCUMENTED, "parameters": [*MATCH_DOCUMENTED["parameters"], IDEMPOTENCY_KEY]}
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from searcher.api.schemas import ErrorInfo, MatchAnswer
+from common.http.error_schemas import ErrorInfo
+from common.http.schema import Schema, examples
+from searcher.api.match_schemas import MatchAnswer
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 _DAY = "2026-05-04T12:00:00+00:00"
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class JobQuery(_Shape):
+class JobQuery(Schema):
     """What is matched; see the query of a match."""
 
     kind: Literal["upload", "uri", "video"]
@@ -24,7 +22,7 @@ class JobQuery(_Shape):
     uri: str
 
 
-class Progress(_Shape):
+class Progress(Schema):
     """Long queries have several pieces, of ten minutes each. `pieces` is null until it is known."""
 
     stage: Literal["decoding", "first pass", "second pass"]
@@ -32,28 +30,23 @@ class Progress(_Shape):
     pieces: int | None
 
 
-class JobSummary(_Shape):
+class JobSummary(Schema):
     """A job. `position`: number of jobs that run before it, null unless it is queued. `expires_at`: when
     the job and its result are deleted, null until it has ended."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "3f0c9d2e7a614c52b8e1a5d0c4f7e9b1",
-                    "state": "running",
-                    "query": {"kind": "upload", "fingerprint": "sha256:9f86d0", "uri": "tea.mp4"},
-                    "position": None,
-                    "progress": {"stage": "first pass", "pieces_done": 1, "pieces": 3},
-                    "created_at": _DAY,
-                    "started_at": _DAY,
-                    "finished_at": None,
-                    "expires_at": None,
-                    "error": None,
-                }
-            ]
-        },
+    model_config = examples(
+        {
+            "id": "3f0c9d2e7a614c52b8e1a5d0c4f7e9b1",
+            "state": "running",
+            "query": {"kind": "upload", "fingerprint": "sha256:9f86d0", "uri": "tea.mp4"},
+            "position": None,
+            "progress": {"stage": "first pass", "pieces_done": 1, "pieces": 3},
+            "created_at": _DAY,
+            "started_at": _DAY,
+            "finished_at": None,
+            "expires_at": None,
+            "error": None,
+        }
     )
     id: str
     state: State
@@ -73,7 +66,7 @@ class JobItem(JobSummary):
     result: MatchAnswer | None = Field(description="Null until the job is done.")
 
 
-class JobPage(_Shape):
+class JobPage(Schema):
     """Jobs, newest first; `total` counts all pages."""
 
     items: list[JobSummary]

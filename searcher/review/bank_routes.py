@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from common.errors import UsageError
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response
 from common.http.etag import IF_MATCH, check_if_match, tagged_response
+from common.http.paging import Limit, StateThreads, TextCursor, page_json
 from common.http.request_body import JSON_TYPE, no_body, read_model
 from common.http.request_facts import Caller, facts_of
 from common.http.roles import banks_for, needs
@@ -21,11 +23,9 @@ from common.state.curation import BankSetting
 from common.state.keys import MAX_BANK_NAME, iso
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS
 from searcher.matching.policy import Policy, overridden
 from searcher.review.bank_schemas import BankBody, BankItem, BankPage, SetPolicy
 from searcher.review.curated import policies_under
-from searcher.review.paging import Limit, StateThreads, page_json
 from searcher.review.reviews import Reviews
 
 _MAX_JSON_BYTES = 1 << 16
@@ -111,7 +111,7 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
     async def list_banks(
         request: Request,
         limit: Limit = 100,
-        cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
+        cursor: TextCursor = "",
     ) -> Response:
         """List the banks, ordered by name: those with a video, and those that are set."""
         caller = facts_of(request.scope).caller

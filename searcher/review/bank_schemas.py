@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from searcher.api.schemas import Action
+from common.http.schema import Schema, examples
+from searcher.api.match_schemas import Action
 
 MAX_TITLE, MAX_DESCRIPTION, MAX_ACTIONS = 200, 4000, 20
 _POLICY = {
@@ -33,11 +34,7 @@ _BANK: dict[str, Any] = {
 }
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class SetPolicy(_Shape):
+class SetPolicy(Schema):
     """Thresholds that the bank has instead of those of the service; null or absent: that of the
     service."""
 
@@ -47,7 +44,7 @@ class SetPolicy(_Shape):
     min_coverage: float | None = Field(None, strict=True, ge=0, le=1)
 
 
-class ActionRule(_Shape):
+class ActionRule(Schema):
     """What to do about a match with this decision, if its ranges last at least `min_seconds` and cover at
     least the fraction `min_coverage` of the query."""
 
@@ -71,18 +68,12 @@ _ACTIONS = (
 )
 
 
-class BankBody(_Shape):
+class BankBody(Schema):
     """What is set about a bank, in place of what was. `enabled`: false keeps its videos, but no search
     and no match finds them. `policy`: thresholds instead of those of the service."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"title": "News", "policy": {"min_seconds": 3.0}},
-                {"title": "Intros", "negative": True},
-            ]
-        },
+    model_config = examples(
+        {"title": "News", "policy": {"min_seconds": 3.0}}, {"title": "Intros", "negative": True}
     )
     title: str = Field("", max_length=MAX_TITLE)
     description: str = Field("", max_length=MAX_DESCRIPTION)
@@ -95,7 +86,7 @@ class BankBody(_Shape):
     )
 
 
-class EffectivePolicy(_Shape):
+class EffectivePolicy(Schema):
     """The thresholds that decide. Matches with at least these probabilities are copies or go to review,
     if together they cover at least `min_seconds` and the fraction `min_coverage` of the query."""
 
@@ -105,10 +96,10 @@ class EffectivePolicy(_Shape):
     min_coverage: float
 
 
-class BankItem(_Shape):
+class BankItem(Schema):
     """A bank. `updated_at`: when it was set; null if it never was."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_BANK]})
+    model_config = examples(_BANK)
     bank: str
     title: str
     description: str
@@ -122,7 +113,7 @@ class BankItem(_Shape):
     updated_at: str | None
 
 
-class BankPage(_Shape):
+class BankPage(Schema):
     """Banks ordered by name; `total` counts all pages."""
 
     items: list[BankItem]

@@ -8,18 +8,18 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from common.cancellation import Cancellation
+from common.http.error_schemas import ERRORS
 from common.http.errors import json_response
 from common.http.load_shedding import LoadShedder
+from common.http.paging import RowNumber
 from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS
 from searcher.review.evidence import evidence_pack
 from searcher.review.evidence_page import POLICY, evidence_page
 from searcher.review.evidence_schemas import EvidencePack
 from searcher.review.match_routes import unknown_match
-from searcher.review.paging import RowNumber
 from searcher.review.reviews import Reviews
 
 HTML_TYPE = "text/html"

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from searcher.review.schemas import ExceptionItem, StoredMatchItem
+from common.http.schema import Schema
+from searcher.review.exception_schemas import ExceptionItem
+from searcher.review.stored_match_schemas import StoredMatchItem
 
 Side = Literal["query", "reference"]
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class EvidenceFile(_Shape):
+class EvidenceFile(Schema):
     """The file of one side. `sha256` is null if it is not known, and `note` says why. `read`: whether the
     hash was computed now, from a file on this machine; that of an upload was computed when it came in."""
 
@@ -27,7 +25,7 @@ class EvidenceFile(_Shape):
     note: str
 
 
-class EvidencePicture(_Shape):
+class EvidencePicture(Schema):
     """A moment of a pair of query window and segment that decided. `picture` is WebP in base64, `sha256`
     the hash of its bytes; both are null without a thumbnail, which lies at `picture_seconds`."""
 
@@ -38,7 +36,7 @@ class EvidencePicture(_Shape):
     picture: str | None = Field(json_schema_extra={"contentEncoding": "base64"})
 
 
-class EvidencePair(_Shape):
+class EvidencePair(Schema):
     """A pair that decided; `range` is the number of its range, from 0."""
 
     range: int
@@ -46,14 +44,14 @@ class EvidencePair(_Shape):
     pictures: list[EvidencePicture]
 
 
-class EvidenceModel(_Shape):
+class EvidenceModel(Schema):
     """What made the vectors, and what made probabilities of their similarity."""
 
     model_id: str
     calibration: str
 
 
-class EvidencePack(_Shape):
+class EvidencePack(Schema):
     """All that is known of one match. `words` says the same for people."""
 
     made_at: str

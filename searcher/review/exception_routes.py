@@ -7,20 +7,25 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response
 from common.http.etag import tagged_response
 from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
+from common.http.paging import Cursor, Limit, RowNumber, StateThreads, page_json
 from common.http.request_body import documented_body, no_body, read_model
 from common.http.request_facts import facts_of
 from common.http.roles import banks_for, needs
 from common.state import exceptions
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS
 from searcher.api.videos import unknown_video
-from searcher.review.paging import Cursor, Limit, RowNumber, StateThreads, page_json
+from searcher.review.exception_schemas import (
+    AddedException,
+    ExceptionItem,
+    ExceptionPage,
+    NewException,
+)
 from searcher.review.reviews import Reviews, decide_stored
-from searcher.review.schemas import AddedException, ExceptionItem, ExceptionPage, NewException
 
 _MAX_JSON_BYTES = 1 << 16
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from common.http.error_schemas import ERRORS
 from common.http.errors import json_response
+from common.http.paging import Limit, StateThreads, TextCursor, page_json
 from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.feedback import BankFeedback
 from common.state.roles import Role
-from searcher.api.schemas import ERRORS
-from searcher.review.paging import Limit, StateThreads, page_json
+from searcher.review.feedback_schemas import FeedbackPage
 from searcher.review.reviews import Reviews
-from searcher.review.schemas import FeedbackPage
 
 
 def feedback_router(reviews: Reviews) -> APIRouter:
@@ -31,7 +31,7 @@ def feedback_router(reviews: Reviews) -> APIRouter:
     async def feedback(
         request: Request,
         limit: Limit = 100,
-        cursor: Annotated[str, Query(description="`next_cursor` of the previous page.")] = "",
+        cursor: TextCursor = "",
     ) -> Response:
         """List the banks with a match: how many matches people judged right and wrong, the precision, and
         on how many they disagree."""

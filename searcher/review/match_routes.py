@@ -10,9 +10,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from common.errors import UsageError
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response
 from common.http.etag import tagged_response
 from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
+from common.http.paging import Cursor, Limit, RowNumber, StateThreads, page_json
 from common.http.request_body import documented_body, read_model
 from common.http.request_facts import facts_of
 from common.http.roles import banks_for, needs
@@ -20,21 +22,18 @@ from common.state import verdicts
 from common.state.feedback import by_decision, by_reviewers
 from common.state.matches import MatchFilter, StoredMatch
 from common.state.roles import Role
+from searcher.api.match_schemas import Decision
 from searcher.api.protocols import Catalogue
-from searcher.api.schemas import ERRORS, Decision
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.videos import unknown_video
 from searcher.review.match_csv import CSV_TYPE, csv_response, wants_csv
 from searcher.review.match_view import matches_to_json
-from searcher.review.paging import Cursor, Limit, RowNumber, StateThreads, page_json
 from searcher.review.reviews import Reviews
-from searcher.review.schemas import (
+from searcher.review.stored_match_schemas import Disagreement, MatchPage, StoredMatchItem
+from searcher.review.verdict_schemas import (
     AddedVerdicts,
-    Disagreement,
-    MatchPage,
     NewVerdict,
     NewVerdicts,
-    StoredMatchItem,
     Verdict,
     VerdictItem,
     VerdictPage,

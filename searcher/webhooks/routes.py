@@ -9,16 +9,16 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from common.http.access import Access
+from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response
 from common.http.etag import tagged_response
+from common.http.paging import Cursor, Limit, RowNumber, StateThreads, page_json
 from common.http.request_body import documented_body, no_body, read_model
 from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.settings import WebhookSettings
 from common.state.roles import Role
 from common.state.webhooks import NewWebhook, Webhook
-from searcher.api.schemas import ERRORS
-from searcher.review.paging import Cursor, Limit, RowNumber, StateThreads, page_json
 from searcher.webhooks.schemas import (
     EVENTS,
     CreatedWebhook,

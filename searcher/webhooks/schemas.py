@@ -6,11 +6,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.http.error_schemas import ErrorInfo
+from common.http.schema import Schema
 from common.state.keys import MAX_BANKS
 from common.state.webhooks import MAX_DESCRIPTION, MAX_URL
-from searcher.api.schemas import Action, ErrorInfo
+from searcher.api.match_schemas import Action
 from searcher.jobs.schemas import JobQuery
-from searcher.review.schemas import MatchQuery, VerdictItem
+from searcher.review.stored_match_schemas import MatchQuery
+from searcher.review.verdict_schemas import VerdictItem
 
 EventType = Literal[
     "match.found", "verdict.given", "job.finished", "video.indexed", "video.deleted"
@@ -35,15 +38,11 @@ _EVENT = {
 }
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 def _example(value: dict[str, Any]) -> ConfigDict:
     return ConfigDict(extra="forbid", json_schema_extra={"examples": [value]})
 
 
-class NewWebhookBody(_Shape):
+class NewWebhookBody(Schema):
     """A webhook to create. `events`: null for all. `banks`: null for all; otherwise it gets only events
     that concern no other bank."""
 
@@ -54,7 +53,7 @@ class NewWebhookBody(_Shape):
     description: str = Field("", max_length=MAX_DESCRIPTION)
 
 
-class WebhookItem(_Shape):
+class WebhookItem(Schema):
     """A webhook. `key_id`: of the key that created it; null if no key was required."""
 
     model_config = _example(_WEBHOOK)
@@ -74,7 +73,7 @@ class CreatedWebhook(WebhookItem):
     secret: str = Field(description="Verifies signatures, see Standard Webhooks.")
 
 
-class WebhookPage(_Shape):
+class WebhookPage(Schema):
     """Webhooks, newest first; `total` counts all pages."""
 
     items: list[WebhookItem]
@@ -82,7 +81,7 @@ class WebhookPage(_Shape):
     total: int
 
 
-class DeliveryItem(_Shape):
+class DeliveryItem(Schema):
     """An event for one webhook. `status`: HTTP status of the last answer, null without one. `error`: of
     the last attempt, empty if it succeeded."""
 
@@ -116,7 +115,7 @@ class DeliveryItem(_Shape):
     event: dict[str, Any] = Field(description="The JSON that is sent.")
 
 
-class DeliveryPage(_Shape):
+class DeliveryPage(Schema):
     """Deliveries, newest first; `total` counts all pages."""
 
     items: list[DeliveryItem]
@@ -124,7 +123,7 @@ class DeliveryPage(_Shape):
     total: int
 
 
-class MatchFoundData(_Shape):
+class MatchFoundData(Schema):
     """A query matches a reference; /v1/matches/{match_id} has the evidence."""
 
     match_id: int
@@ -139,7 +138,7 @@ class MatchFoundData(_Shape):
     action: Action | None = None
 
 
-class VerdictGivenData(_Shape):
+class VerdictGivenData(Schema):
     """A person judged a match."""
 
     match_id: int
@@ -149,7 +148,7 @@ class VerdictGivenData(_Shape):
     verdict: VerdictItem
 
 
-class JobFinishedData(_Shape):
+class JobFinishedData(Schema):
     """A job has ended; /v1/jobs/{job_id} has its result. `decision`: null unless it is done."""
 
     job_id: str
@@ -160,7 +159,7 @@ class JobFinishedData(_Shape):
     error: ErrorInfo | None
 
 
-class VideoIndexedData(_Shape):
+class VideoIndexedData(Schema):
     """A new version of a video is searchable."""
 
     video_id: str
@@ -168,14 +167,14 @@ class VideoIndexedData(_Shape):
     version: int
 
 
-class VideoDeletedData(_Shape):
+class VideoDeletedData(Schema):
     """A video was deleted."""
 
     video_id: str
     bank: str
 
 
-class _Event(_Shape):
+class _Event(Schema):
     id: str = Field(description="The same at every attempt.")
     timestamp: str = Field(description="When it happened.")
 

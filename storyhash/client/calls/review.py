@@ -7,20 +7,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from searcher.api.schemas import Decision
+from searcher.api.match_schemas import Decision
 from searcher.review.evidence_schemas import EvidencePack
-from searcher.review.schemas import (
+from searcher.review.exception_schemas import (
     AddedException,
-    AddedVerdicts,
-    Disagreement,
     ExceptionItem,
     ExceptionPage,
-    FeedbackPage,
-    MatchPage,
     NewException,
+)
+from searcher.review.feedback_schemas import FeedbackPage
+from searcher.review.stored_match_schemas import Disagreement, MatchPage, StoredMatchItem
+from searcher.review.verdict_schemas import (
+    AddedVerdicts,
     NewVerdict,
     NewVerdicts,
-    StoredMatchItem,
     Verdict,
     VerdictItem,
     VerdictPage,

@@ -7,15 +7,12 @@ from typing import Any
 
 import httpx
 
-from searcher.api.schemas import (
+from searcher.api.generation_schemas import GenerationItem, GenerationName, GenerationPage
+from searcher.api.snapshot_schemas import SnapshotItem, SnapshotPage
+from searcher.api.video_schemas import (
     ChangedVideo,
     ErasureReceipt,
-    GenerationItem,
-    GenerationName,
-    GenerationPage,
     NewVideo,
-    SnapshotItem,
-    SnapshotPage,
     StagedPage,
     VideoItem,
     VideoPage,

@@ -53,7 +53,7 @@ def client(state: State) -> Iterator[Client]:
     async def search() -> Response:
         return Response()
 
-    app.include_router(key_router(access, {}))
+    app.include_router(key_router(access))
     with Client(app) as opened:
         yield opened
 

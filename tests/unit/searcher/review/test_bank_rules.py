@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.state.curation import BankSetting
-from searcher.api.schemas import Action
+from searcher.api.match_schemas import Action
 from searcher.matching.policy import Policy
 from searcher.review.actions import STRENGTH, action_on, acts_of, in_share
 from searcher.review.rules import Negative, Ruling, is_worth_it, rule

@@ -1,4 +1,4 @@
-"""Pages over numbered rows, and the threads that read them."""
+"""Pages of a list, and the threads that read their rows from the state database."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Path, Query
 
 Result = TypeVar("Result")
-_MAX_PAGE = 1000
 # Row numbers of both databases are smaller.
 _MAX_NUMBER = 2**63 - 1
+_CURSOR = "`next_cursor` of the previous page."
 
-Limit = Annotated[int, Query(ge=1, le=_MAX_PAGE)]
-Cursor = Annotated[
-    int | None,
-    Query(ge=1, le=_MAX_NUMBER, description="`next_cursor` of the previous page."),
-]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+# Of lists whose items are small.
+LongLimit = Annotated[int, Query(ge=1, le=10_000)]
+Cursor = Annotated[int | None, Query(ge=1, le=_MAX_NUMBER, description=_CURSOR)]
+TextCursor = Annotated[str, Query(description=_CURSOR)]
 RowNumber = Annotated[int, Path(ge=1, le=_MAX_NUMBER)]
 
 

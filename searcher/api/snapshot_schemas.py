@@ -1,0 +1,37 @@
+"""The JSON of `/v1/snapshots`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from common.http.error_schemas import ErrorInfo
+from common.http.schema import Schema
+
+
+class SnapshotItem(Schema):
+    """A backup. `running` and `failed` ones have no name, and neither they nor `damaged` ones have the
+    other fields. `bytes`: of all its files. `state_database`: `postgresql_dump` is in the backup,
+    `postgresql` is not."""
+
+    name: str
+    state: Literal["running", "complete", "failed", "damaged"]
+    created_at: str | None = None
+    storyhash: str = Field("", description="The version that made it.")
+    profile: str = ""
+    model_id: str = ""
+    generation: str = ""
+    videos: int = 0
+    segments: int = 0
+    bytes: int = 0
+    offsets: dict[str, int] = Field({}, description="Log offset per partition.")
+    state_database: Literal["", "sqlite", "postgresql_dump", "postgresql", "none"] = ""
+    error: ErrorInfo | None = None
+
+
+class SnapshotPage(Schema):
+    """The backups of a service, newest first."""
+
+    items: list[SnapshotItem]
+    next_cursor: str | None
