@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,14 +50,15 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """title: what it shows, in plain words. unit: Grafana's name of it. shown_by: the jobs that give it
+    """title: what it shows, in plain words. unit: Grafana's name of it. shown: what its lines are; those
+    of an expression alone are named by the labels that it groups by. shown_by: the jobs that give it
     values. may_be_empty: why it may be empty although they run; usually "". alert: the alert whose
     runbook explains it. limit: drawn as a red line. most: the largest possible value."""
 
     title: str
     description: str
     unit: str
-    queries: tuple[Query, ...]
+    shown: str | Query | tuple[Query, ...]
     shown_by: tuple[str, ...]
     kind: str = "timeseries"
     width: int = 8
@@ -65,6 +67,18 @@ class Panel:
     alert: str = ""
     limit: float | None = None
     most: float | None = None
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        if isinstance(self.shown, tuple):
+            return self.shown
+        return (self.shown if isinstance(self.shown, Query) else _by_label(self.shown),)
+
+
+def _by_label(expr: str) -> Query:
+    grouped = re.search(r" by \((?:le,)?([^)]+)\)", expr)
+    assert grouped, expr
+    return Query(expr, " ".join(f"{{{{{label}}}}}" for label in grouped[1].split(",")))
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,10 @@ BOARD = Board(
                     "Decisions per bank",
                     "Queries in the time shown. Those without a match have the bank (none).",
                     "short",
-                    (
-                        Query(
-                            increase("decisions_total", by="bank,decision"),
-                            "{{bank}} {{decision}}",
-                            instant=True,
-                        ),
+                    Query(
+                        increase("decisions_total", by="bank,decision"),
+                        "{{bank}} {{decision}}",
+                        instant=True,
                     ),
                     API,
                     kind="table",
@@ -34,7 +32,7 @@ BOARD = Board(
                     "Decisions per second",
                     "By bank of the best match.",
                     "ops",
-                    (Query(rate("decisions_total", by="bank,decision"), "{{bank}} {{decision}}"),),
+                    rate("decisions_total", by="bank,decision"),
                     API,
                     width=12,
                 ),
@@ -42,14 +40,9 @@ BOARD = Board(
                     "Precision of the matches that people judged",
                     "Share of the matches with a verdict that are copies or licensed, per bank.",
                     "percentunit",
-                    (
-                        Query(
-                            ratio(
-                                total("judged_matches", 'verdict="right"', by="bank"),
-                                total("judged_matches", 'verdict=~"right|wrong"', by="bank"),
-                            ),
-                            "{{bank}}",
-                        ),
+                    ratio(
+                        total("judged_matches", 'verdict="right"', by="bank"),
+                        total("judged_matches", 'verdict=~"right|wrong"', by="bank"),
                     ),
                     API,
                     most=1,
@@ -60,7 +53,7 @@ BOARD = Board(
                     "Mean probability of the matches that people judged",
                     "If probabilities are calibrated, it is about the precision beside it.",
                     "percentunit",
-                    (Query(total("judged_probability", by="bank", how="max"), "{{bank}}"),),
+                    total("judged_probability", by="bank", how="max"),
                     API,
                     most=1,
                     width=12,
@@ -70,12 +63,7 @@ BOARD = Board(
                     "Match rate",
                     "Share of the queries of the last hour that are copies or go to review.",
                     "percentunit",
-                    (
-                        Query(
-                            total("storyhash:match_rate:ratio_rate1h", by="job", how="max"),
-                            "{{job}}",
-                        ),
-                    ),
+                    total("storyhash:match_rate:ratio_rate1h", by="job", how="max"),
                     API,
                     most=1,
                 ),
@@ -83,14 +71,9 @@ BOARD = Board(
                     "Queries that go to review, as a share",
                     "If it grows, thresholds or the catalogue changed.",
                     "percentunit",
-                    (
-                        Query(
-                            ratio(
-                                rate("decisions_total", 'decision="review"', by="job", window="1h"),
-                                rate("decisions_total", by="job", window="1h"),
-                            ),
-                            "{{job}}",
-                        ),
+                    ratio(
+                        rate("decisions_total", 'decision="review"', by="job", window="1h"),
+                        rate("decisions_total", by="job", window="1h"),
                     ),
                     API,
                     most=1,
@@ -99,12 +82,7 @@ BOARD = Board(
                     "Queries per second",
                     "Videos matched: uploads, addresses and new videos.",
                     "ops",
-                    (
-                        Query(
-                            rate("match_probability_count", by="job,instance"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
+                    rate("match_probability_count", by="job,instance"),
                     API,
                 ),
             ),
@@ -116,14 +94,7 @@ BOARD = Board(
                     "Best probability of each query",
                     "Most should be near 0 or near 1. Many in the middle are hard to decide.",
                     "short",
-                    (
-                        Query(
-                            increase(
-                                "match_probability_bucket", by="le", window="$__rate_interval"
-                            ),
-                            "{{le}}",
-                        ),
-                    ),
+                    increase("match_probability_bucket", by="le", window="$__rate_interval"),
                     API,
                     kind="heatmap",
                     width=12,

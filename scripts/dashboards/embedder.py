@@ -43,40 +43,23 @@ BOARD = Board(
                     "Share of the time spent in networks",
                     "Above 1 several calls run at the same time.",
                     "percentunit",
-                    (
-                        Query(
-                            rate("encode_duration_seconds_sum", by="job,instance,model"),
-                            "{{job}} {{instance}} {{model}}",
-                        ),
-                    ),
+                    rate("encode_duration_seconds_sum", by="job,instance,model"),
                     _EMBEDS,
                 ),
                 Panel(
                     "Segments embedded per second",
                     "By process.",
                     "ops",
-                    (
-                        Query(
-                            rate("segments_total", 'stage="embed"', by="job,instance,outcome"),
-                            "{{job}} {{instance}} {{outcome}}",
-                        ),
-                    ),
+                    rate("segments_total", 'stage="embed"', by="job,instance,outcome"),
                     _EMBEDS,
                 ),
                 Panel(
                     "Time per segment",
                     "Processing time of the stage, divided by the segments.",
                     "s",
-                    (
-                        Query(
-                            ratio(
-                                rate(
-                                    "stage_duration_seconds_sum", 'stage="embed"', by="job,instance"
-                                ),
-                                rate("segments_total", 'stage="embed"', by="job,instance"),
-                            ),
-                            "{{job}} {{instance}}",
-                        ),
+                    ratio(
+                        rate("stage_duration_seconds_sum", 'stage="embed"', by="job,instance"),
+                        rate("segments_total", 'stage="embed"', by="job,instance"),
                     ),
                     _EMBEDS,
                 ),
@@ -84,7 +67,7 @@ BOARD = Board(
                     "Queries embedded for searchers",
                     "Requests per second to POST /v1/embed, by status.",
                     "reqps",
-                    (Query(rate("http_requests_total", _HTTP, by="status"), "{{status}}"),),
+                    rate("http_requests_total", _HTTP, by="status"),
                     (EMBEDDER,),
                     may_be_empty=_VIDEO,
                 ),
@@ -92,12 +75,7 @@ BOARD = Board(
                     "Queries that wait for an embedder's turn",
                     "Two are embedded at a time.",
                     "short",
-                    (
-                        Query(
-                            total("queue_waiting_requests", 'queue="embed"', by="instance"),
-                            "{{instance}}",
-                        ),
-                    ),
+                    total("queue_waiting_requests", 'queue="embed"', by="instance"),
                     (EMBEDDER,),
                     alert="StoryHashNoEmbedder",
                 ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from scripts.dashboards.board import (
     ALL,
     API,
@@ -20,6 +22,8 @@ from scripts.dashboards.promql import increase, metric, quantile, rate, ratio, t
 _MATCH = 'route="/v1/match"'
 _UP = metric("up", 'job=~"serve|searcher|embedder|producer"')
 
+_number = partial(Panel, kind="stat", width=4, height=4)
+
 BOARD = Board(
     "storyhash",
     "StoryHash: overview",
@@ -28,90 +32,64 @@ BOARD = Board(
         Row(
             "Now",
             (
-                Panel(
+                _number(
                     "Videos matched",
                     "Queries that got a decision in the time shown: uploads, addresses and new videos.",
                     "short",
-                    (Query(increase("match_probability_count"), "videos"),),
+                    Query(increase("match_probability_count"), "videos"),
                     API,
-                    kind="stat",
-                    width=4,
-                    height=4,
                 ),
-                Panel(
+                _number(
                     "Time to match a video, 95 of 100",
                     "95 of 100 match requests took at most this long, upload included.",
                     "s",
-                    (Query(quantile(0.95, "http_request_duration_seconds", _MATCH), "p95"),),
+                    Query(quantile(0.95, "http_request_duration_seconds", _MATCH), "p95"),
                     API,
-                    kind="stat",
-                    width=4,
-                    height=4,
                 ),
-                Panel(
+                _number(
                     "Queries that are copies or go to review",
                     "Share of the queries in the time shown.",
                     "percentunit",
-                    (
-                        Query(
-                            ratio(
-                                increase("decisions_total", 'decision=~"copy|review"'),
-                                increase("decisions_total"),
-                            ),
-                            "match rate",
+                    Query(
+                        ratio(
+                            increase("decisions_total", 'decision=~"copy|review"'),
+                            increase("decisions_total"),
                         ),
+                        "match rate",
                     ),
                     API,
-                    kind="stat",
-                    width=4,
-                    height=4,
                 ),
-                Panel(
+                _number(
                     "Videos that wait to be indexed",
                     "Queued in `serve`, or incomplete in a searcher.",
                     "short",
-                    (
-                        Query(
-                            f"sum({metric('pending_videos')} or {metric('staged_videos')})",
-                            "videos",
-                        ),
+                    Query(
+                        f"sum({metric('pending_videos')} or {metric('staged_videos')})",
+                        "videos",
                     ),
                     API,
-                    kind="stat",
-                    width=4,
-                    height=4,
                     alert="StoryHashIndexingStuck",
                 ),
-                Panel(
+                _number(
                     "Videos that failed",
                     "Videos that could not be read or indexed, in the time shown.",
                     "short",
-                    (
-                        Query(
-                            increase("videos_total", 'stage=~"ingest|search"', 'outcome="failed"'),
-                            "videos",
-                        ),
+                    Query(
+                        increase("videos_total", 'stage=~"ingest|search"', 'outcome="failed"'),
+                        "videos",
                     ),
                     (SERVE, SEARCHER, PRODUCER),
-                    kind="stat",
-                    width=4,
-                    height=4,
                     alert="StoryHashVideosFailing",
                 ),
-                Panel(
+                _number(
                     "Services that are down or not ready",
                     "Targets that Prometheus cannot reach, or whose /readyz is 503.",
                     "short",
-                    (
-                        Query(
-                            f"count({metric('ready')} == 0 or {_UP} == 0) or vector(0)",
-                            "services",
-                        ),
+                    Query(
+                        f"count({metric('ready')} == 0 or {_UP} == 0) or vector(0)",
+                        "services",
                     ),
                     ALL,
-                    kind="stat",
-                    width=4,
-                    height=4,
                     alert="StoryHashNotReady",
                     limit=1,
                 ),
@@ -124,11 +102,7 @@ BOARD = Board(
                     "Requests per second, by route and status",
                     "Every HTTP request except health and metrics.",
                     "reqps",
-                    (
-                        Query(
-                            rate("http_requests_total", by="route,status"), "{{status}} {{route}}"
-                        ),
-                    ),
+                    Query(rate("http_requests_total", by="route,status"), "{{status}} {{route}}"),
                     (*API, EMBEDDER),
                     width=12,
                     alert="StoryHashRequestsFailing",
@@ -137,11 +111,7 @@ BOARD = Board(
                     "Time per request, 95 of 100, by route",
                     "From the first byte to the end of the response.",
                     "s",
-                    (
-                        Query(
-                            quantile(0.95, "http_request_duration_seconds", by="route"), "{{route}}"
-                        ),
-                    ),
+                    quantile(0.95, "http_request_duration_seconds", by="route"),
                     (*API, EMBEDDER),
                     width=12,
                 ),
@@ -160,7 +130,7 @@ BOARD = Board(
                     "Requests refused because a queue was full",
                     "Answered with 503 or 429, and Retry-After.",
                     "reqps",
-                    (Query(rate("queue_refused_requests_total", by="queue"), "{{queue}}"),),
+                    rate("queue_refused_requests_total", by="queue"),
                     (*API, EMBEDDER),
                     alert="StoryHashRequestsRefused",
                 ),
@@ -168,7 +138,7 @@ BOARD = Board(
                     "Bytes uploaded per second",
                     "Videos sent in the body of a request.",
                     "Bps",
-                    (Query(rate("upload_bytes_total", by="job"), "{{job}}"),),
+                    rate("upload_bytes_total", by="job"),
                     (*API, EMBEDDER),
                 ),
             ),
@@ -180,7 +150,7 @@ BOARD = Board(
                     "Ready",
                     "1 while /readyz says ready.",
                     "bool",
-                    (Query(total("ready", by="job,instance", how="min"), "{{job}} {{instance}}"),),
+                    total("ready", by="job,instance", how="min"),
                     ALL,
                     kind="state-timeline",
                     alert="StoryHashNotReady",
@@ -189,11 +159,9 @@ BOARD = Board(
                     "Background threads that run",
                     "1 while a thread runs, 0 after it died.",
                     "bool",
-                    (
-                        Query(
-                            total("background_thread_up", by="job,instance,thread", how="min"),
-                            "{{job}} {{thread}}",
-                        ),
+                    Query(
+                        total("background_thread_up", by="job,instance,thread", how="min"),
+                        "{{job}} {{thread}}",
                     ),
                     API,
                     kind="state-timeline",
@@ -203,11 +171,9 @@ BOARD = Board(
                     "Background threads that died",
                     "Deaths since the service started.",
                     "short",
-                    (
-                        Query(
-                            total("background_thread_deaths_total", by="job,instance,thread"),
-                            "{{job}} {{thread}}",
-                        ),
+                    Query(
+                        total("background_thread_deaths_total", by="job,instance,thread"),
+                        "{{job}} {{thread}}",
                     ),
                     API,
                     alert="StoryHashThreadDied",
@@ -216,11 +182,9 @@ BOARD = Board(
                     "Free space for the data folder",
                     "Share of the disk; a snapshot needs as much space again as the index.",
                     "percentunit",
-                    (
-                        Query(
-                            f"{metric('data_free_bytes')} / {metric('data_size_bytes')}",
-                            "{{job}} {{instance}}",
-                        ),
+                    Query(
+                        f"{metric('data_free_bytes')} / {metric('data_size_bytes')}",
+                        "{{job}} {{instance}}",
                     ),
                     ALL,
                     alert="StoryHashDiskFull",
@@ -230,11 +194,9 @@ BOARD = Board(
                     "Age of the newest backup",
                     "Complete backups in the folder for backups; the alert waits 36 hours.",
                     "s",
-                    (
-                        Query(
-                            f"time() - ({metric('last_backup_timestamp_seconds')} > 0)",
-                            "{{job}} {{instance}}",
-                        ),
+                    Query(
+                        f"time() - ({metric('last_backup_timestamp_seconds')} > 0)",
+                        "{{job}} {{instance}}",
                     ),
                     API,
                     may_be_empty="it has a value only after the first backup",
@@ -247,12 +209,10 @@ BOARD = Board(
                     "Versions",
                     "What runs where.",
                     "short",
-                    (
-                        Query(
-                            total("build_info", by="job,instance,service,version", how="min"),
-                            "{{service}}",
-                            instant=True,
-                        ),
+                    Query(
+                        total("build_info", by="job,instance,service,version", how="min"),
+                        "{{service}}",
+                        instant=True,
                     ),
                     ALL,
                     kind="table",

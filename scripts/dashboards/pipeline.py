@@ -41,12 +41,7 @@ BOARD = Board(
                     "How far behind consumers are, in time",
                     "Age of the messages that are read now, while more wait.",
                     "s",
-                    (
-                        Query(
-                            total("consumer_lag_seconds", by="stage,topic", how="max"),
-                            "{{stage}} {{topic}}",
-                        ),
-                    ),
+                    total("consumer_lag_seconds", by="stage,topic", how="max"),
                     KAFKA,
                     alert="StoryHashLagGrowing",
                 ),
@@ -54,11 +49,7 @@ BOARD = Board(
                     "How far behind consumers are, in messages",
                     "Messages that wait, by stage and topic. A backfill may wait long.",
                     "short",
-                    (
-                        Query(
-                            total("consumer_lag_messages", by="stage,topic"), "{{stage}} {{topic}}"
-                        ),
-                    ),
+                    total("consumer_lag_messages", by="stage,topic"),
                     KAFKA,
                     alert="StoryHashLagGrowing",
                 ),
@@ -66,7 +57,7 @@ BOARD = Board(
                     "Videos queued in `serve`, by waiting time",
                     "Videos that wait to be indexed, since they were queued or since the start.",
                     "short",
-                    (Query(total("pending_videos", by="age"), "{{age}}"),),
+                    total("pending_videos", by="age"),
                     (SERVE,),
                     width=12,
                     alert="StoryHashIndexingStuck",
@@ -75,7 +66,7 @@ BOARD = Board(
                     "Incomplete videos, by time since their last segment",
                     "Videos in staging of the searcher.",
                     "short",
-                    (Query(total("staged_videos", by="age"), "{{age}}"),),
+                    total("staged_videos", by="age"),
                     (SEARCHER,),
                     width=12,
                     alert="StoryHashVideosWaiting",
@@ -89,21 +80,21 @@ BOARD = Board(
                     "Videos per second, by stage and outcome",
                     "Videos that were sent, indexed, deleted, or failed.",
                     "ops",
-                    (Query(rate("videos_total", by="stage,outcome"), "{{stage}} {{outcome}}"),),
+                    rate("videos_total", by="stage,outcome"),
                     (SERVE, SEARCHER, PRODUCER),
                 ),
                 Panel(
                     "Segments per second, by stage and outcome",
                     "Segments of 4 s that were produced, embedded, or made searchable.",
                     "ops",
-                    (Query(rate("segments_total", by="stage,outcome"), "{{stage}} {{outcome}}"),),
+                    rate("segments_total", by="stage,outcome"),
                     (SERVE, SEARCHER, EMBEDDER, PRODUCER),
                 ),
                 Panel(
                     "Time per batch, 95 of 100, by stage",
                     "Processing time of one batch.",
                     "s",
-                    (Query(quantile(0.95, "stage_duration_seconds", by="stage"), "{{stage}}"),),
+                    quantile(0.95, "stage_duration_seconds", by="stage"),
                     (SERVE, SEARCHER, EMBEDDER, PRODUCER),
                 ),
             ),
@@ -115,14 +106,7 @@ BOARD = Board(
                     "Videos that fail, as a share",
                     "Failed videos of the last hour, by stage.",
                     "percentunit",
-                    (
-                        Query(
-                            total(
-                                "storyhash:videos_failed:ratio_rate1h", by="job,stage", how="max"
-                            ),
-                            "{{job}} {{stage}}",
-                        ),
-                    ),
+                    total("storyhash:videos_failed:ratio_rate1h", by="job,stage", how="max"),
                     (SERVE, SEARCHER, PRODUCER),
                     limit=0.2,
                     alert="StoryHashVideosFailing",
@@ -131,11 +115,7 @@ BOARD = Board(
                     "Dead letters",
                     "Messages set aside since the service started, by reason.",
                     "short",
-                    (
-                        Query(
-                            total("dead_letters_total", by="stage,reason"), "{{stage}} {{reason}}"
-                        ),
-                    ),
+                    total("dead_letters_total", by="stage,reason"),
                     (EMBEDDER,),
                     may_be_empty=_NONE,
                     alert="StoryHashDeadLetters",
@@ -144,11 +124,7 @@ BOARD = Board(
                     "Retries per second",
                     "Retries after a dependency failed.",
                     "ops",
-                    (
-                        Query(
-                            rate("retries_total", by="stage,dependency"), "{{stage}} {{dependency}}"
-                        ),
-                    ),
+                    rate("retries_total", by="stage,dependency"),
                     (*_INDEXES, EMBEDDER),
                     may_be_empty=_NONE,
                     alert="StoryHashDependencyFailing",
@@ -157,7 +133,7 @@ BOARD = Board(
                     "Messages that expired unread",
                     "Their videos are not searchable; send them again.",
                     "short",
-                    (Query(total("expired_messages_total", by="topic"), "{{topic}}"),),
+                    total("expired_messages_total", by="topic"),
                     KAFKA,
                     alert="StoryHashSegmentsExpired",
                 ),
@@ -165,7 +141,7 @@ BOARD = Board(
                     "Matching jobs, by state",
                     "Finished ones are kept for a day.",
                     "short",
-                    (Query(total("jobs", by="state", how="max"), "{{state}}"),),
+                    total("jobs", by="state", how="max"),
                     _INDEXES,
                     width=16,
                 ),
@@ -178,7 +154,7 @@ BOARD = Board(
                     "Deliveries per second, by outcome",
                     "failed: an attempt that is repeated. dead: given up.",
                     "ops",
-                    (Query(rate("webhook_deliveries_total", by="outcome"), "{{outcome}}"),),
+                    rate("webhook_deliveries_total", by="outcome"),
                     _INDEXES,
                     width=12,
                     alert="StoryHashWebhooksFailing",
@@ -187,7 +163,7 @@ BOARD = Board(
                     "Events that wait for their receiver",
                     "Deliveries that are not accepted yet, by time since they were queued.",
                     "short",
-                    (Query(total("webhook_pending_deliveries", by="age"), "{{age}}"),),
+                    total("webhook_pending_deliveries", by="age"),
                     _INDEXES,
                     width=12,
                     alert="StoryHashWebhooksFailing",

@@ -13,7 +13,7 @@ def cpu_panel(shown_by: tuple[str, ...], width: int = 8) -> Panel:
         "CPU cores in use",
         "Cores that the process keeps busy, without its child processes.",
         "short",
-        (Query(expr, "{{job}} {{instance}}"),),
+        Query(expr, "{{job}} {{instance}}"),
         shown_by,
         width=width,
     )
@@ -26,7 +26,7 @@ def memory_panel(shown_by: tuple[str, ...], width: int = 8) -> Panel:
         "Memory",
         "Resident memory of the process, without its child processes.",
         "bytes",
-        (Query(expr, "{{job}} {{instance}}"),),
+        Query(expr, "{{job}} {{instance}}"),
         shown_by,
         width=width,
     )

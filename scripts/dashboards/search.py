@@ -34,14 +34,12 @@ BOARD = Board(
                     "Searches under 1 ms",
                     "Share of the /v1/search requests; the target is 99 %.",
                     "percentunit",
-                    (
-                        Query(
-                            ratio(
-                                rate("query_duration_seconds_bucket", 'le="0.001"'),
-                                rate("query_duration_seconds_count"),
-                            ),
-                            "under 1 ms",
+                    Query(
+                        ratio(
+                            rate("query_duration_seconds_bucket", 'le="0.001"'),
+                            rate("query_duration_seconds_count"),
                         ),
+                        "under 1 ms",
                     ),
                     API,
                     most=1,
@@ -76,12 +74,7 @@ BOARD = Board(
                     "Searches per second",
                     "Answered /v1/search requests.",
                     "reqps",
-                    (
-                        Query(
-                            rate("query_duration_seconds_count", by="job,instance"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
+                    rate("query_duration_seconds_count", by="job,instance"),
                     API,
                 ),
                 Panel(
@@ -107,31 +100,21 @@ BOARD = Board(
                     "Vectors in the index",
                     "Live ones answer; dead ones are removed by the next merge.",
                     "short",
-                    (Query(total("index_vectors", by="job,state"), "{{job}} {{state}}"),),
+                    total("index_vectors", by="job,state"),
                     API,
                 ),
                 Panel(
                     "Vectors that are not in the graph yet",
                     "Each search compares every one of them.",
                     "short",
-                    (
-                        Query(
-                            total("index_waiting_vectors", by="job,instance"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
+                    total("index_waiting_vectors", by="job,instance"),
                     API,
                 ),
                 Panel(
                     "Nearest segments found",
                     "Recall against exact search, measured on a sample.",
                     "percentunit",
-                    (
-                        Query(
-                            total("index_recall_ratio", by="job,instance", how="min"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
+                    total("index_recall_ratio", by="job,instance", how="min"),
                     API,
                     most=1,
                     alert="StoryHashRecallPoor",
@@ -140,24 +123,14 @@ BOARD = Board(
                     "Candidates per search",
                     "Kept while the graph is searched, as the recall target needs.",
                     "short",
-                    (
-                        Query(
-                            total("index_search_candidates", by="job,instance", how="max"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
+                    total("index_search_candidates", by="job,instance", how="max"),
                     API,
                 ),
                 Panel(
                     "Videos that differ between index and mirror",
                     "Share of the audited videos; 0 is good.",
                     "percentunit",
-                    (
-                        Query(
-                            total("mirror_divergence_ratio", by="job,instance", how="max"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
+                    total("mirror_divergence_ratio", by="job,instance", how="max"),
                     API,
                     alert="StoryHashMirrorDiverges",
                 ),

@@ -31,12 +31,7 @@ BOARD = Board(
                     "Lag per process, in messages",
                     "Messages that wait, by stage, topic and process.",
                     "short",
-                    (
-                        Query(
-                            total("consumer_lag_messages", by="stage,topic,instance"),
-                            "{{stage}} {{topic}} {{instance}}",
-                        ),
-                    ),
+                    total("consumer_lag_messages", by="stage,topic,instance"),
                     KAFKA,
                     alert="StoryHashLagGrowing",
                 ),
@@ -44,12 +39,7 @@ BOARD = Board(
                     "Lag per process, in time",
                     "Age of the messages that are read now, while more wait.",
                     "s",
-                    (
-                        Query(
-                            total("consumer_lag_seconds", by="stage,topic,instance", how="max"),
-                            "{{stage}} {{topic}} {{instance}}",
-                        ),
-                    ),
+                    total("consumer_lag_seconds", by="stage,topic,instance", how="max"),
                     KAFKA,
                     alert="StoryHashLagGrowing",
                 ),
@@ -57,12 +47,7 @@ BOARD = Board(
                     "Messages that expired unread",
                     "They were older than the topic's retention.",
                     "short",
-                    (
-                        Query(
-                            total("expired_messages_total", by="topic,instance"),
-                            "{{topic}} {{instance}}",
-                        ),
-                    ),
+                    total("expired_messages_total", by="topic,instance"),
                     KAFKA,
                     alert="StoryHashSegmentsExpired",
                 ),
@@ -70,12 +55,7 @@ BOARD = Board(
                     "Retries, by dependency",
                     "broker is Kafka, storage is the mirror or the disk.",
                     "ops",
-                    (
-                        Query(
-                            rate("retries_total", by="stage,dependency,instance"),
-                            "{{stage}} {{dependency}} {{instance}}",
-                        ),
-                    ),
+                    rate("retries_total", by="stage,dependency,instance"),
                     (SERVE, SEARCHER, EMBEDDER),
                     width=12,
                     may_be_empty=_NONE,
@@ -85,11 +65,7 @@ BOARD = Board(
                     "Dead letters, by reason",
                     "Messages set aside since the service started.",
                     "short",
-                    (
-                        Query(
-                            total("dead_letters_total", by="stage,reason"), "{{stage}} {{reason}}"
-                        ),
-                    ),
+                    total("dead_letters_total", by="stage,reason"),
                     (EMBEDDER,),
                     width=12,
                     may_be_empty=_NONE,
@@ -104,12 +80,7 @@ BOARD = Board(
                     "Videos that differ between index and mirror",
                     "Share of the audited videos; 0 is good.",
                     "percentunit",
-                    (
-                        Query(
-                            total("mirror_divergence_ratio", by="job,instance", how="max"),
-                            "{{job}} {{instance}}",
-                        ),
-                    ),
+                    total("mirror_divergence_ratio", by="job,instance", how="max"),
                     (SERVE, SEARCHER),
                     alert="StoryHashMirrorDiverges",
                 ),
@@ -117,18 +88,16 @@ BOARD = Board(
                     "Points in Qdrant",
                     "Vectors in the server, by collection.",
                     "short",
-                    (Query(f"sum by (id) (collection_points{_QDRANT})", "{{id}}"),),
+                    Query(f"sum by (id) (collection_points{_QDRANT})", "{{id}}"),
                     (QDRANT,),
                 ),
                 Panel(
                     "Requests to Qdrant per second",
                     "By status.",
                     "reqps",
-                    (
-                        Query(
-                            f"sum by (status) (rate(rest_responses_total{_QDRANT}[$__rate_interval]))",
-                            "{{status}}",
-                        ),
+                    Query(
+                        f"sum by (status) (rate(rest_responses_total{_QDRANT}[$__rate_interval]))",
+                        "{{status}}",
                     ),
                     (QDRANT,),
                 ),
@@ -136,12 +105,10 @@ BOARD = Board(
                     "Time per request to Qdrant, 95 of 100",
                     "By endpoint.",
                     "s",
-                    (
-                        Query(
-                            "histogram_quantile(0.95, sum by (le,endpoint) "
-                            f"(rate(rest_responses_duration_seconds_bucket{_QDRANT}[$__rate_interval])))",
-                            "{{endpoint}}",
-                        ),
+                    Query(
+                        "histogram_quantile(0.95, sum by (le,endpoint) "
+                        f"(rate(rest_responses_duration_seconds_bucket{_QDRANT}[$__rate_interval])))",
+                        "{{endpoint}}",
                     ),
                     (QDRANT,),
                     width=12,
@@ -150,7 +117,7 @@ BOARD = Board(
                     "Qdrant is reached",
                     "1 while Prometheus reaches it.",
                     "bool",
-                    (Query(f"min by (instance) (up{_QDRANT})", "{{instance}}"),),
+                    Query(f"min by (instance) (up{_QDRANT})", "{{instance}}"),
                     (QDRANT,),
                     kind="state-timeline",
                     width=12,
