@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from common.http.error_schemas import ErrorInfo
-from common.http.schema import Schema
+from common.http.schema import Schema, examples
 from common.state.keys import MAX_BANKS
 from common.state.webhooks import MAX_DESCRIPTION, MAX_URL
 from searcher.api.match_schemas import Action
@@ -38,15 +38,11 @@ _EVENT = {
 }
 
 
-def _example(value: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(extra="forbid", json_schema_extra={"examples": [value]})
-
-
 class NewWebhookBody(Schema):
     """A webhook to create. `events`: null for all. `banks`: null for all; otherwise it gets only events
     that concern no other bank."""
 
-    model_config = _example({"url": _URL, "events": ["match.found"]})
+    model_config = examples({"url": _URL, "events": ["match.found"]})
     url: str = Field(min_length=1, max_length=MAX_URL, description="An https:// address.")
     events: list[EventType] | None = Field(None, min_length=1)
     banks: list[str] | None = Field(None, min_length=1, max_length=MAX_BANKS)
@@ -56,7 +52,7 @@ class NewWebhookBody(Schema):
 class WebhookItem(Schema):
     """A webhook. `key_id`: of the key that created it; null if no key was required."""
 
-    model_config = _example(_WEBHOOK)
+    model_config = examples(_WEBHOOK)
     id: str
     url: str
     events: list[EventType] | None
@@ -69,7 +65,7 @@ class WebhookItem(Schema):
 class CreatedWebhook(WebhookItem):
     """A new webhook; `secret` is shown only now."""
 
-    model_config = _example({**_WEBHOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+    model_config = examples({**_WEBHOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
     secret: str = Field(description="Verifies signatures, see Standard Webhooks.")
 
 
@@ -85,7 +81,7 @@ class DeliveryItem(Schema):
     """An event for one webhook. `status`: HTTP status of the last answer, null without one. `error`: of
     the last attempt, empty if it succeeded."""
 
-    model_config = _example(
+    model_config = examples(
         {
             "id": 7,
             "webhook_id": _WEBHOOK["id"],
@@ -203,7 +199,7 @@ class JobFinished(_Event):
 class VideoIndexed(_Event):
     """Sent when a new version of a video is searchable."""
 
-    model_config = _example(_EVENT)
+    model_config = examples(_EVENT)
     type: Literal["video.indexed"]
     data: VideoIndexedData
 
