@@ -31,6 +31,13 @@ class TooManyJobsError(UsageError):
     code = "too_many_jobs"
 
 
+class UploadsFullError(StoryHashError):
+    """The uploaded videos of the catalogue use all the disk space for them. Delete videos, or raise the
+    limit."""
+
+    code = "uploads_full"
+
+
 class WebhookSignatureError(UsageError):
     """A webhook message does not come from the service, or it is old. Answer 400 and ignore it."""
 

@@ -56,6 +56,7 @@ def erasure_receipt(
             Place("snapshots", "deletions that are not in them yet", int(unpurged)),
             Place("staging", "incomplete versions", len(index.staging.staged_versions(video_id))),
             Place("thumbnails", "files of small pictures", index.thumbnails.count(video_id)),
+            Place("uploads", "uploaded files", index.uploads.count(video_id)),
         ]
     if state is not None:
         places += [

@@ -15,6 +15,7 @@ from searcher.storage.data_dir import FolderManifest
 from searcher.storage.database import Database
 from searcher.storage.staging import Staging
 from searcher.storage.thumbnails import ThumbnailStore
+from searcher.storage.uploads import UploadedVideos
 from searcher.storage.video_store import VideoStore
 
 # For the audit, one of this many searches contributes a query; the newest _SAMPLES queries are kept.
@@ -36,6 +37,7 @@ class IndexReader:
         self.videos = VideoStore(database)
         self.staging = Staging(database)
         self.thumbnails = ThumbnailStore(folder)
+        self.uploads = UploadedVideos(folder)
         self.changing = threading.RLock()
         self.notices: list[str] = []
         self._database = database

@@ -3,6 +3,7 @@
 storyhash.json   format, profile, model_id     videos.sqlite   the catalogue
 lock             one writer at a time          mirror/         every vector, durable
 snapshots/       the shard, for a fast start    thumbnails/     small pictures, if they are wanted
+uploads/         files that callers uploaded
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class LocalIndex(MirroredIndex):
             opened.callback(mirror.close)
             index = cls(folder, manifest, settings, database, mirror, lock)
             index.thumbnails.sweep()
+            index.uploads.sweep()
             index._recover()
             index._half_done.update(index.videos.pending())
             index.finish_deletions()
@@ -172,10 +174,15 @@ class LocalIndex(MirroredIndex):
             self._shard_is_behind = behind
 
     def mark_failed(self, video: Video, error: VideoError) -> None:
-        """Record why a video could not be indexed. An older version stays searchable."""
+        """Record why a video could not be indexed. An older version stays searchable. An uploaded file is
+        deleted."""
         with self.changing:
             self._check_writable()
-            self.videos.fail(video, error.code, str(error))
+            message = str(error)
+            if self.uploads.holds(video.uri):
+                message = message.replace(video.uri, "the upload")
+            self.videos.fail(video, error.code, message)
+            self.uploads.delete([video.video_id])
 
     def delete_video(self, video_id: str) -> bool:
         """Remove a video from catalogue, mirror, shard and all snapshots. Returns False if it is
@@ -259,8 +266,8 @@ class LocalIndex(MirroredIndex):
         self.notices += recovered.said
 
     def finish_deletions(self) -> None:
-        """Remove deleted videos from mirror, shard, snapshots and thumbnails. Also finishes deletions of
-        a process that was killed."""
+        """Remove deleted videos from mirror, shard and snapshots, with their thumbnails and uploaded
+        files. Also finishes deletions of a process that was killed."""
         with self.changing:
             gone = self.videos.unpurged()
             if not gone:
@@ -271,6 +278,7 @@ class LocalIndex(MirroredIndex):
                     mirror.delete_video(video_id)
             mirror.flush()
             self.thumbnails.delete(one for one in gone if self.videos.get(one) is None)
+            self.uploads.delete(one for one in gone if self.videos.get(one) is None)
             self._shard.remove_videos([one for one in gone if self.videos.get(one) is None])
         # Older snapshots still have the vectors, so only the new one is kept.
         self.save_snapshot(keep=1)

@@ -16,6 +16,7 @@ from common.errors import (
     ReusedKeyError,
     StoryHashError,
     TooManyJobsError,
+    UploadsFullError,
     VideoError,
 )
 
@@ -27,6 +28,7 @@ _STATUS_OF_KIND: Mapping[type[StoryHashError], int] = {
     ModelMismatchError: 409,
     BackupRunningError: 409,
     TooManyJobsError: 429,
+    UploadsFullError: 507,
 }
 
 # Status and title of the codes that no exception class has, or for which its docstring is no title.
@@ -79,7 +81,7 @@ class ErrorCode:
 def status_of(kind: type[StoryHashError]) -> int:
     """The HTTP status of an exception: 400 for a mistake of the caller, 409 for another model or a backup
     that is being made, 422 for a video or an Idempotency-Key that cannot be used, 429 for a full queue of
-    jobs, 503 for a dependency that is down, otherwise 500."""
+    jobs, 507 for full disk space of uploads, 503 for a dependency that is down, otherwise 500."""
     for base, status in _STATUS_OF_KIND.items():
         if issubclass(kind, base):
             return status

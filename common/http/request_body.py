@@ -97,15 +97,19 @@ async def read_json(request: Request, max_bytes: int) -> Mapping[str, Any]:
     kind = content_type(request)
     if kind != JSON_TYPE:
         raise unsupported(kind, JSON_TYPE)
-    return await parsed(await read_bytes(request, max_bytes), _json_object)
+    return await parsed(await read_bytes(request, max_bytes), json_object)
 
 
 async def read_model(request: Request, model: type[Model], max_bytes: int) -> Model:
     """A JSON object as a model. Raises UsageError with the name of the field, and the errors of
     `read_json`."""
-    body = await read_json(request, max_bytes)
+    return as_model(model, await read_json(request, max_bytes))
+
+
+def as_model(model: type[Model], fields: Mapping[str, Any]) -> Model:
+    """Fields as a model. Raises UsageError with the name of the field."""
     try:
-        return model.model_validate(body)
+        return model.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -119,15 +123,16 @@ def documented_body(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _json_object(body: bytes) -> Mapping[str, Any]:
+def json_object(text: bytes, name: str = "the body") -> Mapping[str, Any]:
+    """A JSON object with at most 32 levels. name: of the text, for messages. Raises UsageError."""
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise UsageError(f"the body is not JSON: {error}") from None
+        raise UsageError(f"{name} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise UsageError("the body: expected a JSON object")
+        raise UsageError(f"{name}: expected a JSON object")
     if _deeper_than(value, MAX_JSON_DEPTH):
-        raise UsageError(f"the body: expected lists and objects up to {MAX_JSON_DEPTH} deep")
+        raise UsageError(f"{name}: expected lists and objects up to {MAX_JSON_DEPTH} deep")
     return value
 
 

@@ -14,7 +14,7 @@ from common.http.query_parameters import check_parameters
 from common.http.request_facts import facts_of
 from common.state.roles import Role
 
-Costs: TypeAlias = Literal["", "query", "upload"]
+Costs: TypeAlias = Literal["", "query", "upload", "bytes"]
 _SCHEME = "key"
 _DESCRIPTION = (
     "An API key: `Authorization: Bearer sh_...`. The scope of a route is the least role that may "
@@ -27,7 +27,7 @@ def needs(
 ) -> list[params.Depends]:
     """The `dependencies` of a route. change: the action for the audit log. all_banks: refuse keys that
     are limited to some banks, because the route concerns all banks. quota: what a request uses of the
-    quota of its key: a `query`, or also the bytes of its body (`upload`)."""
+    quota of its key: a `query`, the `bytes` of its body, or both (`upload`)."""
     return [Security(RoleCheck(role, change, all_banks, quota), scopes=[role.value])]
 
 
@@ -61,7 +61,8 @@ class RoleCheck(SecurityBase):
             )
         check_parameters(request)
         if self._quota and facts.meter is not None:
-            await facts.meter.begin(request.scope, query=True, upload=self._quota == "upload")
+            query, upload = self._quota != "bytes", self._quota != "query"
+            await facts.meter.begin(request.scope, query=query, upload=upload)
 
 
 def banks_for(request: Request, asked: frozenset[str]) -> frozenset[str] | None:

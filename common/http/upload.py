@@ -126,6 +126,11 @@ class UploadStore:
         """Maximum bytes of one upload."""
         return self._settings.max_upload_bytes
 
+    @property
+    def max_kept_bytes(self) -> int:
+        """Maximum bytes of all uploads that are kept in the catalogue."""
+        return self._settings.max_kept_uploads_bytes
+
     def take(self, size: int) -> None:
         """Count received bytes. Raises ApiError (503) if all uploads together exceed the limit."""
         if self._bytes + size > self._settings.max_uploads_bytes:

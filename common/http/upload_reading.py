@@ -17,7 +17,7 @@ from common.http.request_body import check_claim, too_large
 # Threads write blocks of this size to disk, so that the event loop never waits for a disk.
 _PIECE_BYTES = 1 << 20
 # Maximum bytes of the headers, boundaries and other fields of a form.
-_FORM_BYTES = 1 << 16
+MAX_FORM_BYTES = 1 << 16
 _FIELD = b"file"
 _BOUND = "STORYHASH_HTTP__MAX_UPLOAD_BYTES"
 FORM_TYPE = "multipart/form-data"
@@ -104,7 +104,7 @@ async def _read_raw(request: Request, sink: UploadWriter) -> None:
 async def _read_form(request: Request, boundary: bytes, sink: UploadWriter) -> str:
     """Write the file of a form to `sink`. Returns its name; empty if the form gives none. Raises
     UsageError."""
-    check_claim(request, sink.max_bytes + _FORM_BYTES, _BOUND)
+    check_claim(request, sink.max_bytes + MAX_FORM_BYTES, _BOUND)
     if not boundary:
         raise UsageError("the form: its Content-Type has no boundary")
     form = _Form(sink)
@@ -115,7 +115,7 @@ async def _read_form(request: Request, boundary: bytes, sink: UploadWriter) -> s
             held = sink.size
             parser.write(block)
             beside += len(block) - (sink.size - held)
-            if beside > _FORM_BYTES:
+            if beside > MAX_FORM_BYTES:
                 raise UsageError(f"the form: expected the video in its field {_FIELD.decode()!r}")
             await sink.write(at_least=_PIECE_BYTES)
         parser.finalize()

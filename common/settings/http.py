@@ -65,7 +65,7 @@ class HttpSettings(SettingsGroup):
         "sent.",
     )
     max_upload_bytes: int = Field(
-        2 * 1024**3, gt=0, description="Largest video accepted as a query, in bytes."
+        2 * 1024**3, gt=0, description="Largest video accepted as an upload, in bytes."
     )
     max_uploads: int = Field(64, ge=1, description="Maximum number of concurrent uploads.")
     max_uploads_per_address: int = Field(
@@ -77,6 +77,12 @@ class HttpSettings(SettingsGroup):
         8 * 1024**3,
         gt=0,
         description="Maximum disk space used by uploads at the same time, in bytes.",
+    )
+    max_kept_uploads_bytes: int = Field(
+        64 * 1024**3,
+        gt=0,
+        description="Maximum disk space of the uploaded videos of the catalogue, in bytes. They are in "
+        "the folder `uploads` of the data folder until they are deleted.",
     )
     max_connections: int = Field(512, ge=1, description="Maximum number of open connections.")
     max_connections_per_address: int = Field(

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from common.errors import ReusedKeyError
+from common.state.database import StateDatabase
 from common.state.tables import IDEMPOTENT_ANSWERS
 from common.state.text import dump, load, text_hash
 
@@ -28,6 +29,28 @@ class Once:
     body: str
 
 
+class AnswerStore:
+    """Answers to requests whose effect is not in the state database. Such an effect must be the same when
+    it is repeated, as it is until its answer is stored."""
+
+    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def find(self, once: Once | None) -> dict[str, Any] | None:
+        """The answer that was given before; None without one. Raises ReusedKeyError, StateError."""
+        if once is None:
+            return None
+        with self._database.read() as connection:
+            return _stored(connection, once, int(1000 * self._clock()))
+
+    def add(self, once: Once | None, answer: dict[str, Any]) -> None:
+        """Store the answer to a request. Raises ReusedKeyError, StateError."""
+        if once is not None:
+            with self._database.change(alone=True) as connection:
+                answered_once(connection, once, lambda: answer, self._clock)
+
+
 def answered_once(
     connection: Connection,
     once: Once | None,
@@ -42,17 +65,30 @@ def answered_once(
     now = int(1000 * clock())
     table = IDEMPOTENT_ANSWERS
     connection.execute(delete(table).where(table.c.created_at < now - 1000 * KEPT_SECONDS))
-    name = text_hash("\0".join((once.key_id, once.route, once.key)))
-    body = text_hash(once.body)
-    row = connection.execute(select(table).where(table.c.hash == name)).first()
-    if row is not None:
-        if row.request_hash != body:
-            raise ReusedKeyError(
-                "the Idempotency-Key was sent with another request before; use a new one"
-            )
-        return load(row.answer), True
+    stored = _stored(connection, once, now)
+    if stored is not None:
+        return stored, True
     answer = make()
+    name, body = _name(once), text_hash(once.body)
     connection.execute(
         insert(table).values(hash=name, request_hash=body, answer=dump(answer), created_at=now)
     )
     return answer, False
+
+
+def _stored(connection: Connection, once: Once, now: int) -> dict[str, Any] | None:
+    """The answer to a request that was given at most KEPT_SECONDS before `now`. Raises ReusedKeyError."""
+    table = IDEMPOTENT_ANSWERS
+    row = connection.execute(select(table).where(table.c.hash == _name(once))).first()
+    if row is None or row.created_at < now - 1000 * KEPT_SECONDS:
+        return None
+    if row.request_hash != text_hash(once.body):
+        raise ReusedKeyError(
+            "the Idempotency-Key was sent with another request before; use a new one"
+        )
+    answer: dict[str, Any] = load(row.answer)
+    return answer
+
+
+def _name(once: Once) -> str:
+    return text_hash("\0".join((once.key_id, once.route, once.key)))

@@ -12,6 +12,7 @@ from common.state.database import StateDatabase
 from common.state.deliveries import DeliveryStore
 from common.state.exceptions import ExceptionStore
 from common.state.feedback import FeedbackStore
+from common.state.idempotency import AnswerStore
 from common.state.jobs import JobStore
 from common.state.keys import KeyStore
 from common.state.matches import MatchStore
@@ -27,6 +28,7 @@ class State:
         self.database = StateDatabase(settings)
         self.keys = KeyStore(self.database)
         self.quotas = QuotaStore(self.database)
+        self.answers = AnswerStore(self.database)
         self.audit = AuditLog(self.database, settings.state.audit_days)
         self.matches = MatchStore(self.database, settings.state)
         self.verdicts = VerdictStore(self.database)

@@ -16,6 +16,7 @@ from searcher.api.content import content_router
 from searcher.api.erasure import erasure_router
 from searcher.api.generations import Generations, generations_router
 from searcher.api.match import match_router
+from searcher.api.new_videos import AddUpload, AddVideo, new_videos_router
 from searcher.api.own_videos import OwnVideos
 from searcher.api.page import page_files, page_router
 from searcher.api.protocols import Catalogue, EmbedQuery
@@ -25,7 +26,7 @@ from searcher.api.staged import Staged, staged_router
 from searcher.api.thumbnails import thumbnail_router
 from searcher.api.video_changes import DescribeVideo, video_changes_router
 from searcher.api.video_states import states_router
-from searcher.api.videos import AddVideo, videos_router
+from searcher.api.videos import videos_router
 from searcher.backup.backups import Backups
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.routes import jobs_router
@@ -49,6 +50,7 @@ def api_app(
     settings: HttpSettings,
     *,
     add_video: AddVideo | None = None,
+    add_upload: AddUpload | None = None,
     describe_video: DescribeVideo | None = None,
     generations: Generations | None = None,
     staged: Staged | None = None,
@@ -59,11 +61,11 @@ def api_app(
     webhooks: WebhookSettings | None = None,
     deletions: Deletions | None = None,
 ) -> FastAPI:
-    """The whole API. add_video, describe_video: None if videos are added in another way; generations:
-    None if there is only one; staged: None if no video waits for segments; access: None if there are no
-    keys and nothing is kept beside the index; transforms: None if matches get no field `transform`; jobs,
-    webhooks: None if there are none; backups: None if this process cannot make any; deletions: notes of
-    them that outlive the process."""
+    """The whole API. add_video, add_upload, describe_video: None if videos are added in another way;
+    generations: None if there is only one; staged: None if no video waits for segments; access: None if
+    there are no keys and nothing is kept beside the index; transforms: None if matches get no field
+    `transform`; jobs, webhooks: None if there are none; backups: None if this process cannot make any;
+    deletions: notes of them that outlive the process."""
     page = page_files()
     open_paths = [file.path for file in page]
     app = new_app("StoryHash", health, metrics, settings, access, open_paths)
@@ -88,7 +90,8 @@ def api_app(
         state = None if reviews is None else lambda: reviews.state
         app.include_router(erasure_router(catalogue, state, backups.folder))
     own = OwnVideos(catalogue)
-    app.include_router(videos_router(catalogue, add_video, own, reviews, deletions))
+    app.include_router(new_videos_router(catalogue, uploads, own, add_video, add_upload, reviews))
+    app.include_router(videos_router(catalogue, own, reviews, deletions))
     if reviews is not None:
         app.include_router(video_changes_router(catalogue, describe_video, reviews, own))
         app.include_router(bank_router(catalogue, reviews))

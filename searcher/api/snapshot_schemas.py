@@ -13,7 +13,7 @@ from common.http.schema import Schema
 class SnapshotItem(Schema):
     """A backup. `running` and `failed` ones have no name, and neither they nor `damaged` ones have the
     other fields. `bytes`: of all its files. `state_database`: `postgresql_dump` is in the backup,
-    `postgresql` is not."""
+    `postgresql` is not. `uploads_left_out`: uploaded videos, whose files are not in the backup."""
 
     name: str
     state: Literal["running", "complete", "failed", "damaged"]
@@ -27,6 +27,7 @@ class SnapshotItem(Schema):
     bytes: int = 0
     offsets: dict[str, int] = Field({}, description="Log offset per partition.")
     state_database: Literal["", "sqlite", "postgresql_dump", "postgresql", "none"] = ""
+    uploads_left_out: int = 0
     error: ErrorInfo | None = None
 
 

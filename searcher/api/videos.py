@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Protocol, TypeAlias
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from common.http.error_schemas import ERRORS
-from common.http.errors import ApiError, json_response, to_json
+from common.http.errors import ApiError, to_json
 from common.http.etag import tagged_response
 from common.http.load_shedding import LoadShedder
 from common.http.paging import LongLimit, TextCursor
-from common.http.request_body import documented_body, no_body, read_model
+from common.http.request_body import no_body
 from common.http.request_facts import facts_of
 from common.http.roles import banks_for, needs
-from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
 from common.state.curation import NOTHING, Curation, CurationStore
 from common.state.outbox import Event
 from common.state.roles import Role
-from common.types import CatalogEntry
-from common.uris import public_uri
 from searcher.api.own_videos import OwnVideos
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
-from searcher.api.video_schemas import NewVideo, VideoItem, VideoPage
+from searcher.api.video_schemas import VideoItem, VideoPage
 from searcher.review.deletions import Deletions
 from searcher.storage.selection import Selection
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
 
-# Takes a video on to index it in the background and returns its row as it is until then; when it does,
-# the video outlives a crash. Raises UsageError for one that may not be read, FetchError for an address
-# that may not be asked.
-AddVideo: TypeAlias = Callable[[CatalogEntry], Video]
 # Metadata is the user's own; this much of it is data about a video.
 MAX_VIDEO_JSON_BYTES = 1 << 18
 # A page ends early where its videos have so much metadata.
 _MAX_PAGE_BYTES = 1 << 23
 _STEP_ROWS = 100
-# Adding looks names up and writes, deleting writes: their threads are not those of reading or of health.
+# Deleting writes: its threads are not those of reading or of health.
 _AT_WORK, _WAITING = 4, 32
 
 
@@ -82,13 +74,12 @@ class KeptOfVideos(Protocol):
 
 def videos_router(
     catalogue: Catalogue,
-    add_video: AddVideo | None,
     own: OwnVideos,
     kept: KeptOfVideos | None = None,
     deletions: Deletions | None = None,
 ) -> APIRouter:
-    """The routes. Without `add_video`, POST returns an error with an explanation. kept: None if nothing
-    is kept beside the index. deletions: notes of them that outlive the process (default: none do)."""
+    """The routes. kept: None if nothing is kept beside the index. deletions: notes of them that outlive
+    the process (default: none do)."""
     router = APIRouter(tags=["videos"])
     noted = deletions or Deletions()
     changes = LoadShedder(_AT_WORK, _WAITING)
@@ -114,35 +105,6 @@ def videos_router(
         allowed = banks_for(request, frozenset({bank} if bank else ()))
         only = Selection(bank, state, prefix, None if allowed is None else tuple(sorted(allowed)))
         return _page(catalogue.current().index.videos, cursor, limit, only, curated())
-
-    @router.post(
-        "/v1/videos",
-        status_code=202,
-        dependencies=needs(Role.WRITER, change="videos.add"),
-        openapi_extra=documented_body(NewVideo),
-        responses={202: {"model": VideoItem}, **ERRORS},
-    )
-    async def post_video(request: Request) -> Response:
-        """Index a video; it is searchable when its state is `ready`. Posting the same video again does
-        nothing. If only its description changed, its vectors are kept."""
-        if add_video is None:
-            raise ApiError(
-                501,
-                "not_here",
-                "this searcher receives videos only from Kafka; send them with `storyhash ingest`",
-                close=True,
-            )
-        changes.check_capacity(request)
-        entry = _entry(await read_model(request, NewVideo, MAX_VIDEO_JSON_BYTES))
-        facts_of(request.scope).target = entry.video_id
-        banks_for(request, frozenset({entry.bank}))
-
-        def add() -> Video:
-            with own.only(request, entry.video_id, taken_id):
-                return add_video(entry)
-
-        row = await changes.answer(request, lambda _: add())
-        return json_response(video_to_json(row, curated()), 202)
 
     # Ids may hold slashes and newlines, as the paths they are made of do.
     @router.get(
@@ -209,15 +171,6 @@ def _page(
     told = b",".join(items)
     end = b'"next_cursor":%b,"total":%d' % (to_json(following), videos.total(only))
     return Response(b'{"items":[' + told + b"]," + end + b"}", media_type="application/json")
-
-
-def _entry(given: NewVideo) -> CatalogEntry:
-    if given.video_id is None:
-        check_video_id(public_uri(given.uri))
-    else:
-        check_chosen_id(given.video_id)
-    video_id = given.video_id or public_uri(given.uri)
-    return CatalogEntry(video_id, given.uri, given.bank, given.title, given.metadata)
 
 
 _GONE: dict[str, Any] = {"description": "The video is deleted; no search finds it any more."}

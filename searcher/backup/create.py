@@ -140,6 +140,7 @@ def _write(source: Source, folder: Path, stop: Callable[[], bool]) -> None:
         offsets,
         state,
         files,
+        sum(index.uploads.holds(row.uri) for row in rows),
     )
     write_manifest(folder, manifest)
 

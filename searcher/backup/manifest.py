@@ -47,7 +47,7 @@ class StoredFile:
 class BackupManifest:
     """What a backup has. created_at: UTC. generation: the one that answered; '' is the first. offsets:
     log offset per partition. state_database: where keys and verdicts are kept. files: by their path in
-    the backup."""
+    the backup. uploads_left_out: uploaded videos, whose files are not in the backup."""
 
     created_at: str
     storyhash: str
@@ -59,6 +59,7 @@ class BackupManifest:
     offsets: Mapping[str, int]
     state_database: StateDatabaseKind
     files: Mapping[str, StoredFile]
+    uploads_left_out: int = 0
 
     @property
     def bytes(self) -> int:

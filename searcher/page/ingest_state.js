@@ -1,8 +1,8 @@
 // How many videos are ready, pending and failed, while it changes; and a way to add one.
 
-import { call, withQuery } from "./api.js";
+import { call, upload, withQuery } from "./api.js";
 import { announce, el, errorBox, field } from "./dom.js";
-import { number } from "./words.js";
+import { bytes, number } from "./words.js";
 
 const STATES = ["ready", "pending", "failed"];
 const BUSY_MILLISECONDS = 2000;
@@ -19,6 +19,10 @@ export function ingestState({ onFilter, onChange }) {
     event.preventDefault();
     add();
   } }, field("Address of a new video", address), field("Bank of it", bank), el("button", { type: "submit" }, "Add"));
+  const input = el("input", { type: "file", id: "new-file", accept: "video/*,.mkv,.ts,.mxf,.avi,.flv,.wmv", class: "visually-hidden" });
+  input.onchange = () => input.files.length && addFile(input.files[0]);
+  const sent = el("span", { class: "muted" });
+  const chooser = el("p", { class: "row" }, el("label", { class: "button", for: "new-file" }, "Upload a file"), input, sent);
   let timer = 0;
   let released = false;
 
@@ -39,14 +43,35 @@ export function ingestState({ onFilter, onChange }) {
     if (!released) timer = setTimeout(look, wait);
   }
 
-  async function add() {
-    problem.replaceChildren();
+  function add() {
     const uri = address.value.trim();
     if (!uri) return address.focus();
-    try {
+    return added(async () => {
       const json = { uri, ...(bank.value.trim() ? { bank: bank.value.trim() } : {}) };
       await call("POST", "/v1/videos", { json });
       address.value = "";
+    });
+  }
+
+  function addFile(file) {
+    input.value = "";
+    return added(async () => {
+      try {
+        // A missing key is asked for before a large file is sent.
+        await call("GET", withQuery("/v1/videos", { limit: 1 }));
+        await upload(withQuery("/v1/videos", { name: file.name, bank: bank.value.trim() }), file, {
+          onProgress: (done, all) => (sent.textContent = `${file.name}: ${bytes(done)} of ${bytes(all)}`),
+        });
+      } finally {
+        sent.textContent = "";
+      }
+    });
+  }
+
+  async function added(send) {
+    problem.replaceChildren();
+    try {
+      await send();
       announce("The video is in the queue");
       await look();
       onChange();
@@ -59,7 +84,7 @@ export function ingestState({ onFilter, onChange }) {
   return {
     node: el("section", { class: "card ingest", "aria-label": "Indexing" },
       el("div", { class: "row" }, buttons),
-      el("details", {}, el("summary", {}, "Add a video"), form, problem)),
+      el("details", {}, el("summary", {}, "Add a video"), form, chooser, problem)),
     release: () => {
       released = true;
       clearTimeout(timer);

@@ -8,6 +8,7 @@ from typing import Any
 from common.state.curation import Curation, CurationStore
 from common.state.events import video_indexed
 from common.state.exceptions import StoredException
+from common.state.idempotency import AnswerStore
 from common.state.matches import StoredMatch
 from common.state.outbox import Event
 from common.state.state import State
@@ -80,6 +81,11 @@ class Reviews:
     def curation(self) -> CurationStore:
         """Where it is kept what people have set. Raises NotReadyError before it is open."""
         return self._state().curation
+
+    @property
+    def answers(self) -> AnswerStore:
+        """First answers to requests with an Idempotency-Key. Raises NotReadyError before it is open."""
+        return self._state().answers
 
     def move_video(self, video_id: str, bank: str) -> None:
         """Move the matches and exceptions of a video to its new bank. Raises StateError,

@@ -93,6 +93,11 @@ def create(
     else:
         out.print(made["name"] if server is not None else made["path"], markup=False)
         err.print(_line(made), markup=False)
+    if made.get("uploads_left_out"):
+        notice(
+            f"the files of {made['uploads_left_out']} uploaded videos are not in this backup, only their "
+            "vectors; copy the folder `uploads` of the data folder to keep them"
+        )
     if made["state_database"] == "postgresql":
         notice(
             "the state database is PostgreSQL and not in this backup, because pg_dump is not installed "

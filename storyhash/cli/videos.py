@@ -1,4 +1,4 @@
-"""`storyhash videos`: lists, shows and deletes videos of the catalogue."""
+"""`storyhash videos`: adds, lists, shows and deletes videos of the catalogue."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from common.errors import StoryHashError, UnknownVideoError, UsageError
+from common.errors import StoryHashError, UnknownVideoError, UsageError, VideoError
 from common.settings import load_settings
+from common.uris import public_uri
 from searcher.erasure import erasure_receipt
 from searcher.local_index import LocalIndex
 from searcher.storage.selection import Selection
 from storyhash.cli.completion import video_ids
-from storyhash.cli.console import err, out, print_fields, print_json
+from storyhash.cli.console import check_interrupt, err, out, print_fields, print_json
 from storyhash.cli.open_catalogue import opened_catalogue
 from storyhash.cli.options import (
     CursorOption,
@@ -22,11 +23,12 @@ from storyhash.cli.options import (
     ServerOption,
     announce_data_folder,
 )
+from storyhash.cli.progress import progress
 from storyhash.open_state import compact_state, forget_videos, open_state
 from storyhash.wiring import open_catalogue
 
 app = typer.Typer(
-    help="List, show and delete indexed videos; prove deletions.", no_args_is_help=True
+    help="Add, list, show and delete indexed videos; prove deletions.", no_args_is_help=True
 )
 
 VideoIdArgument = Annotated[str, typer.Argument(metavar="VIDEO_ID", autocompletion=video_ids)]
@@ -110,6 +112,47 @@ def show_video(
     with opened_catalogue(_Local, data, server, writer=False) as catalogue:
         fields = catalogue.video(video_id)
     print_fields(fields, as_json=json)
+
+
+@app.command("add")
+def add_videos(
+    videos: Annotated[
+        list[str], typer.Argument(metavar="VIDEO...", help="Video files or http(s) URIs.")
+    ],
+    server: Annotated[
+        str, typer.Option("--server", help="Address of a running `storyhash serve`.")
+    ],
+    bank: Annotated[str | None, typer.Option("--bank", help="Bank (default: default).")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Upload videos to a service, which indexes them and keeps their files.
+
+    A service also fetches http(s) URIs, and keeps no file of these. To index files of this machine
+    without a service, use `storyhash index`. Needs a key with the role writer, if the service requires
+    keys. A video is searchable when its state is ready: see `storyhash videos show ID --server URL`.
+
+    Exit code 1 when a video cannot be read; the others are added.
+    """
+    from storyhash.cli.remote_catalogue import remote_catalogue
+
+    added, failed = [], False
+    with remote_catalogue(server) as catalogue, progress() as bar:
+        task = bar.task("adding", len(videos), list(map(public_uri, videos)))
+        for uri in videos:
+            check_interrupt()
+            try:
+                added.append(catalogue.add(uri, bank=bank))
+            except VideoError as error:
+                failed = True
+                err.print(f"{public_uri(uri)}: {error}", style="red", markup=False)
+            task.advance(name=public_uri(uri))
+    if json:
+        print_json({"items": added, "next_cursor": None})
+    else:
+        for video in added:
+            out.print(f"{video['state']:8} {video['video_id']}", markup=False)
+    if failed:
+        raise typer.Exit(StoryHashError.exit_code)
 
 
 @app.command("delete")

@@ -51,6 +51,12 @@ class RemoteCatalogue(SyncTransport):
                 self.notices.append(notice)
         return dict(self._json_of(answer))
 
+    def add(self, uri: str, **description: Any) -> dict[str, Any]:
+        """Add a file, which is uploaded, or the video at a URL; its row. description: arguments of
+        `add_video`. The service indexes it in the background."""
+        source: dict[str, Any] = {"uri": uri} if is_remote(uri) else {"file": Path(uri)}
+        return dict(self._json(videos.add_video(**source, **description)))
+
     def videos(self, limit: int, cursor: str, only: Selection = ALL_VIDEOS) -> dict[str, Any]:
         """A page of rows, as `{"items", "next_cursor", "total"}`."""
         chosen = {name: value for name, value in asdict(only).items() if value}

@@ -68,12 +68,30 @@ class ServedCatalogue:
         check_address(entry.uri)
         check_entry(entry)
         check_allowed(entry.uri, self._settings)
+        return self._queued(entry, source_fingerprint(entry.uri))
+
+    def add_upload(self, entry: CatalogEntry, file: Path, sha256: str) -> Video:
+        """Keep an uploaded file and queue its video, as `add_video`. entry: its uri is the name that the
+        sender gives the file. file: see `UploadedVideos.taken_in`. Raises UsageError for invalid text,
+        StorageError."""
+        check_entry(entry)
+        index = self._there().answering.index
+        fingerprint = source_fingerprint(str(file))
+        path = index.uploads.path(entry.video_id, sha256, entry.uri)
+        # The queue is not drawn from until the file is there. A file without a row would be left over
+        # after a crash, a row without its file only fails.
+        with index.changing:
+            video = self._queued(replace(entry, uri=str(path)), fingerprint)
+            index.uploads.keep(file, entry.video_id, path)
+        return video
+
+    def _queued(self, entry: CatalogEntry, fingerprint: str) -> Video:
         opened = self._there()
         videos = opened.answering.index.videos
         held = videos.get(entry.video_id)
         if held is None or held.state == "failed" or not _is_same(held, entry):
             version = videos.next_version(entry.video_id)
-            item = WorkItem(entry, version, "", source_fingerprint(entry.uri))
+            item = WorkItem(entry, version, "", fingerprint)
             if held is not None and held.state == "ready" and is_here(held, entry):
                 opened.queue.relabel([Relabelled(item, held)])
             else:

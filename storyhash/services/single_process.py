@@ -87,6 +87,7 @@ def run_serve(
     app = api_app(
         *(catalogue, catalogue.embed, health, metrics, settings.http),
         add_video=catalogue.add_video,
+        add_upload=catalogue.add_upload,
         describe_video=catalogue.describe_video,
         access=access,
         transforms=transforms,

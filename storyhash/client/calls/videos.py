@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from common.errors import UsageError
 from searcher.api.generation_schemas import GenerationItem, GenerationName, GenerationPage
 from searcher.api.snapshot_schemas import SnapshotItem, SnapshotPage
 from searcher.api.video_schemas import (
@@ -19,7 +22,17 @@ from searcher.api.video_schemas import (
     VideoStates,
     VideoStatesRequest,
 )
-from storyhash.client.call import Call, as_model, as_nothing, body_of, if_unchanged, operation
+from storyhash.client.call import (
+    Call,
+    OnProgress,
+    Upload,
+    as_model,
+    as_nothing,
+    body_of,
+    if_unchanged,
+    new_key,
+    operation,
+)
 
 
 @operation("GET", "/v1/videos")
@@ -38,16 +51,34 @@ def list_videos(
 
 @operation("POST", "/v1/videos")
 def add_video(
-    uri: str,
+    uri: str | None = None,
     *,
+    file: Path | bytes | None = None,
+    name: str | None = None,
     video_id: str | None = None,
     bank: str | None = None,
     title: str | None = None,
     metadata: dict[str, Any] | None = None,
+    on_progress: OnProgress | None = None,
+    idempotency_key: str | None = None,
 ) -> Call[VideoItem]:
-    """Index the video at an address. It is searchable when its state is `ready`."""
-    given = {"video_id": video_id, "bank": bank, "title": title, "metadata": metadata}
-    return Call(as_model(VideoItem), json=body_of(NewVideo, uri=uri, **given))
+    """Index the video at an address, or a file, which is uploaded. It is searchable when its state is
+    `ready`. name: of the file (default: that of its path). on_progress: gets the sent bytes and all bytes
+    of the file. Raises UsageError."""
+    given = {"video_id": video_id, "bank": bank, "title": title}
+    once = idempotency_key or new_key()
+    if (uri is None) == (file is None):
+        raise UsageError("expected one of: uri, file")
+    if file is None:
+        body = body_of(NewVideo, uri=uri, metadata=metadata, **given)
+        return Call(as_model(VideoItem), json=body, once=once)
+    query = {
+        **given,
+        "name": file.name if name is None and isinstance(file, Path) else name,
+        "metadata": None if metadata is None else json.dumps(metadata, separators=(",", ":")),
+    }
+    upload = Upload(file, on_progress)
+    return Call(as_model(VideoItem), query=query, upload=upload, once=once)
 
 
 @operation("GET", "/v1/videos/{video_id}")

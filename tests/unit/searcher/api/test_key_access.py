@@ -122,6 +122,7 @@ class Keyed:
         self.app = api_app(
             *(self.api.catalogue, embed, Health(None, (), 1e6), self.api.metrics, settings),
             add_video=self._add,
+            add_upload=lambda entry, file, sha256: self._add(entry),
             describe_video=self._describe,
             generations=whole,
             staged=whole,

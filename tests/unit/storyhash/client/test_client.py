@@ -155,6 +155,18 @@ def test_the_catalogue_through_the_client(client: Client) -> None:
         "shows/copy of a.mp4"
     ]
     assert client.add_video("https://host/new.mp4", bank="shows").video_id == "https://host/new.mp4"
+    sent: list[tuple[int, int]] = []
+    added = client.add_video(
+        file=b"film",
+        name="a b&c.mp4",
+        video_id="new",
+        bank="shows",
+        metadata={"year": 1971},
+        on_progress=lambda *progress: sent.append(progress),
+    )
+    assert (added.video_id, added.bank, added.uri, sent) == ("new", "shows", "a b&c.mp4", [(4, 4)])
+    with pytest.raises(UsageError, match="one of"):
+        client.add_video()
     found = client.search(np.stack([axis(0)]), k=2)
     assert {hit.video_id for hit in found.items[0]} == {"a.mp4", "shows/copy of a.mp4"}
     assert client.search(axis(0)[None].tolist(), k=1, banks=["shows"]).items[0][0].bank == "shows"
@@ -229,10 +241,14 @@ def test_the_same_without_waiting_for_a_thread(keyed: Keyed, key: str, tmp_path:
             assert (await client.wait_for_job(job.id)).state == "done"
             with pytest.raises(UsageError, match="no match 99"):
                 await client.show_match(99)
+            added = await client.add_video(
+                file=film, on_progress=lambda *done: sent.append(done[0])
+            )
+            assert added.title == "upload.mp4"
             return [match.ref_video_id async for match in client.all_matches(limit=1)]
 
     assert set(asyncio.run(review())) == {"a.mp4", "shows/copy of a.mp4"}
-    assert sent == [5]
+    assert sent == [5, 5]
 
 
 def answering(*answers: httpx.Response | Exception) -> tuple[httpx.MockTransport, list[Any]]:

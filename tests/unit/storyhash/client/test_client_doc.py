@@ -52,7 +52,7 @@ def test_the_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     examples = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-    assert len(examples) == 5
+    assert len(examples) == 6
     film = tmp_path / "films" / "a.mp4"
     film.parent.mkdir()
     film.write_bytes(b"film")
