@@ -173,6 +173,17 @@ class MatchStore:
                 select(MATCHES.c.id).where(_of_video(video_id), *visible_to(banks)),
             )
 
+    def not_copies_of(self, video_id: str) -> frozenset[str]:
+        """The other videos of matches between this video and one of the catalogue, in either direction,
+        whose latest verdict is "not a copy"."""
+        conditions = [_of_video(video_id), MATCHES.c.verdict == "not_copy"]
+        with self._database.read() as connection:
+            found = [_stored(row) for row in connection.execute(select(MATCHES).where(*conditions))]
+        both = [
+            (match.detail["query"].get("video_id"), match.detail["ref_video_id"]) for match in found
+        ]
+        return frozenset(name for pair in both for name in pair if name and name != video_id)
+
     def count_of(self, video_id: str) -> int:
         """Number of matches of a video, as query or reference."""
         with self._database.read() as connection:

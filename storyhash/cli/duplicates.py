@@ -60,7 +60,8 @@ def duplicates(
 ) -> None:
     """Find videos in the catalogue that are copies of one another.
 
-    It uses the index alone: videos are decoded only for thumbnails.
+    It uses the index alone: videos are decoded only for thumbnails. It obeys what people have set:
+    disabled videos and banks, negative banks, exceptions, and verdicts "not a copy".
 
     In each group the video with the best picture comes first: the most pixels (width x height), then the
     most bits per second of the file, then the longest. Videos whose file is missing come last. Excerpts
@@ -72,16 +73,21 @@ def duplicates(
     _check_page(html)
     settings = load_settings(data_dir=data)
     decisions: tuple[Decision, ...] = ("copy", "review") if review else ("copy",)
+    from storyhash.duplicates.rules import opened_pair_rules
+
     with (
         open_for_comparing(settings) as (index, matcher),
+        opened_pair_rules(settings) as rules,
         FileReader(settings.video) as reader,
     ):
         for message in index.notices:
             notice(message)
-        videos = {video.video_id: video for video in searchable_videos(index.videos)}
+        found = filter(rules.listed, searchable_videos(index.videos))
+        videos = {video.video_id: video for video in found}
+        matcher = matcher.under(rules.policies(matcher.policies))
         scope = videos_below(path, videos)
         _announce(scope)
-        search = DuplicateSearch(matcher, videos, min_coverage, decisions)
+        search = DuplicateSearch(matcher, videos, min_coverage, decisions, rules)
         groups = _searched(search, scope)
         totals = Totals()
         reports = _shown(reported(groups, videos, reader), totals, json=json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from searcher.matching.candidate_order import LISTED_CANDIDATES
 from searcher.matching.duplicate_groups import (
@@ -18,6 +19,10 @@ from searcher.matching.overlaps import COPIES, Overlap, overlaps_in, stronger
 from searcher.matching.policy import Decision
 from searcher.storage.video import Video
 
+if TYPE_CHECKING:
+    # SQLAlchemy is slow to import.
+    from storyhash.duplicates.rules import PairRules
+
 OnQuery = Callable[[int, int], None]
 """Called before each query with how many are done, and how many there are as far as is known."""
 
@@ -26,14 +31,15 @@ OnQuery = Callable[[int, int], None]
 class DuplicateSearch:
     """Matches videos one at a time, each pair from either side, and keeps the stronger answer.
 
-    videos: all that may be found, by id. Holds what pairs share and nothing else: a few hundred bytes for
-    each pair.
+    videos: all that may be found, by id. rules: what people have set (default: nothing). Holds what pairs
+    share and nothing else: a few hundred bytes for each pair.
     """
 
     matcher: Matcher
     videos: dict[str, Video]
     share: float = DEFAULT_SHARE
     decisions: Collection[Decision] = COPIES
+    rules: PairRules | None = None
     on_query: OnQuery = lambda done, total: None
     _durations: dict[str, float] = field(init=False)
     _overlaps: dict[tuple[str, str], Overlap] = field(init=False, default_factory=dict)
@@ -84,9 +90,15 @@ class DuplicateSearch:
     def _match(self, video_id: str, without: frozenset[str] = frozenset()) -> None:
         self._queries += 1
         # Further copies lie behind these, and are found from other videos of the group.
+        video, rules = self.videos[video_id], self.rules
         report = self.matcher.match_video(
-            self.videos[video_id], without=without, most_candidates=LISTED_CANDIDATES
+            video,
+            without=without if rules is None else without | rules.only.exclude_videos,
+            without_banks=frozenset() if rules is None else rules.only.exclude_banks,
+            most_candidates=LISTED_CANDIDATES,
         )
+        if rules is not None:
+            report = rules.applied(report, video, self.matcher.policies)
         for overlap in overlaps_in(report, video_id, self._durations, self.decisions):
             pair = (overlap.first, overlap.second)
             before = self._overlaps.get(pair)
