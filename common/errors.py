@@ -31,6 +31,12 @@ class TooManyJobsError(UsageError):
     code = "too_many_jobs"
 
 
+class QuotaExceededError(UsageError):
+    """The key has used its quota of the day. Wait for the next day, or ask for a larger quota."""
+
+    code = "quota_exceeded"
+
+
 class UploadsFullError(StoryHashError):
     """The uploaded videos of the catalogue use all the disk space for them. Delete videos, or raise the
     limit."""

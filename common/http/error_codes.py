@@ -13,6 +13,7 @@ from common import errors
 from common.errors import (
     BackupRunningError,
     ModelMismatchError,
+    QuotaExceededError,
     ReusedKeyError,
     StoryHashError,
     TooManyJobsError,
@@ -28,6 +29,7 @@ _STATUS_OF_KIND: Mapping[type[StoryHashError], int] = {
     ModelMismatchError: 409,
     BackupRunningError: 409,
     TooManyJobsError: 429,
+    QuotaExceededError: 429,
     UploadsFullError: 507,
 }
 
@@ -57,7 +59,6 @@ _API_CODES: Mapping[str, tuple[int, str]] = {
     "no_such_range": (416, "The range begins after the end of the file"),
     "unreadable": (422, "The video cannot be used"),
     "unknown_parameter": (422, "The route does not have this query parameter"),
-    "quota_exceeded": (429, "The key has used its quota of the day"),
     "too_many_requests": (429, "The key sends too many requests"),
     "failed": (500, "An operation failed"),
     "internal": (500, "An internal error"),
@@ -81,7 +82,8 @@ class ErrorCode:
 def status_of(kind: type[StoryHashError]) -> int:
     """The HTTP status of an exception: 400 for a mistake of the caller, 409 for another model or a backup
     that is being made, 422 for a video or an Idempotency-Key that cannot be used, 429 for a full queue of
-    jobs, 507 for full disk space of uploads, 503 for a dependency that is down, otherwise 500."""
+    jobs and a used quota, 503 for a dependency that is down, 507 where uploads use all their disk space,
+    otherwise 500."""
     for base, status in _STATUS_OF_KIND.items():
         if issubclass(kind, base):
             return status

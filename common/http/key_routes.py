@@ -38,6 +38,7 @@ class NewKeyBody(Schema):
     requests_per_minute: int | None = Field(None, ge=0, le=MAX_RATE, strict=True)
     queries_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
     upload_bytes_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
+    video_seconds_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
 
 
 class KeyLimits(Schema):
@@ -47,6 +48,7 @@ class KeyLimits(Schema):
     requests_per_minute: int | None = Field(None, ge=0, le=MAX_RATE, strict=True)
     queries_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
     upload_bytes_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
+    video_seconds_per_day: int | None = Field(None, ge=0, le=MAX_QUOTA, strict=True)
 
 
 class KeyUse(BaseModel):
@@ -54,6 +56,7 @@ class KeyUse(BaseModel):
 
     queries: int
     upload_bytes: int
+    video_seconds: int = 0
     resets_at: str
 
 
@@ -68,6 +71,7 @@ class KeyItem(BaseModel):
     requests_per_minute: int | None
     queries_per_day: int | None = None
     upload_bytes_per_day: int | None = None
+    video_seconds_per_day: int | None = None
     used_today: KeyUse | None = None
     created_at: str
     expires_at: str | None
@@ -103,7 +107,9 @@ def key_router(access: Access) -> APIRouter:
     async def create_key(request: Request) -> Response:
         """Create a key. It is stored only as a hash, so the response is the only place that shows it."""
         given = await read_model(request, NewKeyBody, _MAX_JSON_BYTES)
-        quota = Quota(given.queries_per_day, given.upload_bytes_per_day)
+        quota = Quota(
+            given.queries_per_day, given.upload_bytes_per_day, given.video_seconds_per_day
+        )
         new = NewKey(
             *(given.name, Role(given.role), given.banks, given.expires_seconds),
             requests_per_minute=given.requests_per_minute,

@@ -1,4 +1,5 @@
-"""Counts the queries and uploaded bytes of a request against the quota of its key."""
+"""Counts the queries and uploaded bytes of a request against the quota of its key, and refuses a video
+where no second of video is left."""
 
 from __future__ import annotations
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 # An upload of unknown length is counted ahead in steps of this size.
 _STEP_BYTES = 16 << 20
-_UNITS = {"queries": "queries", "upload_bytes": "uploaded bytes"}
+_UNITS = {
+    "queries": "queries",
+    "upload_bytes": "uploaded bytes",
+    "video_seconds": "seconds of video",
+}
 
 
 class QuotaMeter:
@@ -36,13 +41,16 @@ class QuotaMeter:
         self._measured = False
 
     async def begin(self, scope: Scope, *, query: bool, upload: bool) -> None:
-        """Count a query, the announced length of the body, or both. Raises ApiError (429)."""
+        """Count a query, the announced length of the body, or both. upload: whether the request is about
+        a video to decode. Raises ApiError (429)."""
         length = 0
         if upload:
             announced = _length(scope)
             self._measured = announced is None
             length = announced or 0
         await self._spend(int(query), length)
+        if upload and self._spent is not None and self._spent.use.used_up(self._quota):
+            raise self._refusal("video_seconds")
 
     def receive(self, receive: Receive) -> Receive:
         """The same `receive`; a body of unknown length is counted while it arrives."""
@@ -115,7 +123,11 @@ class QuotaMeter:
         """`RateLimit-Policy` and `RateLimit`, as in draft-ietf-httpapi-ratelimit-headers."""
         wait = self._store().seconds_left()
         policies, left = [], []
-        for name, unit in (("queries", ""), ("upload_bytes", ';qu="content-bytes"')):
+        for name, unit in (
+            ("queries", ""),
+            ("upload_bytes", ';qu="content-bytes"'),
+            ("video_seconds", ';qu="seconds"'),
+        ):
             limit = getattr(self._quota, f"{name}_per_day")
             if limit:
                 policies.append(f'"{name}";q={limit};w=86400{unit}')

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from common.errors import StateError, UsageError
 from common.printable import printable
 from common.state.database import StateDatabase
-from common.state.quotas import DAY_SECONDS, NO_QUOTA, Quota, Use, use_to_json
+from common.state.quotas import DAY_SECONDS, NO_QUOTA, Quota, Use, use_in, use_to_json
 from common.state.roles import Role
 from common.state.tables import API_KEYS, KEY_USE
 
@@ -61,6 +61,7 @@ class Key:
             "requests_per_minute": self.requests_per_minute,
             "queries_per_day": self.quota.queries_per_day,
             "upload_bytes_per_day": self.quota.upload_bytes_per_day,
+            "video_seconds_per_day": self.quota.video_seconds_per_day,
             "used_today": None if self.used is None else use_to_json(self.used, self.day),
             "created_at": iso(self.created_at),
             "expires_at": iso(self.expires_at),
@@ -136,8 +137,8 @@ class KeyStore:
         return keys, keys[-1].id if len(rows) > limit else None
 
     def limit(self, key_id: str, limits: Mapping[str, int | None]) -> Key | None:
-        """Change limits of a key: `requests_per_minute`, `queries_per_day`, `upload_bytes_per_day`; what
-        is not given stays. Returns the key; None if it does not exist."""
+        """Change limits of a key: `requests_per_minute`, `queries_per_day`, `upload_bytes_per_day`,
+        `video_seconds_per_day`; what is not given stays. Returns the key; None if it does not exist."""
         this = API_KEYS.c.id == key_id
         with self._database.change() as connection:
             connection.execute(update(API_KEYS).where(this).values(dict(limits)))
@@ -153,7 +154,7 @@ class KeyStore:
             of_keys = KEY_USE.c.key_id.in_(ids[start : start + _STEP])
             today = select(KEY_USE).where(of_keys, KEY_USE.c.day == day)
             for row in connection.execute(today):
-                used[row.key_id] = Use(row.queries, row.upload_bytes)
+                used[row.key_id] = use_in(row)
         return [
             replace(key, used=used.get(key.id, Use()), day=day) if key.quota else key
             for key in keys
@@ -214,6 +215,7 @@ class KeyStore:
             "requests_per_minute": rate,
             "queries_per_day": new.quota.queries_per_day,
             "upload_bytes_per_day": new.quota.upload_bytes_per_day,
+            "video_seconds_per_day": new.quota.video_seconds_per_day,
             "created_at": now,
             "expires_at": expires,
         }
@@ -247,5 +249,5 @@ def _key(row: Row[Any]) -> Key:
         row.expires_at,
         row.last_used_at,
         row.revoked_at,
-        Quota(row.queries_per_day, row.upload_bytes_per_day),
+        Quota(row.queries_per_day, row.upload_bytes_per_day, row.video_seconds_per_day),
     )

@@ -1,20 +1,30 @@
-"""Quotas: how many queries and uploaded bytes a key may use per day, and how many it has used."""
+"""Quotas: how many queries, uploaded bytes and seconds of video a key may use per day, and how many it
+has used.
+
+Seconds are known only when a video was decoded. So they are counted then, and a key that has used all of
+them gets no more until the next day.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from common.errors import QuotaExceededError
 from common.state.database import StateDatabase
-from common.state.tables import KEY_USE
+from common.state.tables import API_KEYS, KEY_USE, VIDEO_PAYERS
+from common.state.text import text_hash
 
 DAY_SECONDS = 86_400
 MAX_QUOTA = 1 << 53
+# A video that waits longer than this to be indexed costs nothing.
+_PAYER_SECONDS = 7 * DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +33,10 @@ class Quota:
 
     queries_per_day: int | None = None
     upload_bytes_per_day: int | None = None
+    video_seconds_per_day: int | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.queries_per_day or self.upload_bytes_per_day)
+        return bool(self.queries_per_day or self.upload_bytes_per_day or self.video_seconds_per_day)
 
 
 NO_QUOTA = Quota()
@@ -33,10 +44,11 @@ NO_QUOTA = Quota()
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Queries and uploaded bytes."""
+    """Queries, uploaded bytes, and seconds of video that were decoded."""
 
     queries: int = 0
     upload_bytes: int = 0
+    video_seconds: int = 0
 
     def exceeded(self, quota: Quota) -> str:
         """The limit that is exceeded: `queries` or `upload_bytes`; empty if none is."""
@@ -46,11 +58,17 @@ class Use:
             return "upload_bytes"
         return ""
 
+    def used_up(self, quota: Quota) -> bool:
+        """Whether no second of video is left."""
+        limit = quota.video_seconds_per_day
+        return bool(limit) and self.video_seconds >= (limit or 0)
+
     def plus(self, other: Use, sign: int = 1) -> Use:
         """The sum; sign -1: the difference, which is never below 0."""
         return Use(
             max(0, self.queries + sign * other.queries),
             max(0, self.upload_bytes + sign * other.upload_bytes),
+            max(0, self.video_seconds + sign * other.video_seconds),
         )
 
 
@@ -90,8 +108,55 @@ class QuotaStore:
             row = connection.execute(select(KEY_USE).where(KEY_USE.c.key_id == key_id)).first()
             # What was spent on an earlier day is forgotten already.
             if row is not None and row.day == day:
-                left = Use(row.queries, row.upload_bytes).plus(cost, -1)
+                left = use_in(row).plus(cost, -1)
                 _write(connection, key_id, day, left)
+
+    def count_seconds(self, key_id: str, seconds: float) -> None:
+        """Add seconds of video that were decoded for a key, if it has a quota of them."""
+        with self._database.change(alone=True) as connection:
+            self._count(connection, key_id, seconds)
+
+    def check_seconds(self, key_id: str) -> None:
+        """Raises QuotaExceededError if a key has used all its seconds of today."""
+        with self._database.read() as connection:
+            limit = _seconds_limit(connection, key_id)
+            row = connection.execute(select(KEY_USE).where(KEY_USE.c.key_id == key_id)).first()
+        used = row.video_seconds if row is not None and row.day == self.today() else 0
+        if limit and used >= limit:
+            raise QuotaExceededError(
+                f"the key may use {limit} seconds of video per day (UTC); the next day begins in "
+                f"{self.seconds_left()} s, or ask for a larger quota"
+            )
+
+    def note_payer(self, video_id: str, key_id: str) -> None:
+        """Note which key pays for a video when it is decoded."""
+        now = int(1000 * self._clock())
+        video = text_hash(video_id)
+        with self._database.change(alone=True) as connection:
+            table = VIDEO_PAYERS
+            old = table.c.created_at < now - 1000 * _PAYER_SECONDS
+            connection.execute(delete(table).where(old | (table.c.video_hash == video)))
+            connection.execute(
+                insert(table).values(video_hash=video, key_id=key_id, created_at=now)
+            )
+
+    def forget_payer(self, video_id: str) -> None:
+        """A video is not decoded after all."""
+        with self._database.change() as connection:
+            _take_payer(connection, video_id)
+
+    def charge_video(self, video_id: str, seconds: float) -> None:
+        """Count a video of the catalogue, once, for the key that posted it, if one has."""
+        with self._database.change(alone=True) as connection:
+            key_id = _take_payer(connection, video_id)
+            if key_id is not None:
+                self._count(connection, key_id, seconds)
+
+    def _count(self, connection: Connection, key_id: str, seconds: float) -> None:
+        if _seconds_limit(connection, key_id):
+            day = self.today()
+            used = _used(connection, key_id, day)
+            _write(connection, key_id, day, used.plus(Use(video_seconds=math.ceil(seconds))))
 
     def today(self) -> int:
         """Days since 1970, UTC."""
@@ -108,6 +173,7 @@ def use_to_json(use: Use, day: int) -> dict[str, Any]:
     return {
         "queries": use.queries,
         "upload_bytes": use.upload_bytes,
+        "video_seconds": use.video_seconds,
         "resets_at": ends.isoformat(timespec="seconds"),
     }
 
@@ -116,12 +182,39 @@ def _used(connection: Connection, key_id: str, day: int) -> Use:
     row = connection.execute(select(KEY_USE).where(KEY_USE.c.key_id == key_id)).first()
     if row is None:
         connection.execute(
-            insert(KEY_USE).values(key_id=key_id, day=day, queries=0, upload_bytes=0)
+            insert(KEY_USE).values(
+                key_id=key_id, day=day, queries=0, upload_bytes=0, video_seconds=0
+            )
         )
         return Use()
-    return Use(row.queries, row.upload_bytes) if row.day == day else Use()
+    return use_in(row) if row.day == day else Use()
+
+
+def use_in(row: Row[Any]) -> Use:
+    """What a row of KEY_USE says."""
+    return Use(row.queries, row.upload_bytes, row.video_seconds)
+
+
+def _seconds_limit(connection: Connection, key_id: str) -> int:
+    """The seconds of video per day of a key; 0 means no limit."""
+    column = API_KEYS.c.video_seconds_per_day
+    return int(connection.scalar(select(column).where(API_KEYS.c.id == key_id)) or 0)
+
+
+def _take_payer(connection: Connection, video_id: str) -> str | None:
+    """Forget who pays for a video; returns the key's id, None if there is none."""
+    this = VIDEO_PAYERS.c.video_hash == text_hash(video_id)
+    key_id = connection.scalar(select(VIDEO_PAYERS.c.key_id).where(this))
+    if key_id is not None:
+        connection.execute(delete(VIDEO_PAYERS).where(this))
+    return key_id
 
 
 def _write(connection: Connection, key_id: str, day: int, use: Use) -> None:
-    values = {"day": day, "queries": use.queries, "upload_bytes": use.upload_bytes}
+    values = {
+        "day": day,
+        "queries": use.queries,
+        "upload_bytes": use.upload_bytes,
+        "video_seconds": use.video_seconds,
+    }
     connection.execute(update(KEY_USE).where(KEY_USE.c.key_id == key_id).values(values))

@@ -37,6 +37,7 @@ API_KEYS = Table(
     # Null or 0 means no limit.
     Column("queries_per_day", BigInteger),
     Column("upload_bytes_per_day", BigInteger),
+    Column("video_seconds_per_day", BigInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("last_used_at", BigInteger),
@@ -52,6 +53,16 @@ KEY_USE = Table(
     Column("day", Integer, nullable=False),
     Column("queries", BigInteger, nullable=False),
     Column("upload_bytes", BigInteger, nullable=False),
+    Column("video_seconds", BigInteger, nullable=False, server_default="0"),
+)
+# The key that posted a video which is not indexed yet.
+VIDEO_PAYERS = Table(
+    "video_payers",
+    METADATA,
+    # Of the video's id, see `text.text_hash`.
+    Column("video_hash", String(64), primary_key=True),
+    Column("key_id", String(32), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
 )
 
 AUDIT_LOG = Table(

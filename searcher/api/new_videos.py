@@ -15,10 +15,10 @@ from starlette.responses import Response
 from common.errors import UsageError
 from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError
-from common.http.paging import StateThreads
-from common.http.query_parameters import parameter
 from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
 from common.http.load_shedding import LoadShedder
+from common.http.paging import StateThreads
+from common.http.query_parameters import parameter
 from common.http.request_body import (
     JSON_TYPE,
     as_model,
@@ -34,6 +34,7 @@ from common.http.upload_reading import MAX_FORM_BYTES
 from common.ids import check_chosen_id, check_video_id, id_in_path
 from common.state.curation import NOTHING, CurationStore
 from common.state.idempotency import AnswerStore
+from common.state.quotas import QuotaStore
 from common.state.roles import Role
 from common.state.text import dump
 from common.types import CatalogEntry
@@ -107,6 +108,11 @@ class KeptOfRequests(Protocol):
         """First answers to requests with an Idempotency-Key."""
         ...
 
+    @property
+    def quotas(self) -> QuotaStore:
+        """What keys use."""
+        ...
+
 
 def new_videos_router(
     catalogue: Catalogue,
@@ -135,13 +141,19 @@ def new_videos_router(
         banks_for(request, frozenset({entry.bank}))
         described = [entry.video_id, entry.uri, entry.bank, entry.title, dict(entry.metadata)]
         once = once_of(request, dump([*described, sha256]))
+        key_id = facts_of(request.scope).caller.key_id
 
         def added() -> tuple[dict[str, Any], bool]:
             known = None if kept is None else kept.answers.find(once)
             if known is not None:
                 return known, True
             with taken_in as file, own.only(request, entry.video_id, taken_id):
+                if kept is not None and key_id is not None:
+                    # Before it is in the queue, as it may leave it at once.
+                    kept.quotas.note_payer(entry.video_id, key_id)
                 video = add(file)
+                if kept is not None and video.state != "pending":
+                    kept.quotas.forget_payer(entry.video_id)
             value = video_to_json(video, NOTHING if kept is None else kept.curation.current)
             if kept is not None:
                 kept.answers.add(once, value)

@@ -11,6 +11,7 @@ from common.http.request_facts import Caller
 from common.state.curation import CurationStore
 from common.state.job_rows import Job
 from common.state.jobs import JobStore
+from common.state.quotas import QuotaStore
 from common.state.roles import Role
 from common.state.state import State
 from searcher.jobs.job_files import JobFiles
@@ -39,6 +40,11 @@ class Jobs:
     def curation(self) -> CurationStore:
         """What people have set. Raises NotReadyError before it is open."""
         return self._state().curation
+
+    @property
+    def quotas(self) -> QuotaStore:
+        """What keys use. Raises NotReadyError before it is open."""
+        return self._state().quotas
 
     @property
     def files(self) -> JobFiles:

@@ -89,6 +89,8 @@ class JobRunner:
             _banks(request["banks"]),
             request["thorough"],
         )
+        if "video_id" not in request and job.key_id:
+            self._jobs.quotas.check_seconds(job.key_id)
         caller = Caller(job.key_id or None, Role.READER, _banks(request["caller_banks"]))
         with spanned(open_span("match job", attributes={"storyhash.job_id": job.id})):
             return self._queries.answer(answering, task, caller, cancellation, progress.on_piece)

@@ -99,9 +99,10 @@ class MatchQueries:
             else:
                 identity = QueryIdentity.of_uri(task.uri or "")
             with self._embed(source, task.name, answering.model_id, cancellation) as query:
+                take_pass = self._counted(query.take_pass, caller)
                 report = match_cascade(
                     answering.matcher,
-                    query.take_pass if on_piece is None else _reported(query.take_pass, on_piece),
+                    take_pass if on_piece is None else _reported(take_pass, on_piece),
                     only=only,
                     decided=rules.has_copy,
                     thorough=task.thorough,
@@ -116,6 +117,24 @@ class MatchQueries:
             answer = self._reviews.finish(report, identity, answering, rules, caller.banks)
         observe_decision(self._metrics, answer, report.probability)
         return answer
+
+    def _counted(self, take_pass: TakePass, caller: Caller) -> TakePass:
+        """The same pieces; the length of the query, once it is known, counts for the quota of the
+        caller's key."""
+        reviews, key_id = self._reviews, caller.key_id
+        if reviews is None or key_id is None:
+            return take_pass
+        counted = 0.0
+
+        def take(kind: PassName) -> Iterator[QueryEmbedding]:
+            nonlocal counted
+            for piece in take_pass(kind):
+                if piece.duration_seconds > counted:
+                    reviews.quotas.count_seconds(key_id, piece.duration_seconds - counted)
+                    counted = piece.duration_seconds
+                yield piece
+
+        return take
 
     def _compared(
         self,

@@ -11,6 +11,7 @@ from common.state.exceptions import StoredException
 from common.state.idempotency import AnswerStore
 from common.state.matches import StoredMatch
 from common.state.outbox import Event
+from common.state.quotas import QuotaStore
 from common.state.state import State
 from common.tracing import step
 from searcher.api.protocols import ServingIndex
@@ -72,6 +73,7 @@ class Reviews:
         state.matches.forget_video(video_id, banks)
         state.exceptions.forget_video(video_id, banks)
         state.curation.enable(video_id)
+        state.quotas.forget_payer(video_id)
 
     def curated(self) -> Curation:
         """What people have set. Raises NotReadyError before it is open, StateError."""
@@ -86,6 +88,11 @@ class Reviews:
     def answers(self) -> AnswerStore:
         """First answers to requests with an Idempotency-Key. Raises NotReadyError before it is open."""
         return self._state().answers
+
+    @property
+    def quotas(self) -> QuotaStore:
+        """What keys use. Raises NotReadyError before it is open."""
+        return self._state().quotas
 
     def move_video(self, video_id: str, bank: str) -> None:
         """Move the matches and exceptions of a video to its new bank. Raises StateError,

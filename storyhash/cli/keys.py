@@ -62,6 +62,15 @@ UploadOption = Annotated[
         help="Bytes of uploaded videos per day, UTC; 0 means no limit (default: no limit).",
     ),
 ]
+VideoOption = Annotated[
+    int | None,
+    typer.Option(
+        "--video-seconds-per-day",
+        min=0,
+        max=MAX_QUOTA,
+        help="Seconds of video to decode per day, UTC; 0 means no limit (default: no limit).",
+    ),
+]
 
 
 @app.command("create")
@@ -88,12 +97,13 @@ def create_key(
     rate: RateOption = None,
     queries: QueriesOption = None,
     upload: UploadOption = None,
+    video: VideoOption = None,
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
     """Create a key and print it. It is stored only as a hash, so it cannot be shown again."""
     seconds = seconds_of(expires, "--expires") if expires else None
-    new = NewKey(name, role, bank or None, seconds, rate, Quota(queries, upload))
+    new = NewKey(name, role, bank or None, seconds, rate, Quota(queries, upload, video))
     settings = load_settings(data_dir=data)
     announce_data_folder(settings)
     with open_state(settings) as state:
@@ -126,6 +136,7 @@ def limit_key(
     rate: RateOption = None,
     queries: QueriesOption = None,
     upload: UploadOption = None,
+    video: VideoOption = None,
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -135,10 +146,13 @@ def limit_key(
         "requests_per_minute": rate,
         "queries_per_day": queries,
         "upload_bytes_per_day": upload,
+        "video_seconds_per_day": video,
     }
     limits = {name: value for name, value in given.items() if value is not None}
     if not limits:
-        raise UsageError("give --rate, --queries-per-day or --upload-bytes-per-day")
+        raise UsageError(
+            "give --rate, --queries-per-day, --upload-bytes-per-day or --video-seconds-per-day"
+        )
     with open_state(load_settings(data_dir=data)) as state:
         key = state.keys.limit(key_id, limits)
         if key is None:
@@ -186,7 +200,11 @@ def _line(key: Item) -> str:
     used = key["used_today"] or {}
     limits = [
         f"{used.get(name, 0)} of {key[f'{name}_per_day']} {words} today"
-        for name, words in (("queries", "queries"), ("upload_bytes", "uploaded bytes"))
+        for name, words in (
+            ("queries", "queries"),
+            ("upload_bytes", "uploaded bytes"),
+            ("video_seconds", "seconds of video"),
+        )
         if key[f"{name}_per_day"]
     ]
     return "  ".join([key["id"], f"{key['role']:8}", key["name"], banks_text(key), *limits, *ends])

@@ -42,6 +42,10 @@ class IndexedVideos:
         """A video has become searchable."""
         item = outcome.item
         name = item.entry.video_id
+        try:
+            self._reviews.quotas.charge_video(name, outcome.duration_seconds)
+        except StoryHashError as error:
+            _log.error("%r counts for no quota: %s", name, error)
         found = self._follow_up(name, item.entry.bank, item.version, match=self._match)
         _log.info(
             "%r: indexed, %.1f s, segments: %d%s",

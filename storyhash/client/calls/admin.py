@@ -30,6 +30,7 @@ def create_key(
     requests_per_minute: int | None = None,
     queries_per_day: int | None = None,
     upload_bytes_per_day: int | None = None,
+    video_seconds_per_day: int | None = None,
 ) -> Call[CreatedKey]:
     """Create a key. Only this answer shows it."""
     body = body_of(
@@ -41,6 +42,7 @@ def create_key(
         requests_per_minute=requests_per_minute,
         queries_per_day=queries_per_day,
         upload_bytes_per_day=upload_bytes_per_day,
+        video_seconds_per_day=video_seconds_per_day,
     )
     return Call(as_model(CreatedKey), json=body, repeatable=False)
 

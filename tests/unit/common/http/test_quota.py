@@ -144,3 +144,16 @@ def test_an_admin_changes_limits_and_they_hold_at_once(client: Client, state: St
     assert error_of(unknown) == (404, "unknown_key")
     assert client.ask("PATCH", path, json={"queries_per_day": 2}, headers=key).status_code == 403
     assert state.audit.page()[0][0]["code"] == "forbidden"
+
+
+def test_no_video_is_taken_once_its_seconds_are_used(client: Client, state: State) -> None:
+    key, token = state.keys.create(NewKey("a", Role.READER, quota=Quota(video_seconds_per_day=9)))
+    headers = {"Authorization": f"Bearer {token}"}
+    state.quotas.count_seconds(key.id, 8.5)
+    refused = client.post("/match", content=b"abc", headers=headers)
+    assert error_of(refused) == (429, "quota_exceeded")
+    assert refused.headers["Retry-After"] == str(LEFT_SECONDS)
+    assert refused.headers["RateLimit"] == f'"video_seconds";r=0;t={LEFT_SECONDS}'
+    assert client.post("/search", headers=headers).status_code == 200
+    # A request that is refused costs nothing.
+    assert used(state, key.id) == Use(1, 0, 9)

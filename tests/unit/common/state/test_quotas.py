@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import QuotaExceededError
 from common.settings import Settings
 from common.state.database import StateDatabase
 from common.state.keys import KeyStore, NewKey
@@ -88,6 +89,7 @@ def test_a_list_of_keys_tells_limits_and_use(database: StateDatabase) -> None:
     assert found[limited.id]["used_today"] == {
         "queries": 2,
         "upload_bytes": 30,
+        "video_seconds": 0,
         "resets_at": "1970-01-12T00:00:00+00:00",
     }
     assert found[free.id]["used_today"] is None
@@ -100,3 +102,33 @@ def test_a_list_of_keys_tells_limits_and_use(database: StateDatabase) -> None:
     assert keys.limit("unknown", {"queries_per_day": 1}) is None
     clock.now += DAY_SECONDS
     assert keys.page()[0][0].used in (Use(), None)
+
+
+def test_seconds_count_only_for_keys_with_a_quota_of_them_and_each_day_anew(
+    database: StateDatabase,
+) -> None:
+    clock = Clock(10 * DAY_SECONDS + 1)
+    store, keys = QuotaStore(database, clock), KeyStore(database, clock)
+    key, _ = keys.create(NewKey("a", Role.WRITER, quota=Quota(video_seconds_per_day=20)))
+    free, _ = keys.create(NewKey("b", Role.WRITER, quota=Quota(5)))
+    store.note_payer("film", key.id)
+    store.charge_video("film", 12.2)
+    # A video is paid for once, and by the key that posted it last.
+    store.charge_video("film", 12.2)
+    store.charge_video("another", 99.0)
+    store.check_seconds(key.id)
+    store.note_payer("film", free.id)
+    store.note_payer("film", key.id)
+    store.forget_payer("film")
+    store.charge_video("film", 12.2)
+    store.count_seconds(free.id, 1000.0)
+    store.check_seconds(free.id)
+    assert store.spend(free.id, Quota(5), Use()).use == Use()
+    store.count_seconds(key.id, 7.0)
+    assert store.spend(key.id, Quota(), Use()).use == Use(0, 0, 20)
+    with pytest.raises(QuotaExceededError, match="20 seconds of video per day"):
+        store.check_seconds(key.id)
+    (shown,) = [one for one in keys.page()[0] if one.id == key.id]
+    assert shown.to_json()["used_today"]["video_seconds"] == 20
+    clock.now += DAY_SECONDS
+    store.check_seconds(key.id)

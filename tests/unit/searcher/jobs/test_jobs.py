@@ -15,6 +15,8 @@ from jsonschema import Draft202012Validator
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.settings import JobSettings
+from common.state.keys import NewKey
+from common.state.quotas import Quota, Use
 from common.state.roles import Role
 from common.types import PassName, QueryEmbedding
 from searcher.api.protocols import OpenedQuery
@@ -230,6 +232,20 @@ def test_a_job_that_is_sent_again_is_queued_once(queue: Queue) -> None:
     other = queue.post(content=b"blind.mp4", headers=given["headers"])
     assert error_of(other) == (422, "idempotency_key_reused")
     assert len(queue.uploads) == 1
+
+
+def test_a_job_counts_its_seconds_and_the_next_one_fails_when_none_is_left(queue: Queue) -> None:
+    state = queue.keyed.state
+    key, token = state.keys.create(NewKey("a", Role.READER, quota=Quota(video_seconds_per_day=16)))
+    queue.key = {"Authorization": f"Bearer {token}"}
+    jobs = [queue.post(), queue.post(json={"video_id": "a.mp4"}), queue.post(content=b"a.mp4")]
+    for _ in jobs:
+        assert queue.run()
+    # A video of the catalogue is not decoded.
+    assert [queue.show(job)["state"] for job in jobs] == ["done", "done", "failed"]
+    assert queue.show(jobs[2])["error"]["code"] == "quota_exceeded"
+    assert state.quotas.spend(key.id, Quota(), Use()).use.video_seconds == 16
+    assert error_of(queue.post()) == (429, "quota_exceeded")
 
 
 def test_uploads_that_no_job_needs_are_deleted(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from searcher.api.protocols import ServingIndex
 from searcher.backup.backups import Backups
 from searcher.backup.create import Source
 from searcher.local_index import LocalIndex
+from searcher.review.reviews import Reviews
+from storyhash.services.indexed_videos import IndexedVideos
 from storyhash.services.local_catalogue import Opened, ServedCatalogue
 from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of, message_of
@@ -258,3 +260,20 @@ def test_only_our_own_files_are_ever_touched(shop: Shop, tmp_path: Path) -> None
     shop.delete("tea")
     shop.index.finish_deletions()
     assert film.read_bytes() == FILM
+
+
+def test_the_key_that_posts_a_video_pays_for_its_seconds(shop: Shop) -> None:
+    key, token = shop.state.keys.create(NewKey("a", Role.WRITER, quota=Quota(None, None, 12)))
+    shop.writer = {"Authorization": f"Bearer {token}"}
+    reviews = Reviews(lambda: shop.state)
+    answering = shop.catalogue.current()
+    indexed = IndexedVideos(answering, reviews, shop.bench.metrics, None, match=False)
+    shop.post("?video_id=tea")
+    shop.bench.work()
+    for outcome in shop.bench.outcomes:
+        indexed.tell(outcome)
+    assert shop.state.quotas.spend(key.id, Quota(), Use()).use == Use(0, 0, 12)
+    assert error_of(shop.post("?video_id=b", OTHER)) == (429, "quota_exceeded")
+    assert error_of(shop.client.post("/v1/match", content=FILM, headers=shop.writer)) == (
+        *(429, "quota_exceeded"),
+    )
