@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -9,7 +10,7 @@ from typing import Self
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.settings import IngestSettings, VideoSettings
 from common.spool import DecodedVideo, SegmentSpool
-from common.types import CatalogEntry
+from common.types import CatalogEntry, Segment
 from common.uris import absolute
 from ingest.decoder_codec import DecodedSegment
 from ingest.decoder_process import open_decoders
@@ -36,9 +37,14 @@ class QueryDecoder:
         self._decoders.close()
 
     def decode(
-        self, source: Path | str, cancellation: Cancellation = NEVER_CANCELLED
+        self,
+        source: Path | str,
+        cancellation: Cancellation = NEVER_CANCELLED,
+        on_segment: Callable[[Segment], None] = lambda segment: None,
     ) -> DecodedVideo:
         """Decode a file, a folder of pictures or a URL.
+
+        on_segment: called with each segment as soon as it is stored.
 
         Raises VideoError and its subclasses, StorageError, and CancelledError, which kills the child
         even if it hangs.
@@ -53,7 +59,9 @@ class QueryDecoder:
             ):
                 for result in results:
                     if isinstance(result, DecodedSegment):
-                        segments.add(result.of(query, 1))
+                        segment = result.of(query, 1)
+                        segments.add(segment)
+                        on_segment(segment)
                     else:
                         duration_seconds, damaged = result.duration_seconds, result.damaged or ""
         except BaseException:

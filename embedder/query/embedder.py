@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -23,7 +24,8 @@ from embedder.action import action_features
 from embedder.clip_opening import SampledFrames
 from embedder.fusion import FusionMode, fuse
 from embedder.pooling import Pooling, frames_of_windows, pool_windows
-from embedder.query.features import QueryFeatures, ViewFeatures
+from embedder.query.features import QueryFeatures, SegmentFeatures, ViewFeatures
+from embedder.query.one_ahead import one_ahead
 from embedder.query.passes import FIRST, QueryPass
 from embedder.query.pieces import HOP_SECONDS, Piece
 from embedder.stage import EmbedderStage
@@ -127,42 +129,65 @@ class QueryEmbedder:
         seen_seconds: float | None = None,
         *,
         actions: dict[float, Float32Array],
+        known: Sequence[SegmentFeatures] = (),
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> QueryFeatures:
         """The features of a query through every view of a pass.
 
-        seen_seconds: length of these segments if they are only a part of the query. actions: action
-        features of the query's segments by their start in seconds; missing ones are computed and added.
-        Raises VideoError for a damaged clip, ValueError without segments, and CancelledError.
+        seen_seconds: length of these segments if they are only a part of the query. known: features of
+        further segments. Otherwise as `each`. Raises ValueError without segments, too.
         """
         length_seconds = duration_seconds if seen_seconds is None else seen_seconds
-        visual = self._stage.visual
-        names = visual.views if query_pass.first else visual.closer_views
-        spans: list[tuple[float, float]] = []
-        moving: list[Float32Array] = []
-        by_view: dict[str, list[ViewFeatures]] = {name: [] for name in names}
-        before_seconds = -1.0
-        for segment in segments:
-            cancellation.check()
-            sampled, action = self._open(segment, actions)
-            spans.append((segment.ref.start_seconds, segment.ref.end_seconds))
-            moving.append(action)
-            chosen = query_pass.chosen(sampled.pts_seconds, length_seconds, before_seconds)
-            before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
-            if chosen.any():
-                for part_features in self._through_views(names, sampled, np.flatnonzero(chosen)):
-                    by_view[part_features.name].append(part_features)
-        if not spans and seen_seconds is None:
+        new = self.each(
+            segments, query_pass, length_seconds, actions=actions, cancellation=cancellation
+        )
+        seen = sorted([*known, *new], key=lambda one: one.start_seconds)
+        if not seen and seen_seconds is None:
             raise ValueError("segments: expected at least one, got none")
+        by_view: dict[str, list[ViewFeatures]] = {name: [] for name in self._views(query_pass)}
+        for part in (view for one in seen for view in one.views):
+            by_view[part.name].append(part)
+        spans = [(one.start_seconds, one.end_seconds) for one in seen]
         return QueryFeatures(
             max([duration_seconds, *(end for _, end in spans)]),
             np.array(spans, dtype=np.float64).reshape(-1, 2),
-            np.array(moving, dtype=np.float32).reshape(-1, ACTION_DIMENSION),
+            np.array([one.action for one in seen], dtype=np.float32).reshape(-1, ACTION_DIMENSION),
             tuple(_joined(name, parts) for name, parts in by_view.items()),
         )
 
+    def each(
+        self,
+        segments: Iterable[Segment],
+        query_pass: QueryPass,
+        length_seconds: float,
+        *,
+        actions: dict[float, Float32Array],
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> Iterator[SegmentFeatures]:
+        """The features of each segment, in order; while one is embedded, the clip of the next is opened.
+
+        length_seconds: of all segments; no matter in a first pass. actions: action features of the
+        query's segments by their start in seconds; missing ones are computed and added. Raises VideoError
+        for a damaged clip, and CancelledError.
+        """
+        names = self._views(query_pass)
+        before_seconds = -1.0
+        for segment, (sampled, action) in one_ahead(partial(self._open, actions), segments):
+            cancellation.check()
+            chosen = query_pass.chosen(sampled.pts_seconds, length_seconds, before_seconds)
+            before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
+            views: list[ViewFeatures] = []
+            if chosen.any():
+                views = self._through_views(names, sampled, np.flatnonzero(chosen))
+            ref = segment.ref
+            yield SegmentFeatures(ref.start_seconds, ref.end_seconds, action, tuple(views))
+
+    def _views(self, query_pass: QueryPass) -> tuple[str, ...]:
+        visual = self._stage.visual
+        return visual.views if query_pass.first else visual.closer_views
+
     def _open(
-        self, segment: Segment, actions: dict[float, Float32Array]
+        self, actions: dict[float, Float32Array], segment: Segment
     ) -> tuple[SampledFrames, Float32Array]:
         """A segment's frames and action features."""
         start_seconds = segment.ref.start_seconds

@@ -33,6 +33,19 @@ class ViewFeatures:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentFeatures:
+    """One segment of a query through the views of a pass that show something of it.
+
+    action: float32 (15,).
+    """
+
+    start_seconds: float
+    end_seconds: float
+    action: Float32Array
+    views: tuple[ViewFeatures, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class QueryFeatures:
     """A query through several views, each with frame times of its own, and its action features.
 

@@ -2,32 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Self
+from typing import Self, TypeAlias
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.spool import DecodedVideo, SegmentSpool
-from common.types import Float32Array, PassName, QueryEmbedding
+from common.types import PassName, QueryEmbedding, Segment
 from embedder.query.embedder import WINDOW_SECONDS, QueryEmbedder, windows_of
 from embedder.query.features import QueryFeatures
+from embedder.query.first_pass_ahead import FirstPassAhead
 from embedder.query.passes import PASSES
 from embedder.query.pieces import Piece, pieces_of
+
+Decode: TypeAlias = Callable[[Callable[[Segment], None]], DecodedVideo]
+"""Decodes a video, and calls a function with each segment as soon as it is there."""
 
 
 class QuerySession:
     """One decoded query; its clips are on disk until it is closed. Thread-safe.
 
     The action features of a segment are computed in the first pass that needs them and kept: about 100
-    bytes per segment.
+    bytes per segment. The first pass over the first ten minutes is made while the query is decoded.
     """
 
-    def __init__(self, embedder: QueryEmbedder, name: str, video: DecodedVideo) -> None:
-        """name: the `uri` of the embeddings."""
+    def __init__(
+        self,
+        embedder: QueryEmbedder,
+        name: str,
+        video: DecodedVideo,
+        ahead: FirstPassAhead | None = None,
+    ) -> None:
+        """name: the `uri` of the embeddings. ahead: has made a part of the first pass."""
         self._embedder = embedder
         self.name = name
         self._video = video
-        self._actions: dict[float, Float32Array] = {}
+        self._ahead = ahead or FirstPassAhead(embedder)
+        self._actions = self._ahead.actions
+
+    @classmethod
+    def decoding(
+        cls,
+        embedder: QueryEmbedder,
+        name: str,
+        decode: Decode,
+        cancellation: Cancellation = NEVER_CANCELLED,
+    ) -> Self:
+        """Decode a query; each segment is embedded for the first pass while the next ones are decoded.
+
+        Raises the errors of `decode`, and CancelledError. An error of a segment is raised by its pass.
+        """
+        ahead = FirstPassAhead(embedder)
+        video: DecodedVideo | None = None
+        try:
+            video = decode(ahead.add)
+            ahead.finish(cancellation)
+        except BaseException:
+            ahead.close()
+            if video is not None:
+                video.close()
+            raise
+        return cls(embedder, name, video, ahead)
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +74,11 @@ class QuerySession:
     def segments(self) -> SegmentSpool:
         """Its clips, until it is closed."""
         return self._video.segments
+
+    @property
+    def duration_seconds(self) -> float:
+        """Of the video."""
+        return self._video.duration_seconds
 
     @property
     def size_bytes(self) -> int:
@@ -80,17 +120,23 @@ class QuerySession:
 
     def close(self) -> None:
         """Give the space on disk back."""
+        self._ahead.close()
         self._video.close()
 
     def _features(
         self, seconds: float, pass_name: PassName, piece: Piece, cancellation: Cancellation
     ) -> QueryFeatures:
-        reach_seconds = piece.end_seconds + max(WINDOW_SECONDS)
+        span = piece.start_seconds, piece.end_seconds + max(WINDOW_SECONDS)
+        query_pass = PASSES[pass_name]
+        known = self._ahead.take(*span) if query_pass.first else []
+        starts = {one.start_seconds for one in known}
+        segments = self._video.segments.between(*span)
         return self._embedder.see(
             seconds,
-            self._video.segments.between(piece.start_seconds, reach_seconds),
-            PASSES[pass_name],
+            (segment for segment in segments if segment.ref.start_seconds not in starts),
+            query_pass,
             piece.seconds,
             actions=self._actions,
+            known=known,
             cancellation=cancellation,
         )

@@ -1,8 +1,10 @@
 """Latency of a query by stage, on the code path of `storyhash match`.
 
-Each query is decoded and packed in a decoder process, embedded and matched as in production; the clock
-of the embedder stage measures its steps. The query searches a shard of synthetic vectors. In the case
-`copy` the query's own segments are added to it, so the first pass decides. In the case `stranger` (a
+Each query is decoded and packed in a decoder process, embedded and matched as in production. The steps
+are measured in their own threads and processes: they overlap each other and decoding, so they may add up
+to more than the total. The query searches a shard of synthetic vectors. In the case
+`copy` the query's own segments are added to it, so the first pass decides, and the pictures of both are
+compared. In the case `stranger` (a
 non-match) they are not there, so a second pass follows; in `thorough` that pass has more moments.
 """
 
@@ -20,12 +22,14 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from common.settings import SearcherSettings
+from common.spool import DecodedVideo
 from common.types import (
     GRAPH_DIMENSION,
     VECTOR_DIMENSION,
     Embedding,
     PassName,
     QueryEmbedding,
+    Segment,
     SegmentRef,
 )
 from embedder.encoders import StageClock
@@ -36,17 +40,20 @@ from embedder.stage import EmbedderStage
 from ingest.query_decoder import QueryDecoder
 from searcher.index.shard import Shard
 from searcher.matching.calibration import Calibration
-from searcher.matching.cascade import match_cascade
-from searcher.matching.matcher import Matcher
+from searcher.matching.cascade import Compare, match_cascade
+from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, default_policy
 
 Case: TypeAlias = Literal["copy", "stranger", "thorough"]
 CASES: tuple[Case, ...] = get_args(Case)
-DECODING, MATCHING, TOTAL = "decode and pack", "retrieve and align", "total"
+DECODING, EMBEDDING, MATCHING = "decode and pack", "embed", "retrieve and align"
+COMPARING, TOTAL = "compare pictures", "total"
 _SEGMENT_SECONDS, _SEGMENTS_PER_VIDEO = 4.0, 15
 # Standard deviation of each number of a vector among the segments of one video.
 _NOISE = 0.03
-_QUERY = "query"
+_QUERY, _NO_FILE = "query", "/no-such-file"
+CompareWith: TypeAlias = Callable[[QuerySession, Callable[[str], str], Policies], Compare]
+"""How the pictures of a query's matches are compared; from the query, and the URI of a reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +77,21 @@ class Latency:
     """Measures the latency of one profile with a shard of non-matches."""
 
     def __init__(
-        self, stage: EmbedderStage, calibration: Calibration, decoder: QueryDecoder, vectors: int
+        self,
+        stage: EmbedderStage,
+        calibration: Calibration,
+        decoder: QueryDecoder,
+        vectors: int,
+        compare_with: CompareWith | None = None,
     ) -> None:
+        """compare_with: compares pictures; None compares none."""
         self._stage = stage
         self._embedder = QueryEmbedder(stage)
         self._decoder = decoder
         self._shard = synthetic_shard(vectors, stage.model_id)
-        policies = Policies(default_policy(calibration))
-        self._matcher = Matcher(self._shard, stage.model_id, calibration, policies)
+        self._policies = Policies(default_policy(calibration))
+        self._matcher = Matcher(self._shard, stage.model_id, calibration, self._policies)
+        self._compare_with = compare_with
 
     def measure(
         self, videos: Sequence[Path], runs: int, advance: Callable[[int], None]
@@ -111,25 +125,57 @@ class Latency:
     def _time_query(self, video: Path, case: Case) -> tuple[float, str, dict[str, float]]:
         """Length of the query, the decision, and seconds by stage."""
         spent: dict[str, float] = {}
+        clock_before = self._stage.clock.seconds
+
+        def decode(on_segment: Callable[[Segment], None]) -> DecodedVideo:
+            with _timed(spent, DECODING):
+                return self._decoder.decode(video, on_segment=on_segment)
+
         began = time.perf_counter()
-        with _timed(spent, DECODING):
-            decoded = self._decoder.decode(video)
-        decoding_seconds = time.perf_counter() - began
-        with QuerySession(self._embedder, _QUERY, decoded) as session:
+        session = QuerySession.decoding(self._embedder, _QUERY, decode)
+        opening_seconds = time.perf_counter() - began
+        with session:
+            passes = _TimedPasses(session, self._stage.clock, spent)
+            passes.note("first", opening_seconds - spent[DECODING], clock_before)
             if case == "copy":
                 # The original is indexed first; this time does not count.
-                segments = list(decoded.segments.between(0.0, math.inf))
+                segments = list(session.segments.between(0.0, math.inf))
                 self._shard.add(self._stage.process(segments))
             began = time.perf_counter()
-            passes = _TimedPasses(session, self._stage.clock, spent)
             try:
-                report = match_cascade(self._matcher, passes.pieces, thorough=case == "thorough")
-                passes.end()
+                report = match_cascade(
+                    self._matcher,
+                    passes.pieces,
+                    thorough=case == "thorough",
+                    compare=self._compare(session, video, spent, passes),
+                )
             finally:
                 if case == "copy":
                     self._shard.remove_videos([_QUERY])
-            spent[TOTAL] = decoding_seconds + time.perf_counter() - began
-        return decoded.duration_seconds, report.decision, spent
+            spent[TOTAL] = opening_seconds + time.perf_counter() - began
+        return session.duration_seconds, report.decision, spent
+
+    def _compare(
+        self, session: QuerySession, video: Path, spent: dict[str, float], passes: _TimedPasses
+    ) -> Compare:
+        compared: Compare = _as_it_is
+        if self._compare_with is not None:
+            # Synthetic videos have no file.
+            uris = {_QUERY: str(video)}
+            compared = self._compare_with(
+                session, lambda name: uris.get(name, _NO_FILE), self._policies
+            )
+
+        def compare(report: MatchReport) -> MatchReport:
+            passes.end()
+            with _timed(spent, COMPARING):
+                return compared(report)
+
+        return compare
+
+
+def _as_it_is(report: MatchReport) -> MatchReport:
+    return report
 
 
 class _TimedPasses:
@@ -158,17 +204,18 @@ class _TimedPasses:
 
     def _embedded(self, name: PassName, pieces: Iterator[QueryEmbedding]) -> QueryEmbedding | None:
         self.end()
-        before = self._clock.seconds
+        clock_before = self._clock.seconds
         began = time.perf_counter()
         piece = next(pieces, None)
-        total_seconds = time.perf_counter() - began
-        after = self._clock.seconds
-        steps = {step: after[step] - before.get(step, 0.0) for step in after}
-        for step, seconds in steps.items():
-            self._add(f"{name} look: {step}", seconds)
-        self._add(f"{name} look: views and windows", total_seconds - sum(steps.values()))
+        self.note(name, time.perf_counter() - began, clock_before)
         self._matching_in, self._since = name, time.perf_counter()
         return piece
+
+    def note(self, name: PassName, seconds: float, clock_before: Mapping[str, float]) -> None:
+        """Add seconds of embedding in a pass, and what the clock measured since then."""
+        self._add(f"{name} look: {EMBEDDING}", seconds)
+        for step, after in self._clock.seconds.items():
+            self._add(f"{name} look: {step}", after - clock_before.get(step, 0.0))
 
     def _add(self, name: str, seconds: float) -> None:
         self._spent[name] = self._spent.get(name, 0.0) + seconds

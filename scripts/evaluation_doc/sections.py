@@ -233,7 +233,8 @@ def _times(results: Results, present: str) -> Iterator[str]:
             f"`{profile}`: {video} of {run['query_seconds']} s in a catalogue of {run['vectors']:,} "
             f"segments on {run['cores']} cores, median of {run['runs']}, milliseconds. `copy` is "
             "decided in the first pass, a non-match in the second pass; `thorough` is a non-match with "
-            "`--thorough`."
+            "`--thorough`. The first pass begins during decoding; `embed` is what is left of it then. "
+            "Steps of a pass overlap, so they may add up to more than the total."
         )
         cases = {case["case"]: case["seconds"] for case in run["cases"]}
         yield stage_times_of(cases).to_markdown()

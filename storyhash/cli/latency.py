@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,15 +14,20 @@ from common.atomic_write import replacing
 from common.errors import UsageError
 from common.runtime_tuning import usable_cores
 from common.settings import Settings
+from embedder.query.session import QuerySession
 from evaluation.experiment.latency import CASES, Latency, TimedCase
 from evaluation.report.small_tables import stage_times
 from ingest.query_decoder import QueryDecoder
+from searcher.matching.cascade import Compare
+from searcher.matching.policy import Policies
+from searcher.transform.finder import TransformFinder
 from storyhash.cli.console import check_interrupt, out, print_json
 from storyhash.cli.evaluate_options import OUT, OutOption, ProfilesOption
 from storyhash.cli.options import JsonOption
 from storyhash.cli.progress import progress
 from storyhash.evaluation_setup import calibration_of, drawn_film, profile_settings
 from storyhash.profiles import build_stage, resolve_profile
+from storyhash.query.pictures import ClipPictures, PictureReader
 
 _DRAWN_SECONDS = 60.0
 
@@ -49,7 +54,8 @@ def latency(
     """Measure how long a query takes, stage by stage.
 
     There are three cases: the query is decided after the first pass, after the second pass, and with
-    --thorough.
+    --thorough. The steps of a pass overlap each other and decoding, so they may add up to more than the
+    total.
 
     Also writes latency-PROFILE.json to the --out folder.
     """
@@ -95,14 +101,27 @@ def _measure(
     settings: Settings, queries: Sequence[Path], vectors: int, runs: int
 ) -> tuple[float, list[TimedCase], str]:
     stage = build_stage(resolve_profile(settings), settings)
-    with QueryDecoder(settings.video, settings.ingest) as decoder, progress() as bar:
+    with (
+        QueryDecoder(settings.video, settings.ingest) as decoder,
+        PictureReader(settings.video) as reader,
+        progress() as bar,
+    ):
+        finder = TransformFinder(reader, settings.matching.transform_seconds)
+
+        def compare_with(
+            session: QuerySession, uri_of: Callable[[str], str], policies: Policies
+        ) -> Compare:
+            pictures = ClipPictures(reader, session.segments)
+            return lambda report: finder.add_to(report, pictures, uri_of, policies)
+
         task = bar.task(settings.profile, len(CASES) * len(queries) * (runs + 1), unit="queries")
 
         def advance(done: int) -> None:
             check_interrupt()
             task.advance(done)
 
-        measured = Latency(stage, calibration_of(stage, settings), decoder, vectors)
+        calibration = calibration_of(stage, settings)
+        measured = Latency(stage, calibration, decoder, vectors, compare_with)
         try:
             seconds, timed = measured.measure(queries, runs, advance)
         finally:

@@ -106,9 +106,11 @@ class LocalQueries:
     ) -> QuerySession:
         """Open a file or URL as a query with a name; the caller closes it.
 
-        Raises VideoError and its subclasses, StorageError and CancelledError.
+        The first pass is made meanwhile. Raises VideoError and its subclasses, StorageError and
+        CancelledError.
         """
-        return QuerySession(self._embedder, name, self._decoder.decode(source, cancellation))
+        decode = partial(self._decoder.decode, source, cancellation)
+        return QuerySession.decoding(self._embedder, name, decode, cancellation)
 
     @contextmanager
     def opened(

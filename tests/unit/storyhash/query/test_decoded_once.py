@@ -54,10 +54,10 @@ class Work:
         decode, pieces = QueryDecoder.decode, QuerySession.pieces
 
         def counted_decode(
-            decoder: QueryDecoder, source: Path | str, cancellation: Cancellation = NEVER_CANCELLED
+            decoder: QueryDecoder, source: Path | str, *more: Any, **named: Any
         ) -> DecodedVideo:
             self.decodes.append(str(source))
-            return decode(decoder, source, cancellation)
+            return decode(decoder, source, *more, **named)
 
         def counted_pieces(
             session: QuerySession,
@@ -171,4 +171,6 @@ def test_latency_is_measured_with_one_decode_per_query(
     assert passes == ["first"] * 2 + ["first", "closer"] * 2 + ["first", "thorough"] * 2
     for case in timed:
         assert case.stages["first look: retrieve and align"] > 0
+        assert case.stages["first look: visual encode"] > 0
+        assert case.stages["first look: embed"] > 0
         assert ("closer look: retrieve and align" in case.stages) == (case.case == "stranger")

@@ -152,7 +152,7 @@ class Failing:
     def __init__(self) -> None:
         self.failures = 1
 
-    def see(self, *_: object, **__: object) -> Any:
+    def each(self, *_: object, **__: object) -> Any:
         if self.failures:
             self.failures -= 1
             raise cv2.error("resize: ssize.empty()")
@@ -195,7 +195,7 @@ class Together:
     def __init__(self) -> None:
         self.both = threading.Barrier(2, timeout=120)
 
-    def see(self, *_: object, **__: object) -> Any:
+    def each(self, *_: object, **__: object) -> Any:
         self.both.wait()
         raise VideoError("seen, with nothing in it")
 
