@@ -17,7 +17,7 @@ from evaluation.experiment.protocol import LOOKALIKE, REAL, Dataset, Query
 from ingest.source_pictures import pictures_of
 from searcher.matching.match_report import MatchReport
 from searcher.matching.policy import Policies
-from searcher.transform.estimate import Moment, PictureComparison, compare
+from searcher.transform.estimate import KeypointsOf, Moment, PictureComparison, compare
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
 
@@ -78,7 +78,9 @@ class Verification:
             report, pictures, lambda name: self._uris.get(name, ""), policies
         )
 
-    def _compared_once(self, moments: Sequence[Moment]) -> PictureComparison:
+    def _compared_once(
+        self, moments: Sequence[Moment], keypoints_of: KeypointsOf
+    ) -> PictureComparison:
         digester = hashlib.blake2b(digest_size=16)
         for moment in moments:
             for picture in (moment.query, *moment.references):
@@ -86,7 +88,7 @@ class Verification:
                 digester.update(picture.tobytes())
         key = digester.digest()
         if key not in self._known:
-            self._known[key] = compare(moments)
+            self._known[key] = compare(moments, keypoints_of)
         self._known.move_to_end(key)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 
+from common.runtime_tuning import usable_cores
 from common.types import BoolArray, Float32Array, Float64Array, UInt8Array, check_array
 from searcher.transform.keypoints import VARIANTS, Keypoints, Variant, shared_points
 from searcher.transform.regions import AGREES, Region, agreeing_region, agreement, bounds, projected
 from searcher.transform.registration import Registration, register
+
+KeypointsOf: TypeAlias = Callable[[UInt8Array], Keypoints]
+"""The keypoints of a picture, uint8 (H, W, 3)."""
 
 LEAST_CONFIDENCE = 0.99
 """Below it nothing is said about the picture."""
@@ -102,22 +109,27 @@ def estimate(moments: Sequence[Moment]) -> PictureTransform | None:
     return compare(moments).transform
 
 
-def compare(moments: Sequence[Moment]) -> PictureComparison:
+def compare(
+    moments: Sequence[Moment], keypoints_of: KeypointsOf = Keypoints.of_colour
+) -> PictureComparison:
     """Find the one map between the pictures that most points fit.
+
+    keypoints_of: called from several threads, one per core.
 
     The query's frames have one size, and so have the reference's. Raises ValueError without moments.
     """
     if not moments:
         raise ValueError("moments: expected at least one, got none")
     queries = [_grey(one.query) for one in moments]
-    seen = [Keypoints.of(one) for one in queries]
     references = [[_grey(one) for one in moment.references] for moment in moments]
-    firsts = [Keypoints.of(some[0]) for some in references]
-    pairs = _best_variant(seen, firsts)
-    if pairs is None:
-        return NOTHING_SHARED
-    for number, some in enumerate(references):
-        pairs[number] = _best_frame(pairs[number], seen[number], some)
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="compare") as threads:
+        seen = threads.map(keypoints_of, [one.query for one in moments])
+        firsts = threads.map(keypoints_of, [one.references[0] for one in moments])
+        first_pairs = _best_variant(list(seen), list(firsts))
+        if first_pairs is None:
+            return NOTHING_SHARED
+        best_frame = partial(_best_frame, keypoints_of)
+        pairs = list(threads.map(best_frame, first_pairs, moments, references))
     found = _pooled(pairs)
     if found is None:
         return NOTHING_SHARED
@@ -154,13 +166,16 @@ def _pair(
     return _Pair(moment, reference, variant, points, register(variant, *points))
 
 
-def _best_frame(first: _Pair, query: Keypoints, references: Sequence[UInt8Array]) -> _Pair:
+def _best_frame(
+    keypoints_of: KeypointsOf, first: _Pair, moment: Moment, greys: Sequence[UInt8Array]
+) -> _Pair:
     """The pair of the reference's frame whose map most points fit: while a camera pans, other frames fit
     too, but shifted, and with fewer points. Frames that are like the first are not looked at."""
-    small = [cv2.resize(one, _GLANCE, interpolation=cv2.INTER_AREA) for one in references]
+    small = [cv2.resize(one, _GLANCE, interpolation=cv2.INTER_AREA) for one in greys]
+    query = keypoints_of(moment.query)
     others = [
-        _pair(first.moment, place, query, Keypoints.of(one), first.variant)
-        for place, one in enumerate(references)
+        _pair(first.moment, place, query, keypoints_of(one), first.variant)
+        for place, one in enumerate(moment.references)
         if cv2.absdiff(small[place], small[0]).mean() > _STILL_LEVELS
     ]
     return max((first, *others), key=lambda one: one.fitting)

@@ -4,8 +4,9 @@ and verifies the doubtful ones."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
@@ -15,7 +16,12 @@ from common.types import Match, UInt8Array
 from searcher.matching.match_report import MatchReport
 from searcher.matching.policy import Policies
 from searcher.transform.description import transform_json
-from searcher.transform.estimate import NOTHING_SHARED, Moment, PictureComparison, compare
+from searcher.transform.estimate import KeypointsOf, Moment, PictureComparison, compare
+from searcher.transform.picture_memory import (
+    MOST_TOGETHER,
+    RememberedKeypoints,
+    RememberedPictures,
+)
 from searcher.transform.pictures import (
     QUERY_SIDE,
     REFERENCE_SIDE,
@@ -26,7 +32,7 @@ from searcher.transform.pictures import (
 )
 from searcher.transform.verification import is_doubtful, verified
 
-Comparer: TypeAlias = Callable[[Sequence[Moment]], PictureComparison]
+Comparer: TypeAlias = Callable[[Sequence[Moment], KeypointsOf], PictureComparison]
 
 MOST_COMPARED = 8
 """Matches of one query whose pictures are compared: the best ones."""
@@ -86,6 +92,11 @@ class TransformFinder:
             if self._clock() > end:
                 raise _TimeOverError
 
+        best = [
+            run for run, decision in report.judged if decision != "no_match" or is_doubtful(run)
+        ][:MOST_COMPARED]
+        chosen = [run for run in best if is_doubtful(run) or not self._only_doubtful]
+        memory = _Memory.of(chosen, query, self._source, uri_of) if self._seconds else None
         compared = 0
         runs: list[Match] = []
         for run, decision in report.judged:
@@ -98,7 +109,7 @@ class TransformFinder:
             elif compared >= MOST_COMPARED:
                 reason = f"only the best {MOST_COMPARED} matches are compared"
             else:
-                comparison, reason = self._compared(run, query, uri_of, check)
+                comparison, reason = self._compared(run, memory, check)
             compared += 1
             picture = None if comparison is None else comparison.transform
             made = transform_json(run.evidence.get("tempo"), picture, reason)
@@ -107,52 +118,103 @@ class TransformFinder:
         return report.with_matches(runs, policies)
 
     def _compared(
-        self,
-        match: Match,
-        query: Pictures | None,
-        uri_of: Callable[[str], str],
-        check: Callable[[], None],
+        self, match: Match, memory: _Memory | None, check: Callable[[], None]
     ) -> tuple[PictureComparison | None, str]:
         """The comparison, None if the pictures were not compared; and why no transform is told."""
-        if not self._seconds:
+        if memory is None:
             return None, f"pictures are not compared ({_SETTING} is 0)"
-        if query is None:
+        if memory.query is None:
             return None, "the query's file is not on this machine"
-        reference = self._source.of_uri(uri_of(match.video_id))
+        reference = memory.references.get(match.video_id)
         if reference is None:
             return None, "the reference's file is not on this machine"
         try:
             check()
-            moments = _moments(times_of(match), query, reference, check)
+            moments = _moments(times_of(match), memory.query, reference, check)
             check()
         except _TimeOverError:
             return None, f"there was not enough time ({_SETTING})"
         except (VideoError, StorageError):
             return None, "the pictures cannot be read"
-        comparison = self._comparer(moments) if moments else NOTHING_SHARED
+        if not moments:
+            return None, "no moment of it is known at which both can be compared"
+        comparison = self._comparer(moments, memory.keypoints)
+        memory.forget(match)
         return comparison, "" if comparison.transform else "no transform of the picture is certain"
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What one report reads: the pictures of the query and of the references, by video id. None, or
+    missing, where a file is not on this machine."""
+
+    query: RememberedPictures | None
+    references: dict[str, RememberedPictures]
+    keypoints: RememberedKeypoints
+    waiting: Counter[str]
+
+    @classmethod
+    def of(
+        cls,
+        matches: Sequence[Match],
+        query: Pictures | None,
+        source: PictureSource,
+        uri_of: Callable[[str], str],
+    ) -> _Memory:
+        """For the matches that are compared. Nothing is read yet."""
+        waiting = Counter(match.video_id for match in matches)
+        keypoints = RememberedKeypoints()
+        if query is None:
+            return cls(None, {}, keypoints, waiting)
+        times: dict[str, list[Times]] = {match.video_id: [] for match in matches}
+        for match in matches:
+            times[match.video_id] += times_of(match)
+        query_seconds = {one.query_seconds for some in times.values() for one in some}
+        room = MOST_TOGETHER - len(query_seconds)
+        references: dict[str, RememberedPictures] = {}
+        for name, some in times.items():
+            pictures = source.of_uri(uri_of(name))
+            wanted = {seconds for one in some for seconds in one.reference_seconds}
+            together = waiting[name] > 1 and len(wanted) <= room
+            room -= len(wanted) if together else 0
+            if pictures is not None:
+                references[name] = RememberedPictures(
+                    pictures, REFERENCE_SIDE, wanted if together else ()
+                )
+        return cls(
+            RememberedPictures(query, QUERY_SIDE, query_seconds),
+            *(references, keypoints, waiting),
+        )
+
+    def forget(self, match: Match) -> None:
+        """A match was compared: after the last one of a video, its pictures are let go."""
+        self.waiting[match.video_id] -= 1
+        if not self.waiting[match.video_id]:
+            self.references.pop(match.video_id, None)
+
+
 def _moments(
-    times: Sequence[Times], query: Pictures, reference: Pictures, check: Callable[[], None]
+    times: Sequence[Times],
+    query: RememberedPictures,
+    reference: RememberedPictures,
+    check: Callable[[], None],
 ) -> list[Moment]:
     """The pictures at these times; those that were read where the time is over."""
-    wanted = sorted({seconds for one in times for seconds in one.reference_seconds})
-    seen = list(query.at([one.query_seconds for one in times], QUERY_SIDE, check))
-    known: dict[float, UInt8Array] = {}
     try:
-        for picture in reference.at(wanted, REFERENCE_SIDE, check):
-            known[wanted[len(known)]] = picture
+        query.at([one.query_seconds for one in times], check)
+        reference.at([seconds for one in times for seconds in one.reference_seconds], check)
     except _TimeOverError:
-        if not known:
+        moments = list(_complete(times, query.known, reference.known))
+        if not moments:
             raise
-    return list(_complete(times, seen, known))
+        return moments
+    return list(_complete(times, query.known, reference.known))
 
 
 def _complete(
-    times: Sequence[Times], seen: Sequence[UInt8Array], known: dict[float, UInt8Array]
+    times: Sequence[Times], seen: Mapping[float, UInt8Array], known: Mapping[float, UInt8Array]
 ) -> Iterator[Moment]:
-    for one, picture in zip(times, seen, strict=True):
+    for one in times:
         shown = [known[seconds] for seconds in one.reference_seconds if seconds in known]
-        if shown:
-            yield Moment(picture, tuple(shown))
+        if shown and one.query_seconds in seen:
+            yield Moment(seen[one.query_seconds], tuple(shown))

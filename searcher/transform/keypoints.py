@@ -55,6 +55,11 @@ class Keypoints:
         root = np.sqrt(raw / np.maximum(sums, 1e-7)).astype(np.float32)
         return cls(points[:MAX_KEYPOINTS], root[:MAX_KEYPOINTS])
 
+    @classmethod
+    def of_colour(cls, picture: UInt8Array) -> Keypoints:
+        """Of a picture, uint8 (H, W, 3), RGB."""
+        return cls.of(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+
     def as_if(self, variant: Variant) -> Float32Array:
         """float32 (N, 128): the descriptors that the keypoints had before the picture became a variant.
 

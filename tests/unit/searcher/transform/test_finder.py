@@ -1,7 +1,7 @@
 """Which matches get a transform, what is read for it, and why nothing is said."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from common.types import Match, UInt8Array
 from searcher.matching.match_report import MatchReport
 from searcher.matching.policy import Policies, Policy
 from searcher.transform.finder import MOST_COMPARED, TransformFinder
+from searcher.transform.keypoints import Keypoints
 from searcher.transform.pictures import Pictures, times_of
 from tests.unit.searcher.transform.drawing import drawn
 
@@ -169,3 +170,52 @@ def test_a_match_that_cannot_be_compared_keeps_its_decision() -> None:
         before = report(match("film", probability=probability))
         after = TransformFinder(Files(), 60.0).add_to(before, Still(drawn(1)), str, POLICIES)
         assert after.decision == before.decision
+
+
+def test_a_doubtful_match_without_a_moment_to_compare_keeps_its_probability() -> None:
+    doubtful = match("film", None, probability=0.3, pairs=[])
+    film = Still(drawn(2))
+    finder = TransformFinder(Files(film=film), 60.0)
+    (found,) = finder.add_to(report(doubtful), Still(drawn(1)), str, POLICIES).matches
+    assert found.probability == 0.3
+    assert "verification" not in found.evidence
+    assert found.transform is not None
+    assert found.transform["not_compared"].startswith("no moment of it is known")
+
+
+def test_two_matches_of_one_video_read_each_moment_and_describe_each_picture_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    described: list[int] = []
+    of_colour = Keypoints.of_colour
+
+    def counted(picture: UInt8Array) -> Keypoints:
+        described.append(id(picture))
+        return of_colour(picture)
+
+    monkeypatch.setattr(Keypoints, "of_colour", counted)
+    query, film = Still(drawn(1)), Still(drawn(1))
+    finder = TransformFinder(Files(film=film), 60.0)
+    twice = finder.add_to(report(match("film"), match("film")), query, str, POLICIES).matches
+    assert all("mirrored" in (one.transform or {}) for one in twice)
+    assert query.asked == sorted(set(query.asked))
+    assert film.asked == sorted(set(film.asked))
+    # The two drawings are two objects, and show the same.
+    assert len(described) == 2
+
+
+def test_a_moment_that_cannot_be_read_concerns_only_its_match() -> None:
+    class Torn(Still):
+        def at(self, times: Sequence[float], *more: Any) -> Iterator[UInt8Array]:
+            if max(times) > 50:
+                raise VideoError("torn")
+            yield from super().at(times, *more)
+
+    late = replace(match("film"), ref_start_seconds=60.0, ref_end_seconds=64.0)
+    finder = TransformFinder(Files(film=Torn(drawn(1))), 60.0)
+    given = report(match("film"), late)
+    first, second = finder.add_to(given, Still(drawn(1)), str, POLICIES).matches
+    assert first.transform is not None
+    assert first.transform["words"] == "unchanged"
+    assert second.transform is not None
+    assert second.transform["not_compared"] == "the pictures cannot be read"
