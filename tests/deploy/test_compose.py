@@ -20,6 +20,7 @@ from storyhash.cli import app
 from tests.conftest import QDRANT_IMAGE, skip_or_fail
 from tests.deploy.files import (
     DEPLOY,
+    DOCKERFILES,
     PROMETHEUS_CONFIG,
     ROOT,
     SERVE_CONFIG,
@@ -225,6 +226,16 @@ def test_our_services_write_only_volumes() -> None:
         written = [*one.get("tmpfs", ()), *map(str, one.get("volumes", ()))]
         assert "/tmp" in written, name
         assert any(place.endswith("/data") for place in written), name
+
+
+@pytest.mark.parametrize(("file", "name"), [("compose", "searcher"), ("compose.serve", "serve")])
+def test_what_has_the_catalogue_has_a_volume_for_its_backups(file: str, name: str) -> None:
+    service = load(DEPLOY / f"{file}.yaml")["services"][name]
+    folder = service["environment"]["STORYHASH_SERVICE__BACKUP_DIR"]
+    assert f"{name}-backups:{folder}" in service["volumes"]
+    # A volume gets the owner of the image's folder: without one it would be root's.
+    for dockerfile in DOCKERFILES:
+        assert folder in last_stage(dockerfile)["RUN"].split(), dockerfile
 
 
 def test_services_that_last_restart_and_keep_what_they_hold() -> None:

@@ -22,7 +22,7 @@ from common.metrics import Metrics
 from common.settings import KafkaSettings, load_settings, setting_names
 from storyhash.cli import app
 from tests.conftest import QDRANT_IMAGE, skip_or_fail
-from tests.deploy.files import DEPLOY, DOCKERFILES, image_environment
+from tests.deploy.files import DEPLOY, DOCKERFILES, image_environment, load
 from tests.support.queries import Client
 
 KUBERNETES = DEPLOY / "kubernetes"
@@ -289,15 +289,61 @@ def test_every_selector_finds_its_pods(
             assert [pod.workload["metadata"]["name"] for pod in found] == [one["metadata"]["name"]]
         for one in of_kind(objects, "PodDisruptionBudget"):
             (found_pod,) = selected(one["spec"]["selector"], here)
-            replicas = found_pod.workload["spec"].get("replicas")
-            # A budget over a single pod would keep a node from being drained.
-            assert replicas is None or replicas > 1, found_pod.name
+            # A budget that needs every pod would keep a node from being drained.
+            least = least_replicas(found_pod, objects)
+            assert one["spec"].get("minAvailable", 0) < least, found_pod.name
         for one in of_kind(objects, "NetworkPolicy"):
             assert selected(one["spec"]["podSelector"], here), one["metadata"]["name"]
             for rule in (*one["spec"].get("ingress", ()), *one["spec"].get("egress", ())):
                 for peer in (*rule.get("from", ()), *rule.get("to", ())):
                     if "podSelector" in peer:
                         assert selected(peer["podSelector"], here), one["metadata"]["name"]
+
+
+def least_replicas(pod: Pod, objects: list[dict[str, Any]]) -> int:
+    """How many pods of this workload run at least; KEDA decides where a ScaledObject names it."""
+    name = pod.workload["metadata"]["name"]
+    for scaled in of_kind(objects, "ScaledObject"):
+        if scaled["spec"]["scaleTargetRef"]["name"] == name:
+            return int(scaled["spec"]["minReplicaCount"])
+    return int(pod.workload["spec"]["replicas"])
+
+
+def test_what_sends_webhooks_or_fetches_videos_reaches_public_addresses_alone(
+    pods: list[Pod], variants: dict[str, list[dict[str, Any]]]
+) -> None:
+    out = {
+        (pod.variant, pod.workload["metadata"]["name"])
+        for pod in pods
+        for policy in of_kind(variants[pod.variant], "NetworkPolicy")
+        for rule in policy["spec"].get("egress", ())
+        for peer in rule.get("to", ())
+        if "ipBlock" in peer and selected(policy["spec"]["podSelector"], [pod])
+        if {one["port"] for one in rule["ports"]} == {80, 443}
+        if {"10.0.0.0/8", "169.254.0.0/16"} <= set(peer["ipBlock"]["except"])
+    }
+    senders = ("serve", "search", "embed", "ingest")
+    assert out == {
+        (pod.variant, pod.workload["metadata"]["name"])
+        for pod in pods
+        if pod.is_ours and pod.container["args"][0] in senders
+    }
+
+
+def test_an_embedder_on_a_gpu_has_the_settings_of_compose(
+    pods: list[Pod], variants: dict[str, list[dict[str, Any]]]
+) -> None:
+    (pod,) = [one for one in pods if one.container["image"] == "storyhash:gpu"]
+    of_compose = load(DEPLOY / "compose.gpu.yaml")["services"]["embedder"]["environment"]
+    assert of_compose.items() <= environment(pod, variants[pod.variant]).items()
+
+
+def test_a_job_that_ended_is_deleted_so_that_it_can_be_applied_again(
+    variants: dict[str, list[dict[str, Any]]],
+) -> None:
+    jobs = [one for objects in variants.values() for one in of_kind(objects, "Job")]
+    assert jobs
+    assert all(0 < one["spec"]["ttlSecondsAfterFinished"] < 3600 for one in jobs)
 
 
 def allowed(
