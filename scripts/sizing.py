@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
-"""Write the sizing table of docs/operations.md from the figures that benchmarks left in the documents.
+"""Write the sizing tables of docs/operations.md from the figures that benchmarks left in the documents.
 
-python -m scripts.sizing            writes the table into the file
-python -m scripts.sizing --check    exit code 1 when it is stale
+python -m scripts.sizing                     writes the tables into the file
+python -m scripts.sizing --check             exit code 1 when they are stale
+python -m scripts.sizing --prices 2 3 0.08   prints what each size costs at these prices
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.settings import KafkaSettings, ServiceSettings
 from common.types import FRAME_CODE_SIZE, VECTOR_DIMENSION
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +35,12 @@ KAFKA_REPLICAS = 3
 # Qdrant as the index, calculated and not measured: a quantised vector (a byte per number), links of both
 # directions (2 x 16 of 4 bytes), and what payload indexes take.
 QDRANT_COPIES, QDRANT_LINKS, QDRANT_PAYLOAD = 2, 2 * 16 * 4, 150
+# With two copies each node then has four, so the cluster can grow to twice the nodes.
+SHARDS_PER_NODE = 2
+# A first embedding of everything that takes a month, and room to run twice the embedders.
+DAYS_TO_EMBED, PARTITIONS_PER_EMBEDDER = 30, 2
+# Backups that a service keeps by default.
+BACKUPS = ServiceSettings().backup_keep
 # Memory of a Qdrant node, and the part of it that the index may take.
 NODE_GIB, NODE_SHARE = 64, 0.75
 # Above this no usual machine has the memory for the index in FAISS.
@@ -72,51 +82,145 @@ class Measured:
         return self.memory + self.codes
 
 
-def table(measured: Measured) -> list[str]:
-    """The lines of the table."""
-    head = (
-        "Segments",
-        "Hours of video",
-        "Index in memory",
-        "Memory of the searcher's machine",
-        "Disk: mirror and snapshots",
-        "Kafka log, three replicas",
-        "One backup",
-        "Qdrant nodes of 64 GiB, two copies",
-        "Two-core machine days to embed it (`sscd-motion`)",
+@dataclass(frozen=True)
+class Size:
+    """What a catalogue of so many segments takes. All sizes in bytes; days: of a machine of two cores."""
+
+    segments: int
+    measured: Measured
+
+    @property
+    def hours(self) -> float:
+        """Hours of video."""
+        return self.segments / SEGMENTS_PER_HOUR
+
+    @property
+    def index(self) -> int:
+        return self.segments * self.measured.index
+
+    @property
+    def machine(self) -> int:
+        """Memory of the machine that has the index."""
+        return MERGE_COPIES * self.index
+
+    @property
+    def fits(self) -> bool:
+        """Whether a usual machine has this memory."""
+        return self.machine <= LARGEST_GIB * 2**30
+
+    @property
+    def disk(self) -> float:
+        """The mirror and the snapshots."""
+        return self.vectors + SNAPSHOTS * self.index
+
+    @property
+    def vectors(self) -> float:
+        """All vectors and frame codes in Qdrant, once."""
+        return self.segments * (self.measured.mirror + self.measured.codes)
+
+    @property
+    def _log(self) -> float:
+        return self.segments * (self.measured.message + self.measured.codes)
+
+    @property
+    def log(self) -> float:
+        """Kafka's log of embeddings, all replicas."""
+        return KAFKA_REPLICAS * self._log
+
+    @property
+    def backup(self) -> float:
+        return self._log + self.index
+
+    @property
+    def days(self) -> float:
+        """Time that one machine takes to embed it."""
+        return self.hours / self.measured.speed / 24
+
+    @property
+    def embedders(self) -> int:
+        return math.ceil(self.days / DAYS_TO_EMBED)
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of a Qdrant cluster that has the index."""
+        quantised = VECTOR_DIMENSION + QDRANT_LINKS + QDRANT_PAYLOAD
+        needed = QDRANT_COPIES * self.segments * quantised / (NODE_SHARE * NODE_GIB * 2**30)
+        return max(3, math.ceil(needed))
+
+
+def storage(measured: Measured) -> list[str]:
+    """The lines of the table of memory and disks."""
+    return _table(
+        {
+            "Segments": lambda size: f"{size.segments:,}",
+            "Hours of video": lambda size: f"{size.hours:,.0f}",
+            "Index in memory": lambda size: _bytes(size.index),
+            "Memory of the searcher's machine": lambda size: (
+                _bytes(size.machine) if size.fits else f"{_bytes(size.machine)}: take Qdrant"
+            ),
+            "Disk: mirror and snapshots": lambda size: _bytes(size.disk),
+            "Kafka log, three replicas": lambda size: _bytes(size.log),
+            "One backup": lambda size: _bytes(size.backup),
+        },
+        measured,
     )
-    return [_line(head), _line(["---"] * len(head)), *(_row(n, measured) for n in SEGMENTS)]
 
 
-def _row(segments: int, measured: Measured) -> str:
-    index = segments * measured.index
-    log = measured.message + measured.codes
-    machine = MERGE_COPIES * index
-    quantised = VECTOR_DIMENSION + QDRANT_LINKS + QDRANT_PAYLOAD
-    nodes = QDRANT_COPIES * segments * quantised / (NODE_SHARE * NODE_GIB * 2**30)
-    hours = segments / SEGMENTS_PER_HOUR
-    fits = machine <= LARGEST_GIB * 2**30
-    return _line(
-        (
-            f"{segments:,}",
-            f"{hours:,.0f}",
-            _size(index),
-            _size(machine) if fits else f"{_size(machine)}: take Qdrant",
-            _size(segments * (measured.mirror + measured.codes) + SNAPSHOTS * index),
-            _size(KAFKA_REPLICAS * segments * log),
-            _size(segments * log + index),
-            f"{max(3, -(-nodes // 1)):,.0f}",
-            f"{hours / measured.speed / 24:,.1f}",
-        )
+def machines(measured: Measured) -> list[str]:
+    """The lines of the table of machines, partitions and shards."""
+    return _table(
+        {
+            "Segments": lambda size: f"{size.segments:,}",
+            "Machine days to embed it": lambda size: f"{size.days:,.1f}",
+            f"Embedders, to do it in {DAYS_TO_EMBED} days": lambda size: f"{size.embedders:,}",
+            "Kafka partitions": lambda size: f"{_partitions(size):,}",
+            f"Qdrant nodes of {NODE_GIB} GiB, two copies": lambda size: f"{size.nodes:,}",
+            "Qdrant shards": lambda size: f"{SHARDS_PER_NODE * size.nodes:,}",
+        },
+        measured,
     )
 
 
-def _size(count: float) -> str:
+def costs(measured: Measured, day: float, memory: float, disk: float) -> list[str]:
+    """The lines of a table of costs. day: price of a machine of two cores per day. memory, disk: price
+    per GB and month."""
+
+    def kept(size: Size) -> float:
+        held = size.disk if size.fits else QDRANT_COPIES * size.vectors
+        return held + size.log + BACKUPS * size.backup
+
+    def in_memory(size: Size) -> float:
+        return size.machine if size.fits else size.nodes * NODE_GIB * 2**30
+
+    return _table(
+        {
+            "Segments": lambda size: f"{size.segments:,}",
+            "Embedding, once": lambda size: f"{day * size.days:,.0f}",
+            "Memory, per month": lambda size: f"{memory * in_memory(size) / 1e9:,.0f}",
+            f"Disks with {BACKUPS} backups, per month": lambda size: (
+                f"{disk * kept(size) / 1e9:,.0f}"
+            ),
+        },
+        measured,
+    )
+
+
+def _partitions(size: Size) -> int:
+    return max(KafkaSettings().partitions, PARTITIONS_PER_EMBEDDER * size.embedders)
+
+
+def _table(columns: Mapping[str, Callable[[Size], str]], measured: Measured) -> list[str]:
+    sizes = [Size(segments, measured) for segments in SEGMENTS]
+    rows = [[cell(size) for cell in columns.values()] for size in sizes]
+    return [_line(row) for row in (list(columns), ["---"] * len(columns), *rows)]
+
+
+def _bytes(count: float) -> str:
     """Bytes as text, in GB or TB."""
     return f"{count / 1e12:,.1f} TB" if count >= 1e12 else f"{count / 1e9:,.1f} GB"
 
 
-def _line(cells: tuple[str, ...] | list[str]) -> str:
+def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
@@ -130,23 +234,29 @@ def _found(pattern: str, text: str) -> str:
 
 
 def fresh(text: str) -> str:
-    """The document with its table rebuilt. Raises ValueError when its place is missing."""
-    lines = "\n".join(table(Measured.read()))
+    """The document with its tables rebuilt. Raises ValueError when their place is missing."""
+    measured = Measured.read()
+    lines = "\n".join([*storage(measured), "", *machines(measured)])
     made, count = _PLACE.subn(lambda found: f"{found[1]}{lines}\n{found[2]}", text)
     if count != 1:
-        raise ValueError(f"{PATH}: expected one place for the sizing table, found {count}")
+        raise ValueError(f"{PATH}: expected one place for the sizing tables, found {count}")
     return made
 
 
 def write() -> None:
-    """Write the table into the document."""
+    """Write the tables into the document."""
     PATH.write_text(fresh(PATH.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    if not parser.parse_args().check:
+    parser.add_argument("--prices", type=float, nargs=3, metavar=("DAY", "MEMORY", "DISK"))
+    asked = parser.parse_args()
+    if asked.prices:
+        sys.stdout.write("\n".join(costs(Measured.read(), *asked.prices)) + "\n")
+        return
+    if not asked.check:
         write()
         return
     held = PATH.read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ DOCKERFILES = ("Dockerfile.cpu", "Dockerfile.gpu")
 RULES = DEPLOY / "prometheus" / "rules.yml"
 RULES_TEST = DEPLOY / "prometheus" / "rules_test.yml"
 PROMETHEUS_CONFIG = DEPLOY / "prometheus" / "prometheus.yml"
+KUBERNETES_CONFIG = DEPLOY / "prometheus" / "kubernetes.yml"
 SERVE_CONFIG = DEPLOY / "prometheus" / "serve.yml"
 ALERTMANAGER = DEPLOY / "prometheus" / "alertmanager.yml"
 DASHBOARDS = DEPLOY / "grafana" / "dashboards"

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from common.metrics import Metrics
 from common.settings import KafkaSettings, load_settings, setting_names
 from storyhash.cli import app
 from tests.conftest import QDRANT_IMAGE, skip_or_fail
-from tests.deploy.files import DEPLOY, DOCKERFILES, image_environment, load
+from tests.deploy.files import DEPLOY, DOCKERFILES, KUBERNETES_CONFIG, image_environment, load
 from tests.support.queries import Client
 
 KUBERNETES = DEPLOY / "kubernetes"
@@ -344,6 +345,79 @@ def test_a_job_that_ended_is_deleted_so_that_it_can_be_applied_again(
     jobs = [one for objects in variants.values() for one in of_kind(objects, "Job")]
     assert jobs
     assert all(0 < one["spec"]["ttlSecondsAfterFinished"] < 3600 for one in jobs)
+
+
+def test_for_maintenance_only_the_container_with_the_data_folder_waits_for_commands(
+    variants: dict[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    copy = tmp_path / "kubernetes"
+    shutil.copytree(KUBERNETES, copy)
+    folder = copy / "overlays" / "mine"
+    folder.mkdir()
+    wanted = {"resources": ["../streaming"], "components": ["../../components/maintenance"]}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
+    waiting = {(one["kind"], one["metadata"]["name"]): one for one in kustomized(folder)}
+    usual = {(one["kind"], one["metadata"]["name"]): one for one in variants["streaming"]}
+    changed = [name for name in usual if usual[name] != waiting[name]]
+    assert changed == [("StatefulSet", "searcher")]
+    (before,), (after,) = (
+        one["spec"]["template"]["spec"]["containers"]
+        for one in (usual[changed[0]], waiting[changed[0]])
+    )
+    kubernetes_validate.validate(waiting[changed[0]], VERSION, strict=True)
+    assert before.keys() - after.keys() == {
+        "args",
+        "startupProbe",
+        "livenessProbe",
+        "readinessProbe",
+    }
+    assert before["volumeMounts"] == after["volumeMounts"]
+    shell = subprocess.Popen(after["command"])
+    try:
+        time.sleep(0.2)
+        assert shell.poll() is None
+        shell.terminate()
+        assert shell.wait(60) == 0
+    finally:
+        shell.kill()
+
+
+def relabelled(job: dict[str, Any], labels: dict[str, str]) -> dict[str, str] | None:
+    """The labels of a target after the job's rules, as Prometheus applies them; None if it is dropped."""
+    found = {"job": job["job_name"], **labels}
+    for rule in job["relabel_configs"]:
+        value = ";".join(found.get(name, "") for name in rule["source_labels"])
+        match = re.fullmatch(rule.get("regex", "(.*)"), value)
+        action = rule.get("action", "replace")
+        if (action == "keep" and not match) or (action == "drop" and match):
+            return None
+        if action == "replace" and match:
+            found[rule["target_label"]] = rule.get("replacement", value)
+    return found
+
+
+def test_prometheus_in_kubernetes_gives_every_pod_the_job_that_alerts_name(pods: list[Pod]) -> None:
+    jobs = load(KUBERNETES_CONFIG)["scrape_configs"]
+    meta = "__meta_kubernetes_pod_"
+    scraped: dict[str, set[str]] = {}
+    for pod in pods:
+        labels = {
+            re.sub(r"\W", "_", f"{meta}label_{name}"): value for name, value in pod.labels.items()
+        }
+        for port in pod.container.get("ports", ()):
+            target = labels | {
+                f"{meta}container_port_name": port["name"],
+                f"{meta}phase": "Running",
+            }
+            for job in jobs:
+                if (found := relabelled(job, target)) is not None:
+                    name = str(pod.workload["metadata"]["name"])
+                    scraped.setdefault(name, set()).add(found["job"])
+                assert relabelled(job, target | {f"{meta}phase": "Failed"}) is None or (
+                    job["job_name"] == "qdrant"
+                )
+    same = ("serve", "searcher", "embedder", "producer", "qdrant")
+    assert scraped == {name: {name} for name in same} | {"answer": {"searcher"}}
 
 
 def allowed(

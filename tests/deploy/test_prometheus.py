@@ -13,6 +13,7 @@ import yaml
 from tests.conftest import skip_or_fail
 from tests.deploy.files import (
     ALERTMANAGER,
+    KUBERNETES_CONFIG,
     PROMETHEUS_CONFIG,
     ROOT,
     RULES,
@@ -111,7 +112,9 @@ def test_the_table_of_alerts_is_complete() -> None:
     assert set(re.findall(r"^\| `(StoryHash\w+)` \|", text, re.M)) == alerts().keys()
 
 
-@pytest.mark.parametrize("config", [PROMETHEUS_CONFIG, SERVE_CONFIG], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "config", [PROMETHEUS_CONFIG, SERVE_CONFIG, KUBERNETES_CONFIG], ids=lambda path: path.name
+)
 def test_alerts_are_told_where_runbooks_are_and_go_without_that_label(config: Path) -> None:
     given = load(config)
     assert given["global"]["external_labels"].keys() == {"runbooks"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scripts.sizing import PATH, Measured, fresh, table
+from scripts.sizing import PATH, Measured, costs, fresh, machines, storage
 
 
 def test_the_table_is_up_to_date() -> None:
@@ -12,13 +12,30 @@ def test_the_table_is_up_to_date() -> None:
     assert fresh(held) == held, "run: python -m scripts.sizing"
 
 
+MEASURED = Measured(memory=2000, message=2000.0, mirror=3000.0, speed=10.0)
+
+
+def cells(line: str) -> list[str]:
+    return line.strip("| ").split(" | ")
+
+
 def test_sizes_grow_with_segments_and_with_what_is_measured() -> None:
-    measured = Measured(memory=2000, message=2000.0, mirror=3000.0, speed=10.0)
-    first = table(measured)[2].strip("| ").split(" | ")
-    # 2,512 bytes of index; twice that; 3,512 + 3 x 2,512; 3 x 2,512; 2 x 2,512; 1,111.1 h / 10 / 24.
-    assert first == [
-        *("1,000,000", "1,111", "2.5 GB", "5.0 GB", "11.0 GB", "7.5 GB", "5.0 GB", "3", "4.6")
+    # 2,512 bytes of index; twice that; 3,512 + 3 x 2,512; 3 x 2,512; 2 x 2,512.
+    assert cells(storage(MEASURED)[2]) == [
+        *("1,000,000", "1,111", "2.5 GB", "5.0 GB", "11.0 GB", "7.5 GB", "5.0 GB")
     ]
-    (larger,) = [one for one in table(measured) if one.startswith("| 1,000,000,000 ")]
-    assert "take Qdrant" in larger
-    assert table(replace(measured, memory=9000))[2] != table(measured)[2]
+    # 1,111.1 h / 10 / 24 days.
+    assert cells(machines(MEASURED)[2]) == ["1,000,000", "4.6", "1", "12", "3", "6"]
+    (largest,) = [line for line in storage(MEASURED) if line.startswith("| 1,000,000,000 ")]
+    assert "take Qdrant" in largest
+    (largest,) = [line for line in machines(MEASURED) if line.startswith("| 1,000,000,000 ")]
+    # 4,629.6 days: 155 embedders; two copies of 805 bytes in three quarters of 64 GiB: 32 nodes.
+    assert cells(largest)[1:] == ["4,629.6", "155", "310", "32", "64"]
+    assert storage(replace(MEASURED, memory=9000))[2] != storage(MEASURED)[2]
+    assert machines(replace(MEASURED, speed=20.0))[2] != machines(MEASURED)[2]
+
+
+def test_costs_are_the_readers_prices_times_days_and_gigabytes() -> None:
+    # 4.63 days at 100; 5.024 GB at 10; 11.048 + 7.536 + 7 x 5.024 GB at 1.
+    assert cells(costs(MEASURED, 100, 10, 1)[2]) == ["1,000,000", "463", "50", "54"]
+    assert cells(costs(MEASURED, 200, 10, 1)[2])[1] == "926"
