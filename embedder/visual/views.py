@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from common.types import UInt8Array
@@ -17,14 +18,24 @@ _WHOLE: dict[str, Callable[[UInt8Array], UInt8Array]] = {
     IDENTITY: lambda frames: frames,
     "flip_h": lambda frames: frames[:, :, ::-1],
     "flip_v": lambda frames: frames[:, ::-1],
-    "rotate_90": lambda frames: np.rot90(frames, 1, axes=(1, 2)),
-    "rotate_180": lambda frames: frames[:, ::-1, ::-1],
-    "rotate_270": lambda frames: np.rot90(frames, 3, axes=(1, 2)),
+    "rotate_90": lambda frames: _rotated(frames, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    "rotate_180": lambda frames: _rotated(frames, cv2.ROTATE_180),
+    "rotate_270": lambda frames: _rotated(frames, cv2.ROTATE_90_CLOCKWISE),
     "negative": lambda frames: 255 - frames,
 }
 WHOLE_NAMES = tuple(_WHOLE)
 REGION_NAMES = (*CUT_NAMES, *FOUND)
 VIEW_NAMES = (*WHOLE_NAMES, *REGION_NAMES)
+
+
+def _rotated(frames: UInt8Array, code: int) -> UInt8Array:
+    """As np.rot90, in a fraction of its time."""
+    count, height, width, channels = frames.shape
+    sides = (height, width) if code == cv2.ROTATE_180 else (width, height)
+    turned = np.empty((count, *sides, channels), np.uint8)
+    for frame, place in zip(frames, turned, strict=True):
+        cv2.rotate(frame, code, place)
+    return turned
 
 
 def apply_view(frames: UInt8Array, view: str) -> UInt8Array | None:

@@ -189,6 +189,17 @@ def test_a_view_and_its_inverse_give_the_picture_back(view: str) -> None:
         assert seen.shape != frames.shape or (seen != frames).any()
 
 
+@pytest.mark.parametrize(
+    ("view", "turns"), [("rotate_90", 1), ("rotate_180", 2), ("rotate_270", 3)]
+)
+def test_a_rotation_turns_every_frame_counter_clockwise(view: str, turns: int) -> None:
+    frames = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
+    for part in (frames, frames[:, ::-1], frames[:, :, 1:4], frames[:0]):
+        seen = apply_view(part, view)
+        assert seen is not None
+        np.testing.assert_array_equal(seen, np.rot90(part, turns, axes=(1, 2)))
+
+
 def test_an_unknown_view_is_refused() -> None:
     with pytest.raises(ValueError, match="rotate_45"):
         apply_view(quadrants()[None], "rotate_45")
