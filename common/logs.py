@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +16,9 @@ from common.settings import ServiceSettings
 
 # One JSON object per request; see `common/http/request_log.py`.
 ACCESS_LOGGER = "storyhash.access"
+# While a broker does not respond, each client of kafka-python logs an error per attempt and kind.
+_KAFKA_PAUSE_SECONDS = 60.0
+_KAFKA_KINDS = 200
 
 
 def start_logging(settings: ServiceSettings | None = None) -> None:
@@ -25,6 +30,7 @@ def start_logging(settings: ServiceSettings | None = None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     text = _Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(_JsonFormatter() if settings.log_format == "json" else text)
+    handler.addFilter(_RepeatedKafkaErrors())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -41,6 +47,27 @@ def start_logging(settings: ServiceSettings | None = None) -> None:
     logging.getLogger("kafka.net").setLevel(logging.CRITICAL)
     # It warns at each attempt to reach a collector; the error after the last one is enough.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
+
+
+class _RepeatedKafkaErrors(logging.Filter):
+    """Leaves out an error of kafka-python if one of the last minute differs only in its numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logged: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the event is logged."""
+        if not record.name.startswith("kafka"):
+            return True
+        kind = (record.name, re.sub(r"\d+", "", record.getMessage()))
+        now = time.monotonic()
+        if now - self._logged.get(kind, -_KAFKA_PAUSE_SECONDS) < _KAFKA_PAUSE_SECONDS:
+            return False
+        if len(self._logged) >= _KAFKA_KINDS:
+            self._logged.clear()
+        self._logged[kind] = now
+        return True
 
 
 class _JsonFormatter(logging.Formatter):

@@ -95,3 +95,26 @@ def test_clients_do_not_log_each_attempt_to_connect(
     assert [line.split(": ")[-1] for line in capsys.readouterr().err.splitlines()] == [
         *("the group is gone", "Failed to export spans")
     ]
+
+
+def test_an_error_of_the_kafka_client_that_repeats_is_logged_once_per_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("common.logs.time.monotonic", lambda: now)
+    start_logging(ServiceSettings(log_format="json"))
+    cluster = logging.getLogger("kafka.cluster")
+    for waited in (14999, 9998, 9999):
+        cluster.error("Metadata refresh: timed out after %d ms", waited)
+    cluster.error("another error")
+    for _ in range(2):
+        _log.error("ours is never left out")
+    now = 161.0
+    cluster.error("Metadata refresh: timed out after 5 ms")
+    assert [one["message"] for one in events(capsys)] == [
+        "Metadata refresh: timed out after 14999 ms",
+        "another error",
+        "ours is never left out",
+        "ours is never left out",
+        "Metadata refresh: timed out after 5 ms",
+    ]
