@@ -86,6 +86,11 @@ class CatalogEntry:
             check_name(name, getattr(self, name))
 
 
+def segment_id_of(video_id: str, start_seconds: float, end_seconds: float) -> str:
+    """`{video_id}@{start_ms}-{end_ms}`: the same time range has the same id in every version."""
+    return f"{video_id}@{round(start_seconds * 1000)}-{round(end_seconds * 1000)}"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class SegmentRef:
     """The identity of a segment: video, version, bank and time range."""
@@ -105,9 +110,8 @@ class SegmentRef:
 
     @property
     def segment_id(self) -> str:
-        """`{video_id}@{start_ms}-{end_ms}`: the same time range has the same id in every version."""
-        start_ms, end_ms = round(self.start_seconds * 1000), round(self.end_seconds * 1000)
-        return f"{self.video_id}@{start_ms}-{end_ms}"
+        """See `segment_id_of`."""
+        return segment_id_of(self.video_id, self.start_seconds, self.end_seconds)
 
     @property
     def point_id(self) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from common.types import Float32Array, Hit
+from searcher.index.hit_fields import HitFields
 from searcher.index.protocols import AuditedIndex
 from searcher.index.shard import Shard, ShardStats
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
@@ -84,6 +85,13 @@ class IndexReader:
         """See `Shard.search`. Some queries are kept for the audit."""
         self._sample(vectors)
         return self._shard.search(vectors, k, only)
+
+    def search_fields(
+        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
+    ) -> list[list[HitFields]]:
+        """As `search`, as the fields of an answer."""
+        self._sample(vectors)
+        return self._shard.search_fields(vectors, k, only)
 
     def _sample(self, vectors: Float32Array) -> None:
         self._searches += 1

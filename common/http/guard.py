@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.http.errors import ApiError, to_response
+from common.http.waiting import within
 from common.settings import HttpSettings
 
 # Health and metrics may be called under any host name. They are cheap and reveal nothing about the
@@ -174,8 +175,7 @@ class _BoundedBody:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
-            async with asyncio.timeout(patience):
-                message = await self._receive()
+            message = await within(patience, self._receive())
         except TimeoutError:
             raise ApiError(
                 408, "timeout", "the request body arrives too slowly; send it again", close=True

@@ -18,6 +18,9 @@ class DocumentedApp(FastAPI):
     that are called without FastAPI, by method and path."""
 
     def __init__(self, **options: Any) -> None:
+        # Spans and metrics are our own. Newer versions of FastAPI ask for each request whether they shall
+        # make some too; older ones ignore the option.
+        options["telemetry"] = {"tracing": False, "metrics": False, "logs": False}
         super().__init__(**options)
         self.direct: dict[tuple[str, str], DirectRoute] = {}
 

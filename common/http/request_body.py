@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -14,6 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from common.errors import UsageError
 from common.http.errors import ApiError
+from common.http.request_facts import header_of
+from common.http.waiting import within
 
 Result = TypeVar("Result")
 Model = TypeVar("Model", bound=BaseModel)
@@ -52,7 +53,7 @@ def too_large(max_bytes: int, setting: str = "") -> ApiError:
 
 def check_claim(request: Request, max_bytes: int, setting: str = "") -> None:
     """Check Content-Length. Raises ApiError (413) if it exceeds `max_bytes`."""
-    claimed = request.headers.get("content-length", "")
+    claimed = header_of(request.scope, b"content-length") or ""
     # int() refuses numbers of more than 4300 digits.
     if claimed.isdigit() and (len(claimed) > 20 or int(claimed) > max_bytes):
         raise too_large(max_bytes, setting)
@@ -61,23 +62,30 @@ def check_claim(request: Request, max_bytes: int, setting: str = "") -> None:
 async def read_bytes(request: Request, max_bytes: int) -> bytes:
     """The complete body. Raises ApiError (408, 413)."""
     check_claim(request, max_bytes)
-    body = bytearray()
     try:
-        async with asyncio.timeout(_SECONDS):
-            more = True
-            while more:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                body += message.get("body", b"")
-                if len(body) > max_bytes:
-                    raise too_large(max_bytes)
-                more = message.get("more_body", False)
+        return await within(_SECONDS, _whole_body(request, max_bytes))
     except TimeoutError:
         raise ApiError(
             408, "timeout", f"the body took longer than {_SECONDS:.0f} s; send it again", close=True
         ) from None
-    return bytes(body)
+
+
+async def _whole_body(request: Request, max_bytes: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part: bytes = message.get("body", b"")
+        if len(body) + len(part) > max_bytes:
+            raise too_large(max_bytes)
+        more = message.get("more_body", False)
+        if not (more or body):
+            # The usual body is one part, and is not copied.
+            return part
+        body += part
+        if not more:
+            return bytes(body)
 
 
 async def no_body(request: Request) -> None:

@@ -57,6 +57,16 @@ class RequestFacts:
     meter: QuotaMeter | None = None
 
 
+def header_of(scope: Scope, name: bytes) -> str | None:
+    """The value of the first header of this name, which is in lower case; None if there is none.
+    `Request.headers` gives the same, and takes several times as long."""
+    for known, value in scope["headers"]:
+        if known == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
 def facts_of(scope: Scope) -> RequestFacts:
     """The facts of a request. The first call creates them."""
     found: RequestFacts | None = scope.get(_IN_SCOPE)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
-import secrets
 import time
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,10 +22,13 @@ from common.printable import printable_json
 from common.settings import HttpSettings
 from common.tracing import TRACEPARENT_HEADER, Span, is_tracing, open_span, spanned
 
+Header: TypeAlias = tuple[bytes, bytes]
+
 _log = logging.getLogger(ACCESS_LOGGER)
 # Valid ids from a proxy or client. Other text could forge log lines.
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _MAX_PATH = 1024
+_random = random.Random()
 _HEADERS = [
     (name.lower().encode(), value.encode())
     for name, value in {
@@ -36,6 +41,7 @@ _HEADERS = [
     }.items()
 ]
 _ID_HEADER = REQUEST_ID_HEADER.lower().encode()
+_OWN_NAMES = frozenset({_ID_HEADER, *(name for name, _ in _HEADERS)})
 
 
 class RequestLog:
@@ -60,11 +66,13 @@ class RequestLog:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                given = [one for one in message.get("headers", ()) if one[0] != _ID_HEADER]
-                names = {name for name, _ in given}
-                given += [one for one in _HEADERS if one[0] not in names]
-                given.append((_ID_HEADER, facts.request_id.encode()))
-                message = {**message, "headers": given}
+                message = {
+                    **message,
+                    "headers": [
+                        *_with_browser_headers(message.get("headers", ())),
+                        (_ID_HEADER, facts.request_id.encode()),
+                    ],
+                }
             else:
                 size += len(message.get("body", b""))
             await send(message)
@@ -72,14 +80,15 @@ class RequestLog:
         if measured:
             self._observer.begin()
         try:
-            with (
-                log_context(request_id=facts.request_id),
-                spanned(_span(scope, facts.request_id) if measured else Span()) as span,
-            ):
-                try:
+            with log_context(request_id=facts.request_id):
+                if measured and is_tracing():
+                    with spanned(_span(scope, facts.request_id)) as span:
+                        try:
+                            await self._app(scope, receive, noted)
+                        finally:
+                            _describe(span, scope, status)
+                else:
                     await self._app(scope, receive, noted)
-                finally:
-                    _describe(span, scope, status)
         finally:
             seconds = time.perf_counter() - began
             if measured:
@@ -88,9 +97,18 @@ class RequestLog:
                 _write(scope, status, size, seconds)
 
 
+def _with_browser_headers(given: Sequence[Header]) -> list[Header]:
+    """The headers of a response with ours, but without an id."""
+    names = {name for name, _ in given}
+    if names.isdisjoint(_OWN_NAMES):
+        return [*given, *_HEADERS]
+    return [
+        *(one for one in given if one[0] != _ID_HEADER),
+        *(one for one in _HEADERS if one[0] not in names),
+    ]
+
+
 def _span(scope: Scope, request_id: str) -> Span:
-    if not is_tracing():
-        return Span()
     parents = [value for name, value in scope["headers"] if name == TRACEPARENT_HEADER.encode()]
     return open_span(
         scope["method"],
@@ -113,7 +131,8 @@ def _request_id(scope: Scope) -> str:
     given = [value for name, value in scope["headers"] if name == b"x-request-id"]
     if len(given) == 1 and _WELL_FORMED.fullmatch(given[0]):
         return str(given[0].decode("ascii"))
-    return secrets.token_hex(8)
+    # It need not be secret, and the kernel's random numbers cost a system call.
+    return f"{_random.getrandbits(64):016x}"
 
 
 def _write(scope: Scope, status: int, size: int, seconds: float) -> None:

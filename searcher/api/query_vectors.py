@@ -10,6 +10,7 @@ from fastapi import Request
 
 from common.errors import UsageError
 from common.http.request_body import JSON_TYPE, parsed, read_bytes, unsupported
+from common.http.request_facts import header_of
 from common.types import VECTOR_DIMENSION, Float32Array
 
 MAX_VECTORS = 1024
@@ -26,7 +27,7 @@ _MAX_JSON_BYTES = MAX_JSON_VECTORS * VECTOR_DIMENSION * 28
 
 async def read_vectors(request: Request) -> Float32Array:
     """float32 (n, 527) of the body, each of unit norm. Raises UsageError, ApiError (408, 413, 415)."""
-    kind = request.headers.get("content-type", "")
+    kind = header_of(request.scope, b"content-type") or ""
     if kind != RAW_TYPE:
         kind = kind.partition(";")[0].strip().lower()
     if kind == RAW_TYPE:

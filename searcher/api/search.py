@@ -27,17 +27,18 @@ from common.http.errors import ApiError
 from common.http.load_shedding import LoadShedder
 from common.http.openapi import DocumentedApp
 from common.http.query_parameters import parameter
-from common.http.request_facts import facts_of
+from common.http.request_facts import facts_of, header_of
 from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
 from common.metrics import Metrics
 from common.state.curation import NOTHING, Curation
 from common.state.roles import Role
-from common.types import VECTOR_DIMENSION, Float32Array, Hit
+from common.types import VECTOR_DIMENSION, Float32Array
 from searcher.api.banks import BANK, banks_of, check_banks
 from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.api.query_vectors import MAX_VECTORS, read_vectors
 from searcher.api.search_schemas import TIMEOUT_HEADER, SearchAnswer, SearchBody
+from searcher.index.hit_fields import HitFields
 from searcher.index.state import EVERYTHING, Filter
 from searcher.local_index import LocalIndex
 from searcher.review.curated import filter_of
@@ -46,6 +47,7 @@ MAX_K, DEFAULT_K = 1000, 10
 # Hits in one answer: as JSON some 6 MB.
 MAX_HITS = 20_000
 MAX_TIMEOUT_MS = 60_000
+_TIMEOUT_HEADER = TIMEOUT_HEADER.lower().encode()
 # Up to about a millisecond of search the event loop does it itself.
 _INLINE_WORK = 512
 # Steps of a search whose graph needs fewer candidates: what else a search does.
@@ -174,31 +176,19 @@ def _search(
 ) -> bytes:
     """The body of the answer. Raises CancelledError between two parts of a large search."""
     started = time.perf_counter()
-    found: list[list[Hit]] = []
+    found: list[list[HitFields]] = []
     for first in range(0, len(vectors), _VECTORS_AT_ONCE):
         cancellation.check()
-        found += answering.index.search(vectors[first : first + _VECTORS_AT_ONCE], k, only)
+        some = vectors[first : first + _VECTORS_AT_ONCE]
+        found += answering.index.search_fields(some, k, only)
     metrics.search_duration_seconds.observe(time.perf_counter() - started)
     return orjson.dumps(
         {
             "model_id": answering.model_id,
             "generation": answering.generation,
-            "items": [[_hit(hit) for hit in hits] for hits in found],
+            "items": found,
         }
     )
-
-
-def _hit(hit: Hit) -> dict[str, object]:
-    ref = hit.ref
-    return {
-        "segment_id": ref.segment_id,
-        "video_id": ref.video_id,
-        "bank": ref.bank,
-        "start_seconds": ref.start_seconds,
-        "end_seconds": ref.end_seconds,
-        "version": ref.version,
-        "score": hit.score,
-    }
 
 
 @asynccontextmanager
@@ -221,7 +211,7 @@ async def _within(limit_ms: int) -> AsyncIterator[None]:
 
 def _timeout_ms(request: Request) -> int | None:
     """What the caller allows, if it says so. Raises UsageError."""
-    text = request.headers.get(TIMEOUT_HEADER)
+    text = header_of(request.scope, _TIMEOUT_HEADER)
     if text is None:
         return None
     given = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0

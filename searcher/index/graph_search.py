@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import faiss
@@ -33,7 +34,7 @@ class SearchedGraph:
         queries: float32 (n, 528). candidates: how many nodes are kept during the search. With compressed
         vectors all of them are compared exactly.
         """
-        parameters = faiss.SearchParametersHNSW(efSearch=candidates)
+        parameters = _parameters(candidates)
         if self.exact is None:
             found: tuple[Float32Array, Int64Array] = self.graph.search(
                 queries, count, params=parameters
@@ -55,3 +56,9 @@ class SearchedGraph:
         scores[lost], nodes[lost] = -np.inf, -1
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(nodes, order, axis=1)
+
+
+# FAISS only reads them, so threads share them; to make them takes as long as 50 comparisons.
+@lru_cache(maxsize=256)
+def _parameters(candidates: int) -> Any:
+    return faiss.SearchParametersHNSW(efSearch=candidates)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from searcher.index.array_growth import grown
 
 # Rows handled at once: NumPy holds Python's interpreter lock meanwhile, half a millisecond.
 _ROWS = 65_536
+
+# Video, start and end in seconds, version, bank.
+Place: TypeAlias = tuple[str, float, float, int, str]
 
 COLUMNS = np.dtype(
     [
@@ -104,10 +107,14 @@ class RowTable:
 
     def refs(self, rows: Int64Array) -> list[SegmentRef]:
         """The segments of rows."""
+        return [SegmentRef(*place) for place in self.places(rows)]
+
+    def places(self, rows: Int64Array) -> list[Place]:
+        """The segments of rows, as the fields of `SegmentRef`."""
         found = self._table[rows]
         videos, banks = self._videos.texts, self._banks.texts
         return [
-            SegmentRef(videos[video], start, end, version, banks[bank])
+            (videos[video], start, end, version, banks[bank])
             for video, bank, version, start, end in found.tolist()
         ]
 

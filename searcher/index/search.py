@@ -116,7 +116,9 @@ def _nothing(count: int) -> Nearest:
 def nearest_nodes(part: GraphPart, queries: Float32Array, count: int, ef: int) -> Nearest:
     """Scores and nodes of the graph, best first; -inf and MISSING if there are fewer."""
     scores, nodes = part.searched.search(queries, count, ef)
-    scores[nodes == MISSING] = -np.inf
+    # Those that are missing come last.
+    if len(nodes) and nodes[:, -1].min() == MISSING:
+        scores[nodes == MISSING] = -np.inf
     return scores, nodes
 
 

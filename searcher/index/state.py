@@ -83,7 +83,7 @@ class State:
 
     def everything_passes(self, only: Filter) -> bool:
         """Whether a search may return any row, so that rows need no check."""
-        return self.live == self.total and only == EVERYTHING
+        return self.live == self.total and (only is EVERYTHING or only == EVERYTHING)
 
     def passes(self, rows: Int64Array, only: Filter) -> BoolArray:
         """bool, shape of `rows`: live rows that the filter allows."""

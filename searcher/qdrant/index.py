@@ -16,6 +16,7 @@ from typing import IO
 from common.errors import DataFolderError, StoryHashError
 from common.settings import Settings
 from common.types import Embedding, Float32Array, Hit, SegmentRef
+from searcher.index.hit_fields import HitFields, fields_of
 from searcher.index.shard import ShardStats
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
 from searcher.index_transaction import Change
@@ -123,6 +124,11 @@ class QdrantIndex(LocalIndex):
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
         self._sample(vectors)
         return self.store.search(vectors, k, only)
+
+    def search_fields(
+        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
+    ) -> list[list[HitFields]]:
+        return [[fields_of(hit) for hit in hits] for hits in self.search(vectors, k, only)]
 
     def frozen_shard(self) -> QdrantStore:
         return self.store

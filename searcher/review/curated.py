@@ -12,6 +12,8 @@ from searcher.matching.policy import Policies, overridden
 
 def filter_of(curation: Curation, banks: Banks) -> Filter:
     """What a search in these banks may return. banks: None means all."""
+    if not (curation.disabled or curation.banks):
+        return EVERYTHING if banks is None else Filter(banks)
     only = Filter(banks, curation.disabled, curation.disabled_banks)
     return EVERYTHING if only == EVERYTHING else only
 

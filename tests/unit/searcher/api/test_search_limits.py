@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import searcher.api.search
-from common.types import Float32Array, Hit
+from common.types import Float32Array
+from searcher.index.hit_fields import HitFields
 from searcher.index.state import EVERYTHING, Filter
 from tests.support.queries import error_of, message_of
 from tests.unit.searcher.api.test_api import RAW, Api, axis, hits
@@ -36,10 +37,12 @@ class HeldSearch:
         self.go_on = threading.Event()
         self.threads: list[int] = []
         self.sizes: list[int] = []
-        self._search = api.index.search
-        monkeypatch.setattr(api.index, "search", self)
+        self._search = api.index.search_fields
+        monkeypatch.setattr(api.index, "search_fields", self)
 
-    def __call__(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
+    def __call__(
+        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
+    ) -> list[list[HitFields]]:
         self.threads.append(threading.get_ident())
         self.sizes.append(len(vectors))
         self.begun.release()
