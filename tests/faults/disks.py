@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 _LEFT_BYTES = 1 << 20
@@ -22,12 +21,7 @@ class Disk:
         _run("mount", "-t", "tmpfs", "-o", f"size={self._mebibytes}m", "storyhash", self.folder)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Processes that were just killed may hold it for a moment longer.
         _run("umount", "--lazy", self.folder)
 

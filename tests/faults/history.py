@@ -6,7 +6,6 @@ import json
 import threading
 from collections import defaultdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from common.types import Embedding, Float32Array
@@ -100,12 +99,7 @@ class Reader:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         if not self.answers:

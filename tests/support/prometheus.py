@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -106,12 +105,7 @@ class Prometheus:
         told = (self._folder / "prometheus.log").read_text()
         raise RuntimeError(f"Prometheus did not start:\n{told[-3000:]}")
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._client.close()
         if self._process is not None:
             self._process.kill()

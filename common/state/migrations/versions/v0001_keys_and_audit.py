@@ -42,8 +42,3 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("audit_log_at", "audit_log", ["at"])
-
-
-def downgrade() -> None:
-    op.drop_table("audit_log")
-    op.drop_table("api_keys")

@@ -88,11 +88,3 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger, nullable=False),
     )
     op.create_index("idempotent_answers_created_at", "idempotent_answers", ["created_at"])
-
-
-def downgrade() -> None:
-    op.drop_table("idempotent_answers")
-    op.drop_table("jobs")
-    op.drop_table("exceptions")
-    op.drop_table("verdicts")
-    op.drop_table("matches")

@@ -45,8 +45,3 @@ def upgrade() -> None:
     )
     op.create_index("webhook_deliveries_due", "webhook_deliveries", ["state", "next_at"])
     op.create_index("webhook_deliveries_of_webhook", "webhook_deliveries", ["webhook_id", "state"])
-
-
-def downgrade() -> None:
-    op.drop_table("webhook_deliveries")
-    op.drop_table("webhooks")

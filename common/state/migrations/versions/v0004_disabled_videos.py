@@ -17,7 +17,3 @@ def upgrade() -> None:
         sa.Column("key_id", sa.String(32)),
         sa.Column("created_at", sa.BigInteger, nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("disabled_videos")

@@ -21,7 +21,3 @@ def upgrade() -> None:
         sa.Column("key_id", sa.String(32)),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("banks")

@@ -24,11 +24,3 @@ def upgrade() -> None:
     )
     op.add_column("banks", sa.Column("share", sa.Float, nullable=False, server_default="1"))
     op.add_column("banks", sa.Column("actions", sa.Text, nullable=False, server_default="[]"))
-
-
-def downgrade() -> None:
-    for column in ("actions", "share", "negative"):
-        op.drop_column("banks", column)
-    op.drop_table("key_use")
-    for column in ("upload_bytes_per_day", "queries_per_day"):
-        op.drop_column("api_keys", column)
