@@ -21,8 +21,8 @@ TextCursor = Annotated[str, Query(description=_CURSOR)]
 RowNumber = Annotated[int, Path(ge=1, le=_MAX_NUMBER)]
 
 
-def page_json(items: Sequence[Any], following: int | None, total: int) -> dict[str, Any]:
-    """A page. following: the number of its last row; None at the end. total: of all pages."""
+def page_json(items: Sequence[Any], following: int | str | None, total: int) -> dict[str, Any]:
+    """A page. following: the number or name of its last row; None at the end. total: of all pages."""
     cursor = None if following is None else str(following)
     return {"items": items, "next_cursor": cursor, "total": total}
 

@@ -74,10 +74,10 @@ class BackupManifest:
 
 def write_manifest(folder: Path, manifest: BackupManifest) -> None:
     """Write it durably, as the last file of a backup."""
-    held: dict[str, Any] = {"format": FORMAT, **asdict(manifest)}
-    held["checksum"] = _checksum_of(held)
+    content: dict[str, Any] = {"format": FORMAT, **asdict(manifest)}
+    content["checksum"] = _checksum_of(content)
     with (folder / _MANIFEST).open("w") as file:
-        json.dump(held, file, indent=1)
+        json.dump(content, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
 
@@ -94,17 +94,17 @@ def read_manifest(folder: Path) -> BackupManifest:
     except (OSError, UnicodeDecodeError) as error:
         raise _damaged(folder, f"{_MANIFEST} cannot be read ({error})") from None
     try:
-        held = json.loads(text)
-        stated, found = held.pop("checksum"), held.pop("format")
-        if stated != _checksum_of({"format": found, **held}):
+        content = json.loads(text)
+        stated, found = content.pop("checksum"), content.pop("format")
+        if stated != _checksum_of({"format": found, **content}):
             raise _damaged(folder, f"{_MANIFEST} does not match its checksum")
         if found != FORMAT:
             raise UsageError(
                 f"{folder} has format {found}, this version reads {FORMAT}; restore it with the version "
                 "that made it, or with a newer one"
             )
-        files = {name: StoredFile(**file) for name, file in held.pop("files").items()}
-        return BackupManifest(**held, files=files)
+        files = {name: StoredFile(**file) for name, file in content.pop("files").items()}
+        return BackupManifest(**content, files=files)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _damaged(folder, f"{_MANIFEST} is not readable") from None
 
@@ -160,5 +160,5 @@ def _damaged(folder: Path, what: str) -> CorruptIndexError:
     return CorruptIndexError(f"{folder.name} is damaged: {what}; use another backup")
 
 
-def _checksum_of(held: Mapping[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(held, sort_keys=True).encode(), digest_size=16).hexdigest()
+def _checksum_of(content: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -76,8 +76,8 @@ def keepers(refs: Sequence[SegmentRef], videos: Mapping[str, Video]) -> dict[Seg
     """The rows to store, by the segment whose point stores each: the earliest of its video."""
     first: dict[str, SegmentRef] = {}
     for ref in refs:
-        held = first.get(ref.video_id)
-        if ref.video_id in videos and (held is None or ref < held):
+        earliest = first.get(ref.video_id)
+        if ref.video_id in videos and (earliest is None or ref < earliest):
             first[ref.video_id] = ref
     return {ref: videos[video_id] for video_id, ref in first.items()}
 
@@ -88,12 +88,12 @@ def counted(points: Iterable[Mapping[str, Any]]) -> Iterator[tuple[dict[str, Any
     counts: Counter[tuple[str, int]] = Counter()
     for payload in points:
         counts[payload["video_id"], payload["version"]] += 1
-        told = payload.get("video")
-        if told is not None:
-            row = json.loads(told) if isinstance(told, str) else dict(told)
-            held = rows.get(payload["video_id"])
+        stored = payload.get("video")
+        if stored is not None:
+            row = json.loads(stored) if isinstance(stored, str) else dict(stored)
+            newest = rows.get(payload["video_id"])
             # Segments that join later bring the row as it is with them.
-            if held is None or _age(held) < _age(row):
+            if newest is None or _age(newest) < _age(row):
                 rows[payload["video_id"]] = row
     for video_id, row in rows.items():
         yield row, counts[video_id, row["version"]]
@@ -116,8 +116,8 @@ def to_payload(
     kept = {}
     if video is not None:
         # Its points are fetched already: what else an address holds is needed no more.
-        shown = replace(video, uri=public_uri(video.uri))
-        kept["video"] = json.dumps(asdict(shown))
+        public = replace(video, uri=public_uri(video.uri))
+        kept["video"] = json.dumps(asdict(public))
     if len(frames):
         kept[FRAMES_FIELD] = base64.b64encode(frames.tobytes()).decode()
     return {

@@ -94,12 +94,12 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
 
     def delete(name: str, caller: Caller) -> None:
         with changing:
-            held = one(name, caller)
-            if held["videos"]:
+            bank = one(name, caller)
+            if bank["videos"]:
                 raise ApiError(
                     409,
                     "bank_not_empty",
-                    f"the bank has {held['videos']} videos; delete them, or give them another bank",
+                    f"the bank has {bank['videos']} videos; delete them, or give them another bank",
                 )
             reviews.curation.delete_bank(name)
 
@@ -120,8 +120,7 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
             banks = {name: count for name, count in all_banks().items() if caller.may_see(name)}
             names = sorted(name for name in banks if name > cursor)
             page = to_json(*((name, banks[name]) for name in names[:limit]))
-            told = page_json(page, None, len(banks))
-            return {**told, "next_cursor": names[limit - 1] if len(names) > limit else None}
+            return page_json(page, names[limit - 1] if len(names) > limit else None, len(banks))
 
         return json_response(await run(found))
 
@@ -176,17 +175,17 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
 
 def _bank(name: str, bank: BankSetting | None, policy: Policy, videos: int) -> dict[str, Any]:
     """The JSON of a bank. bank: None if nothing is set."""
-    held = bank or _UNSET
+    setting = bank or _UNSET
     return {
         "bank": name,
-        "title": held.title,
-        "description": held.description,
-        "enabled": held.enabled,
+        "title": setting.title,
+        "description": setting.description,
+        "enabled": setting.enabled,
         "policy": asdict(policy),
-        "policy_set": {**dict.fromkeys(SetPolicy.model_fields), **held.policy},
-        "negative": held.negative,
-        "share": held.share,
-        "actions": [dict(one) for one in held.actions],
+        "policy_set": {**dict.fromkeys(SetPolicy.model_fields), **setting.policy},
+        "negative": setting.negative,
+        "share": setting.share,
+        "actions": [dict(one) for one in setting.actions],
         "videos": videos,
         "updated_at": None if bank is None else iso(bank.updated_at),
     }

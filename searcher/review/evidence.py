@@ -32,35 +32,35 @@ def evidence_pack(
     state: State, index: LocalIndex, match: StoredMatch, cancellation: Cancellation
 ) -> dict[str, Any]:
     """The pack as JSON values; see `EvidencePack`. Raises StateError, StorageError, CancelledError."""
-    (told,) = matches_to_json(state, [match], whole=True)
-    applied = {number for one in told["ranges"] for number in one.get("exceptions", ())}
-    references = state.exceptions.of_references({told["ref_video_id"]})
+    (match_json,) = matches_to_json(state, [match], whole=True)
+    applied = {number for one in match_json["ranges"] for number in one.get("exceptions", ())}
+    references = state.exceptions.of_references({match_json["ref_video_id"]})
     exceptions = [
-        one.to_json() for one in references.get(told["ref_video_id"], ()) if one.id in applied
+        one.to_json() for one in references.get(match_json["ref_video_id"], ()) if one.id in applied
     ]
     return {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": f"StoryHash {version('storyhash')}",
-        "words": in_words(told),
+        "words": in_words(match_json),
         "model": {
-            "model_id": told["model_id"],
-            "calibration": str(told["ranges"][0]["evidence"].get("calibration", "unknown")),
+            "model_id": match_json["model_id"],
+            "calibration": str(match_json["ranges"][0]["evidence"].get("calibration", "unknown")),
         },
         "files": [
-            _query_file(told["query"], cancellation),
-            _hashed("reference", told["ref_uri"], cancellation),
+            _query_file(match_json["query"], cancellation),
+            _hashed("reference", match_json["ref_uri"], cancellation),
         ],
-        "pairs": _pairs(told, index),
+        "pairs": _pairs(match_json, index),
         "exceptions": exceptions,
-        "match": told,
+        "match": match_json,
     }
 
 
-def _pairs(told: Mapping[str, Any], index: LocalIndex) -> list[dict[str, Any]]:
+def _pairs(match_json: Mapping[str, Any], index: LocalIndex) -> list[dict[str, Any]]:
     """The pairs of all ranges, best range first."""
-    sides = {"query": told["query"]["video_id"], "reference": told["ref_video_id"]}
+    sides = {"query": match_json["query"]["video_id"], "reference": match_json["ref_video_id"]}
     found = []
-    for number, one in enumerate(told["ranges"]):
+    for number, one in enumerate(match_json["ranges"]):
         for pair in one["evidence"].get("pairs", ()):
             pictures = [
                 _picture(index, side, sides[side], seconds) for side, seconds in _moments(one, pair)

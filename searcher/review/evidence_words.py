@@ -22,17 +22,17 @@ def percent(probability: float) -> str:
     return "less than 0.1 %" if probability < 0.001 else f"{100 * probability:.1f} %"
 
 
-def in_words(told: Mapping[str, Any]) -> list[str]:
+def in_words(match: Mapping[str, Any]) -> list[str]:
     """Sentences about a match as JSON values: the decision, each range, the rule, the verdict."""
-    decision = _DECISIONS[told["decision"]]
-    lines = [f"{decision}: {told['query']['uri']} compared with {told['ref_video_id']}."]
-    if told["decision"] != told["found_decision"]:
+    decision = _DECISIONS[match["decision"]]
+    lines = [f"{decision}: {match['query']['uri']} compared with {match['ref_video_id']}."]
+    if match["decision"] != match["found_decision"]:
         lines.append(
-            f"An exception changed the decision, which was: {_DECISIONS[told['found_decision']]}."
+            f"An exception changed the decision, which was: {_DECISIONS[match['found_decision']]}."
         )
-    lines += [range_words(one) for one in told["ranges"]]
-    lines.append(rule_words(told["rule"], told["probability"], told["bank"]))
-    verdict = told["verdict"]
+    lines += [range_words(one) for one in match["ranges"]]
+    lines.append(rule_words(match["rule"], match["probability"], match["bank"]))
+    verdict = match["verdict"]
     if verdict is None:
         lines.append("No person has judged it.")
     else:

@@ -40,9 +40,8 @@ def feedback_router(reviews: Reviews) -> APIRouter:
         # PostgreSQL may order names in another way.
         banks = sorted(found, key=lambda one: one.bank)
         following = [one for one in banks if one.bank > cursor]
-        page = page_json(list(map(_to_json, following[:limit])), None, len(banks))
         more = following[limit - 1].bank if len(following) > limit else None
-        return json_response({**page, "next_cursor": more})
+        return json_response(page_json(list(map(_to_json, following[:limit])), more, len(banks)))
 
     return router
 

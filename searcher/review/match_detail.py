@@ -161,8 +161,8 @@ def _rule(probability: float, decision: str, policy: Policy) -> dict[str, Any]:
 
 
 def _range(item: Mapping[str, Any]) -> dict[str, Any]:
-    told = {name: value for name, value in item.items() if name not in _OF_VIDEO}
-    return {**told, "evidence": _with_times(item["evidence"])}
+    kept = {name: value for name, value in item.items() if name not in _OF_VIDEO}
+    return {**kept, "evidence": _with_times(item["evidence"])}
 
 
 def _non_match(item: Mapping[str, Any]) -> dict[str, Any]:

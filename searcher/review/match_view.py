@@ -33,7 +33,7 @@ def matches_to_json(
     exceptions = state.exceptions.of_references({one.detail["ref_video_id"] for one in matches})
     ids = [one.id for one in matches]
     verdicts, disputed = state.verdicts.latest(ids), state.feedback.disputed(ids)
-    told = []
+    values = []
     for match in matches:
         ours = exceptions.get(match.detail["ref_video_id"], [])
         value = _match(match, ours, verdicts.get(match.id), visible, whole=whole)
@@ -44,8 +44,8 @@ def matches_to_json(
             value["disagreement"] = disagreement
         if whole:
             value["verdicts"] = state.verdicts.page(match.id, None, MAX_VERDICTS)[0]
-        told.append(value)
-    return told
+        values.append(value)
+    return values
 
 
 def _match(

@@ -53,13 +53,13 @@ def read_manifest(folder: Path) -> FolderManifest | None:
     except OSError as error:
         raise DataFolderError(f"{path}: {error.strerror}; choose another with --data") from None
     try:
-        held = json.loads(text)
-        if held["format"] != _FORMAT:
+        stored = json.loads(text)
+        if stored["format"] != _FORMAT:
             raise DataFolderError(
-                f"{folder} has format {held['format']}, this version reads {_FORMAT}; "
+                f"{folder} has format {stored['format']}, this version reads {_FORMAT}; "
                 "use the version that made it, or index again into another folder"
             )
-        return FolderManifest(held["profile"], held["model_id"], held["mirror"])
+        return FolderManifest(stored["profile"], stored["model_id"], stored["mirror"])
     except (ValueError, KeyError, TypeError):
         raise DataFolderError(
             f"{path} is damaged; restore it from a backup, or index again into another folder"
@@ -68,31 +68,31 @@ def read_manifest(folder: Path) -> FolderManifest | None:
 
 def require_manifest(folder: Path) -> FolderManifest:
     """The manifest of the folder. Raises DataFolderError if it has no index."""
-    held = read_manifest(folder)
-    if held is None:
+    stored = read_manifest(folder)
+    if stored is None:
         raise DataFolderError(
             f"there is no index in {folder}; make one with: storyhash index PATH --data {folder}"
         )
-    return held
+    return stored
 
 
-def check_same(folder: Path, held: FolderManifest | None, wanted: FolderManifest) -> None:
+def check_same(folder: Path, stored: FolderManifest | None, wanted: FolderManifest) -> None:
     """Raises ModelMismatchError or DataFolderError unless the folder is new or has the same manifest."""
-    if held is None:
+    if stored is None:
         return
-    if held.mirror != wanted.mirror:
+    if stored.mirror != wanted.mirror:
         raise DataFolderError(
-            f"{folder} has its vectors mirrored by {held.mirror}, not by {wanted.mirror}; "
-            f"set {_store_setting(held.mirror)}, or use --data for another folder"
+            f"{folder} has its vectors mirrored by {stored.mirror}, not by {wanted.mirror}; "
+            f"set {_store_setting(stored.mirror)}, or use --data for another folder"
         )
-    if held.model_id != wanted.model_id:
-        if held.profile == wanted.profile:
+    if stored.model_id != wanted.model_id:
+        if stored.profile == wanted.profile:
             # The same name, but other weights or settings.
             way_out = "index its videos again: storyhash index PATH --data NEW_FOLDER"
         else:
-            way_out = f"use --data for another folder, or --profile {held.profile}"
+            way_out = f"use --data for another folder, or --profile {stored.profile}"
         raise ModelMismatchError(
-            f"{folder} was made with {held.model_id} (profile {held.profile}), not with "
+            f"{folder} was made with {stored.model_id} (profile {stored.profile}), not with "
             f"{wanted.model_id}; {way_out}"
         )
 
@@ -124,8 +124,8 @@ def claim_folder(folder: Path, manifest: FolderManifest) -> IO[str]:
     Raises DataFolderError while another process writes, ModelMismatchError when the folder holds another
     model's vectors, StorageError.
     """
-    held = read_manifest(folder)
-    check_same(folder, held, manifest)
+    stored = read_manifest(folder)
+    check_same(folder, stored, manifest)
     try:
         private_folder(folder)
         lock = take_lock(folder)
@@ -134,7 +134,7 @@ def claim_folder(folder: Path, manifest: FolderManifest) -> IO[str]:
             raise DataFolderError(
                 f"{folder} is in use by process {holder}; wait for it, or choose another --data"
             )
-        if held is None:
+        if stored is None:
             try:
                 write_manifest(folder, manifest)
             except BaseException:
@@ -152,8 +152,8 @@ def claim_folder(folder: Path, manifest: FolderManifest) -> IO[str]:
 def write_manifest(folder: Path, manifest: FolderManifest) -> None:
     """Write it durably and atomically."""
     path = folder / _MANIFEST
-    held = {"format": _FORMAT, **asdict(manifest)}
+    content = {"format": _FORMAT, **asdict(manifest)}
     with replacing(path) as temporary, temporary.open("w") as file:
-        json.dump(held, file, indent=1)
+        json.dump(content, file, indent=1)
         file.flush()
         os.fsync(file.fileno())

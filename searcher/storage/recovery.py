@@ -72,12 +72,12 @@ def recovered_shard(
     shard = loaded.shard
     if loaded.info.sequence == videos.sequence and not loaded.refused:
         return RecoveredShard(shard, loaded.path, loaded.info.sequence, said)
-    versions, held, counts = videos.versions(), shard.versions(), shard.counts()
-    shard.remove_videos([gone for gone in held if gone not in versions])
+    versions, indexed, counts = videos.versions(), shard.versions(), shard.counts()
+    shard.remove_videos([gone for gone in indexed if gone not in versions])
     behind = [
         video
         for video in videos.all()
-        if held.get(video.video_id) != video.version
+        if indexed.get(video.video_id) != video.version
         or counts.get(video.video_id, 0) != _searchable(video)
     ]
     for start in range(0, len(behind), _VIDEOS_AT_ONCE):
@@ -109,12 +109,12 @@ def rebuilt_shard(settings: SearcherSettings, videos: VideoStore, mirror: Mirror
 def level(shard: Shard, videos: Sequence[Video], mirror: Mirror) -> bool:
     """Update the shard from the mirror for these videos; False if the mirror lacks a part of one, for
     which the shard is unchanged."""
-    held = mirrored(videos, mirror)
+    stored = mirrored(videos, mirror)
     whole = [
-        one for one in videos if held[one.video_id] and len(held[one.video_id]) == one.segments
+        one for one in videos if stored[one.video_id] and len(stored[one.video_id]) == one.segments
     ]
     shard.replace_videos(
-        [point for one in whole for point in held[one.video_id]], [one.video_id for one in whole]
+        [point for one in whole for point in stored[one.video_id]], [one.video_id for one in whole]
     )
     return len(whole) == len(videos)
 
@@ -122,8 +122,8 @@ def level(shard: Shard, videos: Sequence[Video], mirror: Mirror) -> bool:
 def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -> bool:
     """Whether the shard and the mirror agree on the complete version of a video; video: its row, or
     None."""
-    held = {} if video is None else {one.ref: one for one in mirrored([video], mirror)[video_id]}
-    wanted = {ref: one for ref, one in held.items() if one.informative}
+    stored = {} if video is None else {one.ref: one for one in mirrored([video], mirror)[video_id]}
+    wanted = {ref: one for ref, one in stored.items() if one.informative}
     found = shard.vectors_of(video_id)
     return len(found.refs) == len(wanted) and all(
         ref in wanted
@@ -135,13 +135,13 @@ def is_level(shard: Shard, video_id: str, video: Video | None, mirror: Mirror) -
 
 def mirrored(videos: Sequence[Video], mirror: Mirror) -> dict[str, list[Embedding]]:
     """The embeddings in the mirror of the complete version of each of these videos."""
-    held: dict[str, list[Embedding]] = {one.video_id: [] for one in videos}
+    stored: dict[str, list[Embedding]] = {one.video_id: [] for one in videos}
     versions = {one.video_id: one.version for one in videos}
-    for batch in mirror.scan(list(held)):
+    for batch in mirror.scan(list(stored)):
         for point in batch:
             if point.ref.version == versions[point.ref.video_id]:
-                held[point.ref.video_id].append(point)
-    return held
+                stored[point.ref.video_id].append(point)
+    return stored
 
 
 def _searchable(video: Video) -> int:

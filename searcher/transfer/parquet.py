@@ -135,8 +135,8 @@ def catalogue_writer(
                 started = Header(profile, model_id, calibration, storyhash, 0, 0)
                 catalogue = CatalogueWriter(writer, arrow, started)
                 yield catalogue
-                told = json.dumps({"format": FORMAT, **asdict(catalogue.header)})
-                writer.add_key_value_metadata({_KEY: told.encode()})
+                header = json.dumps({"format": FORMAT, **asdict(catalogue.header)})
+                writer.add_key_value_metadata({_KEY: header.encode()})
             sync(temporary)
     except OSError as error:
         raise StorageError(
@@ -232,10 +232,10 @@ def _embeddings(batch: Any, model_id: str) -> Iterator[Embedding]:
 
 def _row(text: str) -> Video:
     """A catalogue row. Raises ValueError, TypeError."""
-    held = json.loads(text)
-    row = Video(**held)
+    values = json.loads(text)
+    row = Video(**values)
     for name in ("video_id", "uri", "bank", "title", "root", "fingerprint"):
-        if not isinstance(held.get(name, ""), str):
+        if not isinstance(values.get(name, ""), str):
             raise ValueError(f"{name} of a video is no text")
     if not row.video_id or not isinstance(row.version, int) or row.version < 1:
         raise ValueError(f"a video has no id or no version: {text[:80]}")
@@ -250,18 +250,18 @@ def _whole(row: Video, found: list[Embedding]) -> CompleteVideo:
 
 
 def _header(path: Path, file: Any) -> Header:
-    told = (file.metadata.metadata or {}).get(_KEY)
-    if told is None:
+    header_text = (file.metadata.metadata or {}).get(_KEY)
+    if header_text is None:
         raise UsageError(f"{path} is no catalogue; `storyhash snapshot export` writes one")
     try:
-        held = json.loads(told)
-        form = held.pop("format")
+        values = json.loads(header_text)
+        form = values.pop("format")
         if form != FORMAT:
             raise UsageError(
                 f"{path} has format {form}, this version reads {FORMAT}; use the version that wrote it, "
                 "or a newer one"
             )
-        header = Header(**held)
+        header = Header(**values)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CorruptIndexError(f"{path}: its description is damaged") from None
     groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
