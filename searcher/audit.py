@@ -77,7 +77,7 @@ class Auditor:
 
 
 def measured_recall(
-    shard: AuditedIndex, queries: Float32Array, k: int = _K, seconds: float = _SECONDS
+    shard: AuditedIndex, queries: Float32Array, seconds: float = _SECONDS
 ) -> tuple[float, int]:
     """recall@k of the search against exact search, and the number of queries it was measured with: as
     many of `queries`, float32 (n, 527), as take this much CPU time, but at least one.
@@ -87,14 +87,14 @@ def measured_recall(
     """
     found, wanted, asked = 0, 0, 0
     for batch in _while_there_is_time([queries[:1], *_batches(queries[1:])], seconds):
-        near = [hits for hits in shard.search(batch, k) if hits]
+        near = [hits for hits in shard.search(batch, _K) if hits]
         filters = [EVERYTHING]
         if near:
             filters.append(Filter(banks=frozenset({near[-1][-1].ref.bank})))
             filters.append(Filter(exclude_videos=frozenset(hits[0].ref.video_id for hits in near)))
         for only in filters:
             pairs = zip(
-                shard.search(batch, k, only), shard.search_exact(batch, k, only), strict=True
+                shard.search(batch, _K, only), shard.search_exact(batch, _K, only), strict=True
             )
             for hits, true_hits in pairs:
                 if true_hits:

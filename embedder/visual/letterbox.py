@@ -17,14 +17,9 @@ _MAX_SIDE, _MAX_AXIS = 0.42, 0.8
 _LONG_SIDE = 256
 
 
-def trim_border(frame: UInt8Array) -> UInt8Array:
-    """The part of a picture (H, W, 3) within its black bars, or within the page it is shown on; a view,
-    not a copy."""
-    return frame[within_border(frame)]
-
-
 def within_border(frame: UInt8Array) -> tuple[slice, slice]:
-    """Rows and columns of a picture (H, W, 3) within its bars or page; all of them without one."""
+    """Rows and columns of a picture (H, W, 3) within its black bars, or within the page it is shown on;
+    all of them without one."""
     height, width = frame.shape[:2]
     step = max(1, min(height, width) // _LONG_SIDE)
     grey = cv2.cvtColor(np.ascontiguousarray(frame[::step, ::step]), cv2.COLOR_RGB2GRAY)

@@ -18,7 +18,7 @@ from ingest.fingerprint import content_digest
 EDITS_VERSION = 1
 """Part of the keys of caches: raise it when an edit or a view changes."""
 # A video is in memory as a whole, so only the first seconds of a partner are read.
-_PARTNER_SECONDS, _PARTNERS_HELD = 20.0, 3
+_PARTNERS, _PARTNER_SECONDS, _PARTNERS_HELD = 6, 20.0, 3
 
 
 class EditMaker:
@@ -73,9 +73,7 @@ class EditedVideos:
         return path
 
 
-def partners_of(
-    video: DatasetVideo, videos: Sequence[DatasetVideo], count: int = 6
-) -> tuple[DatasetVideo, ...]:
+def partners_of(video: DatasetVideo, videos: Sequence[DatasetVideo]) -> tuple[DatasetVideo, ...]:
     """Videos of other families to combine with it, chosen by a digest, so the same in every run."""
     others = [
         other
@@ -87,4 +85,4 @@ def partners_of(
         others,
         key=lambda other: hashlib.blake2b(f"{video.video_id}\n{other.video_id}".encode()).digest(),
     )
-    return tuple(order[:count])
+    return tuple(order[:_PARTNERS])

@@ -106,20 +106,18 @@ def similarity_histograms(rows: Iterable[QueryRow], path: Path) -> None:
         legend_above(drawing.figure, drawing.axes[0])
 
 
-def flip_bias(summaries: Sequence[Summary], path: Path, transforms: Sequence[str] = FLIPS) -> None:
+def flip_bias(summaries: Sequence[Summary], path: Path) -> None:
     """Recall@1 with its interval, and mean similarity of copies (filled) and best non-matches
     (hollow), under flips and right-angle turns; summaries by transform."""
     by_transform = {
         (summary.transform, label): summary
         for label, part in by_label(summaries).items()
         for summary in part
-        if summary.transform in transforms
+        if summary.transform in FLIPS
     }
     check_any(by_transform)
     labels = list(dict.fromkeys(label for _, label in by_transform))
-    present = [
-        name for name in transforms if any(name == transform for transform, _ in by_transform)
-    ]
+    present = [name for name in FLIPS if any(name == transform for transform, _ in by_transform)]
     with panels(path, 7.2, 2.8, columns=2) as drawing:
         recall, similarity = drawing.axes
         for index, label in enumerate(labels):

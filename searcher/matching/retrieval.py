@@ -74,7 +74,7 @@ def retrieve(
             continue
         hits, groups, times = found
         scores = _non_matches(groups, calibration.certain)
-        backgrounds[view.name] = background = _background(scores)
+        backgrounds[view.name] = background = background_scores(scores)
         tail = ScoreTail.of(scores, _FIRST_RANK)
         if tail is not None:
             tails[view.name] = tail
@@ -216,7 +216,7 @@ def _non_matches(groups: list[Group], certain: float) -> Float64Array:
     )
 
 
-def _background(scores: Float64Array) -> BackgroundScores:
+def background_scores(scores: Float64Array) -> BackgroundScores:
     return (
         BackgroundScores(float(scores.mean()), len(scores)) if len(scores) else BackgroundScores()
     )
@@ -238,10 +238,3 @@ def non_match_scores(
     if copies is not None:
         kept = kept[~copies[usable][order]]
     return kept[: _LAST_RANK - _FIRST_RANK]
-
-
-def background_scores(
-    scores: Float64Array, certain: float, copies: BoolArray | None = None
-) -> BackgroundScores:
-    """The mean and number of `non_match_scores`."""
-    return _background(non_match_scores(scores, certain, copies))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,7 @@ class QueryIdentity:
         return cls("video", query_of_video(video.video_id), video.video_id, video.bank)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "fingerprint": self.fingerprint,
-            "video_id": self.video_id,
-            "bank": self.bank,
-        }
+        return asdict(self)
 
 
 def match_detail(
@@ -124,7 +119,7 @@ def rule_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> Ru
     """`rule` for a stored match, under the policy with which it was found. exceptions: of its
     reference."""
     query, found = match.detail["query"], match.detail["rule"]
-    names = ("copy_probability", "review_probability", "min_seconds", "min_coverage")
+    names = [field.name for field in fields(Policy)]
     return rule(
         match.detail["ranges"],
         exceptions,
@@ -153,10 +148,7 @@ def _rule(probability: float, decision: str, policy: Policy) -> dict[str, Any]:
         "name": name,
         "threshold": threshold,
         "margin": round(probability - threshold, 4),
-        "copy_probability": policy.copy_probability,
-        "review_probability": policy.review_probability,
-        "min_seconds": policy.min_seconds,
-        "min_coverage": policy.min_coverage,
+        **asdict(policy),
     }
 
 

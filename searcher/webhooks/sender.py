@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
 
 import httpx
 
@@ -47,9 +46,8 @@ class Sender:
     another address in between. It follows no redirect, and reads no body of an answer.
     """
 
-    def __init__(self, settings: WebhookSettings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: WebhookSettings) -> None:
         self._settings = settings
-        self._clock = clock
         self._tls = ssl.create_default_context()
 
     async def send(self, url: str, secret: str, event_id: str, body: bytes) -> int:
@@ -73,7 +71,7 @@ class Sender:
         address = await asyncio.to_thread(
             _address_of, target, self._settings, self._settings.timeout_seconds
         )
-        timestamp = int(self._clock())
+        timestamp = int(time.time())
         request = request_at(
             address,
             "POST",

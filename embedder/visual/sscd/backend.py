@@ -49,13 +49,12 @@ class SscdBackend:
         self,
         settings: SscdSettings,
         device: DeviceSettings | None = None,
-        threads: int | None = None,
         side: int = _SIDE,
     ) -> None:
         """Load the weights. Raises WeightsMissingError, WeightsDamagedError or DeviceError.
 
-        device: for TorchScript. threads: cores one call through ONNX Runtime may use; None takes every
-        core this process may run on. side: of the square that pictures are squashed to.
+        device: for TorchScript; ONNX Runtime uses every core that this process may run on. side: of the
+        square that pictures are squashed to.
         """
         path = weights_path(settings)
         self._network: Network
@@ -66,7 +65,7 @@ class SscdBackend:
         else:
             from embedder.visual.sscd.onnx import OnnxNetwork
 
-            self._network = OnnxNetwork.open(path.resolve(), side, threads or usable_cores())
+            self._network = OnnxNetwork.open(path.resolve(), side, usable_cores())
         checksum = weights_checksum(path)
         self.fingerprint = (
             f"sscd {checksum} squash-{side}-area {self.pooling} {self.frames_per_second}"

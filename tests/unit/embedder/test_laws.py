@@ -16,7 +16,7 @@ from embedder.fusion import ACTION_SHARE, fuse, split
 from embedder.pooling import pool, pool_windows
 from embedder.scene_graph import scene_graph
 from embedder.visual.frame_quality import informative
-from embedder.visual.letterbox import trim_border
+from embedder.visual.letterbox import within_border
 from embedder.visual.views import WHOLE_NAMES, apply_view
 from storyhash.samples import film
 from tests.conftest import checkerboard, quadrants
@@ -217,17 +217,21 @@ def test_flat_faded_and_striped_frames_show_nothing_and_real_ones_do() -> None:
     assert informative(frames.astype(np.uint8)).tolist() == [False] * 4 + [True] * 2
 
 
+def trimmed(frame: np.ndarray) -> np.ndarray:
+    return frame[within_border(frame)]
+
+
 def test_bars_and_pages_around_a_picture_are_trimmed() -> None:
     picture = next(film(3, 1.0))
     barred = cv2.copyMakeBorder(picture, 60, 60, 0, 0, cv2.BORDER_CONSTANT, value=(4, 4, 4))
-    assert trim_border(barred).shape == picture.shape
+    assert trimmed(barred).shape == picture.shape
     page = cv2.copyMakeBorder(picture, 90, 80, 30, 30, cv2.BORDER_CONSTANT, value=(244, 244, 240))
     cv2.putText(page, "look at this", (40, 50), 0, 1.0, (20, 20, 20), 2)
-    assert trim_border(page).shape == picture.shape
-    np.testing.assert_array_equal(trim_border(page), picture)
-    assert trim_border(picture).shape == picture.shape
+    assert trimmed(page).shape == picture.shape
+    np.testing.assert_array_equal(trimmed(page), picture)
+    assert trimmed(picture).shape == picture.shape
     # A film of one colour is all page; what is left of it must still be a picture.
-    assert min(trim_border(np.full((90, 160, 3), 200, np.uint8)).shape[:2]) > 0
+    assert min(trimmed(np.full((90, 160, 3), 200, np.uint8)).shape[:2]) > 0
 
 
 def test_what_a_thing_did_while_it_was_gone_is_not_made_up() -> None:

@@ -19,7 +19,7 @@ from searcher.matching.calibration import BackgroundScores, Calibration, load_ca
 from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import MatchReport
 from searcher.matching.policy import Policies, Policy, policies
-from searcher.matching.retrieval import background_scores
+from searcher.matching.retrieval import background_scores, non_match_scores
 
 CALIBRATION = Calibration(
     version="by-hand",
@@ -62,10 +62,13 @@ def test_strangers_that_are_more_alike_than_usual_count_against_a_score() -> Non
 
 def test_strangers_are_those_after_the_best_few_and_no_copies() -> None:
     scores = np.array([0.95, 0.93, 0.5, 0.45, 0.3, 0.2, 0.1])
-    found = background_scores(scores, certain=0.8)
+    found = background_scores(non_match_scores(scores, certain=0.8))
     assert found.count == 3
     assert found.mean == pytest.approx(np.mean([0.3, 0.2, 0.1]))
-    assert background_scores(np.array([0.95] * 40), certain=0.8) == BackgroundScores()
+    assert (
+        background_scores(non_match_scores(np.array([0.95] * 40), certain=0.8))
+        == BackgroundScores()
+    )
 
 
 def test_a_longer_match_is_more_probable_where_length_counts() -> None:
