@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -125,7 +126,7 @@ def error_handlers(app: FastAPI) -> None:
     async def no_route(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 405:
-            allowed = ", ".join(sorted(_methods(request)))
+            allowed = ", ".join(sorted(await to_thread.run_sync(_methods, request)))
             message = f"{request.method}: expected {allowed}"
             return error_response(405, "method_not_allowed", message, {"Allow": allowed})
         if error.status_code == 404:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+from anyio import to_thread
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
 
 from common.http.direct_routes import DirectRoute
 from common.http.error_schemas import ERRORS, PROBLEM_TYPE, ErrorAnswer
+from common.http.errors import json_response
 
 _REFERENCE = "#/components/schemas/{model}"
 _METHODS = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
@@ -21,14 +26,32 @@ class DocumentedApp(FastAPI):
         # Spans and metrics are our own. Newer versions of FastAPI ask for each request whether they shall
         # make some too; older ones ignore the option.
         options["telemetry"] = {"tracing": False, "metrics": False, "logs": False}
+        # Before FastAPI's own, which calls `setup`.
+        self._making = threading.Lock()
         super().__init__(**options)
         self.direct: dict[tuple[str, str], DirectRoute] = {}
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made once."""
-        if self.openapi_schema is None:
-            document_errors(super().openapi())
-        return super().openapi()
+        """The document, made once, which takes most of a second. Thread-safe."""
+        with self._making:
+            if self.openapi_schema is None:
+                try:
+                    document_errors(super().openapi())
+                except BaseException:
+                    self.openapi_schema = None
+                    raise
+            return super().openapi()
+
+    def setup(self) -> None:
+        """As of FastAPI, but no request waits while the document is made."""
+        path, self.openapi_url = self.openapi_url, None
+        super().setup()
+        self.openapi_url = path
+        if path is not None:
+            self.add_route(path, self._document, include_in_schema=False)
+
+    async def _document(self, _: Request) -> Response:
+        return await to_thread.run_sync(lambda: json_response(self.openapi()))
 
 
 def document_errors(document: dict[str, Any]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from anyio import CancelScope, to_thread
 from starlette.requests import Request
 
 from common.errors import StoryHashError, UsageError
@@ -24,6 +26,7 @@ from common.scratch import delete_dead_files, locked_file
 from common.settings import HttpSettings
 from common.uris import is_remote, public_uri
 
+Result = TypeVar("Result")
 _MAX_JSON_BYTES = 1 << 16
 # Content types of a raw upload. curl sends _CURL_TYPE by default, whatever the body is.
 _RAW_TYPES = frozenset(
@@ -96,7 +99,7 @@ class UploadStore:
         path, sink, lock = None, None, None
         try:
             with self._place(request):
-                descriptor, path = _scratch()
+                descriptor, path = await _off_loop(_scratch)
                 # The copy keeps the file's lock until the file is deleted.
                 lock = os.dup(descriptor)
                 with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -117,9 +120,7 @@ class UploadStore:
             if sink is not None:
                 self._bytes -= sink.size
             if path is not None:
-                path.unlink(missing_ok=True)
-            if lock is not None:
-                os.close(lock)
+                await _off_loop(partial(_delete, path, lock))
 
     @property
     def max_bytes(self) -> int:
@@ -182,6 +183,19 @@ def _scratch() -> tuple[int, Path]:
         return locked_file(_PREFIX)
     except OSError as error:
         raise cannot_keep(error) from None
+
+
+def _delete(path: Path, lock: int | None) -> None:
+    path.unlink(missing_ok=True)
+    if lock is not None:
+        os.close(lock)
+
+
+async def _off_loop(work: Callable[[], Result]) -> Result:
+    """The result of work on the disk, in a thread: to delete a large file takes longer than other
+    requests should wait. It is not cancelled half-way."""
+    with CancelScope(shield=True):
+        return await to_thread.run_sync(work)
 
 
 def one_field(body: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, str]:

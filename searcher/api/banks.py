@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anyio import to_thread
 from fastapi import Request
 
 from common.http.errors import ApiError
@@ -24,15 +25,23 @@ def banks_of(request: Request) -> Banks:
     return banks_for(request, frozenset(request.query_params.getlist("bank")))
 
 
-def check_banks(request: Request, banks: Banks, videos: VideoStore, curation: Curation) -> None:
+async def check_banks(
+    request: Request, banks: Banks, videos: VideoStore, curation: Curation
+) -> None:
     """Raises ApiError (404) for a bank without videos that nobody has set, because its name is probably
     mistyped. A key of some banks can name no other, and is not told which others there are."""
     if facts_of(request.scope).caller.banks is not None:
         return
-    for bank in sorted(banks or ()):
-        if bank not in curation.banks and not videos.has_bank(bank):
-            raise ApiError(
-                404,
-                "unknown_bank",
-                f"{videos.without_bank(bank)}; ask for one of these, or for none to search all",
-            )
+    unset = sorted((banks or frozenset()) - curation.banks.keys())
+    if not unset:
+        return
+
+    def wrong() -> str:
+        return next((videos.without_bank(bank) for bank in unset if not videos.has_bank(bank)), "")
+
+    # The catalogue's lock may be held by a change, which ends on the disk.
+    message = await to_thread.run_sync(wrong)
+    if message:
+        raise ApiError(
+            404, "unknown_bank", f"{message}; ask for one of these, or for none to search all"
+        )

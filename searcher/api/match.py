@@ -84,7 +84,7 @@ def match_router(
         banks, thorough = banks_of(request), flag(request, "thorough")
         caller = facts_of(request.scope).caller
         answering = catalogue.current()
-        check_banks(request, banks, answering.index.videos, queries.curation())
+        await check_banks(request, banks, answering.index.videos, queries.curation())
         # A long body is refused before it is sent; a place is taken once it is there.
         load_shedder.check_capacity(request)
         async with uploads.asked(request, ALLOWED) as given:
@@ -96,11 +96,13 @@ def match_router(
                 banks=banks,
                 thorough=thorough,
             )
-            answer = await load_shedder.answer(
+            return await load_shedder.answer(
                 request,
-                lambda cancellation: queries.answer(answering, task, caller, cancellation),
+                lambda cancellation: json_response(
+                    queries.answer(answering, task, caller, cancellation),
+                    headers=_notices(answering),
+                ),
             )
-        return json_response(answer, headers=_notices(answering))
 
     return router
 

@@ -129,7 +129,7 @@ def add_search(
                 f"{len(vectors)} x {k}; ask for fewer per vector, or send several requests"
             )
         answering = catalogue.current()
-        check_banks(request, only.banks, answering.index.videos, curation())
+        await check_banks(request, only.banks, answering.index.videos, curation())
         only = filter_of(curation(), only.banks)
         if model_id and model_id != answering.model_id:
             raise ModelMismatchError(

@@ -116,8 +116,12 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
             ref_video_id=ref_video_id,
             also=[] if disagreement is None else [_DISAGREE[disagreement]()],
         )
-        found = await run(lambda: page(only, cursor, limit))
-        return csv_response(request, found) if wants_csv(request) else json_response(found)
+
+        def listed() -> Response:
+            found = page(only, cursor, limit)
+            return csv_response(request, found) if wants_csv(request) else json_response(found)
+
+        return await run(listed)
 
     @router.get(
         "/v1/matches/{match_id}",

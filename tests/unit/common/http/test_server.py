@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import socket
@@ -343,3 +344,31 @@ def test_answers_are_json_as_orjson_writes_it() -> None:
         answer = client.get("/livez")
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.content == orjson.dumps({"status": "ok"})
+
+
+def test_no_request_waits_while_the_openapi_document_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metrics = Metrics.create("test")
+    app = new_app("test", Health(metrics, (), 60.0), metrics)
+    begun, go_on = threading.Event(), threading.Event()
+    real = FastAPI.openapi
+
+    def slow(self: FastAPI) -> dict[str, Any]:
+        begun.set()
+        assert go_on.wait(60)
+        return real(self)
+
+    monkeypatch.setattr(FastAPI, "openapi", slow)
+
+    async def both(client: Client) -> tuple[int, int]:
+        document = asyncio.ensure_future(client.send("GET", "/openapi.json"))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        alive = await client.send("GET", "/livez")
+        go_on.set()
+        return alive.status_code, (await document).status_code
+
+    with Client(app) as client:
+        assert client.run(both(client)) == (200, 200)
+        assert "/livez" in client.get("/openapi.json").json()["paths"]

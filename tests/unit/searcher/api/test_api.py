@@ -271,6 +271,35 @@ def test_banks_are_searched_alone_or_together(kept: Api) -> None:
     assert set(banks("?bank=shows&bank=default&k=1000")) == set(FILMS)
 
 
+@pytest.mark.parametrize("path", ["/v1/match?bank=shows", "/v1/search?bank=shows"])
+def test_a_change_of_the_catalogue_keeps_only_its_own_callers_waiting(api: Api, path: str) -> None:
+    held, go_on = threading.Event(), threading.Event()
+
+    def change() -> None:
+        with api.index._database.change():  # noqa: SLF001
+            held.set()
+            go_on.wait(30)
+
+    async def both() -> tuple[bool, int]:
+        body = axis(0).tobytes() if "search" in path else b"a.mp4"
+        asked = asyncio.ensure_future(api.client.send("POST", path, content=body, headers=RAW))
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+        assert (await api.client.send("GET", "/livez")).status_code == 200
+        waits = not asked.done()
+        go_on.set()
+        return waits, (await asked).status_code
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    assert held.wait(30)
+    try:
+        assert api.client.run(both()) == (True, 200)
+    finally:
+        go_on.set()
+        changing.join()
+
+
 @pytest.mark.parametrize("bank", ["nobody's", "", "show"])
 def test_a_bank_that_is_unknown_is_an_error_and_no_empty_answer(kept: Api, bank: str) -> None:
     for answer in (

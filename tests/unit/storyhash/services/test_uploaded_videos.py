@@ -272,7 +272,7 @@ def test_the_key_that_posts_a_video_pays_for_its_seconds(shop: Shop) -> None:
     shop.bench.work()
     for outcome in shop.bench.outcomes:
         indexed.tell(outcome)
-    assert shop.state.quotas.spend(key.id, Quota(), Use()).use == Use(0, 0, 12)
+    assert shop.state.quotas.spend(key.id, Quota(), Use()).use == Use(0, len(FILM), 12)
     assert error_of(shop.post("?video_id=b", OTHER)) == (429, "quota_exceeded")
     assert error_of(shop.client.post("/v1/match", content=FILM, headers=shop.writer)) == (
         *(429, "quota_exceeded"),
