@@ -244,7 +244,7 @@ def test_the_same_without_waiting_for_a_thread(keyed: Keyed, key: str, tmp_path:
             added = await client.add_video(
                 file=film, on_progress=lambda *done: sent.append(done[0])
             )
-            assert added.title == "upload.mp4"
+            assert added.uri == "upload.mp4"
             return [match.ref_video_id async for match in client.all_matches(limit=1)]
 
     assert set(asyncio.run(review())) == {"a.mp4", "shows/copy of a.mp4"}
