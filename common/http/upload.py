@@ -195,7 +195,8 @@ async def _off_loop(work: Callable[[], Result]) -> Result:
     """The result of work on the disk, in a thread: to delete a large file takes longer than other
     requests should wait. It is not cancelled half-way."""
     with CancelScope(shield=True):
-        return await to_thread.run_sync(work)
+        result = await to_thread.run_sync(work)
+    return result
 
 
 def one_field(body: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, str]:
