@@ -196,7 +196,7 @@ async def _off_loop(work: Callable[[], Result]) -> Result:
     requests should wait. It is not cancelled half-way."""
     with CancelScope(shield=True):
         result = await to_thread.run_sync(work)
-    return result
+    return result  # noqa: RET504
 
 
 def one_field(body: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, str]:
