@@ -20,9 +20,3 @@ def upgrade() -> None:
         sa.Column("key_id", sa.String(32), nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("video_payers")
-    op.drop_column("key_use", "video_seconds")
-    op.drop_column("api_keys", "video_seconds_per_day")
