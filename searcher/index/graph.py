@@ -45,6 +45,11 @@ class LowestLinks:
         self._links: Int32Array = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
         self._width = int(hnsw.nb_neighbors(0))
 
+    @property
+    def array(self) -> Int32Array:
+        """The links of all nodes and levels."""
+        return self._links
+
     def of(self, node: int) -> Int32Array:
         """int32 (2 M,): the nodes to which a node links, then -1."""
         start = self._starts[node]

@@ -13,6 +13,7 @@ from common.types import Float32Array, Int64Array
 from searcher.index.delta import BLOCK_ROWS
 from searcher.index.exact_vectors import ExactVectors
 from searcher.index.graph_dedup import GraphNodes
+from searcher.index.graph_release import give_up
 from searcher.index.graph_search import SearchedGraph
 from searcher.index.graph_tuning import UNTUNED, Tuning
 
@@ -37,6 +38,10 @@ class GraphPart:
     tuning: Tuning = UNTUNED
     checksums: dict[Literal["links"] | tuple[int, int], str] = field(default_factory=dict)
     exact: ExactVectors | None = None
+
+    def __del__(self) -> None:
+        # Whoever drops the last reference may be answering a query.
+        give_up(self.graph)
 
     @property
     def rows(self) -> int:

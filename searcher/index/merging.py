@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from common.settings import SearcherSettings
+from searcher.index import graph_release
 from searcher.index.delta_merge import Merge, build, due_long, due_short, merged_state
 from searcher.index.state import State
 
@@ -77,6 +78,7 @@ class Merging:
         self.wait()
 
     def _start(self, kind: Kind, merge: Merge) -> None:
+        graph_release.start()
         # The thread needs the lock before it ends, so it is always registered first.
         thread = threading.Thread(
             target=self._merge, args=(kind, merge), name=f"shard-{kind}-merge"

@@ -1,0 +1,97 @@
+"""Frees replaced graphs where no search waits for it.
+
+FAISS frees a graph with Python's interpreter lock held: all threads of the process stand still, 0.2 s per
+gigabyte, in whatever thread drops the last reference. So a graph goes to a thread of its own, which gives
+its memory back to the kernel without the lock; what is left to be freed then takes no time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+import threading
+import time
+from queue import SimpleQueue
+from typing import Any
+
+import faiss
+import numpy.typing as npt
+
+from common.runtime_tuning import yield_to_queries
+from searcher.index.graph import LowestLinks
+
+# <sys/mman.h> of Linux.
+_MADV_DONTNEED = 4
+# Given back in one call, during which the kernel locks memory, and the least that is worth one.
+_PIECE_BYTES, _LEAST_BYTES = 16 << 20, 1 << 20
+# The part that gave a graph up is still being deleted when the graph arrives here.
+_LOOKS, _LOOK_SECONDS = 20, 0.005
+
+_given_up: SimpleQueue[Any] = SimpleQueue()
+_starting = threading.Lock()
+_thread: threading.Thread | None = None
+
+
+def start() -> None:
+    """Start the thread, unless it runs. Until then, graphs are freed where they are dropped."""
+    global _thread
+    with _starting:
+        if _thread is None or not _thread.is_alive():
+            _thread = threading.Thread(target=_work, name="graph-release", daemon=True)
+            _thread.start()
+
+
+def give_up(graph: Any) -> None:
+    """Free a graph soon, unless somebody else has it too. It may be called while objects are deleted."""
+    if _thread is not None and graph is not None:
+        _given_up.put(graph)
+
+
+def _work() -> None:
+    yield_to_queries()
+    while True:
+        held = [_given_up.get()]
+        for _ in range(_LOOKS):
+            if free(held):
+                break
+            # Another part of the same graph gives it up later.
+            time.sleep(_LOOK_SECONDS)
+        held.clear()
+
+
+def free(held: list[Any]) -> bool:
+    """Give the memory of the graph in a list of one back to the kernel. Returns False, and does nothing,
+    if anything but the list has the graph."""
+    if _references(held) > _ALONE:
+        return False
+    graph = held[0]
+    if sys.platform == "linux":
+        storage = faiss.downcast_index(graph.storage)
+        if storage is not None and storage.codes.size():
+            _give_back(faiss.rev_swig_ptr(storage.codes.data(), storage.codes.size()))
+        if graph.ntotal:
+            _give_back(LowestLinks(graph).array)
+    return True
+
+
+def _references(held: list[Any]) -> int:
+    return sys.getrefcount(held[0])
+
+
+# What is counted for an object that only its list has: versions of Python differ.
+_ALONE = _references([object()])
+
+
+def _give_back(array: npt.NDArray[Any]) -> None:
+    """The whole pages of an array that nobody reads any more."""
+    page = mmap.PAGESIZE
+    start = -(-array.ctypes.data // page) * page
+    stop = (array.ctypes.data + array.nbytes) // page * page
+    if stop - start < _LEAST_BYTES:
+        return
+    # ctypes releases the interpreter lock during a call. If the kernel refuses, FAISS frees all itself.
+    madvise = ctypes.CDLL(None).madvise
+    for at in range(start, stop, _PIECE_BYTES):
+        size = min(_PIECE_BYTES, stop - at)
+        madvise(ctypes.c_void_p(at), ctypes.c_size_t(size), _MADV_DONTNEED)
