@@ -24,7 +24,7 @@ from common.types import UInt8Array
 from tests.kafka_broker import can_run
 from tests.kafka_broker.container import kafka_container
 from tests.kafka_broker.shared import shared_broker
-from tests.support import forked_children, preloaded
+from tests.support import forked_children, preloaded, state_schema
 from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.scheduling import Scheduling
 
@@ -46,6 +46,8 @@ sys.dont_write_bytecode = False
 
 # Children that decode are forks; see the fixture `own_interpreters`.
 forked_children.install(preloaded.children_socket)
+# See the fixture `own_migrations`.
+state_schema.install()
 
 QDRANT_IMAGE = "qdrant/qdrant:v1.18.3"
 _QDRANT_HOW = (
@@ -95,6 +97,13 @@ def skip_or_fail(need: str, how: str) -> NoReturn:
 def own_interpreters() -> Iterator[None]:
     """Children of `common.sandbox.process` get interpreters of their own in this test."""
     with forked_children.own_interpreters():
+        yield
+
+
+@pytest.fixture
+def own_migrations() -> Iterator[None]:
+    """New state databases are made by Alembic in this test."""
+    with state_schema.own_migrations():
         yield
 
 

@@ -87,12 +87,14 @@ def main() -> None:
         importlib.import_module(f"storyhash.cli.{module}")
     for module in (*_MODULES, *sys.argv[4:]):
         importlib.import_module(module)
-    from tests.support import forked_children
+    from tests.support import forked_children, state_schema
 
     if len(os.listdir("/proc/self/task")) > 1:
         raise RuntimeError("an import has started a thread, which a fork would lose")
     commands, children, sender = (socket.socket(fileno=int(one)) for one in sys.argv[1:4])
     forked_children.install(lambda: sender)
+    state_schema.install()
+    state_schema.prepare()
     gc.collect()
     gc.freeze()
     request, pipe = _serve(commands, children)

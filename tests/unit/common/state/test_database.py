@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,9 @@ from common.state.database import StateDatabase
 from common.state.keys import KeyStore
 from common.state.migrate import FOLDER, HEAD
 from common.state.tables import METADATA
+from tests.support import state_schema
+
+pytestmark = pytest.mark.usefixtures("own_migrations")
 
 
 def test_the_migrations_make_the_tables(database: StateDatabase) -> None:
@@ -27,6 +32,17 @@ def test_the_migrations_make_the_tables(database: StateDatabase) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert context.get_current_revision() == HEAD
         assert compare_metadata(context, METADATA) == []
+
+
+def test_the_schema_that_tests_copy_is_the_one_the_migrations_make(tmp_path: Path) -> None:
+    def dump(name: str) -> list[str]:
+        StateDatabase(Settings(data_dir=tmp_path / name)).close()
+        with closing(sqlite3.connect(tmp_path / name / "state.sqlite")) as connection:
+            return list(connection.iterdump())
+
+    migrated = dump("migrated")
+    with state_schema.copied_schema():
+        assert dump("copied") == migrated
 
 
 def test_the_newest_migration_is_the_head() -> None:
