@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import certifi
+import hypothesis
 import numpy as np
 import pytest
 
@@ -43,6 +44,12 @@ os.environ["SSL_CERT_FILE"] = str(_authority)
 # Tests start hundreds of processes: where none keeps its bytecode, each compiles all modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# No example fails because the machine is busy.
+hypothesis.settings.register_profile(
+    "storyhash", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("storyhash")
 
 # Children that decode are forks; see the fixture `own_interpreters`.
 forked_children.install(preloaded.children_socket)

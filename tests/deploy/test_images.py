@@ -40,7 +40,7 @@ IMAGE = {"python_version": "3.12", "python_full_version": "3.12.12", "sys_platfo
 
 def lint(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [tool("hadolint"), file], capture_output=True, text=True, timeout=60, check=False
+        [tool("hadolint"), file], capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -89,7 +89,7 @@ def pin(deploy: Path, *options: str, docker: str = "") -> subprocess.CompletedPr
         env={"PATH": f"{programs}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 
@@ -266,7 +266,7 @@ def test_the_bill_of_materials_has_every_pinned_package(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [(), ("nothing",), ("build",), ("../requirements/base",)])
 def test_a_bill_of_something_else_is_refused(arguments: tuple[str, ...]) -> None:
     run = subprocess.run(
-        [DEPLOY / "sbom", *arguments], capture_output=True, text=True, timeout=20, check=False
+        [DEPLOY / "sbom", *arguments], capture_output=True, text=True, timeout=600, check=False
     )
     assert (run.returncode, run.stdout) == (2, "")
     assert "usage: deploy/sbom" in run.stderr
@@ -292,7 +292,7 @@ def healthy(path: str, port: int) -> subprocess.CompletedProcess[str]:
         env={"STORYHASH_HTTP__PORT": str(port), "http_proxy": "http://127.0.0.1:9"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=600,
         check=False,
     )
 

@@ -45,7 +45,7 @@ def kustomized(folder: Path) -> list[dict[str, Any]]:
     if shutil.which("kubectl") is None:
         skip_or_fail("kubectl", "install kubectl, version 1.27 or later")
     run = subprocess.run(
-        ["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=60, check=False
+        ["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=600, check=False
     )
     assert run.returncode == 0, run.stderr
     return [one for one in yaml.safe_load_all(run.stdout) if one]
@@ -561,7 +561,7 @@ def test_the_first_node_founds_the_cluster_and_the_others_join_it(
         env={"HOSTNAME": host, "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=600,
         check=True,
     )
     assert run.stdout.strip() == wanted

@@ -31,7 +31,7 @@ from tests.support.prometheus import promtool
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [promtool(), *arguments], capture_output=True, text=True, timeout=120, check=False
+        [promtool(), *arguments], capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -52,7 +52,7 @@ def test_alertmanager_takes_the_example() -> None:
         [amtool, "check-config", ALERTMANAGER],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr

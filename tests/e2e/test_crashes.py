@@ -19,7 +19,7 @@ from tests.support import preloaded
 from tests.support.services import Service, wait_until, write_manifest
 
 CRASHING = ("tests.faults.command_variants", "crashing")
-_SECONDS = 240.0
+_SECONDS = 600.0
 _FAULTS = {-signal.SIGSEGV, -signal.SIGBUS}
 
 

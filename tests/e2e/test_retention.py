@@ -13,7 +13,7 @@ from tests.e2e.conftest import draw
 from tests.faults.stream import Topics, all_ready, delete, deployment_of, rows
 from tests.support.services import Deployment, wait_until, write_manifest
 
-_SECONDS = 240.0
+_SECONDS = 600.0
 
 
 def _expire(deployment: Deployment, topic: str) -> int:

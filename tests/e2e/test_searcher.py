@@ -23,7 +23,7 @@ from tests.support.services import Deployment, Service, wait_until
 from tests.unit.searcher.test_consumer import end
 
 MODEL = "offline-0123456789ab"
-_SECONDS = 120.0
+_SECONDS = 600.0
 
 
 def videos(rng: np.random.Generator, *names: str) -> list[Event]:

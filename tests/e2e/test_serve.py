@@ -53,7 +53,7 @@ class FilmHost:
             def do_GET(self) -> None:
                 if self.path.startswith("/slow/"):
                     host.asked.set()
-                    host.go_on.wait(60)
+                    host.go_on.wait(300)
                 self.send_response(200)
                 self.end_headers()
                 # Whoever asked may be dead by now.
@@ -350,7 +350,7 @@ def test_a_video_under_way_is_finished_after_a_kill_and_gone_after_a_deletion(
         for name in ("killed", "later"):
             asked = {"uri": f"{host.url}/slow/killed.mp4", "video_id": name}
             assert client.post("/v1/videos", json=asked).status_code == 202
-        assert host.asked.wait(60), "the film is never fetched"
+        assert host.asked.wait(300), "the film is never fetched"
         assert state(client, "killed") == "pending"
     process.kill()
     host.go_on.set()
@@ -363,7 +363,7 @@ def test_a_video_under_way_is_finished_after_a_kill_and_gone_after_a_deletion(
         host.go_on.clear()
         asked = {"uri": f"{host.url}/slow/deleted.mp4", "video_id": "deleted"}
         assert client.post("/v1/videos", json=asked).status_code == 202
-        assert host.asked.wait(60), "the film is never fetched"
+        assert host.asked.wait(300), "the film is never fetched"
         assert client.delete("/v1/videos/deleted").status_code == 204
         host.go_on.set()
         asked = {"uri": f"{host.url}/last.mp4", "video_id": "last"}

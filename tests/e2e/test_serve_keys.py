@@ -111,5 +111,5 @@ def test_the_first_start_shows_an_admin_key_that_opens_the_api(
         )
     finally:
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(60) == 0, log.read_text()
+        assert process.wait(300) == 0, log.read_text()
     assert "Traceback" not in log.read_text()

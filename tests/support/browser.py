@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 300.0
 
 
 def missing() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -157,7 +158,7 @@ def serve_watched(
                     # Verdicts are counted once per minute, which a test does not wait for.
                     judge(service.url)
                     wait_to_see(scraper, "sum(storyhash_judged_matches) > 0")
-                httpx.post(f"{service.url}/v1/snapshots", timeout=60).raise_for_status()
+                httpx.post(f"{service.url}/v1/snapshots", timeout=300).raise_for_status()
                 wait_to_see(scraper, "storyhash_last_backup_timestamp_seconds > 0")
                 time.sleep(max(0.0, start + seconds - time.time()))
             assert service.running, service.text()
@@ -168,7 +169,7 @@ def serve_watched(
 
 def wait_to_see(scraper: Prometheus, expression: str) -> None:
     """Wait until an expression has a value."""
-    wait_until(lambda: scraper.now(expression) != [], expression)
+    wait_until(lambda: scraper.now(expression) != [], expression, 600, 0.25)
 
 
 def grew(metric: str) -> str:
@@ -179,7 +180,7 @@ def grew(metric: str) -> str:
 
 def judge(url: str) -> None:
     """Give a verdict on the newest match."""
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx.Client(base_url=url, timeout=300) as client:
         (match,) = client.get("/v1/matches?limit=1").raise_for_status().json()["items"]
         path = f"/v1/matches/{match['id']}/verdicts"
         client.post(path, json={"verdict": "copy"}).raise_for_status()
@@ -190,11 +191,12 @@ def _asked(url: str, upload: Path) -> Iterator[None]:
     """Everything callers do, again and again meanwhile: searches, matches, and mistakes."""
     vectors = np.random.default_rng(7).standard_normal((2, VECTOR_DIMENSION)).astype("<f4")
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    going = True
+    enough = threading.Event()
 
     def ask() -> None:
-        with httpx.Client(base_url=url, timeout=120) as client:
-            while going:
+        with httpx.Client(base_url=url, timeout=300) as client:
+            # The pause leaves the processor to what is waited for.
+            while not enough.wait(0.5):
                 raw = {"content-type": "application/octet-stream"}
                 for _ in range(20):
                     client.post("/v1/search", content=vectors.tobytes(), headers=raw)
@@ -209,5 +211,5 @@ def _asked(url: str, upload: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            going = False
+            enough.set()
             asking.result()

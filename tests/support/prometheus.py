@@ -19,7 +19,7 @@ from tests.conftest import skip_or_fail
 from tests.deploy.files import PROMETHEUS_CONFIG, RULES
 from tests.kafka_broker.broker import free_ports
 
-_START_SECONDS = 60.0
+_START_SECONDS = 300.0
 _HOW = (
     "install the package prometheus (apt-get install prometheus), or set STORYHASH_TEST_PROMETHEUS"
 )
@@ -58,7 +58,7 @@ class Prometheus:
         self._folder = folder
         self._targets = {**targets, "prometheus": [f"127.0.0.1:{self._port}"]}
         self._process: subprocess.Popen[bytes] | None = None
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30)
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=300)
 
     @property
     def _config(self) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 300.0
 
 
 class QdrantCluster:

@@ -102,7 +102,7 @@ class Service:
 
     def gone(self) -> None:
         """Wait until the children of a killed process have ended, because they may still be writing."""
-        wait_until(lambda: not any(map(_runs, self._orphans)), "children to end", 30, 0.01)
+        wait_until(lambda: not any(map(_runs, self._orphans)), "children to end", 300, 0.01)
 
     def stop(self) -> int:
         """Send SIGTERM, wait for the end, and return the exit code."""
@@ -147,7 +147,7 @@ class Service:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self.running:
             with contextlib.suppress(httpx.TransportError):
-                answer = httpx.get(f"{url}/readyz", timeout=5)
+                answer = httpx.get(f"{url}/readyz", timeout=300)
                 told = answer.text
                 if answer.status_code == 200:
                     return self
@@ -157,7 +157,7 @@ class Service:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels; 0 if the service does not respond."""
         try:
-            text = httpx.get(f"{self.url}/metrics", timeout=5).text
+            text = httpx.get(f"{self.url}/metrics", timeout=300).text
         except (httpx.TransportError, RuntimeError):
             return 0.0
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
@@ -175,7 +175,7 @@ class Service:
             os.kill(self._process.pid, number)
             # A stopped process must continue before it can end.
             os.kill(self._process.pid, signal.SIGCONT)
-        return self._process.wait(60)
+        return self._process.wait(300)
 
 
 def children(pid: int) -> list[int]:
@@ -252,7 +252,7 @@ class Searcher:
     """A client of a searcher's API."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=60)
+        self._client = httpx.Client(base_url=url, timeout=300)
 
     def close(self) -> None:
         self._client.close()
@@ -395,7 +395,7 @@ class Deployment:
 
 
 def wait_until(
-    true: Callable[[], bool], what: str, seconds: float = 120.0, pause: float = 0.1
+    true: Callable[[], bool], what: str, seconds: float = 600.0, pause: float = 0.2
 ) -> float:
     """Wait until `true()` holds. Returns the seconds waited. Raises TimeoutError with `what`."""
     started = time.monotonic()

@@ -283,7 +283,7 @@ class Bench:
 
 def ended(thread: threading.Thread) -> bool:
     """Whether the thread ends within 30 s. If it does not, the test has found an error."""
-    thread.join(30)
+    thread.join(300)
     return not thread.is_alive()
 
 

@@ -76,7 +76,7 @@ class Embed:
             self.now += 1
             self.most = max(self.most, self.now)
         self.begun.release()
-        self.go_on.wait(30)
+        self.go_on.wait(300)
         with self._lock:
             self.now -= 1
         content = source.read_bytes() if isinstance(source, Path) else source.encode()
@@ -194,7 +194,7 @@ def test_two_are_embedded_at_once_sixteen_wait_and_the_rest_is_sent_away(
     async def crowd() -> tuple[list[httpx.Response], httpx.Response]:
         inside = [asyncio.ensure_future(ask_by_address()) for _ in range(18)]
         for _ in range(2):
-            assert await asyncio.to_thread(embed.begun.acquire, timeout=30)
+            assert await asyncio.to_thread(embed.begun.acquire, timeout=300)
         # A place is taken when the body is there, here at once: all eighteen are inside by now.
         turned_away = await ask()
         embed.go_on.set()
@@ -270,7 +270,7 @@ def served() -> Iterator[Callable[..., str]]:
 
 
 def wait_for(event: threading.Event) -> None:
-    assert event.wait(30)
+    assert event.wait(300)
 
 
 def pieces_from(*urls: str) -> list[QueryEmbedding]:
@@ -290,7 +290,7 @@ def test_a_long_query_comes_piece_by_piece_and_is_let_go_of_at_its_end(
     assert [(piece.number, piece.pieces, piece.uri) for piece in found] == [
         (number, 3, "long") for number in (1, 2, 3)
     ]
-    assert embed.let_go.wait(30)
+    assert embed.let_go.wait(300)
 
 
 def test_what_an_embedder_breaks_off_another_goes_on_with(
@@ -299,7 +299,7 @@ def test_what_an_embedder_breaks_off_another_goes_on_with(
     broken, whole = LongEmbed(broken=True), LongEmbed()
     found = pieces_from(served(broken), served(whole))
     assert [piece.number for piece in found] == [1, 2, 3]
-    assert broken.let_go.wait(30)
+    assert broken.let_go.wait(300)
     with pytest.raises(EmbedderUnavailableError, match="no embedder with model"):
         pieces_from(served(LongEmbed(broken=True)))
 
@@ -340,7 +340,7 @@ def test_no_work_goes_on_for_a_caller_that_has_gone(
     cancellation = Cancellation()
 
     def leave() -> None:
-        embed.hanging.wait(30)
+        embed.hanging.wait(300)
         cancellation.cancel()
 
     leaving = threading.Thread(target=leave)
@@ -352,8 +352,8 @@ def test_no_work_goes_on_for_a_caller_that_has_gone(
         list(query.take_pass("first"))
     leaving.join()
     remote.close()
-    assert embed.ended.wait(30)
-    assert in_decoding or embed.let_go.wait(30)
+    assert embed.ended.wait(300)
+    assert in_decoding or embed.let_go.wait(300)
 
 
 def test_a_caller_that_has_gone_sends_nothing(served: Callable[[Any], str]) -> None:
@@ -395,7 +395,7 @@ def test_a_query_is_sent_and_decoded_once_for_all_its_passes(
     assert embed.decodes == 1
     assert embed.passes == ["first", "closer"]
     # It is deleted as soon as it is no longer needed.
-    assert embed.let_go.wait(30)
+    assert embed.let_go.wait(300)
 
 
 def test_a_query_that_expired_is_sent_again(served: Callable[..., str]) -> None:
@@ -421,7 +421,7 @@ def test_a_query_nobody_asks_for_again_expires(served: Callable[..., str]) -> No
     embed = LongEmbed(pieces=1)
     url = served(embed, limits=QueryLimits(idle_seconds=0.01))
     assert httpx.post(f"{url}/v1/embed", json={"uri": "https://host/f"}).status_code == 200
-    assert embed.let_go.wait(30)
+    assert embed.let_go.wait(300)
 
 
 def test_the_next_pass_names_the_query(client: Client) -> None:

@@ -38,6 +38,7 @@ SETTINGS = HttpSettings(
 # Where a test is not about how slowly a body may come.
 PATIENT = SETTINGS.model_copy(update={"body_window_seconds": 3600.0})
 BOUNDS = ConnectionBounds(connections=6, per_address=4, head_seconds=0.4, drain_seconds=0.4)
+PATIENT_BOUNDS = ConnectionBounds(connections=6, per_address=4, head_seconds=3600.0)
 
 
 class Service:
@@ -90,8 +91,23 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
 
 
 @pytest.fixture
+def patient_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return Service(tmp_path, PATIENT)
+
+
+@pytest.fixture
 def server(service: Service) -> Iterator[HttpServer]:
     with HttpServer(service.app, SETTINGS, bounds=BOUNDS, stop_seconds=1.0) as started:
+        yield started
+
+
+@pytest.fixture
+def patient_server(patient_service: Service) -> Iterator[HttpServer]:
+    """Where a test is about numbers and sizes: it waits as long as a busy machine needs."""
+    with HttpServer(
+        patient_service.app, PATIENT, bounds=PATIENT_BOUNDS, stop_seconds=1.0
+    ) as started:
         yield started
 
 
@@ -122,7 +138,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def alive(server: HttpServer) -> bool:
-    return httpx.get(f"{server.url}/livez", timeout=60).is_success
+    return httpx.get(f"{server.url}/livez", timeout=300).is_success
 
 
 def head(path: str, *lines: str, method: str = "POST") -> bytes:
@@ -147,37 +163,39 @@ def endless(piece: bytes, connection: socket.socket) -> None:
     ],
     ids=["headers", "one-header", "address", "nothing"],
 )
-def test_a_head_without_end_is_cut_off(server: HttpServer, begun: bytes, piece: bytes) -> None:
-    with opened(server) as connection:
+def test_a_head_without_end_is_cut_off(
+    patient_server: HttpServer, begun: bytes, piece: bytes
+) -> None:
+    with opened(patient_server) as connection:
         connection.sendall(begun)
         endless(piece, connection)
         answer = told(connection)
     assert not answer or status(answer) == 431
-    assert alive(server)
+    assert alive(patient_server)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(90, 200), (200, 431)])
-def test_a_head_has_so_many_headers(server: HttpServer, count: int, expected: int) -> None:
+def test_a_head_has_so_many_headers(patient_server: HttpServer, count: int, expected: int) -> None:
     lines = [f"X-{number}: y" for number in range(count)]
-    with opened(server) as connection:
+    with opened(patient_server) as connection:
         connection.sendall(head("/livez", *lines, "Connection: close", method="GET"))
         assert status(told(connection)) == expected
 
 
 @pytest.mark.parametrize(("size", "expected"), [(15_000, 200), (17_000, 431)])
-def test_a_head_has_so_many_bytes(server: HttpServer, size: int, expected: int) -> None:
-    with opened(server) as connection:
+def test_a_head_has_so_many_bytes(patient_server: HttpServer, size: int, expected: int) -> None:
+    with opened(patient_server) as connection:
         lines = ("X: " + "y" * size, "Connection: close")
         connection.sendall(head("/livez", *lines, method="GET"))
         assert status(told(connection)) == expected
 
 
-def test_trailers_without_end_are_cut_off(server: HttpServer) -> None:
-    with opened(server) as connection:
+def test_trailers_without_end_are_cut_off(patient_server: HttpServer) -> None:
+    with opened(patient_server) as connection:
         connection.sendall(head("/upload", "Transfer-Encoding: chunked"))
         connection.sendall(b"1\r\nx\r\n0\r\nX: ")
         endless(b"y" * 1000, connection)
-    assert alive(server)
+    assert alive(patient_server)
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /li", b"\r\n", head("/livez")[:-2]])
@@ -239,7 +257,7 @@ def test_a_body_at_a_good_rate_may_take_many_windows(
     headers = {"Content-Type": "video/mp4"}
     service = Service(tmp_path, patient)
     with HttpServer(service.app, patient, stop_seconds=1.0) as server:
-        answer = httpx.post(f"{server.url}/upload", content=blocks(), headers=headers, timeout=60)
+        answer = httpx.post(f"{server.url}/upload", content=blocks(), headers=headers, timeout=300)
     assert (answer.status_code, answer.text) == (200, str(sent))
 
 
@@ -289,10 +307,12 @@ def test_uploads_under_way_hold_no_place_of_those_that_are_there(
             on.enter_context(begun_upload(server, f"127.0.0.{2 + number}"))
         eventually(lambda: len(service.lying()) == 3)
         video = {"Content-Type": "video/mp4"}
-        answer = httpx.post(f"{server.url}/upload", content=b"video", headers=video, timeout=60)
+        answer = httpx.post(f"{server.url}/upload", content=b"video", headers=video, timeout=300)
         assert (answer.status_code, answer.text) == (200, "5")
         # Three times 30 kB lie there, and there is room for 100 kB.
-        large = httpx.post(f"{server.url}/upload", content=b"x" * 20_000, headers=video, timeout=60)
+        large = httpx.post(
+            f"{server.url}/upload", content=b"x" * 20_000, headers=video, timeout=300
+        )
         assert error_of(large) == (503, "busy")
         assert large.headers["Retry-After"] == "5"
     eventually(lambda: service.lying() == [])
@@ -321,43 +341,45 @@ def test_uploads_of_one_address_are_bounded(
 
 
 def test_work_ends_when_its_caller_has_gone_and_the_next_has_its_turn(
-    server: HttpServer, service: Service
+    patient_server: HttpServer, patient_service: Service
 ) -> None:
     for _ in range(3):
-        with opened(server) as connection:
+        with opened(patient_server) as connection:
             connection.sendall(
                 head("/work", "Content-Type: video/mp4", "Content-Length: 5") + b"video"
             )
-            assert service.begun.acquire(timeout=60)
-            assert not service.ended.acquire(blocking=False)
-        assert service.ended.acquire(timeout=60)
-    eventually(lambda: service.lying() == [])
+            assert patient_service.begun.acquire(timeout=300)
+            assert not patient_service.ended.acquire(blocking=False)
+        assert patient_service.ended.acquire(timeout=300)
+    eventually(lambda: patient_service.lying() == [])
     video = {"Content-Type": "video/mp4"}
-    answer = httpx.post(f"{server.url}/upload", content=b"video", headers=video, timeout=60)
+    answer = httpx.post(
+        f"{patient_server.url}/upload", content=b"video", headers=video, timeout=300
+    )
     assert answer.text == "5"
 
 
-def test_connections_of_one_address_are_bounded_and_so_are_all(server: HttpServer) -> None:
+def test_connections_of_one_address_are_bounded_and_so_are_all(patient_server: HttpServer) -> None:
     def ask(connection: socket.socket) -> bytes:
         with contextlib.suppress(ConnectionError):
             connection.sendall(head("/livez", method="GET"))
         return connection.recv(1 << 16)
 
     with contextlib.ExitStack() as stack:
-        mine = [stack.enter_context(opened(server)) for _ in range(4)]
+        mine = [stack.enter_context(opened(patient_server)) for _ in range(4)]
         assert [status(ask(one)) for one in mine] == [200] * 4
-        with opened(server) as fifth:
+        with opened(patient_server) as fifth:
             assert status(told(fifth)) == 503
-        others = [stack.enter_context(opened(server, "127.0.0.2")) for _ in range(2)]
+        others = [stack.enter_context(opened(patient_server, "127.0.0.2")) for _ in range(2)]
         assert [status(ask(one)) for one in others] == [200] * 2
-        with opened(server, "127.0.0.3") as seventh:
+        with opened(patient_server, "127.0.0.3") as seventh:
             assert status(told(seventh)) == 503
-    eventually(lambda: _answers(server))
+    eventually(lambda: _answers(patient_server))
 
 
 def _answers(server: HttpServer) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{server.url}/livez", timeout=60).is_success
+        return httpx.get(f"{server.url}/livez", timeout=300).is_success
     return False
 
 
@@ -383,14 +405,14 @@ def test_an_answer_that_nobody_reads_is_let_go_of(service: Service) -> None:
 
 
 def test_requests_without_waiting_for_an_answer_are_bounded(
-    server: HttpServer, service: Service
+    patient_server: HttpServer, patient_service: Service
 ) -> None:
-    with opened(server) as connection:
+    with opened(patient_server) as connection:
         work = head("/work", "Content-Type: video/mp4", "Content-Length: 5") + b"video"
         connection.sendall(work)
-        assert service.begun.acquire(timeout=60)
+        assert patient_service.begun.acquire(timeout=300)
         endless(head("/livez", method="GET") * 20, connection)
-    assert service.ended.acquire(timeout=60)
+    assert patient_service.ended.acquire(timeout=300)
 
 
 @pytest.mark.parametrize(
@@ -406,12 +428,14 @@ def test_requests_without_waiting_for_an_answer_are_bounded(
         head("/livez", "Host: elsewhere", method="GET"),
     ],
 )
-def test_what_is_no_request_is_refused_and_nothing_else(server: HttpServer, sent: bytes) -> None:
-    with opened(server) as connection:
+def test_what_is_no_request_is_refused_and_nothing_else(
+    patient_server: HttpServer, sent: bytes
+) -> None:
+    with opened(patient_server) as connection:
         connection.sendall(sent)
         answer = told(connection)
     assert not answer or status(answer) in (200, 400, 403)
-    assert alive(server)
+    assert alive(patient_server)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_of_many_that_begin_at_once_one_model_stays() -> None:
     together = threading.Barrier(len(models))
 
     def begin(model_id: str) -> None:
-        together.wait(30)
+        together.wait(300)
         try:
             hold(transport, model_id)
         except ModelMismatchError:
@@ -118,7 +118,7 @@ def test_of_many_that_begin_at_once_one_model_stays() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     (kept,) = set(models) - set(refused)
     assert log_model(transport, LOG) == kept
 

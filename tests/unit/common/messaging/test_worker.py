@@ -307,7 +307,7 @@ def test_a_batch_in_work_is_finished_and_committed_after_the_word_to_stop() -> N
     bench = Bench(Stage(1, before=before))
     bench.send(segment("a"), segment("b"))
     running = bench.begin()
-    begun.wait(30)
+    begun.wait(300)
     bench.worker.stop()
     go_on.set()
     assert ended(running)
@@ -327,7 +327,7 @@ def test_a_batch_that_is_not_done_in_time_is_given_back_and_leaves_nothing_behin
     bench = Bench(stage, settings=ServiceSettings(stop_seconds=0.05))
     bench.send(segment("a"), segment("b"))
     running = bench.begin()
-    begun.wait(30)
+    begun.wait(300)
     bench.worker.stop()
     assert ended(running)
     (work,) = [one for one in threading.enumerate() if one.name == "embed-work"]
@@ -349,7 +349,7 @@ def test_a_batch_given_back_is_nobodys_dead_letter(caplog: pytest.LogCaptureFixt
     bench = Bench(Stage(before=before), settings=ServiceSettings(stop_seconds=0.05))
     bench.send(segment("a"))
     running = bench.begin()
-    begun.wait(30)
+    begun.wait(300)
     bench.worker.stop()
     assert ended(running)
     (work,) = [one for one in threading.enumerate() if one.name == "embed-work"]
@@ -380,7 +380,7 @@ def test_a_batch_that_waits_for_a_dependency_is_given_back_at_once(times: int) -
     )
     bench.send(segment("a"))
     running = bench.begin()
-    waits.wait(30)
+    waits.wait(300)
     bench.worker.stop()
     assert ended(running)
     assert bench.told() == []
@@ -397,7 +397,7 @@ def test_a_commit_that_cannot_be_had_does_not_hold_up_the_end() -> None:
     bench = Bench(Stage(), settings=ServiceSettings(retry_seconds=_FOR_EVER), on_commit=on_commit)
     bench.send(segment("a"))
     running = bench.begin()
-    asked.wait(30)
+    asked.wait(300)
     bench.worker.stop()
     assert ended(running)
     assert bench.done() == ["a"]
@@ -417,7 +417,7 @@ def test_a_slow_batch_holds_back_consumption_and_not_the_group() -> None:
 
     def before(items: Sequence[Item]) -> None:
         for _ in range(2):
-            assert kept.acquire(timeout=30)
+            assert kept.acquire(timeout=300)
 
     bench = Bench(Stage(1, before=before), on_keep_alive=kept.release)
     bench.send(segment("a"), segment("b"))
@@ -446,7 +446,7 @@ def test_a_batch_taken_ahead_is_not_committed_by_a_worker_that_stops() -> None:
     taken = threading.Event()
 
     def before(_: Sequence[Item]) -> None:
-        assert taken.wait(30)
+        assert taken.wait(300)
 
     bench = Bench(Stage(2, before=before), ahead=True)
     bench.send(*(segment(f"{n}") for n in range(4)))
@@ -480,7 +480,7 @@ def test_a_lane_that_cannot_be_kept_alive_for_a_moment_does_not_disturb_the_batc
 
     def before(items: Sequence[Item]) -> None:
         for _ in range(2):
-            assert kept.acquire(timeout=30)
+            assert kept.acquire(timeout=300)
 
     bench = Bench(Stage(before=before), on_keep_alive=keep)
     bench.send(segment("a"))
@@ -651,7 +651,7 @@ def test_a_batch_that_hangs_makes_the_service_stuck_though_its_lanes_are_kept_al
     bench = Bench(Stage(before=before), stuck_seconds=0.6)
     bench.send(segment("a"))
     running = bench.begin()
-    assert found.wait(30)
+    assert found.wait(300)
     bench.worker.stop()
     assert ended(running)
 
@@ -723,14 +723,15 @@ class Law:
 
     def _nothing_unfinished(self, committing: Sequence[ReceivedMessage]) -> None:
         """All that is to be committed, and all before it, has led to what it leads to."""
+        done, letters = self.done, self.letters
         for last in committing:
             for offset in range(last.offset + 1):
                 name, kind = (
                     str(3 * offset + last.partition),
                     self._kinds[3 * offset + last.partition],
                 )
-                assert (name in self.done) == (kind == "g")
-                assert (f"{LIVE}/{last.partition}/{offset}" in self.letters) == (kind in "pud")
+                assert (name in done) == (kind == "g")
+                assert (f"{LIVE}/{last.partition}/{offset}" in letters) == (kind in "pud")
 
     @property
     def done(self) -> Counter[str]:

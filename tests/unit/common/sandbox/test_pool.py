@@ -48,7 +48,7 @@ def test_a_caller_waits_for_a_child_until_it_is_returned_or_the_caller_has_gone(
         with pytest.raises(CancelledError), pool.borrow(gone):
             pass
         assert lent == []
-    waiting.join(30)
+    waiting.join(300)
     assert lent == ["a"]
 
 

@@ -73,7 +73,7 @@ def test_of_many_that_start_together_one_makes_the_schema(settings: Settings) ->
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert errors == []
 
 

@@ -127,6 +127,6 @@ def test_importing_loads_neither_matplotlib_nor_pyarrow_and_drawing_leaves_pyplo
         cwd=Path(__file__).parents[4],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert run.returncode == 0, run.stderr

@@ -476,7 +476,7 @@ def test_a_change_whose_caller_has_gone_holds_its_place_and_no_other_route(kept:
 
     def add_video(entry: CatalogEntry) -> Video:
         begun.release()
-        go_on.wait(60)
+        go_on.wait(300)
         return Video(entry.video_id, entry.uri)
 
     with kept.over(add_video) as client:
@@ -487,7 +487,7 @@ def test_a_change_whose_caller_has_gone_holds_its_place_and_no_other_route(kept:
 
             waiting = [asyncio.ensure_future(add()) for _ in range(36)]
             for _ in range(4):
-                assert await asyncio.to_thread(begun.acquire, timeout=30)
+                assert await asyncio.to_thread(begun.acquire, timeout=300)
             assert error_of(await add()) == (503, "busy")
             for path in ("/livez", "/readyz", "/metrics", "/v1/videos", "/v1/videos/a.mp4"):
                 assert (await client.send("GET", path)).is_success

@@ -46,12 +46,12 @@ class HeldSearch:
         self.threads.append(threading.get_ident())
         self.sizes.append(len(vectors))
         self.begun.release()
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(300)
         return self._search(vectors, k, only)
 
     async def has_begun(self, times: int) -> None:
         for _ in range(times):
-            assert await asyncio.to_thread(self.begun.acquire, timeout=30)
+            assert await asyncio.to_thread(self.begun.acquire, timeout=300)
 
 
 def ask(api: Api, vectors: Float32Array, limit: str | None = None) -> httpx.Response:

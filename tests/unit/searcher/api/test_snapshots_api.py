@@ -37,7 +37,7 @@ def test_a_backup_runs_beside_the_api_and_is_listed(
     admin, go_on = key_of(keyed.state, Role.ADMIN), threading.Event()
 
     def slowly(*given: Any, **named: Any) -> Path:
-        go_on.wait(30)
+        go_on.wait(300)
         return create_backup(*given, **named)
 
     monkeypatch.setattr(backups, "create_backup", slowly)
@@ -47,7 +47,7 @@ def test_a_backup_runs_beside_the_api_and_is_listed(
     assert error_of(keyed.ask("POST", "/v1/snapshots", admin)) == (409, "backup_running")
     assert keyed.ask("GET", "/v1/videos", admin).status_code == 200
     go_on.set()
-    wait_until(lambda: items(keyed, admin)[0]["state"] == "complete", "the backup", 30, 0.02)
+    wait_until(lambda: items(keyed, admin)[0]["state"] == "complete", "the backup", 300, 0.02)
     (made,) = items(keyed, admin)
     assert (made["videos"], made["state_database"]) == (4, "sqlite")
     assert damage(tmp_path / "backups" / made["name"]) == []
@@ -65,7 +65,7 @@ def test_a_failed_backup_is_listed_without_paths(
 
     monkeypatch.setattr(backups, "create_backup", fails)
     keyed.ask("POST", "/v1/snapshots", admin)
-    wait_until(lambda: items(keyed, admin)[0]["state"] == "failed", "the failure", 30, 0.02)
+    wait_until(lambda: items(keyed, admin)[0]["state"] == "failed", "the failure", 300, 0.02)
     (failed,) = items(keyed, admin)
     assert failed["error"]["code"] == "storage"
     assert "secret" not in str(failed)

@@ -67,7 +67,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     ) as service:
         assert service.stdout is not None
         orphan = int(service.stdout.readline())
-        assert service.wait(60) == -signal.SIGKILL
+        assert service.wait(300) == -signal.SIGKILL
     opened = threading.Event()
     found: list[int] = []
 
@@ -82,5 +82,5 @@ os.kill(os.getpid(), signal.SIGKILL)
     # Until the orphan goes on it holds the folder, and so does not write beside its successor.
     assert not opened.wait(3)
     os.kill(orphan, signal.SIGCONT)
-    successor.join(60)
+    successor.join(300)
     assert found == [5]

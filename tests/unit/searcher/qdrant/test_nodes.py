@@ -132,7 +132,7 @@ def test_a_node_that_hangs_holds_up_no_majority(monkeypatch: pytest.MonkeyPatch)
 
     class Hanging(Scripted):
         def answer(self) -> str:
-            ended.wait(10)
+            ended.wait(300)
             return super().answer()
 
     nodes = cluster(Hanging("hanging"), Scripted("b"), Scripted("c"))

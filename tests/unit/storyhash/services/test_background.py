@@ -77,7 +77,7 @@ class Work(Background):
         if self.left:
             self.left -= 1
             raise self.failure
-        self._stopping.wait(60)
+        self._stopping.wait(300)
 
 
 def test_a_thread_that_dies_for_good_is_seen_with_the_reason(watched: Watched) -> None:
@@ -99,7 +99,7 @@ def test_a_thread_that_restarts_counts_every_death_and_is_well_again(watched: Wa
     watched.watch.add(work)
     work.start()
     try:
-        wait_until(lambda: work.left == 0 and watched.up("work") == 1, "the work", 30, 0.001)
+        wait_until(lambda: work.left == 0 and watched.up("work") == 1, "the work", 300, 0.001)
         assert watched.deaths("work") == 3
         assert watched.health.reasons() == {}
         assert work.error is None
@@ -122,7 +122,7 @@ def test_one_that_waits_to_be_begun_again_stops_at_once_and_ends_nobody(watched:
     work = Work(1, restarts=True)
     watched.watch.add(work)
     work.start()
-    wait_until(lambda: watched.up("work") == 0, "the death", 30, 0.001)
+    wait_until(lambda: watched.up("work") == 0, "the death", 300, 0.001)
     assert "it restarts automatically" in watched.health.reasons()["thread work"]
     end_all([work])
     assert work.error is None
@@ -181,7 +181,7 @@ def test_every_background_thread_of_a_service_is_seen_when_it_dies_and_begins_ag
         watched.watch.add(work)
         work.start()
         try:
-            wait_until(lambda work=work: watched.up(work.name) == 0, "the death", 30, 0.001)  # type: ignore[misc]
+            wait_until(lambda work=work: watched.up(work.name) == 0, "the death", 300, 0.001)  # type: ignore[misc]
             assert watched.deaths(work.name) == 1
             assert "nobody thought of it" in watched.health.reasons()[f"thread {work.name}"]
             # It is still there, to be begun again.

@@ -96,7 +96,7 @@ class Seen:
         """Run it until it answers or ends; what is found then."""
         self.follower = follower
         follower.start()
-        wait_until(lambda: follower.answering is not None or not follower.running, "answers", 60)
+        wait_until(lambda: follower.answering is not None or not follower.running, "answers", 300)
         answering = follower.answering
         found = None if answering is None else {*answering.index.shard_versions()}
         follower.stop()
@@ -144,12 +144,12 @@ def test_a_deletion_is_of_all_that_is_known_though_the_producers_clock_is_ahead(
     log.publish(*(parts[:2] if staged else parts))
     follower = log.follower()
     follower.start()
-    wait_until(lambda: follower.answering is not None, "answers", 60)
+    wait_until(lambda: follower.answering is not None, "answers", 300)
     assert follower.delete_video("c")
     log.publish(*parts, *video(rng, "d", 1), end("d", 1))
     answering = follower.answering
     assert answering is not None
-    wait_until(lambda: "d" in answering.index.shard_versions(), "what came after", 60)
+    wait_until(lambda: "d" in answering.index.shard_versions(), "what came after", 300)
     assert {*answering.index.shard_versions()} == {"b", "d"}
     follower.stop()
     follower.join()
@@ -161,7 +161,7 @@ def test_a_log_made_anew_and_longer_than_before_is_read_from_its_beginning(
 ) -> None:
     follower = log.follower()
     follower.start()
-    wait_until(lambda: follower.answering is not None, "answers", 60)
+    wait_until(lambda: follower.answering is not None, "answers", 300)
     if not running:
         follower.stop()
         follower.join()
@@ -172,13 +172,13 @@ def test_a_log_made_anew_and_longer_than_before_is_read_from_its_beginning(
     if not running:
         follower = log.follower()
         follower.start()
-    wait_until(lambda: follower.answering is not None, "answers", 60)
+    wait_until(lambda: follower.answering is not None, "answers", 300)
     answering = follower.answering
     assert answering is not None
     # What the index holds of the log before stays.
     wanted = {"b", *(f"new-{number}" for number in range(6))}
-    wait_until(lambda: {*answering.index.shard_versions()} == wanted, "what the new log holds", 30)
-    wait_until(lambda: not follower.health.reasons(), "readiness", 30)
+    wait_until(lambda: {*answering.index.shard_versions()} == wanted, "what the new log holds", 300)
+    wait_until(lambda: not follower.health.reasons(), "readiness", 300)
     follower.stop()
     follower.join()
     # The next start goes on where this one ended.
@@ -262,7 +262,7 @@ def test_a_calibration_that_was_not_measured_is_told_with_every_answer(
     monkeypatch.setattr("storyhash.query.matchers.load_calibration", lambda *_: clip)
     follower = log.follower()
     follower.start()
-    wait_until(lambda: follower.answering is not None, "answers", 60)
+    wait_until(lambda: follower.answering is not None, "answers", 300)
     answering = follower.answering
     notices = [] if answering is None else list(answering.index.notices)
     follower.stop()
@@ -273,10 +273,10 @@ def test_a_calibration_that_was_not_measured_is_told_with_every_answer(
 def unmatched(follower: IndexFollower, holding: str = "b") -> set[str]:
     """Run a follower until it is level and holds a video; the videos it is to tell of."""
     follower.start()
-    wait_until(lambda: follower.answering is not None, "answers", 60)
+    wait_until(lambda: follower.answering is not None, "answers", 300)
     opened = follower.opened
     assert opened is not None
-    wait_until(lambda: holding in opened.index.shard_versions(), holding, 60)
+    wait_until(lambda: holding in opened.index.shard_versions(), holding, 300)
     due = opened.index.staging.unmatched(1000)
     told = {video_id for video_id, _, _ in due if opened.index.videos.get(video_id)}
     follower.stop()
@@ -324,21 +324,21 @@ def test_an_id_that_a_version_from_the_future_blocks_is_free_once_it_is_deleted(
         log.publish(*parts)
         follower = log.follower()
         follower.start()
-        wait_until(lambda: follower.answering is not None, "answers", 60)
+        wait_until(lambda: follower.answering is not None, "answers", 300)
         answering = follower.answering
         assert answering is not None
         assert "c" in answering.index.shard_versions()
     assert follower.delete_video("c")
     now = log.transport.clock()
     log.publish(*video(rng, "c", 1, version=now + 1), end("c", 1, now + 1))
-    wait_until(lambda: answering.index.shard_versions().get("c") == now + 1, "it is back", 60)
+    wait_until(lambda: answering.index.shard_versions().get("c") == now + 1, "it is back", 300)
     follower.stop()
     follower.join()
     # The same comes of the log alone, in which the version from the future still lies.
     shutil.rmtree(log.settings.data_dir)
     again = log.follower()
     again.start()
-    wait_until(lambda: again.answering is not None, "answers", 60)
+    wait_until(lambda: again.answering is not None, "answers", 300)
     found = again.answering
     assert found is not None
     assert found.index.shard_versions()["c"] == now + 1
@@ -350,7 +350,7 @@ def followed(log: Log) -> IndexFollower:
     """A follower that answers."""
     follower = log.follower()
     follower.start()
-    wait_until(lambda: follower.answering is not None, "answers", 60)
+    wait_until(lambda: follower.answering is not None, "answers", 300)
     return follower
 
 
@@ -374,7 +374,7 @@ def test_a_new_description_is_in_the_log_and_keeps_the_vectors(log: Log) -> None
     # What is on its way would be lost below a newer version.
     newer = row.version + 1
     log.publish(end("b", 2, version=newer))
-    wait_until(lambda: index.staging.newest("b") == newer, "staged", 60)
+    wait_until(lambda: index.staging.newest("b") == newer, "staged", 300)
     with pytest.raises(UsageError, match="a newer version is being indexed"):
         follower.describe_video("b", {"title": "C"})
     follower.stop()

@@ -73,7 +73,7 @@ def announce(
     announcer = MatchPublisher(catalogue, transport, TOPIC, metrics, reviews, in_hand)  # type: ignore[arg-type]
     announcer.start()
     try:
-        wait_until(lambda: not index.staging.unmatched(), "every match", 30, 0.01)
+        wait_until(lambda: not index.staging.unmatched(), "every match", 300, 0.01)
     finally:
         end_all([announcer])
     events = [from_message(one).event for one in transport.scan(TOPIC)]

@@ -92,7 +92,7 @@ def announce(transport: MemoryTransport, index: LocalIndex) -> None:
         )
         announcer.start()
         try:
-            wait_until(lambda: not index.staging.unmatched(), "every match", 30, 0.01)
+            wait_until(lambda: not index.staging.unmatched(), "every match", 300, 0.01)
         finally:
             end_all([announcer])
 
