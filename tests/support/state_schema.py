@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import Connection, create_engine
 
 from common.state import database
-
-_migrate = database.upgrade
+from common.state.migrate import upgrade
 
 
 def install() -> None:
     """From now on this process and its forks copy the schema."""
-    database.upgrade = _copy
+    _replaced(_copy).start()
 
 
 def prepare() -> None:
@@ -31,30 +32,25 @@ def prepare() -> None:
 @contextmanager
 def own_migrations() -> Iterator[None]:
     """Within the block each new database is made by Alembic, as for users."""
-    with _upgrading_by(_migrate):
+    with _replaced(upgrade):
         yield
 
 
 @contextmanager
 def copied_schema() -> Iterator[None]:
     """Within the block each new database copies the schema."""
-    with _upgrading_by(_copy):
+    with _replaced(_copy):
         yield
 
 
-@contextmanager
-def _upgrading_by(upgrade: Callable[[Connection], None]) -> Iterator[None]:
-    before = database.upgrade
-    database.upgrade = upgrade
-    try:
-        yield
-    finally:
-        database.upgrade = before
+def _replaced(by: Callable[[Connection], None]) -> Any:
+    """A patch of what a database is upgraded with."""
+    return patch.object(database, "upgrade", by)
 
 
 def _copy(connection: Connection) -> None:
     if connection.dialect.name != "sqlite" or _tables(connection):
-        _migrate(connection)
+        upgrade(connection)
         return
     for statement in _statements():
         connection.exec_driver_sql(statement)
@@ -71,7 +67,7 @@ def _statements() -> tuple[str, ...]:
     engine = create_engine("sqlite://")
     try:
         with engine.begin() as connection:
-            _migrate(connection)
+            upgrade(connection)
         with engine.connect() as connection:
             dump = connection.connection.driver_connection.iterdump()  # type: ignore[union-attr]
             return tuple(one for one in dump if one not in ("BEGIN TRANSACTION;", "COMMIT;"))
