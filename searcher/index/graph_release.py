@@ -8,6 +8,7 @@ its memory back to the kernel without the lock; what is left to be freed then ta
 from __future__ import annotations
 
 import ctypes
+import logging
 import mmap
 import sys
 import threading
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from common.runtime_tuning import yield_to_queries
 from searcher.index.graph import LowestLinks
 
+_log = logging.getLogger("storyhash.shard")
 # <sys/mman.h> of Linux.
 _MADV_DONTNEED = 4
 # Given back in one call, during which the kernel locks memory, and the least that is worth one.
@@ -52,11 +54,15 @@ def _work() -> None:
     yield_to_queries()
     while True:
         held = [_given_up.get()]
-        for _ in range(_LOOKS):
-            if free(held):
-                break
-            # Another part of the same graph gives it up later.
-            time.sleep(_LOOK_SECONDS)
+        try:
+            for _ in range(_LOOKS):
+                if free(held):
+                    break
+                # Another part of the same graph gives it up later.
+                time.sleep(_LOOK_SECONDS)
+        except Exception as error:
+            # Without this thread, graphs would wait here for ever. A traceback would keep this one.
+            _log.error("a replaced graph is freed all at once, and searches wait: %s", repr(error))
         held.clear()
 
 

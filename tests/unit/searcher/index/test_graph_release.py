@@ -78,6 +78,23 @@ def test_a_graph_that_another_part_has_is_left_alone() -> None:
     assert found.tolist() == [[0]]
 
 
+def test_what_cannot_be_given_back_is_freed_all_the_same() -> None:
+    class Unknown:
+        """No graph of FAISS."""
+
+    graph_release.start()
+    strange = Unknown()
+    watched = Watched(strange)
+    graph_release.give_up(strange)
+    del strange
+    watched.wait()
+    # The thread goes on.
+    graph = graph_of(vectors()[:1])
+    watched, part = Watched(graph), part_of(graph)
+    del graph, part
+    watched.wait()
+
+
 def test_memory_is_given_back_only_if_nothing_else_has_the_graph() -> None:
     stored = vectors()
     held, also = [graph_of(stored)], list[Any]()
