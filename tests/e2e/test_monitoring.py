@@ -214,7 +214,7 @@ def test_a_metric_nobody_tells_would_leave_its_panel_empty(watched: Watched) -> 
     assert found.problem == "empty"
     (elsewhere,) = watched.panel_findings("board", nobody, {"serve"})
     assert elsewhere.problem == ""
-    broken = replace(nobody, queries=(Query("rate(storyhash_retries_total[", ""),))
+    broken = replace(nobody, shown=(Query("rate(storyhash_retries_total[", ""),))
     (found,) = watched.panel_findings("board", broken, JOBS)
     assert "parse error" in found.problem
 
