@@ -34,11 +34,13 @@ def match_cascade(
 ) -> MatchReport:
     """The report of the first pass if it finds a copy, otherwise that of the second pass.
 
-    decided: whether a first report needs no second pass (default: it has a copy).
+    decided: whether a first report needs no second pass (default: it has a copy). It must be decided
+    before and after its pictures are compared: a copy that only pictures confirm may be the background
+    of another copy, which only the second pass sees.
     thorough: run the exhaustive pass, over more windows, even if the first pass finds a copy, so that
-    further copies are found. compare: applied to the report of each pass; None compares no pictures. A
-    query without information has only the first pass. Raises the errors of `take_pass`, `Matcher.match`
-    and `compare`.
+    further copies are found. compare: applied to the report; None compares no pictures. A query
+    without information has only the first pass. Raises the errors of `take_pass`, `Matcher.match` and
+    `compare`.
     """
     compare = compare or _not_compared
     with _FirstPassPieces() as kept:
@@ -46,9 +48,13 @@ def match_cascade(
         for piece in steps("embed, first pass", take_pass("first")):
             answer.add(piece)
             kept.keep(piece)
-        report = compare(answer.report())
-        if report.reason or (decided(report) and not thorough):
-            return report
+        report = answer.report()
+        if report.reason:
+            return compare(report)
+        if decided(report) and not thorough:
+            report = compare(report)
+            if decided(report):
+                return report
         answer = matcher.begin(only, cancellation)
         closer = take_pass("thorough" if thorough else "closer")
         for number, piece in enumerate(steps("embed, second pass", closer)):

@@ -208,11 +208,21 @@ def test_a_closer_look_is_taken_where_the_first_does_not_decide(
     assert report.decision == ("no_match" if found_in == "nowhere" else "copy")
 
 
-def test_a_comparison_of_pictures_decides_in_each_pass() -> None:
+@pytest.mark.parametrize("refuted", [False, True])
+@pytest.mark.parametrize("found_in", ["identity", "nowhere"])
+def test_only_a_copy_before_and_after_the_comparison_of_pictures_needs_no_second_pass(
+    found_in: str, refuted: bool
+) -> None:
     def compare(report: MatchReport) -> MatchReport:
-        return replace(report, decisions=("copy",))
+        compared.append(report)
+        return replace(report, decisions=("no_match" if refuted else "copy",))
 
-    looked = Looked("nowhere")
+    compared: list[MatchReport] = []
+    looked = Looked(found_in)
     report = match_cascade(looked, looked.look, compare=compare)  # type: ignore[arg-type]
-    assert looked.shown == [("identity",)]
-    assert report.decision == "copy"
+    if found_in == "identity" and not refuted:
+        assert looked.shown == [("identity",)]
+    else:
+        assert looked.shown == [("identity",), ("identity", "left")]
+    assert report.decision == ("no_match" if refuted else "copy")
+    assert len(compared) == (2 if found_in == "identity" and refuted else 1)
