@@ -28,7 +28,7 @@ from tests.unit.searcher.test_consumer import feed, searchable
 
 GONE = "secret-film"
 PLACES = (
-    *("catalogue", "shard", "mirror", "snapshots", "staging", "thumbnails"),
+    *("catalogue", "shard", "mirror", "snapshots", "staging", "thumbnails", "uploads"),
     *("matches", "exceptions", "jobs", "webhooks", "backups"),
 )
 
