@@ -92,29 +92,29 @@ class TransformFinder:
             if self._clock() > end:
                 raise _TimeOverError
 
-        best = [
-            run for run, decision in report.judged if decision != "no_match" or is_doubtful(run)
-        ][:MOST_COMPARED]
+        judged = report.judged
+        worth = [
+            number
+            for number, (run, decision) in enumerate(judged)
+            if decision != "no_match" or is_doubtful(run)
+        ]
+        runs = [run for run, _ in judged]
+        best = [runs[number] for number in worth[:MOST_COMPARED]]
         chosen = [run for run in best if is_doubtful(run) or not self._only_doubtful]
         memory = _Memory.of(chosen, query, self._source, uri_of) if self._seconds else None
-        compared = 0
-        runs: list[Match] = []
-        for run, decision in report.judged:
-            if decision == "no_match" and not is_doubtful(run):
-                runs.append(run)
-                continue
+        for place, number in enumerate(worth):
+            run = runs[number]
             comparison: PictureComparison | None = None
             if self._only_doubtful and not is_doubtful(run):
                 reason = "only doubtful matches are compared"
-            elif compared >= MOST_COMPARED:
+            elif place >= MOST_COMPARED:
                 reason = f"only the best {MOST_COMPARED} matches are compared"
             else:
                 comparison, reason = self._compared(run, memory, check)
-            compared += 1
             picture = None if comparison is None else comparison.transform
             made = transform_json(run.evidence.get("tempo"), picture, reason)
             run = replace(run, transform=made)
-            runs.append(run if comparison is None else verified(run, comparison))
+            runs[number] = run if comparison is None else verified(run, comparison)
         return report.with_matches(runs, policies)
 
     def _compared(
