@@ -85,8 +85,5 @@ class OffsetConsumer:
     def expired(self) -> int:
         return self._consumer.expired()
 
-    def unreachable(self) -> str:
-        return self._consumer.unreachable()
-
     def close(self) -> None:
         self._consumer.close()

@@ -69,7 +69,8 @@ class Health:
         """The reasons why the service is not ready, by condition; empty if it is ready."""
         with self._lock:
             told, watched = dict(self._reasons), dict(self._watched)
-        told |= {name: reason() for name, reason in watched.items()}
+        # A condition may be both told and watched: it has to be met in both ways.
+        told |= {name: text for name, reason in watched.items() if (text := reason())}
         return {name: reason for name, reason in told.items() if reason}
 
     def warnings(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from common.kafka.client import MissingTopics, OutageLog, in_our_words, log, open_client
+from common.kafka.client import MissingTopics, in_our_words, log, open_client
 from common.messaging.transport import ReceivedMessage
 from common.settings import KafkaSettings
 
@@ -50,7 +50,6 @@ class KafkaReader:
         self._consumer, self._client = open_client(
             kafka, KafkaConsumer, **reader_settings(kafka, max_bytes), **settings
         )
-        self._outage = OutageLog(self._client, kafka)
         self._missing = MissingTopics()
         self._topics: tuple[str, ...] = ()
         # End offsets when reading began, until the broker reports newer ones.
@@ -63,10 +62,8 @@ class KafkaReader:
             remaining_seconds = max(0.0, deadline - time.monotonic())
             polled = self._poll(max_messages, remaining_seconds)
             if polled:
-                self._outage.watch()
                 return [received(record) for records in polled.values() for record in records]
             if time.monotonic() >= deadline:
-                self._outage.watch()
                 self._missing.look(self._client, self._topics)
                 return []
 
@@ -91,10 +88,6 @@ class KafkaReader:
         """See common.messaging.transport.Consumer. Always 0: a compacted topic keeps the last
         messages."""
         return 0
-
-    def unreachable(self) -> str:
-        """Why the broker is unreachable; see common.messaging.transport.Consumer."""
-        return self._outage.reason
 
     def close(self) -> None:
         """Leave the group. A static member stays in it until its session times out."""

@@ -32,8 +32,6 @@ log = logging.getLogger("storyhash.kafka")
 _FIND_SECONDS = 8.0
 # A broker may not know a new topic for a moment.
 _TOPIC_GRACE_SECONDS = 2.0
-# Shorter interruptions are reconnections and are not logged.
-_OUTAGE_SECONDS = 2.0
 
 # Retries do not help with these.
 _REFUSALS = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
@@ -206,34 +204,6 @@ class MissingTopics:
             if unknown not in client.cluster.topics():
                 raise topic_missing(unknown)
             self._since = None
-
-
-class OutageLog:
-    """Logs once when the connection to all brokers is lost, and once when one is back."""
-
-    def __init__(self, client: KafkaNetClient, kafka: KafkaSettings) -> None:
-        self._client = client
-        self._where = f"Kafka at {without_passwords(kafka.bootstrap_servers)}"
-        self._since: float | None = None
-        self._said = False
-
-    @property
-    def reason(self) -> str:
-        """What is wrong during an outage, else empty."""
-        return f"{self._where} does not respond" if self._said else ""
-
-    def watch(self) -> None:
-        """Check whether a broker is connected; cheap enough for a call after every poll."""
-        nodes = self._client.cluster.brokers()
-        if any(self._client.connected(node.node_id) for node in nodes):
-            if self._said:
-                log.info("%s responds again", self._where)
-            self._since, self._said = None, False
-        elif self._since is None:
-            self._since = time.monotonic()
-        elif not self._said and time.monotonic() - self._since > _OUTAGE_SECONDS:
-            self._said = True
-            log.warning("%s does not respond; waiting for it", self._where)
 
 
 def _words(error: Exception) -> str:

@@ -110,8 +110,7 @@ class PriorityConsumers:
                 self._health.unmet("broker", str(error))
 
     def observe(self) -> None:
-        """Tell how far behind they are, what expired unread, and whether the broker responds."""
-        reason = ""
+        """Tell how far behind they are, and what expired unread."""
         for source in self._sources:
             lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, source.topic)
             messages = source.consumer.lag()
@@ -120,11 +119,7 @@ class PriorityConsumers:
             # 0 as well, so that an alert sees it grow.
             expired = self._metrics.expired_messages_total.labels(source.topic)
             expired.inc(source.consumer.expired())
-            reason = reason or source.consumer.unreachable()
-        if reason:
-            self._health.unmet("broker", reason)
-        else:
-            self._health.met("broker")
+        self._health.met("broker")
 
     def close(self) -> None:
         """Leave every group, so that others take over."""

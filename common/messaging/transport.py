@@ -98,10 +98,6 @@ class Consumer(Protocol):
         loss is reported once, to one member, and logged with its offsets."""
         ...
 
-    def unreachable(self) -> str:
-        """Why the broker is unreachable; empty while it responds."""
-        ...
-
     def close(self) -> None:
         """Leave the group at once, so that other members take over."""
         ...

@@ -12,6 +12,7 @@ from common.errors import StoryHashError
 from common.http.access import Access
 from common.http.health import Health
 from common.http.server import HttpServer
+from common.kafka.broker_watch import BrokerWatch
 from common.kafka.topics import require_topics
 from common.kafka.transport import KafkaTransport
 from common.messaging.log_model import claim_log_model, log_model
@@ -60,7 +61,11 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
         settings=settings.service,
         in_hand=in_hand,
     )
-    with QueryDecoder(settings.video, settings.ingest, AT_WORK) as decoder:
+    with (
+        QueryDecoder(settings.video, settings.ingest, AT_WORK) as decoder,
+        BrokerWatch(settings.kafka) as broker,
+    ):
+        health.watch("broker", broker.reason)
         # Beyond loopback alone: an embedder has no videos, and its searcher is on this machine.
         access = new_access(settings.http, once_a_key_exists=False)
         app = _app(stage, decoder, health, metrics, settings, access)

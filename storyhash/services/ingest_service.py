@@ -10,6 +10,7 @@ from typing import Protocol
 
 from common.http.health import Health
 from common.http.server import HttpServer, health_app
+from common.kafka.broker_watch import BrokerWatch
 from common.kafka.topics import require_topics
 from common.kafka.transport import KafkaTransport
 from common.messaging.topics import TopicNames
@@ -93,7 +94,11 @@ def run_ingest(
             chosen={one.entry.video_id for one in videos if one.chosen},
         )
         publisher = transport.publisher()
-        with DecoderPool(settings.video, settings.ingest) as pool:
+        with (
+            DecoderPool(settings.video, settings.ingest) as pool,
+            BrokerWatch(settings.kafka) as broker,
+        ):
+            health.watch("broker", broker.reason)
             sender = SegmentPublisher(pool, publisher, ledger, topic, metrics, health, lag)
             report = sender.run(topic, plan.work, on_plan(plan), stopping)
         publisher.close()

@@ -11,6 +11,7 @@ from functools import partial
 from common.errors import StoryHashError
 from common.http.health import Health
 from common.http.server import HttpServer
+from common.kafka.broker_watch import BrokerWatch
 from common.kafka.topics import require_topics
 from common.kafka.transport import KafkaTransport
 from common.messaging.topics import TopicNames
@@ -129,6 +130,8 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     try:
         keys.enter_context(opened_access(access, settings))
         jobs.open(settings.data_dir / JOBS_FOLDER)
+        if not answers_only:
+            health.watch("broker", keys.enter_context(BrokerWatch(settings.kafka)).reason)
     except BaseException:
         server.stop()
         raise

@@ -268,10 +268,6 @@ class _Reader:
                 for (topic, partition), position in self.positions.items()
             )
 
-    def unreachable(self) -> str:
-        """Always empty: there is no broker."""
-        return ""
-
     def _take(self, most: int) -> list[ReceivedMessage]:
         found: list[ReceivedMessage] = []
         for place, position in self.positions.items():

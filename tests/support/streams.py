@@ -165,7 +165,6 @@ class WatchedConsumer:
         self._tail = f" {name}" if name else ""
         self._on_commit = on_commit
         self._on_keep_alive = on_keep_alive
-        self.broken = ""
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[ReceivedMessage]:
         self._journal.step()
@@ -191,9 +190,6 @@ class WatchedConsumer:
 
     def expired(self) -> int:
         return self._consumer.expired()
-
-    def unreachable(self) -> str:
-        return self.broken
 
     def close(self) -> None:
         self._consumer.close()

@@ -208,9 +208,6 @@ class Stream:
     def expired(self) -> int:
         return 0
 
-    def unreachable(self) -> str:
-        return ""
-
     def keep_alive(self) -> None: ...
 
     def commit(self, messages: Iterable[ReceivedMessage]) -> None: ...
