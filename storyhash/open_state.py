@@ -14,7 +14,7 @@ from searcher.storage.data_dir import read_manifest
 if TYPE_CHECKING:
     # SQLAlchemy is slow to import, and most commands do not need it.
     from common.state.state import State
-    from searcher.review.ruled import HouseRules
+    from searcher.curation.apply_rules import HouseRules
 
 
 def open_state(settings: Settings) -> State:
@@ -34,7 +34,7 @@ def open_state(settings: Settings) -> State:
 def opened_rules(settings: Settings) -> Iterator[HouseRules]:
     """What people have set about the videos of a data folder, as a service obeys it: disabled videos,
     banks and exceptions. Nothing without a state database. Raises what `open_state` raises."""
-    from searcher.review.ruled import HouseRules
+    from searcher.curation.apply_rules import HouseRules
 
     if not has_state(settings):
         yield HouseRules()

@@ -28,12 +28,12 @@ from searcher.api.video_changes import DescribeVideo, video_changes_router
 from searcher.api.video_states import states_router
 from searcher.api.videos import videos_router
 from searcher.backup.backups import Backups
+from searcher.curation.bank_routes import bank_router
+from searcher.curation.exception_routes import exception_router
+from searcher.deletions import Deletions
+from searcher.evidence.routes import evidence_router
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.routes import jobs_router
-from searcher.review.bank_routes import bank_router
-from searcher.review.deletions import Deletions
-from searcher.review.evidence_routes import evidence_router
-from searcher.review.exception_routes import exception_router
 from searcher.review.feedback_routes import feedback_router
 from searcher.review.match_routes import match_store_router
 from searcher.review.matching import MatchQueries

@@ -38,10 +38,10 @@ from searcher.api.banks import BANK, banks_of, check_banks
 from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.api.query_vectors import MAX_VECTORS, read_vectors
 from searcher.api.search_schemas import TIMEOUT_HEADER, SearchAnswer, SearchBody
+from searcher.curation.scope_and_policy import filter_of
 from searcher.index.hit_fields import HitFields
 from searcher.index.state import EVERYTHING, Filter
 from searcher.local_index import LocalIndex
-from searcher.review.curated import filter_of
 
 MAX_K, DEFAULT_K = 1000, 10
 # Hits in one answer: as JSON some 6 MB.

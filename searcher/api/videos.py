@@ -23,7 +23,7 @@ from searcher.api.own_videos import OwnVideos
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
 from searcher.api.video_schemas import VideoItem, VideoPage
-from searcher.review.deletions import Deletions
+from searcher.deletions import Deletions
 from searcher.storage.selection import Selection
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore

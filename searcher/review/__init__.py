@@ -1,1 +1,1 @@
-"""Review of matches: they are kept, people judge them, and exceptions correct later answers."""
+"""Stored matches, the verdicts on them, and what the verdicts say of the decisions."""

@@ -12,8 +12,8 @@ from common.state.exceptions import StoredException
 from common.state.matches import StoredMatch, query_of_video
 from common.types import CatalogEntry
 from common.uris import public_uri
+from searcher.curation.rules import Negative, Ruling, rule
 from searcher.matching.policy import Policy, covered_seconds, strongest
-from searcher.review.rules import Negative, Ruling, rule
 
 # Ranges of one match that are kept.
 MAX_RANGES = 50

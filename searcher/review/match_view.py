@@ -11,7 +11,7 @@ from common.state.keys import iso
 from common.state.matches import StoredMatch
 from common.state.state import State
 from common.state.verdicts import MAX_VERDICTS
-from searcher.review.actions import action_on, acts_of
+from searcher.curation.actions import action_on, acts_of
 from searcher.review.match_detail import negatives_to_json, rule_stored
 
 # What only the JSON of a single match has, and what none has as it is stored.

@@ -15,6 +15,7 @@ from common.state.curation import NOTHING, Curation
 from common.types import PassName, QueryEmbedding, TakePass
 from searcher.api.protocols import EmbedQuery, ServingIndex
 from searcher.api.videos import unknown_video
+from searcher.curation.apply_rules import HouseRules
 from searcher.index.state import Banks
 from searcher.matching.cascade import match_cascade
 from searcher.matching.match_json import report_to_json
@@ -22,7 +23,6 @@ from searcher.matching.match_report import MatchReport
 from searcher.metrics import observe_decision
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
-from searcher.review.ruled import HouseRules
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
 

@@ -15,9 +15,9 @@ from common.state.quotas import QuotaStore
 from common.state.state import State
 from common.tracing import step
 from searcher.api.protocols import ServingIndex
+from searcher.curation.apply_rules import HouseRules
 from searcher.matching.matcher import MatchReport
 from searcher.review.match_detail import QueryIdentity, rule_stored
-from searcher.review.ruled import HouseRules
 
 # Matches of one query that are stored: the best ones.
 MAX_STORED = 1000

@@ -35,7 +35,7 @@ ThoroughOption = Annotated[
     ),
 ]
 if TYPE_CHECKING:
-    from searcher.review.ruled import HouseRules
+    from searcher.curation.apply_rules import HouseRules
 # Maximum number of candidates without a match that are printed.
 _SHOWN = 3
 

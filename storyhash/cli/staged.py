@@ -9,7 +9,7 @@ import typer
 
 from common.errors import UnknownVideoError, UsageError
 from searcher.local_index import LocalIndex
-from searcher.storage.drop_staged import drop_staged
+from searcher.log.drop_staged import drop_staged
 from storyhash.cli.console import err, out, print_json
 from storyhash.cli.open_catalogue import opened_catalogue
 from storyhash.cli.options import DataOption, JsonOption, ServerOption

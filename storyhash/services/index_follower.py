@@ -19,11 +19,11 @@ from common.metrics import Metrics
 from common.settings import Settings
 from common.work_in_progress import WorkInProgress
 from searcher.api.protocols import ServingIndex
-from searcher.consumer import IndexHandler
 from searcher.generations import generation_folder
 from searcher.local_index import LocalIndex
+from searcher.log.consumer import IndexHandler
+from searcher.log.offset_consumer import OffsetConsumer
 from searcher.mirror.factory import mirrored_model
-from searcher.offset_consumer import OffsetConsumer
 from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.storage.data_dir import FolderManifest, read_manifest
 from searcher.storage.video import Video

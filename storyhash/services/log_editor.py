@@ -18,9 +18,9 @@ from common.messaging.wire import Envelope, latest_version, new_trace, to_messag
 from common.tracing import traceparent
 from common.types import CatalogEntry, Embedding
 from ingest.catalogue import check_entry
-from searcher.consumer import IndexHandler
 from searcher.local_index import LocalIndex
-from searcher.storage.drop_staged import dropped_end
+from searcher.log.consumer import IndexHandler
+from searcher.log.drop_staged import dropped_end
 from searcher.storage.video import Video
 
 _log = logging.getLogger("storyhash.search")

@@ -25,11 +25,11 @@ from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
 from searcher.api.match import AT_WORK
 from searcher.api.protocols import ServingIndex
+from searcher.deletions import Deletion, Deletions
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.runner import JobRunner
 from searcher.local_index import LocalIndex
 from searcher.metrics import watch_pending, watch_vectors
-from searcher.review.deletions import Deletion, Deletions
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder

@@ -20,7 +20,7 @@ from searcher.storage.data_dir import FolderManifest, write_manifest
 from tests.faults.stream import Topics, deployment_of, rows
 from tests.support.embeddings import video
 from tests.support.services import Deployment, Service, wait_until
-from tests.unit.searcher.test_consumer import end
+from tests.unit.searcher.log.test_consumer import end
 
 MODEL = "offline-0123456789ab"
 _SECONDS = 600.0

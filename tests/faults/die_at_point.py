@@ -27,9 +27,9 @@ SEARCHER = {
     "mirror-written": Point("searcher.mirror.subprocess_mirror:MirrorProcess", "upsert"),
     "mirror-flushed": Point("searcher.mirror.subprocess_mirror:MirrorProcess", "flush"),
     "rows-committed": Point("searcher.index.shard:Shard", "replace_videos", after=False),
-    "index-changed": Point("searcher.consumer:IndexHandler", "process"),
+    "index-changed": Point("searcher.log.consumer:IndexHandler", "process"),
     "tombstones-published": Point("common.messaging.worker:Worker", "_publish"),
-    "offsets-noted": Point("searcher.offset_consumer:OffsetConsumer", "commit"),
+    "offsets-noted": Point("searcher.log.offset_consumer:OffsetConsumer", "commit"),
     "snapshot-written": Point("searcher.index.snapshot", "_replace", after=False),
     "snapshot-in-place": Point("searcher.index.snapshot", "_replace"),
     "deletions-purged": Point(

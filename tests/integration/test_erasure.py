@@ -18,13 +18,13 @@ from common.types import Embedding
 from searcher.backup.create import Source, create_backup
 from searcher.erasure import Place, erasure_receipt
 from searcher.local_index import LocalIndex
-from searcher.storage.drop_staged import drop_staged
+from searcher.log.drop_staged import drop_staged
 from searcher.storage.thumbnails import Thumbnail
 from storyhash.cli import app
 from tests.support.embeddings import video
 from tests.support.index_writer import MANIFEST, SETTINGS, row
 from tests.unit.common.state.test_matches import match
-from tests.unit.searcher.test_consumer import feed, searchable
+from tests.unit.searcher.log.test_consumer import feed, searchable
 
 GONE = "secret-film"
 PLACES = (

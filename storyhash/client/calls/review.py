@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from searcher.api.match_schemas import Decision
-from searcher.review.evidence_schemas import EvidencePack
-from searcher.review.exception_schemas import (
+from searcher.curation.exception_schemas import (
     AddedException,
     ExceptionItem,
     ExceptionPage,
     NewException,
 )
+from searcher.evidence.schemas import EvidencePack
 from searcher.review.feedback_schemas import FeedbackPage
 from searcher.review.stored_match_schemas import Disagreement, MatchPage, StoredMatchItem
 from searcher.review.verdict_schemas import (

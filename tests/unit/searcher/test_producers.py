@@ -17,11 +17,11 @@ from common.messaging.transport import ReceivedMessage
 from common.messaging.wire import VERSION_AHEAD_MS, Envelope, from_message, to_message
 from common.metrics import Metrics
 from common.types import Segment, SegmentRef
-from searcher.consumer import IndexHandler
 from searcher.local_index import LocalIndex
+from searcher.log.consumer import IndexHandler
 from tests.support.embeddings import video
 from tests.support.memory_transport import MemoryTransport
-from tests.unit.searcher.test_consumer import end, open_index
+from tests.unit.searcher.log.test_consumer import end, open_index
 
 DAY_MS = 86_400_000
 

@@ -18,11 +18,11 @@ from common.metrics import Metrics
 from common.settings import HttpSettings
 from searcher.api.staged import staged_router
 from searcher.local_index import LocalIndex
-from searcher.storage.drop_staged import drop_staged
+from searcher.log.drop_staged import drop_staged
 from searcher.storage.staged_videos import StagedVideo
 from storyhash.cli import app as cli
 from tests.support.embeddings import video
-from tests.unit.searcher.test_consumer import end, feed, open_index
+from tests.unit.searcher.log.test_consumer import end, feed, open_index
 
 ODD = "films/a/../b\nc@v2.mp4"
 

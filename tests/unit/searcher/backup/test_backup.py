@@ -39,7 +39,7 @@ from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 from tests.support.index_writer import MANIFEST, SETTINGS, row
 from tests.support.keys import key_of
-from tests.unit.searcher.test_consumer import end, feed, searchable
+from tests.unit.searcher.log.test_consumer import end, feed, searchable
 
 
 def write(index: LocalIndex, points: list[Embedding]) -> None:

@@ -27,12 +27,12 @@ from common.messaging.wire import (
 from common.metrics import Metrics
 from common.types import Embedding, Segment, SegmentRef
 from searcher.local_index import LocalIndex
+from searcher.log.drop_staged import drop_staged
 from searcher.metrics import watch_staged
 from searcher.storage.database import Database
-from searcher.storage.drop_staged import drop_staged
 from searcher.storage.staged_videos import DROPPED
 from tests.support.embeddings import video
-from tests.unit.searcher.test_consumer import (
+from tests.unit.searcher.log.test_consumer import (
     end,
     feed,
     handler_of,

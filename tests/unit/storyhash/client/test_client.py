@@ -20,8 +20,8 @@ from common.settings import HttpSettings
 from common.state.roles import Role
 from common.types import VECTOR_DIMENSION
 from embedder.server import embed_app
+from searcher.curation.bank_schemas import SetPolicy
 from searcher.jobs.runner import JobRunner
-from searcher.review.bank_schemas import SetPolicy
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from storyhash.client.call import OPERATIONS, Call

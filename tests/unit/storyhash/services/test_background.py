@@ -25,7 +25,7 @@ from storyhash.services.match_publisher import MatchPublisher
 from tests.support.embeddings import video
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
-from tests.unit.searcher.test_consumer import open_index
+from tests.unit.searcher.log.test_consumer import open_index
 
 
 class Watched:

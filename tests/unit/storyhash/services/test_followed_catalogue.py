@@ -28,7 +28,7 @@ from tests.faults.disks import Disk, can_mount
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
-from tests.unit.searcher.test_consumer import end
+from tests.unit.searcher.log.test_consumer import end
 
 
 class Searcher:
@@ -159,7 +159,7 @@ def test_the_death_of_the_one_that_answers_ends_the_searcher(
 
     searcher.start()
     assert searcher.goes_on()
-    monkeypatch.setattr("searcher.offset_consumer.OffsetConsumer.poll", fails)
+    monkeypatch.setattr("searcher.log.offset_consumer.OffsetConsumer.poll", fails)
     wait_until(lambda: searcher.up("first") == 0, "the death", 300, 0.01)
     assert not searcher.goes_on(300)
     assert "its index is damaged" in searcher.health.reasons()["thread"]

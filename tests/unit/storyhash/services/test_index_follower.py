@@ -20,16 +20,16 @@ from common.messaging.transport import ReceivedMessage
 from common.messaging.wire import Envelope, to_message
 from common.metrics import Metrics
 from common.settings import SearcherSettings, ServiceSettings, Settings
-from searcher.consumer import IndexHandler
+from searcher.log.consumer import IndexHandler
+from searcher.log.offset_consumer import OffsetConsumer
 from searcher.matching.calibration import load_calibration
-from searcher.offset_consumer import OffsetConsumer
 from searcher.storage.database import Database
 from searcher.storage.staging import Staging
 from storyhash.services.index_follower import IndexFollower
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
-from tests.unit.searcher.test_consumer import end
+from tests.unit.searcher.log.test_consumer import end
 
 
 class Log:

@@ -34,7 +34,7 @@ from tests.support.embeddings import MODEL_ID, video
 from tests.support.keys import opened_state
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
-from tests.unit.searcher.test_consumer import end, feed, open_index
+from tests.unit.searcher.log.test_consumer import end, feed, open_index
 
 TOPIC = "matches"
 
@@ -133,7 +133,7 @@ import storyhash.services.match_publisher as announcing
 from common.work_in_progress import WorkInProgress
 from tests.support.memory_transport import MemoryTransport
 from tests.unit.storyhash.services.test_match_publisher import announce
-from tests.unit.searcher.test_consumer import open_index
+from tests.unit.searcher.log.test_consumer import open_index
 
 real = announcing.match_new_video
 

@@ -37,7 +37,7 @@ from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
 from tests.support.spans import id_of, recorded_spans, trace_of
 from tests.unit.embedder.test_handler import FakeStage
-from tests.unit.searcher.test_consumer import SETTINGS, handler_of
+from tests.unit.searcher.log.test_consumer import SETTINGS, handler_of
 from tests.unit.storyhash.services.test_match_publisher import opened_reviews
 from tests.unit.storyhash.services.test_segment_publisher import FakePool, ready, script
 

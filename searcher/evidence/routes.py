@@ -16,9 +16,9 @@ from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
-from searcher.review.evidence import evidence_pack
-from searcher.review.evidence_page import POLICY, evidence_page
-from searcher.review.evidence_schemas import EvidencePack
+from searcher.evidence.pack import evidence_pack
+from searcher.evidence.page import POLICY, evidence_page
+from searcher.evidence.schemas import EvidencePack
 from searcher.review.match_routes import unknown_match
 from searcher.review.reviews import Reviews
 

@@ -13,8 +13,8 @@ from common.messaging.wire import log_key, video_key
 from common.metrics import Metrics
 from common.types import Embedding, SegmentRef
 from searcher.local_index import LocalIndex
+from searcher.log.event_rows import SEGMENTS_MISSING, keys_of
 from searcher.metrics import STAGE
-from searcher.storage.event_rows import SEGMENTS_MISSING, keys_of
 from searcher.storage.staged_videos import PartialVideo
 from searcher.storage.video import Video
 

@@ -23,16 +23,16 @@ from common.messaging.wire import (
 )
 from common.metrics import Metrics
 from common.types import Embedding
-from searcher.batch_sorter import BatchOutcome, BatchSorter
 from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
-from searcher.metrics import STAGE, observe_searchable
-from searcher.storage.event_rows import (
+from searcher.log.batch_sorter import BatchOutcome, BatchSorter
+from searcher.log.event_rows import (
     failed_row,
     keys_of,
     late_rows,
     settled_row,
 )
+from searcher.metrics import STAGE, observe_searchable
 from searcher.storage.staged_videos import MIXED
 
 # Error code of a video whose segments are not those that its end event counts.

@@ -15,8 +15,8 @@ from common.cancellation import Cancellation
 from common.state.matches import StoredMatch
 from common.state.state import State
 from common.uris import is_remote
+from searcher.evidence.words import in_words
 from searcher.local_index import LocalIndex
-from searcher.review.evidence_words import in_words
 from searcher.review.match_view import matches_to_json
 
 # Pairs in one pack: those of the best ranges.

@@ -23,9 +23,9 @@ from common.state.curation import BankSetting
 from common.state.keys import MAX_BANK_NAME, iso
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
+from searcher.curation.bank_schemas import BankBody, BankItem, BankPage, SetPolicy
+from searcher.curation.scope_and_policy import policies_under
 from searcher.matching.policy import Policy, overridden
-from searcher.review.bank_schemas import BankBody, BankItem, BankPage, SetPolicy
-from searcher.review.curated import policies_under
 from searcher.review.reviews import Reviews
 
 _MAX_JSON_BYTES = 1 << 16

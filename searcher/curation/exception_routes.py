@@ -19,7 +19,7 @@ from common.state import exceptions
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.api.videos import unknown_video
-from searcher.review.exception_schemas import (
+from searcher.curation.exception_schemas import (
     AddedException,
     ExceptionItem,
     ExceptionPage,

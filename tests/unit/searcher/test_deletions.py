@@ -10,7 +10,7 @@ import pytest
 from common.errors import StateError
 from common.state.webhooks import NewWebhook
 from common.work_in_progress import WorkInProgress
-from searcher.review.deletions import Deletion, Deletions
+from searcher.deletions import Deletion, Deletions
 from searcher.storage.video import Video
 from tests.support.queries import error_of
 from tests.unit.common.test_work_in_progress import crashed

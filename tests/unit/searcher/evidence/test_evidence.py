@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from searcher.review.evidence_page import evidence_page
-from searcher.review.evidence_words import clock, rule_words
+from searcher.evidence.page import evidence_page
+from searcher.evidence.words import clock, rule_words
 from searcher.storage.thumbnails import Thumbnail
 from tests.support.queries import error_of
 from tests.unit.searcher.api.test_key_access import keyed

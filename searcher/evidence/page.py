@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from common.printable import printable, printable_json
-from searcher.review.evidence_words import VERDICTS, clock, percent
+from searcher.evidence.words import VERDICTS, clock, percent
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """

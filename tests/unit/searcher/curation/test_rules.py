@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from common.state.exceptions import StoredException
+from searcher.curation.rules import Ruling, rule
 from searcher.matching.policy import Policy
-from searcher.review.rules import Ruling, rule
 
 POLICY = Policy(0.9, 0.5)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from common.state.curation import BankSetting
 from searcher.api.match_schemas import Action
+from searcher.curation.actions import STRENGTH, action_on, acts_of, in_share
+from searcher.curation.rules import Negative, Ruling, is_worth_it, rule
 from searcher.matching.policy import Policy
-from searcher.review.actions import STRENGTH, action_on, acts_of, in_share
-from searcher.review.rules import Negative, Ruling, is_worth_it, rule
 
 ORDER = ("no_match", "review", "copy")
 SECONDS = st.integers(0, 60)

@@ -8,8 +8,8 @@ from common.messaging.transport import ReceivedMessage
 from common.messaging.unreadable import lost_end
 from common.messaging.wire import Envelope
 from common.metrics import Metrics
-from searcher.consumer import IndexHandler
 from searcher.local_index import LocalIndex
+from searcher.log.consumer import IndexHandler
 from searcher.storage.staged_videos import DROPPED
 
 _MESSAGE = "dropped while it was incomplete; send it again: storyhash ingest --again"

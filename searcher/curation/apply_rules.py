@@ -10,15 +10,15 @@ from typing import Any, TypeAlias
 from common.state.curation import NOTHING, Curation
 from common.state.exceptions import StoredException
 from common.state.matches import FoundMatch
+from searcher.curation.actions import action_on, acts_of, strongest_action
+from searcher.curation.rules import Negative, is_worth_it, rule
+from searcher.curation.scope_and_policy import filter_of, policies_under
 from searcher.index.state import Banks, Filter
 from searcher.matching.cascade import has_copy
 from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.policy import Policies, strongest
-from searcher.review.actions import action_on, acts_of, strongest_action
-from searcher.review.curated import filter_of, policies_under
 from searcher.review.match_detail import QueryIdentity, match_detail, negatives_to_json
-from searcher.review.rules import Negative, is_worth_it, rule
 
 # The exceptions of these references, by video id; pairs only with the query of this fingerprint.
 ExceptionsOf: TypeAlias = Callable[[Collection[str], str], Mapping[str, list[StoredException]]]

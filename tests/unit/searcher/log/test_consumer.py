@@ -22,8 +22,8 @@ from common.messaging.wire import Envelope, log_key, segment_key, video_key
 from common.metrics import Metrics
 from common.settings import SearcherSettings, Settings
 from common.types import CatalogEntry, Embedding
-from searcher.consumer import IndexHandler
 from searcher.local_index import LocalIndex
+from searcher.log.consumer import IndexHandler
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from common.http.schema import Schema
-from searcher.review.exception_schemas import ExceptionItem
+from searcher.curation.exception_schemas import ExceptionItem
 from searcher.review.stored_match_schemas import StoredMatchItem
 
 Side = Literal["query", "reference"]

@@ -1,0 +1,1 @@
+"""Consumes the log of embeddings into the index: complete videos, deletions, offsets."""
