@@ -194,6 +194,7 @@ class Embedding:
     vector: float32 (527,), unit norm, 512 visual then 15 action; all zero exactly when not
     `informative`. graph: float32 (8,). `model_id` fingerprints weights, sampling, tracker, fusion.
     frames: int8 (T, 64), a code for each half second (see `common.frame_codes`), or none at all.
+    thumbnails: packed (see `common.thumbnails`), or empty; an index keeps them in files of their own.
     """
 
     ref: SegmentRef
@@ -202,6 +203,7 @@ class Embedding:
     informative: bool
     model_id: str
     frames: Int8Array = field(default_factory=lambda: NO_FRAMES, repr=False)
+    thumbnails: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         check_array("vector", self.vector, np.float32, (VECTOR_DIMENSION,))

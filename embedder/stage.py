@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from common.settings import ThumbnailSettings
+from common.thumbnails import pack_thumbnails
 from common.types import (
     NO_FRAMES,
     VECTOR_DIMENSION,
     Embedding,
     Float32Array,
     Segment,
-    SegmentRef,
     Tracks,
 )
 from embedder.action import action_features
@@ -28,6 +29,7 @@ from embedder.encoders import (
 from embedder.fusion import FUSION_FINGERPRINT, fuse
 from embedder.scene_graph import scene_graph
 from embedder.segment_frame_codes import segment_frames
+from embedder.thumbnails import make_thumbnails
 from embedder.tracking.base import Tracker
 from embedder.visual.base import VisualBackend
 from embedder.weights.checksum import short_id
@@ -59,11 +61,12 @@ class EmbedderStage:
         *,
         sampling: str,
         opener: ClipOpener | None = None,
+        thumbnails: ThumbnailSettings | None = None,
     ) -> None:
-        """opener: opens the clips; default: in this process."""
+        """opener: opens the clips; default: in this process. thumbnails: those that embeddings of
+        segments get; default: none."""
         self.profile = profile
-        # Called with the frames of each segment of `process`, before its embedding is returned.
-        self.on_sampled: Callable[[SegmentRef, SampledFrames], None] = _nothing
+        self._thumbnails = thumbnails or ThumbnailSettings()
         self.clock = StageClock()
         self.pictures = PictureStep(visual, self.clock)
         self.motion = MotionStep(tracker, self.clock)
@@ -91,8 +94,6 @@ class EmbedderStage:
         """
         embeddings: list[Embedding] = []
         for group in _groups(segments, self._clips.open(segments)):
-            for segment, sampled, _ in group:
-                self.on_sampled(segment.ref, sampled)
             vectors = self.pictures.describe([sampled for _, sampled, _ in group], reference=True)
             embeddings += [
                 self._embed(segment, sampled, rows, tracks)
@@ -134,11 +135,13 @@ class EmbedderStage:
             informative=visual is not None,
             model_id=self.model_id,
             frames=frames,
+            thumbnails=self._pictures(sampled),
         )
 
-
-def _nothing(ref: SegmentRef, sampled: SampledFrames) -> None:
-    pass
+    def _pictures(self, sampled: SampledFrames) -> bytes:
+        if not self._thumbnails.enabled:
+            return b""
+        return pack_thumbnails(make_thumbnails(sampled, self._thumbnails))
 
 
 def _groups(segments: Sequence[Segment], opened: Iterable[DecodedClip]) -> Iterator[list[_Opened]]:

@@ -27,6 +27,7 @@ from common.messaging.events import (
     segments_digest,
 )
 from common.messaging.query_schemas import QUERIES, QueryPiece
+from common.thumbnails import Thumbnail, pack_thumbnails
 from common.types import (
     FRAME_CODE_SIZE,
     GRAPH_DIMENSION,
@@ -56,6 +57,9 @@ EVENT_SAMPLES: tuple[Event, ...] = (
         informative=True,
         model_id=_MODEL_ID,
         frames=(np.arange(2 * FRAME_CODE_SIZE) - 64).astype(np.int8).reshape(2, FRAME_CODE_SIZE),
+        thumbnails=pack_thumbnails(
+            [Thumbnail(at, b"RIFF\x04\x00\x00\x00WEBP made up") for at in (4.0, 4.5)]
+        ),
     ),
     VideoEnd(
         CatalogEntry(
@@ -109,12 +113,15 @@ SAMPLES = (*EVENT_SAMPLES, QUERY_SAMPLE, PIECE_SAMPLE)
 # A field with a default joins a version that stays: its sample is written anew under another name, and
 # the one before it lies there for good.
 _JOINED = {
-    ("embedding", 1): "-frames",
+    ("embedding", 1): "-thumbnails",
     ("video-end", 1): "-digest",
     ("query", 1): "-damaged",
     ("match", 1): "-candidates",
 }
-EARLIER = ("embedding-1.msgpack", "video-end-1.msgpack", "query-1.msgpack", "match-1.msgpack")
+EARLIER = (
+    *("embedding-1.msgpack", "embedding-1-frames.msgpack"),
+    *("video-end-1.msgpack", "query-1.msgpack", "match-1.msgpack"),
+)
 
 
 def golden_path(schema: Schema) -> Path:

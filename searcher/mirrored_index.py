@@ -37,6 +37,11 @@ class MirroredIndex(IndexReader):
         """Every vector, on disk. Raises DataFolderError if the folder is open read-only."""
         return self._writable()
 
+    @property
+    def keeps_thumbnails(self) -> bool:
+        """Whether the thumbnails that come with the log are kept."""
+        return self._settings.thumbnails.enabled
+
     def embeddings_of(self, videos: Sequence[Video]) -> dict[str, list[Embedding]]:
         """The embeddings in the mirror of the complete version of each video, by video_id."""
         return mirrored(videos, self._writable())

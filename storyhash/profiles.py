@@ -146,4 +146,5 @@ def build_stage(profile: Profile, settings: Settings) -> EmbedderStage:
         build_tracker(profile, settings),
         sampling=sampling(settings),
         opener=SubprocessOpener(settings.video, settings.ingest),
+        thumbnails=settings.thumbnails,
     )

@@ -75,7 +75,6 @@ def open_for_indexing(settings: Settings, *, answering: bool = False) -> Iterato
         closing(WorkInProgress.open(settings.data_dir, "index")) as in_hand,
     ):
         thumbnails = Thumbnails(index.thumbnails, settings.thumbnails)
-        stage.on_sampled = thumbnails.take
         yield IndexServices(index, stage, pool, in_hand, thumbnails, chosen=manifest is None)
 
 

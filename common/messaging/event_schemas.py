@@ -27,6 +27,7 @@ from common.messaging.codec import (
     floats,
 )
 from common.messaging.events import Deletion, LogModel, MatchEvent, SegmentFailed, VideoEnd
+from common.thumbnails import unpack_thumbnails
 from common.types import (
     GRAPH_DIMENSION,
     VECTOR_DIMENSION,
@@ -84,10 +85,12 @@ def _embedding_to(embedding: Embedding) -> Fields:
         "informative": embedding.informative,
         "model_id": embedding.model_id,
         "frames": embedding.frames.tobytes(),
+        "thumbnails": embedding.thumbnails,
     }
 
 
 def _embedding_from(fields: Fields) -> Embedding:
+    unpack_thumbnails(fields["thumbnails"])
     return Embedding(
         _ref_from(fields),
         array_of(fields["vector"], "float32", (VECTOR_DIMENSION,)),
@@ -95,6 +98,7 @@ def _embedding_from(fields: Fields) -> Embedding:
         fields["informative"],
         fields["model_id"],
         frames_from_bytes(fields["frames"]),
+        fields["thumbnails"],
     )
 
 
@@ -151,6 +155,14 @@ EVENTS = (
                 "frames",
                 BYTES,
                 "int8 (T, 64): a code for each half second of the segment, zero where it shows nothing.",
+                default=b"",
+            ),
+            Field(
+                "thumbnails",
+                BYTES,
+                "Small pictures of the segment, at most 512 KiB together. Each has its time in the video "
+                "in milliseconds and its number of bytes, both uint32 and little-endian, then its bytes, "
+                "WebP. Empty unless STORYHASH_THUMBNAILS__ENABLED is set for the embedder.",
                 default=b"",
             ),
         ),

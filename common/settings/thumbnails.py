@@ -8,12 +8,14 @@ from common.settings.group import SettingsGroup
 
 
 class ThumbnailSettings(SettingsGroup):
-    """Whether `storyhash serve` and `storyhash index` keep small pictures of the videos they index."""
+    """Whether small pictures of indexed videos are kept. Over Kafka, embedders make them and searchers
+    keep them."""
 
     enabled: bool = Field(
         False,
         description="Keep one small picture for each half second of a new video, in the folder "
-        "`thumbnails` of the data folder. They are deleted with the video.",
+        "`thumbnails` of the data folder. They are deleted with the video. Over Kafka, set it for "
+        "embedders and searchers.",
     )
     long_side: int = Field(
         160, ge=32, le=640, description="Pixels of the longer side of a thumbnail."

@@ -32,8 +32,10 @@ from searcher.log.event_rows import (
     late_rows,
     settled_row,
 )
+from searcher.log.thumbnails import without_thumbnails, written_thumbnails
 from searcher.metrics import STAGE, observe_searchable
 from searcher.storage.staged_videos import MIXED
+from searcher.storage.thumbnails import ThumbnailWriter
 
 # Error code of a video whose segments are not those that its end event counts.
 _SEGMENTS_MIXED = "segments_mixed"
@@ -97,12 +99,15 @@ class IndexHandler:
         index = self._index
         for item in items:
             _check(item, index.manifest.model_id)
+        if not index.keeps_thumbnails:
+            items = without_thumbnails(items)
         with index.changing:
             step = BatchSorter(index, self._metrics).sort(items)
             # First of all, because the keys are determined with the mirror, which then deletes these
             # points. Their replacements or deletions are in the log already.
             index.staging.forget(step.forgotten)
-            self._take(index, step)
+            with written_thumbnails(index, step) as pictures:
+                self._take(index, step, pictures)
         self._observe(index, step)
 
     def free(self, video_id: str) -> None:
@@ -117,7 +122,9 @@ class IndexHandler:
         index.staging.forget(keys)
         index.apply(Change(deleted=[(video_id, 0)]), lambda: index.staging.free(video_id))
 
-    def _take(self, index: LocalIndex, step: BatchOutcome) -> None:
+    def _take(
+        self, index: LocalIndex, step: BatchOutcome, pictures: Sequence[ThumbnailWriter]
+    ) -> None:
         """Apply the outcome, and write the staged and settled state in the same transaction."""
         # If a video is complete again in a version after its deletion, it is replaced, not deleted.
         again = {one.video_id for one in step.whole}
@@ -160,6 +167,9 @@ class IndexHandler:
                 staging.lack(ref)
             for late, _ in step.late:
                 staging.found(late.ref.video_id, late.ref.segment_id)
+            # Last, because a file is not taken back with the transaction.
+            for writer in pictures:
+                writer.finish()
 
         index.apply(change, record)
 

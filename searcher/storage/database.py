@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS settled (video_id TEXT PRIMARY KEY, version INTEGER N
 CREATE TABLE IF NOT EXISTS staged_segments (
   video_id TEXT, version INTEGER, segment_id TEXT, produced_at REAL NOT NULL, event BLOB NOT NULL,
   PRIMARY KEY (video_id, version, segment_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS staged_thumbnails (
+  video_id TEXT, version INTEGER, segment_id TEXT, packed BLOB NOT NULL,
+  PRIMARY KEY (video_id, version, segment_id));
 CREATE TABLE IF NOT EXISTS staged_ends (
   video_id TEXT, version INTEGER, produced_at REAL NOT NULL, event BLOB NOT NULL,
   PRIMARY KEY (video_id, version));

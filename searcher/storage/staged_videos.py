@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
 from common.messaging.events import SegmentFailed, VideoEnd, segments_digest
@@ -18,6 +18,8 @@ from searcher.storage.database import Database
 from searcher.storage.segmentations import segmentations
 
 Part: TypeAlias = Embedding | SegmentFailed
+# The tables of what has come of an incomplete video.
+STAGED_PARTS = ("staged_segments", "staged_thumbnails")
 # SQLite takes so many values in one statement for certain.
 _AT_ONCE = 500
 
@@ -128,6 +130,13 @@ class StagedVideos:
             added = 0
             for segment_id in fresh:
                 part, produced_at = gathered.parts[segment_id]
+                if isinstance(part, Embedding) and part.thumbnails:
+                    # In a row of their own: a complete video is read at once, its pictures are not.
+                    execute(
+                        "INSERT OR REPLACE INTO staged_thumbnails VALUES (?, ?, ?, ?)",
+                        *(*key, segment_id, part.thumbnails),
+                    )
+                    part = replace(part, thumbnails=b"")
                 values = (*key, segment_id, produced_at, encode_event(part))
                 # One that is staged already stays, unless it only tells that the segment failed.
                 added += execute(
@@ -154,11 +163,23 @@ class StagedVideos:
                     time.time(),
                 )
 
+    def thumbnails(self, video_id: str, version: int) -> Iterator[tuple[str, bytes]]:
+        """The ids of the staged segments that have pictures, each with its packed pictures."""
+        rows = self._database.query(
+            "SELECT rowid, segment_id FROM staged_thumbnails WHERE video_id = ? AND version = ?",
+            *(video_id, version),
+        )
+        for row_id, segment_id in rows:
+            ((packed,),) = self._database.query(
+                "SELECT packed FROM staged_thumbnails WHERE rowid = ?", row_id
+            )
+            yield str(segment_id), bytes(packed)
+
     def fail(self, gathered: PartialVideo) -> None:
         """Store only the failure of a version, so that later segments of it are dropped."""
         key = gathered.video_id, gathered.version
         with self._database.change() as execute:
-            for table in ("staged_segments", "staged_videos"):
+            for table in (*STAGED_PARTS, "staged_videos"):
                 execute(f"DELETE FROM {table} WHERE video_id = ? AND version = ?", *key)
         self.stage(gathered, ())
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from common.types import SegmentRef
 from searcher.storage.database import Database
-from searcher.storage.staged_videos import StagedVideos
+from searcher.storage.staged_videos import STAGED_PARTS, StagedVideos
 
 
 class Staging(StagedVideos):
@@ -44,7 +44,7 @@ class Staging(StagedVideos):
         """Ignore further messages of this version and older ones, except the missing segments."""
         with self._database.change() as execute:
             execute("INSERT OR REPLACE INTO settled VALUES (?, ?)", video_id, version)
-            for table in ("staged_segments", "staged_ends", "staged_videos"):
+            for table in (*STAGED_PARTS, "staged_ends", "staged_videos"):
                 execute(
                     f"DELETE FROM {table} WHERE video_id = ? AND version <= ?", video_id, version
                 )
@@ -152,7 +152,7 @@ class Staging(StagedVideos):
 
     def free(self, video_id: str) -> None:
         """Delete all staged, settled and deleted versions of a video."""
-        tables = ("settled", "deleted", "staged_segments", "staged_ends", "staged_videos")
+        tables = ("settled", "deleted", *STAGED_PARTS, "staged_ends", "staged_videos")
         with self._database.change() as execute:
             for table in (*tables, "missing_segments", "unmatched"):
                 execute(f"DELETE FROM {table} WHERE video_id = ?", video_id)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,21 +27,13 @@ from numpy.typing import NDArray
 
 from common.atomic_write import sync
 from common.errors import StorageError
+from common.thumbnails import Thumbnail
 
-INTERVAL_SECONDS = 0.5
 _FOLDER = "thumbnails"
 _SUFFIX, _UNFINISHED = ".thumbs", ".new"
 _FOOTER = struct.Struct("<8sI")
 _MAGIC = b"SHTHUMB1"
 _TIME, _PLACE = np.dtype("<u4"), np.dtype("<u8")
-
-
-@dataclass(frozen=True, slots=True)
-class Thumbnail:
-    """One picture. seconds: its time in the video. webp: the bytes of the picture."""
-
-    seconds: float
-    webp: bytes
 
 
 class ThumbnailStore:
@@ -58,6 +50,16 @@ class ThumbnailStore:
                 return _read(file.fileno(), seconds)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StorageError(f"{self._folder}: {error.strerror}; check the disk") from None
+
+    def all(self, video_id: str) -> Iterator[Thumbnail]:
+        """Every picture of a video, in time order. Raises StorageError."""
+        try:
+            with self._path(video_id).open("rb") as file:
+                yield from _all(file.fileno())
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise StorageError(f"{self._folder}: {error.strerror}; check the disk") from None
 
@@ -100,7 +102,6 @@ class ThumbnailWriter:
         self._places: dict[int, tuple[int, int]] = {}
         self._size = 0
         try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
             self._new.unlink(missing_ok=True)
         except OSError as error:
             raise self._failed(error) from None
@@ -108,16 +109,21 @@ class ThumbnailWriter:
     def add(self, pictures: Iterable[Thumbnail]) -> None:
         """Add pictures in any order; one at the time of another replaces it. Raises StorageError."""
         block = bytearray()
+        added: dict[int, tuple[int, int]] = {}
         for one in pictures:
             start = self._size + len(block)
             block += one.webp
-            self._places[round(1000 * one.seconds)] = start, start + len(one.webp)
+            added[round(1000 * one.seconds)] = start, start + len(one.webp)
+        if not added:
+            return
         try:
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
             with self._new.open("ab") as file:
                 file.write(block)
         except OSError as error:
             raise self._failed(error) from None
         self._size += len(block)
+        self._places |= added
 
     def finish(self) -> None:
         """Make them the pictures of the video. Without any, it has none. Raises StorageError."""
@@ -156,24 +162,60 @@ def _unfinished(path: Path) -> Path:
     return path.with_suffix(_UNFINISHED)
 
 
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """Where the tables of an open file lie. start: of the first one, in bytes; count: pictures."""
+
+    descriptor: int
+    start: int
+    count: int
+
+    @classmethod
+    def of(cls, descriptor: int) -> _Tables | None:
+        """None if the file is not one of ours, or damaged."""
+        size = os.fstat(descriptor).st_size
+        if size < _FOOTER.size:
+            return None
+        magic, count = _FOOTER.unpack(os.pread(descriptor, _FOOTER.size, size - _FOOTER.size))
+        start = size - _FOOTER.size - count * (_TIME.itemsize + 2 * _PLACE.itemsize)
+        if magic != _MAGIC or count < 1 or start < 0:
+            return None
+        return cls(descriptor, start, count)
+
+    def times(self) -> NDArray[Any]:
+        """Milliseconds of the video, uint32 (count,)."""
+        return self._numbers(_TIME, self.start, self.count)
+
+    def picture(self, number: int, milliseconds: int) -> Thumbnail | None:
+        """The picture of this number and time."""
+        starts = self.start + self.count * _TIME.itemsize + number * _PLACE.itemsize
+        ends = starts + self.count * _PLACE.itemsize
+        (start,), (end,) = (self._numbers(_PLACE, at, 1) for at in (starts, ends))
+        if not 0 <= start < end <= self.start:
+            return None
+        return Thumbnail(
+            milliseconds / 1000, os.pread(self.descriptor, int(end - start), int(start))
+        )
+
+    def _numbers(self, kind: np.dtype[Any], at: int, length: int) -> NDArray[Any]:
+        return np.frombuffer(os.pread(self.descriptor, length * kind.itemsize, at), kind)
+
+
 def _read(descriptor: int, seconds: float) -> Thumbnail | None:
-    size = os.fstat(descriptor).st_size
-    if size < _FOOTER.size:
+    tables = _Tables.of(descriptor)
+    if tables is None:
         return None
-    magic, count = _FOOTER.unpack(os.pread(descriptor, _FOOTER.size, size - _FOOTER.size))
-    tables = size - _FOOTER.size - count * (_TIME.itemsize + 2 * _PLACE.itemsize)
-    if magic != _MAGIC or count < 1 or tables < 0:
-        return None
-
-    def numbers(kind: np.dtype[Any], at: int, length: int) -> NDArray[Any]:
-        return np.frombuffer(os.pread(descriptor, length * kind.itemsize, at), kind)
-
-    times = numbers(_TIME, tables, count)
+    times = tables.times()
     wanted = round(1000 * max(0.0, seconds))
-    place = max(0, int(np.searchsorted(times, wanted, side="right")) - 1)
-    starts = tables + times.nbytes + place * _PLACE.itemsize
-    (start,), (end,) = (numbers(_PLACE, at, 1) for at in (starts, starts + count * _PLACE.itemsize))
-    if not 0 <= start < end <= tables:
-        return None
-    webp = os.pread(descriptor, int(end - start), int(start))
-    return Thumbnail(int(times[place]) / 1000, webp)
+    number = max(0, int(np.searchsorted(times, wanted, side="right")) - 1)
+    return tables.picture(number, int(times[number]))
+
+
+def _all(descriptor: int) -> Iterator[Thumbnail]:
+    tables = _Tables.of(descriptor)
+    if tables is None:
+        return
+    for number, milliseconds in enumerate(tables.times().tolist()):
+        picture = tables.picture(number, milliseconds)
+        if picture is not None:
+            yield picture

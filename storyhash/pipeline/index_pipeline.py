@@ -250,7 +250,7 @@ class Indexer:
     ) -> None:
         outcome = "done"
         try:
-            video.embeddings.append(batcher.result(future))
+            video.embeddings.append(self._thumbnails.take(batcher.result(future)))
         except SHARED:
             raise
         except Exception as error:

@@ -15,11 +15,11 @@ import numpy as np
 
 from common.errors import VideoError
 from common.settings import ThumbnailSettings, VideoSettings
+from common.thumbnails import INTERVAL_SECONDS
 from common.video import Decoder, Frame
 from embedder.clip_opening import SampledFrames
-from searcher.storage.thumbnails import INTERVAL_SECONDS
+from embedder.thumbnails import make_thumbnails
 from storyhash.demo import write_catalogue
-from storyhash.pipeline.thumbnails import thumbnails
 from tests.benchmarks.report import options, publish
 
 _DRAWN_SECONDS = 8.0
@@ -65,7 +65,9 @@ def main() -> None:
             try:
                 for sampled in _sampled(path, _QUICK_SECONDS if asked.quick else np.inf):
                     began = time.perf_counter()
-                    sizes += [len(one.webp) for one in thumbnails(sampled, ThumbnailSettings())]
+                    sizes += [
+                        len(one.webp) for one in make_thumbnails(sampled, ThumbnailSettings())
+                    ]
                     spent += time.perf_counter() - began
             except VideoError:
                 continue

@@ -178,7 +178,15 @@ def test_an_embedding_of_before_there_were_frames_is_read_as_one_without() -> No
     (sample,) = [one for one in EVENT_SAMPLES if isinstance(one, Embedding)]
     held = (FOLDER / "embedding-1.msgpack").read_bytes()
     assert len(held) == 2333
-    assert same(decode_event(held), dataclasses.replace(sample, frames=NO_FRAMES))
+    before = dataclasses.replace(sample, frames=NO_FRAMES, thumbnails=b"")
+    assert same(decode_event(held), before)
+
+
+def test_an_embedding_of_before_there_were_thumbnails_is_read_as_one_without() -> None:
+    (sample,) = [one for one in EVENT_SAMPLES if isinstance(one, Embedding)]
+    held = (FOLDER / "embedding-1-frames.msgpack").read_bytes()
+    assert len(held) == 2470
+    assert same(decode_event(held), dataclasses.replace(sample, thumbnails=b""))
 
 
 def test_a_report_of_before_there_were_candidates_is_read() -> None:

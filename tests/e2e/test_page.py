@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from common.state.roles import Role
+from common.thumbnails import Thumbnail
 from common.types import UInt8Array
 from common.video import encode_video
-from searcher.storage.thumbnails import Thumbnail, ThumbnailStore
+from searcher.storage.thumbnails import ThumbnailStore
 from storyhash.client import Client
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 from tests.conftest import skip_or_fail

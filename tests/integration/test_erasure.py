@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from common.errors import StorageError, StoryHashError
 from common.settings import Settings
 from common.state.state import State
+from common.thumbnails import Thumbnail
 from common.types import Embedding
 from searcher.backup.create import Source, create_backup
 from searcher.erasure import Place, erasure_receipt
 from searcher.local_index import LocalIndex
 from searcher.log.drop_staged import drop_staged
-from searcher.storage.thumbnails import Thumbnail
 from storyhash.cli import app
 from tests.support.embeddings import video
 from tests.support.index_writer import MANIFEST, SETTINGS, row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.state.roles import Role
-from searcher.storage.thumbnails import Thumbnail
+from common.thumbnails import Thumbnail
 from tests.support.keys import key_of
 from tests.support.queries import error_of
 from tests.unit.searcher.api.test_key_access import Keyed, keyed

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from common.thumbnails import Thumbnail
 from searcher.evidence.page import evidence_page
 from searcher.evidence.words import clock, rule_words
-from searcher.storage.thumbnails import Thumbnail
 from tests.support.queries import error_of
 from tests.unit.searcher.api.test_key_access import keyed
 from tests.unit.searcher.review.test_review_routes import COPY, A, Reviewing, review

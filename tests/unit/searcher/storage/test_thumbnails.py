@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from searcher.storage.thumbnails import Thumbnail, ThumbnailStore
+from common.thumbnails import Thumbnail
+from searcher.storage.thumbnails import ThumbnailStore
 
 GONE, KEPT = "shows/gone.mp4", "kept.mp4"
 
