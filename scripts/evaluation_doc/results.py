@@ -17,9 +17,9 @@ from evaluation.report.report import without_baselines
 from scripts import figures
 from storyhash.profiles import PROFILES
 
-# The two that need no network come first.
-_FIRST = ("sscd-motion", "offline")
-ORDER = (*_FIRST, *(name for name in PROFILES if name not in _FIRST))
+FIRST = ("sscd-motion", "offline")
+"""The profiles that need no download."""
+ORDER = (*FIRST, *(name for name in PROFILES if name not in FIRST))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from string import Template
 
@@ -10,6 +11,7 @@ from embedder.fusion import ACTION_SHARE
 from evaluation.data.records import QueryRow
 from evaluation.experiment.regression_baseline import full_configuration_rows
 from evaluation.measures.calibration import answers, reliability
+from evaluation.measures.second_opinion import with_second_opinion
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
 from evaluation.report import curves, figures, tables
@@ -18,8 +20,15 @@ from evaluation.report.small_tables import stage_times_of
 from evaluation.report.table import Column, Table
 from scripts.evaluation_doc import generated_text as prose
 from scripts.evaluation_doc.generated_text import COMPARED
-from scripts.evaluation_doc.results import Results
-from scripts.evaluation_doc.static_text import DISTRACTORS, FUSION, HARD, POLICY, SPEED
+from scripts.evaluation_doc.results import FIRST, Results
+from scripts.evaluation_doc.static_text import (
+    DISTRACTORS,
+    FUSION,
+    HARD,
+    POLICY,
+    SECOND_OPINION,
+    SPEED,
+)
 from scripts.evaluation_doc.targets import RANGE_TRANSFORMS, targets_of
 from scripts.evaluation_doc.threshold_table import threshold_table
 
@@ -35,6 +44,7 @@ def document(results: Results, root: Path) -> str:
     sections = [
         *_results(results, figure_folder),
         *_hard(results),
+        *_second_opinion(results),
         *_distractors(results),
         *_ablations(results, figure_folder),
         *_times(results, present),
@@ -63,9 +73,9 @@ class FigureFolder:
 def _results(results: Results, figure_folder: FigureFolder) -> Iterator[str]:
     yield "## Group by group"
     for profile, rows in results.robustness.items():
-        yield f"### `{profile}`, compared with two baselines"
+        yield f"### `{profile}`{_compared_with(rows)}"
         yield tables.per_transform(summarise(rows, ("group",)), COMPARED).to_markdown()
-        if len(without_baselines(rows)) < len(rows):
+        if _compared_with(rows):
             yield prose.compared_with_baselines(rows)
     full = [row for rows in results.full.values() for row in rows]
     compared = [row for rows in results.robustness.values() for row in rows]
@@ -101,20 +111,42 @@ def _results(results: Results, figure_folder: FigureFolder) -> Iterator[str]:
     yield from _decisions(results, full, figure_folder)
 
 
+def _compared_with(rows: Sequence[QueryRow]) -> str:
+    """The end of a heading over rows; empty without baselines."""
+    return ", compared with two baselines" if len(without_baselines(rows)) < len(rows) else ""
+
+
 def _hard(results: Results) -> Iterator[str]:
     """Like the other tables, of the hard transforms alone; real copies were queries of the run too."""
     if not results.hard:
         return
     yield f"## Hard transforms\n\n{HARD}"
-    hard = {
-        profile: [row for row in rows if row.group == "hard"]
+    for profile, rows in results.hard.items():
+        yield f"`{profile}`{_compared_with(rows)}"
+        hard = [row for row in rows if row.group == "hard"]
+        yield tables.per_transform(summarise(hard, ("group",)), COMPARED).to_markdown()
+    full = [row for rows in _only_hard(results).values() for row in rows]
+    yield tables.per_transform(summarise(full, ("transform",))).to_markdown()
+
+
+def _second_opinion(results: Results) -> Iterator[str]:
+    """What the two profiles that need no download find together."""
+    rows: list[QueryRow] = []
+    for run in (results.full, _only_hard(results)):
+        if set(FIRST) <= run.keys():
+            rows += chain.from_iterable(with_second_opinion(*(run[name] for name in FIRST)))
+    if rows:
+        yield f"## Two profiles together\n\n{SECOND_OPINION}"
+        by_group = summarise(rows, ("group",))
+        yield tables.per_configuration(by_group, tables.SECOND_OPINION).to_markdown()
+
+
+def _only_hard(results: Results) -> dict[str, list[QueryRow]]:
+    """The rows of the hard transforms, in the shipped configuration."""
+    return {
+        profile: [row for row in full_configuration_rows(rows) if row.group == "hard"]
         for profile, rows in results.hard.items()
     }
-    for profile, rows in hard.items():
-        yield f"`{profile}`, compared with two baselines"
-        yield tables.per_transform(summarise(rows, ("group",)), COMPARED).to_markdown()
-    full = [row for rows in hard.values() for row in full_configuration_rows(rows)]
-    yield tables.per_transform(summarise(full, ("transform",))).to_markdown()
 
 
 def _distractors(results: Results) -> Iterator[str]:

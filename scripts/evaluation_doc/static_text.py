@@ -10,6 +10,11 @@ corner of it, a blend, very little light, very few pixels, several strong edits 
 the method ends. No table above contains them. The decisions use the calibration in force, which was
 fitted without them."""
 
+SECOND_OPINION = """The queries that both profiles have. In the last rows, `offline` is asked where
+`sscd-motion` decides that no video is a copy, and its matches are added. StoryHash does not do this
+itself. You can: index the videos with each profile into a folder of its own, and match against the
+second folder where the first one gives no copy. It costs the time and the memory of both."""
+
 SPEED = """## Speed
 
     scripts/bench embedding --json RESULTS/embedding.json        (--videos DIR for films of your own)

@@ -174,6 +174,19 @@ def test_the_document_says_what_the_rows_say(results: Path, tmp_path: Path) -> N
     assert document(read_results(results), tmp_path) == text
 
 
+def test_two_profiles_are_shown_together(results: Path, tmp_path: Path) -> None:
+    write_rows(results / "rows-sscd-motion.jsonl", rows("full", 6, profile="sscd-motion"))
+    (results / "robustness-sscd-motion.json").write_text(json.dumps(ABOUT))
+    text = document(read_results(results), tmp_path)
+    table = text.split("## Two profiles together")[1].split("\n## ")[0]
+    lines = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()]
+    assert [(cells[1], cells[3]) for cells in lines if cells[2:3] == ["composed"]] == [
+        ("`sscd-motion`", "0.0 [0.0, 39.0]"),
+        ("`offline`", "100.0 [61.0, 100.0]"),
+        ("`sscd-motion, then offline`", "100.0 [61.0, 100.0]"),
+    ]
+
+
 def test_the_short_table_names_the_goal_that_is_missed() -> None:
     assert set(HEADLINES) <= {goal.what for goal in GOALS}
     table = headlines(targets_of({"offline": rows("full", 6)})).to_markdown()
