@@ -27,7 +27,7 @@ from evaluation.experiment.experiment import Evaluation, StartProgress
 from evaluation.experiment.experiment_data import ExperimentPlan
 from evaluation.experiment.profile import Backend
 from evaluation.transforms.registry import choose
-from searcher.matching.calibration import Calibration, load_calibration
+from searcher.matching.scoring.calibration import Calibration, load_calibration
 from storyhash.profiles import build_stage, resolve_profile
 from storyhash.samples import FRAMES_PER_SECOND, film
 

@@ -12,7 +12,7 @@ from common.errors import UsageError
 from common.types import BoolArray, Float64Array, Int64Array
 from evaluation.calibration.judged import JudgedPairs
 from evaluation.calibration.samples import Samples
-from searcher.matching.calibration import Calibration, log_length, shrinkage
+from searcher.matching.scoring.calibration import Calibration, log_length, shrinkage
 
 # The fit tries each combination: the weight of the background shift, and an offset that is added to that
 # of every transformed view. The data has few videos that were rotated or inserted into another.

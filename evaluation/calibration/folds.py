@@ -18,7 +18,7 @@ from evaluation.calibration.fit import BACKGROUND_WEIGHTS, fit
 from evaluation.calibration.judged import JudgedPairs
 from evaluation.calibration.samples import Samples
 from evaluation.methods.configurations import Configuration
-from searcher.matching.calibration import Calibration, from_json
+from searcher.matching.scoring.calibration import Calibration, from_json
 
 # Columns with one value per pair, and with one value per answer.
 _PAIR_COLUMNS = ("right", "score", "seconds", "background_mean", "count")

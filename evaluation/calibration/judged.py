@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from common.types import BoolArray, Float64Array, Int64Array
-from searcher.matching.calibration import log_length
+from searcher.matching.scoring.calibration import log_length
 
 # Pairs of one state database that are used: the newest ones.
 MAX_JUDGED = 10_000

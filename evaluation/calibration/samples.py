@@ -10,7 +10,7 @@ import numpy as np
 from common.types import BoolArray, Float64Array, Int64Array
 from evaluation.experiment.protocol import Dataset, Query
 from evaluation.methods.storyhash import MatcherMethod
-from searcher.matching.calibration import Calibration
+from searcher.matching.scoring.calibration import Calibration
 
 # Candidates per view. A view's offset depends on its best non-matches only.
 _BEST_OF_VIEW = 3

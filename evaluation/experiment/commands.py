@@ -19,7 +19,7 @@ from evaluation.experiment.profile import Backend
 from evaluation.methods.baselines import BASELINES
 from evaluation.methods.configurations import FULL, FUSIONS, Configuration
 from evaluation.methods.methods import Calibrations, ConfiguredMethod
-from searcher.matching.calibration import Calibration
+from searcher.matching.scoring.calibration import Calibration
 
 Notice = Callable[[str], None]
 

@@ -29,7 +29,7 @@ from evaluation.methods.exact_index import index_video
 from evaluation.methods.storyhash import MatcherMethod
 from evaluation.methods.verification import Verification
 from evaluation.transforms.base import Transform
-from searcher.matching.calibration import Calibration
+from searcher.matching.scoring.calibration import Calibration
 
 FOLDS = 5
 

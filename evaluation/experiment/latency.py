@@ -39,10 +39,10 @@ from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from ingest.query_decoder import QueryDecoder
 from searcher.index.shard import Shard
-from searcher.matching.calibration import Calibration
 from searcher.matching.cascade import Compare, match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
-from searcher.matching.policy import Policies, default_policy
+from searcher.matching.scoring.calibration import Calibration
+from searcher.matching.scoring.policy import Policies, default_policy
 
 Case: TypeAlias = Literal["copy", "stranger", "thorough"]
 CASES: tuple[Case, ...] = get_args(Case)

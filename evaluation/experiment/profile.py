@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from embedder.pooling import Pooling
 from evaluation.data.extraction import MakeStage
-from searcher.matching.calibration import Calibration
+from searcher.matching.scoring.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from evaluation.experiment.protocol import Method, Query
 from evaluation.measures.relevance import best_of_each_video, is_wrong
 from evaluation.methods.baselines import BaselineName
 from evaluation.methods.configurations import Configuration
-from searcher.matching.calibration import Calibration
+from searcher.matching.scoring.calibration import Calibration
 
 Calibrations: TypeAlias = Mapping[int | None, Calibration]
 """By the fold of a query; None is for folds without a calibration of their own."""

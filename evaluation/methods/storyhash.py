@@ -18,12 +18,12 @@ from evaluation.methods.distractor_index import DistractorRows, WithDistractors
 from evaluation.methods.exact_index import ArrayIndex, index_video
 from evaluation.methods.verification import Verification
 from searcher.index.state import EVERYTHING, Filter
-from searcher.matching.alignment import align, best_window
-from searcher.matching.calibration import Calibration
+from searcher.matching.alignment.alignment import align, best_window
 from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
-from searcher.matching.policy import Policies, default_policy
 from searcher.matching.protocols import SegmentIndex
+from searcher.matching.scoring.calibration import Calibration
+from searcher.matching.scoring.policy import Policies, default_policy
 
 _MODEL = "evaluation"
 _KEPT_INDEXES = 8

@@ -15,8 +15,8 @@ from common.types import UInt8Array
 from evaluation.data.edits import EditedVideos
 from evaluation.experiment.protocol import LOOKALIKE, REAL, Dataset, Query
 from ingest.source_pictures import pictures_of
-from searcher.matching.match_report import MatchReport
-from searcher.matching.policy import Policies
+from searcher.matching.report.match_report import MatchReport
+from searcher.matching.scoring.policy import Policies
 from searcher.transform.estimate import KeypointsOf, Moment, PictureComparison, compare
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures

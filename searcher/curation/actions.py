@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from common.state.curation import BankSetting
 from searcher.api.match_schemas import Action
-from searcher.matching.policy import covered_seconds, strongest
+from searcher.matching.scoring.policy import covered_seconds, strongest
 
 # From weak to strong.
 STRENGTH: Sequence[Action] = ("allow", "notify", "review", "block")

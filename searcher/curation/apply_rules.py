@@ -15,9 +15,9 @@ from searcher.curation.rules import Negative, is_worth_it, rule
 from searcher.curation.scope_and_policy import filter_of, policies_under
 from searcher.index.state import Banks, Filter
 from searcher.matching.cascade import has_copy
-from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
-from searcher.matching.policy import Policies, strongest
+from searcher.matching.report.match_json import report_to_json
+from searcher.matching.scoring.policy import Policies, strongest
 from searcher.review.match_detail import QueryIdentity, match_detail, negatives_to_json
 
 # The exceptions of these references, by video id; pairs only with the query of this fingerprint.

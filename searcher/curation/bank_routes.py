@@ -25,7 +25,7 @@ from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.curation.bank_schemas import BankBody, BankItem, BankPage, SetPolicy
 from searcher.curation.scope_and_policy import policies_under
-from searcher.matching.policy import Policy, overridden
+from searcher.matching.scoring.policy import Policy, overridden
 from searcher.review.reviews import Reviews
 
 _MAX_JSON_BYTES = 1 << 16

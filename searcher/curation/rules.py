@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from common.state.exceptions import StoredException
-from searcher.matching.policy import Policy, covered_seconds, strongest
+from searcher.matching.scoring.policy import Policy, covered_seconds, strongest
 
 # A range of which only this much is not excepted is no match: the ends that localisation finds are exact
 # to half a second each.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from common.settings import PolicySettings
 from common.state.curation import BankSetting, Curation
 from searcher.index.state import EVERYTHING, Banks, Filter
-from searcher.matching.policy import Policies, overridden
+from searcher.matching.scoring.policy import Policies, overridden
 
 
 def filter_of(curation: Curation, banks: Banks) -> Filter:

@@ -9,19 +9,19 @@ import numpy as np
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.types import QueryEmbedding
 from searcher.index.state import EVERYTHING, Banks, Filter, VideoSegments
-from searcher.matching.alignment import Aligner, align
-from searcher.matching.calibration import Calibration
-from searcher.matching.candidate_order import MAX_CANDIDATES
-from searcher.matching.candidates import Candidate, Evidence
-from searcher.matching.frame_similarity import QueryFrames
+from searcher.matching.alignment.alignment import Aligner, align
 from searcher.matching.indexed_query import indexed_query_pieces
-from searcher.matching.match_report import MatchReport
-from searcher.matching.policy import Policies
+from searcher.matching.localisation.frame_similarity import QueryFrames
 from searcher.matching.protocols import SegmentIndex
 from searcher.matching.query_windows import QueryWindows
-from searcher.matching.report_builder import MatcherConfig, ReportBuilder
-from searcher.matching.retrieval import retrieve
-from searcher.matching.run_matches import FramesOf
+from searcher.matching.report.match_report import MatchReport
+from searcher.matching.report.report_builder import MatcherConfig, ReportBuilder
+from searcher.matching.report.run_matches import FramesOf
+from searcher.matching.retrieval.candidate_order import MAX_CANDIDATES
+from searcher.matching.retrieval.retrieval import retrieve
+from searcher.matching.scoring.calibration import Calibration
+from searcher.matching.scoring.candidates import Candidate, Evidence
+from searcher.matching.scoring.policy import Policies
 from searcher.storage.video import Video
 
 __all__ = ["MatchReport", "Matcher"]

@@ -13,7 +13,7 @@ from common.state.matches import StoredMatch, query_of_video
 from common.types import CatalogEntry
 from common.uris import public_uri
 from searcher.curation.rules import Negative, Ruling, rule
-from searcher.matching.policy import Policy, covered_seconds, strongest
+from searcher.matching.scoring.policy import Policy, covered_seconds, strongest
 
 # Ranges of one match that are kept.
 MAX_RANGES = 50

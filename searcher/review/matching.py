@@ -18,8 +18,8 @@ from searcher.api.videos import unknown_video
 from searcher.curation.apply_rules import HouseRules
 from searcher.index.state import Banks
 from searcher.matching.cascade import match_cascade
-from searcher.matching.match_json import report_to_json
-from searcher.matching.match_report import MatchReport
+from searcher.matching.report.match_json import report_to_json
+from searcher.matching.report.match_report import MatchReport
 from searcher.metrics import observe_decision
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews

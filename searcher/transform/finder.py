@@ -13,8 +13,8 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import StorageError, VideoError
 from common.tracing import step
 from common.types import Match, UInt8Array
-from searcher.matching.match_report import MatchReport
-from searcher.matching.policy import Policies
+from searcher.matching.report.match_report import MatchReport
+from searcher.matching.scoring.policy import Policies
 from searcher.transform.description import transform_json
 from searcher.transform.estimate import KeypointsOf, Moment, PictureComparison, compare
 from searcher.transform.picture_memory import (

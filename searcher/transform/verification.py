@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from common.types import Match
-from searcher.matching.boilerplate import boilerplate_weight
-from searcher.matching.calibration import probability_of
+from searcher.matching.scoring.boilerplate import boilerplate_weight
+from searcher.matching.scoring.calibration import probability_of
 from searcher.transform.estimate import PictureComparison
 
 Outcome: TypeAlias = Literal["confirmed", "partly_confirmed", "not_confirmed"]

@@ -11,11 +11,11 @@ import typer
 from common.atomic_write import replacing
 from common.errors import StorageError, UsageError
 from common.settings import load_settings
-from searcher.matching.duplicate_groups import DEFAULT_SHARE, DuplicateGroup
-from searcher.matching.policy import Decision
+from searcher.matching.scoring.policy import Decision
 from storyhash.cli.console import check_interrupt, err, notice, out, print_json
 from storyhash.cli.options import DataOption, JsonOption
 from storyhash.cli.progress import progress
+from storyhash.duplicates.duplicate_groups import DEFAULT_SHARE, DuplicateGroup
 from storyhash.duplicates.file_reading import FileReader
 from storyhash.duplicates.moments import MomentReader
 from storyhash.duplicates.page import page

@@ -19,7 +19,7 @@ from evaluation.experiment.latency import CASES, Latency, TimedCase
 from evaluation.report.small_tables import stage_times
 from ingest.query_decoder import QueryDecoder
 from searcher.matching.cascade import Compare
-from searcher.matching.policy import Policies
+from searcher.matching.scoring.policy import Policies
 from searcher.transform.finder import TransformFinder
 from storyhash.cli.console import check_interrupt, out, print_json
 from storyhash.cli.evaluate_options import OUT, OutOption, ProfilesOption

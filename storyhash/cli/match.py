@@ -15,7 +15,7 @@ from common.errors import VideoError
 from common.settings import load_settings
 from common.uris import is_remote, public_uri
 from ingest.exclusion import Exclusion
-from searcher.matching.match_json import error_to_json
+from searcher.matching.report.match_json import error_to_json
 from storyhash.cli.console import check_interrupt, decision_style, notice, out, print_json
 from storyhash.cli.options import DataOption, ExcludeOption, JsonOption, ServerOption, one_of
 from storyhash.cli.progress import progress

@@ -13,7 +13,7 @@ import typer
 from common.errors import UsageError
 from common.settings import Settings, load_settings
 from searcher.generations import current_generation, generation_folder
-from searcher.matching.calibration import load_calibration
+from searcher.matching.scoring.calibration import load_calibration
 from searcher.opening import open_writer
 from searcher.storage.data_dir import FolderManifest, take_lock
 from searcher.transfer.exporting import export_catalogue

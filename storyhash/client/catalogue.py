@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from common.errors import DependencyError, NotReadyError, StoryHashError, UsageError
 from common.http.server import NOTICES_HEADER
 from common.uris import is_remote, public_uri
-from searcher.matching.match_json import error_to_json
+from searcher.matching.report.match_json import error_to_json
 from searcher.storage.selection import ALL_VIDEOS, Selection
 from storyhash.client.call import Call
 from storyhash.client.calls import jobs, service, videos

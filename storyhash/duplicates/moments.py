@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.errors import VideoError
-from searcher.matching.overlaps import SharedRange
 from storyhash.duplicates.file_reading import FileReader, Thumbnail
+from storyhash.duplicates.overlaps import SharedRange
 from storyhash.duplicates.ranking import RankedVideo
 from storyhash.duplicates.report import GroupRow
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from common.uris import public_uri
-from searcher.matching.duplicate_groups import DuplicateGroup
-from searcher.matching.overlaps import Overlap, SharedRange
 from searcher.storage.video import Video
+from storyhash.duplicates.duplicate_groups import DuplicateGroup
 from storyhash.duplicates.file_reading import FileReader
+from storyhash.duplicates.overlaps import Overlap, SharedRange
 from storyhash.duplicates.ranking import RankedVideo, looked_at
 
 Role: TypeAlias = Literal["copy", "excerpt"]

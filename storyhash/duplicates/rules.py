@@ -15,8 +15,8 @@ from common.state.matches import query_of_video
 from searcher.curation.rules import Negative, rule
 from searcher.curation.scope_and_policy import filter_of, policies_under
 from searcher.index.state import Filter
-from searcher.matching.match_report import MatchReport
-from searcher.matching.policy import Decision, Policies
+from searcher.matching.report.match_report import MatchReport
+from searcher.matching.scoring.policy import Decision, Policies
 from searcher.storage.video import Video
 from storyhash.open_state import has_state, open_state
 

@@ -6,18 +6,18 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from searcher.matching.candidate_order import LISTED_CANDIDATES
-from searcher.matching.duplicate_groups import (
+from searcher.matching.matcher import Matcher
+from searcher.matching.retrieval.candidate_order import LISTED_CANDIDATES
+from searcher.matching.scoring.policy import Decision
+from searcher.storage.video import Video
+from storyhash.duplicates.duplicate_groups import (
     DEFAULT_SHARE,
     Components,
     DuplicateGroup,
     are_copies,
     grouped,
 )
-from searcher.matching.matcher import Matcher
-from searcher.matching.overlaps import COPIES, Overlap, overlaps_in, stronger
-from searcher.matching.policy import Decision
-from searcher.storage.video import Video
+from storyhash.duplicates.overlaps import COPIES, Overlap, overlaps_in, stronger
 
 if TYPE_CHECKING:
     # SQLAlchemy is slow to import.

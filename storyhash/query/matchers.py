@@ -5,9 +5,9 @@ from __future__ import annotations
 from common.errors import SettingsError
 from common.settings import MatchingSettings
 from searcher.local_index import LocalIndex
-from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import policies
+from searcher.matching.scoring.calibration import load_calibration
+from searcher.matching.scoring.policy import policies
 
 
 def check_banks(index: LocalIndex, settings: MatchingSettings) -> None:

@@ -29,7 +29,7 @@ from common.video import encode_video
 from searcher.index.state import EVERYTHING, Filter
 from searcher.local_index import LocalIndex
 from searcher.matching.cascade import match_cascade
-from searcher.matching.match_report import MatchReport
+from searcher.matching.report.match_report import MatchReport
 from storyhash.demo import CATALOGUE, write_catalogue
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 from storyhash.wiring import QueryServices, open_for_queries

@@ -156,7 +156,7 @@ def test_a_calibration_is_fitted_written_and_used(
 
 
 def shipped() -> str:
-    path = Path(__file__).parents[2] / "searcher" / "matching" / "calibrations.json"
+    path = Path(__file__).parents[2] / "searcher" / "matching" / "scoring" / "calibrations.json"
     return path.read_text()
 
 

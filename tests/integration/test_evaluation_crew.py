@@ -26,7 +26,7 @@ from evaluation.experiment.worker_pool import WorkerPool, WorkerSpec
 from evaluation.methods.configurations import FULL
 from evaluation.methods.methods import ConfiguredMethod
 from evaluation.transforms.registry import TRANSFORMS
-from searcher.matching.calibration import load_calibration
+from searcher.matching.scoring.calibration import load_calibration
 
 NAMES = tuple(TRANSFORMS)[:6]
 PROFILE, MODEL = "offline", "made-by-hand"

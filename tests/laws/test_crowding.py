@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.types import Float32Array
-from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
-from searcher.matching.policy import Policies, default_policy
+from searcher.matching.report.match_json import report_to_json
+from searcher.matching.scoring.policy import Policies, default_policy
 from tests.support.embeddings import MODEL_ID, unit_rows
 from tests.support.fixed_calibrations import fixed_calibration
 from tests.support.made_films import MadeIndex, copied, edited, film, query

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.types import VISUAL_DIMENSION, Float32Array
-from searcher.matching.policy import Policy
-from searcher.matching.static_scenes import TimeEvidence
+from searcher.matching.scoring.policy import Policy
+from searcher.matching.scoring.static_scenes import TimeEvidence
 from tests.laws.test_crowding import matched
 from tests.support.embeddings import unit_rows
 from tests.support.made_films import FPS, copied, film, unit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from searcher.matching.calibration import Calibration, load_calibration
+from searcher.matching.scoring.calibration import Calibration, load_calibration
 
 _FILE = Path(__file__).with_suffix(".json")
 

@@ -13,7 +13,7 @@ from common.settings import SearcherSettings
 from common.types import QueryEmbedding
 from searcher.index.shard import Shard
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import Policies, default_policy
+from searcher.matching.scoring.policy import Policies, default_policy
 from tests.support.embeddings import MODEL_ID
 from tests.support.fixed_calibrations import fixed_calibration
 from tests.support.made_films import copied, edited, embeddings, film, mirrored, query

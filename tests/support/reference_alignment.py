@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
-from searcher.matching import alignment
-from searcher.matching.alignment import BEST_WINDOWS, Run, Spans
-from searcher.matching.temporal_fit import TEMPI, mean_along, ordered_range, tempo_penalty
+from searcher.matching.alignment import alignment
+from searcher.matching.alignment.alignment import BEST_WINDOWS, Run, Spans
+from searcher.matching.alignment.temporal_fit import TEMPI, mean_along, ordered_range, tempo_penalty
 
 
 def align(

@@ -32,7 +32,7 @@ from searcher.api.app import api_app
 from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import Policies, default_policy
+from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.storage.data_dir import FolderManifest
 from tests.benchmarks import search_while_writing
 from tests.support.embeddings import MODEL_ID

@@ -19,7 +19,7 @@ from ingest.catalogue import read_catalog
 from ingest.fingerprint import entry_fingerprint
 from searcher.api.new_videos import _entry
 from searcher.api.video_schemas import NewVideo
-from searcher.matching.match_json import error_to_json
+from searcher.matching.report.match_json import error_to_json
 from searcher.mirror.base import to_payload
 from searcher.storage.database import Database
 from searcher.storage.video import Video

@@ -15,7 +15,7 @@ from evaluation.data.distractors import PREFIX
 from evaluation.data.edits import EditedVideos
 from evaluation.experiment.protocol import REAL, Dataset, Query
 from evaluation.methods.verification import Verification
-from searcher.matching.match_report import MatchReport
+from searcher.matching.report.match_report import MatchReport
 from tests.unit.searcher.transform.drawing import HEIGHT, WIDTH, drawn
 from tests.unit.searcher.transform.test_finder import POLICIES, match
 

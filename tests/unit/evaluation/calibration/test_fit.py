@@ -10,7 +10,7 @@ import pytest
 from common.errors import UsageError
 from evaluation.calibration.fit import fit
 from evaluation.calibration.samples import Samples
-from searcher.matching.calibration import BackgroundScores, Calibration, load_calibration
+from searcher.matching.scoring.calibration import BackgroundScores, Calibration, load_calibration
 
 ANSWERS = 4000
 VIEWS = ("identity", "left")

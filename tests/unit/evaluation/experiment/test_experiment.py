@@ -30,7 +30,7 @@ from evaluation.methods.configurations import ABLATION, FULL, chosen_configurati
 from evaluation.methods.methods import without_weak_matches
 from evaluation.report.small_tables import stage_times_of
 from evaluation.report.summary_json import value_to_json
-from searcher.matching.calibration import load_calibration
+from searcher.matching.scoring.calibration import load_calibration
 from tests.support.evaluation_rows import found, row
 
 

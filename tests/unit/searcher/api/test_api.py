@@ -43,7 +43,7 @@ from searcher.index.state import VideoSegments
 from searcher.local_index import LocalIndex
 from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import Policies, default_policy
+from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, embedding

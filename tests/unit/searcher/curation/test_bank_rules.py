@@ -12,7 +12,7 @@ from common.state.curation import BankSetting
 from searcher.api.match_schemas import Action
 from searcher.curation.actions import STRENGTH, action_on, acts_of, in_share
 from searcher.curation.rules import Negative, Ruling, is_worth_it, rule
-from searcher.matching.policy import Policy
+from searcher.matching.scoring.policy import Policy
 
 ORDER = ("no_match", "review", "copy")
 SECONDS = st.integers(0, 60)

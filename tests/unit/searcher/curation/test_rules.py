@@ -8,7 +8,7 @@ import pytest
 
 from common.state.exceptions import StoredException
 from searcher.curation.rules import Ruling, rule
-from searcher.matching.policy import Policy
+from searcher.matching.scoring.policy import Policy
 
 POLICY = Policy(0.9, 0.5)
 

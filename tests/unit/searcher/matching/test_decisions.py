@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from common.errors import SettingsError, UsageError
 from common.settings import MatchingSettings, PolicySettings, load_settings
 from common.types import Match, PassName, QueryEmbedding
-from searcher.matching.calibration import BackgroundScores, Calibration, load_calibration
 from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import MatchReport
-from searcher.matching.policy import Policies, Policy, policies
-from searcher.matching.retrieval import background_scores, non_match_scores
+from searcher.matching.retrieval.retrieval import background_scores, non_match_scores
+from searcher.matching.scoring.calibration import BackgroundScores, Calibration, load_calibration
+from searcher.matching.scoring.policy import Policies, Policy, policies
 
 CALIBRATION = Calibration(
     version="by-hand",

@@ -34,11 +34,11 @@ from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from searcher.index.shard import Shard
 from searcher.index.state import VideoSegments
-from searcher.matching.alignment import Spans, align
+from searcher.matching.alignment.alignment import Spans, align
 from searcher.matching.cascade import match_cascade
 from searcher.matching.indexed_query import indexed_query_pieces
-from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
+from searcher.matching.report.match_json import report_to_json
 from searcher.storage.video import Video
 from tests.support import reference_alignment
 from tests.support.counting import CountingBackend, CountingTracker, segment
@@ -249,7 +249,7 @@ class Untouchable:
 
 
 def test_for_a_black_film_of_six_hours_there_is_nothing_to_do() -> None:
-    from searcher.matching.policy import Policies, default_policy
+    from searcher.matching.scoring.policy import Policies, default_policy
     from tests.support.fixed_calibrations import fixed_calibration
 
     calibration = fixed_calibration("offline")
@@ -345,7 +345,7 @@ from common.types import Hit, QueryEmbedding, SegmentRef
 from embedder.query.embedder import window_grid
 from tests.support.fixed_calibrations import fixed_calibration
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import Policies, default_policy
+from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.index.state import VideoSegments
 from tests.support.embeddings import unit_rows
 

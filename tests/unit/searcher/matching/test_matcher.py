@@ -14,12 +14,12 @@ from common.settings import SearcherSettings
 from common.types import Float32Array, QueryEmbedding
 from searcher.index.shard import Shard
 from searcher.index.state import Filter, VideoSegments
-from searcher.matching.alignment import Aligner, Run, Spans, align
-from searcher.matching.calibration import Calibration, load_calibration
+from searcher.matching.alignment.alignment import Aligner, Run, Spans, align
 from searcher.matching.indexed_query import indexed_query_pieces
-from searcher.matching.match_json import report_to_json
 from searcher.matching.matcher import Matcher, MatchReport
-from searcher.matching.policy import Policies, Policy, default_policy, strongest
+from searcher.matching.report.match_json import report_to_json
+from searcher.matching.scoring.calibration import Calibration, load_calibration
+from searcher.matching.scoring.policy import Policies, Policy, default_policy, strongest
 from searcher.storage.video import Video
 from storyhash.profiles import PROFILES
 from tests.support.embeddings import MODEL_ID

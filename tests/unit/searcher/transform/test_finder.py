@@ -8,8 +8,8 @@ import pytest
 
 from common.errors import VideoError
 from common.types import Match, UInt8Array
-from searcher.matching.match_report import MatchReport
-from searcher.matching.policy import Policies, Policy
+from searcher.matching.report.match_report import MatchReport
+from searcher.matching.scoring.policy import Policies, Policy
 from searcher.transform.finder import MOST_COMPARED, TransformFinder
 from searcher.transform.keypoints import Keypoints
 from searcher.transform.pictures import Pictures, times_of

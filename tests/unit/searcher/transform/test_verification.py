@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.types import Match
-from searcher.matching.boilerplate import boilerplate_weight
+from searcher.matching.scoring.boilerplate import boilerplate_weight
 from searcher.transform.estimate import NOTHING_SHARED, PictureComparison, PictureTransform
 from searcher.transform.regions import WHOLE
 from searcher.transform.verification import LEAST_PROBABILITY, SURE_PROBABILITY, verified

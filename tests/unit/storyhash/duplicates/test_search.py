@@ -9,10 +9,10 @@ from common.settings import SearcherSettings
 from common.types import Float32Array
 from searcher.index.shard import Shard
 from searcher.index.state import Filter
-from searcher.matching.candidate_order import LISTED_CANDIDATES
-from searcher.matching.hits import HITS_PER_WINDOW
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import Policies, default_policy
+from searcher.matching.retrieval.candidate_order import LISTED_CANDIDATES
+from searcher.matching.retrieval.hits import HITS_PER_WINDOW
+from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.storage.video import Video
 from storyhash.duplicates.search import DuplicateSearch
 from tests.support.embeddings import MODEL_ID, unit_rows, video

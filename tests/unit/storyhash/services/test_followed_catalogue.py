@@ -18,7 +18,7 @@ from common.messaging.wire import Envelope, to_message
 from common.metrics import Metrics
 from common.settings import SearcherSettings, ServiceSettings, Settings
 from searcher.generations import generation_folder, known_generations, make_folder
-from searcher.matching.calibration import load_calibration
+from searcher.matching.scoring.calibration import load_calibration
 from searcher.storage.data_dir import FolderManifest, write_manifest
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.followed_catalogue import FollowedCatalogue

@@ -22,7 +22,7 @@ from common.metrics import Metrics
 from common.settings import SearcherSettings, ServiceSettings, Settings
 from searcher.log.consumer import IndexHandler
 from searcher.log.offset_consumer import OffsetConsumer
-from searcher.matching.calibration import load_calibration
+from searcher.matching.scoring.calibration import load_calibration
 from searcher.storage.database import Database
 from searcher.storage.staging import Staging
 from storyhash.services.index_follower import IndexFollower

@@ -23,9 +23,9 @@ from common.state.matches import MatchFilter
 from common.work_in_progress import WorkInProgress
 from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
-from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import Policies, default_policy
+from searcher.matching.scoring.calibration import load_calibration
+from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.review.reviews import Reviews
 from storyhash.services.background import end_all
 from storyhash.services.match_new_video import match_new_video

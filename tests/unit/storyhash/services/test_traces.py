@@ -26,9 +26,9 @@ from ingest.decoder_pool import DecoderPool, VideoEvent
 from ingest.ledger import ProducerLedger
 from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
-from searcher.matching.calibration import load_calibration
 from searcher.matching.matcher import Matcher
-from searcher.matching.policy import Policies, default_policy
+from searcher.matching.scoring.calibration import load_calibration
+from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.storage.data_dir import FolderManifest
 from storyhash.services.background import end_all
 from storyhash.services.match_publisher import MatchPublisher

@@ -1,0 +1,1 @@
+"""Alignment: runs of query windows that follow a reference in time."""

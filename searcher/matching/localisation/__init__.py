@@ -1,0 +1,1 @@
+"""Localisation: the exact range of a match, and how certain it is."""

@@ -1,0 +1,153 @@
+"""Localisation: refines the ranges of a run to half a second with frame codes.
+
+Segments locate a window to a few seconds; frame codes are finer. The best path (Viterbi) through the
+frame similarities selects the frames of the copy. If they lie on a line (one offset, one tempo), the line
+gives a more precise reference range than single frames. If they do not, for example after cuts, the range
+is from the first to the last frame. In a still scene all frames are similar and the path may not advance;
+then the line is used, or else the ranges of the segments are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from common.frame_codes import FRAME_SECONDS
+from common.types import Float32Array, Float64Array
+from searcher.matching.alignment.alignment import Run
+from searcher.matching.alignment.temporal_fit import TEMPI, mean_along, ordered_range, tempo_penalty
+from searcher.matching.localisation.frame_similarity import HALF_FRAME_SECONDS, FrameSimilarity
+from searcher.matching.localisation.viterbi import MatchedFrames, best_path
+
+# Reward per frame of a copy; the path penalties are in the same unit.
+_COPY_REWARD = 0.4
+# A line is accepted if its similarity is at most _LINE_LOSS below that of the path, or _AGREED_LOSS if
+# both start and end at about the same times, as with cuts between still pictures.
+_LINE_LOSS, _AGREED_LOSS = 0.03, 0.08
+_AGREE_SECONDS = 1.0
+# A line may extend this far before the first reference frame, and twice as far beyond the last.
+_BEYOND_SECONDS = 0.6 * FRAME_SECONDS
+# A copy may begin and end with a fade.
+_DARK_SECONDS = 2.0
+_MIN_FRAMES, _MIN_FRAMES_OF_TEMPO = 2, 5
+_PEAK_FRAMES = 4
+# Seconds of reference per second of query. A slower path counts as not advancing.
+_MIN_PACE = 0.25
+
+
+def refine(run: Run, frames: FrameSimilarity, background_similarity: float) -> Run:
+    """The run with ranges refined by its frames. It is unchanged if too few frames match or the scene is
+    still.
+
+    background_similarity: mean similarity of frames of non-matches.
+    """
+    best = np.sort(frames.similarity.max(axis=1, initial=-1.0))
+    peak = float(best[-_PEAK_FRAMES:].mean()) if len(best) else -1.0
+    if peak <= background_similarity or not len(frames.ref_seconds):
+        return run
+    level = (peak + background_similarity) / 2
+    reward = (frames.similarity - level) * (_COPY_REWARD / (peak - level))
+    found = [
+        one
+        for one in best_path(reward, frames.query_seconds, frames.ref_seconds)
+        if len(one.query) >= min(_MIN_FRAMES, len(frames.query_seconds))
+        and _overlaps(run, frames.query_seconds[one.query])
+    ]
+    told = [_ref_range(frames, one) for one in found]
+    stretches = [one for one in told if one is not None]
+    if not stretches:
+        return run
+    start, end = _query_range(frames, int(found[0].query[0]), int(found[-1].query[-1]))
+    ref_start, ref_end = ordered_range(
+        min(one[0] for one in stretches), max(one[1] for one in stretches), frames.ref_end_seconds
+    )
+    tempo = stretches[0][2] if len(stretches) == 1 else None
+    return replace(
+        run,
+        query_start_seconds=start,
+        query_end_seconds=end,
+        ref_start_seconds=ref_start,
+        ref_end_seconds=ref_end,
+        tempo=tempo,
+    )
+
+
+def _query_range(frames: FrameSimilarity, first: int, last: int) -> tuple[float, float]:
+    """From half a frame before the first frame to half a frame after the last one, in seconds. If only
+    little of the query is left beyond, the range extends to its end."""
+    start, end = float(frames.query_seconds[first]), float(frames.query_seconds[last])
+    begins = start <= min(frames.first_seconds, _DARK_SECONDS)
+    ends = end >= max(frames.last_seconds, frames.duration_seconds - _DARK_SECONDS)
+    return (
+        0.0 if begins else start - HALF_FRAME_SECONDS,
+        frames.duration_seconds if ends else end + HALF_FRAME_SECONDS,
+    )
+
+
+def _ref_range(
+    frames: FrameSimilarity, stretch: MatchedFrames
+) -> tuple[float, float, float | None] | None:
+    """Reference start and end of a matched part, and its tempo (None without a line); None if neither
+    line nor path locates it."""
+    similarity, times = frames.similarity[stretch.query], frames.query_seconds[stretch.query]
+    shown = frames.ref_seconds[stretch.ref]
+    tempo, offset, value = _line(similarity, times, frames.ref_seconds)
+    on_path = float(similarity[np.arange(len(times)), stretch.ref].mean())
+    apart = np.abs(tempo * times + offset - shown)[[0, -1]].max()
+    if value >= on_path - (_LINE_LOSS if apart > _AGREE_SECONDS else _AGREED_LOSS):
+        start, end = _query_range(frames, int(stretch.query[0]), int(stretch.query[-1]))
+        low, high = sorted((tempo * start + offset, tempo * end + offset))
+        return low, high, tempo
+    if np.ptp(shown) < _MIN_PACE * (np.ptp(times) - 2 * FRAME_SECONDS):
+        return None
+    return *_shown(frames, shown), None
+
+
+def _shown(frames: FrameSimilarity, times: Float64Array) -> tuple[float, float]:
+    """From half a frame before the first time to half a frame after the last one; near an end of the
+    reference, to that end."""
+    first, last = float(times.min()), float(times.max())
+    low, high = first - HALF_FRAME_SECONDS, last + HALF_FRAME_SECONDS
+    if first < frames.ref_start_seconds + FRAME_SECONDS:
+        low = frames.ref_start_seconds
+    if last >= frames.ref_end_seconds - FRAME_SECONDS:
+        high = frames.ref_end_seconds
+    return low, high
+
+
+def _overlaps(run: Run, times: Float64Array) -> bool:
+    """Whether these query frames overlap the run."""
+    return bool(times[0] < run.query_end_seconds and times[-1] >= run.query_start_seconds)
+
+
+def _line(
+    similarity: Float32Array, query: Float64Array, ref: Float64Array
+) -> tuple[float, float, float]:
+    """Tempo and offset of the line ref = tempo * query + offset with the highest mean similarity, and
+    that similarity. similarity: float32 (n, Tr), of the frames at the times `query`, float64 (n,)."""
+    best = (1.0, 0.0, -np.inf, -np.inf)
+    starts = np.arange(ref[0], ref[-1] + HALF_FRAME_SECONDS, FRAME_SECONDS)
+    for tempo in TEMPI.tolist() if len(query) >= _MIN_FRAMES_OF_TEMPO else [1.0]:
+        offsets = starts - tempo * query[0]
+        at = tempo * query[None] + offsets[:, None]
+        inside = (at >= ref[0] - _BEYOND_SECONDS) & (at <= ref[-1] + 2 * _BEYOND_SECONDS)
+        values = mean_along(similarity, at, ref, inside)
+        top = int(np.argmax(values))
+        value = float(values[top])
+        if value - tempo_penalty(tempo) > best[3] + 1e-6:
+            offset = float(offsets[top]) + _between(values, top)
+            best = (tempo, offset, value, value - tempo_penalty(tempo))
+    return best[:3]
+
+
+def _between(values: Float64Array, at: int) -> float:
+    """Seconds from the best offset to the vertex of the parabola through its value and its neighbours'
+    values."""
+    if not 0 < at < len(values) - 1:
+        return 0.0
+    before, top, after = values[at - 1 : at + 2].tolist()
+    bend = before - 2 * top + after
+    if bend > -1e-9:
+        return 0.0
+    return float(FRAME_SECONDS * np.clip((before - after) / (2 * bend), -0.5, 0.5))

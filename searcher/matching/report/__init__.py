@@ -1,0 +1,1 @@
+"""The report of a query: one row per match."""

@@ -1,0 +1,1 @@
+"""Retrieval: the segments near a query, and the videos that are candidates."""

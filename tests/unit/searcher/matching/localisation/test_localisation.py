@@ -1,0 +1,215 @@
+"""Ranges to half a second: frames are random directions, so where a copy begins can be seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.frame_codes import FRAME_SECONDS, encode_frames
+from common.types import VISUAL_DIMENSION, Float32Array, Int8Array, QueryEmbedding, SegmentRef
+from embedder.fusion import fuse
+from embedder.query.embedder import windows_of
+from embedder.query.features import QueryFeatures, ViewFeatures
+from searcher.index.state import VideoSegments
+from searcher.matching.alignment.alignment import Run
+from searcher.matching.alignment.temporal_fit import ordered_range
+from searcher.matching.localisation.frame_similarity import FrameSimilarity, QueryFrames
+from searcher.matching.localisation.localisation import refine
+from searcher.matching.query_windows import QueryWindows
+from tests.support.embeddings import unit_rows
+
+STRANGERS = 0.1
+A_SEGMENT = 8
+
+
+def walk(rng: np.random.Generator, frames: int) -> Float32Array:
+    """Frames of a film in which neighbours are alike: (T, 512), two a second."""
+    steps = rng.normal(0, 0.5, (frames, VISUAL_DIMENSION))
+    rows = np.cumsum(steps, axis=0) + rng.normal(0, 1, VISUAL_DIMENSION)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+class Reference:
+    """A film in segments of 4 s, as the index holds it."""
+
+    def __init__(self, rows: Float32Array) -> None:
+        self.refs: list[SegmentRef] = []
+        self.codes: list[Int8Array] = []
+        visual = []
+        for start in range(0, len(rows), A_SEGMENT):
+            part = rows[start : start + A_SEGMENT]
+            mean = part.mean(axis=0)
+            visual.append(mean / np.linalg.norm(mean))
+            self.codes.append(encode_frames(part, np.ones(len(part), dtype=bool), visual[-1]))
+            begin = start * FRAME_SECONDS
+            self.refs.append(SegmentRef("film", begin, begin + len(part) * FRAME_SECONDS))
+        action = np.ones((len(visual), 15), dtype=np.float32)
+        vectors = fuse(np.array(visual, dtype=np.float32), action)
+        self.segments = VideoSegments(self.refs, vectors, self.codes)
+
+
+def query_of(rows: Float32Array) -> QueryEmbedding:
+    times = np.arange(len(rows), dtype=np.float64) * FRAME_SECONDS
+    duration = len(rows) * FRAME_SECONDS
+    view = ViewFeatures("identity", rows, np.ones(len(rows), dtype=bool), times)
+    action = np.ones((1, 15), dtype=np.float32)
+    seen = QueryFeatures(duration, np.array([[0.0, duration]]), action, (view,))
+    return windows_of("query", "model", seen, "mean")
+
+
+def around(run: Run, query: QueryEmbedding, film: Reference) -> FrameSimilarity:
+    found = FrameSimilarity.around(
+        run, QueryFrames.of_view(QueryWindows.of(query), 0), film.segments
+    )
+    assert found is not None
+    return found
+
+
+def rough(query: QueryEmbedding, ref: tuple[float, float]) -> Run:
+    """What segments tell: all of the query, all of the segments it touches."""
+    return Run(0.0, query.duration_seconds, *ref, 0.8, 1.0, ((0, 0, 0.8),))
+
+
+def ranges(run: Run) -> tuple[float, float, float, float]:
+    return (
+        run.query_start_seconds,
+        run.query_end_seconds,
+        run.ref_start_seconds,
+        run.ref_end_seconds,
+    )
+
+
+def test_an_excerpt_of_a_single_segment_is_placed_in_it(rng: np.random.Generator) -> None:
+    rows = walk(rng, 10)
+    film, query = Reference(rows), query_of(rows[3:9])
+    run = rough(query, (0.0, 5.0))
+    found = refine(run, around(run, query, film), STRANGERS)
+    assert ranges(found) == pytest.approx((0.0, 3.0, 1.5, 4.5), abs=0.15)
+
+
+def test_an_insert_is_cut_out_of_what_is_around_it(rng: np.random.Generator) -> None:
+    rows = walk(rng, 40)
+    strange = unit_rows(rng, 20, VISUAL_DIMENSION)
+    film, query = Reference(rows), query_of(np.concatenate([strange[:9], rows[21:29], strange[9:]]))
+    run = replace(rough(query, (8.0, 16.0)), query_start_seconds=3.0, query_end_seconds=10.0)
+    found = refine(run, around(run, query, film), STRANGERS)
+    assert ranges(found) == pytest.approx((4.5, 8.5, 10.5, 14.5), abs=0.3)
+    assert found.tempo == 1.0
+    # What the run is worth is not the frames' to say.
+    assert (found.score, found.pairs) == (run.score, run.pairs)
+
+
+@pytest.mark.parametrize("tempo", [0.5, 2.0])
+def test_another_tempo_is_told(rng: np.random.Generator, tempo: float) -> None:
+    rows = walk(rng, 32)
+    film = Reference(rows)
+    query = query_of(rows[(np.arange(int(24 / tempo)) * tempo).astype(int) + 4])
+    run = rough(query, (0.0, 16.0))
+    found = refine(run, around(run, query, film), STRANGERS)
+    assert found.tempo == tempo
+    assert ranges(found)[2:] == pytest.approx((2.0, 14.0), abs=0.6)
+
+
+def test_what_is_out_of_order_has_the_range_of_all_that_is_shown(rng: np.random.Generator) -> None:
+    rows = walk(rng, 40)
+    film, query = Reference(rows), query_of(np.concatenate([rows[20:28], rows[8:16]]))
+    run = rough(query, (4.0, 16.0))
+    found = refine(run, around(run, query, film), STRANGERS)
+    assert found.tempo is None
+    assert ranges(found) == pytest.approx((0.0, 8.0, 4.0, 14.0), abs=0.3)
+
+
+def test_another_run_beside_it_is_left_alone(rng: np.random.Generator) -> None:
+    rows = walk(rng, 40)
+    strange = unit_rows(rng, 6, VISUAL_DIMENSION)
+    film, query = Reference(rows), query_of(np.concatenate([rows[:6], strange, rows[6:12]]))
+    run = replace(rough(query, (0.0, 4.0)), query_end_seconds=3.0)
+    found = refine(run, around(run, query, film), STRANGERS)
+    assert ranges(found) == pytest.approx((0.0, 3.0, 0.0, 3.0), abs=0.3)
+
+
+def test_where_nothing_moves_segments_tell_the_ranges(rng: np.random.Generator) -> None:
+    still = np.repeat(unit_rows(rng, 1, VISUAL_DIMENSION), 16, axis=0)
+    # All the same to the eye, and yet one frame is a little more like the query than its neighbours.
+    noise = rng.normal(0, 0.02, still.shape).astype(np.float32)
+    noise[5] = 0.0
+    rows = still + noise
+    film = Reference(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    query = query_of(still[:12])
+    run = rough(query, (0.0, 8.0))
+    assert refine(run, around(run, query, film), STRANGERS) == run
+
+
+def test_a_picture_that_is_held_in_the_query_alone_is_no_such_case(
+    rng: np.random.Generator,
+) -> None:
+    rows = walk(rng, 24)
+    held = np.repeat(rows[11:12], 8, axis=0)
+    film, query = Reference(rows), query_of(np.concatenate([rows[:12], held, rows[12:]]))
+    run = rough(query, (0.0, 12.0))
+    found = refine(run, around(run, query, film), STRANGERS)
+    assert ranges(found) == pytest.approx((0.0, 16.0, 0.0, 12.0), abs=0.3)
+
+
+def test_frames_of_strangers_change_nothing(rng: np.random.Generator) -> None:
+    film, query = Reference(walk(rng, 16)), query_of(unit_rows(rng, 8, VISUAL_DIMENSION))
+    run = rough(query, (0.0, 8.0))
+    assert refine(run, around(run, query, film), 0.9) == run
+
+
+def test_where_frames_are_not_known_there_is_nothing_to_refine_with(
+    rng: np.random.Generator,
+) -> None:
+    film, query = Reference(walk(rng, 16)), query_of(walk(rng, 8))
+    none = [np.zeros((0, 64), dtype=np.int8) for _ in film.codes]
+    run = rough(query, (0.0, 8.0))
+    assert (
+        FrameSimilarity.around(
+            run, QueryFrames.of_view(QueryWindows.of(query), 0), film.segments._replace(frames=none)
+        )
+        is None
+    )
+
+
+def test_runs_that_are_very_long_keep_the_ranges_of_their_segments(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("searcher.matching.localisation.frame_similarity._MAX_PAIRS", 50)
+    rows = walk(rng, 16)
+    film, query = Reference(rows), query_of(rows)
+    run = rough(query, (0.0, 8.0))
+    assert (
+        FrameSimilarity.around(run, QueryFrames.of_view(QueryWindows.of(query), 0), film.segments)
+        is None
+    )
+
+
+def test_a_run_with_no_segment_near_it_has_nothing_to_refine_with(rng: np.random.Generator) -> None:
+    # Between two segments that show something lies a minute that does not.
+    film, query = Reference(walk(rng, 8)), query_of(walk(rng, 8))
+    far = [replace(film.refs[0], start_seconds=64.0, end_seconds=68.0)]
+    video = film.segments._replace(
+        refs=[*film.refs, *far],
+        vectors=np.repeat(film.segments.vectors, 2, axis=0),
+        frames=film.codes * 2,
+    )
+    run = rough(query, (30.0, 34.0))
+    assert (
+        FrameSimilarity.around(run, QueryFrames.of_view(QueryWindows.of(query), 0), video) is None
+    )
+
+
+@given(
+    st.floats(-20, 40, allow_nan=False),
+    st.floats(-20, 40, allow_nan=False),
+    st.floats(0.1, 30, allow_nan=False),
+)
+def test_a_range_is_never_empty_nor_beyond_the_reference(
+    first: float, last: float, end_seconds: float
+) -> None:
+    start, end = ordered_range(first, last, end_seconds)
+    assert 0 <= start < end <= end_seconds
