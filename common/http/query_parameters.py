@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from common.http.errors import ApiError
@@ -46,3 +47,15 @@ def _documented(route: APIRoute) -> frozenset[str]:
 def parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
     """A query parameter in the OpenAPI document, for routes that read theirs themselves."""
     return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def parameters_of(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """The query parameters that a model reads, with the descriptions and bounds of its fields."""
+    documented = []
+    for name, field in model.model_json_schema()["properties"].items():
+        # An optional field is not nullable: it is left out.
+        schema = dict(field.get("anyOf", [field])[0])
+        for key in ("title", "default", "description"):
+            schema.pop(key, None)
+        documented.append(parameter(name, schema, field["description"]))
+    return documented

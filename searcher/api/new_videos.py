@@ -18,7 +18,7 @@ from common.http.errors import ApiError
 from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
 from common.http.load_shedding import LoadShedder
 from common.http.paging import StateThreads
-from common.http.query_parameters import parameter
+from common.http.query_parameters import parameters_of
 from common.http.request_body import (
     JSON_TYPE,
     as_model,
@@ -59,35 +59,36 @@ _MAX_METADATA = 4096
 
 
 class UploadedFields(BaseModel):
-    """What is said of an upload, in the query parameters."""
+    """The query parameters of an upload."""
 
     model_config = ConfigDict(extra="ignore")
-    name: str = Field("", max_length=1000)
-    video_id: str | None = Field(None, min_length=1, max_length=1000)
-    bank: str = Field("default", min_length=1, max_length=200)
-    title: str | None = Field(None, max_length=1000)
-    metadata: str = Field("{}", max_length=_MAX_METADATA)
+    name: str = Field("", max_length=1000, description="Of an upload: the name of the file.")
+    video_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Of an upload: its id (default: made of the bank and the content, so the same file is "
+        "the same video).",
+    )
+    bank: str = Field(
+        "default",
+        min_length=1,
+        max_length=200,
+        description="Of an upload: its bank (default: `default`).",
+    )
+    title: str | None = Field(
+        None, max_length=1000, description="Of an upload: its title (default: `name`)."
+    )
+    metadata: str = Field(
+        "{}",
+        max_length=_MAX_METADATA,
+        description=f"Of an upload: a JSON object of at most {_MAX_METADATA} characters. `PATCH` takes "
+        "more.",
+    )
 
 
-_TEXT = {"type": "string"}
 _DOCUMENTED: dict[str, Any] = {
-    "parameters": [
-        parameter("name", _TEXT, "Of an upload: the name of the file."),
-        parameter(
-            "video_id",
-            _TEXT,
-            "Of an upload: its id (default: made of the bank and the content, so the same file is the "
-            "same video).",
-        ),
-        parameter("bank", _TEXT, "Of an upload: its bank (default: `default`)."),
-        parameter("title", _TEXT, "Of an upload: its title (default: `name`)."),
-        parameter(
-            "metadata",
-            _TEXT,
-            f"Of an upload: a JSON object of at most {_MAX_METADATA} characters. `PATCH` takes more.",
-        ),
-        IDEMPOTENCY_KEY,
-    ],
+    "parameters": [*parameters_of(UploadedFields), IDEMPOTENCY_KEY],
     "requestBody": {
         "required": True,
         "content": {**documented_body(NewVideo)["requestBody"]["content"], **BODIES},
