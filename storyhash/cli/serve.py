@@ -31,8 +31,8 @@ def serve(
 
     SIGTERM or Ctrl-C stops it cleanly. Videos still waiting are indexed after the next start.
     """
+    from storyhash.services.serve.single_process import run_serve
     from storyhash.services.shutdown import asked_to_stop
-    from storyhash.services.single_process import run_serve
 
     exclusion = Exclusion(exclude or ())
     settings = load_settings(data_dir=data, profile=profile)

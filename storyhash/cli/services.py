@@ -30,10 +30,10 @@ from storyhash.cli.options import (
 )
 from storyhash.cli.progress import progress
 from storyhash.cli.run_summary import show_counts, show_passed_over, show_videos, tick
-from storyhash.services.reconcile import AskStates
+from storyhash.services.streaming.reconcile import AskStates
 
 if TYPE_CHECKING:
-    from storyhash.services.segment_publisher import OnSent, SendReport
+    from storyhash.services.streaming.segment_publisher import OnSent, SendReport
 
 # Default ports. They differ, so that all services can run on one machine.
 _SEARCH_PORT, _EMBED_PORT, _INGEST_PORT = 8000, 8001, 8002
@@ -47,8 +47,8 @@ def embed(profile: ProfileOption = None) -> None:
 
     SIGTERM or Ctrl-C stops it cleanly.
     """
-    from storyhash.services.embed_service import run_embedder
     from storyhash.services.shutdown import asked_to_stop
+    from storyhash.services.streaming.embed_service import run_embedder
 
     settings = _listening(load_settings(profile=profile), _EMBED_PORT)
     start_logging(settings.service)
@@ -64,8 +64,8 @@ def search(data: DataOption = None) -> None:
 
     SIGTERM or Ctrl-C stops it cleanly.
     """
-    from storyhash.services.search_service import run_searcher
     from storyhash.services.shutdown import asked_to_stop
+    from storyhash.services.streaming.search_service import run_searcher
 
     settings = _listening(load_settings(data_dir=data), _SEARCH_PORT)
     start_logging(settings.service)
@@ -111,8 +111,8 @@ def ingest(
 
     Exit code 1 when a video could not be sent; the others are sent.
     """
-    from storyhash.services.ingest_service import run_ingest
     from storyhash.services.shutdown import asked_to_stop
+    from storyhash.services.streaming.ingest_service import run_ingest
 
     settings = _listening(load_settings(data_dir=data), _INGEST_PORT)
     start_logging(settings.service)

@@ -1,1 +1,1 @@
-"""The three services over Kafka: stages joined with a transport, health and metrics."""
+"""Long-running services: over Kafka (`streaming`), in one process (`serve`), and what both need."""

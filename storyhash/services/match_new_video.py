@@ -13,6 +13,9 @@ from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
 
+# As in the metrics' label `stage`.
+STAGE = "match"
+
 
 def match_new_video(
     answering: ServingIndex,

@@ -44,7 +44,9 @@ EMBEDDER = {
 }
 PRODUCER = {
     "planned": Point("ingest.ledger:ProducerLedger", "plan"),
-    "sent-in-part": Point("storyhash.services.segment_publisher:SegmentPublisher", "_send"),
+    "sent-in-part": Point(
+        "storyhash.services.streaming.segment_publisher:SegmentPublisher", "_send"
+    ),
     "acknowledged": Point("ingest.ledger:ProducerLedger", "done", after=False),
     "noted": Point("ingest.ledger:ProducerLedger", "done"),
 }

@@ -41,11 +41,11 @@ _MODULES = (
     "storyhash.client.catalogue",
     "storyhash.duplicates.file_reading",
     "storyhash.query.pictures",
-    "storyhash.services.embed_service",
-    "storyhash.services.ingest_service",
-    "storyhash.services.search_service",
+    "storyhash.services.streaming.embed_service",
+    "storyhash.services.streaming.ingest_service",
+    "storyhash.services.streaming.search_service",
     "storyhash.services.shutdown",
-    "storyhash.services.single_process",
+    "storyhash.services.serve.single_process",
 )
 
 

@@ -39,7 +39,7 @@ from storyhash.profiles import build_stage, resolve_profile
 from storyhash.query.local import run_queries
 from storyhash.query.remote import RemoteQueries
 from storyhash.samples import FRAMES_PER_SECOND, film
-from storyhash.services.local_catalogue import Opened, ServedCatalogue
+from storyhash.services.serve.local_catalogue import Opened, ServedCatalogue
 from storyhash.wiring import open_for_indexing, open_for_queries
 
 FREE = HttpSettings(port=0)

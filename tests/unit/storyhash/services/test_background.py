@@ -19,9 +19,9 @@ from ingest.folder_watch import FolderWatch
 from searcher.index.shard import Shard
 from storyhash.services import background
 from storyhash.services.background import Background, ThreadWatch, end_all
-from storyhash.services.folder_watcher import Watcher
 from storyhash.services.index_auditor import IndexAuditor
-from storyhash.services.match_publisher import MatchPublisher
+from storyhash.services.serve.folder_watcher import Watcher
+from storyhash.services.streaming.match_publisher import MatchPublisher
 from tests.support.embeddings import video
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until

@@ -31,15 +31,15 @@ from searcher.matching.scoring.calibration import load_calibration
 from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.storage.data_dir import FolderManifest
 from storyhash.services.background import end_all
-from storyhash.services.match_publisher import MatchPublisher
-from storyhash.services.segment_publisher import SegmentPublisher
+from storyhash.services.streaming.match_publisher import MatchPublisher
+from storyhash.services.streaming.segment_publisher import SegmentPublisher
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
 from tests.support.spans import id_of, recorded_spans, trace_of
 from tests.unit.embedder.test_handler import FakeStage
 from tests.unit.searcher.log.test_consumer import SETTINGS, handler_of
-from tests.unit.storyhash.services.test_match_publisher import opened_reviews
-from tests.unit.storyhash.services.test_segment_publisher import FakePool, ready, script
+from tests.unit.storyhash.services.streaming.test_match_publisher import opened_reviews
+from tests.unit.storyhash.services.streaming.test_segment_publisher import FakePool, ready, script
 
 SEGMENTS, LOG, MATCHES = "segments", "log", "matches"
 

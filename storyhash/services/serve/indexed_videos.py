@@ -13,8 +13,7 @@ from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
 from storyhash.pipeline.index_pipeline import video_of
 from storyhash.pipeline.index_report import VideoOutcome
-from storyhash.services.match_new_video import in_words, match_new_video
-from storyhash.services.match_publisher import STAGE
+from storyhash.services.match_new_video import STAGE, in_words, match_new_video
 
 _log = logging.getLogger("storyhash.serve")
 

@@ -28,10 +28,10 @@ from searcher.storage.data_dir import FolderManifest
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import WorkItem, as_edited, is_described
 from storyhash.pipeline.index_report import VideoOutcome
-from storyhash.services.folder_watcher import Watcher
-from storyhash.services.index_queue import IndexQueue
-from storyhash.services.index_worker import IndexWorker
-from storyhash.services.local_catalogue import Opened, ServedCatalogue
+from storyhash.services.serve.folder_watcher import Watcher
+from storyhash.services.serve.index_queue import IndexQueue
+from storyhash.services.serve.index_worker import IndexWorker
+from storyhash.services.serve.local_catalogue import Opened, ServedCatalogue
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows
 from tests.support.services import wait_until
 

@@ -15,7 +15,7 @@ from searcher.metrics import STAGE
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.services.background import Background
-from storyhash.services.index_queue import IndexQueue
+from storyhash.services.serve.index_queue import IndexQueue
 
 _log = logging.getLogger("storyhash.serve")
 

@@ -20,7 +20,7 @@ from ingest.ledger import ProducerLedger
 from ingest.metrics import STAGE, observe_decoded
 from ingest.sending_plan import SendTask
 from storyhash.run_report import RunReport
-from storyhash.services.backpressure import EmbedderLag
+from storyhash.services.streaming.backpressure import EmbedderLag
 
 # Ends of videos are acknowledged and noted together, this many or this often.
 _ENDS_AT_ONCE = 32

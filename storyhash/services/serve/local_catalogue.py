@@ -22,7 +22,7 @@ from searcher.metrics import STAGE
 from searcher.storage.video import Video
 from storyhash.pipeline.index_plan import Relabelled, WorkItem, is_described, is_here
 from storyhash.query.local import LocalQueries
-from storyhash.services.index_queue import IndexQueue
+from storyhash.services.serve.index_queue import IndexQueue
 
 
 @dataclass(frozen=True, slots=True)

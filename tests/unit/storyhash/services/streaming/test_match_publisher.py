@@ -29,7 +29,7 @@ from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.review.reviews import Reviews
 from storyhash.services.background import end_all
 from storyhash.services.match_new_video import match_new_video
-from storyhash.services.match_publisher import MatchPublisher
+from storyhash.services.streaming.match_publisher import MatchPublisher
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.keys import opened_state
 from tests.support.memory_transport import MemoryTransport
@@ -104,7 +104,7 @@ def test_what_nobody_foresaw_costs_one_videos_match(
             raise ZeroDivisionError("nobody thought of it")
         return match_new_video(answering, video_id, *rest)
 
-    monkeypatch.setattr("storyhash.services.match_publisher.match_new_video", fails)
+    monkeypatch.setattr("storyhash.services.streaming.match_publisher.match_new_video", fails)
     assert announce(index, MemoryTransport()).keys() == {"b", "c"}
 
 
@@ -129,10 +129,10 @@ _CRASHING = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-import storyhash.services.match_publisher as announcing
+import storyhash.services.streaming.match_publisher as announcing
 from common.work_in_progress import WorkInProgress
 from tests.support.memory_transport import MemoryTransport
-from tests.unit.storyhash.services.test_match_publisher import announce
+from tests.unit.storyhash.services.streaming.test_match_publisher import announce
 from tests.unit.searcher.log.test_consumer import open_index
 
 real = announcing.match_new_video

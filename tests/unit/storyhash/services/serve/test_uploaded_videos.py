@@ -23,12 +23,12 @@ from searcher.backup.backups import Backups
 from searcher.backup.create import Source
 from searcher.local_index import LocalIndex
 from searcher.review.reviews import Reviews
-from storyhash.services.indexed_videos import IndexedVideos
-from storyhash.services.local_catalogue import Opened, ServedCatalogue
+from storyhash.services.serve.indexed_videos import IndexedVideos
+from storyhash.services.serve.local_catalogue import Opened, ServedCatalogue
 from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of, message_of
 from tests.unit.searcher.api.test_api import embed
-from tests.unit.storyhash.services.test_index_queue import Bench
+from tests.unit.storyhash.services.serve.test_index_queue import Bench
 
 FILM, OTHER = b"the film" * 10, b"another film" * 10
 SETTINGS = HttpSettings(

@@ -25,7 +25,7 @@ from searcher.log.offset_consumer import OffsetConsumer
 from searcher.matching.scoring.calibration import load_calibration
 from searcher.storage.database import Database
 from searcher.storage.staging import Staging
-from storyhash.services.index_follower import IndexFollower
+from storyhash.services.streaming.index_follower import IndexFollower
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until

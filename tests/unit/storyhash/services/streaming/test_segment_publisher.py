@@ -20,7 +20,7 @@ from common.types import CatalogEntry, Segment, SegmentRef
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent, VideoFailed
 from ingest.ledger import ProducerLedger
 from ingest.sending_plan import SendTask
-from storyhash.services.segment_publisher import SegmentPublisher, SendReport
+from storyhash.services.streaming.segment_publisher import SegmentPublisher, SendReport
 from tests.support.memory_transport import MemoryTransport
 
 LANE, OTHER = "segments", "segments.backfill"

@@ -8,7 +8,7 @@ import time
 from common.errors import BrokerError
 from common.http.health import Health
 from common.messaging.transport import Message
-from storyhash.services.backpressure import EmbedderLag
+from storyhash.services.streaming.backpressure import EmbedderLag
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
 

@@ -15,7 +15,7 @@ from ingest.folder_watch import FolderWatch
 from searcher.storage.video_store import VideoStore
 from storyhash.pipeline.index_plan import WorkItem, note_moves, plan_videos
 from storyhash.services.background import Background
-from storyhash.services.index_queue import IndexQueue
+from storyhash.services.serve.index_queue import IndexQueue
 
 _log = logging.getLogger("storyhash.serve")
 # Looking takes a tenth of the time at most, however large the folder is.

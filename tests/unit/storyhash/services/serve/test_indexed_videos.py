@@ -9,7 +9,7 @@ import pytest
 from common.state.webhooks import NewWebhook
 from common.work_in_progress import WorkInProgress
 from searcher.review.reviews import Reviews
-from storyhash.services.indexed_videos import IndexedVideos
+from storyhash.services.serve.indexed_videos import IndexedVideos
 from tests.support.keys import opened_state
 from tests.unit.common.test_work_in_progress import crashed
 from tests.unit.searcher.api.test_api import Api, api

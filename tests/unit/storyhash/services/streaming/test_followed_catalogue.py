@@ -21,9 +21,9 @@ from searcher.generations import generation_folder, known_generations, make_fold
 from searcher.matching.scoring.calibration import load_calibration
 from searcher.storage.data_dir import FolderManifest, write_manifest
 from storyhash.services.background import ThreadWatch, end_all
-from storyhash.services.followed_catalogue import FollowedCatalogue
-from storyhash.services.index_follower import IndexFollower, generation_settings
-from storyhash.services.search_service import CatalogueHealth, _wait
+from storyhash.services.streaming.followed_catalogue import FollowedCatalogue
+from storyhash.services.streaming.index_follower import IndexFollower, generation_settings
+from storyhash.services.streaming.search_service import CatalogueHealth, _wait
 from tests.faults.disks import Disk, can_mount
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.memory_transport import MemoryTransport

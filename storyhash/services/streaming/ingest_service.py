@@ -21,9 +21,9 @@ from ingest.decoder_pool import DecoderPool
 from ingest.fingerprint import cut_of
 from ingest.ledger import ProducerLedger
 from ingest.sending_plan import SendingPlan
-from storyhash.services.backpressure import EmbedderLag
-from storyhash.services.reconcile import AskStates, known_videos
-from storyhash.services.segment_publisher import OnSent, SegmentPublisher, SendReport
+from storyhash.services.streaming.backpressure import EmbedderLag
+from storyhash.services.streaming.reconcile import AskStates, known_videos
+from storyhash.services.streaming.segment_publisher import OnSent, SegmentPublisher, SendReport
 
 _log = logging.getLogger("storyhash.ingest")
 _STUCK_SECONDS = 600.0

@@ -17,12 +17,10 @@ from searcher.api.protocols import ServingIndex
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
 from storyhash.services.background import Background
-from storyhash.services.followed_catalogue import FollowedCatalogue
-from storyhash.services.match_new_video import match_new_video
+from storyhash.services.match_new_video import STAGE, match_new_video
+from storyhash.services.streaming.followed_catalogue import FollowedCatalogue
 
 _log = logging.getLogger("storyhash.search")
-# As in the metrics' label `stage`.
-STAGE = "match"
 _IDLE_SECONDS = 0.2
 _RETRY_SECONDS = 5.0
 

@@ -38,18 +38,18 @@ from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import check_banks, matcher_over
 from storyhash.query.pictures import PictureReader
-from storyhash.services.answering_only import run_answering
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.backup_source import backups_of
 from storyhash.services.curation_reader import CurationReader
-from storyhash.services.folder_watcher import Watcher
 from storyhash.services.index_auditor import IndexAuditor
-from storyhash.services.index_queue import IndexQueue
-from storyhash.services.index_worker import IndexWorker
-from storyhash.services.indexed_videos import IndexedVideos
 from storyhash.services.job_worker import JobWorker
 from storyhash.services.key_access import new_access, opened_access
-from storyhash.services.local_catalogue import Opened, ServedCatalogue
+from storyhash.services.serve.answering_only import run_answering
+from storyhash.services.serve.folder_watcher import Watcher
+from storyhash.services.serve.index_queue import IndexQueue
+from storyhash.services.serve.index_worker import IndexWorker
+from storyhash.services.serve.indexed_videos import IndexedVideos
+from storyhash.services.serve.local_catalogue import Opened, ServedCatalogue
 from storyhash.services.webhook_worker import WebhookWorker
 from storyhash.wiring import IndexServices, open_for_indexing
 

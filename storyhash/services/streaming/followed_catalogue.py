@@ -21,7 +21,7 @@ from searcher.local_index import LocalIndex
 from searcher.storage.staged_videos import StagedVideo
 from searcher.storage.video import Video
 from storyhash.services.background import ThreadWatch, end_all
-from storyhash.services.index_follower import IndexFollower
+from storyhash.services.streaming.index_follower import IndexFollower
 
 _log = logging.getLogger("storyhash.search")
 

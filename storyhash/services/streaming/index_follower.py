@@ -30,7 +30,7 @@ from searcher.storage.video import Video
 from storyhash.profiles import PROFILES
 from storyhash.query.matchers import matcher_over
 from storyhash.services.background import Background
-from storyhash.services.log_editor import LogEditor
+from storyhash.services.streaming.log_editor import LogEditor
 
 _log = logging.getLogger("storyhash.search")
 # Longer than any step takes; opening an index without a snapshot is the longest.

@@ -33,12 +33,12 @@ from storyhash.query.remote import RemoteQueries
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.backup_source import backups_of
 from storyhash.services.curation_reader import CurationReader
-from storyhash.services.followed_catalogue import FollowedCatalogue
 from storyhash.services.index_auditor import IndexAuditor
-from storyhash.services.index_follower import IndexFollower, generation_settings
 from storyhash.services.job_worker import JobWorker
 from storyhash.services.key_access import new_access, opened_access
-from storyhash.services.match_publisher import MatchPublisher
+from storyhash.services.streaming.followed_catalogue import FollowedCatalogue
+from storyhash.services.streaming.index_follower import IndexFollower, generation_settings
+from storyhash.services.streaming.match_publisher import MatchPublisher
 from storyhash.services.webhook_worker import WebhookWorker
 
 _log = logging.getLogger("storyhash.search")

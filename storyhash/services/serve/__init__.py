@@ -1,0 +1,1 @@
+"""`storyhash serve`: the API, a queue of videos to index and a watched folder in one process."""

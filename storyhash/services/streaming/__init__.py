@@ -1,0 +1,1 @@
+"""The three services over Kafka: segments, embeddings, and the index that follows their log."""
