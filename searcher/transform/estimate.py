@@ -28,6 +28,8 @@ LEAST_CONFIDENCE = 0.99
 _GREY_LEVELS, _COLOUR_LEVELS = 3.0, 8.0
 # Two frames are alike if their small pictures differ by no more levels than this.
 _GLANCE, _STILL_LEVELS = (48, 48), 1.0
+# A caption that two videos share may fit a map in one moment, but has fewer points than this.
+_ENOUGH_ALONE = 24
 # Rotations are whole degrees; a quarter turn is exact up to this.
 _QUARTER_DEGREES = 2.0
 
@@ -182,17 +184,20 @@ def _best_frame(
 
 
 def _pooled(pairs: Sequence[_Pair]) -> Registration | None:
-    """One map for all moments, or that of the best moment where most points fit that one: a crop may
-    move."""
-    best = max(pairs, key=lambda one: one.fitting)
-    pooled = register(
-        best.variant,
+    """The most probable of these maps: one for all moments, or that of one moment which many points fit.
+    A crop may move, and a moment may be compared with the wrong pictures."""
+    pooled = register(pairs[0].variant, *_points(pairs))
+    alone = (one.registration for one in pairs if one.fitting >= _ENOUGH_ALONE)
+    maps = [one for one in (pooled, *alone) if one is not None]
+    return max(maps, key=lambda one: one.log_odds, default=None)
+
+
+def _points(pairs: Sequence[_Pair]) -> tuple[Float32Array, Float32Array]:
+    """The shared points of all pairs: of the references and of the queries, float32 (M, 2) each."""
+    return (
         np.concatenate([one.points[0] for one in pairs]),
         np.concatenate([one.points[1] for one in pairs]),
     )
-    if pooled is None or best.fitting > pooled.fitting:
-        return best.registration
-    return pooled
 
 
 def _described(
@@ -238,8 +243,9 @@ def _agreement_of_all(
 ) -> tuple[Float32Array, BoolArray]:
     """As `agreement`; of each cell the best pair, as things move between two frames."""
     sign = -1.0 if found.variant.inverted else 1.0
+    matrix = found.projective(*_points(pairs))
     each = [
-        agreement(queries[one.moment], references[one.moment][one.reference], found.matrix)
+        agreement(queries[one.moment], references[one.moment][one.reference], matrix)
         for one in pairs
     ]
     correlation = np.array([np.where(shows, sign * value, -1.0) for value, shows in each])

@@ -69,12 +69,13 @@ def agreement(
 ) -> tuple[Float32Array, BoolArray]:
     """Correlation of the query with the reference laid over it, by cell of a grid.
 
-    query, reference: grey, uint8 (H, W). Returns float32 (16, 16), -1 to 1, and bool (16, 16): whether
+    query, reference: grey, uint8 (H, W). matrix: float64 (3, 3), from pixels of the reference to pixels
+    of the query. Returns float32 (16, 16), -1 to 1, and bool (16, 16): whether
     the cell shows something in either picture, inside the reference.
     """
     height, width = query.shape
-    laid = cv2.warpAffine(reference, matrix, (width, height), flags=cv2.INTER_AREA)
-    inside = cv2.warpAffine(np.full(reference.shape, 255, np.uint8), matrix, (width, height))
+    laid = cv2.warpPerspective(reference, matrix, (width, height))
+    inside = cv2.warpPerspective(np.full(reference.shape, 255, np.uint8), matrix, (width, height))
     size = (_SIDE, _SIDE)
     q, r = (
         cv2.resize(one, size, interpolation=cv2.INTER_AREA).astype(np.float32)

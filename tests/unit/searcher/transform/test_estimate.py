@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.types import UInt8Array
-from searcher.transform.estimate import Moment, PictureTransform, estimate, turn_of
+from searcher.transform.estimate import Moment, PictureTransform, compare, estimate, turn_of
 from searcher.transform.regions import WHOLE, Region
 from searcher.transform.registration import fit_probability
 from tests.unit.searcher.transform.drawing import HEIGHT, WIDTH, drawn, turned
@@ -86,6 +86,27 @@ def test_a_slightly_turned_picture_has_its_degrees() -> None:
     turn = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), 12, 1.0)
     # OpenCV turns anti-clockwise.
     assert transform_of(cv2.warpAffine(drawn(1), turn, (WIDTH, HEIGHT))).rotation_degrees == -12
+
+
+def test_a_picture_filmed_from_the_side_agrees_everywhere() -> None:
+    corners = np.array([[0, 0], [WIDTH, 0], [WIDTH, HEIGHT], [0, HEIGHT]], np.float32)
+    seen = corners + np.array([[0, 0], [-40, 24], [-40, -24], [0, 0]], np.float32)
+    side = cv2.getPerspectiveTransform(corners, seen)
+    found = compare([Moment(cv2.warpPerspective(drawn(1), side, (WIDTH, HEIGHT)), (drawn(1),))])
+    assert found.transform is not None
+    assert found.agreement > 0.99
+
+
+def test_the_moment_with_the_most_probable_map_decides() -> None:
+    def moved(columns: int) -> Moment:
+        picture = np.roll(drawn(1), columns, axis=1)
+        # A strip in its place fits the first moment's map as well, so most points fit the map of all.
+        picture[:40] = drawn(1)[:40]
+        return Moment(picture, (drawn(1),))
+
+    found = compare([Moment(drawn(1), (drawn(1),)), *map(moved, (40, -40, 80, -80))])
+    assert found.transform is not None
+    assert found.fitting > 0.9 * found.points
 
 
 def test_a_picture_without_its_colours_is_grey() -> None:
