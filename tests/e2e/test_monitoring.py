@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,15 +33,21 @@ from tests.deploy.files import (
 )
 from tests.e2e.conftest import draw
 from tests.kafka_broker import KafkaBroker, can_run
+from tests.support.http_server import Answer, content, serving
 from tests.support.monitoring import Watched, grew, serve_watched, wait_to_see
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.services import Deployment, Searcher, Service, write_manifest
 
 JOBS = {"searcher", "embedder", "producer"}
-# More than the producer sends while everything else happens, one film at a time.
+# More than the producer sends while everything else happens. It gets one film at a time, each after a
+# pause, so that it has work to the end, and leaves the processor to what is waited for.
 COPIES = 400
-ONE_AT_A_TIME = {"STORYHASH_INGEST__WORKERS": "1"}
+FILM_SECONDS = 1.0
+ONE_AT_A_TIME = {
+    "STORYHASH_INGEST__WORKERS": "1",
+    "STORYHASH_INGEST__ALLOWED_HOSTS": json.dumps(["127.0.0.1"]),
+}
 # A Qdrant server is not everywhere; an audit is to be seen, not waited for.
 HERE = {"STORYHASH_SEARCHER__MIRROR": "edge", "STORYHASH_SERVICE__AUDIT_SECONDS": "1"}
 SERVER = {"STORYHASH_SEARCHER__MIRROR": "server"}
@@ -65,9 +72,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 def kafka_watched(folder: Path) -> Iterator[Watched]:
     """The services over Kafka under Prometheus, until it has seen all that can happen to them."""
     films = [draw(folder / f"{seed}.mp4", seed) for seed in range(4)]
-    catalogue = folder / "films.jsonl"
-    names = write_manifest(catalogue, films, COPIES)
     with (
+        serving({f"/{film.name}": slowly(film) for film in films}) as address,
         KafkaBroker(folder / "kafka") as broker,
         Deployment(
             folder / "services", broker.bootstrap_servers, "watched", preloaded=True
@@ -76,6 +82,9 @@ def kafka_watched(folder: Path) -> Iterator[Watched]:
     ):
         qdrant = opened.enter_context(qdrant_server(folder / "qdrant"))
         mirror = HERE if qdrant is None else HERE | SERVER | {"STORYHASH_QDRANT__URL": qdrant}
+        catalogue = folder / "films.jsonl"
+        addresses = [f"{address}/{film.name}" for film in films]
+        names = write_manifest(catalogue, addresses, COPIES)
         deployment.create_topics()
         # Before the films: behind their segments it would wait for as long as those take to embed.
         set_aside(deployment, b"this is no message of ours")
@@ -93,6 +102,17 @@ def kafka_watched(folder: Path) -> Iterator[Watched]:
             ended = [name for name, service in run.items() if not service.running]
             assert ended == [], "a service ended too early"
             yield Watched(scraper, start, time.time())
+
+
+def slowly(film: Path) -> Answer:
+    """A film that a server sends after a pause."""
+    send = content(film.read_bytes())
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(FILM_SECONDS)
+        send(handler)
+
+    return answer
 
 
 @contextmanager
@@ -168,7 +188,7 @@ def asking(url: str, video_id: str) -> Iterator[None]:
 
     def ask() -> None:
         searcher = Searcher(url)
-        while not enough.wait(0.1):
+        while not enough.wait(0.5):
             searcher.search(vectors, 10)
             searcher.match(video_id)
         searcher.close()

@@ -407,14 +407,16 @@ def wait_until(
 
 
 def write_manifest(
-    path: Path, videos: Iterable[Path], copies: int, *, prefix: str = ""
+    path: Path, videos: Iterable[Path | str], copies: int, *, prefix: str = ""
 ) -> list[str]:
-    """Write a manifest with every video `copies` times under different ids. Returns the ids."""
+    """Write a manifest with every video, a file or an address, `copies` times under different ids.
+    Returns the ids."""
     names = []
     with path.open("w") as file:
         for copy in range(copies):
             for video in videos:
-                name = f"{prefix}{video.stem}-{copy:03d}"
+                uri = video if isinstance(video, str) else str(video.resolve())
+                name = f"{prefix}{Path(uri).stem}-{copy:03d}"
                 names.append(name)
-                file.write(json.dumps({"video_id": name, "uri": str(video.resolve())}) + "\n")
+                file.write(json.dumps({"video_id": name, "uri": uri}) + "\n")
     return names
