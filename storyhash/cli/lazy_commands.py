@@ -1,6 +1,6 @@
 """Imports the module of a command only when the command is used.
 
-Importing all modules takes seconds, and `storyhash --version` and shell completion must be fast.
+Importing all modules takes seconds. `storyhash --help`, `--version` and shell completion import none.
 """
 
 from __future__ import annotations
@@ -13,30 +13,57 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-# Command to `module:attribute` in this package; the attribute is a function or a Typer app.
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command is, and its line in `storyhash --help`: the beginning of its own help.
+
+    target: `module:attribute` in this package; the attribute is a function or a Typer app.
+    """
+
+    target: str
+    summary: str
+
+    @property
+    def module(self) -> str:
+        return self.target.partition(":")[0]
+
+
 COMMANDS = {
-    "demo": "demo:demo",
-    "index": "index:index",
-    "match": "match:match",
-    "duplicates": "duplicates:duplicates",
-    "videos": "videos:app",
-    "serve": "serve:serve",
-    "ingest": "services:ingest",
-    "embed": "services:embed",
-    "search": "services:search",
-    "generations": "generations:app",
-    "staged": "staged:app",
-    "snapshot": "snapshot:app",
-    "keys": "keys:app",
-    "audit": "audit:app",
-    "webhooks": "webhooks:app",
-    "topics": "topics:app",
-    "dead-letters": "dead_letters:app",
-    "features": "features:app",
-    "evaluate": "evaluate:app",
-    "models": "models:app",
-    "config": "config:config",
-    "doctor": "doctor:doctor",
+    "demo": Command("demo:demo", "Show how StoryHash finds copies of synthetic videos."),
+    "index": Command("index:index", "Index videos."),
+    "match": Command("match:match", "Match videos against the index."),
+    "duplicates": Command(
+        "duplicates:duplicates", "Find videos in the catalogue that are copies of one another."
+    ),
+    "videos": Command("videos:app", "Add, list, show and delete indexed videos; prove deletions."),
+    "serve": Command("serve:serve", "Run the whole service in one process, without Kafka."),
+    "ingest": Command("services:ingest", "Send videos to Kafka as segments."),
+    "embed": Command("services:embed", "Run an embedder: it turns segments into vectors."),
+    "search": Command(
+        "services:search", "Run the searcher: it keeps the index and answers queries."
+    ),
+    "generations": Command(
+        "generations:app", "Manage the index generations of a running searcher."
+    ),
+    "staged": Command("staged:app", "List and drop videos that lack some of their segments."),
+    "snapshot": Command(
+        "snapshot:app", "Back up a data folder while it is used, verify backups, and restore one."
+    ),
+    "keys": Command("keys:app", "Create, list, limit and revoke the API keys of a service."),
+    "audit": Command("audit:app", "Show the audit log of a service."),
+    "webhooks": Command("webhooks:app", "Create, list and remove webhooks."),
+    "topics": Command("topics:app", "Create and check the Kafka topics."),
+    "dead-letters": Command(
+        "dead_letters:app", "List and replay messages that could not be processed."
+    ),
+    "features": Command(
+        "features:app", "Run the paper's steps one by one, from videos to an index."
+    ),
+    "evaluate": Command("evaluate:app", "Measure on your own videos how well copies are found."),
+    "models": Command("models:app", "List, download and verify models; list the profiles."),
+    "config": Command("config:config", "Print every setting in force as a STORYHASH_ variable."),
+    "doctor": Command("doctor:doctor", "Check packages, codecs, models, disk space and the index."),
 }
 
 
@@ -47,11 +74,18 @@ class LazyGroup(TyperGroup):
         super().__init__(**options)
         self.commands = _Commands()
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.summary) for name, one in COMMANDS.items()])
+
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """As in any group, but without the help of each command, which would import all modules."""
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
-        return [_Completion(name) for name in COMMANDS if name.startswith(incomplete)]
+        return [
+            _Completion(name, help=one.summary)
+            for name, one in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
 
 
 @dataclass(frozen=True)
@@ -59,8 +93,8 @@ class _Completion:
     """One offered word, with the attributes that Click expects."""
 
     value: str
+    help: str
     type: str = "plain"
-    help: str | None = None
 
 
 class _Commands(MutableMapping[str, Any]):
@@ -71,7 +105,7 @@ class _Commands(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._imported:
-            self._imported[name] = _imported(name, *COMMANDS[name].split(":"))
+            self._imported[name] = _imported(name, *COMMANDS[name].target.split(":"))
         return self._imported[name]
 
     def __setitem__(self, name: str, command: Any) -> None:

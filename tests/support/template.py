@@ -83,7 +83,7 @@ def main() -> None:
     """Run the template. In a fork, `_serve` returns what to run."""
     from storyhash.cli.lazy_commands import COMMANDS
 
-    for module in {one.partition(":")[0] for one in COMMANDS.values()}:
+    for module in {one.module for one in COMMANDS.values()}:
         importlib.import_module(f"storyhash.cli.{module}")
     for module in (*_MODULES, *sys.argv[4:]):
         importlib.import_module(module)

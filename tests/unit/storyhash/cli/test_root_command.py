@@ -6,12 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from searcher.storage.database import Database
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
+from storyhash.cli import app
+from storyhash.cli.lazy_commands import COMMANDS
 from tests.support import preloaded
 
 ROOT = Path(__file__).parents[4]
@@ -46,18 +50,30 @@ def completed(*words: str, **variables: str) -> list[str]:
     return sorted(done.stdout.split())
 
 
-def test_the_version_is_printed_without_importing_what_videos_need() -> None:
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_version_and_help_are_printed_without_importing_what_videos_need(option: str) -> None:
     done = run(
-        "import sys; sys.argv = ['storyhash', '--version']\n"
+        f"import sys; sys.argv = ['storyhash', {option!r}]\n"
         "from storyhash.cli import app\n"
         "try:\n    app()\nexcept SystemExit as stop:\n    code = stop.code\n"
         "heavy = {'numpy', 'cv2', 'av', 'faiss', 'pydantic', 'fastapi', 'torch'} & set(sys.modules)\n"
         "print(code, sorted(heavy))"
     )
-    version, rest = done.stdout.splitlines()
-    assert version.split()[0] == "storyhash"
-    assert version.split()[1][0].isdigit()
+    *told, rest = done.stdout.splitlines()
     assert rest == "0 []"
+    if option == "--version":
+        assert told[0].split()[0] == "storyhash"
+        assert told[0].split()[1][0].isdigit()
+    else:
+        listed = [line.split()[0] for line in told[told.index("Commands:") + 1 :] if line[2] != " "]
+        assert listed == [*COMMANDS]
+
+
+def test_the_help_of_each_command_begins_with_its_line_in_the_list() -> None:
+    group: Any = typer.main.get_command(app)
+    for name, listed in COMMANDS.items():
+        told = " ".join(group.commands[name].help.split())
+        assert told.startswith(listed.summary.removesuffix(".")), name
 
 
 def test_commands_complete_by_their_beginning() -> None:
