@@ -99,12 +99,13 @@ class Background(ABC):
         try:
             backoff.call(work)
         except BaseException as error:
-            self._note_death(error)
             self.error = error
+            self._note_death(error)
 
     def _note_death(self, error: BaseException) -> None:
-        self._on_death()
+        # A death that is counted is also reported.
         self._died = error
+        self._on_death()
         self._log.error(
             "%s", error, exc_info=error if not isinstance(error, StoryHashError) else None
         )

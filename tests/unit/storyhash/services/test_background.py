@@ -99,7 +99,8 @@ def test_a_thread_that_restarts_counts_every_death_and_is_well_again(watched: Wa
     watched.watch.add(work)
     work.start()
     try:
-        wait_until(lambda: work.left == 0 and watched.up("work") == 1, "the work", 300, 0.001)
+        wait_until(lambda: watched.deaths("work") == 3, "three deaths", 300, 0.001)
+        wait_until(lambda: watched.up("work") == 1, "the work", 300, 0.001)
         assert watched.deaths("work") == 3
         assert watched.health.reasons() == {}
         assert work.error is None
@@ -181,8 +182,8 @@ def test_every_background_thread_of_a_service_is_seen_when_it_dies_and_begins_ag
         watched.watch.add(work)
         work.start()
         try:
-            wait_until(lambda work=work: watched.up(work.name) == 0, "the death", 300, 0.001)  # type: ignore[misc]
-            assert watched.deaths(work.name) == 1
+            wait_until(lambda work=work: watched.deaths(work.name) == 1, "the death", 300, 0.001)  # type: ignore[misc]
+            assert watched.up(work.name) == 0
             assert "nobody thought of it" in watched.health.reasons()[f"thread {work.name}"]
             # It is still there, to be begun again.
             assert work.running
