@@ -19,9 +19,9 @@ from evaluation.methods.baselines import BASELINES
 from evaluation.methods.configurations import FUSIONS
 from evaluation.methods.methods import distractors_of
 from evaluation.report import curves, figures, tables
+from evaluation.report.plot_style import REPORT_SUFFIXES
 from evaluation.report.table import Table
 
-FIGURE_SUFFIXES = (".png", ".pdf")
 EXTRA = install_command("evaluation")
 GROUPS = (
     "recall_at_1",
@@ -65,11 +65,11 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         for name, draw in by_name.items():
             try:
-                for suffix in FIGURE_SUFFIXES:
-                    draw(folder / f"{name}{suffix}")
-                    self.written.append(folder / f"{name}{suffix}")
+                draw(folder / name)
             except UsageError as error:
                 self.notices.append(f"no figure of {name.replace('_', ' ')}: {error}")
+            else:
+                self.written += [folder / f"{name}{suffix}" for suffix in REPORT_SUFFIXES]
 
     def add_parquet(self, path: Path, rows: Sequence[QueryRow]) -> None:
         """Write the rows as Parquet beside their JSON Lines, if pyarrow is installed."""

@@ -71,6 +71,12 @@ def test_a_figure_is_drawn_and_nothing_else_is_left(name: str, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_without_a_suffix_every_format_of_a_report_is_written(tmp_path: Path) -> None:
+    vector_composition(FUSIONS, tmp_path / "figure")
+    written = {path.name: path.read_bytes()[:4] for path in tmp_path.iterdir()}
+    assert written == {"figure.png": SIGNATURES[".png"], "figure.pdf": SIGNATURES[".pdf"]}
+
+
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
 def test_the_suffix_names_the_format(suffix: str, tmp_path: Path) -> None:
     first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
