@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,50 +16,17 @@ from common.uris import without_passwords
 from storyhash.client.calls.service import liveness
 from storyhash.client.retries import NO_RETRIES
 from storyhash.client.transport import SyncTransport
+from tests.support import preloaded
 from tests.support.services import clean_environment
 
 ROOT = Path(__file__).parents[2]
-# What a process of its own does, whatever this one's umask is by now.
-_INDEX = """
-import os, sys
-os.umask(0o022)
-from pathlib import Path
-import numpy as np
-from common.settings import Settings, SearcherSettings
-from searcher.storage.data_dir import FolderManifest
-from searcher.generations import make_current, make_folder
-from searcher.local_index import LocalIndex
-from ingest.ledger import ProducerLedger
-from searcher.storage.video import Video
-from tests.support.embeddings import MODEL_ID, video
-
-folder, mirror = Path(sys.argv[1]), sys.argv[2]
-settings = Settings(searcher=SearcherSettings(mirror=mirror))
-manifest = FolderManifest("test", MODEL_ID, mirror)
-ProducerLedger(folder, lambda: 1).close()
-with LocalIndex.open_writer(folder, manifest, settings, answering=True) as index:
-    parts = video(np.random.default_rng(1), "a", 40)
-    index.replace_video(Video("a", "/a", version=1), parts)
-    index.save_snapshot()
-    make_folder(folder, "clip")
-    make_current(folder, "")
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            print(oct(path.stat().st_mode & 0o777), path.is_dir(), path)
-"""
 
 
 def listed(folder: Path, mirror: str) -> list[tuple[int, bool, str]]:
     """Mode, whether it is a folder, and path of all that lies in a data folder while an index is open."""
-    run = subprocess.run(
-        [sys.executable, "-c", _INDEX, folder, mirror],
-        env=clean_environment({"PYTHONPATH": str(ROOT)}),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    # In a process of its own, whatever this one's umask is by now.
+    command = ["tests.support.private_index", str(folder), mirror]
+    run = preloaded.run(command, env=clean_environment({}), cwd=ROOT)
     assert run.returncode == 0, run.stderr
     found = []
     for line in run.stdout.splitlines():
@@ -155,17 +120,10 @@ def config(*options: str) -> str:
         "STORYHASH_KAFKA__BOOTSTRAP_SERVERS": "me:pa55@kafka:9092",
         "STORYHASH_KAFKA__SASL_PASSWORD": "pa55",
         "STORYHASH_KAFKA__KEY_PASSWORD": "pa55",
-        "PYTHONPATH": str(ROOT),
     }
-    run = subprocess.run(
-        [sys.executable, "-m", "storyhash", "config", *options],
-        env=clean_environment(settings),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    command = ["storyhash", "config", *options]
+    run = preloaded.run(command, env=clean_environment(settings), cwd=ROOT)
+    assert run.returncode == 0, run.stderr
     return run.stdout
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from common.errors import StorageError
 from common.work_in_progress import FOLDER, WorkInProgress, alone
+from tests.support import preloaded
 
 
 def crashed(folder: Path, *names: str) -> None:
@@ -25,8 +25,8 @@ def crashed(folder: Path, *names: str) -> None:
 
 
 def run(folder: Path, kind: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.support.crashing", str(folder), kind]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["tests.support.crashing", str(folder), kind]
+    return preloaded.run(command, env=os.environ, cwd=preloaded.ROOT)
 
 
 @pytest.mark.parametrize("kind", ["fault", "abort"])

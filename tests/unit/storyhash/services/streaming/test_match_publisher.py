@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,10 +29,11 @@ from searcher.review.reviews import Reviews
 from storyhash.services.background import end_all
 from storyhash.services.match_new_video import match_new_video
 from storyhash.services.streaming.match_publisher import MatchPublisher
+from tests.support import preloaded
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.keys import opened_state
 from tests.support.memory_transport import MemoryTransport
-from tests.support.services import wait_until
+from tests.support.services import clean_environment, wait_until
 from tests.unit.searcher.log.test_consumer import end, feed, open_index
 
 TOPIC = "matches"
@@ -125,30 +125,6 @@ def test_of_more_matches_than_a_message_holds_the_best_are_told(index: LocalInde
     assert told == whole["matches"][: len(told)]
 
 
-_CRASHING = """
-import os, signal, sys
-from pathlib import Path
-import numpy as np
-import storyhash.services.streaming.match_publisher as announcing
-from common.work_in_progress import WorkInProgress
-from tests.support.memory_transport import MemoryTransport
-from tests.unit.storyhash.services.streaming.test_match_publisher import announce
-from tests.unit.searcher.log.test_consumer import open_index
-
-real = announcing.match_new_video
-
-def crashes(answering, video_id, *rest):
-    if video_id == "a":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(answering, video_id, *rest)
-
-announcing.match_new_video = crashes
-folder = Path(sys.argv[1])
-with open_index(folder) as index:
-    print(sorted(announce(index, MemoryTransport(), WorkInProgress.open(folder, "match"))))
-"""
-
-
 def test_a_video_whose_matching_kills_the_process_twice_is_passed_over(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -158,8 +134,8 @@ def test_a_video_whose_matching_kills_the_process_twice_is_passed_over(
             feed(opened, *video(rng, name, 4), end(name, 4))
 
     def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", _CRASHING, str(folder)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        command = ["tests.support.crashing_matches", str(folder)]
+        return preloaded.run(command, env=clean_environment({}), cwd=preloaded.ROOT)
 
     assert [run().returncode for _ in range(2)] == [-signal.SIGKILL] * 2
     third = run()
