@@ -8,11 +8,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
+from embedder.normalise import unit
+from evaluation.data.datasets import read_dataset
+from evaluation.data.extraction import ORIGINAL, FeatureStore
+from evaluation.data.feature_cache import write_cached_query
 from tests.e2e.conftest import ROOT, Run, draw, environment, storyhash
+from tests.support.evaluation_features import seen
 from tests.support.preloaded import Start, start
+from tests.support.services import children, wait_gone
 
 FEW = ("crop_10", "flip_v", "trim_middle")
 PLAIN = (*FEW, "blur", "gamma_light", "letterbox", "compress_50")
@@ -64,10 +71,11 @@ def made(drawn: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     while len(list(cache.rglob("*.npz"))) < 6:
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.02)
+    workers = children(process.pid)
     process.kill()
     process.wait()
-    # Its children see that it is gone, and end.
-    time.sleep(1.5)
+    # They see that it is gone, and end.
+    wait_gone(workers)
     kept = len(list(cache.rglob("*.npz")))
     assert 6 <= kept < 16
     run = storyhash(*arguments, "--json", OMP_NUM_THREADS="1")
@@ -128,14 +136,30 @@ def test_too_little_to_calibrate_on_is_said(made: Path, drawn: Path, cache: Path
     assert not file.exists()
 
 
+@pytest.fixture
+def made_up(made: Path, drawn: Path, tmp_path: Path) -> Path:
+    """A cache with features of every edit, made by hand. No match is doubtful: extraction and comparisons
+    of pictures, which the run `made` has too, would take minutes."""
+    about = json.loads((made / "robustness-offline.json").read_text())
+    store = FeatureStore(tmp_path / "cache" / "features", {"offline": about["model_id"]})
+    rng = np.random.default_rng(5)
+    for video in read_dataset(drawn):
+        direction = unit(rng.normal(size=512)).astype(np.float32)
+        for number, name in enumerate((ORIGINAL, *PLAIN)):
+            features = seen(rng, direction, 0.001 * number, 2.0)
+            write_cached_query(store.path("offline", video, name), features)
+    return tmp_path / "cache"
+
+
 def test_a_calibration_is_fitted_written_and_used(
-    made: Path, drawn: Path, cache: Path, tmp_path: Path
+    drawn: Path, made_up: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "calibration.json"
     file.write_text(json.dumps({"clip": json.loads(shipped())["clip"]}))
     where = ("--videos", drawn)
-    run = evaluate("calibrate", *where, *options(PLAIN, cache, out=file), "--json")
+    run = evaluate("calibrate", *where, *options(PLAIN, made_up, out=file), "--json")
     assert run.exit_code == 0, run.stderr
+    assert "32 in the cache, 0 to extract" in run.stderr
     (told,) = run.json["calibrations"]
     assert told["version"].startswith("offline-2")
     assert told["cross_validated"]["copies_accepted"]["total"] == 28
@@ -143,9 +167,8 @@ def test_a_calibration_is_fitted_written_and_used(
     assert list(held) == ["clip", "offline"]
     assert held["offline"]["version"] == told["version"]
     out = tmp_path / "out"
-    # The features are there, and so is what was fitted: two configurations take seconds.
     run = evaluate(
-        *("ablation", *where, *options(PLAIN, cache, out=out)),
+        *("ablation", *where, *options(PLAIN, made_up, out=out)),
         *("--configurations", "paper-fusion", "--configurations", "visual-only"),
     )
     assert run.exit_code == 0, run.stderr

@@ -11,11 +11,9 @@ import pytest
 from common.errors import StoryHashError, UsageError
 from common.settings import IngestSettings, VideoSettings
 from embedder.normalise import unit
-from embedder.query.features import QueryFeatures, ViewFeatures
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL
-from evaluation.data.feature_cache import CachedQuery, write_cached_query
-from evaluation.data.records import CopiedRange
+from evaluation.data.feature_cache import write_cached_query
 from evaluation.experiment import worker_pool
 from evaluation.experiment.commands import calibrate
 from evaluation.experiment.experiment import Evaluation
@@ -27,20 +25,10 @@ from evaluation.methods.configurations import FULL
 from evaluation.methods.methods import ConfiguredMethod
 from evaluation.transforms.registry import TRANSFORMS
 from searcher.matching.scoring.calibration import load_calibration
+from tests.support.evaluation_features import seen
 
 NAMES = tuple(TRANSFORMS)[:6]
 PROFILE, MODEL = "offline", "made-by-hand"
-
-
-def seen(rng: np.random.Generator, direction: np.ndarray, noise: float) -> CachedQuery:
-    """4 s at 2 frames a second, upright and mirrored."""
-    views = []
-    for name in ("identity", "flip_h"):
-        rows = unit(direction + rng.normal(0, noise, (8, 512))).astype(np.float32)
-        views.append(ViewFeatures(name, rows, np.ones(8, dtype=bool), np.arange(8) / 2))
-    still = np.zeros((1, 15), dtype=np.float32)
-    query = QueryFeatures(4.0, np.array([[0.0, 4.0]]), still, tuple(views))
-    return CachedQuery(query, (CopiedRange(0.0, 4.0, 0.0, 4.0),))
 
 
 @pytest.fixture(autouse=True)

@@ -102,7 +102,7 @@ class Service:
 
     def gone(self) -> None:
         """Wait until the children of a killed process have ended, because they may still be writing."""
-        wait_until(lambda: not any(map(_runs, self._orphans)), "children to end", 300, 0.01)
+        wait_gone(self._orphans)
 
     def stop(self) -> int:
         """Send SIGTERM, wait for the end, and return the exit code."""
@@ -185,6 +185,11 @@ def children(pid: int) -> list[int]:
         with contextlib.suppress(OSError):
             found += map(int, (task / "children").read_text().split())
     return found
+
+
+def wait_gone(pids: Iterable[int]) -> None:
+    """Wait until these processes have ended."""
+    wait_until(lambda: not any(map(_runs, pids)), "processes to end", 300, 0.01)
 
 
 def _runs(pid: int) -> bool:
