@@ -26,7 +26,7 @@ _FAULTS = {-signal.SIGSEGV, -signal.SIGBUS}
 def films(folder: Path) -> Path:
     folder.mkdir()
     for number, name in enumerate(("a", "crash", "z")):
-        draw(folder / f"{name}.mp4", number, 4.0)
+        draw(folder / f"{name}.mp4", number, 2.0)
     return folder
 
 

@@ -124,7 +124,7 @@ def inset(path: Path, host: int, guest: int, seconds: float = 6.0) -> Path:
 def test_a_film_in_the_corner_of_a_stranger_is_found_by_a_closer_look(
     indexed: Path, tmp_path: Path
 ) -> None:
-    path = inset(tmp_path / "reaction.mp4", host=78, guest=2)
+    path = inset(tmp_path / "reaction.mp4", host=78, guest=2, seconds=4.0)
     (answer,) = storyhash("match", path, "--data", indexed, "--json", **COMPARED).lines
     best = answer["matches"][0]
     # To the network of `offline` the drawn film hardly changes, so it may go to review.
@@ -140,7 +140,7 @@ def test_a_film_in_the_corner_of_a_stranger_is_found_by_a_closer_look(
 def test_what_else_a_copy_holds_is_found_where_one_is_thorough(
     indexed: Path, tmp_path: Path
 ) -> None:
-    path = inset(tmp_path / "both.mp4", host=1, guest=2)
+    path = inset(tmp_path / "both.mp4", host=1, guest=2, seconds=4.0)
     quick, thorough = (
         storyhash("match", path, "--data", indexed, "--json", *options).lines[0]
         for options in ((), ("--thorough",))

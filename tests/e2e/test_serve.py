@@ -370,7 +370,7 @@ def test_a_video_under_way_is_finished_after_a_kill_and_gone_after_a_deletion(
         asked = {"uri": f"{host.url}/last.mp4", "video_id": "last"}
         assert client.post("/v1/videos", json=asked).status_code == 202
         wait_until(lambda: state(client, "last") == "ready", "the last film to be indexed")
-        assert "'deleted': dropped" in process.text()
+        wait_until(lambda: "'deleted': dropped" in process.text(), "the deletion to be told")
         names = [one["video_id"] for one in client.get("/v1/videos").json()["items"]]
         assert names == ["killed", "last", "later"]
         found = client.post("/v1/match", content=(tmp_path / "deleted.mp4").read_bytes())

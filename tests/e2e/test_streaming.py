@@ -60,7 +60,7 @@ class Streamed:
 @pytest.fixture(scope="module")
 def streamed(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streamed]:
     folder = tmp_path_factory.mktemp("streaming")
-    films = [draw(folder / f"{number}.mp4", number, 4.0 * (1 + number % 3)) for number in range(6)]
+    films = [draw(folder / f"{number}.mp4", number, 4.0 * (1 + number % 3)) for number in range(4)]
     names = write_manifest(folder / "catalogue.jsonl", films, copies=2)
     with deployment_of(folder, kafka, _prefix("calm"), preloaded=True) as deployment:
         start_all(deployment)
@@ -82,7 +82,7 @@ def test_every_segment_of_every_video_is_searchable_once_and_its_match_is_told(
     streamed: Streamed,
 ) -> None:
     topics = Topics(streamed.deployment)
-    assert streamed.answers.segments == 2 * sum(1 + number % 3 for number in range(6))
+    assert streamed.answers.segments == 2 * sum(1 + number % 3 for number in range(4))
     assert not_once(streamed.searcher, topics.embeddings()) == []
     # Every film is there twice, so each is a copy of the other.
     assert {decision for decision, _ in streamed.answers.matches.values()} == {"copy"}

@@ -15,8 +15,8 @@ from tests.support.services import Service
 
 
 def strip(path: Path, seed: int = 1) -> Path:
-    """5 s, 1600x288."""
-    frames = (np.tile(frame, (1, 8, 1))[:288, :1600] for frame in film(seed, 5.0))
+    """2 s, 1600x288."""
+    frames = (np.tile(frame, (1, 8, 1))[:288, :1600] for frame in film(seed, 2.0))
     shown = (np.pad(one, ((0, 288 - one.shape[0]), (0, 0), (0, 0)), "wrap") for one in frames)
     encode_video(path, shown, 8.0)
     return path
@@ -30,7 +30,8 @@ def test_a_wide_strip_is_indexed_and_matched_by_command_and_service(tmp_path: Pa
     matched = storyhash("match", wide, "--data", data, "--json", **COMPARED)
     assert matched.exit_code == 0, matched.stderr
     assert matched.lines[0]["decision"] == "copy"
-    service = Service("serve", ("serve", "--data", data), tmp_path / "serve.log", SETTINGS)
+    arguments, log = ("serve", "--data", data), tmp_path / "serve.log"
+    service = Service("serve", arguments, log, SETTINGS, preloaded=True)
     service.start().ready()
     try:
         with httpx.Client(base_url=service.url, timeout=120) as client:
