@@ -545,8 +545,10 @@ class FarAway:
     """A consumer of a log to which asking and answering takes longer than a worker waits between two
     batches: what it gets is what lay there when it asked, and it asks again once it has been answered."""
 
-    def __init__(self, consumer: Consumer) -> None:
+    def __init__(self, consumer: Consumer, answered: threading.Event) -> None:
+        """answered: set when messages were given."""
         self._consumer = consumer
+        self._answered = answered
         self._answer: list[ReceivedMessage] | None = None
         self._there_at = 0.0
 
@@ -562,6 +564,7 @@ class FarAway:
             time.sleep(max(0.0, self._there_at - time.monotonic()))
             answer, self._answer = self._answer, None
             if answer:
+                self._answered.set()
                 return answer
 
     def __getattr__(self, name: str) -> Any:
@@ -573,11 +576,16 @@ def test_a_backfill_delays_live_ingestion_by_one_batch_at_most_though_the_log_is
         (name,) = named(items)
         if name == "old-1":
             bench.send(segment("new"))
-        if name.startswith("old"):
-            time.sleep(1.0)
+            # It is asked for and given while this batch is in work.
+            assert answered.wait(300)
 
+    answered = threading.Event()
     stage = Stage(1, before=before)
-    bench = Bench(stage, topics=(LIVE, BACKFILL), around={LIVE: FarAway})
+    bench = Bench(
+        stage,
+        topics=(LIVE, BACKFILL),
+        around={LIVE: lambda consumer: FarAway(consumer, answered)},
+    )
     bench.send(*(segment(f"old-{n}", topic=BACKFILL) for n in range(4)))
     bench.work_it_off()
     assert [batch[0] for batch in stage.batches] == ["old-0", "old-1", "new", "old-2", "old-3"]

@@ -88,7 +88,7 @@ def test_embedding_begins_before_decoding_ends() -> None:
 
     def decode(add: OnSegment) -> DecodedVideo:
         video = decoded(SEGMENTS, add)
-        assert begun.wait(60)
+        assert begun.wait(300)
         return video
 
     QuerySession.decoding(embedder, "q", decode).close()
@@ -146,6 +146,6 @@ def test_the_next_item_is_worked_on_while_one_is_used() -> None:
 
     results = one_ahead(work, [1, 2, 3])
     assert next(results) == (1, 10)
-    assert second.wait(60)
+    assert second.wait(300)
     assert begun == [1, 2]
     assert list(results) == [(2, 20), (3, 30)]

@@ -278,7 +278,7 @@ def test_a_change_of_the_catalogue_keeps_only_its_own_callers_waiting(api: Api, 
     def change() -> None:
         with api.index._database.change():  # noqa: SLF001
             held.set()
-            go_on.wait(30)
+            go_on.wait(300)
 
     async def both() -> tuple[bool, int]:
         body = axis(0).tobytes() if "search" in path else b"a.mp4"
@@ -292,7 +292,7 @@ def test_a_change_of_the_catalogue_keeps_only_its_own_callers_waiting(api: Api, 
 
     changing = threading.Thread(target=change)
     changing.start()
-    assert held.wait(30)
+    assert held.wait(300)
     try:
         assert api.client.run(both()) == (True, 200)
     finally:
