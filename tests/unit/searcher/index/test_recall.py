@@ -22,13 +22,13 @@ SAME_SCORE = 1e-5
 
 
 def catalogue(rng: np.random.Generator, videos: int, noise: float) -> list[Embedding]:
-    """Videos of 20 segments near the video's direction. Every 500th video is in bank 0.2, and so on."""
-    sizes = {"20": 100, "5": 25, "1": 5, "0.2": 1}
+    """Videos of 20 segments near the video's direction. Every 250th video is in bank 0.4, and so on."""
+    sizes = {"20": 50, "5": 12, "1": 3, "0.4": 1}
     banks = [bank for bank, size in sizes.items() for _ in range(size)]
-    banks = [*banks, *["rest"] * (500 - len(banks))]
+    banks = [*banks, *["rest"] * (250 - len(banks))]
     rng.shuffle(banks)
     return [
-        embedding(f"v{number}", part, near(rng, centre, noise), bank=banks[number % 500])
+        embedding(f"v{number}", part, near(rng, centre, noise), bank=banks[number % 250])
         for number, centre in enumerate(unit_rows(rng, videos))
         for part in range(SEGMENTS)
     ]
@@ -67,7 +67,7 @@ def test_a_graph_of_many_small_merges_finds_as_much_as_one_built_at_once(
     noise: float, candidates: int
 ) -> None:
     rng = np.random.default_rng(3)
-    points = catalogue(rng, 150, noise)
+    points = catalogue(rng, 100, noise)
     shard = Shard(SearcherSettings(delta_rows=100, ef_search=candidates))
     for start in range(0, len(points), 100):
         shard.add(points[start : start + 100])
@@ -89,9 +89,9 @@ def test_few_candidates_reach_the_recall_target_in_an_easy_graph() -> None:
 
 @pytest.fixture(scope="module")
 def banked() -> tuple[Shard, Float32Array]:
-    """10,000 rows in the graph, 500 videos, and queries from all of them."""
+    """5,000 rows in the graph, 250 videos, and queries from all of them."""
     rng = np.random.default_rng(5)
-    points = catalogue(rng, 500, 0.03)
+    points = catalogue(rng, 250, 0.03)
     shard = Shard(SearcherSettings(delta_rows=1000, ef_construction=80))
     shard.add(points)
     shard.wait_for_build()
@@ -99,7 +99,7 @@ def banked() -> tuple[Shard, Float32Array]:
     return shard, queries(rng, points, 300)
 
 
-@pytest.mark.parametrize("bank", ["20", "5", "1", "0.2"])
+@pytest.mark.parametrize("bank", ["20", "5", "1", "0.4"])
 def test_a_bank_is_searched_as_well_as_everything(
     banked: tuple[Shard, Float32Array], bank: str
 ) -> None:
