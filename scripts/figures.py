@@ -3,10 +3,10 @@
 
     python -m scripts.figures RESULTS
 
-RESULTS holds what these wrote with --json: search.json, embedding.json, models.json and streaming.json
-(scripts/bench), and NAME.json of what scripts/faults ran. Each block between `<!-- figures: NAME -->` and
-`<!-- end -->` is replaced; one whose results are not there, and the rest of a document, are left as they
-are. The sizing table of docs/operations.md follows from them.
+RESULTS holds what these wrote with --json: search.json, qdrant.json, backup.json, embedding.json,
+models.json and streaming.json (scripts/bench), and NAME.json of what scripts/faults ran. Each block
+between `<!-- figures: NAME -->` and `<!-- end -->` is replaced; one whose results are not there, and the
+rest of a document, are left as they are. The sizing table of docs/operations.md follows from them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts import figures_search, sizing
+from scripts import figures_search, figures_stores, sizing
 from scripts.figures_streaming import service, throughput, withstood
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "paper", "streaming")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "operations", "paper", "streaming")),
 )
 PROFILES = ("sscd-motion", "offline")
 
@@ -142,6 +142,26 @@ def models(load: Load) -> str:
     )
 
 
+def qdrant(load: Load) -> str:
+    """Searches over Qdrant beside FAISS."""
+    results = load("qdrant")
+    cores = results["machine"]["cores"]
+    parts = [
+        table(figures_stores.STORE_HEAD, figures_stores.store_rows(results)),
+        f"{results['segments']:,} segments; servers and searchers share {cores} cores. "
+        f"{figures_stores.interruption(results)}".rstrip(),
+        *[f"Not measured: {name} ({why})." for name, why in results["missing"].items()],
+    ]
+    return "\n\n".join(parts)
+
+
+def backup(load: Load) -> str:
+    """A backup, its verification and its restore."""
+    results = load("backup")
+    steps = table(figures_stores.BACKUP_HEAD, figures_stores.backup_rows(results))
+    return f"{steps}\n\n{figures_stores.backup_summary(results)}"
+
+
 def streaming(load: Load) -> str:
     """Throughput, memory, recovery and latency, each beside its bound."""
     return table(["", "", "compare with"], throughput(load))
@@ -161,6 +181,8 @@ BLOCKS: dict[str, Callable[[Load], str]] = {
     "speed": speed,
     "search": search,
     "models": models,
+    "qdrant": qdrant,
+    "backup": backup,
     "streaming": streaming,
     "fire": fire,
     "service": service,

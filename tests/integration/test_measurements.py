@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts import figures_search
+from scripts import figures, figures_search
 from tests.benchmarks import bench_qdrant, bench_search, search_while_writing
 from tests.benchmarks.search import data, engine_process, http, http_server, runs, shards
 from tests.conftest import run_script
@@ -136,3 +137,65 @@ def test_ratios_of_qdrant_are_those_of_what_was_measured() -> None:
         "cluster_throughput_2_searchers_over_one": 1.5,
         "cluster_throughput_4_searchers_over_one": 2.0,
     }
+
+
+def test_the_documents_tell_what_the_benchmarks_of_stores_and_backups_wrote() -> None:
+    one = {"p50": 500.0, "p99": 2500.0}
+    results: dict[str, Any] = {
+        "qdrant": {
+            "segments": 1000,
+            "machine": {"cores": 2},
+            "missing": {"server": "it did not start"},
+            "times": {
+                "faiss": {"recall": 1.0, "one_query": one, "batch_of_100": one},
+                "server": {"segments_per_second": 900},
+                "cluster": {
+                    "recall": 0.99,
+                    "one_query": one,
+                    "batch_of_100": one,
+                    "segments_per_second": 2000,
+                    "queries_per_second_by_searchers": {"1": 100, "2": 150},
+                    "node_bytes": [2**20, 2**21],
+                    "node_killed": {
+                        "recall": 0.98,
+                        "one_query": one,
+                        "batch_of_100": one,
+                        "longest_gap_seconds": 2.34,
+                        "errors": 0,
+                    },
+                },
+            },
+        },
+        "backup": {
+            "segments": 1000,
+            "seconds": {"create": 1.5, "verify": 0.5, "restore": 2.0, "open": 1.0},
+            "bytes_per_segment": 5000,
+            "searches_while_it_was_made": {"searches": 90, "slowest_ms": 12.0},
+        },
+    }
+    stores = figures.qdrant(results.__getitem__).splitlines()
+    assert "| FAISS | 0.50 | 2.50 | 0.50 | 2.50 | 1.0000 |  |  |  |" in stores
+    cluster = (
+        "| three Qdrant nodes | 0.50 | 2.50 | 0.50 | 2.50 | 0.9900 | 100, 150 | 2,000 | 1, 2 |"
+    )
+    assert cluster in stores
+    assert (
+        "| three Qdrant nodes, one killed | 0.50 | 2.50 | 0.50 | 2.50 | 0.9800 |  |  |  |" in stores
+    )
+    # What was not measured is no row of empty cells.
+    assert not any(line.startswith("| one Qdrant server") for line in stores)
+    assert "Not measured: server (it did not start)." in stores
+    assert any("at most 2.3 s for an answer and get 0 errors" in line for line in stores)
+    backup = figures.backup(results.__getitem__).splitlines()
+    assert "| restore | 2.0 |" in backup
+    assert any("Of 90 searches while it was made, the slowest took 12 ms." in one for one in backup)
+
+
+def test_every_block_of_a_document_has_a_function() -> None:
+    named = [
+        name
+        for path in figures.DOCUMENTS
+        for name in re.findall("<!-- figures: ([a-z]+) -->", path.read_text(encoding="utf-8"))
+    ]
+    # Each block of this script is in a document; `detection` and `match` are of other scripts.
+    assert figures.BLOCKS.keys() <= {*named}
