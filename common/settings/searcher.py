@@ -141,7 +141,10 @@ class QdrantSettings(SettingsGroup):
     batch_points: int = Field(500, ge=1, le=10_000, description="Maximum segments per write.")
     batch_queries: int = Field(32, ge=1, le=1000, description="Maximum query vectors per request.")
     requests_in_flight: int = Field(
-        4, ge=1, le=64, description="Maximum requests that are sent at the same time."
+        4,
+        ge=1,
+        le=64,
+        description="Maximum searches, and maximum writes, that are sent at the same time.",
     )
 
     @field_validator("url")

@@ -41,7 +41,8 @@ ROUNDS = 4
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0
 # A node that failed is asked last for this long.
 ASIDE_SECONDS = 5.0
-# `ask_several` asks another node too when those it asked take longer.
+# `ask_several` asks another node too when those it asked take longer. For as long, threads wait for one
+# that is connecting.
 _SLOW_SECONDS = 1.0
 _LONGEST_RETRY_AFTER_SECONDS = 30.0
 # Concurrent requests of `ask_several`.
@@ -66,13 +67,24 @@ class Node:
         self._clients: dict[bool, QdrantClient] = {}
 
     def client(self, reading: bool) -> QdrantClient:
-        """Raises DependencyError if the versions of client and server do not fit together."""
-        with self._lock:
+        """The client for reading, or that for writing. Raises DependencyError if the versions of client
+        and server do not fit together, UnansweredError if another thread has been connecting for a
+        while: threads that wait for a node which does not respond are lost to the other nodes."""
+        found = self._clients.get(reading)
+        if found is not None:
+            return found
+        if not self._lock.acquire(timeout=_SLOW_SECONDS):
+            raise UnansweredError(
+                f"Qdrant at {self.where} does not respond: the connection to it is not ready after "
+                f"{_SLOW_SECONDS:.0f} s; start it, or set STORYHASH_QDRANT__URL to its addresses"
+            )
+        try:
             found = self._clients.get(reading)
             if found is None:
-                found = self._make(reading)
-                self._clients[reading] = found
+                found = self._clients[reading] = self._make(reading)
             return found
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         with self._lock:
@@ -215,6 +227,9 @@ class Nodes:
     def _one(self, node: Node, call: Call[Answer], reading: bool) -> Answer:
         try:
             return call(node.client(reading))
+        except UnansweredError:
+            self.set_aside(node)
+            raise
         except _FAILURES as error:
             if not self._leaves_open(error):
                 raise DependencyError(_explain(node.where, error)) from None

@@ -75,7 +75,11 @@ class QdrantStore:
                 ),
             )
         self.register.open(model_id)
-        self._pool = ThreadPoolExecutor(settings.requests_in_flight, thread_name_prefix="qdrant")
+        # Apart, so that no search waits for all writes of a large change.
+        self._searching, self._writing = (
+            ThreadPoolExecutor(settings.requests_in_flight, thread_name_prefix=f"qdrant-{work}")
+            for work in ("search", "write")
+        )
         self._search = SegmentSearch(
             SegmentSource(nodes, self._name, settings.read_consistency, self._ef), self.register
         )
@@ -135,7 +139,7 @@ class QdrantStore:
     def upsert(self, embeddings: Sequence[Embedding]) -> None:
         """Write segments. No search finds a new version of a video before `show`."""
         batches = _parts(embeddings, self._settings.batch_points)
-        for _ in self._pool.map(self._write, batches):
+        for _ in self._writing.map(self._write, batches):
             pass
 
     def show(self, rows: Sequence[Video], deleted: Iterable[tuple[str, int]] = ()) -> None:
@@ -172,7 +176,8 @@ class QdrantStore:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.shutdown()
+        self._searching.shutdown()
+        self._writing.shutdown()
         self._nodes.close()
 
     def _found(
@@ -183,7 +188,7 @@ class QdrantStore:
         size = self._settings.batch_queries
         parts = [vectors[start : start + size] for start in range(0, len(vectors), size)]
         find = partial(self._search.nearest, k=k, only=only, exact=exact)
-        found = [find(parts[0])] if len(parts) == 1 else self._pool.map(find, parts)
+        found = [find(parts[0])] if len(parts) == 1 else self._searching.map(find, parts)
         return [hits for part in found for hits in part]
 
     def _write(self, embeddings: Sequence[Embedding]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -304,3 +305,30 @@ def test_a_node_that_was_paused_neither_brings_back_nor_hides(rng: np.random.Gen
     assert versions_found(both, new[0]) == [1] * 3
     assert versions_found(both, kept[0]) == [1] * 3
     both.close()
+
+
+def test_a_search_waits_for_no_write(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = QdrantSettings(batch_queries=1, requests_in_flight=1)
+    store = QdrantStore(nodes, settings, SearcherSettings(), MODEL_ID)
+    one = video(np.random.default_rng(3), "one.mp4", 2)
+    store.upsert(one)
+    store.show([row(one)])
+    began, ended = threading.Event(), threading.Event()
+    written: list[object] = []
+
+    def blocked(batch: object) -> None:
+        began.set()
+        ended.wait(300)
+        written.append(batch)
+
+    monkeypatch.setattr(store, "_write", blocked)
+    writing = threading.Thread(target=store.upsert, args=(one,))
+    writing.start()
+    began.wait(300)
+    queries = np.stack([part.vector for part in one])
+    assert [hits[0].ref for hits in store.search(queries, 1)] == [part.ref for part in one]
+    assert not written
+    ended.set()
+    writing.join()
+    assert written
+    store.close()

@@ -22,7 +22,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from common.errors import DependencyError
 from common.settings import QdrantSettings
 from searcher.qdrant import nodes as module
-from searcher.qdrant.nodes import Node, Nodes, check_versions
+from searcher.qdrant.nodes import Node, Nodes, UnansweredError, check_versions
 
 ROOT = Path(__file__).parents[4]
 
@@ -139,6 +139,36 @@ def test_a_node_that_hangs_holds_up_no_majority(monkeypatch: pytest.MonkeyPatch)
     assert sorted(nodes.ask_several(answer, 2, nodes.nodes[0])) == ["b", "c"]
     assert not ended.is_set()
     ended.set()
+    nodes.close()
+
+
+def test_a_node_that_is_connecting_holds_up_no_other_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_SLOW_SECONDS", 0.02)
+    connecting, ended = threading.Event(), threading.Event()
+    made: Any = Scripted("slow")
+
+    def connect(_: bool) -> QdrantClient:
+        connecting.set()
+        ended.wait(300)
+        return made  # type: ignore[no-any-return]
+
+    slow = Node("http://slow", connect)
+    first = threading.Thread(target=slow.client, args=(True,))
+    first.start()
+    connecting.wait(300)
+    nodes = Nodes([slow, *cluster(Scripted("b"), Scripted("c")).nodes])
+    nodes.preferred = slow
+    assert nodes.ask(answer, reading=True) in ("b", "c")
+    # It is asked last for a while.
+    assert slow.aside_until > time.monotonic()
+    with pytest.raises(UnansweredError, match="http://slow does not respond"):
+        slow.client(True)
+    ended.set()
+    first.join()
+    # What was connected meanwhile is used.
+    assert slow.client(True) is made
     nodes.close()
 
 
