@@ -69,7 +69,7 @@ def _views(frames: UInt8Array) -> None:
         informative(seen)
         squashed(list(seen), 64)
         # All pictures that the network gets have one size.
-        assert np.isfinite(prepared(seen[:1])).all()
+        assert np.isfinite(prepared(list(seen[:1]))).all()
     assert np.isfinite(_offline().encode(list(frames[:1]))).all()
 
 
