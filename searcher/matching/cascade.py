@@ -12,6 +12,7 @@ from common.tracing import steps
 from common.types import QueryEmbedding, TakePass
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.matcher import Matcher, MatchReport
+from searcher.matching.pass_merge import merge_passes
 
 Compare: TypeAlias = Callable[[MatchReport], MatchReport]
 """The report after the pictures of its matches were compared; see `TransformFinder.add_to`."""
@@ -32,7 +33,7 @@ def match_cascade(
     compare: Compare | None = None,
     cancellation: Cancellation = NEVER_CANCELLED,
 ) -> MatchReport:
-    """The report of the first pass if it finds a copy, otherwise that of the second pass.
+    """The report of the first pass if it finds a copy, otherwise that of both passes (`merge_passes`).
 
     decided: whether a first report needs no second pass (default: it has a copy). It must be decided
     before and after its pictures are compared: a copy that only pictures confirm may be the background
@@ -42,24 +43,25 @@ def match_cascade(
     without information has only the first pass. Raises the errors of `take_pass`, `Matcher.match` and
     `compare`.
     """
-    compare = compare or _not_compared
+    compare, policies = compare or _not_compared, matcher.policies
     with _FirstPassPieces() as kept:
         answer = matcher.begin(only, cancellation)
         for piece in steps("embed, first pass", take_pass("first")):
             answer.add(piece)
             kept.keep(piece)
-        report = answer.report()
-        if report.reason:
-            return compare(report)
-        if decided(report) and not thorough:
-            report = compare(report)
-            if decided(report):
-                return report
+        report = first = answer.report()
+        if first.reason:
+            return compare(first)
+        if decided(first) and not thorough:
+            first = compare(report)
+            if decided(first):
+                return first
         answer = matcher.begin(only, cancellation)
         closer = take_pass("thorough" if thorough else "closer")
         for number, piece in enumerate(steps("embed, second pass", closer)):
             answer.add(kept.piece(number), piece)
-        return compare(answer.report())
+        merged = compare(merge_passes(report, answer.report(), policies))
+        return merged if first is report else merge_passes(first, merged, policies)
 
 
 def _not_compared(report: MatchReport) -> MatchReport:

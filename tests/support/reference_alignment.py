@@ -28,13 +28,15 @@ def align(
     order = np.flatnonzero(fine)[np.argsort(windows.starts[fine], kind="stable")]
     best = similarity[order].max(axis=1)
     ref_times = _reference_times(similarity[order], segments)
-    frames = alignment.are_frames(windows, order)
+    frames = alignment.are_frames(windows, order) or alignment.is_lone_frame(windows, usable)
     # A frame shows the moment at which its window starts.
     times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
     inside = best >= alignment.edge_of(best, background_similarity, frames=frames)
     if not inside.any():
         inside[int(np.argmax(best))] = True
     apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    if len(times) == 1 and frames:
+        apart = alignment.LONE_FRAME_SECONDS
     max_gap_seconds = max(alignment.MAX_GAP_SECONDS, alignment.MAX_GAP_WINDOWS * apart)
     runs = [
         _run(
@@ -46,7 +48,7 @@ def align(
             segments,
             ref_times,
             times,
-            apart / 2 if frames else 0.0,
+            apart if frames else 0.0,
         )
         for members in alignment.runs_of(np.flatnonzero(inside), times, ref_times, max_gap_seconds)
     ]
@@ -75,16 +77,10 @@ def _run(
     segments: Spans,
     ref_times: Float64Array,
     times: Float64Array,
-    margin_seconds: float,
+    apart_seconds: float,
 ) -> Run:
-    """margin_seconds: how far a run extends beyond its first and last time."""
-    first, last = int(members[0]), int(members[-1])
-    # There is no window beyond the ends of the query, so the outer edge of the window is used.
-    start = windows.starts[order[first]] if first == 0 else max(0.0, times[first] - margin_seconds)
-    end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
-    # The rest of the query after its last frame has no window of its own.
-    if windows.ends.max() - end < alignment.FRAME_SECONDS / 2:
-        end = windows.ends.max()
+    """apart_seconds: between two frames; 0 if windows are longer."""
+    start, end = alignment.query_range(members, order, windows, times, apart_seconds)
     if end - start < 1e-3:
         start, end = windows.starts[order[first]], windows.ends[order[last]]
     shown = similarity[order[members]]

@@ -29,6 +29,8 @@ MAX_JUMP_SECONDS = 6.0
 OUT_OF_ORDER = 0.25
 # A window shorter than this is one frame, located at its start.
 FRAME_SECONDS = 1.0
+# Frames of a closer pass are further apart. If a view has only one, the next one would be this far away.
+LONE_FRAME_SECONDS = 3.0
 # Offsets tried per tempo: the most common ones, in steps of this many seconds.
 _OFFSET_STEP, _OFFSETS_TRIED = 0.5, 5
 BEST_WINDOWS = 4
@@ -129,13 +131,13 @@ def align(
     peaks = _Peaks.of(similarity, usable)
     best = peaks.values[order]
     ref_times = _reference_times(similarity, order, peaks, segments)
-    frames = are_frames(windows, order)
+    frames = are_frames(windows, order) or is_lone_frame(windows, usable)
     # A frame shows the moment at which its window starts.
     times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
     inside = best >= edge_of(best, background_similarity, frames=frames)
     if not inside.any():
         inside[int(np.argmax(best))] = True
-    apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    apart = float(np.median(np.diff(times))) if len(times) > 1 else LONE_FRAME_SECONDS * frames
     max_gap_seconds = max(MAX_GAP_SECONDS, MAX_GAP_WINDOWS * apart)
     runs = [
         _run(
@@ -148,7 +150,7 @@ def align(
             segments,
             ref_times,
             times,
-            apart / 2 if frames else 0.0,
+            apart if frames else 0.0,
             max_gap_seconds,
         )
         for members in runs_of(np.flatnonzero(inside), times, ref_times, max_gap_seconds)
@@ -188,6 +190,14 @@ def finest_of(windows: Spans, usable: BoolArray) -> BoolArray:
 def are_frames(windows: Spans, order: Int64Array) -> bool:
     lengths = windows.ends[order] - windows.starts[order]
     return len(order) > 1 and float(np.median(lengths)) < FRAME_SECONDS
+
+
+def is_lone_frame(windows: Spans, usable: BoolArray) -> bool:
+    """Whether a view has only one frame of a query: the windows around it are all of other lengths. Of a
+    view with a frame every half second, many windows of one length contain a frame."""
+    lengths = np.sort(windows.ends[usable] - windows.starts[usable])
+    seconds = windows.ends.max() - windows.starts.min()
+    return bool(lengths[0] < FRAME_SECONDS <= seconds and (np.diff(lengths) > 1e-6).all())
 
 
 def edge_of(best: Float32Array, background_similarity: float, *, frames: bool) -> float:
@@ -248,18 +258,11 @@ def _run(
     segments: Spans,
     ref_times: Float64Array,
     times: Float64Array,
-    margin_seconds: float,
+    apart_seconds: float,
     gap_seconds: float,
 ) -> Run:
-    """The run of the windows `members`. margin_seconds: how far it extends beyond its first and last
-    time."""
-    first, last = int(members[0]), int(members[-1])
-    # There is no window beyond the ends of the query, so the outer edge of the window is used.
-    start = windows.starts[order[first]] if first == 0 else max(0.0, times[first] - margin_seconds)
-    end = windows.ends[order[last]] if last == len(order) - 1 else times[last] + margin_seconds
-    # The rest of the query after its last frame has no window of its own.
-    if windows.ends.max() - end < FRAME_SECONDS / 2:
-        end = windows.ends.max()
+    """The run of the windows `members`. apart_seconds: between two frames; 0 if windows are longer."""
+    start, end = query_range(members, order, windows, times, apart_seconds)
     if end - start < 1e-3:
         start, end = windows.starts[order[first]], windows.ends[order[last]]
     shown = order[members]
@@ -285,6 +288,31 @@ def _run(
         pairs=pairs,
         gap_seconds=gap_seconds,
     )
+
+
+def query_range(
+    members: Int64Array,
+    order: Int64Array,
+    windows: Spans,
+    times: Float64Array,
+    apart_seconds: float,
+) -> tuple[float, float]:
+    """Start and end of the windows `members`: half-way to the next frame that is not among them."""
+    first, last = int(members[0]), int(members[-1])
+    begin, finish = float(windows.starts.min()), float(windows.ends.max())
+    start = max(0.0, times[first] - apart_seconds / 2)
+    end = times[last] + apart_seconds / 2
+    if apart_seconds <= FRAME_SECONDS:
+        # There is no window beyond the ends of the query, so the outer edge of the window is used.
+        start = windows.starts[order[first]] if first == 0 else start
+        end = windows.ends[order[last]] if last == len(order) - 1 else end
+    else:
+        # No frame lies between these and the ends of the query. So nothing says that the copy ends.
+        reach = apart_seconds + FRAME_SECONDS / 2
+        start = begin if first == 0 and times[first] - begin < reach else start
+        end = finish if last == len(order) - 1 and finish - times[last] < reach else end
+    # The rest of the query after its last frame has no window of its own.
+    return float(start), finish if finish - end < FRAME_SECONDS / 2 else float(end)
 
 
 def _best_pairs(peaks: _Peaks, vouching: Int64Array) -> tuple[tuple[int, int, float], ...]:

@@ -56,13 +56,18 @@ class QueryFrames:
         """All frames of an indexed video."""
         return cls(*coded_frames(video, range(len(video.refs))), duration_seconds)
 
+    @property
+    def are_sparse(self) -> bool:
+        """Whether frames are too far apart to show where a copy begins and ends."""
+        if len(self.seconds) < 2:
+            return self.duration_seconds > _MAX_STEP_SECONDS
+        return float(np.median(np.diff(self.seconds))) > _MAX_STEP_SECONDS
+
     def near(self, run: Run) -> BoolArray:
-        """bool (T,): the frames that may belong to the run; all False if frames are too far apart."""
-        steps = np.diff(self.seconds)
-        if len(steps) and float(np.median(steps)) > _MAX_STEP_SECONDS:
-            return np.zeros(len(self.seconds), dtype=bool)
-        return (self.seconds >= run.query_start_seconds - _QUERY_MARGIN_SECONDS) & (
-            self.seconds <= run.query_end_seconds + _QUERY_MARGIN_SECONDS
+        """bool (T,): the frames that may belong to the run; of sparse frames those in its range."""
+        margin = 0.0 if self.are_sparse else _QUERY_MARGIN_SECONDS
+        return (self.seconds >= run.query_start_seconds - margin) & (
+            self.seconds <= run.query_end_seconds + margin
         )
 
     def with_itself(self, chosen: BoolArray) -> Float32Array:
@@ -87,7 +92,7 @@ class FrameSimilarity:
 
     similarity: float32 (Tq, Tr). query_seconds, ref_seconds: float64, increasing. first_seconds,
     last_seconds: times of the query's first and last frame. duration_seconds: length of the query.
-    ref_start_seconds, ref_end_seconds: range of the complete reference.
+    ref_start_seconds, ref_end_seconds: range of the complete reference. are_sparse: see `QueryFrames`.
     """
 
     similarity: Float32Array
@@ -98,6 +103,7 @@ class FrameSimilarity:
     duration_seconds: float
     ref_start_seconds: float
     ref_end_seconds: float
+    are_sparse: bool = False
 
     @classmethod
     def around(cls, run: Run, query: QueryFrames, video: VideoSegments) -> FrameSimilarity | None:
@@ -123,6 +129,7 @@ class FrameSimilarity:
             query.duration_seconds,
             video.refs[0].start_seconds,
             video.refs[-1].end_seconds,
+            query.are_sparse,
         )
 
 

@@ -4,7 +4,8 @@ Segments locate a window to a few seconds; frame codes are finer. The best path 
 frame similarities selects the frames of the copy. If they lie on a line (one offset, one tempo), the line
 gives a more precise reference range than single frames. If they do not, for example after cuts, the range
 is from the first to the last frame. In a still scene all frames are similar and the path may not advance;
-then the line is used, or else the ranges of the segments are kept.
+then the line is used, or else the ranges of the segments are kept. Frames that are seconds apart, those of
+a closer pass, do not show where a copy begins and ends, but the line through them tells the reference range.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from common.types import Float32Array, Float64Array
 from searcher.matching.alignment.alignment import Run
 from searcher.matching.alignment.temporal_fit import TEMPI, mean_along, ordered_range, tempo_penalty
 from searcher.matching.localisation.frame_similarity import HALF_FRAME_SECONDS, FrameSimilarity
+from searcher.matching.localisation.row_comparison import at_line
 from searcher.matching.localisation.viterbi import MatchedFrames, best_path
 
 # Reward per frame of a copy; the path penalties are in the same unit.
@@ -46,6 +48,8 @@ def refine(run: Run, frames: FrameSimilarity, background_similarity: float) -> R
     peak = float(best[-_PEAK_FRAMES:].mean()) if len(best) else -1.0
     if peak <= background_similarity or not len(frames.ref_seconds):
         return run
+    if frames.are_sparse:
+        return _on_line(run, frames)
     level = (peak + background_similarity) / 2
     reward = (frames.similarity - level) * (_COPY_REWARD / (peak - level))
     found = [
@@ -71,6 +75,25 @@ def refine(run: Run, frames: FrameSimilarity, background_similarity: float) -> R
         ref_end_seconds=ref_end,
         tempo=tempo,
     )
+
+
+def _on_line(run: Run, frames: FrameSimilarity) -> Run:
+    """The run with the reference range of the line through its frames, if they fit it clearly better than
+    its own line."""
+    if run.tempo is None or len(frames.query_seconds) < _MIN_FRAMES:
+        return run
+    tempo, offset, value = _line(frames.similarity, frames.query_seconds, frames.ref_seconds)
+    at = at_line(run, frames.query_seconds)[None]
+    inside = np.ones(at.shape, dtype=bool)
+    own = float(mean_along(frames.similarity, at, frames.ref_seconds, inside)[0])
+    if value - tempo_penalty(tempo) < own - tempo_penalty(run.tempo) + _LINE_LOSS:
+        return run
+    start, end = ordered_range(
+        tempo * run.query_start_seconds + offset,
+        tempo * run.query_end_seconds + offset,
+        frames.ref_end_seconds,
+    )
+    return replace(run, ref_start_seconds=start, ref_end_seconds=end, tempo=tempo)
 
 
 def _query_range(frames: FrameSimilarity, first: int, last: int) -> tuple[float, float]:

@@ -167,6 +167,8 @@ def test_policies_of_banks_are_set_as_json(monkeypatch: pytest.MonkeyPatch) -> N
 class Looked:
     """A matcher that finds a copy once it is shown a view of that name."""
 
+    policies = Policies(Policy(0.9, 0.3))
+
     def __init__(self, found_in: str) -> None:
         self.found_in = found_in
         self.shown: list[tuple[str, ...]] = []
@@ -186,8 +188,8 @@ class Looked:
         self.shown.append(tuple(view for look in looks for view in look.views))
 
     def report(self) -> MatchReport:
-        decision = "copy" if self.found_in in self.shown[-1] else "no_match"
-        return MatchReport("q", 4.0, "model", (match(0.5),), (decision,))  # type: ignore[arg-type]
+        found = match(0.95 if self.found_in in self.shown[-1] else 0.1)
+        return MatchReport("q", 4.0, "model", (), ()).with_matches([found], self.policies)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,7 @@ def test_only_a_copy_before_and_after_the_comparison_of_pictures_needs_no_second
 ) -> None:
     def compare(report: MatchReport) -> MatchReport:
         compared.append(report)
-        return replace(report, decisions=("no_match" if refuted else "copy",))
+        return report.with_matches([match(0.05 if refuted else 0.95)], looked.policies)
 
     compared: list[MatchReport] = []
     looked = Looked(found_in)
