@@ -15,7 +15,7 @@ from embedder.fusion import fuse
 from embedder.query.embedder import windows_of
 from embedder.query.features import QueryFeatures, ViewFeatures
 from searcher.index.state import VideoSegments
-from searcher.matching.alignment.alignment import Run
+from searcher.matching.alignment.alignment import Run, Spans, align
 from searcher.matching.alignment.temporal_fit import ordered_range
 from searcher.matching.localisation.frame_similarity import FrameSimilarity, QueryFrames
 from searcher.matching.localisation.localisation import refine
@@ -213,3 +213,71 @@ def test_a_range_is_never_empty_nor_beyond_the_reference(
 ) -> None:
     start, end = ordered_range(first, last, end_seconds)
     assert 0 <= start < end <= end_seconds
+
+
+
+
+def sparse(rows: Float32Array, shown: list[int]) -> QueryEmbedding:
+    """A query with a frame of `rows`, two per second, at each of these numbers."""
+    duration = len(rows) * FRAME_SECONDS
+    times = np.array(shown) * FRAME_SECONDS
+    view = ViewFeatures("inner", rows[shown], np.ones(len(shown), dtype=bool), times)
+    action = np.ones((1, 15), dtype=np.float32)
+    seen = QueryFeatures(duration, np.array([[0.0, duration]]), action, (view,))
+    return windows_of("query", "model", seen, "mean")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "copied", "shown", "expected"),
+    [
+        # No frame lies behind the last one, so nothing says that the copy ends there.
+        (11, (0, 11), [0, 6, 12, 18], (0.0, 11.0)),
+        # Half-way to the next frame.
+        (11, (0, 8), [0, 6, 12, 18], (0.0, 7.5)),
+        (11, (5, 11), [0, 6, 12, 18], (4.5, 11.0)),
+        # The view shows nothing in a part of the query.
+        (20, (0, 11), [0, 6, 12, 18], (0.0, 10.5)),
+        (20, (9, 20), [18, 24, 30, 36], (7.5, 20.0)),
+        # One moment.
+        (2, (0, 2), [0], (0.0, 2.0)),
+        (3, (0, 3), [0], (0.0, 3.0)),
+        (20, (8, 12), [18], (7.5, 10.5)),
+    ],
+)
+def test_frames_of_a_closer_pass_locate_a_copy_to_half_of_their_distance(
+    rng: np.random.Generator,
+    seconds: int,
+    copied: tuple[int, int],
+    shown: list[int],
+    expected: tuple[float, float],
+) -> None:
+    rows, film = unit_rows(rng, 2 * seconds, VISUAL_DIMENSION), walk(rng, 2 * seconds)
+    part = slice(2 * copied[0], 2 * copied[1])
+    rows[part] = film[part]
+    query = QueryWindows.of(sparse(rows, shown))
+    view, segments = query.views[0], Reference(film).segments
+    usable = view.mask(len(query.windows.starts))
+    similarity = np.zeros((len(usable), len(segments.refs)), dtype=np.float32)
+    similarity[view.windows] = view.vectors @ segments.vectors.T
+    starts = np.array([ref.start_seconds for ref in segments.refs])
+    ends = np.array([ref.end_seconds for ref in segments.refs])
+    run = align(similarity, usable, query.windows, Spans(starts, ends), STRANGERS)[0]
+    assert (run.query_start_seconds, run.query_end_seconds) == pytest.approx(expected, abs=0.01)
+
+
+def test_frames_of_a_closer_pass_tell_the_place_in_the_reference(rng: np.random.Generator) -> None:
+    rows = walk(rng, 60)
+    film, query = Reference(rows), sparse(rows[17:41], [0, 6, 12, 18])
+    run = rough(query, (6.0, 18.0))
+    found = refine(run, around(run, query, film), STRANGERS)
+    assert ranges(found) == pytest.approx((0.0, 12.0, 8.5, 20.5), abs=0.15)
+    assert (found.score, found.pairs) == (run.score, run.pairs)
+
+
+def test_frames_of_a_closer_pass_move_no_range_where_nothing_moves(
+    rng: np.random.Generator,
+) -> None:
+    still = np.repeat(unit_rows(rng, 1, VISUAL_DIMENSION), 40, axis=0)
+    film, query = Reference(still), sparse(still[:24], [0, 6, 12, 18])
+    run = rough(query, (6.0, 18.0))
+    assert refine(run, around(run, query, film), STRANGERS) == run
