@@ -117,6 +117,7 @@ def backend_of(settings: Settings) -> Backend:
         stage.visual.pooling,
         make,
         calibration_of(stage, settings),
+        (*stage.visual.views, *stage.visual.closer_views),
     )
 
 

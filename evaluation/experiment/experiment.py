@@ -133,6 +133,7 @@ class Evaluation:
             backend.pooling,
             self.video,
             self.plan.lookalikes,
+            backend.views,
         )
         with WorkerPool(spec, self.workers) as pool:
             yield ProfileRun(backend, pool, self.cache, self.watch, _spec_digest(spec))

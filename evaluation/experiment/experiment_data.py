@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from common.settings import VideoSettings
 from embedder.fusion import FusionMode, split
 from embedder.pooling import Pooling
 from embedder.query.features import QueryFeatures
+from embedder.visual.views import VIEW_NAMES
 from evaluation.data.datasets import DatasetVideo, folds
 from evaluation.data.distractors import make_distractors
 from evaluation.data.edits import EditedVideos
@@ -70,9 +71,12 @@ class ExperimentData:
         pooling: Pooling,
         edits: EditedVideos,
         limits: VideoSettings,
+        views: Collection[str] = VIEW_NAMES,
     ) -> None:
-        """Raises UsageError if a video of the plan could not be read."""
+        """views: the only ones that queries are embedded through. Raises UsageError if a video of the plan
+        could not be read."""
         self._plan = plan
+        self._views = frozenset(views)
         self._edits = edits
         self._limits = limits
         self._store = store
@@ -115,7 +119,9 @@ class ExperimentData:
             raise UsageError(
                 f"{video.video_id}, {transform}: not extracted; run the same command again"
             )
-        return cached
+        # The features may have been cached when the profile had more views.
+        seen = tuple(view for view in cached.query.views if view.name in self._views)
+        return replace(cached, query=replace(cached.query, views=seen))
 
     def queries(self) -> list[Query]:
         """Every edit, every unedited video that has copies or look-alikes, and the folder of

@@ -14,7 +14,7 @@ class Backend:
     """One profile.
 
     visual: name of its visual backend. pooling: how frames become one vector. make: loads it, also in
-    other processes. calibration: the calibration in force.
+    other processes. calibration: the calibration in force. views: those that queries are embedded through.
     """
 
     profile: str
@@ -23,3 +23,4 @@ class Backend:
     pooling: Pooling
     make: MakeStage
     calibration: Calibration
+    views: tuple[str, ...]

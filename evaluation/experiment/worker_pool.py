@@ -12,6 +12,7 @@ from common.runtime_tuning import usable_cores
 from common.settings import VideoSettings
 from common.worker_processes import WorkerProcesses
 from embedder.pooling import Pooling
+from embedder.visual.views import VIEW_NAMES
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.edits import EditedVideos
 from evaluation.data.extraction import FeatureStore
@@ -31,7 +32,8 @@ CHUNK = 16
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """How to open one profile's experiment in any process. transforms: their names. folder: of the
-    cached features. edits: folder of edited videos, which are made when their pictures are compared."""
+    cached features. edits: folder of edited videos, which are made when their pictures are compared.
+    views: those that queries are embedded through; the cached features may have more."""
 
     videos: tuple[DatasetVideo, ...]
     transforms: tuple[str, ...]
@@ -43,6 +45,7 @@ class WorkerSpec:
     pooling: Pooling
     limits: VideoSettings
     lookalikes: tuple[DatasetVideo, ...] = ()
+    views: tuple[str, ...] = VIEW_NAMES
 
     @property
     def plan(self) -> ExperimentPlan:
@@ -61,7 +64,7 @@ class WorkerSpec:
         """Raises UsageError if a video was not extracted or could not be read."""
         edits = EditedVideos(self.edits, (*self.videos, *self.lookalikes), self.limits)
         return ExperimentData(
-            *(self.plan, self.store, self.profile, self.pooling), edits, self.limits
+            *(self.plan, self.store, self.profile, self.pooling), edits, self.limits, self.views
         )
 
 

@@ -11,6 +11,7 @@ import pytest
 from common.errors import StoryHashError, UsageError
 from common.settings import IngestSettings, VideoSettings
 from embedder.normalise import unit
+from embedder.visual.views import VIEW_NAMES
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL
 from evaluation.data.feature_cache import write_cached_query
@@ -71,7 +72,11 @@ def evaluation(recipe: WorkerSpec, workers: int, watched: dict[str, int]) -> Eva
     def never() -> None:
         raise AssertionError("features were made by hand")
 
-    backend = Backend(PROFILE, "offline", MODEL, "mean", never, load_calibration("offline"))  # type: ignore[arg-type]
+    backend = Backend(
+        *(PROFILE, "offline", MODEL, "mean", never),  # type: ignore[arg-type]
+        load_calibration("offline"),
+        VIEW_NAMES,
+    )
     return Evaluation(
         recipe.plan,
         (backend,),
@@ -81,6 +86,12 @@ def evaluation(recipe: WorkerSpec, workers: int, watched: dict[str, int]) -> Eva
         workers,
         watch,
     )
+
+
+def test_a_query_is_seen_through_the_views_of_the_profile_alone(recipe: WorkerSpec) -> None:
+    for views in (("identity", "flip_h"), ("identity",)):
+        query = replace(recipe, views=views).open().queries()[0]
+        assert tuple(view.name for view in query.load().query.views) == views
 
 
 def test_two_processes_and_one_give_the_same_rows(recipe: WorkerSpec) -> None:

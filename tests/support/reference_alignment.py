@@ -82,7 +82,7 @@ def _run(
     """apart_seconds: between two frames; 0 if windows are longer."""
     start, end = alignment.query_range(members, order, windows, times, apart_seconds)
     if end - start < 1e-3:
-        start, end = windows.starts[order[first]], windows.ends[order[last]]
+        start, end = windows.starts[order[members[0]]], windows.ends[order[members[-1]]]
     shown = similarity[order[members]]
     line = _fit(times[members], ref_times[members], shown, segments)
     if line is None:

@@ -264,7 +264,7 @@ def _run(
     """The run of the windows `members`. apart_seconds: between two frames; 0 if windows are longer."""
     start, end = query_range(members, order, windows, times, apart_seconds)
     if end - start < 1e-3:
-        start, end = windows.starts[order[first]], windows.ends[order[last]]
+        start, end = windows.starts[order[members[0]]], windows.ends[order[members[-1]]]
     shown = order[members]
     line = _fit(times[members], ref_times[members], similarity, shown, peaks, segments)
     if line is None:

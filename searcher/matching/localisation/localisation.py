@@ -4,8 +4,9 @@ Segments locate a window to a few seconds; frame codes are finer. The best path 
 frame similarities selects the frames of the copy. If they lie on a line (one offset, one tempo), the line
 gives a more precise reference range than single frames. If they do not, for example after cuts, the range
 is from the first to the last frame. In a still scene all frames are similar and the path may not advance;
-then the line is used, or else the ranges of the segments are kept. Frames that are seconds apart, those of
-a closer pass, do not show where a copy begins and ends, but the line through them tells the reference range.
+then the line is used, or else the ranges of the segments are kept. Frames that are seconds apart, those
+of a closer pass, do not show where a copy begins and ends, but a line through them tells its place in the
+reference.
 """
 
 from __future__ import annotations

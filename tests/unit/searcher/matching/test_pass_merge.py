@@ -108,7 +108,9 @@ def test_a_joined_match_covers_what_both_cover() -> None:
 def test_a_range_that_runs_backwards_is_joined_on_its_line() -> None:
     # Query 0 to 20 shows 25 to 5; its first 12 seconds show 25 to 13.
     merged = merge_passes(
-        report(match(0, 20, 5, 0.6, tempo=-1.0)), report(match(0, 12, 13, 0.8, tempo=-1.0)), POLICIES
+        report(match(0, 20, 5, 0.6, tempo=-1.0)),
+        report(match(0, 12, 13, 0.8, tempo=-1.0)),
+        POLICIES,
     )
     (found,) = merged.matches
     assert (found.query_end_seconds, found.ref_start_seconds, found.ref_end_seconds) == (20, 5, 25)

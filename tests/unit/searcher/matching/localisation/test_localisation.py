@@ -215,8 +215,6 @@ def test_a_range_is_never_empty_nor_beyond_the_reference(
     assert 0 <= start < end <= end_seconds
 
 
-
-
 def sparse(rows: Float32Array, shown: list[int]) -> QueryEmbedding:
     """A query with a frame of `rows`, two per second, at each of these numbers."""
     duration = len(rows) * FRAME_SECONDS
