@@ -73,8 +73,8 @@ class ExperimentData:
         limits: VideoSettings,
         views: Collection[str] = VIEW_NAMES,
     ) -> None:
-        """views: the only ones that queries are embedded through. Raises UsageError if a video of the plan
-        could not be read."""
+        """views: the only ones that queries are embedded through. Raises UsageError if a video of the
+        plan could not be read."""
         self._plan = plan
         self._views = frozenset(views)
         self._edits = edits

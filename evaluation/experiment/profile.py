@@ -14,7 +14,7 @@ class Backend:
     """One profile.
 
     visual: name of its visual backend. pooling: how frames become one vector. make: loads it, also in
-    other processes. calibration: the calibration in force. views: those that queries are embedded through.
+    other processes. calibration: the calibration in force. views: what queries are embedded through.
     """
 
     profile: str

@@ -2,8 +2,8 @@
 away.
 
 The second pass sees the query through more views. It may match a video less surely than the first one,
-for example through a part of the picture, or in a shorter range. So of each video the better pass is kept.
-Where both tell the same line (one offset, one tempo), their ranges are joined.
+for example through a part of the picture, or in a shorter range. So of each video the better pass is
+kept. Where both tell the same line (one offset, one tempo), their ranges are joined.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class SscdBackend:
     frames_per_second = 2.0
     pooling: Literal["mean", "median"] = "mean"
     views = (IDENTITY,)
-    # The network is nearly blind to mirroring and to rotations by 90 and 180 degrees: the whole picture finds
-    # them at a similarity of 0.75 and more. `middle` found no copy that another view does not find.
+    # The network is nearly blind to mirroring and to rotations by 90 and 180 degrees: the whole picture
+    # finds them at a similarity of 0.75 and more. `middle` found no copy that another view does not find.
     closer_views = ("negative", *(name for name in REGION_NAMES if name != "middle"))
 
     def __init__(
