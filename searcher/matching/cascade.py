@@ -12,7 +12,7 @@ from common.tracing import steps
 from common.types import QueryEmbedding, TakePass
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.matcher import Matcher, MatchReport
-from searcher.matching.pass_merge import merge_passes
+from searcher.matching.report.pass_merge import merge_passes
 
 Compare: TypeAlias = Callable[[MatchReport], MatchReport]
 """The report after the pictures of its matches were compared; see `TransformFinder.add_to`."""

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.types import Match
-from searcher.matching.match_report import MatchReport
-from searcher.matching.pass_merge import merge_passes
-from searcher.matching.policy import Policies, Policy
+from searcher.matching.report.match_report import MatchReport
+from searcher.matching.report.pass_merge import merge_passes
+from searcher.matching.scoring.policy import Policies, Policy
 
 POLICIES = Policies(Policy(0.9, 0.3))
 SECONDS = 20.0
@@ -134,11 +134,12 @@ MATCHES = st.lists(
 
 
 def best(found: MatchReport) -> dict[str, tuple[float, bool]]:
-    """The probability of the best match of each video, and whether it is verified."""
+    """The highest probability of each video, and whether one of its matches is verified."""
     result: dict[str, tuple[float, bool]] = {}
     for one, _ in found.judged:
         confirmed = one.evidence.get("verification", {}).get("outcome") == "confirmed"
-        result.setdefault(one.video_id, (one.probability, confirmed))
+        probability, before = result.get(one.video_id, (0.0, False))
+        result[one.video_id] = max(probability, one.probability), before or confirmed
     return result
 
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from common.types import Match
-from searcher.matching.match_report import MatchReport
-from searcher.matching.policy import Decision, Policies
+from searcher.matching.report.match_report import MatchReport
+from searcher.matching.scoring.policy import Decision, Policies
 
 # Two matches are on one line if their reference times differ by at most this much where they overlap, and
 # their tempi by less than a step of those that are tried.
 _LINE_SECONDS, _TEMPO_STEP = 1.0, 0.21
 # A range that is joined must have at least this probability: others are on the same line by chance.
 _LEAST_PROBABILITY = 0.01
-# Two matches of a video may share this much of the query.
+# Two matches of a video may share this much of the query, and at most half of the shorter one.
 _SHARED_SECONDS = 1.0
 
 _Judged = list[tuple[Match, Decision]]
@@ -49,29 +49,30 @@ def _of_video(first: _Judged, second: _Judged, query_seconds: float) -> list[Mat
     """The matches of one video, from both passes; best first, at least one of the two has some."""
     if not first or not second:
         return [match for match, _ in first or second]
-    better, other = (second, first) if _replaces(second[0][0], first[0][0]) else (first, second)
+    better, other = (second, first) if _replaces(second, first) else (first, second)
     kept = [match for match, _ in better]
     for match, decision in other:
         same = [number for number, one in enumerate(kept) if on_one_line(one, match)]
         if same and match.probability >= _LEAST_PROBABILITY:
             kept[same[0]] = joined(kept[same[0]], match, query_seconds)
-        elif decision != "no_match" and all(_shared(one, match) <= _SHARED_SECONDS for one in kept):
+        elif decision != "no_match" and not any(_overlap(one, match) for one in kept):
             kept.append(match)
     return kept
 
 
-def _replaces(second: Match, first: Match) -> bool:
-    """Whether the best match of a second pass replaces that of the first one: it is neither less probable
-    nor less verified, and not shorter if it is only equal."""
-    if (_is_verified(second), second.probability) == (_is_verified(first), first.probability):
-        return _seconds(second) >= _seconds(first)
-    return _is_verified(second) >= _is_verified(first) and second.probability >= first.probability
+def _replaces(second: _Judged, first: _Judged) -> bool:
+    """Whether the matches of a second pass replace those of the first one: they are neither less probable
+    nor less verified, and the best one is not shorter if they are only equal."""
+    new, old = second[0][0], first[0][0]
+    if (_is_verified(second), new.probability) == (_is_verified(first), old.probability):
+        return _seconds(new) >= _seconds(old)
+    return _is_verified(second) >= _is_verified(first) and new.probability >= old.probability
 
 
-def _is_verified(match: Match) -> bool:
+def _is_verified(judged: _Judged) -> bool:
     """Whether the pictures of a match were compared and agree."""
-    verification = match.evidence.get("verification")
-    return verification is not None and verification["outcome"] == "confirmed"
+    verifications = (match.evidence.get("verification", {}) for match, _ in judged)
+    return any(one.get("outcome") == "confirmed" for one in verifications)
 
 
 def on_one_line(one: Match, other: Match) -> bool:
@@ -114,6 +115,12 @@ def _shared(one: Match, other: Match) -> float:
     return min(one.query_end_seconds, other.query_end_seconds) - max(
         one.query_start_seconds, other.query_start_seconds
     )
+
+
+def _overlap(one: Match, other: Match) -> bool:
+    """Whether two matches tell of the same part of the query."""
+    shortest = min(_seconds(one), _seconds(other))
+    return _shared(one, other) > min(_SHARED_SECONDS, shortest / 2)
 
 
 def _seconds(match: Match) -> float:
