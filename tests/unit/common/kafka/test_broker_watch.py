@@ -71,7 +71,7 @@ def test_a_line_is_logged_once_per_minute(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(broker_watch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("common.kafka.broker_watch.time.monotonic", lambda: now[0])
     watch = BrokerWatch(KafkaSettings(bootstrap_servers="kafka:9092", request_timeout_seconds=15))
     for _ in range(135):
         now[0] += 1.0

@@ -152,7 +152,7 @@ def test_a_node_that_is_connecting_holds_up_no_other_thread(
     def connect(_: bool) -> QdrantClient:
         connecting.set()
         ended.wait(300)
-        return made  # type: ignore[no-any-return]
+        return made
 
     slow = Node("http://slow", connect)
     first = threading.Thread(target=slow.client, args=(True,))
