@@ -34,7 +34,7 @@ from tests.deploy.files import (
 from tests.e2e.conftest import draw
 from tests.kafka_broker import KafkaBroker, can_run
 from tests.support.http_server import Answer, content, serving
-from tests.support.monitoring import Watched, grew, serve_watched, wait_to_see
+from tests.support.monitoring import Watched, grew, serve_watched, wait_for_recorded, wait_to_see
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.services import Deployment, Searcher, Service, write_manifest
@@ -146,6 +146,7 @@ def make_it_all_happen(
         wait_to_see(scraper, grew("match_probability_count"))
         wait_to_see(scraper, grew('http_requests_total{route="/v1/match"}'))
         wait_to_see(scraper, "storyhash_index_recall_ratio >= 0")
+        wait_for_recorded(scraper)
 
 
 def started(deployment: Deployment, job: str, *arguments: str | Path, **settings: str) -> Service:

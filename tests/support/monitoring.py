@@ -154,6 +154,7 @@ def serve_watched(
                 wait_to_see(scraper, grew("query_duration_seconds_count"))
                 wait_to_see(scraper, "storyhash_index_recall_ratio >= 0")
                 wait_to_see(scraper, grew('videos_total{stage="search",outcome="done"}'))
+                wait_for_recorded(scraper)
                 if seconds:
                     # Verdicts are counted once per minute, which a test does not wait for.
                     judge(service.url)
@@ -170,6 +171,14 @@ def serve_watched(
 def wait_to_see(scraper: Prometheus, expression: str) -> None:
     """Wait until an expression has a value."""
     wait_until(lambda: scraper.now(expression) != [], expression, 600, 0.25)
+
+
+def wait_for_recorded(scraper: Prometheus) -> None:
+    """Wait until every recording rule was evaluated with a result, which is later than what it is made
+    of was scraped."""
+    for name in recorded():
+        # A share of 0 may be calculated as a little less.
+        wait_to_see(scraper, f"{name} > -1")
 
 
 def grew(metric: str) -> str:
