@@ -78,6 +78,8 @@ class BrokerWatch:
         while not self._closing.wait(_ASK_SECONDS):
             started = time.monotonic()
             answered = self._ask()
+            if self._closing.is_set():
+                break
             now = time.monotonic()
             if answered:
                 self._answered_at, self._refused_since = now, None

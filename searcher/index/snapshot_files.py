@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -158,11 +159,17 @@ def file_checksum(path: Path) -> str:
         return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
+# NumPy parses the header as Python. If several threads do that at the same time, Python 3.11 may raise
+# SystemError: "AST constructor recursion depth mismatch" (https://github.com/python/cpython/issues/106905).
+_one_parser = threading.Lock()
+
+
 def _view(content: bytes) -> Array:
     """The array of the bytes that `_npy` made, not a copy."""
     stream = io.BytesIO(content)
     np.lib.format.read_magic(stream)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    with _one_parser:
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,8 +18,17 @@ from tests.support.small_broker import SmallBroker
 
 
 @pytest.fixture(autouse=True)
-def asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def asks_often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(broker_watch, "_ASK_SECONDS", 0.05)
+    yield
+    # A watch ends with its last question. Until then kafka-python logs into the next tests.
+    names = {"broker-watch"}
+    wait_until(
+        lambda: names.isdisjoint(thread.name for thread in threading.enumerate()),
+        "the end of the watch",
+        60,
+        0.01,
+    )
 
 
 def settings(broker: SmallBroker, seconds: float) -> KafkaSettings:
@@ -52,7 +63,7 @@ def test_a_broker_that_is_gone_is_told_before_the_time_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(broker_watch, "_REFUSED_SECONDS", 0.1)
-    with SmallBroker() as broker, BrokerWatch(settings(broker, 600.0)) as watch:
+    with SmallBroker() as broker, BrokerWatch(settings(broker, 6.0)) as watch:
         wait_until(broker.answered.is_set, "an answer", 60, 0.01)
         assert watch.reason() == ""
         broker.gone()
