@@ -35,8 +35,9 @@ def once_of(request: Request, body: str) -> Once | None:
     printable = key.isascii() and key.isprintable()
     if len(given) > 1 or not 1 <= len(key) <= _MAX_KEY or not printable:
         raise UsageError(f"{_HEADER}: expected 1 to {_MAX_KEY} printable ASCII characters, once")
-    route = f"{request.method} {request.url.path}?{request.url.query}"
-    return Once(facts_of(request.scope).caller.key_id or "", route, key, body)
+    route = f"{request.method} {request.url.path}"
+    asked = f"{request.url.query}\n{body}"
+    return Once(facts_of(request.scope).caller.key_id or "", route, key, asked)
 
 
 def made_response(

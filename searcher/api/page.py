@@ -1,4 +1,5 @@
-"""The review page: static files of this package, served at `/` and below `/page/`."""
+"""The review page: static files of this package, served at `/` and below `/page/`. `/docs` is its view of
+the API."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ class PageFile:
     """One file of the page, read once."""
 
     def __init__(self, name: str, content: bytes) -> None:
-        self.path = "/" if name == _INDEX else f"/page/{name}"
+        self.paths = ("/", "/docs") if name == _INDEX else (f"/page/{name}",)
         self._content = content
         self._headers = {
             "Content-Type": _TYPES[name[name.rindex(".") :]],
@@ -73,7 +74,8 @@ def page_router(page: list[PageFile]) -> APIRouter:
     catalogue. The page asks for a key when the API requires one."""
     router = APIRouter(include_in_schema=False)
     for file in page:
-        router.add_api_route(file.path, _route(file), methods=["GET", "HEAD"])
+        for path in file.paths:
+            router.add_api_route(path, _route(file), methods=["GET", "HEAD"])
     return router
 
 

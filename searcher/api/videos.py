@@ -99,11 +99,16 @@ def videos_router(
         bank: Annotated[str, Query(description="Only videos of this bank.")] = "",
         state: Annotated[str, Query(description="Only videos in this state.")] = "",
         prefix: Annotated[str, Query(description="Only ids that begin with this text.")] = "",
+        text: Annotated[
+            str,
+            Query(max_length=200, description="Only videos whose id or title contains this text."),
+        ] = "",
     ) -> Response:
         """List the videos of the catalogue, ordered by id. A page may be shorter than `limit` when videos
         have much metadata."""
         allowed = banks_for(request, frozenset({bank} if bank else ()))
-        only = Selection(bank, state, prefix, None if allowed is None else tuple(sorted(allowed)))
+        banks = None if allowed is None else tuple(sorted(allowed))
+        only = Selection(bank, state, prefix, banks, text)
         return _page(catalogue.current().index.videos, cursor, limit, only, curated())
 
     # Ids may hold slashes and newlines, as the paths they are made of do.

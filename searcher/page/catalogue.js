@@ -14,6 +14,7 @@ const THUMBNAIL = { w: 96, h: 54 };
 
 export function catalogueView() {
   const prefix = el("input", { type: "search", id: "prefix", autocomplete: "off", spellcheck: "false", placeholder: "any id" });
+  const text = el("input", { type: "search", id: "text", autocomplete: "off", spellcheck: "false", maxlength: 200, placeholder: "any text" });
   const bank = el("input", { type: "search", id: "bank", autocomplete: "off", spellcheck: "false", placeholder: "every bank", list: "banks" });
   const banks = el("datalist", { id: "banks" });
   const state = el("select", { id: "state" }, Object.entries(STATES).map(([value, text]) => el("option", { value }, text)));
@@ -39,7 +40,7 @@ export function catalogueView() {
     empty: "No video matches these filters.",
     noun: "videos",
     fetchPage: (place) => call("GET", withQuery("/v1/videos", {
-      ...place, prefix: prefix.value, bank: bank.value.trim(), state: state.value,
+      ...place, prefix: prefix.value, text: text.value.trim(), bank: bank.value.trim(), state: state.value,
     })),
     show: (items) => {
       sight.disconnect();
@@ -54,7 +55,7 @@ export function catalogueView() {
       }
     },
   });
-  prefix.oninput = bank.oninput = state.onchange = pages.restart;
+  prefix.oninput = text.oninput = bank.oninput = state.onchange = pages.restart;
   const only = (wanted) => {
     state.value = wanted;
     pages.restart();
@@ -68,7 +69,7 @@ export function catalogueView() {
       el("h1", {}, "Catalogue"),
       ingest.node,
       el("form", { class: "card filters", onsubmit: (event) => event.preventDefault() },
-        field("Id begins with", prefix), field("Bank", bank), field("State", state), banks),
+        field("Id begins with", prefix), field("Id or title contains", text), field("Bank", bank), field("State", state), banks),
       pages.problem, pages.count,
       el("div", { class: "table" }, table),
       pages.buttons,

@@ -3,11 +3,12 @@
 import { askView } from "./ask.js";
 import { forgetKey, hasKey } from "./api.js";
 import { catalogueView } from "./catalogue.js";
+import { docsView } from "./docs.js";
 import { queueView } from "./queue.js";
 import { setShortcuts, start } from "./shortcuts.js";
 import { storedCaseView } from "./stored_case.js";
 
-const VIEWS = { ask: askView, queue: queueView, case: storedCaseView, catalogue: catalogueView };
+const VIEWS = { ask: askView, queue: queueView, case: storedCaseView, catalogue: catalogueView, docs: docsView };
 // The view whose link is marked while a view without a link is shown.
 const PARENT = { case: "queue" };
 
@@ -15,7 +16,9 @@ const main = document.getElementById("main");
 let view = null;
 
 function show() {
-  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  // The address /docs shows the same page, with the view of the API first.
+  const hash = location.hash || (location.pathname === "/docs" ? "#/docs" : "");
+  const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
   const [name, ...rest] = path.split("/");
   const make = VIEWS[name] ?? askView;
   view?.release();

@@ -35,7 +35,7 @@ class RegisteredVideos(VideoStore):
         return videos[:limit], videos[limit - 1].video_id if len(videos) > limit else None
 
     def total(self, only: Selection = ALL_VIDEOS) -> int:
-        if only.prefix:
+        if only.prefix or only.text:
             return sum(1 for _ in self._selected(only, ""))
         return self._register.count(live_filter(*_conditions(only)))
 
@@ -61,7 +61,7 @@ class RegisteredVideos(VideoStore):
 
     def _selected(self, only: Selection, after: str) -> Iterator[Video]:
         rows = self._register.rows(live_filter(*_conditions(only)), after)
-        return (row for row in rows if row.video_id.startswith(only.prefix))
+        return (row for row in rows if only.names(row.video_id, row.title))
 
 
 def _conditions(only: Selection) -> list[Any]:

@@ -77,13 +77,16 @@ def list_videos(
     prefix: Annotated[
         str, typer.Option("--prefix", help="Only videos whose id begins with this text.")
     ] = "",
+    text: Annotated[
+        str, typer.Option("--text", help="Only videos whose id or title contains this text.")
+    ] = "",
     limit: LimitOption = 100,
     cursor: CursorOption = "",
     json: JsonOption = False,
 ) -> None:
     """Print the catalogue ordered by video id, one page at a time."""
     with opened_catalogue(_Local, data, server, writer=False) as catalogue:
-        page = catalogue.videos(limit, cursor, Selection(bank, state, prefix))
+        page = catalogue.videos(limit, cursor, Selection(bank, state, prefix, text=text))
     if json:
         print_json(page)
         return

@@ -273,3 +273,22 @@ def test_the_catalogue_shows_titles_as_text_thumbnails_states_and_banks(
     assert browser.execute_script("return window.attacked") is None
     assert errors(browser) == []
     assert is_accessible(browser)
+
+
+def test_the_api_is_shown_at_docs_and_can_be_tried(browser: Any, service: Served) -> None:
+    running, key, _ = service
+    signed_in(browser, f"{running.url}/docs", key)
+    wait_for(browser, ".docs summary", "GET /v1/videos")
+    routes = [one.text for one in browser.find_elements("css selector", ".docs summary code")]
+    document = httpx.get(f"{running.url}/openapi.json", headers={"Authorization": f"Bearer {key}"})
+    assert len(routes) == sum(map(len, document.json()["paths"].values()))
+    (shown,) = [
+        one
+        for one in browser.find_elements("css selector", ".docs details")
+        if one.find_element("css selector", "code").text == "GET /v1/banks"
+    ]
+    shown.find_element("css selector", "summary").click()
+    wait_for(browser, ".docs details[open] form button").click()
+    assert wait_for(browser, ".docs details[open] form p", "Status").text == "Status 200"
+    assert is_accessible(browser)
+    assert errors(browser) == []

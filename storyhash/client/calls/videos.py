@@ -41,11 +41,13 @@ def list_videos(
     bank: str | None = None,
     state: str | None = None,
     prefix: str | None = None,
+    text: str | None = None,
     limit: int = 100,
     cursor: str | None = None,
 ) -> Call[VideoPage]:
     """A page of the catalogue, ordered by id."""
     query = {"limit": limit, "cursor": cursor, "bank": bank, "state": state, "prefix": prefix}
+    query["text"] = text
     return Call(as_model(VideoPage), query=query)
 
 

@@ -28,7 +28,7 @@ def test_the_page_needs_no_key_where_the_api_does(tmp_path: Path) -> None:
             Metrics.create("test"),
             settings,
             access_over(state, settings),
-            [file.path for file in files],
+            [path for file in files for path in file.paths],
         )
         app.include_router(page.page_router(files))
         with Client(app) as client:
@@ -36,9 +36,10 @@ def test_the_page_needs_no_key_where_the_api_does(tmp_path: Path) -> None:
             again = client.get("/", headers={"If-None-Match": index.headers["etag"]})
             assert (index.status_code, again.status_code) == (200, 304)
             assert index.headers["content-type"] == "text/html; charset=utf-8"
-            assert {file.path for file in files} >= {"/", "/page/main.js", "/page/style.css"}
-            for file in files:
-                answer = client.get(file.path)
+            paths = [path for file in files for path in file.paths]
+            assert {*paths} >= {"/", "/docs", "/page/main.js", "/page/style.css"}
+            for path in paths:
+                answer = client.get(path)
                 assert answer.status_code == 200
                 policy = answer.headers["content-security-policy"]
                 assert "script-src 'self'" in policy
@@ -48,7 +49,7 @@ def test_the_page_needs_no_key_where_the_api_does(tmp_path: Path) -> None:
 
 def test_the_page_is_small_and_every_file_of_it_is_served() -> None:
     assert sum(len(text.encode()) for text in TEXT.values()) < MOST_BYTES
-    served = {file.path.rpartition("/")[2] or "index.html" for file in page.page_files()}
+    served = {file.paths[0].rpartition("/")[2] or "index.html" for file in page.page_files()}
     assert served == set(TEXT)
 
 

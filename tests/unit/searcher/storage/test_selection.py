@@ -1,4 +1,4 @@
-"""Rows of the catalogue by bank, state and the beginning of the id."""
+"""Rows of the catalogue by bank, state, the beginning of the id, and text."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ from searcher.storage.video_store import VideoStore
         (Selection(prefix="b%"), ["b%"]),
         (Selection("news", "ready", "b"), ["bb"]),
         (Selection(bank="none"), []),
+        (Selection(text="B%"), ["b%"]),
+        (Selection(text="tEA for"), ["c"]),
+        (Selection(bank="news", text="b"), ["bb"]),
+        (Selection(text="É"), []),
     ],
 )
 def test_pages_and_total_are_those_of_the_selection(
@@ -29,7 +33,10 @@ def test_pages_and_total_are_those_of_the_selection(
 ) -> None:
     store = VideoStore(Database(tmp_path / "videos.sqlite"))
     for name, bank in {"a": "default", "b%": "default", "bb": "news", "c": "news"}.items():
-        store.commit(Video(name, name, bank, state="failed" if name == "c" else "ready"))
+        state, title = ("failed", "Tea for two é") if name == "c" else ("ready", "")
+        store.commit(Video(name, name, bank, title=title, state=state))
+    rows = store.page(only=ALL_VIDEOS)[0]
+    assert {row.video_id for row in rows if only.names(row.video_id, row.title)} >= {*expected}
     assert store.total(only) == len(expected)
     found: list[str] = []
     cursor: str | None = ""
