@@ -111,14 +111,14 @@ def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) ->
     """Build the graph of a merge. Returns None if the shard was closed first."""
     work_in_background()
     state = merge.state
-    held = GraphPart(None, GraphNodes(), merge.first_row)
+    base = GraphPart(None, GraphNodes(), merge.first_row)
     if merge.joined and not merge.anew:
-        held = merge.joined[0]
-    graph = _copied(held, settings)
-    rows, known = merge.kept, held.nodes.count
-    nodes = join(held.nodes, len(rows) - held.rows, lambda some: state.vectors(rows[some]))
+        base = merge.joined[0]
+    graph = _copied(base, settings)
+    rows, known = merge.kept, base.nodes.count
+    nodes = join(base.nodes, len(rows) - base.rows, lambda some: state.vectors(rows[some]))
     added = rows[nodes.first_rows[known:]]
-    exact = _room_for(held, nodes.count, settings)
+    exact = _room_for(base, nodes.count, settings)
     searched = SearchedGraph(graph, None if exact is None else exact.array)
     for start in range(0, len(added), _SLICE_ROWS):
         if closing.is_set():
@@ -127,32 +127,32 @@ def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) ->
     rng = np.random.default_rng(nodes.count)
     if repair(searched, known, rng, closing) is None:
         return None
-    tuning = UNTUNED if held.graph is None else held.tuning
+    tuning = UNTUNED if base.graph is None else base.tuning
     if tuning.is_due(graph):
         measured = tuned(searched, settings.recall_target, rng, closing)
         if measured is None:
             return None
         tuning = measured
     # The nodes that were there keep their vectors, but not their links.
-    checksums = held.checksums.copy()
+    checksums = base.checksums.copy()
     checksums.pop("links", None)
     return GraphPart(graph, nodes, merge.first_row, tuning, checksums, exact).prepare()
 
 
-def _copied(held: GraphPart, settings: SearcherSettings) -> Any:
+def _copied(base: GraphPart, settings: SearcherSettings) -> Any:
     """A graph to which rows are to be added: a copy, or a new one."""
-    if held.graph is not None:
-        return prepared(faiss.clone_index(held.graph))
+    if base.graph is not None:
+        return prepared(faiss.clone_index(base.graph))
     if settings.quantization == "none":
         return new_graph(settings)
     return new_compressed_graph(settings, settings.quantization)
 
 
-def _room_for(held: GraphPart, nodes: int, settings: SearcherSettings) -> ExactVectors | None:
+def _room_for(base: GraphPart, nodes: int, settings: SearcherSettings) -> ExactVectors | None:
     """Room for the exact vectors of a graph of this many nodes; None if it has them itself. A graph of an
     old snapshot has them until it is read from a new one."""
-    if held.graph is not None:
-        return None if held.exact is None else held.exact.grown(nodes)
+    if base.graph is not None:
+        return None if base.exact is None else base.exact.grown(nodes)
     return None if settings.quantization == "none" else ExactVectors(nodes)
 
 
@@ -161,9 +161,9 @@ def _add(searched: SearchedGraph, vectors: Float32Array) -> None:
     if searched.exact is None:
         searched.graph.add(vectors)
         return
-    held = searched.graph.ntotal
-    searched.exact[held : held + len(vectors)] = vectors
-    add_compressed(searched.graph, searched.exact[:held], vectors)
+    start = searched.graph.ntotal
+    searched.exact[start : start + len(vectors)] = vectors
+    add_compressed(searched.graph, searched.exact[:start], vectors)
 
 
 def merged_state(state: State, merge: Merge, built: GraphPart) -> State:

@@ -73,31 +73,33 @@ class GraphNodes:
         return found
 
 
-def join(held: GraphNodes, fresh: int, vectors: Callable[[Int64Array], Float32Array]) -> GraphNodes:
+def join(
+    nodes: GraphNodes, fresh: int, vectors: Callable[[Int64Array], Float32Array]
+) -> GraphNodes:
     """The nodes after `fresh` rows were appended. vectors: a function from row numbers to their vectors,
     float32 (m, d), where d is even."""
-    known = held.digests
+    known = nodes.digests
     if known is None:
-        known = _digests_of(held.first_rows, vectors)
-    added = len(held.of_row) + np.arange(fresh)
+        known = _digests_of(nodes.first_rows, vectors)
+    added = len(nodes.of_row) + np.arange(fresh)
     digests = _digests_of(added, vectors)
     # Of the nodes, only those matter whose digest a new row has.
     alike = _in(known, digests)
-    rows = np.concatenate([held.first_rows[alike], added])
+    rows = np.concatenate([nodes.first_rows[alike], added])
     _, first, which = np.unique(
         np.concatenate([known[alike], digests]), return_index=True, return_inverse=True
     )
     same = first[which]
-    own = same == np.arange(len(rows))
+    has_own_node = same == np.arange(len(rows))
     # Different vectors with the same digest get their own nodes.
-    for piece in _pieces(np.flatnonzero(~own)):
-        own[piece] = (vectors(rows[piece]) != vectors(rows[same[piece]])).any(axis=1)
-    own[: len(alike)] = True
-    is_new = own[len(alike) :]
-    numbers = np.concatenate([alike, held.count + np.cumsum(is_new) - 1])
-    found = np.where(own, numbers, numbers[same])[len(alike) :]
+    for piece in _pieces(np.flatnonzero(~has_own_node)):
+        has_own_node[piece] = (vectors(rows[piece]) != vectors(rows[same[piece]])).any(axis=1)
+    has_own_node[: len(alike)] = True
+    is_new = has_own_node[len(alike) :]
+    numbers = np.concatenate([alike, nodes.count + np.cumsum(is_new) - 1])
+    found = np.where(has_own_node, numbers, numbers[same])[len(alike) :]
     return GraphNodes(
-        np.concatenate([held.of_row, found]), np.concatenate([known, digests[is_new]])
+        np.concatenate([nodes.of_row, found]), np.concatenate([known, digests[is_new]])
     )
 
 

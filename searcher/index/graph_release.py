@@ -53,25 +53,25 @@ def give_up(graph: Any) -> None:
 def _work() -> None:
     yield_to_queries()
     while True:
-        held = [_given_up.get()]
+        graphs = [_given_up.get()]
         try:
             for _ in range(_LOOKS):
-                if free(held):
+                if free(graphs):
                     break
                 # Another part of the same graph gives it up later.
                 time.sleep(_LOOK_SECONDS)
         except Exception as error:
             # Without this thread, graphs would wait here for ever. A traceback would keep this one.
             _log.error("a replaced graph is freed all at once, and searches wait: %s", repr(error))
-        held.clear()
+        graphs.clear()
 
 
-def free(held: list[Any]) -> bool:
+def free(graphs: list[Any]) -> bool:
     """Give the memory of the graph in a list of one back to the kernel. Returns False, and does nothing,
     if anything but the list has the graph."""
-    if _references(held) > _ALONE:
+    if _references(graphs) > _ALONE:
         return False
-    graph = held[0]
+    graph = graphs[0]
     if sys.platform == "linux":
         storage = faiss.downcast_index(graph.storage)
         if storage is not None and storage.codes.size():
@@ -81,8 +81,8 @@ def free(held: list[Any]) -> bool:
     return True
 
 
-def _references(held: list[Any]) -> int:
-    return sys.getrefcount(held[0])
+def _references(graphs: list[Any]) -> int:
+    return sys.getrefcount(graphs[0])
 
 
 # What is counted for an object that only its list has: versions of Python differ.

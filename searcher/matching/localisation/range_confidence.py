@@ -73,39 +73,42 @@ class RangeEvidence:
         )
 
 
-def range_evidence(shown: Run, query: QueryFrames, video: VideoSegments) -> RangeEvidence:
+def range_evidence(localised: Run, query: QueryFrames, video: VideoSegments) -> RangeEvidence:
     """The evidence for the ranges of a run. query: its frames through the view of the match. Only the
     first minutes of a long run and a few minutes of the reference around it are compared."""
     inside = np.flatnonzero(
-        (query.seconds >= shown.query_start_seconds) & (query.seconds < shown.query_end_seconds)
+        (query.seconds >= localised.query_start_seconds)
+        & (query.seconds < localised.query_end_seconds)
     )[:_MOST_FRAMES]
-    codes, ref_times = coded_frames(video, _around(shown, video))
+    codes, ref_times = coded_frames(video, _around(localised, video))
     if not len(inside) or not len(ref_times):
         return RangeEvidence()
     chosen = np.zeros(len(query.seconds), dtype=bool)
     chosen[inside] = True
     similarity = query.similarity(chosen, codes)
-    if shown.tempo is None or len(inside) < 2:
-        own, other = _in_range(similarity, ref_times, shown)
+    if localised.tempo is None or len(inside) < 2:
+        own, other = _in_range(similarity, ref_times, localised)
     else:
-        line = at_line(shown, query.seconds[inside])
+        line = at_line(localised, query.seconds[inside])
         own, other = _along(similarity, line, ref_times)
-    return RangeEvidence(len(inside), own, other, shown.tempo is not None and len(inside) > 1)
+    return RangeEvidence(len(inside), own, other, localised.tempo is not None and len(inside) > 1)
 
 
-def _around(shown: Run, video: VideoSegments) -> range:
+def _around(localised: Run, video: VideoSegments) -> range:
     """The segments around the range: all of a short video."""
     starts = np.array([ref.start_seconds for ref in video.refs])
-    middle = (shown.ref_start_seconds + shown.ref_end_seconds) / 2
+    middle = (localised.ref_start_seconds + localised.ref_end_seconds) / 2
     first = int(np.searchsorted(starts, middle)) - _MOST_SEGMENTS // 2
     first = max(0, min(first, len(starts) - _MOST_SEGMENTS))
     return range(first, min(len(starts), first + _MOST_SEGMENTS))
 
 
-def _in_range(similarity: Float32Array, ref_times: Float64Array, shown: Run) -> tuple[float, float]:
+def _in_range(
+    similarity: Float32Array, ref_times: Float64Array, localised: Run
+) -> tuple[float, float]:
     """Mean over the query frames of the highest similarity in the range, and outside of it."""
     margin = _OFFSET_STEP / 2
-    start, end = shown.ref_start_seconds - margin, shown.ref_end_seconds + margin
+    start, end = localised.ref_start_seconds - margin, localised.ref_end_seconds + margin
     near = (ref_times >= start) & (ref_times <= end)
     far = (ref_times < start - _OTHER_SECONDS) | (ref_times > end + _OTHER_SECONDS)
     own, other = (

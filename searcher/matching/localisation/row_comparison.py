@@ -24,10 +24,10 @@ APART_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the report. run: gives the score and the pairs. shown: gives the ranges."""
+    """A row of the report. run: gives the score and the pairs. localised: gives the ranges."""
 
     run: Run
-    shown: Run
+    localised: Run
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,15 @@ class Comparison:
 
     def still(self, row: Row) -> Float32Array | None:
         """float32 (527,): the vector of a row in which nothing changes; None for other rows."""
-        inside = (self.starts >= row.shown.query_start_seconds - _EDGE_SECONDS) & (
-            self.ends <= row.shown.query_end_seconds + _EDGE_SECONDS
+        inside = (self.starts >= row.localised.query_start_seconds - _EDGE_SECONDS) & (
+            self.ends <= row.localised.query_end_seconds + _EDGE_SECONDS
         )
         best = np.flatnonzero(self.windows == row.run.pairs[0][0])
         if not len(best) or not inside.any():
             return None
-        shown: Float32Array = self.vectors[best[0]]
+        picture: Float32Array = self.vectors[best[0]]
         # The median, because windows at the edges also show something else.
-        return shown if float(np.median(self.vectors[inside] @ shown)) >= _STILL else None
+        return picture if float(np.median(self.vectors[inside] @ picture)) >= _STILL else None
 
     def again(self, run: Run) -> list[Run]:
         """Further parts of the reference that show the same as a run, most similar first."""

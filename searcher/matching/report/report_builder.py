@@ -152,8 +152,8 @@ class ReportBuilder:
             return self._report([], "no frame of the query shows anything to recognise")
         best: dict[str, RunMatch] = {}
         for run_match in self._run_matches:
-            held = best.setdefault(run_match.video_id, run_match)
-            if run_match.run.score > held.run.score:
+            strongest = best.setdefault(run_match.video_id, run_match)
+            if run_match.run.score > strongest.run.score:
                 best[run_match.video_id] = run_match
         frequency = self._frequencies(best)
         matches = [
@@ -204,21 +204,21 @@ class ReportBuilder:
         )
 
     def _match(self, run_match: RunMatch, frequency: int) -> Match:
-        shown = run_match.shown
+        localised = run_match.localised
         probability = probability_of(run_match.logit(self._config.calibration))
         if run_match.time.is_one_picture:
             probability = min(probability, self._config.policies.of(run_match.bank).review_limit)
         return Match(
             video_id=run_match.video_id,
             bank=run_match.bank,
-            query_start_seconds=shown.query_start_seconds,
-            query_end_seconds=shown.query_end_seconds,
-            ref_start_seconds=shown.ref_start_seconds,
-            ref_end_seconds=shown.ref_end_seconds,
+            query_start_seconds=localised.query_start_seconds,
+            query_end_seconds=localised.query_end_seconds,
+            ref_start_seconds=localised.ref_start_seconds,
+            ref_end_seconds=localised.ref_end_seconds,
             score=run_match.run.score,
             probability=boilerplate_weight(frequency) * probability,
             view=run_match.view,
-            coverage=min(1.0, shown.seconds / self._query.duration_seconds),
+            coverage=min(1.0, localised.seconds / self._query.duration_seconds),
             range_confidence=run_match.place.confidence,
             evidence=self._evidence_json(run_match, frequency),
         )
@@ -237,7 +237,7 @@ class ReportBuilder:
             if run_match.chance is None
             else float(f"{run_match.chance:.3g}"),
             "document_frequency": frequency,
-            "tempo": run_match.shown.tempo,
+            "tempo": run_match.localised.tempo,
             "static_scene": run_match.time.static,
             "limited_by": "static_scene" if run_match.time.is_one_picture else None,
             "time_support": None

@@ -18,7 +18,7 @@ FURTHER_SHARE = 0.8
 # A row is dropped if this fraction of its query range lies in that of a better row.
 _ACROSS_SHARE = 0.5
 # Two rows may share this much of the query and of the reference.
-_TOLD_SECONDS = 1.0
+_SHARED_SECONDS = 1.0
 # A row is moved to the line of a better row if it is further away than this and its windows have this
 # fraction of its similarity along that line.
 _LINE_SECONDS, _EXPLAINED_SHARE = 2.0, 0.9
@@ -31,7 +31,7 @@ Refine = Callable[[Run], Run]
 def choose_rows(
     runs: tuple[Run, ...], comparison: Comparison, refine: Refine, probable: Callable[[Run], bool]
 ) -> list[Row]:
-    """The rows of a video. runs: best first. refine: gives the shown ranges of a run. probable: whether a
+    """The rows of a video. runs: best first. refine: localises the ranges of a run. probable: whether a
     run may be listed again for each repetition in the reference."""
     rows: list[Row] = []
     for run in runs:
@@ -39,46 +39,46 @@ def choose_rows(
             continue
         row = _supported(run, comparison, refine, first=run is runs[0])
         row = None if row is None else _on_line(row, rows, comparison)
-        if row is None or any(_goes(row.shown, better.shown) for better in rows):
+        if row is None or any(_is_redundant(row.localised, better.localised) for better in rows):
             continue
-        row = _beside(row, rows, comparison)
+        row = _without_overlap(row, rows, comparison)
         if row is None:
             continue
-        inner = [one for one in rows if one.shown.is_within(row.shown)]
+        inner = [one for one in rows if one.localised.is_within(row.localised)]
         rows = [one for one in rows if one not in inner]
-        rows.append(Row(inner[0].run, row.shown) if inner else row)
+        rows.append(Row(inner[0].run, row.localised) if inner else row)
     return _once(rows, comparison, refine, probable)
 
 
 def _supported(run: Run, comparison: Comparison, refine: Refine, *, first: bool) -> Row | None:
     """The row of a run, with pairs in its ranges; None if nothing in them is similar enough. first: the
     best run always gets a row."""
-    for shown in (refine(run), run):
-        if comparison.holds(run, shown):
-            return Row(run, shown)
-        pairs = comparison.pairs(shown)
+    for localised in (refine(run), run):
+        if comparison.holds(run, localised):
+            return Row(run, localised)
+        pairs = comparison.pairs(localised)
         score = float(np.mean([pair[2] for pair in pairs])) if pairs else 0.0
         if score >= FURTHER_SHARE * run.score:
-            return Row(replace(run, pairs=pairs, score=run.score if first else score), shown)
+            return Row(replace(run, pairs=pairs, score=run.score if first else score), localised)
     return Row(run, run) if first else None
 
 
 def _on_line(row: Row, rows: list[Row], comparison: Comparison) -> Row:
     """The row, moved to the line of a better row if it is about as similar there. In a scene with little
     motion, the most similar segment does not determine the time well."""
-    one = row.shown
-    times = np.array([one.query_start_seconds, one.query_end_seconds])
+    run = row.localised
+    times = np.array([run.query_start_seconds, run.query_end_seconds])
     for better in rows:
-        line = better.shown
+        line = better.localised
         if line.tempo is None:
             continue
         start, end = sorted(at_line(line, times).tolist())
-        apart = abs(start + end - one.ref_start_seconds - one.ref_end_seconds) / 2
+        apart = abs(start + end - run.ref_start_seconds - run.ref_end_seconds) / 2
         if apart <= _LINE_SECONDS or start < 0 or end > comparison.ref_ends[-1]:
             continue
-        if comparison.along(one, line) < _EXPLAINED_SHARE * row.run.score:
+        if comparison.along(run, line) < _EXPLAINED_SHARE * row.run.score:
             continue
-        moved = replace(one, ref_start_seconds=start, ref_end_seconds=end, tempo=line.tempo)
+        moved = replace(run, ref_start_seconds=start, ref_end_seconds=end, tempo=line.tempo)
         pairs = comparison.pairs(moved)
         if pairs:
             score = min(row.run.score, float(np.mean([pair[2] for pair in pairs])))
@@ -86,29 +86,29 @@ def _on_line(row: Row, rows: list[Row], comparison: Comparison) -> Row:
     return row
 
 
-def _beside(row: Row, rows: list[Row], comparison: Comparison) -> Row | None:
-    """The row without what a better row tells of the same part of the query and of the reference; None if
+def _without_overlap(row: Row, rows: list[Row], comparison: Comparison) -> Row | None:
+    """The row without the part that a better row covers in the query and in the reference; None if
     nothing similar is left."""
-    for better in (one.shown for one in rows):
-        shown = row.shown
-        query = _shared(shown, better)
-        ref = min(shown.ref_end_seconds, better.ref_end_seconds) - max(
-            shown.ref_start_seconds, better.ref_start_seconds
+    for better in (one.localised for one in rows):
+        localised = row.localised
+        query = _shared(localised, better)
+        ref = min(localised.ref_end_seconds, better.ref_end_seconds) - max(
+            localised.ref_start_seconds, better.ref_start_seconds
         )
-        if min(query, ref) <= _TOLD_SECONDS or better.is_within(shown):
+        if min(query, ref) <= _SHARED_SECONDS or better.is_within(localised):
             continue
-        start, end = shown.query_start_seconds, shown.query_end_seconds
+        start, end = localised.query_start_seconds, localised.query_end_seconds
         if start < better.query_start_seconds:
             end = better.query_start_seconds
         else:
             start = better.query_end_seconds
-        if end - start <= _TOLD_SECONDS:
+        if end - start <= _SHARED_SECONDS:
             return None
-        ref_start, ref_end = shown.ref_start_seconds, shown.ref_end_seconds
-        if shown.tempo is not None:
-            ref_start, ref_end = sorted(at_line(shown, np.array([start, end])).tolist())
+        ref_start, ref_end = localised.ref_start_seconds, localised.ref_end_seconds
+        if localised.tempo is not None:
+            ref_start, ref_end = sorted(at_line(localised, np.array([start, end])).tolist())
         left = replace(
-            shown,
+            localised,
             query_start_seconds=start,
             query_end_seconds=end,
             ref_start_seconds=max(0.0, ref_start),
@@ -129,7 +129,7 @@ def _shared(one: Run, other: Run) -> float:
     )
 
 
-def _goes(one: Run, better: Run) -> bool:
+def _is_redundant(one: Run, better: Run) -> bool:
     """Whether a row is contained in a better row or contradicts it."""
     if one.is_within(better):
         return True
@@ -146,26 +146,28 @@ def _once(
 ) -> list[Row]:
     """The rows, with each still once and each moving part once per repetition in the reference."""
     stills: list[Float32Array] = []
-    kept: list[Row] = []
+    distinct: list[Row] = []
     for row in rows:
         still = comparison.still(row)
         if still is not None:
             if any(float(still @ other) >= _SAME_STILL for other in stills):
                 continue
             stills.append(still)
-        kept.append(row)
+        distinct.append(row)
     further: list[Row] = []
-    for row in kept:
+    for row in distinct:
         if comparison.still(row) is not None or not probable(row.run):
             continue
-        for again in comparison.again(row.shown):
+        for again in comparison.again(row.localised):
             pairs = comparison.pairs(again)
-            if pairs and not any(_same_ranges(again, one.shown) for one in (*kept, *further)):
+            if pairs and not any(
+                _same_ranges(again, one.localised) for one in (*distinct, *further)
+            ):
                 score = float(np.mean([pair[2] for pair in pairs]))
                 run = replace(again, score=min(score, row.run.score), pairs=pairs)
-                shown = refine(run)
-                further.append(Row(run, shown if comparison.holds(run, shown) else run))
-    return [*kept, *further]
+                localised = refine(run)
+                further.append(Row(run, localised if comparison.holds(run, localised) else run))
+    return [*distinct, *further]
 
 
 def _same_ranges(one: Run, other: Run) -> bool:

@@ -36,7 +36,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class RunMatch:
-    """One run of one video through one view. run: gives the score. shown: gives the refined ranges.
+    """One run of one video through one view. run: gives the score. localised: gives the refined ranges.
     pairs: the best pairs of `run`. pieces: numbers of the first and last query piece that it covers.
     time: what the time axis says about it. place: what the frames say about its ranges. chance: how
     probable it is that the best non-match of the catalogue scores as high; None if it is not known."""
@@ -46,7 +46,7 @@ class RunMatch:
     view: str
     background: BackgroundScores
     run: Run
-    shown: Run
+    localised: Run
     pairs: tuple[Pair, ...]
     pieces: tuple[int, int]
     time: TimeEvidence = field(default_factory=TimeEvidence)
@@ -71,7 +71,7 @@ def run_matches_of(
     refs = evidence.segments.refs
     runs = evidence.runs[:_MOST_RUNS]
 
-    def shown_of(run: Run) -> Run:
+    def localised_of(run: Run) -> Run:
         return run if frames_of is None else _refine(run, evidence, frames_of, calibration)
 
     def is_probable(run: Run) -> bool:
@@ -82,15 +82,15 @@ def run_matches_of(
         if frames_of is None or not is_probable(row.run):
             return TimeEvidence()
         frames = frames_of(evidence.view)
-        return time_evidence(row.run, row.shown, frames, evidence.segments, evidence.view)
+        return time_evidence(row.run, row.localised, frames, evidence.segments, evidence.view)
 
     def place_of(row: Row) -> RangeEvidence:
         if frames_of is None or not is_probable(row.run):
             return RangeEvidence()
-        return range_evidence(row.shown, frames_of(evidence.view), evidence.segments)
+        return range_evidence(row.localised, frames_of(evidence.view), evidence.segments)
 
     rows = choose_rows(
-        runs, Comparison.of(query, evidence.view, evidence.segments), shown_of, is_probable
+        runs, Comparison.of(query, evidence.view, evidence.segments), localised_of, is_probable
     )
     return [
         RunMatch(
@@ -99,7 +99,7 @@ def run_matches_of(
             evidence.view,
             evidence.background,
             row.run,
-            row.shown,
+            row.localised,
             tuple(
                 Pair(
                     float(query.windows.starts[window]),

@@ -20,7 +20,7 @@ _TEMPO_STEP, _TEMPO_SECONDS = 0.21, 6.0
 def merge_runs(run_matches: Iterable[RunMatch]) -> list[RunMatch]:
     """Merge two runs of one video and view if the second one continues the first one in the next piece.
     The ranges span both; the score is the mean of the best pairs of both."""
-    told: list[RunMatch] = []
+    merged: list[RunMatch] = []
     # Runs that may continue, by video and view.
     ending: dict[tuple[str, str], list[RunMatch]] = {}
     for run_match in sorted(run_matches, key=_order):
@@ -32,19 +32,19 @@ def merge_runs(run_matches: Iterable[RunMatch]) -> list[RunMatch]:
         else:
             before.append(run_match)
     for some in ending.values():
-        told += some
-    return told
+        merged += some
+    return merged
 
 
 def _order(run_match: RunMatch) -> tuple[int, float]:
-    return run_match.pieces[0], run_match.shown.query_start_seconds
+    return run_match.pieces[0], run_match.localised.query_start_seconds
 
 
 def continues_run(one: RunMatch, other: RunMatch) -> bool:
     """Whether `other` continues `one` in the next piece."""
     if one.pieces[1] + 1 != other.pieces[0]:
         return False
-    first, second = one.shown, other.shown
+    first, second = one.localised, other.localised
     gap_seconds = second.query_start_seconds - first.query_end_seconds
     if not -_OVERLAP_SECONDS <= gap_seconds <= max(first.gap_seconds, second.gap_seconds):
         return False
@@ -57,8 +57,8 @@ def continues_run(one: RunMatch, other: RunMatch) -> bool:
         return apart <= MAX_JUMP_SECONDS
     tempo = _longer(first, second).tempo or 1.0
     same_way = (first.tempo < 0) == (second.tempo < 0)
-    told = min(first.seconds, second.seconds) >= _TEMPO_SECONDS
-    if not same_way or (told and abs(first.tempo - second.tempo) > _TEMPO_STEP):
+    tempo_is_measured = min(first.seconds, second.seconds) >= _TEMPO_SECONDS
+    if not same_way or (tempo_is_measured and abs(first.tempo - second.tempo) > _TEMPO_STEP):
         return False
     ends, begins = (
         (first.ref_end_seconds, second.ref_start_seconds)
@@ -78,8 +78,8 @@ def _join(one: RunMatch, other: RunMatch) -> RunMatch:
     better = max(one, other, key=lambda run_match: run_match.run.score)
     return replace(
         better,
-        run=replace(run, score=score, pairs=tuple(told for told, _ in best)),
-        shown=_span(one.shown, other.shown),
+        run=replace(run, score=score, pairs=tuple(pair for pair, _ in best)),
+        localised=_span(one.localised, other.localised),
         pairs=tuple(pair for _, pair in best),
         pieces=(one.pieces[0], other.pieces[1]),
         # One part that is proven is enough.

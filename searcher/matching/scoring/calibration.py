@@ -116,9 +116,9 @@ def load_calibration(visual: str, path: Path | None = None) -> Calibration:
         )
         return from_json(json.loads(text)[visual])
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if visual in held:
-            return from_json(held[visual])
+        calibrations = json.loads(path.read_text(encoding="utf-8"))
+        if visual in calibrations:
+            return from_json(calibrations[visual])
         reason = f"it says nothing of {visual}"
     except OSError as error:
         reason = str(error.strerror)
@@ -131,10 +131,10 @@ def load_calibration(visual: str, path: Path | None = None) -> Calibration:
     )
 
 
-def from_json(held: Mapping[str, object]) -> Calibration:
+def from_json(constants: Mapping[str, object]) -> Calibration:
     """A calibration from JSON values. Raises KeyError, TypeError or ValueError if a field is missing,
     unknown or of a wrong type."""
-    fields = dict(held)
+    fields = dict(constants)
     views = fields.pop("views")
     if not isinstance(views, Mapping):
         raise TypeError(f"views: expected an object, got {type(views).__name__}")

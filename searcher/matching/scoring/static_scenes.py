@@ -67,17 +67,18 @@ class TimeEvidence:
 
 
 def time_evidence(
-    run: Run, shown: Run, query: QueryFrames, video: VideoSegments, view: str
+    run: Run, localised: Run, query: QueryFrames, video: VideoSegments, view: str
 ) -> TimeEvidence:
-    """What the time axis says about a run. shown: its ranges; query: its frames through `view`. Only the
-    first minutes of a long run are examined."""
+    """What the time axis says about a run. localised: gives its ranges. query: its frames through
+    `view`. Only the first minutes of a long run are examined."""
     inside = np.flatnonzero(
-        (query.seconds >= shown.query_start_seconds) & (query.seconds < shown.query_end_seconds)
+        (query.seconds >= localised.query_start_seconds)
+        & (query.seconds < localised.query_end_seconds)
     )[:_MOST_FRAMES]
     times = query.seconds[inside]
-    line = _line(shown, times)
+    line = _line(localised, times)
     first, last = (
-        (shown.ref_start_seconds, shown.ref_end_seconds)
+        (localised.ref_start_seconds, localised.ref_end_seconds)
         if line is None or not len(line)
         else (float(line.min()), float(line.max()))
     )
@@ -87,11 +88,11 @@ def time_evidence(
         if ref.end_seconds > first - _OFFSET_SECONDS and ref.start_seconds < last + _OFFSET_SECONDS
     ]
     codes, ref_times = coded_frames(video, segments[:_MOST_SEGMENTS])
-    if shown.seconds < _LEAST_SECONDS or len(times) < 2 or len(ref_times) < 2:
+    if localised.seconds < _LEAST_SECONDS or len(times) < 2 or len(ref_times) < 2:
         return TimeEvidence()
     chosen = np.zeros(len(query.seconds), dtype=bool)
     chosen[inside] = True
-    within = (ref_times >= shown.ref_start_seconds) & (ref_times < shown.ref_end_seconds)
+    within = (ref_times >= localised.ref_start_seconds) & (ref_times < localised.ref_end_seconds)
     itself = codes.like_coded(codes)
     static = (
         _apart(query.with_itself(chosen), times) >= _STATIC
@@ -104,12 +105,12 @@ def time_evidence(
     return TimeEvidence(static, support, run.score >= _SAME_PICTURE, view in _TURNED)
 
 
-def _line(shown: Run, times: Float64Array) -> Float64Array | None:
+def _line(localised: Run, times: Float64Array) -> Float64Array | None:
     """float64 (n,): the reference times of query times; None if the run has no temporal order."""
-    if shown.tempo is None:
+    if localised.tempo is None:
         return None
-    start = shown.ref_start_seconds if shown.tempo > 0 else shown.ref_end_seconds
-    line: Float64Array = start + shown.tempo * (times - shown.query_start_seconds)
+    start = localised.ref_start_seconds if localised.tempo > 0 else localised.ref_end_seconds
+    line: Float64Array = start + localised.tempo * (times - localised.query_start_seconds)
     return line
 
 
@@ -142,12 +143,12 @@ def _support(
     # At the frames of the reference that are in the run.
     near = ref_times[np.abs(ref_times[:, None] - middle[None, :]).min(axis=1) <= _SAME_SECONDS]
     rows = itself[np.isin(ref_times, near)]
-    own = np.array(
+    reference_sides = np.array(
         [_along(rows, near + step, ref_times) for step in (-_SIDE_SECONDS, _SIDE_SECONDS)]
     )
-    if np.isnan(sides).all() or np.isnan(own).all():
+    if np.isnan(sides).all() or np.isnan(reference_sides).all():
         return None
-    change = 1.0 - float(np.nanmax(own))
+    change = 1.0 - float(np.nanmax(reference_sides))
     if change < _LEAST_CHANGE or profile[best] <= 0:
         return None
     return float((profile[best] - np.nanmax(sides)) / profile[best] / change)

@@ -88,18 +88,18 @@ class ServedCatalogue:
     def _queued(self, entry: CatalogEntry, fingerprint: str) -> Video:
         opened = self._there()
         videos = opened.answering.index.videos
-        held = videos.get(entry.video_id)
-        if held is None or held.state == "failed" or not _is_same(held, entry):
+        video = videos.get(entry.video_id)
+        if video is None or video.state == "failed" or not _is_same(video, entry):
             version = videos.next_version(entry.video_id)
             item = WorkItem(entry, version, "", fingerprint)
-            if held is not None and held.state == "ready" and is_here(held, entry):
-                opened.queue.relabel([Relabelled(item, held)])
+            if video is not None and video.state == "ready" and is_here(video, entry):
+                opened.queue.relabel([Relabelled(item, video)])
             else:
                 opened.queue.add([item])
-            held = videos.get(entry.video_id)
-        if held is None:
+            video = videos.get(entry.video_id)
+        if video is None:
             raise UsageError(f"{entry.video_id!r} was deleted while it was posted; post it again")
-        return held
+        return video
 
     def describe_video(self, video_id: str, changes: Mapping[str, Any]) -> Video | None:
         """Change bank, title or metadata of a video, whose vectors are kept; None if it is unknown. A
@@ -110,21 +110,21 @@ class ServedCatalogue:
         opened = self._there()
         index = opened.answering.index
         with index.changing:
-            held = index.videos.get(video_id)
-            if held is None:
+            video = index.videos.get(video_id)
+            if video is None:
                 return None
-            described = replace(held, **changes)
-            if described.description == held.description:
-                return held
-            told = (described.bank, described.title, described.metadata)
-            entry = CatalogEntry(video_id, held.uri, *told)
+            described = replace(video, **changes)
+            if described.description == video.description:
+                return video
+            description = (described.bank, described.title, described.metadata)
+            entry = CatalogEntry(video_id, video.uri, *description)
             check_entry(entry)
-            given = index.videos.replaced_description(video_id) or held.description
+            given = index.videos.replaced_description(video_id) or video.description
             version = index.videos.next_version(video_id)
-            item = WorkItem(entry, version, held.root, held.fingerprint)
-            if held.state == "ready":
-                opened.queue.relabel([Relabelled(item, held)])
-            elif held.state == "pending":
+            item = WorkItem(entry, version, video.root, video.fingerprint)
+            if video.state == "ready":
+                opened.queue.relabel([Relabelled(item, video)])
+            elif video.state == "pending":
                 opened.queue.add([item])
             index.videos.note_edit(described, given)
             return index.videos.get(video_id)
@@ -142,7 +142,7 @@ class ServedCatalogue:
         return self._opened
 
 
-def _is_same(held: Video, entry: CatalogEntry) -> bool:
+def _is_same(video: Video, entry: CatalogEntry) -> bool:
     # A new query may be a new key; what is still to be fetched needs the newest.
-    same = held.uri == entry.uri or held.state != "pending"
-    return same and is_here(held, entry) and is_described(held, entry)
+    same = video.uri == entry.uri or video.state != "pending"
+    return same and is_here(video, entry) and is_described(video, entry)

@@ -121,8 +121,8 @@ def run_serve(
                 reviews=reviews,
                 transforms=transforms,
             )
-            asked = MatchQueries(catalogue.embed, metrics, reviews, transforms)
-            workers.append(JobWorker(jobs, JobRunner(jobs, asked, catalogue.current)))
+            match_queries = MatchQueries(catalogue.embed, metrics, reviews, transforms)
+            workers.append(JobWorker(jobs, JobRunner(jobs, match_queries, catalogue.current)))
             workers.append(CurationReader(lambda: access.state, metrics))
             workers.append(WebhookWorker(lambda: access.state, settings.webhooks, metrics))
             queries = LocalQueries(decoder, QueryEmbedder(services.stage), reader)

@@ -100,9 +100,9 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
 def _profile(settings: Settings, transport: Transport, topics: TopicNames) -> Profile:
     """The profile of the setting; for `auto` the one whose vectors the log has."""
     if settings.profile == AUTO:
-        held = log_model(transport, topics.embeddings)
-        if held is not None:
-            settings = settings.model_copy(update={"profile": held.rpartition("-")[0]})
+        model_id = log_model(transport, topics.embeddings)
+        if model_id is not None:
+            settings = settings.model_copy(update={"profile": model_id.rpartition("-")[0]})
     return resolve_profile(settings)
 
 

@@ -207,30 +207,30 @@ class IndexFollower(Background):
         """The first message of each partition whose videos are new, so that they are matched: messages
         after the committed offsets of the group, which no index of this log has read."""
         topics, staging = self.topics, index.staging
-        told = self._transport.committed(topics.embeddings, topics.searchers)
+        committed = self._transport.committed(topics.embeddings, topics.searchers)
         if staging.knows_new_from:
-            return told
-        before = staging.offsets() or told
-        # The broker forgets what a group told long ago; that matches were published stays to be seen.
+            return committed
+        before = staging.offsets() or committed
+        # The broker forgets old offsets of a group. Published matches show that it had some.
         if not before and any(self._transport.ends(topics.matches).values()):
             before = self._transport.ends(topics.embeddings)
         return {
-            number: max(before.get(number, 0), told.get(number, 0))
-            for number in before.keys() | told.keys()
+            number: max(before.get(number, 0), committed.get(number, 0))
+            for number in before.keys() | committed.keys()
         }
 
     def _wait_for(self, look: Callable[[], Found | None], condition: str = "index") -> Found | None:
         """Wait for the first result that is not None; returns None if stopped. Meanwhile the health
         condition says what it waits for."""
-        told = ""
+        reported = ""
         while not self._stopping.is_set():
             self.health.beat()
             try:
                 found = look()
             except DependencyError as error:
                 self.health.unmet(condition, str(error))
-                if str(error) != told:
-                    told = str(error)
+                if str(error) != reported:
+                    reported = str(error)
                     _log.warning("%s; retrying until it succeeds", error)
             else:
                 if found is not None:

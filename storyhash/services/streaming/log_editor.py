@@ -85,8 +85,8 @@ class LogEditor:
             described = replace(row, **changes)
             if described.description == row.description:
                 return row
-            told = (described.bank, described.title, described.metadata)
-            entry = CatalogEntry(video_id, row.uri, *told)
+            description = (described.bank, described.title, described.metadata)
+            entry = CatalogEntry(video_id, row.uri, *description)
             check_entry(entry)
             embeddings = index.embeddings_of([row])[video_id]
             self._check_complete(row, len(embeddings), version)

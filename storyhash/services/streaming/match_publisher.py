@@ -125,27 +125,27 @@ class MatchPublisher(Background):
         video = answering.index.videos.get(video_id)
         if video is not None and video.version == version:
             self._reviews.tell_indexed(video_id, video.bank, version)
-        told = match_new_video(
+        report = match_new_video(
             *(answering, video_id, version, self._metrics, self._reviews), self._transforms
         )
-        if told is None:
+        if report is None:
             return
         while True:
-            event = MatchEvent(video_id, version, told)
+            event = MatchEvent(video_id, version, report)
             envelope = Envelope(event, trace_id=trace_id or new_trace(), traceparent=traceparent())
             try:
                 publisher.publish(to_message(self._topic, envelope))
             except MessageTooLargeError:
                 # They come best first.
-                kept = told["matches"]
-                if not told["candidates"]:
-                    kept = kept[: len(kept) // 2]
-                    if not kept:
+                matches = report["matches"]
+                if not report["candidates"]:
+                    matches = matches[: len(matches) // 2]
+                    if not matches:
                         raise
                     _log.warning(
                         "%s has too many matches for one message: publishing only the best",
                         video_id,
                     )
-                told = {**told, "matches": kept, "candidates": []}
+                report = {**report, "matches": matches, "candidates": []}
             else:
                 return
