@@ -51,6 +51,8 @@ ONE_AT_A_TIME = {
 # A Qdrant server is not everywhere; an audit is to be seen, not waited for.
 HERE = {"STORYHASH_SEARCHER__MIRROR": "edge", "STORYHASH_SERVICE__AUDIT_SECONDS": "1"}
 SERVER = {"STORYHASH_SEARCHER__MIRROR": "server"}
+# Longer than the embedder waits for a delivery, and than Prometheus waits to the next scrape.
+PAUSE_SECONDS = 6.0
 # A silent broker is given up on soon, so that the embedder tries again.
 IMPATIENT = {
     "STORYHASH_KAFKA__REQUEST_TIMEOUT_SECONDS": "2",
@@ -136,17 +138,27 @@ def make_it_all_happen(
         wait_to_see(scraper, f'up{{job="{job}"}} == 1')
     wait_to_see(scraper, 'ALERTS{alertname="StoryHashDeadLetters", alertstate="firing"}')
     wait_to_see(scraper, grew('segments_total{stage="search", outcome="done"}'))
-    broker.pause()
-    try:
-        wait_to_see(scraper, grew("retries_total"))
-    finally:
-        broker.resume()
+    interrupt(broker, scraper)
     with asking(run["searcher"].url, video_id):
         wait_to_see(scraper, grew("query_duration_seconds_count"))
         wait_to_see(scraper, grew("match_probability_count"))
         wait_to_see(scraper, grew('http_requests_total{route="/v1/match"}'))
         wait_to_see(scraper, "storyhash_index_recall_ratio >= 0")
         wait_for_recorded(scraper)
+
+
+def interrupt(broker: KafkaBroker, scraper: Prometheus) -> None:
+    """Pause the broker until the embedder has tried again. If it has nothing in hand at a pause, nothing
+    fails; after it, what the producer had to keep back arrives at once."""
+    deadline = time.monotonic() + 600
+    while not scraper.now(grew("retries_total")):
+        assert time.monotonic() < deadline, "no embedder tried again"
+        broker.pause()
+        try:
+            time.sleep(PAUSE_SECONDS)
+        finally:
+            broker.resume()
+        time.sleep(FILM_SECONDS)
 
 
 def started(deployment: Deployment, job: str, *arguments: str | Path, **settings: str) -> Service:

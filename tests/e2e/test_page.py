@@ -135,7 +135,7 @@ def test_a_mirrored_cropped_copy_is_named_in_words_stepped_through_confirmed_and
 ) -> None:
     running, key, admin = service
     signed_in(browser, running.url, key)
-    assert "4 videos" in wait_for(browser, ".drop .hint", "videos").text
+    assert wait_for(browser, ".drop .hint", "4 videos")
     assert browser.execute_script("return [sessionStorage.length, localStorage.length]") == [1, 0]
 
     copy = tmp_path / "<b>copy.mp4"
@@ -145,7 +145,7 @@ def test_a_mirrored_cropped_copy_is_named_in_words_stepped_through_confirmed_and
     assert told.startswith("Copy, mirrored, cropped to the centre")
     assert "the whole upload (6 s) is 0:00" in told.replace("\u00a0", " ")
     assert told.endswith(f"of {TITLE}.")
-    assert "<b>copy.mp4" in wait_for(browser, ".headline .of").text
+    assert wait_for(browser, ".headline .of", "<b>copy.mp4")
     assert wait_for(browser, ".summary", ">99.9 %")
 
     # Both files are at hand, so both players are shown, with pictures of the moments that decided.
@@ -178,16 +178,16 @@ def test_a_mirrored_cropped_copy_is_named_in_words_stepped_through_confirmed_and
     assert seconds(browser) >= at - 1
 
     press(browser, "c")
-    assert "Copy" in wait_for(browser, ".told b").text
+    assert wait_for(browser, ".told b", "Copy")
     press(browser, "e")
     for name, text in (("from", "0:00"), ("to", "0:01"), ("why", "intro")):
         field = wait_for(browser, f".range-form input[id^={name}-]")
         field.clear()
         field.send_keys(text)
     press(browser, "\ue007")  # enter
-    assert "0 stored matches" in wait_for(browser, ".verdict-panel .notice", "changes").text
+    assert wait_for(browser, ".verdict-panel .notice", "0 stored matches")
     press(browser, "\ue007")  # the button that confirms
-    assert "Reason: intro" in wait_for(browser, ".verdict-panel .notice", "Excepted").text
+    assert wait_for(browser, ".verdict-panel .notice", "Reason: intro")
     with Client(running.url, admin) as client:
         (match,) = client.list_matches(verdicts=["copy"]).items
         assert (match.ref_video_id, match.query.uri) == ("a.mp4", copy.name)
@@ -223,7 +223,7 @@ def test_a_match_is_judged_excepted_and_put_back_by_keyboard(
             return match["decision"], verdict, [one["verdict"] for one in match["verdicts"]]
 
         signed_in(browser, f"{running.url}/#/queue", key)
-        assert "copy ↔ a" in wait_for(browser, ".queue-row").text
+        assert wait_for(browser, ".queue-row", "copy ↔ a")
         press(browser, "j")
         press(browser, "\ue007")  # enter
         wait_for(browser, ".said.copy")
@@ -232,7 +232,7 @@ def test_a_match_is_judged_excepted_and_put_back_by_keyboard(
         assert stored() == ("copy", "not_copy", ["not_copy"])
         wait_for(browser, ".verdict-panel button", "Never match this pair").click()
         confirm = wait_for(browser, ".verdict-panel button", "Confirm")
-        assert "one stored match" in wait_for(browser, ".verdict-panel .notice").text
+        assert wait_for(browser, ".verdict-panel .notice", "one stored match")
         assert stored()[0] == "copy"
         confirm.click()
         wait_for(browser, ".said.no_match", "Excepted")
@@ -261,15 +261,15 @@ def test_the_catalogue_shows_titles_as_text_thumbnails_states_and_banks(
     running, key, _ = service
     signed_in(browser, f"{running.url}/#/catalogue", key)
     assert wait_for(browser, "tbody .name", "script").text == TITLE
-    assert "4 of 4 videos" in wait_for(browser, ".count", "videos").text
+    assert wait_for(browser, ".count", "4 of 4 videos")
     assert wait_for(browser, "canvas.shown")
     assert wait_for(browser, ".ingest button", "4 ready")
     wait_for(browser, "details.card summary", "Banks").click()
-    assert "4 videos" in wait_for(browser, "details.card li", "default").text
+    assert wait_for(browser, "details.card li", "4 videos")
     browser.execute_script("document.activeElement.blur()")
     press(browser, "/")
     press(browser, "series")
-    assert "1 of 1" in wait_for(browser, ".count", "of 1 ").text
+    assert wait_for(browser, ".count", "1 of 1")
     assert browser.execute_script("return window.attacked") is None
     assert errors(browser) == []
     assert is_accessible(browser)
