@@ -22,6 +22,7 @@ from searcher.metrics import STAGE
 from searcher.storage.video import Video
 from storyhash.pipeline.index_plan import Relabelled, WorkItem, is_described, is_here
 from storyhash.query.local import LocalQueries
+from storyhash.services.described import described
 from storyhash.services.serve.index_queue import IndexQueue
 
 
@@ -113,12 +114,10 @@ class ServedCatalogue:
             video = index.videos.get(video_id)
             if video is None:
                 return None
-            described = replace(video, **changes)
-            if described.description == video.description:
+            changed = described(video, changes)
+            if changed is None:
                 return video
-            description = (described.bank, described.title, described.metadata)
-            entry = CatalogEntry(video_id, video.uri, *description)
-            check_entry(entry)
+            row, entry = changed
             given = index.videos.replaced_description(video_id) or video.description
             version = index.videos.next_version(video_id)
             item = WorkItem(entry, version, video.root, video.fingerprint)
@@ -126,7 +125,7 @@ class ServedCatalogue:
                 opened.queue.relabel([Relabelled(item, video)])
             elif video.state == "pending":
                 opened.queue.add([item])
-            index.videos.note_edit(described, given)
+            index.videos.note_edit(row, given)
             return index.videos.get(video_id)
 
     def delete_video(self, video_id: str) -> bool:

@@ -16,12 +16,12 @@ from common.messaging.topics import TopicNames
 from common.messaging.transport import ReceivedMessage, Transport
 from common.messaging.wire import Envelope, latest_version, new_trace, to_message
 from common.tracing import traceparent
-from common.types import CatalogEntry, Embedding
-from ingest.catalogue import check_entry
+from common.types import Embedding
 from searcher.local_index import LocalIndex
 from searcher.log.consumer import IndexHandler
 from searcher.log.drop_staged import dropped_end
 from searcher.storage.video import Video
+from storyhash.services.described import described
 
 _log = logging.getLogger("storyhash.search")
 
@@ -82,16 +82,14 @@ class LogEditor:
             row = index.videos.get(video_id)
             if row is None:
                 return None
-            described = replace(row, **changes)
-            if described.description == row.description:
+            changed = described(row, changes)
+            if changed is None:
                 return row
-            description = (described.bank, described.title, described.metadata)
-            entry = CatalogEntry(video_id, row.uri, *description)
-            check_entry(entry)
+            _, entry = changed
             embeddings = index.embeddings_of([row])[video_id]
             self._check_complete(row, len(embeddings), version)
             moved: list[Embedding | VideoEnd] = [
-                replace(one, ref=replace(one.ref, bank=described.bank, version=version))
+                replace(one, ref=replace(one.ref, bank=entry.bank, version=version))
                 for one in embeddings
             ]
             digest = segments_digest(one.ref.segment_id for one in embeddings)
