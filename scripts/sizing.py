@@ -27,8 +27,8 @@ SEGMENTS = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 SEGMENTS_PER_HOUR = 900
 # A segment of 4 s has a frame code per half second.
 FRAME_CODES = 8
-# Copies of the graph during a merge.
-MERGE_COPIES = 2
+# Copies of the graph during a merge, and bytes for the process, queries and their decoders.
+MERGE_COPIES, PROCESS_BYTES = 2, 2_000_000_000
 # Two snapshots are kept while the next one is written.
 SNAPSHOTS = 3
 KAFKA_REPLICAS = 3
@@ -101,7 +101,7 @@ class Size:
     @property
     def machine(self) -> int:
         """Memory of the machine that has the index."""
-        return MERGE_COPIES * self.index
+        return MERGE_COPIES * self.index + PROCESS_BYTES
 
     @property
     def fits(self) -> bool:
@@ -156,7 +156,7 @@ def storage(measured: Measured) -> list[str]:
             "Hours of video": lambda size: f"{size.hours:,.0f}",
             "Index in memory": lambda size: _bytes(size.index),
             "Memory of the searcher's machine": lambda size: (
-                _bytes(size.machine) if size.fits else f"{_bytes(size.machine)}: take Qdrant"
+                _bytes(size.machine) if size.fits else f"{_bytes(size.machine)}: use Qdrant"
             ),
             "Disk: mirror and snapshots": lambda size: _bytes(size.disk),
             "Kafka log, three replicas": lambda size: _bytes(size.log),
