@@ -20,14 +20,14 @@ def cells(line: str) -> list[str]:
 
 
 def test_sizes_grow_with_segments_and_with_what_is_measured() -> None:
-    # 2,512 bytes of index; twice that; 3,512 + 3 x 2,512; 3 x 2,512; 2 x 2,512.
+    # 2,512 bytes of index; twice that and 2 GB; 3,512 + 3 x 2,512; 3 x 2,512; 2 x 2,512.
     assert cells(storage(MEASURED)[2]) == [
-        *("1,000,000", "1,111", "2.5 GB", "5.0 GB", "11.0 GB", "7.5 GB", "5.0 GB")
+        *("1,000,000", "1,111", "2.5 GB", "7.0 GB", "11.0 GB", "7.5 GB", "5.0 GB")
     ]
     # 1,111.1 h / 10 / 24 days.
     assert cells(machines(MEASURED)[2]) == ["1,000,000", "4.6", "1", "12", "3", "6"]
     (largest,) = [line for line in storage(MEASURED) if line.startswith("| 1,000,000,000 ")]
-    assert "take Qdrant" in largest
+    assert "use Qdrant" in largest
     (largest,) = [line for line in machines(MEASURED) if line.startswith("| 1,000,000,000 ")]
     # 4,629.6 days: 155 embedders; two copies of 805 bytes in three quarters of 64 GiB: 32 nodes.
     assert cells(largest)[1:] == ["4,629.6", "155", "310", "32", "64"]
@@ -36,6 +36,6 @@ def test_sizes_grow_with_segments_and_with_what_is_measured() -> None:
 
 
 def test_costs_are_the_readers_prices_times_days_and_gigabytes() -> None:
-    # 4.63 days at 100; 5.024 GB at 10; 11.048 + 7.536 + 7 x 5.024 GB at 1.
-    assert cells(costs(MEASURED, 100, 10, 1)[2]) == ["1,000,000", "463", "50", "54"]
+    # 4.63 days at 100; 7.024 GB at 10; 11.048 + 7.536 + 7 x 5.024 GB at 1.
+    assert cells(costs(MEASURED, 100, 10, 1)[2]) == ["1,000,000", "463", "70", "54"]
     assert cells(costs(MEASURED, 200, 10, 1)[2])[1] == "926"
