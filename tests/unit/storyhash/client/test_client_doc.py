@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import searcher.webhooks.routes
 import storyhash.client.client
 from common.settings import HttpSettings
 from common.state.roles import Role
+from common.webhook_signature import signature
 from searcher.jobs.runner import JobRunner
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
@@ -23,6 +27,7 @@ from tests.support.keys import key_of, opened_state
 from tests.unit.searcher.api.test_api import embed
 from tests.unit.searcher.api.test_key_access import ALWAYS, Keyed
 from tests.unit.storyhash.client.test_client import InProcess
+from tests.unit.storyhash.client.test_webhooks import BODY, EVENT, SECRET, headers
 
 TEXT = (Path(__file__).parents[4] / "docs" / "client.md").read_text(encoding="utf-8")
 
@@ -48,11 +53,35 @@ def jobs_done(keyed: Keyed) -> Iterator[None]:
         thread.join()
 
 
+@contextmanager
+def receiving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a running receiver of events."""
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def sent_now() -> dict[str, str]:
+    """The headers of EVENT as a service sends it now."""
+    now = int(time.time())
+    return headers(
+        **{
+            "Webhook-Timestamp": str(now),
+            "Webhook-Signature": signature(SECRET, "evt_1", now, BODY),
+        }
+    )
+
+
 def test_the_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     examples = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-    assert len(examples) == 6
+    assert len(examples) == 8
     film = tmp_path / "films" / "a.mp4"
     film.parent.mkdir()
     film.write_bytes(b"film")
@@ -73,18 +102,25 @@ def test_the_examples_run(
 
         monkeypatch.setattr(storyhash.client.client, "Client", Here)
         monkeypatch.setattr(storyhash.client.client, "AsyncClient", HereAsync)
+        # The name of the example's receiver cannot be looked up everywhere.
+        monkeypatch.setattr(searcher.webhooks.routes, "check_url", lambda url, settings: None)
         video = keyed.api.index.videos.get("a.mp4")
         assert video is not None
         names: dict[str, Any] = {}
         with jobs_done(keyed):
             for example in examples[:-1]:
-                exec(example.replace("sh_...", key), names)
+                exec(example.replace("sh_...", key).replace("whsec_...", SECRET), names)
             # The last one reads a file, which this catalogue names elsewhere.
             with pytest.raises(Exception, match="missing"):
                 exec(examples[-1].replace("sh_...", key), names)
         keyed.close()
+    with receiving(names["Receiver"]) as url:
+        assert httpx.post(url, content=BODY, headers=sent_now()).status_code == 204
+        assert httpx.post(url, content=BODY, headers=headers()).status_code == 400
     told = capsys.readouterr().out
     assert "5 of 5 bytes" in told
     assert "copy a.mp4" in told
     assert "done None" in told
     assert "unknown_match" in told
+    assert "whsec_" in told
+    assert EVENT["type"] in told
