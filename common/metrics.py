@@ -114,7 +114,7 @@ class Metrics:
     )
     consumer_lag_messages: Gauge = _gauge("Consumer lag, in messages.", ("stage", "topic"))
     consumer_lag_seconds: Gauge = _gauge(
-        "Age of the messages that are read now, while more wait; 0 if none wait.",
+        "Consumer lag, in seconds: age of the message that was read last; 0 if none wait.",
         ("stage", "topic"),
     )
     expired_messages_total: Counter = _counter(
@@ -147,8 +147,8 @@ class Metrics:
         ("method", "route"),
     )
     http_requests_in_progress: Gauge = _gauge("HTTP requests that are not answered yet.")
-    queue_running_requests: Gauge = _gauge("Requests that have a thread or a place.", ("queue",))
-    queue_waiting_requests: Gauge = _gauge("Requests that wait for a thread.", ("queue",))
+    queue_running_requests: Gauge = _gauge("Requests that run, by queue.", ("queue",))
+    queue_waiting_requests: Gauge = _gauge("Requests that wait, by queue.", ("queue",))
     queue_refused_requests_total: Counter = _counter(
         "Requests refused because the queue was full.", ("queue",)
     )
@@ -158,8 +158,8 @@ class Metrics:
         ("bank", "decision"),
     )
     judged_matches: Gauge = _gauge(
-        "Stored matches by their latest verdict (right, wrong, unsure) and bank; right / "
-        "(right + wrong) is the precision.",
+        "Stored matches by their latest verdict (right, wrong, unsure) and bank; the precision is "
+        "right / (right + wrong).",
         ("bank", "verdict"),
     )
     judged_probability: Gauge = _gauge(

@@ -15,7 +15,8 @@ IF_MATCH: dict[str, Any] = {
     "name": "If-Match",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "The `ETag` of what the client read. If it was changed since, nothing is done (412).",
+    "description": "The `ETag` that the client read. If somebody has changed the item since, nothing is "
+    "done (412).",
 }
 
 
@@ -44,7 +45,7 @@ def check_if_match(request: Request, value: Any) -> None:
         raise ApiError(
             412,
             "precondition_failed",
-            "it was changed since it was read; get it again, then repeat the change",
+            "somebody has changed this since you read it; get it again, then repeat the change",
         )
 
 

@@ -17,7 +17,7 @@ _METRICS = "/metrics"
 # Routes that any key may call although they declare no role.
 _ANY_ROLE = frozenset({"/openapi.json", _METRICS})
 _FORBIDDEN_METRICS = ApiError(
-    403, "forbidden", "metrics are about all banks, and the key is limited to some; use another key"
+    403, "forbidden", "metrics need a key for all banks, but the key is limited to some banks"
 )
 
 

@@ -52,11 +52,11 @@ class RoleCheck(SecurityBase):
         caller = facts.caller
         if not caller.role.includes(self._role):
             raise _forbidden(
-                f"this needs the role {self._role}, and the key has the role {caller.role}"
+                f"this needs the role {self._role}, but the key has the role {caller.role}"
             )
         if self._all_banks and caller.banks is not None:
             raise _forbidden(
-                "this is about all banks, and the key is limited to "
+                "this needs a key for all banks, but the key is limited to "
                 f"{', '.join(map(repr, sorted(caller.banks)))}"
             )
         check_parameters(request)

@@ -104,7 +104,7 @@ class CurationStore:
                 total = count(connection, table.c.video_hash, ())
                 if total >= MAX_DISABLED:
                     raise UsageError(
-                        f"{total} videos are disabled already, as many as can be; delete some"
+                        f"{total} videos are disabled, which is the maximum; enable or delete some"
                     )
                 connection.execute(
                     insert(table).values(
@@ -131,7 +131,7 @@ class CurationStore:
             connection.execute(delete(BANKS).where(this))
             total = count(connection, BANKS.c.name_hash, ())
             if total >= MAX_BANKS_SET:
-                raise UsageError(f"{total} banks are set already, as many as can be; delete some")
+                raise UsageError(f"{total} banks are set, which is the maximum; delete some")
             connection.execute(
                 insert(BANKS).values(
                     name_hash=text_hash(name),

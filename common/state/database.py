@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from common.atomic_write import private_folder
 from common.errors import SettingsError, StateError
+from common.extras import install_command
 from common.settings import Settings
 from common.sqlite import BUSY_SECONDS, set_journal
 from common.state.files import FILES
@@ -160,5 +161,5 @@ def postgres_engine(settings: Settings) -> Engine:
         )
     except (ModuleNotFoundError, NoSuchModuleError):
         raise StateError(
-            "STORYHASH_STATE__URL needs the PostgreSQL driver: pip install 'storyhash[postgres]'"
+            f"STORYHASH_STATE__URL needs the PostgreSQL driver: {install_command('postgres')}"
         ) from None

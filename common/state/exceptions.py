@@ -244,12 +244,14 @@ def _check_number(connection: Connection, new: NewException) -> None:
     table = EXCEPTIONS.c
     total = count(connection, table.id, ())
     if total >= MAX_EXCEPTIONS:
-        raise UsageError(f"there are {total} exceptions already, as many as are kept; delete some")
+        raise UsageError(f"there are {total} exceptions, which is the maximum; delete some")
     if new.kind == "range":
         of_reference = table.ref_hash == text_hash(new.ref_video_id)
         ranges = count(connection, table.id, [of_reference, table.kind == "range"])
         if ranges >= MAX_RANGES:
-            raise UsageError(f"the reference has {ranges} ranges already; delete or join some")
+            raise UsageError(
+                f"the reference has {ranges} excepted ranges, which is the maximum; delete some"
+            )
 
 
 def _decide_again(connection: Connection, changed: StoredException, decide: Decide) -> list[int]:

@@ -88,7 +88,7 @@ class NewKey:
         if self.banks is None:
             return
         if not 1 <= len(self.banks) <= MAX_BANKS:
-            raise UsageError(f"banks: expected 1 to {MAX_BANKS} banks; without any, all are meant")
+            raise UsageError(f"banks: expected 1 to {MAX_BANKS} banks; leave it out for all banks")
         if not all(1 <= len(bank) <= MAX_BANK_NAME for bank in self.banks):
             raise UsageError(f"banks: expected names of 1 to {MAX_BANK_NAME} characters")
         if self.role is Role.ADMIN:
@@ -109,7 +109,7 @@ class KeyStore:
         with self._database.change() as connection:
             count = connection.execute(select(func.count()).select_from(API_KEYS)).scalar_one()
             if count >= MAX_KEYS:
-                raise UsageError(f"there are {count} keys already, as many as are kept")
+                raise UsageError(f"there are {count} keys, which is the maximum")
             connection.execute(insert(API_KEYS).values(values))
         return key, token
 

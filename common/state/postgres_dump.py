@@ -91,6 +91,6 @@ def _run(settings: Settings, program: str, *arguments: str) -> None:
     if failed:
         reason = next((line for line in told if "error" in line.lower()), " ".join(told[-1:]))
         raise StateError(
-            f"{program} failed: {reason.removeprefix(f'{program}: ')}; it must not be older than the "
-            "server"
+            f"{program} failed: {reason.removeprefix(f'{program}: ')}; {program} must not be older than "
+            "the server"
         )

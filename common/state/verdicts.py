@@ -62,7 +62,7 @@ class VerdictStore:
             def make() -> dict[str, Any]:
                 total = count(connection, VERDICTS.c.id, [VERDICTS.c.match_id == match_id])
                 if total >= MAX_VERDICTS:
-                    raise UsageError(f"the match has {total} verdicts already, as many as are kept")
+                    raise UsageError(f"the match has {total} verdicts, which is the maximum")
                 now = int(1000 * self._clock())
                 values = {
                     "match_id": match_id,

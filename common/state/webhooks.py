@@ -43,14 +43,16 @@ class NewWebhook:
             raise UsageError(f"description: expected at most {MAX_DESCRIPTION} characters")
         unknown = sorted(set(self.events or ()) - set(EVENT_TYPES))
         if unknown or (self.events is not None and not self.events):
-            raise UsageError(f"events: expected some of {', '.join(EVENT_TYPES)}; or none for all")
+            raise UsageError(
+                f"events: expected some of {', '.join(EVENT_TYPES)}; leave it out for all events"
+            )
         if self.banks is None:
             return
         named = all(1 <= len(bank) <= MAX_BANK_NAME for bank in self.banks)
         if not 1 <= len(self.banks) <= MAX_BANKS or not named:
             raise UsageError(
-                f"banks: expected 1 to {MAX_BANKS} names of 1 to {MAX_BANK_NAME} characters; without "
-                "any, all banks are meant"
+                f"banks: expected 1 to {MAX_BANKS} names of 1 to {MAX_BANK_NAME} characters; leave it "
+                "out for all banks"
             )
 
 
@@ -103,7 +105,7 @@ class WebhookStore:
         with self._database.change(alone=True) as connection:
             total = count(connection, WEBHOOKS.c.number, ())
             if total >= MAX_WEBHOOKS:
-                raise UsageError(f"there are {total} webhooks already, as many as are kept")
+                raise UsageError(f"there are {total} webhooks, which is the maximum; delete some")
             connection.execute(insert(WEBHOOKS).values(values))
             row = connection.execute(select(WEBHOOKS).where(WEBHOOKS.c.id == webhook_id)).one()
         return _webhook(row), secret

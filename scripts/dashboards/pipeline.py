@@ -39,7 +39,7 @@ BOARD = Board(
                 ),
                 Panel(
                     "How far behind consumers are, in time",
-                    "Age of the messages that are read now, while more wait.",
+                    "Age of the message that was read last, while more wait.",
                     "s",
                     total("consumer_lag_seconds", by="stage,topic", how="max"),
                     KAFKA,

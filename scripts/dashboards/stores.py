@@ -37,7 +37,7 @@ BOARD = Board(
                 ),
                 Panel(
                     "Lag per process, in time",
-                    "Age of the messages that are read now, while more wait.",
+                    "Age of the message that was read last, while more wait.",
                     "s",
                     total("consumer_lag_seconds", by="stage,topic,instance", how="max"),
                     KAFKA,

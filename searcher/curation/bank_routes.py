@@ -195,8 +195,8 @@ def _concerns_all(name: str) -> ApiError:
     return ApiError(
         403,
         "forbidden",
-        f"negative: this changes decisions in all banks, and the key is limited to bank "
-        f"{printable(name[:200])!r} and others of its own; use a key for all banks",
+        f"bank {printable(name[:200])!r}: `negative` changes decisions in all banks; use a key for all "
+        "banks",
     )
 
 

@@ -134,8 +134,8 @@ class MirrorProcess:
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._forget()
         return StorageError(
-            f"{self._folder}: the process that keeps the mirror died ({name}); is the disk full, or "
-            "memory short?"
+            f"{self._folder}: the process that keeps the mirror died ({name}); check the free disk space "
+            "and memory, then start again"
         )
 
     def _forget(self) -> None:

@@ -135,8 +135,8 @@ def calibrate(
 ) -> None:
     """Fit the constants that turn a score into a probability.
 
-    They are called the calibration, and are fitted to the videos. With --verdicts also to what people
-    judged.
+    These constants are the calibration. They are fitted to edited copies of the videos, and with
+    --verdicts also to verdicts.
 
     The printed figures come from cross-validation: every video was left out of the fit that it was
     measured with.

@@ -34,7 +34,7 @@ LookalikesOption = Annotated[
     Path | None,
     typer.Option(
         "--lookalikes",
-        help="Folder of look-alikes, of which none is a copy of another: each is matched, unedited, "
+        help="Folder of look-alikes that are not copies of one another: each is matched, unedited, "
         "against the others and the videos.",
     ),
 ]

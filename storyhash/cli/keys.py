@@ -80,8 +80,8 @@ def create_key(
         Role,
         typer.Option(
             "--role",
-            help="reader: match, search and list. reviewer: also decide about matches. writer: also add "
-            "and delete videos. admin: also keys, generations and the audit log.",
+            help="reader: match, search and list. reviewer: also judge matches. writer: also add, change "
+            "and delete videos. admin: also keys, webhooks, generations, backups and the audit log.",
         ),
     ],
     bank: Annotated[

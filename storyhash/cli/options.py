@@ -35,7 +35,7 @@ ProfileOption = Annotated[
 ServerOption = Annotated[
     str | None,
     typer.Option(
-        "--server", help="Address of a running searcher, to use instead of a data folder."
+        "--server", help="Address of a running service, to use instead of a data folder."
     ),
 ]
 ExcludeOption = Annotated[
@@ -43,8 +43,8 @@ ExcludeOption = Annotated[
     typer.Option(
         "--exclude",
         metavar="PATTERN",
-        help="Leave out files and folders below a given folder whose relative path matches, as in "
-        ".gitignore without ! (*.tmp.mp4, raw/, raw/*.mov). Repeatable.",
+        help="Skip files and folders below the given folders if their relative path matches this "
+        ".gitignore pattern (without !), for example *.tmp.mp4, raw/ or raw/*.mov. Repeatable.",
     ),
 ]
 LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")]

@@ -102,7 +102,7 @@ def ingest(
         ),
     ] = False,
     server: Annotated[
-        str | None, typer.Option("--server", help="Address of a running searcher, for --reconcile.")
+        str | None, typer.Option("--server", help="Address of the searcher, for --reconcile.")
     ] = None,
     json: JsonOption = False,
 ) -> None:

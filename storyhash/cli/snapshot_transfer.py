@@ -76,8 +76,9 @@ def export_file(
 def import_file(file: FileArgument, data: DataOption = None, json: JsonOption = False) -> None:
     """Add the videos of a file of `export` to a data folder, or to the index in Qdrant.
 
-    A new folder gets the profile of the file. One of another model is refused, and so is a file with a
-    video whose id another video has here. If it is interrupted, repeat it: it continues.
+    A new folder gets the profile of the file. A folder of another model is refused. If an id of the file
+    belongs to another video in the folder, nothing is imported. If this is interrupted, run it again: it
+    continues.
     """
     settings = load_settings(data_dir=data)
     announce_data_folder(settings)
@@ -103,7 +104,7 @@ def import_file(file: FileArgument, data: DataOption = None, json: JsonOption = 
         return
     out.print(
         f"imported {imported.videos} videos and {imported.segments} segments; "
-        f"{imported.present} videos were there already",
+        f"{imported.present} videos had been imported before",
         markup=False,
     )
 

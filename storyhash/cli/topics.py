@@ -17,8 +17,7 @@ app = typer.Typer(help="Create and check the Kafka topics.", no_args_is_help=Tru
 def create(json: JsonOption = False) -> None:
     """Create missing topics, and correct existing ones.
 
-    It corrects only the configuration of a topic, never its messages. You can run it again at any
-    time.
+    Only the configuration of topics is corrected; messages stay. You can run this again at any time.
 
     The topics are those of STORYHASH_KAFKA__TOPIC_PREFIX and STORYHASH_KAFKA__GENERATION.
     """

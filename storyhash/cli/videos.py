@@ -130,9 +130,9 @@ def add_videos(
 ) -> None:
     """Upload videos to a service, which indexes them and keeps their files.
 
-    A service also fetches http(s) URIs, and keeps no file of these. To index files of this machine
-    without a service, use `storyhash index`. Needs a key with the role writer, if the service requires
-    keys. A video is searchable when its state is ready: see `storyhash videos show ID --server URL`.
+    For an http(s) URI the service downloads the video and does not keep the file. To index files
+    without a service, use `storyhash index`. If the service requires keys, this needs one with the role
+    writer. A video is searchable when its state is ready: see `storyhash videos show ID --server URL`.
 
     Exit code 1 when a video cannot be read; the others are added.
     """
@@ -167,8 +167,8 @@ def delete_videos(
 ) -> None:
     """Delete videos from the index and the catalogue.
 
-    The mirror and every snapshot forget them too, and their matches are deleted. With `--server`, they
-    are deleted also from every generation and from the log, so that messages still in Kafka cannot bring
+    They are also deleted from the mirror and every snapshot, with their matches. With `--server` they
+    are deleted from every generation and from the log too, so that messages still in Kafka cannot bring
     them back.
 
     Exit code 2 when a video is not indexed; the others are deleted.
@@ -202,13 +202,13 @@ def erasure(
     server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Look for a deleted video everywhere, and print the erasure receipt.
+    """Look for a deleted video in every store, and print the erasure receipt.
 
-    It is looked for in the catalogue, the index, the mirror, the snapshots, staged segments, matches,
-    exceptions, jobs, and backups. With --server, this needs a key with the role writer for all banks, if
-    the service requires keys.
+    The stores are the catalogue, the index, the mirror, the snapshots, staged segments, thumbnails,
+    uploads, matches, exceptions, jobs, webhooks, and backups. If the service of --server requires keys,
+    this needs one with the role writer for all banks.
 
-    Exit code 1 when something of it is found.
+    Exit code 1 when something of the video is found.
     """
     with opened_catalogue(_Local, data, server, writer=True) as catalogue:
         receipt = catalogue.erasure(video_id)
@@ -228,9 +228,9 @@ def erasure(
 def compact(data: DataOption = None, json: JsonOption = False) -> None:
     """Rewrite the files of a data folder without the bytes of deleted videos.
 
-    A deletion hides a video at once, but the embedded mirror and the databases keep its bytes in their
-    files until other data overwrites them. Stop the service first. This needs free space for a second
-    mirror. Make a new backup afterwards: older backups have the bytes too.
+    After a deletion the embedded mirror and the databases keep the bytes of the video in their files
+    until other data overwrites them. Stop the service first. This needs free space for a second mirror.
+    Make a new backup afterwards: older backups have the bytes too.
     """
     settings = load_settings(data_dir=data)
     announce_data_folder(settings)

@@ -88,7 +88,7 @@ def test_a_key_opens_what_its_role_may_do(open_client: Open, state: State) -> No
     refused = client.post("/write", headers=reader)
     assert error_of(refused) == (403, "forbidden")
     assert message_of(refused).startswith(
-        "this needs the role writer, and the key has the role reader"
+        "this needs the role writer, but the key has the role reader"
     )
     assert client.post("/write", headers=writer).status_code == 204
     assert read(client, writer).json()["key_id"] == writer["Authorization"][10:22]

@@ -150,7 +150,7 @@ def test_too_many_verdicts_are_refused(stores: Stores, monkeypatch: pytest.Monke
     monkeypatch.setattr(verdicts, "MAX_VERDICTS", 1)
     (one,) = stores.matches.record([match("video:q", "a")])
     stores.verdicts.add(one, JUDGED, None)
-    with pytest.raises(UsageError, match="1 verdicts already"):
+    with pytest.raises(UsageError, match="1 verdicts, which is the maximum"):
         stores.verdicts.add(one, JUDGED, None)
 
 

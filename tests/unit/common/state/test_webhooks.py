@@ -85,7 +85,7 @@ def test_webhooks_are_bounded_and_named_as_they_can_be(stores: Stores) -> None:
             NewWebhook(URL, **wrong)
     for _ in range(MAX_WEBHOOKS):
         stores.hook()
-    with pytest.raises(UsageError, match="50 webhooks already"):
+    with pytest.raises(UsageError, match="50 webhooks, which is the maximum"):
         stores.hook()
 
 
