@@ -55,7 +55,7 @@ class MatchTransform(Schema):
         "null without an order in time."
     )
     words: str = Field(
-        description="All of it in words; `unchanged` if there is no edit, empty if nothing is known."
+        description="The edit in words; `unchanged` if there is no edit, empty if nothing is known."
     )
     mirrored: bool | None = Field(None, description="Left and right are exchanged.")
     rotation_degrees: int | None = Field(None, description="Clockwise, -179 to 180.")
@@ -69,10 +69,10 @@ class MatchTransform(Schema):
     inverted: bool | None = Field(None, description="The colours are negative.")
     grey: bool | None = Field(None, description="The reference has colours, the query has none.")
     confidence: float | None = Field(
-        None, description="Probability that the pictures are registered correctly, from keypoints."
+        None, description="Probability that the pictures are aligned correctly, from keypoints."
     )
     not_compared: str | None = Field(
-        None, description="Why nothing is said of the picture; absent otherwise."
+        None, description="Why the pictures were not compared; absent otherwise."
     )
 
 
@@ -120,7 +120,7 @@ class MatchItem(Schema):
         "bank; absent if there are none.",
     )
     action: Action | None = Field(
-        None, description="What the bank of the reference wants to be done; absent for a non-match."
+        None, description="What the bank of the reference asks you to do; absent for a non-match."
     )
 
 
@@ -172,22 +172,21 @@ class MatchAnswer(Schema):
     )
     excepted: list[MatchItem] = Field(
         default_factory=list,
-        description="What would be a match without exceptions, each of which names them; absent if there "
-        "is nothing.",
+        description="Matches that exceptions exclude, with these exceptions; absent if there are none.",
     )
     negatives: list[MatchItem] = Field(
         default_factory=list,
-        description="Videos of negative banks in the query. They are no matches, and where they are "
-        "shown nothing else is one; absent if there are none.",
+        description="Videos of negative banks in the query. The ranges that show them do not count as "
+        "matches of other videos; absent if there are none.",
     )
     action: Action | None = Field(
         None,
-        description="The strongest action of all matches, `allow` without any; absent where matches are "
-        "not kept.",
+        description="The strongest action of all matches; `allow` if there are none; absent if matches "
+        "are not kept.",
     )
     reason: str = Field("", description="Why the query cannot match anything; absent otherwise.")
     truncated: str = Field(
         "",
-        description="What was not compared because of a bound, as there are very many similar videos; "
+        description="What was not compared because of a limit, if there are very many similar videos; "
         "absent otherwise.",
     )

@@ -145,9 +145,9 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
         },
     )
     async def put_bank(bank: str, request: Request) -> Response:
-        """Set all that is said of a bank, in place of what was set. It decides about matches that are
-        found from now on; stored ones keep their policy. The bank needs no videos yet. Only a key for all
-        banks makes a bank negative or ends that, because it changes the decisions in all banks."""
+        """Replace all settings of a bank. They decide about new matches; stored matches keep their
+        decision. The bank needs no videos yet. Only a key for all banks can change `negative`, because
+        this changes the decisions in all banks."""
         given = await read_model(request, BankBody, _MAX_JSON_BYTES)
         if not 1 <= len(bank) <= MAX_BANK_NAME:
             raise UsageError(f"bank: expected a name of 1 to {MAX_BANK_NAME} characters")
@@ -164,7 +164,8 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
         responses={204: _DELETED, **ERRORS},
     )
     async def delete_bank(bank: str, request: Request) -> Response:
-        """Forget a bank without videos. To end only its policy, put one without."""
+        """Delete the settings of a bank without videos. To remove only its policy, `PUT` the bank without
+        one."""
         await no_body(request)
         caller = facts_of(request.scope).caller
         await run(lambda: delete(bank, caller))

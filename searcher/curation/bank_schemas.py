@@ -55,22 +55,22 @@ class ActionRule(Schema):
 
 
 _NEGATIVE = (
-    "Its videos are known not to be worth a match, such as intros and test cards: where a query shows "
-    "one, it is no match of other banks."
+    "Its videos, such as intros and test cards, must not cause matches: the part of a query that is a "
+    "copy of one does not count as a match of other banks."
 )
 _SHARE = (
-    "Fraction of queries on which the bank acts; for all others the action is at most `notify`. The hash "
-    "of a query chooses, so it is always the same."
+    "Fraction of queries on which the bank acts; for all others the action is at most `notify`. A hash of "
+    "the query chooses, so the same query always has the same result."
 )
 _ACTIONS = (
-    "The first rule that fits decides on the `action` of a match. Where none fits: `block` for a copy, "
-    "`review` for a review."
+    "The first rule that fits decides on the `action` of a match. If none fits, the action is `block` for "
+    "a copy and `review` for a review."
 )
 
 
 class BankBody(Schema):
-    """What is set about a bank, in place of what was. `enabled`: false keeps its videos, but no search
-    and no match finds them. `policy`: thresholds instead of those of the service."""
+    """All settings of a bank; they replace the earlier ones. `enabled`: false keeps its videos, but no
+    search and no match finds them. `policy`: thresholds instead of those of the service."""
 
     model_config = examples(
         {"title": "News", "policy": {"min_seconds": 3.0}}, {"title": "Intros", "negative": True}

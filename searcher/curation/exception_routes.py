@@ -48,7 +48,7 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
             bool, Query(description="Store nothing; only tell what would change.")
         ] = False,
     ) -> Response:
-        """Except a pair or a range: answers obey it from now on, and stored matches are decided on
+        """Add an exception for a pair or a range. New answers obey it, and stored matches are decided
         again."""
         facts = facts_of(request.scope)
         caller = facts.caller

@@ -101,7 +101,7 @@ export async function answerView(answer, query, total) {
   }
   const moves = shown.length < 2 ? [] : [
     { keys: ["j"], label: "Next match", run: () => select((current + 1) % shown.length) },
-    { keys: ["k"], label: "Match before", run: () => select((current + shown.length - 1) % shown.length) },
+    { keys: ["k"], label: "Previous match", run: () => select((current + shown.length - 1) % shown.length) },
   ];
   select(0);
   return { node, shortcuts: () => [...moves, ...open.shortcuts, ...(panel?.shortcuts ?? [])], release };
@@ -109,6 +109,6 @@ export async function answerView(answer, query, total) {
 
 /** The best non-match, and why it was not enough. */
 function nearest(match, name) {
-  if (!match) return el("p", { class: "muted" }, "No video came near.");
+  if (!match) return el("p", { class: "muted" }, "No similar video was found.");
   return el("p", {}, "The nearest is ", el("b", {}, name(match)), ". ", why(match));
 }

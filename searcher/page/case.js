@@ -152,11 +152,11 @@ export function caseView(query, matches, told = null) {
     }
 
     const choose = () =>
-      el("span", {}, "This file is not at hand in the browser. ", fileButton("Choose the file", async (file) => {
+      el("span", {}, "The browser does not have this file. ", fileButton("Choose the file", async (file) => {
         await attach("query", null, async () => fileMedia(file));
         select(index);
         if (await isOther(file, query.fingerprint)) {
-          places.query.node.append(el("p", { class: "notice bad", role: "alert" }, "This is another file than the one that was matched."));
+          places.query.node.append(el("p", { class: "notice bad", role: "alert" }, "This is not the file that was matched."));
         }
       }));
     const rangeList = matches.length < 2 ? null : el(
@@ -175,7 +175,7 @@ export function caseView(query, matches, told = null) {
       ...toggles.shortcuts,
       ...(matches.length < 2 ? [] : [
         { keys: ["]"], label: "Next range", run: () => select((index + 1) % matches.length) },
-        { keys: ["["], label: "Range before", run: () => select((index + matches.length - 1) % matches.length) },
+        { keys: ["["], label: "Previous range", run: () => select((index + matches.length - 1) % matches.length) },
       ]),
     );
     await Promise.all([
@@ -230,12 +230,12 @@ function buttons(players, stage, wipe, controls, clock, instead) {
     { keys: [" "], label: "Play or pause", text: () => (players.playing ? "Pause" : "Play"), run: () => players.toggle(), main: true, hidden: noFile },
     { keys: ["ArrowLeft"], label: "One second back", text: () => "−1 s", run: () => players.jump(-1) },
     { keys: [","], label: "One frame back", text: () => "−1 frame", run: () => players.step(-1) },
-    { keys: ["."], label: "One frame on", text: () => "+1 frame", run: () => players.step(1) },
-    { keys: ["ArrowRight"], label: "One second on", text: () => "+1 s", run: () => players.jump(1) },
+    { keys: ["."], label: "One frame forward", text: () => "+1 frame", run: () => players.step(1) },
+    { keys: ["ArrowRight"], label: "One second forward", text: () => "+1 s", run: () => players.jump(1) },
     { keys: ["r"], label: "Loop over the matched range", text: () => "Loop", pressed: () => players.loop, run: () => players.setLoop(!players.loop), hidden: noFile },
     { keys: ["h"], label: "Half speed", text: () => "½ speed", pressed: () => players.half, run: () => players.setHalf(!players.half), hidden: noFile },
     {
-      keys: ["m"], label: "Undo the change of the picture", text: () => "Undo the change", pressed: () => players.undone,
+      keys: ["m"], label: "Undo the edit of the picture", text: () => "Undo the edit", pressed: () => players.undone,
       run: () => players.setUndone(!players.undone),
       hidden: () => !(players.query.src || instead.query) || !isChanged(players.match),
     },

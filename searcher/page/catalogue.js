@@ -9,13 +9,13 @@ import { pagedList } from "./pager.js";
 import { paint, thumbnails } from "./stills.js";
 import { ago, length, nameOf } from "./words.js";
 
-const STATES = { "": "every state", ready: "ready", pending: "pending", failed: "failed", disabled: "disabled" };
+const STATES = { "": "any state", ready: "ready", pending: "pending", failed: "failed", disabled: "disabled" };
 const THUMBNAIL = { w: 96, h: 54 };
 
 export function catalogueView() {
   const prefix = el("input", { type: "search", id: "prefix", autocomplete: "off", spellcheck: "false", placeholder: "any id" });
   const text = el("input", { type: "search", id: "text", autocomplete: "off", spellcheck: "false", maxlength: 200, placeholder: "any text" });
-  const bank = el("input", { type: "search", id: "bank", autocomplete: "off", spellcheck: "false", placeholder: "every bank", list: "banks" });
+  const bank = el("input", { type: "search", id: "bank", autocomplete: "off", spellcheck: "false", placeholder: "any bank", list: "banks" });
   const banks = el("datalist", { id: "banks" });
   const state = el("select", { id: "state" }, Object.entries(STATES).map(([value, text]) => el("option", { value }, text)));
   const body = el("tbody", {});
@@ -78,7 +78,7 @@ export function catalogueView() {
     shortcuts: () => [
       { keys: ["/"], label: "Filter by id", run: () => prefix.focus() },
       { keys: ["n"], label: "Next page", run: () => pages.turn(1) },
-      { keys: ["p"], label: "Page before", run: () => pages.turn(-1) },
+      { keys: ["p"], label: "Previous page", run: () => pages.turn(-1) },
       { keys: ["f"], label: "Videos that failed", run: () => only("failed") },
     ],
     release: () => {

@@ -62,7 +62,7 @@ export function deadLetters(onFailed) {
       one.created_at ? el("span", { class: "muted" }, `, ${ago(one.created_at)} `) : " ",
       el("button", { type: "button", class: "small", onclick: () => guarded(item, async () => {
         await call("POST", again);
-        return ["It is sent again."];
+        return ["The event is sent again."];
       }) }, "Send again"));
     return item;
   }

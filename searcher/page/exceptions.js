@@ -25,7 +25,7 @@ export function exceptionForm(match, { reason, guarded, onSaved }) {
   const node = el("div", { class: "notice" });
   const labelled = (text, control) => el("div", { class: "field" }, el("label", { for: control.id }, text), control);
   const choices = [
-    el("p", {}, "Should later matches know this? Nothing changes until you confirm."),
+    el("p", {}, "Apply this to later matches too? Nothing changes until you confirm."),
     el("div", { class: "row" }, el("button", { type: "button", class: "small", onclick: () => tryOut("Never match this pair again",
       { kind: "pair", query_fingerprint: match.query.fingerprint }, "not a copy") }, "Never match this pair again")),
     el("form", { class: "range-form", onsubmit: (event) => {

@@ -18,7 +18,7 @@ export function ingestState({ onFilter, onChange }) {
   const form = el("form", { class: "paste", onsubmit: (event) => {
     event.preventDefault();
     add();
-  } }, field("Address of a new video", address), field("Bank of it", bank), el("button", { type: "submit" }, "Add"));
+  } }, field("Address of a new video", address), field("Bank", bank), el("button", { type: "submit" }, "Add"));
   const input = el("input", { type: "file", id: "new-file", accept: "video/*,.mkv,.ts,.mxf,.avi,.flv,.wmv", class: "visually-hidden" });
   input.onchange = () => input.files.length && addFile(input.files[0]);
   const sent = el("span", { class: "muted" });

@@ -14,7 +14,7 @@ const WAIT_MILLISECONDS = 250;
 export function pagedList({ cursors, fetchPage, show, empty, noun }) {
   const count = el("p", { class: "muted count" }, " ");
   const problem = el("div", {});
-  const back = el("button", { type: "button", onclick: () => turn(-1) }, "Page before");
+  const back = el("button", { type: "button", onclick: () => turn(-1) }, "Previous page");
   const forward = el("button", { type: "button", onclick: () => turn(1) }, "Next page");
   let page = null;
   let latest = 0;

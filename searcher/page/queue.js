@@ -41,7 +41,7 @@ export function queueView() {
     verdict: select("verdict", [["none", "without a verdict"], ["", "any verdict"],
       ...Object.entries(VERDICTS).filter(([key]) => key !== "none").map(([key, text]) => [key, text.toLowerCase()])], kept.verdict),
     decision: select("decision", [["", "any decision"], ["copy", "copy"], ["review", "perhaps a copy"], ["no_match", "excepted"]], kept.decision),
-    bank: el("input", { type: "search", id: "bank", value: kept.bank, autocomplete: "off", spellcheck: "false", placeholder: "every bank" }),
+    bank: el("input", { type: "search", id: "bank", value: kept.bank, autocomplete: "off", spellcheck: "false", placeholder: "any bank" }),
     least: select("least", [["", "any"], ["0.5", "50 % or more"], ["0.9", "90 % or more"], ["0.99", "99 % or more"]], kept.least),
     coverage: select("coverage", [["", "any"], ["0.1", "10 % or more"], ["0.5", "half or more"], ["0.9", "90 % or more"]], kept.coverage),
     days: select("days", [["", "any time"], ["1", "last 24 hours"], ["7", "last 7 days"], ["30", "last 30 days"]], kept.days),
@@ -53,7 +53,7 @@ export function queueView() {
   const bulk = bulkBar((changed) => (changed ? pages.load() : mark()));
   const pages = pagedList({
     cursors: queue.cursors,
-    empty: "No match has these properties.",
+    empty: "No match fits these filters.",
     noun: "matches, newest first",
     fetchPage: (place) => call("GET", withQuery("/v1/matches", { ...place, ...parameters() })),
     show: (items) => {
@@ -144,10 +144,10 @@ export function queueView() {
       pages.problem, el("div", { class: "row list-head" }, pages.count, csv), bulk.node, list, pages.buttons),
     shortcuts: () => [
       { keys: ["j"], label: "Next match", run: () => move(1) },
-      { keys: ["k"], label: "Match before", run: () => move(-1) },
+      { keys: ["k"], label: "Previous match", run: () => move(-1) },
       { keys: ["Enter"], label: "Open the match", run: () => queue.ids.length && (location.hash = `#/case/${queue.ids[queue.index]}`) },
       { keys: ["x"], label: "Select the match", run: withCurrent((match) => pick([match.id])) },
-      { keys: ["X"], label: "Select all that are alike", run: withCurrent((match) => pick(shown.filter((one) => kindOf(one) === kindOf(match)).map((one) => one.id))) },
+      { keys: ["X"], label: "Select all matches of the same part", run: withCurrent((match) => pick(shown.filter((one) => kindOf(one) === kindOf(match)).map((one) => one.id))) },
       ...bulk.shortcuts,
     ],
     release: pages.release,

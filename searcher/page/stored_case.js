@@ -81,7 +81,7 @@ export function storedCaseView(_, [id]) {
     node,
     shortcuts: () => [
       { keys: ["j"], label: "Next match of the queue", run: () => go(1) },
-      { keys: ["k"], label: "Match before", run: () => go(-1) },
+      { keys: ["k"], label: "Previous match", run: () => go(-1) },
       { keys: ["q"], label: "Back to the queue", run: () => (location.hash = "#/queue") },
       ...(panel?.shortcuts ?? []),
       ...(open?.shortcuts ?? []),

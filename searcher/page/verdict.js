@@ -8,10 +8,10 @@ import { VERDICTS, ago, nameOf, percent, range, ruleInWords } from "./words.js";
 
 const CHOICES = [["c", "copy"], ["l", "licensed"], ["n", "not_copy"], ["u", "unsure"]];
 const HINTS = {
-  copy: "The upload shows this reference.",
-  licensed: "It is a copy, and it may be.",
-  not_copy: "They only look alike.",
-  unsure: "Somebody else should look.",
+  copy: "The query shows this reference.",
+  licensed: "It is a copy, and it is allowed.",
+  not_copy: "The videos only look alike.",
+  unsure: "Another person should decide.",
 };
 
 /**
@@ -38,7 +38,7 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
   node.append(
     el("h3", {}, "Your verdict"), told,
     el("div", { class: "row choices", role: "group", "aria-label": "Verdict" }, choices, undo,
-      el("button", { type: "button", class: "quiet", onclick: () => toggleOffer() }, "Except…", keyHint("e"))),
+      el("button", { type: "button", class: "quiet", onclick: () => toggleOffer() }, "Add an exception…", keyHint("e"))),
     problem, offer, excepted,
     el("details", {}, el("summary", {}, "Reason and note"), el("div", { class: "fields" }, field("Reason", reason), field("Note", note))),
     past,
@@ -140,7 +140,7 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
     shortcuts: [
       ...CHOICES.map(([key, verdict]) => ({ keys: [key], label: `Verdict: ${VERDICTS[verdict].toLowerCase()}`, run: () => judge(verdict) })),
       { keys: ["z"], label: "Undo the verdict", run: takeBack },
-      { keys: ["e"], label: "Except this pair or a part of the reference", run: toggleOffer },
+      { keys: ["e"], label: "Add an exception for this pair or a part of the reference", run: toggleOffer },
     ],
   };
 }
