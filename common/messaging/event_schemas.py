@@ -43,8 +43,8 @@ _REF_FIELDS = (
     Field("video_id", TEXT, "The video; not empty."),
     Field("start_seconds", NUMBER, "Where the segment begins in the video."),
     Field("end_seconds", NUMBER, "Where it ends; later than it begins."),
-    Field("version", WHOLE, "Of the video, at least 1; a newer one takes an older one's place."),
-    Field("bank", TEXT, "The bank the video belongs to; not empty."),
+    Field("version", WHOLE, "Of the video, at least 1; a newer one replaces older ones."),
+    Field("bank", TEXT, "The bank of the video; not empty."),
 )
 
 
@@ -133,7 +133,7 @@ EVENTS = (
         "segment",
         1,
         Segment,
-        (*_REF_FIELDS, Field("clip", BYTES, "A small H.264 MP4 whose own times begin at 0.")),
+        (*_REF_FIELDS, Field("clip", BYTES, "A small H.264 MP4; its times begin at 0.")),
         lambda one: {**_ref_to(one.ref), "clip": one.clip},
         lambda fields: Segment(_ref_from(fields), fields["clip"]),
     ),
@@ -146,15 +146,15 @@ EVENTS = (
             Field(
                 "vector",
                 floats(VECTOR_DIMENSION),
-                "512 visual numbers, then 15 of action; norm 1, or all 0 when not informative.",
+                "512 visual numbers, then 15 of motion; norm 1, or all 0 if not informative.",
             ),
             Field("graph", floats(GRAPH_DIMENSION), "The scene graph."),
             Field("informative", FLAG, "Whether the segment shows anything to compare."),
-            Field("model_id", TEXT, "Fingerprint of all that decides what a vector is."),
+            Field("model_id", TEXT, "Fingerprint of weights, sampling, tracker and fusion."),
             Field(
                 "frames",
                 BYTES,
-                "int8 (T, 64): a code for each half second of the segment, zero where it shows nothing.",
+                "int8 (T, 64): a frame code for each half second; 0 for low-information frames.",
                 default=b"",
             ),
             Field(
@@ -178,18 +178,16 @@ EVENTS = (
             Field(
                 "uri",
                 TEXT,
-                "Where it was read from, without query and credentials; not empty.",
+                "Path or address of the video, without query and credentials; not empty.",
             ),
-            Field("bank", TEXT, "The bank it belongs to; not empty."),
-            Field("title", TEXT, "Its title, or empty."),
-            Field("metadata", TEXT, "The user's own: a JSON object, as text."),
+            Field("bank", TEXT, "The bank of the video; not empty."),
+            Field("title", TEXT, "The title, or empty."),
+            Field("metadata", TEXT, "Metadata of the user: a JSON object, as text."),
             Field("version", WHOLE, "The version that has ended; at least 1."),
-            Field(
-                "outcome", TEXT, "`complete`, or `failed`: what is out of it counts for nothing."
-            ),
-            Field("duration_seconds", NUMBER, "Of the video; 0 when it failed."),
-            Field("segments", WHOLE, "How many it has; it is complete when they have all arrived."),
-            Field("error_code", TEXT, "Why it failed, `damaged` if it is in part, or empty."),
+            Field("outcome", TEXT, "`complete`, or `failed`: then its segments do not count."),
+            Field("duration_seconds", NUMBER, "Length of the video; 0 if it failed."),
+            Field("segments", WHOLE, "Their number; the video is complete when all have arrived."),
+            Field("error_code", TEXT, "Why it failed; `damaged` if a part was lost; else empty."),
             Field("error_message", TEXT, "The same in words, or empty."),
             Field(
                 "segments_digest",
@@ -207,7 +205,7 @@ EVENTS = (
         "segment-failed",
         1,
         SegmentFailed,
-        (*_REF_FIELDS, Field("error_code", TEXT, "The reason its dead letter tells.")),
+        (*_REF_FIELDS, Field("error_code", TEXT, "The reason in its dead letter.")),
         lambda one: {**_ref_to(one.ref), "error_code": one.error_code},
         lambda fields: SegmentFailed(_ref_from(fields), fields["error_code"]),
     ),
@@ -217,7 +215,7 @@ EVENTS = (
         Deletion,
         (
             Field("video_id", TEXT, "The video; not empty."),
-            Field("version", WHOLE, "This version and every older one is gone for good."),
+            Field("version", WHOLE, "This version and all older ones are deleted."),
         ),
         asdict,
         lambda fields: Deletion(fields["video_id"], fields["version"]),
@@ -226,7 +224,7 @@ EVENTS = (
         "model",
         1,
         LogModel,
-        (Field("model_id", TEXT, "The model whose vectors the log holds."),),
+        (Field("model_id", TEXT, "The model of all vectors in the log."),),
         asdict,
         lambda fields: LogModel(fields["model_id"]),
     ),
@@ -236,7 +234,7 @@ EVENTS = (
         MatchEvent,
         (
             Field("video_id", TEXT, "The video that became searchable; not empty."),
-            Field("version", WHOLE, "Its version."),
+            Field("version", WHOLE, "The version of the video."),
             Field("report", MAP, "What `storyhash match --json` prints of a query."),
         ),
         asdict,

@@ -107,18 +107,18 @@ def _piece_from(fields: Fields) -> QueryPiece:
 
 
 _QUERY_FIELDS = (
-    Field("uri", TEXT, "What the query is called."),
-    Field("duration_seconds", NUMBER, "Of the query."),
+    Field("uri", TEXT, "Name of the query."),
+    Field("duration_seconds", NUMBER, "Length of the query."),
     Field("model_id", TEXT, "The model that made the vectors."),
-    Field("views", TEXTS, "Names of the V views, each another."),
+    Field("views", TEXTS, "Names of the V views, all different."),
     Field("windows", WHOLE, "W, the number of windows."),
     Field("window_start_seconds", BYTES, "float64 (W,), little-endian."),
     Field("window_end_seconds", BYTES, "float64 (W,), little-endian."),
 )
 _INFORMATIVE = Field(
-    "informative", BYTES, "V x W bits, the first the highest of its byte, filled up with 0."
+    "informative", BYTES, "V x W bits, the most significant bit of a byte first, padded with 0."
 )
-_DAMAGED = "What of the query could not be decoded, in words, or empty."
+_DAMAGED = "Which part of the query could not be decoded, in words, or empty."
 QUERIES = (
     Schema(
         "query",
@@ -148,7 +148,7 @@ QUERIES = (
             _INFORMATIVE,
             Field("damaged", TEXT, _DAMAGED),
             Field("number", WHOLE, "Which piece of the query this is, from 1."),
-            Field("pieces", WHOLE, "How many there are; they come one after the other."),
+            Field("pieces", WHOLE, "Number of pieces; they come one after the other."),
         ),
         _piece_to,
         _piece_from,

@@ -172,7 +172,8 @@ class MatchAnswer(Schema):
     )
     excepted: list[MatchItem] = Field(
         default_factory=list,
-        description="Matches that exceptions exclude, with these exceptions; absent if there are none.",
+        description="Matches that exceptions or negative banks exclude, with the reason; absent if there "
+        "are none.",
     )
     negatives: list[MatchItem] = Field(
         default_factory=list,
