@@ -59,12 +59,12 @@ _NEGATIVE = (
     "copy of one does not count as a match of other banks."
 )
 _SHARE = (
-    "Fraction of queries on which the bank acts; for all others the action is at most `notify`. A hash of "
-    "the query chooses, so the same query always has the same result."
+    "Fraction of queries on which the bank acts; for all others the action is at most `notify`. A hash "
+    "of the query chooses, so the same query always has the same result."
 )
 _ACTIONS = (
-    "The first rule that fits decides on the `action` of a match. If none fits, the action is `block` for "
-    "a copy and `review` for a review."
+    "The first rule that fits decides on the `action` of a match. If none fits, the action is `block` "
+    "for a copy and `review` for a review."
 )
 
 

@@ -34,9 +34,7 @@ ProfileOption = Annotated[
 ]
 ServerOption = Annotated[
     str | None,
-    typer.Option(
-        "--server", help="Address of a running service, to use instead of a data folder."
-    ),
+    typer.Option("--server", help="Address of a running service, to use instead of a data folder."),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
