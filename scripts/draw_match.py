@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from common.probability_text import probability_text
 from common.types import UInt8Array
 from common.video import encode_video
 from scripts.figures import filled
@@ -31,7 +32,7 @@ _OTHER_SEED = 103
 _FILM_SECONDS = 8.0
 _FROM, _TO = 2, 6
 """Seconds of the reference that are copied; they begin at second 4 of the query."""
-_COPY, _GREY = "#2f6fb3", "#555555"
+_COPY, _CAPTION, _GREY = "#2f6fb3", "#123a63", "#555555"
 
 
 def query() -> list[UInt8Array]:
@@ -71,10 +72,10 @@ def draw(frames: list[UInt8Array], match: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     reference = list(film(CATALOGUE["city"], _FILM_SECONDS))
-    figure = Figure(figsize=(9.6, 3.3))
+    figure = Figure(figsize=(9.6, 3.9))
     axes = figure.add_axes((0.005, 0.01, 0.99, 0.98))
     axes.set_xlim(0, 12)
-    axes.set_ylim(0, 4.4)
+    axes.set_ylim(0, 4.9)
     axes.axis("off")
     start = 4 - _FROM  # The strips are placed so that the band runs straight down.
     for strip, left, bottom in ((frames, 0, 3.0), (reference, start, 0.75)):
@@ -93,15 +94,30 @@ def draw(frames: list[UInt8Array], match: dict[str, Any], path: Path) -> None:
             lw=2.5,
         )
     text = {"ha": "center", "va": "center", "color": _GREY}
-    axes.text(6, 4.05, "query: a new upload, 12 s", **text)
-    axes.text(6, 0.4, f"reference: {match['video_id']}, in the index, 8 s", **text)
-    caption = (
-        f"seconds {upper[0]:.1f} to {upper[1]:.1f} of the query are seconds "
-        f"{match['ref_start_seconds']:.1f} to {match['ref_end_seconds']:.1f} of {match['video_id']}\n"
-        f"view {match['view']}, probability {100 * match['probability']:.1f} %: {match['decision']}"
+    axes.text(6, 4.0, "query: upload.mp4, 12 s", **text)
+    axes.text(6, 0.5, f"reference: {match['video_id']} in the index, 8 s", **text)
+    axes.text(6, 4.55, _in_words(match), ha="center", va="center", color=_CAPTION, fontsize=13)
+    axes.text(
+        *(sum(upper) / 2, 2.25, _picture_edit(match)),
+        ha="center",
+        va="center",
+        color=_CAPTION,
+        fontsize=12,
     )
-    axes.text(6, 2.25, caption, ha="center", va="center", color="#123a63", fontsize=11)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=150)
+
+
+def _in_words(match: dict[str, Any]) -> str:
+    """The decision and both ranges, as a sentence."""
+    return (
+        f"{match['decision'].capitalize()} (probability {probability_text(match['probability'])}): "
+        f"{match['query_start_seconds']:.1f}-{match['query_end_seconds']:.1f} s of the query are "
+        f"{match['ref_start_seconds']:.1f}-{match['ref_end_seconds']:.1f} s of {match['video_id']}"
+    )
+
+
+def _picture_edit(match: dict[str, Any]) -> str:
+    return str(match["transform"]["words"])
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ class SearcherSettings(SettingsGroup):
         "each search compares its candidates with them.",
     )
     delta_rows: int = Field(
-        1_000,
+        500,
         ge=1,
         description="Number of new vectors that are searched exactly before they are merged into a small "
         "HNSW graph of recent vectors.",

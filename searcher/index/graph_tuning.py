@@ -24,7 +24,7 @@ _CANDIDATES_PER_RESULT = 2
 # Scores that differ by less than this are equal.
 _SAME_SCORE = 1e-6
 # A graph is measured again after it has grown by this factor.
-_GROWTH = 1.1
+_GROWTH = 1.25
 # Numbers for timing. In a smaller graph the times are not meaningful and not important.
 _TIMED_ROWS, _TIMED_CANDIDATES, _TIMED_QUERIES = 4096, 128, 16
 

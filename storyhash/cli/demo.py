@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.metrics import Metrics
+from common.probability_text import probability_text
 from common.settings import load_settings
 from ingest.catalogue import list_catalog
 from storyhash.cli.console import decision_style, err, out, print_json
@@ -92,7 +93,7 @@ def _show(rows: list[dict[str, Any]], correct: int) -> None:
             row["expected"],
             Text(row["decision"], style=decision_style(row["decision"])),
             row["video_id"] or "",
-            "" if probability is None else f"{probability:.1%}",
+            "" if probability is None else probability_text(probability),
         )
     out.print(table)
     out.print(f"{correct} of {len(rows)} correct", style="bold")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from common.errors import VideoError
+from common.probability_text import probability_text
 from common.settings import load_settings
 from common.uris import is_remote, public_uri
 from ingest.exclusion import Exclusion
@@ -141,7 +142,7 @@ def _show(answer: dict[str, Any]) -> None:
     candidates = [match for match in listed if match["decision"] == "no_match"]
     for match in [*matches, *candidates[:_SHOWN]]:
         out.print(
-            f"    {match['decision']:8} {match['probability']:6.1%}  {match['video_id']}"
+            f"    {match['decision']:8} {probability_text(match['probability']):>6}  {match['video_id']}"
             f"  {_span(match, 'query')} is {_span(match, 'ref')} of it{_doubt(match)}"
             + _edit(match),
             style=decision_style(match["decision"]),

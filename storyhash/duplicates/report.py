@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from common.probability_text import probability_text
 from common.uris import public_uri
 from searcher.storage.video import Video
 from storyhash.duplicates.duplicate_groups import DuplicateGroup
@@ -56,7 +57,7 @@ class GroupRow:
             return "", ""
         return (
             f"{ranges_text(self.ranges)} of {self.partner.rank}",
-            f"{self.overlap.probability:.1%}",
+            probability_text(self.overlap.probability),
         )
 
 
@@ -182,7 +183,8 @@ def ranges_text(ranges: Iterable[SharedRange]) -> str:
 
 def part_text(part: Overlap) -> str:
     """A shared part in words."""
-    return f"{part.first}, {ranges_text(part.ranges)} of {part.second}, {part.probability:.1%}"
+    probability = probability_text(part.probability)
+    return f"{part.first}, {ranges_text(part.ranges)} of {part.second}, {probability}"
 
 
 def picture_text(ranked: RankedVideo) -> str:

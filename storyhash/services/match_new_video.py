@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from common.metrics import Metrics
+from common.probability_text import probability_text
 from searcher.api.protocols import ServingIndex
 from searcher.metrics import observe_decision
 from searcher.review.match_detail import QueryIdentity
@@ -55,7 +56,7 @@ def in_words(report: Mapping[str, Any]) -> str:
     best = next(one for one in report["matches"] if one["decision"] == decision)
     words = best.get("transform", {}).get("words", "")
     return (
-        f"{decision}, {best['probability']:.1%}: "
+        f"{decision}, {probability_text(best['probability'])}: "
         f"{best['query_start_seconds']:.1f}-{best['query_end_seconds']:.1f} s of it is "
         f"{best['ref_start_seconds']:.1f}-{best['ref_end_seconds']:.1f} s of {best['video_id']!r}"
         + (f": {words}" if words else "")
