@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from storyhash.cli.console import run_guarded
 from storyhash.cli.lazy_commands import LazyGroup
+from storyhash.cli.shared.console import run_guarded
 
 app = typer.Typer(
     name="storyhash",

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 class Command:
     """Where a command is, and its line in `storyhash --help`: the beginning of its own help.
 
-    target: `module:attribute` in this package; the attribute is a function or a Typer app.
+    target: `package.module:attribute` in `storyhash.cli`; the attribute is a function or a Typer app.
     """
 
     target: str
@@ -30,40 +30,62 @@ class Command:
 
 
 COMMANDS = {
-    "demo": Command("demo:demo", "Show how StoryHash finds copies of synthetic videos."),
-    "index": Command("index:index", "Index videos."),
-    "match": Command("match:match", "Match videos against the index."),
-    "duplicates": Command(
-        "duplicates:duplicates", "Find videos in the catalogue that are copies of one another."
+    "demo": Command(
+        "installation.demo:demo", "Show how StoryHash finds copies of synthetic videos."
     ),
-    "videos": Command("videos:app", "Add, list, show and delete indexed videos; prove deletions."),
-    "serve": Command("serve:serve", "Run the whole service in one process, without Kafka."),
-    "ingest": Command("services:ingest", "Send videos to Kafka as segments."),
-    "embed": Command("services:embed", "Run an embedder: it turns segments into vectors."),
+    "index": Command("catalogue.index:index", "Index videos."),
+    "match": Command("catalogue.match:match", "Match videos against the index."),
+    "duplicates": Command(
+        "catalogue.duplicates:duplicates",
+        "Find videos in the catalogue that are copies of one another.",
+    ),
+    "videos": Command(
+        "catalogue.videos:app", "Add, list, show and delete indexed videos; prove deletions."
+    ),
+    "serve": Command(
+        "services.serve:serve", "Run the whole service in one process, without Kafka."
+    ),
+    "ingest": Command("services.streaming:ingest", "Send videos to Kafka as segments."),
+    "embed": Command(
+        "services.streaming:embed", "Run an embedder: it turns segments into vectors."
+    ),
     "search": Command(
-        "services:search", "Run the searcher: it keeps the index and answers queries."
+        "services.streaming:search", "Run the searcher: it keeps the index and answers queries."
     ),
     "generations": Command(
-        "generations:app", "Manage the index generations of a running searcher."
+        "services.generations:app", "Manage the index generations of a running searcher."
     ),
-    "staged": Command("staged:app", "List and drop videos that lack some of their segments."),
+    "staged": Command(
+        "catalogue.staged:app", "List and drop videos that lack some of their segments."
+    ),
     "snapshot": Command(
-        "snapshot:app", "Back up a data folder while it is used, verify backups, and restore one."
+        "catalogue.snapshot:app",
+        "Back up a data folder while it is used, verify backups, and restore one.",
     ),
-    "keys": Command("keys:app", "Create, list, limit and revoke the API keys of a service."),
-    "audit": Command("audit:app", "Show the audit log of a service."),
-    "webhooks": Command("webhooks:app", "Create, list and remove webhooks."),
-    "topics": Command("topics:app", "Create and check the Kafka topics."),
+    "keys": Command(
+        "administration.keys:app", "Create, list, limit and revoke the API keys of a service."
+    ),
+    "audit": Command("administration.audit:app", "Show the audit log of a service."),
+    "webhooks": Command("administration.webhooks:app", "Create, list and remove webhooks."),
+    "topics": Command("services.topics:app", "Create and check the Kafka topics."),
     "dead-letters": Command(
-        "dead_letters:app", "List and replay messages that could not be processed."
+        "services.dead_letters:app", "List and replay messages that could not be processed."
     ),
     "features": Command(
-        "features:app", "Run the paper's steps one by one, from videos to an index."
+        "catalogue.features:app", "Run the paper's steps one by one, from videos to an index."
     ),
-    "evaluate": Command("evaluate:app", "Measure on your own videos how well copies are found."),
-    "models": Command("models:app", "List, download and verify models; list the profiles."),
-    "config": Command("config:config", "Print every setting in force as a STORYHASH_ variable."),
-    "doctor": Command("doctor:doctor", "Check packages, codecs, models, disk space and the index."),
+    "evaluate": Command(
+        "evaluate.commands:app", "Measure on your own videos how well copies are found."
+    ),
+    "models": Command(
+        "installation.models:app", "List, download and verify models; list the profiles."
+    ),
+    "config": Command(
+        "installation.config:config", "Print every setting in force as a STORYHASH_ variable."
+    ),
+    "doctor": Command(
+        "installation.doctor:doctor", "Check packages, codecs, models, disk space and the index."
+    ),
 }
 
 

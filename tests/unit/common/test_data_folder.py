@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.settings import describe_data_dir, load_settings
-from storyhash.cli.options import announce_data_folder
+from storyhash.cli.shared.options import announce_data_folder
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""Commands on the catalogue: index, match, and what manages videos and backups."""

@@ -1,0 +1,1 @@
+"""Commands on the installation: settings, models, checks, and the demo."""

@@ -1,0 +1,1 @@
+"""Commands that run the services, and what manages their topics, messages and generations."""

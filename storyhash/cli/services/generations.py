@@ -1,0 +1,86 @@
+"""`storyhash generations`: manages indexes with different models; one of them answers queries."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from storyhash.cli.shared.console import out, print_json
+from storyhash.cli.shared.options import JsonOption
+from storyhash.cli.shared.remote_catalogue import remote_catalogue
+
+app = typer.Typer(
+    help="Manage the index generations of a running searcher.",
+    no_args_is_help=True,
+)
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the generation; '' is the first one.")
+]
+SearcherOption = Annotated[str, typer.Option("--server", help="Address of the searcher.")]
+_HERE = "http://127.0.0.1:8000"
+
+
+@app.command("list")
+def list_generations(server: SearcherOption = _HERE, json: JsonOption = False) -> None:
+    """Print every generation that the searcher follows."""
+    with remote_catalogue(server) as catalogue:
+        items = catalogue.generations()
+    if json:
+        print_json({"items": items, "next_cursor": None})
+        return
+    for item in items:
+        _show(item)
+
+
+@app.command("follow")
+def follow(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
+    """Build the index of a new generation.
+
+    The searcher builds it from the log of that generation, beside the active index. A generation that
+    failed is tried again.
+    """
+    with remote_catalogue(server) as catalogue:
+        _tell(catalogue.follow(name), json)
+
+
+@app.command("activate")
+def activate(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
+    """Answer queries from this generation.
+
+    That begins with the next query. The previous generation is still followed; to go back, activate it
+    again.
+    """
+    with remote_catalogue(server) as catalogue:
+        _tell(catalogue.activate(name), json)
+
+
+@app.command("drop")
+def drop(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
+    """Stop following a generation and delete its index. Its topics are kept."""
+    with remote_catalogue(server) as catalogue:
+        catalogue.drop(name)
+    if json:
+        print_json({"dropped": name})
+        return
+    out.print(f"dropped {name}", markup=False)
+
+
+def _tell(item: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(item)
+    else:
+        _show(item)
+
+
+def _show(item: dict[str, Any]) -> None:
+    reasons = "; ".join(item["waiting_for"].values())
+    out.print(
+        f"{'active' if item['answers'] else 'standby':9}  "
+        f"{item['generation'] or '(first)'}  {item['model_id'] or 'no model yet'}  "
+        f"{item['videos']} videos, {item['vectors']} vectors"
+        + (f"  waiting for: {reasons}" if reasons and not item.get("error") else "")
+        + (f"  failed: {item['error']}" if item.get("error") else ""),
+        markup=False,
+    )

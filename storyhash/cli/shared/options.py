@@ -1,0 +1,65 @@
+"""Options shared by several commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.errors import UsageError
+from common.settings import Settings, data_dir_is_given, describe_data_dir
+from storyhash.cli.shared.completion import profile_names
+from storyhash.cli.shared.console import err
+
+PathsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...",
+        help="Video files, folders of videos or of numbered images, CSV or JSONL manifests, or "
+        "http(s) URIs.",
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data folder [env: STORYHASH_DATA_DIR]."),
+]
+BankOption = Annotated[str, typer.Option("--bank", help="Bank that the videos belong to.")]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        autocompletion=profile_names,
+        help="Profile that makes the vectors: auto, or one of `storyhash models list`.",
+    ),
+]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", help="Address of a running service, to use instead of a data folder."),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="PATTERN",
+        help="Skip files and folders below the given folders if their relative path matches this "
+        ".gitignore pattern (without !), for example *.tmp.mp4, raw/ or raw/*.mov. Repeatable.",
+    ),
+]
+LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")]
+_CURSOR = "Continue after this row: the cursor that the previous page printed."
+CursorOption = Annotated[str, typer.Option(help=_CURSOR)]
+NumberCursorOption = Annotated[int | None, typer.Option(min=1, help=_CURSOR)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def announce_data_folder(settings: Settings) -> None:
+    """Print the data folder, unless the caller named it."""
+    if not data_dir_is_given(settings):
+        err.print(f"data folder: {describe_data_dir(settings)}", markup=False)
+
+
+def one_of(data: Path | None, server: str | None) -> None:
+    """Refuse `--data` together with `--server`. Raises UsageError."""
+    if data is not None and server is not None:
+        raise UsageError("--data and --server: give only one of them")

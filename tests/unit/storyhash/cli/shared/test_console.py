@@ -1,0 +1,122 @@
+"""How a command ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from common.errors import StorageError, UsageError, VideoError
+from common.logs import start_logging
+from storyhash.cli.shared import console
+from storyhash.cli.shared.console import check_interrupt, print_json, run_guarded
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+    console.interrupt_requested.clear()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (VideoError("bad"), 1),
+        (UsageError("wrong"), 2),
+        (StorageError("full"), 3),
+        (OSError(28, "No space left on device"), 3),
+        (OSError(13, "Permission denied"), 1),
+        (ZeroDivisionError("bug"), 1),
+        (KeyboardInterrupt(), 130),
+        (SystemExit(7), 7),
+    ],
+)
+def test_every_error_has_its_exit_code(error: BaseException, code: int) -> None:
+    def fail() -> None:
+        raise error
+
+    assert run_guarded(fail, debug=False) == code
+
+
+def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_look() -> None:
+    def command() -> None:
+        # What a finaliser does to an exception.
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        check_interrupt()
+
+    assert run_guarded(command, debug=False) == 130
+
+
+def test_nothing_that_is_printed_moves_a_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        console.out.print("two\nlines \x1b[2J", "\u202efilm", markup=False)
+        print_json({"title": "\x9b31m \u202e 👩‍👩‍👧 \udcff"})
+        raise VideoError("a\x1b]0;owned\x07.mp4:\nno video")
+
+    assert run_guarded(fail, debug=False) == 1
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [
+        r"two\nlines \x1b[2J \u202efilm",
+        r'{"title": "\u009b31m \u202e 👩‍👩‍👧 \\udcff"}',
+    ]
+    assert captured.err == "error: a\\x1b]0;owned\\x07.mp4: no video\n"
+
+
+def test_a_log_line_is_one_line_and_says_nothing_to_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = logging.getLogger().handlers
+    start_logging()
+    try:
+        try:
+            raise ValueError("\x1b[2J")
+        except ValueError:
+            logging.getLogger("storyhash.test").warning(
+                "%s: damaged", "a\n2026 INFO forged\x1b[2J", exc_info=True
+            )
+    finally:
+        logging.getLogger().handlers = before
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith(r"a\n2026 INFO forged\x1b[2J: damaged")
+    assert lines[1].startswith("Traceback")
+    assert lines[-1] == r"ValueError: \x1b[2J"
+
+
+# The output of this is larger than any pipe's buffer, and its reader leaves after one line.
+COMMANDS = {
+    "rich": "for i in range(20_000): console.out.print(f'line {i}')",
+    "json": "for i in range(20_000): console.print_json({'line': i})",
+    "click": "[typer.echo(f'line {i}') for i in range(20_000)]",
+    "buffered": "print('a line')\n    time.sleep(0.5)\n    print('another')",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_reader_that_leaves_early_is_no_failure(name: str) -> None:
+    code = (
+        "import sys, time, typer\n"
+        "from storyhash.cli.shared import console\n"
+        "app = typer.Typer()\n"
+        "@app.command()\n"
+        f"def run() -> None:\n    {COMMANDS[name]}\n"
+        "sys.exit(console.run_guarded(app, debug=False))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        if name != "buffered":
+            process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
