@@ -12,21 +12,21 @@ from common.http.server import new_app
 from common.http.upload import UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings, WebhookSettings
-from searcher.api.content import content_router
-from searcher.api.erasure import erasure_router
-from searcher.api.generations import Generations, generations_router
-from searcher.api.match import match_router
-from searcher.api.new_videos import AddUpload, AddVideo, new_videos_router
-from searcher.api.own_videos import OwnVideos
+from searcher.api.maintenance.generation_routes import Generations, generations_router
+from searcher.api.maintenance.snapshot_routes import snapshots_router
+from searcher.api.maintenance.staged_routes import Staged, staged_router
+from searcher.api.match.routes import match_router
 from searcher.api.page import page_files, page_router
 from searcher.api.protocols import Catalogue, EmbedQuery
-from searcher.api.search import add_search
-from searcher.api.snapshots import snapshots_router
-from searcher.api.staged import Staged, staged_router
-from searcher.api.thumbnails import thumbnail_router
-from searcher.api.video_changes import DescribeVideo, video_changes_router
-from searcher.api.video_states import states_router
-from searcher.api.videos import videos_router
+from searcher.api.search.routes import add_search
+from searcher.api.videos.bank_limits import BankLimits
+from searcher.api.videos.changes import DescribeVideo, video_changes_router
+from searcher.api.videos.content import content_router
+from searcher.api.videos.erasure import erasure_router
+from searcher.api.videos.new_videos import AddUpload, AddVideo, new_videos_router
+from searcher.api.videos.routes import videos_router
+from searcher.api.videos.states import states_router
+from searcher.api.videos.thumbnails import thumbnail_router
 from searcher.backup.backups import Backups
 from searcher.curation.bank_routes import bank_router
 from searcher.curation.exception_routes import exception_router
@@ -89,11 +89,13 @@ def api_app(
     if backups is not None:
         state = None if reviews is None else lambda: reviews.state
         app.include_router(erasure_router(catalogue, state, backups.folder))
-    own = OwnVideos(catalogue)
-    app.include_router(new_videos_router(catalogue, uploads, own, add_video, add_upload, reviews))
-    app.include_router(videos_router(catalogue, own, reviews, deletions))
+    limits = BankLimits(catalogue)
+    app.include_router(
+        new_videos_router(catalogue, uploads, limits, add_video, add_upload, reviews)
+    )
+    app.include_router(videos_router(catalogue, limits, reviews, deletions))
     if reviews is not None:
-        app.include_router(video_changes_router(catalogue, describe_video, reviews, own))
+        app.include_router(video_changes_router(catalogue, describe_video, reviews, limits))
         app.include_router(bank_router(catalogue, reviews))
     if generations is not None:
         app.include_router(generations_router(generations))

@@ -18,7 +18,7 @@ from common.http.roles import banks_for, needs
 from common.state import exceptions
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
-from searcher.api.videos import unknown_video
+from searcher.api.visible_video import visible_video
 from searcher.curation.exception_schemas import (
     AddedException,
     ExceptionItem,
@@ -56,9 +56,7 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         once = once_of(request, given.model_dump_json())
 
         def add() -> tuple[dict[str, Any], bool]:
-            video = catalogue.current().index.videos.get(given.ref_video_id)
-            if video is None or not caller.may_see(video.bank):
-                raise unknown_video(given.ref_video_id)
+            video = visible_video(catalogue.current().index.videos, given.ref_video_id, caller)
             new = exceptions.NewException(
                 *(given.kind, video.bank, given.ref_video_id, given.reason, given.note),
                 fingerprint=given.query_fingerprint,

@@ -22,9 +22,9 @@ from common.state.keys import iso
 from common.state.roles import Role
 from common.state.text import dump
 from searcher.api.banks import banks_of, check_banks
-from searcher.api.match import ALLOWED, MATCH_DOCUMENTED, flag
+from searcher.api.match.routes import ALLOWED, MATCH_DOCUMENTED, flag
 from searcher.api.protocols import Catalogue
-from searcher.api.videos import unknown_video
+from searcher.api.visible_video import visible_video
 from searcher.index.state import Banks
 from searcher.jobs.jobs import Jobs, key_of_jobs
 from searcher.jobs.schemas import JobItem, JobPage
@@ -141,10 +141,7 @@ def _identity(catalogue: Catalogue, given: MatchRequest, caller: Caller) -> Quer
     video_id = given.fields.get("video_id")
     if video_id is None:
         return QueryIdentity.of_uri(given.fields["uri"])
-    video = catalogue.current().index.videos.get(video_id)
-    if video is None or not caller.may_see(video.bank):
-        raise unknown_video(video_id)
-    return QueryIdentity.of_video(video)
+    return QueryIdentity.of_video(visible_video(catalogue.current().index.videos, video_id, caller))
 
 
 def _wanted(

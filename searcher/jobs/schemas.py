@@ -8,7 +8,7 @@ from pydantic import Field
 
 from common.http.error_schemas import ErrorInfo
 from common.http.schema import Schema, examples
-from searcher.api.match_schemas import MatchAnswer
+from searcher.api.match.schemas import MatchAnswer
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 _DAY = "2026-05-04T12:00:00+00:00"

@@ -22,10 +22,10 @@ from common.state import verdicts
 from common.state.feedback import by_decision, by_reviewers
 from common.state.matches import MatchFilter, StoredMatch
 from common.state.roles import Role
-from searcher.api.match_schemas import Decision
+from searcher.api.match.schemas import Decision
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
-from searcher.api.videos import unknown_video
+from searcher.api.visible_video import visible_video
 from searcher.review.match_csv import CSV_TYPE, csv_response, wants_csv
 from searcher.review.match_view import matches_to_json
 from searcher.review.reviews import Reviews
@@ -220,9 +220,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
     ) -> Response:
         """List the matches of a video, as query or as reference, newest first."""
         caller = facts_of(request.scope).caller
-        video = catalogue.current().index.videos.get(video_id)
-        if video is None or not caller.may_see(video.bank):
-            raise unknown_video(video_id)
+        visible_video(catalogue.current().index.videos, video_id, caller)
         only = MatchFilter(visible=caller.banks, video_id=video_id)
         return json_response(await run(lambda: page(only, cursor, limit)))
 

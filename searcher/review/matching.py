@@ -14,7 +14,7 @@ from common.metrics import Metrics
 from common.state.curation import NOTHING, Curation
 from common.types import PassName, QueryEmbedding, TakePass
 from searcher.api.protocols import EmbedQuery, ServingIndex
-from searcher.api.videos import unknown_video
+from searcher.api.visible_video import visible_video
 from searcher.curation.apply_rules import HouseRules
 from searcher.index.state import Banks
 from searcher.matching.cascade import match_cascade
@@ -80,9 +80,7 @@ class MatchQueries:
         answering = replace(answering, matcher=rules.matcher(answering.matcher))
         only = rules.filter(task.banks)
         if task.video_id is not None:
-            video = answering.index.videos.get(task.video_id)
-            if video is None or not caller.may_see(video.bank):
-                raise unknown_video(task.video_id)
+            video = visible_video(answering.index.videos, task.video_id, caller)
             identity = QueryIdentity.of_video(video)
             report = answering.matcher.match_video(
                 video,

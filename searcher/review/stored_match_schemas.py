@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from common.http.schema import Schema
-from searcher.api.evidence_schemas import StoredEvidence
-from searcher.api.match_schemas import (
+from searcher.api.match.evidence_schemas import StoredEvidence
+from searcher.api.match.schemas import (
     RANGE_CERTAIN,
     RANGE_CONFIDENCE,
     Action,

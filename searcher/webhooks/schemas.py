@@ -10,7 +10,7 @@ from common.http.error_schemas import ErrorInfo
 from common.http.schema import Schema, examples
 from common.state.keys import MAX_BANKS
 from common.state.webhooks import MAX_DESCRIPTION, MAX_URL
-from searcher.api.match_schemas import Action
+from searcher.api.match.schemas import Action
 from searcher.jobs.schemas import JobQuery
 from searcher.review.stored_match_schemas import MatchQuery
 from searcher.review.verdict_schemas import VerdictItem

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from searcher.api.match_schemas import Decision
+from searcher.api.match.schemas import Decision
 from searcher.curation.exception_schemas import (
     AddedException,
     ExceptionItem,

@@ -10,13 +10,17 @@ from typing import Any
 import httpx
 
 from common.errors import UsageError
-from searcher.api.generation_schemas import GenerationItem, GenerationName, GenerationPage
-from searcher.api.snapshot_schemas import SnapshotItem, SnapshotPage
-from searcher.api.video_schemas import (
+from searcher.api.maintenance.generation_schemas import (
+    GenerationItem,
+    GenerationName,
+    GenerationPage,
+)
+from searcher.api.maintenance.snapshot_schemas import SnapshotItem, SnapshotPage
+from searcher.api.maintenance.staged_schemas import StagedPage
+from searcher.api.videos.schemas import (
     ChangedVideo,
     ErasureReceipt,
     NewVideo,
-    StagedPage,
     VideoItem,
     VideoPage,
     VideoStates,

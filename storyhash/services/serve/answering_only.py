@@ -15,7 +15,7 @@ from common.metrics import Metrics
 from common.runtime_tuning import hand_over_soon, keep_what_is_there
 from common.settings import Settings
 from searcher.api.app import api_app
-from searcher.api.match import AT_WORK
+from searcher.api.match.routes import AT_WORK
 from searcher.api.protocols import OpenedQuery, ServingIndex
 from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader

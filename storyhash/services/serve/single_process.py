@@ -23,7 +23,7 @@ from ingest.exclusion import NOTHING, Exclusion
 from ingest.folder_watch import FolderWatch
 from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
-from searcher.api.match import AT_WORK
+from searcher.api.match.routes import AT_WORK
 from searcher.api.protocols import ServingIndex
 from searcher.deletions import Deletion, Deletions
 from searcher.jobs.jobs import Jobs

@@ -21,7 +21,7 @@ from common.settings import Settings
 from common.state.files import JOBS_FOLDER
 from common.work_in_progress import WorkInProgress
 from searcher.api.app import api_app
-from searcher.api.match import AT_WORK
+from searcher.api.match.routes import AT_WORK
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.runner import JobRunner
 from searcher.metrics import watch_staged, watch_vectors

@@ -17,8 +17,8 @@ from common.types import NO_FRAMES, CatalogEntry, SegmentRef
 from common.uris import is_remote, public_uri
 from ingest.catalogue import read_catalog
 from ingest.fingerprint import entry_fingerprint
-from searcher.api.new_videos import _entry
-from searcher.api.video_schemas import NewVideo
+from searcher.api.videos.new_videos import _entry
+from searcher.api.videos.schemas import NewVideo
 from searcher.matching.report.match_json import error_to_json
 from searcher.mirror.base import to_payload
 from searcher.storage.database import Database

@@ -19,8 +19,8 @@ from jsonschema import Draft202012Validator
 from starlette.requests import Request
 
 import common.http.request_body
-import searcher.api.query_vectors
-import searcher.api.videos
+import searcher.api.search.query_vectors
+import searcher.api.videos.routes
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import EmbedderUnavailableError, NotReadyError, UsageError, VideoError
 from common.http.health import Health
@@ -413,7 +413,9 @@ def test_a_json_vector_holds_numbers_and_nothing_that_could_pass_for_one(
 def test_json_of_lists_without_end_is_refused_before_it_is_parsed(
     kept: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("searcher.api.query_vectors.orjson.loads", lambda _: pytest.fail("parsed"))
+    monkeypatch.setattr(
+        "searcher.api.search.query_vectors.orjson.loads", lambda _: pytest.fail("parsed")
+    )
     assert error_of(in_json(kept, '{"vectors": [' + "[]," * 100_000)) == (400, "usage")
     assert error_of(in_json(kept, "[]," * 5_000_000)) == (413, "too_large")
 
@@ -422,7 +424,10 @@ def test_large_json_is_parsed_beside_the_event_loop(
     kept: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: dict[str, int] = {}
-    read, parse = common.http.request_body.read_bytes, searcher.api.query_vectors.vectors_from_json
+    read, parse = (
+        common.http.request_body.read_bytes,
+        searcher.api.search.query_vectors.vectors_from_json,
+    )
 
     async def read_here(request: Request, max_bytes: int) -> bytes:
         threads["loop"] = threading.get_ident()
@@ -432,8 +437,8 @@ def test_large_json_is_parsed_beside_the_event_loop(
         threads["parser"] = threading.get_ident()
         return parse(body)
 
-    monkeypatch.setattr(searcher.api.query_vectors, "read_bytes", read_here)
-    monkeypatch.setattr(searcher.api.query_vectors, "vectors_from_json", parse_there)
+    monkeypatch.setattr(searcher.api.search.query_vectors, "read_bytes", read_here)
+    monkeypatch.setattr(searcher.api.search.query_vectors, "vectors_from_json", parse_there)
     large = json.dumps({"vectors": [axis(0).tolist()] * 64})
     assert len(large) > common.http.request_body.INLINE_BYTES
     assert len(hits(in_json(kept, large))) == 64
@@ -458,8 +463,8 @@ def test_vectors_come_as_bytes_or_json_and_say_which(kept: Api, kind: str) -> No
 def test_a_page_of_much_metadata_ends_early_and_loses_nothing(
     kept: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searcher.api.videos, "_STEP_ROWS", 1)
-    monkeypatch.setattr(searcher.api.videos, "_MAX_PAGE_BYTES", 1)
+    monkeypatch.setattr(searcher.api.videos.routes, "_STEP_ROWS", 1)
+    monkeypatch.setattr(searcher.api.videos.routes, "_MAX_PAGE_BYTES", 1)
     found = pages(kept, 1000)
     assert [len(page) for page in found] == [1] * len(FILMS)
     assert [name for page in found for name in page] == sorted(FILMS)

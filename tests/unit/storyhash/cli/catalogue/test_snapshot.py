@@ -16,7 +16,7 @@ from common.http.health import Health
 from common.http.server import HttpServer, new_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from searcher.api.snapshots import snapshots_router
+from searcher.api.maintenance.snapshot_routes import snapshots_router
 from searcher.backup.backups import Backups
 from searcher.backup.create import Source
 from searcher.local_index import LocalIndex

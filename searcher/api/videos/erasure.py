@@ -15,7 +15,7 @@ from common.state.roles import Role
 from common.state.state import State
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
-from searcher.api.video_schemas import ErasureReceipt
+from searcher.api.videos.schemas import ErasureReceipt
 from searcher.erasure import erasure_receipt
 
 

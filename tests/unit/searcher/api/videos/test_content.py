@@ -14,7 +14,7 @@ from common.http.server import new_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.state.roles import Role
-from searcher.api.content import content_router
+from searcher.api.videos.content import content_router
 from searcher.storage.video import Video
 from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of, message_of

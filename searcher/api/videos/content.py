@@ -25,7 +25,7 @@ from common.state.roles import Role
 from common.uris import is_remote
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
-from searcher.api.videos import unknown_video
+from searcher.api.visible_video import visible_video
 from searcher.storage.video import Video
 
 _BLOCK_BYTES = 1 << 18
@@ -66,9 +66,8 @@ def content_router(catalogue: Catalogue, settings: HttpSettings) -> APIRouter:
     async def content(request: Request, video_id: str) -> Response:
         """Get the file of a video, or the part of it that a `Range` header names. Only files in
         STORYHASH_HTTP__CONTENT_FOLDERS are sent."""
-        video = await to_thread.run_sync(catalogue.current().index.videos.get, video_id)
-        if video is None or not facts_of(request.scope).caller.may_see(video.bank):
-            raise unknown_video(video_id)
+        videos, caller = catalogue.current().index.videos, facts_of(request.scope).caller
+        video = await to_thread.run_sync(visible_video, videos, video_id, caller)
         open_file = partial(_open, video, settings.content_folders)
         descriptor, size = await to_thread.run_sync(open_file, limiter=limiter)
         try:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from common.http.schema import Schema, examples
-from searcher.api.evidence_schemas import EXAMPLE as EVIDENCE
-from searcher.api.evidence_schemas import Evidence
+from searcher.api.match.evidence_schemas import EXAMPLE as EVIDENCE
+from searcher.api.match.evidence_schemas import Evidence
 
 Decision = Literal["copy", "review", "no_match"]
 Action = Literal["block", "review", "notify", "allow"]

@@ -19,11 +19,12 @@ from common.http.request_facts import Caller, facts_of
 from common.http.roles import banks_for, needs
 from common.state.curation import CurationStore
 from common.state.roles import Role
-from searcher.api.own_videos import OwnVideos
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
-from searcher.api.video_schemas import ChangedVideo, VideoItem
-from searcher.api.videos import MAX_VIDEO_JSON_BYTES, unknown_video, video_to_json
+from searcher.api.videos.bank_limits import BankLimits
+from searcher.api.videos.routes import MAX_VIDEO_JSON_BYTES, video_to_json
+from searcher.api.videos.schemas import ChangedVideo, VideoItem
+from searcher.api.visible_video import unknown_video
 from searcher.storage.video import Video
 
 # Writes another bank, title or metadata of a video; returns its row, None if it is unknown. Raises
@@ -47,7 +48,7 @@ class CuratedVideos(Protocol):
 
 
 def video_changes_router(
-    catalogue: Catalogue, describe: DescribeVideo | None, kept: CuratedVideos, own: OwnVideos
+    catalogue: Catalogue, describe: DescribeVideo | None, kept: CuratedVideos, limits: BankLimits
 ) -> APIRouter:
     """The route. describe: None if this process only answers; then only `disabled` can be changed."""
     router = APIRouter(tags=["videos"])
@@ -62,7 +63,7 @@ def video_changes_router(
         return video
 
     def change(request: Request, video_id: str, changes: dict[str, Any], caller: Caller) -> Any:
-        with own.only(request, video_id, unknown_video), changing:
+        with limits.checked(request, video_id, unknown_video), changing:
             video, curation = current(video_id), kept.curation
             check_if_match(request, video_to_json(video, curation.current))
             disabled = changes.pop(_DISABLED, None)

@@ -14,8 +14,8 @@ from common.http.paging import LongLimit, TextCursor
 from common.http.request_body import no_body
 from common.http.roles import needs
 from common.state.roles import Role
+from searcher.api.maintenance.staged_schemas import StagedPage
 from searcher.api.video_path import VIDEO_ID
-from searcher.api.video_schemas import StagedPage
 from searcher.storage.staged_videos import StagedVideo
 
 # Dropping tells the log and waits for it: its threads are not those of other routes.

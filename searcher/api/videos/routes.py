@@ -8,21 +8,21 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from common.http.error_schemas import ERRORS
-from common.http.errors import ApiError, to_json
+from common.http.errors import to_json
 from common.http.etag import tagged_response
 from common.http.load_shedding import LoadShedder
 from common.http.paging import LongLimit, TextCursor
 from common.http.request_body import no_body
 from common.http.request_facts import facts_of
 from common.http.roles import banks_for, needs
-from common.printable import printable
 from common.state.curation import NOTHING, Curation, CurationStore
 from common.state.outbox import Event
 from common.state.roles import Role
-from searcher.api.own_videos import OwnVideos
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
-from searcher.api.video_schemas import VideoItem, VideoPage
+from searcher.api.videos.bank_limits import BankLimits
+from searcher.api.videos.schemas import VideoItem, VideoPage
+from searcher.api.visible_video import unknown_video, visible_video
 from searcher.deletions import Deletions
 from searcher.storage.selection import Selection
 from searcher.storage.video import Video
@@ -35,24 +35,6 @@ _MAX_PAGE_BYTES = 1 << 23
 _STEP_ROWS = 100
 # Deleting writes: its threads are not those of reading or of health.
 _AT_WORK, _WAITING = 4, 32
-
-
-def unknown_video(video_id: str) -> ApiError:
-    """The refusal of an id that is not in the catalogue."""
-    return ApiError(
-        404,
-        "unknown_video",
-        f"no video '{printable(video_id[:200])}' is indexed; /v1/videos lists them",
-    )
-
-
-def taken_id(video_id: str) -> ApiError:
-    """The refusal of a new video under an id that a video of another bank has."""
-    return ApiError(
-        403,
-        "forbidden",
-        f"the key may not use the id '{printable(video_id[:200])}'; choose another video_id",
-    )
 
 
 class KeptOfVideos(Protocol):
@@ -74,7 +56,7 @@ class KeptOfVideos(Protocol):
 
 def videos_router(
     catalogue: Catalogue,
-    own: OwnVideos,
+    limits: BankLimits,
     kept: KeptOfVideos | None = None,
     deletions: Deletions | None = None,
 ) -> APIRouter:
@@ -119,9 +101,8 @@ def videos_router(
     )
     def show_video(video_id: str, request: Request) -> Response:
         """Get one video."""
-        video = catalogue.current().index.videos.get(video_id)
-        if video is None or not facts_of(request.scope).caller.may_see(video.bank):
-            raise unknown_video(video_id)
+        videos = catalogue.current().index.videos
+        video = visible_video(videos, video_id, facts_of(request.scope).caller)
         return tagged_response(request, video_to_json(video, curated()))
 
     @router.delete(
@@ -136,7 +117,7 @@ def videos_router(
         await no_body(request)
 
         def delete() -> bool:
-            with own.only(request, video_id, unknown_video):
+            with limits.checked(request, video_id, unknown_video):
                 video = catalogue.current().index.videos.get(video_id)
                 banks = facts_of(request.scope).caller.banks
                 with noted.begun(video_id, video, banks) as event:

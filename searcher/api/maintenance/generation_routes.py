@@ -15,7 +15,11 @@ from common.http.request_body import documented_body, no_body, read_model
 from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.roles import Role
-from searcher.api.generation_schemas import GenerationItem, GenerationName, GenerationPage
+from searcher.api.maintenance.generation_schemas import (
+    GenerationItem,
+    GenerationName,
+    GenerationPage,
+)
 
 Result = TypeVar("Result")
 _MAX_JSON_BYTES = 1 << 12

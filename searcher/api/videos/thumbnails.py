@@ -15,7 +15,7 @@ from common.http.roles import needs
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
-from searcher.api.videos import unknown_video
+from searcher.api.visible_video import visible_video
 
 SECONDS_HEADER = "StoryHash-Thumbnail-Seconds"
 # A browser that has the picture asks again after so many seconds: it is deleted with its video.
@@ -53,9 +53,7 @@ def thumbnail_router(catalogue: Catalogue) -> APIRouter:
         """Get a small picture of a video. There is one for each half second if
         STORYHASH_THUMBNAILS__ENABLED was set when the video was indexed."""
         index = catalogue.current().index
-        video = index.videos.get(video_id)
-        if video is None or not facts_of(request.scope).caller.may_see(video.bank):
-            raise unknown_video(video_id)
+        visible_video(index.videos, video_id, facts_of(request.scope).caller)
         picture = index.thumbnails.read(video_id, seconds)
         if picture is None:
             return Response(status_code=204, headers={"Cache-Control": "private, no-cache"})

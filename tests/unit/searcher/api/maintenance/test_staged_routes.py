@@ -16,7 +16,7 @@ from common.http.health import Health
 from common.http.server import HttpServer, new_app
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from searcher.api.staged import staged_router
+from searcher.api.maintenance.staged_routes import staged_router
 from searcher.local_index import LocalIndex
 from searcher.log.drop_staged import drop_staged
 from searcher.storage.staged_videos import StagedVideo

@@ -10,7 +10,7 @@ from common.http.errors import json_response
 from common.http.request_body import no_body
 from common.http.roles import needs
 from common.state.roles import Role
-from searcher.api.snapshot_schemas import SnapshotItem, SnapshotPage
+from searcher.api.maintenance.snapshot_schemas import SnapshotItem, SnapshotPage
 from searcher.backup.backups import Backups
 
 

@@ -39,10 +39,11 @@ from common.state.roles import Role
 from common.state.text import dump
 from common.types import CatalogEntry
 from common.uris import public_uri
-from searcher.api.own_videos import OwnVideos
 from searcher.api.protocols import Catalogue
-from searcher.api.video_schemas import NewVideo, VideoItem
-from searcher.api.videos import MAX_VIDEO_JSON_BYTES, taken_id, video_to_json
+from searcher.api.videos.bank_limits import BankLimits
+from searcher.api.videos.routes import MAX_VIDEO_JSON_BYTES, video_to_json
+from searcher.api.videos.schemas import NewVideo, VideoItem
+from searcher.api.visible_video import taken_id
 from searcher.storage.video import Video
 
 # Takes a video on to index it in the background and returns its row as it is until then; when it does,
@@ -118,7 +119,7 @@ class KeptOfRequests(Protocol):
 def new_videos_router(
     catalogue: Catalogue,
     uploads: UploadStore,
-    own: OwnVideos,
+    limits: BankLimits,
     add_video: AddVideo | None,
     add_upload: AddUpload | None,
     kept: KeptOfRequests | None,
@@ -148,7 +149,7 @@ def new_videos_router(
             known = None if kept is None else kept.answers.find(once)
             if known is not None:
                 return known, True
-            with taken_in as file, own.only(request, entry.video_id, taken_id):
+            with taken_in as file, limits.checked(request, entry.video_id, taken_id):
                 if kept is not None and key_id is not None:
                     # Before it is in the queue, as it may leave it at once.
                     kept.quotas.note_payer(entry.video_id, key_id)

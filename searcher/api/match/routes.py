@@ -21,7 +21,7 @@ from common.http.upload import BODIES, UploadStore
 from common.metrics import Metrics
 from common.state.roles import Role
 from searcher.api.banks import BANK, banks_of, check_banks
-from searcher.api.match_schemas import MatchAnswer
+from searcher.api.match.schemas import MatchAnswer
 from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.metrics import begin_decisions
 from searcher.review.matching import MatchQueries, MatchTask

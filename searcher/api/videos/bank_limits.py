@@ -13,7 +13,7 @@ from common.http.request_facts import facts_of
 from searcher.api.protocols import Catalogue
 
 
-class OwnVideos:
+class BankLimits:
     """Keys that are limited to banks change videos one after the other: between looking whose a video is
     and changing it, no key of another bank may take its id."""
 
@@ -22,7 +22,7 @@ class OwnVideos:
         self._limited = threading.Lock()
 
     @contextmanager
-    def only(
+    def checked(
         self, request: Request, video_id: str, refusal: Callable[[str], ApiError]
     ) -> Iterator[None]:
         """For as long as the block lasts, the video is of a bank of the caller, or there is none. Raises

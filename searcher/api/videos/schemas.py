@@ -1,4 +1,4 @@
-"""The JSON of the catalogue: its videos, their states, incomplete videos and erasure."""
+"""The JSON of the catalogue: its videos, their states and erasure."""
 
 from __future__ import annotations
 
@@ -82,25 +82,6 @@ class ChangedVideo(Schema):
     disabled: bool = Field(
         False, strict=True, description="Keep the video, but let no search and no match find it."
     )
-
-
-class StagedItem(Schema):
-    """An incomplete version of a video. `expected_segments` is null until its end message arrives;
-    `idle_seconds`: time since its last message."""
-
-    video_id: str
-    version: int
-    segments: int
-    expected_segments: int | None
-    idle_seconds: float
-    reason: str
-
-
-class StagedPage(Schema):
-    """A page of incomplete versions."""
-
-    items: list[StagedItem]
-    next_cursor: str | None
 
 
 class ErasurePlace(Schema):

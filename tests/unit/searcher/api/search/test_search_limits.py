@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-import searcher.api.search
+import searcher.api.search.routes
 from common.types import Float32Array
 from searcher.index.hit_fields import HitFields
 from searcher.index.state import EVERYTHING, Filter
@@ -73,7 +73,7 @@ def test_an_answer_within_the_limit_is_that_without_one(api: Api) -> None:
 def test_a_caller_is_answered_when_its_time_ends_and_the_work_stops_at_its_next_part(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searcher.api.search, "_VECTORS_AT_ONCE", 15)
+    monkeypatch.setattr(searcher.api.search.routes, "_VECTORS_AT_ONCE", 15)
     held = HeldSearch(api, monkeypatch)
     answer = ask(api, MANY, "20")
     assert error_of(answer) == (504, "deadline_exceeded")

@@ -1,0 +1,1 @@
+"""Generations, backups, and videos that wait for segments."""

@@ -1,0 +1,1 @@
+"""Is a video, or a part of it, a copy?"""

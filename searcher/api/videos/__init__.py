@@ -1,0 +1,1 @@
+"""The videos of the catalogue: added, shown, changed and deleted."""
