@@ -9,7 +9,8 @@ import numpy as np
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.types import QueryEmbedding
 from searcher.index.state import EVERYTHING, Banks, Filter, VideoSegments
-from searcher.matching.alignment.alignment import Aligner, align
+from searcher.matching.alignment.alignment import align
+from searcher.matching.alignment.run import Aligner
 from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.localisation.frame_similarity import QueryFrames
 from searcher.matching.protocols import SegmentIndex

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import BoolArray, Float32Array, Int64Array, QueryEmbedding
-from searcher.matching.alignment.alignment import Spans
+from searcher.matching.alignment.run import Spans
 
 # Single frames are for localisation. A search with them would find nothing that longer windows miss.
 _SEARCHED_SECONDS = 1.0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from common.types import BoolArray, Float32Array, Float64Array, Int64Array
-from searcher.matching.alignment import alignment
-from searcher.matching.alignment.alignment import BEST_WINDOWS, Run, Spans
+from searcher.matching.alignment import alignment, line_fit, locating_windows
+from searcher.matching.alignment.locating_windows import LocatingWindows
+from searcher.matching.alignment.peaks import BEST_WINDOWS
+from searcher.matching.alignment.run import MAX_GAP_SECONDS, Run, Spans
 from searcher.matching.alignment.temporal_fit import TEMPI, mean_along, ordered_range, tempo_penalty
 
 
@@ -24,11 +26,17 @@ def align(
     """
     if not usable.any() or not similarity.shape[1]:
         return []
-    fine = usable if alignment.are_end_to_end(windows) else alignment.finest_of(windows, usable)
+    fine = (
+        usable
+        if locating_windows.are_end_to_end(windows)
+        else locating_windows.finest_of(windows, usable)
+    )
     order = np.flatnonzero(fine)[np.argsort(windows.starts[fine], kind="stable")]
     best = similarity[order].max(axis=1)
     ref_times = _reference_times(similarity[order], segments)
-    frames = alignment.are_frames(windows, order) or alignment.is_lone_frame(windows, usable)
+    frames = locating_windows.are_frames(windows, order) or locating_windows.is_lone_frame(
+        windows, usable
+    )
     # A frame shows the moment at which its window starts.
     times = windows.starts[order] if frames else (windows.starts[order] + windows.ends[order]) / 2
     inside = best >= alignment.edge_of(best, background_similarity, frames=frames)
@@ -36,20 +44,11 @@ def align(
         inside[int(np.argmax(best))] = True
     apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     if len(times) == 1 and frames:
-        apart = alignment.LONE_FRAME_SECONDS
-    max_gap_seconds = max(alignment.MAX_GAP_SECONDS, alignment.MAX_GAP_WINDOWS * apart)
+        apart = locating_windows.LONE_FRAME_SECONDS
+    max_gap_seconds = max(MAX_GAP_SECONDS, locating_windows.MAX_GAP_WINDOWS * apart)
+    located = LocatingWindows(order, times, frames, apart if frames else 0.0, max_gap_seconds)
     runs = [
-        _run(
-            members,
-            order,
-            similarity,
-            usable,
-            windows,
-            segments,
-            ref_times,
-            times,
-            apart if frames else 0.0,
-        )
+        _run(members, located, ref_times, similarity, usable, windows, segments)
         for members in alignment.runs_of(np.flatnonzero(inside), times, ref_times, max_gap_seconds)
     ]
     return sorted(runs, key=lambda run: -run.score)
@@ -70,21 +69,18 @@ def _reference_times(similarity: Float32Array, segments: Spans) -> Float64Array:
 
 def _run(
     members: Int64Array,
-    order: Int64Array,
+    located: LocatingWindows,
+    ref_times: Float64Array,
     similarity: Float32Array,
     usable: BoolArray,
     windows: Spans,
     segments: Spans,
-    ref_times: Float64Array,
-    times: Float64Array,
-    apart_seconds: float,
 ) -> Run:
-    """apart_seconds: between two frames; 0 if windows are longer."""
-    start, end = alignment.query_range(members, order, windows, times, apart_seconds)
-    if end - start < 1e-3:
-        start, end = windows.starts[order[members[0]]], windows.ends[order[members[-1]]]
-    shown = similarity[order[members]]
-    line = _fit(times[members], ref_times[members], shown, segments)
+    """The run of the windows `members`, indices of `located.rows`."""
+    start, end = located.query_range(members, windows)
+    rows = located.rows[members]
+    shown = similarity[rows]
+    line = _fit(located.times[members], ref_times[members], shown, segments)
     if line is None:
         tempo, ref_start, ref_end = None, *_all_shown(shown, segments)
     else:
@@ -94,7 +90,7 @@ def _run(
         )
     # Every usable window inside the run counts towards its score, including the long ones.
     within = usable & (windows.starts >= start - 0.3) & (windows.ends <= end + 0.3)
-    vouching = np.flatnonzero(within) if within.any() else order[members]
+    vouching = np.flatnonzero(within) if within.any() else rows
     pairs = _best_pairs(similarity, vouching)
     return Run(
         query_start_seconds=float(start),
@@ -129,17 +125,14 @@ def _fit(
     middle = (segments.starts + segments.ends) / 2
     best, best_value = (1.0, float(np.median(ref - query))), -np.inf
     for tempo in tempi.tolist():
-        offsets = alignment.offsets_of(query, ref, tempo, segments)
+        offsets = line_fit.offsets_of(query, ref, tempo, segments)
         at = tempo * query[None] + np.array(offsets)[:, None]
         inside = (at >= segments.starts[0] - 1e-6) & (at < segments.ends[-1])
         values = mean_along(similarity, at, middle, inside) - tempo_penalty(tempo)
         for offset, value in zip(offsets, values.tolist(), strict=True):
             if value > best_value + 1e-6:
                 best, best_value = (tempo, offset), value
-    if (
-        len(tempi) > 1
-        and float(similarity.max(axis=1).mean()) - best_value > alignment.OUT_OF_ORDER
-    ):
+    if len(tempi) > 1 and float(similarity.max(axis=1).mean()) - best_value > line_fit.OUT_OF_ORDER:
         return None
     return best
 

@@ -16,7 +16,7 @@ from common.types import (
     Float64Array,
 )
 from searcher.index.state import VideoSegments
-from searcher.matching.alignment.alignment import Run
+from searcher.matching.alignment.run import Run
 from searcher.matching.query_windows import QueryWindows
 
 HALF_FRAME_SECONDS = FRAME_SECONDS / 2

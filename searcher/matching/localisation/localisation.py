@@ -17,7 +17,7 @@ import numpy as np
 
 from common.frame_codes import FRAME_SECONDS
 from common.types import Float32Array, Float64Array
-from searcher.matching.alignment.alignment import Run
+from searcher.matching.alignment.run import Run
 from searcher.matching.alignment.temporal_fit import TEMPI, mean_along, ordered_range, tempo_penalty
 from searcher.matching.localisation.frame_similarity import HALF_FRAME_SECONDS, FrameSimilarity
 from searcher.matching.localisation.row_comparison import at_line

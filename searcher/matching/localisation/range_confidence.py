@@ -14,7 +14,7 @@ import numpy as np
 
 from common.types import Float32Array, Float64Array
 from searcher.index.state import VideoSegments
-from searcher.matching.alignment.alignment import Run
+from searcher.matching.alignment.run import Run
 from searcher.matching.alignment.temporal_fit import mean_along
 from searcher.matching.localisation.frame_similarity import QueryFrames, coded_frames
 from searcher.matching.localisation.row_comparison import at_line

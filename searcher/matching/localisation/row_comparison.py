@@ -8,7 +8,8 @@ import numpy as np
 
 from common.types import Float32Array, Float64Array, Int64Array
 from searcher.index.state import VideoSegments
-from searcher.matching.alignment.alignment import BEST_WINDOWS, Run
+from searcher.matching.alignment.peaks import BEST_WINDOWS
+from searcher.matching.alignment.run import Run
 from searcher.matching.alignment.temporal_fit import mean_along
 from searcher.matching.query_windows import QueryWindows
 

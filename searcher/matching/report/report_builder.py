@@ -13,7 +13,8 @@ from common.errors import ModelMismatchError
 from common.tracing import step
 from common.types import VECTOR_DIMENSION, Match, QueryEmbedding
 from searcher.index.state import Filter
-from searcher.matching.alignment.alignment import Aligner, align
+from searcher.matching.alignment.alignment import align
+from searcher.matching.alignment.run import Aligner
 from searcher.matching.localisation.frame_similarity import QueryFrames
 from searcher.matching.protocols import SegmentIndex
 from searcher.matching.query_windows import QueryWindows

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from common.types import Float32Array
-from searcher.matching.alignment.alignment import Run
+from searcher.matching.alignment.run import Run
 from searcher.matching.localisation.row_comparison import APART_SHARE, Comparison, Row, at_line
 
 # Further runs of a video count as copies if their score is at least this fraction of its best run's

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from searcher.matching.alignment.alignment import Run
+from searcher.matching.alignment.run import Run
 from searcher.matching.localisation.frame_similarity import FrameSimilarity, QueryFrames
 from searcher.matching.localisation.localisation import refine
 from searcher.matching.localisation.range_confidence import RangeEvidence, range_evidence

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from searcher.matching.alignment.alignment import BEST_WINDOWS, MAX_JUMP_SECONDS, Run
+from searcher.matching.alignment.alignment import MAX_JUMP_SECONDS
+from searcher.matching.alignment.peaks import BEST_WINDOWS
+from searcher.matching.alignment.run import Run
 from searcher.matching.report.run_matches import RunMatch
 
 # A run in the next piece may start this much before the end of this one: a window and its margin.

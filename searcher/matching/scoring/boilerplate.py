@@ -9,7 +9,7 @@ import numpy as np
 
 from common.types import BoolArray, Float32Array
 from searcher.index.state import VideoSegments
-from searcher.matching.alignment.alignment import Run
+from searcher.matching.alignment.run import Run
 
 # Content shared by more different videos than this is boilerplate.
 FREE_VIDEOS = 4

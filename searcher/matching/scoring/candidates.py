@@ -9,7 +9,7 @@ import numpy as np
 
 from common.types import Float32Array, Float64Array, Int64Array, SegmentRef
 from searcher.index.state import VideoSegments
-from searcher.matching.alignment.alignment import Aligner, Run, Spans
+from searcher.matching.alignment.run import Aligner, Run, Spans
 from searcher.matching.query_windows import QueryWindows, ViewWindows
 from searcher.matching.scoring.calibration import BackgroundScores, Calibration
 

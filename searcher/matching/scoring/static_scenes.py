@@ -15,7 +15,7 @@ import numpy as np
 
 from common.types import Float32Array, Float64Array
 from searcher.index.state import VideoSegments
-from searcher.matching.alignment.alignment import Run
+from searcher.matching.alignment.run import Run
 from searcher.matching.localisation.frame_similarity import QueryFrames, coded_frames
 
 # In a shorter run nothing has time to change, whether the scene is static or not.

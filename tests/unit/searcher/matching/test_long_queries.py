@@ -34,7 +34,8 @@ from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from searcher.index.shard import Shard
 from searcher.index.state import VideoSegments
-from searcher.matching.alignment.alignment import Spans, align
+from searcher.matching.alignment.alignment import align
+from searcher.matching.alignment.run import Spans
 from searcher.matching.cascade import match_cascade
 from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.matcher import Matcher, MatchReport

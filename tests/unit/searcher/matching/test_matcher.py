@@ -14,7 +14,8 @@ from common.settings import SearcherSettings
 from common.types import Float32Array, QueryEmbedding
 from searcher.index.shard import Shard
 from searcher.index.state import Filter, VideoSegments
-from searcher.matching.alignment.alignment import Aligner, Run, Spans, align
+from searcher.matching.alignment.alignment import align
+from searcher.matching.alignment.run import Aligner, Run, Spans
 from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.report.match_json import report_to_json

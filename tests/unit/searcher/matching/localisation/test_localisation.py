@@ -15,7 +15,8 @@ from embedder.fusion import fuse
 from embedder.query.embedder import windows_of
 from embedder.query.features import QueryFeatures, ViewFeatures
 from searcher.index.state import VideoSegments
-from searcher.matching.alignment.alignment import Run, Spans, align
+from searcher.matching.alignment.alignment import align
+from searcher.matching.alignment.run import Run, Spans
 from searcher.matching.alignment.temporal_fit import ordered_range
 from searcher.matching.localisation.frame_similarity import FrameSimilarity, QueryFrames
 from searcher.matching.localisation.localisation import refine
