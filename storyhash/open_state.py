@@ -14,7 +14,7 @@ from searcher.storage.data_dir import read_manifest
 if TYPE_CHECKING:
     # SQLAlchemy is slow to import, and most commands do not need it.
     from common.state.state import State
-    from searcher.curation.apply_rules import HouseRules
+    from searcher.curation.apply_rules import CurationRules
 
 
 def open_state(settings: Settings) -> State:
@@ -31,16 +31,16 @@ def open_state(settings: Settings) -> State:
 
 
 @contextmanager
-def opened_rules(settings: Settings) -> Iterator[HouseRules]:
+def opened_rules(settings: Settings) -> Iterator[CurationRules]:
     """What people have set about the videos of a data folder, as a service obeys it: disabled videos,
     banks and exceptions. Nothing without a state database. Raises what `open_state` raises."""
-    from searcher.curation.apply_rules import HouseRules
+    from searcher.curation.apply_rules import CurationRules
 
     if not has_state(settings):
-        yield HouseRules()
+        yield CurationRules()
         return
     with open_state(settings) as state:
-        yield HouseRules(state.curation.current, state.exceptions.of_references)
+        yield CurationRules(state.curation.current, state.exceptions.of_references)
 
 
 def has_state(settings: Settings) -> bool:

@@ -42,7 +42,7 @@ class RuledAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class HouseRules:
+class CurationRules:
     """All that people have set, at one moment."""
 
     curation: Curation = NOTHING
@@ -91,8 +91,8 @@ class HouseRules:
         by_reference: dict[str, list[dict[str, Any]]] = {}
         for item in answer["matches"]:
             by_reference.setdefault(item["video_id"], []).append(item)
-        told = {**answer["query"], **query.to_json()}
-        found = self._found(answer, by_reference, told, query, policies, negatives)
+        query_json = {**answer["query"], **query.to_json()}
+        found = self._found(answer, by_reference, query_json, query, policies, negatives)
         exceptions = self.exceptions(by_reference, query.fingerprint) if by_reference else {}
         decided = []
         for one in found:
@@ -103,7 +103,7 @@ class HouseRules:
                 fingerprint=query.fingerprint,
                 bank=one.bank,
                 policy=policies.of(one.bank),
-                query_seconds=told["duration_seconds"],
+                query_seconds=query_json["duration_seconds"],
                 negatives=negatives,
             )
             for item, decision, applied, covered in zip(
@@ -116,7 +116,7 @@ class HouseRules:
                     ]
                 if covered:
                     item["negatives"] = negatives_to_json(covered, visible)
-            action = action_on(items, told["duration_seconds"], one.detail["acts"])
+            action = action_on(items, query_json["duration_seconds"], one.detail["acts"])
             for item in items:
                 item["action"] = action
             detail = {**one.detail, "action": action}
@@ -151,9 +151,9 @@ class HouseRules:
         if query.bank in banks and query.video_id is not None:
             seconds = answer["query"]["duration_seconds"]
             negatives.insert(0, Negative(query.video_id, query.bank, 0.0, seconds))
-        told = [item for item in found if visible is None or item["bank"] in visible]
-        if told:
-            answer["negatives"] = told[:MAX_NEGATIVES]
+        visible_items = [item for item in found if visible is None or item["bank"] in visible]
+        if visible_items:
+            answer["negatives"] = visible_items[:MAX_NEGATIVES]
         return negatives[:MAX_NEGATIVES]
 
     def _found(

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 
-def grown(array: npt.NDArray[Any], held: int, wanted: int) -> npt.NDArray[Any]:
-    """The array if it has `wanted` rows, otherwise a copy of its first `held` rows with capacity for
+def grown(array: npt.NDArray[Any], rows: int, wanted: int) -> npt.NDArray[Any]:
+    """The array if it has `wanted` rows, otherwise a copy of its first `rows` rows with capacity for
     twice `wanted`."""
     if wanted <= len(array):
         return array
     larger = np.zeros((max(1024, 2 * wanted), *array.shape[1:]), dtype=array.dtype)
-    larger[:held] = array[:held]
+    larger[:rows] = array[:rows]
     return larger

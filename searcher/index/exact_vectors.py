@@ -37,11 +37,11 @@ class ExactVectors:
                 os.posix_fallocate(self._file, 0, size)
             else:
                 os.truncate(self._file, size)
-            held = mmap.mmap(self._file, size)
+            mapped = mmap.mmap(self._file, size)
         except OSError as error:
             raise _refusal(error) from None
         self.array: Float32Array = np.frombuffer(
-            held, np.float32, count * PADDED_DIMENSION
+            mapped, np.float32, count * PADDED_DIMENSION
         ).reshape(count, PADDED_DIMENSION)
 
     def grown(self, count: int) -> ExactVectors:

@@ -112,9 +112,9 @@ def _rows_per_candidate(searched: SearchedGraph, queries: Float32Array) -> float
     """The cost of one candidate, in rows that are compared one by one. Both are timed with the same
     queries."""
     nodes = np.linspace(0, searched.graph.ntotal - 1, _TIMED_ROWS).astype(np.int64)
-    asked = queries[:_TIMED_QUERIES]
-    search = _seconds(lambda one: searched.search(one, _K, _TIMED_CANDIDATES), asked)
-    compare = _seconds(lambda one: nearest_of(searched.vectors, one, _K, nodes), asked)
+    timed = queries[:_TIMED_QUERIES]
+    search = _seconds(lambda one: searched.search(one, _K, _TIMED_CANDIDATES), timed)
+    compare = _seconds(lambda one: nearest_of(searched.vectors, one, _K, nodes), timed)
     return (search / _TIMED_CANDIDATES) / (compare / _TIMED_ROWS)
 
 

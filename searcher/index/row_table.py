@@ -102,8 +102,8 @@ class RowTable:
         for row, ref in enumerate(refs, start):
             fresh.setdefault(ref.video_id, []).append(row)
         for video_id, rows in fresh.items():
-            held = (row for row in self._of_video.get(video_id, ()) if row < start)
-            self._of_video[video_id] = (*held, *rows)
+            older = (row for row in self._of_video.get(video_id, ()) if row < start)
+            self._of_video[video_id] = (*older, *rows)
 
     def refs(self, rows: Int64Array) -> list[SegmentRef]:
         """The segments of rows."""
@@ -216,12 +216,12 @@ class RowTable:
         numbers = self._table["bank"][rows]
         for bank in np.unique(numbers).tolist():
             fresh = rows[numbers == bank]
-            held, count = self._of_bank.get(bank, (np.zeros(0, dtype=np.int64), 0))
+            of_bank, count = self._of_bank.get(bank, (np.zeros(0, dtype=np.int64), 0))
             # As in `put`: rows that no state has yet may be written again.
-            count = int(np.searchsorted(held[:count], fresh[0]))
-            held = grown(held, count, count + len(fresh))
-            held[count : count + len(fresh)] = fresh
-            self._of_bank[bank] = (held, count + len(fresh))
+            count = int(np.searchsorted(of_bank[:count], fresh[0]))
+            of_bank = grown(of_bank, count, count + len(fresh))
+            of_bank[count : count + len(fresh)] = fresh
+            self._of_bank[bank] = (of_bank, count + len(fresh))
 
 
 def _is_one_of(column: npt.NDArray[Any], numbers: list[int]) -> BoolArray:

@@ -220,10 +220,10 @@ class Shard:
         total = at + len(delta)
         if len(alive) != total:
             raise ValueError(f"alive: expected ({total},), got {alive.shape}")
-        held = Delta(at).grown(total)
-        held.write(at, delta)
+        waiting = Delta(at).grown(total)
+        waiting.write(at, delta)
         live = int(np.count_nonzero(alive))
-        return cls(settings, State(tuple(parts), held, total, rows, frames, alive, live))
+        return cls(settings, State(tuple(parts), waiting, total, rows, frames, alive, live))
 
     def _swap(self, state: State) -> None:
         self._state = state

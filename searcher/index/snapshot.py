@@ -119,11 +119,11 @@ def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> Load
 
 
 def _write(files: WrittenFiles, shard: Shard, info: SnapshotInfo) -> None:
-    told = write_state(files, shard.export())
+    written = write_state(files, shard.export())
     manifest = {
         "format": _FORMAT,
         **asdict(info),
-        **told,
+        **written,
         "written_bytes": files.written_bytes,
         "files": files.checksums,
     }

@@ -70,14 +70,15 @@ def write_state(files: WrittenFiles, state: State) -> dict[str, Any]:
     return {"rows": state.total, "graphs": graphs, "frames": codes_per_piece}
 
 
-def read_shard(files: ReadFiles, told: Mapping[str, Any], settings: SearcherSettings) -> Shard:
-    """The shard of the files. told: what `write_state` returned. Raises OSError, ValueError, LookupError,
+def read_shard(files: ReadFiles, manifest: Mapping[str, Any], settings: SearcherSettings) -> Shard:
+    """The shard of the files. manifest: with what `write_state` returned. Raises OSError, ValueError,
+    LookupError,
     RuntimeError if they are damaged."""
-    total: int = told["rows"]
+    total: int = manifest["rows"]
     parts: list[GraphPart] = []
-    for number, one in enumerate(told["graphs"]):
+    for number, graph in enumerate(manifest["graphs"]):
         first_row = parts[-1].stop if parts else 0
-        parts.append(_read_part(files, f"graph-{number}", first_row, one, settings))
+        parts.append(_read_part(files, f"graph-{number}", first_row, graph, settings))
     waiting = total - (parts[-1].stop if parts else 0)
     delta = np.empty((waiting, PADDED_DIMENSION), np.float32)
     files.fill("delta", delta)
@@ -91,7 +92,7 @@ def read_shard(files: ReadFiles, told: Mapping[str, Any], settings: SearcherSett
         parts,
         delta,
         RowTable(table, names["videos"], names["banks"]),
-        FrameCodeTable(_read_codes(files, told["frames"]), counts),
+        FrameCodeTable(_read_codes(files, manifest["frames"]), counts),
         alive,
     )
 
@@ -153,11 +154,11 @@ def _read_part(
     files: ReadFiles,
     name: str,
     first_row: int,
-    told: Mapping[str, Any],
+    counts: Mapping[str, Any],
     settings: SearcherSettings,
 ) -> GraphPart:
     links = f"{name}.faiss"
-    graph, nodes, rows = read_links(files.checked(links)), told["nodes"], told["rows"]
+    graph, nodes, rows = read_links(files.checked(links)), counts["nodes"], counts["rows"]
     if graph.ntotal != nodes:
         raise ValueError(f"{links}: expected {nodes} nodes, got {graph.ntotal}")
     exact = None
@@ -170,7 +171,7 @@ def _read_part(
     of_row = np.arange(rows, dtype=np.int64)
     if nodes != rows:
         files.fill(f"{name}-nodes", of_row)
-    part = GraphPart(graph, GraphNodes(of_row), first_row, Tuning(**told["tuning"]), exact=exact)
+    part = GraphPart(graph, GraphNodes(of_row), first_row, Tuning(**counts["tuning"]), exact=exact)
     part.checksums["links"] = files.checksum(links)
     for start, stop in pieces_of(nodes):
         part.checksums[start, stop] = files.checksum(piece_name(f"{name}-vectors", start))

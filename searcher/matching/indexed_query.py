@@ -30,8 +30,8 @@ def indexed_query_pieces(
     cuts = [number * count // pieces for number in range(pieces + 1)]
     for number in range(pieces):
         some = slice(cuts[number], cuts[number + 1])
-        shown = VideoSegments(segments.refs[some], segments.vectors[some], segments.frames[some])
-        yield _query(video, shown, model_id, seconds, (number + 1, pieces)), shown
+        of_piece = VideoSegments(segments.refs[some], segments.vectors[some], segments.frames[some])
+        yield _query(video, of_piece, model_id, seconds, (number + 1, pieces)), of_piece
 
 
 def _query(

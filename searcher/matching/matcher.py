@@ -98,9 +98,9 @@ class Matcher:
         only = Filter(banks, without | {video.video_id}, without_banks)
         config = replace(self._config, most_candidates=most_candidates)
         answer = ReportBuilder(config, only, cancellation)
-        for piece, shown in indexed_query_pieces(video, segments, self._config.model_id):
+        for piece, of_piece in indexed_query_pieces(video, segments, self._config.model_id):
             answer.add_windows(
-                piece, QueryWindows.of(piece), _stored_frames(shown, piece.duration_seconds)
+                piece, QueryWindows.of(piece), _stored_frames(of_piece, piece.duration_seconds)
             )
         return answer.report()
 

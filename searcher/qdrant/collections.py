@@ -45,7 +45,7 @@ def create_collection(
     """Create a collection and the indexes of the payload fields that filters use; nothing is changed if
     another process has just created it. options: of `QdrantClient.create_collection`, instead of what
     the settings say. Raises DependencyError."""
-    asked: dict[str, Any] = {
+    all_options: dict[str, Any] = {
         "shard_number": settings.shard_number,
         "replication_factor": settings.replication_factor,
         "write_consistency_factor": settings.write_consistency_factor,
@@ -55,7 +55,7 @@ def create_collection(
 
     def create(client: QdrantClient) -> None:
         try:
-            client.create_collection(name, vectors_config=vectors, **asked)
+            client.create_collection(name, vectors_config=vectors, **all_options)
         except (UnexpectedResponse, ValueError) as error:
             # Of a server and of local mode: there is one of this name already.
             status = error.status_code if isinstance(error, UnexpectedResponse) else _CONFLICT

@@ -91,13 +91,13 @@ class QdrantIndex(LocalIndex):
     ) -> QdrantIndex:
         """Open for searching. The folder need not exist; if it has a catalogue, that is read, and
         otherwise the register is."""
-        held = read_manifest(folder)
-        check_same(folder, held, manifest)
+        known = read_manifest(folder)
+        check_same(folder, known, manifest)
         with ExitStack() as opened:
             store = _store(settings, manifest, nodes)
             opened.callback(store.close)
             path = folder / "videos.sqlite"
-            if held is not None and path.exists():
+            if known is not None and path.exists():
                 database = Database(path, read_only=True)
                 videos = VideoStore(database)
             else:
@@ -256,14 +256,14 @@ class QdrantIndex(LocalIndex):
 
     def _recover(self) -> None:
         """Make catalogue and register consistent."""
-        shown = self.store.register.versions()
+        versions = self.store.register.versions()
         rows = {row.video_id: row for row in self.videos.all() if row.version}
-        if shown and not self.videos.owns_mirror:
+        if versions and not self.videos.owns_mirror:
             found = list(self.store.register.rows())
             self.videos.commit_all(found)
             self.notices.append(f"the catalogue was read from Qdrant: {len(found)} videos")
             return
-        if not shown and any(row.segments for row in rows.values()):
+        if not versions and any(row.segments for row in rows.values()):
             self.videos.forget_everything()
             self.notices.append(
                 "the Qdrant collection is empty: every video must be indexed again (the searcher over "
@@ -271,7 +271,7 @@ class QdrantIndex(LocalIndex):
             )
             return
         for video_id, row in rows.items():
-            behind = shown.get(video_id, 0) < row.version
+            behind = versions.get(video_id, 0) < row.version
             if behind and self.store.count_version(video_id, row.version) >= row.segments:
                 self._unshown[video_id] = replace(row, state="ready")
         self._show()

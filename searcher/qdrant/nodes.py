@@ -197,11 +197,11 @@ class Nodes:
         if count == 1:
             return [self._first(call, True)[0]]
         pool = self._threads()
-        asked: dict[Future[Answer], Node] = {}
+        node_of: dict[Future[Answer], Node] = {}
 
         def ask(more: int) -> set[Future[Answer]]:
             began = {pool.submit(self._one, node, call, True): node for node in islice(left, more)}
-            asked.update(began)
+            node_of.update(began)
             return set(began)
 
         answers: dict[Future[Answer], Answer] = {}
@@ -212,7 +212,7 @@ class Nodes:
             if not done:
                 # Another node is asked as well, and the slow ones last for a while.
                 for future in waiting:
-                    self.set_aside(asked[future])
+                    self.set_aside(node_of[future])
                 waiting |= ask(len(waiting))
             for future in done:
                 try:
@@ -222,7 +222,7 @@ class Nodes:
                     waiting |= ask(1)
         if len(answers) < count:
             raise failed or UnansweredError("there are too few Qdrant nodes")
-        return [answers[future] for future in asked if future in answers]
+        return [answers[future] for future in node_of if future in answers]
 
     def _one(self, node: Node, call: Call[Answer], reading: bool) -> Answer:
         try:

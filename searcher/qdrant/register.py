@@ -89,10 +89,10 @@ class Register:
                 write_consistency_factor=copies // 2 + 1,
                 metadata={"model_id": model_id},
             )
-        held = self.model_id()
-        if held != model_id:
+        found = self.model_id()
+        if found != model_id:
             raise ModelMismatchError(
-                f"{self._nodes.where}: collection {self.name} is of model {held}, not of {model_id}; "
+                f"{self._nodes.where}: collection {self.name} is of model {found}, not of {model_id}; "
                 "set STORYHASH_QDRANT__COLLECTION to another"
             )
 
@@ -261,7 +261,7 @@ def _count_nodes(client: QdrantClient) -> int:
 
 
 def _row_point(row: Video) -> models.PointStruct:
-    shown = replace(row, uri=public_uri(row.uri))
+    public = replace(row, uri=public_uri(row.uri))
     return models.PointStruct(
         id=video_point_id(row.video_id),
         vector={},
@@ -272,7 +272,7 @@ def _row_point(row: Video) -> models.PointStruct:
             "bank": row.bank,
             "state": row.state,
             "searchable": row.segments - row.uninformative_segments,
-            "video": json.dumps(asdict(shown)),
+            "video": json.dumps(asdict(public)),
         },
     )
 

@@ -63,13 +63,13 @@ def _match(
     for found, decision, applied, covered in zip(
         *(detail["ranges"], ruling.decisions, ruling.exceptions, ruling.negatives), strict=True
     ):
-        shown = {name: found[name] for name in found if whole or name != "evidence"}
-        shown["decision"] = decision
+        item = {name: found[name] for name in found if whole or name != "evidence"}
+        item["decision"] = decision
         if applied:
-            shown["exceptions"] = [one.id for one in applied]
+            item["exceptions"] = [one.id for one in applied]
         if covered:
-            shown["negatives"] = negatives_to_json(covered, visible)
-        ranges.append(shown)
+            item["negatives"] = negatives_to_json(covered, visible)
+        ranges.append(item)
     return {
         "id": match.id,
         "bank": match.bank,

@@ -15,7 +15,7 @@ from common.state.curation import NOTHING, Curation
 from common.types import PassName, QueryEmbedding, TakePass
 from searcher.api.protocols import EmbedQuery, ServingIndex
 from searcher.api.visible_video import visible_video
-from searcher.curation.apply_rules import HouseRules
+from searcher.curation.apply_rules import CurationRules
 from searcher.index.state import Banks
 from searcher.matching.cascade import match_cascade
 from searcher.matching.report.match_json import report_to_json
@@ -76,7 +76,7 @@ class MatchQueries:
         """The JSON of the report; a video of the catalogue is not found in itself. Raises ApiError (404)
         for an unknown video, the errors of `EmbedQuery` and of the matcher, StateError."""
         uri_of = answering.index.videos.uri_of
-        rules = HouseRules() if self._reviews is None else self._reviews.rules()
+        rules = CurationRules() if self._reviews is None else self._reviews.rules()
         answering = replace(answering, matcher=rules.matcher(answering.matcher))
         only = rules.filter(task.banks)
         if task.video_id is not None:

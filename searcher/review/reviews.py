@@ -15,7 +15,7 @@ from common.state.quotas import QuotaStore
 from common.state.state import State
 from common.tracing import step
 from searcher.api.protocols import ServingIndex
-from searcher.curation.apply_rules import HouseRules
+from searcher.curation.apply_rules import CurationRules
 from searcher.matching.matcher import MatchReport
 from searcher.review.match_detail import QueryIdentity, rule_stored
 
@@ -35,10 +35,10 @@ class Reviews:
         """The state database. Raises NotReadyError before it is open."""
         return self._state()
 
-    def rules(self) -> HouseRules:
+    def rules(self) -> CurationRules:
         """All that people have set, now. Raises NotReadyError, StateError."""
         state = self._state()
-        return HouseRules(state.curation.current, state.exceptions.of_references)
+        return CurationRules(state.curation.current, state.exceptions.of_references)
 
     @step("store matches")
     def finish(
@@ -46,7 +46,7 @@ class Reviews:
         report: MatchReport,
         query: QueryIdentity,
         answering: ServingIndex,
-        rules: HouseRules,
+        rules: CurationRules,
         visible: frozenset[str] | None = None,
     ) -> dict[str, Any]:
         """The JSON of a report under the rules, with the id of each match, which is stored. answering:

@@ -1,4 +1,4 @@
-"""The house stands as it is drawn: imports run one way, and importing does nothing."""
+"""Imports run one way, and importing does nothing."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ _MAX_PAIRS = 4_000_000
 class QueryFrames:
     """The frames of a query in time order.
 
-    shown: float32 (T, 512), unit rows; frame codes if the query is an indexed video. seconds: float64
+    frames: float32 (T, 512), unit rows; frame codes if the query is an indexed video. seconds: float64
     (T,). duration_seconds: length of the query.
     """
 
-    shown: Float32Array | CodedFrames
+    frames: Float32Array | CodedFrames
     seconds: Float64Array
     duration_seconds: float
 
@@ -72,18 +72,18 @@ class QueryFrames:
 
     def with_itself(self, chosen: BoolArray) -> Float32Array:
         """float32 (n, n): similarity of the chosen frames, bool (T,), to one another."""
-        if isinstance(self.shown, CodedFrames):
-            frames = self.shown.of(chosen)
+        if isinstance(self.frames, CodedFrames):
+            frames = self.frames.of(chosen)
             return frames.like_coded(frames)
-        rows = self.shown[chosen]
+        rows = self.frames[chosen]
         whole: Float32Array = rows @ rows.T
         return whole
 
     def similarity(self, chosen: BoolArray, codes: CodedFrames) -> Float32Array:
         """float32 (n, Tr): similarity of the chosen frames, bool (T,), to indexed frames."""
-        if isinstance(self.shown, CodedFrames):
-            return codes.like_coded(self.shown.of(chosen))
-        return codes.like(self.shown[chosen])
+        if isinstance(self.frames, CodedFrames):
+            return codes.like_coded(self.frames.of(chosen))
+        return codes.like(self.frames[chosen])
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,8 @@ def refine(run: Run, frames: FrameSimilarity, background_similarity: float) -> R
         if len(one.query) >= min(_MIN_FRAMES, len(frames.query_seconds))
         and _overlaps(run, frames.query_seconds[one.query])
     ]
-    told = [_ref_range(frames, one) for one in found]
-    stretches = [one for one in told if one is not None]
+    ranges = [_ref_range(frames, one) for one in found]
+    stretches = [one for one in ranges if one is not None]
     if not stretches:
         return run
     start, end = _query_range(frames, int(found[0].query[0]), int(found[-1].query[-1]))
@@ -115,20 +115,20 @@ def _ref_range(
     """Reference start and end of a matched part, and its tempo (None without a line); None if neither
     line nor path locates it."""
     similarity, times = frames.similarity[stretch.query], frames.query_seconds[stretch.query]
-    shown = frames.ref_seconds[stretch.ref]
+    ref_times = frames.ref_seconds[stretch.ref]
     tempo, offset, value = _line(similarity, times, frames.ref_seconds)
     on_path = float(similarity[np.arange(len(times)), stretch.ref].mean())
-    apart = np.abs(tempo * times + offset - shown)[[0, -1]].max()
+    apart = np.abs(tempo * times + offset - ref_times)[[0, -1]].max()
     if value >= on_path - (_LINE_LOSS if apart > _AGREE_SECONDS else _AGREED_LOSS):
         start, end = _query_range(frames, int(stretch.query[0]), int(stretch.query[-1]))
         low, high = sorted((tempo * start + offset, tempo * end + offset))
         return low, high, tempo
-    if np.ptp(shown) < _MIN_PACE * (np.ptp(times) - 2 * FRAME_SECONDS):
+    if np.ptp(ref_times) < _MIN_PACE * (np.ptp(times) - 2 * FRAME_SECONDS):
         return None
-    return *_shown(frames, shown), None
+    return *_path_range(frames, ref_times), None
 
 
-def _shown(frames: FrameSimilarity, times: Float64Array) -> tuple[float, float]:
+def _path_range(frames: FrameSimilarity, times: Float64Array) -> tuple[float, float]:
     """From half a frame before the first time to half a frame after the last one; near an end of the
     reference, to that end."""
     first, last = float(times.min()), float(times.max())

@@ -36,7 +36,7 @@ ThoroughOption = Annotated[
     ),
 ]
 if TYPE_CHECKING:
-    from searcher.curation.apply_rules import HouseRules
+    from searcher.curation.apply_rules import CurationRules
 # Maximum number of candidates without a match that are printed.
 _SHOWN = 3
 
@@ -107,7 +107,7 @@ def _answers(
         )
 
 
-def to_json(outcome: QueryOutcome, services: QueryServices, rules: HouseRules) -> dict[str, Any]:
+def to_json(outcome: QueryOutcome, services: QueryServices, rules: CurationRules) -> dict[str, Any]:
     """One line of `match --json`: what a service answers, but nothing is stored."""
     if outcome.report is None:
         return error_to_json(outcome.uri, outcome.error or VideoError("there is no result"))

@@ -83,22 +83,22 @@ def create(
                 "and STORYHASH_SERVICE__BACKUP_KEEP there"
             )
         with remote_catalogue(server) as remote:
-            made = _created_by(remote)
+            backup = _created_by(remote)
     else:
         settings = load_settings(data_dir=data)
         announce_data_folder(settings)
-        made = _created(settings, _folder(settings, to), keep or settings.service.backup_keep)
+        backup = _created(settings, _folder(settings, to), keep or settings.service.backup_keep)
     if json:
-        print_json(made)
+        print_json(backup)
     else:
-        out.print(made["name"] if server is not None else made["path"], markup=False)
-        err.print(_line(made), markup=False)
-    if made.get("uploads_left_out"):
+        out.print(backup["name"] if server is not None else backup["path"], markup=False)
+        err.print(_line(backup), markup=False)
+    if backup.get("uploads_left_out"):
         notice(
-            f"the files of {made['uploads_left_out']} uploaded videos are not in this backup, only their "
+            f"the files of {backup['uploads_left_out']} uploaded videos are not in this backup, only their "
             "vectors; copy the folder `uploads` of the data folder to keep them"
         )
-    if made["state_database"] == "postgresql":
+    if backup["state_database"] == "postgresql":
         notice(
             "the state database is PostgreSQL and not in this backup, because pg_dump is not installed "
             "there; install the PostgreSQL client tools, or run pg_dump --format=custom "
@@ -226,8 +226,8 @@ def _created(settings: Settings, folder: Path, keep: int) -> dict[str, Any]:
         )
     lock.close()
     with open_catalogue(settings.model_copy(update={"data_dir": index_dir}), writer=True) as index:
-        made = create_backup(source_of(settings, index, generation), folder, keep=keep)
-    return {"path": str(made), **read_manifest(made).to_json(made.name)}
+        path = create_backup(source_of(settings, index, generation), folder, keep=keep)
+    return {"path": str(path), **read_manifest(path).to_json(path.name)}
 
 
 def _created_by(remote: RemoteCatalogue) -> dict[str, Any]:

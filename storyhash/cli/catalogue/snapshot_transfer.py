@@ -135,8 +135,8 @@ def _source(settings: Settings, snapshot: Path | None) -> Iterator[tuple[Source,
 @contextmanager
 def _counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Shows progress, and ends at Ctrl-C between two groups of videos."""
-    with progress() as shown:
-        task = shown.task(description, total)
+    with progress() as bar:
+        task = bar.task(description, total)
 
         def advance(videos: int) -> None:
             task.advance(videos)
