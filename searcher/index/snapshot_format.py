@@ -72,8 +72,7 @@ def write_state(files: WrittenFiles, state: State) -> dict[str, Any]:
 
 def read_shard(files: ReadFiles, manifest: Mapping[str, Any], settings: SearcherSettings) -> Shard:
     """The shard of the files. manifest: with what `write_state` returned. Raises OSError, ValueError,
-    LookupError,
-    RuntimeError if they are damaged."""
+    LookupError, RuntimeError if they are damaged."""
     total: int = manifest["rows"]
     parts: list[GraphPart] = []
     for number, graph in enumerate(manifest["graphs"]):

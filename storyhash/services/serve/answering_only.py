@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import AbstractContextManager
-from pathlib import Path
 
-from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.errors import NotReadyError, StoryHashError, UsageError
+from common.errors import StoryHashError, UsageError
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.metrics import Metrics
@@ -16,54 +13,29 @@ from common.runtime_tuning import hand_over_soon, keep_what_is_there
 from common.settings import Settings
 from searcher.api.app import api_app
 from searcher.api.match.routes import AT_WORK
-from searcher.api.protocols import OpenedQuery, ServingIndex
+from searcher.api.protocols import ServingIndex
 from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.curation_reader import CurationReader
 from storyhash.services.key_access import new_access, opened_access
+from storyhash.services.serve.opened_catalogue import Opened, OpenedCatalogue
 from storyhash.services.webhook_worker import WebhookWorker
-from storyhash.wiring import QueryServices, open_for_queries
+from storyhash.wiring import open_for_queries
 
 _log = logging.getLogger("storyhash.serve")
 _STUCK_SECONDS = 1800.0
 _TICK_SECONDS = 0.5
 
 
-class AnsweringCatalogue:
+class AnsweringCatalogue(OpenedCatalogue[Opened]):
     """The catalogue behind the API, opened by another process."""
-
-    def __init__(self) -> None:
-        self._services: QueryServices | None = None
-
-    def open(self, services: QueryServices) -> None:
-        """Start to answer."""
-        self._services = services
-
-    def current(self) -> ServingIndex:
-        services = self._there()
-        return ServingIndex("", services.index, services.matcher)
-
-    def embed(
-        self,
-        source: Path | str,
-        name: str,
-        model_id: str,
-        cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> AbstractContextManager[OpenedQuery]:
-        """Open a query; the only model here is that of the index."""
-        return self._there().queries.opened(source, name, cancellation)
 
     def delete_video(self, video_id: str) -> bool:
         raise UsageError(
             f"{video_id!r} is not deleted: this process only answers; delete it at the process that "
             "indexes"
         )
-
-    def _there(self) -> QueryServices:
-        if self._services is None:
-            raise NotReadyError("the index is being opened; try again later")
-        return self._services
 
 
 def run_answering(settings: Settings, stopping: threading.Event) -> None:
@@ -93,7 +65,8 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
     ):
         for notice in services.index.notices:
             _log.warning("%s", notice)
-        catalogue.open(services)
+        answering = ServingIndex("", services.index, services.matcher)
+        catalogue.open(Opened(answering, services.queries))
         health.met("index")
         keep_what_is_there()
         hand_over_soon()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.errors import NotReadyError, UsageError
+from common.errors import UsageError
 from common.http.upload import check_address
 from common.metrics import Metrics
 from common.settings import IngestSettings
@@ -17,48 +15,28 @@ from common.types import CatalogEntry
 from ingest.catalogue import check_entry
 from ingest.fetch import check_allowed
 from ingest.fingerprint import source_fingerprint
-from searcher.api.protocols import OpenedQuery, ServingIndex
 from searcher.metrics import STAGE
 from searcher.storage.video import Video
 from storyhash.pipeline.index_plan import Relabelled, WorkItem, is_described, is_here
-from storyhash.query.local import LocalQueries
 from storyhash.services.described import described
 from storyhash.services.serve.index_queue import IndexQueue
+from storyhash.services.serve.opened_catalogue import Opened, OpenedCatalogue
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """The objects that exist once the index is open."""
+class OpenedWithQueue(Opened):
+    """Also what is indexed next."""
 
-    answering: ServingIndex
-    queries: LocalQueries
     queue: IndexQueue
 
 
-class ServedCatalogue:
-    """Created before the index is open, so that health is available meanwhile."""
+class ServedCatalogue(OpenedCatalogue[OpenedWithQueue]):
+    """Answers, and takes videos for the queue."""
 
     def __init__(self, metrics: Metrics, settings: IngestSettings) -> None:
+        super().__init__()
         self._metrics = metrics
         self._settings = settings
-        self._opened: Opened | None = None
-
-    def open(self, opened: Opened) -> None:
-        """Start to answer."""
-        self._opened = opened
-
-    def current(self) -> ServingIndex:
-        return self._there().answering
-
-    def embed(
-        self,
-        source: Path | str,
-        name: str,
-        model_id: str,
-        cancellation: Cancellation = NEVER_CANCELLED,
-    ) -> AbstractContextManager[OpenedQuery]:
-        """Open a query; the only model here is that of the index."""
-        return self._there().queries.opened(source, name, cancellation)
 
     def add_video(self, entry: CatalogEntry) -> Video:
         """Queue a video. A video that is indexed or pending with the same description is not queued
@@ -76,7 +54,7 @@ class ServedCatalogue:
         sender gives the file. file: see `UploadedVideos.taken_in`. Raises UsageError for invalid text,
         StorageError."""
         check_entry(entry)
-        index = self._there().answering.index
+        index = self.opened.answering.index
         fingerprint = source_fingerprint(str(file))
         path = index.uploads.path(entry.video_id, sha256, entry.uri)
         # The queue is not drawn from until the file is there. A file without a row would be left over
@@ -87,7 +65,7 @@ class ServedCatalogue:
         return video
 
     def _queued(self, entry: CatalogEntry, fingerprint: str) -> Video:
-        opened = self._there()
+        opened = self.opened
         videos = opened.answering.index.videos
         video = videos.get(entry.video_id)
         if video is None or video.state == "failed" or not _is_same(video, entry):
@@ -108,7 +86,7 @@ class ServedCatalogue:
 
         Raises UsageError for invalid text.
         """
-        opened = self._there()
+        opened = self.opened
         index = opened.answering.index
         with index.changing:
             video = index.videos.get(video_id)
@@ -129,16 +107,11 @@ class ServedCatalogue:
             return index.videos.get(video_id)
 
     def delete_video(self, video_id: str) -> bool:
-        opened = self._there()
+        opened = self.opened
         known = opened.queue.delete(video_id)
         if known:
             self._metrics.videos_total.labels(STAGE, "deleted").inc()
         return known
-
-    def _there(self) -> Opened:
-        if self._opened is None:
-            raise NotReadyError("the index is being opened; try again later")
-        return self._opened
 
 
 def _is_same(video: Video, entry: CatalogEntry) -> bool:

@@ -49,7 +49,7 @@ from storyhash.services.serve.folder_watcher import Watcher
 from storyhash.services.serve.index_queue import IndexQueue
 from storyhash.services.serve.index_worker import IndexWorker
 from storyhash.services.serve.indexed_videos import IndexedVideos
-from storyhash.services.serve.local_catalogue import Opened, ServedCatalogue
+from storyhash.services.serve.local_catalogue import OpenedWithQueue, ServedCatalogue
 from storyhash.services.webhook_worker import WebhookWorker
 from storyhash.wiring import IndexServices, open_for_indexing
 
@@ -129,7 +129,7 @@ def run_serve(
             observe_encoders(services.stage, metrics)
             watch_vectors(metrics, lambda: services.index)
             watch_pending(metrics, queue.waiting_seconds)
-            catalogue.open(Opened(answering, queries, queue))
+            catalogue.open(OpenedWithQueue(answering, queries, queue))
             health.met("index")
             keep_what_is_there()
             hand_over_soon()

@@ -39,7 +39,7 @@ from storyhash.profiles import build_stage, resolve_profile
 from storyhash.query.local import run_queries
 from storyhash.query.remote import RemoteQueries
 from storyhash.samples import FRAMES_PER_SECOND, film
-from storyhash.services.serve.local_catalogue import Opened, ServedCatalogue
+from storyhash.services.serve.local_catalogue import OpenedWithQueue, ServedCatalogue
 from storyhash.wiring import open_for_indexing, open_for_queries
 
 FREE = HttpSettings(port=0)
@@ -138,7 +138,7 @@ def test_a_non_match_is_decoded_once_by_match_by_serve_and_by_a_searcher_with_an
         metrics = Metrics.create("serve")
         answering = ServingIndex("", services.index, services.matcher)
         catalogue = ServedCatalogue(metrics, IngestSettings())
-        catalogue.open(Opened(answering, services.queries, cast(Any, None)))
+        catalogue.open(OpenedWithQueue(answering, services.queries, cast(Any, None)))
         served = api_app(catalogue, catalogue.embed, health(metrics), metrics, FREE)
         assert match(served, non_match)["decision"] == "no_match"
         assert work.taken() == once, "storyhash serve"

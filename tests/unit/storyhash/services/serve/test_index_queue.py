@@ -31,7 +31,7 @@ from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.services.serve.folder_watcher import Watcher
 from storyhash.services.serve.index_queue import IndexQueue
 from storyhash.services.serve.index_worker import IndexWorker
-from storyhash.services.serve.local_catalogue import Opened, ServedCatalogue
+from storyhash.services.serve.local_catalogue import OpenedWithQueue, ServedCatalogue
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows
 from tests.support.services import wait_until
 
@@ -375,7 +375,7 @@ def served(bench: Bench) -> ServedCatalogue:
     """The catalogue over the bench; 127.0.0.1 may be asked."""
     catalogue = ServedCatalogue(bench.metrics, IngestSettings(allowed_hosts=("127.0.0.1",)))
     answering = ServingIndex("", bench.index, None)  # type: ignore[arg-type]
-    catalogue.open(Opened(answering, None, bench.queue))  # type: ignore[arg-type]
+    catalogue.open(OpenedWithQueue(answering, None, bench.queue))  # type: ignore[arg-type]
     return catalogue
 
 

@@ -24,7 +24,7 @@ from searcher.backup.create import Source
 from searcher.local_index import LocalIndex
 from searcher.review.reviews import Reviews
 from storyhash.services.serve.indexed_videos import IndexedVideos
-from storyhash.services.serve.local_catalogue import Opened, ServedCatalogue
+from storyhash.services.serve.local_catalogue import OpenedWithQueue, ServedCatalogue
 from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of, message_of
 from tests.unit.searcher.api.test_api import embed
@@ -43,7 +43,7 @@ class Shop:
         self.bench, self.state = Bench(folder), state
         self.catalogue = ServedCatalogue(self.bench.metrics, IngestSettings())
         answering = ServingIndex("", self.index, None)  # type: ignore[arg-type]
-        self.catalogue.open(Opened(answering, None, self.bench.queue))  # type: ignore[arg-type]
+        self.catalogue.open(OpenedWithQueue(answering, None, self.bench.queue))  # type: ignore[arg-type]
         backups = Backups(
             folder.parent / "backups",
             1,
