@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from common.settings import load_settings
-from storyhash.cli.administration.state_items import Item, print_page
+from storyhash.cli.shared.listing import Item, print_page
 from storyhash.cli.shared.options import DataOption, JsonOption, LimitOption, NumberCursorOption
 from storyhash.open_state import open_state
 

@@ -13,13 +13,12 @@ from common.state.quotas import MAX_QUOTA, Quota
 from common.state.roles import Role
 from storyhash.cli.administration.durations import seconds_of
 from storyhash.cli.administration.state_items import (
-    Item,
     banks_text,
     print_created,
-    print_page,
     print_removed,
 )
 from storyhash.cli.shared.console import notice, out, print_json
+from storyhash.cli.shared.listing import Item, print_page
 from storyhash.cli.shared.options import (
     CursorOption,
     DataOption,

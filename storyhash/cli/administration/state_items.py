@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from storyhash.cli.shared.console import err, out, print_json
-
-Item = Mapping[str, Any]
+from storyhash.cli.shared.listing import Item
 
 
 def print_created(item: Item, secret_field: str, message: str, *, as_json: bool) -> None:
@@ -17,17 +13,6 @@ def print_created(item: Item, secret_field: str, message: str, *, as_json: bool)
         return
     out.print(item[secret_field], markup=False)
     err.print(message, markup=False)
-
-
-def print_page(page: Item, line: Callable[[Item], str], command: str, *, as_json: bool) -> None:
-    """Print `items`, one line each, and how `command` shows those after `next_cursor`."""
-    if as_json:
-        print_json(page)
-        return
-    for item in page["items"]:
-        out.print(line(item), markup=False)
-    if page["next_cursor"] is not None:
-        err.print(f"more: storyhash {command} --cursor {page['next_cursor']!r}", markup=False)
 
 
 def print_removed(word: str, item_id: str, *, as_json: bool) -> None:

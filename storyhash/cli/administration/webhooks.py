@@ -12,12 +12,11 @@ from common.state.outbox import EVENT_TYPES
 from common.state.webhooks import NewWebhook
 from searcher.webhooks.sender import check_url
 from storyhash.cli.administration.state_items import (
-    Item,
     banks_text,
     print_created,
-    print_page,
     print_removed,
 )
+from storyhash.cli.shared.listing import Item, print_page
 from storyhash.cli.shared.options import (
     DataOption,
     JsonOption,

@@ -20,6 +20,7 @@ from searcher.generations import current_generation, generation_folder
 from searcher.storage.data_dir import require_manifest, take_lock
 from storyhash.cli.catalogue.snapshot_transfer import export_file, import_file
 from storyhash.cli.shared.console import check_interrupt, err, notice, out, print_json
+from storyhash.cli.shared.listing import Item, print_items
 from storyhash.cli.shared.options import (
     DataOption,
     JsonOption,
@@ -121,11 +122,9 @@ def list_snapshots(
         if not folder.is_dir():
             raise UsageError(f"{folder}: folder not found")
         items = listed(folder)
-    if json:
-        print_json({"items": items, "next_cursor": None})
-        return
-    for item in items:
-        out.print(f"{item['name'] or '(no name yet)'}  {_line(item)}", markup=False)
+    print_items(
+        items, lambda item: f"{item['name'] or '(no name yet)'}  {_line(item)}", as_json=json
+    )
 
 
 @app.command("verify")
@@ -138,12 +137,11 @@ def verify(
     Exit code 1 when a backup is damaged; the output says which files.
     """
     results = [{"snapshot": str(path), "damage": damage(path)} for path in snapshots]
-    if json:
-        print_json({"items": results, "next_cursor": None})
-    else:
-        for result in results:
-            wrong = result["damage"]
-            out.print(f"{result['snapshot']}: {'; '.join(wrong) or 'good'}", markup=False)
+    print_items(
+        results,
+        lambda result: f"{result['snapshot']}: {'; '.join(result['damage']) or 'good'}",
+        as_json=json,
+    )
     if any(result["damage"] for result in results):
         raise typer.Exit(StoryHashError.exit_code)
 
@@ -246,7 +244,7 @@ def _created_by(remote: RemoteCatalogue) -> dict[str, Any]:
         time.sleep(_POLL_SECONDS)
 
 
-def _line(item: dict[str, Any]) -> str:
+def _line(item: Item) -> str:
     if item["state"] != "complete":
         return f"{item['state']}  {item.get('error', {}).get('message', '')}".rstrip()
     return (

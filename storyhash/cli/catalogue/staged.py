@@ -12,6 +12,7 @@ from searcher.local_index import LocalIndex
 from searcher.log.drop_staged import drop_staged
 from storyhash.cli.catalogue.open_catalogue import opened_catalogue
 from storyhash.cli.shared.console import err, out, print_json
+from storyhash.cli.shared.listing import Item, print_items
 from storyhash.cli.shared.options import DataOption, JsonOption, ServerOption
 
 app = typer.Typer(
@@ -63,15 +64,7 @@ def list_staged(
     """Print every incomplete video and what it waits for."""
     with opened_catalogue(_Local, data, server, writer=False) as staged:
         videos = list(_all(staged, older_than))
-    if json:
-        print_json({"items": videos, "next_cursor": None})
-        return
-    for video in videos:
-        out.print(
-            f"{video['video_id']!r}  version {video['version']}  {video['segments']} segments  "
-            f"idle for {video['idle_seconds'] / 3600:.1f} h  {video['reason']}",
-            markup=False,
-        )
+    print_items(videos, _line, as_json=json)
 
 
 @app.command("drop")
@@ -115,6 +108,13 @@ def drop(
         out.print(f"{len(dropped)} dropped")
     if unknown:
         raise typer.Exit(UnknownVideoError.exit_code)
+
+
+def _line(video: Item) -> str:
+    return (
+        f"{video['video_id']!r}  version {video['version']}  {video['segments']} segments  "
+        f"idle for {video['idle_seconds'] / 3600:.1f} h  {video['reason']}"
+    )
 
 
 def _all(staged: _Staged, older_than_hours: float) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from common.messaging.topics import TopicNames, takes_replays
 from common.messaging.transport import Transport
 from common.settings import load_settings
 from storyhash.cli.shared.console import err, out, print_fields, print_json
+from storyhash.cli.shared.listing import Item, print_page
 from storyhash.cli.shared.options import CursorOption, JsonOption
 
 app = typer.Typer(
@@ -56,17 +57,8 @@ def list_letters(
     ]
     page = selected[:limit]
     following = page[-1].letter_id if limit < len(selected) else None
-    if json:
-        print_json({"items": [_row(letter) for letter in page], "next_cursor": following})
-        return
-    for letter in page:
-        out.print(
-            f"{letter.letter_id}  {letter.stage}  {letter.reason}  {letter.traceback_hash}  "
-            f"{letter.explanation}" + ("  (replayed)" if letter.replayed else ""),
-            markup=False,
-        )
-    if following is not None:
-        err.print(f"more: storyhash dead-letters list --cursor {following!r}", markup=False)
+    rows = {"items": [_row(letter) for letter in page], "next_cursor": following}
+    print_page(rows, _line, "dead-letters list", as_json=json)
 
 
 @app.command("show")
@@ -161,6 +153,13 @@ def _chosen(letters: list[DeadLetter], reason: str, stage: str) -> list[DeadLett
         for letter in letters
         if (not reason or letter.reason == reason) and (not stage or letter.stage == stage)
     ]
+
+
+def _line(row: Item) -> str:
+    return (
+        f"{row['id']}  {row['stage']}  {row['reason']}  {row['traceback_hash']}  {row['message']}"
+        + ("  (replayed)" if row["state"] == "replayed" else "")
+    )
 
 
 def _row(letter: DeadLetter) -> dict[str, Any]:

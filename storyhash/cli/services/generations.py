@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from storyhash.cli.shared.console import out, print_json
+from storyhash.cli.shared.listing import Item, print_items
 from storyhash.cli.shared.options import JsonOption
 from storyhash.cli.shared.remote_catalogue import remote_catalogue
 
@@ -27,11 +28,7 @@ def list_generations(server: SearcherOption = _HERE, json: JsonOption = False) -
     """Print every generation that the searcher follows."""
     with remote_catalogue(server) as catalogue:
         items = catalogue.generations()
-    if json:
-        print_json({"items": items, "next_cursor": None})
-        return
-    for item in items:
-        _show(item)
+    print_items(items, _line, as_json=json)
 
 
 @app.command("follow")
@@ -67,20 +64,19 @@ def drop(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = 
     out.print(f"dropped {name}", markup=False)
 
 
-def _tell(item: dict[str, Any], json: bool) -> None:
+def _tell(item: Item, json: bool) -> None:
     if json:
         print_json(item)
     else:
-        _show(item)
+        out.print(_line(item), markup=False)
 
 
-def _show(item: dict[str, Any]) -> None:
+def _line(item: Item) -> str:
     reasons = "; ".join(item["waiting_for"].values())
-    out.print(
+    return (
         f"{'active' if item['answers'] else 'standby':9}  "
         f"{item['generation'] or '(first)'}  {item['model_id'] or 'no model yet'}  "
         f"{item['videos']} videos, {item['vectors']} vectors"
         + (f"  waiting for: {reasons}" if reasons and not item.get("error") else "")
-        + (f"  failed: {item['error']}" if item.get("error") else ""),
-        markup=False,
+        + (f"  failed: {item['error']}" if item.get("error") else "")
     )

@@ -8,6 +8,7 @@ import typer
 
 from common.settings import load_settings
 from storyhash.cli.shared.console import out, print_json
+from storyhash.cli.shared.listing import Item, print_items
 from storyhash.cli.shared.options import JsonOption
 
 app = typer.Typer(help="Create and check the Kafka topics.", no_args_is_help=True)
@@ -33,12 +34,7 @@ def create(json: JsonOption = False) -> None:
         }
         for state in before
     ]
-    if json:
-        print_json({"items": rows, "next_cursor": None})
-        return
-    for row in rows:
-        was = f"  (was: {row['was']})" if row["done"] == "corrected" else ""
-        out.print(f"{row['done']:9}  {row['topic']}{was}", markup=False)
+    print_items(rows, _change_line, as_json=json)
 
 
 @app.command("check")
@@ -55,6 +51,11 @@ def check(json: JsonOption = False) -> None:
             out.print(f"{state.spec.name}: {state.describe()}", markup=False)
     if not all(state.correct for state in states):
         raise typer.Exit(1)
+
+
+def _change_line(row: Item) -> str:
+    was = f"  (was: {row['was']})" if row["done"] == "corrected" else ""
+    return f"{row['done']:9}  {row['topic']}{was}"
 
 
 def _row(state: Any) -> dict[str, Any]:
