@@ -29,8 +29,6 @@ from searcher.storage.database import Database
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
 
-_LOCAL_FOLDER = "qdrant-local"
-
 
 class QdrantIndex(LocalIndex):
     """A `LocalIndex` whose vectors are in Qdrant. See `QdrantStore` for how a change becomes visible."""
