@@ -20,9 +20,9 @@ LONE_FRAME_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class LocatingWindows:
-    """rows: int64 (n,), the numbers of these windows, in the order of time. times: float64 (n,), the moments
-    they stand for. frames: whether they are frames. apart_seconds: between two frames; 0 if windows are
-    longer. max_gap_seconds: windows further apart belong to two runs."""
+    """rows: int64 (n,), the numbers of these windows, in the order of time. times: float64 (n,), the
+    moments they stand for. frames: whether they are frames. apart_seconds: between two frames; 0 if
+    windows are longer. max_gap_seconds: windows further apart belong to two runs."""
 
     rows: Int64Array
     times: Float64Array
@@ -43,8 +43,8 @@ class LocatingWindows:
         return cls(rows, times, frames, apart if frames else 0.0, max_gap_seconds)
 
     def query_range(self, members: Int64Array, windows: Spans) -> tuple[float, float]:
-        """Start and end of the windows `members`, int64 (m,), indices of `rows`: half-way to the next frame
-        that is not among them."""
+        """Start and end of the windows `members`, int64 (m,), indices of `rows`: half-way to the next
+        frame that is not among them."""
         first, last = int(members[0]), int(members[-1])
         times, apart, last_row = self.times, self.apart_seconds, len(self.rows) - 1
         begin, finish = float(windows.starts.min()), float(windows.ends.max())

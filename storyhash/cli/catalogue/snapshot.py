@@ -96,8 +96,8 @@ def create(
         err.print(_line(backup), markup=False)
     if backup.get("uploads_left_out"):
         notice(
-            f"the files of {backup['uploads_left_out']} uploaded videos are not in this backup, only their "
-            "vectors; copy the folder `uploads` of the data folder to keep them"
+            f"the files of {backup['uploads_left_out']} uploaded videos are not in this backup, only "
+            "their vectors; copy the folder `uploads` of the data folder to keep them"
         )
     if backup["state_database"] == "postgresql":
         notice(
